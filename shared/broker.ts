@@ -1,0 +1,68 @@
+import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import { Errors, ServiceBroker } from 'moleculer'
+import { config } from '#shared/config.ts'
+import { AppError, type PackedError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import { log } from '#shared/log.ts'
+import { FramingSerializer } from '#shared/serializer.ts'
+
+/** Calls end after this long, unless the caller says otherwise. Milliseconds. */
+export const requestTimeoutMs = 4500
+
+/** Gives an error that came over the bus its class back, so that `instanceof` works across processes. */
+class Regenerator extends Errors.Regenerator {
+  override extractPlainError(error: Error): never {
+    return packError(error) as never
+  }
+  override restoreCustomError(plain: Errors.PlainMoleculerError): Error {
+    return unpackError(plain as unknown as PackedError)
+  }
+}
+
+/** The process's place on the bus. A killed process is out of the rotation in 5 s (heartbeats of 1 s and 3 s). */
+export function createBroker(name: string): ServiceBroker {
+  const { natsUrl } = config()
+  if (!natsUrl) throw new Error('NATS_URL is not set and no running Horcrux was found in HORCRUX_DATA')
+  const logger = log('bus')
+  return new ServiceBroker({
+    nodeID: `${name}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
+    transporter: {
+      type: 'NATS',
+      options: { url: natsUrl, maxReconnectAttempts: -1, reconnectTimeWait: 250, waitOnFirstConnect: true },
+    },
+    serializer: new FramingSerializer() as never,
+    // The library types neither `false` for its own log nor a regenerator with other hooks.
+    logger: false,
+    errorRegenerator: new Regenerator() as never,
+    internalServices: false,
+    requestTimeout: requestTimeoutMs,
+    heartbeatInterval: 1,
+    heartbeatTimeout: 3,
+    validator: false as never,
+    registry: { preferLocal: true },
+    tracking: { enabled: true, shutdownTimeout: 3000 },
+    errorHandler: (error) => {
+      throw error
+    },
+    started: () => logger.debug('connected'),
+  })
+}
+
+/** What Moleculer throws when nobody answers, as the 503 that says which service it was. */
+export function translateBusError(error: unknown, action: string): unknown {
+  if (error instanceof AppError) return error
+  const service = action.split('.')[0]
+  if (error instanceof Errors.ServiceNotFoundError || error instanceof Errors.ServiceNotAvailableError)
+    return new UnavailableError(`The service '${service}' is not running`, {
+      details: { service },
+      retryAfterSeconds: 2,
+      cause: error,
+    })
+  if (error instanceof Errors.RequestTimeoutError || error instanceof Errors.RequestRejectedError)
+    return new UnavailableError(`The service '${service}' did not answer`, {
+      details: { service },
+      retryAfterSeconds: 2,
+      cause: error,
+    })
+  return error
+}

@@ -1,0 +1,159 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { join, resolve } from 'node:path'
+import { parseCIDR } from 'ipaddr.js'
+
+export type Config = {
+  host: string
+  port: number
+  tls: 'off' | 'self-signed' | 'files'
+  tlsCert: string | undefined
+  tlsKey: string | undefined
+  /** Absolute path of everything that `npm start` keeps. */
+  dataDir: string
+  adminPassword: string | undefined
+  jwtSecret: string | undefined
+  secretKey: string | undefined
+  natsUrl: string | undefined
+  mongodbUrl: string | undefined
+  trustedProxies: string[]
+  allowedPaths: string[]
+  logLevel: LogLevel
+  logPath: string | undefined
+  logRotation: 'hourly' | 'daily' | 'weekly'
+  vmAccel: 'auto' | 'kvm' | 'tcg'
+  metricsPort: number
+  /** Requests a minute for each user; 0 is no limit. */
+  rateLimit: number
+  development: boolean
+}
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+/** All mistakes of the environment at once; a process that meets it ends with exit code 78 (EX_CONFIG of sysexits.h). */
+export class ConfigError extends Error {
+  readonly mistakes: string[]
+  constructor(mistakes: string[]) {
+    super(
+      `The configuration has ${mistakes.length} mistake(s):\n${mistakes.map((mistake) => `  - ${mistake}`).join('\n')}`,
+    )
+    this.mistakes = mistakes
+  }
+}
+
+type Env = Record<string, string | undefined>
+
+/** Reads the settings out of environment variables. @throws ConfigError naming every mistake */
+export function readConfig(env: Env): Config {
+  const mistakes: string[] = []
+  const text = (name: string) => env[name]?.trim() || undefined
+  const number = (name: string, fallback: number, max: number) => {
+    const value = text(name)
+    if (value === undefined) return fallback
+    if (/^\d+$/.test(value) && Number(value) <= max) return Number(value)
+    mistakes.push(`${name}: must be a whole number from 0 to ${max}, not '${value}'`)
+    return fallback
+  }
+  const oneOf = <T extends string>(name: string, allowed: readonly T[], fallback: T): T => {
+    const value = text(name)
+    if (value === undefined) return fallback
+    if (allowed.includes(value as T)) return value as T
+    mistakes.push(`${name}: must be one of ${allowed.join(', ')}, not '${value}'`)
+    return fallback
+  }
+  const secret = (name: string, minLength = 0) => {
+    const file = text(`${name}_FILE`)
+    if (file && text(name)) mistakes.push(`${name} and ${name}_FILE: give one of them`)
+    if (file && !existsSync(file)) mistakes.push(`${name}_FILE: '${file}' does not exist`)
+    const value = file && existsSync(file) ? readFileSync(file, 'utf8').trim() : text(name)
+    if (value !== undefined && value.length < minLength)
+      mistakes.push(`${name}: must have at least ${minLength} characters`)
+    return value
+  }
+  const list = (name: string) =>
+    (text(name) ?? '')
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean)
+
+  const host = text('HORCRUX_HOST') ?? '127.0.0.1'
+  const dataDir = resolve(text('HORCRUX_DATA') ?? 'data')
+  const endpoints = readEndpoints(dataDir)
+  const config: Config = {
+    host,
+    port: number('HORCRUX_PORT', 8006, 65_535),
+    tls: oneOf('HORCRUX_TLS', ['off', 'self-signed', 'files'], isLoopback(host) ? 'off' : 'self-signed'),
+    tlsCert: text('HORCRUX_TLS_CERT'),
+    tlsKey: text('HORCRUX_TLS_KEY'),
+    dataDir,
+    adminPassword: secret('HORCRUX_ADMIN_PASSWORD'),
+    jwtSecret: secret('HORCRUX_JWT_SECRET', 32),
+    secretKey: secret('HORCRUX_SECRET_KEY', 32),
+    natsUrl: secret('NATS_URL') ?? endpoints.nats_url,
+    mongodbUrl: secret('MONGODB_URL') ?? endpoints.mongodb_url,
+    trustedProxies: list('HORCRUX_TRUSTED_PROXIES'),
+    allowedPaths: list('HORCRUX_ALLOWED_PATHS').map((path) => resolve(path)),
+    logLevel: oneOf('HORCRUX_LOG_LEVEL', logLevels, 'info'),
+    logPath: text('HORCRUX_LOG_PATH'),
+    logRotation: oneOf('HORCRUX_LOG_ROTATION', ['hourly', 'daily', 'weekly'], 'daily'),
+    vmAccel: oneOf('HORCRUX_VM_ACCEL', ['auto', 'kvm', 'tcg'], 'auto'),
+    metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535),
+    rateLimit: number('HORCRUX_RATE_LIMIT', 300, 1_000_000_000),
+    development: text('NODE_ENV') === 'development',
+  }
+  if (config.allowedPaths.length === 0) config.allowedPaths = [dataDir]
+  mistakes.push(...mistakesOf(config))
+  if (mistakes.length > 0) throw new ConfigError(mistakes)
+  return config
+}
+
+const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')
+
+function mistakesOf(config: Config): string[] {
+  const mistakes: string[] = []
+  if (config.host !== 'localhost' && isIP(config.host) === 0)
+    mistakes.push(`HORCRUX_HOST: must be an IP address or localhost, not '${config.host}'`)
+  for (const cidr of config.trustedProxies) {
+    try {
+      parseCIDR(cidr.includes('/') ? cidr : `${cidr}/${cidr.includes(':') ? 128 : 32}`)
+    } catch {
+      mistakes.push(`HORCRUX_TRUSTED_PROXIES: '${cidr}' is not a network such as 10.0.0.0/8`)
+    }
+  }
+  if (config.tls === 'files') {
+    for (const [name, file] of [
+      ['HORCRUX_TLS_CERT', config.tlsCert],
+      ['HORCRUX_TLS_KEY', config.tlsKey],
+    ] as const) {
+      if (!file) mistakes.push(`${name}: needed because HORCRUX_TLS is 'files'`)
+      else if (!existsSync(file)) mistakes.push(`${name}: '${file}' does not exist`)
+    }
+  }
+  return mistakes
+}
+
+type Endpoints = { nats_url?: string; mongodb_url?: string }
+
+/** Where `npm start` says how its bus and store are reached, for other processes of the same machine; mode 0600. */
+export const endpointsFile = (dataDir: string) => join(dataDir, 'run', 'endpoints.json')
+
+function readEndpoints(dataDir: string): Endpoints {
+  try {
+    return JSON.parse(readFileSync(endpointsFile(dataDir), 'utf8')) as Endpoints
+  } catch {
+    return {}
+  }
+}
+
+let loaded: Config | undefined
+
+/** The settings of this process: environment variables, then `.env` of the working folder. */
+export function config(): Config {
+  if (loaded) return loaded
+  if (existsSync('.env')) process.loadEnvFile('.env')
+  return (loaded = readConfig(process.env))
+}
+
+/** What `npm start` finds out only while it starts (where its own bus and store listen, the secrets it made). */
+export const setConfig = (found: Partial<Config>) => (loaded = { ...config(), ...found })

@@ -1,0 +1,62 @@
+import type { Static, TObject, TSchema } from 'typebox'
+import type { AuditKind } from '#shared/audit-kinds.ts'
+import type { Privilege } from '#shared/privileges.ts'
+
+type Verb = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/**
+ * Who may: `anyone`, whoever is `signed-in`, only another `service`, or a privilege on the path of the resource, whose
+ * `{id}` is filled in from the parameters. A list says `signed-in` and names in `sees` what each item takes.
+ */
+export type Access = 'anyone' | 'signed-in' | 'service' | OnPath
+export type OnPath = `${Privilege} on /${string}`
+
+type Common = {
+  /** One sentence in the imperative, for people: "Start a VM". */
+  does: string
+  can: Access
+  params: TObject
+  result: TSchema
+  /** The HTTP status of success, when it is not 200 (or 202 for an operation). */
+  status?: 201 | 204
+  /** Secrets of the parameters or the result, for the log's redaction and the audit. */
+  secret?: readonly string[]
+}
+
+/** Asks and changes nothing. */
+export type Query = Common & { rest?: `GET /${string}`; sees?: OnPath }
+
+/** Changes something, and is on record for it. An operation answers 202 and works on in the background. */
+export type Change = Common & { rest: `${Verb} /${string}`; audit: AuditKind; operation?: true }
+
+/** Between services only: not reachable from outside, and without a record of its own. */
+export type Internal = Common & { can: 'service'; rest?: never }
+
+export type Action = Query | Change | Internal
+export type Contract<N extends string = string, A extends Record<string, Action> = Record<string, Action>> = {
+  name: N
+  actions: A
+}
+export type Params<C extends Contract, K extends keyof C['actions']> = Static<C['actions'][K]['params']>
+export type Result<C extends Contract, K extends keyof C['actions']> = Static<C['actions'][K]['result']>
+
+/** Everything the platform knows about a resource: validation, types, routes, OpenAPI, permission and audit come from it. */
+export const contract = <const N extends string, const A extends Record<string, Action>>(
+  name: N,
+  actions: A,
+): Contract<N, A> => ({ name, actions })
+
+export const isChange = (action: Action): action is Change => 'audit' in action
+export const isOperation = (action: Action): action is Change => isChange(action) && action.operation === true
+
+/** `/vms/{id}` and `{ id: '7' }` make `/vms/7`; a part that is not known yet is left out with its slash. */
+export const fillPath = (path: string, params: Record<string, unknown>) =>
+  path.replaceAll(/\/\{(\w+)\}/g, (_, key: string) =>
+    params[key] === undefined ? '' : `/${encodeURIComponent(String(params[key]))}`,
+  )
+
+/** `'VmAudit on /api/vms/{id}'` taken apart. */
+export function onPath(access: OnPath): { privilege: Privilege; path: string } {
+  const [privilege, path] = access.split(' on ') as [Privilege, string]
+  return { privilege, path }
+}

@@ -1,0 +1,58 @@
+import { type TSchema, Type } from 'typebox'
+
+/** Words that stand in routes where an id could stand. */
+export const reservedIds = ['summary', 'tree', 'ticket', 'new']
+
+export const Id = Type.String({
+  pattern: `^(?!(?:${reservedIds.join('|')})$)[A-Za-z0-9][A-Za-z0-9-]{0,62}$`,
+  description: 'Letters, digits and hyphens, at most 63; made by the server unless given',
+  errorMessage: `must be 1 to 63 letters, digits and hyphens, begin with a letter or digit, and not be ${reservedIds.join(', ')}`,
+})
+export const Name = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  pattern: '^[A-Za-z0-9_-]*$',
+  errorMessage: 'must have only letters, digits, _ and -',
+})
+export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' })
+export const Version = Type.Integer({ minimum: 1, description: 'Goes up with every change; the ETag' })
+export const Path = Type.String({
+  pattern: '^/[^\\0]*$',
+  maxLength: 4096,
+  description: 'Absolute path on the node',
+  errorMessage: 'must be an absolute path',
+})
+
+export const ById = Type.Object({ id: Id }, { additionalProperties: false })
+export const None = Type.Object({}, { additionalProperties: false })
+export const Done = Type.Null()
+
+export const oneOf = <const T extends string[]>(...values: T) => Type.Enum(values)
+export const strict = <T extends Record<string, TSchema>>(properties: T) =>
+  Type.Object(properties, { additionalProperties: false })
+
+/** A page of a list. `total` counts what the caller may see. */
+export const Page = <T extends TSchema>(item: T) =>
+  strict({
+    data: Type.Array(item),
+    next_cursor: Type.Union([Type.String(), Type.Null()]),
+    total: Type.Integer({ minimum: 0 }),
+  })
+
+/** The query of a list whose items can be filtered by these fields: `filter=status:running,name:web*`. */
+export const ListQuery = (...filterable: string[]) =>
+  strict({
+    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
+    cursor: Type.Optional(Type.String({ maxLength: 512, description: "The page's next_cursor" })),
+    offset: Type.Optional(Type.Integer({ minimum: 0 })),
+    fields: Type.Optional(Type.String({ maxLength: 1000, description: 'The fields to answer, separated by commas' })),
+    filter: Type.Optional(
+      Type.String({
+        maxLength: 1000,
+        pattern: `^((${filterable.join('|')}):[^,]*(,|$))*$`,
+        description: `field:value, separated by commas; a value may end in *. Fields: ${filterable.join(', ')}`,
+        errorMessage: `must be field:value pairs separated by commas, with the fields ${filterable.join(', ')}`,
+      }),
+    ),
+  })
+export type ListQuery = { limit: number; cursor?: string; offset?: number; fields?: string; filter?: string }

@@ -1,0 +1,2 @@
+import { oneOf } from '#shared/contracts/common.ts'
+export const VmStatus = oneOf('running', 'stopped', 'paused', 'unknown')

@@ -1,0 +1,138 @@
+import type { Static, TObject } from 'typebox'
+import { current } from '#shared/current.ts'
+import type { Event } from '#shared/contracts/events.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { type Index, modelOf, type Stored } from '#shared/db/model.ts'
+import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
+import { alreadyExists, ConflictError, notFound, PreconditionFailedError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
+import type { ListQuery } from '#shared/contracts/common.ts'
+
+type Filter = Record<string, unknown>
+type Patch<T> = { [K in keyof T]?: T[K] | undefined }
+/** A change and the events that tell of it, written as one. */
+type Changed<T> = { set: Patch<T>; events?: Event[] }
+type Versioned = { id: string; version: number }
+
+/** Which kind of thing a collection holds, for messages: "Virtual machine 'x' not found". */
+type Options = { kind: string; indexes?: Index[] }
+
+/**
+ * A collection of records of one schema, opened by its owner only. Every change of a record raises its `version`, sets
+ * its `updated_at` when it has one, honours the call's `If-Match`, and takes its events along in the same write.
+ */
+export function collection<S extends TObject>(name: string, schema: S, { kind, indexes = [] }: Options) {
+  type T = Static<S> & Versioned
+  const model = modelOf(name, schema, indexes)
+  sweepOutboxOf(model)
+  const hasUpdatedAt = 'updated_at' in schema.properties
+
+  const fromStore = (document: unknown): T => {
+    const { _id, outbox: _, ...fields } = document as { _id: string; outbox?: unknown }
+    return { id: _id, ...fields } as unknown as T
+  }
+
+  const find = async (filter: Filter): Promise<T | null> => {
+    const found = await inStore(() => model.findOne(filter as never).lean())
+    return found && fromStore(found)
+  }
+  const get = (id: string) => find({ _id: id })
+
+  const require = async (id: string): Promise<T> => {
+    const found = await get(id)
+    if (!found) throw notFound(kind, id)
+    return found
+  }
+
+  /** The record that this call is going to change. @throws PreconditionFailedError when `If-Match` names another version */
+  const requireForChange = async (id: string): Promise<T> => {
+    const found = await require(id)
+    const ifMatch = current()?.ifMatch
+    if (ifMatch !== undefined && ifMatch !== found.version)
+      throw new PreconditionFailedError(`${kind} '${id}' is at version ${found.version}, not ${ifMatch}`, {
+        details: { version: found.version },
+      })
+    return found
+  }
+
+  /** Changes the one record that fits the filter, in one atomic write. @returns it as it is now, or null when none fits */
+  const updateWhere = async (filter: Filter, { set, events = [] }: Changed<T>): Promise<T | null> => {
+    const values = { ...set, ...(hasUpdatedAt && { updated_at: now() }) } as Record<string, unknown>
+    const $set = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+    const $unset = Object.fromEntries(
+      Object.entries(values)
+        .filter(([, value]) => value === undefined)
+        .map(([key]) => [key, '']),
+    )
+    const update = {
+      $inc: { version: 1 },
+      ...(Object.keys($set).length > 0 && { $set }),
+      ...(Object.keys($unset).length > 0 && { $unset }),
+      ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
+    }
+    const changed = await inStore(() =>
+      uniquely(() => model.findOneAndUpdate(filter as never, update as never, { returnDocument: 'after' }).lean()),
+    )
+    if (!changed) return null
+    flushSoon(model, changed as unknown as Stored)
+    return fromStore(changed)
+  }
+
+  /** Reads, decides, writes; begins again when somebody else was faster, unless the caller named a version. */
+  const change = async (id: string, decide: (record: T) => Changed<T> | Promise<Changed<T>>): Promise<T> => {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const record = await requireForChange(id)
+      const changed = await updateWhere({ _id: id, version: record.version }, await decide(record))
+      if (changed) return changed
+    }
+    throw new ConflictError(`${kind} '${id}' is being changed by others all the time`, { retryable: true })
+  }
+
+  /** @throws ConflictError when the id, or a field that is unique, is taken */
+  const insert = async (record: Omit<T, 'version'>, events: Event[] = []): Promise<T> => {
+    const { id, ...fields } = record as Omit<T, 'version'> & { id: string }
+    const document = { _id: id, ...fields, version: 1, ...(events.length > 0 && { outbox: events }) }
+    await inStore(() => uniquely(() => model.create([document] as never)))
+    flushSoon(model, document as unknown as Stored)
+    return fromStore(document)
+  }
+
+  /** Removes a record as it was read. @throws ConflictError when it has changed since */
+  const remove = async ({ id, version }: Versioned): Promise<void> => {
+    const { deletedCount } = await inStore(() => model.deleteOne({ _id: id, version } as never))
+    if (deletedCount === 0 && (await get(id)))
+      throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })
+  }
+  const removeWhere = async (filter: Filter) => (await inStore(() => model.deleteMany(filter as never))).deletedCount
+
+  const all = async (filter: Filter = {}): Promise<T[]> =>
+    (
+      await inStore(() =>
+        model
+          .find(filter as never)
+          .sort({ _id: 1 })
+          .lean(),
+      )
+    ).map(fromStore)
+
+  /** The page that a list's query asks for, of what fits the filter and the caller may see. */
+  const list = async (query: ListQuery, maySee: MaySee, filter: Filter = {}): Promise<PageOf<T>> => {
+    const found = await page(model, query, maySee, filter)
+    return { ...found, data: found.data.map(fromStore) }
+  }
+
+  return { model, find, get, require, requireForChange, updateWhere, change, insert, remove, removeWhere, all, list }
+}
+
+/** A duplicate key (11000) as the conflict it is: "x already exists". */
+async function uniquely<R>(write: () => Promise<R>): Promise<R> {
+  try {
+    return await write()
+  } catch (error) {
+    const { code, keyValue = {} } = error as { code?: number; keyValue?: Record<string, unknown> }
+    if (code !== 11_000) throw error
+    const [[key, value] = ['id', '']] = Object.entries(keyValue)
+    throw alreadyExists(String(value), { field: key === '_id' ? 'id' : key })
+  }
+}

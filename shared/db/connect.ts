@@ -1,0 +1,41 @@
+import mongoose from 'mongoose'
+import { config } from '#shared/config.ts'
+import { AppError, UnavailableError } from '#shared/errors.ts'
+
+/** Connects this process to its store; every model uses this one connection. */
+export async function connectStore(): Promise<void> {
+  const { mongodbUrl } = config()
+  if (!mongodbUrl) throw new Error('MONGODB_URL is not set and no running Horcrux was found in HORCRUX_DATA')
+  mongoose.set('bufferCommands', false)
+  await mongoose.connect(mongodbUrl, {
+    autoIndex: false,
+    autoCreate: false,
+    serverSelectionTimeoutMS: 4000,
+    connectTimeoutMS: 4000,
+    socketTimeoutMS: 20_000,
+    heartbeatFrequencyMS: 1000,
+    maxPoolSize: 20,
+  })
+}
+
+export const disconnectStore = () => mongoose.disconnect()
+
+export const isStoreConnected = () => mongoose.connection.readyState === mongoose.ConnectionStates.connected
+
+const transient = /^Mongo(Network|ServerSelection|PoolCleared|PoolClosed|NotConnected|TopologyClosed|WaitQueueTimeout)/
+
+/** Runs a store command. @throws UnavailableError when the store does not answer */
+export async function inStore<T>(command: () => Promise<T>): Promise<T> {
+  try {
+    return await command()
+  } catch (error) {
+    if (error instanceof AppError) throw error
+    const { name, message } = error as Error
+    const notConnected = name === 'MongooseError' && /initial connection|buffer/i.test(message)
+    if (transient.test(name) || notConnected)
+      throw new UnavailableError('The store does not answer', { retryAfterSeconds: 2, cause: error })
+    if ((error as { code?: number }).code === 14_031)
+      throw new UnavailableError("The store's disk is full", { retryAfterSeconds: 60, cause: error })
+    throw error
+  }
+}

@@ -1,0 +1,49 @@
+import mongoose, { type Model, Schema, type SchemaDefinition } from 'mongoose'
+import type { TObject, TSchema } from 'typebox'
+import type { Event } from '#shared/contracts/events.ts'
+import { inStore } from '#shared/db/connect.ts'
+
+export type Index = { fields: Record<string, 1 | -1>; unique?: true; sparse?: true }
+/** A record as the store keeps it, with the events that are not yet known to be in the stream. */
+export type Stored = { _id: string; version: number; outbox?: Event[] } & Record<string, unknown>
+export type StoredModel = Model<Stored>
+
+const pathTypes: Record<string, unknown> = { string: String, integer: Number, number: Number, boolean: Boolean }
+
+/** The mongoose type of a property: plain values are typed, everything else is kept as it was checked by its schema. */
+function pathOf(schema: TSchema) {
+  const { type } = schema as { type?: string }
+  return { type: (type && pathTypes[type]) || Schema.Types.Mixed, default: undefined }
+}
+
+const made: { model: StoredModel; indexes: Index[] }[] = []
+
+/** The mongoose model of a record's schema; `id` is `_id` there. A field that the schema does not have is refused. */
+export function modelOf(name: string, schema: TObject, indexes: Index[]): StoredModel {
+  const { id: _, ...properties } = schema.properties
+  const paths: SchemaDefinition = {
+    _id: String,
+    version: Number,
+    outbox: { type: Schema.Types.Mixed, default: undefined },
+  }
+  for (const [key, property] of Object.entries(properties)) paths[key] = pathOf(property)
+  const model = mongoose.model<Stored>(
+    name,
+    new Schema<Stored>(paths as never, {
+      strict: 'throw',
+      versionKey: false,
+      minimize: false,
+      collection: name,
+      autoIndex: false,
+    }) as never,
+  )
+  made.push({ model, indexes: [...indexes, { fields: { 'outbox.id': 1 }, sparse: true }] })
+  return model
+}
+
+/** Makes the collections and indexes of every model that this process has; harmless when they are there. */
+export async function createIndexes(): Promise<void> {
+  for (const { model, indexes } of made)
+    for (const { fields, ...options } of indexes)
+      await inStore(() => model.collection.createIndex(fields, options as { unique?: true }))
+}

@@ -1,0 +1,56 @@
+import type { ListQuery } from '#shared/contracts/common.ts'
+import { inStore } from '#shared/db/connect.ts'
+import type { Stored, StoredModel } from '#shared/db/model.ts'
+import { invalid } from '#shared/errors.ts'
+
+/** Which items of a list a caller may see: all of them, or those whose id passes. */
+export type MaySee = { all: boolean; item: (id: string) => boolean }
+export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number }
+
+type Filter = Record<string, unknown>
+
+/** `status:running,name:web*` as a store filter. */
+export function filterOf(text: string | undefined): Filter {
+  const filter: Filter = {}
+  for (const pair of (text ?? '').split(',').filter(Boolean)) {
+    const colon = pair.indexOf(':')
+    const [field, value] = [pair.slice(0, colon), pair.slice(colon + 1)]
+    const key = field === 'id' ? '_id' : field
+    filter[key] = value.endsWith('*') ? { $regex: `^${RegExp.escape(value.slice(0, -1))}` } : value
+  }
+  return filter
+}
+
+const cursorOf = (id: string) => Buffer.from(id).toString('base64url')
+
+function afterOf(cursor: string): string {
+  const id = Buffer.from(cursor, 'base64url').toString('utf8')
+  if (id === '' || cursorOf(id) !== cursor) throw invalid('cursor', 'is not a cursor of this list')
+  return id
+}
+
+/** One page in the order of ids; the cursor is the last id, so that what comes and goes between pages moves nothing. */
+export async function page(model: StoredModel, query: ListQuery, maySee: MaySee, base: Filter) {
+  const { limit, cursor, offset = 0 } = query
+  const filter = { $and: [base, filterOf(query.filter)] }
+  const after = cursor === undefined ? {} : { _id: { $gt: afterOf(cursor) } }
+  const visible = maySee.all ? undefined : await visibleIds(model, filter, maySee)
+  const total = visible?.length ?? (await inStore(() => model.countDocuments(filter as never)))
+  const from = visible ? { _id: { $in: visible } } : filter
+  const data = await inStore(() =>
+    model
+      .find({ $and: [from, after] } as never)
+      .sort({ _id: 1 })
+      .skip(offset)
+      .limit(limit + 1)
+      .lean<Stored[]>(),
+  )
+  const more = data.length > limit
+  if (more) data.pop()
+  return { data, next_cursor: more ? cursorOf(data.at(-1)!._id) : null, total }
+}
+
+async function visibleIds(model: StoredModel, filter: Filter, maySee: MaySee): Promise<string[]> {
+  const ids = await inStore(() => model.find(filter as never, { _id: 1 }).lean<{ _id: string }[]>())
+  return ids.map(({ _id }) => _id).filter((id) => maySee.item(id))
+}

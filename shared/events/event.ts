@@ -1,0 +1,14 @@
+import { v7 } from 'uuid'
+import { type Event, type EventData, events, type EventType } from '#shared/contracts/events.ts'
+
+/** Times on the wire and in the store: RFC 3339, UTC. */
+export const now = () => new Date().toISOString()
+
+/** An event, to be written into the outbox of the document whose change it tells of. */
+export const event = <T extends EventType>(type: T, data: EventData<T>): Event => ({
+  id: v7(),
+  type,
+  time: now(),
+  topic: events[type].topic,
+  data,
+})

@@ -1,0 +1,59 @@
+import { bus } from '#shared/bus.ts'
+import type { Event } from '#shared/contracts/events.ts'
+import { inStore } from '#shared/db/connect.ts'
+import type { Stored, StoredModel } from '#shared/db/model.ts'
+import { log } from '#shared/log.ts'
+
+const subjectOf = (event: Event) => `horcrux.events.${event.topic.replace(':', '.')}`
+
+/** Puts an event into the stream; an event that is there already is not doubled. */
+export async function publish(event: Event): Promise<void> {
+  await bus().jetStream.publish(subjectOf(event), JSON.stringify(event), { msgID: event.id })
+}
+
+/**
+ * Publishes what a document's outbox holds, oldest first, and takes it out. The whole outbox is sent, also what another
+ * replica wrote before: so the events of one document reach the stream in the order of its changes.
+ */
+export async function flush(model: StoredModel, document: Stored): Promise<void> {
+  const { _id, outbox = [] } = document
+  if (outbox.length === 0) return
+  for (const event of outbox) await publish(event)
+  const ids = outbox.map(({ id }) => id)
+  await inStore(() => model.updateOne({ _id } as never, { $pull: { outbox: { id: { $in: ids } } } } as never))
+}
+
+/** Publishes in the background; what does not get through stays in the outbox for the sweep. */
+export function flushSoon(model: StoredModel, document: Stored): void {
+  flush(model, document).catch((error: Error) => log('events').debug({ err: error }, 'left in the outbox for now'))
+}
+
+const swept = new Set<StoredModel>()
+
+/** Has a model's outboxes swept by this process. */
+export const sweepOutboxOf = (model: StoredModel) => swept.add(model)
+
+/** Publishes what a crash or a lost bus left behind, every few seconds. @returns a function that stops it */
+export function sweepOutboxes(everyMs = 3000): () => void {
+  let busy = false
+  const timer = setInterval(() => {
+    if (busy) return
+    busy = true
+    sweep()
+      .catch((error: Error) => log('events').warn({ err: error }, 'outboxes could not be swept'))
+      .finally(() => (busy = false))
+  }, everyMs)
+  return () => clearInterval(timer)
+}
+
+async function sweep(): Promise<void> {
+  for (const model of swept) {
+    const left = await inStore(() =>
+      model
+        .find({ 'outbox.id': { $gt: '' } } as never)
+        .limit(500)
+        .lean<Stored[]>(),
+    )
+    for (const document of left) await flush(model, document)
+  }
+}

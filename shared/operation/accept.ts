@@ -1,0 +1,99 @@
+import { v7 } from 'uuid'
+import { subjectOf } from '#shared/access.ts'
+import { recordAudit } from '#shared/audit.ts'
+import { fillPath } from '#shared/contract.ts'
+import type { Operation } from '#shared/contracts/operations.ts'
+import { current } from '#shared/current.ts'
+import { now } from '#shared/events/event.ts'
+import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/journal.ts'
+import { kindOf } from '#shared/operation/kinds.ts'
+import { hold, release } from '#shared/operation/locks.ts'
+import { enqueue } from '#shared/operation/queue.ts'
+import { idFrom } from '#shared/ids.ts'
+import type { Call } from '#shared/service.ts'
+
+/**
+ * Accepts an operation: its handler checks and prepares, the locks are taken, the fact is stored and on record. From
+ * then on it goes to its end by itself, also when this process dies at once.
+ */
+export async function acceptOperation(name: string, params: unknown, call: Call): Promise<Operation> {
+  const { service, action, handler } = kindOf(name)!
+  const id = operationId()
+  const known = await findEntry(id)
+  if (known) return viewOf(known)
+
+  const user = subjectOf(call.caller)
+  const resources: string[] = []
+  const holding = async (...paths: string[]) => {
+    for (const path of paths.toSorted()) {
+      await hold(path, id, user, name)
+      resources.push(path)
+    }
+  }
+  try {
+    const input = await handler.accept(params, { ...call, operationId: id, hold: holding })
+    const entry = newEntry(id, name, service, user, input, resources, call)
+    const path = resources[0] ?? `/api${fillPath(action.rest.split(' ')[1]!, params as Record<string, unknown>)}`
+    await recordAudit({
+      caller: call.caller,
+      kind: action.audit,
+      path,
+      action: name,
+      result: 'accepted',
+      request_id: call.requestId,
+      operation_id: id,
+    })
+    if (!(await insertEntry(entry))) return viewOf((await findEntry(id))!)
+    enqueue(entry)
+    return viewOf(entry)
+  } catch (error) {
+    if (resources.length > 0) await release(id)
+    throw error
+  }
+}
+
+/** A service names the operations it starts, and an idempotency key names the one it stands for; else the id is new. */
+function operationId(): string {
+  const call = current()
+  if (call?.operationId) return call.operationId
+  return call?.idempotency ? idFrom(`operation/${call.idempotency.seed}`) : v7()
+}
+
+function newEntry(
+  id: string,
+  kind: string,
+  service: string,
+  user: string,
+  input: unknown,
+  resources: string[],
+  call: Call,
+): Entry {
+  return {
+    id,
+    kind,
+    service,
+    user,
+    input,
+    resources,
+    address: call.caller.address ?? null,
+    request_id: call.requestId,
+    state: 'queued',
+    stage: null,
+    progress: { done: 0, total: null, unit: 'steps', percent: null },
+    eta: null,
+    steps: [],
+    results: [],
+    created_at: now(),
+    started_at: null,
+    ended_at: null,
+    cancellable: true,
+    cancel_requested: false,
+    result: null,
+    error: null,
+    failure: null,
+    epoch: 0,
+    lease: null,
+    log: [],
+    version: 1,
+  }
+}

@@ -1,0 +1,141 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { hostname } from 'node:os'
+import { v7 } from 'uuid'
+import { type Static, Type } from 'typebox'
+import type { Event } from '#shared/contracts/events.ts'
+import { Operation } from '#shared/contracts/operations.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { modelOf, type Stored } from '#shared/db/model.ts'
+import { AppError, type PackedError, UnavailableError } from '#shared/errors.ts'
+import { event, now } from '#shared/events/event.ts'
+import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
+
+/** How long a process may be silent before another takes its operations over. Milliseconds. */
+export const leaseMs = 15_000
+export const activeStates = ['queued', 'running', 'cancelling'] as const
+
+const StoredOperation = Type.Object({
+  ...Operation.properties,
+  service: Type.String(),
+  input: Type.Unknown(),
+  results: Type.Unknown({ description: 'What each step returned, by its name' }),
+  epoch: Type.Integer(),
+  lease: Type.Unknown(),
+  cancel_requested: Type.Boolean(),
+  failure: Type.Unknown(),
+  log: Type.Array(Type.Unknown()),
+  address: Type.Unknown(),
+})
+
+/** An operation with what only the engine knows of it. */
+export type Entry = Omit<Static<typeof StoredOperation>, 'results' | 'lease' | 'failure' | 'address'> & {
+  address: string | null
+  /** The results of finished steps, as [name, value], in their order. */
+  results: [string, unknown][]
+  lease: { holder: string; until: string } | null
+  failure: PackedError | null
+}
+
+export const operationModel = modelOf('operations', StoredOperation, [
+  { fields: { state: 1, service: 1 } },
+  { fields: { user: 1 } },
+  { fields: { ended_at: 1 }, sparse: true },
+])
+sweepOutboxOf(operationModel)
+
+/** This process, as the holder of leases. */
+export const holder = `${hostname()}/${process.pid}/${v7().slice(-8)}`
+
+const until = () => new Date(Date.now() + leaseMs).toISOString()
+
+export function fromStore(document: unknown): Entry {
+  const { _id, outbox: _, ...fields } = document as Stored
+  return { id: _id, ...fields } as unknown as Entry
+}
+
+/** What callers see of an entry. */
+export function viewOf(entry: Entry): Operation {
+  const seen = Object.keys(Operation.properties).map((key) => [key, entry[key as keyof Entry]])
+  return Object.fromEntries(seen) as Operation
+}
+
+export const updated = (entry: Entry): Event => event('OperationUpdated', viewOf(entry))
+
+export async function findEntry(id: string): Promise<Entry | null> {
+  const found = await inStore(() => operationModel.findById(id).lean())
+  return found && fromStore(found)
+}
+
+/** @returns false when an operation with this id is there already */
+export async function insertEntry(entry: Entry): Promise<boolean> {
+  const { id, ...fields } = entry
+  const document = { _id: id, ...fields, outbox: [updated(entry)] }
+  try {
+    await inStore(() => operationModel.create([document] as never))
+  } catch (error) {
+    if ((error as { code?: number }).code === 11_000) return false
+    throw error
+  }
+  flushSoon(operationModel, document as unknown as Stored)
+  return true
+}
+
+/** Makes this process the one that works on it, with a higher epoch. @returns null when it has ended or is in good hands */
+export async function take(id: string): Promise<Entry | null> {
+  const free = { $or: [{ lease: null }, { 'lease.until': { $lt: now() } }] }
+  const taken = await inStore(() =>
+    operationModel
+      .findOneAndUpdate(
+        { _id: id, state: { $in: activeStates }, ...free } as never,
+        { $inc: { epoch: 1, version: 1 }, $set: { lease: { holder, until: until() } } } as never,
+        { returnDocument: 'after' },
+      )
+      .lean(),
+  )
+  return taken && fromStore(taken)
+}
+
+/** The operation was taken over by another process: nothing that this one still does may count. */
+export class LostLeaseError extends AppError {
+  readonly status = 409
+  readonly error = 'CONFLICT'
+}
+
+/** A store that is away for a while ends no operation: when it is back, the epoch tells whether it is still ours. */
+async function untilStored<T>(command: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + 120_000
+  for (;;) {
+    try {
+      return await inStore(command)
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || Date.now() > deadline) throw error
+      await delay(250)
+    }
+  }
+}
+
+/** Writes into the journal as the holder of this epoch, and renews the lease. @throws LostLeaseError when another took over */
+export async function write(entry: Entry, set: Partial<Entry>, events: Event[] = []): Promise<Entry> {
+  const lease = 'lease' in set ? set.lease : { holder, until: until() }
+  const written = await untilStored(() =>
+    operationModel
+      .findOneAndUpdate(
+        { _id: entry.id, epoch: entry.epoch, state: { $in: activeStates } } as never,
+        {
+          $set: { ...set, lease },
+          $inc: { version: 1 },
+          ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
+        } as never,
+        { returnDocument: 'after' },
+      )
+      .lean(),
+  )
+  if (!written) throw new LostLeaseError(`Operation '${entry.id}' was taken over`)
+  if (events.length > 0) flushSoon(operationModel, written as unknown as Stored)
+  return fromStore(written)
+}
+
+export async function appendLog(id: string, message: string): Promise<void> {
+  const lines = { $each: [{ time: now(), message }], $slice: -500 }
+  await inStore(() => operationModel.updateOne({ _id: id } as never, { $push: { log: lines } } as never))
+}

@@ -1,0 +1,109 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { AckPolicy, type Consumer, type JsMsg, nanos } from 'nats'
+import type { ServiceBroker } from 'moleculer'
+import { bus, ensureStreams, streams } from '#shared/bus.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { now } from '#shared/events/event.ts'
+import { log } from '#shared/log.ts'
+import { activeStates, type Entry, leaseMs, operationModel } from '#shared/operation/journal.ts'
+import { servicesWithKinds } from '#shared/operation/kinds.ts'
+import { sweepLocks } from '#shared/operation/locks.ts'
+import { cancelHere, handOver, runningHere, runOperation } from '#shared/operation/run.ts'
+
+const slotsPerService = 8
+const keptDays = 30
+const subject = (service: string) => `horcrux.work.${service}`
+
+/** Puts an operation before the replicas of its service. When the bus is away, their sweep finds it in the store. */
+export function enqueue({ id, service, epoch }: Pick<Entry, 'id' | 'service' | 'epoch'>): void {
+  const sent = async () => bus().jetStream.publish(subject(service), id, { msgID: `${id}/${epoch}` })
+  sent().catch((error: Error) =>
+    log('operations').debug({ err: error, operation_id: id }, 'not queued; the sweep will find it'),
+  )
+}
+
+async function consumerOf(service: string): Promise<Consumer> {
+  const durable = `work-${service}`
+  const consumers = (await bus().manager()).consumers
+  await consumers.add(streams.work, {
+    durable_name: durable,
+    filter_subject: subject(service),
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: nanos(leaseMs),
+  })
+  return bus().jetStream.consumers.get(streams.work, durable)
+}
+
+/** Takes one operation after the other from the queue, until it is stopped. */
+async function slot(service: string, broker: ServiceBroker, stopped: AbortSignal): Promise<void> {
+  let consumer: Consumer | undefined
+  while (!stopped.aborted) {
+    try {
+      consumer ??= await consumerOf(service)
+      const message = await consumer.next({ expires: 2000 })
+      if (message) await workOn(message, broker, stopped)
+    } catch (error) {
+      if (stopped.aborted) return
+      consumer = undefined
+      log('operations').debug({ err: error as Error, service }, 'the queue does not answer')
+      await delay(500)
+      await ensureStreams(bus()).catch(() => undefined)
+    }
+  }
+}
+
+async function workOn(message: JsMsg, broker: ServiceBroker, stopped: AbortSignal): Promise<void> {
+  if (stopped.aborted) return message.nak()
+  const keepAlive = setInterval(() => message.working(), leaseMs / 3)
+  try {
+    const ended = await runOperation(message.string(), broker)
+    if (ended) message.ack()
+    else message.nak()
+  } finally {
+    clearInterval(keepAlive)
+  }
+}
+
+/** Operations that nobody works on: their process died, or their message never reached the queue. */
+async function sweep(services: string[], broker: ServiceBroker): Promise<void> {
+  await sweepLocks()
+  const abandoned = await inStore(() =>
+    operationModel
+      .find(
+        {
+          state: { $in: activeStates },
+          service: { $in: services },
+          created_at: { $lt: new Date(Date.now() - 3000).toISOString() },
+          $or: [{ lease: null }, { 'lease.until': { $lt: now() } }],
+        } as never,
+        { _id: 1 },
+      )
+      .limit(slotsPerService)
+      .lean(),
+  )
+  await Promise.all(abandoned.map(({ _id }) => (runningHere(_id) ? undefined : runOperation(_id, broker))))
+  const old = new Date(Date.now() - keptDays * 86_400_000).toISOString()
+  await inStore(() => operationModel.deleteMany({ ended_at: { $lt: old } } as never))
+}
+
+/** Works on the operations of the services that this process has. @returns a function that hands over and stops */
+export function startWorkers(broker: ServiceBroker): () => Promise<void> {
+  const stop = new AbortController()
+  const cancels = bus().nats.subscribe('horcrux.cancel', { callback: (_, message) => cancelHere(message.string()) })
+  const services = servicesWithKinds()
+  const slots = services.flatMap((service) =>
+    Array.from({ length: slotsPerService }, () => slot(service, broker, stop.signal)),
+  )
+  const sweeping = (async () => {
+    while (!stop.signal.aborted) {
+      await sweep(services, broker).catch((error: Error) => log('operations').warn({ err: error }, 'the sweep failed'))
+      await delay(2000 + Math.random() * 2000, undefined, { signal: stop.signal }).catch(() => undefined)
+    }
+  })()
+  return async () => {
+    stop.abort()
+    cancels.unsubscribe()
+    await handOver()
+    await Promise.race([Promise.all([...slots, sweeping]), delay(2500)])
+  }
+}

@@ -1,0 +1,179 @@
+import { asService } from '#shared/access.ts'
+import { recordAudit } from '#shared/audit.ts'
+import type { ServiceBroker } from 'moleculer'
+import { within } from '#shared/current.ts'
+import { AppError, packError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { idFrom } from '#shared/ids.ts'
+import { log, logFields } from '#shared/log.ts'
+import { type Entry, LostLeaseError, take, write } from '#shared/operation/journal.ts'
+import { kindOf } from '#shared/operation/kinds.ts'
+import { release } from '#shared/operation/locks.ts'
+import {
+  CancelledError,
+  ChangedStepsError,
+  markStep,
+  opOf,
+  patiently,
+  record,
+  type Running,
+} from '#shared/operation/steps.ts'
+import { nudge } from '#shared/operation/wait.ts'
+
+/** The process is going down: the operation is left where it is, for whoever takes it over. */
+export class HandoverError extends AppError {
+  readonly status = 503
+  readonly error = 'SERVICE_UNAVAILABLE'
+}
+
+const here = new Map<string, Running>()
+/** The operations that this process is working on, by id. */
+export const runningHere = (id: string) => here.get(id)
+
+/** Hears at once that an operation is cancelled; without the bus the next write of the journal tells. */
+export const cancelHere = (id: string) =>
+  here.get(id)?.entry.cancellable && here.get(id)?.abort.abort(new CancelledError('Cancelled'))
+
+/** Lets go of everything, so that others can carry on at once. */
+export async function handOver(): Promise<void> {
+  for (const { abort } of here.values()) abort.abort(new HandoverError('The process is stopping'))
+  const deadline = Date.now() + 5000
+  while (here.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+const renewEveryMs = 3000
+
+/**
+ * Works on an operation until it has ended, if it is free to be taken.
+ * @returns false when another process holds it, or it was handed over before its end: it wants to be looked at again
+ */
+export async function runOperation(id: string, broker: ServiceBroker): Promise<boolean> {
+  const entry = await take(id)
+  if (!entry) return true
+  const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [] }
+  here.set(id, running)
+  const renewal = setInterval(() => void renew(running), renewEveryMs)
+  try {
+    return await within({ broker, service: entry.service, caller: callerOf(entry), requestId: entry.request_id }, () =>
+      logFields.run({ request_id: entry.request_id, operation_id: id }, () => work(running)),
+    )
+  } finally {
+    clearInterval(renewal)
+    here.delete(id)
+  }
+}
+
+async function renew(running: Running): Promise<void> {
+  try {
+    const { progress, eta } = running.entry
+    await record(running, { progress, eta })
+  } catch (error) {
+    if (error instanceof LostLeaseError) running.abort.abort(error)
+    else log('operations').warn({ err: error }, 'the lease could not be renewed')
+  }
+}
+
+async function work(running: Running): Promise<boolean> {
+  const { entry } = running
+  const kind = kindOf(entry.kind)
+  try {
+    const state = entry.cancel_requested ? 'cancelling' : 'running'
+    await record(running, { state, started_at: entry.started_at ?? now() })
+    if (!kind) throw new ChangedStepsError(`This version of Horcrux has no operation '${entry.kind}'`)
+    const result = await kind.handler.run(opOf(running), entry.input as never)
+    await end(running, {
+      state: 'succeeded',
+      result: result ?? null,
+      progress: { ...running.entry.progress, percent: 100 },
+    })
+    return true
+  } catch (error) {
+    return await stopped(running, error as Error)
+  }
+}
+
+/** The work has thrown: undo and end, unless it is not this process's business any more. */
+async function stopped(running: Running, error: Error): Promise<boolean> {
+  if (error instanceof LostLeaseError || running.abort.signal.reason instanceof LostLeaseError) return true
+  if (error instanceof HandoverError || running.abort.signal.reason instanceof HandoverError) {
+    await write(running.entry, { lease: null }).catch(() => undefined)
+    return false
+  }
+  if (!(error instanceof AppError)) log('operations').error({ err: error }, 'a bug: an operation failed unexpectedly')
+  try {
+    if (error instanceof ChangedStepsError) {
+      await end(running, { state: 'needs_attention', ...failed(error) })
+      return true
+    }
+    const cause = running.abort.signal.reason instanceof CancelledError ? running.abort.signal.reason : error
+    const failure = running.entry.failure ?? packError(cause)
+    const cancelled = failure.name === CancelledError.name
+    const at = running.entry.steps.find((step) => step.state === 'running')
+    const mark = { failure, ...(cancelled && { state: 'cancelling' as const }) }
+    if (at && !running.entry.failure)
+      await markStep(running, at.name, { state: 'failed', ended_at: now(), error: shown(error) }, mark)
+    else await record(running, mark)
+    await undoAll(running)
+    await end(running, { state: cancelled ? 'cancelled' : 'failed', ...(cancelled ? {} : failed(error)) })
+  } catch (problem) {
+    if (problem instanceof LostLeaseError) return true
+    await end(running, { state: 'needs_attention', ...failed(problem as Error) })
+  }
+  return true
+}
+
+const shown = (error: Error) => {
+  const { message, details } = packError(error)
+  return { error: error instanceof AppError ? error.error : 'INTERNAL_ERROR', message, details }
+}
+const failed = (error: Error) => ({ error: shown(error) })
+
+const undoTries = 3
+
+/** Undoes the steps, last first; what was undone before a crash is not undone again. */
+async function undoAll(running: Running): Promise<void> {
+  for (const { name, undo } of running.undos.toReversed()) {
+    const step = running.entry.steps.find((known) => known.name === name)
+    if (!step || step.state === 'undone') continue
+    await markStep(running, name, { state: 'undoing' })
+    for (let tried = 1; ; tried++) {
+      try {
+        await patiently(undo)
+        break
+      } catch (error) {
+        if (tried < undoTries) continue
+        const { message } = packError(error)
+        throw new ChangedStepsError(
+          `'${name}' could not be undone: ${message}. Put right by hand what it left: ${running.entry.resources.join(', ')}`,
+          { cause: error },
+        )
+      }
+    }
+    await markStep(running, name, { state: 'undone', ended_at: now() })
+  }
+}
+
+/** The record of the end comes first, under an id of its own: a crash in between writes it once more, to no effect. */
+async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>): Promise<void> {
+  const { entry } = running
+  const action = kindOf(entry.kind)?.action
+  if (action)
+    await recordAudit({
+      id: idFrom(`${entry.id}/end`),
+      caller: callerOf(entry),
+      kind: action.audit,
+      path: entry.resources[0] ?? '/api',
+      action: entry.kind,
+      result: last.state === 'succeeded' ? 'success' : 'failure',
+      request_id: entry.request_id,
+      operation_id: entry.id,
+      message: last.error?.message ?? (last.state === 'cancelled' ? 'Cancelled' : null),
+    })
+  await record(running, { ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
+  await release(entry.id)
+  nudge(entry.id)
+}
+
+/** The service that works, on behalf of the user who started the operation. */
+const callerOf = ({ service, user, address }: Entry) =>
+  asService(service, { kind: 'service', name: service, user, ...(address !== null && { address }) })

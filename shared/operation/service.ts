@@ -1,0 +1,74 @@
+import { type Caller, subjectOf, type Rights } from '#shared/access.ts'
+import { bus } from '#shared/bus.ts'
+import { operations } from '#shared/contracts/operations.ts'
+import { page } from '#shared/db/page.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { ConflictError, notFound } from '#shared/errors.ts'
+import { activeStates, type Entry, findEntry, fromStore, operationModel, viewOf } from '#shared/operation/journal.ts'
+import { nudge, waitForEnd } from '#shared/operation/wait.ts'
+import { type Call, implement } from '#shared/service.ts'
+
+const cancelSubject = 'horcrux.cancel'
+
+const seesAll = (caller: Caller, rights: Rights) => caller.kind === 'service' || rights.allows('SysAudit', '/')
+
+/** The operation, when the caller may know of it. */
+async function visible(id: string, { caller, rights }: Call): Promise<Entry> {
+  const entry = await findEntry(id)
+  if (!entry || (!seesAll(caller, rights) && entry.user !== subjectOf(caller))) throw notFound('Operation', id)
+  return entry
+}
+
+/** Served by every process that runs operations: all of them read the same journal. */
+export const operationService = implement(operations, {
+  list: async ({ filter, ...query }, { caller, rights }) => {
+    const resource = /(?:^|,)resource:([^,]*)/.exec(filter ?? '')?.[1]
+    const rest = (filter ?? '')
+      .split(',')
+      .filter((pair) => pair && !pair.startsWith('resource:'))
+      .join(',')
+    const mine = seesAll(caller, rights) ? {} : { user: subjectOf(caller) }
+    const everything = { all: true, item: () => true }
+    const found = await page(operationModel, { ...query, filter: rest }, everything, {
+      ...mine,
+      ...(resource && { resources: resource }),
+    })
+    return { ...found, data: found.data.map((document) => viewOf(fromStore(document))) }
+  },
+
+  get: async ({ id }, call) => viewOf(await visible(id, call)),
+
+  wait: async ({ id, timeout }, call) => {
+    await visible(id, call)
+    return viewOf(await waitForEnd(id, { timeoutMs: timeout * 1000 }))
+  },
+
+  log: async ({ id }, call) => ({ data: (await visible(id, call)).log as { time: string; message: string }[] }),
+
+  cancel: async ({ id }, call) => {
+    const entry = await visible(id, call)
+    const { caller, rights } = call
+    if (entry.user !== subjectOf(caller) && caller.kind === 'user' && !rights.allows('SysModify', '/'))
+      throw new ConflictError(`Operation '${id}' belongs to ${entry.user}; cancelling it takes SysModify on /`)
+    const cancelled = await inStore(() =>
+      operationModel
+        .findOneAndUpdate(
+          { _id: id, state: { $in: activeStates }, cancellable: true } as never,
+          { $set: { state: 'cancelling', cancel_requested: true }, $inc: { version: 1 } } as never,
+          { returnDocument: 'after' },
+        )
+        .lean(),
+    )
+    if (!cancelled) {
+      const { state } = (await findEntry(id))!
+      const isOver = !(activeStates as readonly string[]).includes(state)
+      throw new ConflictError(
+        `Operation '${id}' ${isOver ? `has ended: ${state}` : 'has come too far to be cancelled'}`,
+        { details: { state } },
+      )
+    }
+    bus().nats.publish(cancelSubject, id)
+    nudge(id)
+    return viewOf(fromStore(cancelled))
+  },
+})

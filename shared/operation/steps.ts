@@ -1,0 +1,158 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { call } from '#shared/call.ts'
+import type { Event } from '#shared/contracts/events.ts'
+import { operations } from '#shared/contracts/operations.ts'
+import { AppError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { idFrom } from '#shared/ids.ts'
+import { log } from '#shared/log.ts'
+import { appendLog, type Entry, updated, write } from '#shared/operation/journal.ts'
+import type { Op } from '#shared/operation/kinds.ts'
+import { announceProgress } from '#shared/operation/progress.ts'
+import { waitForEnd } from '#shared/operation/wait.ts'
+
+export class CancelledError extends AppError {
+  readonly status = 409
+  readonly error = 'CONFLICT'
+}
+
+/** The journal holds steps that this version of the work does not know: it must not go on by half. */
+export class ChangedStepsError extends AppError {
+  readonly status = 409
+  readonly error = 'CONFLICT'
+}
+
+/** An operation in the hands of this process: its entry as last written, and what undoes the steps taken so far. */
+export type Running = {
+  entry: Entry
+  abort: AbortController
+  undos: { name: string; undo: () => Promise<unknown> }[]
+  /** How many recorded steps the work has come past. */
+  passed: number
+  unsent: Event[]
+}
+
+type Step = Entry['steps'][number]
+
+/** Writes the journal, and hears from it whether the operation has been cancelled. */
+export async function record(running: Running, set: Partial<Entry>): Promise<void> {
+  const { entry, unsent } = running
+  const { progress, eta } = entry
+  const now = { progress, eta, ...set }
+  running.unsent = []
+  const written = await write(entry, now, [...unsent, updated({ ...entry, ...now, version: entry.version + 1 })])
+  // A renewal of the lease and a step may write at once: what was written last is true, whoever hears of it first.
+  if (written.version > running.entry.version)
+    running.entry = { ...written, progress: running.entry.progress, eta: running.entry.eta, ...set }
+  if (running.entry.cancel_requested && running.entry.cancellable) running.abort.abort(new CancelledError('Cancelled'))
+}
+
+const withStep = (steps: Step[], name: string, change: Partial<Step>): Step[] =>
+  steps.some((step) => step.name === name)
+    ? steps.map((step) => (step.name === name ? { ...step, ...change } : step))
+    : [...steps, { name, state: 'running', started_at: now(), ended_at: null, ...change }]
+
+export const markStep = (running: Running, name: string, change: Partial<Step>, more: Partial<Entry> = {}) =>
+  record(running, { steps: withStep(running.entry.steps, name, change), ...more })
+
+async function step<T>(
+  running: Running,
+  name: string,
+  work: () => Promise<T>,
+  undo?: (result?: T) => Promise<unknown>,
+): Promise<T> {
+  const recorded = running.entry.results.find(([done]) => done === name)
+  const known = running.entry.steps.find((step) => step.name === name)
+  if (undo) running.undos.push({ name, undo: () => undo(recorded?.[1] as T | undefined) })
+  if (recorded) {
+    running.passed++
+    return recorded[1] as T
+  }
+  if (running.entry.failure) throw unpackError(running.entry.failure)
+  if (running.passed < running.entry.results.length) throw changedSteps(running, name)
+  running.abort.signal.throwIfAborted()
+  await markStep(running, name, { state: 'running', started_at: known?.started_at ?? now() }, { stage: name })
+  running.abort.signal.throwIfAborted()
+  const result = await patiently(work, running.abort.signal)
+  if (undo) running.undos.at(-1)!.undo = () => undo(result)
+  running.passed++
+  await markStep(
+    running,
+    name,
+    { state: 'done', ended_at: now() },
+    { results: [...running.entry.results, [name, result ?? null]] },
+  )
+  return result
+}
+
+const patienceMs = 40_000
+
+/** Tries again for a while when a service, a host or the store does not answer: steps bear being run twice. */
+export async function patiently<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const deadline = Date.now() + patienceMs
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || Date.now() > deadline) throw error
+      await delay(500, undefined, signal && { signal }).catch(() => signal?.throwIfAborted())
+    }
+  }
+}
+
+function changedSteps({ entry, passed }: Running, name: string): ChangedStepsError {
+  const [missing] = entry.results[passed]!
+  return new ChangedStepsError(
+    `This version of Horcrux does not know the step '${missing}' that the operation has done; it would go on with '${name}'. ` +
+      'Nothing more was done. Finish it with the version that began it, or look at its steps and put right by hand what they left.',
+  )
+}
+
+/** The handle that the work of an operation is given. */
+export function opOf(running: Running): Op {
+  const { id, user, kind } = running.entry
+  const op: Op = {
+    id,
+    user,
+    signal: running.abort.signal,
+    step: (name, work, { undo } = {}) => step(running, name, work, undo),
+    progress: (done, total, unit) => announceProgress(running, done, total, unit),
+    log: (message) => {
+      appendLog(id, message).catch((error: Error) =>
+        log('operations').warn({ err: error, operation_id: id }, 'a line of its log was lost'),
+      )
+    },
+    emit: (...events) => running.unsent.push(...events),
+    commit: async () => {
+      if (running.entry.cancellable) await record(running, { cancellable: false })
+      if (running.entry.cancel_requested) throw new CancelledError('Cancelled')
+    },
+    child: async (contract, action, params, { name = `${contract.name}.${action}`, undo } = {}) => {
+      const childId = idFrom(`${id}/${name}`)
+      const work = async () => {
+        await call(contract, action, params as never, { operationId: childId })
+        return await finishChild(running, childId)
+      }
+      return (await step(running, name, work, undo && (() => undo()))) as never
+    },
+  }
+  log('operations').debug({ operation_id: id, kind }, 'running')
+  return op
+}
+
+/** Waits for an operation that this one has started; its progress is shown as this one's, cancelling passes on. */
+async function finishChild(running: Running, id: string): Promise<unknown> {
+  const { signal } = running.abort
+  const cancel = () => void call(operations, 'cancel', { id }).catch(() => undefined)
+  signal.addEventListener('abort', cancel, { once: true })
+  try {
+    const ended = await waitForEnd(id, {
+      onUpdate: ({ progress: { done, total, unit } }) => announceProgress(running, done, total, unit),
+    })
+    if (ended.state === 'succeeded') return ended.result
+    if (ended.state === 'cancelled') throw new CancelledError('Cancelled')
+    throw unpackError(ended.failure ?? packError(undefined))
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+}

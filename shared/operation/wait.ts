@@ -1,0 +1,34 @@
+import { bus } from '#shared/bus.ts'
+import { type Entry, findEntry, activeStates } from '#shared/operation/journal.ts'
+
+const subject = (id: string) => `horcrux.operation.${id}`
+
+/** Tells whoever waits that something about an operation has changed. A hint only: waiters look for themselves too. */
+export function nudge(id: string): void {
+  const { nats } = bus()
+  if (!nats.isClosed()) nats.publish(subject(id))
+}
+
+export const isActive = ({ state }: Entry) => (activeStates as readonly string[]).includes(state)
+
+type Options = { timeoutMs?: number; onUpdate?: (entry: Entry) => void }
+
+/** Waits until an operation has ended or the time is over; tells of what changes in between. @returns it as it is then */
+export async function waitForEnd(id: string, { timeoutMs = Infinity, onUpdate }: Options = {}): Promise<Entry> {
+  const deadline = Date.now() + timeoutMs
+  let wake = () => {}
+  const hints = bus().nats.subscribe(subject(id), { callback: () => wake() })
+  try {
+    for (;;) {
+      const hinted = new Promise<void>((resolve) => (wake = resolve))
+      const entry = (await findEntry(id))!
+      onUpdate?.(entry)
+      const left = deadline - Date.now()
+      if (!isActive(entry) || left <= 0) return entry
+      // Without a hint it looks every half second: the bus may be away.
+      await Promise.race([hinted, new Promise((resolve) => setTimeout(resolve, Math.min(left, 500)))])
+    }
+  } finally {
+    hints.unsubscribe()
+  }
+}

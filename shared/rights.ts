@@ -1,0 +1,22 @@
+import { LRUCache } from 'lru-cache'
+import { type Caller, compileRights, type Right, type Rights } from '#shared/access.ts'
+import { call } from '#shared/call.ts'
+import { auth } from '#shared/contracts/auth.ts'
+
+const everything: Rights = { rights: [], all: true, allows: () => true }
+const nothing: Rights = compileRights([])
+
+// Rights are named by their content, so an entry never grows stale; a caller whose rights change gets another name.
+const compiled = new LRUCache<string, Rights>({ max: 1000 })
+
+/** The rights of a caller, compiled once for each set of them. */
+export async function rightsOf(caller: Caller): Promise<Rights> {
+  if (caller.kind === 'service') return everything
+  if (caller.kind === 'anonymous') return nothing
+  const known = compiled.get(caller.rights)
+  if (known) return known
+  const { rights } = await call(auth, 'rights', { name: caller.rights })
+  const made = compileRights(rights as Right[])
+  compiled.set(caller.rights, made)
+  return made
+}

@@ -1,0 +1,138 @@
+import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
+import { type Caller, type Rights, subjectOf } from '#shared/access.ts'
+import { recordAudit } from '#shared/audit.ts'
+import type { Meta, Reply } from '#shared/call.ts'
+import {
+  type Action,
+  type Change,
+  type Contract,
+  fillPath,
+  isChange,
+  isOperation,
+  onPath,
+  type Params,
+  type Result,
+} from '#shared/contract.ts'
+import { within } from '#shared/current.ts'
+import { AppError, AuthenticationError, ForbiddenError } from '#shared/errors.ts'
+import { log, logFields } from '#shared/log.ts'
+import type { MaySee } from '#shared/db/page.ts'
+import { picked } from '#shared/fields.ts'
+import { acceptOperation } from '#shared/operation/accept.ts'
+import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
+import { rightsOf } from '#shared/rights.ts'
+import { check } from '#shared/validate.ts'
+
+/** What a handler may want to know of its call, beside the parameters. */
+export type Call = {
+  caller: Caller
+  requestId: string
+  rights: Rights
+  /** By the contract's `sees`. */ maySee: MaySee
+}
+
+type Handler<C extends Contract, K extends keyof C['actions']> = C['actions'][K] extends { operation: true }
+  ? OperationHandler<Params<C, K>, Result<C, K>>
+  : (params: Params<C, K>, call: Call) => Promise<Result<C, K>>
+type Handlers<C extends Contract> = { [K in keyof C['actions']]: Handler<C, K> }
+
+type Incoming = Context<Record<string, unknown>, Meta> & { broker: ServiceBroker }
+type Plain = (params: unknown, call: Call) => Promise<unknown>
+
+/** The Moleculer service of a contract. A missing or misspelt handler does not compile. */
+export function implement<C extends Contract>(contract: C, handlers: Handlers<C>): ServiceSchema {
+  const actions = Object.entries(contract.actions).map(([key, action]) => {
+    const name = `${contract.name}.${key}`
+    const handler = handlers[key as keyof C['actions']] as unknown
+    if (isOperation(action)) registerKind(name, contract.name, action, handler as OperationHandler)
+    const work: Plain = isOperation(action) ? (params, call) => acceptOperation(name, params, call) : (handler as Plain)
+    return [key, { handler: (ctx: Incoming) => answer(name, contract.name, action, work, ctx) }] as const
+  })
+  return { name: contract.name, actions: Object.fromEntries(actions) } as unknown as ServiceSchema
+}
+
+/** Authorise, check, work, put on record, answer: in this order, for every action there is. */
+async function answer(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
+  const { caller, requestId = 'none', ifMatch, idempotency, operationId, bytes } = ctx.meta
+  if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
+  const context = {
+    broker: ctx.broker,
+    service,
+    caller,
+    requestId,
+    ...(ifMatch !== undefined && { ifMatch }),
+    ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
+    ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0 } }),
+  }
+  return within(context, () =>
+    logFields.run({ request_id: requestId }, async () => {
+      const onRecord = recorder(name, action, ctx.params, caller, requestId)
+      try {
+        const rights = await rightsOf(caller)
+        authorize(action, ctx.params, caller, rights)
+        const params = check<Record<string, unknown>>(action.params, ctx.params)
+        const reply: Reply = {}
+        const result = await work(params, { caller, requestId, rights, maySee: maySee(action, rights), reply })
+        if (!isOperation(action)) await onRecord('success', result)
+        Object.assign(ctx.meta, reply)
+        return pack(ctx.meta, bytes, picked(result, params['fields']))
+      } catch (error) {
+        if (!(error instanceof AppError)) log(service).error({ err: error, action: name }, 'a bug: unexpected error')
+        await onRecord(error instanceof ForbiddenError ? 'denied' : 'failure', undefined, error as Error)
+        throw error
+      }
+    }),
+  )
+}
+
+/** @throws AuthenticationError or ForbiddenError when the contract's `can` does not hold */
+export function authorize(action: Action, params: Record<string, unknown>, caller: Caller, rights: Rights): void {
+  const { can } = action
+  if (can === 'anyone' || caller.kind === 'service') return
+  if (caller.kind === 'anonymous')
+    throw new AuthenticationError('Sign in first: no valid session, token or API key came with the request')
+  if (can === 'signed-in') return
+  if (can === 'service') throw new ForbiddenError('This action is for services only')
+  const { privilege, path } = onPath(can)
+  const resource = fillPath(path, params)
+  if (rights.allows(privilege, resource)) return
+  throw new ForbiddenError(`User '${subjectOf(caller)}' lacks the privilege ${privilege} on ${resource}`, {
+    details: { user: subjectOf(caller), privilege, path: resource },
+  })
+}
+
+function maySee(action: Action, rights: Rights): MaySee {
+  const sees = 'sees' in action ? action.sees : undefined
+  if (!sees) return { all: true, item: () => true }
+  const { privilege, path } = onPath(sees)
+  return { all: rights.allows(privilege, '/'), item: (id) => rights.allows(privilege, fillPath(path, { id })) }
+}
+
+type Outcome = 'success' | 'failure' | 'denied'
+
+/** Changes are on record however they end; of questions only that they were refused. */
+function recorder(name: string, action: Action, params: Record<string, unknown>, caller: Caller, requestId: string) {
+  return async (result: Outcome, made?: unknown, error?: Error) => {
+    if (!isChange(action) && result !== 'denied') return
+    const kind = result === 'denied' ? 'permission_denied' : (action as Change).audit
+    const path = pathOf(action, { ...(made as object | null), ...params })
+    await recordAudit({
+      caller,
+      kind,
+      path,
+      action: name,
+      result,
+      request_id: requestId,
+      message: error?.message ?? null,
+    })
+  }
+}
+
+const pathOf = ({ rest }: Action, params: Record<string, unknown>) =>
+  `/api${fillPath(rest?.split(' ')[1] ?? '', params)}`
+
+function pack(meta: Meta, bytes: boolean | undefined, result: unknown): unknown {
+  const version = (result as { version?: unknown } | null)?.version
+  if (typeof version === 'number') meta.etag = `"${version}"`
+  return bytes ? Buffer.from(JSON.stringify(result ?? null)) : result
+}

@@ -1,0 +1,72 @@
+import type { ServiceBroker, ServiceSchema } from 'moleculer'
+import { asService } from '#shared/access.ts'
+import { createBroker } from '#shared/broker.ts'
+import { connectBus, disconnectBus } from '#shared/bus.ts'
+import { ConfigError } from '#shared/config.ts'
+import { within } from '#shared/current.ts'
+import { connectStore, disconnectStore } from '#shared/db/connect.ts'
+import { createIndexes } from '#shared/db/model.ts'
+import { sweepOutboxes } from '#shared/events/outbox.ts'
+import { log } from '#shared/log.ts'
+import { startWorkers } from '#shared/operation/queue.ts'
+import { operationService } from '#shared/operation/service.ts'
+
+/** One part of Horcrux: what it serves on the bus, and what else it does while it runs. */
+export type Service = {
+  name: string
+  serves: ServiceSchema[]
+  /** Runs once bus and store are there, as this service; what it returns is called when the process stops. */
+  start?: (broker: ServiceBroker) => Promise<() => unknown>
+}
+
+/** A process with these services, until it is stopped. @returns a function that stops it, handing over what it works on */
+export async function startServices(
+  name: string,
+  services: Service[],
+): Promise<{ broker: ServiceBroker; stop: () => Promise<void> }> {
+  await Promise.all([connectStore(), connectBus(name)])
+  await createIndexes()
+  const broker = createBroker(name)
+  for (const schema of services.flatMap(({ serves }) => serves)) broker.createService(schema)
+  broker.createService(operationService)
+  await broker.start()
+  const stops = [sweepOutboxes(), startWorkers(broker)]
+  for (const { name: service, start } of services) {
+    const context = { broker, service, caller: asService(service), requestId: `${service}-start` }
+    if (start) stops.push(await within(context, () => start(broker)))
+  }
+  log('start').info({ services: services.map((service) => service.name) }, `${name} is up`)
+  const stop = async () => {
+    for (const undo of stops.toReversed()) await undo()
+    await broker.stop()
+    await disconnectBus()
+    await disconnectStore()
+  }
+  return { broker, stop }
+}
+
+/** The whole of a service's `main.ts`: runs it as a process of its own, stops it on SIGTERM and SIGINT. */
+export async function runProcess(service: Service): Promise<void> {
+  try {
+    const { stop } = await startServices(service.name, [service])
+    let stopping = false
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.on(signal, () => {
+        if (stopping) return
+        stopping = true
+        void stop().then(() => process.exit(0))
+      })
+  } catch (error) {
+    exitWith(error)
+  }
+}
+
+/** Ends the process that cannot start: 78 for a wrong configuration, else 1. */
+export function exitWith(error: unknown): never {
+  if (error instanceof ConfigError) {
+    process.stderr.write(`${error.message}\n`)
+    process.exit(78)
+  }
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+  process.exit(1)
+}

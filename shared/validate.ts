@@ -1,0 +1,118 @@
+import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import type { TLocalizedValidationError } from 'typebox/error'
+import { Settings } from 'typebox/system'
+import { Value } from 'typebox/value'
+import { ValidationError, type Violation } from '#shared/errors.ts'
+
+Settings.Set({ maxErrors: 200 })
+
+type Compiled = ReturnType<typeof Compile>
+const compiled = new WeakMap<TSchema, Compiled>()
+
+function compile(schema: TSchema): Compiled {
+  const known = compiled.get(schema)
+  if (known) return known
+  const made = Compile(schema)
+  compiled.set(schema, made)
+  return made
+}
+
+/**
+ * Checks a value against its schema, with defaults filled in. A schema's own `errorMessage` speaks for its `pattern`.
+ * @throws ValidationError with every violation at once, one for each field.
+ */
+export function check<T>(schema: TSchema, value: unknown): T {
+  const validator = compile(schema)
+  const withDefaults = Value.Default(schema, value)
+  if (validator.Check(withDefaults)) return withDefaults as T
+  throw new ValidationError(violationsOf(validator.Errors(withDefaults), schema))
+}
+
+export const isValid = (schema: TSchema, value: unknown) => compile(schema).Check(value)
+
+/** Query strings and path parameters carry only text: numbers and booleans are read out of it, nothing else is changed. */
+export const fromText = (schema: TSchema, value: unknown) => Value.Convert(schema, value)
+
+/** One violation for each field, in the API's words; an alternative that fits best speaks for a whole union. */
+export function violationsOf(errors: TLocalizedValidationError[], schema: TSchema): Violation[] {
+  const byField = new Map<string, Violation>()
+  for (const error of withoutOtherBranches(errors)) {
+    for (const { field, message } of explain(error, schema)) {
+      const known = byField.get(field)
+      if (!known) byField.set(field, { field, code: error.keyword, message })
+      else if (!known.message.includes(message)) known.message += ` and ${message}`
+    }
+  }
+  return [...byField.values()]
+}
+
+/** Of a union's branches only the one with the fewest complaints is kept, and a wrong constant rules a branch out. */
+function withoutOtherBranches(errors: TLocalizedValidationError[]): TLocalizedValidationError[] {
+  const unions = errors.filter((error) => error.keyword === 'anyOf').map((error) => `${error.schemaPath}/anyOf/`)
+  const dropped = new Set<TLocalizedValidationError>()
+  for (const prefix of unions) {
+    const branches = Map.groupBy(
+      errors.filter((error) => error.schemaPath.startsWith(prefix)),
+      (error) => error.schemaPath.slice(prefix.length).split('/')[0]!,
+    )
+    const cost = (branch: TLocalizedValidationError[]) =>
+      branch.length + branch.filter(({ keyword }) => keyword === 'const').length * 1000
+    const ranked = [...branches.values()].sort((a, b) => cost(a) - cost(b))
+    for (const branch of ranked.slice(1)) for (const error of branch) dropped.add(error)
+    const union = errors.find((error) => `${error.schemaPath}/anyOf/` === prefix)
+    if (union && ranked.length > 0) dropped.add(union)
+  }
+  return errors.filter((error) => !dropped.has(error))
+}
+
+const fieldOf = (pointer: string) => pointer.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~')
+const join = (parent: string, name: string) => (parent ? `${parent}.${name}` : name)
+const article = (type: unknown) => (/^[aeiou]/.test(String(type)) ? `an ${String(type)}` : `a ${String(type)}`)
+
+/** An error in the words that the API promises. A missing or unknown property is the property's violation, not its parent's. */
+function explain(error: TLocalizedValidationError, schema: TSchema): { field: string; message: string }[] {
+  const { keyword, instancePath, params, message } = error
+  const field = fieldOf(instancePath)
+  const { limit, multipleOf, type, allowedValues, requiredProperties, additionalProperties } = params as Record<
+    string,
+    unknown
+  >
+  const here = (text: string) => [{ field: field || 'body', message: text }]
+  switch (keyword) {
+    case 'required':
+      return (requiredProperties as string[]).map((name) => ({ field: join(field, name), message: 'is required' }))
+    case 'additionalProperties':
+      return (additionalProperties as string[]).map((name) => ({
+        field: join(field, name),
+        message: 'is not known here',
+      }))
+    case 'boolean':
+      return []
+    case 'type':
+      return here(`must be ${Array.isArray(type) ? (type as string[]).join(' or ') : article(type)}`)
+    case 'multipleOf':
+      return here(`must be a multiple of ${String(multipleOf)}`)
+    case 'minimum':
+      return here(`must be at least ${String(limit)}`)
+    case 'maximum':
+      return here(`must be at most ${String(limit)}`)
+    case 'minLength':
+      return here(Number(limit) === 1 ? 'must not be empty' : `must have at least ${String(limit)} characters`)
+    case 'maxLength':
+      return here(`must have at most ${String(limit)} characters`)
+    case 'enum':
+      return here(`must be one of ${(allowedValues as unknown[]).map(String).join(', ')}`)
+    case 'pattern':
+      return here(ownMessage(schema, error.schemaPath) ?? message)
+    default:
+      return here(message)
+  }
+}
+
+/** The `errorMessage` of the schema at a path such as `#/properties/name`. */
+function ownMessage(schema: TSchema, schemaPath: string): string | undefined {
+  let at: unknown = schema
+  for (const part of schemaPath.split('/').slice(1)) at = (at as Record<string, unknown> | undefined)?.[part]
+  return (at as { errorMessage?: string } | undefined)?.errorMessage
+}

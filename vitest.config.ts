@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config'
+
+/** `unit` needs nothing but Node and takes seconds; `system` runs on real daemons that the test lab starts. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 } },
+      {
+        test: {
+          name: 'system',
+          include: ['test/{drivers,integration,e2e}/**/*.test.ts'],
+          globalSetup: ['test/lab/setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
