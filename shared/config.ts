@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
-import { parseCIDR } from 'ipaddr.js'
+import ipaddr from 'ipaddr.js'
 
 export type Config = {
   host: string
@@ -79,7 +79,7 @@ export function readConfig(env: Env): Config {
 
   const host = text('HORCRUX_HOST') ?? '127.0.0.1'
   const dataDir = resolve(text('HORCRUX_DATA') ?? 'data')
-  const endpoints = readEndpoints(dataDir)
+  const kept = readKept(dataDir)
   const config: Config = {
     host,
     port: number('HORCRUX_PORT', 8006, 65_535),
@@ -88,10 +88,10 @@ export function readConfig(env: Env): Config {
     tlsKey: text('HORCRUX_TLS_KEY'),
     dataDir,
     adminPassword: secret('HORCRUX_ADMIN_PASSWORD'),
-    jwtSecret: secret('HORCRUX_JWT_SECRET', 32),
-    secretKey: secret('HORCRUX_SECRET_KEY', 32),
-    natsUrl: secret('NATS_URL') ?? endpoints.nats_url,
-    mongodbUrl: secret('MONGODB_URL') ?? endpoints.mongodb_url,
+    jwtSecret: secret('HORCRUX_JWT_SECRET', 32) ?? kept.jwt_secret,
+    secretKey: secret('HORCRUX_SECRET_KEY', 32) ?? kept.secret_key,
+    natsUrl: secret('NATS_URL') ?? kept.nats_url,
+    mongodbUrl: secret('MONGODB_URL') ?? kept.mongodb_url,
     trustedProxies: list('HORCRUX_TRUSTED_PROXIES'),
     allowedPaths: list('HORCRUX_ALLOWED_PATHS').map((path) => resolve(path)),
     logLevel: oneOf('HORCRUX_LOG_LEVEL', logLevels, 'info'),
@@ -116,7 +116,7 @@ function mistakesOf(config: Config): string[] {
     mistakes.push(`HORCRUX_HOST: must be an IP address or localhost, not '${config.host}'`)
   for (const cidr of config.trustedProxies) {
     try {
-      parseCIDR(cidr.includes('/') ? cidr : `${cidr}/${cidr.includes(':') ? 128 : 32}`)
+      ipaddr.parseCIDR(cidr.includes('/') ? cidr : `${cidr}/${cidr.includes(':') ? 128 : 32}`)
     } catch {
       mistakes.push(`HORCRUX_TRUSTED_PROXIES: '${cidr}' is not a network such as 10.0.0.0/8`)
     }
@@ -133,14 +133,24 @@ function mistakesOf(config: Config): string[] {
   return mistakes
 }
 
-type Endpoints = { nats_url?: string; mongodb_url?: string }
+/** How a running `npm start` is reached. */
+export type Endpoints = { api_url?: string; nats_url?: string; mongodb_url?: string }
+/** What `npm start` makes once. */
+export type Secrets = { jwt_secret: string; secret_key: string; nats_password: string; mongodb_password: string }
 
-/** Where `npm start` says how its bus and store are reached, for other processes of the same machine; mode 0600. */
+/** Where `npm start` says how it, its bus and its store are reached, for other processes of the same machine; mode 0600. */
 export const endpointsFile = (dataDir: string) => join(dataDir, 'run', 'endpoints.json')
+/** Where `npm start` keeps the secrets that it made; mode 0600. */
+export const secretsFile = (dataDir: string) => join(dataDir, 'secrets', 'secrets.json')
 
-function readEndpoints(dataDir: string): Endpoints {
+const readKept = (dataDir: string): Endpoints & Partial<Secrets> => ({
+  ...readJson(secretsFile(dataDir)),
+  ...readJson(endpointsFile(dataDir)),
+})
+
+function readJson(file: string): Record<string, string> {
   try {
-    return JSON.parse(readFileSync(endpointsFile(dataDir), 'utf8')) as Endpoints
+    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>
   } catch {
     return {}
   }
@@ -157,3 +167,9 @@ export function config(): Config {
 
 /** What `npm start` finds out only while it starts (where its own bus and store listen, the secrets it made). */
 export const setConfig = (found: Partial<Config>) => (loaded = { ...config(), ...found })
+
+/** Reads the settings again, after the files that `npm start` keeps have changed. */
+export function reloadConfig(): Config {
+  loaded = undefined
+  return config()
+}

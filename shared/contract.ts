@@ -23,8 +23,8 @@ type Common = {
   secret?: readonly string[]
 }
 
-/** Asks and changes nothing. */
-export type Query = Common & { rest?: `GET /${string}`; sees?: OnPath }
+/** Asks and changes nothing. A question too long for a URL is asked by POST. */
+export type Query = Common & { rest?: `GET /${string}` | `POST /${string}`; sees?: OnPath }
 
 /** Changes something, and is on record for it. An operation answers 202 and works on in the background. */
 export type Change = Common & { rest: `${Verb} /${string}`; audit: AuditKind; operation?: true }

@@ -113,8 +113,15 @@ export type PackedError = { name: string; message: string; details: Details; ret
 export function packError(error: unknown): PackedError {
   if (!(error instanceof AppError))
     return { name: 'InternalError', message: 'Internal error', details: {}, retryable: false }
-  const { name, message, details, retryable } = error
-  return { name, message, details, retryable }
+  const { message, details, retryable } = error
+  return { name: knownClass(error), message, details, retryable }
+}
+
+/** An error of a more special class travels as the one of the table that it extends, or that has its status. */
+function knownClass(error: AppError): string {
+  const bySelfOrParent = Object.entries({ ...classes, ValidationError }).find(([, known]) => error instanceof known)
+  const byStatus = Object.entries(classes).find(([, known]) => new known('').status === error.status)
+  return (bySelfOrParent ?? byStatus)?.[0] ?? 'InternalError'
 }
 
 const classes = {

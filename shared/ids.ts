@@ -15,3 +15,9 @@ export function newId(): string {
   if (!call?.idempotency) return v7()
   return idFrom(`${call.idempotency.seed}/${call.idempotency.count++}`)
 }
+
+/** Whether {@link newId} made this id in this call, out of its idempotency key: then it may have been made before. */
+export function isRepeatable(id: string): boolean {
+  const { seed, count } = current()?.idempotency ?? { seed: '', count: 0 }
+  return Array.from({ length: count }, (_, index) => idFrom(`${seed}/${index}`)).includes(id)
+}

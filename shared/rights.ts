@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { type Caller, compileRights, type Right, type Rights } from '#shared/access.ts'
 import { call } from '#shared/call.ts'
+import type { Result } from '#shared/contract.ts'
 import { auth } from '#shared/contracts/auth.ts'
 
 const everything: Rights = { rights: [], all: true, allows: () => true }
@@ -15,8 +16,18 @@ export async function rightsOf(caller: Caller): Promise<Rights> {
   if (caller.kind === 'anonymous') return nothing
   const known = compiled.get(caller.rights)
   if (known) return known
-  const { rights } = await call(auth, 'rights', { name: caller.rights })
-  const made = compileRights(rights as Right[])
+  const made = compileRights(await fetchRights(caller.rights))
   compiled.set(caller.rights, made)
   return made
+}
+
+/** In pieces, because a message on the bus holds at most 1 MiB. */
+async function fetchRights(name: string): Promise<Right[]> {
+  const found: Right[] = []
+  for (let offset: number | null = 0; offset !== null; ) {
+    const { rights, next }: Result<typeof auth, 'rights'> = await call(auth, 'rights', { name, offset })
+    found.push(...rights)
+    offset = next
+  }
+  return found
 }

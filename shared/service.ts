@@ -1,6 +1,7 @@
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
 import { type Caller, type Rights, subjectOf } from '#shared/access.ts'
-import { recordAudit } from '#shared/audit.ts'
+import { type AuditEntry, recordAudit } from '#shared/audit.ts'
+import type { AuditKind } from '#shared/audit-kinds.ts'
 import type { Meta, Reply } from '#shared/call.ts'
 import {
   type Action,
@@ -28,7 +29,12 @@ export type Call = {
   caller: Caller
   requestId: string
   rights: Rights
-  /** By the contract's `sees`. */ maySee: MaySee
+  /** By the contract's `sees`. */
+  maySee: MaySee
+  /** What the answer carries beside the result. */
+  reply: Reply
+  /** What the audit's record says beside, or instead of, what follows from the contract. */
+  record: { kind?: AuditKind; user?: string; severity?: AuditEntry['severity'] }
 }
 
 type Handler<C extends Contract, K extends keyof C['actions']> = C['actions'][K] extends { operation: true }
@@ -66,13 +72,14 @@ async function answer(name: string, service: string, action: Action, work: Plain
   }
   return within(context, () =>
     logFields.run({ request_id: requestId }, async () => {
-      const onRecord = recorder(name, action, ctx.params, caller, requestId)
+      const record: Call['record'] = {}
+      const onRecord = recorder(name, action, ctx.params, caller, requestId, record)
       try {
         const rights = await rightsOf(caller)
         authorize(action, ctx.params, caller, rights)
         const params = check<Record<string, unknown>>(action.params, ctx.params)
         const reply: Reply = {}
-        const result = await work(params, { caller, requestId, rights, maySee: maySee(action, rights), reply })
+        const result = await work(params, { caller, requestId, rights, maySee: maySee(action, rights), reply, record })
         if (!isOperation(action)) await onRecord('success', result)
         Object.assign(ctx.meta, reply)
         return pack(ctx.meta, bytes, picked(result, params['fields']))
@@ -111,10 +118,17 @@ function maySee(action: Action, rights: Rights): MaySee {
 type Outcome = 'success' | 'failure' | 'denied'
 
 /** Changes are on record however they end; of questions only that they were refused. */
-function recorder(name: string, action: Action, params: Record<string, unknown>, caller: Caller, requestId: string) {
+function recorder(
+  name: string,
+  action: Action,
+  params: Record<string, unknown>,
+  caller: Caller,
+  requestId: string,
+  record: Call['record'],
+) {
   return async (result: Outcome, made?: unknown, error?: Error) => {
     if (!isChange(action) && result !== 'denied') return
-    const kind = result === 'denied' ? 'permission_denied' : (action as Change).audit
+    const kind = result === 'denied' ? 'permission_denied' : (record.kind ?? (action as Change).audit)
     const path = pathOf(action, { ...(made as object | null), ...params })
     await recordAudit({
       caller,
@@ -124,6 +138,8 @@ function recorder(name: string, action: Action, params: Record<string, unknown>,
       result,
       request_id: requestId,
       message: error?.message ?? null,
+      ...(record.user !== undefined && { user: record.user }),
+      ...(record.severity && { severity: record.severity }),
     })
   }
 }

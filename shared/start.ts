@@ -7,6 +7,8 @@ import { within } from '#shared/current.ts'
 import { connectStore, disconnectStore } from '#shared/db/connect.ts'
 import { createIndexes } from '#shared/db/model.ts'
 import { sweepOutboxes } from '#shared/events/outbox.ts'
+import { closeAll } from '#shared/host/hosts.ts'
+import { closeNodes } from '#shared/nodes.ts'
 import { log } from '#shared/log.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
 import { operationService } from '#shared/operation/service.ts'
@@ -39,6 +41,8 @@ export async function startServices(
   const stop = async () => {
     for (const undo of stops.toReversed()) await undo()
     await broker.stop()
+    await closeNodes()
+    await closeAll()
     await disconnectBus()
     await disconnectStore()
   }

@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox'
+import type { TObject, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Settings } from 'typebox/system'
@@ -31,8 +31,24 @@ export function check<T>(schema: TSchema, value: unknown): T {
 
 export const isValid = (schema: TSchema, value: unknown) => compile(schema).Check(value)
 
-/** Query strings and path parameters carry only text: numbers and booleans are read out of it, nothing else is changed. */
-export const fromText = (schema: TSchema, value: unknown) => Value.Convert(schema, value)
+/**
+ * Query strings and path parameters carry only text: by the schema, plain decimal numbers and `true` or `false` are read
+ * out of it; what is not exactly that stays text, for the schema to refuse.
+ */
+export function fromText(schema: TObject, text: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(text).map(([name, value]) => [name, read(schema.properties[name], value)]))
+}
+
+function read(schema: TSchema | undefined, value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  const { type, anyOf = [] } = (schema ?? {}) as { type?: string; anyOf?: TSchema[] }
+  const types = [type, ...anyOf.map((branch) => (branch as { type?: string }).type)]
+  if (types.includes('string')) return value
+  const isNumeric = types.includes('number') || types.includes('integer')
+  if (isNumeric && /^-?\d{1,15}(\.\d{1,15})?$/.test(value)) return Number(value)
+  if (types.includes('boolean') && (value === 'true' || value === 'false')) return value === 'true'
+  return value
+}
 
 /** One violation for each field, in the API's words; an alternative that fits best speaks for a whole union. */
 export function violationsOf(errors: TLocalizedValidationError[], schema: TSchema): Violation[] {

@@ -1,29 +1,148 @@
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
-import { strict, Time } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, None, Page, strict, Time } from '#shared/contracts/common.ts'
+import { Password, User, Username } from '#shared/contracts/users.ts'
 import { privileges } from '#shared/privileges.ts'
 
 const ProofKind = Type.Enum(['session', 'token', 'api_key'])
+const Proof = strict({ by: ProofKind, id: Type.String({ description: "A session's id, or an API key's public id" }) })
+const RightList = Type.Array(strict({ path: Type.String(), privileges: Type.Array(Type.Enum([...privileges])) }))
+
+/** Who it is, with which rights from this address now. */
+export const Identity = strict({
+  user: Type.String(),
+  rights: Type.String({ description: 'Name of the rights, by their content' }),
+  proof: Proof,
+  expires_at: Time,
+})
+export type Identity = Static<typeof Identity>
+
+export const Session = strict({
+  id: Type.String(),
+  user: Type.String(),
+  address: Type.String({ description: 'Where it was begun from' }),
+  created_at: Time,
+  last_used_at: Time,
+  expires_at: Time,
+})
+export type Session = Static<typeof Session>
+
+const Code = Type.String({ maxLength: 64, description: 'Six digits, or a recovery code' })
+export const SignedIn = strict({
+  token: Type.String({ description: 'For the header Authorization: Bearer' }),
+  user: User,
+  expires_at: Type.String({ format: 'date-time', description: 'End of the token; refresh it before' }),
+})
+
+export type SignedIn = Static<typeof SignedIn>
+
+/** Subject on the bus that tells of every change of identities and rights: `{user?}`, where none means everybody. */
+export const authChangedSubject = 'horcrux.auth.changed'
 
 export const auth = contract('auth', {
   identify: {
     does: 'Tell who it is that shows this credential',
     can: 'service',
-    params: strict({ by: ProofKind, credential: Type.String(), address: Type.String() }),
-    result: strict({
-      user: Type.String(),
-      rights: Type.String({ description: 'Name of the rights, by their content' }),
-      proof: strict({ by: ProofKind, id: Type.String() }),
-      expires_at: Time,
+    params: strict({
+      by: ProofKind,
+      credential: Type.String({ maxLength: 8192 }),
+      address: Type.String(),
     }),
+    result: Identity,
     secret: ['credential'],
   },
-  rights: {
-    does: 'Look up the rights that have this name',
+  recheck: {
+    does: 'Tell whether a proof that was accepted still holds, and with which rights',
     can: 'service',
-    params: strict({ name: Type.String() }),
+    params: strict({ user: Type.String(), proof: Proof, address: Type.String() }),
+    result: Identity,
+  },
+  rights: {
+    does: 'Look up the rights that have this name, from an offset on',
+    can: 'service',
+    params: strict({ name: Type.String(), offset: Type.Integer({ minimum: 0, default: 0 }) }),
     result: strict({
-      rights: Type.Array(strict({ path: Type.String(), privileges: Type.Array(Type.Enum([...privileges])) })),
+      rights: RightList,
+      next: Type.Union([Type.Integer(), Type.Null()], { description: 'The offset of the rest' }),
     }),
+  },
+  setup: {
+    does: 'Make the first user, an administrator, with the set-up token of the first start',
+    rest: 'POST /auth/setup',
+    can: 'anyone',
+    audit: 'config_changed',
+    status: 201,
+    params: strict({ token: Type.String({ maxLength: 256 }), username: Username, password: Password }),
+    result: User,
+    secret: ['token', 'password'],
+  },
+  login: {
+    does: 'Sign in; a second factor is its code or a recovery code',
+    rest: 'POST /auth/login',
+    can: 'anyone',
+    audit: 'login',
+    params: strict({
+      username: Type.String({ minLength: 1, maxLength: 255 }),
+      password: Type.String({ minLength: 1, maxLength: 1024 }),
+      totp: Type.Optional(Code),
+    }),
+    result: SignedIn,
+    secret: ['password', 'totp', 'token'],
+  },
+  logout: {
+    does: 'Sign out: the session and its tokens end',
+    rest: 'POST /auth/logout',
+    can: 'signed-in',
+    audit: 'logout',
+    status: 204,
+    params: None,
+    result: Done,
+  },
+  refresh: {
+    does: 'Get a new token by the session cookie',
+    rest: 'POST /auth/refresh',
+    can: 'signed-in',
+    audit: 'secret_accessed',
+    params: None,
+    result: SignedIn,
+    secret: ['token'],
+  },
+  password: {
+    does: 'Change the own password; all other sessions end',
+    rest: 'POST /auth/password',
+    can: 'signed-in',
+    audit: 'password_changed',
+    status: 204,
+    params: strict({ old_password: Type.String({ minLength: 1, maxLength: 1024 }), new_password: Password }),
+    result: Done,
+    secret: ['old_password', 'new_password'],
+  },
+  session: {
+    does: 'Tell who is signed in, how, and with which rights',
+    rest: 'GET /auth/session',
+    can: 'signed-in',
+    params: None,
+    result: strict({
+      user: User,
+      proof: Proof,
+      session: Type.Union([Session, Type.Null()]),
+      rights: RightList,
+    }),
+  },
+  sessions: {
+    does: 'List sessions: the own ones, or those of a user',
+    rest: 'GET /auth/sessions',
+    can: 'signed-in',
+    params: strict({ ...ListQuery('user').properties, username: Type.Optional(Username) }),
+    result: Page(Session),
+  },
+  endSession: {
+    does: 'End a session',
+    rest: 'DELETE /auth/sessions/{id}',
+    can: 'signed-in',
+    audit: 'logout',
+    status: 204,
+    params: strict({ id: Id }),
+    result: Done,
   },
 })

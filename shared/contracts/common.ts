@@ -27,7 +27,7 @@ export const ById = Type.Object({ id: Id }, { additionalProperties: false })
 export const None = Type.Object({}, { additionalProperties: false })
 export const Done = Type.Null()
 
-export const oneOf = <const T extends string[]>(...values: T) => Type.Enum(values)
+export const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) => Type.Enum<[...T]>([...values])
 export const strict = <T extends Record<string, TSchema>>(properties: T) =>
   Type.Object(properties, { additionalProperties: false })
 

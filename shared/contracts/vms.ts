@@ -1,2 +1,268 @@
-import { oneOf } from '#shared/contracts/common.ts'
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract.ts'
+import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Accel } from '#shared/contracts/nodes.ts'
+import { VolumeFormat } from '#shared/contracts/pools.ts'
+import { DiskSize, VolumeName } from '#shared/contracts/volumes.ts'
+
 export const VmStatus = oneOf('running', 'stopped', 'paused', 'unknown')
+export type VmStatus = Static<typeof VmStatus>
+
+const Architecture = Type.Enum(['x86_64'], { default: 'x86_64' })
+const Memory = Type.Integer({ minimum: 128, maximum: 1_048_576, multipleOf: 128, description: 'MiB' })
+const Cpus = Type.Integer({ minimum: 1, maximum: 256 })
+const Description = Type.String({ maxLength: 8192 })
+const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$' }), {
+  maxItems: 50,
+  uniqueItems: true,
+})
+const Firmware = Type.Enum(['bios', 'uefi'], { default: 'bios' })
+const Bus = Type.Enum(['virtio', 'scsi', 'sata'], { default: 'virtio' })
+const Cache = Type.Enum(['none', 'writeback', 'writethrough', 'directsync', 'unsafe'], { default: 'writeback' })
+const Mac = Type.String({
+  pattern: '^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$',
+  errorMessage: 'must be a unicast MAC address in lower case, such as 52:54:00:12:34:56',
+})
+const Model = Type.Enum(['virtio', 'e1000e', 'rtl8139'], { default: 'virtio' })
+const NetworkName = Type.String({
+  pattern: '^[A-Za-z0-9_.-]{1,64}$',
+  errorMessage: 'must be the name of a libvirt network',
+})
+const BridgeName = Type.String({
+  pattern: '^[A-Za-z0-9_.-]{1,15}$',
+  errorMessage: 'must be the name of a network interface',
+})
+
+export const Disk = strict({
+  id: Type.String({ description: 'Its place: vda, vdb … (virtio), sda … (scsi, sata)' }),
+  pool: Id,
+  volume: VolumeName,
+  path: Path,
+  format: VolumeFormat,
+  size_bytes: Type.Integer(),
+  bus: oneOf('virtio', 'scsi', 'sata'),
+  cache: Type.Enum(['none', 'writeback', 'writethrough', 'directsync', 'unsafe']),
+  readonly: Type.Boolean(),
+})
+export type Disk = Static<typeof Disk>
+
+export const Nic = strict({
+  mac: Mac,
+  network: Type.Union([NetworkName, Type.Null()]),
+  bridge: Type.Union([BridgeName, Type.Null()]),
+  model: oneOf('virtio', 'e1000e', 'rtl8139'),
+})
+export type Nic = Static<typeof Nic>
+
+const Boot = strict({
+  kernel: Path,
+  initrd: Type.Optional(Path),
+  cmdline: Type.Optional(Type.String({ maxLength: 2048, pattern: '^[^\\0\\n]*$' })),
+})
+
+export const Vm = strict({
+  id: Id,
+  name: Name,
+  description: Description,
+  hypervisor: oneOf('qemu'),
+  architecture: Architecture,
+  memory: Memory,
+  cpus: Cpus,
+  disks: Type.Array(Disk),
+  nics: Type.Array(Nic),
+  iso: Type.Union([Path, Type.Null()]),
+  boot: Type.Union([Boot, Type.Null()]),
+  firmware: oneOf('bios', 'uefi'),
+  accel: Accel,
+  node: Id,
+  status: VmStatus,
+  status_reason: Type.Union([Type.String(), Type.Null()]),
+  desired_state: oneOf('running', 'stopped'),
+  pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
+  protected: Type.Boolean({ description: 'It cannot be deleted' }),
+  tags: Tags,
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
+export type Vm = Static<typeof Vm>
+
+const NewDisk = strict({
+  pool: Id,
+  size: DiskSize,
+  format: Type.Enum(['qcow2', 'raw'], { default: 'qcow2' }),
+  bus: Bus,
+  cache: Cache,
+})
+const ExistingDisk = strict({
+  pool: Id,
+  volume: VolumeName,
+  bus: Bus,
+  cache: Cache,
+  readonly: Type.Boolean({ default: false }),
+})
+const NewNic = strict({
+  network: Type.Optional(NetworkName),
+  bridge: Type.Optional(BridgeName),
+  mac: Type.Optional(Mac),
+  model: Model,
+})
+
+const Disks = Type.Array(Type.Union([NewDisk, ExistingDisk]), { maxItems: 26, default: [] })
+export type NewDisks = Static<typeof Disks>
+const Nics = Type.Array(NewNic, { maxItems: 16, default: [] })
+export type NewNics = Static<typeof Nics>
+
+const timeoutSeconds = (ifNotGiven: number) =>
+  Type.Integer({ minimum: 1, maximum: 3600, default: ifNotGiven, description: 'Seconds' })
+
+const VmStats = strict({
+  vm_id: Type.String(),
+  status: VmStatus,
+  cpu_time_ns: Type.Union([Type.Integer(), Type.Null()], { description: 'Processor time since the start' }),
+  memory_mib: Type.Union([Type.Number(), Type.Null()], { description: 'What the guest has been given' }),
+  memory_rss_mib: Type.Union([Type.Number(), Type.Null()], { description: 'What the guest takes of the host' }),
+  disks: Type.Array(
+    strict({
+      id: Type.String(),
+      read_bytes: Type.Integer(),
+      written_bytes: Type.Integer(),
+      capacity_bytes: Type.Union([Type.Integer(), Type.Null()]),
+      allocation_bytes: Type.Union([Type.Integer(), Type.Null()]),
+    }),
+  ),
+  nics: Type.Array(strict({ name: Type.String(), received_bytes: Type.Integer(), sent_bytes: Type.Integer() })),
+  timestamp: Time,
+})
+
+const power = { operation: true, audit: 'vm_config_changed', can: 'VmPowerMgmt on /api/vms/{id}', result: Vm } as const
+
+export const vms = contract('vms', {
+  list: {
+    does: 'List virtual machines',
+    rest: 'GET /vms',
+    can: 'signed-in',
+    sees: 'VmAudit on /api/vms/{id}',
+    params: ListQuery('name', 'status', 'node', 'tags', 'hypervisor'),
+    result: Page(Vm),
+  },
+  get: {
+    does: 'Get a virtual machine',
+    rest: 'GET /vms/{id}',
+    can: 'VmAudit on /api/vms/{id}',
+    params: ById,
+    result: Vm,
+  },
+  create: {
+    does: 'Create a virtual machine',
+    rest: 'POST /vms',
+    can: 'VmAllocate on /api/vms/{id}',
+    operation: true,
+    audit: 'vm_created',
+    params: strict({
+      id: Type.Optional(Id),
+      name: Name,
+      description: Type.String({ ...Description, default: '' }),
+      hypervisor: Type.Enum(['qemu'], { default: 'qemu' }),
+      architecture: Architecture,
+      memory: Memory,
+      cpus: Cpus,
+      disks: Disks,
+      nics: Nics,
+      iso: Type.Optional(Path),
+      boot: Type.Optional(Boot),
+      firmware: Firmware,
+      node: Type.String({ ...Id, default: 'local' }),
+      start: Type.Boolean({ default: false }),
+      protected: Type.Boolean({ default: false }),
+      tags: Type.Array(Tags.items, { maxItems: 50, uniqueItems: true, default: [] }),
+    }),
+    result: Vm,
+  },
+  update: {
+    does: 'Change a virtual machine; what a running one cannot change now waits for its next start',
+    rest: 'PATCH /vms/{id}',
+    can: 'VmConfig on /api/vms/{id}',
+    audit: 'vm_config_changed',
+    params: strict({
+      id: Id,
+      name: Type.Optional(Name),
+      description: Type.Optional(Description),
+      memory: Type.Optional(Memory),
+      cpus: Type.Optional(Cpus),
+      iso: Type.Optional(Type.Union([Path, Type.Null()])),
+      boot: Type.Optional(Type.Union([Boot, Type.Null()])),
+      protected: Type.Optional(Type.Boolean()),
+      tags: Type.Optional(Tags),
+    }),
+    result: Vm,
+  },
+  delete: {
+    does: 'Delete a stopped virtual machine, with its disks when `purge` is set',
+    rest: 'DELETE /vms/{id}',
+    can: 'VmAllocate on /api/vms/{id}',
+    operation: true,
+    audit: 'vm_deleted',
+    params: strict({ id: Id, purge: Type.Boolean({ default: false }) }),
+    result: Done,
+  },
+  start: { ...power, does: 'Start a virtual machine', rest: 'POST /vms/{id}/start', audit: 'vm_started', params: ById },
+  shutdown: {
+    ...power,
+    does: 'Ask the guest to shut down, and wait until it has',
+    rest: 'POST /vms/{id}/shutdown',
+    audit: 'vm_stopped',
+    params: strict({ id: Id, timeout: timeoutSeconds(120) }),
+  },
+  stop: {
+    ...power,
+    does: 'Switch a virtual machine off: at once, or when the guest has not shut down within the timeout',
+    rest: 'POST /vms/{id}/stop',
+    audit: 'vm_stopped',
+    params: strict({
+      id: Id,
+      force: Type.Boolean({ default: false, description: 'At once, whatever the timeout says' }),
+      timeout: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 3600,
+          description: 'Seconds that the guest has to shut down; none: at once',
+        }),
+      ),
+    }),
+  },
+  restart: {
+    ...power,
+    does: 'Shut the guest down and start it again',
+    rest: 'POST /vms/{id}/restart',
+    audit: 'vm_restarted',
+    params: strict({
+      id: Id,
+      force: Type.Boolean({ default: false, description: 'Switch it off when it has not shut down in time' }),
+      timeout: timeoutSeconds(120),
+    }),
+  },
+  reset: {
+    ...power,
+    does: 'Press the reset button',
+    rest: 'POST /vms/{id}/reset',
+    audit: 'vm_restarted',
+    params: ById,
+  },
+  pause: { ...power, does: 'Pause a running virtual machine', rest: 'POST /vms/{id}/pause', params: ById },
+  resume: { ...power, does: 'Let a paused virtual machine run on', rest: 'POST /vms/{id}/resume', params: ById },
+  stats: {
+    does: 'Read the counters of a virtual machine',
+    rest: 'GET /vms/{id}/stats',
+    can: 'VmAudit on /api/vms/{id}',
+    params: ById,
+    result: VmStats,
+  },
+  serial: {
+    does: 'Read what the guest has written to its serial console since its last start',
+    rest: 'GET /vms/{id}/serial',
+    can: 'VmConsole on /api/vms/{id}',
+    params: ById,
+    result: strict({ text: Type.String({ description: 'The last 256 KiB' }) }),
+  },
+})

@@ -7,6 +7,7 @@ import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError, notFound, PreconditionFailedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
+import { isRepeatable } from '#shared/ids.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
 type Filter = Record<string, unknown>
@@ -89,11 +90,20 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     throw new ConflictError(`${kind} '${id}' is being changed by others all the time`, { retryable: true })
   }
 
-  /** @throws ConflictError when the id, or a field that is unique, is taken */
+  /**
+   * A call that is repeated under its idempotency key finds what it made before.
+   * @throws ConflictError when the id, or a field that is unique, is taken
+   */
   const insert = async (record: Omit<T, 'version'>, events: Event[] = []): Promise<T> => {
     const { id, ...fields } = record as Omit<T, 'version'> & { id: string }
     const document = { _id: id, ...fields, version: 1, ...(events.length > 0 && { outbox: events }) }
-    await inStore(() => uniquely(() => model.create([document] as never)))
+    try {
+      await inStore(() => uniquely(() => model.create([document] as never)))
+    } catch (error) {
+      const made = error instanceof ConflictError && isRepeatable(id) ? await get(id) : null
+      if (!made) throw error
+      return made
+    }
     flushSoon(model, document as unknown as Stored)
     return fromStore(document)
   }

@@ -2,7 +2,7 @@ import { asService } from '#shared/access.ts'
 import { recordAudit } from '#shared/audit.ts'
 import type { ServiceBroker } from 'moleculer'
 import { within } from '#shared/current.ts'
-import { AppError, packError } from '#shared/errors.ts'
+import { AppError, packError, unpackError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { log, logFields } from '#shared/log.ts'
@@ -32,7 +32,7 @@ export const runningHere = (id: string) => here.get(id)
 
 /** Hears at once that an operation is cancelled; without the bus the next write of the journal tells. */
 export const cancelHere = (id: string) =>
-  here.get(id)?.entry.cancellable && here.get(id)?.abort.abort(new CancelledError('Cancelled'))
+  here.get(id)?.entry.cancellable && here.get(id)?.abort.abort(new CancelledError())
 
 /** Lets go of everything, so that others can carry on at once. */
 export async function handOver(): Promise<void> {
@@ -94,32 +94,37 @@ async function work(running: Running): Promise<boolean> {
 
 /** The work has thrown: undo and end, unless it is not this process's business any more. */
 async function stopped(running: Running, error: Error): Promise<boolean> {
-  if (error instanceof LostLeaseError || running.abort.signal.reason instanceof LostLeaseError) return true
-  if (error instanceof HandoverError || running.abort.signal.reason instanceof HandoverError) {
+  const why = running.abort.signal.aborted ? (running.abort.signal.reason as Error) : error
+  if (error instanceof LostLeaseError || why instanceof LostLeaseError) return true
+  if (error instanceof HandoverError || why instanceof HandoverError) {
     await write(running.entry, { lease: null }).catch(() => undefined)
     return false
   }
   if (!(error instanceof AppError)) log('operations').error({ err: error }, 'a bug: an operation failed unexpectedly')
   try {
-    if (error instanceof ChangedStepsError) {
-      await end(running, { state: 'needs_attention', ...failed(error) })
-      return true
-    }
-    const cause = running.abort.signal.reason instanceof CancelledError ? running.abort.signal.reason : error
-    const failure = running.entry.failure ?? packError(cause)
-    const cancelled = failure.name === CancelledError.name
-    const at = running.entry.steps.find((step) => step.state === 'running')
-    const mark = { failure, ...(cancelled && { state: 'cancelling' as const }) }
-    if (at && !running.entry.failure)
-      await markStep(running, at.name, { state: 'failed', ended_at: now(), error: shown(error) }, mark)
-    else await record(running, mark)
-    await undoAll(running)
-    await end(running, { state: cancelled ? 'cancelled' : 'failed', ...(cancelled ? {} : failed(error)) })
+    if (error instanceof ChangedStepsError) await end(running, { state: 'needs_attention', ...failed(error) })
+    else await failWith(running, why instanceof CancelledError ? why : error)
   } catch (problem) {
     if (problem instanceof LostLeaseError) return true
     await end(running, { state: 'needs_attention', ...failed(problem as Error) })
   }
   return true
+}
+
+/** Writes down why, undoes everything, ends. The failure that is on record already is the one that counts. */
+async function failWith(running: Running, error: Error): Promise<void> {
+  const known = running.entry.failure
+  const failure = known ?? packError(error)
+  const isCancelled = failure.details['cancelled'] === true
+  const mark = { failure, ...(isCancelled && { state: 'cancelling' as const }) }
+  const at = running.entry.steps.find((step) => step.state === 'running')
+  if (at && !known) await markStep(running, at.name, { state: 'failed', ended_at: now(), error: shown(error) }, mark)
+  else await record(running, mark)
+  await undoAll(running)
+  await end(
+    running,
+    isCancelled ? { state: 'cancelled' } : { state: 'failed', ...failed(known ? unpackError(known) : error) },
+  )
 }
 
 const shown = (error: Error) => {

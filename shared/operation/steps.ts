@@ -14,6 +14,9 @@ import { waitForEnd } from '#shared/operation/wait.ts'
 export class CancelledError extends AppError {
   readonly status = 409
   readonly error = 'CONFLICT'
+  constructor() {
+    super('Cancelled', { details: { cancelled: true } })
+  }
 }
 
 /** The journal holds steps that this version of the work does not know: it must not go on by half. */
@@ -44,7 +47,7 @@ export async function record(running: Running, set: Partial<Entry>): Promise<voi
   // A renewal of the lease and a step may write at once: what was written last is true, whoever hears of it first.
   if (written.version > running.entry.version)
     running.entry = { ...written, progress: running.entry.progress, eta: running.entry.eta, ...set }
-  if (running.entry.cancel_requested && running.entry.cancellable) running.abort.abort(new CancelledError('Cancelled'))
+  if (running.entry.cancel_requested && running.entry.cancellable) running.abort.abort(new CancelledError())
 }
 
 const withStep = (steps: Step[], name: string, change: Partial<Step>): Step[] =>
@@ -125,7 +128,7 @@ export function opOf(running: Running): Op {
     emit: (...events) => running.unsent.push(...events),
     commit: async () => {
       if (running.entry.cancellable) await record(running, { cancellable: false })
-      if (running.entry.cancel_requested) throw new CancelledError('Cancelled')
+      if (running.entry.cancel_requested) throw new CancelledError()
     },
     child: async (contract, action, params, { name = `${contract.name}.${action}`, undo } = {}) => {
       const childId = idFrom(`${id}/${name}`)
@@ -150,7 +153,7 @@ async function finishChild(running: Running, id: string): Promise<unknown> {
       onUpdate: ({ progress: { done, total, unit } }) => announceProgress(running, done, total, unit),
     })
     if (ended.state === 'succeeded') return ended.result
-    if (ended.state === 'cancelled') throw new CancelledError('Cancelled')
+    if (ended.state === 'cancelled') throw new CancelledError()
     throw unpackError(ended.failure ?? packError(undefined))
   } finally {
     signal.removeEventListener('abort', cancel)

@@ -1,0 +1,29 @@
+import { config } from '#shared/config.ts'
+import { localHost } from '#shared/host/local.ts'
+import { diagnose, type Diagnosis } from '#shared/platform/doctor.ts'
+import { table } from '#shared/platform/table.ts'
+import { readArguments } from '../arguments.ts'
+
+/** `horcrux doctor`: what this machine has and lacks. @returns the exit code: 1 when something needed is missing */
+export async function doctor(words: string[]): Promise<number> {
+  const { output } = readArguments(words, { output: { type: 'string', short: 'o', default: 'table' } })
+  const diagnosis = await diagnose(localHost(), config())
+  process.stdout.write(output === 'json' ? `${JSON.stringify(diagnosis, null, 2)}\n` : asText(diagnosis))
+  return diagnosis.healthy ? 0 : 1
+}
+
+const signs = { ok: 'ok', missing: 'MISSING', note: 'note' }
+
+function asText({ healthy, findings }: Diagnosis): string {
+  const rows = findings.map(({ name, state, needed, found, needed_for, help }) => [
+    state === 'missing' && !needed ? 'absent' : signs[state],
+    name,
+    found,
+    needed_for,
+    help && `-> ${help}`,
+  ])
+  const verdict = healthy
+    ? 'Horcrux has what it needs here.'
+    : 'Something that Horcrux needs is missing. As root on Debian, `npm start` installs it.'
+  return `${table([['', 'what', 'found', 'for', ''], ...rows])}\n\n${verdict}\n`
+}

@@ -1,0 +1,63 @@
+import { createServer } from 'node:net'
+import { type Config, config, reloadConfig } from '#shared/config.ts'
+import { UnavailableError } from '#shared/errors.ts'
+import { localHost } from '#shared/host/local.ts'
+import { makeDataFolder, writeEndpoints } from '#shared/platform/data-folder.ts'
+import { layGround } from '#shared/platform/ground.ts'
+import { lockDataFolder } from '#shared/platform/lock.ts'
+import { stopOnSignals } from '#shared/platform/stopping.ts'
+import { startServices } from '#shared/start.ts'
+import { readArguments } from '../arguments.ts'
+import { allServices } from '../services.ts'
+import { welcome } from '../welcome.ts'
+
+/** `horcrux start`: everything in this process, with a bus and a store of its own. Ends when it is told to. */
+export async function start(words: string[]): Promise<number> {
+  readArguments(words, {})
+  const since = performance.now()
+  const { dataDir } = config()
+  const host = localHost()
+  const { onStop, stop, stopped } = stopOnSignals()
+  try {
+    await makeDataFolder(host, dataDir)
+    const unlock = lockDataFolder(dataDir)
+    onStop(async () => unlock())
+    // An instance that was killed left its addresses; they are not settings.
+    await writeEndpoints(host, dataDir, null)
+    const settings = reloadConfig()
+    await demandFreePort(settings)
+    const loading = allServices()
+    const ground = await layGround(host, settings, { say, onStop })
+    const services = await startServices('horcrux', await loading)
+    onStop(services.stop)
+    await welcome(ground, { seconds: (performance.now() - since) / 1000, say })
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  await stopped
+  process.exit(0)
+}
+
+/** For people: on a terminal where the log is too, else beside the log's JSON lines. */
+const say = (text: string) => void (process.stdout.isTTY ? process.stdout : process.stderr).write(`${text}\n`)
+
+/** @throws UnavailableError when something else listens there, before anything is started for nothing */
+async function demandFreePort({ host, port }: Config): Promise<void> {
+  const server = createServer()
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen({ host, port, exclusive: true }, resolve)
+  try {
+    await promise
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = code === 'EADDRINUSE' ? 'something else listens there' : message
+    throw new UnavailableError(
+      `Horcrux cannot listen on ${host} port ${port}: ${why}. Choose another port: HORCRUX_PORT=${port + 1} npm start`,
+      { cause: error },
+    )
+  } finally {
+    server.close()
+  }
+}

@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+import { ensurePackages, goOnAs } from './bootstrap.js'
+
+ensurePackages({ development: false })
+goOnAs('horcrux.ts', process.argv.slice(2))

@@ -1,0 +1,62 @@
+import { ConfigError } from '#shared/config.ts'
+import { AppError } from '#shared/errors.ts'
+import { UsageError } from './arguments.ts'
+import { nearestWord } from './nearest.ts'
+
+type Command = { does: string; run: (words: string[]) => Promise<number> }
+
+/** Each loads what it needs when it is run: `doctor` shall not wait for all services. */
+const commands: Record<string, Command> = {
+  start: {
+    does: 'Start Horcrux on this machine',
+    run: async (words) => (await import('./commands/start.ts')).start(words),
+  },
+  doctor: {
+    does: 'Show what this machine has and lacks (-o json)',
+    run: async (words) => (await import('./commands/doctor.ts')).doctor(words),
+  },
+  demo: {
+    does: 'Make, start, look at and delete a small virtual machine',
+    run: async (words) => (await import('./commands/demo.ts')).demo(words),
+  },
+  bench: {
+    does: 'Measure the API against the bare libraries',
+    run: async (words) => (await import('./commands/bench.ts')).bench(words),
+  },
+  version: {
+    does: 'Show the version',
+    run: async (words) => (await import('./commands/version.ts')).version(words),
+  },
+  help: { does: 'Show this', run: help },
+}
+
+async function help(): Promise<number> {
+  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(8)} ${does}`)
+  process.stdout.write(`Usage: horcrux COMMAND\n\n${lines.join('\n')}\n\nSettings are environment variables; README.md lists them.\n`)
+  return 0
+}
+
+/** Runs one command. @returns the exit code: 2 for a wrong command line, 78 for a wrong configuration */
+async function main([name = 'help', ...words]: string[]): Promise<number> {
+  const wanted = { '--help': 'help', '-h': 'help', '--version': 'version', '-v': 'version' }[name] ?? name
+  const command = Object.hasOwn(commands, wanted) ? commands[wanted] : undefined
+  if (!command) {
+    const near = nearestWord(wanted, Object.keys(commands))
+    return fail(2, `horcrux: there is no command '${name}'.${near ? ` Did you mean '${near}'?` : ''} See: horcrux help`)
+  }
+  try {
+    return await command.run(words)
+  } catch (error) {
+    if (error instanceof UsageError) return fail(2, `horcrux ${wanted}: ${error.message}`)
+    if (error instanceof ConfigError) return fail(78, error.message)
+    if (error instanceof AppError) return fail(1, `horcrux ${wanted}: ${error.message}`)
+    return fail(1, `horcrux ${wanted}: ${error instanceof Error ? error.stack : String(error)}`)
+  }
+}
+
+function fail(code: number, message: string): number {
+  process.stderr.write(`${message}\n`)
+  return code
+}
+
+process.exitCode = await main(process.argv.slice(2))

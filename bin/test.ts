@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { localHost } from '#shared/host/local.ts'
+import { install, packagesOf } from '#shared/platform/apt.ts'
+import { requirements } from '#shared/platform/requirements.ts'
+
+/**
+ * `npm test [-- words for vitest]`: installs what the tests need, and runs them all; without words after a check of
+ * types and style. The last line says how many passed and failed.
+ */
+const root = fileURLToPath(new URL('..', import.meta.url))
+const bin = (name: string) => join(root, 'node_modules/.bin', name)
+const say = (text: string) => void process.stderr.write(`${text}\n`)
+
+/** Runs a program here, on our terminal. @returns its exit code; 1 when a signal ended it */
+function run(program: string, words: string[]): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const child = spawn(program, words, { cwd: root, stdio: 'inherit' })
+  child.once('error', reject).once('exit', (code) => resolve(code ?? 1))
+  return promise
+}
+
+/** The parts of vitest's JSON report that count. */
+type Report = {
+  numPassedTests: number
+  numFailedTests: number
+  testResults: { status: string; assertionResults: { status: string }[] }[]
+}
+
+/** A file that could not even be read or set up counts as one failure. */
+function countOf({ numPassedTests, numFailedTests, testResults }: Report): { passed: number; failed: number } {
+  const brokenFiles = testResults.filter(
+    ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((one) => one.status === 'failed'),
+  )
+  return { passed: numPassedTests, failed: numFailedTests + brokenFiles.length }
+}
+
+async function runTests(words: string[]): Promise<{ code: number; passed: number; failed: number }> {
+  const folder = await mkdtemp(join(tmpdir(), 'horcrux-report-'))
+  const file = join(folder, 'report.json')
+  try {
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
+    const code = await run(process.execPath, [bin('vitest'), 'run', ...reporters, ...words])
+    const report = await readFile(file, 'utf8').catch(() => null)
+    if (report === null) return { code: code || 1, passed: 0, failed: 1 }
+    return { code, ...countOf(JSON.parse(report) as Report) }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function main(words: string[]): Promise<number> {
+  // vitest ends its daemons when it is told to; this process waits for it.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
+  const { stillMissing, problem } = await install(localHost(), requirements, say)
+  if (stillMissing.length > 0)
+    say(`Some tests are skipped; missing: ${packagesOf(stillMissing).join(' ')}${problem ? ` (${problem})` : ''}`)
+  for (const check of words.length > 0 ? [] : ['tsc', 'oxlint']) {
+    const code = await run(bin(check), [])
+    if (code !== 0) {
+      process.stdout.write(`${check} found mistakes; no test was run\n0 passed, 1 failed\n`)
+      return code
+    }
+  }
+  const { code, passed, failed } = await runTests(words)
+  if (passed + failed === 0) say('No test was run')
+  process.stdout.write(`${passed} passed, ${failed} failed\n`)
+  return code || (passed === 0 || failed > 0 ? 1 : 0)
+}
+
+process.exitCode = await main(process.argv.slice(2))

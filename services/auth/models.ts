@@ -1,0 +1,135 @@
+import { Type } from 'typebox'
+import { strict, Time, Version } from '#shared/contracts/common.ts'
+import { Hours, Subject } from '#shared/contracts/permissions.ts'
+import { PrivilegeName } from '#shared/contracts/roles.ts'
+import { collection } from '#shared/db/collection.ts'
+
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+const common = { id: Type.String(), created_at: Time, updated_at: Time, version: Version }
+
+/** A user; `id` is the name. */
+export const users = collection(
+  'users',
+  strict({
+    ...common,
+    full_name: nullable(Type.String()),
+    email: nullable(Type.String()),
+    enabled: Type.Boolean(),
+    password_hash: Type.String({ description: 'Argon2id with its parameters' }),
+    totp: nullable(
+      strict({
+        secret: Type.String({ description: 'Sealed' }),
+        confirmed: Type.Boolean(),
+        last_step: Type.Integer({ description: 'Time step of the last code that was used' }),
+        wrong_codes: Type.Integer(),
+        recovery_hashes: Type.Array(Type.String()),
+      }),
+    ),
+    last_login_at: nullable(Time),
+  }),
+  { kind: 'User' },
+)
+export type StoredUser = NonNullable<Awaited<ReturnType<typeof users.get>>>
+
+export const sessions = collection(
+  'sessions',
+  strict({
+    ...common,
+    user: Type.String(),
+    token_hash: Type.String({ description: 'SHA-256 of the cookie' }),
+    address: Type.String(),
+    last_used_at: Time,
+    expires_at: Time,
+  }),
+  { kind: 'Session', indexes: [{ fields: { user: 1 } }, { fields: { token_hash: 1 }, unique: true }] },
+)
+export type StoredSession = NonNullable<Awaited<ReturnType<typeof sessions.get>>>
+
+/** An API key; `id` is its public part. */
+export const apiKeys = collection(
+  'api_keys',
+  strict({
+    ...common,
+    user: Type.String(),
+    name: Type.String(),
+    secret_hash: Type.String({ description: 'Argon2id with its parameters' }),
+    restricted: Type.Boolean(),
+    expires_at: nullable(Time),
+    last_used_at: nullable(Time),
+    last_used_address: nullable(Type.String()),
+  }),
+  { kind: 'API key', indexes: [{ fields: { user: 1 } }] },
+)
+export type StoredKey = NonNullable<Awaited<ReturnType<typeof apiKeys.get>>>
+
+export const grants = collection(
+  'grants',
+  strict({
+    id: common.id,
+    subject: Subject,
+    role: Type.String(),
+    path: Type.String(),
+    networks: Type.Optional(Type.Array(Type.String())),
+    hours: Type.Optional(Hours),
+    expires_at: Type.Optional(Time),
+    created_at: Time,
+    created_by: Type.String(),
+    version: Version,
+  }),
+  { kind: 'Grant', indexes: [{ fields: { 'subject.kind': 1, 'subject.id': 1 } }] },
+)
+export type StoredGrant = NonNullable<Awaited<ReturnType<typeof grants.get>>>
+
+/** A custom role; `id` is its name. The built-in ones are not stored. */
+export const roles = collection(
+  'roles',
+  strict({ ...common, description: Type.String(), privileges: Type.Array(PrivilegeName) }),
+  { kind: 'Role' },
+)
+
+export const groups = collection(
+  'groups',
+  strict({
+    ...common,
+    name: Type.String(),
+    description: Type.String(),
+    parents: Type.Array(Type.String()),
+    members: Type.Array(Type.String()),
+  }),
+  { kind: 'Group', indexes: [{ fields: { name: 1 }, unique: true }] },
+)
+export type StoredGroup = NonNullable<Awaited<ReturnType<typeof groups.get>>>
+
+/** Sets of rights by the name of their content; what nobody has used for a month is swept. */
+export const rightSets = collection(
+  'right_sets',
+  strict({ id: common.id, rights: Type.Unknown(), used_at: Time, version: Version }),
+  { kind: 'Set of rights', indexes: [{ fields: { used_at: 1 } }] },
+)
+
+/** Keys that sign tokens: a salt each, from which with HORCRUX_JWT_SECRET the key follows; no secret is stored. */
+export const signingKeys = collection(
+  'signing_keys',
+  strict({
+    id: common.id,
+    salt: Type.String(),
+    created_at: Time,
+    retired_at: nullable(Time),
+    version: Version,
+  }),
+  { kind: 'Signing key' },
+)
+
+/** The one set-up token, while there is no user. */
+export const setups = collection(
+  'setups',
+  strict({ id: common.id, token_hash: Type.String(), expires_at: Time, version: Version }),
+  { kind: 'Set-up token' },
+)
+
+/** The policy as a whole: its version, and who changes it now. */
+export const policies = collection(
+  'policies',
+  strict({ id: common.id, revision: Type.Integer(), holder: nullable(Type.String()), until: Time, version: Version }),
+  { kind: 'Policy' },
+)

@@ -1,0 +1,34 @@
+import type { Caller, Proof } from '#shared/access.ts'
+import { ForbiddenError } from '#shared/errors.ts'
+import type { Call } from '#shared/service.ts'
+import type { Privilege } from '#shared/privileges.ts'
+
+type UserCaller = Extract<Caller, { kind: 'user' }>
+
+/** The user who calls. @throws ForbiddenError when it is a service, which has no account of its own */
+export function userOf({ caller }: Call): UserCaller {
+  if (caller.kind !== 'user') throw new ForbiddenError('Only a user has a password, sessions and API keys')
+  return caller
+}
+
+/** Whoever found an API key must not be able to make more of it: what concerns the account itself takes a sign-in. */
+export function refuseApiKey(call: Call, what: string): void {
+  if (call.caller.kind === 'user' && call.caller.proof.by === 'api_key')
+    throw new ForbiddenError(`${what} takes a session; an API key cannot do that. Sign in with the password`)
+}
+
+/** The session that is behind a proof: a token speaks for its session. */
+export const sessionIdOf = ({ by, id }: Proof): string | null => (by === 'api_key' ? null : id)
+
+/** Whether it concerns the caller's own account, or they may manage that user. */
+export const mayManage = ({ caller, rights }: Call, username: string): boolean =>
+  (caller.kind === 'user' && caller.user === username) || rights.allows('UserModify', `/api/users/${username}`)
+
+/** @throws ForbiddenError naming privilege and path */
+export function require(call: Call, privilege: Privilege, path: string): void {
+  if (call.rights.allows(privilege, path)) return
+  const user = call.caller.kind === 'user' ? call.caller.user : 'anonymous'
+  throw new ForbiddenError(`User '${user}' lacks the privilege ${privilege} on ${path}`, {
+    details: { user, privilege, path },
+  })
+}

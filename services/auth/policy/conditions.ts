@@ -1,0 +1,87 @@
+import ipaddr from 'ipaddr.js'
+import type { Hours } from '#shared/contracts/permissions.ts'
+import { invalid } from '#shared/errors.ts'
+import type { Circumstances, PolicyGrant } from './policy.ts'
+
+/** Why a grant does not hold in these circumstances, or null when it does. */
+export function unmet(grant: PolicyGrant, { at, address }: Circumstances): 'expired' | 'network' | 'hours' | null {
+  if (grant.expires_at !== undefined && Date.parse(grant.expires_at) <= at.getTime()) return 'expired'
+  if (grant.networks && !isInNetworks(address, grant.networks)) return 'network'
+  if (grant.hours && !isWithinHours(at, grant.hours)) return 'hours'
+  return null
+}
+
+type Range = ReturnType<typeof ipaddr.parseCIDR>
+
+/** A network such as `10.0.0.0/8`; an address alone is a network of one. @throws ValidationError */
+export function parseNetwork(text: string): Range {
+  try {
+    if (text.includes('/')) return ipaddr.parseCIDR(text)
+    const address = ipaddr.parse(text)
+    return [address, address.kind() === 'ipv6' ? 128 : 32]
+  } catch {
+    throw invalid('networks', `'${text}' is not a network such as 10.0.0.0/8 or 2001:db8::/32`)
+  }
+}
+
+const parsed = new Map<string, Range>()
+
+function rangeOf(network: string): Range {
+  const known = parsed.get(network)
+  if (known) return known
+  const made = parseNetwork(network)
+  if (parsed.size > 10_000) parsed.clear()
+  parsed.set(network, made)
+  return made
+}
+
+/** An IPv4 address in IPv6 clothes (`::ffff:10.0.0.1`) counts as the IPv4 address. */
+export function isInNetworks(address: string, networks: readonly string[]): boolean {
+  if (!ipaddr.isValid(address)) return false
+  const from = ipaddr.process(address)
+  return networks.some((network) => {
+    const range = rangeOf(network)
+    return range[0].kind() === from.kind() && from.match(range)
+  })
+}
+
+const clocks = new Map<string, Intl.DateTimeFormat>()
+const weekdays = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
+
+/** The day of the week (0 is Sunday) and the minute of the day that clocks show in a time zone. */
+export function clockIn(timezone: string, at: Date): { day: number; minute: number } {
+  let clock = clocks.get(timezone)
+  if (!clock) {
+    clock = new Intl.DateTimeFormat('en-US', {
+      timeZone: timezone,
+      weekday: 'short',
+      hour: '2-digit',
+      minute: '2-digit',
+      hourCycle: 'h23',
+    })
+    clocks.set(timezone, clock)
+  }
+  const parts = Object.fromEntries(clock.formatToParts(at).map(({ type, value }) => [type, value]))
+  return { day: weekdays.indexOf(parts['weekday']!), minute: Number(parts['hour']) * 60 + Number(parts['minute']) }
+}
+
+const minuteOf = (time: string) => Number(time.slice(0, 2)) * 60 + Number(time.slice(3))
+
+export function isWithinHours(at: Date, { timezone, windows }: Hours): boolean {
+  const { day, minute } = clockIn(timezone, at)
+  const yesterday = (day + 6) % 7
+  return windows.some(({ days, from, until }) => {
+    const [begin, end] = [minuteOf(from), minuteOf(until)]
+    if (begin < end) return days.includes(day) && minute >= begin && minute < end
+    return (days.includes(day) && minute >= begin) || (days.includes(yesterday) && minute < end)
+  })
+}
+
+/** @throws ValidationError when the time zone does not exist */
+export function checkTimezone(timezone: string): void {
+  try {
+    clockIn(timezone, new Date())
+  } catch {
+    throw invalid('hours.timezone', `'${timezone}' is not a time zone such as UTC or Europe/Berlin`)
+  }
+}

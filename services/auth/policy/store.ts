@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bus } from '#shared/bus.ts'
+import { authChangedSubject } from '#shared/contracts/auth.ts'
+import { UnavailableError } from '#shared/errors.ts'
+import { log } from '#shared/log.ts'
+import { builtInRoles, type Privilege } from '#shared/privileges.ts'
+import { grants, groups, policies, roles } from '../models.ts'
+import { memberPath, pools } from '../pools/model.ts'
+import type { Policy } from './policy.ts'
+
+const id = 'policy'
+/** Whoever changes the policy is done by then, or has died. */
+const leaseMs = 10_000
+const loadAgainAfterMs = 500
+
+type Known = { policy: Policy; revision: number; isSettled: boolean; loadedAt: number }
+let known: Known | undefined
+
+/**
+ * The policy as it is now. A loaded one is used again as long as its revision is the store's and nobody is changing it,
+ * so what is granted or revoked through any replica holds here with the next question.
+ */
+export async function currentPolicy(): Promise<Policy> {
+  const state = await policies.get(id)
+  const isSettled = state?.holder === null || state === null
+  const revision = state?.revision ?? 0
+  const isFresh = known && known.revision === revision && known.isSettled
+  const isRecent = known && Date.now() - known.loadedAt < loadAgainAfterMs
+  if (known && isFresh && (isSettled || isRecent)) return known.policy
+  const policy = await loadPolicy()
+  known = { policy, revision, isSettled, loadedAt: Date.now() }
+  return policy
+}
+
+/** The policy as it stands in the store, for decisions that a change depends on. */
+export async function loadPolicy(): Promise<Policy> {
+  const [allGrants, allRoles, allGroups, allPools] = await Promise.all([
+    grants.all(),
+    roles.all(),
+    groups.all(),
+    pools.all(),
+  ])
+  return {
+    grants: allGrants,
+    roles: new Map<string, readonly Privilege[]>([
+      ...allRoles.map((role) => [role.id, role.privileges] as const),
+      ...Object.entries(builtInRoles),
+    ]),
+    groups: new Map(allGroups.map((group) => [group.id, group])),
+    pools: new Map(
+      allPools.map((pool) => [pool.id, { id: pool.id, members: Object.values(pool.members).map(memberPath) }]),
+    ),
+  }
+}
+
+let queue: Promise<unknown> = Promise.resolve()
+
+/**
+ * Changes the policy with nobody else changing it, in any replica, so that what was checked stays true while it is
+ * written. Then every gateway hears of it.
+ * @param about whose rights change; none means anybody's
+ */
+export function changePolicy<T>(work: (policy: Policy) => Promise<T>, about?: string): Promise<T> {
+  const turn = queue.then(() => changeInTurn(work, about))
+  queue = turn.catch(() => undefined)
+  return turn
+}
+
+async function changeInTurn<T>(work: (policy: Policy) => Promise<T>, about?: string): Promise<T> {
+  const holder = randomUUID()
+  await acquire(holder)
+  try {
+    return await work(await loadPolicy())
+  } finally {
+    await release(holder)
+    tellOfChange(about)
+  }
+}
+
+async function acquire(holder: string): Promise<void> {
+  await ensureState()
+  const deadline = Date.now() + 4000
+  for (;;) {
+    const now = Date.now()
+    const mine = await policies.updateWhere(
+      { _id: id, $or: [{ holder: null }, { until: { $lt: new Date(now).toISOString() } }] },
+      { set: { holder, until: new Date(now + leaseMs).toISOString() } },
+    )
+    if (mine) return
+    if (now > deadline)
+      throw new UnavailableError('Users and rights are being changed by others; try again', { retryAfterSeconds: 2 })
+    await sleep(10 + Math.random() * 20)
+  }
+}
+
+/** The revision goes up whether the work succeeded or not: a part of it may be done. */
+async function release(holder: string): Promise<void> {
+  const state = await policies.get(id)
+  if (state?.holder !== holder) return
+  await policies.updateWhere({ _id: id, holder }, { set: { holder: null, revision: state.revision + 1 } })
+}
+
+async function ensureState(): Promise<void> {
+  if (await policies.get(id)) return
+  const until = new Date(0).toISOString()
+  // Another replica may have made it meanwhile.
+  await policies.insert({ id, revision: 1, holder: null, until }).catch(() => undefined)
+}
+
+/** Tells every gateway to ask anew who somebody is and what they may. */
+export function tellOfChange(user?: string): void {
+  try {
+    bus().nats.publish(authChangedSubject, JSON.stringify(user === undefined ? {} : { user }))
+  } catch (error) {
+    // Without the bus there is nobody who could be told, and what gateways remember ends within a second anyway.
+    log('auth').debug({ err: error }, 'nobody could be told of the change')
+  }
+}

@@ -1,0 +1,27 @@
+import { hostname } from 'node:os'
+import { config } from '#shared/config.ts'
+import { ConflictError } from '#shared/errors.ts'
+import type { Service } from '#shared/start.ts'
+import { lookAfter, watchHealth } from './health.ts'
+import { localId, nodeRecords } from './model.ts'
+import { nodeService, registerLocal } from './nodes.ts'
+
+/** A host name as a node's name, which has only letters, digits, _ and -. */
+const nameOf = (host: string) => host.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, 255)
+
+export const clusterService: Service = {
+  name: 'cluster',
+  serves: [nodeService],
+  start: async () => {
+    const { allowedPaths, dataDir } = config()
+    await registerLocal({ name: nameOf(hostname()), allowed_paths: allowedPaths, state_dir: dataDir }).catch(
+      (error: unknown) => {
+        // Another replica was faster.
+        if (!(error instanceof ConflictError)) throw error
+      },
+    )
+    const local = await nodeRecords.require(localId)
+    await lookAfter(local)
+    return watchHealth()
+  },
+}

@@ -1,0 +1,40 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isChange } from '#shared/contract.ts'
+import { AuthenticationError } from '#shared/errors.ts'
+import type { Route } from './answer.ts'
+import { credentialOf, type Identify } from './credentials.ts'
+import type { Limits } from './rate-limit.ts'
+import { requireSameOrigin } from './same-origin.ts'
+
+export type Gate = { identify: Identify; limits: Limits }
+
+/** Where passwords or set-up tokens can be guessed. */
+const guessable = new Set(['auth.login', 'auth.setup'])
+
+/**
+ * What a request passes before its body is read: limits, then who it is, then whether a browser was misled into sending
+ * it. A credential that does not hold is refused only where one is needed: signing in works with a stale cookie.
+ */
+export function admit({ identify, limits }: Gate, { name, action }: Route) {
+  const isOpen = action.can === 'anyone'
+  const change = isChange(action)
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    if (guessable.has(name)) await limits.login(request, reply)
+    try {
+      const credential = credentialOf(request)
+      if (credential) {
+        const { caller } = await identify(credential, request.address)
+        request.caller = caller
+        if (change && !isOpen && credential.from === 'cookie') requireSameOrigin(request)
+      }
+    } catch (error) {
+      if (!(error instanceof AuthenticationError)) throw error
+      if (!isOpen) {
+        // Guessing counts against the address.
+        await limits.user(request, reply)
+        throw error
+      }
+    }
+    if (!guessable.has(name)) await limits.user(request, reply)
+  }
+}

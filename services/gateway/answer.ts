@@ -1,0 +1,84 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ServiceBroker } from 'moleculer'
+import type { TSchema } from 'typebox'
+import { type Meta, send } from '#shared/call.ts'
+import { requestTimeoutMs } from '#shared/broker.ts'
+import { type Action, type Contract, isOperation } from '#shared/contract.ts'
+import { sessionCookie } from './credentials.ts'
+import { isNoneMatch } from './etag.ts'
+
+/** A contract's action as the gateway serves it. */
+export type Route = { name: string; method: string; path: string; action: Action; contract: Contract }
+
+/** What is sent, and kept for an idempotency key. */
+export type Answer = {
+  status: number
+  headers: Record<string, string>
+  /** JSON, or nothing. */
+  body: Buffer | null
+  cookie?: Meta['cookie']
+}
+
+const isNothing = (schema: TSchema) => (schema as { type?: string }).type === 'null'
+
+/** An action that waits for as long as its parameter `timeout` says, in seconds, is given that time. */
+function timeoutMsOf({ action }: Route, params: Record<string, unknown>): number {
+  const schema = action.params.properties['timeout'] as { type?: string; default?: number } | undefined
+  if (schema?.type !== 'number' && schema?.type !== 'integer') return requestTimeoutMs
+  const seconds = Number(params['timeout'] ?? schema.default)
+  return requestTimeoutMs + (seconds > 0 ? seconds * 1000 : 0)
+}
+
+/** Has an action done by its service. Its bytes are passed on as they come. */
+export async function askService(
+  broker: ServiceBroker,
+  route: Route,
+  params: Record<string, unknown>,
+  meta: Meta,
+): Promise<Answer> {
+  const { action } = route
+  // A service answers with the bytes of its JSON when `bytes` is set.
+  const body = (await send(broker, route.name, params, meta, timeoutMsOf(route, params))) as Buffer
+  const headers: Record<string, string> = {}
+  if (meta.etag !== undefined) headers['etag'] = meta.etag
+  const location = locationOf(route, body)
+  if (location !== undefined) headers['location'] = location
+  const cookie = meta.cookie === undefined ? {} : { cookie: meta.cookie }
+  if (isNothing(action.result)) return { status: action.status ?? 204, headers, body: null, ...cookie }
+  return { status: isOperation(action) ? 202 : (action.status ?? 200), headers, body, ...cookie }
+}
+
+/** Where what was made, or the operation that makes it, can be seen. */
+function locationOf({ action, path, contract }: Route, body: Buffer): string | undefined {
+  if (isOperation(action)) return `/api/operations/${idIn(body, 'id')}`
+  if (action.status !== 201) return undefined
+  const own = Object.values(contract.actions).map(({ rest }) => /^GET (.*)\/\{(\w+)\}$/.exec(rest ?? ''))
+  const key = own.find((match) => match?.[1] === path)?.[2]
+  const id = key && idIn(body, key)
+  return id ? `/api${path}/${encodeURIComponent(id)}` : undefined
+}
+
+function idIn(body: Buffer, key: string): string | undefined {
+  // Every record and operation is an object; its own schema says that its key is text.
+  const record = JSON.parse(body.toString('utf8')) as Record<string, string> | null
+  return record?.[key]
+}
+
+/** Sends an answer; to a question whose answer the client has already, only that it is unchanged. */
+export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer): FastifyReply {
+  const { status, headers, body, cookie } = answer
+  if (cookie !== undefined) setCookie(request, reply, cookie)
+  const { etag } = headers
+  const isQuestion = request.method === 'GET' || request.method === 'HEAD'
+  void reply.headers(headers)
+  if (isQuestion && etag !== undefined && isNoneMatch(request.headers['if-none-match'], etag))
+    return reply.code(304).send()
+  if (body === null) return reply.code(status).send()
+  return reply.code(status).type('application/json; charset=utf-8').send(body)
+}
+
+function setCookie(request: FastifyRequest, reply: FastifyReply, cookie: NonNullable<Meta['cookie']> | null): void {
+  const options = { path: '/', httpOnly: true, sameSite: 'strict', secure: request.protocol === 'https' } as const
+  if (cookie === null) void reply.clearCookie(sessionCookie, options)
+  else void reply.setCookie(sessionCookie, cookie.value, { ...options, expires: new Date(cookie.expires_at) })
+}

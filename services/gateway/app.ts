@@ -1,0 +1,70 @@
+import cookie from '@fastify/cookie'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { ServiceBroker } from 'moleculer'
+import { config } from '#shared/config.ts'
+import type { Contract } from '#shared/contract.ts'
+import { addBodies } from './bodies.ts'
+import { createIdentify } from './credentials.ts'
+import { bodyLimitBytes, sendError } from './errors.ts'
+import { addHealth } from './health.ts'
+import { addNotFound } from './not-found.ts'
+import { addPages } from './pages.ts'
+import { createLimits } from './rate-limit.ts'
+import { plainAddress, requestIdOf, withoutVersion } from './request.ts'
+import { logRequest } from './request-log.ts'
+import { addRoutes } from './routes.ts'
+import { tlsOptions } from './tls.ts'
+
+/** The HTTP side of Horcrux, not yet listening. */
+export async function createApp(broker: ServiceBroker, contracts: readonly Contract[]): Promise<FastifyInstance> {
+  const { trustedProxies } = config()
+  const options: FastifyServerOptions = {
+    logger: false,
+    bodyLimit: bodyLimitBytes,
+    trustProxy: trustedProxies.length > 0 ? trustedProxies : false,
+    requestIdHeader: false,
+    genReqId: (raw) => requestIdOf(raw as Parameters<typeof requestIdOf>[0]),
+    rewriteUrl: ({ url }) => withoutVersion(url),
+    // Whoever has a connection is served to the end; new ones are not accepted any more.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    requestTimeout: 120_000,
+    routerOptions: { maxParamLength: 512, ignoreTrailingSlash: true },
+    frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
+  }
+  const tls = await tlsOptions()
+  // With `https` the types want to know of another server, which nothing here looks at.
+  const app = Fastify({ ...options, ...(tls && { https: tls }) } as FastifyServerOptions)
+
+  app.decorateRequest('caller')
+  app.decorateRequest('address', '')
+  app.addHook('onRequest', (request, reply, done) => {
+    request.address = plainAddress(request.ip)
+    request.caller = { kind: 'anonymous', address: request.address }
+    void reply.headers(apiHeaders)
+    void reply.header('x-request-id', request.id)
+    done()
+  })
+  app.addHook('onResponse', logRequest)
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
+  addBodies(app)
+  await app.register(cookie)
+
+  const { identify, stop } = createIdentify(broker)
+  app.addHook('onClose', stop)
+  const gate = { identify, limits: await createLimits(app) }
+  addRoutes(app, broker, contracts, gate)
+  addHealth(app, broker, contracts)
+  await addPages(app, contracts)
+  addNotFound(app, contracts)
+  return app
+}
+
+/** What answers to programs need of security headers; pages have more of them. */
+const apiHeaders = {
+  'cache-control': 'private, no-cache',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+}

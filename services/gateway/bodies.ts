@@ -1,0 +1,26 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyInstance } from 'fastify'
+import { BadRequestError } from '#shared/errors.ts'
+
+/** JSON bodies, and nothing else. An empty body is none, whatever its content type says. */
+export function addBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(/^application\/([\w.-]+\+)?json\b/, { parseAs: 'buffer' }, (request, body, done) => {
+    if (body.length === 0) return done(null, undefined)
+    if (!isUtf8(body as Buffer)) return done(new BadRequestError('The body is not UTF-8'))
+    parse(request, body.toString(), (error, value) => {
+      if (error) done(malformed(error))
+      else done(null, value)
+    })
+  })
+}
+
+/** V8 says where a JSON text is wrong, as `… in JSON at position 12 (line 2 column 3)`. */
+function malformed({ message }: Error): BadRequestError {
+  const [, position, line, column] = /at position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(message) ?? []
+  const where = { position: Number(position), line: Number(line), column: Number(column) }
+  return new BadRequestError(`The body is not valid JSON: ${message}`, {
+    details: position === undefined ? {} : where,
+  })
+}

@@ -1,0 +1,23 @@
+import { PreconditionFailedError } from '#shared/errors.ts'
+
+/**
+ * The version that `If-Match` demands; undefined when there is no such header, or it is `*`. Our ETags are the quoted
+ * version of the resource, so anything else cannot match and is answered like a version that is gone.
+ * @throws PreconditionFailedError
+ */
+export function ifMatchOf(header: string | undefined): number | undefined {
+  if (header === undefined || header.trim() === '*') return undefined
+  const version = /^"(\d{1,15})"$/.exec(header.trim())?.[1]
+  if (version !== undefined) return Number(version)
+  throw new PreconditionFailedError(`If-Match: ${header} is not one ETag of this API, such as "3"`, {
+    details: { if_match: header },
+  })
+}
+
+/** Whether `If-None-Match` names this ETag (weak comparison, RFC 9110 13.1.2). */
+export function isNoneMatch(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false
+  if (header.trim() === '*') return true
+  const strong = (tag: string) => tag.trim().replace(/^W\//, '')
+  return header.split(',').some((tag) => strong(tag) === strong(etag))
+}

@@ -1,0 +1,51 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { ServiceBroker } from 'moleculer'
+import type { Meta } from '#shared/call.ts'
+import { type Contract, isChange, isOperation } from '#shared/contract.ts'
+import { type Answer, askService, type Route, sendAnswer } from './answer.ts'
+import { admit, type Gate } from './admit.ts'
+import { ifMatchOf } from './etag.ts'
+import { idempotencyOf, onceFor } from './idempotency.ts'
+import { isList, streamList, wantsStream } from './ndjson.ts'
+import { paramsOf } from './params.ts'
+import { holdAnswer } from './prefer.ts'
+
+/** The routes of the contracts: one for each action that has a `rest` line. */
+export const routesOf = (contracts: readonly Contract[]): Route[] =>
+  contracts.flatMap((contract) =>
+    Object.entries(contract.actions).flatMap(([key, action]) => {
+      if (!action.rest) return []
+      const [method = '', path = ''] = action.rest.split(' ')
+      return [{ name: `${contract.name}.${key}`, method, path, action, contract }]
+    }),
+  )
+
+/** Serves every action of the contracts under `/api`. */
+export function addRoutes(app: FastifyInstance, broker: ServiceBroker, contracts: readonly Contract[], gate: Gate) {
+  for (const route of routesOf(contracts))
+    app.route({
+      method: route.method as HTTPMethods,
+      url: `/api${route.path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+      onRequest: admit(gate, route),
+      handler: handlerOf(broker, route),
+    })
+}
+
+function handlerOf(broker: ServiceBroker, route: Route) {
+  const { action } = route
+  const streams = isList(action)
+  const change = isChange(action)
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const params = paramsOf(action.params, request)
+    const meta: Meta = { caller: request.caller, requestId: request.id, bytes: true }
+    if (streams && wantsStream(request)) return streamList(broker, route, params, request, reply)
+    const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
+    if (ifMatch !== undefined) meta.ifMatch = ifMatch
+    const ask = (seed?: string) =>
+      askService(broker, route, params, seed === undefined ? meta : { ...meta, idempotency: seed })
+    const key = route.method === 'POST' ? idempotencyOf(request) : undefined
+    let answer: Answer = key === undefined ? await ask() : await onceFor(key, route, params, request, reply, ask)
+    if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply)
+    return sendAnswer(request, reply, answer)
+  }
+}

@@ -1,0 +1,96 @@
+import { join } from 'node:path'
+import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { CommandError } from '#shared/host/errors.ts'
+import type { Host } from '#shared/host/host.ts'
+import type { PoolDriver, PoolPlace, VolumeSpec } from './driver.ts'
+
+const pathOf = ({ path }: PoolPlace, { name, format }: Pick<VolumeSpec, 'name' | 'format'>) =>
+  join(path, `${name}.${format}`)
+
+/** Runs qemu-img; what it refuses is a conflict, in its own words. */
+async function qemuImg(host: Host, ...args: string[]): Promise<string> {
+  try {
+    return (await host.runChecked('qemu-img', args)).stdout
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    if (/No space left/i.test(error.stderr))
+      throw new UnavailableError(`${host.describe()}: no space left on the device`, { cause: error })
+    throw new ConflictError(`qemu-img on ${host.describe()}: ${error.stderr}`, { cause: error })
+  }
+}
+
+/** The size that a guest sees of an image, bytes. */
+async function sizeOf(host: Host, path: string, format: string): Promise<number> {
+  const info = JSON.parse(await qemuImg(host, 'info', '-U', '--output=json', '-f', format, path)) as {
+    'virtual-size': number
+  }
+  return info['virtual-size']
+}
+
+/** Volumes as image files in a folder: `<name>.qcow2`, `<name>.raw`. */
+export const dir: PoolDriver = {
+  capabilities: {
+    formats: ['qcow2', 'raw'],
+    snapshots: false,
+    linked_clones: false,
+    send: false,
+    shared: false,
+    live_resize: false,
+  },
+
+  async create(host, { path }) {
+    const there = await host.stat(path)
+    if (there && there.kind !== 'directory')
+      throw new ConflictError(`${path} on ${host.describe()} is a ${there.kind}, not a folder`)
+    // QEMU may run as another user: it must be able to pass through.
+    await host.mkdir(path, { mode: 0o711 })
+  },
+
+  async remove(host, { path }) {
+    const files = await host.list(path).catch((error: unknown) => {
+      if (error instanceof NotFoundError) return undefined
+      throw error
+    })
+    if (files?.length === 0) await host.remove(path, { recursive: true })
+  },
+
+  async usage(host, { path }) {
+    const { stdout } = await host
+      .runChecked('df', ['--block-size=1', '--output=size,avail', '--', path])
+      .catch(async (error: unknown) => {
+        if ((await host.stat(path)) === null) throw new NotFoundError(`${path} is not there on ${host.describe()}`)
+        throw error
+      })
+    const [capacity_bytes = 0, available_bytes = 0] = stdout.trim().split('\n').at(-1)!.trim().split(/\s+/).map(Number)
+    return { capacity_bytes, available_bytes }
+  },
+
+  pathOf,
+
+  async createVolume(host, pool, volume) {
+    const { format, size_bytes } = volume
+    const path = pathOf(pool, volume)
+    if (await host.stat(path)) {
+      const size = await sizeOf(host, path, format)
+      if (size === size_bytes) return
+      throw new ConflictError(`${path} is there already, with ${size} bytes`)
+    }
+    const aside = `${path}.new`
+    const options = format === 'qcow2' ? ['-o', 'lazy_refcounts=on,cluster_size=65536'] : []
+    await qemuImg(host, 'create', '-q', '-f', format, ...options, aside, String(size_bytes))
+    await host.rename(aside, path)
+  },
+
+  async resizeVolume(host, pool, volume) {
+    const { format, size_bytes } = volume
+    const path = pathOf(pool, volume)
+    if ((await sizeOf(host, path, format)) !== size_bytes)
+      await qemuImg(host, 'resize', '-q', '-f', format, path, String(size_bytes))
+  },
+
+  async deleteVolume(host, pool, volume) {
+    const path = pathOf(pool, volume)
+    await host.remove(`${path}.new`)
+    await host.remove(path)
+  },
+}

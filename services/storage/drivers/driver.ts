@@ -1,0 +1,32 @@
+import type { Capabilities, PoolType, VolumeFormat } from '#shared/contracts/pools.ts'
+import type { Host } from '#shared/host/host.ts'
+import { dir } from './dir.ts'
+
+/** What a driver is given of a pool: where it is on its host. */
+export type PoolPlace = { path: string }
+export type Usage = { capacity_bytes: number; available_bytes: number }
+export type VolumeSpec = { name: string; format: VolumeFormat; size_bytes: number }
+
+/**
+ * A kind of storage. It knows its tool and nothing else; every verb bears being run twice. All throw UnavailableError
+ * when the host does not answer, and ConflictError with the tool's own words when the tool refuses.
+ */
+export type PoolDriver = {
+  capabilities: Capabilities
+  /** Makes the pool, or finds it there. @throws ConflictError when something else is in its place */
+  create: (host: Host, pool: PoolPlace) => Promise<void>
+  /** Removes the pool if it holds nothing. */
+  remove: (host: Host, pool: PoolPlace) => Promise<void>
+  /** @throws NotFoundError when the pool is not there */
+  usage: (host: Host, pool: PoolPlace) => Promise<Usage>
+  /** Where a volume of this name and format is, whether it is there or not. */
+  pathOf: (pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => string
+  /** Makes a volume aside and puts it in its place, or finds one there that has the same size. */
+  createVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+  resizeVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+  /** A volume that is gone is fine. */
+  deleteVolume: (host: Host, pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => Promise<void>
+}
+
+/** Every driver there is; a type of the contract without one does not compile. */
+export const drivers: Record<PoolType, PoolDriver> = { dir }

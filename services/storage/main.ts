@@ -1,0 +1,4 @@
+import { runProcess } from '#shared/start.ts'
+import { storageService } from './service.ts'
+
+await runProcess(storageService)

@@ -1,0 +1,87 @@
+import { type Volume, volumes } from '#shared/contracts/volumes.ts'
+import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
+import { operation } from '#shared/operation/kinds.ts'
+import { implement } from '#shared/service.ts'
+import { volumeRecords } from './models.ts'
+import { deleteBytes, findVolume, growTo, makeVolume, volumeId } from './volume.ts'
+
+const pathOf = (pool: string, volume: string) => `/api/storage/pools/${pool}/volumes/${volume}`
+
+async function requireFree(pool: string, name: string): Promise<Volume> {
+  const volume = await findVolume(pool, name)
+  if (volume.used_by)
+    throw new ConflictError(`Volume '${name}' belongs to ${volume.used_by}`, { details: { used_by: volume.used_by } })
+  return volume
+}
+
+async function requireOwned(pool: string, name: string, owner: string): Promise<Volume> {
+  const volume = await findVolume(pool, name)
+  if (volume.used_by !== owner) throw new ConflictError(`Volume '${name}' does not belong to ${owner}`)
+  return volume
+}
+
+export const volumeService = implement(volumes, {
+  list: async ({ id, ...query }) =>
+    volumeRecords.list(query, { all: true, item: () => true }, { pool: id, deleting: null }),
+  get: async ({ id, volume }) => findVolume(id, volume),
+
+  create: operation({
+    accept: async ({ id, name, size, format }, { hold }) => {
+      await hold(pathOf(id, name))
+      if (await volumeRecords.get(volumeId(id, name))) throw alreadyExists(name, { field: 'name' })
+      return { pool: id, name, size_bytes: size, format }
+    },
+    run: (op, spec) =>
+      op.step('creating', () => makeVolume(spec, null), { undo: () => deleteBytes(spec.pool, spec.name) }),
+  }),
+
+  resize: operation({
+    accept: async ({ id, volume, size }, { hold }) => {
+      await hold(pathOf(id, volume))
+      const { size_bytes } = await requireFree(id, volume)
+      if (size < size_bytes)
+        throw new ConflictError(`Volume '${volume}' has ${size_bytes} bytes; making it smaller would cut off data`)
+      return { pool: id, name: volume, size_bytes: size }
+    },
+    run: (op, { pool, name, size_bytes }) => op.step('resizing', () => growTo(pool, name, size_bytes)),
+  }),
+
+  delete: operation({
+    accept: async ({ id, volume }, { hold }) => {
+      await hold(pathOf(id, volume))
+      await requireFree(id, volume)
+      return { pool: id, name: volume }
+    },
+    run: async (op, { pool, name }) => {
+      await op.commit()
+      await op.step('deleting', () => deleteBytes(pool, name))
+      return null
+    },
+  }),
+
+  createFor: ({ id, name, size, format, owner }) => makeVolume({ pool: id, name, size_bytes: size, format }, owner),
+
+  attach: async ({ id, volume, owner }) => {
+    const free = await findVolume(id, volume)
+    if (free.used_by === owner) return free
+    const taken = await volumeRecords.updateWhere({ _id: free.id, used_by: null }, { set: { used_by: owner } })
+    if (!taken) throw new ConflictError(`Volume '${volume}' belongs to ${free.used_by ?? 'another virtual machine'}`)
+    return taken
+  },
+
+  detach: async ({ id, volume, owner }) => {
+    await volumeRecords.updateWhere({ _id: volumeId(id, volume), used_by: owner }, { set: { used_by: null } })
+    return null
+  },
+
+  deleteFor: async ({ id, volume, owner }) => {
+    try {
+      await requireOwned(id, volume, owner)
+    } catch (error) {
+      if (error instanceof NotFoundError) return null
+      throw error
+    }
+    await deleteBytes(id, volume)
+    return null
+  },
+})

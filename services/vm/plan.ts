@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto'
+import { call } from '#shared/call.ts'
+import { pools } from '#shared/contracts/pools.ts'
+import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vms.ts'
+import { volumes } from '#shared/contracts/volumes.ts'
+import { AppError, NotFoundError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
+import { allowedPath } from '#shared/host/allowed-path.ts'
+import type { Reached } from '#shared/nodes.ts'
+import { vmRecords } from './model.ts'
+
+/** A disk as it will be; a new one has its bytes made first. */
+export type PlannedDisk = { disk: Disk; isNew: boolean }
+
+export function throwAll(violations: Violation[]): void {
+  if (violations.length > 0) throw new ValidationError(violations)
+}
+
+/** Runs a check; what the caller got wrong becomes violations of the field, anything else is thrown. */
+async function checking<T>(field: string, violations: Violation[], check: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await check()
+  } catch (error) {
+    if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
+    if (error instanceof ValidationError) violations.push(...error.violations)
+    else
+      violations.push({ field, code: error instanceof NotFoundError ? 'not_found' : 'invalid', message: error.message })
+    return undefined
+  }
+}
+
+const letter = (index: number) => String.fromCodePoint('a'.codePointAt(0)! + index)
+
+/** The place of each disk among those of its kind: vda, vdb … for virtio, sda, sdb … for the others. */
+export function places(buses: Disk['bus'][]): string[] {
+  const used = { vd: 0, sd: 0 }
+  return buses.map((bus) => {
+    const prefix = bus === 'virtio' ? 'vd' : 'sd'
+    return `${prefix}${letter(used[prefix]++)}`
+  })
+}
+
+/** The disks of a new VM, each in a pool that its node reaches. */
+export async function planDisks(
+  vmId: string,
+  node: string,
+  given: NewDisks,
+  violations: Violation[],
+): Promise<PlannedDisk[]> {
+  const ids = places(given.map(({ bus }) => bus))
+  const planned = given.map(async (wanted, index): Promise<PlannedDisk | undefined> => {
+    const field = `disks.${index}`
+    const pool = await checking(`${field}.pool`, violations, () => call(pools, 'get', { id: wanted.pool }))
+    if (!pool) return undefined
+    if (pool.node !== node && !pool.capabilities.shared)
+      violations.push({
+        field: `${field}.pool`,
+        code: 'unreachable',
+        message: `is on node '${pool.node}', the VM on '${node}'`,
+      })
+    if (pool.state !== 'active')
+      violations.push({ field: `${field}.pool`, code: 'inactive', message: `'${pool.id}' is not active` })
+    const place = { id: ids[index]!, pool: pool.id, bus: wanted.bus, cache: wanted.cache }
+    if ('size' in wanted) {
+      if (!pool.capabilities.formats.includes(wanted.format))
+        violations.push({
+          field: `${field}.format`,
+          code: 'unsupported',
+          message: `the pool has only ${pool.capabilities.formats.join(', ')}`,
+        })
+      const disk = {
+        ...place,
+        volume: `${vmId}-disk-${index}`,
+        path: '/',
+        format: wanted.format,
+        size_bytes: wanted.size,
+        readonly: false,
+      }
+      return { isNew: true, disk }
+    }
+    const volume = await checking(`${field}.volume`, violations, () =>
+      call(volumes, 'get', { id: pool.id, volume: wanted.volume }),
+    )
+    if (!volume) return undefined
+    if (volume.used_by)
+      violations.push({ field: `${field}.volume`, code: 'in_use', message: `belongs to ${volume.used_by}` })
+    const { path, format, size_bytes } = volume
+    return {
+      isNew: false,
+      disk: { ...place, volume: wanted.volume, path, format, size_bytes, readonly: wanted.readonly },
+    }
+  })
+  return (await Promise.all(planned)).filter((disk) => disk !== undefined)
+}
+
+/** An address in the range that QEMU and libvirt use for guests. */
+const newMac = () => `52:54:00:${[...randomBytes(3)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`
+
+/** The NICs of a new VM; an address that is not given is one that no other VM of the installation has. */
+export async function planNics(given: NewNics, violations: Violation[]): Promise<Nic[]> {
+  const taken = new Set<string>()
+  const isTaken = async (mac: string) => taken.has(mac) || (await vmRecords.find({ 'nics.mac': mac })) !== null
+  const planned: Nic[] = []
+  for (const [index, { network = null, bridge = null, mac, model }] of given.entries()) {
+    const field = `nics.${index}`
+    if ((network === null) === (bridge === null))
+      violations.push({ field, code: 'one_of', message: 'must have either a network or a bridge' })
+    if (mac && (await isTaken(mac)))
+      violations.push({ field: `${field}.mac`, code: 'taken', message: `${mac} belongs to another NIC` })
+    let address = mac ?? newMac()
+    while (!mac && (await isTaken(address))) address = newMac()
+    taken.add(address)
+    planned.push({ mac: address, network, bridge, model })
+  }
+  return planned
+}
+
+type Paths = { iso?: string | null; kernel?: string; initrd?: string }
+
+/** Every file that is named must be there, in a folder that the node allows. */
+export async function requirePaths(
+  { host, node }: Reached,
+  { iso, kernel, initrd }: Paths,
+  violations: Violation[],
+): Promise<void> {
+  const fields = { iso, 'boot.kernel': kernel, 'boot.initrd': initrd }
+  for (const [field, path] of Object.entries(fields)) {
+    if (!path) continue
+    await checking(field, violations, async () => {
+      const real = await allowedPath(host, path, [...node.allowed_paths, node.state_dir], field)
+      const file = await host.stat(real)
+      if (file?.kind !== 'file') throw new NotFoundError(`${path} is not a file on node '${node.id}'`)
+    })
+  }
+}

@@ -1,0 +1,117 @@
+import type { Params } from '#shared/contract.ts'
+import type { Vm, VmStatus, vms } from '#shared/contracts/vms.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { domainState, resetDomain, resumeDomain, shutdownDomain, suspendDomain } from '#shared/libvirt/domain.ts'
+import { type Op, operation } from '#shared/operation/kinds.ts'
+import { ensureDefined } from './define.ts'
+import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
+import { isOff, requireStatus, settle } from './status.ts'
+import { onDomain, switchOff, switchOn } from './switch.ts'
+import { waitForStop } from './wait.ts'
+
+/** Every power operation: held and checked before it is accepted, its status looked up when it is done. */
+function power<P extends { id: string }>(
+  action: string,
+  from: VmStatus[],
+  work: (op: Op, vm: VmRecord, input: P) => Promise<unknown>,
+) {
+  return operation({
+    accept: async (params: P, { hold }) => {
+      await hold(pathOf(params.id))
+      await vmRecords.requireForChange(params.id)
+      requireStatus(await settle(params.id), action, from)
+      return params
+    },
+    run: async (op, input): Promise<Vm> => {
+      await work(op, await vmRecords.require(input.id), input)
+      return viewOf(await settle(input.id))
+    },
+  })
+}
+
+const desire = (vm: VmRecord, desired_state: Vm['desired_state']) =>
+  vm.desired_state === desired_state ? undefined : vmRecords.updateWhere({ _id: vm.id }, { set: { desired_state } })
+
+const askToStop = (vm: VmRecord) =>
+  onDomain(vm, async (libvirt, uuid) => {
+    if (!isOff((await domainState(libvirt, uuid)).state)) await shutdownDomain(libvirt, uuid)
+  })
+
+/** Asks the guest, and waits. @returns whether it has stopped in time */
+async function stopGently(op: Op, vm: VmRecord, seconds: number): Promise<boolean> {
+  await op.step('asking the guest', () => askToStop(vm))
+  return op.step('waiting for the guest', () => waitForStop(vm, seconds * 1000, op.signal))
+}
+
+const stubborn = ({ id }: VmRecord, seconds: number) =>
+  new ConflictError(
+    `The guest of '${id}' has not shut down within ${seconds} s: it may have no ACPI support or agent. Stop it by force with POST /api/vms/${id}/stop`,
+  )
+
+async function startAgain(op: Op, vm: VmRecord): Promise<void> {
+  await op.step('starting domain', async () => {
+    await ensureDefined(vm)
+    await switchOn(vm)
+  })
+}
+
+export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], async (op, vm) => {
+  await op.step(
+    'starting domain',
+    async () => {
+      await ensureDefined(vm)
+      await switchOn(vm)
+      await desire(vm, 'running')
+    },
+    { undo: async () => switchOff(vm) },
+  )
+})
+
+export const shutdown = power<Params<typeof vms, 'shutdown'>>('shut down', ['running'], async (op, vm, { timeout }) => {
+  if (!(await stopGently(op, vm, timeout))) throw stubborn(vm, timeout)
+  await op.step('recording', async () => desire(vm, 'stopped'))
+})
+
+export const stop = power<Params<typeof vms, 'stop'>>(
+  'stop',
+  ['running', 'paused'],
+  async (op, vm, { force, timeout = 0 }) => {
+    const hasStopped = !force && timeout > 0 && (await stopGently(op, vm, timeout))
+    await op.commit()
+    if (!hasStopped) await op.step('switching off', () => switchOff(vm))
+    await op.step('recording', async () => desire(vm, 'stopped'))
+  },
+)
+
+export const restart = power<Params<typeof vms, 'restart'>>(
+  'restart',
+  ['running'],
+  async (op, vm, { force, timeout }) => {
+    if (!(await stopGently(op, vm, timeout))) {
+      if (!force) throw stubborn(vm, timeout)
+      await op.step('switching off', () => switchOff(vm))
+    }
+    await op.commit()
+    await startAgain(op, vm)
+  },
+)
+
+export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], (op, vm) =>
+  op.step('resetting', () => onDomain(vm, resetDomain)),
+)
+
+export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], (op, vm) =>
+  op.step('pausing', () =>
+    onDomain(vm, async (libvirt, uuid) => {
+      if ((await domainState(libvirt, uuid)).state !== 'paused') await suspendDomain(libvirt, uuid)
+    }),
+  ),
+)
+
+export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], (op, vm) =>
+  op.step('resuming', () =>
+    onDomain(vm, async (libvirt, uuid) => {
+      if ((await domainState(libvirt, uuid)).state === 'paused') await resumeDomain(libvirt, uuid)
+    }),
+  ),
+)

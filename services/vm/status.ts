@@ -1,0 +1,90 @@
+import type { Vm, VmStatus } from '#shared/contracts/vms.ts'
+import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { event, now } from '#shared/events/event.ts'
+import { domainState } from '#shared/libvirt/domain.ts'
+import type { DomainState, StateAndReason } from '#shared/libvirt/states.ts'
+import { reach } from '#shared/nodes.ts'
+import { type VmRecord, vmRecords } from './model.ts'
+
+const statuses: Record<DomainState, VmStatus> = {
+  no_state: 'unknown',
+  running: 'running',
+  blocked: 'running',
+  paused: 'paused',
+  shutting_down: 'running',
+  shut_off: 'stopped',
+  crashed: 'stopped',
+  pm_suspended: 'paused',
+}
+
+/** Whether a guest in this state can be started, and has nothing left to be switched off. */
+export const isOff = (state: DomainState) => statuses[state] === 'stopped'
+
+export type Seen = { status: VmStatus; status_reason: string | null }
+
+const plain = new Set(['unknown', 'booted', 'unpaused', 'user', 'shutdown', 'destroyed', 'restored', 'daemon'])
+
+/** libvirt's state in our words; a reason only where it tells more than the state. */
+export const seenAs = ({ state, reason }: StateAndReason): Seen => ({
+  status: statuses[state],
+  status_reason: state === 'crashed' ? 'The guest crashed' : plain.has(reason) ? null : reason.replaceAll('_', ' '),
+})
+
+/** What the node says of a guest now. A node that does not answer makes it unknown, with the reason. */
+export async function lookAt({ node, domain_uuid }: VmRecord): Promise<Seen> {
+  try {
+    const { libvirt } = await reach(node)
+    return seenAs(await domainState(libvirt, domain_uuid))
+  } catch (error) {
+    if (error instanceof NotFoundError) return { status: 'stopped', status_reason: null }
+    if (error instanceof UnavailableError) return { status: 'unknown', status_reason: error.message }
+    throw error
+  }
+}
+
+/** Writes down what was seen of a guest, with its event, if that is news. */
+export async function note(vm: VmRecord, seen: Seen): Promise<VmRecord> {
+  if (vm.status === seen.status && vm.status_reason === seen.status_reason) return vm
+  const changed = event('VmStatusChanged', {
+    vm_id: vm.id,
+    old_status: vm.status,
+    new_status: seen.status,
+    timestamp: now(),
+  })
+  const events = vm.status === seen.status ? [] : [changed]
+  // A guest that stopped has let go of what it ran with: what waited for the next start waits no more.
+  const set = { ...seen, ...(seen.status === 'stopped' && { pending_restart: false }) }
+  return (await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set, events })) ?? vm
+}
+
+/**
+ * Brings a record's status to what its node says. Every replica may do this at any time: whoever writes looks once
+ * more, so the one who writes last has seen the last state.
+ */
+export async function settle(id: string): Promise<VmRecord> {
+  for (;;) {
+    const vm = await vmRecords.require(id)
+    const seen = await lookAt(vm)
+    if (vm.status === seen.status && vm.status_reason === seen.status_reason) return vm
+    await note(vm, seen)
+  }
+}
+
+/** What a guest must be in for each thing that is done to it, and what to do instead. */
+export function requireStatus(
+  vm: Pick<Vm, 'id' | 'status' | 'status_reason'>,
+  action: string,
+  allowed: VmStatus[],
+): void {
+  if (allowed.includes(vm.status)) return
+  if (vm.status === 'unknown')
+    throw new UnavailableError(
+      `The status of virtual machine '${vm.id}' is unknown: ${vm.status_reason ?? 'its node does not answer'}`,
+    )
+  throw new ConflictError(
+    `Virtual machine '${vm.id}' is ${vm.status}; to ${action} it, it must be ${allowed.join(' or ')}`,
+    {
+      details: { status: vm.status, allowed },
+    },
+  )
+}

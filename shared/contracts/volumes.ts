@@ -1,0 +1,110 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract.ts'
+import { Done, Id, ListQuery, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { VolumeFormat } from '#shared/contracts/pools.ts'
+
+const GiB = 2 ** 30
+export const DiskSize = Type.Integer({
+  minimum: GiB,
+  maximum: 10 * 1024 * GiB,
+  multipleOf: 512,
+  description: 'Bytes, 1 GiB to 10 TiB',
+})
+
+export const VolumeName = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
+  errorMessage: 'must have only letters, digits, . _ and -, at most 128, and begin with a letter or digit',
+})
+
+export const Volume = strict({
+  id: Type.String({ description: 'pool/name' }),
+  pool: Id,
+  name: VolumeName,
+  node: Id,
+  path: Path,
+  format: VolumeFormat,
+  size_bytes: Type.Integer({ description: 'What a guest sees' }),
+  used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
+export type Volume = Static<typeof Volume>
+
+const one = { id: Id, volume: VolumeName }
+
+export const volumes = contract('volumes', {
+  list: {
+    does: 'List the volumes of a pool',
+    rest: 'GET /storage/pools/{id}/volumes',
+    can: 'DatastoreAudit on /api/storage/pools/{id}',
+    params: Type.Object(
+      { id: Id, ...ListQuery('name', 'format', 'used_by').properties },
+      { additionalProperties: false },
+    ),
+    result: Page(Volume),
+  },
+  get: {
+    does: 'Get a volume',
+    rest: 'GET /storage/pools/{id}/volumes/{volume}',
+    can: 'DatastoreAudit on /api/storage/pools/{id}',
+    params: strict(one),
+    result: Volume,
+  },
+  create: {
+    does: 'Create a volume',
+    rest: 'POST /storage/pools/{id}/volumes',
+    can: 'DatastoreAllocate on /api/storage/pools/{id}',
+    operation: true,
+    audit: 'volume_created',
+    params: strict({
+      id: Id,
+      name: VolumeName,
+      size: DiskSize,
+      format: Type.Enum(['qcow2', 'raw'], { default: 'qcow2' }),
+    }),
+    result: Volume,
+  },
+  resize: {
+    does: 'Grow a volume that no running VM uses',
+    rest: 'POST /storage/pools/{id}/volumes/{volume}/resize',
+    can: 'DatastoreAllocate on /api/storage/pools/{id}',
+    operation: true,
+    audit: 'config_changed',
+    params: strict({ ...one, size: DiskSize }),
+    result: Volume,
+  },
+  delete: {
+    does: 'Delete a volume that belongs to no VM',
+    rest: 'DELETE /storage/pools/{id}/volumes/{volume}',
+    can: 'DatastoreAllocate on /api/storage/pools/{id}',
+    operation: true,
+    audit: 'volume_deleted',
+    params: strict(one),
+    result: Done,
+  },
+  createFor: {
+    does: 'Create a volume that belongs to a VM',
+    can: 'service',
+    params: strict({ id: Id, name: VolumeName, size: DiskSize, format: VolumeFormat, owner: Type.String() }),
+    result: Volume,
+  },
+  attach: {
+    does: 'Make a free volume belong to a VM',
+    can: 'service',
+    params: strict({ ...one, owner: Type.String() }),
+    result: Volume,
+  },
+  detach: {
+    does: 'Let a volume belong to nobody',
+    can: 'service',
+    params: strict({ ...one, owner: Type.String() }),
+    result: Done,
+  },
+  deleteFor: {
+    does: 'Delete the volume of a VM; one that is gone is fine',
+    can: 'service',
+    params: strict({ ...one, owner: Type.String() }),
+    result: Done,
+  },
+})

@@ -1,0 +1,96 @@
+import { ObjectId } from 'bson'
+import { decode, type Doc, encode, isPlainObject } from './bson.ts'
+import { type Catalog, type Collection, getOrCreateCollection } from './catalog.ts'
+import { deleteDocument, insertDocument, readDocument, replaceDocument } from './collection.ts'
+import { equalValues } from './compare.ts'
+import { checkId } from './document-id.ts'
+import { CommandError } from './errors.ts'
+import type { Filter } from './matcher.ts'
+import type { MatchContext } from './paths.ts'
+import { planSelection, type Selection } from './question.ts'
+import { orderedMatches } from './query.ts'
+import { shellText } from './shell-text.ts'
+import type { Update } from './update.ts'
+import { visitPath } from './update-paths.ts'
+
+/** The row numbers that a selection finds; all of them before the first change, so that a change is not found again. */
+export const findRows = (catalog: Catalog, collection: Collection, selection: Selection, limit: number): number[] => {
+  const { filter, sort } = selection
+  const plan = planSelection(catalog, collection, selection)
+  const rows: number[] = []
+  const query = { filter, sort, skip: 0, limit, project: undefined }
+  for (const match of orderedMatches(catalog, collection, plan, query, { keys: 0, docs: 0 }))
+    if (match) rows.push(match.rid)
+  return rows
+}
+
+export type Changed = { before: Doc; after: Doc; modified: boolean }
+
+const checkSameId = (before: Doc, after: Doc): void => {
+  if (!Object.hasOwn(after, '_id') || !equalValues(before['_id'], after['_id']))
+    throw new CommandError(66, "Performing an update on the path '_id' would modify the immutable field '_id'")
+}
+
+/** Updates one document; undefined when it is gone. */
+export const updateRow = (
+  catalog: Catalog,
+  collection: Collection,
+  rid: number,
+  filter: Filter,
+  update: Update,
+): Changed | undefined => {
+  const bytes = readDocument(catalog, collection, rid)
+  if (!bytes) return undefined
+  const before = decode(bytes)
+  const context: MatchContext = {}
+  filter.test(before, context)
+  const after = update.apply(before, { arrayIndex: context.arrayIndex, inserting: false })
+  checkSameId(before, after)
+  const newBytes = encode(after)
+  const modified = !newBytes.equals(bytes)
+  if (modified) replaceDocument(catalog, collection, rid, before, after, newBytes)
+  return { before, after, modified }
+}
+
+/** Deletes one document and gives it back. */
+export const deleteRow = (catalog: Catalog, collection: Collection, rid: number): Doc | undefined => {
+  const bytes = readDocument(catalog, collection, rid)
+  if (!bytes) return undefined
+  const doc = decode(bytes)
+  deleteDocument(catalog, collection, rid, doc)
+  return doc
+}
+
+/** The fields that a filter fixes to one value: what an upsert begins with. */
+const seed = (filter: Filter, onlyId: boolean): Doc => {
+  const doc: Doc = {}
+  const context = { arrayIndex: undefined, filters: new Map(), inserting: true, now: new Date(0) }
+  const branches = filter.unions.filter((union) => union.length === 1).flat()
+  for (const { path, operator, value } of [filter, ...branches].flatMap(({ predicates }) => predicates)) {
+    const wanted: unknown = operator === '$all' && Array.isArray(value) && value.length === 1 ? value[0] : value
+    if (operator !== '$eq' && wanted === value) continue
+    if (onlyId && path !== '_id') continue
+    if (isPlainObject(wanted) && Object.hasOwn(wanted, '$elemMatch')) continue
+    visitPath(doc, path.split('.'), true, context, ({ container, key }) => {
+      ;(container as Doc)[key] = wanted
+    })
+  }
+  return doc
+}
+
+/** Inserts the document that an upsert makes; throws 11000. */
+export const upsert = (catalog: Catalog, db: string, name: string, filter: Filter, update: Update): Doc => {
+  const start = seed(filter, update.replaces)
+  const made = update.apply(start, { arrayIndex: undefined, inserting: true })
+  if (Object.hasOwn(start, '_id') && !equalValues(start['_id'], made['_id']))
+    throw new CommandError(
+      66,
+      `Performing an update on the path '_id' would modify the immutable field '_id': ${shellText(made['_id'])}`,
+    )
+  const doc: Doc = { _id: Object.hasOwn(made, '_id') ? made['_id'] : new ObjectId() }
+  for (const key of Object.keys(made)) if (key !== '_id') doc[key] = made[key]
+  checkId(doc['_id'])
+  const collection = getOrCreateCollection(catalog, db, name)
+  insertDocument(catalog, collection, doc, encode(doc))
+  return doc
+}

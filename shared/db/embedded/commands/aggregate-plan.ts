@@ -1,0 +1,56 @@
+import { type Doc, isPlainObject, toNumber } from '../bson.ts'
+import { CommandError } from '../errors.ts'
+
+/** What of a pipeline the store does itself while it finds the documents; `rest` works on what comes out. */
+export type SplitPipeline = { filter: Doc; sort: unknown; skip: number; limit: number; rest: [string, unknown][] }
+
+/** The stages of a pipeline as name and argument. */
+export const parseStages = (pipeline: unknown): [string, unknown][] => {
+  if (!Array.isArray(pipeline)) throw new CommandError(14, "'pipeline' option must be specified as an array")
+  return (pipeline as unknown[]).map((stage) => {
+    if (!isPlainObject(stage)) throw new CommandError(14, "Each element of the 'pipeline' array must be an object")
+    const entries = Object.entries(stage)
+    const [first] = entries
+    if (!first || entries.length !== 1)
+      throw new CommandError(40323, 'A pipeline stage specification object must contain exactly one field.')
+    return first
+  })
+}
+
+/** A count of documents as $skip and $limit take it. */
+export const stageCount = (name: string, value: unknown, least: number): number => {
+  const number = toNumber(value)
+  if (number === undefined || !Number.isInteger(number) || number < least)
+    throw new CommandError(
+      2,
+      `invalid argument to ${name} stage: Expected a ${least > 0 ? 'positive' : 'non-negative'} integer in: ${name}: ${String(value)}`,
+    )
+  return number
+}
+
+const matchesIn = (stages: [string, unknown][]): Doc[] => {
+  const filters: Doc[] = []
+  while (stages[0]?.[0] === '$match') {
+    const filter = stages.shift()?.[1]
+    if (!isPlainObject(filter)) throw new CommandError(2, 'the match filter must be an expression in an object')
+    filters.push(filter)
+  }
+  return filters
+}
+
+/** Takes the leading $match, $sort, $skip and $limit stages off a pipeline, in that order. */
+export const splitPipeline = (pipeline: unknown): SplitPipeline => {
+  const rest = parseStages(pipeline)
+  const filters = matchesIn(rest)
+  const sort = rest[0]?.[0] === '$sort' ? rest.shift()?.[1] : undefined
+  if (sort !== undefined) {
+    if (!isPlainObject(sort) || Object.keys(sort).length === 0)
+      throw new CommandError(2, '$sort stage must have at least one sort key')
+    // a match behind the sort finds the same documents before it
+    filters.push(...matchesIn(rest))
+  }
+  const skip = rest[0]?.[0] === '$skip' ? stageCount('$skip', rest.shift()?.[1], 0) : 0
+  const limit = rest[0]?.[0] === '$limit' ? stageCount('$limit', rest.shift()?.[1], 1) : 0
+  const filter = filters.length > 1 ? { $and: filters } : (filters[0] ?? {})
+  return { filter, sort, skip, limit, rest }
+}

@@ -1,0 +1,51 @@
+import { type Doc } from '../bson.ts'
+import { type Catalog, createCollection, dropCollection, findCollection } from '../catalog.ts'
+import { checkCollation, checkFields, collectionName, type Command, refuse } from '../command.ts'
+import { CommandError } from '../errors.ts'
+
+const CREATE_OPTIONS = [
+  'capped',
+  'timeseries',
+  'expireAfterSeconds',
+  'clusteredIndex',
+  'changeStreamPreAndPostImages',
+  'size',
+  'max',
+  'storageEngine',
+  'validator',
+  'validationLevel',
+  'validationAction',
+  'indexOptionDefaults',
+  'viewOn',
+  'pipeline',
+  'encryptedFields',
+  'temp',
+]
+
+export const create = (catalog: Catalog, command: Command): Doc => {
+  checkFields(command, [...CREATE_OPTIONS, 'collation', 'autoIndexId', 'idIndex'])
+  refuse(command.body, CREATE_OPTIONS)
+  checkCollation(command.body['collation'])
+  const name = collectionName(command)
+  if (findCollection(catalog, command.db, name))
+    throw new CommandError(48, `Collection ${command.db}.${name} already exists.`)
+  createCollection(catalog, command.db, name)
+  return { ok: 1 }
+}
+
+export const drop = (catalog: Catalog, command: Command): Doc => {
+  checkFields(command, [])
+  const name = collectionName(command)
+  const collection = findCollection(catalog, command.db, name)
+  // MongoDB 7 says ok also for a collection that is not there
+  if (!collection) return { ok: 1 }
+  dropCollection(catalog, collection)
+  return { nIndexesWas: collection.indexes.length, ns: collection.namespace, ok: 1 }
+}
+
+export const dropDatabase = (catalog: Catalog, command: Command): Doc => {
+  checkFields(command, [])
+  const collections = [...catalog.collections.values()].filter(({ db }) => db === command.db)
+  for (const collection of collections) dropCollection(catalog, collection)
+  return { ...(collections.length > 0 ? { dropped: command.db } : {}), ok: 1 }
+}

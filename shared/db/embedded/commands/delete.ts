@@ -1,0 +1,40 @@
+import { type Doc } from '../bson.ts'
+import { type Catalog, findCollection } from '../catalog.ts'
+import { deleteRow, findRows } from '../change.ts'
+import {
+  checkFields,
+  checkPart,
+  collectionName,
+  type Command,
+  documentList,
+  flag,
+  naturalNumber,
+  refuse,
+} from '../command.ts'
+import { failedToParse } from '../errors.ts'
+import { parseSelection } from '../question.ts'
+import { runStatements, withErrors } from '../write-errors.ts'
+
+/** The command `delete`; a reserved word in TypeScript. */
+export const remove = (catalog: Catalog, command: Command): Doc => {
+  checkFields(command, ['deletes', 'ordered', 'let'])
+  refuse(command.body, ['let'])
+  const name = collectionName(command)
+  const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
+  let n = 0
+  const errors = runStatements(documentList(command, 'deletes'), ordered, (statement) => {
+    checkPart('delete.deletes', statement, ['q', 'limit', 'hint', 'collation'])
+    const limit = naturalNumber(statement, 'limit') ?? 0
+    if (limit > 1) throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${limit}`)
+    const selection = parseSelection({
+      filter: statement['q'],
+      hint: statement['hint'],
+      collation: statement['collation'],
+      limited: limit === 1,
+    })
+    const collection = findCollection(catalog, command.db, name)
+    if (!collection) return
+    for (const rid of findRows(catalog, collection, selection, limit)) if (deleteRow(catalog, collection, rid)) n++
+  })
+  return { n, ...withErrors(errors), ok: 1 }
+}

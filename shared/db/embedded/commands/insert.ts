@@ -1,0 +1,46 @@
+import { ObjectId } from 'bson'
+import { decode, type Doc, encode, MAX_DOCUMENT_BYTES } from '../bson.ts'
+import { type Catalog, getOrCreateCollection } from '../catalog.ts'
+import { insertDocument } from '../collection.ts'
+import { byteList, checkFields, collectionName, type Command, flag } from '../command.ts'
+import { checkId } from '../document-id.ts'
+import { badValue, CommandError } from '../errors.ts'
+import { runStatements, withErrors } from '../write-errors.ts'
+
+const MAX_BATCH = 100_000
+
+/** The document with its `_id` in front, and its bytes; the bytes that came are kept where they are right. */
+const prepared = (bytes: Buffer): { doc: Doc; bytes: Buffer } => {
+  if (bytes.length > MAX_DOCUMENT_BYTES)
+    throw new CommandError(
+      10334,
+      `object to insert too large. size in bytes: ${bytes.length}, max size: ${MAX_DOCUMENT_BYTES}`,
+    )
+  const doc = decode(bytes)
+  if (Object.keys(doc)[0] === '_id') {
+    checkId(doc['_id'])
+    return { doc, bytes }
+  }
+  const withId = { _id: new ObjectId() as unknown, ...doc }
+  // a document that has its _id further back keeps the place in front, where the spread has put the key
+  if (Object.hasOwn(doc, '_id')) withId._id = doc['_id']
+  checkId(withId._id)
+  return { doc: withId, bytes: encode(withId, 10334) }
+}
+
+export const insert = (catalog: Catalog, command: Command): Doc => {
+  checkFields(command, ['documents', 'ordered', 'bypassDocumentValidation'])
+  const name = collectionName(command)
+  const documents = byteList(command, 'documents')
+  if (documents.length === 0 || documents.length > MAX_BATCH)
+    throw badValue(`Write batch sizes must be between 1 and ${MAX_BATCH}. Got ${documents.length} operations.`)
+  const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
+  const collection = getOrCreateCollection(catalog, command.db, name)
+  let n = 0
+  const errors = runStatements(documents, ordered, (raw) => {
+    const { doc, bytes } = prepared(raw)
+    insertDocument(catalog, collection, doc, bytes)
+    n++
+  })
+  return { n, ...withErrors(errors), ok: 1 }
+}

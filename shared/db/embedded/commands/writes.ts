@@ -1,0 +1,24 @@
+import type { Doc } from '../bson.ts'
+import type { Catalog } from '../catalog.ts'
+import type { Command } from '../command.ts'
+import { create, drop, dropDatabase } from './collections.ts'
+import { remove } from './delete.ts'
+import { findAndModify } from './find-and-modify.ts'
+import { createIndexes, dropIndexes } from './indexes.ts'
+import { insert } from './insert.ts'
+import { update } from './update.ts'
+
+/** The commands that change something, run by the writer's thread one after the other. */
+export const WRITES: Record<string, (catalog: Catalog, command: Command) => Doc> = {
+  insert,
+  update,
+  delete: remove,
+  findAndModify,
+  findandmodify: findAndModify,
+  create,
+  drop,
+  dropDatabase,
+  createIndexes,
+  dropIndexes,
+  deleteIndexes: dropIndexes,
+}

@@ -1,0 +1,116 @@
+/** Codes and names from MongoDB's error_codes.yml; drivers and applications act on the numbers. */
+const NAMES = {
+  1: 'InternalError',
+  2: 'BadValue',
+  9: 'FailedToParse',
+  13: 'Unauthorized',
+  14: 'TypeMismatch',
+  18: 'AuthenticationFailed',
+  20: 'IllegalOperation',
+  22: 'InvalidBSON',
+  26: 'NamespaceNotFound',
+  27: 'IndexNotFound',
+  28: 'PathNotViable',
+  40: 'ConflictingUpdateOperators',
+  43: 'CursorNotFound',
+  48: 'NamespaceExists',
+  50: 'MaxTimeMSExpired',
+  52: 'DollarPrefixedFieldName',
+  53: 'InvalidIdField',
+  54: 'NotSingleValueField',
+  56: 'EmptyFieldName',
+  59: 'CommandNotFound',
+  66: 'ImmutableField',
+  67: 'CannotCreateIndex',
+  72: 'InvalidOptions',
+  73: 'InvalidNamespace',
+  85: 'IndexOptionsConflict',
+  86: 'IndexKeySpecsConflict',
+  91: 'ShutdownInProgress',
+  146: 'ExceededMemoryLimit',
+  168: 'InvalidPipelineOperator',
+  171: 'CannotIndexParallelArrays',
+  175: 'QueryPlanKilled',
+  197: 'InvalidIndexSpecificationOption',
+  238: 'NotImplemented',
+  263: 'OperationNotSupportedInTransaction',
+  292: 'QueryExceededMemoryLimitNoDiskUseAllowed',
+  10334: 'BSONObjectTooLarge',
+  11000: 'DuplicateKey',
+  14031: 'OutOfDiskSpace',
+  17419: 'Location17419',
+  17280: 'KeyTooLong',
+  31249: 'Location31249',
+  31253: 'Location31253',
+  31254: 'Location31254',
+  40323: 'Location40323',
+  40324: 'Location40324',
+  40352: 'Location40352',
+  40353: 'Location40353',
+  40414: 'Location40414',
+  40415: 'Location40415',
+  40573: 'Location40573',
+} as const
+
+export type ErrorCode = keyof typeof NAMES
+
+/** An error that a client is told: `code` and `codeName` as MongoDB's, `extra` goes into the answer beside them. */
+export class CommandError extends Error {
+  readonly code: ErrorCode
+  readonly extra: Record<string, unknown>
+
+  constructor(code: ErrorCode, message: string, extra: Record<string, unknown> = {}) {
+    super(message)
+    this.name = 'CommandError'
+    this.code = code
+    this.extra = extra
+  }
+
+  get codeName(): string {
+    return NAMES[this.code]
+  }
+}
+
+export const badValue = (message: string) => new CommandError(2, message)
+export const failedToParse = (message: string) => new CommandError(9, message)
+export const typeMismatch = (message: string) => new CommandError(14, message)
+export const notImplemented = (what: string) =>
+  new CommandError(238, `${what} is not supported by the embedded store; use MongoDB (MONGODB_URL) for it`)
+
+/** SQLite's primary result code of an error of `node:sqlite`, or undefined for any other error. */
+const sqliteCode = (error: unknown): number | undefined => {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined
+  return error.errcode & 0xff
+}
+
+const SQLITE_IOERR = 10
+const SQLITE_FULL = 13
+
+/** Errors after which SQLite may have rolled the whole transaction back: https://sqlite.org/lang_transaction.html */
+export const endsTransaction = (error: unknown): boolean => {
+  const code = sqliteCode(error)
+  return code === SQLITE_FULL || code === SQLITE_IOERR
+}
+
+/** What a client is told of any error: ours as it is, a full disk as 14031, the rest as an internal error. */
+export const toCommandError = (error: unknown): CommandError => {
+  if (error instanceof CommandError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  const code = sqliteCode(error)
+  if (code === SQLITE_FULL)
+    return new CommandError(14031, 'The disk of the store is full: free some space, then try again')
+  if (code !== undefined && /no such table/.test(message))
+    return new CommandError(175, 'The collection or index was dropped while it was read')
+  if (error instanceof Error && error.name === 'MingoError') return badValue(message)
+  if (error instanceof Error && error.name.startsWith('BSON')) return new CommandError(22, message)
+  return new CommandError(1, `Internal error: ${message}`)
+}
+
+/** The fields of an answer that failed. */
+export const errorReply = (error: CommandError): Record<string, unknown> => ({
+  ok: 0,
+  errmsg: error.message,
+  code: error.code,
+  codeName: error.codeName,
+  ...error.extra,
+})

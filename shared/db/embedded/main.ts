@@ -1,0 +1,58 @@
+import { createInterface, type Interface } from 'node:readline'
+import { startEmbeddedStore, type StoreOptions } from './server.ts'
+
+/**
+ * The embedded store as a process of its own. The first line of stdin is its configuration, so that the password is in
+ * no argument: `{"folder": "…", "host": "127.0.0.1", "port": 0, "user": "…", "password": "…"}`; what is missing comes
+ * from HORCRUX_STORE_FOLDER, _HOST, _PORT, _USER and _PASSWORD. When it is ready it prints `{"port": …}` on stdout. It ends
+ * on SIGTERM, SIGINT and when stdin closes, which it does when the parent dies.
+ */
+const firstLine = async (lines: Interface): Promise<string> => {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  lines.once('line', resolve)
+  lines.once('close', () => resolve(''))
+  return promise
+}
+
+const text = (given: unknown, name: string): string => {
+  const value = given ?? process.env[`HORCRUX_STORE_${name}`]
+  if (typeof value !== 'string' || value === '')
+    throw new Error(`The embedded store is not told its ${name.toLowerCase()}`)
+  return value
+}
+
+const readOptions = (line: string): StoreOptions => {
+  const given = (line.trim() === '' ? {} : JSON.parse(line)) as Record<string, unknown>
+  return {
+    dataDir: text(given['folder'], 'FOLDER'),
+    host: text(given['host'] ?? process.env['HORCRUX_STORE_HOST'] ?? '127.0.0.1', 'HOST'),
+    port: Number(given['port'] ?? process.env['HORCRUX_STORE_PORT'] ?? 0),
+    user: text(given['user'], 'USER'),
+    password: text(given['password'], 'PASSWORD'),
+  }
+}
+
+const main = async (): Promise<void> => {
+  const lines = createInterface({ input: process.stdin })
+  const store = await startEmbeddedStore(readOptions(await firstLine(lines)))
+  const stop = (): void => {
+    store
+      .stop()
+      .then(() => process.exit(0))
+      .catch(() => process.exit(1))
+  }
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+  lines.once('close', stop)
+  store.failed.catch((error: unknown) => {
+    process.stderr.write(`The embedded store has failed: ${String(error)}\n`)
+    process.exit(1)
+  })
+  process.stdout.write(`${JSON.stringify({ port: store.port })}\n`)
+}
+
+if (import.meta.main)
+  main().catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  })

@@ -1,0 +1,201 @@
+import { BSONRegExp } from 'bson'
+import { type Doc, isPlainObject } from './bson.ts'
+import { badValue, CommandError, notImplemented } from './errors.ts'
+import { evaluate } from './expressions.ts'
+import { FIELD_OPERATORS, type FieldTest, isRegex, regexTest } from './matcher-operators.ts'
+import { anyAtPath, type MatchContext } from './paths.ts'
+
+export type Test = (doc: Doc, context?: MatchContext) => boolean
+
+/** One condition on one field, as the planner wants it; all predicates of a filter must hold. */
+export type Predicate = { path: string; operator: string; value: unknown; test: Test }
+
+/**
+ * A parsed filter: predicates, each `$or` as its branches, and the conditions that no index can help with (`$nor`,
+ * `$expr`). All must hold; `always` says that there are none.
+ */
+export type Filter = { test: Test; predicates: Predicate[]; unions: Filter[][]; rest: Test[]; always: boolean }
+
+const UNSUPPORTED = new Set([
+  '$where',
+  '$text',
+  '$jsonSchema',
+  '$near',
+  '$nearSphere',
+  '$geoWithin',
+  '$geoIntersects',
+  '$sampleRate',
+])
+
+const allOf =
+  (tests: readonly Test[]): Test =>
+  (doc, context) =>
+    tests.every((test) => test(doc, context))
+
+const fieldTest = (path: string, { test, expandLeaf, negated }: FieldTest): Test => {
+  const parts = path.split('.')
+  return negated
+    ? (doc) => !anyAtPath(doc, parts, expandLeaf, test)
+    : (doc, context) => anyAtPath(doc, parts, expandLeaf, test, context)
+}
+
+const isOperatorObject = (value: unknown): value is Doc => {
+  if (!isPlainObject(value)) return false
+  const first = Object.keys(value)[0]
+  // a DBRef is a value although its fields begin with a dollar
+  return first !== undefined && first.startsWith('$') && !['$ref', '$id', '$db'].includes(first)
+}
+
+const notTest = (path: string, value: unknown): Test => {
+  if (isRegex(value)) {
+    const test = fieldTest(path, regexTest(value))
+    return (doc) => !test(doc)
+  }
+  if (!isOperatorObject(value)) throw badValue('$not needs a regex or a document')
+  const test = allOf(operatorPredicates(path, value).map((predicate) => predicate.test))
+  return (doc) => !test(doc)
+}
+
+/** `$elemMatch` with operators looks at the elements themselves, otherwise at the fields of elements that are objects. */
+const elementTest = (value: unknown): ((element: unknown) => boolean) => {
+  if (!isPlainObject(value)) throw badValue('$elemMatch needs an Object')
+  const first = Object.keys(value)[0]
+  if (first?.startsWith('$') && !['$and', '$or', '$nor', '$expr'].includes(first)) {
+    const test = allOf(operatorPredicates('element', value).map((predicate) => predicate.test))
+    return (element) => test({ element: Array.isArray(element) ? [element] : element })
+  }
+  const { test } = parseFilter(value)
+  return (element) => (isPlainObject(element) ? test(element) : Array.isArray(element) && test({ ...element }))
+}
+
+const elemMatchTest = (path: string, value: unknown): Test => {
+  const matches = elementTest(value)
+  const parts = path.split('.')
+  return (doc, context) =>
+    anyAtPath(
+      doc,
+      parts,
+      false,
+      (array) => {
+        if (!Array.isArray(array)) return false
+        const found = array.findIndex(matches)
+        if (found >= 0 && context) context.arrayIndex = found
+        return found >= 0
+      },
+      undefined,
+    )
+}
+
+const allTest = (path: string, value: unknown): Test => {
+  if (!Array.isArray(value)) throw badValue('$all needs an array')
+  if (value.length === 0) return () => false
+  const tests = (value as unknown[]).map((wanted) => {
+    if (isOperatorObject(wanted)) {
+      if (!Object.hasOwn(wanted, '$elemMatch')) throw badValue('no $ expressions in $all')
+      return elemMatchTest(path, wanted['$elemMatch'])
+    }
+    return equalityTest(path, wanted)
+  })
+  return allOf(tests)
+}
+
+const equalityTest = (path: string, value: unknown): Test =>
+  fieldTest(path, isRegex(value) ? regexTest(value) : (FIELD_OPERATORS['$eq'] as (wanted: unknown) => FieldTest)(value))
+
+const regexOf = (operators: Doc): BSONRegExp => {
+  const pattern = operators['$regex']
+  const options = operators['$options']
+  if (options !== undefined && typeof options !== 'string') throw badValue('$options has to be a string')
+  if (isRegex(pattern)) return new BSONRegExp(pattern.pattern, options ?? pattern.options)
+  if (typeof pattern !== 'string') throw badValue('$regex has to be a string')
+  return new BSONRegExp(pattern, [...(options ?? '')].sort().join(''))
+}
+
+const operatorTest = (path: string, operator: string, value: unknown, operators: Doc): Test => {
+  const simple = Object.hasOwn(FIELD_OPERATORS, operator) ? FIELD_OPERATORS[operator] : undefined
+  if (simple) return fieldTest(path, simple(value))
+  if (operator === '$not') return notTest(path, value)
+  if (operator === '$elemMatch') return elemMatchTest(path, value)
+  if (operator === '$all') return allTest(path, value)
+  if (operator === '$regex') return fieldTest(path, regexTest(regexOf(operators)))
+  throw UNSUPPORTED.has(operator) ? notImplemented(operator) : badValue(`unknown operator: ${operator}`)
+}
+
+const operatorPredicates = (path: string, operators: Doc): Predicate[] => {
+  const predicates: Predicate[] = []
+  for (const operator of Object.keys(operators)) {
+    if (operator === '$options') {
+      if (!Object.hasOwn(operators, '$regex')) throw badValue('$options needs a $regex')
+      continue
+    }
+    const value = operator === '$regex' ? regexOf(operators) : operators[operator]
+    predicates.push({ path, operator, value, test: operatorTest(path, operator, operators[operator], operators) })
+  }
+  return predicates
+}
+
+const fieldPredicates = (path: string, value: unknown): Predicate[] => {
+  if (isOperatorObject(value)) return operatorPredicates(path, value)
+  return [{ path, operator: isRegex(value) ? '$regex' : '$eq', value, test: equalityTest(path, value) }]
+}
+
+const clauses = (operator: string, value: unknown): Filter[] => {
+  if (!Array.isArray(value) || value.length === 0) throw badValue(`${operator} must be a nonempty array`)
+  return (value as unknown[]).map((clause) => {
+    if (!isPlainObject(clause)) throw badValue(`${operator} argument's entries must be objects`)
+    return parseFilter(clause)
+  })
+}
+
+const unionTest =
+  (branches: readonly Filter[]): Test =>
+  (doc, context) =>
+    branches.some(({ test }) => test(doc, context))
+
+const logicalTest = (operator: string, value: unknown): Test => {
+  if (operator === '$nor') {
+    const tests = clauses(operator, value).map(({ test }) => test)
+    return (doc) => !tests.some((test) => test(doc))
+  }
+  if (operator === '$expr') {
+    const compute = evaluate(value)
+    return (doc) => {
+      const result = compute(doc)
+      return result !== false && result !== null && result !== undefined && result !== 0
+    }
+  }
+  if (UNSUPPORTED.has(operator)) throw notImplemented(operator)
+  throw badValue(
+    `unknown top level operator: ${operator}. If you have a field name that starts with a '$' symbol, consider using $getField or $setField.`,
+  )
+}
+
+const parts = (filter: Doc): { predicates: Predicate[]; unions: Filter[][]; rest: Test[] } => {
+  const found = { predicates: [] as Predicate[], unions: [] as Filter[][], rest: [] as Test[] }
+  for (const key of Object.keys(filter)) {
+    const value = filter[key]
+    if (!key.startsWith('$')) found.predicates.push(...fieldPredicates(key, value))
+    else if (key === '$or') found.unions.push(clauses(key, value))
+    else if (key === '$and')
+      for (const { predicates, unions, rest } of clauses(key, value)) {
+        found.predicates.push(...predicates)
+        found.unions.push(...unions)
+        found.rest.push(...rest)
+      }
+    else if (key !== '$comment') found.rest.push(logicalTest(key, value))
+  }
+  return found
+}
+
+/** Parses a filter; an unknown operator is error 2, one that the store does not have 238. */
+export const parseFilter = (filter: unknown): Filter => {
+  if (!isPlainObject(filter)) throw new CommandError(14, 'the filter must be an object')
+  const { predicates, unions, rest } = parts(filter)
+  return filterOf(predicates, unions, rest)
+}
+
+/** A filter from its parts: what is left of one when an index answers the others. */
+export const filterOf = (predicates: Predicate[], unions: Filter[][], rest: Test[]): Filter => {
+  const tests = [...predicates.map(({ test }) => test), ...unions.map(unionTest), ...rest]
+  return { test: allOf(tests), predicates, unions, rest, always: tests.length === 0 }
+}

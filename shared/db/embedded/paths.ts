@@ -1,0 +1,71 @@
+import { type Doc, isPlainObject } from './bson.ts'
+
+/** Stands for a field that is not there, which is not the same as one that is null. */
+export const MISSING: unique symbol = Symbol('missing')
+
+/** What a match leaves for the positional operator: the place in the outermost array that matched. */
+export type MatchContext = { arrayIndex?: number }
+
+export type ValueTest = (value: unknown) => boolean
+
+export const isArrayIndex = (part: string): boolean => /^(0|[1-9]\d*)$/.test(part)
+
+export const ownValue = (doc: Doc, key: string): unknown => (Object.hasOwn(doc, key) ? doc[key] : MISSING)
+
+type Walk = { parts: readonly string[]; expandLeaf: boolean; test: ValueTest; context: MatchContext | undefined }
+
+const remember = (walk: Walk, index: number | undefined): true => {
+  if (walk.context && index !== undefined) walk.context.arrayIndex = index
+  return true
+}
+
+const anyLeaf = (walk: Walk, value: unknown, index: number | undefined): boolean => {
+  if (walk.expandLeaf && Array.isArray(value)) {
+    const found = value.findIndex((element) => walk.test(element))
+    if (found >= 0) return remember(walk, index ?? found)
+  }
+  return walk.test(value) && remember(walk, index)
+}
+
+const anyInArray = (walk: Walk, array: unknown[], depth: number, index: number | undefined): boolean => {
+  const part = walk.parts[depth] as string
+  if (isArrayIndex(part) && Number(part) < array.length && anyFrom(walk, array[Number(part)], depth + 1, index))
+    return true
+  for (let i = 0; i < array.length; i++) {
+    const element: unknown = array[i]
+    if (isPlainObject(element) && anyFrom(walk, element, depth, index ?? i)) return true
+  }
+  return false
+}
+
+const anyFrom = (walk: Walk, value: unknown, depth: number, index: number | undefined): boolean => {
+  if (depth === walk.parts.length) return anyLeaf(walk, value, index)
+  if (Array.isArray(value)) return anyInArray(walk, value, depth, index)
+  if (!isPlainObject(value)) return walk.test(MISSING) && remember(walk, index)
+  const next = ownValue(value, walk.parts[depth] as string)
+  if (next === MISSING) return walk.test(MISSING) && remember(walk, index)
+  return anyFrom(walk, next, depth + 1, index)
+}
+
+/**
+ * Whether any value that a dotted path reaches passes a test. Arrays on the way are entered; an array at the end is
+ * entered too where `expandLeaf` is set, and is tested as a whole after its elements.
+ */
+export const anyAtPath = (
+  doc: Doc,
+  parts: readonly string[],
+  expandLeaf: boolean,
+  test: ValueTest,
+  context?: MatchContext,
+): boolean => anyFrom({ parts, expandLeaf, test, context }, doc, 0, undefined)
+
+/** All values that a dotted path reaches, the elements of an array at its end in place of the array. */
+export const valuesAtPath = (doc: Doc, path: string): unknown[] => {
+  const values: unknown[] = []
+  anyAtPath(doc, path.split('.'), false, (value) => {
+    if (Array.isArray(value)) values.push(...(value as unknown[]))
+    else if (value !== MISSING) values.push(value)
+    return false
+  })
+  return values
+}

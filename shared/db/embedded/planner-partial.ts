@@ -1,0 +1,52 @@
+import type { Index } from './catalog.ts'
+import { equalValues } from './compare.ts'
+import type { Filter, Predicate } from './matcher.ts'
+
+const isNull = (value: unknown): boolean => value === null || value === undefined
+
+/** Whether a predicate can only be met by a document that has the field. */
+const needsField = ({ operator, value }: Predicate): boolean => {
+  switch (operator) {
+    case '$exists':
+      return value === true || value === 1
+    case '$eq':
+    case '$gt':
+    case '$gte':
+    case '$lt':
+    case '$lte':
+      return !isNull(value)
+    case '$in':
+      return Array.isArray(value) && value.length > 0 && !value.some(isNull)
+    case '$regex':
+    case '$type':
+    case '$size':
+    case '$mod':
+      return true
+    default:
+      return false
+  }
+}
+
+/** A sparse index has every document that can match when the filter needs one of its fields. */
+export const coversSparse = (filter: Filter, index: Index): boolean =>
+  filter.predicates.some((predicate) => index.paths.includes(predicate.path) && needsField(predicate))
+
+const implies = (given: Predicate, wanted: Predicate): boolean => {
+  if (given.path !== wanted.path) return false
+  if (wanted.operator === '$exists' && wanted.value === true) return needsField(given)
+  if (given.operator === wanted.operator && equalValues(given.value, wanted.value)) return true
+  // a value that equals the given one has the condition's property, when it is not an array with other elements
+  return (
+    given.operator === '$eq' &&
+    !Array.isArray(given.value) &&
+    !isNull(given.value) &&
+    wanted.test({ [wanted.path]: given.value })
+  )
+}
+
+/** Whether every document that the filter accepts is in a partial index. */
+export const impliesPartial = (filter: Filter, { partial }: Index): boolean =>
+  partial !== undefined &&
+  partial.unions.length === 0 &&
+  partial.rest.length === 0 &&
+  partial.predicates.every((wanted) => filter.predicates.some((given) => implies(given, wanted)))

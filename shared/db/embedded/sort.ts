@@ -1,0 +1,50 @@
+import type { Doc } from './bson.ts'
+import { isPlainObject, toNumber } from './bson.ts'
+import type { Index } from './catalog.ts'
+import { badValue, CommandError, notImplemented } from './errors.ts'
+import { indexKeys } from './index-keys.ts'
+
+export type Sort = { paths: string[]; directions: (1 | -1)[] }
+
+/** Parses a sort; an empty one is undefined, `$natural` is refused where an order of fields is wanted. */
+export const parseSort = (sort: unknown): Sort | undefined => {
+  if (sort === undefined || sort === null) return undefined
+  if (!isPlainObject(sort)) throw new CommandError(14, 'Expected field sort to be of type object')
+  const paths = Object.keys(sort)
+  if (paths.length === 0) return undefined
+  if (paths.length > 32) throw badValue('too many compound keys')
+  const directions = paths.map((path): 1 | -1 => {
+    if (isPlainObject(sort[path])) throw notImplemented(`Sorting by an expression ({${path}: {…}})`)
+    const direction = toNumber(sort[path])
+    if (path === '' || path.startsWith('$')) throw badValue(`FieldPath field names may not start with '$': ${path}`)
+    if (direction !== 1 && direction !== -1)
+      throw badValue('$sort key ordering must be 1 (for ascending) or -1 (for descending)')
+    return direction
+  })
+  return { paths, directions }
+}
+
+/** Makes the bytes by which documents are sorted: the first of the keys that an index of the same fields would have. */
+export const sortKeyOf = ({ paths, directions }: Sort): ((doc: Doc) => Buffer) => {
+  const index: Index = {
+    id: 0,
+    name: '',
+    spec: {},
+    paths,
+    directions,
+    unique: false,
+    sparse: false,
+    partial: undefined,
+    multikey: true,
+  }
+  return (doc) => {
+    try {
+      const { keys } = indexKeys(index, doc)
+      return keys.reduce((first, key) => (Buffer.compare(key, first) < 0 ? key : first))
+    } catch (error) {
+      if (error instanceof CommandError && error.code === 171)
+        throw badValue('cannot sort with keys that are parallel arrays')
+      throw error
+    }
+  }
+}

@@ -1,0 +1,177 @@
+import { clone, type Doc, isPlainObject, setField, typeName } from './bson.ts'
+import { compareValues, equalValues } from './compare.ts'
+import { badValue, CommandError, failedToParse } from './errors.ts'
+import { parseFilter, type Test } from './matcher.ts'
+import { ownValue, MISSING } from './paths.ts'
+import { shellText } from './shell-text.ts'
+import { ARRAY_UPDATES } from './update-arrays.ts'
+import { FIELD_UPDATES, type Operation } from './update-operators.ts'
+import { checkPath, getSlot, removeSlot, setSlot, type Slot, type UpdateContext, visitPath } from './update-paths.ts'
+import { compilePipeline } from './update-pipeline.ts'
+
+/** An update that is ready to run; `apply` gives the new document and leaves the old one as it is. */
+export type Update = {
+  replaces: boolean
+  apply: (doc: Doc, situation: { arrayIndex: number | undefined; inserting: boolean }) => Doc
+}
+
+/** `when` says whether the step applies to a document at all. */
+type Step = {
+  path: string
+  parts: string[]
+  operation: Operation
+  when?: (doc: Doc, context: UpdateContext) => boolean
+}
+
+const rename = (from: string, target: unknown): Step[] => {
+  if (typeof target !== 'string')
+    throw badValue(`The 'to' field for $rename must be a string: ${from}: ${shellText(target)}`)
+  if (from === target) throw badValue(`The source and target field for $rename must differ: ${from}: "${target}"`)
+  for (const path of [from, target])
+    if (path.split('.').some((part) => part.startsWith('$')))
+      throw badValue(`The source and destination fields of $rename cannot be dynamic: ${path}`)
+  const fromParts = checkPath(from)
+  const move = (slot: Slot, doc: Doc, context: UpdateContext): void => {
+    let source: Slot | undefined
+    visitPath(doc, fromParts, false, context, (found) => (source = found))
+    if (!source || getSlot(source) === MISSING) return
+    if (Array.isArray(source.container)) throw badValue(`The source field cannot be an array element, '${from}'`)
+    setSlot(slot, getSlot(source))
+    removeSlot(source)
+  }
+  // the source is a step that does nothing, so that a conflict with another path is seen
+  const source: Step = { path: from, parts: fromParts, operation: { create: false, apply: () => {} } }
+  const when = (doc: Doc): boolean => hasSource(doc, from)
+  return [source, { path: target, parts: checkPath(target), operation: { create: true, apply: move }, when }]
+}
+
+const hasSource = (doc: Doc, from: string): boolean => {
+  let value: unknown = doc
+  for (const part of from.split('.')) {
+    if (Array.isArray(value)) value = value[Number(part)]
+    else value = isPlainObject(value) ? ownValue(value, part) : MISSING
+    if (value === MISSING || value === undefined) return false
+  }
+  return true
+}
+
+const onInsert = (_: Doc, { inserting }: UpdateContext): boolean => inserting
+
+const stepsOf = (operator: string, fields: unknown): Step[] => {
+  if (!isPlainObject(fields))
+    throw failedToParse(
+      `Modifiers operate on fields but we found type ${typeName(fields)} instead. For example: {$mod: {<field>: ...}} not {${operator}: ${shellText(fields)}}`,
+    )
+  if (operator === '$rename') return Object.entries(fields).flatMap(([from, target]) => rename(from, target))
+  const compile = Object.hasOwn(FIELD_UPDATES, operator)
+    ? FIELD_UPDATES[operator]
+    : Object.hasOwn(ARRAY_UPDATES, operator)
+      ? ARRAY_UPDATES[operator]
+      : undefined
+  if (!compile)
+    throw failedToParse(
+      `Unknown modifier: ${operator}. Expected a valid update modifier or pipeline-style update specified as an array`,
+    )
+  return Object.entries(fields).map(([path, argument]) => {
+    const step: Step = { path, parts: checkPath(path), operation: compile(argument, path) }
+    if (operator === '$setOnInsert') step.when = onInsert
+    return step
+  })
+}
+
+const checkConflicts = (steps: Step[]): void => {
+  const sorted = steps.map(({ path }) => path).sort((a, b) => compareValues(`${a}.`, `${b}.`))
+  for (let i = 1; i < sorted.length; i++) {
+    const [before, path] = [sorted[i - 1] as string, sorted[i] as string]
+    if (`${path}.`.startsWith(`${before}.`))
+      throw new CommandError(40, `Updating the path '${path}' would create a conflict at '${before}'`)
+  }
+}
+
+const parseArrayFilters = (arrayFilters: unknown, steps: Step[], update: Doc): Map<string, Test> => {
+  const filters = new Map<string, Test>()
+  if (arrayFilters === undefined) return filters
+  if (!Array.isArray(arrayFilters)) throw new CommandError(14, 'arrayFilters must be an array')
+  for (const spec of arrayFilters as unknown[]) {
+    if (!isPlainObject(spec)) throw new CommandError(14, 'an array filter must be an object')
+    const name = filterName(spec)
+    if (name === undefined)
+      throw failedToParse('Cannot use an expression without a top-level field name in arrayFilters')
+    if (filters.has(name))
+      throw failedToParse(`Found multiple array filters with the same top-level field name ${name}`)
+    if (!steps.some(({ parts }) => parts.includes(`$[${name}]`)))
+      throw failedToParse(`The array filter for identifier '${name}' was not used in the update ${shellText(update)}`)
+    filters.set(name, parseFilter(spec).test)
+  }
+  return filters
+}
+
+/** The one name that all conditions of an array filter begin with. */
+const filterName = (spec: Doc): string | undefined => {
+  const names = new Set<string | undefined>()
+  for (const [key, value] of Object.entries(spec)) {
+    if (!key.startsWith('$')) names.add(key.split('.')[0])
+    else if (Array.isArray(value)) for (const clause of value as Doc[]) names.add(filterName(clause))
+  }
+  if (names.size > 1)
+    throw failedToParse(
+      `Error parsing array filter :: caused by :: Expected a single top-level field name, found ${[...names].map((name) => `'${name ?? ''}'`).join(' and ')}`,
+    )
+  return [...names][0]
+}
+
+const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
+  const steps = Object.entries(update).flatMap(([operator, fields]) => stepsOf(operator, fields))
+  checkConflicts(steps)
+  const filters = parseArrayFilters(arrayFilters, steps, update)
+  // MongoDB applies the operators in the order of their paths, which is the order in which new fields appear
+  steps.sort((a, b) => compareValues(a.path, b.path))
+  return {
+    replaces: false,
+    apply: (before, { arrayIndex, inserting }) => {
+      const doc = clone(before) as Doc
+      const context: UpdateContext = { arrayIndex, inserting, filters, now: new Date() }
+      for (const { parts, operation, when } of steps) {
+        if (when && !when(doc, context)) continue
+        visitPath(doc, parts, operation.create, context, (slot) => operation.apply(slot, doc, context))
+      }
+      return doc
+    },
+  }
+}
+
+const replacement = (update: Doc): Update => ({
+  replaces: true,
+  apply: (before) => {
+    const id = ownValue(before, '_id')
+    const newId = ownValue(update, '_id')
+    if (id !== MISSING && newId !== MISSING && !equalValues(id, newId))
+      throw new CommandError(
+        66,
+        `After applying the update, the (immutable) field '_id' was found to have been altered to _id: ${shellText(newId)}`,
+      )
+    const doc: Doc = {}
+    if (id !== MISSING) doc['_id'] = id
+    for (const key of Object.keys(update)) if (key !== '_id' || id === MISSING) setField(doc, key, clone(update[key]))
+    return doc
+  },
+})
+
+/** Parses `u` of an update: operators, a whole document, or a pipeline. */
+export const parseUpdate = (update: unknown, arrayFilters: unknown): Update => {
+  if (Array.isArray(update)) {
+    if (arrayFilters !== undefined) throw failedToParse('arrayFilters may not be specified for pipeline-syle updates')
+    return { replaces: false, apply: compilePipeline(update) }
+  }
+  if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
+  const keys = Object.keys(update)
+  if (keys[0]?.startsWith('$')) return operatorUpdate(update, arrayFilters)
+  const dollar = keys.find((key) => key.startsWith('$'))
+  if (dollar !== undefined)
+    throw new CommandError(
+      52,
+      `The dollar ($) prefixed field '${dollar}' in '${dollar}' is not allowed in the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.`,
+    )
+  if (arrayFilters !== undefined) throw failedToParse('arrayFilters may not be specified for replacement-style updates')
+  return replacement(update)
+}

@@ -1,0 +1,56 @@
+/** What the guest writes on its serial console before each of its messages. */
+export const GUEST_PREFIX = 'horcrux-guest:'
+
+/** The first program: mounts, modules, reports, then busybox's init, which reaps and keeps a shell on the console. */
+export const init = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+while read -r module; do insmod "/modules/$module"; done </modules/order
+ip link set lo up
+for nic in /sys/class/net/eth*; do report add net "\${nic##*/}"; done
+for disk in /sys/block/*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
+for word in $(cat /proc/cmdline); do
+  case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
+done
+echo "${GUEST_PREFIX} cpus $(grep -c ^processor /proc/cpuinfo)"
+acpid -l /dev/null -p /tmp/acpid.pid
+mdev -d
+echo "${GUEST_PREFIX} up"
+exec init
+`
+
+/** Tells of a device that came or went, each only once: mdev repeats those that were there at its start. */
+export const report = `#!/bin/sh
+seen=/tmp/seen-$3
+case $1-$2 in
+  add-*) mkdir $seen 2>/dev/null || exit ;;
+  remove-*) rmdir $seen 2>/dev/null || exit ;;
+esac
+case $1-$2 in
+  add-block) echo "${GUEST_PREFIX} disk $3 $(($(cat /sys/block/$3/size) * 512))" ;;
+  add-net) ip link set $3 up; echo "${GUEST_PREFIX} nic $3 $(cat /sys/class/net/$3/address)" ;;
+  remove-block) echo "${GUEST_PREFIX} disk $3 gone" ;;
+  remove-net) echo "${GUEST_PREFIX} nic $3 gone" ;;
+esac >/dev/console 2>&1
+`
+
+/** mdev's rules: disks and network cards that are plugged in or pulled out while it runs. */
+export const mdevConf = `-[vs]d[a-z]+ 0:0 660 *report "$ACTION" block "$MDEV"
+-eth[0-9]+ 0:0 660 *report "$ACTION" net "$MDEV"
+`
+
+/** A terminal without a size would make the shell ask it for one, in escape sequences. */
+export const inittab = `ttyS0::respawn:/bin/sh -c "stty cols 80 rows 24; exec sh"
+::ctrlaltdel:/bin/reboot -f
+`
+
+/** What acpid runs for the power button: it is how \`virsh shutdown\` asks. */
+export const powerButton = `#!/bin/sh
+echo "${GUEST_PREFIX} power button" >/dev/console
+sync
+umount -a -r 2>/dev/null
+poweroff -f
+`

@@ -1,0 +1,28 @@
+import { dirname } from 'node:path'
+import { invalid, NotFoundError } from '#shared/errors.ts'
+import type { Host } from '#shared/host/host.ts'
+
+/** Where a path really leads, also when its last parts are not there yet. */
+async function realPath(host: Host, path: string): Promise<string> {
+  try {
+    return await host.realpath(path)
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || path === '/') throw error
+    const parent = await realPath(host, dirname(path))
+    return `${parent === '/' ? '' : parent}/${path.slice(path.lastIndexOf('/') + 1)}`
+  }
+}
+
+const isInside = (path: string, folder: string) =>
+  path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
+
+/**
+ * The real path, when it lies in one of the node's allowed folders; links that lead out of them do not help.
+ * @throws ValidationError naming the folders
+ */
+export async function allowedPath(host: Host, path: string, allowed: string[], field: string): Promise<string> {
+  if (path.split('/').some((part) => part === '..' || part === '.')) throw invalid(field, 'must not contain . or ..')
+  const real = await realPath(host, path)
+  for (const folder of allowed) if (isInside(real, await realPath(host, folder))) return real
+  throw invalid(field, `must lie in one of the allowed folders of the node: ${allowed.join(', ')}`, 'forbidden_path')
+}

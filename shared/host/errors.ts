@@ -1,0 +1,89 @@
+import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+
+const STDERR_CHARS = 2000
+
+/** A program ended with an exit code other than 0. For drivers to translate; carries no argument and no input. */
+export class CommandError extends Error {
+  readonly program: string
+  readonly code: number
+  /** Trimmed; the last 2,000 characters. */
+  readonly stderr: string
+
+  constructor(program: string, code: number, stderr: string, host: string) {
+    const text = stderr.trim().slice(-STDERR_CHARS)
+    super(`${program} on ${host} failed with exit code ${code}${text ? `: ${text}` : ''}`)
+    this.name = 'CommandError'
+    this.program = program
+    this.code = code
+    this.stderr = text
+  }
+}
+
+/** Debian's package for the programs that drivers call under another name than their package's. */
+const packages: Record<string, string> = {
+  'qemu-img': 'qemu-utils',
+  'qemu-io': 'qemu-utils',
+  'qemu-nbd': 'qemu-utils',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  virsh: 'libvirt-clients',
+  libvirtd: 'libvirt-daemon-system',
+  virtlogd: 'libvirt-daemon-system',
+  'nats-server': 'nats-server',
+  tini: 'tini',
+  genisoimage: 'genisoimage',
+  xorriso: 'xorriso',
+  busybox: 'busybox-static',
+  cpio: 'cpio',
+  ip: 'iproute2',
+  nft: 'nftables',
+  zfs: 'zfsutils-linux',
+  zpool: 'zfsutils-linux',
+  lvs: 'lvm2',
+  lvcreate: 'lvm2',
+  vgs: 'lvm2',
+  btrfs: 'btrfs-progs',
+  'mkfs.xfs': 'xfsprogs',
+  rbd: 'ceph-common',
+  dockerd: 'docker.io',
+  docker: 'docker.io',
+  podman: 'podman',
+  'lxc-start': 'lxc',
+  iscsiadm: 'open-iscsi',
+  'mount.nfs': 'nfs-common',
+  'mount.cifs': 'cifs-utils',
+  'ssh-keygen': 'openssh-client',
+  sshd: 'openssh-server',
+}
+
+/** A program that the host does not have, with the Debian package that brings it where known. */
+export function missingProgram(program: string, host: string): UnavailableError {
+  const debian = packages[program]
+  const help = debian ? `; on Debian: apt-get install ${debian}` : ''
+  return new UnavailableError(`${program} is not installed on ${host}${help}`, {
+    details: { program, package: debian },
+  })
+}
+
+const words: Record<string, string> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  ENOSPC: 'no space left on the device',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  EISDIR: 'it is a directory',
+  ERR_FS_EISDIR: 'it is a directory', // Node's own, from rm
+  ENOTDIR: 'a part of the path is not a directory',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'too many links',
+  EIO: 'input/output error of the device',
+}
+
+/** Translates a file system error, known by its errno name, into ours. */
+export function fileError(errno: string, doing: string, path: string, host: string, cause: unknown): Error {
+  const details = { kind: 'File', id: path }
+  if (errno === 'ENOENT') return new NotFoundError(`File '${path}' not found on ${host}`, { details, cause })
+  if (errno === 'EEXIST') return new ConflictError(`${path} already exists on ${host}`, { details, cause })
+  if (errno === 'ENOTEMPTY') return new ConflictError(`${path} on ${host} is not empty`, { details, cause })
+  const why = words[errno] ?? (cause instanceof Error ? cause.message : errno)
+  return new UnavailableError(`Cannot ${doing} ${path} on ${host}: ${why}`, { details, cause })
+}

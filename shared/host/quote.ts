@@ -1,0 +1,29 @@
+import { invalid } from '#shared/errors.ts'
+
+const SAFE = /^[A-Za-z0-9_/.:@%+,-]+$/
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+
+/** One word for a POSIX shell: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_02 */
+export function quote(word: string): string {
+  if (word.includes('\0')) throw invalid('arguments', 'a command argument cannot contain a NUL character')
+  return SAFE.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
+}
+
+/**
+ * The string that makes a POSIX shell run exactly this program with exactly these arguments, environment additions and
+ * working directory, in place of the shell itself. Throws ValidationError for a NUL or a bad variable name.
+ */
+export function quoteCommand(
+  program: string,
+  args: readonly string[],
+  { env = {}, cwd }: { env?: Record<string, string> | undefined; cwd?: string | undefined } = {},
+): string {
+  const exports = Object.entries(env).map(([name, value]) => {
+    if (!NAME.test(name)) throw invalid('env', `'${name}' is not the name of an environment variable`)
+    return `export ${name}=${quote(value)}`
+  })
+  const enter = cwd === undefined ? [] : [`cd -- ${quote(cwd.startsWith('-') ? `./${cwd}` : cwd)}`]
+  if (program.startsWith('-'))
+    throw invalid('program', `'${program}' is not a program: the shell would take it for an option`)
+  return [...enter, ...exports, `exec ${[program, ...args].map(quote).join(' ')}`].join(' && ')
+}

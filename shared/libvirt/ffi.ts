@@ -1,0 +1,173 @@
+/**
+ * The C functions of libvirt that Horcrux uses, callable on the calling thread. libvirt keeps the last error per
+ * thread, so whoever calls one of these reads `lastFailure` on the same thread before anything else.
+ */
+import koffi from 'koffi'
+import type { Failure } from './errors.ts'
+
+/** The address of something libvirt owns. It is valid in every thread of this process. */
+export type Pointer = bigint
+
+/** Argument and result kinds: the C type, and what JavaScript sees. */
+type Kinds = {
+  int: number
+  uint: number
+  ulong: number | bigint
+  pointer: Pointer | null
+  text: string | null
+  /** Result only: a string that libvirt allocated; koffi copies it and frees the original. */
+  ownedText: string | null
+  /** Output: an array of one element, filled in. */
+  outPointer: [Pointer | null]
+  outInt: [number]
+  outUlong: [number | bigint]
+  bytes: Uint8Array
+}
+
+const cTypes: Record<keyof Kinds, string> = {
+  int: 'int',
+  uint: 'uint',
+  ulong: 'ulong',
+  pointer: 'void *',
+  text: 'const char *',
+  ownedText: 'str!',
+  outPointer: '_Out_ void **',
+  outInt: '_Out_ int *',
+  outUlong: '_Out_ ulong *',
+  bytes: '_Inout_ uint8_t *',
+}
+
+type Source = 'libvirt.so.0' | 'libvirt-qemu.so.0' | 'libc.so.6'
+type Signature = { source: Source; result: keyof Kinds; parameters: (keyof Kinds)[] }
+
+const from =
+  (source: Source) =>
+  <R extends keyof Kinds, const P extends (keyof Kinds)[]>(result: R, ...parameters: P) => ({
+    source,
+    result,
+    parameters,
+  })
+const virt = from('libvirt.so.0')
+const qemu = from('libvirt-qemu.so.0')
+const libc = from('libc.so.6')
+
+const signatures = {
+  virInitialize: virt('int'),
+  virSetErrorFunc: virt('int', 'pointer', 'pointer'),
+  virGetLastError: virt('pointer'),
+  virEventRegisterDefaultImpl: virt('int'),
+  virEventRunDefaultImpl: virt('int'),
+  virEventAddTimeout: virt('int', 'int', 'pointer', 'pointer', 'pointer'),
+  virEventUpdateTimeout: virt('int', 'int', 'int'),
+
+  virConnectOpen: virt('pointer', 'text'),
+  virConnectClose: virt('int', 'pointer'),
+  virConnectIsAlive: virt('int', 'pointer'),
+  virConnectSetKeepAlive: virt('int', 'pointer', 'int', 'uint'),
+  virConnectDomainEventRegisterAny: virt('int', 'pointer', 'pointer', 'int', 'pointer', 'pointer', 'pointer'),
+  virConnectDomainEventDeregisterAny: virt('int', 'pointer', 'int'),
+  virConnectGetVersion: virt('int', 'pointer', 'outUlong'),
+  virConnectGetLibVersion: virt('int', 'pointer', 'outUlong'),
+  virConnectGetHostname: virt('ownedText', 'pointer'),
+  virConnectGetCapabilities: virt('ownedText', 'pointer'),
+  virConnectGetDomainCapabilities: virt('ownedText', 'pointer', 'text', 'text', 'text', 'text', 'uint'),
+  virNodeGetInfo: virt('int', 'pointer', 'bytes'),
+  virNodeGetFreeMemory: virt('ulong', 'pointer'),
+
+  virConnectListAllDomains: virt('int', 'pointer', 'outPointer', 'uint'),
+  virConnectGetAllDomainStats: virt('int', 'pointer', 'uint', 'outPointer', 'uint'),
+  virDomainListGetStats: virt('int', 'bytes', 'uint', 'outPointer', 'uint'),
+  virDomainStatsRecordListFree: virt('int', 'pointer'),
+
+  virDomainLookupByUUIDString: virt('pointer', 'pointer', 'text'),
+  virDomainLookupByName: virt('pointer', 'pointer', 'text'),
+  virDomainDefineXMLFlags: virt('pointer', 'pointer', 'text', 'uint'),
+  virDomainFree: virt('int', 'pointer'),
+  virDomainGetName: virt('text', 'pointer'),
+  virDomainGetUUIDString: virt('int', 'pointer', 'bytes'),
+  virDomainGetState: virt('int', 'pointer', 'outInt', 'outInt', 'uint'),
+  virDomainGetXMLDesc: virt('ownedText', 'pointer', 'uint'),
+  virDomainUndefineFlags: virt('int', 'pointer', 'uint'),
+  virDomainCreateWithFlags: virt('int', 'pointer', 'uint'),
+  virDomainDestroyFlags: virt('int', 'pointer', 'uint'),
+  virDomainShutdownFlags: virt('int', 'pointer', 'uint'),
+  virDomainReboot: virt('int', 'pointer', 'uint'),
+  virDomainReset: virt('int', 'pointer', 'uint'),
+  virDomainSuspend: virt('int', 'pointer'),
+  virDomainResume: virt('int', 'pointer'),
+  virDomainAttachDeviceFlags: virt('int', 'pointer', 'text', 'uint'),
+  virDomainDetachDeviceFlags: virt('int', 'pointer', 'text', 'uint'),
+  virDomainUpdateDeviceFlags: virt('int', 'pointer', 'text', 'uint'),
+  virDomainSetMemoryFlags: virt('int', 'pointer', 'ulong', 'uint'),
+  virDomainSetVcpusFlags: virt('int', 'pointer', 'uint', 'uint'),
+  virDomainBlockResize: virt('int', 'pointer', 'text', 'ulong', 'uint'),
+  virDomainSetAutostart: virt('int', 'pointer', 'int'),
+  virDomainRename: virt('int', 'pointer', 'text', 'uint'),
+
+  virDomainQemuMonitorCommand: qemu('int', 'pointer', 'text', 'outPointer', 'uint'),
+  virDomainQemuAgentCommand: qemu('ownedText', 'pointer', 'text', 'int', 'uint'),
+
+  memcpy: libc('pointer', 'bytes', 'pointer', 'ulong'),
+  free: libc('int', 'pointer'),
+  dup: libc('int', 'int'),
+  close: libc('int', 'int'),
+  shutdown: libc('int', 'int', 'int'),
+  getpeername: libc('int', 'int', 'bytes', 'bytes'),
+  _exit: libc('int', 'int'),
+} satisfies Record<string, Signature>
+
+type Arguments<P extends (keyof Kinds)[]> = { [I in keyof P]: Kinds[P[I]] }
+export type Library = {
+  [F in keyof typeof signatures]: (
+    ...args: Arguments<(typeof signatures)[F]['parameters']>
+  ) => Kinds[(typeof signatures)[F]['result']]
+} & {
+  /** A C function that is harmless as any callback: for where libvirt wants one and Horcrux does not. */
+  nothing: Pointer
+}
+
+let loaded: Library | undefined
+
+/** Loads libvirt for this thread. Throws the loader's error when the library is not installed. */
+export const loadLibrary = (): Library => {
+  if (loaded) return loaded
+  const libraries = new Map<Source, ReturnType<typeof koffi.load>>()
+  const open = (source: Source) => {
+    const library = libraries.get(source) ?? koffi.load(source)
+    libraries.set(source, library)
+    return library
+  }
+  const functions = Object.entries<Signature>(signatures).map(([name, { source, result, parameters }]) => [
+    name,
+    open(source).func(`${cTypes[result]} ${name}(${parameters.map((kind) => cTypes[kind]).join(', ')})`),
+  ])
+  // The signatures' table is what gave both the prototypes and the type.
+  const library = { ...Object.fromEntries(functions), nothing: open('libc.so.6').symbol('getpid') } as Library
+  library.virInitialize()
+  // libvirt prints every error on stderr unless it has another place for it. One for the whole process; a JavaScript
+  // callback would not do, because it is called in whichever thread fails.
+  library.virSetErrorFunc(null, library.nothing)
+  loaded = library
+  return library
+}
+
+const errorFields = koffi.struct({ code: 'int', domain: 'int', message: 'const char *' })
+
+/** What the last libvirt function of this thread failed of. */
+export const lastFailure = (library: Library): Failure => {
+  const address = library.virGetLastError()
+  if (address === null) return { code: 1, domain: 0, message: 'libvirt gave no reason' }
+  // The struct above says what decode yields.
+  const { code, domain, message } = koffi.decode(address, errorFields) as Failure
+  return { code, domain, message: message ?? 'libvirt gave no reason' }
+}
+
+/** Reads a NUL-terminated string at an address. */
+export const readText = (address: Pointer): string => koffi.decode.string(address)
+
+/** Reads `count` pointers at an address. */
+export const readPointers = (library: Library, address: Pointer, count: number): Pointer[] => {
+  const bytes = Buffer.allocUnsafe(count * 8)
+  if (count > 0) library.memcpy(bytes, address, bytes.length)
+  return Array.from({ length: count }, (_, index) => bytes.readBigUInt64LE(index * 8))
+}

@@ -1,0 +1,79 @@
+import { call } from '#shared/call.ts'
+import { nodes, type Reach } from '#shared/contracts/nodes.ts'
+import { type Forward, type Host } from '#shared/host/host.ts'
+import { hostFor } from '#shared/host/hosts.ts'
+import { type HostConnection, hostConnection } from '#shared/libvirt/host-connection.ts'
+import { unseal } from '#shared/secrets.ts'
+
+export type Reached = { node: Reach; host: Host; libvirt: HostConnection }
+
+// How a node is reached changes rarely; a change is noticed within this time.
+const freshMs = 2000
+const known = new Map<string, { at: number; node: Promise<Reach> }>()
+
+/** @throws NotFoundError for a node that is not registered */
+async function reachOf(id: string): Promise<Reach> {
+  const entry = known.get(id)
+  if (entry && Date.now() - entry.at < freshMs) return entry.node
+  const node = call(nodes, 'reach', { id })
+  known.set(id, { at: Date.now(), node })
+  node.catch(() => known.delete(id))
+  return node
+}
+
+/** A node's host and its libvirt, each one connection for the whole process. Opens nothing until it is used. */
+export const reach = async (id: string): Promise<Reached> => open(await reachOf(id))
+
+/** All registered nodes. */
+export const reachAll = async (): Promise<Reached[]> => (await call(nodes, 'reachAll')).map(open)
+
+const connections = new Map<string, { key: string; libvirt: HostConnection }>()
+
+/** What is needed to work on a node that may not be registered yet. */
+export function open(node: Reach): Reached {
+  const host = hostOf(node)
+  const key = JSON.stringify([
+    node.kind,
+    node.address,
+    node.port,
+    node.user,
+    node.host_key,
+    node.sealed_key,
+    node.libvirt_uri,
+  ])
+  const there = connections.get(node.id)
+  if (there?.key === key) return { node, host, libvirt: there.libvirt }
+  void there?.libvirt.close()
+  const libvirt = hostConnection({ host: node.name, resolveUri: uriOf(node) })
+  connections.set(node.id, { key, libvirt })
+  return { node, host, libvirt }
+}
+
+function hostOf({ id, kind, address, port, user, host_key, sealed_key }: Reach): Host {
+  if (kind === 'local') return hostFor(id, { kind })
+  return hostFor(id, { kind, address, port, user, hostKey: host_key, privateKey: unseal(sealed_key, 'node') })
+}
+
+/** Behind SSH the node's libvirt socket is forwarded to one here: one connection, one pinned key for everything. */
+function uriOf(node: Reach): () => Promise<string> {
+  if (node.kind === 'local') return async () => node.libvirt_uri
+  let forward: Forward | undefined
+  return async () => {
+    await forward?.close()
+    const url = new URL(node.libvirt_uri)
+    const socket = url.searchParams.get('socket') ?? '/run/libvirt/libvirt-sock'
+    forward = await hostOf(node).forwardSocket({ path: socket })
+    return `qemu+unix://${url.pathname}?socket=${encodeURIComponent(forward.path)}`
+  }
+}
+
+/** Lets go of a node that is removed. */
+export async function forget(id: string): Promise<void> {
+  known.delete(id)
+  await connections.get(id)?.libvirt.close()
+  connections.delete(id)
+}
+
+export async function closeNodes(): Promise<void> {
+  await Promise.all([...connections.keys()].map(forget))
+}

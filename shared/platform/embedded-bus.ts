@@ -1,0 +1,55 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type KeptChild, keepRunning, startChild } from '#shared/host/child.ts'
+import type { Host } from '#shared/host/host.ts'
+import { rememberPort } from './data-folder.ts'
+import { endOrphan } from './orphan.ts'
+
+const user = 'horcrux'
+const maxPayloadBytes = 8 * 2 ** 20
+const maxMemoryBytes = 256 * 2 ** 20
+
+/** A NATS server with JetStream as a child of this process, on a port of loopback that it keeps. @returns its address */
+export async function startEmbeddedBus(
+  host: Host,
+  dataDir: string,
+  password: string,
+): Promise<KeptChild & { url: string }> {
+  const conf = join(dataDir, 'run', 'nats.conf')
+  const pidFile = join(dataDir, 'run', 'nats.pid')
+  await endOrphan(host, pidFile, conf)
+  const port = await rememberPort(host, dataDir, 'nats')
+  // Words on the command line are for all to see: the password is in a file. nats-server reads JSON too.
+  const settings = {
+    listen: `127.0.0.1:${port}`,
+    server_name: 'horcrux',
+    authorization: { user, password },
+    max_payload: maxPayloadBytes,
+    pid_file: pidFile,
+    jetstream: { store_dir: join(dataDir, 'nats'), max_mem: maxMemoryBytes, ...(await durability(host)) },
+  }
+  await host.writeFile(conf, JSON.stringify(settings), { mode: 0o600 })
+  const start = () =>
+    startChild(host, 'nats-server', ['-c', conf], {
+      ready: (_, signal) => listening(host, port, signal),
+      timeoutMs: 30_000,
+    })
+  const child = await keepRunning('nats', start)
+  return { ...child, url: `nats://${user}:${password}@127.0.0.1:${port}` }
+}
+
+/** From 2.10 on a message can be on the disk before it is acknowledged; 2.9 knows no such setting and refuses it. */
+async function durability(host: Host): Promise<{ sync_interval?: 'always' }> {
+  const { stdout } = await host.runChecked('nats-server', ['--version'])
+  const [, major, minor] = /v(\d+)\.(\d+)/.exec(stdout) ?? []
+  return Number(major) > 2 || Number(minor) >= 10 ? { sync_interval: 'always' } : {}
+}
+
+async function listening(host: Host, port: number, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const socket = await host.openSocket({ host: '127.0.0.1', port }).catch(() => undefined)
+    socket?.destroy()
+    if (socket) return
+    await sleep(15)
+  }
+}

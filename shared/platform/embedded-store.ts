@@ -1,0 +1,43 @@
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { type KeptChild, keepRunning, startChild } from '#shared/host/child.ts'
+import type { Host, HostProcess } from '#shared/host/host.ts'
+import { rememberPort } from './data-folder.ts'
+
+const program = fileURLToPath(import.meta.resolve('#shared/db/embedded/main.ts'))
+const user = 'horcrux'
+
+/** The embedded store as a child of this process, on a port of loopback that it keeps. @returns its MongoDB address */
+export async function startEmbeddedStore(
+  host: Host,
+  dataDir: string,
+  password: string,
+): Promise<KeptChild & { url: string }> {
+  const port = await rememberPort(host, dataDir, 'store')
+  const settings = { folder: join(dataDir, 'store'), host: '127.0.0.1', port, user, password }
+  const start = () =>
+    startChild(host, process.execPath, ['--disable-warning=ExperimentalWarning', program], {
+      input: `${JSON.stringify(settings)}\n`,
+      ready: saysReady,
+    })
+  const child = await keepRunning('store', () => severalTimes(start))
+  return { ...child, url: `mongodb://${user}:${password}@127.0.0.1:${port}/horcrux?authSource=admin` }
+}
+
+/** The store of a process that was just killed may still hold the folder, for a moment. */
+async function severalTimes<T>(work: () => Promise<T>, more = 4): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (more === 0) throw error
+    await sleep(400)
+    return severalTimes(work, more - 1)
+  }
+}
+
+/** It prints one line of JSON once it listens. */
+async function saysReady(child: HostProcess): Promise<void> {
+  for await (const _ of createInterface({ input: child.stdout })) return
+}

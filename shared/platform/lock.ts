@@ -1,0 +1,36 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { ConflictError } from '#shared/errors.ts'
+
+/**
+ * Makes this process the only one that runs on the data folder. SQLite's lock is the kernel's (fcntl): it goes with the
+ * process, however that ends, so that no lock is ever left over. @throws ConflictError naming who has it
+ */
+export function lockDataFolder(dataDir: string): () => void {
+  const folder = join(dataDir, 'run')
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const holder = join(folder, 'horcrux.pid')
+  const lock = new DatabaseSync(join(folder, 'lock'), { timeout: 0 })
+  try {
+    lock.exec('BEGIN EXCLUSIVE')
+  } catch (error) {
+    lock.close()
+    if ((error as { errcode?: number }).errcode !== 5) throw error // 5: SQLITE_BUSY
+    const pid = readPid(holder)
+    throw new ConflictError(
+      `Horcrux already runs on ${dataDir}${pid ? ` (process ${pid})` : ''}. Stop it first, or give this one a folder and a port of its own: HORCRUX_DATA=... HORCRUX_PORT=...`,
+      { details: { data_dir: dataDir, pid } },
+    )
+  }
+  writeFileSync(holder, `${process.pid}\n`, { mode: 0o600 })
+  return () => lock.close()
+}
+
+function readPid(file: string): number | undefined {
+  try {
+    return Number(readFileSync(file, 'utf8')) || undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,135 @@
+/** How one can see that something is there. */
+export type Sign =
+  | { program: string; version?: readonly string[] }
+  | { library: string }
+  | { file: string }
+
+export type Requirement = {
+  name: string
+  sign: Sign
+  /** What it is for, as an end of "… needs it". */
+  neededFor: string
+  /**
+   * `core`: Horcrux does not start without it. `guests`: it starts, and runs no virtual machines. `more`: a smaller part
+   * is missing. `test`: only the tests use it.
+   */
+  level: 'core' | 'guests' | 'more' | 'test'
+  /** Debian's packages that bring it. */
+  debian: readonly string[]
+  /** What `MONGODB_URL`-like setting makes it needless. */
+  unless?: 'natsUrl'
+}
+
+const emulators: Partial<Record<string, { program: string; debian: string }>> = {
+  x64: { program: 'qemu-system-x86_64', debian: 'qemu-system-x86' },
+  arm64: { program: 'qemu-system-aarch64', debian: 'qemu-system-arm' },
+  riscv64: { program: 'qemu-system-riscv64', debian: 'qemu-system-misc' },
+  ppc64: { program: 'qemu-system-ppc64', debian: 'qemu-system-ppc' },
+}
+const emulator = emulators[process.arch] ?? { program: 'qemu-system-x86_64', debian: 'qemu-system-x86' }
+
+/** All that Horcrux takes from the machine: what `npm start` and `npm test` install, and what `horcrux doctor` shows. */
+export const requirements: readonly Requirement[] = [
+  {
+    name: 'nats-server',
+    sign: { program: 'nats-server', version: ['--version'] },
+    neededFor: 'the bus between the services (or set NATS_URL)',
+    level: 'core',
+    debian: ['nats-server'],
+    unless: 'natsUrl',
+  },
+  {
+    name: 'libvirt',
+    sign: { program: 'libvirtd', version: ['--version'] },
+    neededFor: 'virtual machines',
+    level: 'guests',
+    debian: ['libvirt-daemon-system'],
+  },
+  {
+    name: 'libvirt library',
+    sign: { library: 'libvirt.so.0' },
+    neededFor: 'virtual machines, also those of other hosts',
+    level: 'guests',
+    debian: ['libvirt0'],
+  },
+  {
+    name: 'QEMU',
+    sign: { program: emulator.program, version: ['--version'] },
+    neededFor: 'virtual machines',
+    level: 'guests',
+    debian: [emulator.debian],
+  },
+  {
+    name: 'qemu-img',
+    sign: { program: 'qemu-img', version: ['--version'] },
+    neededFor: 'disks',
+    level: 'guests',
+    debian: ['qemu-utils'],
+  },
+  {
+    name: 'tini',
+    sign: { program: 'tini', version: ['--version'] },
+    neededFor: 'libvirtd where no service manager runs',
+    level: 'more',
+    debian: ['tini'],
+  },
+  {
+    name: 'virsh',
+    sign: { program: 'virsh', version: ['--version'] },
+    neededFor: 'looking at guests by hand',
+    level: 'more',
+    debian: ['libvirt-clients'],
+  },
+  {
+    name: 'OVMF',
+    sign: { file: '/usr/share/OVMF/OVMF_CODE.fd' },
+    neededFor: 'guests with UEFI',
+    level: 'more',
+    debian: ['ovmf'],
+  },
+  {
+    name: 'genisoimage',
+    sign: { program: 'genisoimage', version: ['--version'] },
+    neededFor: 'cloud-init',
+    level: 'more',
+    debian: ['genisoimage'],
+  },
+  {
+    name: 'busybox',
+    sign: { program: 'busybox' },
+    neededFor: 'the guest of `npm run demo`',
+    level: 'more',
+    debian: ['busybox-static'],
+  },
+  {
+    name: 'sshd',
+    sign: { program: 'sshd' },
+    neededFor: 'hosts of the tests',
+    level: 'test',
+    debian: ['openssh-server'],
+  },
+  {
+    name: 'ssh-keygen',
+    sign: { program: 'ssh-keygen' },
+    neededFor: 'hosts of the tests',
+    level: 'test',
+    debian: ['openssh-client'],
+  },
+  {
+    name: 'ip',
+    sign: { program: 'ip', version: ['-V'] },
+    neededFor: 'hosts of the tests',
+    level: 'test',
+    debian: ['iproute2'],
+  },
+  {
+    name: 'curl',
+    sign: { program: 'curl', version: ['--version'] },
+    neededFor: "the README's commands, which the tests run",
+    level: 'test',
+    debian: ['curl'],
+  },
+]
+
+/** Those without which nothing starts or no guest runs. */
+export const isNeeded = ({ level }: Requirement): boolean => level === 'core' || level === 'guests'

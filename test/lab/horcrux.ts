@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ServiceBroker } from 'moleculer'
+import type { Caller } from '#shared/access.ts'
+import { type Meta, send } from '#shared/call.ts'
+import { type Config, setConfig } from '#shared/config.ts'
+import type { Contract, Params, Result } from '#shared/contract.ts'
+import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
+import { localHost } from '#shared/host/local.ts'
+import { type Service, startServices } from '#shared/start.ts'
+import { startNats } from './nats.ts'
+import { until } from './wait.ts'
+
+type Options = { services: Service[]; config?: Partial<Config> }
+type CallOptions = { caller?: Caller; meta?: Meta; timeoutMs?: number }
+
+/** Services in this process on a bus and a store of their own. */
+export type TestHorcrux = {
+  /** Everything it keeps; removed by `stop`. */
+  dir: string
+  broker: ServiceBroker
+  /** The environment in which another process (`node services/auth/main.ts`) joins in. */
+  env: Record<string, string>
+  /** An action over the bus; as a service with all rights unless a caller is given. */
+  call: <C extends Contract, K extends keyof C['actions'] & string>(
+    contract: C,
+    action: K,
+    params: Params<C, K> | Record<string, unknown>,
+    options?: CallOptions,
+  ) => Promise<Result<C, K>>
+  /** Another replica of a service, as a process of its own; ready when it is on the bus. @returns what kills it */
+  startReplica: (service: string) => Promise<() => Promise<void>>
+  stop: () => Promise<void>
+}
+
+const tester: Caller = { kind: 'service', name: 'test' }
+
+/** Starts nats-server, the embedded store and these services, with nothing in common with any other run. */
+export async function startHorcrux({ services, config = {} }: Options): Promise<TestHorcrux> {
+  const dir = await mkdtemp(join(tmpdir(), 'horcrux-in-process-'))
+  const undo: (() => unknown)[] = [() => rm(dir, { recursive: true, force: true })]
+  const stop = async () => {
+    for (const step of undo.splice(0).toReversed()) await step()
+  }
+  try {
+    const nats = await startNats(join(dir, 'nats'))
+    undo.push(nats.stop)
+    const dataDir = join(dir, 'store')
+    const password = randomBytes(16).toString('hex')
+    const store = await startEmbeddedStore({ dataDir, user: 'horcrux', password })
+    undo.push(store.stop)
+    const mongodbUrl = store.url('horcrux')
+    const natsUrl = nats.url.replace('://', `://${nats.user}:${nats.password}@`)
+    const secrets = { jwtSecret: randomBytes(32).toString('hex'), secretKey: randomBytes(32).toString('hex') }
+    const made = { dataDir: dir, natsUrl, mongodbUrl, logLevel: 'silent' as const, ...secrets, ...config }
+    setConfig(made)
+    const running = await startServices('test', services)
+    undo.push(running.stop)
+    const env = {
+      HORCRUX_DATA: dir,
+      NATS_URL: natsUrl,
+      MONGODB_URL: mongodbUrl,
+      HORCRUX_JWT_SECRET: secrets.jwtSecret,
+      HORCRUX_SECRET_KEY: secrets.secretKey,
+      HORCRUX_LOG_LEVEL: 'warn',
+    }
+    const { broker } = running
+    return {
+      dir,
+      broker,
+      env,
+      stop,
+      call: callOn(broker),
+      startReplica: (service) => startReplica(broker, service, env, undo),
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+const callOn =
+  (broker: ServiceBroker): TestHorcrux['call'] =>
+  async (contract, action, params, { caller = tester, meta = {}, timeoutMs } = {}) =>
+    (await send(
+      broker,
+      `${contract.name}.${action}`,
+      params,
+      { caller, requestId: 'test', ...meta },
+      timeoutMs,
+      // The contract's own type of the result.
+    )) as never
+
+async function startReplica(
+  broker: ServiceBroker,
+  service: string,
+  env: Record<string, string>,
+  undo: (() => unknown)[],
+): Promise<() => Promise<void>> {
+  const nodes = () =>
+    (broker.registry.getNodeList({ onlyAvailable: true, withServices: false }) as { id: string }[]).filter(({ id }) =>
+      id.startsWith(`${service}-`),
+    )
+  const before = new Set(nodes().map(({ id }) => id))
+  const words = ['--pdeathsig', 'KILL', process.execPath, `services/${service}/main.ts`]
+  const replica = await localHost().spawn('setpriv', words, { env })
+  replica.stdout.resume()
+  const kill = async () => void (await replica.kill())
+  undo.push(kill)
+  const died = replica.exit.then(({ stderr }) => Promise.reject(new Error(`${service} ended: ${stderr}`)))
+  died.catch(() => undefined)
+  const arrived = until(() => nodes().some(({ id }) => !before.has(id)), { what: `a replica of ${service}` })
+  await Promise.race([died, arrived])
+  return kill
+}

@@ -1,0 +1,49 @@
+import { request } from 'node:http'
+
+export type Answered = {
+  status: number
+  headers: Record<string, string>
+  /** The body, read as JSON when it is. */
+  body: Record<string, unknown>
+  text: string
+}
+
+type Asked = { token?: string; json?: unknown; headers?: Record<string, string>; raw?: string }
+
+/** One request with nothing added but what the test says. */
+export const ask = async (url: string, line: string, { token, json, headers = {}, raw }: Asked = {}): Promise<Answered> => {
+  const [method = 'GET', path = '/'] = line.split(' ')
+  const sent = raw ?? (json === undefined ? undefined : JSON.stringify(json))
+  const { promise, resolve, reject } = Promise.withResolvers<Answered>()
+  const client = request(
+    new URL(path, url),
+    {
+      method,
+      agent: false,
+      headers: {
+        ...(sent !== undefined && { 'content-type': 'application/json' }),
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...headers,
+      },
+    },
+    (answer) => {
+      const parts: Buffer[] = []
+      answer.on('data', (part: Buffer) => parts.push(part))
+      answer.on('error', reject)
+      answer.on('end', () => {
+        const text = Buffer.concat(parts).toString('utf8')
+        const isJson = /\bjson\b/.test(answer.headers['content-type'] ?? '') && text !== ''
+        resolve({
+          status: answer.statusCode ?? 0,
+          // Names that may come more than once are not looked at here, but for set-cookie.
+          headers: Object.fromEntries(Object.entries(answer.headers).map(([key, value]) => [key, String(value)])),
+          body: isJson ? (JSON.parse(text) as Record<string, unknown>) : {},
+          text,
+        })
+      })
+    },
+  )
+  client.on('error', reject)
+  client.end(sent)
+  return promise
+}
