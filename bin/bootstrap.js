@@ -17,7 +17,7 @@ export function ensurePackages({ development }) {
   const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm']
   // npm lends its own settings to what it runs; `npm ci` below is to see the project's.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')))
-  const { status, error } = spawnSync(npm[0], [...npm.slice(1), 'ci', '--no-progress'], {
+  const { status, error } = spawnSync(npm[0], [...npm.slice(1), 'ci', '--no-progress', '--loglevel=error'], {
     cwd: root,
     env,
     stdio: ['ignore', 2, 2],

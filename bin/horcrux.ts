@@ -1,5 +1,6 @@
 import { ConfigError } from '#shared/config.ts'
 import { AppError } from '#shared/errors.ts'
+import { ApiError } from './api-client.ts'
 import { UsageError } from './arguments.ts'
 import { nearestWord } from './nearest.ts'
 
@@ -19,6 +20,10 @@ const commands: Record<string, Command> = {
     does: 'Make, start, look at and delete a small virtual machine',
     run: async (words) => (await import('./commands/demo.ts')).demo(words),
   },
+  'tiny-guest': {
+    does: 'Make a kernel and an initrd to try Horcrux with, in HORCRUX_DATA (--folder)',
+    run: async (words) => (await import('./commands/tiny-guest.ts')).tinyGuest(words),
+  },
   bench: {
     does: 'Measure the API against the bare libraries',
     run: async (words) => (await import('./commands/bench.ts')).bench(words),
@@ -31,8 +36,10 @@ const commands: Record<string, Command> = {
 }
 
 async function help(): Promise<number> {
-  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(8)} ${does}`)
-  process.stdout.write(`Usage: horcrux COMMAND\n\n${lines.join('\n')}\n\nSettings are environment variables; README.md lists them.\n`)
+  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(10)} ${does}`)
+  process.stdout.write(
+    `Usage: horcrux COMMAND\n\n${lines.join('\n')}\n\nSettings are environment variables; README.md lists them.\n`,
+  )
   return 0
 }
 
@@ -49,7 +56,7 @@ async function main([name = 'help', ...words]: string[]): Promise<number> {
   } catch (error) {
     if (error instanceof UsageError) return fail(2, `horcrux ${wanted}: ${error.message}`)
     if (error instanceof ConfigError) return fail(78, error.message)
-    if (error instanceof AppError) return fail(1, `horcrux ${wanted}: ${error.message}`)
+    if (error instanceof AppError || error instanceof ApiError) return fail(1, `horcrux ${wanted}: ${error.message}`)
     return fail(1, `horcrux ${wanted}: ${error instanceof Error ? error.stack : String(error)}`)
   }
 }

@@ -1,12 +1,17 @@
-import { existsSync } from 'node:fs'
 import type { Service } from '#shared/start.ts'
+import { auditService } from '../services/audit/service.ts'
+import { authService } from '../services/auth/service.ts'
+import { clusterService } from '../services/cluster/service.ts'
+import { gatewayService } from '../services/gateway/service.ts'
+import { storageService } from '../services/storage/service.ts'
+import { vmService } from '../services/vm/service.ts'
 
-const names = ['audit', 'auth', 'cluster', 'storage', 'vm', 'gateway'] as const
-
-/** All parts of Horcrux, the one that others need first at the front; the gateway opens its door last. */
-export async function allServices(): Promise<Service[]> {
-  const there = names.filter((name) => existsSync(new URL(`../services/${name}/service.ts`, import.meta.url)))
-  return Promise.all(
-    there.map(async (name) => (await import(`../services/${name}/service.ts`))[`${name}Service`] as Service),
-  )
-}
+/** All parts of Horcrux, those that others need first at the front; the gateway opens its door last. */
+export const services: readonly Service[] = [
+  auditService,
+  authService,
+  clusterService,
+  storageService,
+  vmService,
+  gatewayService,
+]

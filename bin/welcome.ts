@@ -1,20 +1,44 @@
+import { randomBytes } from 'node:crypto'
 import { config } from '#shared/config.ts'
 import { apiUrl, type Ground } from '#shared/platform/ground.ts'
 
-type Facts = { seconds: number; say: (text: string) => void }
+type Facts = {
+  /** How long the start took. */
+  seconds: number
+  /** While there is no user. */
+  setupToken: string | undefined
+  say: (text: string) => void
+}
 
 /** What the user reads when Horcrux is up: where, what is missing, and what to type next. */
-export async function welcome({ accelerator, libvirt, lacking }: Ground, { seconds, say }: Facts): Promise<void> {
+export async function welcome({ accelerator, libvirt, lacking }: Ground, facts: Facts): Promise<void> {
+  const { dataDir } = config()
   const url = apiUrl(config())
   const state = await libvirt
-  const lines = [
-    '',
-    `Horcrux is ready at ${url} (${seconds.toFixed(1)} s). Ctrl-C stops it; guests go on.`,
-    `  data      ${config().dataDir}`,
-    state.running
-      ? `  guests    ${accelerator.accelerator === 'kvm' ? 'KVM' : 'QEMU emulation (TCG)'}: ${accelerator.because}`
-      : `  guests    none: ${state.why} -> ${state.help}`,
-    ...(lacking.length > 0 ? [`  missing   ${lacking.join(' ')} -> horcrux doctor`] : []),
-  ]
-  say(lines.join('\n'))
+  const guests = accelerator.accelerator === 'kvm' ? 'KVM' : `QEMU emulation (TCG): ${accelerator.because}`
+  facts.say(
+    [
+      '',
+      `Horcrux is ready at ${url} (${facts.seconds.toFixed(1)} s). Ctrl-C stops it; guests go on.`,
+      `  data      ${dataDir}`,
+      `  guests    ${state.running ? guests : `none yet: ${state.why} -> ${state.help}`}`,
+      ...(lacking.length > 0 ? [`  missing   apt-get install ${lacking.join(' ')}`] : []),
+      ...(facts.setupToken ? [`  set-up    ${facts.setupToken}   (a token: once, within an hour)`] : []),
+      '',
+      'Next, in another terminal:',
+      ...nextCommands(url, facts.setupToken).map((line) => `  ${line}`),
+      '',
+    ].join('\n'),
+  )
+}
+
+/** Three commands to type: they need nothing but curl. A certificate that we signed ourselves is not known to it. */
+function nextCommands(url: string, setupToken: string | undefined): string[] {
+  const curl = url.startsWith('https') ? 'curl -sk' : 'curl -s'
+  const password = setupToken ? randomBytes(12).toString('base64url') : '...'
+  const who = `"username":"admin","password":"${password}"`
+  const login = `TOKEN=$(${curl} --json '{${who}}' ${url}/api/auth/login | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')`
+  const list = `${curl} -H "Authorization: Bearer $TOKEN" ${url}/api/cluster/nodes`
+  if (setupToken) return [`${curl} --json '{"token":"${setupToken}",${who}}' ${url}/api/auth/setup`, login, list]
+  return [login, list, `${curl} ${url}/api/openapi.json`]
 }

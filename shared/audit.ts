@@ -1,56 +1,97 @@
-import { type Static, Type } from 'typebox'
+import { hash } from 'node:crypto'
 import { v7 } from 'uuid'
 import { type Caller, subjectOf } from '#shared/access.ts'
-import { auditKinds } from '#shared/audit-kinds.ts'
-import { oneOf, strict, Time } from '#shared/contracts/common.ts'
-import { modelOf } from '#shared/db/model.ts'
+import { AuditEntry } from '#shared/contracts/audit.ts'
+import { current } from '#shared/current.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { modelOf } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
 
-export const AuditEntry = strict({
-  id: Type.String(),
-  time: Time,
-  kind: Type.Enum([...auditKinds]),
-  user: Type.String(),
-  address: Type.Union([Type.String(), Type.Null()]),
-  path: Type.String({ description: 'Path of the resource' }),
-  action: Type.String({ description: 'The action, such as vms.start' }),
-  result: oneOf('success', 'failure', 'denied', 'accepted'),
-  severity: oneOf('info', 'warning', 'critical'),
-  request_id: Type.String(),
-  operation_id: Type.Union([Type.String(), Type.Null()]),
-  message: Type.Union([Type.String(), Type.Null()], { description: 'Why it failed or was refused' }),
-})
-export type AuditEntry = Static<typeof AuditEntry>
+export type { AuditEntry }
 
 /** Where every service leaves its records; the audit service takes them from here into the chain. */
-export const auditInbox = modelOf('audit_inbox', AuditEntry, [])
+export const auditInbox = modelOf('audit_inbox', AuditEntry, [{ fields: { time: 1, _id: 1 } }])
 
 type Given = Pick<AuditEntry, 'kind' | 'path' | 'action' | 'result' | 'request_id'> &
-  Partial<Pick<AuditEntry, 'id' | 'operation_id' | 'message' | 'severity'>> & {
+  Partial<Pick<AuditEntry, 'id' | 'operation_id' | 'message' | 'severity' | 'before_hash' | 'after_hash'>> & {
     caller: Caller
     /** When it is not the caller. */ user?: string
   }
+type StoredEntry = Omit<AuditEntry, 'id'> & { _id: string }
 
 /**
  * Writes a record of what was done, tried or refused. It is durable when this returns, so that nothing is answered
  * that is not on record; it needs neither the bus nor the audit service.
  */
-export async function recordAudit({ id = v7(), caller, user, ...given }: Given): Promise<void> {
+export function recordAudit({ id = v7(), caller, user, ...given }: Given): Promise<void> {
   const entry = {
     _id: id,
     time: now(),
     user: user ?? subjectOf(caller),
     address: caller.address ?? null,
-    severity: given.result === 'denied' ? 'warning' : 'info',
+    severity: given.result === 'denied' ? ('warning' as const) : ('info' as const),
     operation_id: null,
+    before_hash: null,
+    after_hash: null,
     message: null,
     ...given,
   }
-  try {
-    await inStore(() => auditInbox.create([entry] as never))
-  } catch (error) {
-    // The caller named the record, and it is there already.
-    if ((error as { code?: number }).code !== 11_000) throw error
+  return new Promise((resolve, reject) => {
+    waiting.push({ entry, resolve, reject })
+    void writeWaiting()
+  })
+}
+
+/**
+ * What this call has changed, before and after, as hashes: so that it can be proven later which state somebody left,
+ * without the state being in the audit.
+ */
+export function hashesOfChange(): Pick<AuditEntry, 'before_hash' | 'after_hash'> {
+  const changes = [...(current()?.touched ?? [])]
+  const hashOf = (side: 'before' | 'after') => {
+    const records = changes.map(([name, change]) => [name, change[side]] as const)
+    if (records.every(([, record]) => record === null)) return null
+    return hash('sha256', JSON.stringify(records), 'hex')
   }
+  return { before_hash: hashOf('before'), after_hash: hashOf('after') }
+}
+
+type Waiting = { entry: StoredEntry; resolve: () => void; reject: (error: unknown) => void }
+const waiting: Waiting[] = []
+let isWriting = false
+const batchSize = 500
+
+/** What comes while a write is under way goes together in the next one, so that each write to the disk serves many. */
+async function writeWaiting(): Promise<void> {
+  if (isWriting) return
+  isWriting = true
+  try {
+    while (waiting.length > 0) await write(waiting.splice(0, batchSize))
+  } finally {
+    isWriting = false
+  }
+}
+
+type BulkError = { writeErrors?: { index: number; code: number }[] | { index: number; code: number } }
+
+async function write(batch: Waiting[]): Promise<void> {
+  try {
+    const entries = batch.map(({ entry }) => entry)
+    // The driver's own: the entries are made here, and casting each of them would cost more than writing it.
+    await inStore(() => auditInbox.collection.insertMany(entries as never, { ordered: false }))
+    for (const { resolve } of batch) resolve()
+  } catch (error) {
+    settle(batch, error)
+  }
+}
+
+/** What its caller named and is there already is on record, as it should be. Everything else has failed. */
+function settle(batch: Waiting[], error: unknown): void {
+  const problems = [(error as BulkError).writeErrors ?? []].flat()
+  const byIndex = new Map(problems.map(({ index, code }) => [index, code]))
+  batch.forEach(({ resolve, reject }, index) => {
+    const code = byIndex.get(index)
+    if (problems.length > 0 && (code === undefined || code === 11_000)) resolve()
+    else reject(error)
+  })
 }

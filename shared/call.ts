@@ -1,7 +1,7 @@
 import { asService, type Caller } from '#shared/access.ts'
 import { requestTimeoutMs, translateBusError } from '#shared/broker.ts'
 import type { Contract, Params, Result } from '#shared/contract.ts'
-import { current } from '#shared/current.ts'
+import { current, type Fence } from '#shared/current.ts'
 import type { ServiceBroker } from 'moleculer'
 
 /** What travels with every call. */
@@ -10,6 +10,8 @@ export type Meta = {
   requestId?: string
   ifMatch?: number
   idempotency?: string
+  /** The run of the operation that calls; an older one is refused. */
+  fence?: Fence
   /** A service that starts an operation names it, so that starting it again finds it. */
   operationId?: string
   /** The answer is wanted as the bytes of its JSON. */
@@ -50,12 +52,18 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
 ): Promise<Result<C, K>> => {
   const context = current()
   if (!context) throw new Error(`${contract.name}.${action} was called outside a handler`)
-  const { broker, service, requestId, caller } = context
+  const { broker, service, requestId, caller, fence, guard } = context
+  guard?.()
   return (await send(
     broker,
     `${contract.name}.${action}`,
     params ?? {},
-    { caller: asService(service, caller), requestId, ...(operationId !== undefined && { operationId }) },
+    {
+      caller: asService(service, caller),
+      requestId,
+      ...(operationId !== undefined && { operationId }),
+      ...(fence && { fence }),
+    },
     timeoutMs,
   )) as Result<C, K>
 }

@@ -25,6 +25,8 @@ export type Config = {
   metricsPort: number
   /** Requests a minute for each user; 0 is no limit. */
   rateLimit: number
+  /** A process that is silent for so long has its operations taken over. */
+  leaseSeconds: number
   development: boolean
 }
 
@@ -100,6 +102,7 @@ export function readConfig(env: Env): Config {
     vmAccel: oneOf('HORCRUX_VM_ACCEL', ['auto', 'kvm', 'tcg'], 'auto'),
     metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535),
     rateLimit: number('HORCRUX_RATE_LIMIT', 300, 1_000_000_000),
+    leaseSeconds: Math.max(1, number('HORCRUX_LEASE_SECONDS', 15, 600)),
     development: text('NODE_ENV') === 'development',
   }
   if (config.allowedPaths.length === 0) config.allowedPaths = [dataDir]

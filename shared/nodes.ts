@@ -1,4 +1,5 @@
 import { call } from '#shared/call.ts'
+import { current } from '#shared/current.ts'
 import { nodes, type Reach } from '#shared/contracts/nodes.ts'
 import { type Forward, type Host } from '#shared/host/host.ts'
 import { hostFor } from '#shared/host/hosts.ts'
@@ -22,7 +23,11 @@ async function reachOf(id: string): Promise<Reach> {
 }
 
 /** A node's host and its libvirt, each one connection for the whole process. Opens nothing until it is used. */
-export const reach = async (id: string): Promise<Reached> => open(await reachOf(id))
+export async function reach(id: string): Promise<Reached> {
+  const reached = open(await reachOf(id))
+  current()?.guard?.()
+  return reached
+}
 
 /** All registered nodes. */
 export const reachAll = async (): Promise<Reached[]> => (await call(nodes, 'reachAll')).map(open)

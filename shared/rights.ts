@@ -24,7 +24,7 @@ export async function rightsOf(caller: Caller): Promise<Rights> {
 /** In pieces, because a message on the bus holds at most 1 MiB. */
 async function fetchRights(name: string): Promise<Right[]> {
   const found: Right[] = []
-  for (let offset: number | null = 0; offset !== null; ) {
+  for (let offset: number | null = 0; offset !== null;) {
     const { rights, next }: Result<typeof auth, 'rights'> = await call(auth, 'rights', { name, offset })
     found.push(...rights)
     offset = next

@@ -1,6 +1,6 @@
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
 import { type Caller, type Rights, subjectOf } from '#shared/access.ts'
-import { type AuditEntry, recordAudit } from '#shared/audit.ts'
+import { type AuditEntry, hashesOfChange, recordAudit } from '#shared/audit.ts'
 import type { AuditKind } from '#shared/audit-kinds.ts'
 import type { Meta, Reply } from '#shared/call.ts'
 import {
@@ -20,6 +20,7 @@ import { log, logFields } from '#shared/log.ts'
 import type { MaySee } from '#shared/db/page.ts'
 import { picked } from '#shared/fields.ts'
 import { acceptOperation } from '#shared/operation/accept.ts'
+import { requireCurrent } from '#shared/operation/journal.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
 import { rightsOf } from '#shared/rights.ts'
 import { check } from '#shared/validate.ts'
@@ -59,13 +60,14 @@ export function implement<C extends Contract>(contract: C, handlers: Handlers<C>
 
 /** Authorise, check, work, put on record, answer: in this order, for every action there is. */
 async function answer(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
-  const { caller, requestId = 'none', ifMatch, idempotency, operationId, bytes } = ctx.meta
+  const { caller, requestId = 'none', ifMatch, idempotency, operationId, fence, bytes } = ctx.meta
   if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
   const context = {
     broker: ctx.broker,
     service,
     caller,
     requestId,
+    touched: new Map<string, { before: unknown; after: unknown }>(),
     ...(ifMatch !== undefined && { ifMatch }),
     ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
     ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0 } }),
@@ -77,6 +79,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
       try {
         const rights = await rightsOf(caller)
         authorize(action, ctx.params, caller, rights)
+        if (fence && !action.rest?.startsWith('GET')) await requireCurrent(fence)
         const params = check<Record<string, unknown>>(action.params, ctx.params)
         const reply: Reply = {}
         const result = await work(params, { caller, requestId, rights, maySee: maySee(action, rights), reply, record })
@@ -138,6 +141,7 @@ function recorder(
       result,
       request_id: requestId,
       message: error?.message ?? null,
+      ...hashesOfChange(),
       ...(record.user !== undefined && { user: record.user }),
       ...(record.severity && { severity: record.severity }),
     })

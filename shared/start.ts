@@ -21,18 +21,29 @@ export type Service = {
   start?: (broker: ServiceBroker) => Promise<() => unknown>
 }
 
-/** A process with these services, until it is stopped. @returns a function that stops it, handing over what it works on */
-export async function startServices(
-  name: string,
-  services: Service[],
-): Promise<{ broker: ServiceBroker; stop: () => Promise<void> }> {
+/** Services that run in this process. */
+export type Running = {
+  broker: ServiceBroker
+  /** Begins to work on operations. @returns what hands over and ends that */
+  work: () => () => Promise<void>
+  /** Hands over what it works on and lets go of everything. */
+  stop: () => Promise<void>
+}
+
+/**
+ * Runs services in this process until they are stopped.
+ * @param how.works whether it works on operations from the start; otherwise it only answers, until `work()` is called
+ */
+export async function startServices(name: string, services: Service[], { works = true } = {}): Promise<Running> {
   await Promise.all([connectStore(), connectBus(name)])
   await createIndexes()
   const broker = createBroker(name)
   for (const schema of services.flatMap(({ serves }) => serves)) broker.createService(schema)
   broker.createService(operationService)
   await broker.start()
-  const stops = [sweepOutboxes(), startWorkers(broker)]
+  const stops: (() => unknown)[] = [sweepOutboxes()]
+  const work = () => startWorkers(broker)
+  if (works) stops.push(work())
   for (const { name: service, start } of services) {
     const context = { broker, service, caller: asService(service), requestId: `${service}-start` }
     if (start) stops.push(await within(context, () => start(broker)))
@@ -46,7 +57,7 @@ export async function startServices(
     await disconnectBus()
     await disconnectStore()
   }
-  return { broker, stop }
+  return { broker, work, stop }
 }
 
 /** The whole of a service's `main.ts`: runs it as a process of its own, stops it on SIGTERM and SIGINT. */

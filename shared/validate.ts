@@ -97,7 +97,9 @@ function explain(error: TLocalizedValidationError, schema: TSchema): { field: st
   const here = (text: string) => [{ field: field || 'body', message: text }]
   switch (keyword) {
     case 'required':
-      return (requiredProperties as string[]).map((name) => ({ field: join(field, name), message: 'is required' }))
+      return (requiredProperties as string[])
+        .filter((name) => !hasDefault(schemaAt(schema, error.schemaPath), name))
+        .map((name) => ({ field: join(field, name), message: 'is required' }))
     case 'additionalProperties':
       return (additionalProperties as string[]).map((name) => ({
         field: join(field, name),
@@ -126,9 +128,17 @@ function explain(error: TLocalizedValidationError, schema: TSchema): { field: st
   }
 }
 
-/** The `errorMessage` of the schema at a path such as `#/properties/name`. */
-function ownMessage(schema: TSchema, schemaPath: string): string | undefined {
-  let at: unknown = schema
-  for (const part of schemaPath.split('/').slice(1)) at = (at as Record<string, unknown> | undefined)?.[part]
-  return (at as { errorMessage?: string } | undefined)?.errorMessage
-}
+/** The schema at a path such as `#/properties/name`. */
+const schemaAt = (schema: TSchema, schemaPath: string): unknown =>
+  schemaPath
+    .split('/')
+    .slice(1)
+    .reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], schema)
+
+const ownMessage = (schema: TSchema, schemaPath: string) =>
+  (schemaAt(schema, schemaPath) as { errorMessage?: string } | undefined)?.errorMessage
+
+/** Defaults are not filled into a union of which no branch fits: what has one is not missing. */
+const hasDefault = (object: unknown, name: string) =>
+  (object as { properties?: Record<string, { default?: unknown }> } | undefined)?.properties?.[name]?.default !==
+  undefined

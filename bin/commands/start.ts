@@ -7,8 +7,9 @@ import { layGround } from '#shared/platform/ground.ts'
 import { lockDataFolder } from '#shared/platform/lock.ts'
 import { stopOnSignals } from '#shared/platform/stopping.ts'
 import { startServices } from '#shared/start.ts'
+import { issuedSetupToken } from '../../services/auth/first-start.ts'
 import { readArguments } from '../arguments.ts'
-import { allServices } from '../services.ts'
+import { services } from '../services.ts'
 import { welcome } from '../welcome.ts'
 
 /** `horcrux start`: everything in this process, with a bus and a store of its own. Ends when it is told to. */
@@ -26,11 +27,11 @@ export async function start(words: string[]): Promise<number> {
     await writeEndpoints(host, dataDir, null)
     const settings = reloadConfig()
     await demandFreePort(settings)
-    const loading = allServices()
     const ground = await layGround(host, settings, { say, onStop })
-    const services = await startServices('horcrux', await loading)
-    onStop(services.stop)
-    await welcome(ground, { seconds: (performance.now() - since) / 1000, say })
+    const running = await startServices('horcrux', [...services])
+    onStop(running.stop)
+    const seconds = (performance.now() - since) / 1000
+    await welcome(ground, { seconds, setupToken: issuedSetupToken(), say })
   } catch (error) {
     await stop()
     throw error

@@ -1,31 +1,46 @@
 import { auth } from '#shared/contracts/auth.ts'
 import { AuthenticationError, notFound } from '#shared/errors.ts'
-import { implement } from '#shared/service.ts'
+import { type Call, implement } from '#shared/service.ts'
 import { guard } from './brute-force.ts'
 import { makeAdministrator, useSetupToken } from './first-start.ts'
 import { identify, recheck } from './identify.ts'
 import { login, signedIn } from './login.ts'
-import { sessions, users } from './models.ts'
+import { sessions, type StoredUser, users } from './models.ts'
 import { mayManage, refuseApiKey, require, sessionIdOf, userOf } from './own.ts'
 import { checkNewUser, checkPassword } from './password-rules.ts'
 import { hashPassword, isPassword } from './passwords.ts'
 import { tellOfChange } from './policy/store.ts'
 import { mutable, rightsNamed } from './rights.ts'
 import { endSessionsOf, sessionById } from './sessions.ts'
+import { rotateKeys } from './signing-keys.ts'
+import { issueTicket, redeemTicket } from './tickets.ts'
+import { beginTotp, confirmTotp, requireCode } from './totp.ts'
 import { sessionView, userView } from './views.ts'
 
-const attemptOf = (call: Parameters<typeof login>[1], user?: string) =>
+const attemptOf = (call: Call, user?: string) =>
   guard(
     [...(user === undefined ? [] : [`user:${user}`]), `address:${call.caller.address ?? 'unknown'}`],
     call.caller,
     call.requestId,
   )
 
+/** The caller, who has given their password once more. @throws AuthenticationError */
+async function requirePassword(password: string, call: Call): Promise<StoredUser> {
+  const { user: username } = userOf(call)
+  const user = await users.require(username)
+  const attempt = await attemptOf(call, username)
+  if (!(await isPassword(user.password_hash, password))) throw new AuthenticationError('The password is wrong')
+  await attempt.succeeded()
+  return user
+}
+
 /** Who somebody is, and how they prove it. */
 export const authActions = implement(auth, {
   identify: (shown) => identify(shown),
   recheck: (proven) => recheck(proven),
   rights: ({ name, offset }) => rightsNamed(name, offset),
+
+  redeem: ({ ticket, address }) => redeemTicket(ticket, address),
 
   setup: async ({ token, username, password }, call) => {
     checkNewUser(username, password)
@@ -60,11 +75,7 @@ export const authActions = implement(auth, {
   password: async ({ old_password, new_password }, call) => {
     refuseApiKey(call, 'Changing the password')
     const { user: username, proof } = userOf(call)
-    const user = await users.require(username)
-    const attempt = await attemptOf(call, username)
-    if (!(await isPassword(user.password_hash, old_password)))
-      throw new AuthenticationError('The old password is wrong')
-    await attempt.succeeded()
+    const user = await requirePassword(old_password, call)
     checkPassword(new_password, username, 'new_password')
     const password_hash = await hashPassword(new_password)
     const changed = await users.updateWhere(
@@ -101,5 +112,34 @@ export const authActions = implement(auth, {
     await sessions.removeWhere({ _id: id })
     tellOfChange(session.user)
     return null
+  },
+
+  wsTicket: (_, call) => {
+    const { user, proof } = userOf(call)
+    return issueTicket(user, proof)
+  },
+
+  totp: async ({ password }, call) => {
+    refuseApiKey(call, 'Setting a second factor up')
+    return beginTotp(await requirePassword(password, call))
+  },
+
+  totpConfirm: async ({ code }, call) => {
+    refuseApiKey(call, 'Setting a second factor up')
+    return { recovery_codes: await confirmTotp(await users.require(userOf(call).user), code) }
+  },
+
+  totpRemove: async ({ password, code }, call) => {
+    refuseApiKey(call, 'Switching the second factor off')
+    const user = await requirePassword(password, call)
+    await requireCode(user, code)
+    await users.change(user.id, () => ({ set: { totp: null } }))
+    return null
+  },
+
+  rotateKeys: async ({ revoke }) => {
+    const made = await rotateKeys({ revoke })
+    if (revoke) tellOfChange()
+    return made
   },
 })

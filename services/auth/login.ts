@@ -8,6 +8,7 @@ import { guard } from './brute-force.ts'
 import { type StoredSession, type StoredUser, users } from './models.ts'
 import { hashPassword, isOutdated, isPassword } from './passwords.ts'
 import { beginSession, tokenFor } from './sessions.ts'
+import { requireCode } from './totp.ts'
 import { userView } from './views.ts'
 
 type Credentials = { username: string; password: string; totp?: string }
@@ -25,6 +26,8 @@ export async function login(credentials: Credentials, call: Call): Promise<Signe
   const user = isName ? await users.get(username) : null
   const fits = await isPassword(user?.password_hash, password)
   if (!user || !fits || !user.enabled) throw new AuthenticationError('The user name or the password is wrong')
+  if (user.totp?.confirmed && credentials.totp === undefined) await attempt.withdraw()
+  await requireCode(user, credentials.totp)
   await attempt.succeeded()
   await noteLogin(user, password)
   call.record.kind = 'login'

@@ -133,3 +133,16 @@ export const policies = collection(
   strict({ id: common.id, revision: Type.Integer(), holder: nullable(Type.String()), until: Time, version: Version }),
   { kind: 'Policy' },
 )
+
+/** Tickets for one WebSocket connection each; `id` is the hash of the ticket. */
+export const tickets = collection(
+  'ws_tickets',
+  strict({
+    id: common.id,
+    user: Type.String(),
+    proof: strict({ by: Type.Enum(['session', 'token', 'api_key']), id: Type.String() }),
+    expires_at: Time,
+    version: Version,
+  }),
+  { kind: 'Ticket', indexes: [{ fields: { expires_at: 1 } }] },
+)

@@ -6,8 +6,8 @@ import { inStore } from '#shared/db/connect.ts'
 import { notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { rightSets } from './models.ts'
-import { type Asker, effectiveRights, nameOf } from './policy/effective.ts'
-import type { Circumstances } from './policy/policy.ts'
+import { type Asker, effectiveRights, grantsOf, nameOf, normalized, rightsOfGrants } from './policy/effective.ts'
+import type { Circumstances, Policy } from './policy/policy.ts'
 import { currentPolicy } from './policy/store.ts'
 
 /** A set that is in use is noted so once a day, and kept for a month: an operation may still need it. */
@@ -52,3 +52,15 @@ export const mutable = ({ path, privileges }: Right) => ({ path, privileges: [..
 
 export const sweepRights = () =>
   rightSets.removeWhere({ used_at: { $lt: new Date(Date.now() - keptMs).toISOString() } })
+
+/** What a user may do, path by path, with the grants that give it. */
+export function rightsWithGrants(policy: Policy, user: string, circumstances: Circumstances) {
+  const applied = grantsOf(policy, user).map((one) => ({
+    id: one.grant.id,
+    rights: rightsOfGrants(policy, [one], circumstances),
+  }))
+  return normalized(applied.flatMap(({ rights }) => rights)).map((right) => ({
+    ...mutable(right),
+    grants: applied.filter(({ rights }) => rights.some(({ path }) => path === right.path)).map(({ id }) => id),
+  }))
+}

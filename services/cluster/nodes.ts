@@ -48,8 +48,9 @@ export const nodeService = implement(nodes, {
   },
 
   register: operation({
-    accept: async ({ id = newId(), private_key, ...given }, { hold }) => {
-      await hold(`/api/cluster/nodes/${id}`, `/api/cluster/nodes/named/${given.name}`)
+    accept: async ({ id = newId(), private_key, ...given }, { hold, reserve }) => {
+      await hold(`/api/cluster/nodes/${id}`)
+      await reserve(`node name ${given.name}`)
       if (await nodeRecords.get(id)) throw alreadyExists(id, { field: 'id' })
       if (await nodeRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
       const host_key = given.host_key ?? (await demandHostKey(given.address, given.ssh_port))

@@ -4,11 +4,13 @@ import type { ServiceBroker } from 'moleculer'
 import { config } from '#shared/config.ts'
 import type { Contract } from '#shared/contract.ts'
 import { addBodies } from './bodies.ts'
-import { createIdentify } from './credentials.ts'
+import { createIdentities } from './credentials.ts'
 import { bodyLimitBytes, sendError } from './errors.ts'
+import { addEvents } from './events/add.ts'
 import { addHealth } from './health.ts'
 import { addNotFound } from './not-found.ts'
 import { addPages } from './pages.ts'
+import { apiHeaders } from './security-headers.ts'
 import { createLimits } from './rate-limit.ts'
 import { plainAddress, requestIdOf, withoutVersion } from './request.ts'
 import { logRequest } from './request-log.ts'
@@ -50,21 +52,13 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   addBodies(app)
   await app.register(cookie)
 
-  const { identify, stop } = createIdentify(broker)
-  app.addHook('onClose', stop)
-  const gate = { identify, limits: await createLimits(app) }
+  const identities = createIdentities(broker)
+  app.addHook('onClose', identities.stop)
+  const gate = { identify: identities.identify, limits: await createLimits(app) }
+  await addEvents(app, broker, identities)
   addRoutes(app, broker, contracts, gate)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
   addNotFound(app, contracts)
   return app
-}
-
-/** What answers to programs need of security headers; pages have more of them. */
-const apiHeaders = {
-  'cache-control': 'private, no-cache',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
 }

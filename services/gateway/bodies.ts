@@ -9,18 +9,25 @@ export function addBodies(app: FastifyInstance): void {
   app.addContentTypeParser(/^application\/([\w.-]+\+)?json\b/, { parseAs: 'buffer' }, (request, body, done) => {
     if (body.length === 0) return done(null, undefined)
     if (!isUtf8(body as Buffer)) return done(new BadRequestError('The body is not UTF-8'))
-    parse(request, body.toString(), (error, value) => {
-      if (error) done(malformed(error))
+    const text = body.toString()
+    parse(request, text, (error, value) => {
+      if (error) done(malformed(text))
       else done(null, value)
     })
   })
 }
 
 /** V8 says where a JSON text is wrong, as `… in JSON at position 12 (line 2 column 3)`. */
-function malformed({ message }: Error): BadRequestError {
-  const [, position, line, column] = /at position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(message) ?? []
-  const where = { position: Number(position), line: Number(line), column: Number(column) }
-  return new BadRequestError(`The body is not valid JSON: ${message}`, {
-    details: position === undefined ? {} : where,
-  })
+function malformed(text: string): BadRequestError {
+  try {
+    JSON.parse(text)
+    return new BadRequestError('The body names a property (__proto__, constructor.prototype) that no JSON here may have')
+  } catch (error) {
+    const { message } = error as SyntaxError
+    const [, position, line, column] = /at position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(message) ?? []
+    const where = { position: Number(position), line: Number(line), column: Number(column) }
+    return new BadRequestError(`The body is not valid JSON: ${message}`, {
+      details: position === undefined ? {} : where,
+    })
+  }
 }

@@ -54,8 +54,17 @@ type Identified = {
 
 export type Identify = (credential: Credential, address: string) => Promise<Identity>
 
+/** Who shows which credential. */
+export type Identities = {
+  identify: Identify
+  /** Hears whose answers no longer hold (everybody's without a name), after they were forgotten. */
+  onChanged: (heard: Heard) => void
+  stop: () => void
+}
+type Heard = (user?: string) => void
+
 /** Asks the auth service who shows a credential; an answer counts for a second, or until auth says that rights changed. */
-export function createIdentify(broker: ServiceBroker): { identify: Identify; stop: () => void } {
+export function createIdentities(broker: ServiceBroker): Identities {
   const known = new LRUCache<string, Answer>({ max: 10_000, ttl: keptMs })
   const forget = (user?: string) => {
     if (user === undefined) return known.clear()
@@ -63,7 +72,10 @@ export function createIdentify(broker: ServiceBroker): { identify: Identify; sto
     for (const [key, answer] of known.entries())
       if (answer.user === undefined || answer.user === user) known.delete(key)
   }
-  const stop = onAuthChanged(forget)
+  const listeners: Heard[] = [forget]
+  const stop = onAuthChanged((user) => {
+    for (const heard of listeners) heard(user)
+  })
 
   const ask = async ({ by, credential }: Credential, address: string): Promise<Identity> => {
     // The contract of auth.identify gives the result this shape.
@@ -92,16 +104,16 @@ export function createIdentify(broker: ServiceBroker): { identify: Identify; sto
     )
     return asked.identity
   }
-  return { identify, stop }
+  return { identify, onChanged: (heard) => void listeners.push(heard), stop }
 }
 
-export const authChangedSubject = 'horcrux.auth.changed'
+const authChangedSubject = 'horcrux.auth.changed'
 
 /**
  * Hears that somebody's rights or credentials changed; without a name it may be anybody's, as it is when the bus was
  * away and something may have been missed. @returns a function that stops it
  */
-export function onAuthChanged(heard: (user?: string) => void): () => void {
+function onAuthChanged(heard: Heard): () => void {
   const { nats } = bus()
   const subscription = nats.subscribe(authChangedSubject, {
     callback: (error, message) => {

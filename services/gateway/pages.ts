@@ -8,6 +8,7 @@ import { config } from '#shared/config.ts'
 import type { Contract } from '#shared/contract.ts'
 import { landingPage, landingStyle } from './landing.ts'
 import { openApi } from './openapi.ts'
+import { apiHeaders } from './security-headers.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -21,6 +22,10 @@ export async function addPages(app: FastifyInstance, contracts: readonly Contrac
 
   const styleHash = `'sha256-${createHash('sha256').update(landingStyle).digest('base64')}'`
   await app.register(async (pages) => {
+    pages.addHook('onRequest', (_, reply, done) => {
+      for (const name of Object.keys(apiHeaders)) void reply.removeHeader(name)
+      done()
+    })
     await pages.register(helmet, {
       // A browser that has once seen it insists on a certificate that it trusts.
       strictTransportSecurity: config().tls === 'files',

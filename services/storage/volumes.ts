@@ -43,7 +43,10 @@ export const volumeService = implement(volumes, {
         throw new ConflictError(`Volume '${volume}' has ${size_bytes} bytes; making it smaller would cut off data`)
       return { pool: id, name: volume, size_bytes: size }
     },
-    run: (op, { pool, name, size_bytes }) => op.step('resizing', () => growTo(pool, name, size_bytes)),
+    run: async (op, { pool, name, size_bytes }) => {
+      await op.commit()
+      return op.step('resizing', () => growTo(pool, name, size_bytes))
+    },
   }),
 
   delete: operation({

@@ -8,7 +8,7 @@ import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { define } from './define.ts'
-import { domainUuidOf, namePathOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
+import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
 import { settle } from './status.ts'
 import { switchOff, switchOn, undefine } from './switch.ts'
@@ -16,9 +16,13 @@ import { switchOff, switchOn, undefine } from './switch.ts'
 type Given = Params<typeof vms, 'create'>
 type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean }
 
-async function accept({ id = newId(), start, disks, nics, ...given }: Given, { hold }: Accepting): Promise<Input> {
+async function accept(
+  { id = newId(), start, disks, nics, ...given }: Given,
+  { hold, reserve }: Accepting,
+): Promise<Input> {
   const { iso = null, boot = null } = given as Partial<Pick<Vm, 'iso' | 'boot'>>
-  await hold(pathOf(id), namePathOf(given.name))
+  await hold(pathOf(id))
+  await reserve(nameKeyOf(given.name))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
 

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
-import { defineDomain, domainState } from '#shared/libvirt/domain.ts'
+import { defineDomain, domainState, renameDomain } from '#shared/libvirt/domain.ts'
+import { domainStates } from '#shared/libvirt/stats.ts'
 import { type Reached, reach } from '#shared/nodes.ts'
 import { type Definition, domainXml } from './domain-xml.ts'
 import { type VmRecord, vmRecords } from './model.ts'
@@ -17,12 +18,20 @@ export async function define(vm: Definition & { node: string }): Promise<void> {
   await defineDomain(reached.libvirt, domainXml(vm, log))
 }
 
+/** As {@link define}, for a guest that may be known under another name. */
+export async function redefine(vm: VmRecord): Promise<void> {
+  const { libvirt } = await reach(vm.node)
+  const known = (await domainStates(libvirt)).find(({ uuid }) => uuid === vm.domain_uuid)
+  if (known && known.name !== vm.name) await renameDomain(libvirt, vm.domain_uuid, vm.name)
+  await define(vm)
+}
+
 /** Defines the guest anew when its record has changed since, or its host has lost it. */
 export async function ensureDefined(vm: VmRecord): Promise<void> {
   const { libvirt } = await reach(vm.node)
   const known = await unlessMissing(() => domainState(libvirt, vm.domain_uuid), null)
   if (vm.defined && known) return
-  await define(vm)
+  await redefine(vm)
   await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set: { defined: true } })
 }
 

@@ -30,4 +30,4 @@ export const domainUuidOf = (id: string) => (validate(id) ? id.toLowerCase() : i
 
 export const pathOf = (id: string) => `/api/vms/${id}`
 /** Held while a name is being taken. */
-export const namePathOf = (name: string) => `/api/vms/named/${name}`
+export const nameKeyOf = (name: string) => `vm name ${name}`

@@ -38,9 +38,14 @@ const askToStop = (vm: VmRecord) =>
   })
 
 /** Asks the guest, and waits. @returns whether it has stopped in time */
-async function stopGently(op: Op, vm: VmRecord, seconds: number): Promise<boolean> {
+async function stopGently(
+  op: Op,
+  vm: VmRecord,
+  seconds: number,
+  undo?: (hasStopped?: boolean) => Promise<unknown>,
+): Promise<boolean> {
   await op.step('asking the guest', () => askToStop(vm))
-  return op.step('waiting for the guest', () => waitForStop(vm, seconds * 1000, op.signal))
+  return op.step('waiting for the guest', () => waitForStop(vm, seconds * 1000, op.signal), undo && { undo })
 }
 
 const stubborn = ({ id }: VmRecord, seconds: number) =>
@@ -69,6 +74,7 @@ export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], as
 
 export const shutdown = power<Params<typeof vms, 'shutdown'>>('shut down', ['running'], async (op, vm, { timeout }) => {
   if (!(await stopGently(op, vm, timeout))) throw stubborn(vm, timeout)
+  await op.commit()
   await op.step('recording', async () => desire(vm, 'stopped'))
 })
 
@@ -87,11 +93,11 @@ export const restart = power<Params<typeof vms, 'restart'>>(
   'restart',
   ['running'],
   async (op, vm, { force, timeout }) => {
-    if (!(await stopGently(op, vm, timeout))) {
-      if (!force) throw stubborn(vm, timeout)
-      await op.step('switching off', () => switchOff(vm))
-    }
+    const startAfterAll = async (hasStopped?: boolean) => hasStopped && switchOn(vm)
+    const hasStopped = await stopGently(op, vm, timeout, startAfterAll)
+    if (!hasStopped && !force) throw stubborn(vm, timeout)
     await op.commit()
+    if (!hasStopped) await op.step('switching off', () => switchOff(vm))
     await startAgain(op, vm)
   },
 )

@@ -1,6 +1,5 @@
 import type { Result } from '#shared/contract.ts'
 import type { vms } from '#shared/contracts/vms.ts'
-import { NotFoundError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { domainSamples } from '#shared/libvirt/stats.ts'
 import { reach } from '#shared/nodes.ts'
@@ -41,11 +40,8 @@ const tailBytes = 256 * KiB
 /** The end of what a guest wrote to its serial console; nothing for one that never ran. */
 export async function serialText(vm: VmRecord): Promise<{ text: string }> {
   const reached = await reach(vm.node)
-  try {
-    const written = await reached.host.readFile(serialLogOf(reached, vm.id))
-    return { text: written.subarray(-tailBytes).toString('utf8') }
-  } catch (error) {
-    if (error instanceof NotFoundError) return { text: '' }
-    throw error
-  }
+  const log = serialLogOf(reached, vm.id)
+  if ((await reached.host.stat(log)) === null) return { text: '' }
+  const { stdout } = await reached.host.runChecked('tail', ['-c', String(tailBytes), '--', log])
+  return { text: stdout }
 }

@@ -4,10 +4,11 @@ import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes.ts'
+import { requireFree } from '#shared/operation/locks.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
 import { create } from './create.ts'
-import { define } from './define.ts'
+import { redefine } from './define.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requirePaths, throwAll } from './plan.ts'
 import * as power from './power.ts'
@@ -32,6 +33,7 @@ export const vmService = implement(vms, {
 
   update: async ({ id, ...given }) => {
     const before = await vmRecords.requireForChange(id)
+    await requireFree(pathOf(id))
     await requireChangeable(before, given)
     const isHardware = hardware.some((field) => given[field] !== undefined)
     const changed = await vmRecords.change(id, ({ status }) => ({
@@ -39,7 +41,7 @@ export const vmService = implement(vms, {
     }))
     if (!isHardware) return viewOf(changed)
     // A crash before this line is made good by the next start, which defines what is not defined.
-    await define(changed)
+    await redefine(changed)
     return viewOf(
       (await vmRecords.updateWhere({ _id: id, version: changed.version }, { set: { defined: true } })) ?? changed,
     )

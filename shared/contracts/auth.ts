@@ -27,6 +27,7 @@ export const Session = strict({
 })
 export type Session = Static<typeof Session>
 
+const CurrentPassword = Type.String({ minLength: 1, maxLength: 1024 })
 const Code = Type.String({ maxLength: 64, description: 'Six digits, or a recovery code' })
 export const SignedIn = strict({
   token: Type.String({ description: 'For the header Authorization: Bearer' }),
@@ -65,6 +66,13 @@ export const auth = contract('auth', {
       rights: RightList,
       next: Type.Union([Type.Integer(), Type.Null()], { description: 'The offset of the rest' }),
     }),
+  },
+  redeem: {
+    does: 'Tell whose one-time ticket for a WebSocket this is; it is used up by this',
+    can: 'service',
+    params: strict({ ticket: Type.String({ maxLength: 256 }), address: Type.String() }),
+    result: Identity,
+    secret: ['ticket'],
   },
   setup: {
     does: 'Make the first user, an administrator, with the set-up token of the first start',
@@ -113,7 +121,7 @@ export const auth = contract('auth', {
     can: 'signed-in',
     audit: 'password_changed',
     status: 204,
-    params: strict({ old_password: Type.String({ minLength: 1, maxLength: 1024 }), new_password: Password }),
+    params: strict({ old_password: CurrentPassword, new_password: Password }),
     result: Done,
     secret: ['old_password', 'new_password'],
   },
@@ -144,5 +152,55 @@ export const auth = contract('auth', {
     status: 204,
     params: strict({ id: Id }),
     result: Done,
+  },
+  wsTicket: {
+    does: 'Get a ticket for one WebSocket connection within 30 seconds',
+    rest: 'POST /auth/ws-ticket',
+    can: 'signed-in',
+    audit: 'secret_accessed',
+    status: 201,
+    params: None,
+    result: strict({ ticket: Type.String(), expires_at: Time }),
+    secret: ['ticket'],
+  },
+  totp: {
+    does: 'Begin to set a second factor up; it counts once a code of it was confirmed',
+    rest: 'POST /auth/totp',
+    can: 'signed-in',
+    audit: 'totp_changed',
+    status: 201,
+    params: strict({ password: CurrentPassword }),
+    result: strict({
+      secret: Type.String({ description: 'Base32, for typing in' }),
+      uri: Type.String({ description: 'otpauth://, for a QR code' }),
+    }),
+    secret: ['password', 'secret', 'uri'],
+  },
+  totpConfirm: {
+    does: 'Switch the second factor on by its first code; the recovery codes are shown only now',
+    rest: 'POST /auth/totp/confirm',
+    can: 'signed-in',
+    audit: 'totp_changed',
+    params: strict({ code: Code }),
+    result: strict({ recovery_codes: Type.Array(Type.String()) }),
+    secret: ['code', 'recovery_codes'],
+  },
+  totpRemove: {
+    does: 'Switch the own second factor off',
+    rest: 'DELETE /auth/totp',
+    can: 'signed-in',
+    audit: 'totp_changed',
+    status: 204,
+    params: strict({ password: CurrentPassword, code: Type.Optional(Code) }),
+    result: Done,
+    secret: ['password', 'code'],
+  },
+  rotateKeys: {
+    does: 'Sign tokens with a new key; what the old ones signed ends by itself, or at once',
+    rest: 'POST /auth/rotate-keys',
+    can: 'SysModify on /api/auth',
+    audit: 'certificate_changed',
+    params: strict({ revoke: Type.Boolean({ default: false, description: 'Whether tokens of the old keys end at once' }) }),
+    result: strict({ kid: Type.String() }),
   },
 })

@@ -1,7 +1,9 @@
-import { type Static, Type } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
 import { ById, Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
-import { GrantPath, RoleName } from '#shared/contracts/roles.ts'
+import { Member, MemberKind } from '#shared/contracts/resource-pools.ts'
+import { GrantPath, PrivilegeName, RoleName } from '#shared/contracts/roles.ts'
+import { Username } from '#shared/contracts/users.ts'
 
 export const Subject = strict({
   kind: oneOf('user', 'group', 'api_key'),
@@ -52,6 +54,81 @@ export const Grant = strict({
 })
 export type Grant = Static<typeof Grant>
 
+const Circumstances = {
+  at: Type.Optional(Type.String({ format: 'date-time', description: 'For hours and expiry; now when not given' })),
+  address: Type.Optional(
+    Type.String({ maxLength: 64, description: 'For networks; when not given, every network condition counts as met' }),
+  ),
+}
+const ResourcePath = Type.String({
+  maxLength: 1024,
+  pattern: '^/([A-Za-z0-9._~%:@+-]+(/[A-Za-z0-9._~%:@+-]+)*)?$',
+  errorMessage: 'must be the path of a resource, such as /api/vms/7',
+})
+
+const Step = strict({
+  grant: Type.String(),
+  subject: Subject,
+  role: Type.String(),
+  path: Type.String(),
+  via: Type.Array(Type.String(), { description: 'Groups by which it comes, from the own one up; none when it is direct' }),
+  pool: Type.Union([Type.String(), Type.Null()], { description: 'Resource pool of which the resource is a member' }),
+  fails: Type.Array(oneOf('privilege', 'path', 'expired', 'network', 'hours'), {
+    description: 'Why it does not allow this; empty when it does',
+  }),
+})
+export type Step = Static<typeof Step>
+
+/** Why somebody may or may not. */
+export const Explanation = strict({
+  user: Type.String(),
+  api_key: Type.Union([Type.String(), Type.Null()]),
+  privilege: PrivilegeName,
+  path: Type.String(),
+  allowed: Type.Boolean(),
+  because: Type.String(),
+  proof: Type.Array(Step, { description: 'Every grant that allows it' }),
+  near: Type.Array(Step, { description: 'Grants that miss it by one thing only' }),
+})
+export type Explanation = Static<typeof Explanation>
+
+const change = <const N extends string, T extends Record<string, TSchema>>(name: N, properties: T) =>
+  strict({ change: Type.Literal(name), ...properties })
+
+export const PolicyChange = Type.Union([
+  change('grant', NewGrant.properties),
+  change('revoke', { id: Id }),
+  change('role', { name: RoleName, privileges: Type.Array(PrivilegeName, { uniqueItems: true }) }),
+  change('delete_role', { name: RoleName }),
+  change('member', { group: Id, user: Username, is_member: Type.Boolean() }),
+  change('parents', { group: Id, parents: Type.Array(Id, { uniqueItems: true }) }),
+  change('delete_group', { group: Id }),
+  change('pool_member', { pool: Id, kind: MemberKind, id: Member.properties.id, is_member: Type.Boolean() }),
+  change('delete_pool', { pool: Id }),
+  change('user', { user: Username, enabled: Type.Boolean() }),
+])
+export type PolicyChange = Static<typeof PolicyChange>
+
+const Differences = strict({
+  user: Type.String(),
+  gains: Type.Array(PrivilegeName),
+  loses: Type.Array(PrivilegeName),
+  paths: Type.Array(Type.String(), {
+    description:
+      'Where. Without resources asked about, /a/* and /a/** stand for every other path there that is not named in the answer',
+  }),
+})
+
+export const WhatIf = strict({
+  users: Type.Integer({ description: 'Users who were looked at' }),
+  resources: Type.Integer({ description: 'Paths that were looked at' }),
+  users_changed: Type.Integer(),
+  total: Type.Integer({ description: 'Pairs of user and path for which something changes' }),
+  truncated: Type.Boolean({ description: 'Whether there are more pairs than are listed' }),
+  data: Type.Array(Differences),
+})
+export type WhatIf = Static<typeof WhatIf>
+
 export const permissions = contract('permissions', {
   list: {
     does: 'List grants',
@@ -76,6 +153,40 @@ export const permissions = contract('permissions', {
     audit: 'role_revoked',
     status: 204,
     params: ById,
+    result: Done,
+  },
+  explain: {
+    does: 'Prove by the grants that lead to it why somebody may or may not do something',
+    rest: 'GET /permissions/explain',
+    can: 'signed-in',
+    params: strict({
+      user: Type.Optional(Username),
+      api_key: Type.Optional(Id),
+      privilege: PrivilegeName,
+      path: ResourcePath,
+      ...Circumstances,
+    }),
+    result: Explanation,
+  },
+  whatIf: {
+    does: 'Tell exactly who would gain or lose what by changes that are not made',
+    rest: 'POST /permissions/what-if',
+    can: 'UserModify on /api/permissions',
+    params: strict({
+      changes: Type.Array(PolicyChange, { minItems: 1, maxItems: 1000 }),
+      users: Type.Optional(Type.Array(Username, { maxItems: 10_000, description: 'All when not given' })),
+      resources: Type.Optional(
+        Type.Array(ResourcePath, { maxItems: 20_000, description: 'Every path there can be when not given' }),
+      ),
+      ...Circumstances,
+      limit: Type.Integer({ minimum: 0, maximum: 10_000, default: 1000, description: 'Pairs that are listed' }),
+    }),
+    result: WhatIf,
+  },
+  forget: {
+    does: 'Remove the grants on a resource that is gone, so that one made later under its id does not inherit them',
+    can: 'service',
+    params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),
     result: Done,
   },
 })

@@ -1,5 +1,5 @@
 import type { Static, TObject } from 'typebox'
-import { current } from '#shared/current.ts'
+import { current, noteTouched } from '#shared/current.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { type Index, modelOf, type Stored } from '#shared/db/model.ts'
@@ -77,13 +77,16 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     )
     if (!changed) return null
     flushSoon(model, changed as unknown as Stored)
-    return fromStore(changed)
+    const after = fromStore(changed)
+    noteTouched(`${name}/${after.id}`, { after })
+    return after
   }
 
   /** Reads, decides, writes; begins again when somebody else was faster, unless the caller named a version. */
   const change = async (id: string, decide: (record: T) => Changed<T> | Promise<Changed<T>>): Promise<T> => {
     for (let attempt = 0; attempt < 20; attempt++) {
       const record = await requireForChange(id)
+      noteTouched(`${name}/${id}`, { before: record, after: record })
       const changed = await updateWhere({ _id: id, version: record.version }, await decide(record))
       if (changed) return changed
     }
@@ -105,11 +108,15 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       return made
     }
     flushSoon(model, document as unknown as Stored)
-    return fromStore(document)
+    const after = fromStore(document)
+    noteTouched(`${name}/${id}`, { before: null, after })
+    return after
   }
 
   /** Removes a record as it was read. @throws ConflictError when it has changed since */
-  const remove = async ({ id, version }: Versioned): Promise<void> => {
+  const remove = async (record: Versioned): Promise<void> => {
+    const { id, version } = record
+    noteTouched(`${name}/${id}`, { before: record, after: null })
     const { deletedCount } = await inStore(() => model.deleteOne({ _id: id, version } as never))
     if (deletedCount === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })

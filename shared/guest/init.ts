@@ -10,7 +10,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod "/modules/$module"; done </modules/order
 ip link set lo up
-for nic in /sys/class/net/eth*; do report add net "\${nic##*/}"; done
+for nic in /sys/class/net/eth*; do [ -e "$nic" ] && report add net "\${nic##*/}"; done
 for disk in /sys/block/*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
 for word in $(cat /proc/cmdline); do
   case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac

@@ -54,12 +54,15 @@ export async function keepRunning(name: string, start: () => Promise<HostProcess
 function lastWords(status: unknown): object {
   if (status instanceof Error) return { err: status }
   const { code, stderr } = status as ExitStatus
-  return { code, stderr: stderr.trim().slice(-2000) }
+  return { code, stderr: lastLines(stderr) }
 }
+
+const lastLines = (text: string): string => text.trim().split('\n').slice(-12).join('\n').slice(-2000)
 
 export type ChildOptions = {
   /** Written to standard input, which stays open: children may take its end for ours. */
   input?: string
+  env?: Record<string, string>
   /** Resolves when the child is ready; the signal says that nobody waits any more. */
   ready: (child: HostProcess, signal: AbortSignal) => Promise<void>
   /** Default 15,000. */
@@ -74,15 +77,15 @@ export async function startChild(
   host: Host,
   program: string,
   args: readonly string[],
-  { input, ready, timeoutMs = 15_000 }: ChildOptions,
+  { input, env, ready, timeoutMs = 15_000 }: ChildOptions,
 ): Promise<HostProcess> {
   const setpriv = await host.which('setpriv')
   const words = ['--pdeathsig', 'TERM', program, ...args]
-  const child = setpriv ? await host.spawn(setpriv, words) : await host.spawn(program, args)
+  const child = setpriv ? await host.spawn(setpriv, words, { env }) : await host.spawn(program, args, { env })
   if (input) child.stdin.write(input)
   const done = new AbortController()
-  const ended = child.exit.then(({ code, stderr }) => {
-    throw new Error(`${program} ended with exit code ${code}: ${stderr.trim().slice(-2000)}`)
+  const ended = child.exit.then(({ code }) => {
+    throw new Error(`${program} ended with exit code ${code}`)
   })
   const late = sleep(timeoutMs, undefined, { signal: done.signal }).then(() => {
     throw new Error(`${program} was not ready within ${timeoutMs / 1000} s`)
@@ -95,7 +98,8 @@ export async function startChild(
     return child
   } catch (error) {
     await child.kill()
-    throw error
+    const said = await child.exit.then(({ stderr }) => lastLines(stderr)).catch(() => '')
+    throw new Error(`${(error as Error).message}${said && `; it said: ${said}`}`, { cause: error })
   } finally {
     done.abort()
   }

@@ -55,6 +55,10 @@ const packages: Record<string, string> = {
   sshd: 'openssh-server',
 }
 
+/** A verb of a host that was closed. */
+export const closedError = (host: string): UnavailableError =>
+  new UnavailableError(`The connection to ${host} was closed`)
+
 /** A program that the host does not have, with the Debian package that brings it where known. */
 export function missingProgram(program: string, host: string): UnavailableError {
   const debian = packages[program]

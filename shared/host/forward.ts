@@ -1,21 +1,44 @@
 import { rmSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Forward, HostCore, SocketTarget } from './host.ts'
 
+const PREFIX = 'horcrux-forward-'
 /** The folders of this process's forwards, so that even an exit without `close` leaves no file. */
 const folders = new Set<string>()
 process.on('exit', () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })))
+
+/** Folders of processes that were killed. */
+const swept = memo(async () => {
+  for (const name of await readdir(tmpdir())) {
+    const pid = /^horcrux-forward-(\d+)-/.exec(name)?.[1]
+    if (pid && !isRunning(Number(pid))) await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => {})
+  }
+})
+
+function memo<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => (made ??= make())
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
 
 /**
  * Listens on a Unix socket in a new 0700 folder and joins each connection with one that the host opens to `target`.
  * When the host cannot open it, the local connection is closed at once.
  */
 export async function forwardSocket(host: Pick<HostCore, 'openSocket'>, target: SocketTarget): Promise<Forward> {
-  const path = join(await mkdtemp(join(tmpdir(), 'horcrux-')), 's')
+  await swept()
+  const path = join(await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`)), 's')
   folders.add(dirname(path))
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, (local) => {

@@ -4,6 +4,7 @@ import { constants, homedir } from 'node:os'
 import { NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { missingProgram } from './errors.ts'
 import type { ExitStatus, HostProcess, SpawnOptions } from './host.ts'
+import { refuseNul } from './quote.ts'
 import { collectTail, drained } from './streams.ts'
 
 const STDERR_BYTES = 2 ** 20
@@ -21,6 +22,7 @@ export async function spawnLocal(
   searchPath: string,
 ): Promise<HostProcess> {
   options.signal?.throwIfAborted()
+  refuseNul([program, ...args, ...Object.values(options.env ?? {})])
   // A clean environment, as over SSH: ours may hold the passwords of the store and the bus.
   // SHLVL: bash takes Node's pipes, which are sockets, for a network login, and would read ~/.bashrc.
   const env = { PATH: searchPath, HOME: homedir(), LC_ALL: 'C.UTF-8', SHLVL: '1', ...options.env }

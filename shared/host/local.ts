@@ -1,13 +1,13 @@
 import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { type Socket, connect } from 'node:net'
 import { join } from 'node:path'
 import { UnavailableError } from '#shared/errors.ts'
+import { closedError } from './errors.ts'
 import type { Host, HostCore, HostProcess, SocketTarget } from './host.ts'
 import { localFiles } from './local-files.ts'
 import { spawnLocal } from './local-process.ts'
 import { completeHost } from './run.ts'
-import { closedError } from './ssh-connection.ts'
 
 const SEARCH_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const NAME = 'this machine'
@@ -15,6 +15,7 @@ const NAME = 'this machine'
 /** This machine. `searchPath` is where programs are looked for, in the form of PATH. */
 export function localHost({ searchPath = SEARCH_PATH }: { searchPath?: string } = {}): Host {
   const running = new Set<HostProcess>()
+  const sockets = new Set<Socket>()
   let closed = false
 
   const core: HostCore = {
@@ -29,9 +30,16 @@ export function localHost({ searchPath = SEARCH_PATH }: { searchPath?: string } 
       return child
     },
     which: (program) => which(program, searchPath),
-    openSocket: openLocalSocket,
+    async openSocket(target) {
+      if (closed) throw closedError(NAME)
+      const socket = await openLocalSocket(target)
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+      return socket
+    },
     async close() {
       closed = true
+      sockets.forEach((socket) => socket.destroy())
       await Promise.all([...running].map((child) => child.kill()))
     },
   }
@@ -50,7 +58,7 @@ async function which(program: string, searchPath: string): Promise<string | null
   return null
 }
 
-function openLocalSocket(target: SocketTarget): ReturnType<HostCore['openSocket']> {
+function openLocalSocket(target: SocketTarget): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ ...target, allowHalfOpen: true })
     const where = 'path' in target ? target.path : `${target.host}:${target.port}`

@@ -3,9 +3,15 @@ import { invalid } from '#shared/errors.ts'
 const SAFE = /^[A-Za-z0-9_/.:@%+,-]+$/
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 
+/** Throws ValidationError when one of the words has a NUL, which no program can be given. */
+export function refuseNul(words: readonly string[]): void {
+  if (words.some((word) => word.includes('\0')))
+    throw invalid('arguments', 'a command argument cannot contain a NUL character')
+}
+
 /** One word for a POSIX shell: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_02 */
 export function quote(word: string): string {
-  if (word.includes('\0')) throw invalid('arguments', 'a command argument cannot contain a NUL character')
+  refuseNul([word])
   return SAFE.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }
 

@@ -7,8 +7,8 @@ import type { SshConnection } from './ssh-connection.ts'
 export const lost = (name: string, cause?: unknown): UnavailableError =>
   new UnavailableError(`The connection to ${name} was lost`, { details: { reason: 'lost' }, cause })
 
-/** A channel and the connection that carries it. */
-export type Opened = { client: Client; channel: ClientChannel }
+/** A channel and the connection that carries it. `exited` is the program's exit code or signal; it may stay pending. */
+export type Opened = { client: Client; channel: ClientChannel; exited: Promise<[number | null, string | undefined]> }
 type Callback = (error: Error | undefined, channel: ClientChannel) => void
 
 /** How long a session that sshd has no room for is asked for again. */
@@ -28,16 +28,22 @@ export async function openChannel(
   for (;;) {
     const client = await connection.use()
     try {
-      const channel = await new Promise<ClientChannel>((resolve, reject) => {
-        open(client, (error, channel) => (error ? reject(error) : resolve(channel)))
+      return await new Promise<Opened>((resolve, reject) => {
+        open(client, (error, channel) => {
+          if (error) return reject(error)
+          // Listening must begin here: a short program's exit may be in the packet that ssh2 is at.
+          const exited: Opened['exited'] = new Promise((told) => {
+            channel.once('exit', (code: number | null, signal?: string) => told([code, signal]))
+          })
+          resolve({ client, channel, exited })
+        })
       })
-      return { client, channel }
     } catch (error) {
-      const { message } = error as Error
-      if (message === 'Not connected' && !dead) {
+      const unsent = (error as Error).message === 'Not connected'
+      if (unsent && !dead) {
         dead = true
         connection.drop(client)
-      } else if (message === 'Not connected' || message === 'No response from server') throw lost(name, error)
+      } else if (unsent || !connection.isLive(client)) throw lost(name, error)
       else throw refused(error as Error)
     }
   }
@@ -86,7 +92,7 @@ export function channelReadable({ client, channel }: Opened, name: string): Read
 }
 
 /** What goes into a channel. Unlike ssh2's own stream it fails when the channel is closed instead of waiting for ever. */
-export function channelWritable({ client, channel }: Opened, name: string): Writable {
+export function channelWritable({ client, channel, exited }: Opened, name: string): Writable {
   let waiting: ((error?: Error) => void) | undefined
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -103,16 +109,17 @@ export function channelWritable({ client, channel }: Opened, name: string): Writ
     },
     destroy(error, done) {
       client.off('close', onClosed)
-      channel.off('close', onClosed).off('exit', onClosed)
+      channel.off('close', onClosed)
       done(error)
     },
   })
   const onClosed = () => {
     const error = Object.assign(new Error(`The other end on ${name} was closed`), { code: 'EPIPE' })
-    if (!stream.writableFinished) stream.destroy(error)
+    if (!stream.writableFinished && !stream.destroyed) stream.destroy(error)
   }
   client.once('close', onClosed)
-  channel.once('close', onClosed).once('exit', onClosed)
+  channel.once('close', onClosed)
+  void exited.then(onClosed)
   stream.on('error', () => {})
   return stream
 }

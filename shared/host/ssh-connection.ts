@@ -1,5 +1,6 @@
 import ssh2, { type Client } from 'ssh2'
 import { type AppError, UnavailableError, invalid } from '#shared/errors.ts'
+import { closedError } from './errors.ts'
 import { type HostKey, describeHostKey, parsePinnedKey } from './host-key.ts'
 
 /** How a host is reached over SSH. */
@@ -17,6 +18,8 @@ export type SshTarget = {
 export type SshConnection = {
   /** The live connection, made when there is none. Throws UnavailableError with the cause in plain words. */
   use: () => Promise<Client>
+  /** Whether this is still the live connection. ssh2 words the errors of a dying one in many ways. */
+  isLive: (client: Client) => boolean
   /** The next `use` makes a new connection. */
   drop: (client: Client) => void
   close: () => Promise<void>
@@ -67,6 +70,7 @@ export function createConnection(target: SshTarget, name: string): SshConnection
       current ??= connectOnce()
       return current
     },
+    isLive: (client) => open === client,
     drop,
     async close() {
       closed = true
@@ -80,9 +84,6 @@ export function createConnection(target: SshTarget, name: string): SshConnection
     },
   }
 }
-
-export const closedError = (name: string): UnavailableError =>
-  new UnavailableError(`The connection to ${name} was closed`)
 
 function connect(target: SshTarget, name: string): Promise<Client> {
   const pinned = parsePinnedKey(target.hostKey)

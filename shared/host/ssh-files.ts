@@ -18,11 +18,10 @@ const errnos: Record<number, string> = { 2: 'ENOENT', 3: 'EACCES' }
 export function sshFiles(connection: SshConnection, name: string, run: Run): HostFiles {
   const sessions = new WeakMap<Client, Promise<SFTPWrapper>>()
 
-  async function session(): Promise<SFTPWrapper> {
-    const client = await connection.use()
+  async function session(client: Client): Promise<SFTPWrapper> {
     let opening = sessions.get(client)
     if (!opening) {
-      opening = whileFull(() => openSftp(client, name))
+      opening = whileFull(() => openSftp(connection, client, name))
       sessions.set(client, opening)
       const forget = () => void sessions.delete(client)
       opening.then((sftp) => sftp.once('close', forget), forget)
@@ -31,12 +30,13 @@ export function sshFiles(connection: SshConnection, name: string, run: Run): Hos
   }
 
   async function ask<T>(doing: string, path: string, work: (sftp: SFTPWrapper) => Promise<T>): Promise<T> {
+    const client = await connection.use()
     try {
-      return await work(await session())
+      return await orLost(client, work(await session(client)))
     } catch (error) {
       if (error instanceof AppError) throw error
-      const { code, message } = error as Error & { code?: number }
-      if (message === 'No response from server' || message === 'Not connected') throw lost(name, error)
+      if (!connection.isLive(client)) throw lost(name, error)
+      const { code } = error as Error & { code?: number }
       throw fileError(errnos[code ?? -1] ?? '', doing, path, name, error)
     }
   }
@@ -117,14 +117,24 @@ export function sshFiles(connection: SshConnection, name: string, run: Run): Hos
 const call = <T>(start: (done: Done<T>) => void): Promise<T> =>
   new Promise((resolve, reject) => start((error, value) => (error ? reject(error) : resolve(value))))
 
-async function openSftp(client: Client, name: string): Promise<SFTPWrapper> {
+/** ssh2 leaves some SFTP calls without an answer when the connection dies, such as the close after a failed read. */
+function orLost<T>(client: Client, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onClose = () => reject(new Error('No response from server'))
+    const forget = () => void client.off('close', onClose)
+    client.once('close', onClose)
+    work.then(resolve, reject).then(forget, forget)
+  })
+}
+
+async function openSftp(connection: SshConnection, client: Client, name: string): Promise<SFTPWrapper> {
   try {
     const sftp = await call<SFTPWrapper>((done) => client.sftp(done))
     sftp.on('error', () => {})
     return sftp
   } catch (cause) {
+    if (!connection.isLive(client) || (cause as Error).message === 'Not connected') throw lost(name, cause)
     const { message } = cause as Error
-    if (message === 'No response from server' || message === 'Not connected') throw lost(name, cause)
     throw new UnavailableError(`${name} offers no SFTP, which Horcrux needs for files: ${message}`, { cause })
   }
 }

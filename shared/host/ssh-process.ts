@@ -43,7 +43,7 @@ export async function spawnSsh(
   // sshd gives an ordinary user a PATH without sbin.
   const words = ['-c', `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; ${WITH_PID}`, 'sh', mark, program, ...args]
   const env = { LC_ALL: 'C.UTF-8', ...options.env }
-  const opened = await openExec(ssh, quoteCommand('sh', words, { env, cwd: options.cwd })).catch((error: unknown) => {
+  const opened = await openExec(ssh, 'sh', words, { env, cwd: options.cwd }).catch((error: unknown) => {
     released()
     throw error
   })
@@ -77,7 +77,7 @@ export async function spawnSsh(
 }
 
 async function exitOf(
-  { client, channel }: Opened,
+  { client, channel, exited }: Opened,
   name: string,
   mark: string,
   stderr: () => string,
@@ -89,11 +89,11 @@ async function exitOf(
       reject(lost(name))
     }
     client.once('close', onLost)
-    channel.once('exit', (code: number | null, signal?: string) => resolve([code, signal]))
+    void exited.then(resolve)
     // Without an exit before it: the connection or the server's session died.
     channel.once('close', () => {
       client.off('close', onLost)
-      onLost()
+      setImmediate(onLost) // after `exited`
     })
   })
   await drained(channel.stderr)
@@ -103,7 +103,11 @@ async function exitOf(
   return { code: code ?? codeOfSignal(signal ?? ''), signal: signal ?? null, stderr: own }
 }
 
-async function openExec({ connection, name }: SshExec, command: string): Promise<Opened> {
+async function openExec(
+  { connection, name }: SshExec,
+  ...[program, args, options]: Parameters<typeof quoteCommand>
+): Promise<Opened> {
+  const command = quoteCommand(program, args, options)
   if (Buffer.byteLength(command) > MAX_COMMAND_BYTES)
     throw invalid('arguments', `the command is longer than ${MAX_COMMAND_BYTES} bytes; give long data as input`)
   const open = () =>
@@ -117,7 +121,7 @@ async function openExec({ connection, name }: SshExec, command: string): Promise
 }
 
 async function killGroup(ssh: SshExec, pid: number): Promise<void> {
-  const { channel } = await openExec(ssh, quoteCommand('sh', ['-c', KILL, 'sh', String(pid)]))
+  const { channel } = await openExec(ssh, 'sh', ['-c', KILL, 'sh', String(pid)])
   channel.resume()
   channel.stderr.resume()
   await new Promise((resolve) => channel.once('close', resolve))

@@ -1,9 +1,10 @@
 import { UnavailableError } from '#shared/errors.ts'
+import { closedError } from './errors.ts'
 import type { Host, HostCore, HostProcess, SocketTarget } from './host.ts'
 import { completeHost } from './run.ts'
 import { createSlots } from './slots.ts'
 import { channelDuplex, openChannel } from './ssh-channel.ts'
-import { type SshConnection, type SshTarget, closedError, createConnection } from './ssh-connection.ts'
+import { type SshConnection, type SshTarget, createConnection } from './ssh-connection.ts'
 import { sshFiles } from './ssh-files.ts'
 import { type SshExec, spawnSsh } from './ssh-process.ts'
 
@@ -14,6 +15,7 @@ export type { HostKey } from './host-key.ts'
 const SESSIONS = 8
 // Streams may last for hours. They leave sessions for short commands.
 const STREAMS = 6
+const START_GRACE_MS = 6000
 
 const FIND = `IFS=:
 case $1 in */*) set -- "$1"; [ -f "$1" ] && [ -x "$1" ] && printf %s "$1"; exit;; esac
@@ -37,7 +39,12 @@ export function sshHost(target: SshTarget): Host {
   async function spawn(...[program, args, options = {}]: Parameters<HostCore['spawn']>): Promise<HostProcess> {
     if (closed) throw closedError(name)
     const release = await slots.take(options.signal)
-    const child = await spawnSsh(exec, program, args, options, release)
+    await orAborted(guarded.use(), options.signal, 0).catch((error: unknown) => {
+      release()
+      throw error
+    })
+    // From here on it may run already: whoever cancels waits until it was started and killed, but not for a dead host.
+    const child = await orAborted(spawnSsh(exec, program, args, options, release), options.signal, START_GRACE_MS)
     running.add(child)
     const forget = () => void running.delete(child)
     child.exit.then(forget, forget)
@@ -80,6 +87,24 @@ export function sshHost(target: SshTarget): Host {
       }
     },
   }
+}
+
+/** The outcome of `work`, or `graceMs` after the signal's abort its reason. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined, graceMs: number): Promise<T> {
+  if (!signal) return work
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined
+    const onAbort = () => {
+      timer = setTimeout(() => reject(signal.reason as Error), graceMs)
+    }
+    const forget = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    }
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.then(resolve, reject).then(forget, forget)
+  })
 }
 
 const openerOf =

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
  * Resolves when a flowing stream has ended, or was silent for `graceMs`: a daemon that the program left behind may hold
  * the pipe open for ever.
  */
-export function drained(stream: Readable, graceMs = 1000): Promise<void> {
+export function drained(stream: Readable, graceMs = 500): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return Promise.resolve()
   return new Promise((resolve) => {
     const timer = setTimeout(done, graceMs)

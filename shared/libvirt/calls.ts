@@ -219,7 +219,7 @@ export const operations = {
   },
 }
 
-export type Operations = typeof operations
+type Operations = typeof operations
 export type OperationName = keyof Operations
 /** What the operation takes besides the library and the connection; undefined for nothing. */
 export type OperationArguments<K extends OperationName> = Parameters3<Operations[K]>

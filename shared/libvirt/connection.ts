@@ -11,7 +11,7 @@ import type { Outcome, Running } from './pool.ts'
 import { lanes, queue, type Lane } from './queue.ts'
 import { openSession, type Session } from './session.ts'
 
-export type CallOptions = {
+type CallOptions = {
   /**
    * For calls that may rightly take long (start, shutdown, migration): they have no time limit of their own and do not
    * take the places of questions. They end when libvirt answers, or when keep-alive finds the daemon dead.

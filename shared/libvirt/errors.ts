@@ -7,7 +7,7 @@ export type Failure = { code: number; domain: number; message: string }
 type Kind = 'absent' | 'conflict' | 'busy' | 'invalid' | 'unsupported' | 'unavailable'
 
 /** virErrorNumber → what it means to a caller. A number that is not here depends on which part of libvirt raised it. */
-export const kindOfCode: Readonly<Record<number, Kind>> = {
+const kindOfCode: Readonly<Record<number, Kind>> = {
   2: 'unavailable', // NO_MEMORY
   3: 'unsupported', // NO_SUPPORT
   4: 'unavailable', // UNKNOWN_HOST
@@ -67,9 +67,6 @@ const transport = new Set([7, 13, 46, 50, 66])
 
 const kindOf = ({ code, domain }: Failure): Kind =>
   transport.has(domain) ? 'unavailable' : (kindOfCode[code] ?? 'conflict')
-
-/** True when the failure is of the connection or the daemon, not of what was asked. */
-export const isTransportFailure = (failure: Failure): boolean => kindOf(failure) === 'unavailable'
 
 /**
  * A failed call as the error to throw. libvirt's text is kept; `details` has `host`, `libvirt_code` and

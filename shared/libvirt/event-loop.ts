@@ -1,11 +1,12 @@
 /** This thread's side of the event thread, and the process's one-time start and end of libvirt. */
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel } from 'node:worker_threads'
 import { UnavailableError } from '#shared/errors.ts'
 import { shutDownSockets, type Peer } from './abort.ts'
 import type { EventLoopCommand, EventLoopMessage } from './event-worker.ts'
 import type { DomainEvent } from './events.ts'
 import type { Library, Pointer } from './ffi.ts'
 import { busy, warmUp } from './pool.ts'
+import { startThread } from './thread.ts'
 
 type Watcher = { onEvent(event: DomainEvent): void; onLost(): void; onUnwatched?: (() => void) | undefined }
 
@@ -38,11 +39,7 @@ const load = async (): Promise<Library> => {
 
 const start = async (): Promise<EventLoop> => {
   const { port1: port, port2 } = new MessageChannel()
-  const worker = new Worker(new URL('./event-worker.ts', import.meta.url), {
-    workerData: { port: port2 },
-    transferList: [port2],
-    execArgv: [], // not the process's own: `--input-type` or `--inspect` are not for this
-  })
+  const worker = startThread(new URL('./event-worker.ts', import.meta.url), { port: port2 }, { transferList: [port2] })
   warmUp()
   const watchers = new Map<number, Watcher>()
   const isReady = Promise.withResolvers<Extract<EventLoopMessage, { type: 'ready' }>>()

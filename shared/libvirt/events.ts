@@ -14,7 +14,7 @@ const lifecycles = [
   'crashed',
 ] as const
 
-export type Lifecycle = (typeof lifecycles)[number]
+type Lifecycle = (typeof lifecycles)[number]
 
 const details: Record<Lifecycle, readonly string[]> = {
   defined: ['added', 'updated', 'renamed', 'from_snapshot'],
@@ -42,7 +42,7 @@ const jobs = ['unknown', 'pull', 'copy', 'commit', 'active_commit', 'backup'] as
 const jobStatuses = ['completed', 'failed', 'canceled', 'ready'] as const
 
 type Of = { uuid: string; name: string }
-export type LifecycleEvent = Of & { kind: 'lifecycle'; event: Lifecycle; detail: string }
+type LifecycleEvent = Of & { kind: 'lifecycle'; event: Lifecycle; detail: string }
 export type DomainEvent =
   | LifecycleEvent
   | (Of & { kind: 'reboot' })

@@ -2,10 +2,11 @@
  * The call threads, shared by all connections. A call to a host that hangs keeps its thread; nobody else waits for
  * it, because a busy thread is never given a second call and new threads are started on demand.
  */
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { OperationArguments, OperationName, OperationResult } from './calls.ts'
 import type { Failure } from './errors.ts'
 import type { Pointer } from './ffi.ts'
+import { startThread } from './thread.ts'
 
 export type Job = { operation: OperationName; conn: Pointer; args: unknown }
 export type Outcome<T = unknown> =
@@ -35,8 +36,7 @@ let starting = 0
 const start = (): void => {
   threads++
   starting++
-  // Not the process's own options: `--input-type` or `--inspect` are not for a thread.
-  const worker = new Worker(new URL('./call-worker.ts', import.meta.url), { workerData: { busy }, execArgv: [] })
+  const worker = startThread(new URL('./call-worker.ts', import.meta.url), { busy })
   const thread: Thread = { worker }
   let isReady = false
   worker.on('message', (message: CallMessage) => {
@@ -55,6 +55,7 @@ const start = (): void => {
     task?.resolve({ ok: false, bug })
   })
   worker.on('exit', () => {
+    thread.task?.resolve({ ok: false, bug: new Error('a call thread ended in the middle of a call') })
     threads--
     if (!isReady) starting--
     if (idle.includes(thread)) idle.splice(idle.indexOf(thread), 1)

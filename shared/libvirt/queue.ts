@@ -6,7 +6,7 @@ import type { Outcome, Running } from './pool.ts'
 /** Questions, and what may rightly take long. */
 export type Lane = 'quick' | 'slow'
 export const lanes: readonly Lane[] = ['quick', 'slow']
-export type Limit = { ms: number; error: () => Error }
+type Limit = { ms: number; error: () => Error }
 
 export type Queue<S> = {
   /**

@@ -11,9 +11,6 @@ export class LibvirtFailure extends Error {
   }
 }
 
-/** virErrorNumber of a function that the connection's driver lacks. */
-const NO_SUPPORT = 3
-
 export const fail = (library: Library): never => {
   throw new LibvirtFailure(lastFailure(library))
 }

@@ -2,7 +2,7 @@
 import type { Parameters } from './parameters.ts'
 import { decodeState, type StateAndReason } from './states.ts'
 
-export type BlockSample = {
+type BlockSample = {
   /** Target name, such as `vda`. */
   name: string
   /** Source file or device; absent for network sources and empty drives. */
@@ -22,10 +22,10 @@ export type BlockSample = {
   physical?: number
 }
 
-export type NetSample = { name: string } & Record<`${'rx' | 'tx'}_${'bytes' | 'pkts' | 'errs' | 'drop'}`, number>
+type NetSample = { name: string } & Record<`${'rx' | 'tx'}_${'bytes' | 'pkts' | 'errs' | 'drop'}`, number>
 
 /** Memory of the guest in KiB, as libvirt counts it; what only the balloon driver in the guest knows may be absent. */
-export type BalloonSample = {
+type BalloonSample = {
   current_kib: number
   maximum_kib: number
   /** Resident memory of the QEMU process. */

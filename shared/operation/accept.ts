@@ -24,14 +24,19 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
 
   const user = subjectOf(call.caller)
   const resources: string[] = []
-  const holding = async (...paths: string[]) => {
-    for (const path of paths.toSorted()) {
-      await hold(path, id, user, name)
-      resources.push(path)
+  let isHolding = false
+  const reserve = async (...keys: string[]) => {
+    for (const key of keys.toSorted()) {
+      await hold(key, id, user, name)
+      isHolding = true
     }
   }
+  const holdAll = async (...paths: string[]) => {
+    await reserve(...paths)
+    resources.push(...paths)
+  }
   try {
-    const input = await handler.accept(params, { ...call, operationId: id, hold: holding })
+    const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, reserve })
     const entry = newEntry(id, name, service, user, input, resources, call)
     const path = resources[0] ?? `/api${fillPath(action.rest.split(' ')[1]!, params as Record<string, unknown>)}`
     await recordAudit({
@@ -47,7 +52,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
     enqueue(entry)
     return viewOf(entry)
   } catch (error) {
-    if (resources.length > 0) await release(id)
+    if (isHolding) await release(id)
     throw error
   }
 }

@@ -2,6 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { hostname } from 'node:os'
 import { v7 } from 'uuid'
 import { type Static, Type } from 'typebox'
+import type { Fence } from '#shared/current.ts'
+import { config } from '#shared/config.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { Operation } from '#shared/contracts/operations.ts'
 import { inStore } from '#shared/db/connect.ts'
@@ -11,7 +13,7 @@ import { event, now } from '#shared/events/event.ts'
 import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
 
 /** How long a process may be silent before another takes its operations over. Milliseconds. */
-export const leaseMs = 15_000
+export const leaseMs = () => config().leaseSeconds * 1000
 export const activeStates = ['queued', 'running', 'cancelling'] as const
 
 const StoredOperation = Type.Object({
@@ -46,7 +48,7 @@ sweepOutboxOf(operationModel)
 /** This process, as the holder of leases. */
 export const holder = `${hostname()}/${process.pid}/${v7().slice(-8)}`
 
-const until = () => new Date(Date.now() + leaseMs).toISOString()
+const until = () => new Date(Date.now() + leaseMs()).toISOString()
 
 export function fromStore(document: unknown): Entry {
   const { _id, outbox: _, ...fields } = document as Stored
@@ -138,4 +140,11 @@ export async function write(entry: Entry, set: Partial<Entry>, events: Event[] =
 export async function appendLog(id: string, message: string): Promise<void> {
   const lines = { $each: [{ time: now(), message }], $slice: -500 }
   await inStore(() => operationModel.updateOne({ _id: id } as never, { $push: { log: lines } } as never))
+}
+
+/** @throws LostLeaseError when a call comes from a run of an operation that is not the current one */
+export async function requireCurrent({ operation, epoch }: Fence): Promise<void> {
+  const entry = await findEntry(operation)
+  if (entry?.epoch !== epoch || entry.ended_at !== null)
+    throw new LostLeaseError(`Operation '${operation}' was taken over`)
 }

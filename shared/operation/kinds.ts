@@ -29,8 +29,14 @@ export type Op = {
   commit: () => Promise<void>
 }
 
-/** What accepting is given: the call, and a way to hold the resources for as long as the operation lives. */
-export type Accepting = Call & { operationId: string; hold: (...paths: string[]) => Promise<void> }
+/** What accepting is given beside the call. */
+export type Accepting = Call & {
+  operationId: string
+  /** Holds the resources that the operation works on, for as long as it lives. */
+  hold: (...paths: string[]) => Promise<void>
+  /** Holds what is no resource yet, such as a name that is about to be taken. */
+  reserve: (...keys: string[]) => Promise<void>
+}
 
 export type OperationHandler<P = unknown, R = unknown> = {
   /** Checks and prepares, before the 202: whatever can be refused is refused here. Returns what `run` is to be given, without secrets. */

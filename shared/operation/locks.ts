@@ -45,12 +45,18 @@ export async function hold(path: string, operation: string, user: string, reason
   if (!replaced) await hold(path, operation, user, reason)
 }
 
+/** @throws ConflictError when an operation holds the resource: it is not to be changed under it */
+export async function requireFree(path: string): Promise<void> {
+  const held = (await inStore(() => lockModel.findById(path).lean())) as unknown as Stored | null
+  if (held) await refuseIfAlive(held)
+}
+
 async function refuseIfAlive({ _id: path, operation, user, reason, since }: Stored): Promise<void> {
   const entry = await findEntry(operation)
   const isActive = entry && (activeStates as readonly string[]).includes(entry.state)
   const isBeingMade = !entry && Date.parse(since) > Date.now() - orphanMs
   if (!isActive && !isBeingMade) return
-  const until = entry?.lease?.until ?? new Date(Date.now() + leaseMs).toISOString()
+  const until = entry?.lease?.until ?? new Date(Date.now() + leaseMs()).toISOString()
   throw new ConflictError(
     `${path} is held by operation ${operation} of ${user} (${reason}) since ${since}, until ${until} unless renewed`,
     {

@@ -29,9 +29,22 @@ async function consumerOf(service: string): Promise<Consumer> {
     durable_name: durable,
     filter_subject: subject(service),
     ack_policy: AckPolicy.Explicit,
-    ack_wait: nanos(leaseMs),
+    ack_wait: nanos(leaseMs()),
   })
   return bus().jetStream.consumers.get(streams.work, durable)
+}
+
+/** The next message, or nothing when there is none for a while or the waiting is stopped. */
+async function next(consumer: Consumer, stopped: AbortSignal): Promise<JsMsg | undefined> {
+  const batch = await consumer.fetch({ max_messages: 1, expires: 10_000 })
+  const end = () => batch.stop()
+  stopped.addEventListener('abort', end)
+  try {
+    for await (const message of batch) return message
+    return undefined
+  } finally {
+    stopped.removeEventListener('abort', end)
+  }
 }
 
 /** Takes one operation after the other from the queue, until it is stopped. */
@@ -40,7 +53,7 @@ async function slot(service: string, broker: ServiceBroker, stopped: AbortSignal
   while (!stopped.aborted) {
     try {
       consumer ??= await consumerOf(service)
-      const message = await consumer.next({ expires: 2000 })
+      const message = await next(consumer, stopped)
       if (message) await workOn(message, broker, stopped)
     } catch (error) {
       if (stopped.aborted) return
@@ -54,7 +67,7 @@ async function slot(service: string, broker: ServiceBroker, stopped: AbortSignal
 
 async function workOn(message: JsMsg, broker: ServiceBroker, stopped: AbortSignal): Promise<void> {
   if (stopped.aborted) return message.nak()
-  const keepAlive = setInterval(() => message.working(), leaseMs / 3)
+  const keepAlive = setInterval(() => message.working(), leaseMs() / 3)
   try {
     const ended = await runOperation(message.string(), broker)
     if (ended) message.ack()

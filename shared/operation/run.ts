@@ -6,12 +6,14 @@ import { AppError, packError, unpackError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { log, logFields } from '#shared/log.ts'
-import { type Entry, LostLeaseError, take, write } from '#shared/operation/journal.ts'
+import { type Entry, leaseMs, LostLeaseError, take, write } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
 import { release } from '#shared/operation/locks.ts'
 import {
   CancelledError,
   ChangedStepsError,
+  cut,
+  guard,
   markStep,
   opOf,
   patiently,
@@ -41,8 +43,6 @@ export async function handOver(): Promise<void> {
   while (here.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
-const renewEveryMs = 3000
-
 /**
  * Works on an operation until it has ended, if it is free to be taken.
  * @returns false when another process holds it, or it was handed over before its end: it wants to be looked at again
@@ -52,9 +52,17 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
   if (!entry) return true
   const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [] }
   here.set(id, running)
-  const renewal = setInterval(() => void renew(running), renewEveryMs)
+  const renewal = setInterval(() => void renew(running), leaseMs() / 4)
   try {
-    return await within({ broker, service: entry.service, caller: callerOf(entry), requestId: entry.request_id }, () =>
+    const context = {
+      broker,
+      service: entry.service,
+      caller: callerOf(entry),
+      requestId: entry.request_id,
+      fence: { operation: id, epoch: entry.epoch },
+      guard: () => guard(running),
+    }
+    return await within(context, () =>
       logFields.run({ request_id: entry.request_id, operation_id: id }, () => work(running)),
     )
   } finally {
@@ -143,6 +151,7 @@ async function undoAll(running: Running): Promise<void> {
     await markStep(running, name, { state: 'undoing' })
     for (let tried = 1; ; tried++) {
       try {
+        await cut(running, name, 'undo')
         await patiently(undo)
         break
       } catch (error) {

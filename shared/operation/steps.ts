@@ -6,10 +6,10 @@ import { AppError, packError, UnavailableError, unpackError } from '#shared/erro
 import { now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { log } from '#shared/log.ts'
-import { appendLog, type Entry, updated, write } from '#shared/operation/journal.ts'
+import { appendLog, type Entry, findEntry, LostLeaseError, updated, write } from '#shared/operation/journal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import { announceProgress } from '#shared/operation/progress.ts'
-import { waitForEnd } from '#shared/operation/wait.ts'
+import { isActive, waitForEnd } from '#shared/operation/wait.ts'
 
 export class CancelledError extends AppError {
   readonly status = 409
@@ -34,6 +34,17 @@ export type Running = {
   passed: number
   unsent: Event[]
 }
+
+/** A place in an operation where a test may cut in: it fails, kills or stops the process there. */
+export type Cut = {
+  operation: string
+  kind: string
+  step: string
+  when: 'before' | 'during' | 'after' | 'recorded' | 'undo'
+}
+export const cuts: { at?: (cut: Cut) => Promise<void> | undefined } = {}
+export const cut = ({ entry: { id, kind } }: Running, step: string, when: Cut['when']) =>
+  cuts.at?.({ operation: id, kind, step, when })
 
 type Step = Entry['steps'][number]
 
@@ -76,7 +87,7 @@ async function step<T>(
   running.abort.signal.throwIfAborted()
   await markStep(running, name, { state: 'running', started_at: known?.started_at ?? now() }, { stage: name })
   running.abort.signal.throwIfAborted()
-  const result = await patiently(work, running.abort.signal)
+  const result = await perform(running, name, work)
   if (undo) running.undos.at(-1)!.undo = () => undo(result)
   running.passed++
   await markStep(
@@ -85,7 +96,33 @@ async function step<T>(
     { state: 'done', ended_at: now() },
     { results: [...running.entry.results, [name, result ?? null]] },
   )
+  await cut(running, name, 'recorded')
   return result
+}
+
+/** @throws LostLeaseError when the lease has run out by the clock, as after a long stop of the process */
+export function guard({ entry: { id, lease } }: Running): void {
+  if (!lease || Date.parse(lease.until) < Date.now())
+    throw new LostLeaseError(`The lease of operation '${id}' has run out`)
+}
+
+const forwardTries = 3
+
+/** Does a step's work. Once the operation can only go forward, what fails is tried again before it is given up. */
+async function perform<T>(running: Running, name: string, work: () => Promise<T>): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    try {
+      await cut(running, name, 'before')
+      guard(running)
+      const [result] = await Promise.all([patiently(work, running.abort.signal), cut(running, name, 'during')])
+      await cut(running, name, 'after')
+      return result
+    } catch (error) {
+      const isTaken = error instanceof LostLeaseError || running.abort.signal.aborted
+      if (running.entry.cancellable || isTaken || tried === forwardTries) throw error
+      log('operations').warn({ err: error as Error, step: name }, 'tried again: the operation can only go forward')
+    }
+  }
 }
 
 const patienceMs = 40_000
@@ -136,11 +173,23 @@ export function opOf(running: Running): Op {
         await call(contract, action, params as never, { operationId: childId })
         return await finishChild(running, childId)
       }
-      return (await step(running, name, work, undo && (() => undo()))) as never
+      const undoChild = async () => {
+        await endChild(childId)
+        await undo?.()
+      }
+      return (await step(running, name, work, undoChild)) as never
     },
   }
   log('operations').debug({ operation_id: id, kind }, 'running')
   return op
+}
+
+/** Before what a child has done is undone, the child must have come to its end. */
+async function endChild(id: string): Promise<void> {
+  const child = await findEntry(id)
+  if (!child || !isActive(child)) return
+  await call(operations, 'cancel', { id }).catch(() => undefined)
+  await waitForEnd(id)
 }
 
 /** Waits for an operation that this one has started; its progress is shown as this one's, cancelling passes on. */

@@ -56,7 +56,8 @@ export async function rememberPort(host: Host, dataDir: string, name: 'nats' | '
   return port
 }
 
-function freePort(wanted: number): Promise<number> {
+/** A free TCP port of loopback, the wanted one if it is free; 0 wants none. */
+export function freePort(wanted: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', (error) => (wanted === 0 ? reject(error) : resolve(freePort(0))))

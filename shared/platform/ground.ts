@@ -38,9 +38,11 @@ export async function layGround(host: Host, config: Config, { say, onStop }: Too
     )
 
   const found = await accelerator(host, config.vmAccel)
-  const libvirt = ensureLibvirtd(host, found).catch(
-    (error: unknown): LibvirtState => ({ running: false, why: String(error), help: 'horcrux doctor' }),
-  )
+  const libvirt = ensureLibvirtd(host, found).catch((error: unknown): LibvirtState => ({
+    running: false,
+    why: String(error),
+    help: 'horcrux doctor',
+  }))
   const secrets = await keepSecrets(host, dataDir)
   const [natsUrl, mongodbUrl] = await Promise.all([
     config.natsUrl ?? child(startEmbeddedBus(host, dataDir, secrets.nats_password), onStop),

@@ -1,6 +1,7 @@
 #!/bin/bash
 # libvirtd and virtlogd where no service manager runs (a container, a test machine).
 #   libvirtd.sh up ACCEL   starts them, detached, unless they run; ACCEL is kvm, or tcg to hide a /dev/kvm that does not work
+#   libvirtd.sh down       ends both again, if they were started so; guests go on
 #   libvirtd.sh serve ACCEL   what `up` leaves running: starts either again when it ends; TERM ends both and leaves guests be
 #
 # - The sockets, state and logs are at libvirt's usual places: virsh, virt-manager and the next Horcrux find them.
@@ -25,6 +26,13 @@ up() {
   fi
   if command -v tini >/dev/null; then before+=(tini -s --); fi
   "${before[@]}" bash "$0" serve "$ACCEL" </dev/null >>"$LOG" 2>&1 &
+}
+
+down() {
+  exec 9>>"$LOCK"
+  ! flock -n 9 || exit 0
+  kill "$(cat "$LOCK")"
+  flock -w 20 9
 }
 
 cover() { # FILE TEXT: FILE reads as TEXT, and is read-only, in this mount namespace
@@ -67,8 +75,9 @@ keep() { # PROGRAM: runs it, and again when it ends, after pauses that grow whil
 }
 
 serve() {
-  exec 9>"$LOCK"
+  exec 9>>"$LOCK"
   flock -n 9 || exit 0 # another one is at it
+  echo $$ >"$LOCK"
   prepare
   keep virtlogd 9>&- & local log=$!
   keep libvirtd 9>&- & local daemon=$!
@@ -78,6 +87,7 @@ serve() {
 
 case ${1:-} in
   up) up; exit ;;
+  down) down; exit ;;
   serve) serve; exit ;;
-  *) sed -n '2,5p' "$0"; exit 2 ;;
+  *) sed -n '2,6p' "$0"; exit 2 ;;
 esac

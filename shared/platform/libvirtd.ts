@@ -20,13 +20,17 @@ export const isLibvirtUp = (host: Host): Promise<boolean> =>
   )
 
 /** Whether systemd is in charge (sd_booted(3)). */
-export const hasServiceManager = async (host: Host): Promise<boolean> => (await host.stat('/run/systemd/system')) !== null
+export const hasServiceManager = async (host: Host): Promise<boolean> =>
+  (await host.stat('/run/systemd/system')) !== null
 
 /**
  * Sees to it that libvirtd runs: asks the service manager, or where there is none starts it in a way that outlives this
  * process, since guests do. Changes nothing where it runs already.
  */
-export async function ensureLibvirtd(host: Host, { accelerator }: Pick<Accelerator, 'accelerator'>): Promise<LibvirtState> {
+export async function ensureLibvirtd(
+  host: Host,
+  { accelerator }: Pick<Accelerator, 'accelerator'>,
+): Promise<LibvirtState> {
   if (await isLibvirtUp(host)) return { running: true, started: false }
   if (!(await host.which('libvirtd')))
     return {
@@ -36,7 +40,8 @@ export async function ensureLibvirtd(host: Host, { accelerator }: Pick<Accelerat
     }
   const managed = await hasServiceManager(host)
   const help = managed ? 'systemctl enable --now libvirtd' : 'start Horcrux as root, or libvirtd by hand'
-  if (process.getuid?.() !== 0) return { running: false, why: 'libvirtd does not run, and only root can start it', help }
+  if (process.getuid?.() !== 0)
+    return { running: false, why: 'libvirtd does not run, and only root can start it', help }
   const { code, stderr } = managed
     ? await host.run('systemctl', ['start', 'libvirtd'])
     : await host.run('bash', [script, 'up', accelerator])
@@ -53,3 +58,6 @@ async function comesUp(host: Host): Promise<boolean> {
   }
   return false
 }
+
+/** Ends the libvirtd that {@link ensureLibvirtd} started; guests go on, and the next one finds them. */
+export const stopLibvirtd = async (host: Host): Promise<void> => void (await host.runChecked('bash', [script, 'down']))

@@ -1,8 +1,5 @@
 /** How one can see that something is there. */
-export type Sign =
-  | { program: string; version?: readonly string[] }
-  | { library: string }
-  | { file: string }
+export type Sign = { program: string; version?: readonly string[] } | { library: string } | { file: string }
 
 export type Requirement = {
   name: string

@@ -58,6 +58,7 @@ describe.skipIf(!hasLab())('domains of a real libvirt', () => {
     expect(await lifecycle(uuid, 'suspended')).toMatchObject({ detail: 'paused' })
     await domain.resetDomain(libvirt, uuid)
     await domain.resumeDomain(libvirt, uuid)
+    await domain.shutdownDomain(libvirt, uuid, 'acpi')
     await domain.destroyDomain(libvirt, uuid)
     expect(await lifecycle(uuid, 'stopped')).toMatchObject({ detail: 'destroyed' })
     await domain.undefineDomain(libvirt, uuid)
@@ -128,6 +129,11 @@ describe.skipIf(!hasLab())('domains of a real libvirt', () => {
     expect(sample?.cpu_time_ns).toBeGreaterThan(1_000_000)
     expect(sample?.balloon?.rss_kib).toBeGreaterThan(1_000)
 
+    const cable = (state: string) => `<interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/>
+      <link state='${state}'/></interface>`
+    await domain.updateDevice(libvirt, uuid, cable('down'), { config: true })
+    expect(await domain.domainXml(libvirt, uuid, { inactive: true })).toContain("<link state='down'/>")
+
     await domain.detachDevice(libvirt, uuid, disk, { config: true })
     expect(await domain.domainXml(libvirt, uuid, { inactive: true })).not.toContain(image)
     expect(await domain.domainXml(libvirt, uuid)).toContain(image)
@@ -136,6 +142,7 @@ describe.skipIf(!hasLab())('domains of a real libvirt', () => {
   test('commands reach QEMU', async () => {
     const uuid = await define()
     await domain.startDomain(libvirt, uuid)
+    await domain.rebootDomain(libvirt, uuid, 'acpi')
     const status = await domain.monitorCommand(libvirt, uuid, { execute: 'query-status' })
     expect(status).toMatchObject({ return: { status: 'running' } })
     await expect(domain.monitorCommand(libvirt, uuid, { execute: 'no-such-thing' })).resolves.toHaveProperty('error')

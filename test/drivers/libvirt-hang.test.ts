@@ -54,8 +54,9 @@ describe.skipIf(!hasLab())('a libvirtd that hangs', () => {
     const orders = Array.from({ length: 12 }, () => startDomain(hung, anyUuid))
     const settled = Promise.allSettled([...questions, ...orders])
     const questionsSettled = Promise.allSettled(questions)
+    const answeredMs = questionsSettled.then(() => performance.now() - start)
     const opens = Promise.allSettled(
-      Array.from({ length: 5 }, () => openConnection(labHost(2).uri, { timeoutMs: 1_000 })),
+      Array.from({ length: 5 }, () => openConnection(labHost(2).uri, { timeoutMs: 2_500 })),
     )
 
     let worst = 0
@@ -71,11 +72,11 @@ describe.skipIf(!hasLab())('a libvirtd that hangs', () => {
         new Promise<boolean>((resolve) => setImmediate(resolve, true)),
       ])
     }
-    expect(worst).toBeLessThan(900) // new threads start meanwhile, on few processors; a call that waits takes 1,000
+    expect(worst).toBeLessThan(1_400) // new threads start meanwhile, on few processors; one that waited would take 2,500
 
     for (const open of await opens) expect(open).toMatchObject({ reason: expect.any(UnavailableError) })
     for (const each of await questionsSettled) expect(each).toMatchObject({ reason: expect.any(UnavailableError) })
-    expect(performance.now() - start).toBeLessThan(3_000)
+    expect(await answeredMs).toBeLessThan(2_400)
     await news.first(({ kind }) => kind === 'disconnected') // keep-alive has found out
     for (const each of await settled) expect(each).toMatchObject({ reason: expect.any(UnavailableError) })
     expect(await time(() => listDomains(hung).catch(() => {}))).toBeLessThan(50)

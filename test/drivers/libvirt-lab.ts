@@ -38,7 +38,7 @@ export const tinyDomain = (uuid: string, name: string, devices = ''): string => 
 /** Collects what it is given, and tells when something that was waited for is among it, also when it came before. */
 export const inbox = <T>() => {
   const all: T[] = []
-  let waiting: (() => void)[] = []
+  const waiting: (() => void)[] = []
   return {
     all,
     put(item: T) {
@@ -51,7 +51,7 @@ export const inbox = <T>() => {
         const found = all.find(matches)
         if (found !== undefined) return found
         const { promise, resolve } = Promise.withResolvers<void>()
-        waiting = [...waiting, resolve]
+        waiting.push(resolve)
         await promise
       }
     },

@@ -23,8 +23,9 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
   })
   afterAll(() => horcrux?.stop())
-  beforeEach(() => {
+  beforeEach(async () => {
     resetPeople()
+    await tellAuthChanged()
     hold.grow = hold.create = Promise.resolve()
   })
 

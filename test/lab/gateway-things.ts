@@ -31,7 +31,13 @@ export const things = contract('things', {
     params: ListQuery('name'),
     result: Page(Thing),
   },
-  get: { does: 'Get a thing', rest: 'GET /things/{id}', can: 'VmAudit on /api/things/{id}', params: ById, result: Thing },
+  get: {
+    does: 'Get a thing',
+    rest: 'GET /things/{id}',
+    can: 'VmAudit on /api/things/{id}',
+    params: ById,
+    result: Thing,
+  },
   create: {
     does: 'Make a thing',
     rest: 'POST /things',
@@ -169,7 +175,7 @@ const identities: ServiceSchema = {
         expires_at: new Date(Date.now() + 600_000).toISOString(),
       }
     },
-    rights: ({ params }: { params: { name: string } }) => ({ rights: JSON.parse(params.name) as Right[] }),
+    rights: ({ params }: { params: { name: string } }) => ({ rights: JSON.parse(params.name) as Right[], next: null }),
   },
 }
 export const peopleService: Service = { name: 'people', serves: [identities] }

@@ -13,7 +13,12 @@ import { type Service, startServices } from '#shared/start.ts'
 import { startNats } from './nats.ts'
 import { until } from './wait.ts'
 
-type Options = { services: Service[]; config?: Partial<Config> }
+type Options = {
+  services: Service[]
+  config?: Partial<Config>
+  /** False: operations are worked on only between a call of `work` and one of what it returns. */
+  works?: boolean
+}
 type CallOptions = { caller?: Caller; meta?: Meta; timeoutMs?: number }
 
 /** Services in this process on a bus and a store of their own. */
@@ -32,13 +37,15 @@ export type TestHorcrux = {
   ) => Promise<Result<C, K>>
   /** Another replica of a service, as a process of its own; ready when it is on the bus. @returns what kills it */
   startReplica: (service: string) => Promise<() => Promise<void>>
+  /** Begins to work on operations. @returns what ends that */
+  work: () => () => Promise<void>
   stop: () => Promise<void>
 }
 
 const tester: Caller = { kind: 'service', name: 'test' }
 
 /** Starts nats-server, the embedded store and these services, with nothing in common with any other run. */
-export async function startHorcrux({ services, config = {} }: Options): Promise<TestHorcrux> {
+export async function startHorcrux({ services, config = {}, works = true }: Options): Promise<TestHorcrux> {
   const dir = await mkdtemp(join(tmpdir(), 'horcrux-in-process-'))
   const undo: (() => unknown)[] = [() => rm(dir, { recursive: true, force: true })]
   const stop = async () => {
@@ -56,7 +63,7 @@ export async function startHorcrux({ services, config = {} }: Options): Promise<
     const secrets = { jwtSecret: randomBytes(32).toString('hex'), secretKey: randomBytes(32).toString('hex') }
     const made = { dataDir: dir, natsUrl, mongodbUrl, logLevel: 'silent' as const, ...secrets, ...config }
     setConfig(made)
-    const running = await startServices('test', services)
+    const running = await startServices('test', services, { works })
     undo.push(running.stop)
     const env = {
       HORCRUX_DATA: dir,
@@ -71,6 +78,7 @@ export async function startHorcrux({ services, config = {} }: Options): Promise<
       dir,
       broker,
       env,
+      work: running.work,
       stop,
       call: callOn(broker),
       startReplica: (service) => startReplica(broker, service, env, undo),

@@ -11,7 +11,11 @@ export type Answered = {
 type Asked = { token?: string; json?: unknown; headers?: Record<string, string>; raw?: string }
 
 /** One request with nothing added but what the test says. */
-export const ask = async (url: string, line: string, { token, json, headers = {}, raw }: Asked = {}): Promise<Answered> => {
+export const ask = async (
+  url: string,
+  line: string,
+  { token, json, headers = {}, raw }: Asked = {},
+): Promise<Answered> => {
   const [method = 'GET', path = '/'] = line.split(' ')
   const sent = raw ?? (json === undefined ? undefined : JSON.stringify(json))
   const { promise, resolve, reject } = Promise.withResolvers<Answered>()

@@ -9,8 +9,17 @@ const long = fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n }).map((value)
 const decimal = fc
   .tuple(fc.bigInt({ min: -(10n ** 33n), max: 10n ** 33n }), fc.integer({ min: -40, max: 40 }))
   .map(([digits, exponent]) => Decimal128.fromString(`${digits}E${exponent}`))
-const number = fc.oneof(fc.integer(), fc.double(), fc.double().map((value) => new Double(value)), long, decimal)
-const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: fc.constantFrom('\0', '\u0001', 'a', 'ÿ', '\uffff', '😀') }))
+const number = fc.oneof(
+  fc.integer(),
+  fc.double(),
+  fc.double().map((value) => new Double(value)),
+  long,
+  decimal,
+)
+const text = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: fc.constantFrom('\0', '\u0001', 'a', 'ÿ', '\uffff', '😀') }),
+)
 const simple = fc.oneof(
   fc.constant(null),
   fc.boolean(),
@@ -69,7 +78,9 @@ test('numbers of all types compare by their exact value', () => {
 test('text is ordered by its UTF-8 bytes, as MongoDB does it', () => {
   fc.assert(
     fc.property(text, text, (a, b) => {
-      expect(sign(Buffer.compare(encodeValue(a), encodeValue(b)))).toBe(sign(Buffer.compare(Buffer.from(a), Buffer.from(b))))
+      expect(sign(Buffer.compare(encodeValue(a), encodeValue(b)))).toBe(
+        sign(Buffer.compare(Buffer.from(a), Buffer.from(b))),
+      )
     }),
   )
 })
@@ -79,8 +90,14 @@ test('no encoding is a prefix of another, so compound keys keep the order of the
   fc.assert(
     fc.property(fc.array(fc.tuple(value, value, direction), { minLength: 1, maxLength: 3 }), (fields) => {
       const directions = fields.map(([, , direction]) => direction)
-      const a = encodeKey(fields.map(([left]) => left), directions)
-      const b = encodeKey(fields.map(([, right]) => right), directions)
+      const a = encodeKey(
+        fields.map(([left]) => left),
+        directions,
+      )
+      const b = encodeKey(
+        fields.map(([, right]) => right),
+        directions,
+      )
       const orders = fields.map(([left, right, direction]) => sign(compareValues(left, right)) * direction)
       expect(sign(Buffer.compare(a, b))).toBe(orders.find((order) => order !== 0) ?? 0)
     }),
@@ -101,9 +118,28 @@ test('the successor of a key is above everything that begins with it, also inver
 
 test('types stand in the order of MongoDB', () => {
   const ordered: unknown[] = [
-    new MinKey(), null, Number.NaN, -Infinity, -1.5, 0, Long.fromNumber(1), Infinity, '', 'a', {}, { a: 1 }, [], [1],
-    new Binary(new Uint8Array(1)), new ObjectId(), false, true, new Date(0), new Timestamp({ t: 1, i: 1 }),
-    new BSONRegExp('a'), new MaxKey(),
+    new MinKey(),
+    null,
+    Number.NaN,
+    -Infinity,
+    -1.5,
+    0,
+    Long.fromNumber(1),
+    Infinity,
+    '',
+    'a',
+    {},
+    { a: 1 },
+    [],
+    [1],
+    new Binary(new Uint8Array(1)),
+    new ObjectId(),
+    false,
+    true,
+    new Date(0),
+    new Timestamp({ t: 1, i: 1 }),
+    new BSONRegExp('a'),
+    new MaxKey(),
   ]
   for (let i = 1; i < ordered.length; i++) expect(compareValues(ordered[i - 1], ordered[i]), String(i)).toBeLessThan(0)
   expect(compareValues(-0, 0)).toBe(0)
@@ -111,10 +147,16 @@ test('types stand in the order of MongoDB', () => {
 
 test('a document that is decoded and encoded again has the same bytes', () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.string({ maxLength: 5 }).filter((key) => !/^\d/.test(key) && !key.includes('\0') && key !== '__proto__'), value), (doc) => {
-      const bytes = encode(doc)
-      expect(encode(decode(bytes)).equals(bytes)).toBe(true)
-    }),
+    fc.property(
+      fc.dictionary(
+        fc.string({ maxLength: 5 }).filter((key) => !/^\d/.test(key) && !key.includes('\0') && key !== '__proto__'),
+        value,
+      ),
+      (doc) => {
+        const bytes = encode(doc)
+        expect(encode(decode(bytes)).equals(bytes)).toBe(true)
+      },
+    ),
     { numRuns: 1000 },
   )
 })

@@ -8,7 +8,13 @@ export const USER = 'horcrux'
 export const PASSWORD = 'a secret, with: "signs" and ümlauts'
 
 /** A store in this process on a folder of its own, and the real driver connected to it. */
-export type TestStore = { store: EmbeddedStore; client: MongoClient; db: Db; dataDir: string; stop: () => Promise<void> }
+export type TestStore = {
+  store: EmbeddedStore
+  client: MongoClient
+  db: Db
+  dataDir: string
+  stop: () => Promise<void>
+}
 
 export const startTestStore = async (): Promise<TestStore> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'horcrux-embedded-'))

@@ -9,6 +9,8 @@ beforeAll(async () => {
 })
 afterAll(() => lab.stop())
 
+type Thing = Document & { _id: number }
+
 const FIELDS = ['a', 'b', 'c.x', 'c.y'] as const
 
 const scalar = fc.oneof(
@@ -33,26 +35,48 @@ const operator = fc.oneof(
   fc.record({ $in: fc.array(scalar, { maxLength: 3 }) }),
   fc.record({ $ne: scalar }),
   fc.record({ $all: fc.array(scalar, { minLength: 1, maxLength: 2 }) }),
-  fc.constantFrom({ $exists: true }, { $exists: false }, /^a/, /b$/, { $regex: '^ab?' }, { $size: 1 }, { $type: 'string' }),
+  fc.constantFrom(
+    { $exists: true },
+    { $exists: false },
+    /^a/,
+    /b$/,
+    { $regex: '^ab?' },
+    { $size: 1 },
+    { $type: 'string' },
+  ),
   fc.record({ $not: fc.record({ $gt: scalar }) }),
   fc.record({ $elemMatch: fc.record({ $gt: scalar }) }),
 )
 const condition = fc.tuple(fc.constantFrom(...FIELDS), operator).map(([field, wanted]) => ({ [field]: wanted }))
 const filter = fc.oneof(
   { weight: 4, arbitrary: fc.array(condition, { minLength: 1, maxLength: 3 }).map((all): Document => ({ $and: all })) },
-  fc.tuple(condition, fc.array(condition, { minLength: 1, maxLength: 2 })).map(([one, any]) => ({ ...one, $or: any })),
+  fc
+    .tuple(condition, fc.array(condition, { minLength: 1, maxLength: 2 }))
+    .map(([one, any]) => Object.assign({ $or: any }, one)),
 )
 const direction = fc.constantFrom<1 | -1>(1, -1)
 const sort = fc.option(
-  fc.uniqueArray(fc.constantFrom(...FIELDS, '_id'), { minLength: 1, maxLength: 2 }).chain((fields) =>
-    fc.tuple(...fields.map(() => direction)).map((directions) => Object.fromEntries(fields.map((field, i) => [field, directions[i] as 1 | -1]))),
-  ),
+  fc
+    .uniqueArray(fc.constantFrom(...FIELDS, '_id'), { minLength: 1, maxLength: 2 })
+    .chain((fields) =>
+      fc
+        .tuple(...fields.map(() => direction))
+        .map((directions) => Object.fromEntries(fields.map((field, i) => [field, directions[i] as 1 | -1]))),
+    ),
 )
-const indexKey = fc.uniqueArray(fc.constantFrom(...FIELDS), { minLength: 1, maxLength: 3 }).chain((fields) =>
-  fc.tuple(...fields.map(() => direction)).map((directions) => Object.fromEntries(fields.map((field, i) => [field, directions[i] as 1 | -1]))),
-)
+const indexKey = fc
+  .uniqueArray(fc.constantFrom(...FIELDS), { minLength: 1, maxLength: 3 })
+  .chain((fields) =>
+    fc
+      .tuple(...fields.map(() => direction))
+      .map((directions) => Object.fromEntries(fields.map((field, i) => [field, directions[i] as 1 | -1]))),
+  )
 
-const ids = async (collection: Collection, find: Document, options: { sort?: Document; hint?: Document | string }): Promise<unknown[]> => {
+const ids = async (
+  collection: Collection<Thing>,
+  find: Document,
+  options: { sort?: Document; hint?: Document | string },
+): Promise<unknown[]> => {
   const cursor = collection.find(find, { projection: { _id: 1 }, ...(options.hint ? { hint: options.hint } : {}) })
   if (options.sort) cursor.sort(options.sort as Record<string, 1 | -1>)
   return (await cursor.toArray()).map(({ _id }) => _id)
@@ -64,10 +88,13 @@ test('an index gives what a scan of all documents gives, for any filter, sort an
   await fc.assert(
     fc.asyncProperty(
       fc.array(randomDocument, { minLength: 1, maxLength: 30 }),
-      fc.array(fc.tuple(indexKey, fc.constantFrom({}, { sparse: true }, { partialFilterExpression: { a: { $gt: 1 } } })), { maxLength: 3 }),
+      fc.array(
+        fc.tuple(indexKey, fc.constantFrom({}, { sparse: true }, { partialFilterExpression: { a: { $gt: 1 } } })),
+        { maxLength: 3 },
+      ),
       fc.array(fc.tuple(filter, sort), { minLength: 8, maxLength: 8 }),
       async (documents, indexes, questions) => {
-        const collection = lab.db.collection<{ _id: number }>('planned')
+        const collection = lab.db.collection<Thing>('planned')
         await collection.drop()
         await collection.insertMany(documents.map((document, i) => ({ _id: i, ...document })))
         for (const [i, [key, options]] of indexes.entries())
@@ -97,20 +124,34 @@ test('an index gives what a scan of all documents gives, for any filter, sort an
 
 type Stats = { stage: string; keys: number; docs: number; sorts: boolean; index: string | undefined }
 
-const explained = async (collection: Collection<{ _id: number }>, find: Document, order?: Record<string, 1 | -1>, limit = 0): Promise<Stats> => {
+const explained = async (
+  collection: Collection<Thing>,
+  find: Document,
+  order?: Record<string, 1 | -1>,
+  limit = 0,
+): Promise<Stats> => {
   const cursor = collection.find(find).limit(limit)
   if (order) cursor.sort(order)
   const plan = await cursor.explain()
   const stages: Document[] = []
-  for (let stage = plan['queryPlanner'].winningPlan as Document | undefined; stage; stage = stage['inputStage']) stages.push(stage)
+  for (let stage = plan['queryPlanner'].winningPlan as Document | undefined; stage; stage = stage['inputStage'])
+    stages.push(stage)
   const { totalKeysExamined: keys, totalDocsExamined: docs } = plan['executionStats']
   const leaf = stages.at(-1) as Document
-  return { stage: leaf['stage'], keys, docs, sorts: stages.some(({ stage }) => stage === 'SORT'), index: leaf['indexName'] }
+  return {
+    stage: leaf['stage'],
+    keys,
+    docs,
+    sorts: stages.some(({ stage }) => stage === 'SORT'),
+    index: leaf['indexName'],
+  }
 }
 
 test('equality, ranges and sorts on indexed fields read no more than they return', async () => {
-  const collection = lab.db.collection<{ _id: number }>('explained')
-  await collection.insertMany(Array.from({ length: 2000 }, (_, i) => ({ _id: i, vm: `vm${i % 100}`, at: i, state: i % 2, tags: [i % 7, 'x'] })))
+  const collection = lab.db.collection<Thing>('explained')
+  await collection.insertMany(
+    Array.from({ length: 2000 }, (_, i) => ({ _id: i, vm: `vm${i % 100}`, at: i, state: i % 2, tags: [i % 7, 'x'] })),
+  )
   await collection.createIndex({ vm: 1 })
   await collection.createIndex({ at: -1, _id: -1 })
   await collection.createIndex({ state: 1, at: 1 })
@@ -123,11 +164,26 @@ test('equality, ranges and sorts on indexed fields read no more than they return
   expect(await explained(collection, { at: { $gte: 10, $lt: 15 } })).toMatchObject({ docs: 5, stage: 'IXSCAN' })
   expect(await explained(collection, { tags: 3 })).toMatchObject({ index: 'tags_1', docs: 286 })
   expect(await explained(collection, {}, { at: -1 }, 100)).toMatchObject({ docs: 100, sorts: false })
-  expect(await explained(collection, { at: { $lt: 500 } }, { at: -1, _id: -1 }, 50)).toMatchObject({ docs: 50, sorts: false })
-  expect(await explained(collection, { state: 1 }, { at: -1 }, 10)).toMatchObject({ index: 'state_1_at_1', docs: 10, sorts: false })
-  expect(await explained(collection, { _id: { $gt: 100 } }, { _id: 1 }, 100)).toMatchObject({ index: '_id_', docs: 100, sorts: false })
+  expect(await explained(collection, { at: { $lt: 500 } }, { at: -1, _id: -1 }, 50)).toMatchObject({
+    docs: 50,
+    sorts: false,
+  })
+  expect(await explained(collection, { state: 1 }, { at: -1 }, 10)).toMatchObject({
+    index: 'state_1_at_1',
+    docs: 10,
+    sorts: false,
+  })
+  expect(await explained(collection, { _id: { $gt: 100 } }, { _id: 1 }, 100)).toMatchObject({
+    index: '_id_',
+    docs: 100,
+    sorts: false,
+  })
   expect(await explained(collection, { other: 1 })).toMatchObject({ stage: 'COLLSCAN', docs: 2000 })
-  expect(await explained(collection, { vm: 'vm1', state: 1 }, { at: 1 })).toMatchObject({ index: 'vm_1', docs: 20, sorts: true })
+  expect(await explained(collection, { vm: 'vm1', state: 1 }, { at: 1 })).toMatchObject({
+    index: 'vm_1',
+    docs: 20,
+    sorts: true,
+  })
   const nextPage = { $or: [{ at: { $lt: 500 } }, { at: 500, _id: { $lt: 500 } }] }
   expect(await explained(collection, nextPage, { at: -1, _id: -1 }, 50)).toMatchObject({ docs: 51, sorts: false })
 })

@@ -56,7 +56,15 @@ test('without a password only the handshake is answered', async () => {
   const db = client.db('test')
   expect(await db.command({ ping: 1 })).toMatchObject({ ok: 1 })
   expect(await db.command({ buildInfo: 1 })).toMatchObject({ ok: 1 })
-  const refused = [{ find: 'a' }, { insert: 'a', documents: [{}] }, { listDatabases: 1 }, { endSessions: [] }, { serverStatus: 1 }, { nonsense: 1 }, { horcruxBackup: 1, path: '/tmp/x' }]
+  const refused = [
+    { find: 'a' },
+    { insert: 'a', documents: [{}] },
+    { listDatabases: 1 },
+    { endSessions: [] },
+    { serverStatus: 1 },
+    { nonsense: 1 },
+    { horcruxBackup: 1, path: '/tmp/x' },
+  ]
   for (const command of refused) expect((await serverError(db.command(command))).code).toBe(13)
   await client.close()
 })
@@ -67,8 +75,17 @@ test('a command that does not exist is CommandNotFound, an unknown field is refu
   expect(await serverError(lab.db.command({ find: 'a', tailable: true }))).toMatchObject({ code: 238 })
   expect(await serverError(lab.db.command({ find: 'a', filter: { $where: 'true' } }))).toMatchObject({ code: 238 })
   expect(await serverError(lab.db.command({ find: 'a', filter: { a: { $foo: 1 } } }))).toMatchObject({ code: 2 })
-  expect(await serverError(lab.db.collection('a').find({}, { collation: { locale: 'de' } }).toArray())).toMatchObject({ code: 238 })
-  expect(await serverError(lab.db.command({ getMore: Long.fromNumber(77), collection: 'a' }))).toMatchObject({ code: 43 })
+  expect(
+    await serverError(
+      lab.db
+        .collection('a')
+        .find({}, { collation: { locale: 'de' } })
+        .toArray(),
+    ),
+  ).toMatchObject({ code: 238 })
+  expect(await serverError(lab.db.command({ getMore: Long.fromNumber(77), collection: 'a' }))).toMatchObject({
+    code: 43,
+  })
 })
 
 test('transactions are refused as by a standalone MongoDB, sessions are accepted', async () => {
@@ -77,7 +94,16 @@ test('transactions are refused as by a standalone MongoDB, sessions are accepted
   await collection.insertOne({ a: 1 }, { session })
   expect(await collection.findOne({ a: 1 }, { session })).toMatchObject({ a: 1 })
   session.startTransaction()
-  expect((await serverError(collection.insertOne({ a: 2 }, { session }))).code).toBe(20)
+  // the driver has its own words for the server's code 20
+  await expect(collection.insertOne({ a: 2 }, { session })).rejects.toThrow(/does not support retryable writes/)
+  const raw = {
+    insert: 'sessions',
+    documents: [{ a: 3 }],
+    txnNumber: Long.fromNumber(1),
+    startTransaction: true,
+    autocommit: false,
+  }
+  expect((await serverError(lab.db.command(raw))).code).toBe(20)
   await session.endSession()
   expect(await collection.countDocuments()).toBe(1)
 })
@@ -134,12 +160,14 @@ test('a hostile message ends its connection, and only that', async () => {
 
 test('any bytes at all do no harm', async () => {
   const ping = opMsg({ find: 'a', filter: { a: [1, { b: 'c' }] }, $db: 'admin' })
-  const mutated = fc.tuple(fc.nat(ping.length - 1), fc.nat(255), fc.nat(ping.length - 1), fc.nat(255)).map(([at, byte, at2, byte2]) => {
-    const copy = Buffer.from(ping)
-    copy[at] = byte
-    copy[at2] = byte2
-    return copy
-  })
+  const mutated = fc
+    .tuple(fc.nat(ping.length - 1), fc.nat(255), fc.nat(ping.length - 1), fc.nat(255))
+    .map(([at, byte, at2, byte2]) => {
+      const copy = Buffer.from(ping)
+      copy[at] = byte
+      copy[at2] = byte2
+      return copy
+    })
   const random = fc.uint8Array({ minLength: 16, maxLength: 200 }).map((bytes) => {
     const message = Buffer.from(bytes)
     message.writeInt32LE(message.length, 0)
@@ -163,6 +191,12 @@ test('an unacknowledged write is done before what follows on its connection', as
   await collection.insertOne({ _id: 1 }, { writeConcern: { w: 0 } })
   expect(await collection.countDocuments()).toBe(1)
   await client.close()
+})
+
+test('it listens on loopback only, and not without a password', async () => {
+  const settings = { dataDir: `${lab.dataDir}/other`, user: 'a', password: 'b' }
+  await expect(startEmbeddedStore({ ...settings, host: '0.0.0.0' })).rejects.toThrow(/one machine/)
+  await expect(startEmbeddedStore({ ...settings, password: '' })).rejects.toThrow(/password/)
 })
 
 test('a second store on the same folder is refused and the first goes on', async () => {

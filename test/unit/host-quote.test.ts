@@ -51,7 +51,7 @@ describe.each(['sh', 'bash'])('the quoting function, read by %s', (shell) => {
         const { stdout } = await host.runChecked(shell, ['-c', command])
         expect(stdout.split('\0')).toEqual([...args, 'end', ''])
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     )
   })
 
@@ -61,7 +61,7 @@ describe.each(['sh', 'bash'])('the quoting function, read by %s', (shell) => {
         const command = quoteCommand('printenv', ['-0', 'HORCRUX_x1'], { env: { HORCRUX_x1: value } })
         expect((await host.runChecked(shell, ['-c', command])).stdout).toBe(`${value}\0`)
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
   })
 

@@ -6,7 +6,7 @@ import type { Circumstances, PolicyGrant } from './policy.ts'
 /** Why a grant does not hold in these circumstances, or null when it does. */
 export function unmet(grant: PolicyGrant, { at, address }: Circumstances): 'expired' | 'network' | 'hours' | null {
   if (grant.expires_at !== undefined && Date.parse(grant.expires_at) <= at.getTime()) return 'expired'
-  if (grant.networks && !isInNetworks(address, grant.networks)) return 'network'
+  if (grant.networks && address !== null && !isInNetworks(address, grant.networks)) return 'network'
   if (grant.hours && !isWithinHours(at, grant.hours)) return 'hours'
   return null
 }

@@ -26,11 +26,12 @@ function grantsTo(policy: Policy, kind: string, id: string): PolicyGrant[] {
 /** Every grant of a user, own or by groups, whether its conditions hold or not. */
 export function grantsOf(policy: Policy, user: string): Applied[] {
   const own = grantsTo(policy, 'user', user).map((grant) => ({ grant, via: [] }))
-  const inherited = [...groupsOf(policy, user)].flatMap(([id, way]) =>
-    grantsTo(policy, 'group', id).map((grant) => ({ grant, via: way })),
-  )
-  return [...own, ...inherited]
+  return [...own, ...grantsOfGroups(policy, groupsOf(policy, user))]
 }
+
+/** Every grant of these groups, each with the way that leads to it. */
+export const grantsOfGroups = (policy: Policy, found: Map<string, string[]>): Applied[] =>
+  [...found].flatMap(([id, way]) => grantsTo(policy, 'group', id).map((grant) => ({ grant, via: way })))
 
 export const grantsOfKey = (policy: Policy, id: string): Applied[] =>
   grantsTo(policy, 'api_key', id).map((grant) => ({ grant, via: [] }))

@@ -24,14 +24,31 @@ export type Policy = {
   pools: Map<string, PolicyPool>
 }
 
-/** Circumstances of a request, for the conditions of grants. */
-export type Circumstances = { at: Date; address: string }
+/** Circumstances of a request, for the conditions of grants. Without an address every network counts as the right one. */
+export type Circumstances = { at: Date; address: string | null }
 
 /** The groups that a user is in, and all that they inherit from, each once and with the way that leads to it. */
-export function groupsOf(policy: Policy, user: string): Map<string, string[]> {
+export const groupsOf = (policy: Policy, user: string): Map<string, string[]> =>
+  ancestry(policy, memberships(policy).get(user) ?? [])
+
+const byMember = new WeakMap<Policy, Map<string, string[]>>()
+
+/** The groups that each user is directly in; a policy is never changed once it is made. */
+function memberships(policy: Policy): Map<string, string[]> {
+  let found = byMember.get(policy)
+  if (!found) {
+    found = new Map()
+    for (const { id, members } of policy.groups.values())
+      for (const member of members) found.set(member, [...(found.get(member) ?? []), id])
+    byMember.set(policy, found)
+  }
+  return found
+}
+
+/** These groups and all that they inherit from, each once and with the shortest way that leads to it. */
+export function ancestry(policy: Policy, ids: string[]): Map<string, string[]> {
   const found = new Map<string, string[]>()
-  const queue: { id: string; way: string[] }[] = []
-  for (const { id, members } of policy.groups.values()) if (members.includes(user)) queue.push({ id, way: [id] })
+  const queue = ids.map((id) => ({ id, way: [id] }))
   for (const { id, way } of queue) {
     const group = policy.groups.get(id)
     if (!group || found.has(id)) continue

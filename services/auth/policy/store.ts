@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bus } from '#shared/bus.ts'
 import { authChangedSubject } from '#shared/contracts/auth.ts'
+import { inStore } from '#shared/db/connect.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 import { builtInRoles, type Privilege } from '#shared/privileges.ts'
@@ -25,9 +26,11 @@ export async function currentPolicy(): Promise<Policy> {
   const state = await policies.get(id)
   const isSettled = state?.holder === null || state === null
   const revision = state?.revision ?? 0
-  const isFresh = known && known.revision === revision && known.isSettled
-  const isRecent = known && Date.now() - known.loadedAt < loadAgainAfterMs
-  if (known && isFresh && (isSettled || isRecent)) return known.policy
+  if (known?.revision === revision) {
+    // While somebody changes it, or has died over it, it is not known what of it is done yet.
+    const isRecent = Date.now() - known.loadedAt < loadAgainAfterMs
+    if (isSettled ? known.isSettled : isRecent) return known.policy
+  }
   const policy = await loadPolicy()
   known = { policy, revision, isSettled, loadedAt: Date.now() }
   return policy
@@ -95,10 +98,16 @@ async function acquire(holder: string): Promise<void> {
 }
 
 /** The revision goes up whether the work succeeded or not: a part of it may be done. */
-async function release(holder: string): Promise<void> {
-  const state = await policies.get(id)
-  if (state?.holder !== holder) return
-  await policies.updateWhere({ _id: id, holder }, { set: { holder: null, revision: state.revision + 1 } })
+const release = (holder: string) =>
+  inStore(() =>
+    policies.model.updateOne({ _id: id, holder } as never, { $set: { holder: null }, $inc: { revision: 1 } } as never),
+  )
+
+/** After a change that needs no turn because it is one atomic write of its own: has everybody load the policy anew. */
+export async function policyChanged(): Promise<void> {
+  await ensureState()
+  await inStore(() => policies.model.updateOne({ _id: id } as never, { $inc: { revision: 1 } } as never))
+  tellOfChange()
 }
 
 async function ensureState(): Promise<void> {

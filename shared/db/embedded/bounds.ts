@@ -7,7 +7,7 @@ import type { Filter, Predicate } from './matcher.ts'
 export type Interval = { lo: Buffer; hi: Buffer }
 
 /** The intervals that hold every value a condition accepts; `exact` says that they hold no other. */
-export type Bounds = { intervals: Interval[]; exact: boolean; points: boolean }
+type Bounds = { intervals: Interval[]; exact: boolean; points: boolean }
 
 const byte = (type: number): Buffer => Buffer.from([type])
 

@@ -1,5 +1,5 @@
 import { ObjectId } from 'bson'
-import { decode, type Doc, encode, isPlainObject } from './bson.ts'
+import { decode, type Doc, encode, isPlainObject, setField } from './bson.ts'
 import { type Catalog, type Collection, getOrCreateCollection } from './catalog.ts'
 import { deleteDocument, insertDocument, readDocument, replaceDocument } from './collection.ts'
 import { equalValues } from './compare.ts'
@@ -72,7 +72,7 @@ const seed = (filter: Filter, onlyId: boolean): Doc => {
     if (onlyId && path !== '_id') continue
     if (isPlainObject(wanted) && Object.hasOwn(wanted, '$elemMatch')) continue
     visitPath(doc, path.split('.'), true, context, ({ container, key }) => {
-      ;(container as Doc)[key] = wanted
+      setField(container as Doc, key, wanted)
     })
   }
   return doc
@@ -88,7 +88,7 @@ export const upsert = (catalog: Catalog, db: string, name: string, filter: Filte
       `Performing an update on the path '_id' would modify the immutable field '_id': ${shellText(made['_id'])}`,
     )
   const doc: Doc = { _id: Object.hasOwn(made, '_id') ? made['_id'] : new ObjectId() }
-  for (const key of Object.keys(made)) if (key !== '_id') doc[key] = made[key]
+  for (const key of Object.keys(made)) if (key !== '_id') setField(doc, key, made[key])
   checkId(doc['_id'])
   const collection = getOrCreateCollection(catalog, db, name)
   insertDocument(catalog, collection, doc, encode(doc))

@@ -45,6 +45,7 @@ const checkConcerns = ({ body }: Command): void => {
   if (typeof w === 'number' && w > 1) throw badValue("cannot use 'w' > 1 when a host is not replicated")
   if (typeof w === 'string' && w !== 'majority')
     throw badValue(`cannot use non-majority 'w' mode "${w}" when a host is not a member of a replica set`)
+  if (body['apiStrict'] === true) throw notImplemented('apiStrict')
   if (body['apiVersion'] !== undefined && body['apiVersion'] !== '1') throw badValue('API version must be "1"')
 }
 

@@ -8,8 +8,8 @@ type Options = {
   answer: (message: Message, raw: Buffer) => Promise<Uint8Array[]>
 }
 
-/** A client that never says anything does not keep its connection. */
-const STRANGER_MS = 30_000
+/** A silent stranger does not keep its connection; a driver's monitor never logs in, but asks every ten seconds. */
+const STRANGER_MS = 5 * 60_000
 
 const written = (socket: Socket, parts: Uint8Array[]): Promise<void> => {
   socket.cork()
@@ -18,8 +18,13 @@ const written = (socket: Socket, parts: Uint8Array[]): Promise<void> => {
   socket.uncork()
   if (flowing || socket.destroyed) return Promise.resolve()
   const { promise, resolve } = Promise.withResolvers<void>()
-  socket.once('drain', resolve)
-  socket.once('close', resolve)
+  const done = (): void => {
+    socket.off('drain', done)
+    socket.off('close', done)
+    resolve()
+  }
+  socket.once('drain', done)
+  socket.once('close', done)
   return promise
 }
 

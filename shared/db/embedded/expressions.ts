@@ -94,7 +94,7 @@ const promoteWrapped = (value: object, type: string): unknown => {
 }
 
 /** A value as mingo understands it: numbers of all types as JavaScript's. Unchanged parts are shared, not copied. */
-export const promote = (value: unknown): unknown => {
+const promote = (value: unknown): unknown => {
   if (typeof value !== 'object' || value === null || value instanceof Date) return value
   if (Array.isArray(value)) {
     const copy = (value as unknown[]).map(promote)
@@ -122,8 +122,37 @@ const guarded = <T>(work: () => T): T => {
   }
 }
 
+const THROUGH_ARRAY = Symbol('through an array')
+
+const follow = (doc: Doc, parts: readonly string[]): unknown => {
+  let value: unknown = doc
+  for (const part of parts) {
+    if (Array.isArray(value)) return THROUGH_ARRAY
+    value = isPlainObject(value) && Object.hasOwn(value, part) ? value[part] : undefined
+  }
+  return value
+}
+
+/** Constants and plain fields need no mingo, which would look at the whole document; undefined for all others. */
+const simple = (expression: unknown, general: (doc: Doc) => unknown): ((doc: Doc) => unknown) | undefined => {
+  if (typeof expression === 'string' && /^\$[^$]/.test(expression)) {
+    const parts = expression.slice(1).split('.')
+    return (doc) => {
+      const value = follow(doc, parts)
+      return value === THROUGH_ARRAY ? general(doc) : promote(value)
+    }
+  }
+  const isConstant = expression === null || typeof expression === 'number' || typeof expression === 'boolean'
+  return isConstant ? () => expression : undefined
+}
+
 /** Compiles an aggregation expression; undefined is what it gives for a field that is missing. */
 export const evaluate = (expression: unknown): ((doc: Doc) => unknown) => {
+  const general = compile(expression)
+  return simple(expression, general) ?? general
+}
+
+const compile = (expression: unknown): ((doc: Doc) => unknown) => {
   checkExpression(expression)
   const promoted = promote(expression)
   const options = commandOptions()

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
 import { startEmbeddedStore, type StoreOptions } from './server.ts'
 
@@ -5,7 +6,8 @@ import { startEmbeddedStore, type StoreOptions } from './server.ts'
  * The embedded store as a process of its own. The first line of stdin is its configuration, so that the password is in
  * no argument: `{"folder": "…", "host": "127.0.0.1", "port": 0, "user": "…", "password": "…"}`; what is missing comes
  * from HORCRUX_STORE_FOLDER, _HOST, _PORT, _USER and _PASSWORD. When it is ready it prints `{"port": …}` on stdout. It ends
- * on SIGTERM, SIGINT and when stdin closes, which it does when the parent dies.
+ * on SIGTERM and SIGINT, and, when it was configured by stdin, when that closes, which it does when the parent dies. With
+ * `node --max-semi-space-size=4` it takes 50 MB less: what a command leaves behind is small and short-lived.
  */
 const firstLine = async (lines: Interface): Promise<string> => {
   const { promise, resolve } = Promise.withResolvers<string>()
@@ -33,8 +35,12 @@ const readOptions = (line: string): StoreOptions => {
 }
 
 const main = async (): Promise<void> => {
+  // what the store writes is for its own user alone
+  process.umask(0o077)
   const lines = createInterface({ input: process.stdin })
-  const store = await startEmbeddedStore(readOptions(await firstLine(lines)))
+  const line = await firstLine(lines)
+  const parentGone = line === '' ? new Promise<never>(() => {}) : once(lines, 'close')
+  const store = await startEmbeddedStore(readOptions(line))
   const stop = (): void => {
     store
       .stop()
@@ -43,7 +49,7 @@ const main = async (): Promise<void> => {
   }
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
-  lines.once('close', stop)
+  parentGone.then(stop, stop)
   store.failed.catch((error: unknown) => {
     process.stderr.write(`The embedded store has failed: ${String(error)}\n`)
     process.exit(1)

@@ -14,7 +14,7 @@ const negative = (test: ValueTest): FieldTest => ({ test, expandLeaf: true, nega
 export const isRegex = (value: unknown): value is BSONRegExp => bsonType(value) === 'BSONRegExp'
 
 /** A JavaScript RegExp of BSON's; the options are MongoDB's (i, m, s, x, u). */
-export const toRegExp = (pattern: string, options: string): RegExp => {
+const toRegExp = (pattern: string, options: string): RegExp => {
   if (/[^imsu]/.test(options))
     throw options.includes('x')
       ? notImplemented('$regex option x')
@@ -36,7 +36,7 @@ const matchesRegex =
     typeof value === 'string' ? regex.test(value) : isRegex(value) && equalValues(value, source)
 
 /** The test of `field: value` and `$eq`. */
-export const equalsTest = (wanted: unknown): ValueTest => {
+const equalsTest = (wanted: unknown): ValueTest => {
   if (wanted === null || wanted === undefined)
     return (value) => value === MISSING || value === null || value === undefined
   return (value) => value !== MISSING && equalValues(value, wanted)

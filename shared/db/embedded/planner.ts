@@ -129,7 +129,8 @@ const byCost = (a: Rated, b: Rated): number =>
 const cheapestSorted = (rated: Rated[], plans: IndexPlan[], limited: boolean): IndexPlan | undefined => {
   const [best] = rated
   const sorted = rated.find(({ plan }) => plan.sorted)
-  if (sorted && (sorted.plan.residual.always || sorted.keys <= 4 * (best?.keys ?? 0) + 50 || (best?.keys ?? 0) > FEW)) return sorted.plan
+  if (sorted && (sorted.plan.residual.always || sorted.keys <= 4 * (best?.keys ?? 0) + 50 || (best?.keys ?? 0) > FEW))
+    return sorted.plan
   if (best && (best.keys <= FEW || !limited)) return best.plan
   return plans.find((plan) => plan.sorted) ?? best?.plan
 }

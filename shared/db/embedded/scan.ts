@@ -4,7 +4,7 @@ import { type Catalog, type Collection, documentTable, indexTable } from './cata
 import type { CollectionPlan, IndexPlan, Plan } from './planner.ts'
 
 /** A document that a plan found; null in a stream of them is a place where a reader may pause. */
-export type Row = { rid: number; bytes: Buffer }
+type Row = { rid: number; bytes: Buffer }
 
 export type ScanStats = { keys: number; docs: number }
 
@@ -109,7 +109,7 @@ function* scanIndex(
 }
 
 /** The documents that a plan reaches, before its residual filter. */
-export const scan = (catalog: Catalog, collection: Collection, plan: Plan, stats: ScanStats): Generator<Row | null> =>
+const scan = (catalog: Catalog, collection: Collection, plan: Plan, stats: ScanStats): Generator<Row | null> =>
   plan.kind === 'index' ? scanIndex(catalog, collection, plan, stats) : scanCollection(catalog, collection, plan, stats)
 
 export type Match = Row & { doc: Doc | undefined }

@@ -132,9 +132,12 @@ const accept = (store: Store): Server => {
   return server
 }
 
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+
 /** Starts the store in this process; throws when its data folder is in use by another. */
 export const startEmbeddedStore = async (options: StoreOptions): Promise<EmbeddedStore> => {
   const { dataDir, host = '127.0.0.1', user, password } = options
+  if (!isLoopback(host)) throw new Error(`The embedded store is for one machine: ${host} is not its loopback address`)
   if (user === '' || password === '') throw new Error('The embedded store needs a user and a password')
   const unlock = lockDataDir(dataDir)
   const writer = await startWriter(dataDir).catch((error: unknown) => {
@@ -162,7 +165,7 @@ export const startEmbeddedStore = async (options: StoreOptions): Promise<Embedde
     host,
     port,
     url: (database) =>
-      `mongodb://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${database}?authSource=admin&directConnection=true`,
+      `mongodb://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host.includes(':') ? `[${host}]` : host}:${port}/${database}?authSource=admin&directConnection=true`,
     backup: (destination) => backupTo(dataDir, destination),
     stop: () => {
       server.close()

@@ -52,7 +52,7 @@ export const openWriter = (dataDir: string): Storage => {
   const file = dataFile(dataDir)
   const db = new DatabaseSync(file, { timeout: 5000 })
   db.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY',
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY',
   )
   // a checkpoint that found a reader leaves a large file behind: cut it back afterwards
   db.exec('PRAGMA journal_size_limit = 67108864')
@@ -64,7 +64,7 @@ export const openWriter = (dataDir: string): Storage => {
 /** Opens the file for reading; the writer has made it. */
 export const openReader = (dataDir: string): Storage => {
   const db = new DatabaseSync(dataFile(dataDir), { readOnly: true, timeout: 5000 })
-  db.exec('PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY')
+  db.exec('PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY')
   return storageOf(db, false)
 }
 

@@ -27,7 +27,7 @@ export type Message = {
 }
 
 /** What a malformed message throws: the connection is closed, nothing else happens. */
-export class ProtocolError extends Error {}
+class ProtocolError extends Error {}
 
 /** The length of the message that a buffer begins with, undefined when too little has come to say. */
 export const messageLength = (buffer: Buffer, limit: number): number | undefined => {

@@ -26,8 +26,8 @@ export const startWriter = async (dataDir: string): Promise<Writer> => {
 
   const fail = (error: Error): void => {
     ready.reject(error)
-    if (isClosing) closed.resolve()
-    failed.reject(error)
+    closed.resolve()
+    if (!isClosing) failed.reject(error)
     for (const { reject } of waiting.values()) reject(new CommandError(91, `The store has stopped: ${error.message}`))
     waiting.clear()
   }
@@ -54,7 +54,7 @@ export const startWriter = async (dataDir: string): Promise<Writer> => {
       else {
         const id = nextId++
         waiting.set(id, { resolve, reject })
-        send({ kind: 'job', id, message })
+        send({ kind: 'job', id, message, receivedMs: Date.now() })
       }
       return promise
     },

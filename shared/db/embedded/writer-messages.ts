@@ -1,5 +1,5 @@
-/** A write command: the message as it came from the client. */
-export type Job = { kind: 'job'; id: number; message: Uint8Array }
+/** A write command: the message as it came from the client, and when. */
+export type Job = { kind: 'job'; id: number; message: Uint8Array; receivedMs: number }
 
 export type ToWriter = Job | { kind: 'close' }
 

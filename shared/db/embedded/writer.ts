@@ -1,7 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { asBuffer, encode } from './bson.ts'
 import { type Catalog, openCatalog, refresh } from './catalog.ts'
-import { parseCommand } from './command.ts'
+import { naturalNumber, parseCommand } from './command.ts'
 import { WRITES } from './commands/writes.ts'
 import { CommandError, endsTransaction, errorReply, toCommandError } from './errors.ts'
 import { openWriter } from './storage.ts'
@@ -35,7 +35,10 @@ const execute = (job: Job): Uint8Array => {
   const run = WRITES[command.name]
   if (!run) throw new CommandError(59, `no such command: '${command.name}'`)
   refresh(catalog)
-  return encode(run(catalog, command), 10334)
+  const answer = run(catalog, command)
+  const limitMs = naturalNumber(command.body, 'maxTimeMS')
+  if (limitMs && Date.now() - job.receivedMs > limitMs) throw new CommandError(50, 'operation exceeded time limit')
+  return encode(answer, 10334)
 }
 
 const failure = (error: unknown): Uint8Array => encode(errorReply(toCommandError(error)))

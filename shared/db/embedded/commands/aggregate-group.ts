@@ -1,95 +1,9 @@
 import { type Doc, isPlainObject } from '../bson.ts'
 import { compareValues } from '../compare.ts'
 import { badValue, CommandError, notImplemented } from '../errors.ts'
-import { evaluate, runStages } from '../expressions.ts'
+import { checkExpression, evaluate, runStages } from '../expressions.ts'
 import { encodeValue } from '../key-encoding.ts'
-import { toNumber } from '../bson.ts'
-
-/** An accumulator of one group: fed with values, asked for its result. */
-type Accumulator = { add: (value: unknown) => void; result: () => unknown }
-
-const numeric = (value: unknown): number | undefined => (typeof value === 'object' ? undefined : toNumber(value))
-
-const extreme = (sign: 1 | -1) => (): Accumulator => {
-  let best: unknown
-  return {
-    add: (value) => {
-      if (value === undefined || value === null) return
-      if (best === undefined || compareValues(value, best) * sign > 0) best = value
-    },
-    result: () => best ?? null,
-  }
-}
-
-const sum = (): Accumulator => {
-  let total = 0
-  return { add: (value) => void (total += numeric(value) ?? 0), result: () => total }
-}
-
-const average = (): Accumulator => {
-  let total = 0
-  let count = 0
-  return {
-    add: (value) => {
-      const number = numeric(value)
-      if (number === undefined) return
-      total += number
-      count++
-    },
-    result: () => (count === 0 ? null : total / count),
-  }
-}
-
-const first = (): Accumulator => {
-  let isSet = false
-  let kept: unknown
-  return {
-    add: (value) => {
-      if (!isSet) kept = value ?? null
-      isSet = true
-    },
-    result: () => kept,
-  }
-}
-
-const last = (): Accumulator => {
-  let kept: unknown
-  return { add: (value) => void (kept = value ?? null), result: () => kept }
-}
-
-const push = (): Accumulator => {
-  const values: unknown[] = []
-  return {
-    add: (value) => {
-      if (value !== undefined) values.push(value)
-    },
-    result: () => values,
-  }
-}
-
-const addToSet = (): Accumulator => {
-  const values = new Map<string, unknown>()
-  return {
-    add: (value) => {
-      if (value === undefined) return
-      const key = encodeValue(value).toString('latin1')
-      if (!values.has(key)) values.set(key, value)
-    },
-    result: () => [...values.values()],
-  }
-}
-
-const ACCUMULATORS: Record<string, () => Accumulator> = {
-  $sum: sum,
-  $count: sum,
-  $avg: average,
-  $min: extreme(-1),
-  $max: extreme(1),
-  $first: first,
-  $last: last,
-  $push: push,
-  $addToSet: addToSet,
-}
+import { type Accumulator, ACCUMULATORS } from './aggregate-accumulators.ts'
 
 type Field = { name: string; make: () => Accumulator; compute: (doc: Doc) => unknown }
 
@@ -110,11 +24,16 @@ const MAX_COLLECTED = 100_000
 
 type Groups = Generator<Doc | null>
 
-/** `$group` with rare accumulators, by mingo over all documents at once. */
+/** Accumulators that mingo computes, over all documents at once. */
+const COLLECTING = new Set(['$stdDevPop', '$stdDevSamp', '$mergeObjects', '$firstN', '$lastN', '$maxN', '$minN'])
+
 const withMingo = (argument: Doc) => {
-  const accumulators = Object.entries(argument).filter(([name]) => name !== '_id')
-  for (const [, value] of accumulators)
-    if (isPlainObject(value) && Object.hasOwn(value, '$accumulator')) throw notImplemented('$accumulator')
+  for (const [name, value] of Object.entries(argument)) {
+    const operator = name === '_id' || !isPlainObject(value) ? '$mergeObjects' : (Object.keys(value)[0] ?? '')
+    if (!Object.hasOwn(ACCUMULATORS, operator) && !COLLECTING.has(operator))
+      throw notImplemented(`The group operator '${operator}'`)
+  }
+  checkExpression(argument)
   const run = runStages([{ $group: argument }])
   return function* (input: Groups): Groups {
     const docs: Doc[] = []
@@ -127,24 +46,18 @@ const withMingo = (argument: Doc) => {
   }
 }
 
-/** `$group`: the documents pass by, only the groups are kept. */
-export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) => {
-  if (!isPlainObject(argument)) throw new CommandError(2, "a group's fields must be specified in an object")
-  if (!Object.hasOwn(argument, '_id')) throw new CommandError(2, 'a group specification must include an _id')
-  const parsed = Object.entries(argument)
-    .filter(([name]) => name !== '_id')
-    .map(([name, value]) => parseField(name, value))
-  const fields = parsed.filter((field) => field !== undefined)
-  if (fields.length !== parsed.length) return withMingo(argument)
-  const idOf = evaluate(argument['_id'])
-  return function* (input) {
+type Grouping = { idOf: (doc: Doc) => unknown; fields: Field[] }
+
+/** The documents pass by, only the groups are kept; a document whose id is undefined is left out. */
+const grouped = ({ idOf, fields }: Grouping) =>
+  function* (input: Groups): Groups {
     const groups = new Map<string, { id: unknown; accumulators: Accumulator[] }>()
     for (const doc of input) {
       if (doc === null) {
         yield null
         continue
       }
-      const id = idOf(doc) ?? null
+      const id = idOf(doc)
       const key = encodeValue(id).toString('latin1')
       let group = groups.get(key)
       if (!group) {
@@ -156,5 +69,62 @@ export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) =
     }
     for (const { id, accumulators } of groups.values())
       yield { _id: id, ...Object.fromEntries(fields.map(({ name }, i) => [name, accumulators[i]?.result()])) }
+  }
+
+const fieldsOf = (spec: Doc): (Field | undefined)[] =>
+  Object.entries(spec)
+    .filter(([name]) => name !== '_id')
+    .map(([name, value]) => parseField(name, value))
+
+/** `$group`. */
+export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) => {
+  if (!isPlainObject(argument)) throw new CommandError(2, "a group's fields must be specified in an object")
+  if (!Object.hasOwn(argument, '_id')) throw new CommandError(2, 'a group specification must include an _id')
+  const parsed = fieldsOf(argument)
+  const fields = parsed.filter((field) => field !== undefined)
+  if (fields.length !== parsed.length) return withMingo(argument)
+  const compute = evaluate(argument['_id'])
+  return grouped({ idOf: (doc) => compute(doc) ?? null, fields })
+}
+
+const boundariesOf = (spec: Doc): unknown[] => {
+  const boundaries = spec['boundaries']
+  if (!Array.isArray(boundaries) || boundaries.length < 2)
+    throw badValue("The $bucket 'boundaries' field must have at least 2 values")
+  for (let i = 1; i < boundaries.length; i++)
+    if (compareValues(boundaries[i - 1], boundaries[i]) >= 0)
+      throw badValue("The 'boundaries' option to $bucket must be sorted")
+  return boundaries as unknown[]
+}
+
+/** `$bucket`: a group for each pair of boundaries, the lower one inclusive, in their order. */
+export const bucketDocuments = (argument: unknown): ((input: Groups) => Groups) => {
+  if (!isPlainObject(argument)) throw badValue('Argument to $bucket stage must be an object')
+  for (const key of Object.keys(argument))
+    if (!['groupBy', 'boundaries', 'default', 'output'].includes(key))
+      throw badValue(`Unrecognized option to $bucket: ${key}`)
+  const boundaries = boundariesOf(argument)
+  const compute = evaluate(argument['groupBy'])
+  const fields = fieldsOf((argument['output'] ?? { count: { $sum: 1 } }) as Doc).map((field) => {
+    if (!field) throw notImplemented('This accumulator in $bucket')
+    return field
+  })
+  const idOf = (doc: Doc): unknown => {
+    const value = compute(doc) ?? null
+    const above = boundaries.findIndex((boundary) => compareValues(value, boundary) < 0)
+    if (above > 0) return boundaries[above - 1]
+    if (!Object.hasOwn(argument, 'default'))
+      throw badValue(
+        '$switch could not find a matching branch for an input, and no default was specified: a value is outside the boundaries of $bucket',
+      )
+    return argument['default']
+  }
+  const group = grouped({ idOf, fields })
+  return function* (input) {
+    const buckets: Doc[] = []
+    for (const bucket of group(input))
+      if (bucket === null) yield null
+      else buckets.push(bucket)
+    yield* buckets.sort((a, b) => compareValues(a['_id'], b['_id']))
   }
 }

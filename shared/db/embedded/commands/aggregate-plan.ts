@@ -54,3 +54,15 @@ export const splitPipeline = (pipeline: unknown): SplitPipeline => {
   const filter = filters.length > 1 ? { $and: filters } : (filters[0] ?? {})
   return { filter, sort, skip, limit, rest }
 }
+
+/** The group that a driver's `countDocuments` asks for, `{_id: 1, n: {$sum: 1}}`, or undefined for any other. */
+export const countOnly = (rest: [string, unknown][]): { id: unknown; field: string } | undefined => {
+  const [stage] = rest
+  if (rest.length !== 1 || stage?.[0] !== '$group' || !isPlainObject(stage[1])) return undefined
+  const { _id: id, ...fields } = stage[1]
+  const [entry, ...others] = Object.entries(fields)
+  if (!entry || others.length > 0 || (id !== null && typeof id !== 'number')) return undefined
+  const [field, accumulator] = entry
+  const isCount = isPlainObject(accumulator) && Object.keys(accumulator).length === 1 && accumulator['$sum'] === 1
+  return isCount ? { id, field } : undefined
+}

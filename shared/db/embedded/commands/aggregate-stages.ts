@@ -4,8 +4,8 @@ import { checkExpression, runStages } from '../expressions.ts'
 import { parseFilter } from '../matcher.ts'
 import { parseProjection } from '../projection.ts'
 import { parseSort, sortKeyOf } from '../sort.ts'
-import { groupDocuments } from './aggregate-group.ts'
-import { stageCount } from './aggregate-plan.ts'
+import { bucketDocuments, groupDocuments } from './aggregate-group.ts'
+import { parseStages, stageCount } from './aggregate-plan.ts'
 
 /** Documents on their way through a pipeline; null is a place to pause. */
 export type DocStream = Generator<Doc | null>
@@ -28,6 +28,10 @@ const UNSUPPORTED = new Set([
   '$searchMeta',
   '$vectorSearch',
   '$documents',
+  '$redact',
+  '$setWindowFields',
+  '$fill',
+  '$densify',
   '$listLocalSessions',
 ])
 
@@ -142,18 +146,14 @@ const STAGES: Record<string, (argument: unknown) => Stage> = {
   $unwind: each('$unwind'),
   $replaceRoot: each('$replaceRoot'),
   $replaceWith: each('$replaceWith'),
-  $redact: each('$redact'),
   $sortByCount: (argument) => {
     const group = groupDocuments({ _id: argument, count: { $sum: 1 } })
     const order = sort({ count: -1 })
     return (input) => order(group(input))
   },
-  $bucket: all('$bucket'),
+  $bucket: bucketDocuments,
   $bucketAuto: all('$bucketAuto'),
   $sample: (argument) => overAll('$sample', { $sample: argument }),
-  $setWindowFields: (argument) => overAll('$setWindowFields', { $setWindowFields: argument }),
-  $fill: (argument) => overAll('$fill', { $fill: argument }),
-  $densify: (argument) => overAll('$densify', { $densify: argument }),
   $facet: facet,
 }
 
@@ -161,8 +161,7 @@ function facet(argument: unknown): Stage {
   if (!isPlainObject(argument) || Object.keys(argument).length === 0)
     throw badValue('the $facet specification must be a non-empty object')
   const facets = Object.entries(argument).map(([name, pipeline]) => {
-    if (!Array.isArray(pipeline)) throw badValue(`arguments to $facet must be arrays, ${name} is not`)
-    return { name, run: compileStages(pipeline.map((stage) => Object.entries(stage as Doc)[0] as [string, unknown])) }
+    return { name, run: compileStages(parseStages(pipeline)) }
   })
   return function* (input) {
     const docs: Doc[] = []

@@ -5,7 +5,7 @@ import { badValue } from '../errors.ts'
 import { parseProjection } from '../projection.ts'
 import { findDocuments, type Query } from '../query.ts'
 import { parseSelection, planSelection, type Selection } from '../question.ts'
-import { deadlineOf, firstBatch, read, type Reader } from '../reader.ts'
+import { deadlineOf, firstBatch, type Reader } from '../reader.ts'
 import type { ScanStats } from '../scan.ts'
 import type { DocumentStream } from '../cursors.ts'
 
@@ -106,7 +106,3 @@ export const find = async (reader: Reader, command: Command): Promise<Buffer> =>
     deadline: deadlineOf(naturalNumber(command.body, 'maxTimeMS')),
   })
 }
-
-/** Whether a collection is there now. */
-export const isCollection = (reader: Reader, db: string, name: string): boolean =>
-  read(reader, () => findCollection(reader.catalog, db, name) !== undefined)

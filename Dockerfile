@@ -1,0 +1,18 @@
+# One image for all services; docker-compose.yml says which of them a container runs.
+FROM node:24-bookworm-slim AS packages
+WORKDIR /opt/horcrux
+COPY package.json package-lock.json .npmrc ./
+# The image has its Node already.
+RUN npm ci --omit=dev --no-progress --loglevel=error && rm -rf node_modules/node node_modules/.bin/node
+
+FROM node:24-bookworm-slim
+RUN apt-get update -qq \
+  && apt-get install -y -qq --no-install-recommends libvirt0 qemu-utils genisoimage \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/horcrux
+COPY --from=packages /opt/horcrux/node_modules node_modules
+COPY . .
+ENV NODE_OPTIONS=--disable-warning=ExperimentalWarning UV_THREADPOOL_SIZE=32 HORCRUX_DATA=/var/lib/horcrux
+RUN install -d -o node -g node -m 711 /var/lib/horcrux
+USER node
+CMD ["node", "services/gateway/main.ts"]

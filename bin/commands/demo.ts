@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Vm } from '#shared/contracts/vms.ts'
+import { buildTinyGuest, GUEST_PREFIX, type TinyGuest } from '#shared/guest/tiny-guest.ts'
+import { localHost } from '#shared/host/local.ts'
+import { type ApiClient, apiClient } from '../api-client.ts'
+import { readArguments } from '../arguments.ts'
+import { findInstance } from '../demo-instance.ts'
+
+const upMs = 50_000
+
+type Stats = { status: string; cpu_time_ns: number | null; memory_mib: number | null; memory_rss_mib: number | null }
+
+/** `horcrux demo`: a small virtual machine's whole life through the REST API. Leaves nothing behind. */
+export async function demo(words: string[]): Promise<number> {
+  readArguments(words, {})
+  const host = localHost()
+  const timed = stopwatch()
+  const stopping = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
+  const instance = await timed(
+    () => findInstance(host),
+    ({ url, kind }) => `Horcrux at ${url}, ${kind}`,
+  )
+  try {
+    const guest = await timed(
+      () => buildTinyGuest(host, instance.folder),
+      ({ kernel }) => `a tiny guest: ${kernel.split('/').at(-1)} of Debian and busybox`,
+    )
+    const api = apiClient(instance.url, await instance.token())
+    await live(api, guest, timed, stopping.signal)
+  } finally {
+    await timed(instance.leave, () => instance.left)
+    await host.close()
+  }
+  process.stdout.write(`The whole took ${timed.total()} s.\n`)
+  return 0
+}
+
+async function live(api: ApiClient, boot: TinyGuest, timed: Stopwatch, signal: AbortSignal): Promise<void> {
+  const name = `demo-${randomBytes(3).toString('hex')}`
+  const vm = await timed(
+    () => api.send<Vm>('POST', '/vms', { name, memory: 128, cpus: 1, boot }),
+    ({ id, memory, cpus, accel }) => `created ${name} (${id}): ${memory} MiB, ${cpus} processor, ${accel}`,
+  )
+  try {
+    await timed(
+      () => api.send('POST', `/vms/${vm.id}/start`),
+      () => 'started',
+    )
+    const line = `${GUEST_PREFIX} up`
+    await timed(
+      () => says(api, vm.id, line, signal),
+      () => `its serial console says "${line}"`,
+    )
+    await timed(
+      () => api.get<Stats>(`/vms/${vm.id}/stats`),
+      ({ status, cpu_time_ns, memory_mib, memory_rss_mib }) =>
+        `it is ${status}: ${((cpu_time_ns ?? 0) / 1e9).toFixed(1)} s of processor time, ${memory_mib} MiB given, ${Math.round(memory_rss_mib ?? 0)} MiB of the host used`,
+    )
+  } finally {
+    await timed(
+      () => remove(api, vm.id),
+      () => 'stopped and deleted',
+    )
+  }
+}
+
+async function remove(api: ApiClient, id: string): Promise<void> {
+  const { status } = await api.get<Vm>(`/vms/${id}`)
+  if (status !== 'stopped') await api.send('POST', `/vms/${id}/stop`, { force: true })
+  await api.send('DELETE', `/vms/${id}?purge=true`)
+}
+
+/** Waits until the guest has written a line on its serial console. */
+async function says(api: ApiClient, id: string, line: string, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + upMs
+  for (;;) {
+    const { text } = await api.get<{ text: string }>(`/vms/${id}/serial`)
+    if (text.includes(line)) return
+    if (signal.aborted) throw new Error('interrupted')
+    if (performance.now() > end)
+      throw new Error(
+        `the guest did not say "${line}" within ${upMs / 1000} s; its console says:\n${text.slice(-2000)}`,
+      )
+    await sleep(100)
+  }
+}
+
+type Stopwatch = {
+  /** Does something, and prints what it was and how long it took. */
+  <T>(work: () => Promise<T>, what: (result: T) => string): Promise<T>
+  /** Seconds since the beginning. */
+  total: () => string
+}
+
+function stopwatch(): Stopwatch {
+  const begin = performance.now()
+  const seconds = (since: number) => ((performance.now() - since) / 1000).toFixed(1)
+  const timed = async <T>(work: () => Promise<T>, what: (result: T) => string): Promise<T> => {
+    const since = performance.now()
+    const result = await work()
+    process.stdout.write(`${seconds(since).padStart(6)} s  ${what(result)}\n`)
+    return result
+  }
+  return Object.assign(timed, { total: () => seconds(begin) })
+}

@@ -1,0 +1,15 @@
+import { join } from 'node:path'
+import { config } from '#shared/config.ts'
+import { buildTinyGuest } from '#shared/guest/tiny-guest.ts'
+import { localHost } from '#shared/host/local.ts'
+import { readArguments } from '../arguments.ts'
+
+/** `horcrux tiny-guest`: makes a guest that boots in seconds, and prints it as the `boot` of a virtual machine. */
+export async function tinyGuest(words: string[]): Promise<number> {
+  const { folder } = readArguments(words, { folder: { type: 'string' } })
+  const host = localHost()
+  const guest = await buildTinyGuest(host, folder ?? join(config().dataDir, 'guest'))
+  await host.close()
+  process.stdout.write(`${JSON.stringify(guest)}\n`)
+  return 0
+}

@@ -1,0 +1,4 @@
+import { runProcess } from '#shared/start.ts'
+import { auditService } from './service.ts'
+
+await runProcess(auditService)

@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto'
+import { audit } from '#shared/contracts/audit.ts'
+import { auditInbox } from '#shared/audit.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { log } from '#shared/log.ts'
+import { implement } from '#shared/service.ts'
+import type { Service } from '#shared/start.ts'
+import { drain, endOfChain } from './chain.ts'
+import { checkpointWhenDue } from './checkpoints.ts'
+import { erase } from './erase.ts'
+import { exportPage } from './export.ts'
+import { bruteForceIn, statsOf } from './findings.ts'
+import { auditState } from './models.ts'
+import { between, filterOf, select } from './query.ts'
+import { applyRetention, retentionDays, setRetentionDays } from './retention.ts'
+import { verifyStore } from './verify.ts'
+
+/** Every question first takes in what is on record but not in the chain yet, so that it sees what was just done. */
+const auditActions = implement(audit, {
+  list: async (query) => {
+    await drain()
+    return select(filterOf(query), query)
+  },
+  stats: async (query) => {
+    await drain()
+    return statsOf(between(query))
+  },
+  securityEvents: async (query) => {
+    await drain()
+    return select({ ...between(query), severity: { $in: ['warning', 'critical'] } }, { ...query, order: 'desc' })
+  },
+  failedLogins: async (query) => {
+    await drain()
+    const { user, since, until } = query
+    const filter = filterOf({ kind: 'login_failed', ...(user && { user }), ...(since && { since }), ...(until && { until }) })
+    return select(filter, { ...query, order: 'desc' })
+  },
+  bruteForce: async ({ threshold, ...query }) => {
+    await drain()
+    return { data: await bruteForceIn(between(query), threshold) }
+  },
+  verify: async ({ seq, hash }) => {
+    await drain()
+    return verifyStore(await endOfChain(), seq !== undefined && hash !== undefined ? { seq, hash } : undefined)
+  },
+  export: async ({ limit, cursor }) => {
+    if (cursor === undefined) await drain()
+    return exportPage(limit, cursor)
+  },
+  retention: async () => ({ days: await retentionDays() }),
+  setRetention: async ({ days }) => {
+    await setRetentionDays(days)
+    return { days }
+  },
+  erase: async ({ user }) => {
+    await drain()
+    return { records: await erase(user) }
+  },
+})
+
+const everyMs = 250
+const leaseMs = 3000
+const retentionEveryMs = 3_600_000
+const me = randomUUID()
+
+/** One replica chains at a time, so that they do not get into each other's way; two would do no harm. */
+async function isMyTurn(): Promise<boolean> {
+  const now = Date.now()
+  const update = { $set: { holder: me, until: new Date(now + leaseMs).toISOString() } }
+  const free = { _id: 'chainer', $or: [{ holder: me }, { until: { $lt: new Date(now).toISOString() } }] }
+  try {
+    await inStore(() => auditState.updateOne(free as never, update as never, { upsert: true }))
+    return true
+  } catch (error) {
+    // Somebody else's lease is there, which the upsert stumbles upon.
+    if ((error as { code?: number }).code === 11_000) return false
+    throw error
+  }
+}
+
+async function chainWhatWaits(): Promise<void> {
+  const waiting = await inStore(() => auditInbox.collection.findOne({}, { projection: { _id: 1 } }))
+  if (waiting && (await isMyTurn())) await drain()
+  if (waiting) await checkpointWhenDue()
+}
+
+/** Who did what: keeps the records of all services in one chain that cannot be tampered with unseen. */
+export const auditService: Service = {
+  name: 'audit',
+  serves: [auditActions],
+  start: async () => {
+    let stopped = false
+    let timer: NodeJS.Timeout | undefined
+    let running = Promise.resolve()
+    let retainedAt = 0
+    const turn = async () => {
+      await chainWhatWaits()
+      if (Date.now() - retainedAt < retentionEveryMs) return
+      retainedAt = Date.now()
+      await applyRetention()
+    }
+    const loop = () => {
+      running = turn()
+        .catch((error: Error) => log('audit').warn({ err: error }, 'records wait outside of the chain'))
+        .then(() => {
+          if (!stopped) timer = setTimeout(loop, everyMs)
+        })
+    }
+    loop()
+    return async () => {
+      stopped = true
+      clearTimeout(timer)
+      await running
+    }
+  },
+}

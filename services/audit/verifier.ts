@@ -1,0 +1,150 @@
+import type { AuditRecord, Checkpoint, ExportHead, Finding, Verdict } from '#shared/contracts/audit.ts'
+import { flawOf, isRemoved } from './record.ts'
+import { isSignedCheckpoint, isSignedHead } from './signing.ts'
+
+/** Takes the chain piece by piece, in the order in which it lies there, and tells in the end what is wrong with it. */
+export type Verifier = {
+  head: (head: ExportHead, line: number | null) => void
+  record: (record: AuditRecord, line: number | null) => void
+  checkpoint: (checkpoint: Checkpoint, line: number | null) => void
+  /** Something lies there that is none of these. */
+  malformed: (message: string, line: number | null) => void
+  end: () => Verdict
+}
+
+type Suspect = { line: number | null; message: string; malformed: boolean }
+const maxFindings = 1000
+
+/**
+ * @param publicKey the installation's, known from elsewhere; without it an export's own word is taken for it
+ * @param expected where the chain begins, when that is known
+ */
+export function newVerifier({ publicKey }: { publicKey?: string | undefined } = {}): Verifier {
+  const findings: Finding[] = []
+  let head: ExportHead | undefined
+  let trusted = publicKey
+  let last: { seq: number; hash: string; line: number | null } | undefined
+  let first: number | undefined
+  let records = 0
+  let removed = 0
+  let seenCheckpoints = 0
+  // Pieces that cannot be believed, not even their place: they get one from the next that can.
+  let suspects: Suspect[] = []
+  // Places that were passed over, each with the hash that the next record says it has, when that is known.
+  const passed = new Map<number, string | null>()
+
+  const find = (problem: Finding['problem'], seq: number | null, line: number | null, message: string) => {
+    if (findings.length < maxFindings) findings.push({ seq, line, problem, message })
+  }
+
+  /** Gives the suspects since the last good record their places: `gap` of them stand for records, the others were put in. */
+  const place = (from: number, gap: number) => {
+    suspects.forEach(({ line, message, malformed }, i) => {
+      if (i < gap) find(malformed ? 'malformed' : 'altered', from + i, line, `record ${from + i}: ${message}`)
+      else find('inserted', null, line, `a piece that belongs to no record: ${message}`)
+    })
+    const placed = Math.min(suspects.length, gap)
+    suspects = []
+    for (let seq = from + placed; seq < from + gap && passed.size < 100_000; seq++) passed.set(seq, null)
+    return placed
+  }
+
+  const next = () => (last ? last.seq + 1 : (head?.from_seq ?? first ?? 1))
+
+  const late = (record: AuditRecord, line: number | null) => {
+    const { seq, hash } = record
+    const awaited = passed.get(seq)
+    if (awaited === undefined) return find('duplicate', seq, line, `record ${seq} is there twice, or a false one was put in`)
+    passed.delete(seq)
+    find('misplaced', seq, line, `record ${seq} lies behind record ${last?.seq}`)
+    if (awaited !== null && awaited !== hash)
+      find('altered', seq, line, `record ${seq} is not the one that record ${seq + 1} follows`)
+  }
+
+  return {
+    head: (given, line) => {
+      if (head || last || suspects.length > 0)
+        return find('misplaced', null, line, 'a head of an export lies in the middle of it')
+      head = given
+      trusted ??= given.public_key
+      if (given.public_key !== trusted) find('signature', null, line, 'the export was signed with another key')
+      else if (!isSignedHead(given, trusted)) find('signature', null, line, "the head's signature is not true of it")
+    },
+
+    record: (record, line) => {
+      records++
+      if (isRemoved(record)) removed++
+      const flaw = flawOf(record)
+      if (flaw) return void suspects.push({ line, message: flaw, malformed: false })
+      const { seq, prev_hash, hash } = record
+      if (last && seq <= last.seq) return late(record, line)
+      const from = last || head ? next() : seq - suspects.length
+      if (seq < from) return late(record, line)
+      const isNext = seq === from && suspects.length === 0
+      const before = last ? last.hash : head && from === head.from_seq ? head.prev_hash : undefined
+      place(from, seq - from)
+      if (isNext && before !== undefined && prev_hash !== before)
+        find('altered', seq - 1, last?.line ?? line, `record ${seq - 1} is not the one that record ${seq} follows`)
+      if (!isNext && passed.has(seq - 1)) passed.set(seq - 1, prev_hash)
+      first ??= from
+      last = { seq, hash, line }
+    },
+
+    checkpoint: (checkpoint, line) => {
+      seenCheckpoints++
+      const { seq, hash } = checkpoint
+      if (trusted === undefined || !isSignedCheckpoint(checkpoint, trusted))
+        return find('signature', seq, line, `the checkpoint at record ${seq} has no true signature`)
+      const at = last?.seq ?? (head ? head.from_seq - 1 : undefined)
+      if (suspects.length > 0) return
+      if (at !== undefined && at !== seq)
+        return find('misplaced', seq, line, `the checkpoint of record ${seq} lies behind record ${at}`)
+      if (last && last.hash !== hash)
+        find('altered', seq, line, `record ${seq} is not the one that was signed: the chain was written anew before it`)
+    },
+
+    malformed: (message, line) => void suspects.push({ line, message, malformed: true }),
+
+    end: () => {
+      const from = next()
+      if (head) {
+        place(from, Math.max(0, head.to_seq - from + 1))
+        if (last && last.seq > head.to_seq) find('inserted', last.seq, last.line, 'there are more records than signed')
+        else if (last?.seq === head.to_seq && last.hash !== head.hash)
+          find('altered', last.seq, last.line, `record ${last.seq} is not the one that was signed`)
+        if (seenCheckpoints !== head.checkpoints)
+          find('missing', null, null, `${head.checkpoints} checkpoints were signed, ${seenCheckpoints} are there`)
+      } else {
+        place(from, suspects.length)
+        find('unanchored', null, null, 'there is no signed head, so it cannot be told whether records are missing at the end')
+      }
+      reportPassed(passed, head && last ? Math.max(last.seq, from - 1) : undefined, find)
+      return {
+        valid: findings.length === 0,
+        records,
+        from_seq: first ?? null,
+        to_seq: last?.seq ?? null,
+        head_hash: last?.hash ?? null,
+        removed,
+        checkpoints: seenCheckpoints,
+        public_key: trusted ?? null,
+        findings,
+      }
+    },
+  }
+}
+
+type Find = (problem: Finding['problem'], seq: number, line: null, message: string) => void
+
+/** What never came: one finding for each run of records. Behind the last record that is there it is a truncation. */
+function reportPassed(passed: Map<number, string | null>, lastSeen: number | undefined, find: Find): void {
+  const missing = [...passed.keys()].toSorted((a, b) => a - b)
+  for (let i = 0; i < missing.length; ) {
+    const from = missing[i]!
+    let until = from
+    while (missing[++i] === until + 1) until++
+    const which = from === until ? `record ${from} is` : `records ${from} to ${until} are`
+    const isTail = lastSeen !== undefined && from > lastSeen
+    find(isTail ? 'truncated' : 'missing', from, null, `${which} not there`)
+  }
+}

@@ -1,0 +1,88 @@
+import { type Grant, type NewGrant, permissions as contract } from '#shared/contracts/permissions.ts'
+import { invalid } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { type Call, implement } from '#shared/service.ts'
+import { subjectOf } from '#shared/access.ts'
+import { apiKeys, grants, groups, type StoredGrant, users } from './models.ts'
+import { checkTimezone, parseNetwork } from './policy/conditions.ts'
+import { grantsOf, grantsOfKey } from './policy/effective.ts'
+import { refuseEscalation, requireAdministrator, rightsOfRole } from './policy/escalation.ts'
+import { canonicalPattern } from './policy/patterns.ts'
+import { changePolicy, currentPolicy } from './policy/store.ts'
+import { answerExplain, answerWhatIf } from './questions.ts'
+import { requireRole } from './roles.ts'
+
+const holders = {
+  user: { collection: users, called: 'user' },
+  group: { collection: groups, called: 'group' },
+  api_key: { collection: apiKeys, called: 'API key' },
+} as const
+
+/** @throws ValidationError when somebody or something that the grant names is not there */
+async function checkGrant({ subject, networks = [], hours, expires_at }: NewGrant): Promise<void> {
+  const { collection, called } = holders[subject.kind]
+  if (!(await collection.get(subject.id)))
+    throw invalid('subject.id', `there is no ${called} '${subject.id}'`, 'unknown')
+  for (const network of networks) parseNetwork(network)
+  if (hours) checkTimezone(hours.timezone)
+  if (expires_at !== undefined && Date.parse(expires_at) <= Date.now()) throw invalid('expires_at', 'is in the past')
+}
+
+/** Without the right to manage grants, one sees those that concern oneself. */
+async function visibleTo(call: Call): Promise<Record<string, unknown>> {
+  const { caller, rights } = call
+  if (caller.kind !== 'user' || rights.allows('UserModify', '/api/permissions')) return {}
+  if (rights.allows('SysAudit', '/api/permissions')) return {}
+  const policy = await currentPolicy()
+  const own = [...grantsOf(policy, caller.user)]
+  for (const { id } of await apiKeys.all({ user: caller.user })) own.push(...grantsOfKey(policy, id))
+  return { _id: { $in: own.map(({ grant }) => grant.id) } }
+}
+
+const grantView = (grant: StoredGrant): Grant => grant
+
+/** Who may do what, where. */
+export const permissionActions = implement(contract, {
+  list: async ({ filter, ...query }, call) => {
+    const pairs = (filter ?? '').split(',').filter(Boolean)
+    const subject = pairs.find((pair) => pair.startsWith('subject:'))?.slice('subject:'.length)
+    const rest = pairs.filter((pair) => !pair.startsWith('subject:')).join(',')
+    const of = subject === undefined ? {} : { 'subject.id': subject }
+    const everything = { all: true, item: () => true }
+    return grants.list({ ...query, filter: rest }, everything, { ...(await visibleTo(call)), ...of })
+  },
+
+  create: async ({ id, ...given }, call) => {
+    await checkGrant(given)
+    const path = canonicalPattern(given.path)
+    return changePolicy(async (policy) => {
+      requireRole(policy, given.role, 'role')
+      refuseEscalation(call, rightsOfRole(policy, given.role, path), `grant ${given.role} there`)
+      const record = { ...given, path, created_at: now(), created_by: subjectOf(call.caller) }
+      return grantView(await grants.insert({ id: id ?? newId(), ...record }))
+    }, given.subject.kind === 'user' ? given.subject.id : undefined)
+  },
+
+  delete: async ({ id }, call) =>
+    changePolicy(async (policy) => {
+      const grant = await grants.requireForChange(id)
+      refuseEscalation(call, rightsOfRole(policy, grant.role, grant.path), 'take it from others')
+      const after = { ...policy, grants: policy.grants.filter((other) => other.id !== id) }
+      requireAdministrator(after, (await users.all({ enabled: true })).map((user) => user.id))
+      await grants.remove(grant)
+      return null
+    }),
+
+  explain: (params, call) => answerExplain(params, call),
+  whatIf: (params) => answerWhatIf(params),
+
+  forget: async ({ path }) => {
+    const own = [path, `${path}/*`, `${path}/**`]
+    if ((await grants.find({ path: { $in: own } })) === null) return null
+    return changePolicy(async () => {
+      await grants.removeWhere({ path: { $in: own } })
+      return null
+    })
+  },
+})

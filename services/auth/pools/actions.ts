@@ -1,0 +1,101 @@
+import { resourcePools, type Limits, type Member, type ResourcePool } from '#shared/contracts/resource-pools.ts'
+import { notFound } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import type { Privilege } from '#shared/privileges.ts'
+import { type Call, implement } from '#shared/service.ts'
+import { grants } from '../models.ts'
+import { refuseEscalation, rightsOfRole } from '../policy/escalation.ts'
+import { matches, parsePattern } from '../policy/patterns.ts'
+import { changePolicy, loadPolicy, policyChanged } from '../policy/store.ts'
+import { count, discount, discountEverywhere } from './account.ts'
+import { footprintOf } from './footprint.ts'
+import { memberPath, pools, type StoredPool } from './model.ts'
+
+const pathOf = (id: string) => `/api/resource-pools/${id}`
+
+const poolView = (pool: StoredPool): ResourcePool => ({
+  ...pool,
+  members: Object.entries(pool.members)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, member]) => member),
+})
+
+const seeing: Privilege[] = ['PoolAllocate', 'VmAudit', 'ContainerAudit', 'DatastoreAudit', 'NetworkAudit']
+const maySee = ({ rights }: Call, id: string) => seeing.some((privilege) => rights.allows(privilege, pathOf(id)))
+
+type Given = { [K in keyof Limits]?: Limits[K] | undefined }
+const limitsOf = (given: Given = {}): Limits => ({
+  cpus: given.cpus ?? null,
+  memory: given.memory ?? null,
+  disk: given.disk ?? null,
+  instances: given.instances ?? null,
+})
+
+/** Into a pool means into the hands of all who have grants on it: that takes having it all oneself. */
+async function refuseTakeover(call: Call, id: string, member: Pick<Member, 'kind' | 'id'>): Promise<void> {
+  const policy = await loadPolicy()
+  const path = `${memberPath(member)}/**`
+  const parts = ['api', 'resource-pools', id]
+  const onPool = policy.grants.filter((grant) => grant.path !== '/' && matches(parsePattern(grant.path), parts))
+  const given = onPool.flatMap(({ role }) => rightsOfRole(policy, role, path))
+  refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`)
+}
+
+/** Collections of resources with limits to what they may take together. */
+export const poolActions = implement(resourcePools, {
+  list: async (query, call) => {
+    const found = await pools.list(query, { all: false, item: (id) => maySee(call, id) })
+    return { ...found, data: found.data.map(poolView) }
+  },
+
+  get: async ({ id }, call) => {
+    if (!maySee(call, id)) throw notFound('Resource pool', id)
+    return poolView(await pools.require(id))
+  },
+
+  create: async ({ id = newId(), name, description, limits }) => {
+    const time = now()
+    const empty = { used: { cpus: 0, memory: 0, disk: 0, instances: 0 }, members: {}, created_at: time, updated_at: time }
+    const made = await pools.insert({ id, name, description, limits: limitsOf(limits), ...empty })
+    await policyChanged()
+    return poolView(made)
+  },
+
+  replace: async ({ id, name, description, limits }) =>
+    poolView(await pools.change(id, () => ({ set: { name, description, limits: limitsOf(limits) } }))),
+
+  delete: async ({ id }) =>
+    changePolicy(async () => {
+      const pool = await pools.requireForChange(id)
+      await grants.removeWhere({ path: { $in: [pathOf(id), `${pathOf(id)}/*`, `${pathOf(id)}/**`] } })
+      await pools.remove(pool)
+      return null
+    }),
+
+  putMember: async ({ id, kind, member }, call) => {
+    await pools.requireForChange(id)
+    await refuseTakeover(call, id, { kind, id: member })
+    await count(id, { kind, id: member, ...(await footprintOf({ kind, id: member })) })
+    await policyChanged()
+    return poolView(await pools.require(id))
+  },
+
+  removeMember: async ({ id, kind, member }) => {
+    await pools.requireForChange(id)
+    if (!(await discount(id, { kind, id: member }))) throw notFound('Member', `${kind}/${member}`)
+    await policyChanged()
+    return null
+  },
+
+  reserve: async ({ pool, ...member }) => {
+    await count(pool, member)
+    await policyChanged()
+    return null
+  },
+
+  release: async ({ kind, member }) => {
+    if (await discountEverywhere({ kind, id: member })) await policyChanged()
+    return null
+  },
+})

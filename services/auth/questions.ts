@@ -1,0 +1,55 @@
+import ipaddr from 'ipaddr.js'
+import type { Params } from '#shared/contract.ts'
+import type { Explanation, permissions, WhatIf } from '#shared/contracts/permissions.ts'
+import { invalid, notFound } from '#shared/errors.ts'
+import type { Call } from '#shared/service.ts'
+import { explain } from './explain.ts'
+import { apiKeys, users } from './models.ts'
+import { mayManage, require, userOf } from './own.ts'
+import { checkTimezone, parseNetwork } from './policy/conditions.ts'
+import type { Circumstances } from './policy/policy.ts'
+import { currentPolicy, loadPolicy } from './policy/store.ts'
+import { applyChanges } from './what-if/apply.ts'
+import { whatIf } from './what-if/what-if.ts'
+
+type C = typeof permissions
+
+function circumstancesOf({ at, address }: { at?: string; address?: string }): Circumstances {
+  if (address !== undefined && !ipaddr.isValid(address)) throw invalid('address', `'${address}' is not an IP address`)
+  return { at: at === undefined ? new Date() : new Date(at), address: address ?? null }
+}
+
+/** A question about oneself is free; about others it takes the right to audit or to manage grants. */
+export async function answerExplain(params: Params<C, 'explain'>, call: Call): Promise<Explanation> {
+  const { privilege, path, api_key } = params
+  const user = params.user ?? userOf(call).user
+  if (!mayManage(call, user) && !call.rights.allows('SysAudit', '/api/permissions'))
+    require(call, 'UserModify', '/api/permissions')
+  const found = await users.require(user)
+  const key = api_key === undefined ? null : await apiKeys.require(api_key)
+  if (key && key.user !== user) throw notFound('API key', key.id)
+  return explain(await currentPolicy(), {
+    asker: { user, ...(key?.restricted && { restrictedTo: key.id }) },
+    isEnabled: found.enabled,
+    privilege,
+    path,
+    circumstances: circumstancesOf(params),
+  })
+}
+
+export async function answerWhatIf(params: Params<C, 'whatIf'>): Promise<WhatIf> {
+  for (const change of params.changes) {
+    if (change.change !== 'grant') continue
+    for (const network of change.networks ?? []) parseNetwork(network)
+    if (change.hours) checkTimezone(change.hours.timezone)
+  }
+  const [policy, all] = await Promise.all([loadPolicy(), users.all()])
+  const enabled = new Set(all.filter((user) => user.enabled).map(({ id }) => id))
+  const before = { policy, enabled }
+  return whatIf(before, applyChanges(before, params.changes), {
+    users: params.users ?? all.map(({ id }) => id),
+    resources: params.resources,
+    circumstances: circumstancesOf(params),
+    limit: params.limit,
+  })
+}

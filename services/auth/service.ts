@@ -1,0 +1,39 @@
+import { log } from '#shared/log.ts'
+import type { Service } from '#shared/start.ts'
+import { authActions } from './auth.ts'
+import { sweepAttempts } from './brute-force.ts'
+import { prepareFirstStart } from './first-start.ts'
+import { prepareForNobody } from './passwords.ts'
+import { groupActions } from './groups.ts'
+import { permissionActions } from './permissions.ts'
+import { poolActions } from './pools/actions.ts'
+import { sweepRights } from './rights.ts'
+import { roleActions } from './roles.ts'
+import { sweepSessions } from './sessions.ts'
+import { signingKey, sweepKeys } from './signing-keys.ts'
+import { sweepTickets } from './tickets.ts'
+import { userActions } from './users.ts'
+
+const sweepEveryMs = 60_000
+
+async function sweep(): Promise<void> {
+  await sweepSessions()
+  await sweepKeys()
+  await sweepAttempts()
+  await sweepRights()
+  await sweepTickets()
+}
+
+/** Who somebody is, and what they may do. */
+export const authService: Service = {
+  name: 'auth',
+  serves: [authActions, userActions, roleActions, permissionActions, groupActions, poolActions],
+  start: async () => {
+    await prepareFirstStart()
+    await Promise.all([prepareForNobody(), signingKey()])
+    const timer = setInterval(() => {
+      sweep().catch((error: Error) => log('auth').warn({ err: error }, 'what has expired could not be swept'))
+    }, sweepEveryMs)
+    return () => clearInterval(timer)
+  },
+}

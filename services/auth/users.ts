@@ -1,0 +1,110 @@
+import { users as contract } from '#shared/contracts/users.ts'
+import { notFound } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { type Call, implement } from '#shared/service.ts'
+import { createKey, listKeys, revokeKey } from './keys.ts'
+import { apiKeys, grants, groups, users } from './models.ts'
+import { mayManage } from './own.ts'
+import { checkNewUser, checkPassword } from './password-rules.ts'
+import { hashPassword } from './passwords.ts'
+import { refuseEscalation, requireAdministrator, rightsAtMost, rightsOfRole } from './policy/escalation.ts'
+import type { Policy } from './policy/policy.ts'
+import { changePolicy, currentPolicy } from './policy/store.ts'
+import { rightsWithGrants } from './rights.ts'
+import { requireRole } from './roles.ts'
+import { endSessionsOf } from './sessions.ts'
+import { userView } from './views.ts'
+
+const mayRead = (call: Call, username: string) =>
+  mayManage(call, username) || call.rights.allows('SysAudit', `/api/users/${username}`)
+
+const enabledUsers = async (except: string) =>
+  (await users.all({ enabled: true })).map(({ id }) => id).filter((id) => id !== except)
+
+/** Users, their API keys, and what they may do. */
+export const userActions = implement(contract, {
+  list: async (query, call) => {
+    const item = (id: string) => mayRead(call, id)
+    const all = call.maySee.all || call.rights.allows('SysAudit', '/')
+    const found = await users.list(query, { all, item })
+    return { ...found, data: found.data.map(userView) }
+  },
+
+  get: async ({ username }, call) => {
+    if (!mayRead(call, username)) throw notFound('User', username)
+    return userView(await users.require(username))
+  },
+
+  create: async ({ username, password, enabled, full_name = null, email = null, roles = [] }, call) => {
+    checkNewUser(username, password)
+    const password_hash = await hashPassword(password)
+    const time = now()
+    return changePolicy(async (policy) => {
+      for (const role of roles) {
+        requireRole(policy, role, 'roles')
+        refuseEscalation(call, rightsOfRole(policy, role, '/'), `give the role ${role} on /`)
+      }
+      const record = { id: username, full_name, email, enabled, password_hash, totp: null, last_login_at: null }
+      const user = await users.insert({ ...record, created_at: time, updated_at: time })
+      for (const role of roles)
+        await grants.insert({
+          id: newId(),
+          subject: { kind: 'user', id: username },
+          role,
+          path: '/',
+          created_at: time,
+          created_by: call.caller.kind === 'user' ? call.caller.user : 'system',
+        })
+      return userView(user)
+    }, username)
+  },
+
+  change: async ({ username, password, enabled, totp, full_name, email }, call) => {
+    if (password !== undefined) checkPassword(password, username)
+    const password_hash = password === undefined ? undefined : await hashPassword(password)
+    return changePolicy(async (policy) => {
+      await requireChangeable(policy, username, call)
+      if (enabled === false) requireAdministrator(policy, await enabledUsers(username))
+      const given = { full_name, email, enabled, password_hash, totp: totp === false ? null : undefined }
+      const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+      const user = await users.change(username, () => ({ set }))
+      if (enabled === false || password !== undefined) await endSessionsOf(username)
+      return userView(user)
+    }, username)
+  },
+
+  delete: ({ username }, call) =>
+    changePolicy(async (policy) => {
+      const user = await requireChangeable(policy, username, call)
+      requireAdministrator(policy, await enabledUsers(username))
+      await users.remove(user)
+      await endSessionsOf(username)
+      const keys = await apiKeys.all({ user: username })
+      await apiKeys.removeWhere({ user: username })
+      const gone = [{ kind: 'user', id: username }, ...keys.map(({ id }) => ({ kind: 'api_key', id }))]
+      for (const { kind, id } of gone) await grants.removeWhere({ 'subject.kind': kind, 'subject.id': id })
+      for (const { id } of await groups.all({ members: username }))
+        await groups.change(id, ({ members }) => ({ set: { members: members.filter((name) => name !== username) } }))
+      return null
+    }, username),
+
+  permissions: async ({ username }, call) => {
+    if (!mayRead(call, username)) throw notFound('User', username)
+    await users.require(username)
+    const circumstances = { at: new Date(), address: call.caller.address ?? '' }
+    return { user: username, data: rightsWithGrants(await currentPolicy(), username, circumstances) }
+  },
+
+  keys: ({ username, ...query }, call) => listKeys(username, query, call),
+  createKey: (params, call) => createKey(params, call),
+  revokeKey: ({ username, id }, call) => revokeKey(username, id, call),
+})
+
+/** A user whom the caller may change: one who could not do more than the caller. @throws ForbiddenError */
+async function requireChangeable(policy: Policy, username: string, call: Call) {
+  const user = await users.requireForChange(username)
+  const isOwn = call.caller.kind === 'user' && call.caller.user === username
+  if (!isOwn) refuseEscalation(call, rightsAtMost(policy, username), `change the user '${username}', who has it`)
+  return user
+}

@@ -1,0 +1,87 @@
+import type { PolicyChange } from '#shared/contracts/permissions.ts'
+import { invalid, notFound } from '#shared/errors.ts'
+import { builtInRoles } from '#shared/privileges.ts'
+import { canonicalPattern } from '../policy/patterns.ts'
+import type { Policy, PolicyGroup, PolicyPool } from '../policy/policy.ts'
+import { memberPath } from '../pools/model.ts'
+
+/** A policy and who of its users may sign in. */
+export type World = { policy: Policy; enabled: Set<string> }
+
+/** The world as it would be after these changes, one after the other. Nothing of the one that is given is changed. */
+export function applyChanges({ policy, enabled }: World, changes: readonly PolicyChange[]): World {
+  const world: World = {
+    policy: {
+      grants: [...policy.grants],
+      roles: new Map(policy.roles),
+      groups: new Map(policy.groups),
+      pools: new Map(policy.pools),
+    },
+    enabled: new Set(enabled),
+  }
+  changes.forEach((change, i) => applyOne(world, change, `changes.${i}`))
+  return world
+}
+
+function applyOne({ policy, enabled }: World, change: PolicyChange, field: string): void {
+  switch (change.change) {
+    case 'grant': {
+      const { change: _, ...grant } = change
+      if (!policy.roles.has(grant.role)) throw invalid(`${field}.role`, `there is no role '${grant.role}'`, 'unknown')
+      policy.grants.push({ ...grant, id: `${field}`, path: canonicalPattern(grant.path) })
+      return
+    }
+    case 'revoke': {
+      const at = policy.grants.findIndex(({ id }) => id === change.id)
+      if (at < 0) throw notFound('Grant', change.id)
+      policy.grants.splice(at, 1)
+      return
+    }
+    case 'role':
+    case 'delete_role':
+      if (Object.hasOwn(builtInRoles, change.name)) throw invalid(`${field}.name`, `'${change.name}' is built in`)
+      if (change.change === 'role') policy.roles.set(change.name, change.privileges)
+      else policy.roles.delete(change.name)
+      return
+    case 'member':
+    case 'parents':
+    case 'delete_group':
+      return applyToGroup(policy, change)
+    case 'pool_member':
+    case 'delete_pool':
+      return applyToPool(policy, change)
+    case 'user':
+      if (change.enabled) enabled.add(change.user)
+      else enabled.delete(change.user)
+  }
+}
+
+type GroupChange = Extract<PolicyChange, { group: string }>
+type PoolChange = Extract<PolicyChange, { pool: string }>
+
+function applyToGroup(policy: Policy, change: GroupChange): void {
+  const group: PolicyGroup | undefined = policy.groups.get(change.group)
+  if (!group) throw notFound('Group', change.group)
+  if (change.change === 'parents') policy.groups.set(group.id, { ...group, parents: change.parents })
+  else if (change.change === 'member') {
+    const others = group.members.filter((name) => name !== change.user)
+    policy.groups.set(group.id, { ...group, members: change.is_member ? [...others, change.user] : others })
+  } else {
+    policy.groups.delete(group.id)
+    policy.grants = policy.grants.filter(({ subject }) => subject.kind !== 'group' || subject.id !== group.id)
+  }
+}
+
+function applyToPool(policy: Policy, change: PoolChange): void {
+  const pool: PolicyPool | undefined = policy.pools.get(change.pool)
+  if (!pool) throw notFound('Resource pool', change.pool)
+  if (change.change === 'pool_member') {
+    const path = memberPath(change)
+    const others = pool.members.filter((member) => member !== path)
+    policy.pools.set(pool.id, { ...pool, members: change.is_member ? [...others, path] : others })
+  } else {
+    policy.pools.delete(pool.id)
+    const own = ['', '/*', '/**'].map((end) => `/api/resource-pools/${pool.id}${end}`)
+    policy.grants = policy.grants.filter(({ path }) => !own.includes(path))
+  }
+}

@@ -1,0 +1,132 @@
+import type { Right } from '#shared/access.ts'
+import { type Privilege, privileges } from '#shared/privileges.ts'
+import { parsePattern } from '../policy/patterns.ts'
+
+/** Rights as a trie whose privileges are bits. */
+type Node = { exact: number; one: number; any: number; next: Map<string, Node> }
+/**
+ * Paths as a trie; the paths at and below a node are those from `from` to before `to` in its order. In a flat one nothing
+ * lies deeper than its children.
+ */
+export type PathTree = { next: Map<string, PathTree>; at: number; from: number; to: number; isFlat: boolean }
+
+const bits = new Map(privileges.map((privilege, i) => [privilege, 1 << i]))
+const maskOf = (list: readonly Privilege[]) => list.reduce((mask, privilege) => mask | bits.get(privilege)!, 0)
+export const privilegesOf = (mask: number) => privileges.filter((_, i) => mask & (1 << i))
+
+export function trieOf(rights: readonly Right[]): Node {
+  const root: Node = { exact: 0, one: 0, any: 0, next: new Map() }
+  for (const { path, privileges } of rights) {
+    const { parts, reach } = parsePattern(path)
+    let node = root
+    for (const part of parts) {
+      let next = node.next.get(part)
+      if (!next) node.next.set(part, (next = { exact: 0, one: 0, any: 0, next: new Map() }))
+      node = next
+    }
+    node[reach] |= maskOf(privileges)
+  }
+  return root
+}
+
+const emptyTree = (): PathTree => ({ next: new Map(), at: -1, from: 0, to: 0, isFlat: true })
+
+/** @returns the tree, and the given paths in its order */
+export function treeOf(paths: readonly string[][]): { tree: PathTree; order: number[] } {
+  const tree: PathTree = emptyTree()
+  const given = new Map<PathTree, number>()
+  paths.forEach((parts, i) => {
+    let node = tree
+    for (const part of parts) {
+      let next = node.next.get(part)
+      if (!next) node.next.set(part, (next = emptyTree()))
+      node = next
+    }
+    if (!given.has(node)) given.set(node, i)
+  })
+  const order: number[] = []
+  const number = (node: PathTree) => {
+    node.from = order.length
+    if (given.has(node)) {
+      node.at = order.length
+      order.push(given.get(node)!)
+    }
+    for (const next of node.next.values()) number(next)
+    node.to = order.length
+    node.isFlat = [...node.next.values()].every(({ next }) => next.size === 0)
+  }
+  number(tree)
+  return { tree, order }
+}
+
+/** Told of each run of paths (in the tree's order) on which the same is gained and lost. */
+export type OnDifference = (from: number, to: number, gains: number, loses: number) => void
+
+/**
+ * Where two sets of rights differ on the paths of a tree. Goes only where one of them has something to say of its own:
+ * where neither has, a whole subtree is the same and is told of as one run.
+ */
+export function compare(before: Node, after: Node, tree: PathTree, tell: OnDifference): void {
+  visit(tree, { node: before, any: 0, one: 0 }, { node: after, any: 0, one: 0 }, tell)
+}
+
+type Side = { node: Node | undefined; /** From above, any depth. */ any: number; /** From the parent, one level. */ one: number }
+
+function visit(tree: PathTree, a: Side, b: Side, tell: OnDifference): void {
+  const [anyA, anyB] = [a.any | (a.node?.any ?? 0), b.any | (b.node?.any ?? 0)]
+  const [oneA, oneB] = [a.node?.one ?? 0, b.node?.one ?? 0]
+  if (tree.at >= 0)
+    differ(tree.at, tree.at + 1, anyA | a.one | oneA | (a.node?.exact ?? 0), anyB | b.one | oneB | (b.node?.exact ?? 0), tell)
+  if (!a.node && !b.node) {
+    const start = tree.at >= 0 ? tree.at + 1 : tree.from
+    if (start < tree.to) differ(start, tree.to, anyA, anyB, tell)
+    return
+  }
+  const go = (part: string, next: PathTree) =>
+    visit(
+      next,
+      { node: a.node?.next.get(part), any: anyA, one: oneA },
+      { node: b.node?.next.get(part), any: anyB, one: oneB },
+      tell,
+    )
+  const named = namedIn(tree, a.node, b.node)
+  for (const [part, next] of named) go(part, next)
+  const direct = [anyA | oneA, anyB | oneB] as const
+  if (anyA === anyB && direct[0] === direct[1]) return
+  // All that is not named is alike: on it the same is gained and lost, but what lies deeper may differ from what is direct.
+  const isAlike = tree.isFlat || (gained(...direct) === gained(anyA, anyB) && lost(...direct) === lost(anyA, anyB))
+  if (isAlike) tellBetween(tree, named, (from, to) => differ(from, to, ...direct, tell))
+  else for (const [part, next] of tree.next) if (!isNamed(part, a.node, b.node)) go(part, next)
+}
+
+const isNamed = (part: string, a: Node | undefined, b: Node | undefined) => a?.next.has(part) || b?.next.has(part)
+
+/** The children of a tree of which one of the sides has something to say of its own, in the order of the tree. */
+function namedIn(tree: PathTree, a: Node | undefined, b: Node | undefined): [string, PathTree][] {
+  const size = (a?.next.size ?? 0) + (b?.next.size ?? 0)
+  if (size === 0) return []
+  if (size > tree.next.size) return [...tree.next].filter(([part]) => isNamed(part, a, b))
+  const parts = new Set([...(a?.next.keys() ?? []), ...(b?.next.keys() ?? [])])
+  const found = [...parts].flatMap((part): [string, PathTree][] => {
+    const next = tree.next.get(part)
+    return next ? [[part, next]] : []
+  })
+  return found.toSorted(([, one], [, other]) => one.from - other.from)
+}
+
+/** Tells of the runs below a tree that lie between the named children. */
+function tellBetween(tree: PathTree, named: [string, PathTree][], tell: (from: number, to: number) => void): void {
+  let from = tree.at >= 0 ? tree.at + 1 : tree.from
+  for (const [, next] of named) {
+    if (next.from > from) tell(from, next.from)
+    from = next.to
+  }
+  if (tree.to > from) tell(from, tree.to)
+}
+
+const gained = (before: number, after: number) => after & ~before
+const lost = (before: number, after: number) => before & ~after
+
+function differ(from: number, to: number, before: number, after: number, tell: OnDifference): void {
+  if (before !== after) tell(from, to, gained(before, after), lost(before, after))
+}

@@ -1,0 +1,187 @@
+import type { Topic } from '#shared/contracts/events.ts'
+import { eventsAfter, followEvents, streamExtent } from '#shared/events/stream.ts'
+import { log } from '#shared/log.ts'
+import type { Audience } from './audience.ts'
+import { type Control, controlBytes, type Frame, frameOf, type Medium } from './frame.ts'
+import type { Outlet } from './outlet.ts'
+import { createRing } from './ring.ts'
+
+/** Who reads: where to, what of, and up to where it has been given everything. */
+export type Reader = {
+  medium: Medium
+  outlet: Outlet
+  topics: ReadonlySet<Topic>
+  audience: Audience
+  /** While it is live the hub's own place counts. */
+  seq: number
+  state: 'waiting' | 'catching-up' | 'live' | 'gone'
+  /** Counts the beginnings of catching up, so that one that was interrupted ends. */
+  turn: number
+}
+
+/** Live readers who are all given the same bytes. */
+type Channel = { readers: Set<Reader>; sample: Reader }
+
+const ringFrames = 20_000
+const ringBytes = 48 * 1_048_576
+const batchMs = 20
+const pieceBytes = 131_072
+
+export type Hub = Awaited<ReturnType<typeof createHub>>
+
+/** Gives every event of the stream to every reader who may have it: in order, once, without holes. */
+export async function createHub() {
+  const ring = createRing(ringFrames, ringBytes)
+  const channels = new Map<string, Channel>()
+  const readers = new Set<Reader>()
+  let pending: Frame[] = []
+  let timer: NodeJS.Timeout | undefined
+  /** Everything up to here was given to the live readers. */
+  let sent = 0
+  let arrivals = Promise.withResolvers<void>()
+
+  const say = (reader: Reader, type: Control, data: unknown) =>
+    reader.outlet.write(controlBytes(reader.medium, placeOf(reader), type, data))
+  const placeOf = ({ state, seq }: Reader) => (state === 'live' ? sent : seq)
+
+  const flush = () => {
+    timer = undefined
+    const frames = pending
+    pending = []
+    if (frames.length === 0) return
+    for (const { readers: live, sample } of channels.values()) {
+      const bytes = bytesFor(sample, frames)
+      if (bytes) for (const reader of live) reader.outlet.write(bytes)
+    }
+    sent = frames.at(-1)!.seq
+    arrivals.resolve()
+    arrivals = Promise.withResolvers()
+  }
+
+  const restart = (seq: number) => {
+    flush()
+    ring.clear(seq)
+    sent = seq
+    for (const reader of readers) if (reader.state !== 'waiting') resync(reader, 'Events were lost')
+  }
+
+  const follower = followEvents({
+    before: ringFrames,
+    event: (placed) => {
+      const frame = frameOf(placed)
+      ring.push(frame)
+      pending.push(frame)
+      timer ??= setTimeout(flush, batchMs)
+    },
+    lost: restart,
+  })
+
+  const goLive = (reader: Reader) => {
+    reader.state = 'live'
+    const key = channelKey(reader)
+    const channel = channels.get(key) ?? { readers: new Set(), sample: reader }
+    channel.readers.add(reader)
+    channels.set(key, channel)
+  }
+
+  /** Takes a reader out of its channel, and remembers where it was. */
+  const leaveChannel = (reader: Reader) => {
+    if (reader.state !== 'live') return
+    const key = channelKey(reader)
+    const channel = channels.get(key)
+    channel?.readers.delete(reader)
+    if (channel?.readers.size === 0) channels.delete(key)
+    else if (channel?.sample === reader) channel.sample = [...channel.readers][0]!
+    reader.seq = sent
+    reader.state = 'waiting'
+  }
+
+  const resync = (reader: Reader, reason: string) => {
+    leaveChannel(reader)
+    reader.seq = sent
+    say(reader, 'Resync', { reason })
+    goLive(reader)
+  }
+
+  /** Whether all that follows a place is still there. */
+  const isKept = async (seq: number) => {
+    if (seq >= ring.start() && seq <= sent) return true
+    const { first, last } = await streamExtent()
+    return seq + 1 >= first && seq <= last
+  }
+
+  const catchUp = async (reader: Reader, turn = reader.turn): Promise<unknown> => {
+    const isMine = () => reader.state === 'catching-up' && reader.turn === turn
+    if (!(await isKept(reader.seq))) return isMine() && resync(reader, 'These events are no longer kept')
+    // Another gateway may have been faster than this one.
+    while (isMine() && reader.seq > sent) await arrivals.promise
+    const give = (frames: Frame[]) => {
+      const bytes = bytesFor(reader, frames)
+      if (bytes) reader.outlet.write(bytes)
+      reader.seq = frames.at(-1)!.seq
+    }
+    if (reader.seq < ring.start())
+      for await (const placed of eventsAfter(reader.seq)) {
+        if (!isMine() || !(await reader.outlet.ready())) return
+        const frames = placed.map(frameOf).filter(({ seq }) => seq <= sent)
+        if (!isMine()) return
+        if (frames.length > 0) give(frames)
+        if (frames.length < placed.length || reader.seq >= ring.start()) break
+      }
+    while (isMine() && reader.seq < sent) {
+      if (!(await reader.outlet.ready()) || !isMine()) return
+      if (reader.seq < ring.start()) return catchUp(reader, turn)
+      give(ring.after(reader.seq, pieceBytes).filter(({ seq }) => seq <= sent))
+    }
+    if (isMine()) goLive(reader)
+  }
+
+  /** Begins, or goes on, to give a reader what comes after its place. */
+  const resume = (reader: Reader) => {
+    if (reader.state !== 'waiting') return
+    if (reader.seq === sent) return goLive(reader)
+    reader.state = 'catching-up'
+    const turn = ++reader.turn
+    catchUp(reader).catch((error: Error) => {
+      log('gateway').debug({ err: error }, 'a reader could not catch up for now')
+      if (reader.state !== 'catching-up' || reader.turn !== turn) return
+      reader.state = 'waiting'
+      setTimeout(() => readers.has(reader) && resume(reader), 500).unref()
+    })
+  }
+
+  await follower.ready
+  flush()
+  return {
+    say,
+    resume,
+    place: () => sent,
+    /** The place before the oldest event that is kept. */
+    oldest: async () => (await streamExtent()).first - 1,
+    add: (reader: Reader) => void readers.add(reader),
+    /** Gives a reader nothing for now; its place is kept. */
+    pause: (reader: Reader) => {
+      leaveChannel(reader)
+      if (reader.state === 'catching-up') reader.state = 'waiting'
+    },
+    remove: (reader: Reader) => {
+      leaveChannel(reader)
+      reader.state = 'gone'
+      readers.delete(reader)
+    },
+    stop: () => {
+      clearTimeout(timer)
+      follower.stop()
+    },
+  }
+}
+
+const channelKey = ({ medium, topics, audience }: Reader) =>
+  `${medium}\n${[...topics].toSorted().join()}\n${audience.key}`
+
+/** What of these frames this reader is to be given, in one piece. */
+function bytesFor({ medium, topics, audience }: Reader, frames: Frame[]): Buffer | undefined {
+  const wanted = frames.filter((frame) => topics.has(frame.topic) && audience.mayReceive(frame))
+  if (wanted.length === 0) return undefined
+  return wanted.length === 1 ? wanted[0]!.bytes[medium] : Buffer.concat(wanted.map(({ bytes }) => bytes[medium]))
+}

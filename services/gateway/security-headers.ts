@@ -1,0 +1,8 @@
+/** What answers to programs need of security headers; pages have more of them, from helmet. */
+export const apiHeaders = {
+  'cache-control': 'private, no-cache',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+}

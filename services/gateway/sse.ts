@@ -1,0 +1,86 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Topic, topics } from '#shared/contracts/events.ts'
+import { AuthenticationError, invalid } from '#shared/errors.ts'
+import { type Credential, credentialOf } from './credentials.ts'
+import { controlBytes } from './events/frame.ts'
+import type { Hub } from './events/hub.ts'
+import { createOutlet } from './events/outlet.ts'
+import type { Session, Sessions } from './events/sessions.ts'
+import { subscribe } from './events/subscribe.ts'
+
+const isTopic = (text: string): text is Topic => (topics as readonly string[]).includes(text)
+
+/** `?topics=vm:status,operations`; all of them when none is named. @throws ValidationError */
+function topicsOf(text: unknown): Topic[] {
+  if (text === undefined) return [...topics]
+  const named = typeof text === 'string' ? text.split(',') : []
+  if (named.length > 0 && named.every(isTopic)) return named
+  throw invalid('topics', `must be some of ${topics.join(', ')}, separated by commas`)
+}
+
+/** Where to begin: what the browser says when it comes again, or `?from=`. @throws ValidationError */
+function fromOf(text: unknown): number | undefined {
+  if (text === undefined || text === '') return undefined
+  if (typeof text === 'string' && /^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
+  throw invalid('from', 'must be the seq of the last event that was seen')
+}
+
+/** `GET /api/events`: the events as Server-Sent Events, in the envelope that WebSockets have. */
+export function addServerSentEvents(app: FastifyInstance, hub: Hub, sessions: Sessions): void {
+  app.get('/api/events', async (request, reply) => {
+    const query = request.query as Record<string, unknown>
+    const wanted = topicsOf(query['topics'])
+    const from = fromOf(request.headers['last-event-id'] ?? query['from'])
+    const credential = credentialOf(request)
+    if (!credential) throw new AuthenticationError('Sign in first: no valid session, token or API key came with it')
+    await serveEvents(request, reply, { credential, wanted, from }, hub, sessions)
+  })
+}
+
+type Wish = { credential: Credential; wanted: Topic[]; from: number | undefined }
+
+async function serveEvents(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { credential, wanted, from }: Wish,
+  hub: Hub,
+  sessions: Sessions,
+): Promise<void> {
+  const { raw } = reply
+  let session: Session | undefined
+  let isOver = false
+  const backlog = () => Math.max(raw.writableLength, raw.socket?.writableLength ?? 0)
+  const isOpen = () => !isOver && !raw.destroyed
+  const end = (message?: string) => {
+    if (!isOpen()) return
+    const seq = session?.reader?.seq ?? hub.place()
+    if (message) raw.write(controlBytes('sse', seq, 'Error', { message }))
+    isOver = true
+    raw.end()
+    if (session) sessions.end(session)
+  }
+  const tooSlow = () => {
+    end('More than 1 MiB of events was waiting to be read')
+    setTimeout(() => raw.destroy(), 5000).unref()
+  }
+  const outlet = createOutlet(raw, backlog, { isOpen, tooSlow })
+  session = await sessions.open(credential, request.address, {
+    close: (why) => end(why === 'expired' ? 'The credentials are no longer valid' : undefined),
+    ping: () => session?.reader && hub.say(session.reader, 'Ping', {}),
+  })
+  const opened = session
+  raw.on('close', () => {
+    isOver = true
+    sessions.end(opened)
+  })
+  // From here on the answer is written piece by piece, past Fastify.
+  reply.hijack()
+  raw.writeHead(200, {
+    ...(reply.getHeaders() as Record<string, string>),
+    'content-type': 'text/event-stream; charset=utf-8',
+    'x-accel-buffering': 'no',
+  })
+  raw.write('retry: 1000\n\n')
+  await subscribe(hub, opened, { medium: 'sse', outlet }, wanted, from)
+  if (!isOpen()) sessions.end(opened)
+}

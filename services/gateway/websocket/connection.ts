@@ -1,0 +1,94 @@
+import type { FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import { AppError, AuthenticationError, BadRequestError, InternalError } from '#shared/errors.ts'
+import { log } from '#shared/log.ts'
+import { type Credential, credentialOf, tokenOrKey } from '../credentials.ts'
+import { controlBytes } from '../events/frame.ts'
+import type { Hub } from '../events/hub.ts'
+import { createOutlet } from '../events/outlet.ts'
+import type { Goodbye, Session, Sessions } from '../events/sessions.ts'
+import { subscribe } from '../events/subscribe.ts'
+import { errorBody } from '../errors.ts'
+import { readMessage } from './message.ts'
+
+const subscribeWithinMs = 10_000
+const closeWithinMs = 5000
+
+/** Close codes: the protocol's own for going away, ours (4000 and up) like the HTTP status of the same thing. */
+const codes = { stopping: 1001, expired: 4401, tooLate: 4408, tooSlow: 4429 }
+const reasons = {
+  stopping: 'The gateway is stopping',
+  expired: 'The credentials are no longer valid',
+  tooLate: 'No topics were asked for within 10 s',
+  tooSlow: 'More than 1 MiB of events was waiting to be read',
+}
+
+/** One WebSocket, from its opening to its end. */
+export function serveSocket(socket: WebSocket, request: FastifyRequest, hub: Hub, sessions: Sessions): void {
+  const { address, id: requestId } = request
+  const stream = request.raw.socket
+  let session: Session | undefined
+  let isAnswering = true
+
+  const isOpen = () => socket.readyState === socket.OPEN
+  const place = () => session?.reader?.seq ?? hub.place()
+  const tell = (error: AppError) => {
+    // The frame goes past the library, like those of events: in one order, and made only once.
+    if (isOpen()) stream.write(controlBytes('ws', place(), 'Error', errorBody(error, requestId)))
+  }
+  const close = (why: keyof typeof codes) => {
+    if (!isOpen()) return
+    if (why !== 'stopping') tell(new BadRequestError(reasons[why]))
+    socket.close(codes[why], reasons[why])
+    setTimeout(() => socket.terminate(), closeWithinMs).unref()
+    if (session) sessions.end(session)
+  }
+  const outlet = createOutlet(stream, () => stream.writableLength, { isOpen, tooSlow: () => close('tooSlow') })
+  const ends = {
+    close: (why: Goodbye) => close(why),
+    ping: () => {
+      if (!isAnswering) return socket.terminate()
+      isAnswering = false
+      socket.ping()
+      if (session?.reader) hub.say(session.reader, 'Ping', {})
+    },
+  }
+  const deadline = setTimeout(() => close('tooLate'), subscribeWithinMs)
+
+  const prove = async (credential: Credential) => {
+    if (session) await sessions.prove(session, credential)
+    else session = await sessions.open(credential, address, ends)
+    if (!isOpen()) sessions.end(session)
+  }
+  const handle = async (text: string) => {
+    const { token, topics, from } = readMessage(text)
+    if (token !== undefined) await prove(tokenOrKey(token))
+    if (!topics) {
+      if (token === undefined || from !== undefined)
+        throw new BadRequestError('Say which events are wanted: {"topics": ["vm:status"], "from": 123}')
+      return
+    }
+    if (!session) throw new AuthenticationError('Sign in first: send {"token": "…"}')
+    await subscribe(hub, session, { medium: 'ws', outlet }, topics, from)
+    if (!isOpen()) sessions.end(session)
+    clearTimeout(deadline)
+  }
+  const inOrder = (work: () => Promise<void>) =>
+    work().catch((error: unknown) => {
+      if (!(error instanceof AppError)) log('gateway').error({ err: error, request_id: requestId }, 'a bug in a socket')
+      tell(error instanceof AppError ? error : new InternalError('Internal error'))
+    })
+
+  const credential = credentialOf(request)
+  let queue = credential ? inOrder(() => prove(credential)) : Promise.resolve()
+  socket.on('message', (data, isBinary) => {
+    const text = isBinary ? '' : String(data)
+    queue = queue.then(() => inOrder(() => handle(text)))
+  })
+  socket.on('pong', () => (isAnswering = true))
+  socket.on('error', (error) => log('gateway').debug({ err: error, request_id: requestId }, 'a socket failed'))
+  socket.on('close', () => {
+    clearTimeout(deadline)
+    if (session) sessions.end(session)
+  })
+}

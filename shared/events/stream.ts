@@ -1,0 +1,172 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { AckPolicy, type Consumer, type ConsumerMessages, DeliverPolicy, Events, type JsMsg, nanos } from 'nats'
+import { bus, ensureStreams, streams } from '#shared/bus.ts'
+import type { Event } from '#shared/contracts/events.ts'
+import { log } from '#shared/log.ts'
+
+/** An event and its place in the stream. */
+export type Placed = { seq: number; event: Event }
+
+/** Which stream it is (it may be lost and made anew), and the places that it holds right now. */
+type Extent = { base: number; first: number; last: number }
+
+const epoch = Date.UTC(2026, 0, 1)
+
+/**
+ * The place of a message is its JetStream sequence plus the microseconds from 2026 to the making of the stream. So a
+ * stream that was lost and made anew goes on above its predecessor, on every replica alike and with nothing stored, and
+ * no place ever means two events. Below 2^53 until the year 2311.
+ */
+const baseOf = (created: string) => (Date.parse(created) - epoch) * 1000
+
+/** What the stream holds. @throws when the bus is away */
+export async function streamExtent(): Promise<Extent> {
+  const { created, state } = await (await bus().manager()).streams.info(streams.events)
+  const base = baseOf(created)
+  // A stream that never held anything says 0 for both.
+  return { base, first: base + Math.max(1, state.first_seq), last: base + state.last_seq }
+}
+
+async function consumerFrom({ base }: Extent, seq: number): Promise<Consumer> {
+  const { consumers } = await bus().manager()
+  const { name } = await consumers.add(streams.events, {
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: seq - base,
+    inactive_threshold: nanos(10_000),
+    max_deliver: 1,
+    mem_storage: true,
+    num_replicas: 1,
+  })
+  return bus().jetStream.consumers.get(streams.events, name)
+}
+
+const placed = (message: JsMsg, base: number): Placed => ({
+  seq: base + message.info.streamSequence,
+  // Only outbox.ts publishes into this stream.
+  event: message.json<Event>(),
+})
+
+type Heard = {
+  /** Where to begin, when the stream holds so much: this many events before its end. */
+  before: number
+  event: (placed: Placed) => void
+  /** Events were lost: what follows begins after this place, and nothing is known of what came before. */
+  lost: (seq: number) => void
+}
+
+const batch = 500
+const checkEveryMs = 3000
+
+/**
+ * Hears every event in order and once, for as long as the process lives: NATS may come and go, and the stream may be
+ * lost. @returns a function that stops it; `ready` settles when it has caught up for the first time
+ */
+export function followEvents({ before, event, lost }: Heard): { ready: Promise<void>; stop: () => void } {
+  const ready = Promise.withResolvers<void>()
+  let position: { base: number; seq: number } | undefined
+  let stopped = false
+  let fetched: ConsumerMessages | undefined
+  let isStale = false
+
+  const watch = async () => {
+    for await (const { type } of bus().nats.status()) {
+      if (stopped) return
+      if (type !== Events.Disconnect && type !== Events.Reconnect) continue
+      isStale = true
+      void fetched?.close()
+    }
+  }
+
+  /** Where to go on in the stream as it is now; tells of a loss. */
+  const place = (extent: Extent): number => {
+    const { base, first, last } = extent
+    if (!position) return Math.max(first - 1, last - before)
+    const isSame = position.base === base && last >= position.seq && first <= position.seq + 1
+    if (isSame) return position.seq
+    const seq = position.base === base && last < position.seq ? last : first - 1
+    lost(seq)
+    return seq
+  }
+
+  const follow = async () => {
+    isStale = false
+    const extent = await streamExtent()
+    const seq = place(extent)
+    if (!position) lost(seq)
+    position = { base: extent.base, seq }
+    const consumer = await consumerFrom(extent, seq + 1)
+    // In between it may have been made anew.
+    if ((await streamExtent()).base !== extent.base) return
+    if (seq >= extent.last) ready.resolve()
+    await read(consumer, extent)
+  }
+
+  const read = async (consumer: Consumer, extent: Extent) => {
+    let delivered = 0
+    let checked = Date.now()
+    while (!stopped && !isStale) {
+      fetched = await consumer.fetch({ max_messages: batch, expires: 1000 })
+      for await (const message of fetched) {
+        // A gap in the delivery is a lost message; it is read again from there.
+        if (message.info.deliverySequence !== ++delivered) return
+        const next = placed(message, extent.base)
+        position = { base: extent.base, seq: next.seq }
+        event(next)
+        if (next.seq >= extent.last) ready.resolve()
+      }
+      if (Date.now() - checked < checkEveryMs) continue
+      checked = Date.now()
+      const { base, last } = await streamExtent()
+      if (base !== extent.base || last < position!.seq) return
+    }
+  }
+
+  const run = async () => {
+    while (!stopped) {
+      try {
+        await follow()
+      } catch (error) {
+        if (stopped) return
+        log('events').debug({ err: error as Error }, 'the event stream does not answer')
+        await delay(250)
+        await ensureStreams(bus()).catch(() => undefined)
+      }
+    }
+  }
+  void watch()
+  void run()
+  return {
+    ready: ready.promise,
+    stop: () => {
+      stopped = true
+      void fetched?.close()
+    },
+  }
+}
+
+/**
+ * The events after a place, in batches, as far as the stream holds them now. Whoever has enough just stops reading.
+ * @throws when the stream does not go back so far
+ */
+export async function* eventsAfter(seq: number): AsyncGenerator<Placed[]> {
+  const extent = await streamExtent()
+  if (seq + 1 < extent.first) throw new Error(`The stream begins at ${extent.first}, after ${seq}`)
+  let at = seq
+  const consumer = await consumerFrom(extent, at + 1)
+  try {
+    while (at < extent.last) {
+      const found: Placed[] = []
+      const messages = await consumer.fetch({ max_messages: batch, expires: 1000 })
+      for await (const message of messages) {
+        found.push(placed(message, extent.base))
+        if (found.length === batch || found.at(-1)!.seq >= extent.last) break
+      }
+      if (found.length === 0) return
+      at = found.at(-1)!.seq
+      yield found
+    }
+  } finally {
+    await consumer.delete().catch(() => undefined)
+  }
+}

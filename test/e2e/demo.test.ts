@@ -1,0 +1,33 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { missingForHosts } from '../lab/hosts.ts'
+import { missingForNats } from '../lab/nats.ts'
+import { available } from '../lab/requirements.ts'
+import { horcrux } from './instance.ts'
+import { type Machine, startMachine } from './machine.ts'
+
+describe.skipIf(!available('qemu', [...(await missingForHosts()), ...(await missingForNats())]))('horcrux demo', () => {
+  let machine: Machine
+  beforeAll(async () => {
+    machine = await startMachine(join(inject('lab').dir, 'demo'))
+  })
+  afterAll(() => machine?.remove())
+
+  test('shows a guest from its creation to its end in less than a minute, and leaves nothing', async () => {
+    const processes = await machine.processes()
+    const left = () =>
+      machine.run('bash', [
+        '-c',
+        'ls -d /tmp/horcrux-demo-* /etc/libvirt/qemu/*.xml /var/log/libvirt/qemu/* 2>/dev/null',
+      ])
+    const before = (await left()).stdout
+    const { code, stdout, stderr } = await machine.run('node', [horcrux, 'demo'], { HORCRUX_DATA: machine.dir })
+    expect(stderr).toBe('')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/its serial console says "horcrux-guest: up"/)
+    expect(stdout).toMatch(/it is running: \d+\.\d s of processor time, 128 MiB given/)
+    expect(Number(/The whole took (\d+\.\d) s/.exec(stdout)?.[1])).toBeLessThan(60)
+    expect(await machine.processes()).toEqual(processes)
+    expect((await left()).stdout).toBe(before)
+  })
+})

@@ -1,0 +1,59 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { Diagnosis } from '#shared/platform/doctor.ts'
+import { missingForHosts } from '../lab/hosts.ts'
+import { missingForNats } from '../lab/nats.ts'
+import { available } from '../lab/requirements.ts'
+import { horcrux } from './instance.ts'
+import { type Machine, startMachine } from './machine.ts'
+
+describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await missingForNats())]))(
+  'horcrux doctor',
+  () => {
+    let machine: Machine
+    beforeAll(async () => {
+      machine = await startMachine(join(inject('lab').dir, 'doctor'))
+    })
+    afterAll(() => machine?.remove())
+
+    const doctor = async () => {
+      const { stdout, code } = await machine.run('node', [horcrux, 'doctor', '-o', 'json'])
+      return { code, ...(JSON.parse(stdout) as Diagnosis) }
+    }
+    /** Puts something that is no program in its place, on that machine only. */
+    const hide = (program: string) =>
+      machine.run('bash', ['-c', 'mount --bind /dev/null "$(command -v "$0")"', program])
+
+    test('shows what there is, and ends with 0 on a machine that has what is needed', async () => {
+      const { stdout, code } = await machine.run('node', [horcrux, 'doctor'])
+      expect(stdout).toMatch(/^ok +nats-server +2\.\d+\.\d+/m)
+      expect(stdout).toMatch(/^ok +QEMU +\d+\.\d+/m)
+      expect(code).toBe(0)
+    })
+
+    test('tells emulation from KVM by the processor, not by /dev/kvm alone', async () => {
+      const { stdout } = await machine.run('bash', ['-c', 'grep -cE "^flags.* (vmx|svm) " /proc/cpuinfo'])
+      const acceleration = (await doctor()).findings.find(({ name }) => name === 'acceleration')
+      if (stdout.trim() === '0') expect(acceleration).toMatchObject({ state: 'note', found: 'emulation (TCG)' })
+      else expect(acceleration?.needed_for).toMatch(/vmx|svm/)
+    })
+
+    test('names the packages of what is missing, and ends with 1 when that is needed', async () => {
+      await hide('genisoimage')
+      expect(await doctor()).toMatchObject({ code: 0, healthy: true })
+      await hide('nats-server')
+      const { code, findings } = await doctor()
+      expect(code).toBe(1)
+      expect(findings.filter(({ state }) => state === 'missing')).toMatchObject([
+        { name: 'nats-server', needed: true, help: 'apt-get install nats-server' },
+        { name: 'genisoimage', needed: false, help: 'apt-get install genisoimage' },
+      ])
+    })
+
+    test('a command that does not exist is answered with the one that is meant, and 2', async () => {
+      const { code, stderr } = await machine.run('node', [horcrux, 'docter'])
+      expect(code).toBe(2)
+      expect(stderr).toContain("Did you mean 'doctor'?")
+    })
+  },
+)

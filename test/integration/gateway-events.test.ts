@@ -1,0 +1,233 @@
+import { get } from 'node:http'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { bus, ensureStreams, streams } from '#shared/bus.ts'
+import { event } from '#shared/events/event.ts'
+import { publish } from '#shared/events/outbox.ts'
+import { createGateway } from '../../services/gateway/service.ts'
+import { people, peopleService, resetPeople, tellAuthChanged, things, thingsService } from '../lab/gateway-things.ts'
+import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { ask } from '../lab/http.ts'
+import { missingForNats } from '../lab/nats.ts'
+import { available } from '../lab/requirements.ts'
+import { openSocket } from '../lab/sockets.ts'
+import { until } from '../lab/wait.ts'
+
+const hasNats = available('nats', await missingForNats())
+const gateway = createGateway([things])
+const other = createGateway([things])
+let horcrux: TestHorcrux
+
+const timestamp = new Date().toISOString()
+const created = (vm_id: string) => publish(event('VmCreated', { vm_id, name: vm_id, timestamp }))
+const stopped = (vm_id: string) =>
+  publish(event('VmStatusChanged', { vm_id, old_status: 'running', new_status: 'stopped', timestamp }))
+const topics = ['vm:events']
+const asAnn = { authorization: 'Bearer ann-token' }
+const asBob = { authorization: 'Bearer bob-token' }
+const ids = (socket: Awaited<ReturnType<typeof openSocket>>) => socket.events().map(({ data }) => data['vm_id'])
+const open = async (headers: Record<string, string>, first: object = { topics }) => {
+  const socket = await openSocket(gateway.url(), { headers, first })
+  await socket.next('Subscribed')
+  return socket
+}
+
+describe.skipIf(!hasNats)('events', () => {
+  beforeAll(async () => {
+    horcrux = await startHorcrux({
+      services: [peopleService, thingsService, gateway, other],
+      config: { port: 0, rateLimit: 0, trustedProxies: [] },
+    })
+  })
+  afterAll(() => horcrux?.stop())
+  beforeEach(async () => {
+    resetPeople()
+    people.set('bob-token', { user: 'bob', rights: [{ path: '/api/vms/b1', privileges: ['VmAudit'] }] })
+    await tellAuthChanged()
+  })
+
+  test('come in order, in the envelope, of the topics that were asked for', async () => {
+    const socket = await open(asAnn)
+    await created('a')
+    await stopped('a')
+    await created('b')
+    await until(() => socket.events().length === 2)
+    const [first, second] = socket.events()
+    expect(first).toEqual({
+      seq: expect.any(Number),
+      type: 'VmCreated',
+      time: expect.stringMatching(/Z$/),
+      topic: 'vm:events',
+      data: { vm_id: 'a', name: 'a', timestamp },
+    })
+    expect(second!.seq).toBe(first!.seq + 2)
+    socket.socket.close()
+  })
+
+  test('the topics may change on the way', async () => {
+    const socket = await open(asAnn)
+    socket.send({ topics: ['vm:status'] })
+    await until(() => socket.received.filter(({ type }) => type === 'Subscribed').length === 2)
+    await created('unheard')
+    await stopped('heard')
+    await until(() => socket.events().length > 0)
+    expect(socket.events()).toMatchObject([{ type: 'VmStatusChanged', data: { vm_id: 'heard' } }])
+    socket.socket.close()
+  })
+
+  test('from a place on, nothing is missing and nothing comes twice, at any gateway', async () => {
+    const before = await open(asAnn)
+    const { seq: from } = await before.next('Subscribed')
+    for (let number = 0; number < 50; number++) await created(`cut-${number}`)
+    await until(() => before.events().length === 50)
+    before.socket.close()
+    const expected = Array.from({ length: 50 }, (_, number) => `cut-${number}`)
+    expect(ids(before)).toEqual(expected)
+    for (const { url } of [gateway, other]) {
+      const middle = before.events()[19]!.seq
+      const again = await openSocket(url(), { headers: asAnn, first: { topics, from: middle } })
+      const whole = await openSocket(url(), { headers: asAnn, first: { topics, from } })
+      await created('after')
+      await until(() => ids(again).includes('after') && ids(whole).includes('after'))
+      expect(ids(again).slice(0, 30)).toEqual(expected.slice(20))
+      expect(ids(whole).slice(0, 50)).toEqual(expected)
+      again.socket.close()
+      whole.socket.close()
+    }
+  })
+
+  test('each is given only what its rights show', async () => {
+    const [ann, bob] = [await open(asAnn), await open(asBob)]
+    await created('secret')
+    await created('b1')
+    await until(() => bob.events().length > 0 && ann.events().length > 1)
+    expect([ids(bob), ids(ann)]).toEqual([['b1'], ['secret', 'b1']])
+    bob.socket.close()
+    ann.socket.close()
+  })
+
+  test('a right that is taken away stops them within a second', async () => {
+    const bob = await open(asBob)
+    await created('b1')
+    await until(() => bob.events().length === 1)
+    people.set('bob-token', { user: 'bob', rights: [{ path: '/api/vms/b2', privileges: ['VmAudit'] }] })
+    await tellAuthChanged('bob')
+    const changedAt = Date.now()
+    // Events of both kinds, until the first that only the new rights show.
+    await until(async () => {
+      await created('b1')
+      await created('b2')
+      return ids(bob).includes('b2')
+    })
+    expect(Date.now() - changedAt).toBeLessThan(1000)
+    const seen = ids(bob).length
+    await created('b1')
+    await created('b2')
+    await until(() => ids(bob).length > seen && ids(bob).at(-1) === 'b2')
+    expect(ids(bob).slice(ids(bob).indexOf('b2'))).not.toContain('b1')
+    bob.socket.close()
+  })
+
+  test('who may not sign in any more is told and closed', async () => {
+    const bob = await open(asBob)
+    people.delete('bob-token')
+    await tellAuthChanged('bob')
+    expect(await bob.closed).toEqual({ code: 4401, reason: 'The credentials are no longer valid' })
+    expect(bob.received.at(-1)).toMatchObject({ type: 'Error' })
+  })
+
+  test('the proof may come as the first message, alone or with the topics', async () => {
+    const alone = await openSocket(gateway.url(), { first: { token: 'ann-token' } })
+    alone.send({ topics })
+    const together = await openSocket(gateway.url(), { first: { token: 'hx_ann_key', topics } })
+    await Promise.all([alone.next('Subscribed'), together.next('Subscribed')])
+    alone.socket.close()
+    together.socket.close()
+  })
+
+  test('mistakes are answered, and the connection lives on', async () => {
+    const socket = await openSocket(gateway.url(), { first: { topics } })
+    expect((await socket.next('Error')).data).toMatchObject({ error: 'AUTHENTICATION_FAILED' })
+    socket.send({ token: 'ann-token', topics: ['vm:nothing'], from: -1, what: 1 })
+    const told = await until(() => socket.received[1])
+    expect((told.data['violations'] as { field: string }[]).map(({ field }) => field).sort()).toEqual([
+      'from',
+      'topics.0',
+      'what',
+    ])
+    socket.socket.send('{"topics": [')
+    expect(await until(() => socket.received[2])).toMatchObject({ data: { error: 'BAD_REQUEST' } })
+    socket.send({ token: 'ann-token', topics })
+    await socket.next('Subscribed')
+    socket.socket.close()
+  })
+
+  test('a wrong proof in a header, or a page of another origin, opens nothing', async () => {
+    await expect(openSocket(gateway.url(), { headers: { authorization: 'Bearer wrong' } })).rejects.toThrow('401')
+    const cookie = 'horcrux_session=ann-session'
+    await expect(openSocket(gateway.url(), { headers: { cookie, origin: 'http://evil.example' } })).rejects.toThrow('403')
+    const own = await openSocket(gateway.url(), { headers: { cookie, origin: gateway.url() }, first: { topics } })
+    await own.next('Subscribed')
+    own.socket.close()
+  })
+
+  test('who does not read is told and closed, and others are not held up', async () => {
+    const [slow, quick] = [await open(asAnn), await open(asAnn)]
+    slow.socket.pause()
+    const long = 'x'.repeat(50_000)
+    // What the kernel takes in does not count: it is more than any such buffer.
+    for (let number = 0; number < 400; number++)
+      await publish(event('VmCreated', { vm_id: `big-${number}`, name: long, timestamp }))
+    await until(() => ids(quick).length === 400)
+    slow.socket.resume()
+    expect(await slow.closed).toMatchObject({ code: 4429 })
+    expect(slow.received.at(-1)).toMatchObject({ type: 'Error' })
+    // No hole in what it was given.
+    expect(ids(slow)).toEqual(ids(quick).slice(0, ids(slow).length))
+    quick.socket.close()
+  })
+
+  test('Server-Sent Events carry the same, and go on from Last-Event-ID', async () => {
+    const read = async (headers: Record<string, string>, enough: (text: string) => boolean) => {
+      const { promise, resolve, reject } = Promise.withResolvers<string>()
+      const asked = get(`${gateway.url()}/api/events?topics=vm:events`, { headers: { ...asAnn, ...headers } }, (answer) => {
+        let text = ''
+        answer.on('data', (part: Buffer) => {
+          text += String(part)
+          if (!enough(text)) return
+          resolve(text)
+          asked.destroy()
+        })
+      })
+      asked.on('error', reject)
+      return promise
+    }
+    const subscribed = await read({}, (text) => text.includes('Subscribed'))
+    const place = /id: (\d+)/.exec(subscribed)![1]!
+    await created('sse-1')
+    await created('sse-2')
+    const text = await read({ 'last-event-id': place }, (all) => all.includes('"vm_id":"sse-2"'))
+    const data = [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as { type: string; seq: number; data: { vm_id: string } })
+    expect(data.filter(({ type }) => type === 'VmCreated').map(({ data }) => data.vm_id)).toEqual(['sse-1', 'sse-2'])
+    expect(text).toContain(`id: ${data.at(-1)!.seq}\ndata:`)
+    expect(await ask(gateway.url(), 'GET /api/events')).toMatchObject({ status: 401 })
+    expect(await ask(gateway.url(), 'GET /api/events?topics=no', { token: 'ann-token' })).toMatchObject({ status: 422 })
+  })
+
+  test('a stream that was lost leads to Resync, and its successor uses no place again', async () => {
+    const socket = await open(asAnn)
+    await created('lost')
+    await until(() => socket.events().length === 1)
+    const { seq } = socket.events()[0]!
+    await (await bus().manager()).streams.delete(streams.events)
+    await ensureStreams(bus())
+    const resync = await socket.next('Resync')
+    expect(resync.seq).toBeGreaterThan(seq)
+    await created('anew')
+    await until(() => ids(socket).includes('anew'))
+    expect(socket.events().at(-1)!.seq).toBeGreaterThan(resync.seq)
+    const late = await openSocket(gateway.url(), { headers: asAnn, first: { topics, from: seq } })
+    await late.next('Resync')
+    late.socket.close()
+    socket.socket.close()
+  })
+})

@@ -1,0 +1,112 @@
+import mongoose from 'mongoose'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { operations } from '#shared/contracts/operations.ts'
+import { createGateway } from '../../services/gateway/service.ts'
+import { hold, peopleService, ran, resetPeople, things, thingsService } from '../lab/gateway-things.ts'
+import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { ask } from '../lab/http.ts'
+import { missingForNats } from '../lab/nats.ts'
+import { available } from '../lab/requirements.ts'
+import { until } from '../lab/wait.ts'
+
+const hasNats = available('nats', await missingForNats())
+const gateways = [createGateway([operations, things]), createGateway([operations, things])] as const
+let horcrux: TestHorcrux
+
+const post = (key: string, path: string, json: unknown, { at = 0, token = 'ann-token', headers = {} } = {}) =>
+  ask(gateways[at]!.url(), `POST ${path}`, { token, json, headers: { 'idempotency-key': key, ...headers } })
+const records = () => mongoose.connection.collection<{ _id: string; outcome: string | null }>('idempotency_keys')
+
+describe.skipIf(!hasNats)('an idempotency key', () => {
+  beforeAll(async () => {
+    horcrux = await startHorcrux({
+      services: [peopleService, thingsService, ...gateways],
+      config: { port: 0, rateLimit: 0, trustedProxies: [] },
+    })
+  })
+  afterAll(() => horcrux?.stop())
+  beforeEach(() => {
+    resetPeople()
+    hold.create = hold.grow = Promise.resolve()
+    ran.create = ran.keys = 0
+  })
+
+  test('gives the same answer again, at any gateway, and does the work once', async () => {
+    const body = { name: 'once', size: 2 }
+    const first = await post('key-1', '/api/things', body)
+    expect(first.status).toBe(201)
+    for (const at of [0, 1]) {
+      const again = await post('key-1', '/api/things', { size: 2, name: 'once' }, { at })
+      expect(again).toMatchObject({ status: 201, body: first.body, headers: { 'idempotency-replayed': 'true' } })
+      expect([again.headers['etag'], again.headers['location']]).toEqual([first.headers['etag'], first.headers['location']])
+    }
+    expect(ran.create).toBe(1)
+  })
+
+  test('is of one user', async () => {
+    await post('key-2', '/api/things', { name: 'mine', size: 2 })
+    const other = await post('key-2', '/api/things', { name: 'mine', size: 2 }, { token: 'bob-token' })
+    expect(other.status).toBe(403)
+  })
+
+  test('with other parameters is refused', async () => {
+    await post('key-3', '/api/things', { name: 'this', size: 2 })
+    const { status, body } = await post('key-3', '/api/things', { name: 'that', size: 2 })
+    expect(status).toBe(422)
+    expect(body['violations']).toMatchObject([{ field: 'Idempotency-Key', code: 'key_reused' }])
+  })
+
+  test('waits for the first request, which is still at work', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    hold.create = promise
+    const first = post('key-4', '/api/things', { name: 'slow', size: 2 })
+    await until(() => ran.create === 1)
+    const second = post('key-4', '/api/things', { name: 'slow', size: 2 }, { at: 1 })
+    resolve()
+    const [one, two] = await Promise.all([first, second])
+    expect([two.status, two.body, ran.create]).toEqual([201, one.body, 1])
+  })
+
+  test('a refusal by the state of things is the same again, one by rights is tried anew', async () => {
+    await post('key-5', '/api/things', { id: 'taken', name: 'taken', size: 2 })
+    const conflict = await post('key-6', '/api/things', { id: 'taken', name: 'taken', size: 2 })
+    const again = await post('key-6', '/api/things', { id: 'taken', name: 'taken', size: 2 })
+    expect([conflict.status, again.status, again.body['message']]).toEqual([409, 409, conflict.body['message']])
+    expect(again.headers['idempotency-replayed']).toBe('true')
+  })
+
+  test('a gateway that dies in between doubles nothing', async () => {
+    const body = { name: 'crash', size: 2 }
+    const first = await post('key-7', '/api/things', body)
+    // As if it had died after the service's answer and before its own: the outcome was not written, the lease is over.
+    const { modifiedCount } = await records().updateMany(
+      { outcome: { $regex: String(first.body['id']) } },
+      { $set: { outcome: null, lease_until: '2000-01-01T00:00:00.000Z' } },
+    )
+    expect(modifiedCount).toBe(1)
+    const again = await post('key-7', '/api/things', body, { at: 1 })
+    expect(again).toMatchObject({ status: 201, body: first.body })
+    expect(again.headers['idempotency-replayed']).toBeUndefined()
+  })
+
+  test('of an operation names the same operation', async () => {
+    await post('key-8', '/api/things', { id: 'op', name: 'op', size: 2 })
+    const first = await post('key-9', '/api/things/op/grow', { by: 2 })
+    const again = await post('key-9', '/api/things/op/grow', { by: 2 }, { headers: { prefer: 'wait=20' } })
+    expect(again).toMatchObject({ status: 200, body: { id: first.body['id'], state: 'succeeded', result: { size: 4 } } })
+  })
+
+  test('secrets lie sealed in the store, and come again', async () => {
+    await post('key-10', '/api/things', { id: 'sealed', name: 'sealed', size: 2 })
+    const first = await post('key-11', '/api/things/sealed/key', {})
+    const again = await post('key-11', '/api/things/sealed/key', {})
+    expect([again.body, ran.keys]).toEqual([first.body, 1])
+    const kept = JSON.stringify(await records().find({}).toArray())
+    expect(kept).not.toContain(String(first.body['key']))
+    expect(kept).not.toContain('ann-token')
+  })
+
+  test.each(['', 'with space', 'x'.repeat(256)])('that is %j is refused', async (key) => {
+    expect(await post(key, '/api/things', { name: 'bad', size: 2 })).toMatchObject({ status: 422 })
+  })
+})

@@ -1,0 +1,180 @@
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { nodes } from '#shared/contracts/nodes.ts'
+import { type Operation, operations } from '#shared/contracts/operations.ts'
+import { pools } from '#shared/contracts/pools.ts'
+import { localHost } from '#shared/host/local.ts'
+import type { HostProcess } from '#shared/host/host.ts'
+import { allKinds } from '#shared/operation/kinds.ts'
+import { enqueue } from '#shared/operation/queue.ts'
+import { clusterService } from '../../services/cluster/service.ts'
+import { storageService } from '../../services/storage/service.ts'
+import { vmService } from '../../services/vm/service.ts'
+import type { Fault } from '../lab/faulty.ts'
+import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { asNode, clear, scenarios } from '../lab/scenarios.ts'
+import { sample, seedOf } from '../lab/seed.ts'
+import { until } from '../lab/wait.ts'
+import { done } from '../lab/work.ts'
+import { leftovers, look, type World } from '../lab/world.ts'
+
+const [host, second] = inject('lab').hosts
+const all = scenarios(second!)
+const seed = seedOf('operation-faults')
+/** Steps and outcomes of every kind when nothing disturbs it. */
+const undisturbed = new Map<string, { steps: string[]; before: World; after: World; state: string }>()
+
+let horcrux: TestHorcrux
+/** Begins and ends this process's own work on operations. */
+let workHere: () => () => Promise<void>
+
+beforeAll(async () => {
+  horcrux = await startHorcrux({
+    services: [clusterService, storageService, vmService],
+    works: false,
+    config: { leaseSeconds: 1 },
+  })
+  workHere = horcrux.work
+  const stop = workHere()
+  await done(horcrux, nodes, 'register', asNode('hv1', host!))
+  await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
+  for (const [kind, scenario] of Object.entries(all)) {
+    await scenario.before?.(horcrux)
+    const before = await look(horcrux, host!)
+    const { steps, state } = await finished(await begin(kind))
+    undisturbed.set(kind, { steps: steps.map(({ name }) => name), before, after: await look(horcrux, host!), state })
+    await clear(horcrux)
+  }
+  await stop()
+}, 120_000)
+afterAll(() => horcrux.stop())
+
+async function begin(kind: string): Promise<Operation> {
+  const [service, action] = kind.split('.') as [string, string]
+  // The kinds are the contracts' own; here they are gone through by name.
+  return (await horcrux.call({ name: service, actions: {} } as never, action as never, all[kind]!.params)) as Operation
+}
+
+const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 50 }, { timeoutMs: 55_000 })
+
+/** A replica that goes wrong at one place. It is the only one that works, until it has gone wrong. */
+async function faulty(fault: Fault): Promise<{ process: HostProcess; pid: () => number; hasCut: Promise<void> }> {
+  const env = { ...horcrux.env, FAULT: JSON.stringify(fault), HORCRUX_LEASE_SECONDS: '1' }
+  const words = ['--pdeathsig', 'KILL', process.execPath, 'test/lab/faulty.ts']
+  const replica = await localHost().spawn('setpriv', words, { env })
+  const heard: string[] = []
+  replica.stdout.on('data', (chunk: Buffer) => heard.push(...chunk.toString().split('\n')))
+  await until(() => heard.includes('working'), { what: 'the faulty replica', timeoutMs: 20_000 })
+  const hasCut = until(() => heard.includes('cut'), { what: 'the fault', timeoutMs: 20_000 }).then(() => undefined)
+  hasCut.catch(() => undefined)
+  const pid = () => Number(heard.find((line) => line.startsWith('pid '))?.slice(4))
+  return { process: replica, pid, hasCut }
+}
+
+/** Lets a stopped replica go on, and waits until it has noticed that its work is not its own any more. */
+async function wake(pid: () => number): Promise<void> {
+  process.kill(pid(), 'SIGCONT')
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+}
+
+test('every kind of operation has its scenario in the matrix', () => {
+  expect([...allKinds().keys()].toSorted()).toEqual(Object.keys(all).toSorted())
+})
+
+type Case = Fault & { name: string }
+const cases = (kind: string): Case[] =>
+  undisturbed.get(kind)!.steps.flatMap((step) => {
+    const at = (does: Fault['does'], when: Fault['when'], afterMs = 0) => ({
+      kind,
+      step,
+      does,
+      when,
+      afterMs,
+      name: `${does} ${when} ${step}`,
+    })
+    return [
+      at('fail', 'before'),
+      at('fail', 'after'),
+      at('kill', 'before'),
+      at('kill', 'during', 15),
+      at('kill', 'after'),
+      at('kill', 'recorded'),
+      at('stop', 'before'),
+      at('stop', 'after'),
+    ]
+  })
+
+/** The world of the undisturbed end, or that of the beginning; never one in between. */
+async function expectWhole(kind: string, ended: Operation, what: string): Promise<void> {
+  const { before, after } = undisturbed.get(kind)!
+  expect(ended.state, `${what}: ${JSON.stringify(ended.error)}`).not.toBe('needs_attention')
+  const world = await look(horcrux, host!)
+  const expected =
+    ended.state === 'succeeded' || ended.state === undisturbed.get(kind)!.state ? [after, before] : [before]
+  expect(expected, `${what} ended ${ended.state}`).toContainEqual(world)
+  if (ended.state === 'succeeded') expect(world, what).toEqual(after)
+  await until(async () => Object.values(await leftovers()).every((count) => count === 0), {
+    what: `nothing left after ${what}`,
+    timeoutMs: 20_000,
+  })
+}
+
+async function disturb({ name, ...fault }: Case): Promise<void> {
+  const what = `${fault.kind}: ${name}`
+  const stopSetUp = workHere()
+  await all[fault.kind]!.before?.(horcrux)
+  await stopSetUp()
+  const replica = await faulty(fault)
+  const operation = await begin(fault.kind)
+  await replica.hasCut
+  const stop = workHere()
+  try {
+    const ended = await finished(operation)
+    // A stopped replica wakes up when all is over: whatever it still does must be refused.
+    if (fault.does === 'stop') await wake(replica.pid)
+    await expectWhole(fault.kind, ended, what)
+  } finally {
+    await replica.process.kill()
+    await clear(horcrux)
+    await stop()
+  }
+}
+
+test('operations end whole whatever happens to the process that works on them', async () => {
+  const everything = Object.keys(all).flatMap(cases)
+  for (const one of sample(everything, seed, 14)) {
+    await disturb(one)
+    process.stdout.write(`  ${one.kind}: ${one.name}: whole\n`)
+  }
+}, 3_600_000)
+
+test('operations are cancelled whole at each of their steps', async () => {
+  const places = [...undisturbed].flatMap(([kind, { steps }]) => steps.map((step) => ({ kind, step })))
+  const stop = workHere()
+  for (const { kind, step } of sample(places, seed, 8)) {
+    await all[kind]!.before?.(horcrux)
+    const operation = await begin(kind)
+    const isThere = async () => {
+      const { stage, ended_at } = await horcrux.call(operations, 'get', { id: operation.id })
+      return stage === step || ended_at !== null
+    }
+    await until(isThere, { what: step, intervalMs: 2 })
+    await horcrux.call(operations, 'cancel', { id: operation.id }).catch(() => undefined)
+    await expectWhole(kind, await finished(operation), `${kind} cancelled at ${step}`)
+    await clear(horcrux)
+  }
+  await stop()
+}, 1_800_000)
+
+test('an operation whose message is delivered several times is done once', async () => {
+  const stop = workHere()
+  for (const kind of sample(Object.keys(all), seed, 5)) {
+    await all[kind]!.before?.(horcrux)
+    const operation = await begin(kind)
+    for (const epoch of [91, 92, 93]) enqueue({ id: operation.id, service: kind.split('.')[0]!, epoch })
+    const ended = await finished(operation)
+    expect(ended.state).toBe(undisturbed.get(kind)!.state)
+    await expectWhole(kind, ended, `${kind} delivered again`)
+    await clear(horcrux)
+  }
+  await stop()
+}, 600_000)

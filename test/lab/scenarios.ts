@@ -1,0 +1,62 @@
+import { nodes } from '#shared/contracts/nodes.ts'
+import { vms } from '#shared/contracts/vms.ts'
+import { volumes } from '#shared/contracts/volumes.ts'
+import type { TestHorcrux } from './horcrux.ts'
+import type { LabHost } from './hosts.ts'
+import { parsePinnedKey } from '#shared/host/host-key.ts'
+import { done } from './work.ts'
+
+const GiB = 2 ** 30
+
+/** How an operation of one kind comes about: what is there before, and what it is asked to do. */
+export type Scenario = { before?: (horcrux: TestHorcrux) => Promise<unknown>; params: Record<string, unknown> }
+
+const newVm = { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
+const made = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', newVm)
+const running = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', { ...newVm, start: true })
+const paused = async (horcrux: TestHorcrux) => {
+  await running(horcrux)
+  await done(horcrux, vms, 'pause', { id: 'it' })
+}
+const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
+
+/** How a lab host is registered as a node. */
+export const asNode = (id: string, { address, port, user, privateKey, hostKey }: LabHost) => ({
+  id,
+  name: id,
+  address,
+  ssh_port: port,
+  ssh_user: user,
+  private_key: privateKey,
+  host_key: parsePinnedKey(hostKey).fingerprint,
+  allowed_paths: ['/var/lib/libvirt/images'],
+})
+
+/** One for every kind of operation; the matrix fails for a kind that has none. */
+export const scenarios = (second: LabHost): Record<string, Scenario> => ({
+  'vms.create': { params: { ...newVm, start: true } },
+  'vms.start': { before: made, params: { id: 'it' } },
+  'vms.shutdown': { before: running, params: { id: 'it', timeout: 1 } },
+  'vms.stop': { before: running, params: { id: 'it', timeout: 1 } },
+  'vms.restart': { before: running, params: { id: 'it', timeout: 1, force: true } },
+  'vms.reset': { before: running, params: { id: 'it' } },
+  'vms.pause': { before: running, params: { id: 'it' } },
+  'vms.resume': { before: paused, params: { id: 'it' } },
+  'vms.delete': { before: made, params: { id: 'it', purge: true } },
+  'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
+  'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
+  'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
+  'nodes.register': { params: asNode('hv2', second) },
+})
+
+/** Takes away all that a scenario may have left, by the API itself. */
+export async function clear(horcrux: TestHorcrux): Promise<void> {
+  for (const { id, status } of (await horcrux.call(vms, 'list', {})).data) {
+    if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
+    await done(horcrux, vms, 'delete', { id, purge: true })
+  }
+  for (const { name } of (await horcrux.call(volumes, 'list', { id: 'images' })).data)
+    await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
+  for (const { id } of (await horcrux.call(nodes, 'list', {})).data)
+    if (id === 'hv2') await horcrux.call(nodes, 'remove', { id })
+}

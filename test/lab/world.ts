@@ -1,0 +1,45 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import mongoose from 'mongoose'
+import { bus, streams } from '#shared/bus.ts'
+import { nodes } from '#shared/contracts/nodes.ts'
+import { vms } from '#shared/contracts/vms.ts'
+import { volumes } from '#shared/contracts/volumes.ts'
+import { localHost } from '#shared/host/local.ts'
+import type { TestHorcrux } from './horcrux.ts'
+import type { LabHost } from './hosts.ts'
+
+/** All that operations act on: what Horcrux says there is, and what there really is. */
+export type World = Record<'guests' | 'volumes' | 'nodes' | 'domains' | 'files', string[]>
+
+export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> {
+  const [guests, disks, hosts] = await Promise.all([
+    horcrux.call(vms, 'list', {}),
+    horcrux.call(volumes, 'list', { id: 'images' }),
+    horcrux.call(nodes, 'list', {}),
+  ])
+  const { stdout } = await localHost().runChecked('virsh', ['-c', host.uri, 'list', '--all'])
+  const domains = stdout.split('\n').slice(2).filter(Boolean)
+  const states = domains.map((line) =>
+    line
+      .trim()
+      .replace(/^(\d+|-)\s+/, '')
+      .replaceAll(/\s+/g, ' '),
+  )
+  return {
+    guests: guests.data.map(({ id, status }) => `${id} ${status}`),
+    volumes: disks.data.map(({ name, size_bytes, used_by }) => `${name} ${size_bytes} ${used_by}`),
+    nodes: hosts.data.map(({ id }) => id),
+    domains: states,
+    files: (await readdir(join(host.dir, 'pool'))).toSorted(),
+  }
+}
+
+/** What an operation must never leave: locks, and messages that nobody has taken care of. */
+export async function leftovers(): Promise<{ locks: number; messages: number; outboxes: number }> {
+  const { db } = mongoose.connection
+  const locks = await db!.collection('locks').countDocuments()
+  const outboxes = await db!.collection('operations').countDocuments({ 'outbox.id': { $gt: '' } })
+  const { state } = await (await bus().manager()).streams.info(streams.work)
+  return { locks, outboxes, messages: state.messages }
+}

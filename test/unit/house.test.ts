@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { expect, test } from 'vitest'
+
+const root = resolve(import.meta.dirname, '../..')
+const skipped = new Set(['node_modules', '.git', 'data', 'coverage'])
+
+function sourcesIn(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return skipped.has(entry.name) ? [] : sourcesIn(path)
+    return /\.tsx?$/.test(entry.name) ? [path] : []
+  })
+}
+
+const product = ['shared', 'services', 'bin'].flatMap(sourcesIn)
+const textOf = (path: string) => readFileSync(join(root, path), 'utf8')
+
+/** What a file imports of the project, as paths from its root. */
+const importsOf = (path: string) =>
+  [...textOf(path).matchAll(/(?:from|import\()\s*'([^']+)'/g)]
+    .map(([, name]) => name!)
+    .flatMap((name) => {
+      if (name.startsWith('#shared/')) return [name.replace('#shared/', 'shared/')]
+      return name.startsWith('.') ? [relative(root, resolve(root, dirname(path), name))] : []
+    })
+
+const outside = (allowed: RegExp, paths: string[]) => paths.filter((path) => !allowed.test(path))
+const breaking = (of: RegExp, mayImport: RegExp) =>
+  product
+    .filter((path) => of.test(path))
+    .flatMap((path) =>
+      importsOf(path)
+        .filter((name) => !mayImport.test(name))
+        .map((name) => `${path} imports ${name}`),
+    )
+
+test('a service imports shared code and its own files, never another service', () => {
+  const services = readdirSync(join(root, 'services'))
+  for (const service of services)
+    expect(breaking(new RegExp(`^services/${service}/`), new RegExp(`^(shared|services/${service})/`))).toEqual([])
+})
+
+test('shared code imports no service', () => {
+  expect(breaking(/^shared\//, /^shared\//)).toEqual([])
+})
+
+test('contracts import nothing of the server', () => {
+  const allowed = /^shared\/(contracts\/|contract\.ts|privileges\.ts|audit-kinds\.ts)/
+  expect(breaking(/^shared\/contracts\//, allowed)).toEqual([])
+})
+
+test('only shared/host starts processes or opens SSH', () => {
+  const starting = product.filter((path) => /from '(node:child_process|ssh2)'/.test(textOf(path)))
+  expect(outside(/^(shared\/host|bin)\//, starting)).toEqual([])
+})
+
+test('only shared/config.ts reads the environment', () => {
+  const reading = product.filter((path) => /process\.env\b/.test(textOf(path)))
+  // The store's own process is told by its parent where to keep its data; bin/ hands the environment on.
+  expect(outside(/^(shared\/config\.ts|shared\/db\/embedded\/main\.ts|bin\/)/, reading)).toEqual([])
+})
+
+test('only shared/libvirt touches libvirt', () => {
+  const touching = product.filter((path) => /from 'koffi'/.test(textOf(path)))
+  expect(outside(/^shared\/libvirt\//, touching)).toEqual([])
+})
+
+test('no file is longer than 300 lines', () => {
+  const long = [...product, ...sourcesIn('test'), ...sourcesIn('bench')].filter(
+    (path) => textOf(path).split('\n').length > 301,
+  )
+  expect(long).toEqual([])
+})
