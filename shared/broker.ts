@@ -35,6 +35,8 @@ export function createBroker(name: string): ServiceBroker {
     logger: false,
     errorRegenerator: new Regenerator() as never,
     internalServices: false,
+    // Its own handlers would end the process when the broker has stopped, and everything else not yet.
+    skipProcessEventRegistration: true,
     requestTimeout: requestTimeoutMs,
     heartbeatInterval: 1,
     heartbeatTimeout: 3,

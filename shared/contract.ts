@@ -24,7 +24,12 @@ type Common = {
 }
 
 /** Asks and changes nothing. A question too long for a URL is asked by POST. */
-export type Query = Common & { rest?: `GET /${string}` | `POST /${string}`; sees?: OnPath }
+export type Query = Common & {
+  rest?: `GET /${string}` | `POST /${string}`
+  sees?: OnPath
+  /** The collections that, with the caller's rights, alone decide the answer: until one changes it stays the same. */
+  madeOf?: readonly string[]
+}
 
 /** Changes something, and is on record for it. An operation answers 202 and works on in the background. */
 export type Change = Common & { rest: `${Verb} /${string}`; audit: AuditKind; operation?: true }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Vm } from '#shared/contracts/vms.ts'
 import { buildTinyGuest, GUEST_PREFIX, type TinyGuest } from '#shared/guest/tiny-guest.ts'
+import type { Host } from '#shared/host/host.ts'
 import { localHost } from '#shared/host/local.ts'
 import { type ApiClient, apiClient } from '../api-client.ts'
 import { readArguments } from '../arguments.ts'
@@ -28,7 +29,7 @@ export async function demo(words: string[]): Promise<number> {
       ({ kernel }) => `a tiny guest: ${kernel.split('/').at(-1)} of Debian and busybox`,
     )
     const api = apiClient(instance.url, await instance.token())
-    await live(api, guest, timed, stopping.signal)
+    await live(host, api, guest, timed, stopping.signal)
   } finally {
     await timed(instance.leave, () => instance.left)
     await host.close()
@@ -37,7 +38,7 @@ export async function demo(words: string[]): Promise<number> {
   return 0
 }
 
-async function live(api: ApiClient, boot: TinyGuest, timed: Stopwatch, signal: AbortSignal): Promise<void> {
+async function live(host: Host, api: ApiClient, boot: TinyGuest, timed: Stopwatch, signal: AbortSignal): Promise<void> {
   const name = `demo-${randomBytes(3).toString('hex')}`
   const vm = await timed(
     () => api.send<Vm>('POST', '/vms', { name, memory: 128, cpus: 1, boot }),
@@ -63,6 +64,8 @@ async function live(api: ApiClient, boot: TinyGuest, timed: Stopwatch, signal: A
       () => remove(api, vm.id),
       () => 'stopped and deleted',
     )
+    // libvirt keeps a log of each guest for ever.
+    await host.remove(`/var/log/libvirt/qemu/${name}.log`).catch(() => {})
   }
 }
 

@@ -18,7 +18,11 @@ export async function endOfChain(): Promise<End> {
   )) as unknown as End[]
   if (last) return { seq: last.seq, hash: last.hash }
   const [cut] = (await inStore(() =>
-    checkpoints.find({ cut: true } as never).sort({ seq: -1 }).limit(1).lean(),
+    checkpoints
+      .find({ cut: true } as never)
+      .sort({ seq: -1 })
+      .limit(1)
+      .lean(),
   )) as unknown as End[]
   return cut ? { seq: cut.seq, hash: cut.hash } : { seq: 0, hash: noHash }
 }
@@ -50,9 +54,7 @@ async function drainNow(): Promise<number> {
   let moved = 0
   for (let batch = 0; batch < maxBatches; batch++) {
     const entries = (await inStore(() =>
-      auditInbox.collection
-        .find({}, { sort: { time: 1, _id: 1 }, limit: batchSize })
-        .toArray(),
+      auditInbox.collection.find({}, { sort: { time: 1, _id: 1 }, limit: batchSize }).toArray(),
     )) as unknown as StoredEntry[]
     if (entries.length === 0) break
     moved += await moveBatch(entries)

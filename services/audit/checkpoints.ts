@@ -48,9 +48,15 @@ export async function checkpointsBetween(from: number, to: number): Promise<Chec
 /** Where retention has cut the chain off, as it was signed; null when it begins at its beginning. */
 export async function lastCut(): Promise<Checkpoint | null> {
   const [found] = (await inStore(() =>
-    checkpoints.find({ cut: true } as never).sort({ seq: -1 }).limit(1).lean(),
+    checkpoints
+      .find({ cut: true } as never)
+      .sort({ seq: -1 })
+      .limit(1)
+      .lean(),
   )) as unknown as StoredCheckpoint[]
-  return found ? { type: 'checkpoint', seq: found.seq, hash: found.hash, time: found.time, signature: found.signature } : null
+  return found
+    ? { type: 'checkpoint', seq: found.seq, hash: found.hash, time: found.time, signature: found.signature }
+    : null
 }
 
 const everyRecords = 1000

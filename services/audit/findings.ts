@@ -22,7 +22,11 @@ const countBy = async (filter: Filter, field: string): Promise<Record<string, nu
 
 const edge = async (filter: Filter, direction: 1 | -1): Promise<string | null> => {
   const [found] = (await inStore(() =>
-    chain.find(filter as never, { time: 1 }).sort({ seq: direction }).limit(1).lean(),
+    chain
+      .find(filter as never, { time: 1 })
+      .sort({ seq: direction })
+      .limit(1)
+      .lean(),
   )) as unknown as { time: string }[]
   return found?.time ?? null
 }

@@ -41,12 +41,16 @@ const cursorOf = (seq: number) => Buffer.from(String(seq)).toString('base64url')
 
 export function seqOf(cursor: string): number {
   const text = Buffer.from(cursor, 'base64url').toString('utf8')
-  if (!/^\d{1,15}$/.test(text) || cursorOf(Number(text)) !== cursor) throw invalid('cursor', 'is not a cursor of this list')
+  if (!/^\d{1,15}$/.test(text) || cursorOf(Number(text)) !== cursor)
+    throw invalid('cursor', 'is not a cursor of this list')
   return Number(text)
 }
 
 /** One page in the order of the chain; the cursor is the last place in it, so that new records move nothing. */
-export async function select(filter: Filter, { limit, cursor, offset = 0, order }: Paging): Promise<PageOf<AuditRecord>> {
+export async function select(
+  filter: Filter,
+  { limit, cursor, offset = 0, order }: Paging,
+): Promise<PageOf<AuditRecord>> {
   const after = cursor === undefined ? {} : { seq: { [order === 'asc' ? '$gt' : '$lt']: seqOf(cursor) } }
   const found = (await inStore(() =>
     chain

@@ -13,9 +13,7 @@ export async function retentionDays(): Promise<number | null> {
 }
 
 export async function setRetentionDays(days: number | null): Promise<void> {
-  await inStore(() =>
-    auditState.updateOne({ _id: id } as never, { $set: { days } } as never, { upsert: true }),
-  )
+  await inStore(() => auditState.updateOne({ _id: id } as never, { $set: { days } } as never, { upsert: true }))
 }
 
 /**

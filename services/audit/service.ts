@@ -32,7 +32,12 @@ const auditActions = implement(audit, {
   failedLogins: async (query) => {
     await drain()
     const { user, since, until } = query
-    const filter = filterOf({ kind: 'login_failed', ...(user && { user }), ...(since && { since }), ...(until && { until }) })
+    const filter = filterOf({
+      kind: 'login_failed',
+      ...(user && { user }),
+      ...(since && { since }),
+      ...(until && { until }),
+    })
     return select(filter, { ...query, order: 'desc' })
   },
   bruteForce: async ({ threshold, ...query }) => {
@@ -99,14 +104,15 @@ export const auditService: Service = {
       retainedAt = Date.now()
       await applyRetention()
     }
-    const loop = () => {
-      running = turn()
-        .catch((error: Error) => log('audit').warn({ err: error }, 'records wait outside of the chain'))
-        .then(() => {
-          if (!stopped) timer = setTimeout(loop, everyMs)
-        })
+    const loop = async () => {
+      try {
+        await turn()
+      } catch (error) {
+        log('audit').warn({ err: error }, 'records wait outside of the chain')
+      }
+      if (!stopped) timer = setTimeout(() => (running = loop()), everyMs)
     }
-    loop()
+    running = loop()
     return async () => {
       stopped = true
       clearTimeout(timer)

@@ -40,8 +40,7 @@ export const signHead = (head: Unsigned<ExportHead>, key: KeyObject): ExportHead
 })
 export const isSignedCheckpoint = (checkpoint: Checkpoint, publicKey: string) =>
   isSigned(checkpointText(checkpoint), checkpoint.signature, publicKey)
-export const isSignedHead = (head: ExportHead, publicKey: string) =>
-  isSigned(headText(head), head.signature, publicKey)
+export const isSignedHead = (head: ExportHead, publicKey: string) => isSigned(headText(head), head.signature, publicKey)
 
 const signText = (text: string, key: KeyObject) => sign(null, Buffer.from(text), key).toString('base64url')
 

@@ -54,11 +54,43 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
   const late = (record: AuditRecord, line: number | null) => {
     const { seq, hash } = record
     const awaited = passed.get(seq)
-    if (awaited === undefined) return find('duplicate', seq, line, `record ${seq} is there twice, or a false one was put in`)
+    if (awaited === undefined)
+      return find('duplicate', seq, line, `record ${seq} is there twice, or a false one was put in`)
     passed.delete(seq)
     find('misplaced', seq, line, `record ${seq} lies behind record ${last?.seq}`)
     if (awaited !== null && awaited !== hash)
       find('altered', seq, line, `record ${seq} is not the one that record ${seq + 1} follows`)
+  }
+
+  /** The place that comes next; in records without a head it is where the first good one says. */
+  const earliest = ({ seq }: AuditRecord) => (last || head ? next() : seq - suspects.length)
+
+  const follow = (record: AuditRecord, line: number | null) => {
+    const { seq, prev_hash, hash } = record
+    const from = earliest(record)
+    const isNext = seq === from && suspects.length === 0
+    const before = last?.hash ?? head?.prev_hash
+    place(from, seq - from)
+    if (isNext && before !== undefined && prev_hash !== before)
+      find('altered', seq - 1, last?.line ?? line, `record ${seq - 1} is not the one that record ${seq} follows`)
+    if (!isNext && passed.has(seq - 1)) passed.set(seq - 1, prev_hash)
+    first ??= from
+    last = { seq, hash, line }
+  }
+
+  const endByHead = ({ to_seq, hash, checkpoints }: ExportHead) => {
+    const from = next()
+    place(from, Math.max(0, to_seq - from + 1))
+    if (last && last.seq > to_seq) find('inserted', last.seq, last.line, 'there are more records than signed')
+    if (last?.seq === to_seq && last.hash !== hash)
+      find('altered', last.seq, last.line, `record ${last.seq} is not the one that was signed`)
+    if (seenCheckpoints !== checkpoints)
+      find('missing', null, null, `${checkpoints} checkpoints were signed, ${seenCheckpoints} are there`)
+  }
+  const endWithoutHead = () => {
+    place(next(), suspects.length)
+    const message = 'there is no signed head, so it cannot be told whether records are missing at the end'
+    find('unanchored', null, null, message)
   }
 
   return {
@@ -75,19 +107,9 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
       records++
       if (isRemoved(record)) removed++
       const flaw = flawOf(record)
-      if (flaw) return void suspects.push({ line, message: flaw, malformed: false })
-      const { seq, prev_hash, hash } = record
-      if (last && seq <= last.seq) return late(record, line)
-      const from = last || head ? next() : seq - suspects.length
-      if (seq < from) return late(record, line)
-      const isNext = seq === from && suspects.length === 0
-      const before = last ? last.hash : head && from === head.from_seq ? head.prev_hash : undefined
-      place(from, seq - from)
-      if (isNext && before !== undefined && prev_hash !== before)
-        find('altered', seq - 1, last?.line ?? line, `record ${seq - 1} is not the one that record ${seq} follows`)
-      if (!isNext && passed.has(seq - 1)) passed.set(seq - 1, prev_hash)
-      first ??= from
-      last = { seq, hash, line }
+      if (flaw) suspects.push({ line, message: flaw, malformed: false })
+      else if (record.seq < earliest(record)) late(record, line)
+      else follow(record, line)
     },
 
     checkpoint: (checkpoint, line) => {
@@ -106,19 +128,9 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
     malformed: (message, line) => void suspects.push({ line, message, malformed: true }),
 
     end: () => {
-      const from = next()
-      if (head) {
-        place(from, Math.max(0, head.to_seq - from + 1))
-        if (last && last.seq > head.to_seq) find('inserted', last.seq, last.line, 'there are more records than signed')
-        else if (last?.seq === head.to_seq && last.hash !== head.hash)
-          find('altered', last.seq, last.line, `record ${last.seq} is not the one that was signed`)
-        if (seenCheckpoints !== head.checkpoints)
-          find('missing', null, null, `${head.checkpoints} checkpoints were signed, ${seenCheckpoints} are there`)
-      } else {
-        place(from, suspects.length)
-        find('unanchored', null, null, 'there is no signed head, so it cannot be told whether records are missing at the end')
-      }
-      reportPassed(passed, head && last ? Math.max(last.seq, from - 1) : undefined, find)
+      if (head) endByHead(head)
+      else endWithoutHead()
+      reportPassed(passed, head && last?.seq, find)
       return {
         valid: findings.length === 0,
         records,
@@ -139,7 +151,7 @@ type Find = (problem: Finding['problem'], seq: number, line: null, message: stri
 /** What never came: one finding for each run of records. Behind the last record that is there it is a truncation. */
 function reportPassed(passed: Map<number, string | null>, lastSeen: number | undefined, find: Find): void {
   const missing = [...passed.keys()].toSorted((a, b) => a - b)
-  for (let i = 0; i < missing.length; ) {
+  for (let i = 0; i < missing.length;) {
     const from = missing[i]!
     let until = from
     while (missing[++i] === until + 1) until++

@@ -11,7 +11,8 @@ type Question = { asker: Asker; isEnabled: boolean; privilege: Privilege; path: 
 export function explain(policy: Policy, question: Question): Explanation {
   const { asker, isEnabled, privilege, path } = question
   const ofUser = judge(policy, grantsOf(policy, asker.user), question)
-  const ofKey = asker.restrictedTo === undefined ? null : judge(policy, grantsOfKey(policy, asker.restrictedTo), question)
+  const ofKey =
+    asker.restrictedTo === undefined ? null : judge(policy, grantsOfKey(policy, asker.restrictedTo), question)
   const userMay = ofUser.some(isProof)
   const keyMay = ofKey === null || ofKey.some(isProof)
   const allowed = isEnabled && userMay && keyMay

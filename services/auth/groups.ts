@@ -40,7 +40,10 @@ async function requireUsers(names: string[]): Promise<void> {
 }
 
 const requireAdministratorAfter = async (after: Policy) =>
-  requireAdministrator(after, (await users.all({ enabled: true })).map(({ id }) => id))
+  requireAdministrator(
+    after,
+    (await users.all({ enabled: true })).map(({ id }) => id),
+  )
 
 const isMember = ({ caller }: Call, { members }: StoredGroup) => caller.kind === 'user' && members.includes(caller.user)
 

@@ -56,12 +56,15 @@ export const permissionActions = implement(contract, {
   create: async ({ id, ...given }, call) => {
     await checkGrant(given)
     const path = canonicalPattern(given.path)
-    return changePolicy(async (policy) => {
-      requireRole(policy, given.role, 'role')
-      refuseEscalation(call, rightsOfRole(policy, given.role, path), `grant ${given.role} there`)
-      const record = { ...given, path, created_at: now(), created_by: subjectOf(call.caller) }
-      return grantView(await grants.insert({ id: id ?? newId(), ...record }))
-    }, given.subject.kind === 'user' ? given.subject.id : undefined)
+    return changePolicy(
+      async (policy) => {
+        requireRole(policy, given.role, 'role')
+        refuseEscalation(call, rightsOfRole(policy, given.role, path), `grant ${given.role} there`)
+        const record = { ...given, path, created_at: now(), created_by: subjectOf(call.caller) }
+        return grantView(await grants.insert({ id: id ?? newId(), ...record }))
+      },
+      given.subject.kind === 'user' ? given.subject.id : undefined,
+    )
   },
 
   delete: async ({ id }, call) =>
@@ -69,7 +72,10 @@ export const permissionActions = implement(contract, {
       const grant = await grants.requireForChange(id)
       refuseEscalation(call, rightsOfRole(policy, grant.role, grant.path), 'take it from others')
       const after = { ...policy, grants: policy.grants.filter((other) => other.id !== id) }
-      requireAdministrator(after, (await users.all({ enabled: true })).map((user) => user.id))
+      requireAdministrator(
+        after,
+        (await users.all({ enabled: true })).map((user) => user.id),
+      )
       await grants.remove(grant)
       return null
     }),

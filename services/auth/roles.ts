@@ -63,7 +63,10 @@ export const roleActions = implement(contract, {
       for (const { role, path } of policy.grants)
         if (role === name) refuseEscalation(call, rightsOfPrivileges(policy, added, path), 'put it into the role')
       const after = { ...policy, roles: new Map([...policy.roles, [name, privileges]]) }
-      requireAdministrator(after, (await users.all({ enabled: true })).map(({ id }) => id))
+      requireAdministrator(
+        after,
+        (await users.all({ enabled: true })).map(({ id }) => id),
+      )
       return roleView(await roles.change(name, () => ({ set: { description, privileges } })))
     })
   },

@@ -38,7 +38,11 @@ export function stepOfCode(secret: string, code: string, atMs: number): number |
 }
 
 const newRecoveryCodes = () =>
-  Array.from({ length: 10 }, () => randomBytes(10).toString('hex').replace(/(.{5})(?=.)/g, '$1-'))
+  Array.from({ length: 10 }, () =>
+    randomBytes(10)
+      .toString('hex')
+      .replace(/(.{5})(?=.)/g, '$1-'),
+  )
 
 /** Switches the second factor on. @returns the recovery codes, of which only hashes are kept */
 export async function confirmTotp(user: StoredUser, code: string): Promise<string[]> {

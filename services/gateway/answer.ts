@@ -3,7 +3,7 @@ import type { ServiceBroker } from 'moleculer'
 import type { TSchema } from 'typebox'
 import { type Meta, send } from '#shared/call.ts'
 import { requestTimeoutMs } from '#shared/broker.ts'
-import { type Action, type Contract, isOperation } from '#shared/contract.ts'
+import { type Action, type Contract, isChange, isOperation } from '#shared/contract.ts'
 import { sessionCookie } from './credentials.ts'
 import { isNoneMatch } from './etag.ts'
 
@@ -21,8 +21,9 @@ export type Answer = {
 
 const isNothing = (schema: TSchema) => (schema as { type?: string }).type === 'null'
 
-/** An action that waits for as long as its parameter `timeout` says, in seconds, is given that time. */
+/** A question that waits for as long as its parameter `timeout` says, in seconds, is given that time. */
 function timeoutMsOf({ action }: Route, params: Record<string, unknown>): number {
+  if (isChange(action)) return requestTimeoutMs
   const schema = action.params.properties['timeout'] as { type?: string; default?: number } | undefined
   if (schema?.type !== 'number' && schema?.type !== 'integer') return requestTimeoutMs
   const seconds = Number(params['timeout'] ?? schema.default)
@@ -74,7 +75,7 @@ export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer:
   if (isQuestion && etag !== undefined && isNoneMatch(request.headers['if-none-match'], etag))
     return reply.code(304).send()
   if (body === null) return reply.code(status).send()
-  return reply.code(status).type('application/json; charset=utf-8').send(body)
+  return reply.code(status).type('application/json; charset=utf-8').send(body.length < 16384 ? body.toString('utf8') : body)
 }
 
 function setCookie(request: FastifyRequest, reply: FastifyReply, cookie: NonNullable<Meta['cookie']> | null): void {

@@ -4,6 +4,7 @@ import type { ServiceBroker } from 'moleculer'
 import { config } from '#shared/config.ts'
 import type { Contract } from '#shared/contract.ts'
 import { addBodies } from './bodies.ts'
+import { createCache } from './cache.ts'
 import { createIdentities } from './credentials.ts'
 import { bodyLimitBytes, sendError } from './errors.ts'
 import { addEvents } from './events/add.ts'
@@ -56,7 +57,9 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   app.addHook('onClose', identities.stop)
   const gate = { identify: identities.identify, limits: await createLimits(app) }
   await addEvents(app, broker, identities)
-  addRoutes(app, broker, contracts, gate)
+  const cache = createCache()
+  app.addHook('onClose', cache.stop)
+  addRoutes(app, broker, contracts, gate, cache)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
   addNotFound(app, contracts)

@@ -1,12 +1,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { subjectOf } from '#shared/access.ts'
+import type { Logger } from 'pino'
 import { log } from '#shared/log.ts'
+
+let kept: Logger | undefined
+/** Making a logger costs more than most requests. */
+const logger = () => (kept ??= log('gateway'))
 
 /** One line for each request: the route and not its address, which may hold a ticket. */
 export function logRequest(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
   const { statusCode: status, elapsedTime } = reply
   const level = status >= 500 ? 'warn' : 'info'
-  log('gateway')[level](
+  logger()[level](
     {
       request_id: request.id,
       method: request.method,

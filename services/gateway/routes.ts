@@ -4,6 +4,7 @@ import type { Meta } from '#shared/call.ts'
 import { type Contract, isChange, isOperation } from '#shared/contract.ts'
 import { type Answer, askService, type Route, sendAnswer } from './answer.ts'
 import { admit, type Gate } from './admit.ts'
+import type { Cache } from './cache.ts'
 import { ifMatchOf } from './etag.ts'
 import { idempotencyOf, onceFor } from './idempotency.ts'
 import { isList, streamList, wantsStream } from './ndjson.ts'
@@ -21,21 +22,33 @@ export const routesOf = (contracts: readonly Contract[]): Route[] =>
   )
 
 /** Serves every action of the contracts under `/api`. */
-export function addRoutes(app: FastifyInstance, broker: ServiceBroker, contracts: readonly Contract[], gate: Gate) {
+export function addRoutes(
+  app: FastifyInstance,
+  broker: ServiceBroker,
+  contracts: readonly Contract[],
+  gate: Gate,
+  cache: Cache,
+): void {
   for (const route of routesOf(contracts))
     app.route({
       method: route.method as HTTPMethods,
       url: `/api${route.path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
       onRequest: admit(gate, route),
-      handler: handlerOf(broker, route),
+      handler: handlerOf(broker, route, cache),
     })
 }
 
-function handlerOf(broker: ServiceBroker, route: Route) {
+function handlerOf(broker: ServiceBroker, route: Route, cache: Cache) {
   const { action } = route
   const streams = isList(action)
   const change = isChange(action)
+  const isKept = cache.keeps(route)
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    if (isKept && !(streams && wantsStream(request))) {
+      const meta: Meta = { caller: request.caller, requestId: request.id, bytes: true }
+      const fresh = () => askService(broker, route, paramsOf(action.params, request), meta)
+      return sendAnswer(request, reply, await cache.answer(route, request, fresh))
+    }
     const params = paramsOf(action.params, request)
     const meta: Meta = { caller: request.caller, requestId: request.id, bytes: true }
     if (streams && wantsStream(request)) return streamList(broker, route, params, request, reply)
@@ -44,7 +57,13 @@ function handlerOf(broker: ServiceBroker, route: Route) {
     const ask = (seed?: string) =>
       askService(broker, route, params, seed === undefined ? meta : { ...meta, idempotency: seed })
     const key = route.method === 'POST' ? idempotencyOf(request) : undefined
-    let answer: Answer = key === undefined ? await ask() : await onceFor(key, route, params, request, reply, ask)
+    let answer: Answer
+    try {
+      answer = key === undefined ? await ask() : await onceFor(key, route, params, request, reply, ask)
+    } finally {
+      // Whoever changed something sees it in the next answer, before the word of it comes over the bus.
+      if (change) cache.drop(route)
+    }
     if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply)
     return sendAnswer(request, reply, answer)
   }

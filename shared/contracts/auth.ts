@@ -200,7 +200,9 @@ export const auth = contract('auth', {
     rest: 'POST /auth/rotate-keys',
     can: 'SysModify on /api/auth',
     audit: 'certificate_changed',
-    params: strict({ revoke: Type.Boolean({ default: false, description: 'Whether tokens of the old keys end at once' }) }),
+    params: strict({
+      revoke: Type.Boolean({ default: false, description: 'Whether tokens of the old keys end at once' }),
+    }),
     result: strict({ kid: Type.String() }),
   },
 })

@@ -71,7 +71,9 @@ const Step = strict({
   subject: Subject,
   role: Type.String(),
   path: Type.String(),
-  via: Type.Array(Type.String(), { description: 'Groups by which it comes, from the own one up; none when it is direct' }),
+  via: Type.Array(Type.String(), {
+    description: 'Groups by which it comes, from the own one up; none when it is direct',
+  }),
   pool: Type.Union([Type.String(), Type.Null()], { description: 'Resource pool of which the resource is a member' }),
   fails: Type.Array(oneOf('privilege', 'path', 'expired', 'network', 'hours'), {
     description: 'Why it does not allow this; empty when it does',

@@ -1,6 +1,7 @@
 import type { Static, TObject } from 'typebox'
 import { current, noteTouched } from '#shared/current.ts'
 import type { Event } from '#shared/contracts/events.ts'
+import { announceChange } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { type Index, modelOf, type Stored } from '#shared/db/model.ts'
 import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
@@ -76,6 +77,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       uniquely(() => model.findOneAndUpdate(filter as never, update as never, { returnDocument: 'after' }).lean()),
     )
     if (!changed) return null
+    announceChange(name)
     flushSoon(model, changed as unknown as Stored)
     const after = fromStore(changed)
     noteTouched(`${name}/${after.id}`, { after })
@@ -118,10 +120,15 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     const { id, version } = record
     noteTouched(`${name}/${id}`, { before: record, after: null })
     const { deletedCount } = await inStore(() => model.deleteOne({ _id: id, version } as never))
+    announceChange(name)
     if (deletedCount === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })
   }
-  const removeWhere = async (filter: Filter) => (await inStore(() => model.deleteMany(filter as never))).deletedCount
+  const removeWhere = async (filter: Filter) => {
+    const { deletedCount } = await inStore(() => model.deleteMany(filter as never))
+    if (deletedCount > 0) announceChange(name)
+    return deletedCount
+  }
 
   const all = async (filter: Filter = {}): Promise<T[]> =>
     (

@@ -8,7 +8,7 @@ import { now } from '#shared/events/event.ts'
 import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
 import { hold, release } from '#shared/operation/locks.ts'
-import { enqueue } from '#shared/operation/queue.ts'
+import { dispatch } from '#shared/operation/queue.ts'
 import { idFrom } from '#shared/ids.ts'
 import type { Call } from '#shared/service.ts'
 
@@ -39,7 +39,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
     const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, reserve })
     const entry = newEntry(id, name, service, user, input, resources, call)
     const path = resources[0] ?? `/api${fillPath(action.rest.split(' ')[1]!, params as Record<string, unknown>)}`
-    await recordAudit({
+    const onRecord = recordAudit({
       caller: call.caller,
       kind: action.audit,
       path,
@@ -48,8 +48,9 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
       request_id: call.requestId,
       operation_id: id,
     })
-    if (!(await insertEntry(entry))) return viewOf((await findEntry(id))!)
-    enqueue(entry)
+    const [isNew] = await Promise.all([insertEntry(entry), onRecord])
+    if (!isNew) return viewOf((await findEntry(id))!)
+    dispatch(entry)
     return viewOf(entry)
   } catch (error) {
     if (isHolding) await release(id)

@@ -22,6 +22,20 @@ export function enqueue({ id, service, epoch }: Pick<Entry, 'id' | 'service' | '
   )
 }
 
+/** What this process works on beside the queue: it takes what it has accepted itself, while it has room. */
+const here = { services: new Set<string>(), broker: undefined as ServiceBroker | undefined, running: 0 }
+
+/** Has an operation worked on: here and now if this process does such work and has room, else by whoever is next. */
+export function dispatch(entry: Entry): void {
+  const { broker } = here
+  if (!broker || !here.services.has(entry.service) || here.running >= slotsPerService) return enqueue(entry)
+  here.running++
+  runOperation(entry.id, broker)
+    .then((hasEnded) => hasEnded || enqueue(entry))
+    .catch((error: Error) => log('operations').warn({ err: error, operation_id: entry.id }, 'left to the sweep'))
+    .finally(() => here.running--)
+}
+
 async function consumerOf(service: string): Promise<Consumer> {
   const durable = `work-${service}`
   const consumers = (await bus().manager()).consumers
@@ -104,6 +118,7 @@ export function startWorkers(broker: ServiceBroker): () => Promise<void> {
   const stop = new AbortController()
   const cancels = bus().nats.subscribe('horcrux.cancel', { callback: (_, message) => cancelHere(message.string()) })
   const services = servicesWithKinds()
+  Object.assign(here, { broker, services: new Set(services) })
   const slots = services.flatMap((service) =>
     Array.from({ length: slotsPerService }, () => slot(service, broker, stop.signal)),
   )
@@ -115,6 +130,7 @@ export function startWorkers(broker: ServiceBroker): () => Promise<void> {
   })()
   return async () => {
     stop.abort()
+    here.broker = undefined
     cancels.unsubscribe()
     await handOver()
     await Promise.race([Promise.all([...slots, sweeping]), delay(2500)])

@@ -50,7 +50,8 @@ export async function handOver(): Promise<void> {
 export async function runOperation(id: string, broker: ServiceBroker): Promise<boolean> {
   const entry = await take(id)
   if (!entry) return true
-  const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [] }
+  const first = { state: 'running' as const, started_at: entry.started_at ?? now() }
+  const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [], first }
   here.set(id, running)
   const renewal = setInterval(() => void renew(running), leaseMs() / 4)
   try {
@@ -85,8 +86,7 @@ async function work(running: Running): Promise<boolean> {
   const { entry } = running
   const kind = kindOf(entry.kind)
   try {
-    const state = entry.cancel_requested ? 'cancelling' : 'running'
-    await record(running, { state, started_at: entry.started_at ?? now() })
+    if (entry.cancel_requested) await record(running, { state: 'cancelling' })
     if (!kind) throw new ChangedStepsError(`This version of Horcrux has no operation '${entry.kind}'`)
     const result = await kind.handler.run(opOf(running), entry.input as never)
     await end(running, {
@@ -184,8 +184,8 @@ async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>
       message: last.error?.message ?? (last.state === 'cancelled' ? 'Cancelled' : null),
     })
   await record(running, { ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
-  await release(entry.id)
   nudge(entry.id)
+  await release(entry.id)
 }
 
 /** The service that works, on behalf of the user who started the operation. */

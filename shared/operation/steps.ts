@@ -33,6 +33,8 @@ export type Running = {
   /** How many recorded steps the work has come past. */
   passed: number
   unsent: Event[]
+  /** Goes into the journal with its next entry. */
+  first: Partial<Entry>
 }
 
 /** A place in an operation where a test may cut in: it fails, kills or stops the process there. */
@@ -52,9 +54,10 @@ type Step = Entry['steps'][number]
 export async function record(running: Running, set: Partial<Entry>): Promise<void> {
   const { entry, unsent } = running
   const { progress, eta } = entry
-  const now = { progress, eta, ...set }
+  const now = { progress, eta, ...running.first, ...set }
   running.unsent = []
   const written = await write(entry, now, [...unsent, updated({ ...entry, ...now, version: entry.version + 1 })])
+  running.first = {}
   // A renewal of the lease and a step may write at once: what was written last is true, whoever hears of it first.
   if (written.version > running.entry.version)
     running.entry = { ...written, progress: running.entry.progress, eta: running.entry.eta, ...set }

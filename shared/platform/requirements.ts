@@ -120,6 +120,20 @@ export const requirements: readonly Requirement[] = [
     debian: ['iproute2'],
   },
   {
+    name: 'Docker',
+    sign: { program: 'dockerd', version: ['--version'] },
+    neededFor: 'the test of docker-compose.yml',
+    level: 'test',
+    debian: ['docker.io'],
+  },
+  {
+    name: 'mmdebstrap',
+    sign: { program: 'mmdebstrap', version: ['--version'] },
+    neededFor: 'the test of docker-compose.yml',
+    level: 'test',
+    debian: ['mmdebstrap'],
+  },
+  {
     name: 'curl',
     sign: { program: 'curl', version: ['--version'] },
     neededFor: "the README's commands, which the tests run",

@@ -3,7 +3,8 @@
 # registry is needed for it: Debian by mmdebstrap, Node of this package, npm of this machine.
 #   docker.sh needs          lists what is missing on this machine, one line each
 #   docker.sh compose DIR    fetches Docker Compose 2 (Debian 12 has 1) into DIR, without touching the system's packages
-#   docker.sh serve DIR      runs the engine at DIR/docker.sock, until it is told to end; all of it is gone then
+#   docker.sh serve DIR      runs the engine at DIR/docker.sock until it is told to end. It changes no firewall rule of this
+#                            machine, and its images have no way out but the host's network.
 #   docker.sh base DIR       makes the image
 set -eu
 cmd=$1; DIR=${2:-}
@@ -38,11 +39,12 @@ compose() {
 }
 
 serve() {
+  trap 'find /sys/fs/cgroup -depth -type d -path "*/${DIR##*/}*" -exec rmdir {} + 2>/dev/null' EXIT
   mkdir -p "$DIR/data"
-  # In the end the cgroups that the engine made are empty; the first process here reaps for it.
-  exec unshare --mount --pid --fork --kill-child --mount-proc tini -s -- dockerd --data-root "$DIR/data" \
-    --exec-root "$DIR/exec" -H "unix://$DIR/docker.sock" --pidfile "$DIR/dockerd.pid" --cgroup-parent "/${DIR##*/}" \
-    --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false
+  dockerd --data-root "$DIR/data" --exec-root "$DIR/exec" -H "unix://$DIR/docker.sock" --pidfile "$DIR/dockerd.pid" \
+    --cgroup-parent "/${DIR##*/}" --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false &
+  trap 'kill $!' TERM
+  wait || wait
 }
 
 base() {
@@ -65,5 +67,5 @@ case $cmd in
   compose) compose ;;
   serve) serve ;;
   base) base ;;
-  *) sed -n '2,8p' "$0"; exit 2 ;;
+  *) sed -n '2,9p' "$0"; exit 2 ;;
 esac

@@ -29,8 +29,10 @@ export async function startMachine(parent: string): Promise<Machine> {
   const machine = await host.spawn('setpriv', words)
   const pid = await firstLine(machine)
   if (!pid) throw new Error(`the test's machine does not start: ${(await machine.exit).stderr}`)
-  const enter = (program: string, args: readonly string[]) => ['-t', pid, '-m', '-p', '--', program, ...args]
-  const inside = (env: Record<string, string> = {}) => ({ cwd: repository, env: { HOME: '/root', ...env } })
+  // Entering another mount namespace leads to its root.
+  const place = ['env', '-C', repository]
+  const enter = (program: string, args: readonly string[]) => ['-t', pid, '-m', '-p', '--', ...place, program, ...args]
+  const inside = (env: Record<string, string> = {}) => ({ env: { HOME: '/root', ...env } })
   const run: Machine['run'] = (program, args, env) => host.run('nsenter', enter(program, args), inside(env))
   return {
     dir,

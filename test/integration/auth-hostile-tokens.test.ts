@@ -64,8 +64,7 @@ const hostile: Record<string, () => string> = {
   'a kid of ten thousand characters': () => signed({}, { kid: 'a'.repeat(1500) }),
   'its own key in the header (jwk)': () =>
     signed({}, { jwk: { kty: 'oct', k: b64('evil') } }, createSecretKey(Buffer.from('evil'.repeat(8)))),
-  'a key to be fetched (jku)': () =>
-    signed({}, { jku: 'http://127.0.0.1/keys' }, createSecretKey(Buffer.alloc(32, 9))),
+  'a key to be fetched (jku)': () => signed({}, { jku: 'http://127.0.0.1/keys' }, createSecretKey(Buffer.alloc(32, 9))),
   'a critical extension': () => signed({}, { crit: ['exp'] }),
   expired: () => signed({ iat: seconds() - 1000, exp: seconds() - 1 }),
   'without an end': () => without('exp'),
@@ -73,8 +72,7 @@ const hostile: Record<string, () => string> = {
   'a life of ten years': () => signed({ exp: seconds() + 315_360_000 }),
   'not valid yet': () => signed({ nbf: seconds() + 300 }),
   'made in the future': () => signed({ iat: seconds() + 3600, exp: seconds() + 4000 }),
-  'an end that is text': () =>
-    `${b64({ alg: 'HS256', kid })}.${b64({ ...claims(), exp: 'never' })}.${parts()[2]}`,
+  'an end that is text': () => `${b64({ alg: 'HS256', kid })}.${b64({ ...claims(), exp: 'never' })}.${parts()[2]}`,
   'another issuer': () => signed({ iss: 'elsewhere' }),
   'for another audience': () => signed({ aud: 'elsewhere' }),
   'without a user': () => without('sub'),
@@ -83,9 +81,9 @@ const hostile: Record<string, () => string> = {
   "another user's name on the session": () => signed({ sub: 'bob' }),
   'a user that is an object': () =>
     `${b64({ alg: 'HS256', kid })}.${b64({ ...claims(), sub: { $ne: '' } })}.${parts()[2]}`,
-  'a payload put under the true signature': () =>
-    `${parts()[0]}.${b64({ ...claims(), sub: 'root' })}.${parts()[2]}`,
-  'a flipped signature': () => `${parts()[0]}.${parts()[1]}.${parts()[2].replace(/^./, (c) => (c === 'A' ? 'B' : 'A'))}`,
+  'a payload put under the true signature': () => `${parts()[0]}.${b64({ ...claims(), sub: 'root' })}.${parts()[2]}`,
+  'a flipped signature': () =>
+    `${parts()[0]}.${parts()[1]}.${parts()[2].replace(/^./, (c) => (c === 'A' ? 'B' : 'A'))}`,
   'a payload that is no object': () => `${parts()[0]}.${b64('"alice"')}.${parts()[2]}`,
   'a header that is no JSON': () => `${b64('{alg')}.${parts()[1]}.${parts()[2]}`,
   'two parts': () => parts().slice(0, 2).join('.'),

@@ -35,12 +35,15 @@ export type TestHorcrux = {
     params: Params<C, K> | Record<string, unknown>,
     options?: CallOptions,
   ) => Promise<Result<C, K>>
-  /** Another replica of a service, as a process of its own; ready when it is on the bus. @returns what kills it */
-  startReplica: (service: string) => Promise<() => Promise<void>>
+  /** Another replica of a service, as a process of its own; ready when it is on the bus. */
+  startReplica: (service: string) => Promise<Replica>
   /** Begins to work on operations. @returns what ends that */
   work: () => () => Promise<void>
   stop: () => Promise<void>
 }
+
+/** A process of its own; calls reach just it by its node id. */
+export type Replica = { nodeId: string; kill: () => Promise<void> }
 
 const tester: Caller = { kind: 'service', name: 'test' }
 
@@ -92,13 +95,13 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
 const callOn =
   (broker: ServiceBroker): TestHorcrux['call'] =>
   async (contract, action, params, { caller = tester, meta = {}, timeoutMs } = {}) =>
+    // The contract's own type of the result. What is answered beside it is put into the given meta.
     (await send(
       broker,
       `${contract.name}.${action}`,
       params,
-      { caller, requestId: 'test', ...meta },
+      Object.assign(meta, { caller, requestId: meta.requestId ?? 'test' }),
       timeoutMs,
-      // The contract's own type of the result.
     )) as never
 
 async function startReplica(
@@ -106,7 +109,7 @@ async function startReplica(
   service: string,
   env: Record<string, string>,
   undo: (() => unknown)[],
-): Promise<() => Promise<void>> {
+): Promise<Replica> {
   const nodes = () =>
     (broker.registry.getNodeList({ onlyAvailable: true, withServices: false }) as { id: string }[]).filter(({ id }) =>
       id.startsWith(`${service}-`),
@@ -119,7 +122,8 @@ async function startReplica(
   undo.push(kill)
   const died = replica.exit.then(({ stderr }) => Promise.reject(new Error(`${service} ended: ${stderr}`)))
   died.catch(() => undefined)
-  const arrived = until(() => nodes().some(({ id }) => !before.has(id)), { what: `a replica of ${service}` })
-  await Promise.race([died, arrived])
-  return kill
+  const arrived = until(() => nodes().find(({ id }) => !before.has(id)), { what: `a replica of ${service}` })
+  const { id: nodeId } = await Promise.race([died, arrived])
+  await broker.waitForServices([{ name: service }], 10_000)
+  return { nodeId, kill }
 }

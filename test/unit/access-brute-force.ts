@@ -17,9 +17,7 @@ export function privilegesByTheBook(
     if (seen.includes(group)) return false
     if (policy.groups.get(group)?.members.includes(user)) return true
     // A child inherits its parents' grants: who is in a child has what is granted to the parent.
-    return [...policy.groups.values()].some(
-      ({ id, parents }) => parents.includes(group) && isIn(id, [...seen, group]),
-    )
+    return [...policy.groups.values()].some(({ id, parents }) => parents.includes(group) && isIn(id, [...seen, group]))
   }
   const concerns = ({ subject }: PolicyGrant) =>
     (subject.kind === 'user' && subject.id === user) || (subject.kind === 'group' && isIn(subject.id, []))
@@ -37,7 +35,9 @@ export function privilegesByTheBook(
       concerns(grant) &&
       covers(grant.path, path) &&
       (grant.expires_at === undefined || at < new Date(grant.expires_at)) &&
-      (grant.networks === undefined || address === null || grant.networks.some((network) => isFrom(address, network))) &&
+      (grant.networks === undefined ||
+        address === null ||
+        grant.networks.some((network) => isFrom(address, network))) &&
       (grant.hours === undefined || isOpen(grant.hours, at)),
   )
   return new Set(holding.flatMap(({ role }) => [...(policy.roles.get(role) ?? [])]))

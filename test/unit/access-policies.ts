@@ -105,7 +105,11 @@ export const changesFor = ({ policy }: World): fc.Arbitrary<PolicyChange[]> =>
         user: fc.constantFrom(...userNames),
         is_member: fc.boolean(),
       }),
-      fc.record({ change: fc.constant('parents' as const), group: fc.constant('g1'), parents: fc.subarray(['g2', 'g3']) }),
+      fc.record({
+        change: fc.constant('parents' as const),
+        group: fc.constant('g1'),
+        parents: fc.subarray(['g2', 'g3']),
+      }),
       fc
         .record({ pool: fc.constantFrom(...poolIds), member: memberChange, is_member: fc.boolean() })
         .map(({ pool, member, is_member }) => ({ change: 'pool_member' as const, pool, ...member, is_member })),

@@ -29,7 +29,9 @@ function differencesByTheBook(before: World, after: World, circumstances: { at: 
 }
 
 test('what-if tells exactly what asking about everything before and after tells, on 10,000 policies', () => {
-  const cases = worlds.chain((world) => fc.record({ world: fc.constant(world), changes: changesFor(world), moment: moments }))
+  const cases = worlds.chain((world) =>
+    fc.record({ world: fc.constant(world), changes: changesFor(world), moment: moments }),
+  )
   fc.assert(
     fc.property(cases, ({ world, changes, moment }) => {
       const circumstances = { at: hour(moment.at), address: moment.address }

@@ -16,7 +16,14 @@ const check = (tampered: readonly string[]) => verifyLines(tampered, { publicKey
 const without = (at: number) => lines.toSpliced(at, 1)
 
 test('an untouched export is valid, with and without knowing the key', () => {
-  expect(check(lines)).toMatchObject({ valid: true, records: 60, from_seq: 1, to_seq: 60, checkpoints: 6, findings: [] })
+  expect(check(lines)).toMatchObject({
+    valid: true,
+    records: 60,
+    from_seq: 1,
+    to_seq: 60,
+    checkpoints: 6,
+    findings: [],
+  })
   expect(verifyText(text)).toMatchObject({ valid: true, public_key: publicKey })
 })
 
@@ -52,7 +59,9 @@ test('a dropped record is named', () => {
   fc.assert(
     fc.property(fc.constantFrom(...recordLines), (line) => {
       const { findings } = check(without(line))
-      expect(findings.some(({ problem, seq }) => ['missing', 'truncated'].includes(problem) && seq === seqAt(line))).toBe(true)
+      expect(
+        findings.some(({ problem, seq }) => ['missing', 'truncated'].includes(problem) && seq === seqAt(line)),
+      ).toBe(true)
     }),
     { numRuns: 200 },
   )

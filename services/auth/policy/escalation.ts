@@ -12,8 +12,7 @@ export function missing(held: readonly Right[], wanted: readonly Right[]): Right
   return wanted.flatMap(({ path, privileges }) => {
     const pattern = parsePattern(path)
     const lacking = privileges.filter(
-      (privilege) =>
-        !patterns.some((right) => right.privileges.includes(privilege) && covers(right.pattern, pattern)),
+      (privilege) => !patterns.some((right) => right.privileges.includes(privilege) && covers(right.pattern, pattern)),
     )
     return lacking.length > 0 ? [{ path, privileges: lacking }] : []
   })

@@ -7,7 +7,12 @@ import { memberKey, pools, type StoredPool } from './model.ts'
 type Used = StoredPool['used']
 const dimensions = ['cpus', 'memory', 'disk', 'instances'] as const
 type Dimension = (typeof dimensions)[number]
-const units: Record<Dimension, string> = { cpus: 'vCPUs', memory: 'MiB memory', disk: 'bytes disk', instances: 'instances' }
+const units: Record<Dimension, string> = {
+  cpus: 'vCPUs',
+  memory: 'MiB memory',
+  disk: 'bytes disk',
+  instances: 'instances',
+}
 
 const none: Used = { cpus: 0, memory: 0, disk: 0, instances: 0 }
 
@@ -59,7 +64,8 @@ async function write(pool: StoredPool, member: Member, known: Member | undefined
   const key = `members.${memberKey(member)}`
   const room = dimensions.flatMap((dimension) => {
     const limit = pool.limits[dimension]
-    const free = limit === null || more[dimension] <= 0 ? [] : [{ [`used.${dimension}`]: { $lte: limit - more[dimension] } }]
+    const free =
+      limit === null || more[dimension] <= 0 ? [] : [{ [`used.${dimension}`]: { $lte: limit - more[dimension] } }]
     return [{ [`limits.${dimension}`]: limit }, ...free]
   })
   const filter = { _id: pool.id, $and: [...room, asKnown(key, known)] }
@@ -71,7 +77,8 @@ const asKnown = (key: string, known: Member | undefined) =>
     ? { [`${key}.cpus`]: known.cpus, [`${key}.memory`]: known.memory, [`${key}.disk`]: known.disk }
     : { [key]: { $exists: false } }
 
-const increments = (more: Used) => Object.fromEntries(dimensions.map((dimension) => [`used.${dimension}`, more[dimension]]))
+const increments = (more: Used) =>
+  Object.fromEntries(dimensions.map((dimension) => [`used.${dimension}`, more[dimension]]))
 
 async function apply(filter: object, update: object): Promise<boolean> {
   const { modifiedCount } = await inStore(() => pools.model.updateOne(filter as never, update as never))

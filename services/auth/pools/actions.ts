@@ -56,7 +56,12 @@ export const poolActions = implement(resourcePools, {
 
   create: async ({ id = newId(), name, description, limits }) => {
     const time = now()
-    const empty = { used: { cpus: 0, memory: 0, disk: 0, instances: 0 }, members: {}, created_at: time, updated_at: time }
+    const empty = {
+      used: { cpus: 0, memory: 0, disk: 0, instances: 0 },
+      members: {},
+      created_at: time,
+      updated_at: time,
+    }
     const made = await pools.insert({ id, name, description, limits: limitsOf(limits), ...empty })
     await policyChanged()
     return poolView(made)

@@ -25,24 +25,12 @@ export function applyChanges({ policy, enabled }: World, changes: readonly Polic
 
 function applyOne({ policy, enabled }: World, change: PolicyChange, field: string): void {
   switch (change.change) {
-    case 'grant': {
-      const { change: _, ...grant } = change
-      if (!policy.roles.has(grant.role)) throw invalid(`${field}.role`, `there is no role '${grant.role}'`, 'unknown')
-      policy.grants.push({ ...grant, id: `${field}`, path: canonicalPattern(grant.path) })
-      return
-    }
-    case 'revoke': {
-      const at = policy.grants.findIndex(({ id }) => id === change.id)
-      if (at < 0) throw notFound('Grant', change.id)
-      policy.grants.splice(at, 1)
-      return
-    }
+    case 'grant':
+    case 'revoke':
+      return applyToGrants(policy, change, field)
     case 'role':
     case 'delete_role':
-      if (Object.hasOwn(builtInRoles, change.name)) throw invalid(`${field}.name`, `'${change.name}' is built in`)
-      if (change.change === 'role') policy.roles.set(change.name, change.privileges)
-      else policy.roles.delete(change.name)
-      return
+      return applyToRole(policy, change, field)
     case 'member':
     case 'parents':
     case 'delete_group':
@@ -54,6 +42,24 @@ function applyOne({ policy, enabled }: World, change: PolicyChange, field: strin
       if (change.enabled) enabled.add(change.user)
       else enabled.delete(change.user)
   }
+}
+
+function applyToGrants(policy: Policy, given: Extract<PolicyChange, { change: 'grant' | 'revoke' }>, field: string) {
+  if (given.change === 'revoke') {
+    const at = policy.grants.findIndex(({ id }) => id === given.id)
+    if (at < 0) throw notFound('Grant', given.id)
+    policy.grants.splice(at, 1)
+    return
+  }
+  const { change: _, ...grant } = given
+  if (!policy.roles.has(grant.role)) throw invalid(`${field}.role`, `there is no role '${grant.role}'`, 'unknown')
+  policy.grants.push({ ...grant, id: field, path: canonicalPattern(grant.path) })
+}
+
+function applyToRole(policy: Policy, given: Extract<PolicyChange, { change: 'role' | 'delete_role' }>, field: string) {
+  if (Object.hasOwn(builtInRoles, given.name)) throw invalid(`${field}.name`, `'${given.name}' is built in`)
+  if (given.change === 'role') policy.roles.set(given.name, given.privileges)
+  else policy.roles.delete(given.name)
 }
 
 type GroupChange = Extract<PolicyChange, { group: string }>

@@ -70,14 +70,19 @@ export function compare(before: Node, after: Node, tree: PathTree, tell: OnDiffe
   visit(tree, { node: before, any: 0, one: 0 }, { node: after, any: 0, one: 0 }, tell)
 }
 
-type Side = { node: Node | undefined; /** From above, any depth. */ any: number; /** From the parent, one level. */ one: number }
+type Side = {
+  node: Node
+  /** From above, any depth. */ any: number
+  /** From the parent, one level. */ one: number
+}
+
+const silent: Node = { exact: 0, one: 0, any: 0, next: new Map() }
 
 function visit(tree: PathTree, a: Side, b: Side, tell: OnDifference): void {
-  const [anyA, anyB] = [a.any | (a.node?.any ?? 0), b.any | (b.node?.any ?? 0)]
-  const [oneA, oneB] = [a.node?.one ?? 0, b.node?.one ?? 0]
-  if (tree.at >= 0)
-    differ(tree.at, tree.at + 1, anyA | a.one | oneA | (a.node?.exact ?? 0), anyB | b.one | oneB | (b.node?.exact ?? 0), tell)
-  if (!a.node && !b.node) {
+  const [anyA, anyB] = [a.any | a.node.any, b.any | b.node.any]
+  const [directA, directB] = [anyA | a.node.one, anyB | b.node.one]
+  if (tree.at >= 0) differ(tree.at, tree.at + 1, directA | a.one | a.node.exact, directB | b.one | b.node.exact, tell)
+  if (a.node === silent && b.node === silent) {
     const start = tree.at >= 0 ? tree.at + 1 : tree.from
     if (start < tree.to) differ(start, tree.to, anyA, anyB, tell)
     return
@@ -85,28 +90,31 @@ function visit(tree: PathTree, a: Side, b: Side, tell: OnDifference): void {
   const go = (part: string, next: PathTree) =>
     visit(
       next,
-      { node: a.node?.next.get(part), any: anyA, one: oneA },
-      { node: b.node?.next.get(part), any: anyB, one: oneB },
+      { node: a.node.next.get(part) ?? silent, any: anyA, one: a.node.one },
+      { node: b.node.next.get(part) ?? silent, any: anyB, one: b.node.one },
       tell,
     )
   const named = namedIn(tree, a.node, b.node)
   for (const [part, next] of named) go(part, next)
-  const direct = [anyA | oneA, anyB | oneB] as const
-  if (anyA === anyB && direct[0] === direct[1]) return
+  if (anyA === anyB && directA === directB) return
   // All that is not named is alike: on it the same is gained and lost, but what lies deeper may differ from what is direct.
-  const isAlike = tree.isFlat || (gained(...direct) === gained(anyA, anyB) && lost(...direct) === lost(anyA, anyB))
-  if (isAlike) tellBetween(tree, named, (from, to) => differ(from, to, ...direct, tell))
+  const isAlike = tree.isFlat || isSameChange([directA, directB], [anyA, anyB])
+  if (isAlike) tellBetween(tree, named, (from, to) => differ(from, to, directA, directB, tell))
   else for (const [part, next] of tree.next) if (!isNamed(part, a.node, b.node)) go(part, next)
 }
 
-const isNamed = (part: string, a: Node | undefined, b: Node | undefined) => a?.next.has(part) || b?.next.has(part)
+type Change = [before: number, after: number]
+const isSameChange = (one: Change, other: Change) =>
+  gained(...one) === gained(...other) && lost(...one) === lost(...other)
+
+const isNamed = (part: string, a: Node, b: Node) => a.next.has(part) || b.next.has(part)
 
 /** The children of a tree of which one of the sides has something to say of its own, in the order of the tree. */
-function namedIn(tree: PathTree, a: Node | undefined, b: Node | undefined): [string, PathTree][] {
-  const size = (a?.next.size ?? 0) + (b?.next.size ?? 0)
+function namedIn(tree: PathTree, a: Node, b: Node): [string, PathTree][] {
+  const size = a.next.size + b.next.size
   if (size === 0) return []
   if (size > tree.next.size) return [...tree.next].filter(([part]) => isNamed(part, a, b))
-  const parts = new Set([...(a?.next.keys() ?? []), ...(b?.next.keys() ?? [])])
+  const parts = new Set([...a.next.keys(), ...b.next.keys()])
   const found = [...parts].flatMap((part): [string, PathTree][] => {
     const next = tree.next.get(part)
     return next ? [[part, next]] : []

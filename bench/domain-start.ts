@@ -1,0 +1,50 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { localHost } from '#shared/host/local.ts'
+import { startHosts, stopHosts } from '../test/lab/hosts.ts'
+import { type Product, startProduct } from '../test/lab/product.ts'
+import { median, type Row } from './figures.ts'
+
+const rounds = 9
+const wait = { headers: { prefer: 'wait=30' } }
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const since = performance.now()
+  await work()
+  return performance.now() - since
+}
+
+async function demand({ ask }: Product, line: string, json?: unknown): Promise<void> {
+  const { status, body } = await ask(line, { ...wait, ...(json !== undefined && { json }) })
+  if (status !== 200 || body['state'] !== 'succeeded')
+    throw new Error(`${line}: ${status} ${JSON.stringify(body['error'])}`)
+}
+
+/** Starting the same guest through the API and with virsh, in turn, on one lab host: medians in ms and their ratio. */
+export async function domainStart(): Promise<Row[]> {
+  const dir = await mkdtemp(join(tmpdir(), 'horcrux-bench-'))
+  const [host] = await startHosts(join(dir, 'hosts'), 1)
+  const product = await startProduct([host!])
+  const virsh = (...words: string[]) => localHost().runChecked('virsh', ['-q', '-c', host!.uri, ...words])
+  try {
+    await demand(product, 'POST /api/vms', { id: 'guest', name: 'guest', memory: 128, cpus: 1, node: 'hv1' })
+    const ours: number[] = []
+    const theirs: number[] = []
+    for (let round = 0; round < rounds; round++) {
+      ours.push(await timed(() => demand(product, 'POST /api/vms/guest/start')))
+      await demand(product, 'POST /api/vms/guest/stop', { force: true })
+      theirs.push(await timed(() => virsh('start', 'guest')))
+      await virsh('destroy', 'guest')
+    }
+    return [
+      { what: 'domain start through the API', value: median(ours), unit: 'ms' },
+      { what: 'domain start with virsh', value: median(theirs), unit: 'ms' },
+      { what: 'domain start, API over virsh', value: median(ours) / median(theirs), unit: 'x' },
+    ]
+  } finally {
+    await product.stop()
+    await stopHosts(join(dir, 'hosts'))
+    await rm(dir, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,115 @@
+import Fastify from 'fastify'
+import type { Contract } from '#shared/contract.ts'
+import { operations } from '#shared/contracts/operations.ts'
+import { type Vm, vms } from '#shared/contracts/vms.ts'
+import { within } from '#shared/current.ts'
+import { now } from '#shared/events/event.ts'
+import { createGateway } from '../services/gateway/service.ts'
+import { vmRecords } from '../services/vm/model.ts'
+import { vmService } from '../services/vm/vms.ts'
+import { peopleService, things, thingsService } from '../test/lab/gateway-things.ts'
+import { startHorcrux } from '../test/lab/horcrux.ts'
+import { line, load, medianOf } from './load.ts'
+
+const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } => ({
+  id: `vm-${String(number).padStart(4, '0')}`,
+  name: `machine-${number}`,
+  description: 'A machine of the benchmark',
+  hypervisor: 'qemu',
+  architecture: 'x86_64',
+  memory: 2048,
+  cpus: 2,
+  disks: [],
+  nics: [],
+  iso: null,
+  boot: null,
+  firmware: 'bios',
+  accel: 'tcg',
+  node: 'local',
+  status: 'running',
+  status_reason: null,
+  desired_state: 'running',
+  pending_restart: false,
+  protected: false,
+  tags: ['bench', `rack-${number % 10}`],
+  created_at: now(),
+  updated_at: now(),
+  version: 1,
+  domain_uuid: `uuid-${number}`,
+  defined: true,
+})
+
+/** The same contract, of which the gateway keeps nothing. */
+const unkept: Contract = {
+  name: vms.name,
+  actions: Object.fromEntries(
+    Object.entries((vms as Contract).actions).map(([key, action]) => [key, { ...action, madeOf: [] }]),
+  ),
+}
+
+/** Lists and single VMs through gateway, NATS and store, beside a bare Fastify that serialises the same. */
+export async function benchGateway(): Promise<boolean> {
+  const kept = createGateway([operations, vms, things])
+  const fresh = createGateway([operations, unkept, things])
+  const horcrux = await startHorcrux({
+    services: [{ name: 'vm', serves: [vmService] }, peopleService, thingsService, kept, fresh],
+    config: { port: 0, rateLimit: 0 },
+  })
+  const headers = { authorization: 'Bearer ann-token' }
+  const bare = Fastify()
+  try {
+    const context = { broker: horcrux.broker, service: 'vms', caller: { kind: 'service', name: 'vms' }, requestId: '' } as const
+    await within(context, async () => {
+      for (let number = 0; number < 1000; number++) await vmRecords.insert(vmOf(number))
+    })
+    const page = async (limit: number) =>
+      (await (await fetch(`${fresh.url()}/api/vms?limit=${limit}`, { headers })).json()) as object
+    const one = (await (await fetch(`${fresh.url()}/api/vms/vm-0500`, { headers })).json()) as object
+    for (const limit of [10, 100, 1000]) {
+      const list = await page(limit)
+      bare.get(`/list-${limit}`, async () => list)
+    }
+    bare.get('/one', async () => one)
+    const at = await bare.listen({ port: 0, host: '127.0.0.1' })
+
+    const results: boolean[] = []
+    const wanted = [
+      ['1,000 VMs', '/list-1000', '/api/vms?limit=1000', 5, 0.9],
+      ['100 VMs', '/list-100', '/api/vms?limit=100', 3, 0.28],
+      ['one VM', '/one', '/api/vms/vm-0500', 0.85, 0.25],
+    ] as const
+    for (const [what, plain, path, unchanged, anew] of wanted) {
+      const base = await load(`${at}${plain}`)
+      const same = await load(`${kept.url()}${path}`, { headers })
+      const made = await load(`${fresh.url()}${path}`, { headers })
+      process.stdout.write(
+        `     ${what}: bare ${base.perSecond.toFixed(0)}/s, unchanged ${same.perSecond.toFixed(0)}/s, fresh ${made.perSecond.toFixed(0)}/s\n`,
+      )
+      results.push(line(`${what}, unchanged, against bare Fastify`, same.perSecond / base.perSecond, 'x', unchanged))
+      results.push(line(`${what}, fresh, against bare Fastify`, made.perSecond / base.perSecond, 'x', anew))
+    }
+    const without = await load(`${kept.url()}/api/hello`)
+    const withToken = await load(`${kept.url()}/api/hello`, { headers })
+    results.push(line('with a token, against without', withToken.perSecond / without.perSecond, 'x', 0.75))
+    for (const [what, path, ms] of [
+      ['list of 10 VMs', '/api/vms?limit=10', 5],
+      ['list of 100 VMs', '/api/vms?limit=100', 20],
+      ['list of 1,000 VMs', '/api/vms?limit=1000', 100],
+      ['one VM', '/api/vms/vm-0500', 2],
+    ] as const)
+      results.push(line(`${what}, fresh, median`, await medianOf(`${fresh.url()}${path}`, headers), 'ms', ms, true))
+    const hundred = await page(100)
+    const before = performance.now()
+    for (let index = 0; index < 100; index++) JSON.stringify(hundred)
+    results.push(line('100 VMs to JSON', (performance.now() - before) / 100, 'ms', 10, true))
+    const query = performance.now()
+    for (let index = 0; index < 100; index++) await vmRecords.get('vm-0500')
+    results.push(line('store query', (performance.now() - query) / 100, 'ms', 5, true))
+    return results.every(Boolean)
+  } finally {
+    await bare.close()
+    await horcrux.stop()
+  }
+}
+
+if (import.meta.main) process.exitCode = (await benchGateway()) ? 0 : 1

@@ -1,0 +1,26 @@
+import { cpus } from 'node:os'
+import { domainStart } from './domain-start.ts'
+import { print, type Row } from './figures.ts'
+
+/** Every benchmark, by the word that picks it. Each measures what it compares in one run. */
+const benchmarks: Record<string, () => Promise<Row[]>> = { 'domain-start': domainStart }
+
+/** Runs the benchmarks that are named, or all. @returns the exit code */
+export async function main(words: string[]): Promise<number> {
+  const unknown = words.filter((word) => !(word in benchmarks))
+  if (unknown.length > 0) {
+    process.stderr.write(
+      `There is no benchmark ${unknown.join(', ')}; there are ${Object.keys(benchmarks).join(', ')}\n`,
+    )
+    return 2
+  }
+  process.stdout.write(
+    `node ${process.version}, ${cpus().length} processors. Ratios hold from machine to machine, times do not.\n`,
+  )
+  for (const [name, run] of Object.entries(benchmarks)) {
+    if (words.length > 0 && !words.includes(name)) continue
+    process.stdout.write(`\n${name}\n`)
+    print(await run())
+  }
+  return 0
+}

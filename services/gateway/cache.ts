@@ -1,0 +1,83 @@
+import { hash } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import { LRUCache } from 'lru-cache'
+import { Events } from 'nats'
+import type { Caller } from '#shared/access.ts'
+import { bus } from '#shared/bus.ts'
+import type { Action } from '#shared/contract.ts'
+import { onChange } from '#shared/db/changes.ts'
+import type { Answer, Route } from './answer.ts'
+
+/** Answers to questions that are made of collections alone, kept until one of these changes. */
+export type Cache = {
+  keeps: (route: Route) => boolean
+  /** The kept answer for these rights and this address, or a new one; who asks the same at once is answered once. */
+  answer: (route: Route, request: FastifyRequest, ask: () => Promise<Answer>) => Promise<Answer>
+  /** Forgets what is made of the same collections as the answers of this route's resource. */
+  drop: (route: Route) => void
+  stop: () => void
+}
+
+/** Not longer than this, because word of a change may be lost when the bus is away. Milliseconds. */
+const keptMs = 1000
+const maxBytes = 64 * 1_048_576
+
+type Kept = { answer: Promise<Answer>; stamp: number; bytes: number }
+
+const madeOf = (action: Action): readonly string[] => ('madeOf' in action ? (action.madeOf ?? []) : [])
+const rightsOf = (caller: Caller) => (caller.kind === 'user' ? caller.rights : '')
+
+export function createCache(): Cache {
+  const kept = new LRUCache<string, Kept>({ maxSize: maxBytes, sizeCalculation: ({ bytes }) => bytes, ttl: keptMs })
+  /** How often each collection has changed. */
+  const changes = new Map<string, number>()
+  const changed = (collection: string) => changes.set(collection, (changes.get(collection) ?? 0) + 1)
+  const stampOf = (collections: readonly string[]) =>
+    collections.reduce((sum, collection) => sum + (changes.get(collection) ?? 0), 0)
+  const stopHearing = onChange(changed)
+  let stopped = false
+  const watch = async () => {
+    for await (const { type } of bus().nats.status()) {
+      if (stopped) return
+      if (type === Events.Disconnect || type === Events.Reconnect) kept.clear()
+    }
+  }
+  void watch()
+
+  const answer: Cache['answer'] = ({ action }, { caller, url }, ask) => {
+    const key = `${rightsOf(caller)}\n${url}`
+    const stamp = stampOf(madeOf(action))
+    const known = kept.get(key)
+    if (known?.stamp === stamp) return known.answer
+    const asked = ask().then(withEtag)
+    kept.set(key, { answer: asked, stamp, bytes: 1000 })
+    asked.then(
+      (made) => {
+        // The age counts from the question, not from the answer.
+        if (kept.peek(key)?.answer !== asked) return
+        const left = kept.getRemainingTTL(key)
+        if (left > 0) kept.set(key, { answer: asked, stamp, bytes: 1000 + (made.body?.length ?? 0) }, { ttl: left })
+      },
+      () => kept.peek(key)?.answer === asked && kept.delete(key),
+    )
+    return asked
+  }
+  const drop: Cache['drop'] = ({ contract }) => {
+    for (const action of Object.values(contract.actions)) for (const collection of madeOf(action)) changed(collection)
+  }
+  return {
+    keeps: ({ action, method }) => method === 'GET' && madeOf(action).length > 0,
+    answer,
+    drop,
+    stop: () => {
+      stopped = true
+      stopHearing()
+    },
+  }
+}
+
+/** A list has no version; what it says is its tag. */
+function withEtag(answer: Answer): Answer {
+  if (answer.headers['etag'] !== undefined || answer.body === null) return answer
+  return { ...answer, headers: { ...answer.headers, etag: `W/"${hash('sha1', answer.body, 'base64url')}"` } }
+}

@@ -1,0 +1,91 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { Vm } from '#shared/contracts/vms.ts'
+import { buildTinyGuest } from '#shared/guest/tiny-guest.ts'
+import { localHost } from '#shared/host/local.ts'
+import { freePort } from '#shared/platform/data-folder.ts'
+import { type ApiClient, apiClient } from '../../bin/api-client.ts'
+import { missingForHosts } from '../lab/hosts.ts'
+import { available } from '../lab/requirements.ts'
+import { until } from '../lab/wait.ts'
+import { type Compose, missingForDocker, startDocker } from './docker.ts'
+import { type Machine, repository, startMachine } from './machine.ts'
+
+const minutes = 60_000
+const problems = [...(await missingForDocker()), ...(await missingForHosts())]
+
+describe.skipIf(!available('docker', problems))('docker compose', () => {
+  let machine: Machine
+  let compose: Compose
+  let api: ApiClient
+  let settings: Record<string, string>
+  const up = (...words: string[]) => compose.run(['up', '-d', '--no-build', '--wait', ...words], settings)
+
+  beforeAll(async () => {
+    machine = await startMachine(join(inject('lab').dir, 'compose'))
+    const random = () => randomBytes(20).toString('hex')
+    settings = {
+      NATS_PASSWORD: `n${random()}`,
+      MONGODB_PASSWORD: random(),
+      HORCRUX_JWT_SECRET: random(),
+      HORCRUX_SECRET_KEY: random(),
+      HORCRUX_ADMIN_PASSWORD: random(),
+      HORCRUX_PORT: String(await freePort(0)),
+      HORCRUX_DISKS: join(machine.dir, 'disks'),
+    }
+    await mkdir(join(machine.dir, 'disks'))
+    await machine.run('bash', [join(repository, 'shared/platform/libvirtd.sh'), 'up', 'tcg'])
+    compose = await startDocker(machine)
+    await compose.build()
+  }, 12 * minutes)
+
+  afterAll(async () => {
+    await compose?.run(['down', '-v', '-t', '1'], settings)
+    await compose?.stop()
+    await machine?.remove()
+  }, 2 * minutes)
+
+  test('refuses to start without its secrets, and names the one that is missing', async () => {
+    if (existsSync(join(repository, '.env'))) return
+    const { code, stderr } = await compose.run(['config', '-q'], { ...settings, HORCRUX_SECRET_KEY: '' })
+    expect(code).not.toBe(0)
+    expect(stderr).toMatch(/HORCRUX_SECRET_KEY .*set it in \.env/)
+    expect((await compose.run(['config', '-q'], settings)).stderr).toBe('')
+  })
+
+  test('starts a container for each service, and three for vm', { timeout: 3 * minutes }, async () => {
+    const { code, stderr } = await up('--scale', 'vm=3')
+    expect(code, stderr).toBe(0)
+    const { stdout } = await compose.run(['ps', '--format', '{{.Service}} {{.State}}'], settings)
+    const services = ['audit', 'auth', 'cluster', 'gateway', 'mongodb', 'nats', 'storage', 'vm', 'vm', 'vm']
+    expect(stdout.trim().split('\n').toSorted()).toEqual(services.map((name) => `${name} running`))
+    const url = `http://127.0.0.1:${settings['HORCRUX_PORT']}`
+    await until(async () => (await fetch(`${url}/readyz`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
+    const body = { username: 'admin', password: settings['HORCRUX_ADMIN_PASSWORD'] }
+    api = apiClient(url, (await apiClient(url).send<{ token: string }>('POST', '/auth/login', body)).token)
+  })
+
+  test('runs as an ordinary user what touches neither guests nor disks', async () => {
+    for (const service of ['gateway', 'auth', 'audit'])
+      expect((await compose.run(['exec', '-T', service, 'id', '-u'], settings)).stdout.trim()).toBe('1000')
+  })
+
+  test('runs a virtual machine on the libvirt of the machine', { timeout: 2 * minutes }, async () => {
+    const boot = await buildTinyGuest(localHost(), join(machine.dir, 'disks/guest'))
+    const vm = await api.send<Vm>('POST', '/vms', { name: 'composed', memory: 128, cpus: 1, boot, start: true })
+    const listed = await machine.run('virsh', ['-q', '-c', 'qemu:///system', 'list', '--name'])
+    expect(listed.stdout).toContain('composed')
+    const serial = async () => (await api.get<{ text: string }>(`/vms/${vm.id}/serial`)).text
+    await until(async () => (await serial()).includes('horcrux-guest: up'), { what: 'the guest', timeoutMs: 40_000 })
+    await api.send('POST', `/vms/${vm.id}/stop`, { force: true })
+    await api.send('DELETE', `/vms/${vm.id}`)
+  })
+
+  test('goes on while two of three replicas are away', { timeout: 2 * minutes }, async () => {
+    expect((await up('--scale', 'vm=1')).code).toBe(0)
+    for (let again = 0; again < 5; again++) expect(await api.get<{ total: number }>('/vms')).toMatchObject({ total: 0 })
+  })
+})

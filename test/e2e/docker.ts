@@ -1,0 +1,57 @@
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { RunResult } from '#shared/host/host.ts'
+import { localHost } from '#shared/host/local.ts'
+import { until } from '../lab/wait.ts'
+import { type Machine, repository } from './machine.ts'
+
+const script = fileURLToPath(new URL('docker.sh', import.meta.url))
+const override = fileURLToPath(new URL('compose.override.yml', import.meta.url))
+const host = localHost()
+const longMs = 600_000
+
+/** What this machine lacks for an engine of the test's own. */
+export async function missingForDocker(): Promise<string[]> {
+  return (await host.runChecked('bash', [script, 'needs'])).stdout.split('\n').filter(Boolean)
+}
+
+export type Compose = {
+  /** Runs `docker compose` with these words and settings, from the repository. */
+  run: (words: readonly string[], settings?: Record<string, string>) => Promise<RunResult>
+  /** Builds the image of the Dockerfile. */
+  build: () => Promise<void>
+  stop: () => Promise<void>
+}
+
+/** A Docker engine on the test's machine, with Compose and an image that stands for the Dockerfile's FROM. */
+export async function startDocker(machine: Machine): Promise<Compose> {
+  const { dir } = machine
+  const socket = `unix://${join(dir, 'docker.sock')}`
+  const engine = await machine.spawn('bash', [script, 'serve', dir])
+  engine.stdout.resume()
+  const ended = engine.exit.then(({ stderr }) => Promise.reject(new Error(`dockerd has ended: ${stderr.slice(-2000)}`)))
+  ended.catch(() => {})
+  const answers = async () => (await host.run('docker', ['-H', socket, 'version'])).code === 0
+  const engineIsUp = until(answers, { what: 'dockerd', timeoutMs: 30_000, intervalMs: 200 })
+  await Promise.race([
+    ended,
+    Promise.all([
+      engineIsUp.then(() => host.runChecked('bash', [script, 'base', dir], { timeoutMs: longMs })),
+      host.runChecked('bash', [script, 'compose', dir], { timeoutMs: longMs }),
+    ]),
+  ])
+  const files = ['-f', join(repository, 'docker-compose.yml'), '-f', override]
+  return {
+    run: (words, settings = {}) =>
+      host.run(join(dir, 'docker-compose'), [...files, ...words], {
+        cwd: repository,
+        env: { DOCKER_HOST: socket, ...settings },
+        timeoutMs: longMs,
+      }),
+    async build() {
+      const words = ['-H', socket, 'build', '-q', '--network', 'host', '-t', 'horcrux', repository]
+      await host.runChecked('docker', words, { env: { DOCKER_BUILDKIT: '0' }, timeoutMs: longMs })
+    },
+    stop: () => engine.kill(),
+  }
+}

@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect as connectTcp } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { connect } from 'nats'
+import { freePort } from '#shared/platform/data-folder.ts'
+import { ask } from './http.ts'
+import { type Part, partOf } from './part.ts'
+import { until } from './wait.ts'
+
+const password = 'Sonnenblume-7'
+const kinds = ['audit', 'auth', 'cluster', 'storage', 'vm'] as const
+const storeProgram = fileURLToPath(import.meta.resolve('#shared/db/embedded/main.ts'))
+
+/** Horcrux as many processes: bus, store, and so many replicas of every service, each to be killed and started again. */
+export type Deployment = {
+  dir: string
+  env: Record<string, string>
+  nats: Part
+  store: Part
+  /** All replicas of all services, without the gateways. */
+  services: Part[]
+  gateways: (Part & { url: string })[]
+  /** Somebody signed in as admin. */
+  token: string
+  /** What JetStream keeps on the disk. */
+  jetStreamDir: string
+  stop: () => Promise<void>
+}
+
+export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Promise<Deployment> {
+  const dir = await mkdtemp(join(tmpdir(), 'horcrux-deployment-'))
+  const parts: Part[] = []
+  const stop = async () => {
+    await Promise.all(parts.map((part) => part.kill()))
+    await rm(dir, { recursive: true, force: true })
+  }
+  try {
+    const bus = await busOf(dir)
+    const store = await storeOf(dir)
+    parts.push(bus.part, store.part)
+    await Promise.all([bus.part.start(), store.part.start()])
+    const env = {
+      HORCRUX_DATA: dir,
+      NATS_URL: bus.url,
+      MONGODB_URL: store.url,
+      HORCRUX_JWT_SECRET: randomBytes(32).toString('hex'),
+      HORCRUX_SECRET_KEY: randomBytes(32).toString('hex'),
+      HORCRUX_ADMIN_PASSWORD: password,
+      HORCRUX_RATE_LIMIT: '0',
+      HORCRUX_LOG_LEVEL: 'info',
+    }
+    const services = kinds.flatMap((name) => Array.from({ length: replicas }, (_, n) => serviceOf(name, n, env)))
+    const doors = await Promise.all(Array.from({ length: gateways }, (_, n) => gatewayOf(n, env)))
+    for (const part of [...services, ...doors]) {
+      parts.push(part)
+      await part.start()
+    }
+    const { url } = doors[0]!
+    for (const door of doors)
+      await until(async () => (await ask(door.url, 'GET /readyz')).status === 200, { what: `${door.name} to be ready` })
+    const { body } = await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })
+    const jetStreamDir = join(dir, 'jetstream')
+    return { dir, env, nats: bus.part, store: store.part, services, gateways: doors, token: String(body['token']), jetStreamDir, stop }
+  } catch (error) {
+    const said = parts.map(({ name, said: lines }) => `${name}: ${lines().slice(-5).join('\n')}`).join('\n')
+    await stop()
+    throw new Error(`The deployment did not come up:\n${said}`, { cause: error })
+  }
+}
+
+async function busOf(dir: string): Promise<{ part: Part; url: string }> {
+  const credentials = { user: 'horcrux', password: randomBytes(16).toString('hex') }
+  const port = await freePort(0)
+  const conf = join(dir, 'nats.conf')
+  const settings = {
+    listen: `127.0.0.1:${port}`,
+    max_payload: 8 * 2 ** 20,
+    jetstream: { store_dir: join(dir, 'jetstream') },
+    authorization: credentials,
+  }
+  await writeFile(conf, JSON.stringify(settings), { mode: 0o600 })
+  const ready = async () => {
+    const nats = await connect({ servers: `127.0.0.1:${port}`, user: credentials.user, pass: credentials.password })
+    try {
+      await (await nats.jetstreamManager()).getAccountInfo()
+      return true
+    } finally {
+      await nats.close()
+    }
+  }
+  const part = partOf({ name: 'nats', words: ['nats-server', '-c', conf], ready })
+  return { part, url: `nats://${credentials.user}:${credentials.password}@127.0.0.1:${port}` }
+}
+
+async function storeOf(dir: string): Promise<{ part: Part; url: string }> {
+  const port = await freePort(0)
+  const [user, secret] = ['horcrux', randomBytes(16).toString('hex')]
+  const folder = join(dir, 'store')
+  await mkdir(folder, { mode: 0o700 })
+  const part = partOf({
+    name: 'store',
+    words: [process.execPath, '--disable-warning=ExperimentalWarning', storeProgram],
+    input: `${JSON.stringify({ folder, host: '127.0.0.1', port, user, password: secret })}\n`,
+    ready: (lines) => lines.some((line) => line.includes('"port"')),
+  })
+  return { part, url: `mongodb://${user}:${secret}@127.0.0.1:${port}/horcrux?authSource=admin&directConnection=true` }
+}
+
+function serviceOf(name: string, number: number, env: Record<string, string>): Part {
+  const words = [process.execPath, '--disable-warning=ExperimentalWarning', `services/${name}/main.ts`]
+  const ready = (lines: string[]) => lines.some((line) => line.includes(`${name} is up`))
+  return partOf({ name: `${name}-${number + 1}`, words, env, ready })
+}
+
+async function gatewayOf(number: number, env: Record<string, string>): Promise<Part & { url: string }> {
+  const port = await freePort(0)
+  const part = serviceOf('gateway', number, { ...env, HORCRUX_PORT: String(port) })
+  return { ...part, url: `http://127.0.0.1:${port}` }
+}
+
+/** Whether something listens on a port of loopback. */
+export function listens(url: string): Promise<boolean> {
+  const { port } = new URL(url)
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const socket = connectTcp({ host: '127.0.0.1', port: Number(port) })
+  socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+  return promise.finally(() => socket.destroy())
+}

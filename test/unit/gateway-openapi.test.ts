@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest'
+import { contracts } from '#shared/contracts/index.ts'
+import { openApi } from '../../services/gateway/openapi.ts'
+import { routesOf } from '../../services/gateway/routes.ts'
+
+type Json = { [key: string]: Json } & { $ref?: string }
+type Parameter = { $ref?: string; name?: string; in?: string; required?: boolean; schema?: object }
+type Described = { operationId: string; parameters: Parameter[]; responses: Record<string, unknown>; tags: string[] }
+
+const document = openApi(contracts, '1.2.3') as unknown as Json
+const operations = Object.entries(document['paths']!).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, described]) => ({ path, method, ...(described as unknown as Described) })),
+)
+const resolve = (ref: string) => ref.slice(2).split('/').reduce((at, part) => at[part] as Json, document)
+
+describe('the OpenAPI document', () => {
+  test('is plain JSON of version 3.1', () => {
+    expect(document['openapi']).toBe('3.1.0')
+    expect(JSON.parse(JSON.stringify(document))).toEqual(document)
+    expect(JSON.stringify(document)).not.toContain('errorMessage')
+  })
+  test('describes every route of the contracts, each once', () => {
+    expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
+      routesOf(contracts).map(({ name }) => name).sort(),
+    )
+  })
+  test('refers only to what is there', () => {
+    const refs = [...JSON.stringify(document).matchAll(/"\$ref":"(#[^"]*)"/g)].map(([, ref]) => ref!)
+    expect(refs.length).toBeGreaterThan(100)
+    for (const ref of refs) expect(resolve(ref), ref).toBeDefined()
+  })
+  test.each(operations)('$operationId has a path, parameters and answers that fit together', (described) => {
+    const { path, parameters, responses, tags, method } = described
+    const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, key]) => key)
+    const named = parameters.filter((parameter) => parameter.in === 'path')
+    expect(named.map(({ name }) => name).sort()).toEqual(inPath.toSorted())
+    expect(named.every(({ required }) => required)).toBe(true)
+    expect(new Set(parameters.map((parameter) => parameter.$ref ?? `${parameter.in} ${parameter.name}`)).size).toBe(
+      parameters.length,
+    )
+    expect(tags).toHaveLength(1)
+    expect(Object.keys(responses).some((status) => status.startsWith('2'))).toBe(true)
+    expect(responses).toHaveProperty('422')
+    if (method === 'put' || method === 'delete') expect(responses).toHaveProperty('409')
+  })
+  test('says how to sign in, and where that is not needed', () => {
+    expect(Object.keys(document['components']!['securitySchemes']!)).toEqual(['bearer', 'apiKey', 'session'])
+    const login = document['paths']!['/auth/login']!['post']!
+    expect(login['security']).toEqual([{}])
+  })
+})
