@@ -58,7 +58,12 @@ export async function benchGateway(): Promise<boolean> {
   const headers = { authorization: 'Bearer ann-token' }
   const bare = Fastify()
   try {
-    const context = { broker: horcrux.broker, service: 'vms', caller: { kind: 'service', name: 'vms' }, requestId: '' } as const
+    const context = {
+      broker: horcrux.broker,
+      service: 'vms',
+      caller: { kind: 'service', name: 'vms' },
+      requestId: '',
+    } as const
     await within(context, async () => {
       for (let number = 0; number < 1000; number++) await vmRecords.insert(vmOf(number))
     })

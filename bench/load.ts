@@ -4,7 +4,10 @@ type Asked = { connections?: number; seconds?: number; headers?: Record<string, 
 export type Measured = { perSecond: number; medianMs: number }
 
 /** Asks for one address as fast as it is answered, from a thread of its own. @throws when an answer is not 200 */
-export async function load(url: string, { connections = 10, seconds = 3, headers = {} }: Asked = {}): Promise<Measured> {
+export async function load(
+  url: string,
+  { connections = 10, seconds = 3, headers = {} }: Asked = {},
+): Promise<Measured> {
   await once(url, 1, connections, headers)
   const { requests, latency, non2xx, errors, duration } = await once(url, seconds, connections, headers)
   if (non2xx + errors > 0) throw new Error(`${url}: ${non2xx} answers were no success, ${errors} did not come`)
@@ -30,6 +33,8 @@ export async function medianOf(url: string, headers: Record<string, string>, cou
 export function line(what: string, value: number, unit: string, wanted: number, isAtMost = false): boolean {
   const holds = isAtMost ? value <= wanted : value >= wanted
   const goal = `${isAtMost ? '≤' : '≥'} ${wanted}`
-  process.stdout.write(`${holds ? 'ok  ' : 'MISS'} ${what.padEnd(52)} ${value.toFixed(2).padStart(10)} ${unit.padEnd(4)} ${goal}\n`)
+  process.stdout.write(
+    `${holds ? 'ok  ' : 'MISS'} ${what.padEnd(52)} ${value.toFixed(2).padStart(10)} ${unit.padEnd(4)} ${goal}\n`,
+  )
   return holds
 }

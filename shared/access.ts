@@ -1,4 +1,4 @@
-import type { Privilege } from '#shared/privileges.ts'
+import { type Privilege, privileges } from '#shared/privileges.ts'
 
 /** What a grant comes down to once its role is looked up. */
 export type Right = { path: string; privileges: readonly Privilege[] }
@@ -6,16 +6,20 @@ export type Right = { path: string; privileges: readonly Privilege[] }
 /** Rights compiled for many questions: a trie over the segments of the paths. */
 export type Rights = { allows: (privilege: Privilege, path: string) => boolean; all: boolean; rights: Right[] }
 
-type Node = { exact: Set<Privilege>; one: Set<Privilege>; any: Set<Privilege>; next: Map<string, Node> }
+/** Privileges as bits: on exactly this path, on it and one level below, on it and everything below. */
+type Node = { exact: number; one: number; any: number; next: Map<string, Node> }
 
-const emptyNode = (): Node => ({ exact: new Set(), one: new Set(), any: new Set(), next: new Map() })
+const emptyNode = (): Node => ({ exact: 0, one: 0, any: 0, next: new Map() })
+const bits = new Map(privileges.map((privilege, i) => [privilege, 1 << i]))
 
 /** The segments of `/api/vms/7`: `['api', 'vms', '7']`. `/api/v1/…` names the same resources. */
-const segments = (path: string) =>
-  path
-    .replace(/^\/api\/v1(?=\/|$)/, '/api')
-    .split('/')
-    .filter(Boolean)
+const segments = (path: string) => unversioned(path).split('/').filter(Boolean)
+
+const version = '/api/v1'
+const unversioned = (path: string) =>
+  path.startsWith(version) && (path.length === version.length || path[version.length] === '/')
+    ? `/api${path.slice(version.length)}`
+    : path
 
 /**
  * Paths of grants: `/` is everything; `/api/vms/*` is the collection and what is directly in it; `/api/vms/**` is the
@@ -25,28 +29,38 @@ export function compileRights(rights: Right[]): Rights {
   const root = emptyNode()
   for (const { path, privileges } of rights) {
     const parts = segments(path)
-    const wildcard = path === '/' || parts.at(-1) === '**' ? 'any' : parts.at(-1) === '*' ? 'one' : 'exact'
+    const reach = path === '/' || parts.at(-1) === '**' ? 'any' : parts.at(-1) === '*' ? 'one' : 'exact'
     let node = root
-    for (const part of wildcard === 'exact' || path === '/' ? parts : parts.slice(0, -1)) {
+    for (const part of reach === 'exact' || path === '/' ? parts : parts.slice(0, -1)) {
       if (!node.next.has(part)) node.next.set(part, emptyNode())
       node = node.next.get(part)!
     }
-    for (const privilege of privileges) node[wildcard].add(privilege)
+    for (const privilege of privileges) node[reach] |= bits.get(privilege)!
   }
-  return { rights, all: root.any.size > 0, allows: (privilege, path) => find(root, privilege, path) }
+  return { rights, all: root.any !== 0, allows: (privilege, path) => find(root, bits.get(privilege)!, path) }
 }
 
-function find(root: Node, privilege: Privilege, path: string): boolean {
-  const parts = segments(path)
+/** Goes down the path without taking it apart first: this is asked for each request and each item of a list. */
+function find(root: Node, bit: number, given: string): boolean {
+  const path = unversioned(given)
   let node: Node | undefined = root
-  for (let depth = 0; node; depth++) {
-    const left = parts.length - depth
-    if (node.any.has(privilege)) return true
-    if (left <= 1 && node.one.has(privilege)) return true
-    if (left === 0) return node.exact.has(privilege)
-    node = node.next.get(parts[depth]!)
+  for (let at = 0; node;) {
+    if (node.any & bit) return true
+    while (path[at] === '/') at++
+    if (at >= path.length) return ((node.one | node.exact) & bit) !== 0
+    const slash = path.indexOf('/', at)
+    const end = slash < 0 ? path.length : slash
+    if (node.one & bit && isLast(path, end)) return true
+    node = node.next.get(path.slice(at, end))
+    at = end
   }
   return false
+}
+
+function isLast(path: string, end: number): boolean {
+  let at = end
+  while (path[at] === '/') at++
+  return at >= path.length
 }
 
 /** Who makes a call. The gateway makes the first kinds out of credentials; services name themselves on the bus. */

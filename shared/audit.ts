@@ -10,7 +10,7 @@ import { now } from '#shared/events/event.ts'
 export type { AuditEntry }
 
 /** Where every service leaves its records; the audit service takes them from here into the chain. */
-export const auditInbox = modelOf('audit_inbox', AuditEntry, [{ fields: { time: 1, _id: 1 } }])
+export const auditInbox = modelOf('audit_inbox', AuditEntry, [])
 
 type Given = Pick<AuditEntry, 'kind' | 'path' | 'action' | 'result' | 'request_id'> &
   Partial<Pick<AuditEntry, 'id' | 'operation_id' | 'message' | 'severity' | 'before_hash' | 'after_hash'>> & {

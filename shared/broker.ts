@@ -5,6 +5,7 @@ import { config } from '#shared/config.ts'
 import { AppError, type PackedError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 import { FramingSerializer } from '#shared/serializer.ts'
+import { BusTransporter } from '#shared/transporter.ts'
 
 /** Calls end after this long, unless the caller says otherwise. Milliseconds. */
 export const requestTimeoutMs = 4500
@@ -12,7 +13,7 @@ export const requestTimeoutMs = 4500
 /** Gives an error that came over the bus its class back, so that `instanceof` works across processes. */
 class Regenerator extends Errors.Regenerator {
   override extractPlainError(error: Error): never {
-    return packError(error) as never
+    return packError(isNotServed(error) ? new NotServedError(error.message) : error) as never
   }
   override restoreCustomError(plain: Errors.PlainMoleculerError): Error {
     return unpackError(plain as unknown as PackedError)
@@ -26,10 +27,14 @@ export function createBroker(name: string): ServiceBroker {
   const logger = log('bus')
   return new ServiceBroker({
     nodeID: `${name}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
-    transporter: {
-      type: 'NATS',
-      options: { url: natsUrl, maxReconnectAttempts: -1, reconnectTimeWait: 250, waitOnFirstConnect: true },
-    },
+    transporter: new BusTransporter({
+      url: natsUrl,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      waitOnFirstConnect: true,
+      pingInterval: 2000,
+      maxPingOut: 2,
+    } as never) as never,
     serializer: new FramingSerializer() as never,
     // The library types neither `false` for its own log nor a regenerator with other hooks.
     logger: false,
@@ -50,11 +55,34 @@ export function createBroker(name: string): ServiceBroker {
   })
 }
 
+const isNotServed = (error: unknown) =>
+  error instanceof Errors.ServiceNotFoundError || error instanceof Errors.ServiceNotAvailableError
+
+/** A process that is just stopping was asked for what it serves no more. */
+class NotServedError extends UnavailableError {
+  constructor(message: string) {
+    super(message, { details: { not_served: true }, retryAfterSeconds: 2 })
+  }
+}
+
+/**
+ * What became of a call that ended with this error: it never reached anybody, or it was lost with whoever worked on it,
+ * so that nobody knows how far it came. Undefined: it was answered, with this error.
+ */
+export function fateOf(error: unknown): 'unsent' | 'lost' | undefined {
+  if (error instanceof Errors.ServiceNotAvailableError || error instanceof Errors.BrokerDisconnectedError) return 'unsent'
+  if (error instanceof UnavailableError && error.details['not_served'] === true) return 'unsent'
+  if (error instanceof Errors.RequestRejectedError) return 'lost'
+  return undefined
+}
+
 /** What Moleculer throws when nobody answers, as the 503 that says which service it was. */
 export function translateBusError(error: unknown, action: string): unknown {
   if (error instanceof AppError) return error
   const service = action.split('.')[0]
-  if (error instanceof Errors.ServiceNotFoundError || error instanceof Errors.ServiceNotAvailableError)
+  if (error instanceof Errors.BrokerDisconnectedError)
+    return new UnavailableError('The message bus does not answer', { retryAfterSeconds: 2, cause: error })
+  if (isNotServed(error))
     return new UnavailableError(`The service '${service}' is not running`, {
       details: { service },
       retryAfterSeconds: 2,

@@ -1,5 +1,6 @@
 import {
   connect,
+  Events,
   type JetStreamClient,
   type JetStreamManager,
   nanos,
@@ -32,6 +33,8 @@ export const streams = { events: eventStream.name, work: workStream.name }
 export type Bus = { nats: NatsConnection; jetStream: JetStreamClient; manager: () => Promise<JetStreamManager> }
 
 let connected: Bus | undefined
+/** When the connection was made, or made again; null while it is broken. */
+let connectedAt: number | null = null
 
 /** Connects this process to NATS and makes the streams. Reconnects for ever, so that NATS may come and go. */
 export async function connectBus(name: string): Promise<Bus> {
@@ -52,8 +55,17 @@ export async function connectBus(name: string): Promise<Bus> {
     jetStream: nats.jetstream({ timeout: 3000 }),
     manager: () => nats.jetstreamManager({ timeout: 3000 }),
   }
+  connectedAt = -Infinity
+  void watch(nats)
   await ensureStreams(connected)
   return connected
+}
+
+async function watch(nats: NatsConnection): Promise<void> {
+  for await (const { type } of nats.status()) {
+    if (type === Events.Disconnect) connectedAt = null
+    if (type === Events.Reconnect) connectedAt = performance.now()
+  }
 }
 
 /** Makes the streams if they are not there (a new or a lost JetStream folder). */
@@ -71,8 +83,10 @@ export function bus(): Bus {
   return connected
 }
 
-export const isBusConnected = () =>
-  connected !== undefined && !connected.nats.isClosed() && connected.nats.info !== undefined
+export const isBusConnected = () => connected !== undefined && !connected.nats.isClosed() && connectedAt !== null
+
+/** How long ago the bus came back; Infinity when it never was away, 0 while it is. Milliseconds. */
+export const busIsBackForMs = () => (connectedAt === null ? 0 : performance.now() - connectedAt)
 
 export async function disconnectBus(): Promise<void> {
   const { nats } = connected ?? {}

@@ -1,15 +1,20 @@
 import { asService, type Caller } from '#shared/access.ts'
-import { requestTimeoutMs, translateBusError } from '#shared/broker.ts'
-import type { Contract, Params, Result } from '#shared/contract.ts'
+import { watchOver } from '#shared/alive.ts'
+import { fateOf, requestTimeoutMs, translateBusError } from '#shared/broker.ts'
+import { type Contract, isChange, type Params, type Result } from '#shared/contract.ts'
 import { current, type Fence } from '#shared/current.ts'
 import type { ServiceBroker } from 'moleculer'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** What travels with every call. */
 export type Meta = {
   caller?: Caller
   requestId?: string
   ifMatch?: number
+  /** What ids that the call makes follow from, so that it can be repeated. */
   idempotency?: string
+  /** An earlier try was lost with the replica that worked on it. */
+  repeated?: boolean
   /** The run of the operation that calls; an older one is refused. */
   fence?: Fence
   /** A service that starts an operation names it, so that starting it again finds it. */
@@ -28,19 +33,48 @@ export type Reply = {
 type Sent<C extends Contract, K extends keyof C['actions']> =
   Partial<Params<C, K>> extends Params<C, K> ? Params<C, K> | undefined : Params<C, K>
 
-/** One call over the bus. @throws the error of the action, or UnavailableError when nobody answers in time */
+/** For a service that was there and is not, or a bus that is away, a call waits this long. Milliseconds. */
+const patienceMs = 2000
+const pauseMs = 100
+
+/**
+ * One call over the bus. What never reached anybody is sent again for a moment, and so is what was lost with a replica
+ * that died, if it may be repeated: a question, or a change whose ids follow from a seed, so that it finds itself.
+ * @throws the error of the action, or UnavailableError when nobody answers in time
+ */
 export async function send(
   broker: ServiceBroker,
   action: string,
   params: unknown,
   meta: Meta,
   timeoutMs = requestTimeoutMs,
+  mayRepeat = meta.idempotency !== undefined || meta.operationId !== undefined,
 ): Promise<unknown> {
-  try {
-    return await broker.call(action, params, { meta, timeout: timeoutMs })
-  } catch (error) {
-    throw translateBusError(error, action)
+  const begin = performance.now()
+  const leftMs = () => timeoutMs - (performance.now() - begin)
+  for (;;) {
+    try {
+      return await attempt(broker, action, params, meta, Math.max(1, leftMs()))
+    } catch (error) {
+      const fate = fateOf(error)
+      const mayTryAgain = fate === 'unsent' ? timeoutMs - leftMs() < patienceMs : fate === 'lost' && mayRepeat
+      if (!mayTryAgain || leftMs() < 2 * pauseMs) throw translateBusError(error, action)
+      if (fate === 'lost') meta.repeated = true
+      await delay(pauseMs)
+    }
   }
+}
+
+/** As {@link send}, for what changes nothing. */
+export const question = (broker: ServiceBroker, action: string, params: unknown, meta: Meta, timeoutMs?: number) =>
+  send(broker, action, params, meta, timeoutMs, true)
+
+async function attempt(broker: ServiceBroker, action: string, params: unknown, meta: Meta, timeout: number) {
+  const calling = broker.call(action, params, { meta, timeout }) as Promise<unknown> & { ctx?: { nodeID: string | null } }
+  const nodeId = calling.ctx?.nodeID
+  if (!nodeId || nodeId === broker.nodeID) return calling
+  const stop = watchOver(broker, nodeId)
+  return calling.finally(stop)
 }
 
 /** Calls another service from inside a handler or an operation, with this service's rights and the request's id. */
@@ -65,5 +99,7 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
       ...(fence && { fence }),
     },
     timeoutMs,
+    // What is between services only bears being repeated, and so does every step of an operation.
+    !isChange(contract.actions[action]!) || operationId !== undefined || fence !== undefined,
   )) as Result<C, K>
 }

@@ -1,4 +1,5 @@
-import { v5, v7 } from 'uuid'
+import { hash } from 'node:crypto'
+import { v5, v7, validate, version } from 'uuid'
 import { current } from '#shared/current.ts'
 
 const namespace = 'c1e3b4a2-6d0f-5a57-9a0e-5f2f0a8f7c11'
@@ -13,11 +14,12 @@ export const idFrom = (name: string) => v5(name, namespace)
 export function newId(): string {
   const call = current()
   if (!call?.idempotency) return v7()
-  return idFrom(`${call.idempotency.seed}/${call.idempotency.count++}`)
+  return idOfSeed(call.idempotency.seed, String(call.idempotency.count++))
 }
 
-/** Whether {@link newId} made this id in this call, out of its idempotency key: then it may have been made before. */
-export function isRepeatable(id: string): boolean {
-  const { seed, count } = current()?.idempotency ?? { seed: '', count: 0 }
-  return Array.from({ length: count }, (_, index) => idFrom(`${seed}/${index}`)).includes(id)
+/** The id that follows from a seed, under a name. A seed that is a UUID v7 hands its time on, and so the order of time. */
+export function idOfSeed(seed: string, name: string): string {
+  if (!validate(seed) || version(seed) !== 7) return idFrom(`${seed}/${name}`)
+  const msecs = Number.parseInt(seed.replaceAll('-', '').slice(0, 12), 16)
+  return v7({ msecs, random: hash('sha256', `${seed}/${name}`, 'buffer').subarray(0, 16) })
 }

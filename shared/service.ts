@@ -10,12 +10,13 @@ import {
   fillPath,
   isChange,
   isOperation,
+  type OnPath,
   onPath,
   type Params,
   type Result,
 } from '#shared/contract.ts'
 import { within } from '#shared/current.ts'
-import { AppError, AuthenticationError, ForbiddenError } from '#shared/errors.ts'
+import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
 import { log, logFields } from '#shared/log.ts'
 import type { MaySee } from '#shared/db/page.ts'
 import { picked } from '#shared/fields.ts'
@@ -82,7 +83,8 @@ async function answer(name: string, service: string, action: Action, work: Plain
         if (fence && !action.rest?.startsWith('GET')) await requireCurrent(fence)
         const params = check<Record<string, unknown>>(action.params, ctx.params)
         const reply: Reply = {}
-        const result = await work(params, { caller, requestId, rights, maySee: maySee(action, rights), reply, record })
+        const call = { caller, requestId, rights, maySee: maySee(action, rights), reply, record }
+        const result = await work(params, call).catch(isGoneAlready(action, ctx.meta))
         if (!isOperation(action)) await onRecord('success', result)
         Object.assign(ctx.meta, reply)
         return pack(ctx.meta, bytes, picked(result, params['fields']))
@@ -94,6 +96,14 @@ async function answer(name: string, service: string, action: Action, work: Plain
     }),
   )
 }
+
+/** What an earlier try, lost with its replica, has deleted is not there any more: so it was to be. */
+const isGoneAlready =
+  ({ rest }: Action, { repeated }: Meta) =>
+  (error: unknown): null => {
+    if (repeated && rest?.startsWith('DELETE') && error instanceof NotFoundError) return null
+    throw error
+  }
 
 /** @throws AuthenticationError or ForbiddenError when the contract's `can` does not hold */
 export function authorize(action: Action, params: Record<string, unknown>, caller: Caller, rights: Rights): void {
@@ -148,8 +158,9 @@ function recorder(
   }
 }
 
-const pathOf = ({ rest }: Action, params: Record<string, unknown>) =>
-  `/api${fillPath(rest?.split(' ')[1] ?? '', params)}`
+/** The resource that an action is about: what its privilege is on, else its route. */
+const pathOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
+  fillPath(can.includes(' on ') ? onPath(can as OnPath).path : `/api${rest?.split(' ')[1] ?? ''}`, params)
 
 function pack(meta: Meta, bytes: boolean | undefined, result: unknown): unknown {
   const version = (result as { version?: unknown } | null)?.version

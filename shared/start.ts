@@ -1,5 +1,6 @@
 import type { ServiceBroker, ServiceSchema } from 'moleculer'
 import { asService } from '#shared/access.ts'
+import { answerAlive } from '#shared/alive.ts'
 import { createBroker } from '#shared/broker.ts'
 import { connectBus, disconnectBus } from '#shared/bus.ts'
 import { ConfigError } from '#shared/config.ts'
@@ -38,6 +39,7 @@ export async function startServices(name: string, services: Service[], { works =
   await Promise.all([connectStore(), connectBus(name)])
   await createIndexes()
   const broker = createBroker(name)
+  answerAlive(broker)
   for (const schema of services.flatMap(({ serves }) => serves)) broker.createService(schema)
   broker.createService(operationService)
   await broker.start()

@@ -53,23 +53,37 @@ export function drain(): Promise<number> {
 async function drainNow(): Promise<number> {
   let moved = 0
   for (let batch = 0; batch < maxBatches; batch++) {
-    const entries = (await inStore(() =>
-      auditInbox.collection.find({}, { sort: { time: 1, _id: 1 }, limit: batchSize }).toArray(),
-    )) as unknown as StoredEntry[]
+    const entries = await oldest()
     if (entries.length === 0) break
     moved += await moveBatch(entries)
-    if (entries.length < batchSize) break
+    if (entries.length < batchSize && (await isInboxEmpty())) break
   }
   return moved
 }
 
+/** Keys are in the order of time, but for those that were named by who left them: so each batch is sorted once more. */
+async function oldest(): Promise<StoredEntry[]> {
+  const found = await inStore(() => auditInbox.collection.find({}, { sort: { _id: 1 }, limit: batchSize }).toArray())
+  // Written by recordAudit and by nothing else.
+  return (found as unknown as StoredEntry[]).toSorted((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
+}
+
+const isInboxEmpty = async () =>
+  (await inStore(() => auditInbox.collection.findOne({}, { projection: { _id: 1 } }))) === null
+
 async function moveBatch(entries: StoredEntry[]): Promise<number> {
+  // Nearly always nothing of it is in the chain yet; only when that turns out wrong it is looked at one by one.
+  if (await append(entries)) return forget(entries)
   const there = await idsInChain(entries.map(({ _id }) => _id))
-  const fresh = entries.filter(({ _id }) => !there.has(_id))
-  if (fresh.length > 0) await append(fresh)
-  const done = await idsInChain(entries.map(({ _id }) => _id))
-  await inStore(() => auditInbox.collection.deleteMany({ _id: { $in: [...done] } } as never))
-  return [...done].filter((id) => !there.has(id)).length
+  await forget(entries.filter(({ _id }) => there.has(_id)))
+  const left = entries.filter(({ _id }) => !there.has(_id))
+  return left.length > 0 && (await append(left)) ? forget(left) : 0
+}
+
+async function forget(entries: StoredEntry[]): Promise<number> {
+  const ids = entries.map(({ _id }) => _id)
+  await inStore(() => auditInbox.collection.deleteMany({ _id: { $in: ids } } as never))
+  return entries.length
 }
 
 async function idsInChain(ids: string[]): Promise<Set<string>> {
@@ -79,8 +93,11 @@ async function idsInChain(ids: string[]): Promise<Set<string>> {
   return new Set(found.map(({ _id }) => String(_id)))
 }
 
-/** Adds records behind the last one. Where another replica was faster it stops: the next run goes on from there. */
-async function append(entries: StoredEntry[]): Promise<void> {
+/**
+ * Adds records behind the last one, up to one whose place or entry is in the chain already.
+ * @returns whether all were added; otherwise another replica was faster, or a run before this one did not get to its end
+ */
+async function append(entries: StoredEntry[]): Promise<boolean> {
   let { seq, hash } = await endOfChain()
   const records = entries.map(({ _id, ...entry }) => {
     const { id, ...record } = chained({ id: _id, ...entry }, ++seq, hash)
@@ -89,7 +106,9 @@ async function append(entries: StoredEntry[]): Promise<void> {
   })
   try {
     await inStore(() => chain.collection.insertMany(records as never, { ordered: true }))
+    return true
   } catch (error) {
-    if ((error as { code?: number }).code !== 11_000) throw error
+    if ((error as { code?: number }).code === 11_000) return false
+    throw error
   }
 }

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import type { TSchema } from 'typebox'
-import { type Meta, send } from '#shared/call.ts'
+import { v7 } from 'uuid'
+import { type Meta, question, send } from '#shared/call.ts'
 import { requestTimeoutMs } from '#shared/broker.ts'
 import { type Action, type Contract, isChange, isOperation } from '#shared/contract.ts'
 import { sessionCookie } from './credentials.ts'
@@ -19,6 +20,9 @@ export type Answer = {
   cookie?: Meta['cookie']
 }
 
+/** What is shorter leaves as text: head and body in one write, which costs less than two. */
+const shortBytes = 16_384
+
 const isNothing = (schema: TSchema) => (schema as { type?: string }).type === 'null'
 
 /** A question that waits for as long as its parameter `timeout` says, in seconds, is given that time. */
@@ -30,16 +34,26 @@ function timeoutMsOf({ action }: Route, params: Record<string, unknown>): number
   return requestTimeoutMs + (seconds > 0 ? seconds * 1000 : 0)
 }
 
-/** Has an action done by its service. Its bytes are passed on as they come. */
+/** Less than this is not worth asking with. Milliseconds. */
+const leastMs = 100
+
+/**
+ * Has an action done by its service. Its bytes are passed on as they come. `spentMs`: how long the request has taken
+ * already. A change without a seed is given one, so that it can be repeated when the replica that works on it dies.
+ */
 export async function askService(
   broker: ServiceBroker,
   route: Route,
   params: Record<string, unknown>,
   meta: Meta,
+  spentMs: number,
 ): Promise<Answer> {
   const { action } = route
+  const change = isChange(action)
+  if (change) meta.idempotency ??= v7()
+  const timeoutMs = Math.max(leastMs, timeoutMsOf(route, params) - spentMs)
   // A service answers with the bytes of its JSON when `bytes` is set.
-  const body = (await send(broker, route.name, params, meta, timeoutMsOf(route, params))) as Buffer
+  const body = (await (change ? send : question)(broker, route.name, params, meta, timeoutMs)) as Buffer
   const headers: Record<string, string> = {}
   if (meta.etag !== undefined) headers['etag'] = meta.etag
   const location = locationOf(route, body)
@@ -75,11 +89,22 @@ export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer:
   if (isQuestion && etag !== undefined && isNoneMatch(request.headers['if-none-match'], etag))
     return reply.code(304).send()
   if (body === null) return reply.code(status).send()
-  return reply.code(status).type('application/json; charset=utf-8').send(body.length < 16384 ? body.toString('utf8') : body)
+  return reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .send(body.length < shortBytes ? body.toString('utf8') : body)
 }
 
-function setCookie(request: FastifyRequest, reply: FastifyReply, cookie: NonNullable<Meta['cookie']> | null): void {
-  const options = { path: '/', httpOnly: true, sameSite: 'strict', secure: request.protocol === 'https' } as const
-  if (cookie === null) void reply.clearCookie(sessionCookie, options)
-  else void reply.setCookie(sessionCookie, cookie.value, { ...options, expires: new Date(cookie.expires_at) })
+/** The session's cookie (RFC 6265); a cookie that is to go is one that ended long ago. */
+function setCookie({ protocol }: FastifyRequest, reply: FastifyReply, cookie: NonNullable<Meta['cookie']> | null): void {
+  const { value, expires_at } = cookie ?? { value: '', expires_at: 0 }
+  const parts = [
+    `${sessionCookie}=${encodeURIComponent(value)}`,
+    'Path=/',
+    `Expires=${new Date(expires_at).toUTCString()}`,
+    'HttpOnly',
+    'SameSite=Strict',
+    ...(protocol === 'https' ? ['Secure'] : []),
+  ]
+  void reply.header('set-cookie', parts.join('; '))
 }

@@ -1,4 +1,3 @@
-import cookie from '@fastify/cookie'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import { config } from '#shared/config.ts'
@@ -51,7 +50,6 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   app.addHook('onResponse', logRequest)
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   addBodies(app)
-  await app.register(cookie)
 
   const identities = createIdentities(broker)
   app.addHook('onClose', identities.stop)

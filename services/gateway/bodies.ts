@@ -21,7 +21,9 @@ export function addBodies(app: FastifyInstance): void {
 function malformed(text: string): BadRequestError {
   try {
     JSON.parse(text)
-    return new BadRequestError('The body names a property (__proto__, constructor.prototype) that no JSON here may have')
+    return new BadRequestError(
+      'The body names a property (__proto__, constructor.prototype) that no JSON here may have',
+    )
   } catch (error) {
     const { message } = error as SyntaxError
     const [, position, line, column] = /at position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(message) ?? []

@@ -21,6 +21,7 @@ export type Cache = {
 /** Not longer than this, because word of a change may be lost when the bus is away. Milliseconds. */
 const keptMs = 1000
 const maxBytes = 64 * 1_048_576
+const smallBytes = 1000
 
 type Kept = { answer: Promise<Answer>; stamp: number; bytes: number }
 
@@ -44,22 +45,26 @@ export function createCache(): Cache {
   }
   void watch()
 
+  /** Keeps an answer with its size once it is there; its age counts from the question. */
+  const settle = async (key: string, { answer: asked, stamp }: Omit<Kept, 'bytes'>) => {
+    try {
+      const { body } = await asked
+      const left = kept.getRemainingTTL(key)
+      if (kept.peek(key)?.answer !== asked || left <= 0) return
+      kept.set(key, { answer: asked, stamp, bytes: smallBytes + (body?.length ?? 0) }, { ttl: left })
+    } catch {
+      if (kept.peek(key)?.answer === asked) kept.delete(key)
+    }
+  }
+
   const answer: Cache['answer'] = ({ action }, { caller, url }, ask) => {
     const key = `${rightsOf(caller)}\n${url}`
     const stamp = stampOf(madeOf(action))
     const known = kept.get(key)
     if (known?.stamp === stamp) return known.answer
     const asked = ask().then(withEtag)
-    kept.set(key, { answer: asked, stamp, bytes: 1000 })
-    asked.then(
-      (made) => {
-        // The age counts from the question, not from the answer.
-        if (kept.peek(key)?.answer !== asked) return
-        const left = kept.getRemainingTTL(key)
-        if (left > 0) kept.set(key, { answer: asked, stamp, bytes: 1000 + (made.body?.length ?? 0) }, { ttl: left })
-      },
-      () => kept.peek(key)?.answer === asked && kept.delete(key),
-    )
+    kept.set(key, { answer: asked, stamp, bytes: smallBytes })
+    void settle(key, { answer: asked, stamp })
     return asked
   }
   const drop: Cache['drop'] = ({ contract }) => {

@@ -5,7 +5,7 @@ import type { ServiceBroker } from 'moleculer'
 import { Events } from 'nats'
 import { asService, type Caller, type Proof } from '#shared/access.ts'
 import { bus } from '#shared/bus.ts'
-import { send } from '#shared/call.ts'
+import { question } from '#shared/call.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 
 /** What a request shows to say who sent it. */
@@ -40,7 +40,17 @@ export const tokenOrKey = (text: string): Credential => ({
 })
 
 const cookiePattern = new RegExp(`(?:^|;) *${sessionCookie}=([^;]+)`)
-const cookieOf = (header: string) => cookiePattern.exec(header)?.[1]?.trim()
+const cookieOf = (header: string) => {
+  const value = cookiePattern.exec(header)?.[1]?.trim()
+  return value?.includes('%') ? decoded(value) : value
+}
+const decoded = (value: string) => {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return value
+  }
+}
 
 const keptMs = 1000
 
@@ -79,7 +89,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
 
   const ask = async ({ by, credential }: Credential, address: string): Promise<Identity> => {
     // The contract of auth.identify gives the result this shape.
-    const found = (await send(
+    const found = (await question(
       broker,
       'auth.identify',
       { by, credential, address },

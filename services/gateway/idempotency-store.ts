@@ -6,8 +6,8 @@ import type { PackedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/log.ts'
 import { seal, unseal } from '#shared/secrets.ts'
-import { v4 } from 'uuid'
 import type { Answer } from './answer.ts'
+import { answerWhetherAtWork, beginWork, endWork, mayBeAtWork } from './at-work.ts'
 
 /** How the work for a key ended. */
 export type Outcome = { answer: Answer } | { error: PackedError }
@@ -40,18 +40,22 @@ export type Record = {
 
 const later = (ms: number) => new Date(Date.now() + ms).toISOString()
 
+type Begun = { mine: boolean; record: Record }
+
 /** The record of a key, and whether the work is ours to do: it is new, or who began it has died or given up. */
-export async function begin(id: string, fingerprint: string): Promise<{ mine: boolean; record: Record }> {
-  const holder = v4()
-  const created: Record = {
-    _id: id,
-    fingerprint,
-    created_at: now(),
-    holder,
-    lease_until: later(leaseMs),
-    outcome: null,
-    sealed: false,
-  }
+export async function begin(id: string, fingerprint: string): Promise<Begun> {
+  const holder = beginWork()
+  const begun = await beginAs(holder, id, fingerprint).catch((error: unknown) => {
+    endWork(holder)
+    throw error
+  })
+  if (!begun.mine) endWork(holder)
+  return begun
+}
+
+async function beginAs(holder: string, id: string, fingerprint: string): Promise<Begun> {
+  const lease_until = later(leaseMs)
+  const created: Record = { _id: id, fingerprint, created_at: now(), holder, lease_until, outcome: null, sealed: false }
   try {
     await inStore(() => model.create([created] as never))
     return { mine: true, record: created }
@@ -61,10 +65,10 @@ export async function begin(id: string, fingerprint: string): Promise<{ mine: bo
   const known = await find({ _id: id })
   if (!known || known.created_at < later(-keptMs)) {
     await inStore(() => model.deleteOne({ _id: id, created_at: { $lt: later(-keptMs) } } as never))
-    return begin(id, fingerprint)
+    return beginAs(holder, id, fingerprint)
   }
-  if (known.fingerprint !== fingerprint || known.outcome !== null || known.lease_until > now())
-    return { mine: false, record: known }
+  if (known.fingerprint !== fingerprint || known.outcome !== null) return { mine: false, record: known }
+  if (known.lease_until > now() && (await mayBeAtWork(known.holder))) return { mine: false, record: known }
   const taken = await inStore(() =>
     model
       .findOneAndUpdate(
@@ -110,13 +114,17 @@ export function outcomeOf({ outcome, sealed }: Record): Outcome | undefined {
   return { answer: { ...rest, body: body === null ? null : Buffer.from(body) } }
 }
 
-/** Removes what is older than a day, now and then. @returns a function that stops it */
+/** Removes what is older than a day, now and then, and tells others what is worked on. @returns a function that stops it */
 export function sweepIdempotency(everyMs = 600_000): () => void {
+  const stopAnswering = answerWhetherAtWork()
   const timer = setInterval(() => {
     inStore(() => model.deleteMany({ created_at: { $lt: later(-keptMs) } } as never)).catch((error: Error) =>
       log('gateway').warn({ err: error }, 'old idempotency keys could not be removed'),
     )
   }, everyMs)
   timer.unref()
-  return () => clearInterval(timer)
+  return () => {
+    clearInterval(timer)
+    stopAnswering()
+  }
 }

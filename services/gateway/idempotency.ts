@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { subjectOf } from '#shared/access.ts'
 import { AppError, ConflictError, invalid, packError, unpackError } from '#shared/errors.ts'
 import type { Answer, Route } from './answer.ts'
+import { endWork } from './at-work.ts'
 import { begin, finish, type Outcome, outcomeOf, type Record as Kept, release } from './idempotency-store.ts'
 
 /** The `Idempotency-Key` of a request. @throws ValidationError */
@@ -14,7 +15,7 @@ export function idempotencyOf({ headers }: FastifyRequest): string | undefined {
   throw invalid('Idempotency-Key', 'must be 1 to 255 visible ASCII characters')
 }
 
-const waitForOtherMs = 5000
+const waitForOtherMs = 4000
 const retryAfterSeconds = 1
 
 /**
@@ -69,6 +70,8 @@ async function workAs(record: Kept, { action }: Route, work: (seed: string) => P
     if (error instanceof AppError && isFinal(error)) await settle({ error: packError(error) })
     else await release(record)
     throw error
+  } finally {
+    endWork(record.holder)
   }
 }
 

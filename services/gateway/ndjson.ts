@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import { send } from '#shared/call.ts'
+import { question } from '#shared/call.ts'
 import type { Action } from '#shared/contract.ts'
 import { log } from '#shared/log.ts'
 import type { Route } from './answer.ts'
@@ -35,7 +35,7 @@ export async function streamList(
     const asked = cursor === null ? params : { ...rest, cursor }
     const sent = whole ? { ...asked, limit: itemsAtOnce } : asked
     // `isList` has looked at the contract's result.
-    return (await send(broker, route.name, sent, { caller, requestId })) as Page
+    return (await question(broker, route.name, sent, { caller, requestId })) as Page
   }
   const first = await pageFrom(null)
   async function* lines() {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import { requestTimeoutMs } from '#shared/broker.ts'
-import { type Meta, send } from '#shared/call.ts'
+import { type Meta, question } from '#shared/call.ts'
 import type { Operation } from '#shared/contracts/operations.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import type { Answer } from './answer.ts'
@@ -30,7 +30,7 @@ export async function holdAnswer(
   if (seconds === 0 || id === undefined) return accepted
   const meta: Meta = { caller: request.caller, requestId: request.id }
   try {
-    const waited = send(broker, 'operations.wait', { id, timeout: seconds }, meta, seconds * 1000 + requestTimeoutMs)
+    const waited = question(broker, 'operations.wait', { id, timeout: seconds }, meta, seconds * 1000 + requestTimeoutMs)
     // The contract of operations.wait says what it answers.
     const operation = (await waited) as Operation
     void reply.header('preference-applied', `wait=${seconds}`)

@@ -1,4 +1,4 @@
-import { v4 } from 'uuid'
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Caller } from '#shared/access.ts'
 
@@ -16,7 +16,7 @@ const sane = /^[A-Za-z0-9._-]{1,64}$/
 /** The caller's own `X-Request-Id` when it is fit for logs and headers, else a new one. */
 export function requestIdOf({ headers }: IncomingMessage): string {
   const given = headers['x-request-id']
-  return typeof given === 'string' && sane.test(given) ? given : v4()
+  return typeof given === 'string' && sane.test(given) ? given : randomUUID()
 }
 
 /** `/api/v1/…` is another name of `/api/…`. */

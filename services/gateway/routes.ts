@@ -6,6 +6,7 @@ import { type Answer, askService, type Route, sendAnswer } from './answer.ts'
 import { admit, type Gate } from './admit.ts'
 import type { Cache } from './cache.ts'
 import { ifMatchOf } from './etag.ts'
+import { inTime } from './in-time.ts'
 import { idempotencyOf, onceFor } from './idempotency.ts'
 import { isList, streamList, wantsStream } from './ndjson.ts'
 import { paramsOf } from './params.ts'
@@ -46,7 +47,7 @@ function handlerOf(broker: ServiceBroker, route: Route, cache: Cache) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     if (isKept && !(streams && wantsStream(request))) {
       const meta: Meta = { caller: request.caller, requestId: request.id, bytes: true }
-      const fresh = () => askService(broker, route, paramsOf(action.params, request), meta)
+      const fresh = () => askService(broker, route, paramsOf(action.params, request), meta, reply.elapsedTime)
       return sendAnswer(request, reply, await cache.answer(route, request, fresh))
     }
     const params = paramsOf(action.params, request)
@@ -55,11 +56,11 @@ function handlerOf(broker: ServiceBroker, route: Route, cache: Cache) {
     const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
     if (ifMatch !== undefined) meta.ifMatch = ifMatch
     const ask = (seed?: string) =>
-      askService(broker, route, params, seed === undefined ? meta : { ...meta, idempotency: seed })
+      askService(broker, route, params, { ...meta, ...(seed !== undefined && { idempotency: seed }) }, reply.elapsedTime)
     const key = route.method === 'POST' ? idempotencyOf(request) : undefined
     let answer: Answer
     try {
-      answer = key === undefined ? await ask() : await onceFor(key, route, params, request, reply, ask)
+      answer = key === undefined ? await ask() : await inTime(reply, onceFor(key, route, params, request, reply, ask))
     } finally {
       // Whoever changed something sees it in the next answer, before the word of it comes over the bus.
       if (change) cache.drop(route)

@@ -8,7 +8,6 @@ import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError, notFound, PreconditionFailedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
-import { isRepeatable } from '#shared/ids.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
 type Filter = Record<string, unknown>
@@ -31,7 +30,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   const hasUpdatedAt = 'updated_at' in schema.properties
 
   const fromStore = (document: unknown): T => {
-    const { _id, outbox: _, ...fields } = document as { _id: string; outbox?: unknown }
+    const { _id, outbox: _, made_by: __, ...fields } = document as Stored
     return { id: _id, ...fields } as unknown as T
   }
 
@@ -96,16 +95,18 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   }
 
   /**
-   * A call that is repeated under its idempotency key finds what it made before.
+   * A call that is repeated, under its idempotency key or because a replica died, finds what it made before.
    * @throws ConflictError when the id, or a field that is unique, is taken
    */
   const insert = async (record: Omit<T, 'version'>, events: Event[] = []): Promise<T> => {
     const { id, ...fields } = record as Omit<T, 'version'> & { id: string }
-    const document = { _id: id, ...fields, version: 1, ...(events.length > 0 && { outbox: events }) }
+    const seed = current()?.idempotency?.seed
+    const made_by = seed === undefined ? {} : { made_by: seed }
+    const document = { _id: id, ...fields, version: 1, ...made_by, ...(events.length > 0 && { outbox: events }) }
     try {
       await inStore(() => uniquely(() => model.create([document] as never)))
     } catch (error) {
-      const made = error instanceof ConflictError && isRepeatable(id) ? await get(id) : null
+      const made = error instanceof ConflictError && seed !== undefined ? await find({ _id: id, made_by: seed }) : null
       if (!made) throw error
       return made
     }

@@ -4,8 +4,11 @@ import type { Event } from '#shared/contracts/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 
 export type Index = { fields: Record<string, 1 | -1>; unique?: true; sparse?: true }
-/** A record as the store keeps it, with the events that are not yet known to be in the stream. */
-export type Stored = { _id: string; version: number; outbox?: Event[] } & Record<string, unknown>
+/**
+ * A record as the store keeps it, with the events that are not yet known to be in the stream, and the seed of the call
+ * that made it, by which that call finds it when it is repeated.
+ */
+export type Stored = { _id: string; version: number; outbox?: Event[]; made_by?: string } & Record<string, unknown>
 export type StoredModel = Model<Stored>
 
 const pathTypes: Record<string, unknown> = { string: String, integer: Number, number: Number, boolean: Boolean }
@@ -25,6 +28,7 @@ export function modelOf(name: string, schema: TObject, indexes: Index[]): Stored
     _id: String,
     version: Number,
     outbox: { type: Schema.Types.Mixed, default: undefined },
+    made_by: { type: String, default: undefined },
   }
   for (const [key, property] of Object.entries(properties)) paths[key] = pathOf(property)
   const model = mongoose.model<Stored>(

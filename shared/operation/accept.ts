@@ -9,7 +9,7 @@ import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/jo
 import { kindOf } from '#shared/operation/kinds.ts'
 import { hold, release } from '#shared/operation/locks.ts'
 import { dispatch } from '#shared/operation/queue.ts'
-import { idFrom } from '#shared/ids.ts'
+import { idOfSeed } from '#shared/ids.ts'
 import type { Call } from '#shared/service.ts'
 
 /**
@@ -62,7 +62,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
 function operationId(): string {
   const call = current()
   if (call?.operationId) return call.operationId
-  return call?.idempotency ? idFrom(`operation/${call.idempotency.seed}`) : v7()
+  return call?.idempotency ? idOfSeed(call.idempotency.seed, 'operation') : v7()
 }
 
 function newEntry(

@@ -38,6 +38,13 @@ export async function ensureLibvirtd(
       why: 'libvirt is not installed',
       help: 'apt-get install libvirt-daemon-system qemu-system-x86 qemu-utils',
     }
+  const isRoot = process.getuid?.() === 0
+  if (!isRoot && (await host.stat(socket)))
+    return {
+      running: false,
+      why: 'libvirtd may not be used by this user',
+      help: 'usermod -aG libvirt USER, then sign in anew',
+    }
   const managed = await hasServiceManager(host)
   const help = managed ? 'systemctl enable --now libvirtd' : 'start Horcrux as root, or libvirtd by hand'
   if (process.getuid?.() !== 0)

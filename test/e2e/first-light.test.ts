@@ -111,6 +111,6 @@ test('what was done, tried and refused is on record', async () => {
   expect(has('vm_created', 'success', '/api/vms/web')).toBe(true)
   expect(has('vm_deleted', 'success', '/api/vms/web')).toBe(true)
   expect(has('pool_created', 'success', '/api/storage/pools/disks')).toBe(true)
-  expect(has('permission_denied', 'denied', '/api/vms/web/start')).toBe(true)
+  expect(has('permission_denied', 'denied', '/api/vms/web')).toBe(true)
   expect(records.some(({ kind }) => kind === 'login')).toBe(true)
 })

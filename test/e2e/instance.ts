@@ -16,13 +16,17 @@ export type Instance = {
 
 export const horcrux = join(repository, 'bin/horcrux.js')
 
-/** Runs `horcrux start` on the machine until it says that it is ready. */
-export async function startHorcrux(machine: Machine, env: Record<string, string> = {}): Promise<Instance> {
+/** Runs `horcrux start` on the machine until it says that it is ready; `command` is how, if not as usual. */
+export async function startHorcrux(
+  machine: Machine,
+  env: Record<string, string> = {},
+  command: readonly string[] = ['node', horcrux],
+): Promise<Instance> {
   const dataDir = env['HORCRUX_DATA'] ?? join(machine.dir, 'data')
   const port = env['HORCRUX_PORT'] ?? String(await freePort(0))
   const settings = { ...env, HORCRUX_DATA: dataDir, HORCRUX_PORT: port }
   // What is for people goes to standard error, which a host keeps for later: here it is wanted at once.
-  const child = await machine.spawn('bash', ['-c', 'exec node "$0" start 2>&1', horcrux], settings)
+  const child = await machine.spawn('bash', ['-c', 'exec "$@" start 2>&1', 'bash', ...command], settings)
   const lines: string[] = []
   const ready = Promise.withResolvers<void>()
   createInterface({ input: child.stdout }).on('line', (line) => {

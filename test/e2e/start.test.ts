@@ -184,3 +184,39 @@ describe.skipIf(!available('libvirt', problems))('a Horcrux that ends', () => {
     await until(async () => (await libvirtd()) !== old && (await guests()).stdout.trim() === 'bystander')
   })
 })
+
+describe.skipIf(!available('libvirt', problems))('a user who is not root, without libvirt', () => {
+  let machine: Machine
+  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+
+  beforeAll(async () => {
+    machine = await startMachine(join(inject('lab').dir, 'nobody'))
+    // The checkout and the temporary folder may lie where nobody else may go.
+    const places = 'mount --bind "$0" /mnt && mount -t tmpfs -o mode=1777 tmpfs /media'
+    expect((await machine.run('bash', ['-c', places, repository])).stderr).toBe('')
+  })
+  afterAll(() => machine?.remove())
+
+  test('can start it all the same, and reads what is missing and what would help', async () => {
+    const env = { HORCRUX_DATA: '/media/data', HOME: '/media' }
+    const instance = await startHorcrux(machine, env, [...nobody, 'node', '/mnt/bin/horcrux.js'])
+    expect(instance.said()).toMatch(/guests +none yet: libvirtd does not run, and only root can start it -> /)
+    await until(() => answers(instance.url), { what: 'the API' })
+    await instance.signal('TERM')
+    expect((await instance.exit).code).toBe(0)
+  })
+
+  test('is told how to get a program without which nothing starts', async () => {
+    await machine.run('bash', ['-c', 'mount --bind /dev/null "$(command -v nats-server)"'])
+    const { code, stderr } = await machine.run(
+      'setpriv',
+      [...nobody.slice(1), 'node', '/mnt/bin/horcrux.js', 'start'],
+      {
+        HORCRUX_DATA: '/media/other',
+        HOME: '/media',
+      },
+    )
+    expect(code).toBe(1)
+    expect(stderr).toContain('apt-get install nats-server')
+  })
+})

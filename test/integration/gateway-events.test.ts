@@ -164,7 +164,9 @@ describe.skipIf(!hasNats)('events', () => {
   test('a wrong proof in a header, or a page of another origin, opens nothing', async () => {
     await expect(openSocket(gateway.url(), { headers: { authorization: 'Bearer wrong' } })).rejects.toThrow('401')
     const cookie = 'horcrux_session=ann-session'
-    await expect(openSocket(gateway.url(), { headers: { cookie, origin: 'http://evil.example' } })).rejects.toThrow('403')
+    await expect(openSocket(gateway.url(), { headers: { cookie, origin: 'http://evil.example' } })).rejects.toThrow(
+      '403',
+    )
     const own = await openSocket(gateway.url(), { headers: { cookie, origin: gateway.url() }, first: { topics } })
     await own.next('Subscribed')
     own.socket.close()
@@ -189,15 +191,19 @@ describe.skipIf(!hasNats)('events', () => {
   test('Server-Sent Events carry the same, and go on from Last-Event-ID', async () => {
     const read = async (headers: Record<string, string>, enough: (text: string) => boolean) => {
       const { promise, resolve, reject } = Promise.withResolvers<string>()
-      const asked = get(`${gateway.url()}/api/events?topics=vm:events`, { headers: { ...asAnn, ...headers } }, (answer) => {
-        let text = ''
-        answer.on('data', (part: Buffer) => {
-          text += String(part)
-          if (!enough(text)) return
-          resolve(text)
-          asked.destroy()
-        })
-      })
+      const asked = get(
+        `${gateway.url()}/api/events?topics=vm:events`,
+        { headers: { ...asAnn, ...headers } },
+        (answer) => {
+          let text = ''
+          answer.on('data', (part: Buffer) => {
+            text += String(part)
+            if (!enough(text)) return
+            resolve(text)
+            asked.destroy()
+          })
+        },
+      )
       asked.on('error', reject)
       return promise
     }
@@ -206,7 +212,9 @@ describe.skipIf(!hasNats)('events', () => {
     await created('sse-1')
     await created('sse-2')
     const text = await read({ 'last-event-id': place }, (all) => all.includes('"vm_id":"sse-2"'))
-    const data = [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as { type: string; seq: number; data: { vm_id: string } })
+    const data = [...text.matchAll(/^data: (.*)$/gm)].map(
+      ([, json]) => JSON.parse(json!) as { type: string; seq: number; data: { vm_id: string } },
+    )
     expect(data.filter(({ type }) => type === 'VmCreated').map(({ data }) => data.vm_id)).toEqual(['sse-1', 'sse-2'])
     expect(text).toContain(`id: ${data.at(-1)!.seq}\ndata:`)
     expect(await ask(gateway.url(), 'GET /api/events')).toMatchObject({ status: 401 })

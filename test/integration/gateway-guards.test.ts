@@ -1,5 +1,6 @@
 import { get as httpsGet } from 'node:https'
 import { connect } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { Type } from 'typebox'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { setConfig } from '#shared/config.ts'
@@ -94,7 +95,7 @@ describe.skipIf(!hasNats)('the gateway guards itself', () => {
       const stop = await start(other, { tls: 'self-signed' })
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       httpsGet(`${other.url()}/api/hello`, { rejectUnauthorized: false }, (answer) => {
-        const { fingerprint256 } = (answer.socket as import('node:tls').TLSSocket).getPeerCertificate()
+        const { fingerprint256 } = (answer.socket as TLSSocket).getPeerCertificate()
         answer.resume()
         resolve(fingerprint256)
       }).on('error', reject)

@@ -38,7 +38,10 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
     for (const at of [0, 1]) {
       const again = await post('key-1', '/api/things', { size: 2, name: 'once' }, { at })
       expect(again).toMatchObject({ status: 201, body: first.body, headers: { 'idempotency-replayed': 'true' } })
-      expect([again.headers['etag'], again.headers['location']]).toEqual([first.headers['etag'], first.headers['location']])
+      expect([again.headers['etag'], again.headers['location']]).toEqual([
+        first.headers['etag'],
+        first.headers['location'],
+      ])
     }
     expect(ran.create).toBe(1)
   })
@@ -93,7 +96,10 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
     await post('key-8', '/api/things', { id: 'op', name: 'op', size: 2 })
     const first = await post('key-9', '/api/things/op/grow', { by: 2 })
     const again = await post('key-9', '/api/things/op/grow', { by: 2 }, { headers: { prefer: 'wait=20' } })
-    expect(again).toMatchObject({ status: 200, body: { id: first.body['id'], state: 'succeeded', result: { size: 4 } } })
+    expect(again).toMatchObject({
+      status: 200,
+      body: { id: first.body['id'], state: 'succeeded', result: { size: 4 } },
+    })
   })
 
   test('secrets lie sealed in the store, and come again', async () => {

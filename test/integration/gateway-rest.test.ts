@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { contracts } from '#shared/contracts/index.ts'
 import { createGateway } from '../../services/gateway/service.ts'
-import { hold, identified, people, peopleService, resetPeople, tellAuthChanged, things, thingsService } from '../lab/gateway-things.ts'
+import {
+  hold,
+  identified,
+  people,
+  peopleService,
+  resetPeople,
+  tellAuthChanged,
+  things,
+  thingsService,
+} from '../lab/gateway-things.ts'
 import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { ask as askAt } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
@@ -50,7 +59,11 @@ describe.skipIf(!hasNats)('the gateway', () => {
       const { status, body } = await asAnn('POST /api/things', { json: { name: 'no spaces', size: 3, color: 'green' } })
       expect(status).toBe(422)
       expect(body).toMatchObject({ status: 422, error: 'VALIDATION_ERROR', retryable: false })
-      expect((body['violations'] as { field: string }[]).map(({ field }) => field).sort()).toEqual(['color', 'name', 'size'])
+      expect((body['violations'] as { field: string }[]).map(({ field }) => field).sort()).toEqual([
+        'color',
+        'name',
+        'size',
+      ])
     })
     test('unknown fields are named, and nothing is made out of text', async () => {
       const { body } = await asAnn('POST /api/things', { json: { name: 'a', size: '2', colour: 'red' } })
@@ -63,12 +76,19 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
     test.each(['5.5', '', '0x10', 'true', '1e2'])('limit=%s in a query is not a whole number', async (limit) => {
       const { status, body } = await asAnn(`GET /api/things?limit=${limit}`)
-      expect({ status, field: (body['violations'] as { field: string }[])[0]?.field }).toEqual({ status: 422, field: 'limit' })
+      expect({ status, field: (body['violations'] as { field: string }[])[0]?.field }).toEqual({
+        status: 422,
+        field: 'limit',
+      })
     })
     test('a repeated parameter and everything else in the same answer', async () => {
       const { status, body } = await asAnn('GET /api/things?limit=0&offset=1&offset=2&what=1')
       expect(status).toBe(422)
-      expect((body['violations'] as { field: string }[]).map(({ field }) => field).sort()).toEqual(['limit', 'offset', 'what'])
+      expect((body['violations'] as { field: string }[]).map(({ field }) => field).sort()).toEqual([
+        'limit',
+        'offset',
+        'what',
+      ])
     })
     test('a parameter that differs between path and body', async () => {
       await make({ id: 'twice', name: 'twice', size: 2 })
@@ -87,7 +107,10 @@ describe.skipIf(!hasNats)('the gateway', () => {
       expect(body['violations']).toContainEqual({ field: 'body', code: 'type', message: 'must be an object' })
     })
     test('a content type that is not JSON', async () => {
-      const { status, body } = await asAnn('POST /api/things', { raw: 'a=1', headers: { 'content-type': 'text/plain' } })
+      const { status, body } = await asAnn('POST /api/things', {
+        raw: 'a=1',
+        headers: { 'content-type': 'text/plain' },
+      })
       expect({ status, body }).toMatchObject({ status: 400, body: { error: 'BAD_REQUEST' } })
       expect(body['message']).toContain('application/json')
     })
@@ -150,11 +173,19 @@ describe.skipIf(!hasNats)('the gateway', () => {
     test('a change with the cookie must come from our own page', async () => {
       await make({ id: 'csrf', name: 'csrf', size: 2 })
       const change = (headers: Record<string, string>) =>
-        ask('PATCH /api/things/csrf', { json: { size: 6 }, headers: { cookie: 'horcrux_session=ann-session', ...headers } })
-      expect(await change({})).toMatchObject({ status: 403, body: { details: { missing_header: 'X-Horcrux-Request' } } })
+        ask('PATCH /api/things/csrf', {
+          json: { size: 6 },
+          headers: { cookie: 'horcrux_session=ann-session', ...headers },
+        })
+      expect(await change({})).toMatchObject({
+        status: 403,
+        body: { details: { missing_header: 'X-Horcrux-Request' } },
+      })
       expect(await change({ 'x-horcrux-request': '1', origin: 'http://evil.example' })).toMatchObject({ status: 403 })
       expect(await change({ 'x-horcrux-request': '1', 'sec-fetch-site': 'cross-site' })).toMatchObject({ status: 403 })
-      expect(await change({ 'x-horcrux-request': '1', origin: gateway.url(), 'sec-fetch-site': 'same-origin' })).toMatchObject({
+      expect(
+        await change({ 'x-horcrux-request': '1', origin: gateway.url(), 'sec-fetch-site': 'same-origin' }),
+      ).toMatchObject({
         status: 200,
       })
     })
@@ -167,7 +198,8 @@ describe.skipIf(!hasNats)('the gateway', () => {
     test('come in pages, in a stable order', async () => {
       const first = (await asAnn('GET /api/things?limit=10&filter=name:page')).body
       expect(first).toMatchObject({ total: 25 })
-      const rest = (await asAnn(`GET /api/things?limit=20&filter=name:page&cursor=${String(first['next_cursor'])}`)).body
+      const rest = (await asAnn(`GET /api/things?limit=20&filter=name:page&cursor=${String(first['next_cursor'])}`))
+        .body
       const ids = [first, rest].flatMap(({ data }) => (data as { id: string }[]).map(({ id }) => id))
       expect(ids).toEqual(Array.from({ length: 25 }, (_, index) => `page-${index + 10}`))
       expect(rest['next_cursor']).toBeNull()
@@ -178,9 +210,16 @@ describe.skipIf(!hasNats)('the gateway', () => {
       expect(body).toEqual({ data: [{ id: 'b1', name: 'bobs' }], next_cursor: null, total: 1 })
     })
     test('are streamed whole as lines', async () => {
-      const { headers, text } = await asAnn('GET /api/things?filter=name:page', { headers: { accept: 'application/x-ndjson' } })
+      const { headers, text } = await asAnn('GET /api/things?filter=name:page', {
+        headers: { accept: 'application/x-ndjson' },
+      })
       expect(headers['content-type']).toBe('application/x-ndjson')
-      expect(text.trimEnd().split('\n').map((line) => (JSON.parse(line) as { id: string }).id)).toHaveLength(25)
+      expect(
+        text
+          .trimEnd()
+          .split('\n')
+          .map((line) => (JSON.parse(line) as { id: string }).id),
+      ).toHaveLength(25)
     })
     test('a wrong query of a stream is an error like any other', async () => {
       const answer = await asAnn('GET /api/things?cursor=nonsense', { headers: { accept: 'application/x-ndjson' } })
@@ -191,8 +230,12 @@ describe.skipIf(!hasNats)('the gateway', () => {
   describe('versions', () => {
     test('If-Match changes only what was seen', async () => {
       await make({ id: 'etag', name: 'etag', size: 2 })
-      const change = (etag: string) => asAnn('PATCH /api/things/etag', { json: { size: 8 }, headers: { 'if-match': etag } })
-      expect(await change('"7"')).toMatchObject({ status: 412, body: { error: 'PRECONDITION_FAILED', details: { version: 1 } } })
+      const change = (etag: string) =>
+        asAnn('PATCH /api/things/etag', { json: { size: 8 }, headers: { 'if-match': etag } })
+      expect(await change('"7"')).toMatchObject({
+        status: 412,
+        body: { error: 'PRECONDITION_FAILED', details: { version: 1 } },
+      })
       expect(await change('W/"1"')).toMatchObject({ status: 412 })
       expect(await change('"1"')).toMatchObject({ status: 200, headers: { etag: '"2"' } })
       expect(await change('*')).toMatchObject({ status: 200 })
@@ -210,7 +253,10 @@ describe.skipIf(!hasNats)('the gateway', () => {
       const { promise, resolve } = Promise.withResolvers<void>()
       hold.grow = promise
       const { status, headers, body } = await asAnn('POST /api/things/op/grow', { json: { by: 2 } })
-      expect({ status, location: headers['location'] }).toEqual({ status: 202, location: `/api/operations/${String(body['id'])}` })
+      expect({ status, location: headers['location'] }).toEqual({
+        status: 202,
+        location: `/api/operations/${String(body['id'])}`,
+      })
       const held = await asAnn('POST /api/things/op/grow', { json: { by: 2 } })
       expect(held).toMatchObject({ status: 409, body: { retryable: true, operation_id: body['id'] } })
       resolve()
@@ -219,7 +265,10 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
     test('Prefer: wait holds the answer until it has ended', async () => {
       await make({ id: 'wait', name: 'wait', size: 2 })
-      const { status, headers, body } = await asAnn('POST /api/things/wait/grow', { json: { by: 2 }, headers: { prefer: 'wait=20' } })
+      const { status, headers, body } = await asAnn('POST /api/things/wait/grow', {
+        json: { by: 2 },
+        headers: { prefer: 'wait=20' },
+      })
       expect({ status, applied: headers['preference-applied'] }).toEqual({ status: 200, applied: 'wait=20' })
       expect(body).toMatchObject({ state: 'succeeded', result: { size: 4 } })
     })
@@ -234,7 +283,10 @@ describe.skipIf(!hasNats)('the gateway', () => {
   })
 
   test('security headers are on every answer, and pages can be read', async () => {
-    expect((await ask('GET /api/hello')).headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' })
+    expect((await ask('GET /api/hello')).headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+    })
     const landing = await ask('GET /')
     expect(landing).toMatchObject({ status: 200, headers: { 'content-type': 'text/html; charset=utf-8' } })
     expect(landing.headers['content-security-policy']).toContain("default-src 'self'")

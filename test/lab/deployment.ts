@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -119,13 +118,4 @@ async function gatewayOf(number: number, env: Record<string, string>): Promise<P
   const port = await freePort(0)
   const part = serviceOf('gateway', number, { ...env, HORCRUX_PORT: String(port) })
   return { ...part, url: `http://127.0.0.1:${port}` }
-}
-
-/** Whether something listens on a port of loopback. */
-export function listens(url: string): Promise<boolean> {
-  const { port } = new URL(url)
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const socket = connectTcp({ host: '127.0.0.1', port: Number(port) })
-  socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-  return promise.finally(() => socket.destroy())
 }

@@ -1,4 +1,4 @@
-import WebSocket from 'ws'
+import { WebSocket } from 'ws'
 import { until } from './wait.ts'
 
 export type Envelope = {

@@ -9,7 +9,8 @@ import { type Frame, frameOf, webSocketFrame } from '../../services/gateway/even
 import { createRing } from '../../services/gateway/events/ring.ts'
 
 const timestamp = '2026-01-01T00:00:00.000Z'
-const created = (seq: number, vm_id = 'a') => frameOf({ seq, event: event('VmCreated', { vm_id, name: 'n', timestamp }) })
+const created = (seq: number, vm_id = 'a') =>
+  frameOf({ seq, event: event('VmCreated', { vm_id, name: 'n', timestamp }) })
 
 // The library's types leave out the half that reads frames.
 const { Receiver } = ws as unknown as { Receiver: new (options: { isServer: boolean }) => Writable }

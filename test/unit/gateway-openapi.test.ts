@@ -9,9 +9,15 @@ type Described = { operationId: string; parameters: Parameter[]; responses: Reco
 
 const document = openApi(contracts, '1.2.3') as unknown as Json
 const operations = Object.entries(document['paths']!).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, described]) => ({ path, method, ...(described as unknown as Described) })),
+  Object.entries(methods).map(([method, described]) =>
+    Object.assign({ path, method }, described as unknown as Described),
+  ),
 )
-const resolve = (ref: string) => ref.slice(2).split('/').reduce((at, part) => at[part] as Json, document)
+const resolve = (ref: string) =>
+  ref
+    .slice(2)
+    .split('/')
+    .reduce((at, part) => at[part] as Json, document)
 
 describe('the OpenAPI document', () => {
   test('is plain JSON of version 3.1', () => {
@@ -21,7 +27,9 @@ describe('the OpenAPI document', () => {
   })
   test('describes every route of the contracts, each once', () => {
     expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
-      routesOf(contracts).map(({ name }) => name).sort(),
+      routesOf(contracts)
+        .map(({ name }) => name)
+        .sort(),
     )
   })
   test('refers only to what is there', () => {

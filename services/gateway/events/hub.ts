@@ -110,28 +110,48 @@ export async function createHub() {
     return seq + 1 >= first && seq <= last
   }
 
-  const catchUp = async (reader: Reader, turn = reader.turn): Promise<unknown> => {
+  const give = (reader: Reader, frames: Frame[]) => {
+    const bytes = bytesFor(reader, frames)
+    if (bytes) reader.outlet.write(bytes)
+    reader.seq = frames.at(-1)?.seq ?? reader.seq
+  }
+
+  type Going = (reader: Reader, isMine: () => boolean) => Promise<boolean>
+
+  /** What only the stream still has. @returns whether to go on */
+  const giveOld: Going = async (reader, isMine) => {
+    for await (const placed of eventsAfter(reader.seq)) {
+      if (!(await reader.outlet.ready()) || !isMine()) return false
+      const frames = placed.map(frameOf).filter(({ seq }) => seq <= sent)
+      give(reader, frames)
+      if (frames.length < placed.length || reader.seq >= ring.start()) return true
+    }
+    return true
+  }
+
+  const giveNew: Going = async (reader, isMine) => {
+    if (!(await reader.outlet.ready()) || !isMine()) return false
+    if (reader.seq < ring.start()) return true
+    const frames = ring.after(reader.seq, pieceBytes)
+    give(
+      reader,
+      frames.filter(({ seq }) => seq <= sent),
+    )
+    return true
+  }
+
+  const catchUp = async (reader: Reader): Promise<void> => {
+    const { turn } = reader
     const isMine = () => reader.state === 'catching-up' && reader.turn === turn
-    if (!(await isKept(reader.seq))) return isMine() && resync(reader, 'These events are no longer kept')
+    if (!(await isKept(reader.seq))) {
+      if (isMine()) resync(reader, 'These events are no longer kept')
+      return
+    }
     // Another gateway may have been faster than this one.
     while (isMine() && reader.seq > sent) await arrivals.promise
-    const give = (frames: Frame[]) => {
-      const bytes = bytesFor(reader, frames)
-      if (bytes) reader.outlet.write(bytes)
-      reader.seq = frames.at(-1)!.seq
-    }
-    if (reader.seq < ring.start())
-      for await (const placed of eventsAfter(reader.seq)) {
-        if (!isMine() || !(await reader.outlet.ready())) return
-        const frames = placed.map(frameOf).filter(({ seq }) => seq <= sent)
-        if (!isMine()) return
-        if (frames.length > 0) give(frames)
-        if (frames.length < placed.length || reader.seq >= ring.start()) break
-      }
     while (isMine() && reader.seq < sent) {
-      if (!(await reader.outlet.ready()) || !isMine()) return
-      if (reader.seq < ring.start()) return catchUp(reader, turn)
-      give(ring.after(reader.seq, pieceBytes).filter(({ seq }) => seq <= sent))
+      const from = reader.seq < ring.start() ? giveOld : giveNew
+      if (!(await from(reader, isMine))) return
     }
     if (isMine()) goLive(reader)
   }

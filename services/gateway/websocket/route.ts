@@ -11,8 +11,6 @@ const maxMessageBytes = 65_536
 
 /** `GET /api/ws`: the events, for clients that want to choose their topics as they go. */
 export async function addWebSocket(app: FastifyInstance, hub: Hub, sessions: Sessions, { identify }: Identities) {
-  await app.register(websocket, { options: { maxPayload: maxMessageBytes, perMessageDeflate: false } })
-
   /** A proof that comes with the request is looked at before there is a connection; it may also come as a message. */
   const admit = async (request: FastifyRequest, _: FastifyReply): Promise<void> => {
     const credential = credentialOf(request)
@@ -23,7 +21,11 @@ export async function addWebSocket(app: FastifyInstance, hub: Hub, sessions: Ses
       })
     request.caller = (await identify(credential, request.address)).caller
   }
-  app.get('/api/ws', { websocket: true, onRequest: admit }, (socket, request) => {
-    serveSocket(socket, request, hub, sessions)
+  // In a scope of its own, because the plugin looks at every request of its scope.
+  await app.register(async (scope) => {
+    await scope.register(websocket, { options: { maxPayload: maxMessageBytes, perMessageDeflate: false } })
+    scope.get('/api/ws', { websocket: true, onRequest: admit }, (socket, request) => {
+      serveSocket(socket, request, hub, sessions)
+    })
   })
 }

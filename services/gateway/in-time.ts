@@ -1,0 +1,18 @@
+import type { FastifyReply } from 'fastify'
+import { UnavailableError } from '#shared/errors.ts'
+
+/** However much hangs behind it, a request that waits for nothing by itself is answered by then. Milliseconds. */
+const longestMs = 4800
+
+/** What has come of some work by the time that the request is to be answered. @throws UnavailableError when nothing has */
+export async function inTime<T>(reply: FastifyReply, work: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const leftMs = Math.max(0, longestMs - reply.elapsedTime)
+  const timer = setTimeout(
+    () => reject(new UnavailableError('The answer takes too long; it is not known how far it came', { retryAfterSeconds: 2 })),
+    leftMs,
+  )
+  // It may still fail when nobody waits for it any more.
+  work.catch(() => undefined)
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
+}
