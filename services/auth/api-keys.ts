@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { recordAudit } from '#shared/audit.ts'
+import { current } from '#shared/current.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
+import { guard } from './brute-force.ts'
 import { apiKeys, type StoredKey } from './models.ts'
 import { newSecret, sha256 } from './opaque.ts'
 import { hashPassword, isPassword } from './passwords.ts'
@@ -21,13 +24,13 @@ export async function newKey(): Promise<{ id: string; key: string; secret_hash: 
 const verified = new LRUCache<string, true>({ max: 10_000, ttl: 60_000 })
 const running = new Map<string, Promise<boolean>>()
 
-async function isSecret(stored: StoredKey, secret: string): Promise<boolean> {
+async function isSecret(stored: StoredKey, secret: string, address: string): Promise<boolean> {
   // The stored hash is part of the name: a key that is replaced is verified anew.
   const name = sha256(`${stored.secret_hash} ${secret}`)
   if (verified.get(name)) return true
   let check = running.get(name)
   if (!check) {
-    check = isPassword(stored.secret_hash, secret).finally(() => running.delete(name))
+    check = verifySlowly(stored, secret, address).finally(() => running.delete(name))
     running.set(name, check)
   }
   const fits = await check
@@ -35,17 +38,36 @@ async function isSecret(stored: StoredKey, secret: string): Promise<boolean> {
   return fits
 }
 
+/** A wrong secret for a key that is there is a guess: it is on record, and too many of them are slowed down. */
+async function verifySlowly({ id, user, secret_hash }: StoredKey, secret: string, address: string): Promise<boolean> {
+  const caller = { kind: 'anonymous', address } as const
+  const requestId = current()?.requestId ?? 'none'
+  const attempt = await guard([`api_key:${id}`], caller, requestId)
+  const fits = await isPassword(secret_hash, secret)
+  if (fits) await attempt.succeeded()
+  else
+    await recordAudit({
+      caller,
+      user,
+      kind: 'login_failed',
+      path: `/api/users/${user}/api-keys/${id}`,
+      action: 'auth.identify',
+      result: 'failure',
+      severity: 'warning',
+      request_id: requestId,
+      message: 'The secret of the API key was wrong',
+    })
+  return fits
+}
+
 const shape = /^hx_([0-9a-f]{24})_([A-Za-z0-9_-]{43})$/
 
-/** The public id that a key names, or null when it is no key at all. */
-export const publicIdOf = (key: string): string | null => shape.exec(key)?.[1] ?? null
-
 /** The key that is shown. @throws AuthenticationError when it is wrong, revoked or expired */
-export async function keyShown(shown: string): Promise<StoredKey> {
+export async function keyShown(shown: string, address: string): Promise<StoredKey> {
   const [, id, secret] = shape.exec(shown) ?? []
   // An id is random as well, so that there is nothing to learn from how fast an unknown one is refused.
   const stored = id ? await apiKeys.get(id) : null
-  if (!stored || !secret || !(await isSecret(stored, secret))) throw refused()
+  if (!stored || !secret || !(await isSecret(stored, secret, address))) throw refused()
   return unexpired(stored)
 }
 

@@ -14,7 +14,7 @@ const believedMs = 3_600_000
 
 /** Who it is that shows a credential. @throws AuthenticationError saying why it is not accepted */
 export async function identify({ by, credential, address }: Shown): Promise<Identity> {
-  if (by === 'api_key') return byKey(await keyShown(credential), address)
+  if (by === 'api_key') return byKey(await keyShown(credential, address), address)
   if (by === 'session') return bySession(await sessionByCookie(credential), by, address)
   const claims = verifyToken(credential, await keyNamed(keyIdOf(credential)))
   const session = await sessionById(claims.session)

@@ -2,7 +2,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isChange } from '#shared/contract.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import type { Route } from './answer.ts'
-import { credentialOf, type Identify } from './credentials.ts'
+import { credentialOf } from './credentials.ts'
+import type { Identify } from './identities.ts'
 import type { Limits } from './rate-limit.ts'
 import { requireSameOrigin } from './same-origin.ts'
 
@@ -23,8 +24,7 @@ export function admit({ identify, limits }: Gate, { name, action }: Route) {
     try {
       const credential = credentialOf(request)
       if (credential) {
-        const { caller } = await identify(credential, request.address)
-        request.caller = caller
+        request.caller = await identify(credential, request.address)
         if (change && !isOpen && credential.from === 'cookie') requireSameOrigin(request)
       }
     } catch (error) {

@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Topic, topics } from '#shared/contracts/events.ts'
 import { AuthenticationError, invalid } from '#shared/errors.ts'
-import { type Credential, credentialOf } from './credentials.ts'
+import { credentialOf } from './credentials.ts'
 import { controlBytes } from './events/frame.ts'
 import type { Hub } from './events/hub.ts'
 import { createOutlet } from './events/outlet.ts'
 import type { Session, Sessions } from './events/sessions.ts'
 import { subscribe } from './events/subscribe.ts'
+import type { Identify, User } from './identities.ts'
 
 const isTopic = (text: string): text is Topic => (topics as readonly string[]).includes(text)
 
@@ -26,23 +27,24 @@ function fromOf(text: unknown): number | undefined {
 }
 
 /** `GET /api/events`: the events as Server-Sent Events, in the envelope that WebSockets have. */
-export function addServerSentEvents(app: FastifyInstance, hub: Hub, sessions: Sessions): void {
+export function addServerSentEvents(app: FastifyInstance, hub: Hub, sessions: Sessions, identify: Identify): void {
   app.get('/api/events', async (request, reply) => {
     const query = request.query as Record<string, unknown>
     const wanted = topicsOf(query['topics'])
     const from = fromOf(request.headers['last-event-id'] ?? query['from'])
     const credential = credentialOf(request)
     if (!credential) throw new AuthenticationError('Sign in first: no valid session, token or API key came with it')
-    await serveEvents(request, reply, { credential, wanted, from }, hub, sessions)
+    const user = await identify(credential, request.address)
+    await serveEvents(request, reply, { user, wanted, from }, hub, sessions)
   })
 }
 
-type Wish = { credential: Credential; wanted: Topic[]; from: number | undefined }
+type Wish = { user: User; wanted: Topic[]; from: number | undefined }
 
 async function serveEvents(
   request: FastifyRequest,
   reply: FastifyReply,
-  { credential, wanted, from }: Wish,
+  { user, wanted, from }: Wish,
   hub: Hub,
   sessions: Sessions,
 ): Promise<void> {
@@ -64,7 +66,7 @@ async function serveEvents(
     setTimeout(() => raw.destroy(), 5000).unref()
   }
   const outlet = createOutlet(raw, backlog, { isOpen, tooSlow })
-  session = await sessions.open(credential, request.address, {
+  session = await sessions.open(user, {
     close: (why) => end(why === 'expired' ? 'The credentials are no longer valid' : undefined),
     ping: () => session?.reader && hub.say(session.reader, 'Ping', {}),
   })

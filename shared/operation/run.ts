@@ -18,6 +18,7 @@ import {
   opOf,
   patiently,
   record,
+  renew,
   type Running,
 } from '#shared/operation/steps.ts'
 import { nudge } from '#shared/operation/wait.ts'
@@ -53,7 +54,7 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
   const first = { state: 'running' as const, started_at: entry.started_at ?? now() }
   const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [], first }
   here.set(id, running)
-  const renewal = setInterval(() => void renew(running), leaseMs() / 4)
+  const renewal = setInterval(() => void keep(running), leaseMs() / 4)
   try {
     const context = {
       broker,
@@ -72,10 +73,9 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
   }
 }
 
-async function renew(running: Running): Promise<void> {
+async function keep(running: Running): Promise<void> {
   try {
-    const { progress, eta } = running.entry
-    await record(running, { progress, eta })
+    await renew(running)
   } catch (error) {
     if (error instanceof LostLeaseError) running.abort.abort(error)
     else log('operations').warn({ err: error }, 'the lease could not be renewed')

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { call } from '#shared/call.ts'
 import type { Event } from '#shared/contracts/events.ts'
@@ -50,13 +51,21 @@ export const cut = ({ entry: { id, kind } }: Running, step: string, when: Cut['w
 
 type Step = Entry['steps'][number]
 
-/** Writes the journal, and hears from it whether the operation has been cancelled. */
-export async function record(running: Running, set: Partial<Entry>): Promise<void> {
+/** Writes the journal and tells of it; hears whether the operation has been cancelled. */
+export const record = (running: Running, set: Partial<Entry>) => {
+  const { entry } = running
+  return put(running, set, [updated({ ...entry, ...running.first, ...set, version: entry.version + 1 })])
+}
+
+/** Renews the lease, and keeps what is known of the progress. */
+export const renew = (running: Running) => put(running, {}, [])
+
+async function put(running: Running, set: Partial<Entry>, events: Event[]): Promise<void> {
   const { entry, unsent } = running
   const { progress, eta } = entry
   const now = { progress, eta, ...running.first, ...set }
   running.unsent = []
-  const written = await write(entry, now, [...unsent, updated({ ...entry, ...now, version: entry.version + 1 })])
+  const written = await write(entry, now, [...unsent, ...events])
   running.first = {}
   // A renewal of the lease and a step may write at once: what was written last is true, whoever hears of it first.
   if (written.version > running.entry.version)
@@ -198,7 +207,10 @@ async function endChild(id: string): Promise<void> {
 /** Waits for an operation that this one has started; its progress is shown as this one's, cancelling passes on. */
 async function finishChild(running: Running, id: string): Promise<unknown> {
   const { signal } = running.abort
-  const cancel = () => void call(operations, 'cancel', { id }).catch(() => undefined)
+  // The signal is given by whoever cancels: the call is to be made as this operation all the same.
+  const cancel = AsyncLocalStorage.bind(() => {
+    call(operations, 'cancel', { id }).catch((error: Error) => log('operations').debug({ err: error }, 'not cancelled'))
+  })
   signal.addEventListener('abort', cancel, { once: true })
   try {
     const ended = await waitForEnd(id, {

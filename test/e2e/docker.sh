@@ -50,7 +50,7 @@ serve() {
 base() {
   local npm; npm=$(dirname "$(dirname "$(realpath "$(command -v npm)")")")
   local packages=ca-certificates,nats-server,libvirt0,qemu-utils,genisoimage
-  mmdebstrap --quiet --variant=apt --include="$packages" --aptopt='Apt::Install-Recommends "false"' \
+  mmdebstrap --quiet --variant=apt --include="$packages" --dpkgopt=force-unsafe-io --aptopt='Apt::Install-Recommends "false"' \
     --customize-hook="copy-in $ROOT/node_modules/node/bin/node /usr/local/bin" \
     --customize-hook='mkdir -p "$1/usr/local/lib/node_modules"' \
     --customize-hook="copy-in $npm /usr/local/lib/node_modules" \

@@ -54,6 +54,15 @@ describe.skipIf(!hasNats)('signing in through the gateway', () => {
     expect(Date.now() - before).toBeLessThan(1000)
   })
 
+  test('a ticket opens one WebSocket, once', async () => {
+    const { body } = await ask(gateway.url(), 'POST /api/auth/ws-ticket', { token: await tokenOf('admin') })
+    const query = `?ticket=${String(body['ticket'])}`
+    const socket = await openSocket(gateway.url(), { query, first: { topics: ['operations'] } })
+    await socket.next('Subscribed')
+    await expect(openSocket(gateway.url(), { query })).rejects.toThrow('401')
+    socket.socket.close()
+  })
+
   test('a user without rights is told which one is missing, and where', async () => {
     const token = await tokenOf('admin')
     await ask(gateway.url(), 'POST /api/users', { token, json: { username: 'dave', password } })

@@ -76,6 +76,19 @@ test('one address that tries many names is slowed down, others are not', async (
   await login('admin', admin.password, '203.0.113.67')
 })
 
+test("guesses at an API key's secret are on record and slowed down", async () => {
+  const { key, id } = await root.call(users, 'createKey', { username: 'admin', name: 'guessed' })
+  const show = (credential: string) =>
+    horcrux.call(auth, 'identify', { by: 'api_key', credential, address: '203.0.113.80' })
+  const wrong = (i: number) => `${key.slice(0, -4)}${String(i).padStart(4, 'x')}`
+  const guesses = await Promise.allSettled(Array.from({ length: 15 }, (_, i) => show(wrong(i))))
+  const statuses = guesses.map((guess) => ((guess as PromiseRejectedResult).reason as AppError).status)
+  expect(statuses.filter((status) => status === 401)).toHaveLength(10)
+  expect(statuses.filter((status) => status === 429)).toHaveLength(5)
+  const records = await kindsOf({ kind: 'login_failed', resource: `/api/users/admin/api-keys/${id}` })
+  expect(records).toHaveLength(10)
+})
+
 test('no secret is in the store or the audit in clear', async () => {
   const canary = 'Canary-Pass-4711'
   await root.call(users, 'create', { username: 'birdy', password: canary })

@@ -161,20 +161,23 @@ export const identified = { count: 0 }
 
 const nameOf = (rights: Right[]) => JSON.stringify(compileRights(rights).rights)
 
+const shown = (credential: string, by: string) => {
+  identified.count++
+  const person = people.get(credential)
+  if (!person) throw new AuthenticationError('The credentials are not valid')
+  return {
+    user: person.user,
+    rights: nameOf(person.rights),
+    proof: { by, id: credential },
+    expires_at: new Date(Date.now() + 600_000).toISOString(),
+  }
+}
+
 const identities: ServiceSchema = {
   name: 'auth',
   actions: {
-    identify: ({ params }: { params: { by: 'session' | 'token' | 'api_key'; credential: string } }) => {
-      identified.count++
-      const person = people.get(params.credential)
-      if (!person) throw new AuthenticationError('The credentials are not valid')
-      return {
-        user: person.user,
-        rights: nameOf(person.rights),
-        proof: { by: params.by, id: params.credential },
-        expires_at: new Date(Date.now() + 600_000).toISOString(),
-      }
-    },
+    identify: ({ params }: { params: { by: string; credential: string } }) => shown(params.credential, params.by),
+    recheck: ({ params }: { params: { proof: { by: string; id: string } } }) => shown(params.proof.id, params.proof.by),
     rights: ({ params }: { params: { name: string } }) => ({ rights: JSON.parse(params.name) as Right[], next: null }),
   },
 }

@@ -26,9 +26,9 @@ const own = new Set(['Ping', 'Subscribed', 'Error', 'Resync'])
 /** Opens a WebSocket at a gateway's address; what it is first told may be sent at once. */
 export async function openSocket(
   url: string,
-  { headers = {}, first }: { headers?: Record<string, string>; first?: unknown } = {},
+  { headers = {}, query = '', first }: { headers?: Record<string, string>; query?: string; first?: unknown } = {},
 ): Promise<TestSocket> {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws`, { headers })
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws${query}`, { headers })
   const received: Envelope[] = []
   socket.on('message', (data) => received.push(JSON.parse(String(data)) as Envelope))
   const closed = new Promise<{ code: number; reason: string }>((resolve) => {

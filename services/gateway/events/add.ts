@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import type { Identities } from '../credentials.ts'
+import type { Identities } from '../identities.ts'
 import { addServerSentEvents } from '../sse.ts'
 import { addWebSocket } from '../websocket/route.ts'
 import { createHub } from './hub.ts'
@@ -16,5 +16,5 @@ export async function addEvents(app: FastifyInstance, broker: ServiceBroker, ide
     hub.stop()
   })
   await addWebSocket(app, hub, sessions, identities)
-  addServerSentEvents(app, hub, sessions)
+  addServerSentEvents(app, hub, sessions, identities.identify)
 }

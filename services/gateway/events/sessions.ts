@@ -1,17 +1,15 @@
 import type { ServiceBroker } from 'moleculer'
-import { asService, type Caller } from '#shared/access.ts'
+import { asService } from '#shared/access.ts'
 import { within } from '#shared/current.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import { rightsOf } from '#shared/rights.ts'
-import type { Credential, Identities } from '../credentials.ts'
+import type { Identities, User } from '../identities.ts'
 import { type Audience, audienceOf } from './audience.ts'
 import type { Hub, Reader } from './hub.ts'
 
-/** A connection that is given events, and what it showed to be allowed to. */
+/** A connection that is given events, and who is at its other end. */
 export type Session = {
-  credential: Credential
-  address: string
-  user: string
+  user: User
   audience: Audience
   reader?: Reader
   /** Tells the client why, and ends the connection. */
@@ -28,24 +26,20 @@ const retryMs = 500
 const checksAtOnce = 50
 
 /** All connections of this gateway. Whoever loses rights is given nothing more from then on. */
-export function createSessions(broker: ServiceBroker, hub: Hub, { identify, onChanged }: Identities) {
+export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onChanged }: Identities) {
   const sessions = new Set<Session>()
 
-  /** @throws AuthenticationError or UnavailableError */
-  const audienceFor = async (credential: Credential, address: string) => {
-    const { caller } = await identify(credential, address)
-    return { user: caller.user, audience: audienceOf(caller, await rights(caller)) }
-  }
-  const rights = (caller: Caller) => {
+  const audienceFor = async (user: User) => {
     const context = { broker, service: 'gateway', caller: asService('gateway'), requestId: 'events' }
-    return within(context, () => rightsOf(caller))
+    return audienceOf(user, await within(context, () => rightsOf(user)))
   }
 
-  /** Looks again at what a connection showed; while nobody can say, it is given nothing. */
+  /** Looks whether what a connection proved still holds; while nobody can say, it is given nothing. */
   const verify = async (session: Session): Promise<void> => {
     if (!sessions.has(session)) return
     try {
-      const { user, audience } = await audienceFor(session.credential, session.address)
+      const user = await recheck(session.user)
+      const audience = await audienceFor(user)
       if (!sessions.has(session)) return
       const { reader } = session
       const isSame = audience.key === session.audience.key
@@ -70,7 +64,7 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { identify, onCh
     }
     await Promise.all(Array.from({ length: checksAtOnce }, worker))
   }
-  onChanged((user) => void verifyAll([...sessions].filter((session) => user === undefined || session.user === user)))
+  onChanged((user) => void verifyAll([...sessions].filter((session) => user === undefined || session.user.user === user)))
 
   const timer = setInterval(() => {
     for (const session of sessions) session.ping()
@@ -78,16 +72,15 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { identify, onCh
   }, pingEveryMs)
 
   return {
-    /** The session of a credential. @throws AuthenticationError or UnavailableError */
-    open: async (credential: Credential, address: string, ends: Pick<Session, 'close' | 'ping'>): Promise<Session> => {
-      const session = { credential, address, ...(await audienceFor(credential, address)), ...ends }
+    /** @throws UnavailableError when nobody can say what the user may */
+    open: async (user: User, ends: Pick<Session, 'close' | 'ping'>): Promise<Session> => {
+      const session = { user, audience: await audienceFor(user), ...ends }
       sessions.add(session)
       return session
     },
-    /** Replaces what a connection showed. */
-    prove: async (session: Session, credential: Credential): Promise<void> => {
-      await audienceFor(credential, session.address)
-      session.credential = credential
+    /** Another proof for a connection, of the same user or another. */
+    prove: async (session: Session, user: User): Promise<void> => {
+      session.user = user
       await verify(session)
     },
     end: (session: Session) => {

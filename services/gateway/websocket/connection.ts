@@ -2,13 +2,14 @@ import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { AppError, AuthenticationError, BadRequestError, InternalError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
-import { type Credential, credentialOf, tokenOrKey } from '../credentials.ts'
+import { tokenOrKey } from '../credentials.ts'
 import { controlBytes } from '../events/frame.ts'
 import type { Hub } from '../events/hub.ts'
 import { createOutlet } from '../events/outlet.ts'
 import type { Goodbye, Session, Sessions } from '../events/sessions.ts'
 import { subscribe } from '../events/subscribe.ts'
 import { errorBody } from '../errors.ts'
+import type { Identify, User } from '../identities.ts'
 import { readMessage } from './message.ts'
 
 const subscribeWithinMs = 10_000
@@ -24,8 +25,12 @@ const reasons = {
 }
 
 /** One WebSocket, from its opening to its end. */
-export function serveSocket(socket: WebSocket, request: FastifyRequest, hub: Hub, sessions: Sessions): void {
-  const { address, id: requestId } = request
+export function serveSocket(
+  socket: WebSocket,
+  request: FastifyRequest,
+  { hub, sessions, identify }: { hub: Hub; sessions: Sessions; identify: Identify },
+): void {
+  const { address, caller, id: requestId } = request
   const stream = request.raw.socket
   let session: Session | undefined
   let isAnswering = true
@@ -55,14 +60,14 @@ export function serveSocket(socket: WebSocket, request: FastifyRequest, hub: Hub
   }
   const deadline = setTimeout(() => close('tooLate'), subscribeWithinMs)
 
-  const prove = async (credential: Credential) => {
-    if (session) await sessions.prove(session, credential)
-    else session = await sessions.open(credential, address, ends)
+  const prove = async (user: User) => {
+    if (session) await sessions.prove(session, user)
+    else session = await sessions.open(user, ends)
     if (!isOpen()) sessions.end(session)
   }
   const handle = async (text: string) => {
     const { token, topics, from } = readMessage(text)
-    if (token !== undefined) await prove(tokenOrKey(token))
+    if (token !== undefined) await prove(await identify(tokenOrKey(token), address))
     if (!topics) {
       if (token === undefined || from !== undefined)
         throw new BadRequestError('Say which events are wanted: {"topics": ["vm:status"], "from": 123}')
@@ -79,8 +84,7 @@ export function serveSocket(socket: WebSocket, request: FastifyRequest, hub: Hub
       tell(error instanceof AppError ? error : new InternalError('Internal error'))
     })
 
-  const credential = credentialOf(request)
-  let queue = credential ? inOrder(() => prove(credential)) : Promise.resolve()
+  let queue = caller.kind === 'user' ? inOrder(() => prove(caller)) : Promise.resolve()
   socket.on('message', (data, isBinary) => {
     const text = isBinary ? '' : String(data)
     queue = queue.then(() => inOrder(() => handle(text)))

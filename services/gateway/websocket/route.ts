@@ -1,31 +1,37 @@
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ForbiddenError } from '#shared/errors.ts'
-import { credentialOf, type Identities } from '../credentials.ts'
+import { credentialOf } from '../credentials.ts'
 import type { Hub } from '../events/hub.ts'
 import type { Sessions } from '../events/sessions.ts'
+import type { Identities } from '../identities.ts'
 import { isSameOrigin } from '../same-origin.ts'
 import { serveSocket } from './connection.ts'
 
 const maxMessageBytes = 65_536
 
 /** `GET /api/ws`: the events, for clients that want to choose their topics as they go. */
-export async function addWebSocket(app: FastifyInstance, hub: Hub, sessions: Sessions, { identify }: Identities) {
+export async function addWebSocket(app: FastifyInstance, hub: Hub, sessions: Sessions, { identify, redeem }: Identities) {
   /** A proof that comes with the request is looked at before there is a connection; it may also come as a message. */
   const admit = async (request: FastifyRequest, _: FastifyReply): Promise<void> => {
+    const { ticket } = request.query as { ticket?: unknown }
+    if (typeof ticket === 'string') {
+      request.caller = await redeem(ticket, request.address)
+      return
+    }
     const credential = credentialOf(request)
     if (!credential) return
     if (credential.from === 'cookie' && !isSameOrigin(request))
       throw new ForbiddenError('A WebSocket with the session cookie must come from a page of the same origin', {
         details: { origin: request.headers.origin ?? null },
       })
-    request.caller = (await identify(credential, request.address)).caller
+    request.caller = await identify(credential, request.address)
   }
   // In a scope of its own, because the plugin looks at every request of its scope.
   await app.register(async (scope) => {
     await scope.register(websocket, { options: { maxPayload: maxMessageBytes, perMessageDeflate: false } })
     scope.get('/api/ws', { websocket: true, onRequest: admit }, (socket, request) => {
-      serveSocket(socket, request, hub, sessions)
+      serveSocket(socket, request, { hub, sessions, identify })
     })
   })
 }

@@ -1,0 +1,102 @@
+import { hash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { ServiceBroker } from 'moleculer'
+import { Events } from 'nats'
+import { asService, type Caller } from '#shared/access.ts'
+import { bus } from '#shared/bus.ts'
+import { send } from '#shared/call.ts'
+import { authChangedSubject, type Identity } from '#shared/contracts/auth.ts'
+import { AuthenticationError } from '#shared/errors.ts'
+import type { Credential } from './credentials.ts'
+
+export type User = Caller & { kind: 'user' }
+/** @throws AuthenticationError, or UnavailableError when nobody can say */
+export type Identify = (credential: Credential, address: string) => Promise<User>
+type Heard = (user?: string) => void
+
+/** Who shows which credential, as the auth service says. */
+export type Identities = {
+  /** An answer counts for a second, or until auth says that something changed. */
+  identify: Identify
+  /** Whether what somebody proved before still holds, and with which rights. Always asked anew. */
+  recheck: (user: User) => Promise<User>
+  /** Whose one-time ticket it is. */
+  redeem: (ticket: string, address: string) => Promise<User>
+  /** Hears whose answers no longer hold (everybody's without a name), after they were forgotten. */
+  onChanged: (heard: Heard) => void
+  stop: () => void
+}
+
+const keptMs = 1000
+type Answer = { name?: string; user: Promise<User> }
+
+export function createIdentities(broker: ServiceBroker): Identities {
+  const known = new LRUCache<string, Answer>({ max: 10_000, ttl: keptMs })
+  const forget: Heard = (name) => {
+    if (name === undefined) return known.clear()
+    // An answer that is still on its way has no name yet; it may be of before the change.
+    for (const [key, answer] of known.entries())
+      if (answer.name === undefined || answer.name === name) known.delete(key)
+  }
+  const listeners: Heard[] = [forget]
+  const stop = onAuthChanged((name) => {
+    for (const heard of listeners) heard(name)
+  })
+
+  const ask = async (action: string, params: object, address: string): Promise<User> => {
+    const meta = { caller: asService('gateway') }
+    // All three actions of the contract answer an Identity.
+    const { user, rights, proof } = (await send(broker, action, { ...params, address }, meta)) as Identity
+    return { kind: 'user', user, rights, address, proof }
+  }
+
+  const remember = async (key: string, asked: Answer) => {
+    known.set(key, asked)
+    try {
+      asked.name = (await asked.user).user
+    } catch (error) {
+      // A service that does not answer has said nothing.
+      if (!(error instanceof AuthenticationError) && known.peek(key) === asked) known.delete(key)
+    }
+  }
+
+  return {
+    identify: ({ by, credential }, address) => {
+      const key = hash('sha256', `${by}\n${address}\n${credential}`, 'base64')
+      const answer = known.get(key)
+      if (answer) return answer.user
+      const asked: Answer = { user: ask('auth.identify', { by, credential }, address) }
+      void remember(key, asked)
+      return asked.user
+    },
+    recheck: ({ user, proof, address }) => ask('auth.recheck', { user, proof }, address),
+    redeem: (ticket, address) => ask('auth.redeem', { ticket }, address),
+    onChanged: (heard) => void listeners.push(heard),
+    stop,
+  }
+}
+
+/**
+ * Hears that somebody's rights or credentials changed; without a name it may be anybody's, as it is when the bus was
+ * away and something may have been missed. @returns a function that stops it
+ */
+function onAuthChanged(heard: Heard): () => void {
+  const { nats } = bus()
+  const subscription = nats.subscribe(authChangedSubject, {
+    callback: (error, message) => {
+      if (!error) heard(message.json<{ user?: string }>().user)
+    },
+  })
+  let stopped = false
+  const watch = async () => {
+    for await (const { type } of nats.status()) {
+      if (stopped) return
+      if (type === Events.Reconnect) heard()
+    }
+  }
+  void watch()
+  return () => {
+    stopped = true
+    subscription.unsubscribe()
+  }
+}
