@@ -66,4 +66,5 @@ function fail(code: number, message: string): number {
   return code
 }
 
-process.exitCode = await main(process.argv.slice(2))
+// What a failed start has left open shall not keep it alive. Writing to files and pipes is synchronous on Linux.
+process.exit(await main(process.argv.slice(2)))

@@ -18,7 +18,7 @@ export async function start(words: string[]): Promise<number> {
   const since = performance.now()
   const { dataDir } = config()
   const host = localHost()
-  const { onStop, stop, stopped } = stopOnSignals()
+  const { onStop, stop, stopped, isStopping } = stopOnSignals()
   try {
     await makeDataFolder(host, dataDir)
     const unlock = lockDataFolder(dataDir)
@@ -34,10 +34,11 @@ export async function start(words: string[]): Promise<number> {
     await welcome(ground, { seconds, setupToken: issuedSetupToken(), say })
   } catch (error) {
     await stop()
-    throw error
+    // What was begun and is now taken away fails: that is no error of the start.
+    if (!isStopping()) throw error
   }
   await stopped
-  process.exit(0)
+  return 0
 }
 
 /** For people: on a terminal where the log is too, else beside the log's JSON lines. */

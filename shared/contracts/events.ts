@@ -1,6 +1,6 @@
 import { type Static, type TObject, Type } from 'typebox'
 import type { OnPath } from '#shared/contract.ts'
-import { oneOf, strict, Time } from '#shared/contracts/common.ts'
+import { strict, Time } from '#shared/contracts/common.ts'
 import { Operation } from '#shared/contracts/operations.ts'
 import { VmStatus } from '#shared/contracts/vms.ts'
 
@@ -54,5 +54,3 @@ export type Event<T extends EventType = EventType> = {
   data: EventData<T>
 }
 
-/** The types that only the connection itself sends. */
-export const ControlType = oneOf('Ping', 'Subscribed', 'Error', 'Resync')

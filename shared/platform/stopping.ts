@@ -10,6 +10,8 @@ export type Stopping = {
   stop: () => Promise<void>
   /** Resolves when a signal asked to stop and all was undone. */
   stopped: Promise<void>
+  /** Whether a signal has asked to stop. */
+  isStopping: () => boolean
 }
 
 /** Ends a process well: the first SIGINT or SIGTERM undoes what was begun, a second one ends it at once. */
@@ -36,5 +38,5 @@ export function stopOnSignals(): Stopping {
     resolve()
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, (name) => void onSignal(name))
-  return { onStop: (undo) => void undos.push(undo), stop, stopped }
+  return { onStop: (undo) => void undos.push(undo), stop, stopped, isStopping: () => firstAt !== undefined }
 }

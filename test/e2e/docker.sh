@@ -5,6 +5,7 @@
 #   docker.sh compose DIR    fetches Docker Compose 2 (Debian 12 has 1) into DIR, without touching the system's packages
 #   docker.sh serve DIR      runs the engine at DIR/docker.sock until it is told to end. It changes no firewall rule of this
 #                            machine, and its images have no way out but the host's network.
+#   docker.sh clean DIR      removes what an engine that has ended leaves outside DIR
 #   docker.sh base DIR       makes the image
 set -eu
 cmd=$1; DIR=${2:-}
@@ -39,12 +40,13 @@ compose() {
 }
 
 serve() {
-  trap 'find /sys/fs/cgroup -depth -type d -path "*/${DIR##*/}*" -exec rmdir {} + 2>/dev/null' EXIT
   mkdir -p "$DIR/data"
-  dockerd --data-root "$DIR/data" --exec-root "$DIR/exec" -H "unix://$DIR/docker.sock" --pidfile "$DIR/dockerd.pid" \
-    --cgroup-parent "/${DIR##*/}" --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false &
-  trap 'kill $!' TERM
-  wait || wait
+  exec dockerd --data-root "$DIR/data" --exec-root "$DIR/exec" -H "unix://$DIR/docker.sock" --pidfile "$DIR/dockerd.pid" \
+    --cgroup-parent "/${DIR##*/}" --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false
+}
+
+clean() { # the kernel's folders of control groups, all empty by now
+  find /sys/fs/cgroup -mindepth 2 -depth -type d -path "*/${DIR##*/}*" -exec rmdir {} +
 }
 
 base() {
@@ -66,6 +68,7 @@ case $cmd in
   needs) needs ;;
   compose) compose ;;
   serve) serve ;;
+  clean) clean ;;
   base) base ;;
-  *) sed -n '2,9p' "$0"; exit 2 ;;
+  *) sed -n '2,10p' "$0"; exit 2 ;;
 esac

@@ -52,6 +52,9 @@ export async function startDocker(machine: Machine): Promise<Compose> {
       const words = ['-H', socket, 'build', '-q', '--network', 'host', '-t', 'horcrux', repository]
       await host.runChecked('docker', words, { env: { DOCKER_BUILDKIT: '0' }, timeoutMs: longMs })
     },
-    stop: () => engine.kill(),
+    async stop() {
+      await engine.kill()
+      await host.runChecked('bash', [script, 'clean', dir])
+    },
   }
 }

@@ -48,7 +48,9 @@ describe.skipIf(!hasNats)('signing in through the gateway', () => {
     await socket.next('Subscribed')
     expect(await ask(gateway.url(), 'GET /api/auth/session', { token: carol })).toMatchObject({ status: 200 })
     const before = Date.now()
-    expect(await ask(gateway.url(), 'PATCH /api/users/carol', { token, json: { enabled: false } })).toMatchObject({ status: 200 })
+    expect(await ask(gateway.url(), 'PATCH /api/users/carol', { token, json: { enabled: false } })).toMatchObject({
+      status: 200,
+    })
     expect(await socket.closed).toMatchObject({ code: 4401 })
     expect(await ask(gateway.url(), 'GET /api/auth/session', { token: carol })).toMatchObject({ status: 401 })
     expect(Date.now() - before).toBeLessThan(1000)

@@ -1,31 +1,50 @@
+import { rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Deployment, startDeployment } from '../lab/deployment.ts'
 import { ask } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
-import { disturbance } from '../lab/outage.ts'
+import { disturbance, nothingWrong, withPool } from '../lab/outage.ts'
 import { available } from '../lab/requirements.ts'
+import { openSocket } from '../lab/sockets.ts'
+import { until } from '../lab/wait.ts'
 
 const hasNats = available('nats', await missingForNats())
-const everything = process.env['TORTURE'] !== undefined
+const isTorture = process.env['TORTURE'] !== undefined
 
 describe.skipIf(!hasNats)('a bus that goes away', () => {
   let horcrux: Deployment
 
   beforeAll(async () => {
-    horcrux = await startDeployment()
-    const { gateways, token } = horcrux
-    await ask(gateways[0]!.url, 'POST /api/storage/pools', { token, json: { id: 'main', type: 'dir' } })
+    horcrux = await withPool(await startDeployment())
   })
   afterAll(() => horcrux?.stop())
 
-  test.each(everything ? [3, 30] : [3])('for %i s loses and doubles nothing', { timeout: 180_000 }, async (seconds) => {
+  test.each(isTorture ? [3, 30] : [3])('for %i s loses and doubles nothing', { timeout: 180_000 }, async (seconds) => {
     const { nats } = horcrux
     const found = await disturbance(horcrux, `NATS killed for ${seconds} s`, async () => {
       await nats.kill()
       await delay(seconds * 1000)
       await nats.start()
     })
-    expect(found).toMatchObject({ lost: [], doubled: [], unended: [], failed: [], wrong: [], late: [], unrecovered: [] })
+    expect(found).toMatchObject({ ...nothingWrong, resyncs: 0 })
+  })
+
+  test('and comes back with nothing that it kept: streams, queue and events are made anew', { timeout: 180_000 }, async () => {
+    const { nats, jetStreamDir, gateways, token } = horcrux
+    const { url } = gateways[0]!
+    const found = await disturbance(horcrux, 'JetStream folder deleted', async () => {
+      await nats.kill()
+      await rm(jetStreamDir, { recursive: true })
+      await delay(3000)
+      await nats.start()
+    })
+    expect(found).toMatchObject(nothingWrong)
+    expect(found.resyncs).toBeGreaterThan(0)
+    const socket = await openSocket(url, { headers: { authorization: `Bearer ${token}` }, first: { topics: ['operations'] } })
+    await socket.next('Subscribed')
+    const { body } = await ask(url, 'POST /api/storage/pools/main/volumes', { token, json: { name: 'after', size: 2 ** 30 } })
+    await until(() => socket.events().some(({ data }) => data['id'] === body['id'] && data['state'] === 'succeeded'))
+    socket.socket.close()
   })
 })

@@ -53,10 +53,8 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
     }
     const services = kinds.flatMap((name) => Array.from({ length: replicas }, (_, n) => serviceOf(name, n, env)))
     const doors = await Promise.all(Array.from({ length: gateways }, (_, n) => gatewayOf(n, env)))
-    for (const part of [...services, ...doors]) {
-      parts.push(part)
-      await part.start()
-    }
+    parts.push(...services, ...doors)
+    await Promise.all([...services, ...doors].map((part) => part.start()))
     const { url } = doors[0]!
     for (const door of doors)
       await until(async () => (await ask(door.url, 'GET /readyz')).status === 200, { what: `${door.name} to be ready` })

@@ -1,13 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Deployment } from './deployment.ts'
+import { ask } from './http.ts'
 import { type Reckoning, reckon } from './ledger.ts'
-import { countsOf, type Sent, startLoad } from './load.ts'
+import { countsOf, type Sent, startLoad, type Wish } from './load.ts'
+import { openSocket, type TestSocket } from './sockets.ts'
+import { until } from './wait.ts'
 
 const perSecond = 10
 const before = 1500
 /** By then everything works again after an outage. */
-export const recoveredMs = 2000
-const afterwards = 3000
+const recoveredMs = 2000
+const afterwards = 2500
 const longestMs = 5000
 
 /** What an outage under load led to. Every list but `answers` is to be empty. */
@@ -19,6 +22,33 @@ export type Found = Reckoning & {
   late: string[]
   /** What failed although everything has been back for 2 s. */
   unrecovered: string[]
+  /** Operations whose end a subscriber was not told of, and those that it was told of twice. */
+  unheard: string[]
+  heardTwice: string[]
+  /** How often the subscriber was told that events were lost. */
+  resyncs: number
+}
+
+/** What is found when nothing is wrong. */
+export const nothingWrong = {
+  lost: [],
+  doubled: [],
+  unended: [],
+  failed: [],
+  wrong: [],
+  late: [],
+  unrecovered: [],
+  unheard: [],
+  heardTwice: [],
+}
+
+/** A deployment with a pool in which volumes are made. */
+export async function withPool(horcrux: Deployment): Promise<Deployment> {
+  const { gateways, token, stop } = horcrux
+  const { status, text } = await ask(gateways[0]!.url, 'POST /api/storage/pools', { token, json: { id: 'main', type: 'dir' } })
+  if (status === 201) return horcrux
+  await stop()
+  throw new Error(`No pool: ${status} ${text}`)
 }
 
 const words = ({ line, status, ms, body, at }: Sent, since: number) =>
@@ -30,7 +60,10 @@ const isWrong = ({ status, headers }: Sent) =>
 /** Sends 10 requests a second, breaks something and mends it, and says what was found. Printed too. */
 export async function disturbance(horcrux: Deployment, what: string, breakAndMend: () => Promise<void>): Promise<Found> {
   const { url } = horcrux.gateways[0]!
-  const load = startLoad({ urls: [url], token: horcrux.token, perSecond, insistMs: 60_000 })
+  const { token } = horcrux
+  const socket = await openSocket(url, { headers: { authorization: `Bearer ${token}` }, first: { topics: ['operations'] } })
+  await socket.next('Subscribed')
+  const load = startLoad({ urls: [url], token, perSecond, insistMs: 60_000 })
   await delay(before)
   const since = performance.now()
   await breakAndMend()
@@ -40,18 +73,36 @@ export async function disturbance(horcrux: Deployment, what: string, breakAndMen
   const { sent, wishes } = load
   const tell = (those: Sent[]) => those.map((one) => words(one, since))
   const found = {
-    ...(await reckon(url, horcrux.token, wishes)),
+    ...(await reckon(url, token, wishes)),
+    ...(await heard(socket, wishes)),
     answers: countsOf(sent),
     wrong: tell(sent.filter(isWrong)),
     late: tell(sent.filter(({ ms }) => ms > longestMs)),
     unrecovered: tell(sent.filter(({ at, status }) => at > mended + recoveredMs && status >= 500)),
   }
-  const first = sent.filter(({ at, status }) => at > mended && status < 300).toSorted((a, b) => a.at - b.at)[0]
-  const longest = Math.max(...sent.map(({ ms }) => ms))
+  socket.socket.close()
+  const firsts = sent.filter(({ at, status }) => at > mended && status < 300).map(({ at, ms }) => at + ms - mended)
+  const { answers, acknowledged, lost, doubled, unended, unrecovered, unheard, resyncs } = found
   process.stdout.write(
-    `${what}: ${sent.length} requests ${JSON.stringify(found.answers)}, ${found.acknowledged} changes acknowledged, ` +
-      `longest answer ${Math.round(longest)} ms, first success ${first ? Math.round(first.at + first.ms - mended) : '-'} ms after the end; ` +
-      `lost ${found.lost.length}, doubled ${found.doubled.length}, not ended ${found.unended.length}, not recovered ${found.unrecovered.length}\n`,
+    `${what}: ${sent.length} requests ${JSON.stringify(answers)}, ${acknowledged} changes acknowledged, ` +
+      `longest answer ${Math.round(Math.max(...sent.map(({ ms }) => ms)))} ms, first success ${Math.round(Math.min(...firsts))} ms after the end; ` +
+      `lost ${lost.length}, doubled ${doubled.length}, not ended ${unended.length}, failed later ${unrecovered.length}, ` +
+      `events unheard ${unheard.length}, resyncs ${resyncs}\n`,
   )
   return found
+}
+
+/** What a subscriber has heard of the operations that were accepted; before a Resync it need not have heard anything. */
+async function heard(socket: TestSocket, wishes: Wish[]): Promise<Pick<Found, 'unheard' | 'heardTwice' | 'resyncs'>> {
+  const ids = wishes.flatMap(({ operation }) => operation ?? [])
+  const ends = (id: string) => socket.events().filter(({ data }) => data['id'] === id && data['ended_at'] !== null).length
+  const isResync = ({ type }: { type: string }) => type === 'Resync'
+  const hasAll = () => ids.every((id) => ends(id) > 0) || socket.received.some(isResync)
+  await until(hasAll, { timeoutMs: 8000, what: 'all events' }).catch(() => undefined)
+  const resyncs = socket.received.filter(isResync).length
+  return {
+    resyncs,
+    unheard: resyncs > 0 ? [] : ids.filter((id) => ends(id) === 0),
+    heardTwice: ids.filter((id) => ends(id) > 1),
+  }
 }
