@@ -28,13 +28,3 @@ export async function medianOf(url: string, headers: Record<string, string>, cou
   }
   return times.sort((a, b) => a - b)[count >> 1]!
 }
-
-/** One line of a table: what, how much, what is wanted, and whether it is. */
-export function line(what: string, value: number, unit: string, wanted: number, isAtMost = false): boolean {
-  const holds = isAtMost ? value <= wanted : value >= wanted
-  const goal = `${isAtMost ? '≤' : '≥'} ${wanted}`
-  process.stdout.write(
-    `${holds ? 'ok  ' : 'MISS'} ${what.padEnd(52)} ${value.toFixed(2).padStart(10)} ${unit.padEnd(4)} ${goal}\n`,
-  )
-  return holds
-}

@@ -1,9 +1,15 @@
 import { cpus } from 'node:os'
 import { domainStart } from './domain-start.ts'
+import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
+import { benchGateway } from './gateway.ts'
 
 /** Every benchmark, by the word that picks it. Each measures what it compares in one run. */
-const benchmarks: Record<string, () => Promise<Row[]>> = { 'domain-start': domainStart }
+const benchmarks: Record<string, () => Promise<Row[]>> = {
+  gateway: benchGateway,
+  events: benchEvents,
+  'domain-start': domainStart,
+}
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */
 export async function main(words: string[]): Promise<number> {

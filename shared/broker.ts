@@ -13,7 +13,10 @@ export const requestTimeoutMs = 4500
 /** Gives an error that came over the bus its class back, so that `instanceof` works across processes. */
 class Regenerator extends Errors.Regenerator {
   override extractPlainError(error: Error): never {
-    return packError(isNotServed(error) ? new NotServedError(error.message) : error) as never
+    if (isNotServed(error)) return packError(new NotServedError(error.message)) as never
+    // Also who serves a call gives it up when its time is over.
+    const { action = 'bus' } = (error as { data?: { action?: string } }).data ?? {}
+    return packError(translateBusError(error, action)) as never
   }
   override restoreCustomError(plain: Errors.PlainMoleculerError): Error {
     return unpackError(plain as unknown as PackedError)

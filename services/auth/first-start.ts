@@ -1,5 +1,5 @@
 import { config, ConfigError } from '#shared/config.ts'
-import { AuthenticationError } from '#shared/errors.ts'
+import { AuthenticationError, ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { log } from '#shared/log.ts'
@@ -29,8 +29,13 @@ export async function prepareFirstStart(): Promise<void> {
 async function makeConfiguredAdmin(password: string): Promise<void> {
   const mistakes = passwordViolations(password, 'admin').map(({ message }) => `HORCRUX_ADMIN_PASSWORD: ${message}`)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
-  await makeAdministrator('admin', password)
-  log('auth').info("The user 'admin' was made with the configured password")
+  try {
+    await makeAdministrator('admin', password)
+    log('auth').info("The user 'admin' was made with the configured password")
+  } catch (error) {
+    // Another replica was faster.
+    if (!(error instanceof ConflictError)) throw error
+  }
 }
 
 /** A new set-up token; any older one is void from now on. Only its hash is stored. */
@@ -38,8 +43,15 @@ export async function issueSetupToken(): Promise<string> {
   const token = newSecret()
   const record = { token_hash: sha256(token), expires_at: new Date(Date.now() + lifeMs).toISOString() }
   const replaced = await setups.updateWhere({ _id: id }, { set: record })
-  if (!replaced) await setups.insert({ id, ...record })
-  return token
+  if (replaced) return token
+  try {
+    await setups.insert({ id, ...record })
+    return token
+  } catch (error) {
+    // Another replica was faster; the last token is the one that counts.
+    if (error instanceof ConflictError) return issueSetupToken()
+    throw error
+  }
 }
 
 /** @throws AuthenticationError unless it is the set-up token; it is void from now on */

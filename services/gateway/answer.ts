@@ -96,7 +96,11 @@ export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer:
 }
 
 /** The session's cookie (RFC 6265); a cookie that is to go is one that ended long ago. */
-function setCookie({ protocol }: FastifyRequest, reply: FastifyReply, cookie: NonNullable<Meta['cookie']> | null): void {
+function setCookie(
+  { protocol }: FastifyRequest,
+  reply: FastifyReply,
+  cookie: NonNullable<Meta['cookie']> | null,
+): void {
   const { value, expires_at } = cookie ?? { value: '', expires_at: 0 }
   const parts = [
     `${sessionCookie}=${encodeURIComponent(value)}`,

@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify'
 import type { Proof } from '#shared/access.ts'
-import { question } from '#shared/call.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 
 /** What a request shows to say who sent it. */

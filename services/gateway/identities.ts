@@ -4,7 +4,7 @@ import type { ServiceBroker } from 'moleculer'
 import { Events } from 'nats'
 import { asService, type Caller } from '#shared/access.ts'
 import { bus } from '#shared/bus.ts'
-import { send } from '#shared/call.ts'
+import { question } from '#shared/call.ts'
 import { authChangedSubject, type Identity } from '#shared/contracts/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import type { Credential } from './credentials.ts'
@@ -46,7 +46,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
   const ask = async (action: string, params: object, address: string): Promise<User> => {
     const meta = { caller: asService('gateway') }
     // All three actions of the contract answer an Identity.
-    const { user, rights, proof } = (await send(broker, action, { ...params, address }, meta)) as Identity
+    const { user, rights, proof } = (await question(broker, action, { ...params, address }, meta)) as Identity
     return { kind: 'user', user, rights, address, proof }
   }
 

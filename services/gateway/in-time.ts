@@ -9,7 +9,10 @@ export async function inTime<T>(reply: FastifyReply, work: Promise<T>): Promise<
   const { promise: late, reject } = Promise.withResolvers<never>()
   const leftMs = Math.max(0, longestMs - reply.elapsedTime)
   const timer = setTimeout(
-    () => reject(new UnavailableError('The answer takes too long; it is not known how far it came', { retryAfterSeconds: 2 })),
+    () =>
+      reject(
+        new UnavailableError('The answer takes too long; it is not known how far it came', { retryAfterSeconds: 2 }),
+      ),
     leftMs,
   )
   // It may still fail when nobody waits for it any more.

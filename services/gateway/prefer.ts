@@ -30,7 +30,13 @@ export async function holdAnswer(
   if (seconds === 0 || id === undefined) return accepted
   const meta: Meta = { caller: request.caller, requestId: request.id }
   try {
-    const waited = question(broker, 'operations.wait', { id, timeout: seconds }, meta, seconds * 1000 + requestTimeoutMs)
+    const waited = question(
+      broker,
+      'operations.wait',
+      { id, timeout: seconds },
+      meta,
+      seconds * 1000 + requestTimeoutMs,
+    )
     // The contract of operations.wait says what it answers.
     const operation = (await waited) as Operation
     void reply.header('preference-applied', `wait=${seconds}`)

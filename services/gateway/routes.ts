@@ -56,7 +56,13 @@ function handlerOf(broker: ServiceBroker, route: Route, cache: Cache) {
     const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
     if (ifMatch !== undefined) meta.ifMatch = ifMatch
     const ask = (seed?: string) =>
-      askService(broker, route, params, { ...meta, ...(seed !== undefined && { idempotency: seed }) }, reply.elapsedTime)
+      askService(
+        broker,
+        route,
+        params,
+        { ...meta, ...(seed !== undefined && { idempotency: seed }) },
+        reply.elapsedTime,
+      )
     const key = route.method === 'POST' ? idempotencyOf(request) : undefined
     let answer: Answer
     try {

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type Topic, topics } from '#shared/contracts/events.ts'
 import { AuthenticationError, invalid } from '#shared/errors.ts'
 import { credentialOf } from './credentials.ts'
@@ -35,14 +35,13 @@ export function addServerSentEvents(app: FastifyInstance, hub: Hub, sessions: Se
     const credential = credentialOf(request)
     if (!credential) throw new AuthenticationError('Sign in first: no valid session, token or API key came with it')
     const user = await identify(credential, request.address)
-    await serveEvents(request, reply, { user, wanted, from }, hub, sessions)
+    await serveEvents(reply, { user, wanted, from }, hub, sessions)
   })
 }
 
 type Wish = { user: User; wanted: Topic[]; from: number | undefined }
 
 async function serveEvents(
-  request: FastifyRequest,
   reply: FastifyReply,
   { user, wanted, from }: Wish,
   hub: Hub,

@@ -22,7 +22,15 @@ export const disconnectStore = () => mongoose.disconnect()
 
 export const isStoreConnected = () => mongoose.connection.readyState === mongoose.ConnectionStates.connected
 
-const transient = /^Mongo(Network|ServerSelection|PoolCleared|PoolClosed|NotConnected|TopologyClosed|WaitQueueTimeout)/
+const transient =
+  /^(Mongo(Network|ServerSelection|PoolCleared|PoolClosed|NotConnected|TopologyClosed|WaitQueueTimeout)|PoolClearedOnNetworkError)/
+
+/** The driver passes on what its socket says when the store goes in the moment of a write. */
+const socketErrors = new Set(['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ERR_STREAM_DESTROYED'])
+
+/** The driver wraps whatever ends a bulk write, also that the store has gone. */
+const bareError = (error: Error & { errorResponse?: unknown }): Error =>
+  error.name === 'MongoBulkWriteError' && error.errorResponse instanceof Error ? error.errorResponse : error
 
 /** Runs a store command. @throws UnavailableError when the store does not answer */
 export async function inStore<T>(command: () => Promise<T>): Promise<T> {
@@ -30,11 +38,12 @@ export async function inStore<T>(command: () => Promise<T>): Promise<T> {
     return await command()
   } catch (error) {
     if (error instanceof AppError) throw error
-    const { name, message } = error as Error
+    const { name, message } = bareError(error as Error)
     const notConnected = name === 'MongooseError' && /initial connection|buffer/i.test(message)
-    if (transient.test(name) || notConnected)
+    const { code } = error as { code?: number | string }
+    if (transient.test(name) || notConnected || socketErrors.has(String(code)))
       throw new UnavailableError('The store does not answer', { retryAfterSeconds: 2, cause: error })
-    if ((error as { code?: number }).code === 14_031)
+    if (code === 14_031)
       throw new UnavailableError("The store's disk is full", { retryAfterSeconds: 60, cause: error })
     throw error
   }

@@ -82,12 +82,13 @@ describe.skipIf(!hasNats)('events', () => {
     before.socket.close()
     const expected = Array.from({ length: 50 }, (_, number) => `cut-${number}`)
     expect(ids(before)).toEqual(expected)
-    for (const { url } of [gateway, other]) {
+    for (const [index, { url }] of [gateway, other].entries()) {
+      const last = `after-${index}`
       const middle = before.events()[19]!.seq
       const again = await openSocket(url(), { headers: asAnn, first: { topics, from: middle } })
       const whole = await openSocket(url(), { headers: asAnn, first: { topics, from } })
-      await created('after')
-      await until(() => ids(again).includes('after') && ids(whole).includes('after'))
+      await created(last)
+      await until(() => ids(again).includes(last) && ids(whole).includes(last))
       expect(ids(again).slice(0, 30)).toEqual(expected.slice(20))
       expect(ids(whole).slice(0, 50)).toEqual(expected)
       again.socket.close()

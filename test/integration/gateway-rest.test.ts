@@ -191,42 +191,6 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
   })
 
-  describe('lists', () => {
-    beforeAll(async () => {
-      for (let number = 10; number < 35; number++) await make({ id: `page-${number}`, name: 'page', size: 2 })
-    })
-    test('come in pages, in a stable order', async () => {
-      const first = (await asAnn('GET /api/things?limit=10&filter=name:page')).body
-      expect(first).toMatchObject({ total: 25 })
-      const rest = (await asAnn(`GET /api/things?limit=20&filter=name:page&cursor=${String(first['next_cursor'])}`))
-        .body
-      const ids = [first, rest].flatMap(({ data }) => (data as { id: string }[]).map(({ id }) => id))
-      expect(ids).toEqual(Array.from({ length: 25 }, (_, index) => `page-${index + 10}`))
-      expect(rest['next_cursor']).toBeNull()
-    })
-    test('hold what the caller may see', async () => {
-      await make({ id: 'b1', name: 'bobs', size: 2 })
-      const { body } = await ask('GET /api/things?fields=name', { token: 'bob-token' })
-      expect(body).toEqual({ data: [{ id: 'b1', name: 'bobs' }], next_cursor: null, total: 1 })
-    })
-    test('are streamed whole as lines', async () => {
-      const { headers, text } = await asAnn('GET /api/things?filter=name:page', {
-        headers: { accept: 'application/x-ndjson' },
-      })
-      expect(headers['content-type']).toBe('application/x-ndjson')
-      expect(
-        text
-          .trimEnd()
-          .split('\n')
-          .map((line) => (JSON.parse(line) as { id: string }).id),
-      ).toHaveLength(25)
-    })
-    test('a wrong query of a stream is an error like any other', async () => {
-      const answer = await asAnn('GET /api/things?cursor=nonsense', { headers: { accept: 'application/x-ndjson' } })
-      expect(answer).toMatchObject({ status: 422, body: { error: 'VALIDATION_ERROR' } })
-    })
-  })
-
   describe('versions', () => {
     test('If-Match changes only what was seen', async () => {
       await make({ id: 'etag', name: 'etag', size: 2 })

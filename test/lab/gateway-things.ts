@@ -28,6 +28,7 @@ export const things = contract('things', {
     rest: 'GET /things',
     can: 'signed-in',
     sees: 'VmAudit on /api/things/{id}',
+    madeOf: ['things'],
     params: ListQuery('name'),
     result: Page(Thing),
   },
@@ -97,8 +98,8 @@ export const things = contract('things', {
 })
 
 const store = collection('things', Thing, { kind: 'Thing' })
-/** How often the handler of `create` ran. */
-export const ran = { create: 0, keys: 0 }
+/** How often some of the handlers ran. */
+export const ran = { create: 0, keys: 0, list: 0 }
 /** What a `grow` waits for before it goes on; tests replace it. */
 export const hold: { grow: Promise<void>; create: Promise<void> } = {
   grow: Promise.resolve(),
@@ -106,7 +107,10 @@ export const hold: { grow: Promise<void>; create: Promise<void> } = {
 }
 
 const thingService = implement(things, {
-  list: (query, { maySee }) => store.list(query, maySee),
+  list: (query, { maySee }) => {
+    ran.list++
+    return store.list(query, maySee)
+  },
   get: ({ id }) => store.require(id),
   create: async ({ id = newId(), name, size }) => {
     ran.create++

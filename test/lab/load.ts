@@ -24,7 +24,10 @@ type Options = {
 }
 
 const GiB = 2 ** 30
-const cut = 0
+/** The connection broke: nobody knows how far the request came. */
+export const cut = 0
+/** There was no connection: nothing was sent. */
+const refused = -1
 let counter = 0
 
 const readOf = (number: number) =>
@@ -41,16 +44,21 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
 
   const once = async (url: string, line: string, json?: unknown, headers: Record<string, string> = {}): Promise<Sent> => {
     const at = performance.now()
-    const answered = await ask(url, line, { token, json, headers }).catch(() => ({ status: cut, headers: {}, body: {} }))
+    const answered = await ask(url, line, { token, json, headers }).catch((error: NodeJS.ErrnoException) => ({
+      status: error.code === 'ECONNREFUSED' ? refused : cut,
+      headers: {},
+      body: {},
+    }))
     const { status, headers: got, body } = answered
     return { at, ms: performance.now() - at, line, status, headers: got, body }
   }
 
   /** As a load balancer does it: on a broken connection what may be repeated is sent to the next gateway. */
   const send = async (number: number, line: string, json?: unknown, headers: Record<string, string> = {}) => {
-    const mayRepeat = line.startsWith('GET') || 'idempotency-key' in headers
+    const isRepeatable = line.startsWith('GET') || 'idempotency-key' in headers
+    const mayGoOn = () => last.status === refused || (last.status === cut && isRepeatable)
     let last = await once(urls[number % urls.length]!, line, json, headers)
-    for (let more = 1; last.status === cut && mayRepeat && more < urls.length; more++) {
+    for (let more = 1; mayGoOn() && more < urls.length; more++) {
       const { at } = last
       last = await once(urls[(number + more) % urls.length]!, line, json, headers)
       last = { ...last, at, ms: performance.now() - at }
@@ -77,7 +85,7 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
       wish.acknowledged = status >= 200 && status < 300
       if (wish.acknowledged && kind === 'volume') wish.operation = String(body['id'])
       const mayInsist = kind !== 'pool-without-key' && performance.now() < deadline
-      if (wish.acknowledged || !mayInsist || ![cut, 409, 503].includes(status)) return
+      if (wish.acknowledged || !mayInsist || ![refused, cut, 409, 503].includes(status)) return
       await delay(Number(got['retry-after'] ?? 1) * 1000)
     }
   }
@@ -111,7 +119,7 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
 export function countsOf(sent: Sent[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const { status } of sent) {
-    const word = status === cut ? 'cut' : String(status)
+    const word = status <= cut ? 'cut' : String(status)
     counts[word] = (counts[word] ?? 0) + 1
   }
   return counts

@@ -64,7 +64,9 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
     }
     await Promise.all(Array.from({ length: checksAtOnce }, worker))
   }
-  onChanged((user) => void verifyAll([...sessions].filter((session) => user === undefined || session.user.user === user)))
+  onChanged(
+    (user) => void verifyAll([...sessions].filter((session) => user === undefined || session.user.user === user)),
+  )
 
   const timer = setInterval(() => {
     for (const session of sessions) session.ping()

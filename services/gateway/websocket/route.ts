@@ -11,7 +11,12 @@ import { serveSocket } from './connection.ts'
 const maxMessageBytes = 65_536
 
 /** `GET /api/ws`: the events, for clients that want to choose their topics as they go. */
-export async function addWebSocket(app: FastifyInstance, hub: Hub, sessions: Sessions, { identify, redeem }: Identities) {
+export async function addWebSocket(
+  app: FastifyInstance,
+  hub: Hub,
+  sessions: Sessions,
+  { identify, redeem }: Identities,
+) {
   /** A proof that comes with the request is looked at before there is a connection; it may also come as a message. */
   const admit = async (request: FastifyRequest, _: FastifyReply): Promise<void> => {
     const { ticket } = request.query as { ticket?: unknown }

@@ -17,8 +17,8 @@ const sync = async (path: string): Promise<void> => {
 }
 
 /**
- * Writes a consistent copy of the store to a file while it runs. The file appears under its name when it is complete. To
- * restore, stop the store, put the copy in the place of `horcrux-store.sqlite` and remove its `-wal` and `-shm`.
+ * Writes a consistent copy of the store to a file while it runs. The file appears under its name when it is complete.
+ * How it comes back: restore.ts.
  */
 export const backupTo = async (dataDir: string, destination: string): Promise<void> => {
   if (!isAbsolute(destination)) throw badValue(`The path of a backup must be absolute: '${destination}'`)

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Login, helloAuthentication, newLogin, saslContinue, saslStart } from './authentication.ts'
+import { existsSync } from 'node:fs'
 import { backupTo } from './backup.ts'
 import { type Doc, encode } from './bson.ts'
 import { openCatalog } from './catalog.ts'
@@ -11,6 +12,7 @@ import { serve } from './connection.ts'
 import { createCursors } from './cursors.ts'
 import { CommandError, errorReply, toCommandError } from './errors.ts'
 import type { Reader } from './reader.ts'
+import { finishRestore, stagedFile } from './restore.ts'
 import { deriveCredentials } from './scram.ts'
 import { lockDataDir, openReader } from './storage.ts'
 import { commandName, encodeReply, type Message } from './wire.ts'
@@ -30,7 +32,15 @@ export type EmbeddedStore = {
   failed: Promise<never>
 }
 
-type Store = { options: StoreOptions; reader: Reader; writer: Writer; sockets: Set<Socket>; startedMs: number }
+type Store = {
+  options: StoreOptions
+  reader: Reader
+  writer: Writer
+  sockets: Set<Socket>
+  startedMs: number
+  /** Ends this run of the store. */
+  giveUp: (why: Error) => void
+}
 
 type Client = { id: number; login: Login }
 
@@ -82,6 +92,15 @@ const backupCommand = async ({ options }: Store, command: Command): Promise<Doc>
   return { ok: ONE }
 }
 
+/** Ends this run of the store: the next one begins with the copy that was put beside its file. */
+const restoreCommand = ({ options, giveUp }: Store, command: Command): Doc => {
+  checkFields(command, [])
+  if (command.db !== 'admin') throw new CommandError(13, 'horcruxRestore may only be run against the admin database.')
+  if (!existsSync(stagedFile(options.dataDir))) throw new CommandError(2, 'There is no copy to go over to')
+  setImmediate(() => giveUp(new Error('It goes over to a copy that was restored')))
+  return { ok: ONE }
+}
+
 const runCommand = async (store: Store, client: Client, message: Message, raw: Buffer): Promise<Doc | Uint8Array> => {
   const name = commandName(message)
   const open = Object.hasOwn(STRANGERS, name) ? STRANGERS[name] : undefined
@@ -93,6 +112,7 @@ const runCommand = async (store: Store, client: Client, message: Message, raw: B
   if (run) return run(store.reader, parseCommand(message, name))
   if (name === 'serverStatus') return serverStatus(store)
   if (name === 'horcruxBackup') return backupCommand(store, parseCommand(message, name))
+  if (name === 'horcruxRestore') return restoreCommand(store, parseCommand(message, name))
   throw new CommandError(59, `no such command: '${name}'`)
 }
 
@@ -140,13 +160,16 @@ export const startEmbeddedStore = async (options: StoreOptions): Promise<Embedde
   if (!isLoopback(host)) throw new Error(`The embedded store is for one machine: ${host} is not its loopback address`)
   if (user === '' || password === '') throw new Error('The embedded store needs a user and a password')
   const unlock = lockDataDir(dataDir)
+  finishRestore(dataDir)
   const writer = await startWriter(dataDir).catch((error: unknown) => {
     unlock()
     throw error
   })
   const storage = openReader(dataDir)
   const reader: Reader = { catalog: openCatalog(storage), cursors: createCursors() }
-  const store: Store = { options, reader, writer, sockets: new Set(), startedMs: performance.now() }
+  const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>()
+  givenUp.catch(() => {})
+  const store: Store = { options, reader, writer, sockets: new Set(), startedMs: performance.now(), giveUp }
   const server = accept(store)
   const sweeper = setInterval(reader.cursors.sweep, SWEEP_MS).unref()
   const release = async (): Promise<void> => {
@@ -171,6 +194,6 @@ export const startEmbeddedStore = async (options: StoreOptions): Promise<Embedde
       server.close()
       return (closing ??= release())
     },
-    failed: writer.failed,
+    failed: Promise.race([writer.failed, givenUp]),
   }
 }

@@ -9,7 +9,8 @@ import { CommandError } from './errors.ts'
  */
 export type Storage = { db: DatabaseSync; statement: (sql: string) => StatementSync; writable: boolean }
 
-const FORMAT = 1
+/** Of the file; raised when an older version could not read it. */
+export const FORMAT = 1
 
 export const dataFile = (dataDir: string): string => join(dataDir, 'horcrux-store.sqlite')
 

@@ -1,0 +1,72 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { compileRights } from '#shared/access.ts'
+import { event } from '#shared/events/event.ts'
+import { audienceOf } from '../services/gateway/events/audience.ts'
+import { frameOf, webSocketFrame } from '../services/gateway/events/frame.ts'
+import type { Row } from './figures.ts'
+
+const clients = 200
+const eventsPerBatch = 40
+const seconds = 3
+
+/**
+ * The fan-out of the gateway's hub against JSON for each client and event, both into real sockets that are read: frames
+ * made once, rights decided once for those who have the same, one write for each batch and client.
+ */
+export async function benchEvents(): Promise<Row[]> {
+  const rights = compileRights([{ path: '/api/vms/**', privileges: ['VmAudit'] }])
+  const user = { kind: 'user', user: 'ann', rights: 'r', address: '', proof: { by: 'token', id: '' } } as const
+  const audience = audienceOf(user, rights)
+  const timestamp = new Date().toISOString()
+  const changed = { vm_id: 'vm-0001', old_status: 'running', new_status: 'stopped', timestamp } as const
+  const batch = Array.from({ length: eventsPerBatch }, (_, seq) => ({ seq, event: event('VmStatusChanged', changed) }))
+
+  const shared = (sockets: Socket[]) => {
+    const bytes = Buffer.concat(
+      batch
+        .map(frameOf)
+        .filter(audience.mayReceive)
+        .map((frame) => frame.bytes.ws),
+    )
+    for (const socket of sockets) socket.write(bytes)
+  }
+  const each = (sockets: Socket[]) => {
+    for (const placed of batch)
+      for (const socket of sockets) {
+        const frame = frameOf(placed)
+        if (audience.mayReceive(frame))
+          socket.write(webSocketFrame(JSON.stringify({ seq: placed.seq, ...placed.event })))
+      }
+  }
+  const perClient = await deliveriesPerSecond(each)
+  const atOnce = await deliveriesPerSecond(shared)
+  return [
+    { what: 'JSON for each client and event', value: perClient, unit: 'deliveries/s' },
+    { what: 'frames made once, in batches', value: atOnce, unit: 'deliveries/s' },
+    { what: 'ratio (at least 10)', value: atOnce / perClient, unit: 'x' },
+  ]
+}
+
+/** How many deliveries a second of processor time, with every socket read to the end before the next batch. */
+async function deliveriesPerSecond(send: (sockets: Socket[]) => void): Promise<number> {
+  const server = createServer()
+  const accepted: Socket[] = []
+  server.on('connection', (socket) => accepted.push(socket))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const readers = Array.from({ length: clients }, () => connect(port, '127.0.0.1').resume())
+  while (accepted.length < clients) await new Promise((resolve) => setImmediate(resolve))
+  let delivered = 0
+  const begin = process.cpuUsage()
+  const end = performance.now() + seconds * 1000
+  while (performance.now() < end) {
+    send(accepted)
+    delivered += clients * eventsPerBatch
+    while (accepted.some(({ writableLength }) => writableLength > 0))
+      await new Promise((resolve) => setImmediate(resolve))
+  }
+  const { user, system } = process.cpuUsage(begin)
+  for (const socket of [...readers, ...accepted]) socket.destroy()
+  server.close()
+  return delivered / ((user + system) / 1_000_000)
+}

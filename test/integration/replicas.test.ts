@@ -1,0 +1,86 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Deployment, startDeployment } from '../lab/deployment.ts'
+import { ask } from '../lab/http.ts'
+import { reckon } from '../lab/ledger.ts'
+import { countsOf, cut, type Sent, startLoad } from '../lab/load.ts'
+import { missingForNats } from '../lab/nats.ts'
+import { bugsOf, withPool } from '../lab/outage.ts'
+import { available } from '../lab/requirements.ts'
+import { sample, seedOf } from '../lab/seed.ts'
+
+const hasNats = available('nats', await missingForNats())
+const isTorture = process.env['TORTURE'] !== undefined
+const perSecond = 50
+const betweenMs = isTorture ? 4000 : 1000
+const outOfRotationMs = 6000
+
+describe.skipIf(!hasNats)('two replicas of every service', () => {
+  let horcrux: Deployment
+
+  beforeAll(async () => {
+    horcrux = await withPool(await startDeployment({ replicas: 2, gateways: 2 }))
+  })
+  afterAll(() => horcrux?.stop())
+
+  test('each killed in turn fail no request', { timeout: 300_000 }, async () => {
+    const { services, gateways, token } = horcrux
+    const urls = gateways.map(({ url }) => url)
+    const load = startLoad({ urls, token, perSecond, insistMs: 0 })
+    await delay(betweenMs)
+    const since = performance.now()
+    // Of each service one replica in the sample, and a gateway; all of them in full.
+    const seed = seedOf('replicas')
+    const names = [...new Set(services.map(({ name }) => name.slice(0, -2)))]
+    const chosen = names.flatMap((name) => sample(services.filter((part) => part.name.startsWith(name)), seed, 1))
+    const told: string[] = []
+    for (const part of [...chosen, ...sample(gateways, seed, 1)]) {
+      told.push(`${((performance.now() - since) / 1000).toFixed(1)} s ${part.name}`)
+      await part.kill()
+      await delay(betweenMs)
+      await part.start()
+      await delay(betweenMs)
+    }
+    await load.stop()
+    const { sent, wishes } = load
+    // What had no key and was cut off with its gateway: nobody but its sender may repeat it.
+    const isOfNobody = ({ status, line }: Sent) => status === cut && line === 'POST /api/storage/pools'
+    const failed = sent.filter((one) => (one.status < 200 || one.status >= 300) && !isOfNobody(one))
+    const found = await reckon(urls[0]!, token, wishes)
+    const longest = Math.round(Math.max(...sent.map(({ ms }) => ms)))
+    process.stdout.write(
+      `killed in turn: ${told.join(', ')}\n${sent.length} requests ${JSON.stringify(countsOf(sent))}, ` +
+        `${found.acknowledged} changes acknowledged, longest answer ${longest} ms, lost ${found.lost.length}, doubled ${found.doubled.length}\n`,
+    )
+    const words = failed.map(
+      ({ at, line, status, ms, body }) =>
+        `${((at - since) / 1000).toFixed(1)} s: ${line} ${status} after ${Math.round(ms)} ms ${JSON.stringify(body)}`,
+    )
+    expect({ ...found, refused: words, bugs: bugsOf(horcrux) }).toMatchObject({
+      refused: [],
+      failed: [],
+      lost: [],
+      doubled: [],
+      unended: [],
+      bugs: [],
+    })
+  })
+
+  test('a killed one is out of the rotation within 6 s', { timeout: 60_000 }, async () => {
+    const { services, gateways, token } = horcrux
+    const part = services.find(({ name }) => name === 'storage-1')!
+    await part.kill()
+    const killed = performance.now()
+    // The longest that any answer took to come while the other replica alone was left.
+    let slowUntil = 0
+    while (performance.now() - killed < outOfRotationMs) {
+      const begin = performance.now()
+      const { status } = await ask(gateways[0]!.url, 'GET /api/storage/pools/main', { token })
+      expect(status).toBe(200)
+      if (performance.now() - begin > 200) slowUntil = performance.now() - killed
+    }
+    process.stdout.write(`a killed replica: the last slow answer came ${Math.round(slowUntil)} ms after its end\n`)
+    expect(slowUntil).toBeLessThan(outOfRotationMs)
+    await part.start()
+  })
+})
