@@ -27,7 +27,7 @@ describe.skipIf(!hasNats)('a bus that goes away', () => {
       await delay(seconds * 1000)
       await nats.start()
     })
-    expect(found).toMatchObject({ ...nothingWrong, resyncs: 0 })
+    expect(found).toMatchObject({ ...nothingWrong, resyncs: [] })
   })
 
   test('and comes back with nothing that it kept: streams, queue and events are made anew', { timeout: 180_000 }, async () => {
@@ -40,7 +40,7 @@ describe.skipIf(!hasNats)('a bus that goes away', () => {
       await nats.start()
     })
     expect(found).toMatchObject(nothingWrong)
-    expect(found.resyncs).toBeGreaterThan(0)
+    expect(found.resyncs.length).toBeGreaterThan(0)
     const socket = await openSocket(url, { headers: { authorization: `Bearer ${token}` }, first: { topics: ['operations'] } })
     await socket.next('Subscribed')
     const { body } = await ask(url, 'POST /api/storage/pools/main/volumes', { token, json: { name: 'after', size: 2 ** 30 } })

@@ -27,8 +27,8 @@ export type Found = Reckoning & {
   heardTwice: string[]
   /** What processes logged as a bug of ours. */
   bugs: string[]
-  /** How often the subscriber was told that events were lost. */
-  resyncs: number
+  /** What the subscriber was told of lost events. */
+  resyncs: string[]
 }
 
 /** What is found when nothing is wrong. */
@@ -93,7 +93,7 @@ export async function disturbance(horcrux: Deployment, what: string, breakAndMen
     `${what}: ${sent.length} requests ${JSON.stringify(answers)}, ${acknowledged} changes acknowledged, usual answer up to ${Math.round(usualMs)} ms, ` +
       `longest answer ${Math.round(Math.max(...sent.map(({ ms }) => ms)))} ms, first success ${Math.round(Math.min(...firsts))} ms after the end; ` +
       `lost ${lost.length}, doubled ${doubled.length}, not ended ${unended.length}, failed later ${unrecovered.length}, ` +
-      `events unheard ${unheard.length}, resyncs ${resyncs}\n`,
+      `events unheard ${unheard.length}, resyncs ${resyncs.length}\n`,
   )
   return found
 }
@@ -115,10 +115,10 @@ async function heard(socket: TestSocket, wishes: Wish[]): Promise<Pick<Found, 'u
   const isResync = ({ type }: { type: string }) => type === 'Resync'
   const hasAll = () => ids.every((id) => ends(id) > 0) || socket.received.some(isResync)
   await until(hasAll, { timeoutMs: 8000, what: 'all events' }).catch(() => undefined)
-  const resyncs = socket.received.filter(isResync).length
+  const resyncs = socket.received.filter(isResync).map(({ seq, data }) => `${seq} ${String(data['reason'])}`)
   return {
     resyncs,
-    unheard: resyncs > 0 ? [] : ids.filter((id) => ends(id) === 0),
+    unheard: resyncs.length > 0 ? [] : ids.filter((id) => ends(id) === 0),
     heardTwice: ids.filter((id) => ends(id) > 1),
   }
 }

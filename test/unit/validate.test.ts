@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { expect, test } from 'vitest'
 import { vms } from '#shared/contracts/vms.ts'
-import { ValidationError } from '#shared/errors.ts'
+import type { ValidationError } from '#shared/errors.ts'
 import { check } from '#shared/validate.ts'
 
 function violations(schema: Parameters<typeof check>[0], value: unknown): [string, string][] {
