@@ -95,8 +95,19 @@ function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => u
   if (method === 'GET' || method === 'DELETE') return { fields: [...fields, ...rest.map(parameter('query'))] }
   if (rest.length === 0) return { fields }
   const shape = Object.fromEntries(rest.map(([key, schema]) => [key, plain(schema)]))
-  const schema = { type: 'object', properties: shape, required: needed, additionalProperties: false }
-  return { fields, body: { required: needed.length > 0, content: { 'application/json': { schema } } } }
+  const schema = asSent({ type: 'object', properties: shape, required: needed, additionalProperties: false }) as Json
+  return { fields, body: { required: 'required' in schema, content: { 'application/json': { schema } } } }
+}
+
+/** A schema as a caller is to read it: what has a default need not be sent, at any depth. */
+function asSent(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(asSent)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const { required, ...rest } = schema as Json
+  const properties = (rest['properties'] ?? {}) as Record<string, Json>
+  const asked = Array.isArray(required) ? required.filter((key: string) => !('default' in (properties[key] ?? {}))) : []
+  const inner = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, asSent(value)]))
+  return asked.length > 0 ? { ...inner, required: asked } : inner
 }
 
 function responsesOf({ action, method, path }: Route, plain: (schema: TSchema) => unknown): Json {

@@ -46,6 +46,8 @@ export async function addPages(app: FastifyInstance, contracts: readonly Contrac
     // The plugin's types know documents of OpenAPI 3 as their own kind; it passes them through.
     await pages.register(swagger, { mode: 'static', specification: { document: document as never } })
     await pages.register(swaggerUi, { routePrefix: '/api/docs', theme: { title: 'Horcrux API' } })
-    pages.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(landingPage(version)))
+    pages.get('/', ({ protocol, host }, reply) =>
+      reply.type('text/html; charset=utf-8').send(landingPage(version, `${protocol}://${host}`)),
+    )
   })
 }

@@ -154,21 +154,26 @@ const accept = (store: Store): Server => {
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
+const opened = async (dataDir: string): Promise<Writer> => {
+  finishRestore(dataDir)
+  return startWriter(dataDir)
+}
+
 /** Starts the store in this process; throws when its data folder is in use by another. */
 export const startEmbeddedStore = async (options: StoreOptions): Promise<EmbeddedStore> => {
   const { dataDir, host = '127.0.0.1', user, password } = options
   if (!isLoopback(host)) throw new Error(`The embedded store is for one machine: ${host} is not its loopback address`)
   if (user === '' || password === '') throw new Error('The embedded store needs a user and a password')
   const unlock = lockDataDir(dataDir)
-  finishRestore(dataDir)
-  const writer = await startWriter(dataDir).catch((error: unknown) => {
+  const writer = await opened(dataDir).catch((error: unknown) => {
     unlock()
     throw error
   })
   const storage = openReader(dataDir)
   const reader: Reader = { catalog: openCatalog(storage), cursors: createCursors() }
   const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>()
-  givenUp.catch(() => {})
+  const failed = Promise.race([writer.failed, givenUp])
+  failed.catch(() => {})
   const store: Store = { options, reader, writer, sockets: new Set(), startedMs: performance.now(), giveUp }
   const server = accept(store)
   const sweeper = setInterval(reader.cursors.sweep, SWEEP_MS).unref()
@@ -194,6 +199,6 @@ export const startEmbeddedStore = async (options: StoreOptions): Promise<Embedde
       server.close()
       return (closing ??= release())
     },
-    failed: Promise.race([writer.failed, givenUp]),
+    failed,
   }
 }

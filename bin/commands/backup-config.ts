@@ -1,0 +1,51 @@
+import { resolve } from 'node:path'
+import { config } from '#shared/config.ts'
+import { BadRequestError } from '#shared/errors.ts'
+import { localHost } from '#shared/host/local.ts'
+import { restoreConfigCopy, writeConfigCopy } from '#shared/platform/config-copy.ts'
+import { UsageError } from '../arguments.ts'
+
+/** `horcrux backup-config write FILE` and `… restore FILE`: a copy of all that Horcrux knows, guests' disks aside. */
+export async function backupConfig([verb, file, ...more]: string[]): Promise<number> {
+  if ((verb !== 'write' && verb !== 'restore') || file === undefined || file.startsWith('-') || more.length > 0)
+    throw new UsageError('say what to do: backup-config write FILE, or backup-config restore FILE')
+  refuseMongoDb()
+  return verb === 'write' ? write(resolve(file)) : restore(resolve(file))
+}
+
+/** MongoDB has tools of its own, that know its clusters and its users. */
+function refuseMongoDb(): void {
+  if (!process.env['MONGODB_URL'] && !process.env['MONGODB_URL_FILE']) return
+  throw new BadRequestError(
+    'MONGODB_URL is set, so the store is a MongoDB: copy it with mongodump and put it back with mongorestore. Keep HORCRUX_SECRET_KEY and HORCRUX_JWT_SECRET with the copy: without the first one the secrets in it cannot be read',
+  )
+}
+
+const say = (line: string) => void process.stdout.write(`${line}\n`)
+
+async function write(file: string): Promise<number> {
+  await writeConfigCopy(config(), file)
+  say(`Written: ${file}. It has everything but the guests' disks, secrets too: keep it as safe as a password.`)
+  return 0
+}
+
+async function restore(file: string): Promise<number> {
+  const host = localHost()
+  const env = process.env
+  const isFixed = (name: string) => Boolean(env[name] || env[`${name}_FILE`])
+  const { jwtSecret, secretKey } = config()
+  const fixed = {
+    ...(isFixed('HORCRUX_JWT_SECRET') && jwtSecret !== undefined && { jwt_secret: jwtSecret }),
+    ...(isFixed('HORCRUX_SECRET_KEY') && secretKey !== undefined && { secret_key: secretKey }),
+  }
+  try {
+    const { created_at, kept, operations, needsRestart } = await restoreConfigCopy(host, config(), file, fixed)
+    say(`The configuration of ${created_at} is back.`)
+    if (kept) say(`What was there before is kept: ${kept}`)
+    if (operations > 0) say(`${operations} operation(s) were under way then; they are marked as needing attention.`)
+    if (needsRestart) say('It came from another installation, whose secrets are now this one’s: restart Horcrux now.')
+    return 0
+  } finally {
+    await host.close()
+  }
+}
