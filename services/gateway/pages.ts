@@ -45,7 +45,13 @@ export async function addPages(app: FastifyInstance, contracts: readonly Contrac
     })
     // The plugin's types know documents of OpenAPI 3 as their own kind; it passes them through.
     await pages.register(swagger, { mode: 'static', specification: { document: document as never } })
-    await pages.register(swaggerUi, { routePrefix: '/api/docs', theme: { title: 'Horcrux API' } })
+    await pages.register(swaggerUi, {
+      routePrefix: '/api/docs',
+      theme: {
+        title: 'Horcrux API',
+        css: [{ filename: 'horcrux.css', content: '.swagger-ui .topbar { display: none }' }],
+      },
+    })
     pages.get('/', ({ protocol, host }, reply) =>
       reply.type('text/html; charset=utf-8').send(landingPage(version, `${protocol}://${host}`)),
     )

@@ -64,7 +64,7 @@ const checkEveryMs = 3000
  */
 export function followEvents({ before, event, lost }: Heard): { ready: Promise<void>; stop: () => void } {
   const ready = Promise.withResolvers<void>()
-  let position: { base: number; seq: number } | undefined
+  let position: { base: number; seq: number; id?: string } | undefined
   let stopped = false
   let fetched: ConsumerMessages | undefined
   let isStale = false
@@ -78,13 +78,24 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
     }
   }
 
+  /**
+   * Whether the last event that was heard is still where it was. A server that is killed may forget what it has told of
+   * already, and give its place to another event.
+   */
+  const isInPlace = async ({ first, base }: Extent): Promise<boolean> => {
+    if (!position || position.id === undefined || position.seq < first) return true
+    const message = await (await bus().manager()).streams.getMessage(streams.events, { seq: position.seq - base })
+    return message.json<Event>().id === position.id
+  }
+
   /** Where to go on in the stream as it is now; tells of a loss. */
-  const place = (extent: Extent): number => {
+  const place = async (extent: Extent): Promise<number> => {
     const { base, first, last } = extent
     if (!position) return Math.max(first - 1, last - before)
     const isSame = position.base === base && last >= position.seq && first <= position.seq + 1
-    if (isSame) return position.seq
-    const seq = position.base === base && last < position.seq ? last : first - 1
+    if (isSame && (await isInPlace(extent))) return position.seq
+    const wasForgotten = position.base === base && first <= position.seq + 1
+    const seq = wasForgotten ? last : first - 1
     lost(seq)
     return seq
   }
@@ -92,9 +103,9 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
   const follow = async () => {
     isStale = false
     const extent = await streamExtent()
-    const seq = place(extent)
+    const seq = await place(extent)
     if (!position) lost(seq)
-    position = { base: extent.base, seq }
+    position = seq === position?.seq ? position : { base: extent.base, seq }
     const consumer = await consumerFrom(extent, seq + 1)
     // In between it may have been made anew.
     if ((await streamExtent()).base !== extent.base) return
@@ -111,7 +122,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
         // A gap in the delivery is a lost message; it is read again from there.
         if (message.info.deliverySequence !== ++delivered) return
         const next = placed(message, extent.base)
-        position = { base: extent.base, seq: next.seq }
+        position = { base: extent.base, seq: next.seq, id: next.event.id }
         event(next)
         if (next.seq >= extent.last) ready.resolve()
       }

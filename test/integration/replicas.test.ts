@@ -5,6 +5,7 @@ import { ask } from '../lab/http.ts'
 import { reckon } from '../lab/ledger.ts'
 import { countsOf, cut, type Sent, startLoad } from '../lab/load.ts'
 import { missingForNats } from '../lab/nats.ts'
+import type { Part } from '../lab/part.ts'
 import { bugsOf, withPool } from '../lab/outage.ts'
 import { available } from '../lab/requirements.ts'
 import { sample, seedOf } from '../lab/seed.ts'
@@ -23,7 +24,7 @@ describe.skipIf(!hasNats)('two replicas of every service', () => {
   })
   afterAll(() => horcrux?.stop())
 
-  test('each killed in turn fail no request', { timeout: 300_000 }, async () => {
+  test.each(isTorture ? ['killed', 'stopped'] : ['killed'])('each %s in turn fail no request', { timeout: 300_000 }, async (how) => {
     const { services, gateways, token } = horcrux
     const urls = gateways.map(({ url }) => url)
     const load = startLoad({ urls, token, perSecond, insistMs: 0 })
@@ -34,9 +35,14 @@ describe.skipIf(!hasNats)('two replicas of every service', () => {
     const names = [...new Set(services.map(({ name }) => name.slice(0, -2)))]
     const chosen = names.flatMap((name) => sample(services.filter((part) => part.name.startsWith(name)), seed, 1))
     const told: string[] = []
+    const end = async (part: Part) => {
+      if (how === 'killed') return part.kill()
+      part.signal('SIGTERM')
+      return part.ended()
+    }
     for (const part of [...chosen, ...sample(gateways, seed, 1)]) {
       told.push(`${((performance.now() - since) / 1000).toFixed(1)} s ${part.name}`)
-      await part.kill()
+      await end(part)
       await delay(betweenMs)
       await part.start()
       await delay(betweenMs)
@@ -44,12 +50,12 @@ describe.skipIf(!hasNats)('two replicas of every service', () => {
     await load.stop()
     const { sent, wishes } = load
     // What had no key and was cut off with its gateway: nobody but its sender may repeat it.
-    const isOfNobody = ({ status, line }: Sent) => status === cut && line === 'POST /api/storage/pools'
+    const isOfNobody = ({ status, line }: Sent) => how === 'killed' && status === cut && line === 'POST /api/storage/pools'
     const failed = sent.filter((one) => (one.status < 200 || one.status >= 300) && !isOfNobody(one))
     const found = await reckon(urls[0]!, token, wishes)
     const longest = Math.round(Math.max(...sent.map(({ ms }) => ms)))
     process.stdout.write(
-      `killed in turn: ${told.join(', ')}\n${sent.length} requests ${JSON.stringify(countsOf(sent))}, ` +
+      `${how} in turn: ${told.join(', ')}\n${sent.length} requests ${JSON.stringify(countsOf(sent))}, ` +
         `${found.acknowledged} changes acknowledged, longest answer ${longest} ms, lost ${found.lost.length}, doubled ${found.doubled.length}\n`,
     )
     const words = failed.map(

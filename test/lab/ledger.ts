@@ -16,7 +16,10 @@ async function everything(url: string, token: string, path: string): Promise<Rec
   return all
 }
 
-/** What became of the wishes: those that were acknowledged and are not there, and those that are there twice. */
+/**
+ * What became of the wishes: those that were acknowledged and are not there (or not deleted, or not renamed), those that
+ * are there twice, and the operations that did not end, or not well.
+ */
 export type Reckoning = { acknowledged: number; lost: string[]; doubled: string[]; unended: string[]; failed: string[] }
 
 /** Waits until all operations that were accepted have ended, and compares what was acknowledged with what is there. */
@@ -43,10 +46,17 @@ export async function reckon(url: string, token: string, wishes: Wish[]): Promis
     user: users.map(({ username }) => String(username).replace('user.', '')),
   }
   const countOf = ({ kind, name }: Wish) => names[kind].filter((each) => each === name).length
-  const words = (found: Wish[]) => found.map(({ kind, name }) => `${kind} ${name}`)
+  const fullNames = new Set(users.map(({ full_name }) => full_name))
+  const words = (found: Wish[]) => found.map(({ kind, name, then = '' }) => `${kind} ${name} ${then}`)
+  const isLost = (wish: Wish) => {
+    if (!wish.acknowledged) return false
+    if (wish.then === 'deleted') return countOf(wish) > 0
+    if (wish.then === 'renamed') return !fullNames.has(wish.name)
+    return wish.then === undefined && countOf(wish) === 0
+  }
   return {
     acknowledged: wishes.filter(({ acknowledged }) => acknowledged).length,
-    lost: words(wishes.filter((wish) => wish.acknowledged && countOf(wish) === 0)),
+    lost: words(wishes.filter(isLost)),
     doubled: words(wishes.filter((wish) => countOf(wish) > 1)),
     unended: ids.filter((id) => !ends.has(id)),
     failed: ids.filter((id) => ends.has(id) && ends.get(id) !== 'succeeded'),

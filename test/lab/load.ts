@@ -5,7 +5,14 @@ import { ask, type Answered } from './http.ts'
 export type Sent = { at: number; ms: number; line: string; status: number; headers: Record<string, string>; body: Answered['body'] }
 
 /** A change that was asked for, and whether it was ever acknowledged. */
-export type Wish = { kind: 'pool' | 'pool-without-key' | 'volume' | 'user'; name: string; acknowledged: boolean; operation?: string }
+export type Wish = {
+  kind: 'pool' | 'pool-without-key' | 'volume' | 'user'
+  name: string
+  acknowledged: boolean
+  operation?: string
+  /** How another change of what was made went: every second pool is deleted again, every second user is renamed. */
+  then?: 'deleted' | 'renamed' | 'unknown'
+}
 
 export type Load = {
   sent: Sent[]
@@ -55,7 +62,7 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
 
   /** As a load balancer does it: on a broken connection what may be repeated is sent to the next gateway. */
   const send = async (number: number, line: string, json?: unknown, headers: Record<string, string> = {}) => {
-    const isRepeatable = line.startsWith('GET') || 'idempotency-key' in headers
+    const isRepeatable = /^(GET|DELETE|PATCH)/.test(line) || 'idempotency-key' in headers
     const mayGoOn = () => last.status === refused || (last.status === cut && isRepeatable)
     let last = await once(urls[number % urls.length]!, line, json, headers)
     for (let more = 1; mayGoOn() && more < urls.length; more++) {
@@ -68,8 +75,8 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
   }
 
   const change = async (number: number) => {
-    const name = `w${counter++}`
-    const kind = (['pool', 'volume', 'user', 'pool-without-key'] as const)[number % 4]!
+    const name = `w${counter}`
+    const kind = (['pool', 'volume', 'user', 'pool-without-key'] as const)[counter++ % 4]!
     const wish: Wish = { kind, name, acknowledged: false }
     wishes.push(wish)
     const [line, json] = {
@@ -84,10 +91,20 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
       const { status, headers: got, body } = await send(number, line, json, headers)
       wish.acknowledged = status >= 200 && status < 300
       if (wish.acknowledged && kind === 'volume') wish.operation = String(body['id'])
+      if (wish.acknowledged && number % 2 === 0) await changeAgain(number, wish, String(body['id']))
       const mayInsist = kind !== 'pool-without-key' && performance.now() < deadline
       if (wish.acknowledged || !mayInsist || ![refused, cut, 409, 503].includes(status)) return
       await delay(Number(got['retry-after'] ?? 1) * 1000)
     }
+  }
+
+  const changeAgain = async (number: number, wish: Wish, id: string) => {
+    if (wish.kind === 'volume') return
+    wish.then = 'unknown'
+    const isUser = wish.kind === 'user'
+    const line = isUser ? `PATCH /api/users/user.${wish.name}` : `DELETE /api/storage/pools/${id}`
+    const { status } = await send(number, line, isUser ? { full_name: wish.name } : undefined)
+    if (status < 300 && status >= 200) wish.then = isUser ? 'renamed' : 'deleted'
   }
 
   const run = async () => {
