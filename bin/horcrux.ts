@@ -24,6 +24,10 @@ const commands: Record<string, Command> = {
     does: 'Make a kernel and an initrd to try Horcrux with, in HORCRUX_DATA (--folder)',
     run: async (words) => (await import('./commands/tiny-guest.ts')).tinyGuest(words),
   },
+  'backup-config': {
+    does: 'Copy the configuration to a file while Horcrux runs, or put such a copy back (write FILE, restore FILE)',
+    run: async (words) => (await import('./commands/backup-config.ts')).backupConfig(words),
+  },
   bench: {
     does: 'Measure the API against the bare libraries',
     run: async (words) => (await import('./commands/bench.ts')).bench(words),
@@ -36,7 +40,7 @@ const commands: Record<string, Command> = {
 }
 
 async function help(): Promise<number> {
-  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(10)} ${does}`)
+  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(13)} ${does}`)
   process.stdout.write(
     `Usage: horcrux COMMAND\n\n${lines.join('\n')}\n\nSettings are environment variables; README.md lists them.\n`,
   )

@@ -39,7 +39,10 @@ async function ask(nodeId: string): Promise<boolean> {
 }
 
 /** The parts of Moleculer's registry that are in none of its types. */
-type Nodes = { get: (id: string) => { metadata?: Record<string, unknown> } | undefined; disconnected: (id: string, unexpected: boolean) => void }
+type Nodes = {
+  get: (id: string) => { metadata?: Record<string, unknown> } | undefined
+  disconnected: (id: string, unexpected: boolean) => void
+}
 const nodesOf = (broker: ServiceBroker) => broker.registry.nodes as unknown as Nodes
 
 const firstLookMs = 250

@@ -73,7 +73,8 @@ class NotServedError extends UnavailableError {
  * so that nobody knows how far it came. Undefined: it was answered, with this error.
  */
 export function fateOf(error: unknown): 'unsent' | 'lost' | undefined {
-  if (error instanceof Errors.ServiceNotAvailableError || error instanceof Errors.BrokerDisconnectedError) return 'unsent'
+  if (error instanceof Errors.ServiceNotAvailableError || error instanceof Errors.BrokerDisconnectedError)
+    return 'unsent'
   if (error instanceof UnavailableError && error.details['not_served'] === true) return 'unsent'
   if (error instanceof Errors.RequestRejectedError) return 'lost'
   return undefined

@@ -70,7 +70,9 @@ export const question = (broker: ServiceBroker, action: string, params: unknown,
   send(broker, action, params, meta, timeoutMs, true)
 
 async function attempt(broker: ServiceBroker, action: string, params: unknown, meta: Meta, timeout: number) {
-  const calling = broker.call(action, params, { meta, timeout }) as Promise<unknown> & { ctx?: { nodeID: string | null } }
+  const calling = broker.call(action, params, { meta, timeout }) as Promise<unknown> & {
+    ctx?: { nodeID: string | null }
+  }
   const nodeId = calling.ctx?.nodeID
   if (!nodeId || nodeId === broker.nodeID) return calling
   const stop = watchOver(broker, nodeId)

@@ -1,7 +1,6 @@
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
 import { type Caller, type Rights, subjectOf } from '#shared/access.ts'
-import { type AuditEntry, hashesOfChange, recordAudit } from '#shared/audit.ts'
-import type { AuditKind } from '#shared/audit-kinds.ts'
+import { hashesOfChange, recordAudit } from '#shared/audit.ts'
 import type { Meta, Reply } from '#shared/call.ts'
 import {
   type Action,
@@ -17,6 +16,7 @@ import {
 } from '#shared/contract.ts'
 import { within } from '#shared/current.ts'
 import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
+import type { Call } from '#shared/handler.ts'
 import { log, logFields } from '#shared/log.ts'
 import type { MaySee } from '#shared/db/page.ts'
 import { picked } from '#shared/fields.ts'
@@ -25,19 +25,6 @@ import { requireCurrent } from '#shared/operation/journal.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
 import { rightsOf } from '#shared/rights.ts'
 import { check } from '#shared/validate.ts'
-
-/** What a handler may want to know of its call, beside the parameters. */
-export type Call = {
-  caller: Caller
-  requestId: string
-  rights: Rights
-  /** By the contract's `sees`. */
-  maySee: MaySee
-  /** What the answer carries beside the result. */
-  reply: Reply
-  /** What the audit's record says beside, or instead of, what follows from the contract. */
-  record: { kind?: AuditKind; user?: string; severity?: AuditEntry['severity'] }
-}
 
 type Handler<C extends Contract, K extends keyof C['actions']> = C['actions'][K] extends { operation: true }
   ? OperationHandler<Params<C, K>, Result<C, K>>

@@ -6,7 +6,9 @@ type Inside = {
   client: NatsConnection
   connected: boolean
   transit: { discoverer: Discoverer; isReady: boolean }
-  broker: { registry: { nodes: { toArray: () => { local: boolean; available: boolean; lastHeartbeatTime: number }[] } } }
+  broker: {
+    registry: { nodes: { toArray: () => { local: boolean; available: boolean; lastHeartbeatTime: number }[] } }
+  }
 }
 type Discoverer = {
   opts: { disableHeartbeatChecks?: boolean }

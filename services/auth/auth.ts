@@ -1,6 +1,7 @@
 import { auth } from '#shared/contracts/auth.ts'
 import { AuthenticationError, notFound } from '#shared/errors.ts'
-import { type Call, implement } from '#shared/service.ts'
+import type { Call } from '#shared/handler.ts'
+import { implement } from '#shared/service.ts'
 import { guard } from './brute-force.ts'
 import { makeAdministrator, useSetupToken } from './first-start.ts'
 import { identify, recheck } from './identify.ts'

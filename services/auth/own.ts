@@ -1,6 +1,6 @@
 import type { Caller, Proof } from '#shared/access.ts'
 import { ForbiddenError } from '#shared/errors.ts'
-import type { Call } from '#shared/service.ts'
+import type { Call } from '#shared/handler.ts'
 import type { Privilege } from '#shared/privileges.ts'
 
 type UserCaller = Extract<Caller, { kind: 'user' }>

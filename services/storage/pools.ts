@@ -5,7 +5,7 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
 import { implement } from '#shared/service.ts'
-import { drivers } from './drivers/driver.ts'
+import { drivers } from './drivers/drivers.ts'
 import { type PoolRecord, poolRecords, volumeRecords } from './models.ts'
 
 type Measured = Pick<Pool, 'capacity_bytes' | 'available_bytes' | 'health' | 'health_reason'>

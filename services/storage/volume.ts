@@ -2,7 +2,7 @@ import type { Volume } from '#shared/contracts/volumes.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes.ts'
-import { drivers } from './drivers/driver.ts'
+import { drivers } from './drivers/drivers.ts'
 import { poolRecords, volumeRecords } from './models.ts'
 
 type Spec = Pick<Volume, 'pool' | 'name' | 'format' | 'size_bytes'>

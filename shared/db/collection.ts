@@ -7,7 +7,7 @@ import { type Index, modelOf, type Stored } from '#shared/db/model.ts'
 import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError, notFound, PreconditionFailedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
-import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
+import { flushAll, flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
 type Filter = Record<string, unknown>
@@ -125,7 +125,9 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     if (deletedCount === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })
   }
+  /** Removes what fits, once its events are told. @returns how many there were */
   const removeWhere = async (filter: Filter) => {
+    await flushAll(model, filter)
     const { deletedCount } = await inStore(() => model.deleteMany(filter as never))
     if (deletedCount > 0) announceChange(name)
     return deletedCount

@@ -43,8 +43,7 @@ export async function inStore<T>(command: () => Promise<T>): Promise<T> {
     const { code } = error as { code?: number | string }
     if (transient.test(name) || notConnected || socketErrors.has(String(code)))
       throw new UnavailableError('The store does not answer', { retryAfterSeconds: 2, cause: error })
-    if (code === 14_031)
-      throw new UnavailableError("The store's disk is full", { retryAfterSeconds: 60, cause: error })
+    if (code === 14_031) throw new UnavailableError("The store's disk is full", { retryAfterSeconds: 60, cause: error })
     throw error
   }
 }

@@ -1,14 +1,24 @@
+import { NatsError } from 'nats'
 import { bus } from '#shared/bus.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
+import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 
 const subjectOf = (event: Event) => `horcrux.events.${event.topic.replace(':', '.')}`
 
-/** Puts an event into the stream; an event that is there already is not doubled. */
+/**
+ * Puts an event into the stream; an event that is there already is not doubled.
+ * @throws UnavailableError when the stream does not say that it has it
+ */
 export async function publish(event: Event): Promise<void> {
-  await bus().jetStream.publish(subjectOf(event), JSON.stringify(event), { msgID: event.id })
+  try {
+    await bus().jetStream.publish(subjectOf(event), JSON.stringify(event), { msgID: event.id })
+  } catch (error) {
+    if (!(error instanceof NatsError)) throw error
+    throw new UnavailableError('The message bus does not answer', { retryAfterSeconds: 2, cause: error })
+  }
 }
 
 /**
@@ -21,6 +31,14 @@ export async function flush(model: StoredModel, document: Stored): Promise<void>
   for (const event of outbox) await publish(event)
   const ids = outbox.map(({ id }) => id)
   await inStore(() => model.updateOne({ _id } as never, { $pull: { outbox: { id: { $in: ids } } } } as never))
+}
+
+/** Publishes what documents that are about to be removed still have to tell. @throws UnavailableError */
+export async function flushAll(model: StoredModel, filter: Record<string, unknown>): Promise<void> {
+  const left = await inStore(() =>
+    model.find({ $and: [filter, { 'outbox.id': { $gt: '' } }] } as never).lean<Stored[]>(),
+  )
+  for (const document of left) await flush(model, document)
 }
 
 /** Publishes in the background; what does not get through stays in the outbox for the sweep. */

@@ -10,7 +10,7 @@ import { kindOf } from '#shared/operation/kinds.ts'
 import { hold, release } from '#shared/operation/locks.ts'
 import { dispatch } from '#shared/operation/queue.ts'
 import { idOfSeed } from '#shared/ids.ts'
-import type { Call } from '#shared/service.ts'
+import type { Call } from '#shared/handler.ts'
 
 /**
  * Accepts an operation: its handler checks and prepares, the locks are taken, the fact is stored and on record. From

@@ -1,7 +1,7 @@
 import { log } from '#shared/log.ts'
 import { publish } from '#shared/events/outbox.ts'
 import { type Entry, updated } from '#shared/operation/journal.ts'
-import type { Running } from '#shared/operation/steps.ts'
+import type { Running } from '#shared/operation/running.ts'
 
 const everyMs = 100
 const due = new WeakMap<Running, { last: number; timer?: NodeJS.Timeout }>()

@@ -8,6 +8,7 @@ import { idFrom } from '#shared/ids.ts'
 import { log, logFields } from '#shared/log.ts'
 import { type Entry, leaseMs, LostLeaseError, take, write } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
+import type { Running } from '#shared/operation/running.ts'
 import { release } from '#shared/operation/locks.ts'
 import {
   CancelledError,
@@ -19,7 +20,6 @@ import {
   patiently,
   record,
   renew,
-  type Running,
 } from '#shared/operation/steps.ts'
 import { nudge } from '#shared/operation/wait.ts'
 

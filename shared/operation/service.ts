@@ -6,7 +6,8 @@ import { inStore } from '#shared/db/connect.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { activeStates, type Entry, findEntry, fromStore, operationModel, viewOf } from '#shared/operation/journal.ts'
 import { nudge, waitForEnd } from '#shared/operation/wait.ts'
-import { type Call, implement } from '#shared/service.ts'
+import type { Call } from '#shared/handler.ts'
+import { implement } from '#shared/service.ts'
 
 const cancelSubject = 'horcrux.cancel'
 

@@ -9,6 +9,7 @@ import { idFrom } from '#shared/ids.ts'
 import { log } from '#shared/log.ts'
 import { appendLog, type Entry, findEntry, LostLeaseError, updated, write } from '#shared/operation/journal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
+import type { Running } from '#shared/operation/running.ts'
 import { announceProgress } from '#shared/operation/progress.ts'
 import { isActive, waitForEnd } from '#shared/operation/wait.ts'
 
@@ -24,18 +25,6 @@ export class CancelledError extends AppError {
 export class ChangedStepsError extends AppError {
   readonly status = 409
   readonly error = 'CONFLICT'
-}
-
-/** An operation in the hands of this process: its entry as last written, and what undoes the steps taken so far. */
-export type Running = {
-  entry: Entry
-  abort: AbortController
-  undos: { name: string; undo: () => Promise<unknown> }[]
-  /** How many recorded steps the work has come past. */
-  passed: number
-  unsent: Event[]
-  /** Goes into the journal with its next entry. */
-  first: Partial<Entry>
 }
 
 /** A place in an operation where a test may cut in: it fails, kills or stops the process there. */

@@ -39,11 +39,16 @@ export async function writeConfigCopy(config: Config, file: string): Promise<voi
   const { mongodbUrl, jwtSecret = '', secretKey = '', dataDir } = config
   if (existsSync(file)) throw alreadyThere(file)
   if (!existsSync(dirname(file))) throw new NotFoundError(`There is no folder ${dirname(file)}`)
-  if (!mongodbUrl) throw new UnavailableError(`Horcrux does not run on ${dataDir}: start it, or set HORCRUX_DATA to its folder`)
+  if (!mongodbUrl)
+    throw new UnavailableError(`Horcrux does not run on ${dataDir}: start it, or set HORCRUX_DATA to its folder`)
   const copy = join(dirname(file), `.${basename(file)}.${randomBytes(6).toString('hex')}`)
   try {
     await commandStore(mongodbUrl, { horcruxBackup: 1, path: copy })
-    await completeCopy(copy, { created_at: new Date().toISOString(), jwt_secret: jwtSecret, secret_key: secretKey }, file)
+    await completeCopy(
+      copy,
+      { created_at: new Date().toISOString(), jwt_secret: jwtSecret, secret_key: secretKey },
+      file,
+    )
   } finally {
     await rm(copy, { force: true })
   }
@@ -64,7 +69,12 @@ export type Restored = {
  * Puts a copy in the place of the store: of the running one, which goes over to it within a second, or of one that does
  * not run. Nothing is touched before the copy has proven whole; what was there is kept beside it.
  */
-export async function restoreConfigCopy(host: Host, config: Config, file: string, fixed: Partial<Secrets>): Promise<Restored> {
+export async function restoreConfigCopy(
+  host: Host,
+  config: Config,
+  file: string,
+  fixed: Partial<Secrets>,
+): Promise<Restored> {
   const extras = readCopy(file)
   for (const name of kept)
     if (fixed[name] !== undefined && fixed[name] !== extras[name])
@@ -76,7 +86,12 @@ export async function restoreConfigCopy(host: Host, config: Config, file: string
   const hasOtherSecrets = await adoptSecrets(host, config, extras, fixed)
   const { mongodbUrl } = config
   const previous = mongodbUrl ? await switchOver(config, mongodbUrl) : switchAtRest(config)
-  return { created_at: extras['created_at'] ?? '', kept: previous, operations, needsRestart: hasOtherSecrets && mongodbUrl !== undefined }
+  return {
+    created_at: extras['created_at'] ?? '',
+    kept: previous,
+    operations,
+    needsRestart: hasOtherSecrets && mongodbUrl !== undefined,
+  }
 }
 
 /** Prepares the copy, opened once by a store of its own, and puts it where the next start of the store finds it. */
@@ -99,7 +114,13 @@ async function endOperations(dir: string): Promise<number> {
   try {
     return await withStore(store.url('horcrux'), async (client) => {
       const message = 'It was under way when the configuration was copied that was restored. Look at how far it came.'
-      const ended = { state: 'needs_attention', lease: null, cancellable: false, eta: null, ended_at: new Date().toISOString() }
+      const ended = {
+        state: 'needs_attention',
+        lease: null,
+        cancellable: false,
+        eta: null,
+        ended_at: new Date().toISOString(),
+      }
       const error = { error: 'CONFLICT', message, details: {} }
       const active = { state: { $in: ['queued', 'running', 'cancelling'] } }
       const change = { $set: { ...ended, error }, $inc: { version: 1, epoch: 1 } }
@@ -111,7 +132,12 @@ async function endOperations(dir: string): Promise<number> {
 }
 
 /** Makes the copy's secrets this installation's. @returns whether they were others; these are kept beside them */
-async function adoptSecrets(host: Host, { dataDir }: Config, extras: Extras, fixed: Partial<Secrets>): Promise<boolean> {
+async function adoptSecrets(
+  host: Host,
+  { dataDir }: Config,
+  extras: Extras,
+  fixed: Partial<Secrets>,
+): Promise<boolean> {
   const file = secretsFile(dataDir)
   const known = await readJson<Partial<Secrets>>(host, file)
   const wanted = kept.filter((name) => fixed[name] === undefined && extras[name] && known[name] !== extras[name])
@@ -140,15 +166,21 @@ const backWithinMs = 30_000
 async function switchOver(config: Config, mongodbUrl: string): Promise<string | null> {
   await commandStore(mongodbUrl, { horcruxRestore: 1 })
   const deadline = Date.now() + backWithinMs
-  const isBack = async () => !existsSync(stagedFile(storeDirOf(config))) && (await commandStore(mongodbUrl, { ping: 1 }), true)
+  const isBack = async () =>
+    !existsSync(stagedFile(storeDirOf(config))) && (await commandStore(mongodbUrl, { ping: 1 }), true)
   while (!(await isBack().catch(() => false))) {
     if (Date.now() > deadline)
-      throw new UnavailableError('The store does not come back after it was told to go over to the copy; see the log of Horcrux')
+      throw new UnavailableError(
+        'The store does not come back after it was told to go over to the copy; see the log of Horcrux',
+      )
     await delay(100)
   }
   if (config.natsUrl) await forgetEvents(config.natsUrl)
   const files = await readdir(storeDirOf(config))
-  const last = files.filter((name) => /^horcrux-store-.*Z\.sqlite$/.test(name)).toSorted().at(-1)
+  const last = files
+    .filter((name) => /^horcrux-store-.*Z\.sqlite$/.test(name))
+    .toSorted()
+    .at(-1)
   return last ? join(storeDirOf(config), last) : null
 }
 

@@ -100,12 +100,18 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
 
   test('what cannot be is said, and nothing is touched', async () => {
     const file = join(dir, 'copy')
-    expect(await horcrux(['write', file])).toMatchObject({ code: 1, stderr: expect.stringContaining('does not run on') })
+    expect(await horcrux(['write', file])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('does not run on'),
+    })
     const url = await start()
     await put(url, 'a')
     expect(await horcrux(['write', file])).toMatchObject({ code: 0 })
     expect(await horcrux(['write', file])).toMatchObject({ code: 1, stderr: expect.stringContaining('exists already') })
-    expect(await horcrux(['restore', join(dir, 'none')])).toMatchObject({ code: 1, stderr: expect.stringContaining('no file') })
+    expect(await horcrux(['restore', join(dir, 'none')])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('no file'),
+    })
     const bytes = await readFile(file)
     const damaged = join(dir, 'damaged')
     await writeFile(damaged, bytes.subarray(0, bytes.length / 2))
@@ -114,9 +120,15 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
     await writeFile(damaged, 'nonsense')
     expect(await horcrux(['restore', damaged])).toMatchObject(refused)
     const other = { HORCRUX_SECRET_KEY: 'x'.repeat(40) }
-    expect(await horcrux(['restore', file], other)).toMatchObject({ code: 1, stderr: expect.stringContaining('HORCRUX_SECRET_KEY') })
+    expect(await horcrux(['restore', file], other)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('HORCRUX_SECRET_KEY'),
+    })
     const mongo = { MONGODB_URL: 'mongodb://127.0.0.1:1/x' }
-    expect(await horcrux(['write', file], mongo)).toMatchObject({ code: 1, stderr: expect.stringContaining('mongodump') })
+    expect(await horcrux(['write', file], mongo)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('mongodump'),
+    })
     expect(await horcrux(['read', file])).toMatchObject({ code: 2 })
     expect(await names(url)).toEqual(['a'])
     expect((await readdir(join(dataDir, 'store'))).filter((name) => /restor|Z\.sqlite/.test(name))).toEqual([])

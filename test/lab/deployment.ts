@@ -60,7 +60,17 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
       await until(async () => (await ask(door.url, 'GET /readyz')).status === 200, { what: `${door.name} to be ready` })
     const { body } = await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })
     const jetStreamDir = join(dir, 'jetstream')
-    return { dir, env, nats: bus.part, store: store.part, services, gateways: doors, token: String(body['token']), jetStreamDir, stop }
+    return {
+      dir,
+      env,
+      nats: bus.part,
+      store: store.part,
+      services,
+      gateways: doors,
+      token: String(body['token']),
+      jetStreamDir,
+      stop,
+    }
   } catch (error) {
     const said = parts.map(({ name, said: lines }) => `${name}: ${lines().slice(-5).join('\n')}`).join('\n')
     await stop()

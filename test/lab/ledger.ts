@@ -7,7 +7,11 @@ type Found = { data: Record<string, unknown>[]; next_cursor: string | null }
 async function everything(url: string, token: string, path: string): Promise<Record<string, unknown>[]> {
   const all: Record<string, unknown>[] = []
   for (let cursor: string | null = ''; cursor !== null;) {
-    const { status, body, text } = await ask(url, `GET ${path}?limit=500${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { token })
+    const { status, body, text } = await ask(
+      url,
+      `GET ${path}?limit=50${cursor && `&cursor=${encodeURIComponent(cursor)}`}`,
+      { token },
+    )
     if (status !== 200) throw new Error(`GET ${path}: ${status} ${text}`)
     const { data, next_cursor } = body as unknown as Found
     all.push(...data)
@@ -47,12 +51,12 @@ export async function reckon(url: string, token: string, wishes: Wish[]): Promis
   }
   const countOf = ({ kind, name }: Wish) => names[kind].filter((each) => each === name).length
   const fullNames = new Set(users.map(({ full_name }) => full_name))
-  const words = (found: Wish[]) => found.map(({ kind, name, then = '' }) => `${kind} ${name} ${then}`)
+  const words = (found: Wish[]) => found.map(({ kind, name, changed = '' }) => `${kind} ${name} ${changed}`)
   const isLost = (wish: Wish) => {
     if (!wish.acknowledged) return false
-    if (wish.then === 'deleted') return countOf(wish) > 0
-    if (wish.then === 'renamed') return !fullNames.has(wish.name)
-    return wish.then === undefined && countOf(wish) === 0
+    if (wish.changed === 'deleted') return countOf(wish) > 0
+    if (wish.changed === 'renamed') return !fullNames.has(wish.name)
+    return wish.changed === undefined && countOf(wish) === 0
   }
   return {
     acknowledged: wishes.filter(({ acknowledged }) => acknowledged).length,

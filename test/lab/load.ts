@@ -2,7 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ask, type Answered } from './http.ts'
 
 /** One request as it went: how it was answered, or that the connection broke. */
-export type Sent = { at: number; ms: number; line: string; status: number; headers: Record<string, string>; body: Answered['body'] }
+export type Sent = {
+  at: number
+  ms: number
+  line: string
+  status: number
+  headers: Record<string, string>
+  body: Answered['body']
+}
 
 /** A change that was asked for, and whether it was ever acknowledged. */
 export type Wish = {
@@ -11,7 +18,7 @@ export type Wish = {
   acknowledged: boolean
   operation?: string
   /** How another change of what was made went: every second pool is deleted again, every second user is renamed. */
-  then?: 'deleted' | 'renamed' | 'unknown'
+  changed?: 'deleted' | 'renamed' | 'unknown'
 }
 
 export type Load = {
@@ -38,9 +45,12 @@ const refused = -1
 let counter = 0
 
 const readOf = (number: number) =>
-  ['GET /api/storage/pools/main', 'GET /api/users', 'GET /api/users/admin', 'GET /api/storage/pools/main/volumes?limit=5'][
-    number % 4
-  ]!
+  [
+    'GET /api/storage/pools/main',
+    'GET /api/users',
+    'GET /api/users/admin',
+    'GET /api/storage/pools/main/volumes?limit=5',
+  ][number % 4]!
 
 /** Sends requests at an even pace, whatever becomes of them: three of five read, two change something. */
 export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Load {
@@ -49,7 +59,12 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
   const running = new Set<Promise<void>>()
   const stopped = new AbortController()
 
-  const once = async (url: string, line: string, json?: unknown, headers: Record<string, string> = {}): Promise<Sent> => {
+  const once = async (
+    url: string,
+    line: string,
+    json?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Sent> => {
     const at = performance.now()
     const answered = await ask(url, line, { token, json, headers }).catch((error: NodeJS.ErrnoException) => ({
       status: error.code === 'ECONNREFUSED' ? refused : cut,
@@ -100,11 +115,11 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
 
   const changeAgain = async (number: number, wish: Wish, id: string) => {
     if (wish.kind === 'volume') return
-    wish.then = 'unknown'
+    wish.changed = 'unknown'
     const isUser = wish.kind === 'user'
     const line = isUser ? `PATCH /api/users/user.${wish.name}` : `DELETE /api/storage/pools/${id}`
     const { status } = await send(number, line, isUser ? { full_name: wish.name } : undefined)
-    if (status < 300 && status >= 200) wish.then = isUser ? 'renamed' : 'deleted'
+    if (status < 300 && status >= 200) wish.changed = isUser ? 'renamed' : 'deleted'
   }
 
   const run = async () => {
@@ -114,9 +129,9 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
       await delay(Math.max(0, due - performance.now()), undefined, { signal: stopped.signal }).catch(() => undefined)
       if (stopped.signal.aborted) return
       const isRead = number % 5 < 3
-      const work: Promise<void> = (isRead ? send(number, readOf(number)).then(() => undefined) : change(number)).finally(() =>
-        running.delete(work),
-      )
+      const work: Promise<void> = (
+        isRead ? send(number, readOf(number)).then(() => undefined) : change(number)
+      ).finally(() => running.delete(work))
       running.add(work)
     }
   }

@@ -48,7 +48,10 @@ export const nothingWrong = {
 /** A deployment with a pool in which volumes are made. */
 export async function withPool(horcrux: Deployment): Promise<Deployment> {
   const { gateways, token, stop } = horcrux
-  const { status, text } = await ask(gateways[0]!.url, 'POST /api/storage/pools', { token, json: { id: 'main', type: 'dir' } })
+  const { status, text } = await ask(gateways[0]!.url, 'POST /api/storage/pools', {
+    token,
+    json: { id: 'main', type: 'dir' },
+  })
   if (status === 201) return horcrux
   await stop()
   throw new Error(`No pool: ${status} ${text}`)
@@ -61,10 +64,17 @@ const isWrong = ({ status, headers }: Sent) =>
   !((status >= 200 && status < 300) || (status === 503 && headers['retry-after'] !== undefined))
 
 /** Sends 10 requests a second, breaks something and mends it, and says what was found. Printed too. */
-export async function disturbance(horcrux: Deployment, what: string, breakAndMend: () => Promise<void>): Promise<Found> {
+export async function disturbance(
+  horcrux: Deployment,
+  what: string,
+  breakAndMend: () => Promise<void>,
+): Promise<Found> {
   const { url } = horcrux.gateways[0]!
   const { token } = horcrux
-  const socket = await openSocket(url, { headers: { authorization: `Bearer ${token}` }, first: { topics: ['operations'] } })
+  const socket = await openSocket(url, {
+    headers: { authorization: `Bearer ${token}` },
+    first: { topics: ['operations'] },
+  })
   await socket.next('Subscribed')
   const load = startLoad({ urls: [url], token, perSecond, insistMs: 60_000 })
   await delay(before)
@@ -101,17 +111,20 @@ export async function disturbance(horcrux: Deployment, what: string, breakAndMen
 /** The lines of an unexpected error, each once. */
 export function bugsOf({ services, gateways }: Deployment): string[] {
   const lines = [...services, ...gateways].flatMap(({ name, said }) => said().map((line) => ({ name, line })))
-  const bugs = lines.filter(({ line }) => line.includes('"a bug:')).map(({ name, line }) => {
-    const { err, action } = JSON.parse(line) as { err?: { stack?: string }; action?: string }
-    return `${name} ${action ?? ''}: ${err?.stack ?? line}`
-  })
+  const bugs = lines
+    .filter(({ line }) => line.includes('"a bug:'))
+    .map(({ name, line }) => {
+      const { err, action } = JSON.parse(line) as { err?: { stack?: string }; action?: string }
+      return `${name} ${action ?? ''}: ${err?.stack ?? line}`
+    })
   return [...new Set(bugs)]
 }
 
 /** What a subscriber has heard of the operations that were accepted; before a Resync it need not have heard anything. */
 async function heard(socket: TestSocket, wishes: Wish[]): Promise<Pick<Found, 'unheard' | 'heardTwice' | 'resyncs'>> {
   const ids = wishes.flatMap(({ operation }) => operation ?? [])
-  const ends = (id: string) => socket.events().filter(({ data }) => data['id'] === id && data['ended_at'] !== null).length
+  const ends = (id: string) =>
+    socket.events().filter(({ data }) => data['id'] === id && data['ended_at'] !== null).length
   const isResync = ({ type }: { type: string }) => type === 'Resync'
   const hasAll = () => ids.every((id) => ends(id) > 0) || socket.received.some(isResync)
   await until(hasAll, { timeoutMs: 8000, what: 'all events' }).catch(() => undefined)

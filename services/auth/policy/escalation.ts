@@ -1,7 +1,7 @@
 import type { Right } from '#shared/access.ts'
 import { ConflictError, ForbiddenError } from '#shared/errors.ts'
 import type { Privilege } from '#shared/privileges.ts'
-import type { Call } from '#shared/service.ts'
+import type { Call } from '#shared/handler.ts'
 import { effectiveRights, grantsOf, grantsOfGroups, reachOf } from './effective.ts'
 import { covers, parsePattern } from './patterns.ts'
 import { ancestry, type Policy } from './policy.ts'

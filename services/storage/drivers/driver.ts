@@ -1,6 +1,5 @@
-import type { Capabilities, PoolType, VolumeFormat } from '#shared/contracts/pools.ts'
+import type { Capabilities, VolumeFormat } from '#shared/contracts/pools.ts'
 import type { Host } from '#shared/host/host.ts'
-import { dir } from './dir.ts'
 
 /** What a driver is given of a pool: where it is on its host. */
 export type PoolPlace = { path: string }
@@ -27,6 +26,3 @@ export type PoolDriver = {
   /** A volume that is gone is fine. */
   deleteVolume: (host: Host, pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => Promise<void>
 }
-
-/** Every driver there is; a type of the contract without one does not compile. */
-export const drivers: Record<PoolType, PoolDriver> = { dir }

@@ -1,0 +1,6 @@
+import type { PoolType } from '#shared/contracts/pools.ts'
+import { dir } from './dir.ts'
+import type { PoolDriver } from './driver.ts'
+
+/** Every driver there is; a type of the contract without one does not compile. */
+export const drivers: Record<PoolType, PoolDriver> = { dir }

@@ -1,0 +1,14 @@
+import type { Event } from '#shared/contracts/events.ts'
+import type { Entry } from '#shared/operation/journal.ts'
+
+/** An operation in the hands of this process: its entry as last written, and what undoes the steps taken so far. */
+export type Running = {
+  entry: Entry
+  abort: AbortController
+  undos: { name: string; undo: () => Promise<unknown> }[]
+  /** How many recorded steps the work has come past. */
+  passed: number
+  unsent: Event[]
+  /** Goes into the journal with its next entry. */
+  first: Partial<Entry>
+}
