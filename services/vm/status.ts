@@ -22,11 +22,22 @@ export const isOff = (state: DomainState) => statuses[state] === 'stopped'
 
 export type Seen = { status: VmStatus; status_reason: string | null }
 
-const plain = new Set(['unknown', 'booted', 'unpaused', 'user', 'shutdown', 'destroyed', 'restored', 'daemon'])
+const plain = new Set([
+  'unknown',
+  'booted',
+  'unpaused',
+  'user',
+  'shutdown',
+  'destroyed',
+  'restored',
+  'daemon',
+  'starting_up',
+])
 
 /** libvirt's state in our words; a reason only where it tells more than the state. */
 export const seenAs = ({ state, reason }: StateAndReason): Seen => ({
-  status: statuses[state],
+  // A guest is paused for a moment while QEMU starts; it does not run yet, and nobody has paused it.
+  status: reason === 'starting_up' ? 'stopped' : statuses[state],
   status_reason: state === 'crashed' ? 'The guest crashed' : plain.has(reason) ? null : reason.replaceAll('_', ' '),
 })
 

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest'
+import { requireStatus, seenAs } from '../../services/vm/status.ts'
+import { places } from '../../services/vm/plan.ts'
+import { domainXml, type Definition } from '../../services/vm/domain-xml.ts'
+
+test('a guest that QEMU is still starting is not taken for one that somebody paused', () => {
+  expect(seenAs({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })
+  expect(seenAs({ state: 'paused', reason: 'user' })).toEqual({ status: 'paused', status_reason: null })
+})
+
+test('why a guest is paused or off is told where it says more than the state', () => {
+  expect(seenAs({ state: 'paused', reason: 'io_error' })).toEqual({ status: 'paused', status_reason: 'io error' })
+  expect(seenAs({ state: 'crashed', reason: 'panicked' })).toEqual({
+    status: 'stopped',
+    status_reason: 'The guest crashed',
+  })
+})
+
+test('a refused action says what the guest is and what it would have to be', () => {
+  const vm = { id: 'web', status: 'running', status_reason: null } as const
+  expect(() => requireStatus(vm, 'start', ['stopped'])).toThrow(
+    "Virtual machine 'web' is running; to start it, it must be stopped",
+  )
+  expect(() => requireStatus({ ...vm, status: 'unknown' }, 'start', ['stopped'])).toThrow('unknown')
+})
+
+test('disks have places of their own on each bus', () => {
+  expect(places(['virtio', 'scsi', 'virtio', 'sata'])).toEqual(['vda', 'sda', 'vdb', 'sdb'])
+})
+
+test('nothing in a description of a guest breaks out of its XML', () => {
+  const vm: Definition = {
+    id: 'a',
+    name: 'web',
+    memory: 128,
+    cpus: 1,
+    disks: [],
+    nics: [],
+    iso: `/x"><evil a='`,
+    boot: { kernel: '/k', cmdline: '</cmdline><evil/>&' },
+    firmware: 'bios',
+    accel: 'tcg',
+    architecture: 'x86_64',
+    domain_uuid: 'u',
+  }
+  const xml = domainXml(vm, '/log')
+  expect(xml).not.toContain('<evil')
+  expect(xml).toContain('&lt;/cmdline&gt;&lt;evil/&gt;&amp;')
+})
