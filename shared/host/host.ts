@@ -96,8 +96,8 @@ export type Host = {
   remove: (path: string, options?: { recursive?: boolean }) => Promise<void>
   /** Atomic; replaces a file at `to`. Throws NotFoundError. */
   rename: (from: string, to: string) => Promise<void>
-  /** Bytes that an ordinary user can still write on the file system of `path`. Throws NotFoundError. */
-  freeSpace: (path: string) => Promise<number>
+  /** Of the file system of `path`: its size, and what an ordinary user can still write. Throws NotFoundError. */
+  space: (path: string) => Promise<{ totalBytes: number; freeBytes: number }>
   /** The path without links. Throws NotFoundError. */
   realpath: (path: string) => Promise<string>
 

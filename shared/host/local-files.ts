@@ -31,9 +31,9 @@ export function localFiles(name: string): HostFiles {
     },
     remove: (path, { recursive = false } = {}) => as('remove', path, fs.rm(path, { recursive, force: true })),
     rename: (from, to) => as('rename', from, fs.rename(from, to)),
-    async freeSpace(path) {
-      const { bavail, bsize } = await as('read', path, fs.statfs(path))
-      return bavail * bsize
+    async space(path) {
+      const { blocks, bavail, bsize } = await as('read', path, fs.statfs(path))
+      return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
     },
     realpath: (path) => as('read', path, fs.realpath(path)),
   }

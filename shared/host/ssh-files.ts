@@ -97,11 +97,11 @@ export function sshFiles(connection: SshConnection, name: string, run: Run): Hos
     remove: (path, { recursive = false } = {}) =>
       command('remove', path, 'rm', recursive ? ['-rf', '--', path] : ['-f', '--', path]),
     rename: (from, to) => ask('rename', from, (sftp) => call<void>((done) => sftp.ext_openssh_rename(from, to, done))),
-    async freeSpace(path) {
+    async space(path) {
       const info = await ask('read', path, (sftp) =>
-        call<{ f_bavail: number; f_frsize: number }>((done) => sftp.ext_openssh_statvfs(path, done)),
+        call<Record<'f_blocks' | 'f_bavail' | 'f_frsize', number>>((done) => sftp.ext_openssh_statvfs(path, done)),
       )
-      return info.f_bavail * info.f_frsize
+      return { totalBytes: info.f_blocks * info.f_frsize, freeBytes: info.f_bavail * info.f_frsize }
     },
     async realpath(path) {
       // OpenSSH lets the last part be missing.

@@ -81,7 +81,7 @@ async function guests(host: Host, config: Config): Promise<Finding> {
 
 async function disk(host: Host, { dataDir }: Config): Promise<Finding> {
   const folder = await nearest(host, dataDir)
-  const free = await host.freeSpace(folder)
+  const { freeBytes: free } = await host.space(folder)
   return {
     name: 'disk',
     state: free < lowDiskBytes ? 'note' : 'ok',

@@ -123,7 +123,7 @@ describe.each(eachHost)('the files of a $kind host', ({ open }) => {
       () => host.list(none),
       () => host.rename(none, `${dir}/other`),
       () => host.realpath(none),
-      () => host.freeSpace(none),
+      () => host.space(none),
       () => host.writeFile(`${none}/file`, ''),
       () => host.createExclusive(`${none}/file`, ''),
     ]
@@ -150,6 +150,6 @@ describe.each(eachHost)('the files of a $kind host', ({ open }) => {
   it('have room', async () => {
     const { stdout } = await host.runChecked('df', ['-B1', '--output=avail', dir])
     const free = Number(stdout.split('\n')[1])
-    expect(Math.abs((await host.freeSpace(dir)) / free - 1)).toBeLessThan(0.05)
+    expect(Math.abs((await host.space(dir)).freeBytes / free - 1)).toBeLessThan(0.05)
   })
 })

@@ -55,14 +55,8 @@ export const dir: PoolDriver = {
   },
 
   async usage(host, { path }) {
-    const { stdout } = await host
-      .runChecked('df', ['--block-size=1', '--output=size,avail', '--', path])
-      .catch(async (error: unknown) => {
-        if ((await host.stat(path)) === null) throw new NotFoundError(`${path} is not there on ${host.describe()}`)
-        throw error
-      })
-    const [capacity_bytes = 0, available_bytes = 0] = stdout.trim().split('\n').at(-1)!.trim().split(/\s+/).map(Number)
-    return { capacity_bytes, available_bytes }
+    const { totalBytes, freeBytes } = await host.space(path)
+    return { capacity_bytes: totalBytes, available_bytes: freeBytes }
   },
 
   pathOf,
