@@ -50,6 +50,8 @@ export function createBroker(name: string): ServiceBroker {
     heartbeatTimeout: 3,
     validator: false as never,
     registry: { preferLocal: true },
+    // By default a process is a second late in telling what it serves.
+    transit: { serviceChangedDebounceTime: 50 } as never,
     tracking: { enabled: true, shutdownTimeout: 3000 },
     errorHandler: (error) => {
       throw error

@@ -65,20 +65,15 @@ export const nodeService = implement(nodes, {
         ssh_port,
         ssh_user,
         state_dir: '/var/lib/horcrux',
-        status: 'online',
-        status_reason: null,
-        hypervisor_status: 'unknown',
-        hypervisor_reason: null,
-        maintenance: false,
-        facts: null,
-        created_at: now(),
-        updated_at: now(),
+        ...unseen(),
         version: 1,
       }
       const reached = open(reachOf(node))
       const close = () => forget(id)
       const facts = await op.step('probing', () => factsOf(reached.host, reached.libvirt), { undo: close })
-      const registered = await op.step('registering', () => insertOnce({ ...node, facts }), {
+      // Reading its facts has shown that it answers.
+      const seen = { ...node, facts, status: 'online' as const }
+      const registered = await op.step('registering', () => insertOnce(seen), {
         undo: async () => nodeRecords.removeWhere({ _id: id }),
       })
       return viewOf(registered)
@@ -100,6 +95,18 @@ export const nodeService = implement(nodes, {
     await forget(id)
     return null
   },
+})
+
+/** What is said of a node before anybody has looked after it. */
+const unseen = () => ({
+  status: 'unknown' as const,
+  status_reason: null,
+  hypervisor_status: 'unknown' as const,
+  hypervisor_reason: null,
+  maintenance: false,
+  facts: null,
+  created_at: now(),
+  updated_at: now(),
 })
 
 /** Nobody's key is taken on trust: the caller compares what the host shows and sends it back. */
@@ -135,13 +142,6 @@ export async function registerLocal(fixed: Pick<Node, 'allowed_paths' | 'state_d
     host_key: null,
     sealed_key: '',
     libvirt_uri: 'qemu:///system',
-    status: 'unknown',
-    status_reason: null,
-    hypervisor_status: 'unknown',
-    hypervisor_reason: null,
-    maintenance: false,
-    facts: null,
-    created_at: now(),
-    updated_at: now(),
+    ...unseen(),
   })
 }
