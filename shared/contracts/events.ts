@@ -53,4 +53,3 @@ export type Event<T extends EventType = EventType> = {
   topic: Topic
   data: EventData<T>
 }
-

@@ -9,7 +9,6 @@ import { sshFiles } from './ssh-files.ts'
 import { type SshExec, spawnSsh } from './ssh-process.ts'
 
 export { type SshTarget, scanHostKey } from './ssh-connection.ts'
-export type { HostKey } from './host-key.ts'
 
 // OpenSSH allows ten sessions per connection (MaxSessions). One is for SFTP, one stays free to kill with.
 const SESSIONS = 8
