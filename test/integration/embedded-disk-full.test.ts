@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MongoClient } from 'mongodb'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { available } from '../lab/requirements.ts'
 import { connectTo, spawnStore, type StoreProcess } from './embedded-process.ts'
 
 const BYTES = 24 * 1024 * 1024
@@ -18,8 +19,8 @@ beforeAll(async () => {
   try {
     execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', `size=${BYTES}`, 'tmpfs', folder], { stdio: 'pipe' })
     mounted = true
-  } catch {
-    console.warn('embedded-disk-full: a tmpfs cannot be mounted here; skipped')
+  } catch (error) {
+    available('tmpfs', [`a tmpfs cannot be mounted: ${(error as Error).message}`])
   }
 })
 

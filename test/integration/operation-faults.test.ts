@@ -56,8 +56,11 @@ async function begin(kind: string): Promise<Operation> {
 
 const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 50 }, { timeoutMs: 55_000 })
 
+/** A faulty replica; `wake` lets a stopped one go on, until it has noticed that its work is not its own any more. */
+type Replica = { process: HostProcess; hasCut: Promise<void>; wake: () => Promise<void> }
+
 /** A replica that goes wrong at one place. It is the only one that works, until it has gone wrong. */
-async function faulty(fault: Fault): Promise<{ process: HostProcess; pid: () => number; hasCut: Promise<void> }> {
+async function faulty(fault: Fault): Promise<Replica> {
   const env = { ...horcrux.env, FAULT: JSON.stringify(fault), HORCRUX_LEASE_SECONDS: '1' }
   const words = ['--pdeathsig', 'KILL', process.execPath, 'test/lab/faulty.ts']
   const replica = await localHost().spawn('setpriv', words, { env })
@@ -66,14 +69,11 @@ async function faulty(fault: Fault): Promise<{ process: HostProcess; pid: () => 
   await until(() => heard.includes('working'), { what: 'the faulty replica', timeoutMs: 20_000 })
   const hasCut = until(() => heard.includes('cut'), { what: 'the fault', timeoutMs: 20_000 }).then(() => undefined)
   hasCut.catch(() => undefined)
-  const pid = () => Number(heard.find((line) => line.startsWith('pid '))?.slice(4))
-  return { process: replica, pid, hasCut }
-}
-
-/** Lets a stopped replica go on, and waits until it has noticed that its work is not its own any more. */
-async function wake(pid: () => number): Promise<void> {
-  process.kill(pid(), 'SIGCONT')
-  await new Promise((resolve) => setTimeout(resolve, 1500))
+  const wake = async () => {
+    process.kill(Number(heard.find((line) => line.startsWith('pid '))?.slice(4)), 'SIGCONT')
+    await until(() => heard.includes('let go'), { what: 'the stopped replica letting go', timeoutMs: 20_000 })
+  }
+  return { process: replica, hasCut, wake }
 }
 
 test('every kind of operation has its scenario in the matrix', () => {
@@ -130,7 +130,7 @@ async function disturb({ name, ...fault }: Case): Promise<void> {
   try {
     const ended = await finished(operation)
     // A stopped replica wakes up when all is over: whatever it still does must be refused.
-    if (fault.does === 'stop') await wake(replica.pid)
+    if (fault.does === 'stop') await replica.wake()
     await expectWhole(fault.kind, ended, what)
   } finally {
     await replica.process.kill()

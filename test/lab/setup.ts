@@ -46,7 +46,9 @@ export async function teardown(): Promise<void> {
 }
 
 async function labHosts(dir: string): Promise<LabHost[]> {
-  if (!available('libvirt', await missingForHosts())) return []
+  // A lab host is both: a hypervisor, and a machine that is reached over SSH.
+  const missing = await missingForHosts()
+  if (!available('libvirt', missing) || !available('ssh', missing)) return []
   takeDown.push(() => stopHosts(dir))
   return startHosts(dir)
 }
