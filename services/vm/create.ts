@@ -1,17 +1,17 @@
 import { call } from '#shared/call.ts'
 import type { Params } from '#shared/contract.ts'
-import type { Disk, Vm, vms } from '#shared/contracts/vms.ts'
+import type { Disk } from '#shared/contracts/vm-hardware.ts'
+import type { Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, NotFoundError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
-import { define } from './define.ts'
+import { driverOf } from './drivers/drivers.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
 import { settle } from './status.ts'
-import { switchOff, switchOn, undefine } from './switch.ts'
 
 type Given = Params<typeof vms, 'create'>
 type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean }
@@ -76,7 +76,8 @@ async function run(op: Op, { vm, disks, start }: Input): Promise<Vm> {
       }),
     )
   const complete = { ...vm, disks: made }
-  await op.step('defining domain', () => define(complete), { undo: () => undefine(vm) })
+  const driver = driverOf(vm)
+  await op.step('defining domain', () => driver.define(complete), { undo: () => driver.undefine(vm) })
   const named = { vm_id: vm.id, name: vm.name, timestamp: now() }
   await op.step(
     'registering',
@@ -90,10 +91,7 @@ async function run(op: Op, { vm, disks, start }: Input): Promise<Vm> {
       },
     },
   )
-  if (start)
-    await op.step('starting domain', () => switchOn(vm), {
-      undo: () => switchOff(vm),
-    })
+  if (start) await op.step('starting domain', () => driver.start(vm), { undo: () => driver.stop(vm) })
   return viewOf(await settle(vm.id))
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { call } from '#shared/call.ts'
 import { pools } from '#shared/contracts/pools.ts'
-import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vms.ts'
+import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vm-hardware.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { AppError, NotFoundError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
 import { allowedPath } from '#shared/host/allowed-path.ts'

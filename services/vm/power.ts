@@ -1,12 +1,11 @@
 import type { Params } from '#shared/contract.ts'
 import type { Vm, VmStatus, vms } from '#shared/contracts/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
-import { domainState, resetDomain, resumeDomain, shutdownDomain, suspendDomain } from '#shared/libvirt/domain.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
-import { ensureDefined } from './define.ts'
+import { ensureDefined } from './definition.ts'
+import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
-import { isOff, requireStatus, settle } from './status.ts'
-import { onDomain, switchOff, switchOn } from './switch.ts'
+import { requireStatus, settle } from './status.ts'
 import { waitForStop } from './wait.ts'
 
 /** Every power operation: held and checked before it is accepted, its status looked up when it is done. */
@@ -32,11 +31,6 @@ function power<P extends { id: string }>(
 const desire = (vm: VmRecord, desired_state: Vm['desired_state']) =>
   vm.desired_state === desired_state ? undefined : vmRecords.updateWhere({ _id: vm.id }, { set: { desired_state } })
 
-const askToStop = (vm: VmRecord) =>
-  onDomain(vm, async (libvirt, uuid) => {
-    if (!isOff((await domainState(libvirt, uuid)).state)) await shutdownDomain(libvirt, uuid)
-  })
-
 /** Asks the guest, and waits. @returns whether it has stopped in time */
 async function stopGently(
   op: Op,
@@ -44,7 +38,7 @@ async function stopGently(
   seconds: number,
   undo?: (hasStopped?: boolean) => Promise<unknown>,
 ): Promise<boolean> {
-  await op.step('asking the guest', () => askToStop(vm))
+  await op.step('asking the guest', () => driverOf(vm).askToStop(vm))
   return op.step('waiting for the guest', () => waitForStop(vm, seconds * 1000, op.signal), undo && { undo })
 }
 
@@ -56,7 +50,7 @@ const stubborn = ({ id }: VmRecord, seconds: number) =>
 async function startAgain(op: Op, vm: VmRecord): Promise<void> {
   await op.step('starting domain', async () => {
     await ensureDefined(vm)
-    await switchOn(vm)
+    await driverOf(vm).start(vm)
   })
 }
 
@@ -65,10 +59,10 @@ export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], as
     'starting domain',
     async () => {
       await ensureDefined(vm)
-      await switchOn(vm)
+      await driverOf(vm).start(vm)
       await desire(vm, 'running')
     },
-    { undo: async () => switchOff(vm) },
+    { undo: async () => driverOf(vm).stop(vm) },
   )
 })
 
@@ -84,7 +78,7 @@ export const stop = power<Params<typeof vms, 'stop'>>(
   async (op, vm, { force, timeout = 0 }) => {
     const hasStopped = !force && timeout > 0 && (await stopGently(op, vm, timeout))
     await op.commit()
-    if (!hasStopped) await op.step('switching off', () => switchOff(vm))
+    if (!hasStopped) await op.step('switching off', () => driverOf(vm).stop(vm))
     await op.step('recording', async () => desire(vm, 'stopped'))
   },
 )
@@ -93,31 +87,23 @@ export const restart = power<Params<typeof vms, 'restart'>>(
   'restart',
   ['running'],
   async (op, vm, { force, timeout }) => {
-    const startAfterAll = async (hasStopped?: boolean) => hasStopped && switchOn(vm)
+    const startAfterAll = async (hasStopped?: boolean) => hasStopped && driverOf(vm).start(vm)
     const hasStopped = await stopGently(op, vm, timeout, startAfterAll)
     if (!hasStopped && !force) throw stubborn(vm, timeout)
     await op.commit()
-    if (!hasStopped) await op.step('switching off', () => switchOff(vm))
+    if (!hasStopped) await op.step('switching off', () => driverOf(vm).stop(vm))
     await startAgain(op, vm)
   },
 )
 
 export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], (op, vm) =>
-  op.step('resetting', () => onDomain(vm, resetDomain)),
+  op.step('resetting', () => driverOf(vm).act.reset(vm)),
 )
 
 export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], (op, vm) =>
-  op.step('pausing', () =>
-    onDomain(vm, async (libvirt, uuid) => {
-      if ((await domainState(libvirt, uuid)).state !== 'paused') await suspendDomain(libvirt, uuid)
-    }),
-  ),
+  op.step('pausing', () => driverOf(vm).act.pause(vm)),
 )
 
 export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], (op, vm) =>
-  op.step('resuming', () =>
-    onDomain(vm, async (libvirt, uuid) => {
-      if ((await domainState(libvirt, uuid)).state === 'paused') await resumeDomain(libvirt, uuid)
-    }),
-  ),
+  op.step('resuming', () => driverOf(vm).act.resume(vm)),
 )

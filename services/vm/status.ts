@@ -1,53 +1,15 @@
 import type { Vm, VmStatus } from '#shared/contracts/vms.ts'
-import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
-import { domainState } from '#shared/libvirt/domain.ts'
-import type { DomainState, StateAndReason } from '#shared/libvirt/states.ts'
-import { reach } from '#shared/nodes.ts'
+import type { Seen } from './drivers/driver.ts'
+import { driverOf } from './drivers/drivers.ts'
 import { type VmRecord, vmRecords } from './model.ts'
 
-const statuses: Record<DomainState, VmStatus> = {
-  no_state: 'unknown',
-  running: 'running',
-  blocked: 'running',
-  paused: 'paused',
-  shutting_down: 'running',
-  shut_off: 'stopped',
-  crashed: 'stopped',
-  pm_suspended: 'paused',
-}
-
-/** Whether a guest in this state can be started, and has nothing left to be switched off. */
-export const isOff = (state: DomainState) => statuses[state] === 'stopped'
-
-export type Seen = { status: VmStatus; status_reason: string | null }
-
-const plain = new Set([
-  'unknown',
-  'booted',
-  'unpaused',
-  'user',
-  'shutdown',
-  'destroyed',
-  'restored',
-  'daemon',
-  'starting_up',
-])
-
-/** libvirt's state in our words; a reason only where it tells more than the state. */
-export const seenAs = ({ state, reason }: StateAndReason): Seen => ({
-  // A guest is paused for a moment while QEMU starts; it does not run yet, and nobody has paused it.
-  status: reason === 'starting_up' ? 'stopped' : statuses[state],
-  status_reason: state === 'crashed' ? 'The guest crashed' : plain.has(reason) ? null : reason.replaceAll('_', ' '),
-})
-
 /** What the node says of a guest now. A node that does not answer makes it unknown, with the reason. */
-export async function lookAt({ node, domain_uuid }: VmRecord): Promise<Seen> {
+export async function lookAt(vm: VmRecord): Promise<Seen> {
   try {
-    const { libvirt } = await reach(node)
-    return seenAs(await domainState(libvirt, domain_uuid))
+    return await driverOf(vm).look(vm)
   } catch (error) {
-    if (error instanceof NotFoundError) return { status: 'stopped', status_reason: null }
     if (error instanceof UnavailableError) return { status: 'unknown', status_reason: error.message }
     throw error
   }

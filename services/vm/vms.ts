@@ -8,13 +8,11 @@ import { requireFree } from '#shared/operation/locks.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
 import { create } from './create.ts'
-import { redefine } from './define.ts'
+import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requirePaths, throwAll } from './plan.ts'
 import * as power from './power.ts'
-import { serialText, statsOf } from './read.ts'
 import { requireStatus, settle } from './status.ts'
-import { undefine } from './switch.ts'
 
 /** Fields that the host's definition is made of: a change of them waits for the next start while the guest runs. */
 const hardware = ['name', 'memory', 'cpus', 'iso', 'boot'] as const
@@ -25,8 +23,14 @@ export const vmService = implement(vms, {
     return { ...page, data: page.data.map(viewOf) }
   },
   get: async ({ id }) => viewOf(await vmRecords.require(id)),
-  stats: async ({ id }) => statsOf(await vmRecords.require(id)),
-  serial: async ({ id }) => serialText(await vmRecords.require(id)),
+  stats: async ({ id }) => {
+    const vm = await vmRecords.require(id)
+    return { vm_id: id, status: vm.status, ...(await driverOf(vm).stats(vm)), timestamp: now() }
+  },
+  serial: async ({ id }) => {
+    const vm = await vmRecords.require(id)
+    return { text: await driverOf(vm).serialText(vm) }
+  },
 
   create,
   ...power,
@@ -41,7 +45,7 @@ export const vmService = implement(vms, {
     }))
     if (!isHardware) return viewOf(changed)
     // A crash before this line is made good by the next start, which defines what is not defined.
-    await redefine(changed)
+    await driverOf(changed).define(changed)
     return viewOf(
       (await vmRecords.updateWhere({ _id: id, version: changed.version }, { set: { defined: true } })) ?? changed,
     )
@@ -53,12 +57,12 @@ export const vmService = implement(vms, {
       const vm = await vmRecords.requireForChange(id)
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
-      const { name, node, domain_uuid, disks } = vm
-      return { id, name, node, domain_uuid, disks, purge }
+      const { name, hypervisor, node, domain_uuid, disks } = vm
+      return { id, name, hypervisor, node, domain_uuid, disks, purge }
     },
     run: async (op, vm) => {
       await op.commit()
-      await op.step('undefining domain', () => undefine(vm))
+      await op.step('undefining domain', () => driverOf(vm).undefine(vm))
       for (const disk of vm.disks)
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
       await op.step('unregistering', () => unregister(op, vm))

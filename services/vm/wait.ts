@@ -1,19 +1,20 @@
 import { reach } from '#shared/nodes.ts'
+import { driverOf } from './drivers/drivers.ts'
 import type { VmRecord } from './model.ts'
 import { lookAt } from './status.ts'
 
 const lookEveryMs = 2000
 
 /**
- * Waits until a guest is off, told by libvirt's events, and looking now and then in case one is missed.
+ * Waits until a guest is off, told by its hypervisor's events, and looking now and then in case one is missed.
  * @returns false when the time is over
  */
 export async function waitForStop(vm: VmRecord, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
   const deadline = Date.now() + timeoutMs
-  const { libvirt } = await reach(vm.node)
+  const reached = await reach(vm.node)
   let wake = () => {}
-  const unsubscribe = libvirt.subscribe(['lifecycle'], (news) => {
-    if (news.kind !== 'lifecycle' || news.uuid === vm.domain_uuid) wake()
+  const unfollow = driverOf(vm).follow(reached, (news) => {
+    if (news.kind !== 'guest' || news.domain_uuid === vm.domain_uuid) wake()
   })
   const abort = () => wake()
   signal.addEventListener('abort', abort)
@@ -30,7 +31,7 @@ export async function waitForStop(vm: VmRecord, timeoutMs: number, signal: Abort
       clearTimeout(timer)
     }
   } finally {
-    unsubscribe()
+    unfollow()
     signal.removeEventListener('abort', abort)
   }
 }

@@ -1,29 +1,33 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { HostNews } from '#shared/libvirt/host-connection.ts'
-import { domainStates } from '#shared/libvirt/stats.ts'
 import { log } from '#shared/log.ts'
 import { type Reached, reachAll } from '#shared/nodes.ts'
+import type { Hypervisor, News } from './drivers/driver.ts'
+import { drivers } from './drivers/drivers.ts'
 import { vmRecords } from './model.ts'
-import { note, seenAs, settle } from './status.ts'
+import { note, settle } from './status.ts'
 
 const lookForNodesEveryMs = 2000
 const reconcileEveryMs = 20_000
 const patienceMs = 3000
 
-/** Compares the records of a node's guests with what the node says, in one call for all of them. */
-async function reconcile({ node, libvirt }: Reached): Promise<void> {
-  const states = new Map((await domainStates(libvirt)).map((sample) => [sample.uuid, sample]))
-  for (const vm of await vmRecords.all({ node: node.id })) {
-    const sample = states.get(vm.domain_uuid)
-    const seen = sample ? seenAs(sample) : { status: 'stopped' as const, status_reason: null }
+/** One hypervisor of one node. */
+type Place = { reached: Reached; hypervisor: keyof typeof drivers; driver: Hypervisor }
+
+const recordsAt = ({ reached, hypervisor }: Place) => vmRecords.all({ node: reached.node.id, hypervisor })
+
+/** Compares the records of a place's guests with what it says, in one question for all of them. */
+async function reconcile(place: Place): Promise<void> {
+  const all = await place.driver.lookAtAll(place.reached)
+  for (const vm of await recordsAt(place)) {
+    const seen = all.get(vm.domain_uuid) ?? { status: 'stopped' as const, status_reason: null }
     if (seen.status !== vm.status || seen.status_reason !== vm.status_reason) await settle(vm.id)
   }
 }
 
-async function markUnknown({ node, libvirt }: Reached, reason: string): Promise<void> {
-  if (libvirt.isConnected()) return
-  for (const vm of await vmRecords.all({ node: node.id })) await note(vm, { status: 'unknown', status_reason: reason })
+async function markUnknown(place: Place, reason: string): Promise<void> {
+  if (place.driver.isConnected(place.reached)) return
+  for (const vm of await recordsAt(place)) await note(vm, { status: 'unknown', status_reason: reason })
 }
 
 const warn = (error: Error) => log('vms').warn({ err: error }, 'a status could not be brought up to date')
@@ -33,30 +37,41 @@ async function settleDomain(uuid: string): Promise<void> {
   if (vm) await settle(vm.id)
 }
 
-/** Follows the events of one node's libvirt. @returns a function that stops it */
-function follow(reached: Reached): () => void {
-  const { node, libvirt } = reached
+/** Follows what a hypervisor tells of a node. @returns a function that stops it */
+function follow(place: Place): () => void {
+  const { reached, driver } = place
   let patience: NodeJS.Timeout | undefined
-  const unsubscribe = libvirt.subscribe(
-    ['lifecycle'],
-    AsyncLocalStorage.bind((news: HostNews) => {
-      if (news.kind === 'lifecycle') settleDomain(news.uuid).catch(warn)
+  const unfollow = driver.follow(
+    reached,
+    AsyncLocalStorage.bind((news: News) => {
+      if (news.kind === 'guest') settleDomain(news.domain_uuid).catch(warn)
       if (news.kind === 'connected') {
         clearTimeout(patience)
-        reconcile(reached).catch(warn)
+        reconcile(place).catch(warn)
       }
       if (news.kind === 'disconnected')
         patience = setTimeout(
-          () => void markUnknown(reached, `Node '${node.id}': ${news.error.message}`).catch(warn),
+          () => void markUnknown(place, `Node '${reached.node.id}': ${news.error.message}`).catch(warn),
           patienceMs,
         )
     }),
   )
-  const timer = setInterval(() => libvirt.isConnected() && void reconcile(reached).catch(warn), reconcileEveryMs)
+  const timer = setInterval(() => driver.isConnected(reached) && void reconcile(place).catch(warn), reconcileEveryMs)
   return () => {
-    unsubscribe()
+    unfollow()
     clearTimeout(patience)
     clearInterval(timer)
+  }
+}
+
+/** Follows all hypervisors of a node. @returns a function that stops it */
+function followAll(reached: Reached): () => void {
+  const ends = Object.entries(drivers).map(([hypervisor, driver]) =>
+    // The keys of `drivers` are its hypervisors.
+    follow({ reached, hypervisor: hypervisor as keyof typeof drivers, driver }),
+  )
+  return () => {
+    for (const end of ends) end()
   }
 }
 
@@ -70,7 +85,7 @@ export function watchNodes(): () => void {
       const known = followed.get(reached.node.id)
       if (known?.libvirt === reached.libvirt) continue
       known?.end()
-      followed.set(reached.node.id, { libvirt: reached.libvirt, end: follow(reached) })
+      followed.set(reached.node.id, { libvirt: reached.libvirt, end: followAll(reached) })
     }
     for (const [id, { end }] of followed) {
       if (all.some(({ node }) => node.id === id)) continue

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
-import { requireStatus, seenAs } from '../../services/vm/status.ts'
+import { seenAs } from '../../services/vm/drivers/qemu/state.ts'
+import { requireStatus } from '../../services/vm/status.ts'
 import { places } from '../../services/vm/plan.ts'
-import { domainXml, type Definition } from '../../services/vm/domain-xml.ts'
+import type { Definition } from '../../services/vm/drivers/driver.ts'
+import { domainXml } from '../../services/vm/drivers/qemu/domain-xml.ts'
 
 test('a guest that QEMU is still starting is not taken for one that somebody paused', () => {
   expect(seenAs({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })
@@ -30,6 +32,7 @@ test('disks have places of their own on each bus', () => {
 
 test('nothing in a description of a guest breaks out of its XML', () => {
   const vm: Definition = {
+    node: 'local',
     id: 'a',
     name: 'web',
     memory: 128,

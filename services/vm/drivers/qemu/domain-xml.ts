@@ -1,5 +1,6 @@
 import { XMLBuilder } from 'fast-xml-parser'
-import type { Disk, Nic, Vm } from '#shared/contracts/vms.ts'
+import type { Disk, Nic } from '#shared/contracts/vm-hardware.ts'
+import type { Definition } from '../driver.ts'
 
 const builder = new XMLBuilder({
   ignoreAttributes: false,
@@ -42,12 +43,6 @@ const nicOf = ({ mac, network, bridge, model }: Nic) => ({
   source: bridge === null ? { '@network': network } : { '@bridge': bridge },
   model: { '@type': model },
 })
-
-/** What of a VM its definition is made of. */
-export type Definition = Pick<
-  Vm,
-  'id' | 'name' | 'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'boot' | 'firmware' | 'accel' | 'architecture'
-> & { domain_uuid: string }
 
 /**
  * The domain XML of a VM (libvirt's "Domain XML format").

@@ -1,0 +1,84 @@
+import {
+  destroyDomain,
+  domainState,
+  resetDomain,
+  resumeDomain,
+  shutdownDomain,
+  startDomain,
+  suspendDomain,
+} from '#shared/libvirt/domain.ts'
+import type { HostConnection } from '#shared/libvirt/host-connection.ts'
+import { domainStates } from '#shared/libvirt/stats.ts'
+import { reach } from '#shared/nodes.ts'
+import type { Guest, Hypervisor } from '../driver.ts'
+import { define, undefine } from './definition.ts'
+import { serialText } from './serial.ts'
+import { isOff, seenAs, unlessMissing } from './state.ts'
+import { stats } from './stats.ts'
+
+type Domain = (libvirt: HostConnection, uuid: string) => Promise<unknown>
+
+/** Does something to the domain of a guest; one that its host does not know is fine. */
+async function onDomain({ node, domain_uuid }: Guest, act: Domain): Promise<void> {
+  const { libvirt } = await reach(node)
+  await unlessMissing(() => act(libvirt, domain_uuid), undefined)
+}
+
+const isPaused = async (libvirt: HostConnection, uuid: string) => (await domainState(libvirt, uuid)).state === 'paused'
+
+const stop = (guest: Guest) =>
+  onDomain(guest, async (libvirt, uuid) => {
+    if (!isOff((await domainState(libvirt, uuid)).state)) await destroyDomain(libvirt, uuid)
+  })
+
+/** QEMU, over libvirt. */
+export const qemu: Hypervisor = {
+  define,
+  isDefined: async ({ node, domain_uuid }) => {
+    const { libvirt } = await reach(node)
+    return (await unlessMissing(() => domainState(libvirt, domain_uuid), null)) !== null
+  },
+  undefine: async (guest) => {
+    await stop(guest)
+    await undefine(guest)
+  },
+
+  start: async ({ node, domain_uuid }) => {
+    const { libvirt } = await reach(node)
+    if (isOff((await domainState(libvirt, domain_uuid)).state)) await startDomain(libvirt, domain_uuid)
+  },
+  stop,
+  askToStop: (guest) =>
+    onDomain(guest, async (libvirt, uuid) => {
+      if (!isOff((await domainState(libvirt, uuid)).state)) await shutdownDomain(libvirt, uuid)
+    }),
+  act: {
+    reset: (guest) => onDomain(guest, resetDomain),
+    pause: (guest) =>
+      onDomain(guest, async (libvirt, uuid) => {
+        if (!(await isPaused(libvirt, uuid))) await suspendDomain(libvirt, uuid)
+      }),
+    resume: (guest) =>
+      onDomain(guest, async (libvirt, uuid) => {
+        if (await isPaused(libvirt, uuid)) await resumeDomain(libvirt, uuid)
+      }),
+  },
+
+  look: async ({ node, domain_uuid }) => {
+    const { libvirt } = await reach(node)
+    return seenAs(
+      await unlessMissing(() => domainState(libvirt, domain_uuid), { state: 'shut_off', reason: 'unknown' }),
+    )
+  },
+  lookAtAll: async ({ libvirt }) =>
+    new Map((await domainStates(libvirt)).map((sample) => [sample.uuid, seenAs(sample)])),
+  follow: ({ libvirt }, heard) =>
+    libvirt.subscribe(['lifecycle'], (news) => {
+      if (news.kind === 'lifecycle') heard({ kind: 'guest', domain_uuid: news.uuid })
+      if (news.kind === 'connected' || news.kind === 'disconnected') heard(news)
+    }),
+  isConnected: ({ libvirt }) => libvirt.isConnected(),
+
+  stats,
+  serialText,
+}

@@ -1,0 +1,47 @@
+import { NotFoundError } from '#shared/errors.ts'
+import type { VmStatus } from '#shared/contracts/vms.ts'
+import type { DomainState, StateAndReason } from '#shared/libvirt/states.ts'
+import type { Seen } from '../driver.ts'
+
+const statuses: Record<DomainState, VmStatus> = {
+  no_state: 'unknown',
+  running: 'running',
+  blocked: 'running',
+  paused: 'paused',
+  shutting_down: 'running',
+  shut_off: 'stopped',
+  crashed: 'stopped',
+  pm_suspended: 'paused',
+}
+
+/** Whether a guest in this state can be started, and has nothing left to be switched off. */
+export const isOff = (state: DomainState) => statuses[state] === 'stopped'
+
+const plain = new Set([
+  'unknown',
+  'booted',
+  'unpaused',
+  'user',
+  'shutdown',
+  'destroyed',
+  'restored',
+  'daemon',
+  'starting_up',
+])
+
+/** libvirt's state in our words; a reason only where it tells more than the state. */
+export const seenAs = ({ state, reason }: StateAndReason): Seen => ({
+  // A guest is paused for a moment while QEMU starts; it does not run yet, and nobody has paused it.
+  status: reason === 'starting_up' ? 'stopped' : statuses[state],
+  status_reason: state === 'crashed' ? 'The guest crashed' : plain.has(reason) ? null : reason.replaceAll('_', ' '),
+})
+
+/** The answer, or something else when the domain is not there. */
+export async function unlessMissing<T>(ask: () => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof NotFoundError) return otherwise
+    throw error
+  }
+}
