@@ -31,7 +31,8 @@ compose() {
   local A=$DIR/apt; mkdir -p "$A/lists/partial" "$A/cache"
   echo "deb $(mirror) sid main" >"$A/sources.list"
   local options=(-qq -o "Dir::Etc::sourcelist=$A/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$A/lists"
-    -o "Dir::Cache=$A/cache" -o APT::Sandbox::User=root)
+    -o "Dir::Cache=$A/cache" -o APT::Sandbox::User=root
+    -o Acquire::Check-Valid-Until=false) # a mirror may be a few weeks old; its signature is checked all the same
   apt-get "${options[@]}" update
   (cd "$A" && apt-get "${options[@]}" download docker-compose)
   dpkg-deb -x "$A"/docker-compose_*.deb "$A/root"
