@@ -33,7 +33,7 @@ export async function reckon(url: string, token: string, wishes: Wish[]): Promis
   const look = async () => {
     for (const id of ids.filter((each) => !ends.has(each))) {
       const { status, body } = await ask(url, `GET /api/operations/${id}`, { token })
-      if (status === 200 && body['ended_at'] !== null) ends.set(id, String(body['state']))
+      if (status === 200 && body['ended_at'] !== null) ends.set(id, endOf(body))
     }
     return ends.size === ids.length
   }
@@ -63,6 +63,9 @@ export async function reckon(url: string, token: string, wishes: Wish[]): Promis
     lost: words(wishes.filter(isLost)),
     doubled: words(wishes.filter((wish) => countOf(wish) > 1)),
     unended: ids.filter((id) => !ends.has(id)),
-    failed: ids.filter((id) => ends.has(id) && ends.get(id) !== 'succeeded'),
+    failed: ids.filter((id) => ends.has(id) && ends.get(id) !== 'succeeded').map((id) => `${id} ${ends.get(id)}`),
   }
 }
+
+const endOf = ({ state, error }: Record<string, unknown>) =>
+  [state, ...(error ? [JSON.stringify(error)] : [])].join(' ')
