@@ -32,9 +32,11 @@ export async function makeVolume(spec: Spec, owner: string | null): Promise<Volu
   if (pool.state !== 'active') throw new ConflictError(`Storage pool '${pool.id}' is not active`)
   const id = volumeId(spec.pool, spec.name)
   const at = now()
-  const known = await volumeRecords.get(id)
-  if (known && (known.deleting || known.used_by !== owner))
-    throw new ConflictError(`${id} already exists`, { details: { id } })
+  const there = await volumeRecords.get(id)
+  if (there && there.used_by !== owner) throw new ConflictError(`${id} already exists`, { details: { id } })
+  // An earlier try failed, and could not finish tidying up after itself.
+  if (there?.deleting) await deleteBytes(spec.pool, spec.name)
+  const known = there?.deleting ? null : there
   const made = {
     ...spec,
     id,
