@@ -9,6 +9,7 @@ import { connectStore, disconnectStore } from '#shared/db/connect.ts'
 import { createIndexes } from '#shared/db/model.ts'
 import { sweepOutboxes } from '#shared/events/outbox.ts'
 import { closeAll } from '#shared/host/hosts.ts'
+import { closeEngines } from '#shared/lxd/client.ts'
 import { closeNodes } from '#shared/nodes.ts'
 import { log } from '#shared/log.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
@@ -54,6 +55,7 @@ export async function startServices(name: string, services: Service[], { works =
   const stop = async () => {
     for (const undo of stops.toReversed()) await undo()
     await broker.stop()
+    await closeEngines()
     await closeNodes()
     await closeAll()
     await disconnectBus()

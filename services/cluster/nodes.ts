@@ -29,6 +29,7 @@ export const reachOf = (node: StoredNode): Reach => ({
   libvirt_uri: node.libvirt_uri,
   allowed_paths: node.allowed_paths,
   state_dir: node.state_dir,
+  engine_sockets: node.engine_sockets,
   accel: node.facts?.accel ?? null,
   maintenance: node.maintenance,
 })
@@ -136,6 +137,7 @@ export async function registerLocal(fixed: Pick<Node, 'allowed_paths' | 'state_d
     ...fixed,
     id: localId,
     kind: 'local',
+    engine_sockets: {},
     address: null,
     ssh_port: null,
     ssh_user: null,

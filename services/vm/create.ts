@@ -29,7 +29,11 @@ async function accept(
   const { reached, violations } = await requireNode(given.node)
   const planned = await planDisks(id, given.node, disks, violations)
   const planned_nics = await planNics(nics, violations)
-  if (reached) await requirePaths(reached, { iso, ...boot }, violations)
+  if (reached) {
+    await requirePaths(reached, { iso, ...boot }, violations)
+    const wanted = { ...given, boot, disks: planned.map(({ disk }) => disk) }
+    violations.push(...(await driverOf(given).check(reached, wanted)))
+  }
   throwAll(violations)
 
   const at = now()

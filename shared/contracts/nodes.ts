@@ -44,6 +44,8 @@ const Fingerprint = Type.String({
 const User = Type.String({ pattern: '^[a-z_][a-z0-9_-]{0,31}$', errorMessage: 'must be a user name of the host' })
 const Port = Type.Integer({ minimum: 1, maximum: 65_535 })
 
+const EngineSockets = strict({ lxd: Type.Optional(Path), incus: Type.Optional(Path) })
+
 export const Node = strict({
   id: Id,
   name: Name,
@@ -55,6 +57,7 @@ export const Node = strict({
   libvirt_uri: Type.String({ description: 'As seen on the node, such as qemu:///system' }),
   allowed_paths: Type.Array(Path, { description: 'Folders of the node that pools, kernels and images may lie in' }),
   state_dir: Path,
+  engine_sockets: EngineSockets,
   status: oneOf('online', 'offline', 'unknown'),
   status_reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not online' }),
   hypervisor_status: oneOf('online', 'offline', 'unknown'),
@@ -80,6 +83,7 @@ const Reach = strict({
   libvirt_uri: Type.String(),
   allowed_paths: Type.Array(Type.String()),
   state_dir: Type.String(),
+  engine_sockets: EngineSockets,
   accel: Type.Union([Accel, Type.Null()]),
   maintenance: Type.Boolean(),
 })
@@ -132,6 +136,11 @@ export const nodes = contract('nodes', {
         errorMessage: 'must be a local URI of the node: qemu:///system or qemu+unix:///system?socket=/path',
       }),
       allowed_paths: Type.Array(Path, { minItems: 1, maxItems: 50, default: ['/var/lib/horcrux'] }),
+      engine_sockets: Type.Object(EngineSockets.properties, {
+        additionalProperties: false,
+        default: {},
+        description: "Where LXD's and Incus's sockets are, if not in the usual places",
+      }),
     }),
     result: Node,
     secret: ['private_key'],
@@ -146,6 +155,7 @@ export const nodes = contract('nodes', {
       name: Type.Optional(Name),
       maintenance: Type.Optional(Type.Boolean()),
       allowed_paths: Type.Optional(Type.Array(Path, { minItems: 1, maxItems: 50 })),
+      engine_sockets: Type.Optional(EngineSockets),
     }),
     result: Node,
   },

@@ -134,6 +134,13 @@ export const requirements: readonly Requirement[] = [
     debian: ['mmdebstrap'],
   },
   {
+    name: 'LXD',
+    sign: { program: 'lxd', version: ['--version'] },
+    neededFor: 'the tests of LXD and Incus',
+    level: 'test',
+    debian: ['lxd'],
+  },
+  {
     name: 'curl',
     sign: { program: 'curl', version: ['--version'] },
     neededFor: "the README's commands, which the tests run",

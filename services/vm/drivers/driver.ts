@@ -1,5 +1,6 @@
 import type { Result } from '#shared/contract.ts'
 import type { VmStatus, vms } from '#shared/contracts/vms.ts'
+import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes.ts'
 import type { VmRecord } from '../model.ts'
 
@@ -9,6 +10,11 @@ export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'domain_uuid'>
 /** What a guest is made of. */
 export type Definition = Guest &
   Pick<VmRecord, 'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'boot' | 'firmware' | 'accel' | 'architecture'>
+
+/** What of a guest that is to be made a hypervisor has a say in. */
+export type Wanted = Pick<Definition, 'name' | 'boot' | 'architecture'> & {
+  disks: readonly { bus: string; format: string }[]
+}
 
 export type Seen = { status: VmStatus; status_reason: string | null }
 
@@ -30,6 +36,8 @@ export type Stats = Pick<
  * except where it is to run. A host that does not answer is an UnavailableError.
  */
 export type Hypervisor = {
+  /** What this hypervisor on this node cannot give: everything at once. */
+  check: (reached: Reached, wanted: Wanted) => Promise<Violation[]>
   /** Has the host know the guest as it is described. What a running one cannot take is for its next start. */
   define: (vm: Definition) => Promise<void>
   isDefined: (guest: Guest) => Promise<boolean>

@@ -33,6 +33,7 @@ const stop = (guest: Guest) =>
 
 /** QEMU, over libvirt. */
 export const qemu: Hypervisor = {
+  check: async () => [],
   define,
   isDefined: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
