@@ -4,6 +4,7 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 import { implement } from '#shared/service.ts'
+import { forgetGrants } from './forget.ts'
 import { grants, groups, type StoredGroup, users } from './models.ts'
 import { refuseEscalation, requireAdministrator, rightsOfGroup } from './policy/escalation.ts'
 import { cycleThrough, type Policy, type PolicyGroup } from './policy/policy.ts'
@@ -101,6 +102,7 @@ export const groupActions = implement(contract, {
           { set: { parents: child.parents.filter((parent) => parent !== id) } },
         )
       await grants.removeWhere({ 'subject.kind': 'group', 'subject.id': id })
+      await forgetGrants(`/api/groups/${id}`)
       await groups.remove(group)
       return null
     }),

@@ -5,12 +5,15 @@ import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 import { implement } from '#shared/service.ts'
 import { subjectOf } from '#shared/access.ts'
+import { forgetGrants, grantsAt } from './forget.ts'
 import { apiKeys, grants, groups, type StoredGrant, users } from './models.ts'
 import { checkTimezone, parseNetwork } from './policy/conditions.ts'
 import { grantsOf, grantsOfKey } from './policy/effective.ts'
 import { refuseEscalation, requireAdministrator, rightsOfRole } from './policy/escalation.ts'
 import { canonicalPattern } from './policy/patterns.ts'
-import { changePolicy, currentPolicy } from './policy/store.ts'
+import { changePolicy, currentPolicy, policyChanged } from './policy/store.ts'
+import { discountEverywhere } from './pools/account.ts'
+import { memberAt } from './pools/model.ts'
 import { answerExplain, answerWhatIf } from './questions.ts'
 import { requireRole } from './roles.ts'
 
@@ -85,10 +88,14 @@ export const permissionActions = implement(contract, {
   whatIf: (params) => answerWhatIf(params),
 
   forget: async ({ path }) => {
-    const own = [path, `${path}/*`, `${path}/**`]
-    if ((await grants.find({ path: { $in: own } })) === null) return null
+    const member = memberAt(path)
+    const wasMember = member !== null && (await discountEverywhere(member))
+    if ((await grants.find(grantsAt(path))) === null) {
+      if (wasMember) await policyChanged()
+      return null
+    }
     return changePolicy(async () => {
-      await grants.removeWhere({ path: { $in: own } })
+      await forgetGrants(path)
       return null
     })
   },

@@ -3,6 +3,7 @@ import { alreadyExists, ConflictError, invalid } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { builtInRoles } from '#shared/privileges.ts'
 import { implement } from '#shared/service.ts'
+import { forgetGrants } from './forget.ts'
 import { grants, roles, users } from './models.ts'
 import { refuseEscalation, requireAdministrator, rightsOfPrivileges } from './policy/escalation.ts'
 import type { Policy } from './policy/policy.ts'
@@ -80,6 +81,7 @@ export const roleActions = implement(contract, {
         throw new ConflictError(`The role '${name}' is granted ${used.length} times; take these grants back first`, {
           details: { grants: used.slice(0, 100).map(({ id }) => id) },
         })
+      await forgetGrants(`/api/roles/${name}`)
       await roles.remove(role)
       return null
     })

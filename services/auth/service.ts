@@ -6,6 +6,7 @@ import { prepareFirstStart } from './first-start.ts'
 import { prepareForNobody } from './passwords.ts'
 import { groupActions } from './groups.ts'
 import { permissionActions } from './permissions.ts'
+import { sweepReservations } from './pools/account.ts'
 import { poolActions } from './pools/actions.ts'
 import { sweepRights } from './rights.ts'
 import { roleActions } from './roles.ts'
@@ -14,7 +15,7 @@ import { signingKey, sweepKeys } from './signing-keys.ts'
 import { sweepTickets } from './tickets.ts'
 import { userActions } from './users.ts'
 
-const sweepEveryMs = 60_000
+const sweepEveryMs = 15_000
 
 async function sweep(): Promise<void> {
   await sweepSessions()
@@ -22,6 +23,7 @@ async function sweep(): Promise<void> {
   await sweepAttempts()
   await sweepRights()
   await sweepTickets()
+  await sweepReservations()
 }
 
 /** Who somebody is, and what they may do. */

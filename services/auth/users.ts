@@ -4,6 +4,7 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 import { implement } from '#shared/service.ts'
+import { forgetGrants } from './forget.ts'
 import { createKey, listKeys, revokeKey } from './keys.ts'
 import { apiKeys, grants, groups, users } from './models.ts'
 import { mayManage } from './own.ts'
@@ -85,6 +86,7 @@ export const userActions = implement(contract, {
       await apiKeys.removeWhere({ user: username })
       const gone = [{ kind: 'user', id: username }, ...keys.map(({ id }) => ({ kind: 'api_key', id }))]
       for (const { kind, id } of gone) await grants.removeWhere({ 'subject.kind': kind, 'subject.id': id })
+      await forgetGrants(`/api/users/${username}`)
       for (const { id } of await groups.all({ members: username }))
         await groups.change(id, ({ members }) => ({ set: { members: members.filter((name) => name !== username) } }))
       return null

@@ -1,5 +1,6 @@
 import { call } from '#shared/call.ts'
 import type { Params } from '#shared/contract.ts'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import type { Disk, Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, NotFoundError } from '#shared/errors.ts'
@@ -9,16 +10,17 @@ import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { define } from './define.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
-import { planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
+import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
+import { findRoom, giveRoomBack, requireStorage, type Room, takeRoom } from './room.ts'
 import { settle } from './status.ts'
 import { switchOff, switchOn, undefine } from './switch.ts'
 
 type Given = Params<typeof vms, 'create'>
-type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean }
+type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean; room?: Room }
 
 async function accept(
-  { id = newId(), start, disks, nics, ...given }: Given,
-  { hold, reserve }: Accepting,
+  { id = newId(), start, disks, nics, resource_pool, ...given }: Given,
+  { hold, reserve, ...caller }: Accepting,
 ): Promise<Input> {
   const { iso = null, boot = null } = given as Partial<Pick<Vm, 'iso' | 'boot'>>
   await hold(pathOf(id))
@@ -27,6 +29,13 @@ async function accept(
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
 
   const { reached, violations } = await requireNode(given.node)
+  if (resource_pool !== undefined) {
+    requireStorage(
+      caller,
+      disks.map(({ pool }) => pool),
+    )
+    await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
+  }
   const planned = await planDisks(id, given.node, disks, violations)
   const planned_nics = await planNics(nics, violations)
   if (reached) await requirePaths(reached, { iso, ...boot }, violations)
@@ -50,7 +59,8 @@ async function accept(
     domain_uuid: domainUuidOf(id),
     defined: true,
   }
-  return { vm, disks: planned, start }
+  if (resource_pool === undefined) return { vm, disks: planned, start }
+  return { vm, disks: planned, start, room: await findRoom(resource_pool, vm) }
 }
 
 /** The node, or the violation that it is not one that a guest can be made on. */
@@ -67,7 +77,11 @@ async function requireNode(id: string) {
   }
 }
 
-async function run(op: Op, { vm, disks, start }: Input): Promise<Vm> {
+async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
+  if (room)
+    await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
+      undo: () => giveRoomBack(room),
+    })
   const made: Disk[] = []
   for (const planned of disks)
     made.push(

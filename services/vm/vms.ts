@@ -1,4 +1,5 @@
 import { call } from '#shared/call.ts'
+import { permissions } from '#shared/contracts/permissions.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError } from '#shared/errors.ts'
@@ -13,6 +14,7 @@ import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requirePaths, throwAll } from './plan.ts'
 import * as power from './power.ts'
 import { serialText, statsOf } from './read.ts'
+import { withRoom } from './room.ts'
 import { requireStatus, settle } from './status.ts'
 import { undefine } from './switch.ts'
 
@@ -36,9 +38,12 @@ export const vmService = implement(vms, {
     await requireFree(pathOf(id))
     await requireChangeable(before, given)
     const isHardware = hardware.some((field) => given[field] !== undefined)
-    const changed = await vmRecords.change(id, ({ status }) => ({
-      set: { ...given, ...(isHardware && { defined: false, pending_restart: status !== 'stopped' }) },
-    }))
+    const { memory = before.memory, cpus = before.cpus } = given
+    const write = () =>
+      vmRecords.change(id, ({ status }) => ({
+        set: { ...given, ...(isHardware && { defined: false, pending_restart: status !== 'stopped' }) },
+      }))
+    const changed = await withRoom(before, { ...before, memory, cpus }, write, () => vmRecords.require(id))
     if (!isHardware) return viewOf(changed)
     // A crash before this line is made good by the next start, which defines what is not defined.
     await redefine(changed)
@@ -62,6 +67,7 @@ export const vmService = implement(vms, {
       for (const disk of vm.disks)
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
       await op.step('unregistering', () => unregister(op, vm))
+      await op.step('forgetting rights', () => call(permissions, 'forget', { path: pathOf(vm.id) }))
       return null
     },
   }),

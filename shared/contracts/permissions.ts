@@ -186,7 +186,7 @@ export const permissions = contract('permissions', {
     result: WhatIf,
   },
   forget: {
-    does: 'Remove the grants on a resource that is gone, so that one made later under its id does not inherit them',
+    does: 'Remove the grants and pool memberships of a resource that is gone; one made under its id inherits nothing',
     can: 'service',
     params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),
     result: Done,

@@ -118,9 +118,15 @@ export const resourcePools = contract('resource-pools', {
     result: Done,
   },
   reserve: {
-    does: 'Count a VM or container in its pool before it is made or changed; again with other amounts, these count',
+    does: 'Count a VM or container in its pool before it is made; with `until` only so long, unless it is counted again',
     can: 'service',
-    params: strict({ pool: Id, ...Member.properties }),
+    params: strict({ pool: Id, ...Member.properties, until: Type.Optional(Time) }),
+    result: Done,
+  },
+  recount: {
+    does: 'Count other amounts for a VM or container in every pool that it is in, or in none when one has no room',
+    can: 'service',
+    params: Member,
     result: Done,
   },
   release: {
