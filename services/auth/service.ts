@@ -12,6 +12,7 @@ import { sweepRights } from './rights.ts'
 import { roleActions } from './roles.ts'
 import { sweepSessions } from './sessions.ts'
 import { signingKey, sweepKeys } from './signing-keys.ts'
+import { sweepTries } from './tries.ts'
 import { sweepTickets } from './tickets.ts'
 import { userActions } from './users.ts'
 
@@ -24,6 +25,7 @@ async function sweep(): Promise<void> {
   await sweepRights()
   await sweepTickets()
   await sweepReservations()
+  await sweepTries()
 }
 
 /** Who somebody is, and what they may do. */
