@@ -11,16 +11,28 @@ import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { define } from './define.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
-import { findRoom, giveRoomBack, requireStorage, type Room, takeRoom } from './room.ts'
+import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
 import { settle } from './status.ts'
 import { switchOff, switchOn, undefine } from './switch.ts'
 
 type Given = Params<typeof vms, 'create'>
 type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean; room?: Room }
 
-async function accept(
-  { id = newId(), start, disks, nics, resource_pool, ...given }: Given,
-  { hold, reserve, ...caller }: Accepting,
+async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
+  const { resource_pool, disks } = given
+  const prepare = () => prepared({ ...given, id }, accepting)
+  if (resource_pool === undefined) return prepare()
+  requireStorage(
+    accepting,
+    disks.map(({ pool }) => pool),
+  )
+  const sizes = disks.map((disk) => ({ size_bytes: 'size' in disk ? disk.size : 0 }))
+  return preparedInRoom(resource_pool, { ...given, id, disks: sizes }, accepting.operationId, prepare)
+}
+
+async function prepared(
+  { id, start, disks, nics, resource_pool, ...given }: Given & { id: string },
+  { hold, reserve }: Accepting,
 ): Promise<Input> {
   const { iso = null, boot = null } = given as Partial<Pick<Vm, 'iso' | 'boot'>>
   await hold(pathOf(id))
@@ -29,13 +41,8 @@ async function accept(
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
 
   const { reached, violations } = await requireNode(given.node)
-  if (resource_pool !== undefined) {
-    requireStorage(
-      caller,
-      disks.map(({ pool }) => pool),
-    )
+  if (resource_pool !== undefined)
     await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
-  }
   const planned = await planDisks(id, given.node, disks, violations)
   const planned_nics = await planNics(nics, violations)
   if (reached) await requirePaths(reached, { iso, ...boot }, violations)
@@ -59,8 +66,7 @@ async function accept(
     domain_uuid: domainUuidOf(id),
     defined: true,
   }
-  if (resource_pool === undefined) return { vm, disks: planned, start }
-  return { vm, disks: planned, start, room: await findRoom(resource_pool, vm) }
+  return { vm, disks: planned, start }
 }
 
 /** The node, or the violation that it is not one that a guest can be made on. */

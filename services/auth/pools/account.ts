@@ -50,13 +50,11 @@ export async function count(poolId: string, member: Reserved, { knownOnly = fals
   for (let attempt = 0; attempt < 100; attempt++) {
     const pool = await pools.require(poolId)
     const known = pool.members[memberKey(member)]
-    if (!known && knownOnly) return
-    const wanted = known && known.until === undefined ? settled(member) : member
-    if (known && isSame(known, wanted)) return
+    if (known ? isCounted(known, member) : knownOnly) return
     const more = difference(counted(member), known ? counted(known) : none)
     const over = overruns(pool.limits, pool.used, more)
     if (over.length === 0) {
-      if (await write(pool, wanted, known, more)) return
+      if (await write(pool, member, known, more)) return
     } else if ((await discountLapsed(pool)) === 0)
       throw new ConflictError(`The resource pool '${pool.name}' has no room: ${over.join('; ')}`, {
         details: { pool: poolId, limits: pool.limits, used: pool.used, wanted: more },
@@ -65,11 +63,14 @@ export async function count(poolId: string, member: Reserved, { knownOnly = fals
   throw new ConflictError(`The resource pool '${poolId}' is being changed by others all the time`, { retryable: true })
 }
 
-/** A member that is there for good, not only reserved until a certain time. */
-const settled = ({ until: _, ...member }: Reserved): Reserved => member
+function isCounted(known: Reserved, member: Reserved): boolean {
+  // Who only reserves leaves what is another's as it is: that the id is taken is for the owner of ids to tell.
+  const isOfAnother = member.reserved !== undefined && known.reserved?.by !== member.reserved.by
+  return isOfAnother || isSame(known, member)
+}
 
 const isSame = (a: Reserved, b: Reserved) =>
-  a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk && a.until === b.until
+  a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk && a.reserved?.until === b.reserved?.until
 
 /** @returns whether the pool still was as it was read, as far as it matters here */
 async function write(pool: StoredPool, member: Reserved, known: Reserved | undefined, more: Used): Promise<boolean> {
@@ -90,7 +91,7 @@ const asKnown = (key: string, known: Reserved | undefined) =>
         [`${key}.cpus`]: known.cpus,
         [`${key}.memory`]: known.memory,
         [`${key}.disk`]: known.disk,
-        [`${key}.until`]: known.until ?? { $exists: false },
+        [`${key}.reserved.until`]: known.reserved?.until ?? { $exists: false },
       }
     : { [key]: { $exists: false } }
 
@@ -121,6 +122,12 @@ export async function discount(poolId: string, member: Named): Promise<boolean> 
   }
 }
 
+/** Gives back what an operation has reserved and does not need; what is a member for good stays. */
+export async function cancelReservation(poolId: string, member: Named, by: string): Promise<void> {
+  const known = (await pools.get(poolId))?.members[memberKey(member)]
+  if (known?.reserved?.by === by) await takeOut(poolId, known)
+}
+
 /** Takes a member out of every pool that it is in. */
 export async function discountEverywhere(member: Named): Promise<boolean> {
   const found = await pools.all(holding(member))
@@ -133,8 +140,9 @@ export async function recount(member: Member): Promise<void> {
   const before: [pool: string, member: Reserved][] = []
   try {
     for (const { id, members } of await pools.all(holding(member))) {
-      before.push([id, members[memberKey(member)]!])
-      await count(id, member, { knownOnly: true })
+      const known = members[memberKey(member)]!
+      before.push([id, known])
+      await count(id, known.reserved ? { ...member, reserved: known.reserved } : member, { knownOnly: true })
     }
   } catch (error) {
     for (const [pool, known] of before) await count(pool, known, { knownOnly: true })
@@ -146,7 +154,7 @@ export async function recount(member: Member): Promise<void> {
 async function discountLapsed({ id, members }: StoredPool): Promise<number> {
   let gone = 0
   for (const member of Object.values(members))
-    if (member.until !== undefined && Date.parse(member.until) < Date.now() && (await takeOut(id, member))) gone++
+    if (member.reserved && Date.parse(member.reserved.until) < Date.now() && (await takeOut(id, member))) gone++
   return gone
 }
 

@@ -9,7 +9,7 @@ import { forgetGrants } from '../forget.ts'
 import { refuseEscalation, rightsOfRole } from '../policy/escalation.ts'
 import { matches, parsePattern } from '../policy/patterns.ts'
 import { changePolicy, loadPolicy, policyChanged } from '../policy/store.ts'
-import { count, discount, discountEverywhere, recount } from './account.ts'
+import { cancelReservation, count, discount, discountEverywhere, recount } from './account.ts'
 import { footprintOf } from './footprint.ts'
 import { memberPath, pools, type Reserved, type StoredPool } from './model.ts'
 
@@ -19,7 +19,7 @@ const poolView = (pool: StoredPool): ResourcePool => ({
   ...pool,
   members: Object.entries(pool.members)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { until: _, ...member }]) => member),
+    .map(([, { reserved: _, ...member }]) => member),
 })
 
 const seeing: Privilege[] = ['PoolAllocate', 'VmAudit', 'ContainerAudit', 'DatastoreAudit', 'NetworkAudit']
@@ -109,8 +109,14 @@ export const poolActions = implement(resourcePools, {
   },
 
   reserve: async ({ pool, ...member }) => {
+    // An optional field that is not given is not there: the check of the parameters sees to it.
     await count(pool, member as Reserved)
-    await policyChanged()
+    if (!member.reserved) await policyChanged()
+    return null
+  },
+
+  cancel: async ({ pool, kind, id, by }) => {
+    await cancelReservation(pool, { kind, id }, by)
     return null
   },
 

@@ -5,8 +5,9 @@ import { collection } from '#shared/db/collection.ts'
 
 const { members: _, ...fields } = ResourcePool.properties
 
-/** A member; with `until` it is only reserved, and counts no longer than that unless it is reserved for good. */
-export type Reserved = Member & { until?: string }
+/** How long a member is only reserved, and by which operation; without it, it is a member for good. */
+export type Reservation = { until: string; by: string }
+export type Reserved = Member & { reserved?: Reservation }
 
 /** Members by `kind:id`, so that one more and one less is one atomic write; `used` is always their sum. */
 export const pools = collection(
