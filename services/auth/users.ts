@@ -13,6 +13,7 @@ import { hashPassword } from './passwords.ts'
 import { refuseEscalation, requireAdministrator, rightsAtMost, rightsOfRole } from './policy/escalation.ts'
 import type { Policy } from './policy/policy.ts'
 import { changePolicy, currentPolicy } from './policy/store.ts'
+import { circumstancesOf } from './questions.ts'
 import { rightsWithGrants } from './rights.ts'
 import { requireRole } from './roles.ts'
 import { endSessionsOf } from './sessions.ts'
@@ -92,11 +93,10 @@ export const userActions = implement(contract, {
       return null
     }, username),
 
-  permissions: async ({ username }, call) => {
+  permissions: async ({ username, ...circumstances }, call) => {
     if (!mayRead(call, username)) throw notFound('User', username)
     await users.require(username)
-    const circumstances = { at: new Date(), address: call.caller.address ?? '' }
-    return { user: username, data: rightsWithGrants(await currentPolicy(), username, circumstances) }
+    return { user: username, data: rightsWithGrants(await currentPolicy(), username, circumstancesOf(circumstances)) }
   },
 
   keys: ({ username, ...query }, call) => listKeys(username, query, call),
