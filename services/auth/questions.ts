@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js'
 import type { Params } from '#shared/contract.ts'
 import type { Explanation, permissions, WhatIf } from '#shared/contracts/permissions.ts'
-import { invalid, notFound, ValidationError, type Violation } from '#shared/errors.ts'
+import { invalid, notFound, type Violation } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
 import { explain } from './explain.ts'
 import { apiKeys, users } from './models.ts'
@@ -59,10 +59,9 @@ export async function answerWhatIf(params: Params<C, 'whatIf'>): Promise<WhatIf>
   )
   const [policy, all] = await Promise.all([loadPolicy(), users.all()])
   const violations = [...conditions, ...strangers(params.changes, new Set(all.map(({ id }) => id)))]
-  if (violations.length > 0) throw new ValidationError(violations)
   const enabled = new Set(all.filter((user) => user.enabled).map(({ id }) => id))
   const before = { policy, enabled }
-  return whatIf(before, applyChanges(before, params.changes), {
+  return whatIf(before, applyChanges(before, params.changes, violations), {
     users: params.users ?? all.map(({ id }) => id),
     resources: params.resources,
     circumstances: circumstancesOf(params),

@@ -15,7 +15,7 @@ import type { Policy } from './policy/policy.ts'
 import { changePolicy, currentPolicy } from './policy/store.ts'
 import { circumstancesOf } from './questions.ts'
 import { rightsWithGrants } from './rights.ts'
-import { requireRole } from './roles.ts'
+import { requireRole, unknownRoles } from './roles.ts'
 import { endSessionsOf } from './sessions.ts'
 import { userView } from './views.ts'
 
@@ -40,7 +40,7 @@ export const userActions = implement(contract, {
   },
 
   create: async ({ username, password, enabled, full_name = null, email = null, roles = [] }, call) => {
-    checkNewUser(username, password)
+    checkNewUser(username, password, unknownRoles(await currentPolicy(), roles, 'roles'))
     const password_hash = await hashPassword(password)
     const time = now()
     return changePolicy(async (policy) => {

@@ -10,9 +10,14 @@ export type World = { policy: Policy; enabled: Set<string> }
 
 /**
  * The world as it would be after these changes, one after the other. Nothing of the one that is given is changed.
+ * @param known what is known to be wrong with them already
  * @throws ValidationError naming every change that cannot be made
  */
-export function applyChanges({ policy, enabled }: World, changes: readonly PolicyChange[]): World {
+export function applyChanges(
+  { policy, enabled }: World,
+  changes: readonly PolicyChange[],
+  known: readonly Violation[] = [],
+): World {
   const world: World = {
     policy: {
       grants: [...policy.grants],
@@ -22,7 +27,7 @@ export function applyChanges({ policy, enabled }: World, changes: readonly Polic
     },
     enabled: new Set(enabled),
   }
-  const violations = changes.flatMap((change, i) => tryOne(world, change, `changes.${i}`))
+  const violations = [...known, ...changes.flatMap((change, i) => tryOne(world, change, `changes.${i}`))]
   if (violations.length > 0) throw new ValidationError(violations)
   return world
 }
