@@ -48,12 +48,12 @@ async function takeIn(poolId: string, member: Pick<Member, 'kind' | 'id'>): Prom
   let seen = await footprintOf(member)
   for (;;) {
     await count(poolId, { ...member, ...seen })
-    const now = await footprintOf(member).catch(async (error: unknown) => {
+    const again = await footprintOf(member).catch(async (error: unknown) => {
       if (error instanceof NotFoundError) await discount(poolId, member)
       throw error
     })
-    if (now.cpus === seen.cpus && now.memory === seen.memory && now.disk === seen.disk) return
-    seen = now
+    if (again.cpus === seen.cpus && again.memory === seen.memory && again.disk === seen.disk) return
+    seen = again
   }
 }
 
