@@ -15,6 +15,8 @@ type Common = {
   /** One sentence in the imperative, for people: "Start a VM". */
   does: string
   can: Access
+  /** Counts instead of `can` when the parameter in its path is given: what is made inside of something else. */
+  canInside?: OnPath
   params: TObject
   result: TSchema
   /** The HTTP status of success, when it is not 200 (or 202 for an operation). */
@@ -59,6 +61,12 @@ export const fillPath = (path: string, params: Record<string, unknown>) =>
   path.replaceAll(/\/\{(\w+)\}/g, (_, key: string) =>
     params[key] === undefined ? '' : `/${encodeURIComponent(String(params[key]))}`,
   )
+
+/** Who may do it with these parameters. */
+export function accessOf({ can, canInside }: Action, params: Record<string, unknown>): Access {
+  const keys = [...(canInside ?? '').matchAll(/\{(\w+)\}/g)].map(([, key]) => key!)
+  return canInside && keys.every((key) => params[key] !== undefined) ? canInside : can
+}
 
 /** `'VmAudit on /api/vms/{id}'` taken apart. */
 export function onPath(access: OnPath): { privilege: Privilege; path: string } {

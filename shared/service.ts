@@ -3,6 +3,7 @@ import { type Caller, type Rights, subjectOf } from '#shared/access.ts'
 import { hashesOfChange, recordAudit } from '#shared/audit.ts'
 import type { Meta, Reply } from '#shared/call.ts'
 import {
+  accessOf,
   type Action,
   type Change,
   type Contract,
@@ -94,7 +95,7 @@ const isGoneAlready =
 
 /** @throws AuthenticationError or ForbiddenError when the contract's `can` does not hold */
 export function authorize(action: Action, params: Record<string, unknown>, caller: Caller, rights: Rights): void {
-  const { can } = action
+  const can = accessOf(action, params)
   if (can === 'anyone' || caller.kind === 'service') return
   if (caller.kind === 'anonymous')
     throw new AuthenticationError('Sign in first: no valid session, token or API key came with the request')

@@ -65,21 +65,37 @@ export function violationsOf(errors: TLocalizedValidationError[], schema: TSchem
 
 /** Of a union's branches only the one with the fewest complaints is kept, and a wrong constant rules a branch out. */
 function withoutOtherBranches(errors: TLocalizedValidationError[]): TLocalizedValidationError[] {
-  const unions = errors.filter((error) => error.keyword === 'anyOf').map((error) => `${error.schemaPath}/anyOf/`)
   const dropped = new Set<TLocalizedValidationError>()
-  for (const prefix of unions) {
+  for (const union of errors.filter(({ keyword }) => keyword === 'anyOf')) {
+    const prefix = `${union.schemaPath}/anyOf/`
+    // All items of an array have the same schema; each has complaints of its own.
+    const isWithin = ({ instancePath }: TLocalizedValidationError) =>
+      instancePath === union.instancePath || instancePath.startsWith(`${union.instancePath}/`)
     const branches = Map.groupBy(
-      errors.filter((error) => error.schemaPath.startsWith(prefix)),
+      errors.filter((error) => error.schemaPath.startsWith(prefix) && isWithin(error)),
       (error) => error.schemaPath.slice(prefix.length).split('/')[0]!,
     )
-    const cost = (branch: TLocalizedValidationError[]) =>
-      branch.length + branch.filter(({ keyword }) => keyword === 'const').length * 1000
+    const cost = (branch: TLocalizedValidationError[]) => branch.length + branch.filter(isConst).length * 1000
     const ranked = [...branches.values()].sort((a, b) => cost(a) - cost(b))
     for (const branch of ranked.slice(1)) for (const error of branch) dropped.add(error)
-    const union = errors.find((error) => `${error.schemaPath}/anyOf/` === prefix)
-    if (union && ranked.length > 0) dropped.add(union)
+    // When no branch's constant fits it is not known what else is wanted.
+    const [best = []] = ranked
+    if (best.some(isConst)) for (const error of best) if (!isConst(error)) dropped.add(error)
+    if (ranked.length > 0) dropped.add(union)
   }
   return errors.filter((error) => !dropped.has(error))
+}
+
+const isConst = ({ keyword }: TLocalizedValidationError) => keyword === 'const'
+
+/** The values that the branches of a union have where this one has a constant: what there is to choose from. */
+function choices(schema: TSchema, { schemaPath }: TLocalizedValidationError): unknown[] {
+  const [, union = '', rest = ''] = /^(.*)\/anyOf\/\d+(\/.*)$/.exec(schemaPath) ?? []
+  const branches = schemaAt(schema, `${union}/anyOf`)
+  const paths = Array.isArray(branches) ? branches.map((_, i) => `${union}/anyOf/${i}${rest}`) : [schemaPath]
+  return paths
+    .map((path) => (schemaAt(schema, path) as { const?: unknown } | undefined)?.const)
+    .filter((value) => value !== undefined)
 }
 
 const fieldOf = (pointer: string) => pointer.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~')
@@ -121,10 +137,8 @@ function explain(error: TLocalizedValidationError, schema: TSchema): { field: st
       return here(`must have at most ${String(limit)} characters`)
     case 'enum':
       return here(`must be one of ${(allowedValues as unknown[]).map(String).join(', ')}`)
-    case 'pattern':
-      return here(ownMessage(schema, error.schemaPath) ?? message)
     default:
-      return here(message)
+      return here(ownMessage(schema, error) ?? message)
   }
 }
 
@@ -135,8 +149,11 @@ const schemaAt = (schema: TSchema, schemaPath: string): unknown =>
     .slice(1)
     .reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], schema)
 
-const ownMessage = (schema: TSchema, schemaPath: string) =>
-  (schemaAt(schema, schemaPath) as { errorMessage?: string } | undefined)?.errorMessage
+function ownMessage(schema: TSchema, error: TLocalizedValidationError): string | undefined {
+  if (isConst(error)) return `must be one of ${choices(schema, error).join(', ')}`
+  if (error.keyword !== 'pattern') return undefined
+  return (schemaAt(schema, error.schemaPath) as { errorMessage?: string } | undefined)?.errorMessage
+}
 
 /** Defaults are not filled into a union of which no branch fits: what has one is not missing. */
 const hasDefault = (object: unknown, name: string) =>

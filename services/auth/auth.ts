@@ -15,6 +15,7 @@ import { mutable, rightsNamed } from './rights.ts'
 import { endSessionsOf, sessionById } from './sessions.ts'
 import { rotateKeys } from './signing-keys.ts'
 import { issueTicket, redeemTicket } from './tickets.ts'
+import { countTry } from './tries.ts'
 import { beginTotp, confirmTotp, requireCode } from './totp.ts'
 import { sessionView, userView } from './views.ts'
 
@@ -41,6 +42,7 @@ export const authActions = implement(auth, {
   recheck: (proven) => recheck(proven),
   rights: ({ name, offset }) => rightsNamed(name, offset),
 
+  countTry: ({ address }) => countTry(address),
   redeem: ({ ticket, address }) => redeemTicket(ticket, address),
 
   setup: async ({ token, username, password }, call) => {

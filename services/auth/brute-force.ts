@@ -4,8 +4,10 @@ import type { Caller } from '#shared/access.ts'
 import { recordAudit } from '#shared/audit.ts'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { modelOf } from '#shared/db/model.ts'
+import { modelOf, type Stored } from '#shared/db/model.ts'
 import { RateLimitedError } from '#shared/errors.ts'
+import { event, now } from '#shared/events/event.ts'
+import { flushAll, flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
 import { log } from '#shared/log.ts'
 
 /** Who is guessed at, or who guesses; `id` is such as `user:bob` or `address:192.0.2.7`. */
@@ -14,9 +16,11 @@ const Guessing = strict({
   id: Type.String(),
   attempts: Type.Array(Guess),
   until: Time,
+  told_at: Type.Optional(Time),
   version: Version,
 })
 const model = modelOf('sign_in_attempts', Guessing, [{ fields: { until: 1 } }])
+sweepOutboxOf(model)
 
 export const windowMs = 15 * 60_000
 export const freeAttempts = 10
@@ -90,31 +94,43 @@ const pull = (subject: string, { id }: Attempt) =>
 async function forget(users: string[], withdraw: () => Promise<void>): Promise<void> {
   await withdraw()
   // An address may hide many; only the user has shown to be who they are.
-  if (users.length > 0) await inStore(() => model.deleteMany({ _id: { $in: users } } as never))
+  if (users.length > 0) await remove({ _id: { $in: users } })
 }
 
-const toldAt = new Map<string, number>()
+const tellEveryMs = 60_000
 
-/** On record and in the log, once a minute for each subject. */
+/** On record, as an alert and in the log: once a minute for each subject, whichever replicas it meets. */
 async function tell(subject: string, failures: number, caller: Caller, requestId: string): Promise<void> {
-  const last = toldAt.get(subject) ?? 0
-  if (last > Date.now() - 60_000) return
-  if (toldAt.size > 10_000) toldAt.clear()
-  toldAt.set(subject, Date.now())
-  log('auth').warn({ subject, failures }, 'sign-in is being guessed at')
   const [kind, name] = [subject.slice(0, subject.indexOf(':')), subject.slice(subject.indexOf(':') + 1)]
+  const message = `${failures} failed attempts within 15 minutes for the ${kind} ${name}`
+  const path = '/api/auth/login'
+  const about = { name: 'brute_force', severity: 'critical' as const, resource: path, message, timestamp: now() }
+  const alert = event('AlertTriggered', { alert_id: v7(), ...about })
+  const before = new Date(Date.now() - tellEveryMs).toISOString()
+  const untold = { _id: subject, $or: [{ told_at: { $exists: false } }, { told_at: { $lt: before } }] }
+  const update = { $set: { told_at: now() }, $push: { outbox: alert }, $inc: { version: 1 } }
+  const told = await inStore(() =>
+    model.findOneAndUpdate(untold as never, update as never, { returnDocument: 'after' }).lean(),
+  )
+  if (!told) return
+  flushSoon(model, told as unknown as Stored)
+  log('auth').warn({ subject, failures }, 'sign-in is being guessed at')
   await recordAudit({
     caller,
     ...(kind === 'user' && { user: name }),
     kind: 'brute_force_detected',
-    path: '/api/auth/login',
+    path,
     action: 'auth.login',
     result: 'denied',
     severity: 'critical',
     request_id: requestId,
-    message: `${failures} failed attempts within 15 minutes for the ${kind} ${name}`,
+    message,
   })
 }
 
-export const sweepAttempts = () =>
-  inStore(() => model.deleteMany({ until: { $lt: new Date().toISOString() } } as never))
+async function remove(filter: Record<string, unknown>): Promise<void> {
+  await flushAll(model, filter)
+  await inStore(() => model.deleteMany(filter as never))
+}
+
+export const sweepAttempts = () => remove({ until: { $lt: now() } })

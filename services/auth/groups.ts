@@ -1,9 +1,10 @@
 import { groups as contract } from '#shared/contracts/groups.ts'
-import { ConflictError, invalid, notFound } from '#shared/errors.ts'
+import { ConflictError, notFound, ValidationError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 import { implement } from '#shared/service.ts'
+import { forgetGrants } from './forget.ts'
 import { grants, groups, type StoredGroup, users } from './models.ts'
 import { refuseEscalation, requireAdministrator, rightsOfGroup } from './policy/escalation.ts'
 import { cycleThrough, type Policy, type PolicyGroup } from './policy/policy.ts'
@@ -16,29 +17,31 @@ const withGroup = (policy: Policy, group: PolicyGroup): Policy => ({
 
 /** @throws ValidationError, ConflictError or ForbiddenError unless the group may become like this */
 async function checkGroup(policy: Policy, group: PolicyGroup, call: Call): Promise<void> {
-  for (const parent of group.parents)
-    if (!policy.groups.has(parent) && parent !== group.id)
-      throw invalid('parents', `there is no group '${parent}'`, 'unknown')
   const after = withGroup(policy, group)
+  const what = `change who has it by the group '${group.id}'`
+  refuseEscalation(call, rightsOfGroup(policy, group.id), what)
+  refuseEscalation(call, rightsOfGroup(after, group.id), what)
+  const known = new Set(policy.groups.get(group.id)?.members)
+  const strangers = await unknownUsers(group.members.filter((name) => !known.has(name)))
+  const orphans = group.parents.filter((parent) => !policy.groups.has(parent) && parent !== group.id)
+  const violations = [...missingIn('members', 'user', strangers), ...missingIn('parents', 'group', orphans)]
+  if (violations.length > 0) throw new ValidationError(violations)
   const cycle = cycleThrough(after.groups, group.id)
   if (cycle)
     throw new ConflictError(`The group '${group.id}' would inherit from itself: ${cycle.join(' → ')}`, {
       details: { cycle },
     })
-  const what = `change who has it by the group '${group.id}'`
-  refuseEscalation(call, rightsOfGroup(policy, group.id), what)
-  refuseEscalation(call, rightsOfGroup(after, group.id), what)
-  const known = new Set(policy.groups.get(group.id)?.members)
-  const added = group.members.filter((name) => !known.has(name))
-  if (added.length > 0) await requireUsers(added)
   await requireAdministratorAfter(after)
 }
 
-async function requireUsers(names: string[]): Promise<void> {
+async function unknownUsers(names: string[]): Promise<string[]> {
+  if (names.length === 0) return []
   const found = new Set((await users.all({ _id: { $in: names } })).map(({ id }) => id))
-  const unknown = names.filter((name) => !found.has(name))
-  if (unknown.length > 0) throw invalid('members', `there is no user '${unknown.join("', '")}'`, 'unknown')
+  return names.filter((name) => !found.has(name))
 }
+
+const missingIn = (field: string, called: string, names: string[]): Violation[] =>
+  names.length === 0 ? [] : [{ field, code: 'unknown', message: `there is no ${called} '${names.join("', '")}'` }]
 
 const requireAdministratorAfter = async (after: Policy) =>
   requireAdministrator(
@@ -101,6 +104,7 @@ export const groupActions = implement(contract, {
           { set: { parents: child.parents.filter((parent) => parent !== id) } },
         )
       await grants.removeWhere({ 'subject.kind': 'group', 'subject.id': id })
+      await forgetGrants(`/api/groups/${id}`)
       await groups.remove(group)
       return null
     }),

@@ -10,9 +10,9 @@ const reservedNames = new Set(
   ).split(' '),
 )
 
-/** @throws ValidationError with all that is wrong with the name and the password of a new user */
-export function checkNewUser(username: string, password: string): void {
-  const violations = [...nameViolations(username), ...passwordViolations(password, username)]
+/** @throws ValidationError with all that is wrong with the name, the password and whatever else of a new user */
+export function checkNewUser(username: string, password: string, others: Violation[] = []): void {
+  const violations = [...nameViolations(username), ...passwordViolations(password, username), ...others]
   if (violations.length > 0) throw new ValidationError(violations)
 }
 

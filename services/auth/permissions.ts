@@ -1,16 +1,19 @@
 import { type Grant, type NewGrant, permissions as contract } from '#shared/contracts/permissions.ts'
-import { invalid } from '#shared/errors.ts'
+import { ValidationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 import { implement } from '#shared/service.ts'
 import { subjectOf } from '#shared/access.ts'
+import { forgetGrants, grantsAt } from './forget.ts'
 import { apiKeys, grants, groups, type StoredGrant, users } from './models.ts'
-import { checkTimezone, parseNetwork } from './policy/conditions.ts'
+import { conditionViolations } from './policy/conditions.ts'
 import { grantsOf, grantsOfKey } from './policy/effective.ts'
 import { refuseEscalation, requireAdministrator, rightsOfRole } from './policy/escalation.ts'
 import { canonicalPattern } from './policy/patterns.ts'
-import { changePolicy, currentPolicy } from './policy/store.ts'
+import { changePolicy, currentPolicy, policyChanged } from './policy/store.ts'
+import { discountEverywhere } from './pools/account.ts'
+import { memberAt } from './pools/model.ts'
 import { answerExplain, answerWhatIf } from './questions.ts'
 import { requireRole } from './roles.ts'
 
@@ -20,14 +23,16 @@ const holders = {
   api_key: { collection: apiKeys, called: 'API key' },
 } as const
 
-/** @throws ValidationError when somebody or something that the grant names is not there */
-async function checkGrant({ subject, networks = [], hours, expires_at }: NewGrant): Promise<void> {
+/** @throws ValidationError naming all that is not there or makes no sense */
+async function checkGrant(grant: NewGrant): Promise<void> {
+  const { subject, role } = grant
   const { collection, called } = holders[subject.kind]
+  const violations = conditionViolations(grant)
   if (!(await collection.get(subject.id)))
-    throw invalid('subject.id', `there is no ${called} '${subject.id}'`, 'unknown')
-  for (const network of networks) parseNetwork(network)
-  if (hours) checkTimezone(hours.timezone)
-  if (expires_at !== undefined && Date.parse(expires_at) <= Date.now()) throw invalid('expires_at', 'is in the past')
+    violations.push({ field: 'subject.id', code: 'unknown', message: `there is no ${called} '${subject.id}'` })
+  if (!(await currentPolicy()).roles.has(role))
+    violations.push({ field: 'role', code: 'unknown', message: `there is no role '${role}'` })
+  if (violations.length > 0) throw new ValidationError(violations)
 }
 
 /** Without the right to manage grants, one sees those that concern oneself. */
@@ -85,10 +90,14 @@ export const permissionActions = implement(contract, {
   whatIf: (params) => answerWhatIf(params),
 
   forget: async ({ path }) => {
-    const own = [path, `${path}/*`, `${path}/**`]
-    if ((await grants.find({ path: { $in: own } })) === null) return null
+    const member = memberAt(path)
+    const wasMember = member !== null && (await discountEverywhere(member))
+    if ((await grants.find(grantsAt(path))) === null) {
+      if (wasMember) await policyChanged()
+      return null
+    }
     return changePolicy(async () => {
-      await grants.removeWhere({ path: { $in: own } })
+      await forgetGrants(path)
       return null
     })
   },

@@ -1,12 +1,12 @@
 import ipaddr from 'ipaddr.js'
 import type { Params } from '#shared/contract.ts'
 import type { Explanation, permissions, WhatIf } from '#shared/contracts/permissions.ts'
-import { invalid, notFound } from '#shared/errors.ts'
+import { invalid, notFound, type Violation } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
 import { explain } from './explain.ts'
 import { apiKeys, users } from './models.ts'
 import { mayManage, require, userOf } from './own.ts'
-import { checkTimezone, parseNetwork } from './policy/conditions.ts'
+import { conditionViolations } from './policy/conditions.ts'
 import type { Circumstances } from './policy/policy.ts'
 import { currentPolicy, loadPolicy } from './policy/store.ts'
 import { applyChanges } from './what-if/apply.ts'
@@ -14,7 +14,13 @@ import { whatIf } from './what-if/what-if.ts'
 
 type C = typeof permissions
 
-function circumstancesOf({ at, address }: { at?: string; address?: string }): Circumstances {
+export function circumstancesOf({
+  at,
+  address,
+}: {
+  at?: string | undefined
+  address?: string | undefined
+}): Circumstances {
   if (address !== undefined && !ipaddr.isValid(address)) throw invalid('address', `'${address}' is not an IP address`)
   return { at: at === undefined ? new Date() : new Date(at), address: address ?? null }
 }
@@ -37,16 +43,25 @@ export async function answerExplain(params: Params<C, 'explain'>, call: Call): P
   })
 }
 
+/** Users whom the changes name and who are not there. */
+function strangers(changes: Params<C, 'whatIf'>['changes'], known: Set<string>): Violation[] {
+  return changes.flatMap((change, i) => {
+    const isOfUser = change.change === 'grant' && change.subject.kind === 'user'
+    const [field, name] = isOfUser ? ['subject.id', change.subject.id] : ['user', 'user' in change ? change.user : null]
+    if (name === null || known.has(name)) return []
+    return [{ field: `changes.${i}.${field}`, code: 'unknown', message: `there is no user '${name}'` }]
+  })
+}
+
 export async function answerWhatIf(params: Params<C, 'whatIf'>): Promise<WhatIf> {
-  for (const change of params.changes) {
-    if (change.change !== 'grant') continue
-    for (const network of change.networks ?? []) parseNetwork(network)
-    if (change.hours) checkTimezone(change.hours.timezone)
-  }
+  const conditions = params.changes.flatMap((change, i) =>
+    change.change === 'grant' ? conditionViolations(change, `changes.${i}.`) : [],
+  )
   const [policy, all] = await Promise.all([loadPolicy(), users.all()])
+  const violations = [...conditions, ...strangers(params.changes, new Set(all.map(({ id }) => id)))]
   const enabled = new Set(all.filter((user) => user.enabled).map(({ id }) => id))
   const before = { policy, enabled }
-  return whatIf(before, applyChanges(before, params.changes), {
+  return whatIf(before, applyChanges(before, params.changes, violations), {
     users: params.users ?? all.map(({ id }) => id),
     resources: params.resources,
     circumstances: circumstancesOf(params),

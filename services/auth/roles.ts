@@ -1,8 +1,9 @@
 import { type Role, roles as contract } from '#shared/contracts/roles.ts'
-import { alreadyExists, ConflictError, invalid } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, invalid, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { builtInRoles } from '#shared/privileges.ts'
 import { implement } from '#shared/service.ts'
+import { forgetGrants } from './forget.ts'
 import { grants, roles, users } from './models.ts'
 import { refuseEscalation, requireAdministrator, rightsOfPrivileges } from './policy/escalation.ts'
 import type { Policy } from './policy/policy.ts'
@@ -28,6 +29,12 @@ const roleView = ({ id, ...role }: StoredRole): Role => ({ name: id, built_in: f
 export function requireRole(policy: Policy, name: string, field: string): void {
   if (!policy.roles.has(name)) throw invalid(field, `there is no role '${name}'`, 'unknown')
 }
+
+/** What is wrong with roles that are to be given: those that are not there. */
+export const unknownRoles = (policy: Policy, names: readonly string[], field: string): Violation[] =>
+  names
+    .filter((name) => !policy.roles.has(name))
+    .map((name) => ({ field, code: 'unknown', message: `there is no role '${name}'` }))
 
 function refuseBuiltIn(name: string): void {
   if (builtIn(name)) throw new ConflictError(`The role '${name}' is built in and cannot be changed`)
@@ -80,6 +87,7 @@ export const roleActions = implement(contract, {
         throw new ConflictError(`The role '${name}' is granted ${used.length} times; take these grants back first`, {
           details: { grants: used.slice(0, 100).map(({ id }) => id) },
         })
+      await forgetGrants(`/api/roles/${name}`)
       await roles.remove(role)
       return null
     })

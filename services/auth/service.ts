@@ -6,15 +6,17 @@ import { prepareFirstStart } from './first-start.ts'
 import { prepareForNobody } from './passwords.ts'
 import { groupActions } from './groups.ts'
 import { permissionActions } from './permissions.ts'
+import { sweepReservations } from './pools/account.ts'
 import { poolActions } from './pools/actions.ts'
 import { sweepRights } from './rights.ts'
 import { roleActions } from './roles.ts'
 import { sweepSessions } from './sessions.ts'
 import { signingKey, sweepKeys } from './signing-keys.ts'
+import { sweepTries } from './tries.ts'
 import { sweepTickets } from './tickets.ts'
 import { userActions } from './users.ts'
 
-const sweepEveryMs = 60_000
+const sweepEveryMs = 15_000
 
 async function sweep(): Promise<void> {
   await sweepSessions()
@@ -22,6 +24,8 @@ async function sweep(): Promise<void> {
   await sweepAttempts()
   await sweepRights()
   await sweepTickets()
+  await sweepReservations()
+  await sweepTries()
 }
 
 /** Who somebody is, and what they may do. */

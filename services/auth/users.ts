@@ -4,6 +4,7 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 import { implement } from '#shared/service.ts'
+import { forgetGrants } from './forget.ts'
 import { createKey, listKeys, revokeKey } from './keys.ts'
 import { apiKeys, grants, groups, users } from './models.ts'
 import { mayManage } from './own.ts'
@@ -12,8 +13,9 @@ import { hashPassword } from './passwords.ts'
 import { refuseEscalation, requireAdministrator, rightsAtMost, rightsOfRole } from './policy/escalation.ts'
 import type { Policy } from './policy/policy.ts'
 import { changePolicy, currentPolicy } from './policy/store.ts'
+import { circumstancesOf } from './questions.ts'
 import { rightsWithGrants } from './rights.ts'
-import { requireRole } from './roles.ts'
+import { requireRole, unknownRoles } from './roles.ts'
 import { endSessionsOf } from './sessions.ts'
 import { userView } from './views.ts'
 
@@ -38,7 +40,7 @@ export const userActions = implement(contract, {
   },
 
   create: async ({ username, password, enabled, full_name = null, email = null, roles = [] }, call) => {
-    checkNewUser(username, password)
+    checkNewUser(username, password, unknownRoles(await currentPolicy(), roles, 'roles'))
     const password_hash = await hashPassword(password)
     const time = now()
     return changePolicy(async (policy) => {
@@ -85,16 +87,16 @@ export const userActions = implement(contract, {
       await apiKeys.removeWhere({ user: username })
       const gone = [{ kind: 'user', id: username }, ...keys.map(({ id }) => ({ kind: 'api_key', id }))]
       for (const { kind, id } of gone) await grants.removeWhere({ 'subject.kind': kind, 'subject.id': id })
+      await forgetGrants(`/api/users/${username}`)
       for (const { id } of await groups.all({ members: username }))
         await groups.change(id, ({ members }) => ({ set: { members: members.filter((name) => name !== username) } }))
       return null
     }, username),
 
-  permissions: async ({ username }, call) => {
+  permissions: async ({ username, ...circumstances }, call) => {
     if (!mayRead(call, username)) throw notFound('User', username)
     await users.require(username)
-    const circumstances = { at: new Date(), address: call.caller.address ?? '' }
-    return { user: username, data: rightsWithGrants(await currentPolicy(), username, circumstances) }
+    return { user: username, data: rightsWithGrants(await currentPolicy(), username, circumstancesOf(circumstances)) }
   },
 
   keys: ({ username, ...query }, call) => listKeys(username, query, call),

@@ -1,5 +1,6 @@
 import { call } from '#shared/call.ts'
 import { type Node, nodes, type Reach } from '#shared/contracts/nodes.ts'
+import { permissions } from '#shared/contracts/permissions.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import { alreadyExists, ConflictError, invalid } from '#shared/errors.ts'
@@ -92,6 +93,7 @@ export const nodeService = implement(nodes, {
       throw new ConflictError(
         `Node '${id}' still holds ${guests.total} virtual machine(s) and ${storage.total} pool(s)`,
       )
+    await call(permissions, 'forget', { path: `/api/cluster/nodes/${id}` })
     await nodeRecords.remove(node)
     await forget(id)
     return null

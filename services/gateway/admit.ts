@@ -9,6 +9,18 @@ import { requireSameOrigin } from './same-origin.ts'
 
 export type Gate = { identify: Identify; limits: Limits }
 
+/**
+ * Once the body is there: it may have been long on its way, and who has lost their proof meanwhile is refused with it.
+ * Mostly it is still known who it is.
+ */
+export function admitBody({ identify }: Gate, { action }: Route) {
+  return async (request: FastifyRequest): Promise<void> => {
+    if (action.can === 'anyone' || request.caller.kind === 'anonymous') return
+    const credential = credentialOf(request)
+    if (credential) request.caller = await identify(credential, request.address)
+  }
+}
+
 /** Where passwords or set-up tokens can be guessed. */
 const guessable = new Set(['auth.login', 'auth.setup'])
 

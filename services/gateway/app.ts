@@ -53,7 +53,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
 
   const identities = createIdentities(broker)
   app.addHook('onClose', identities.stop)
-  const gate = { identify: identities.identify, limits: await createLimits(app) }
+  const gate = { identify: identities.identify, limits: await createLimits(app, broker) }
   await addEvents(app, broker, identities)
   const cache = createCache()
   app.addHook('onClose', cache.stop)

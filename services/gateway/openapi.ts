@@ -43,6 +43,9 @@ export function openApi(contracts: readonly Contract[], version: string): Json {
 
 const ref = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
 
+const insideOf = ({ canInside }: Route['action']) =>
+  canInside ? ` With \`${/\{(\w+)\}/.exec(canInside)?.[1] ?? ''}\` it needs instead: ${canInside}.` : ''
+
 function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
   const { name, method, action, contract, path } = route
   const { fields, body } = fieldsOf(route, plain)
@@ -56,7 +59,7 @@ function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
   const access =
     action.can === 'anyone'
       ? 'Needs no signing in.'
-      : `Needs: ${action.can === 'signed-in' ? 'to be signed in' : action.can}.`
+      : `Needs: ${action.can === 'signed-in' ? 'to be signed in' : action.can}.${insideOf(action)}`
   const sees = 'sees' in action && action.sees ? ` Shows what the caller has ${action.sees} for.` : ''
   return {
     operationId: name,

@@ -1,6 +1,11 @@
 import rateLimitPlugin from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ServiceBroker } from 'moleculer'
+import { asService } from '#shared/access.ts'
+import { send } from '#shared/call.ts'
 import { config } from '#shared/config.ts'
+import type { Result } from '#shared/contract.ts'
+import type { auth } from '#shared/contracts/auth.ts'
 import { RateLimitedError } from '#shared/errors.ts'
 
 const minuteMs = 60_000
@@ -13,8 +18,23 @@ export type Limits = { login: Limited; user: Limited }
 
 const unlimited: Limited = async () => undefined
 
-/** Counts requests: of each user, or of the address as long as nobody is signed in. Counts are of this gateway. */
-export async function createLimits(app: FastifyInstance): Promise<Limits> {
+/** Says in the headers how it stands. @throws RateLimitedError when it is too much */
+function tell(reply: FastifyReply, max: number, count: number, resetSeconds: number): void {
+  void reply.header('x-ratelimit-limit', max)
+  void reply.header('x-ratelimit-remaining', Math.max(0, max - count))
+  void reply.header('x-ratelimit-reset', resetSeconds)
+  if (count > max)
+    throw new RateLimitedError(`More than ${max} requests in a minute`, {
+      retryable: true,
+      details: { limit: max, retry_after_seconds: resetSeconds },
+    })
+}
+
+/**
+ * Counts requests: of each user, or of the address as long as nobody is signed in. These counts are of this gateway;
+ * tries to sign in are counted over all gateways, and by each for itself first, so that a flood ends here.
+ */
+export async function createLimits(app: FastifyInstance, broker: ServiceBroker): Promise<Limits> {
   const { rateLimit } = config()
   if (rateLimit === 0) return { login: unlimited, user: unlimited }
   await app.register(rateLimitPlugin, { global: false, cache: 20_000 })
@@ -24,18 +44,20 @@ export async function createLimits(app: FastifyInstance): Promise<Limits> {
       const state = await count(request)
       if (state.isAllowed) return
       const { remaining, ttlInSeconds, isExceeded } = state
-      void reply.header('x-ratelimit-limit', max)
-      void reply.header('x-ratelimit-remaining', remaining)
-      void reply.header('x-ratelimit-reset', ttlInSeconds)
-      if (isExceeded)
-        throw new RateLimitedError(`More than ${max} requests in a minute`, {
-          retryable: true,
-          details: { limit: max, retry_after_seconds: ttlInSeconds },
-        })
+      tell(reply, max, isExceeded ? max + 1 : max - remaining, ttlInSeconds)
     }
   }
+  const tries = Math.min(triesPerMinute, rateLimit)
+  const triesHere = limited(tries, ({ address }) => `login:${address}`)
   return {
-    login: limited(Math.min(triesPerMinute, rateLimit), ({ address }) => `login:${address}`),
+    login: async (request, reply) => {
+      await triesHere(request, reply)
+      const meta = { caller: asService('gateway'), requestId: request.id }
+      const counted = await send(broker, 'auth.countTry', { address: request.address }, meta)
+      // The contract's own type of the result.
+      const { count, reset_seconds } = counted as Result<typeof auth, 'countTry'>
+      tell(reply, tries, count, reset_seconds)
+    },
     user: limited(rateLimit, ({ caller, address }) => (caller.kind === 'user' ? `user:${caller.user}` : address)),
   }
 }

@@ -3,7 +3,7 @@ import type { ServiceBroker } from 'moleculer'
 import type { Meta } from '#shared/call.ts'
 import { type Contract, isChange, isOperation } from '#shared/contract.ts'
 import { type Answer, askService, type Route, sendAnswer } from './answer.ts'
-import { admit, type Gate } from './admit.ts'
+import { admit, admitBody, type Gate } from './admit.ts'
 import type { Cache } from './cache.ts'
 import { ifMatchOf } from './etag.ts'
 import { inTime } from './in-time.ts'
@@ -35,6 +35,7 @@ export function addRoutes(
       method: route.method as HTTPMethods,
       url: `/api${route.path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
       onRequest: admit(gate, route),
+      ...(route.method !== 'GET' && { preHandler: admitBody(gate, route) }),
       handler: handlerOf(broker, route, cache),
     })
 }

@@ -1,3 +1,5 @@
+import { call } from '#shared/call.ts'
+import { permissions } from '#shared/contracts/permissions.ts'
 import { type Pool, pools } from '#shared/contracts/pools.ts'
 import { allowedPath } from '#shared/host/allowed-path.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
@@ -73,6 +75,7 @@ export const poolService = implement(pools, {
       })
     const { host } = await reach(pool.node)
     await drivers[pool.type].remove(host, pool)
+    await call(permissions, 'forget', { path: `/api/storage/pools/${id}` })
     await poolRecords.remove(pool)
     return null
   },

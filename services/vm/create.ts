@@ -1,5 +1,6 @@
 import { call } from '#shared/call.ts'
 import type { Params } from '#shared/contract.ts'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import type { Disk } from '#shared/contracts/vm-hardware.ts'
 import type { Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
@@ -10,14 +11,29 @@ import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
-import { planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
+import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
+import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
 import { settle } from './status.ts'
 
 type Given = Params<typeof vms, 'create'>
-type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean }
+type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean; room?: Room }
 
-async function accept(
-  { id = newId(), start, disks, nics, ...given }: Given,
+async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
+  const { resource_pool, disks } = given
+  const prepare = () => prepared({ ...given, id }, accepting)
+  // What is on a volume that is there already is for those who have a right to its pool.
+  const toCheck = resource_pool === undefined ? disks.filter((disk) => 'volume' in disk) : disks
+  requireStorage(
+    accepting,
+    toCheck.map(({ pool }) => pool),
+  )
+  if (resource_pool === undefined) return prepare()
+  const sizes = disks.map((disk) => ({ size_bytes: 'size' in disk ? disk.size : 0 }))
+  return preparedInRoom(resource_pool, { ...given, id, disks: sizes }, accepting.operationId, prepare)
+}
+
+async function prepared(
+  { id, start, disks, nics, resource_pool, ...given }: Given & { id: string },
   { hold, reserve }: Accepting,
 ): Promise<Input> {
   const { iso = null, boot = null } = given as Partial<Pick<Vm, 'iso' | 'boot'>>
@@ -27,6 +43,8 @@ async function accept(
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
 
   const { reached, violations } = await requireNode(given.node)
+  if (resource_pool !== undefined)
+    await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
   const planned = await planDisks(id, given.node, disks, violations)
   const planned_nics = await planNics(nics, violations)
   if (reached) {
@@ -71,7 +89,11 @@ async function requireNode(id: string) {
   }
 }
 
-async function run(op: Op, { vm, disks, start }: Input): Promise<Vm> {
+async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
+  if (room)
+    await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
+      undo: () => giveRoomBack(room),
+    })
   const made: Disk[] = []
   for (const planned of disks)
     made.push(

@@ -16,7 +16,11 @@ export function throwAll(violations: Violation[]): void {
 }
 
 /** Runs a check; what the caller got wrong becomes violations of the field, anything else is thrown. */
-async function checking<T>(field: string, violations: Violation[], check: () => Promise<T>): Promise<T | undefined> {
+export async function checking<T>(
+  field: string,
+  violations: Violation[],
+  check: () => Promise<T>,
+): Promise<T | undefined> {
   try {
     return await check()
   } catch (error) {

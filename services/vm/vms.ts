@@ -1,4 +1,5 @@
 import { call } from '#shared/call.ts'
+import { permissions } from '#shared/contracts/permissions.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError } from '#shared/errors.ts'
@@ -12,6 +13,7 @@ import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requirePaths, throwAll } from './plan.ts'
 import * as power from './power.ts'
+import { withRoom } from './room.ts'
 import { requireStatus, settle } from './status.ts'
 
 /** Fields that the host's definition is made of: a change of them waits for the next start while the guest runs. */
@@ -40,9 +42,12 @@ export const vmService = implement(vms, {
     await requireFree(pathOf(id))
     await requireChangeable(before, given)
     const isHardware = hardware.some((field) => given[field] !== undefined)
-    const changed = await vmRecords.change(id, ({ status }) => ({
-      set: { ...given, ...(isHardware && { defined: false, pending_restart: status !== 'stopped' }) },
-    }))
+    const { memory = before.memory, cpus = before.cpus } = given
+    const write = () =>
+      vmRecords.change(id, ({ status }) => ({
+        set: { ...given, ...(isHardware && { defined: false, pending_restart: status !== 'stopped' }) },
+      }))
+    const changed = await withRoom(before, { ...before, memory, cpus }, write, () => vmRecords.require(id))
     if (!isHardware) return viewOf(changed)
     // A crash before this line is made good by the next start, which defines what is not defined.
     await driverOf(changed).define(changed)
@@ -66,6 +71,7 @@ export const vmService = implement(vms, {
       for (const disk of vm.disks)
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
       await op.step('unregistering', () => unregister(op, vm))
+      await op.step('forgetting rights', () => call(permissions, 'forget', { path: pathOf(vm.id) }))
       return null
     },
   }),

@@ -74,6 +74,15 @@ export const auth = contract('auth', {
     result: Identity,
     secret: ['ticket'],
   },
+  countTry: {
+    does: 'Count a try to sign in or to set up, of an address within a minute, over all gateways',
+    can: 'service',
+    params: strict({ address: Type.String() }),
+    result: strict({
+      count: Type.Integer(),
+      reset_seconds: Type.Integer({ description: 'What is left of the minute' }),
+    }),
+  },
   setup: {
     does: 'Make the first user, an administrator, with the set-up token of the first start',
     rest: 'POST /auth/setup',

@@ -1,6 +1,6 @@
 import { type Static, type TObject, Type } from 'typebox'
 import type { OnPath } from '#shared/contract.ts'
-import { strict, Time } from '#shared/contracts/common.ts'
+import { oneOf, strict, Time } from '#shared/contracts/common.ts'
 import { Operation } from '#shared/contracts/operations.ts'
 import { VmStatus } from '#shared/contracts/vms.ts'
 
@@ -39,6 +39,18 @@ export const events = {
     topic: 'vm:events',
     sees: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), name: Type.String(), timestamp: Time }),
+  }),
+  AlertTriggered: kind({
+    topic: 'alerts',
+    sees: 'SysAudit on /api/alerts/{alert_id}',
+    data: strict({
+      alert_id: Type.String(),
+      name: Type.String({ description: 'What it is about, such as brute_force' }),
+      severity: oneOf('info', 'warning', 'critical'),
+      resource: Type.String({ description: 'Path of the resource that it is about' }),
+      message: Type.String(),
+      timestamp: Time,
+    }),
   }),
   OperationUpdated: kind({ topic: 'operations', sees: 'owner', data: Operation }),
 }

@@ -3,7 +3,7 @@ import { contract } from '#shared/contract.ts'
 import { ById, Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Member, MemberKind } from '#shared/contracts/resource-pools.ts'
 import { GrantPath, PrivilegeName, RoleName } from '#shared/contracts/roles.ts'
-import { Username } from '#shared/contracts/users.ts'
+import { Circumstances, Username } from '#shared/contracts/users.ts'
 
 export const Subject = strict({
   kind: oneOf('user', 'group', 'api_key'),
@@ -54,12 +54,6 @@ export const Grant = strict({
 })
 export type Grant = Static<typeof Grant>
 
-const Circumstances = {
-  at: Type.Optional(Type.String({ format: 'date-time', description: 'For hours and expiry; now when not given' })),
-  address: Type.Optional(
-    Type.String({ maxLength: 64, description: 'For networks; when not given, every network condition counts as met' }),
-  ),
-}
 const ResourcePath = Type.String({
   maxLength: 1024,
   pattern: '^/([A-Za-z0-9._~%:@+-]+(/[A-Za-z0-9._~%:@+-]+)*)?$',
@@ -186,7 +180,7 @@ export const permissions = contract('permissions', {
     result: WhatIf,
   },
   forget: {
-    does: 'Remove the grants on a resource that is gone, so that one made later under its id does not inherit them',
+    does: 'Remove the grants and pool memberships of a resource that is gone; one made under its id inherits nothing',
     can: 'service',
     params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),
     result: Done,

@@ -118,9 +118,25 @@ export const resourcePools = contract('resource-pools', {
     result: Done,
   },
   reserve: {
-    does: 'Count a VM or container in its pool before it is made or changed; again with other amounts, these count',
+    does: 'Count a VM or container in its pool before it is made: for good, or until it is known whether it will be made',
     can: 'service',
-    params: strict({ pool: Id, ...Member.properties }),
+    params: strict({
+      pool: Id,
+      ...Member.properties,
+      reserved: Type.Optional(strict({ until: Time, by: Type.String({ description: 'Id of the operation' }) })),
+    }),
+    result: Done,
+  },
+  cancel: {
+    does: 'Give back what an operation has reserved that never came to be',
+    can: 'service',
+    params: strict({ pool: Id, kind: MemberKind, id: Member.properties.id, by: Type.String() }),
+    result: Done,
+  },
+  recount: {
+    does: 'Count other amounts for a VM or container in every pool that it is in, or in none when one has no room',
+    can: 'service',
+    params: Member,
     result: Done,
   },
   release: {

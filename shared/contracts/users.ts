@@ -59,6 +59,14 @@ export const EffectiveRight = strict({
   grants: Type.Array(Type.String(), { description: 'Ids of the grants that give it' }),
 })
 
+/** When and from where something is to be done, for the conditions of grants. */
+export const Circumstances = {
+  at: Type.Optional(Type.String({ format: 'date-time', description: 'For hours and expiry; now when not given' })),
+  address: Type.Optional(
+    Type.String({ maxLength: 64, description: 'For networks; when not given, every network condition counts as met' }),
+  ),
+}
+
 const ByUsername = strict({ username: Username })
 const given = { full_name: Type.Optional(nullable(FullName)), email: Type.Optional(nullable(Email)) }
 
@@ -117,7 +125,7 @@ export const users = contract('users', {
     does: 'List what a user may do, and by which grants',
     rest: 'GET /users/{username}/permissions',
     can: 'signed-in',
-    params: ByUsername,
+    params: strict({ username: Username, ...Circumstances }),
     result: strict({ user: Username, data: Type.Array(EffectiveRight) }),
   },
   keys: {

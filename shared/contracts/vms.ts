@@ -86,6 +86,7 @@ export const vms = contract('vms', {
     does: 'Create a virtual machine',
     rest: 'POST /vms',
     can: 'VmAllocate on /api/vms/{id}',
+    canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',
     operation: true,
     audit: 'vm_created',
     params: strict({
@@ -102,6 +103,9 @@ export const vms = contract('vms', {
       boot: Type.Optional(Boot),
       firmware: Firmware,
       node: Type.String({ ...Id, default: 'local' }),
+      resource_pool: Type.Optional(
+        Type.String({ ...Id, description: 'Resource pool that it is made in, within its limits and for its users' }),
+      ),
       start: Type.Boolean({ default: false }),
       protected: Type.Boolean({ default: false }),
       tags: Type.Array(Tags.items, { maxItems: 50, uniqueItems: true, default: [] }),

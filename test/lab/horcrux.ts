@@ -10,6 +10,7 @@ import type { Contract, Params, Result } from '#shared/contract.ts'
 import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
 import { localHost } from '#shared/host/local.ts'
 import { type Service, startServices } from '#shared/start.ts'
+import { authService } from '../../services/auth/service.ts'
 import { startNats } from './nats.ts'
 import { until } from './wait.ts'
 
@@ -66,7 +67,7 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
     const secrets = { jwtSecret: randomBytes(32).toString('hex'), secretKey: randomBytes(32).toString('hex') }
     const made = { dataDir: dir, natsUrl, mongodbUrl, logLevel: 'silent' as const, ...secrets, ...config }
     setConfig(made)
-    const running = await startServices('test', services, { works })
+    const running = await startServices('test', withRights(services), { works })
     undo.push(running.stop)
     const env = {
       HORCRUX_DATA: dir,
@@ -91,6 +92,13 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
     throw error
   }
 }
+
+/** What is deleted has its rights forgotten: whoever serves such things needs the service of rights beside it. */
+const withRights = (services: Service[]): Service[] =>
+  services.some(({ name }) => name === 'auth') || !services.some(({ name }) => keepsGrants.has(name))
+    ? services
+    : [authService, ...services]
+const keepsGrants = new Set(['vm', 'storage', 'cluster'])
 
 const callOn =
   (broker: ServiceBroker): TestHorcrux['call'] =>

@@ -1,4 +1,4 @@
-import { request } from 'node:http'
+import { type Agent, request } from 'node:http'
 
 export type Answered = {
   status: number
@@ -8,13 +8,20 @@ export type Answered = {
   text: string
 }
 
-type Asked = { token?: string; json?: unknown; headers?: Record<string, string>; raw?: string }
+type Asked = {
+  token?: string
+  json?: unknown
+  headers?: Record<string, string>
+  raw?: string
+  /** Whose connections are used again; without it each request has its own. */
+  agent?: Agent
+}
 
 /** One request with nothing added but what the test says. */
 export const ask = async (
   url: string,
   line: string,
-  { token, json, headers = {}, raw }: Asked = {},
+  { token, json, headers = {}, raw, agent }: Asked = {},
 ): Promise<Answered> => {
   const [method = 'GET', path = '/'] = line.split(' ')
   const sent = raw ?? (json === undefined ? undefined : JSON.stringify(json))
@@ -23,7 +30,7 @@ export const ask = async (
     new URL(path, url),
     {
       method,
-      agent: false,
+      agent: agent ?? false,
       headers: {
         ...(sent !== undefined && { 'content-type': 'application/json' }),
         ...(token !== undefined && { authorization: `Bearer ${token}` }),

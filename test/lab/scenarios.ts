@@ -1,4 +1,6 @@
+import { NotFoundError } from '#shared/errors.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import type { TestHorcrux } from './horcrux.ts'
@@ -12,7 +14,14 @@ const GiB = 2 ** 30
 export type Scenario = { before?: (horcrux: TestHorcrux) => Promise<unknown>; params: Record<string, unknown> }
 
 const newVm = { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
+const team = { id: 'team', name: 'team', limits: { instances: 1 } }
+const inTeam = { ...newVm, resource_pool: team.id }
+const withTeam = (horcrux: TestHorcrux) => horcrux.call(resourcePools, 'create', team)
 const made = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', newVm)
+const madeInTeam = async (horcrux: TestHorcrux) => {
+  await withTeam(horcrux)
+  await done(horcrux, vms, 'create', inTeam)
+}
 const running = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', { ...newVm, start: true })
 const paused = async (horcrux: TestHorcrux) => {
   await running(horcrux)
@@ -34,7 +43,7 @@ export const asNode = (id: string, { address, port, user, privateKey, hostKey }:
 
 /** One for every kind of operation; the matrix fails for a kind that has none. */
 export const scenarios = (second: LabHost): Record<string, Scenario> => ({
-  'vms.create': { params: { ...newVm, start: true } },
+  'vms.create': { before: withTeam, params: { ...inTeam, start: true } },
   'vms.start': { before: made, params: { id: 'it' } },
   'vms.shutdown': { before: running, params: { id: 'it', timeout: 1 } },
   'vms.stop': { before: running, params: { id: 'it', timeout: 1 } },
@@ -42,7 +51,7 @@ export const scenarios = (second: LabHost): Record<string, Scenario> => ({
   'vms.reset': { before: running, params: { id: 'it' } },
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
-  'vms.delete': { before: made, params: { id: 'it', purge: true } },
+  'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
@@ -57,6 +66,9 @@ export async function clear(horcrux: TestHorcrux): Promise<void> {
   }
   for (const { name } of (await horcrux.call(volumes, 'list', { id: 'images' })).data)
     await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
+  await horcrux.call(resourcePools, 'delete', { id: team.id }).catch((error: Error) => {
+    if (!(error instanceof NotFoundError)) throw error
+  })
   for (const { id } of (await horcrux.call(nodes, 'list', {})).data)
     if (id === 'hv2') await horcrux.call(nodes, 'remove', { id })
 }

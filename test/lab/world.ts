@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import mongoose from 'mongoose'
 import { bus, streams } from '#shared/bus.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { localHost } from '#shared/host/local.ts'
@@ -10,13 +11,14 @@ import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
 
 /** All that operations act on: what Horcrux says there is, and what there really is. */
-export type World = Record<'guests' | 'volumes' | 'nodes' | 'domains' | 'files', string[]>
+export type World = Record<'guests' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'files', string[]>
 
 export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> {
-  const [guests, disks, hosts] = await Promise.all([
+  const [guests, disks, hosts, rooms] = await Promise.all([
     horcrux.call(vms, 'list', {}),
     horcrux.call(volumes, 'list', { id: 'images' }),
     horcrux.call(nodes, 'list', {}),
+    horcrux.call(resourcePools, 'list', {}),
   ])
   const { stdout } = await localHost().runChecked('virsh', ['-c', host.uri, 'list', '--all'])
   const domains = stdout.split('\n').slice(2).filter(Boolean)
@@ -30,6 +32,7 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
     guests: guests.data.map(({ id, status }) => `${id} ${status}`),
     volumes: disks.data.map(({ name, size_bytes, used_by }) => `${name} ${size_bytes} ${used_by}`),
     nodes: hosts.data.map(({ id }) => id),
+    rooms: rooms.data.map(({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`),
     domains: states,
     files: (await readdir(join(host.dir, 'pool'))).toSorted(),
   }

@@ -66,6 +66,18 @@ test('only shared/libvirt touches libvirt', () => {
   expect(outside(/^shared\/libvirt\//, touching)).toEqual([])
 })
 
+test('what is served over HTTP comes from the contracts, but for health, pages and event streams', () => {
+  const registering = product.filter((path) =>
+    /\b\w+\.(get|post|put|patch|delete|all|route)\(\s*(\{$|'\/)/m.test(textOf(path)),
+  )
+  const gateway = registering
+    .filter((path) => path.startsWith('services/'))
+    .map((path) => path.slice('services/'.length))
+  // Whatever else is served must see to it itself who may; here it is decided that it may do so.
+  const known = ['health.ts', 'pages.ts', 'routes.ts', 'sse.ts', 'websocket/route.ts'].map((file) => `gateway/${file}`)
+  expect(gateway.toSorted()).toEqual(known)
+})
+
 test('no file is longer than 300 lines', () => {
   const long = [...product, ...sourcesIn('test'), ...sourcesIn('bench')].filter(
     (path) => textOf(path).split('\n').length > 301,

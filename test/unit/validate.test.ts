@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import { expect, test } from 'vitest'
+import { permissions } from '#shared/contracts/permissions.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import type { ValidationError } from '#shared/errors.ts'
 import { check } from '#shared/validate.ts'
@@ -61,4 +62,14 @@ test('a reserved word is not an id', () => {
 test('more mistakes than the validator lists by default are all named', () => {
   const many = Type.Object(Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`f${index}`, Type.Integer()])))
   expect(violations(many, {})).toHaveLength(30)
+})
+
+test('each item of a list of alternatives has its own mistakes, and an unknown alternative is told which there are', () => {
+  const { params } = permissions.actions.whatIf
+  const changes = [{ change: 'revoke' }, { change: 'granted', id: 'x' }, { change: 'delete_pool' }]
+  const [first, second, third, ...others] = violations(params, { changes })
+  expect(first).toEqual(['changes.0.id', 'is required'])
+  expect(second).toEqual(['changes.1.change', expect.stringMatching(/^must be one of grant, revoke, role, .*, user$/)])
+  expect(third).toEqual(['changes.2.pool', 'is required'])
+  expect(others).toEqual([])
 })

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js'
 import type { Hours } from '#shared/contracts/permissions.ts'
-import { invalid } from '#shared/errors.ts'
+import type { Violation } from '#shared/errors.ts'
 import type { Circumstances, PolicyGrant } from './policy.ts'
 
 /** Why a grant does not hold in these circumstances, or null when it does. */
@@ -13,15 +13,11 @@ export function unmet(grant: PolicyGrant, { at, address }: Circumstances): 'expi
 
 type Range = ReturnType<typeof ipaddr.parseCIDR>
 
-/** A network such as `10.0.0.0/8`; an address alone is a network of one. @throws ValidationError */
-export function parseNetwork(text: string): Range {
-  try {
-    if (text.includes('/')) return ipaddr.parseCIDR(text)
-    const address = ipaddr.parse(text)
-    return [address, address.kind() === 'ipv6' ? 128 : 32]
-  } catch {
-    throw invalid('networks', `'${text}' is not a network such as 10.0.0.0/8 or 2001:db8::/32`)
-  }
+/** A network such as `10.0.0.0/8`; an address alone is a network of one. @throws Error when it is neither */
+function parseNetwork(text: string): Range {
+  if (text.includes('/')) return ipaddr.parseCIDR(text)
+  const address = ipaddr.parse(text)
+  return [address, address.kind() === 'ipv6' ? 128 : 32]
 }
 
 const parsed = new Map<string, Range>()
@@ -77,11 +73,39 @@ export function isWithinHours(at: Date, { timezone, windows }: Hours): boolean {
   })
 }
 
-/** @throws ValidationError when the time zone does not exist */
-export function checkTimezone(timezone: string): void {
+function isTimezone(timezone: string): boolean {
   try {
     clockIn(timezone, new Date())
+    return true
   } catch {
-    throw invalid('hours.timezone', `'${timezone}' is not a time zone such as UTC or Europe/Berlin`)
+    return false
   }
+}
+
+function isNetwork(text: string): boolean {
+  try {
+    parseNetwork(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+type Conditions = Pick<PolicyGrant, 'networks' | 'hours' | 'expires_at'>
+
+/** What is wrong with the conditions of a grant that is to be made. */
+export function conditionViolations({ networks = [], hours, expires_at }: Conditions, prefix = ''): Violation[] {
+  const wrong = networks.flatMap((network, i) =>
+    isNetwork(network)
+      ? []
+      : [{ field: `networks.${i}`, message: `'${network}' is not a network such as 10.0.0.0/8 or 2001:db8::/32` }],
+  )
+  if (hours && !isTimezone(hours.timezone))
+    wrong.push({
+      field: 'hours.timezone',
+      message: `'${hours.timezone}' is not a time zone such as UTC or Europe/Berlin`,
+    })
+  if (expires_at !== undefined && Date.parse(expires_at) <= Date.now())
+    wrong.push({ field: 'expires_at', message: 'is in the past' })
+  return wrong.map(({ field, message }) => ({ field: `${prefix}${field}`, code: 'invalid', message }))
 }

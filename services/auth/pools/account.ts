@@ -2,7 +2,7 @@ import type { Footprint, Limits, Member } from '#shared/contracts/resource-pools
 import { inStore } from '#shared/db/connect.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
-import { memberKey, pools, type StoredPool } from './model.ts'
+import { holding, memberKey, pools, type Reserved, type StoredPool } from './model.ts'
 
 type Used = StoredPool['used']
 const dimensions = ['cpus', 'memory', 'disk', 'instances'] as const
@@ -17,7 +17,7 @@ const units: Record<Dimension, string> = {
 const none: Used = { cpus: 0, memory: 0, disk: 0, instances: 0 }
 
 /** What a member counts: storage and networks nothing, they are only collected. */
-export const counted = ({ kind, cpus, memory, disk }: Pick<Member, 'kind'> & Footprint): Used =>
+const counted = ({ kind, cpus, memory, disk }: Pick<Member, 'kind'> & Footprint): Used =>
   kind === 'vm' || kind === 'container' ? { cpus, memory, disk, instances: 1 } : none
 
 const difference = (to: Used, from: Used): Used => ({
@@ -28,12 +28,17 @@ const difference = (to: Used, from: Used): Used => ({
 })
 
 /** Where a pool would go over its limits with so much more: what needs no more is never refused. */
-export function overruns(limits: Limits, used: Used, more: Used): string[] {
+function overruns(limits: Limits, used: Used, more: Used): string[] {
   return dimensions.flatMap((dimension) => {
     const limit = limits[dimension]
     if (limit === null || more[dimension] <= 0 || used[dimension] + more[dimension] <= limit) return []
-    return [`${used[dimension] + more[dimension]} of ${limit} ${units[dimension]}`]
+    return [`${more[dimension]} ${units[dimension]} wanted, ${used[dimension]} of ${limit} used`]
   })
+}
+
+type How = {
+  /** Only a member that is in the pool already is counted anew; another one is not taken in. */
+  knownOnly?: boolean
 }
 
 /**
@@ -41,26 +46,34 @@ export function overruns(limits: Limits, used: Used, more: Used): string[] {
  * however many are counted at once. The same again changes nothing; with other amounts the member counts these.
  * @throws ConflictError when there is no room
  */
-export async function count(poolId: string, member: Member): Promise<void> {
+export async function count(poolId: string, member: Reserved, { knownOnly = false }: How = {}): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const pool = await pools.require(poolId)
     const known = pool.members[memberKey(member)]
-    if (known && isSame(known, member)) return
+    if (known ? isCounted(known, member) : knownOnly) return
     const more = difference(counted(member), known ? counted(known) : none)
     const over = overruns(pool.limits, pool.used, more)
-    if (over.length > 0)
-      throw new ConflictError(`The resource pool '${pool.name}' has no room: it would use ${over.join(', ')}`, {
-        details: { pool: poolId, limits: pool.limits, used: pool.used },
+    if (over.length === 0) {
+      if (await write(pool, member, known, more)) return
+    } else if ((await discountLapsed(pool)) === 0)
+      throw new ConflictError(`The resource pool '${pool.name}' has no room: ${over.join('; ')}`, {
+        details: { pool: poolId, limits: pool.limits, used: pool.used, wanted: more },
       })
-    if (await write(pool, member, known, more)) return
   }
   throw new ConflictError(`The resource pool '${poolId}' is being changed by others all the time`, { retryable: true })
 }
 
-const isSame = (a: Member, b: Member) => a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk
+function isCounted(known: Reserved, member: Reserved): boolean {
+  // Who only reserves leaves what is another's as it is: that the id is taken is for the owner of ids to tell.
+  const isOfAnother = member.reserved !== undefined && known.reserved?.by !== member.reserved.by
+  return isOfAnother || isSame(known, member)
+}
+
+const isSame = (a: Reserved, b: Reserved) =>
+  a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk && a.reserved?.until === b.reserved?.until
 
 /** @returns whether the pool still was as it was read, as far as it matters here */
-async function write(pool: StoredPool, member: Member, known: Member | undefined, more: Used): Promise<boolean> {
+async function write(pool: StoredPool, member: Reserved, known: Reserved | undefined, more: Used): Promise<boolean> {
   const key = `members.${memberKey(member)}`
   const room = dimensions.flatMap((dimension) => {
     const limit = pool.limits[dimension]
@@ -72,9 +85,14 @@ async function write(pool: StoredPool, member: Member, known: Member | undefined
   return apply(filter, { $set: { [key]: member, updated_at: now() }, $inc: { ...increments(more), version: 1 } })
 }
 
-const asKnown = (key: string, known: Member | undefined) =>
+const asKnown = (key: string, known: Reserved | undefined) =>
   known
-    ? { [`${key}.cpus`]: known.cpus, [`${key}.memory`]: known.memory, [`${key}.disk`]: known.disk }
+    ? {
+        [`${key}.cpus`]: known.cpus,
+        [`${key}.memory`]: known.memory,
+        [`${key}.disk`]: known.disk,
+        [`${key}.reserved.until`]: known.reserved?.until ?? { $exists: false },
+      }
     : { [key]: { $exists: false } }
 
 const increments = (more: Used) =>
@@ -85,22 +103,61 @@ async function apply(filter: object, update: object): Promise<boolean> {
   return modifiedCount === 1
 }
 
+type Named = Pick<Member, 'kind' | 'id'>
+
+/** Takes a member out of a pool as it was read, and gives back what it counted. @returns whether it still was so */
+const takeOut = (poolId: string, known: Reserved): Promise<boolean> => {
+  const key = `members.${memberKey(known)}`
+  const less = difference(none, counted(known))
+  const update = { $unset: { [key]: '' }, $set: { updated_at: now() }, $inc: { ...increments(less), version: 1 } }
+  return apply({ _id: poolId, $and: [asKnown(key, known)] }, update)
+}
+
 /** Takes a member out of a pool and gives back what it counted. @returns whether it was in it */
-export async function discount(poolId: string, member: Pick<Member, 'kind' | 'id'>): Promise<boolean> {
-  const key = `members.${memberKey(member)}`
+export async function discount(poolId: string, member: Named): Promise<boolean> {
   for (;;) {
     const known = (await pools.get(poolId))?.members[memberKey(member)]
     if (!known) return false
-    const less = difference(none, counted(known))
-    const filter = { _id: poolId, $and: [asKnown(key, known)] }
-    const update = { $unset: { [key]: '' }, $set: { updated_at: now() }, $inc: { ...increments(less), version: 1 } }
-    if (await apply(filter, update)) return true
+    if (await takeOut(poolId, known)) return true
   }
 }
 
+/** Gives back what an operation has reserved and does not need; what is a member for good stays. */
+export async function cancelReservation(poolId: string, member: Named, by: string): Promise<void> {
+  const known = (await pools.get(poolId))?.members[memberKey(member)]
+  if (known?.reserved?.by === by) await takeOut(poolId, known)
+}
+
 /** Takes a member out of every pool that it is in. */
-export async function discountEverywhere(member: Pick<Member, 'kind' | 'id'>): Promise<boolean> {
-  const holding = await pools.all({ [`members.${memberKey(member)}`]: { $exists: true } })
-  for (const { id } of holding) await discount(id, member)
-  return holding.length > 0
+export async function discountEverywhere(member: Named): Promise<boolean> {
+  const found = await pools.all(holding(member))
+  for (const { id } of found) await discount(id, member)
+  return found.length > 0
+}
+
+/** Counts a member anew in every pool that it is in: in all of them, or in none when one has no room. */
+export async function recount(member: Member): Promise<void> {
+  const before: [pool: string, member: Reserved][] = []
+  try {
+    for (const { id, members } of await pools.all(holding(member))) {
+      const known = members[memberKey(member)]!
+      before.push([id, known])
+      await count(id, known.reserved ? { ...member, reserved: known.reserved } : member, { knownOnly: true })
+    }
+  } catch (error) {
+    for (const [pool, known] of before) await count(pool, known, { knownOnly: true })
+    throw error
+  }
+}
+
+/** Gives back what was reserved for something that never came to be. @returns how many members went */
+async function discountLapsed({ id, members }: StoredPool): Promise<number> {
+  let gone = 0
+  for (const member of Object.values(members))
+    if (member.reserved && Date.parse(member.reserved.until) < Date.now() && (await takeOut(id, member))) gone++
+  return gone
+}
+
+export async function sweepReservations(): Promise<void> {
+  for (const pool of await pools.all()) await discountLapsed(pool)
 }

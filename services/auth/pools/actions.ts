@@ -1,17 +1,17 @@
 import { resourcePools, type Limits, type Member, type ResourcePool } from '#shared/contracts/resource-pools.ts'
-import { notFound } from '#shared/errors.ts'
+import { NotFoundError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import type { Call } from '#shared/handler.ts'
 import { implement } from '#shared/service.ts'
-import { grants } from '../models.ts'
+import { forgetGrants } from '../forget.ts'
 import { refuseEscalation, rightsOfRole } from '../policy/escalation.ts'
 import { matches, parsePattern } from '../policy/patterns.ts'
 import { changePolicy, loadPolicy, policyChanged } from '../policy/store.ts'
-import { count, discount, discountEverywhere } from './account.ts'
+import { cancelReservation, count, discount, discountEverywhere, recount } from './account.ts'
 import { footprintOf } from './footprint.ts'
-import { memberPath, pools, type StoredPool } from './model.ts'
+import { memberPath, pools, type Reserved, type StoredPool } from './model.ts'
 
 const pathOf = (id: string) => `/api/resource-pools/${id}`
 
@@ -19,7 +19,7 @@ const poolView = (pool: StoredPool): ResourcePool => ({
   ...pool,
   members: Object.entries(pool.members)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, member]) => member),
+    .map(([, { reserved: _, ...member }]) => member),
 })
 
 const seeing: Privilege[] = ['PoolAllocate', 'VmAudit', 'ContainerAudit', 'DatastoreAudit', 'NetworkAudit']
@@ -41,6 +41,20 @@ async function refuseTakeover(call: Call, id: string, member: Pick<Member, 'kind
   const onPool = policy.grants.filter((grant) => grant.path !== '/' && matches(parsePattern(grant.path), parts))
   const given = onPool.flatMap(({ role }) => rightsOfRole(policy, role, path))
   refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`)
+}
+
+/** Counts a resource as it is, also when it changes or goes while it is being counted. */
+async function takeIn(poolId: string, member: Pick<Member, 'kind' | 'id'>): Promise<void> {
+  let seen = await footprintOf(member)
+  for (;;) {
+    await count(poolId, { ...member, ...seen })
+    const again = await footprintOf(member).catch(async (error: unknown) => {
+      if (error instanceof NotFoundError) await discount(poolId, member)
+      throw error
+    })
+    if (again.cpus === seen.cpus && again.memory === seen.memory && again.disk === seen.disk) return
+    seen = again
+  }
 }
 
 /** Collections of resources with limits to what they may take together. */
@@ -74,7 +88,7 @@ export const poolActions = implement(resourcePools, {
   delete: async ({ id }) =>
     changePolicy(async () => {
       const pool = await pools.requireForChange(id)
-      await grants.removeWhere({ path: { $in: [pathOf(id), `${pathOf(id)}/*`, `${pathOf(id)}/**`] } })
+      await forgetGrants(pathOf(id))
       await pools.remove(pool)
       return null
     }),
@@ -82,7 +96,7 @@ export const poolActions = implement(resourcePools, {
   putMember: async ({ id, kind, member }, call) => {
     await pools.requireForChange(id)
     await refuseTakeover(call, id, { kind, id: member })
-    await count(id, { kind, id: member, ...(await footprintOf({ kind, id: member })) })
+    await takeIn(id, { kind, id: member })
     await policyChanged()
     return poolView(await pools.require(id))
   },
@@ -95,8 +109,19 @@ export const poolActions = implement(resourcePools, {
   },
 
   reserve: async ({ pool, ...member }) => {
-    await count(pool, member)
-    await policyChanged()
+    // An optional field that is not given is not there: the check of the parameters sees to it.
+    await count(pool, member as Reserved)
+    if (!member.reserved) await policyChanged()
+    return null
+  },
+
+  cancel: async ({ pool, kind, id, by }) => {
+    await cancelReservation(pool, { kind, id }, by)
+    return null
+  },
+
+  recount: async (member) => {
+    await recount(member)
     return null
   },
 

@@ -2,15 +2,33 @@ import { call } from '#shared/call.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import type { Footprint, Member } from '#shared/contracts/resource-pools.ts'
 import { vms } from '#shared/contracts/vms.ts'
+import { invalid } from '#shared/errors.ts'
 
 const nothing: Footprint = { cpus: 0, memory: 0, disk: 0 }
 
-/** What a resource that is there takes of a pool. @throws NotFoundError when it is not there */
-export async function footprintOf({ kind, id }: Pick<Member, 'kind' | 'id'>): Promise<Footprint> {
-  if (kind === 'vm') {
+/** How a resource is looked up, and what it takes of a pool. A kind that no service has yet has no entry. */
+const measures: { [K in Member['kind']]?: (id: string) => Promise<Footprint> } = {
+  vm: async (id) => {
     const { cpus, memory, disks } = await call(vms, 'get', { id })
     return { cpus, memory, disk: disks.reduce((sum, { size_bytes }) => sum + size_bytes, 0) }
-  }
-  if (kind === 'storage') await call(pools, 'get', { id })
-  return nothing
+  },
+  storage: async (id) => {
+    await call(pools, 'get', { id })
+    return nothing
+  },
+}
+
+/**
+ * What a resource that is there takes of a pool.
+ * @throws NotFoundError when it is not there, ValidationError when nothing of its kind can be there yet
+ */
+export function footprintOf({ kind, id }: Pick<Member, 'kind' | 'id'>): Promise<Footprint> {
+  const measure = measures[kind]
+  if (measure) return measure(id)
+  const known = Object.keys(measures).join(' or ')
+  throw invalid(
+    'kind',
+    `this version of Horcrux has no ${kind} that could be a member; it takes ${known}`,
+    'unsupported',
+  )
 }

@@ -5,10 +5,14 @@ import { collection } from '#shared/db/collection.ts'
 
 const { members: _, ...fields } = ResourcePool.properties
 
+/** How long a member is only reserved, and by which operation; without it, it is a member for good. */
+export type Reservation = { until: string; by: string }
+export type Reserved = Member & { reserved?: Reservation }
+
 /** Members by `kind:id`, so that one more and one less is one atomic write; `used` is always their sum. */
 export const pools = collection(
   'resource_pools',
-  strict({ ...fields, members: Type.Unsafe<Record<string, Member>>(Type.Unknown()) }),
+  strict({ ...fields, members: Type.Unsafe<Record<string, Reserved>>(Type.Unknown()) }),
   { kind: 'Resource pool', indexes: [{ fields: { name: 1 }, unique: true }] },
 )
 export type StoredPool = NonNullable<Awaited<ReturnType<typeof pools.get>>>
@@ -19,7 +23,20 @@ const folders = {
   storage: '/api/storage/pools',
   network: '/api/networks',
 } as const
+const kinds = Object.keys(folders) as Member['kind'][]
+
+type Named = Pick<Member, 'kind' | 'id'>
 
 /** The path of the resource that is a member. */
-export const memberPath = ({ kind, id }: Pick<Member, 'kind' | 'id'>) => `${folders[kind]}/${encodeURIComponent(id)}`
-export const memberKey = ({ kind, id }: Pick<Member, 'kind' | 'id'>) => `${kind}:${id}`
+export const memberPath = ({ kind, id }: Named) => `${folders[kind]}/${encodeURIComponent(id)}`
+export const memberKey = ({ kind, id }: Named) => `${kind}:${id}`
+
+/** The member that a resource's path would be, or null when it is none of a kind that pools collect. */
+export function memberAt(path: string): Named | null {
+  const [, folder, id] = /^(.+)\/([^/]+)$/.exec(path) ?? []
+  const kind = kinds.find((one) => folders[one] === folder)
+  return kind && id !== undefined ? { kind, id: decodeURIComponent(id) } : null
+}
+
+/** Finds the pools that have this member. */
+export const holding = (member: Named) => ({ [`members.${memberKey(member)}`]: { $exists: true } })

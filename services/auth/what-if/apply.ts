@@ -1,5 +1,5 @@
 import type { PolicyChange } from '#shared/contracts/permissions.ts'
-import { invalid, notFound } from '#shared/errors.ts'
+import { invalid, NotFoundError, notFound, ValidationError, type Violation } from '#shared/errors.ts'
 import { builtInRoles } from '#shared/privileges.ts'
 import { canonicalPattern } from '../policy/patterns.ts'
 import type { Policy, PolicyGroup, PolicyPool } from '../policy/policy.ts'
@@ -8,8 +8,16 @@ import { memberPath } from '../pools/model.ts'
 /** A policy and who of its users may sign in. */
 export type World = { policy: Policy; enabled: Set<string> }
 
-/** The world as it would be after these changes, one after the other. Nothing of the one that is given is changed. */
-export function applyChanges({ policy, enabled }: World, changes: readonly PolicyChange[]): World {
+/**
+ * The world as it would be after these changes, one after the other. Nothing of the one that is given is changed.
+ * @param known what is known to be wrong with them already
+ * @throws ValidationError naming every change that cannot be made
+ */
+export function applyChanges(
+  { policy, enabled }: World,
+  changes: readonly PolicyChange[],
+  known: readonly Violation[] = [],
+): World {
   const world: World = {
     policy: {
       grants: [...policy.grants],
@@ -19,8 +27,20 @@ export function applyChanges({ policy, enabled }: World, changes: readonly Polic
     },
     enabled: new Set(enabled),
   }
-  changes.forEach((change, i) => applyOne(world, change, `changes.${i}`))
+  const violations = [...known, ...changes.flatMap((change, i) => tryOne(world, change, `changes.${i}`))]
+  if (violations.length > 0) throw new ValidationError(violations)
   return world
+}
+
+function tryOne(world: World, change: PolicyChange, field: string): Violation[] {
+  try {
+    applyOne(world, change, field)
+    return []
+  } catch (error) {
+    if (error instanceof ValidationError) return error.violations
+    if (error instanceof NotFoundError) return [{ field, code: 'unknown', message: error.message }]
+    throw error
+  }
 }
 
 function applyOne({ policy, enabled }: World, change: PolicyChange, field: string): void {
@@ -87,7 +107,7 @@ function applyToPool(policy: Policy, change: PoolChange): void {
     policy.pools.set(pool.id, { ...pool, members: change.is_member ? [...others, path] : others })
   } else {
     policy.pools.delete(pool.id)
-    const own = ['', '/*', '/**'].map((end) => `/api/resource-pools/${pool.id}${end}`)
-    policy.grants = policy.grants.filter(({ path }) => !own.includes(path))
+    const own = `/api/resource-pools/${pool.id}`
+    policy.grants = policy.grants.filter(({ path }) => path !== own && !path.startsWith(`${own}/`))
   }
 }
