@@ -60,8 +60,14 @@ export const fillPath = (path: string, params: Record<string, unknown>) =>
     params[key] === undefined ? '' : `/${encodeURIComponent(String(params[key]))}`,
   )
 
+const takenApart = new Map<OnPath, { privilege: Privilege; path: string }>()
+
 /** `'VmAudit on /api/vms/{id}'` taken apart. */
 export function onPath(access: OnPath): { privilege: Privilege; path: string } {
+  const known = takenApart.get(access)
+  if (known) return known
   const [privilege, path] = access.split(' on ') as [Privilege, string]
-  return { privilege, path }
+  const made = { privilege, path }
+  takenApart.set(access, made)
+  return made
 }
