@@ -3,6 +3,7 @@ import type { Contract } from '#shared/contract.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { within } from '#shared/current.ts'
+import { hasHeardAll } from '#shared/db/heard.ts'
 import { now } from '#shared/events/event.ts'
 import { createGateway } from '../services/gateway/service.ts'
 import { vmRecords } from '../services/vm/model.ts'
@@ -128,6 +129,9 @@ export async function benchGateway(): Promise<Row[]> {
     const query = performance.now()
     for (let index = 0; index < 100; index++) await vmRecords.get('vm-0500')
     below('store query', (performance.now() - query) / 100, 5)
+    const word = performance.now()
+    for (let index = 0; index < 100; index++) await hasHeardAll()
+    rows.push({ what: 'word from the bus', value: (performance.now() - word) / 100, unit: 'ms' })
     return rows
   } finally {
     await bare.close()
