@@ -45,8 +45,9 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
 
   const mark = (id: string | null) => {
     const at = ++clock
-    if (id === null) allStale = at
-    else stale.set(id, at)
+    if (id !== null && stale.size < bounds.some) return void stale.set(id, at)
+    allStale = at
+    stale.clear()
   }
   const endOld = () => {
     const now = performance.now()
@@ -122,7 +123,10 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
   }
 
   return {
-    changing: ({ token, id }) => void open.set(token, { id, until: performance.now() + bounds.openMs }),
+    changing: ({ token, id }) => {
+      if (open.size >= bounds.some) endOld()
+      open.set(token, { id, until: performance.now() + bounds.openMs })
+    },
     changed: ({ token, id }) => {
       open.delete(token)
       mark(id)
