@@ -82,7 +82,7 @@ describe.skipIf(!hasNats)('a change that was answered', () => {
   /** Writes and reads in turn until told to stop. @returns what was older than an answered change, and how much was asked */
   async function writeAndRead(signal: AbortSignal) {
     const latest = new Map<string, Set<string>>()
-    const found = { stale: [] as string[], writes: 0, reads: 0, refused: 0 }
+    const found = { stale: [] as string[], writes: 0, there: 0, reads: 0, refused: 0 }
     const check = (how: string, { id, description }: Vm) => {
       found.reads++
       const right = latest.get(id)
@@ -94,8 +94,9 @@ describe.skipIf(!hasNats)('a change that was answered', () => {
       const nodes = replicas()
       const value = `round ${round}`
       try {
-        if (nodes.length === 0 || round % 2 === 0) await writers.here(id, value)
-        else await writers.there(id, value, nodes[(round >> 1) % nodes.length]!)
+        const isHere = nodes.length === 0 || round % 2 === 0
+        await (isHere ? writers.here(id, value) : writers.there(id, value, nodes[(round >> 1) % nodes.length]!))
+        if (!isHere) found.there++
         latest.set(id, new Set([value]))
         found.writes++
       } catch {
@@ -134,9 +135,12 @@ describe.skipIf(!hasNats)('a change that was answered', () => {
     await delay(6000)
     stop.abort()
     const found = await reading
-    process.stdout.write(`${found.writes} changes, ${found.reads} records read, ${found.refused} refused\n`)
+    process.stdout.write(
+      `${found.writes} changes, ${found.there} of them by replicas, ${found.reads} records read, ${found.refused} refused\n`,
+    )
     expect(found.stale).toEqual([])
     expect(found.writes).toBeGreaterThan(50)
+    expect(found.there).toBeGreaterThan(20)
     expect(found.reads).toBeGreaterThan(200)
   })
 
