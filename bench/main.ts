@@ -3,10 +3,12 @@ import { domainStart } from './domain-start.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
+import { benchRights } from './rights.ts'
 
 /** Every benchmark, by the word that picks it. Each measures what it compares in one run. */
 const benchmarks: Record<string, () => Promise<Row[]>> = {
   gateway: benchGateway,
+  rights: benchRights,
   events: benchEvents,
   'domain-start': domainStart,
 }

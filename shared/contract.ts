@@ -56,11 +56,28 @@ export const contract = <const N extends string, const A extends Record<string, 
 export const isChange = (action: Action): action is Change => 'audit' in action
 export const isOperation = (action: Action): action is Change => isChange(action) && action.operation === true
 
+const pieces = new Map<string, string[]>()
+
+/** `/vms/{id}/disks` as its literal pieces and between them the names of what is to be filled in. */
+function piecesOf(path: string): string[] {
+  const known = pieces.get(path)
+  if (known) return known
+  const made = path.split(/\/\{(\w+)\}/)
+  pieces.set(path, made)
+  return made
+}
+
 /** `/vms/{id}` and `{ id: '7' }` make `/vms/7`; a part that is not known yet is left out with its slash. */
-export const fillPath = (path: string, params: Record<string, unknown>) =>
-  path.replaceAll(/\/\{(\w+)\}/g, (_, key: string) =>
-    params[key] === undefined ? '' : `/${encodeURIComponent(String(params[key]))}`,
-  )
+export function fillPath(path: string, params: Record<string, unknown>): string {
+  let filled = ''
+  for (const [index, piece] of piecesOf(path).entries()) {
+    if (index % 2 === 0) filled += piece
+    else if (params[piece] !== undefined) filled += `/${encodeURIComponent(String(params[piece]))}`
+  }
+  return filled
+}
+
+const takenApart = new Map<OnPath, { privilege: Privilege; path: string }>()
 
 /** Who may do it with these parameters. */
 export function accessOf({ can, canInside }: Action, params: Record<string, unknown>): Access {
@@ -70,6 +87,10 @@ export function accessOf({ can, canInside }: Action, params: Record<string, unkn
 
 /** `'VmAudit on /api/vms/{id}'` taken apart. */
 export function onPath(access: OnPath): { privilege: Privilege; path: string } {
+  const known = takenApart.get(access)
+  if (known) return known
   const [privilege, path] = access.split(' on ') as [Privilege, string]
-  return { privilege, path }
+  const made = { privilege, path }
+  takenApart.set(access, made)
+  return made
 }

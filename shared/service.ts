@@ -20,6 +20,7 @@ import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#s
 import type { Call } from '#shared/handler.ts'
 import { log, logFields } from '#shared/log.ts'
 import type { MaySee } from '#shared/db/page.ts'
+import { jsonOf } from '#shared/db/ready.ts'
 import { picked } from '#shared/fields.ts'
 import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrent } from '#shared/operation/journal.ts'
@@ -153,5 +154,5 @@ const pathOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
 function pack(meta: Meta, bytes: boolean | undefined, result: unknown): unknown {
   const version = (result as { version?: unknown } | null)?.version
   if (typeof version === 'number') meta.etag = `"${version}"`
-  return bytes ? Buffer.from(JSON.stringify(result ?? null)) : result
+  return bytes ? jsonOf(result) : result
 }

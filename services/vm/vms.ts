@@ -2,6 +2,7 @@ import { call } from '#shared/call.ts'
 import { permissions } from '#shared/contracts/permissions.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
+import { viewsOf } from '#shared/db/views.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes.ts'
@@ -19,12 +20,11 @@ import { requireStatus, settle } from './status.ts'
 /** Fields that the host's definition is made of: a change of them waits for the next start while the guest runs. */
 const hardware = ['name', 'memory', 'cpus', 'iso', 'boot'] as const
 
+const views = viewsOf(vmRecords, viewOf)
+
 export const vmService = implement(vms, {
-  list: async (query, { maySee }) => {
-    const page = await vmRecords.list(query, maySee)
-    return { ...page, data: page.data.map(viewOf) }
-  },
-  get: async ({ id }) => viewOf(await vmRecords.require(id)),
+  list: (query, { maySee }) => views.list(query, maySee),
+  get: ({ id }) => views.require(id),
   stats: async ({ id }) => {
     const vm = await vmRecords.require(id)
     return { vm_id: id, status: vm.status, ...(await driverOf(vm).stats(vm)), timestamp: now() }

@@ -1,20 +1,82 @@
+import { v7 } from 'uuid'
+import { Events, type NatsConnection } from 'nats'
 import { bus, isBusConnected } from '#shared/bus.ts'
+import { flushBus } from '#shared/db/heard.ts'
+import { UnavailableError } from '#shared/errors.ts'
 
-const subject = 'horcrux.changed'
+const changing = 'horcrux.changing'
+const changed = 'horcrux.changed'
 
-/**
- * Says on the bus that a collection has changed, for caches. It is said before any event of the change, and may be lost
- * when the bus is away: a cache does not live by it alone.
- */
-export function announceChange(collection: string): void {
-  if (isBusConnected()) bus().nats.publish(`${subject}.${collection}`)
+/** A change of one record, or without an id of any number of them. */
+export type Change = { token: string; id: string | null }
+
+const textOf = ({ token, id }: Change) => `${token}\n${id ?? ''}`
+function changeOf(text: string): Change {
+  const [token = '', id = ''] = text.split('\n')
+  return { token, id: id === '' ? null : id }
 }
 
-/** Hears which collections change. @returns a function that stops it */
-export function onChange(heard: (collection: string) => void): () => void {
+/**
+ * Writes, and tells the caches of it: before, so that a process that dies in between has told, and after. When this
+ * settles, the bus has the word, and so has it before any answer or event that comes of the write. A write of which
+ * nobody knows whether it will still come to be is not told to be over; caches believe that after a while.
+ */
+export async function announced<T>(collection: string, id: string | null, write: () => Promise<T>): Promise<T> {
+  const change = { token: v7(), id }
+  say(changing, collection, change)
+  try {
+    const result = await write()
+    say(changed, collection, change)
+    return result
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) say(changed, collection, change)
+    throw error
+  } finally {
+    // Without a bus nobody trusts a cache, see heard.ts.
+    await flushBus()
+  }
+}
+
+/** What this process has changed; what it said of it may have been lost when the bus was away. */
+const written = new Set<string>()
+let watched: NatsConnection | undefined
+
+function say(subject: string, collection: string, change: Change): void {
+  written.add(collection)
+  const nats = connection()
+  if (!nats) return
+  if (nats !== watched) void sayAgain((watched = nats))
+  if (isBusConnected()) nats.publish(`${subject}.${collection}`, textOf(change))
+}
+
+/** The process's connection, whole or broken. */
+function connection(): NatsConnection | undefined {
+  try {
+    return bus().nats
+  } catch {
+    return undefined
+  }
+}
+
+async function sayAgain(nats: NatsConnection): Promise<void> {
+  for await (const { type } of nats.status()) {
+    if (type !== Events.Reconnect) continue
+    for (const collection of written) nats.publish(`${changed}.${collection}`, textOf({ token: '', id: null }))
+  }
+}
+
+type Heard = (collection: string, change: Change) => void
+
+/** Hears which collections have changed. @returns a function that stops it */
+export const onChange = (heard: Heard): (() => void) => listen(changed, heard)
+
+/** Hears which collections are about to change. @returns a function that stops it */
+export const onChanging = (heard: Heard): (() => void) => listen(changing, heard)
+
+function listen(subject: string, heard: Heard): () => void {
   const subscription = bus().nats.subscribe(`${subject}.*`, {
     callback: (error, message) => {
-      if (!error) heard(message.subject.slice(subject.length + 1))
+      if (!error) heard(message.subject.slice(subject.length + 1), changeOf(message.string()))
     },
   })
   return () => subscription.unsubscribe()

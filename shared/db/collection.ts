@@ -1,7 +1,7 @@
 import type { Static, TObject } from 'typebox'
 import { current, noteTouched } from '#shared/current.ts'
 import type { Event } from '#shared/contracts/events.ts'
-import { announceChange } from '#shared/db/changes.ts'
+import { announced } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { type Index, modelOf, type Stored } from '#shared/db/model.ts'
 import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
@@ -15,6 +15,9 @@ type Patch<T> = { [K in keyof T]?: T[K] | undefined }
 /** A change and the events that tell of it, written as one. */
 type Changed<T> = { set: Patch<T>; events?: Event[] }
 type Versioned = { id: string; version: number }
+
+/** Which record a filter is about, when it names one. */
+const idIn = ({ _id }: Filter) => (typeof _id === 'string' ? _id : null)
 
 /** Which kind of thing a collection holds, for messages: "Virtual machine 'x' not found". */
 type Options = { kind: string; indexes?: Index[] }
@@ -72,11 +75,12 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       ...(Object.keys($unset).length > 0 && { $unset }),
       ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
     }
-    const changed = await inStore(() =>
-      uniquely(() => model.findOneAndUpdate(filter as never, update as never, { returnDocument: 'after' }).lean()),
+    const changed = await announced(name, idIn(filter), () =>
+      inStore(() =>
+        uniquely(() => model.findOneAndUpdate(filter as never, update as never, { returnDocument: 'after' }).lean()),
+      ),
     )
     if (!changed) return null
-    announceChange(name)
     flushSoon(model, changed as unknown as Stored)
     const after = fromStore(changed)
     noteTouched(`${name}/${after.id}`, { after })
@@ -104,7 +108,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     const made_by = seed === undefined ? {} : { made_by: seed }
     const document = { _id: id, ...fields, version: 1, ...made_by, ...(events.length > 0 && { outbox: events }) }
     try {
-      await inStore(() => uniquely(() => model.create([document] as never)))
+      await announced(name, id, () => inStore(() => uniquely(() => model.create([document] as never))))
     } catch (error) {
       const made = error instanceof ConflictError && seed !== undefined ? await find({ _id: id, made_by: seed }) : null
       if (!made) throw error
@@ -120,25 +124,27 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   const remove = async (record: Versioned): Promise<void> => {
     const { id, version } = record
     noteTouched(`${name}/${id}`, { before: record, after: null })
-    const { deletedCount } = await inStore(() => model.deleteOne({ _id: id, version } as never))
-    announceChange(name)
+    const { deletedCount } = await announced(name, id, () =>
+      inStore(() => model.deleteOne({ _id: id, version } as never)),
+    )
     if (deletedCount === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })
   }
   /** Removes what fits, once its events are told. @returns how many there were */
   const removeWhere = async (filter: Filter) => {
     await flushAll(model, filter)
-    const { deletedCount } = await inStore(() => model.deleteMany(filter as never))
-    if (deletedCount > 0) announceChange(name)
+    const { deletedCount } = await announced(name, idIn(filter), () => inStore(() => model.deleteMany(filter as never)))
     return deletedCount
   }
 
-  const all = async (filter: Filter = {}): Promise<T[]> =>
+  /** What fits, in the order of the ids; a limit of 0 is none. */
+  const all = async (filter: Filter = {}, limit = 0): Promise<T[]> =>
     (
       await inStore(() =>
         model
           .find(filter as never)
           .sort({ _id: 1 })
+          .limit(limit)
           .lean(),
       )
     ).map(fromStore)
@@ -149,7 +155,22 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     return { ...found, data: found.data.map(fromStore) }
   }
 
-  return { model, find, get, require, requireForChange, updateWhere, change, insert, remove, removeWhere, all, list }
+  return {
+    name,
+    kind,
+    model,
+    find,
+    get,
+    require,
+    requireForChange,
+    updateWhere,
+    change,
+    insert,
+    remove,
+    removeWhere,
+    all,
+    list,
+  }
 }
 
 /** A duplicate key (11000) as the conflict it is: "x already exists". */

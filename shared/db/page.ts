@@ -21,9 +21,11 @@ export function filterOf(text: string | undefined): Filter {
   return filter
 }
 
-const cursorOf = (id: string) => Buffer.from(id).toString('base64url')
+/** The `next_cursor` of a page whose last item has this id. */
+export const cursorOf = (id: string) => Buffer.from(id).toString('base64url')
 
-function afterOf(cursor: string): string {
+/** The id that a page begins after. @throws ValidationError */
+export function afterOf(cursor: string): string {
   const id = Buffer.from(cursor, 'base64url').toString('utf8')
   if (id === '' || cursorOf(id) !== cursor) throw invalid('cursor', 'is not a cursor of this list')
   return id

@@ -1,0 +1,91 @@
+import type { ListQuery } from '#shared/contracts/common.ts'
+import { afterOf, cursorOf, type MaySee } from '#shared/db/page.ts'
+
+/** The bytes of a page, and what they say beside the items. */
+export type BytesOfPage = { bytes: Buffer; next_cursor: string | null; total: number }
+
+/** The JSON of records in the order of their ids, as the store sorts them: by the bytes of UTF-8. */
+export type Shelf = {
+  put: (id: string, json: string) => void
+  remove: (id: string) => void
+  get: (id: string) => Buffer | undefined
+  page: (query: Pick<ListQuery, 'limit' | 'cursor' | 'offset'>, maySee: MaySee) => BytesOfPage
+  size: () => { records: number; bytes: number }
+}
+
+const order = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b))
+const head = Buffer.from('{"data":[')
+const none: Buffer[] = []
+
+/** A buffer of its own: one out of Node's pool would keep the whole pool in memory. With a comma before the JSON. */
+function partOf(json: string): Buffer {
+  const part = Buffer.allocUnsafeSlow(1 + Buffer.byteLength(json))
+  part.write(',')
+  part.write(json, 1)
+  return part
+}
+
+export function createShelf(): Shelf {
+  const ids: string[] = []
+  const parts: Buffer[] = []
+  const byId = new Map<string, Buffer>()
+  let bytes = 0
+
+  /** How many ids come before this one. */
+  const placeOf = (id: string): number => {
+    let [low, high] = [0, ids.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (order(ids[middle]!, id) < 0) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+  const put: Shelf['put'] = (id, json) => {
+    const part = partOf(json)
+    // What is read in order is put at the end.
+    const place = ids.length === 0 || order(ids.at(-1)!, id) < 0 ? ids.length : placeOf(id)
+    const isThere = byId.has(id)
+    byId.set(id, part)
+    bytes += part.length - (isThere ? parts[place]!.length : 0)
+    ids.splice(place, isThere ? 1 : 0, id)
+    parts.splice(place, isThere ? 1 : 0, part)
+  }
+  const remove: Shelf['remove'] = (id) => {
+    if (!byId.delete(id)) return
+    const place = placeOf(id)
+    bytes -= parts[place]!.length
+    ids.splice(place, 1)
+    parts.splice(place, 1)
+  }
+  const get: Shelf['get'] = (id) => byId.get(id)?.subarray(1)
+
+  const page: Shelf['page'] = ({ limit, cursor, offset = 0 }, maySee) => {
+    let first = 0
+    if (cursor !== undefined) {
+      const after = afterOf(cursor)
+      first = placeOf(after)
+      if (ids[first] === after) first++
+    }
+    if (maySee.all) {
+      const from = first + offset
+      const chosen = parts.slice(from, from + limit)
+      return joined(chosen, ids.length > from + limit ? ids[from + limit - 1]! : null, ids.length)
+    }
+    const seen: number[] = []
+    for (const [place, id] of ids.entries()) if (maySee.item(id)) seen.push(place)
+    const from = seen.findIndex((place) => place >= first)
+    const asked = from < 0 ? [] : seen.slice(from + offset, from + offset + limit)
+    const isMore = from >= 0 && seen.length > from + offset + limit
+    const chosen = asked.map((place) => parts[place]!)
+    return joined(chosen, isMore ? ids[asked.at(-1)!]! : null, seen.length)
+  }
+  return { put, remove, get, page, size: () => ({ records: ids.length, bytes }) }
+}
+
+function joined(parts: Buffer[], last: string | null, total: number): BytesOfPage {
+  const next_cursor = last === null ? null : cursorOf(last)
+  const tail = Buffer.from(`],"next_cursor":${JSON.stringify(next_cursor)},"total":${total}}`)
+  const items = parts.length === 0 ? none : [parts[0]!.subarray(1), ...parts.slice(1)]
+  return { bytes: Buffer.concat([head, ...items, tail]), next_cursor, total }
+}

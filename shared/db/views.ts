@@ -1,0 +1,101 @@
+import { Events, type NatsConnection } from 'nats'
+import { bus } from '#shared/bus.ts'
+import type { ListQuery } from '#shared/contracts/common.ts'
+import { onChange, onChanging } from '#shared/db/changes.ts'
+import { hasHeardAll } from '#shared/db/heard.ts'
+import { createKept, type Kept } from '#shared/db/kept.ts'
+import type { MaySee, PageOf } from '#shared/db/page.ts'
+import { ready } from '#shared/db/ready.ts'
+import type { BytesOfPage, Shelf } from '#shared/db/shelf.ts'
+import { notFound } from '#shared/errors.ts'
+
+/** What this needs of a collection. */
+type Records<T> = {
+  name: string
+  kind: string
+  require: (id: string) => Promise<T>
+  list: (query: ListQuery, maySee: MaySee) => Promise<PageOf<T>>
+  all: (filter?: Record<string, unknown>, limit?: number) => Promise<T[]>
+}
+
+/** What callers see of a collection's records. */
+export type Views<V> = {
+  list: (query: ListQuery, maySee: MaySee) => Promise<PageOf<V>>
+  /** @throws NotFoundError */
+  require: (id: string) => Promise<V>
+}
+
+/**
+ * The views of a collection's records, kept as JSON in the memory of the process that owns it (ADR 0007). An answer is
+ * never older than the question: before each one the process has heard of all changes that were answered before, or
+ * the store is asked. `viewOf` must make the view out of the record alone.
+ */
+export function viewsOf<T extends { id: string }, V extends object>(
+  records: Records<T>,
+  viewOf: (record: T) => V,
+): Views<V> {
+  const toView = (record: T) => ({ id: record.id, json: JSON.stringify(viewOf(record)) })
+  const kept = createKept({
+    all: async (limit) => (await records.all({}, limit)).map(toView),
+    some: async (ids) => (await records.all({ _id: { $in: ids } })).map(toView),
+  })
+  const shelf = async (): Promise<Shelf | null> => {
+    hear(records.name, kept)
+    return (await hasHeardAll()) ? kept.fresh() : null
+  }
+  return {
+    list: async (query, maySee) => {
+      const found = query.filter === undefined ? await shelf() : null
+      if (found) return pageOf<V>(found.page(query, maySee))
+      const page = await records.list(query, maySee)
+      return { ...page, data: page.data.map(viewOf) }
+    },
+    require: async (id) => {
+      const found = await shelf()
+      if (!found) return viewOf(await records.require(id))
+      const json = found.get(id)
+      if (!json) throw notFound(records.kind, id)
+      // It is the JSON of a view.
+      return ready(JSON.parse(json.toString('utf8')) as V, json)
+    },
+  }
+}
+
+/** A page whose items are read out of its bytes when somebody looks at them. */
+function pageOf<V>({ bytes, next_cursor, total }: BytesOfPage): PageOf<V> {
+  let data: V[] | undefined
+  const page = {
+    get data() {
+      return (data ??= (JSON.parse(bytes.toString('utf8')) as PageOf<V>).data)
+    },
+    next_cursor,
+    total,
+  }
+  return ready(page, bytes)
+}
+
+const hearing = new Map<string, Kept>()
+let heardOn: NatsConnection | undefined
+
+/** Has what is kept of a collection hear of its changes, on the connection that the process has. */
+function hear(collection: string, kept: Kept): void {
+  if (hearing.get(collection) !== kept) {
+    hearing.set(collection, kept)
+    kept.forget()
+  }
+  const { nats } = bus()
+  if (nats === heardOn) return
+  heardOn = nats
+  forgetAll()
+  onChanging((name, change) => hearing.get(name)?.changing(change))
+  onChange((name, change) => hearing.get(name)?.changed(change))
+  void watch(nats)
+}
+
+const forgetAll = () => {
+  for (const kept of hearing.values()) kept.forget()
+}
+
+async function watch(nats: NatsConnection): Promise<void> {
+  for await (const { type } of nats.status()) if (type === Events.Disconnect || type === Events.Reconnect) forgetAll()
+}
