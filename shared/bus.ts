@@ -5,6 +5,7 @@ import {
   type JetStreamManager,
   type Msg,
   nanos,
+  NatsError,
   type NatsConnection,
   type StreamConfig,
 } from 'nats'
@@ -48,7 +49,10 @@ let connectedAt: number | null = null
 
 /** Connects this process to NATS with its identity, and has the streams made. NATS may come and go. */
 export async function connectBus(name: string): Promise<Bus> {
-  const nats = await connect(connectionOf(name))
+  const nats = await connect(connectionOf(name)).catch((error: unknown) => {
+    if (!(error instanceof NatsError) || !error.isAuthError()) throw error
+    throw new Error(`NATS does not take this process for '${name}': see NATS_URL and NATS_NKEY_FILE`, { cause: error })
+  })
   connected = {
     nats,
     jetStream: nats.jetstream({ timeout: 3000 }),

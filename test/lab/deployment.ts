@@ -84,7 +84,8 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
   }
 }
 
-const keysIn = (dir: string) => join(dir, 'identities')
+/** Where the identities' secrets of a deployment are. */
+export const keysIn = (dir: string) => join(dir, 'identities')
 
 async function busOf(dir: string): Promise<{ part: Part; url: string }> {
   const publicKeys = await keepKeys(localHost(), keysIn(dir))
