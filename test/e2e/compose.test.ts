@@ -60,7 +60,8 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
 
   test('starts a container for each service, and three for vm', { timeout: 3 * minutes }, async () => {
     const { code, stderr } = await up('--scale', 'vm=3')
-    expect(code, stderr).toBe(0)
+    const logs = code === 0 ? '' : (await compose.run(['logs', '--tail', '20'], settings)).stdout
+    expect(code, `${stderr}\n${logs}`).toBe(0)
     const { stdout } = await compose.run(['ps', '--format', '{{.Service}} {{.State}}'], settings)
     const services = ['audit', 'auth', 'cluster', 'gateway', 'mongodb', 'nats', 'storage', 'vm', 'vm', 'vm']
     expect(stdout.trim().split('\n').toSorted()).toEqual(services.map((name) => `${name} running`))
