@@ -61,6 +61,10 @@ export async function connectBus(name: string): Promise<Bus> {
   }
   connectedAt = -Infinity
   void watch(nats)
+  void nats.closed().then((error) => {
+    // It tries again for ever unless NATS knows its secret no more.
+    if (error) log('bus').fatal({ err: error }, 'NATS takes this process no more: give it a secret that NATS knows')
+  })
   if (connected.keepsStreams) await keepStreams(connected)
   // Who makes them may not be there yet; whoever misses one asks again.
   else await ensureStreams(connected).catch(() => undefined)
