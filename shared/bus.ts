@@ -61,10 +61,7 @@ export async function connectBus(name: string): Promise<Bus> {
   }
   connectedAt = -Infinity
   void watch(nats)
-  void nats.closed().then((error) => {
-    // It tries again for ever unless NATS knows its secret no more.
-    if (error) log('bus').fatal({ err: error }, 'NATS takes this process no more: give it a secret that NATS knows')
-  })
+  void tellOfEnd(nats)
   if (connected.keepsStreams) await keepStreams(connected)
   // Who makes them may not be there yet; whoever misses one asks again.
   else await ensureStreams(connected).catch(() => undefined)
@@ -90,6 +87,12 @@ async function watch(nats: NatsConnection): Promise<void> {
     if (type === Events.Reconnect) connectedAt = performance.now()
     if (permissionContext) log('bus').error(permissionContext, 'NATS refuses this to the identity of the process')
   }
+}
+
+/** A connection is made again and again, unless NATS does not know the secret any more. */
+async function tellOfEnd(nats: NatsConnection): Promise<void> {
+  const error = await nats.closed()
+  if (error) log('bus').fatal({ err: error }, 'NATS takes this process no more: start it with a secret that NATS knows')
 }
 
 /** Answers a request, where it came from an inbox: nobody shall have this process write where they may not. */
