@@ -83,7 +83,13 @@ describe.skipIf(!hasNats)('services with an identity each', () => {
     const isThere = async () =>
       (await ask(gateways[0]!.url, 'GET /api/storage/pools/main/volumes/identified', { token })).status === 200
     await until(isThere, { what: 'the volume' })
-    for (const line of ['GET /api/vms', 'GET /api/nodes', 'GET /api/operations', 'GET /api/audit', 'GET /api/users'])
+    for (const line of [
+      'GET /api/vms',
+      'GET /api/cluster/nodes',
+      'GET /api/operations',
+      'GET /api/audit/events',
+      'GET /api/users',
+    ])
       expect((await ask(gateways[0]!.url, line, { token })).status, line).toBe(200)
     expect(linesWith('NATS refuses')).toEqual([])
   })
