@@ -28,6 +28,10 @@ const commands: Record<string, Command> = {
     does: 'Copy the configuration to a file while Horcrux runs, or put such a copy back (write FILE, restore FILE)',
     run: async (words) => (await import('./commands/backup-config.ts')).backupConfig(words),
   },
+  'bus-identities': {
+    does: 'Make the secrets of the services on a NATS of your own, and what it is to know of them (FOLDER)',
+    run: async (words) => (await import('./commands/bus-identities.ts')).busIdentities(words),
+  },
   bench: {
     does: 'Measure the API against the bare libraries',
     run: async (words) => (await import('./commands/bench.ts')).bench(words),
@@ -40,7 +44,7 @@ const commands: Record<string, Command> = {
 }
 
 async function help(): Promise<number> {
-  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(13)} ${does}`)
+  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(14)} ${does}`)
   process.stdout.write(
     `Usage: horcrux COMMAND\n\n${lines.join('\n')}\n\nSettings are environment variables; README.md lists them.\n`,
   )

@@ -1,6 +1,6 @@
 import { ErrorCode, type NatsError } from 'nats'
 import type { ServiceBroker } from 'moleculer'
-import { bus, busIsBackForMs } from '#shared/bus.ts'
+import { bus, busIsBackForMs, respond } from '#shared/bus.ts'
 
 const subject = (nodeId: string) => `horcrux.alive.${nodeId}`
 const answersWithinMs = 400
@@ -10,7 +10,7 @@ const settledMs = 2000
 /** Has this process answer that it lives, and tell the others that it does. @returns a function that stops it */
 export function answerAlive(broker: ServiceBroker): () => void {
   broker.metadata['alive'] = true
-  const subscription = bus().nats.subscribe(subject(broker.nodeID), { callback: (_, message) => message.respond() })
+  const subscription = bus().nats.subscribe(subject(broker.nodeID), { callback: (_, message) => respond(message) })
   return () => subscription.unsubscribe()
 }
 

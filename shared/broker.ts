@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
 import { Errors, ServiceBroker } from 'moleculer'
-import { config } from '#shared/config.ts'
 import { AppError, type PackedError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import { connectionOf } from '#shared/identity/connection.ts'
+import { nodeIdOf } from '#shared/identity/subjects.ts'
 import { log } from '#shared/log.ts'
 import { FramingSerializer } from '#shared/serializer.ts'
 import { BusTransporter } from '#shared/transporter.ts'
@@ -25,19 +26,10 @@ class Regenerator extends Errors.Regenerator {
 
 /** The process's place on the bus. A killed process is out of the rotation in 5 s (heartbeats of 1 s and 3 s). */
 export function createBroker(name: string): ServiceBroker {
-  const { natsUrl } = config()
-  if (!natsUrl) throw new Error('NATS_URL is not set and no running Horcrux was found in HORCRUX_DATA')
   const logger = log('bus')
   return new ServiceBroker({
-    nodeID: `${name}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
-    transporter: new BusTransporter({
-      url: natsUrl,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 250,
-      waitOnFirstConnect: true,
-      pingInterval: 2000,
-      maxPingOut: 2,
-    } as never) as never,
+    nodeID: nodeIdOf(name, `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`),
+    transporter: new BusTransporter(connectionOf(name) as never) as never,
     serializer: new FramingSerializer() as never,
     // The library types neither `false` for its own log nor a regenerator with other hooks.
     logger: false,

@@ -3,18 +3,25 @@ import {
   Events,
   type JetStreamClient,
   type JetStreamManager,
+  type Msg,
   nanos,
+  NatsError,
   type NatsConnection,
   type StreamConfig,
 } from 'nats'
-import { config } from '#shared/config.ts'
 import { UnavailableError } from '#shared/errors.ts'
+import { connectionOf } from '#shared/identity/connection.ts'
+import { memberOf, wholeName } from '#shared/identity/members.ts'
+import { streams, streamsSubject } from '#shared/identity/subjects.ts'
+import { log } from '#shared/log.ts'
+
+export { streams }
 
 const hours = 3_600_000
 
 /** Events are kept for 24 h; the same message id within that time is the same event. */
 const eventStream = {
-  name: 'horcrux-events',
+  name: streams.events,
   subjects: ['horcrux.events.>'],
   max_age: nanos(24 * hours),
   duplicate_window: nanos(24 * hours),
@@ -22,59 +29,95 @@ const eventStream = {
 
 /** What waits to be worked on. The store is the truth; a message only says "look at this operation". */
 const workStream = {
-  name: 'horcrux-work',
+  name: streams.work,
   subjects: ['horcrux.work.>'],
   retention: 'workqueue',
   duplicate_window: nanos(60_000),
 }
 
-export const streams = { events: eventStream.name, work: workStream.name }
-
-export type Bus = { nats: NatsConnection; jetStream: JetStreamClient; manager: () => Promise<JetStreamManager> }
+export type Bus = {
+  nats: NatsConnection
+  jetStream: JetStreamClient
+  manager: () => Promise<JetStreamManager>
+  /** Whether it is this process that makes the streams; the others ask. */
+  keepsStreams: boolean
+}
 
 let connected: Bus | undefined
 /** When the connection was made, or made again; null while it is broken. */
 let connectedAt: number | null = null
 
-/** Connects this process to NATS and makes the streams. Reconnects for ever, so that NATS may come and go. */
+/** Connects this process to NATS with its identity, and has the streams made. NATS may come and go. */
 export async function connectBus(name: string): Promise<Bus> {
-  const url = new URL(config().natsUrl ?? 'nats://127.0.0.1:4222')
-  const nats = await connect({
-    servers: url.host,
-    user: decodeURIComponent(url.username),
-    pass: decodeURIComponent(url.password),
-    name,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    waitOnFirstConnect: true,
-    pingInterval: 2000,
-    maxPingOut: 2,
+  const nats = await connect(connectionOf(name)).catch((error: unknown) => {
+    if (!(error instanceof NatsError) || !error.isAuthError()) throw error
+    throw new Error(`NATS does not take this process for '${name}': see NATS_URL and NATS_NKEY_FILE`, { cause: error })
   })
   connected = {
     nats,
     jetStream: nats.jetstream({ timeout: 3000 }),
     manager: () => nats.jetstreamManager({ timeout: 3000 }),
+    keepsStreams: name === wholeName || memberOf(name).keepsStreams === true,
   }
   connectedAt = -Infinity
   void watch(nats)
-  await ensureStreams(connected)
+  void tellOfEnd(nats)
+  if (connected.keepsStreams) await keepStreams(connected)
+  // Who makes them may not be there yet; whoever misses one asks again.
+  else await ensureStreams(connected).catch(() => undefined)
   return connected
 }
 
+async function keepStreams(made: Bus): Promise<void> {
+  const answer = async (message: Msg) => {
+    await makeStreams(made)
+    respond(message)
+  }
+  made.nats.subscribe(streamsSubject, {
+    callback: (_, message) => {
+      answer(message).catch((error: Error) => log('bus').warn({ err: error }, 'the streams could not be made'))
+    },
+  })
+  await makeStreams(made)
+}
+
 async function watch(nats: NatsConnection): Promise<void> {
-  for await (const { type } of nats.status()) {
+  for await (const { type, permissionContext } of nats.status()) {
     if (type === Events.Disconnect) connectedAt = null
     if (type === Events.Reconnect) connectedAt = performance.now()
+    if (permissionContext) log('bus').error(permissionContext, 'NATS refuses this to the identity of the process')
   }
 }
 
-/** Makes the streams if they are not there (a new or a lost JetStream folder). */
-export async function ensureStreams({ manager }: Bus): Promise<void> {
-  const streamsManager = (await manager()).streams
-  for (const stream of [eventStream, workStream] as Partial<StreamConfig>[]) {
-    const there = await streamsManager.info(stream.name!).catch(() => undefined)
-    await (there ? streamsManager.update(stream.name!, stream) : streamsManager.add(stream))
+/** A connection is made again and again, unless NATS does not know the secret any more. */
+async function tellOfEnd(nats: NatsConnection): Promise<void> {
+  const error = await nats.closed()
+  if (error) log('bus').fatal({ err: error }, 'NATS takes this process no more: start it with a secret that NATS knows')
+}
+
+/** Answers a request, where it came from an inbox: nobody shall have this process write where they may not. */
+export function respond(message: Msg, data?: string): void {
+  if (message.reply?.startsWith('_INBOX.')) message.respond(data)
+}
+
+/** Makes the streams if they are not there (a new or a lost JetStream folder), or has it done by who keeps them. */
+export async function ensureStreams(bus: Bus): Promise<void> {
+  if (bus.keepsStreams) return makeStreams(bus)
+  await bus.nats.request(streamsSubject, undefined, { timeout: 3000 })
+}
+
+let making: Promise<void> | undefined
+
+/** Many may ask at once. */
+function makeStreams({ manager }: Bus): Promise<void> {
+  const make = async () => {
+    const streamsManager = (await manager()).streams
+    for (const stream of [eventStream, workStream] as Partial<StreamConfig>[]) {
+      const there = await streamsManager.info(stream.name!).catch(() => undefined)
+      await (there ? streamsManager.update(stream.name!, stream) : streamsManager.add(stream))
+    }
   }
+  return (making ??= make().finally(() => (making = undefined)))
 }
 
 /** The process's connection. @throws UnavailableError when there is none */

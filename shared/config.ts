@@ -15,6 +15,8 @@ export type Config = {
   jwtSecret: string | undefined
   secretKey: string | undefined
   natsUrl: string | undefined
+  /** The secret of this process's identity on the bus, an nkey seed. */
+  natsNkey: string | undefined
   mongodbUrl: string | undefined
   trustedProxies: string[]
   allowedPaths: string[]
@@ -93,6 +95,7 @@ export function readConfig(env: Env): Config {
     jwtSecret: secret('HORCRUX_JWT_SECRET', 32) ?? kept.jwt_secret,
     secretKey: secret('HORCRUX_SECRET_KEY', 32) ?? kept.secret_key,
     natsUrl: secret('NATS_URL') ?? kept.nats_url,
+    natsNkey: secret('NATS_NKEY'),
     mongodbUrl: secret('MONGODB_URL') ?? kept.mongodb_url,
     trustedProxies: list('HORCRUX_TRUSTED_PROXIES'),
     allowedPaths: list('HORCRUX_ALLOWED_PATHS').map((path) => resolve(path)),
@@ -124,6 +127,7 @@ function mistakesOf(config: Config): string[] {
       mistakes.push(`HORCRUX_TRUSTED_PROXIES: '${cidr}' is not a network such as 10.0.0.0/8`)
     }
   }
+  mistakes.push(...mistakesOfBus(config))
   if (config.tls === 'files') {
     for (const [name, file] of [
       ['HORCRUX_TLS_CERT', config.tlsCert],
@@ -136,10 +140,24 @@ function mistakesOf(config: Config): string[] {
   return mistakes
 }
 
+/** What is wrong is said without the values: there are secrets in them. */
+function mistakesOfBus({ natsUrl, natsNkey }: Config): string[] {
+  const urls = natsUrl?.split(',').map((url) => (URL.canParse(url) ? new URL(url) : undefined)) ?? []
+  return [
+    ...(urls.every((url) => url?.host) ? [] : ['NATS_URL: must be an address such as nats://nats.example:4222']),
+    ...(natsNkey !== undefined && urls.some((url) => url?.username)
+      ? ['NATS_URL names a user and NATS_NKEY an identity: give one of them']
+      : []),
+    ...(natsNkey === undefined || /^SU[A-Z2-7]{56}$/.test(natsNkey)
+      ? []
+      : ['NATS_NKEY: must be the secret of a NATS user, which begins with SU and has 58 characters']),
+  ]
+}
+
 /** How a running `npm start` is reached. */
 export type Endpoints = { api_url?: string; nats_url?: string; mongodb_url?: string }
 /** What `npm start` makes once. */
-export type Secrets = { jwt_secret: string; secret_key: string; nats_password: string; mongodb_password: string }
+export type Secrets = { jwt_secret: string; secret_key: string; mongodb_password: string }
 
 /** Where `npm start` says how it, its bus and its store are reached, for other processes of the same machine; mode 0600. */
 export const endpointsFile = (dataDir: string) => join(dataDir, 'run', 'endpoints.json')

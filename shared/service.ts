@@ -18,6 +18,8 @@ import {
 import { within } from '#shared/current.ts'
 import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
+import { maySpeak } from '#shared/identity/members.ts'
+import { identityOf } from '#shared/identity/subjects.ts'
 import { log, logFields } from '#shared/log.ts'
 import type { MaySee } from '#shared/db/page.ts'
 import { jsonOf } from '#shared/db/ready.ts'
@@ -67,6 +69,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
       const record: Call['record'] = {}
       const onRecord = recorder(name, action, ctx.params, caller, requestId, record)
       try {
+        requireSender(name, action, caller, ctx)
         const rights = await rightsOf(caller)
         authorize(action, ctx.params, caller, rights)
         if (fence && !action.rest?.startsWith('GET')) await requireCurrent(fence)
@@ -93,6 +96,14 @@ const isGoneAlready =
     if (repeated && rest?.startsWith('DELETE') && error instanceof NotFoundError) return null
     throw error
   }
+
+/** @throws ForbiddenError when another process calls in a name in which it may not */
+function requireSender(name: string, action: Action, caller: Caller, { nodeID, broker }: Incoming): void {
+  if (!nodeID || nodeID === broker.nodeID) return
+  const from = identityOf(nodeID)
+  if (!maySpeak(from, name, action, caller))
+    throw new ForbiddenError(`The service '${from}' may not call ${name} as '${subjectOf(caller)}'`)
+}
 
 /** @throws AuthenticationError or ForbiddenError when the contract's `can` does not hold */
 export function authorize(action: Action, params: Record<string, unknown>, caller: Caller, rights: Rights): void {

@@ -2,6 +2,7 @@ import { createServer } from 'node:net'
 import { type Config, config, reloadConfig } from '#shared/config.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/host/local.ts'
+import { wholeName } from '#shared/identity/members.ts'
 import { makeDataFolder, writeEndpoints } from '#shared/platform/data-folder.ts'
 import { layGround } from '#shared/platform/ground.ts'
 import { lockDataFolder } from '#shared/platform/lock.ts'
@@ -28,7 +29,7 @@ export async function start(words: string[]): Promise<number> {
     const settings = reloadConfig()
     await demandFreePort(settings)
     const ground = await layGround(host, settings, { say, onStop })
-    const running = await startServices('horcrux', [...services])
+    const running = await startServices(wholeName, [...services])
     onStop(running.stop)
     const seconds = (performance.now() - since) / 1000
     await welcome(ground, { seconds, setupToken: issuedSetupToken(), say })

@@ -1,6 +1,6 @@
 import { ErrorCode, type NatsError } from 'nats'
 import { v4 } from 'uuid'
-import { bus, busIsBackForMs } from '#shared/bus.ts'
+import { bus, busIsBackForMs, respond } from '#shared/bus.ts'
 
 const me = v4()
 const working = new Set<string>()
@@ -20,7 +20,7 @@ export const endWork = (holder: string) => working.delete(holder)
 /** Tells other gateways what this one still works on. @returns a function that stops it */
 export function answerWhetherAtWork(): () => void {
   const subscription = bus().nats.subscribe(subject(me), {
-    callback: (_, message) => message.respond(working.has(message.string()) ? '1' : '0'),
+    callback: (_, message) => respond(message, working.has(message.string()) ? '1' : '0'),
   })
   return () => subscription.unsubscribe()
 }

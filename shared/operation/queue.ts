@@ -116,7 +116,9 @@ async function sweep(services: string[], broker: ServiceBroker): Promise<void> {
 /** Works on the operations of the services that this process has. @returns a function that hands over and stops */
 export function startWorkers(broker: ServiceBroker): () => Promise<void> {
   const stop = new AbortController()
-  const cancels = bus().nats.subscribe('horcrux.cancel', { callback: (_, message) => cancelHere(message.string()) })
+  const cancel = (id: string) =>
+    cancelHere(id).catch((error: Error) => log('operations').debug({ err: error, operation_id: id }, 'not looked up'))
+  const cancels = bus().nats.subscribe('horcrux.cancel', { callback: (_, message) => void cancel(message.string()) })
   const services = servicesWithKinds()
   Object.assign(here, { broker, services: new Set(services) })
   const slots = services.flatMap((service) =>

@@ -6,7 +6,7 @@ import { AppError, packError, unpackError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { log, logFields } from '#shared/log.ts'
-import { type Entry, leaseMs, LostLeaseError, take, write } from '#shared/operation/journal.ts'
+import { type Entry, findEntry, leaseMs, LostLeaseError, take, write } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { release } from '#shared/operation/locks.ts'
@@ -33,9 +33,15 @@ const here = new Map<string, Running>()
 /** The operations that this process is working on, by id. */
 export const runningHere = (id: string) => here.get(id)
 
-/** Hears at once that an operation is cancelled; without the bus the next write of the journal tells. */
-export const cancelHere = (id: string) =>
-  here.get(id)?.entry.cancellable && here.get(id)?.abort.abort(new CancelledError())
+/**
+ * Hears at once that an operation may have been cancelled; without the bus the next write of the journal tells. Whether it
+ * has been is for the journal to say: every service can send the word.
+ */
+export async function cancelHere(id: string): Promise<void> {
+  if (!here.get(id)?.entry.cancellable) return
+  const entry = await findEntry(id)
+  if (entry?.cancel_requested) here.get(id)?.abort.abort(new CancelledError())
+}
 
 /** Lets go of everything, so that others can carry on at once. */
 export async function handOver(): Promise<void> {

@@ -5,7 +5,6 @@ import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'nats'
 import mongoose from 'mongoose'
-import { streams } from '#shared/bus.ts'
 import { type Config, type Secrets, secretsFile } from '#shared/config.ts'
 import { alreadyThere, completeCopy, type Extras, readCopy, stripCopy } from '#shared/db/embedded/copy.ts'
 import { finishRestore, stagedFile } from '#shared/db/embedded/restore.ts'
@@ -13,6 +12,9 @@ import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
 import { dataFile, lockDataDir } from '#shared/db/embedded/storage.ts'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import type { Host } from '#shared/host/host.ts'
+import { connectionOf } from '#shared/identity/connection.ts'
+import { wholeName } from '#shared/identity/members.ts'
+import { streams } from '#shared/identity/subjects.ts'
 import { makeDataFolder, readJson } from './data-folder.ts'
 
 /** Which secrets of an installation it takes to use its store. */
@@ -175,7 +177,7 @@ async function switchOver(config: Config, mongodbUrl: string): Promise<string | 
       )
     await delay(100)
   }
-  if (config.natsUrl) await forgetEvents(config.natsUrl)
+  if (config.natsUrl) await forgetEvents()
   const files = await readdir(storeDirOf(config))
   const last = files
     .filter((name) => /^horcrux-store-.*Z\.sqlite$/.test(name))
@@ -184,9 +186,8 @@ async function switchOver(config: Config, mongodbUrl: string): Promise<string | 
   return last ? join(storeDirOf(config), last) : null
 }
 
-async function forgetEvents(natsUrl: string): Promise<void> {
-  const { host, username, password } = new URL(natsUrl)
-  const nats = await connect({ servers: host, user: decodeURIComponent(username), pass: decodeURIComponent(password) })
+async function forgetEvents(): Promise<void> {
+  const nats = await connect(connectionOf(wholeName))
   try {
     const manager = await nats.jetstreamManager()
     const names = await manager.streams.names().next()

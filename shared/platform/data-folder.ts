@@ -20,7 +20,6 @@ export async function keepSecrets(host: Host, dataDir: string): Promise<Secrets>
   const secrets: Secrets = {
     jwt_secret: kept.jwt_secret ?? randomBytes(32).toString('base64url'),
     secret_key: kept.secret_key ?? randomBytes(32).toString('base64url'),
-    nats_password: kept.nats_password ?? randomBytes(24).toString('base64url'),
     mongodb_password: kept.mongodb_password ?? randomBytes(24).toString('base64url'),
   }
   if (Object.keys(secrets).some((name) => !(name in kept))) await writeJson(host, file, secrets)

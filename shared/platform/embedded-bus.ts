@@ -2,28 +2,28 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type KeptChild, keepRunning, startChild } from '#shared/host/child.ts'
 import type { Host } from '#shared/host/host.ts'
+import { authorization, keepKeys, keysFolder } from '#shared/identity/keys.ts'
 import { rememberPort } from './data-folder.ts'
 import { endOrphan } from './orphan.ts'
 
-const user = 'horcrux'
 const maxPayloadBytes = 8 * 2 ** 20
 const maxMemoryBytes = 256 * 2 ** 20
 
-/** A NATS server with JetStream as a child of this process, on a port of loopback that it keeps. @returns its address */
-export async function startEmbeddedBus(
-  host: Host,
-  dataDir: string,
-  password: string,
-): Promise<KeptChild & { url: string }> {
+/**
+ * A NATS server with JetStream as a child of this process, on a port of loopback that it keeps. It knows the identities of
+ * all services, whose secrets are made and kept here. @returns its address
+ */
+export async function startEmbeddedBus(host: Host, dataDir: string): Promise<KeptChild & { url: string }> {
   const conf = join(dataDir, 'run', 'nats.conf')
   const pidFile = join(dataDir, 'run', 'nats.pid')
   await endOrphan(host, pidFile, conf)
   const port = await rememberPort(host, dataDir, 'nats')
-  // Words on the command line are for all to see: the password is in a file. nats-server reads JSON too.
+  const publicKeys = await keepKeys(host, keysFolder(dataDir))
+  // nats-server reads JSON too.
   const settings = {
     listen: `127.0.0.1:${port}`,
     server_name: 'horcrux',
-    authorization: { user, password },
+    authorization: authorization(publicKeys),
     max_payload: maxPayloadBytes,
     pid_file: pidFile,
     jetstream: { store_dir: join(dataDir, 'nats'), max_mem: maxMemoryBytes, ...(await durability(host)) },
@@ -35,7 +35,7 @@ export async function startEmbeddedBus(
       timeoutMs: 30_000,
     })
   const child = await keepRunning('nats', start)
-  return { ...child, url: `nats://${user}:${password}@127.0.0.1:${port}` }
+  return { ...child, url: `nats://127.0.0.1:${port}` }
 }
 
 /** From 2.10 on a message can be on the disk before it is acknowledged; 2.9 knows no such setting and refuses it. */

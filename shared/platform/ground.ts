@@ -45,7 +45,7 @@ export async function layGround(host: Host, config: Config, { say, onStop }: Too
   }))
   const secrets = await keepSecrets(host, dataDir)
   const [natsUrl, mongodbUrl] = await Promise.all([
-    config.natsUrl ?? child(startEmbeddedBus(host, dataDir, secrets.nats_password), onStop),
+    config.natsUrl ?? child(startEmbeddedBus(host, dataDir), onStop),
     config.mongodbUrl ?? child(startEmbeddedStore(host, dataDir, secrets.mongodb_password), onStop),
   ])
   setConfig({

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Vm } from '#shared/contracts/vms.ts'
@@ -28,7 +28,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     machine = await startMachine(join(inject('lab').dir, 'compose'))
     const random = () => randomBytes(20).toString('hex')
     settings = {
-      NATS_PASSWORD: `n${random()}`,
+      HORCRUX_BUS: join(machine.dir, 'bus'),
       MONGODB_PASSWORD: random(),
       HORCRUX_JWT_SECRET: random(),
       HORCRUX_SECRET_KEY: random(),
@@ -37,6 +37,8 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
       HORCRUX_DISKS: join(machine.dir, 'disks'),
     }
     await mkdir(join(machine.dir, 'disks'))
+    const identities = [join(repository, 'bin/horcrux.js'), 'bus-identities', settings['HORCRUX_BUS']!]
+    expect(await machine.run('node', identities)).toMatchObject({ code: 0, stderr: '' })
     await machine.run('bash', [join(repository, 'shared/platform/libvirtd.sh'), 'up', 'tcg'])
     compose = await startDocker(machine)
     await compose.build()
@@ -58,7 +60,8 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
 
   test('starts a container for each service, and three for vm', { timeout: 3 * minutes }, async () => {
     const { code, stderr } = await up('--scale', 'vm=3')
-    expect(code, stderr).toBe(0)
+    const logs = code === 0 ? '' : (await compose.run(['logs', '--tail', '20'], settings)).stdout
+    expect(code, `${stderr}\n${logs}`).toBe(0)
     const { stdout } = await compose.run(['ps', '--format', '{{.Service}} {{.State}}'], settings)
     const services = ['audit', 'auth', 'cluster', 'gateway', 'mongodb', 'nats', 'storage', 'vm', 'vm', 'vm']
     expect(stdout.trim().split('\n').toSorted()).toEqual(services.map((name) => `${name} running`))
@@ -71,6 +74,16 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   test('runs as an ordinary user what touches neither guests nor disks', async () => {
     for (const service of ['gateway', 'auth', 'audit'])
       expect((await compose.run(['exec', '-T', service, 'id', '-u'], settings)).stdout.trim()).toBe('1000')
+  })
+
+  test('gives each service its own identity on the bus, and no other', async () => {
+    for (const service of ['gateway', 'auth', 'audit', 'cluster', 'storage', 'vm']) {
+      const { stdout } = await compose.run(
+        ['exec', '-T', service, 'sh', '-c', 'ls /run/secrets; cat /run/secrets/*'],
+        settings,
+      )
+      expect(stdout).toBe(`bus\n${await readFile(join(settings['HORCRUX_BUS']!, `${service}.nk`), 'utf8')}`)
+    }
   })
 
   test('runs a virtual machine on the libvirt of the machine', { timeout: 2 * minutes }, async () => {

@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type Endpoints, endpointsFile, secretsFile } from '#shared/config.ts'
+import { identityNames, keyFile, keysFolder } from '#shared/identity/keys.ts'
 import { missingForHosts } from '../lab/hosts.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
@@ -73,11 +74,14 @@ describe.skipIf(!available('libvirt', problems))('horcrux start', () => {
     const { nats_url, mongodb_url } = await endpointsOf(first)
     const processes = (await machine.processes()).join('\n')
     expect(processes).toContain('nats-server')
-    for (const url of [nats_url, mongodb_url]) expect(processes).not.toContain(new URL(url).password)
+    expect(new URL(nats_url)).toMatchObject({ username: '', password: '' })
+    const keys = identityNames.map((name) => keyFile(keysFolder(first.dataDir), name))
+    const seeds = await Promise.all(keys.map(async (file) => (await readFile(file, 'utf8')).trim()))
+    for (const secret of [...seeds, new URL(mongodb_url).password]) expect(processes).not.toContain(secret)
     for (const name of ['run', 'secrets', 'nats', 'store'])
       expect((await stat(join(first.dataDir, name))).mode & 0o777).toBe(0o700)
     const inRun = (await readdir(join(first.dataDir, 'run'))).filter((name) => /endpoints|nats\.conf/.test(name))
-    for (const file of [secretsFile(first.dataDir), ...inRun.map((name) => join(first.dataDir, 'run', name))])
+    for (const file of [secretsFile(first.dataDir), ...keys, ...inRun.map((name) => join(first.dataDir, 'run', name))])
       expect((await stat(file)).mode & 0o777).toBe(0o600)
   })
 

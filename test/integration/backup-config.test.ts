@@ -26,7 +26,7 @@ const horcrux = (words: string[], env: Record<string, string> = {}) =>
 async function start(): Promise<string> {
   await makeDataFolder(host, dataDir)
   const secrets = await keepSecrets(host, dataDir)
-  const bus = await startEmbeddedBus(host, dataDir, secrets.nats_password)
+  const bus = await startEmbeddedBus(host, dataDir)
   const store = await startEmbeddedStore(host, dataDir, secrets.mongodb_password)
   await writeEndpoints(host, dataDir, { nats_url: bus.url, mongodb_url: store.url })
   undo.push(bus.stop, store.stop, () => writeEndpoints(host, dataDir, null))

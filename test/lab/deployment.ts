@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { connect } from 'nats'
+import { connect, nkeyAuthenticator } from 'nats'
+import { localHost } from '#shared/host/local.ts'
+import { authorization, keepKeys, keyFile } from '#shared/identity/keys.ts'
+import { wholeName } from '#shared/identity/members.ts'
 import { freePort } from '#shared/platform/data-folder.ts'
 import { ask } from './http.ts'
 import { type Part, partOf } from './part.ts'
@@ -13,7 +16,10 @@ const password = 'Sonnenblume-7'
 const kinds = ['audit', 'auth', 'cluster', 'storage', 'vm'] as const
 const storeProgram = fileURLToPath(import.meta.resolve('#shared/db/embedded/main.ts'))
 
-/** Horcrux as many processes: bus, store, and so many replicas of every service, each to be killed and started again. */
+/**
+ * Horcrux as many processes: bus, store, and so many replicas of every service, each to be killed and started again. Each
+ * has its own identity on the bus, and no other.
+ */
 export type Deployment = {
   dir: string
   env: Record<string, string>
@@ -78,19 +84,24 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
   }
 }
 
+/** Where the identities' secrets of a deployment are. */
+export const keysIn = (dir: string) => join(dir, 'identities')
+
 async function busOf(dir: string): Promise<{ part: Part; url: string }> {
-  const credentials = { user: 'horcrux', password: randomBytes(16).toString('hex') }
+  const publicKeys = await keepKeys(localHost(), keysIn(dir))
   const port = await freePort(0)
   const conf = join(dir, 'nats.conf')
   const settings = {
     listen: `127.0.0.1:${port}`,
     max_payload: 8 * 2 ** 20,
     jetstream: { store_dir: join(dir, 'jetstream') },
-    authorization: credentials,
+    authorization: authorization(publicKeys),
   }
   await writeFile(conf, JSON.stringify(settings), { mode: 0o600 })
   const ready = async () => {
-    const nats = await connect({ servers: `127.0.0.1:${port}`, user: credentials.user, pass: credentials.password })
+    const seed = await readFile(keyFile(keysIn(dir), wholeName), 'utf8')
+    const authenticator = nkeyAuthenticator(Buffer.from(seed.trim()))
+    const nats = await connect({ servers: `127.0.0.1:${port}`, authenticator })
     try {
       await (await nats.jetstreamManager()).getAccountInfo()
       return true
@@ -99,7 +110,7 @@ async function busOf(dir: string): Promise<{ part: Part; url: string }> {
     }
   }
   const part = partOf({ name: 'nats', words: ['nats-server', '-c', conf], ready })
-  return { part, url: `nats://${credentials.user}:${credentials.password}@127.0.0.1:${port}` }
+  return { part, url: `nats://127.0.0.1:${port}` }
 }
 
 async function storeOf(dir: string): Promise<{ part: Part; url: string }> {
@@ -119,7 +130,8 @@ async function storeOf(dir: string): Promise<{ part: Part; url: string }> {
 function serviceOf(name: string, number: number, env: Record<string, string>): Part {
   const words = [process.execPath, '--disable-warning=ExperimentalWarning', `services/${name}/main.ts`]
   const ready = (lines: string[]) => lines.some((line) => line.includes(`${name} is up`))
-  return partOf({ name: `${name}-${number + 1}`, words, env, ready })
+  const own = { ...env, NATS_NKEY_FILE: keyFile(keysIn(env['HORCRUX_DATA']!), name) }
+  return partOf({ name: `${name}-${number + 1}`, words, env: own, ready })
 }
 
 async function gatewayOf(number: number, env: Record<string, string>): Promise<Part & { url: string }> {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { wholeName } from '#shared/identity/members.ts'
 import { runningHere } from '#shared/operation/run.ts'
 import { type Cut, cuts } from '#shared/operation/steps.ts'
 import { startServices } from '#shared/start.ts'
@@ -19,7 +20,7 @@ if (import.meta.main) {
     isOver = true
     return goWrong(fault, operation)
   }
-  await startServices('faulty', [clusterService, storageService, vmService])
+  await startServices(wholeName, [clusterService, storageService, vmService])
   process.stdout.write(`pid ${process.pid}\nworking\n`)
 }
 

@@ -9,6 +9,7 @@ import { type Config, setConfig } from '#shared/config.ts'
 import type { Contract, Params, Result } from '#shared/contract.ts'
 import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
 import { localHost } from '#shared/host/local.ts'
+import { wholeName } from '#shared/identity/members.ts'
 import { type Service, startServices } from '#shared/start.ts'
 import { authService } from '../../services/auth/service.ts'
 import { startNats } from './nats.ts'
@@ -67,7 +68,7 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
     const secrets = { jwtSecret: randomBytes(32).toString('hex'), secretKey: randomBytes(32).toString('hex') }
     const made = { dataDir: dir, natsUrl, mongodbUrl, logLevel: 'silent' as const, ...secrets, ...config }
     setConfig(made)
-    const running = await startServices('test', withRights(services), { works })
+    const running = await startServices(wholeName, withRights(services), { works })
     undo.push(running.stop)
     const env = {
       HORCRUX_DATA: dir,
@@ -120,7 +121,7 @@ async function startReplica(
 ): Promise<Replica> {
   const nodes = () =>
     (broker.registry.getNodeList({ onlyAvailable: true, withServices: false }) as { id: string }[]).filter(({ id }) =>
-      id.startsWith(`${service}-`),
+      id.startsWith(`${service}.`),
     )
   const before = new Set(nodes().map(({ id }) => id))
   const words = ['--pdeathsig', 'KILL', process.execPath, `services/${service}/main.ts`]

@@ -56,7 +56,7 @@ test('secrets are made once, and only their owner reads them', async () => {
   await makeDataFolder(host, data)
   const made = await keepSecrets(host, data)
   expect(Object.values(made).every((secret) => secret.length >= 32)).toBe(true)
-  expect(new Set(Object.values(made)).size).toBe(4)
+  expect(new Set(Object.values(made)).size).toBe(3)
   expect(await keepSecrets(host, data)).toEqual(made)
   expect((await stat(secretsFile(data))).mode & 0o777).toBe(0o600)
 })

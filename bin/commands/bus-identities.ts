@@ -1,0 +1,28 @@
+import { join, resolve } from 'node:path'
+import { localHost } from '#shared/host/local.ts'
+import { authorization, keepKeys } from '#shared/identity/keys.ts'
+import { UsageError } from '../arguments.ts'
+
+/**
+ * `horcrux bus-identities FOLDER`: for a NATS of one's own, the secret of each service and what the server is to know of
+ * them. Secrets that are there are kept.
+ */
+export async function busIdentities([folder, ...more]: string[]): Promise<number> {
+  if (folder === undefined || folder.startsWith('-') || more.length > 0)
+    throw new UsageError('say where: bus-identities FOLDER')
+  const host = localHost()
+  try {
+    const path = resolve(folder)
+    // A container sees only the one file that it is given, and reads it as another user. The folder is closed to others.
+    const publicKeys = await keepKeys(host, path, 0o444)
+    const conf = join(path, 'identities.conf')
+    const text = `${JSON.stringify({ authorization: authorization(publicKeys) }, null, 2)}\n`
+    await host.writeFile(conf, text, { mode: 0o444 })
+    process.stdout.write(
+      `Each service's secret: ${path}/NAME.nk, for its NATS_NKEY_FILE. For nats-server: include ${conf}\n`,
+    )
+    return 0
+  } finally {
+    await host.close()
+  }
+}
