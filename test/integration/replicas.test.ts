@@ -8,10 +8,9 @@ import { missingForNats } from '../lab/nats.ts'
 import type { Part } from '../lab/part.ts'
 import { bugsOf, withPool } from '../lab/outage.ts'
 import { available } from '../lab/requirements.ts'
-import { sample, seedOf } from '../lab/seed.ts'
+import { isTorture, sample, seedOf } from '../lab/seed.ts'
 
 const hasNats = available('nats', await missingForNats())
-const isTorture = process.env['TORTURE'] !== undefined
 /** Requests a second: what is promised, and what is tried on a machine that is too busy for that even undisturbed. */
 const paces = [50, 25, 12, 6]
 const usualMs = 1000
