@@ -65,7 +65,8 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
     async () => {
       const { gateways, nats, token, env } = horcrux
       const urls = gateways.map(({ url }) => url)
-      const random = randomOf(seedOf('event-cuts'))
+      const seed = seedOf('event-cuts')
+      const random = randomOf(seed)
       const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!
       const { from, known } = await beginning(urls[0]!, token)
       let turn = 0
@@ -77,36 +78,43 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
         followers.push(follow(`${medium} ${number}`, medium, { url: cutter.url, token, from }))
       }
       const load = startLoad({ urls, token, perSecond, insistMs: 60_000 })
-      const machines = host && startVmLoad({ urls, token, random })
+      const machines = host && startVmLoad({ urls, token, random: randomOf(`${seed}/vms`) })
 
-      const cut: Record<Sort, () => Promise<void>> = {
-        'client gone': async () => pick(followers).cut(),
-        'connection broken': async () => pick(cutters).cutAfter(0),
-        'broken within a frame': async () => pick(cutters).cutAfter(1 + Math.floor(random() * 3000)),
-        'gateway killed': async () => {
+      /** `far`: from 0 to 1, how long, or after how much. What takes longer goes on beside the cuts of clients. */
+      const cut: Record<Sort, (far: number) => Promise<void> | void> = {
+        'client gone': () => pick(followers).cut(),
+        'connection broken': () => pick(cutters).cutAfter(0),
+        'broken within a frame': (far) => pick(cutters).cutAfter(1 + Math.floor(far * 3000)),
+        'gateway killed': async (far) => {
           const gateway = pick(gateways)
           await gateway.kill()
-          await delay(random() * 500)
+          await delay(far * 500)
           await gateway.start()
         },
-        'gateway stopped': async () => {
+        'gateway stopped': async (far) => {
           const gateway = pick(gateways)
           gateway.signal('SIGSTOP')
-          await delay(random() * 1500)
+          await delay(far * 1500)
           gateway.signal('SIGCONT')
         },
-        'NATS killed': async () => {
+        'NATS killed': async (far) => {
           await nats.kill()
-          await delay(random() * 1000)
+          await delay(far * 1000)
           await nats.start()
         },
       }
       const begin = performance.now()
       const planned = schedule(random)
+      let mending = Promise.resolve()
       for (const sort of planned) {
-        await cut[sort]()
-        await delay(random() * 250)
+        const isLong = !sort.startsWith('client') && !sort.includes('broken')
+        if (isLong) await mending
+        const cutting = Promise.resolve(cut[sort](random()))
+        if (isLong) mending = cutting
+        cutting.catch(() => undefined)
+        await delay(random() * 400)
       }
+      await mending
       const seconds = Math.round((performance.now() - begin) / 1000)
       await machines?.stop()
       await load.stop()
@@ -146,7 +154,7 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
 
 async function registerNode({ gateways, token }: Deployment): Promise<void> {
   const { url } = gateways[0]!
-  const { body } = await ask(url, 'POST /api/nodes', {
+  const { body } = await ask(url, 'POST /api/cluster/nodes', {
     token,
     json: asNode('hv1', host!),
     headers: { prefer: 'wait=60' },

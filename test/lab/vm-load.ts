@@ -7,8 +7,9 @@ type Options = { urls: string[]; token: string; random: () => number }
 export function startVmLoad({ urls, token, random }: Options): { stop: () => Promise<void>; done: string[] } {
   const done: string[] = []
   let isOver = false
+  let asked = 0
   const insist = async (line: string, json?: unknown): Promise<Answered | null> => {
-    const headers = line.startsWith('POST') ? { 'idempotency-key': `${line}/${done.length}/${random()}` } : {}
+    const headers = line.startsWith('POST') ? { 'idempotency-key': `vm-load/${asked++}` } : {}
     for (let tries = 0; tries < 200; tries++) {
       const answer = await ask(urls[tries % urls.length]!, line, { token, json, headers }).catch(() => null)
       if (answer && answer.status < 300) return answer
