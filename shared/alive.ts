@@ -5,8 +5,10 @@ import { bus, busIsBackForMs } from '#shared/bus.ts'
 import { log } from '#shared/log.ts'
 
 const subject = (nodeId: string) => `horcrux.alive.${nodeId}`
-/** A process whose event loop turns answers within a few milliseconds. */
-const answersWithinMs = 200
+/** A process whose event loop turns answers within a few milliseconds, on a busy machine within some more. */
+const answersWithinMs = 250
+/** Who was itself kept waiting for so much longer says nothing of others. */
+const ownDelayMs = 50
 /** After the bus was away a process that lives may not be back on it yet. */
 const settledMs = 2000
 
@@ -36,6 +38,7 @@ function signOf(nodeId: string): Promise<Sign> {
 
 async function ask(nodeId: string): Promise<Sign> {
   if (busIsBackForMs() < settledMs) return 'lives'
+  const end = performance.now() + answersWithinMs
   try {
     await bus().nats.request(subject(nodeId), undefined, { timeout: answersWithinMs })
     return 'lives'
@@ -43,7 +46,7 @@ async function ask(nodeId: string): Promise<Sign> {
     if (busIsBackForMs() < settledMs) return 'lives'
     const { code } = error as NatsError
     if (code === ErrorCode.NoResponders) return 'gone'
-    return code === ErrorCode.Timeout ? 'silent' : 'lives'
+    return code === ErrorCode.Timeout && performance.now() < end + ownDelayMs ? 'silent' : 'lives'
   }
 }
 
@@ -54,7 +57,7 @@ type Nodes = {
 }
 const nodesOf = (broker: ServiceBroker) => broker.registry.nodes as unknown as Nodes
 
-const firstLookMs = 150
+const firstLookMs = 100
 const nextLookMs = 400
 
 /**

@@ -12,7 +12,10 @@ export function startVmLoad({ urls, token, random }: Options): { stop: () => Pro
     const headers = line.startsWith('POST') ? { 'idempotency-key': `vm-load/${asked++}` } : {}
     for (let tries = 0; tries < 200; tries++) {
       const answer = await ask(urls[tries % urls.length]!, line, { token, json, headers }).catch(() => null)
-      if (answer && answer.status < 300) return answer
+      if (answer && answer.status < 300) {
+        if (typeof answer.body['id'] === 'string') return answer
+        throw new Error(`${line}: ${answer.status} names no operation: ${JSON.stringify(answer)}`)
+      }
       // Whoever repeats a deletion and hears that it is gone knows that it is done.
       if (answer?.status === 404 && tries > 0 && line.startsWith('DELETE')) return null
       if (answer && ![409, 503].includes(answer.status)) throw new Error(`${line}: ${answer.status} ${answer.text}`)
