@@ -36,6 +36,9 @@ function signOf(nodeId: string): Promise<Sign> {
   return asking
 }
 
+/** Whether a process is known to have gone. One that is slow, or stopped, is not. */
+export const hasGone = async (nodeId: string): Promise<boolean> => (await signOf(nodeId)) === 'gone'
+
 async function ask(nodeId: string): Promise<Sign> {
   if (busIsBackForMs() < settledMs) return 'lives'
   const end = performance.now() + answersWithinMs
