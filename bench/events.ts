@@ -3,6 +3,8 @@ import { compileRights } from '#shared/access.ts'
 import { event } from '#shared/events/event.ts'
 import { audienceOf } from '../services/gateway/events/audience.ts'
 import { frameOf, webSocketFrame } from '../services/gateway/events/frame.ts'
+import { crowd } from '../test/lab/crowd.ts'
+import { startDeployment } from '../test/lab/deployment.ts'
 import type { Row } from './figures.ts'
 
 const clients = 200
@@ -44,7 +46,27 @@ export async function benchEvents(): Promise<Row[]> {
     { what: 'JSON for each client and event', value: perClient, unit: 'deliveries/s' },
     { what: 'frames made once, in batches', value: atOnce, unit: 'deliveries/s' },
     { what: 'ratio', value: atOnce / perClient, unit: 'x', atLeast: 10 },
+    ...(await latencies()),
   ]
+}
+
+/** From the making of an event to its readers, through NATS and a gateway of its own process. */
+async function latencies(): Promise<Row[]> {
+  const horcrux = await startDeployment()
+  try {
+    const { gateways, connect, token } = horcrux
+    const asked = { readers: 1000, stalled: 50, perSecond: 20, seconds: 10 }
+    const url = gateways[0]!.url
+    const found = await crowd({ url, connect, token, ...asked })
+    return [
+      { what: '1,000 readers of which 50 stall: p50', value: found.p50Ms, unit: 'ms' },
+      { what: '1,000 readers of which 50 stall: p99 (below 250)', value: found.p99Ms, unit: 'ms' },
+      { what: 'events that did not arrive (0)', value: found.missing, unit: 'events' },
+      { what: 'stalled readers that were closed (50)', value: found.goodbyes.length, unit: 'readers' },
+    ]
+  } finally {
+    await horcrux.stop()
+  }
 }
 
 /** How many deliveries a second of processor time, with every socket read to the end before the next batch. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   connect,
   Events,
@@ -114,11 +115,16 @@ function makeStreams({ manager }: Bus): Promise<void> {
     const streamsManager = (await manager()).streams
     for (const stream of [eventStream, workStream] as Partial<StreamConfig>[]) {
       const there = await streamsManager.info(stream.name!).catch(() => undefined)
-      await (there ? streamsManager.update(stream.name!, stream) : streamsManager.add(stream))
+      if (!there) await streamsManager.add(stream)
+      else if (!isAs(there.config, stream)) await streamsManager.update(stream.name!, stream)
     }
   }
   return (making ??= make().finally(() => (making = undefined)))
 }
+
+/** A server that is killed while it rewrites a stream's settings makes the stream anew: nothing is rewritten without need. */
+const isAs = (config: StreamConfig, wanted: Partial<StreamConfig>) =>
+  Object.entries(wanted).every(([key, value]) => isDeepStrictEqual(config[key as keyof StreamConfig], value))
 
 /** The process's connection. @throws UnavailableError when there is none */
 export function bus(): Bus {

@@ -1,7 +1,7 @@
 import { asService, type Caller } from '#shared/access.ts'
-import { watchOver } from '#shared/alive.ts'
+import { askAround, askOnce } from '#shared/ask.ts'
 import { fateOf, requestTimeoutMs, translateBusError } from '#shared/broker.ts'
-import { type Contract, isChange, type Params, type Result } from '#shared/contract.ts'
+import { type Action, type Contract, isChange, type Params, type Result } from '#shared/contract.ts'
 import { current, type Fence } from '#shared/current.ts'
 import type { ServiceBroker } from 'moleculer'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -49,6 +49,7 @@ export async function send(
   meta: Meta,
   timeoutMs = requestTimeoutMs,
   mayRepeat = meta.idempotency !== undefined || meta.operationId !== undefined,
+  attempt = askOnce,
 ): Promise<unknown> {
   const begin = performance.now()
   const leftMs = () => timeoutMs - (performance.now() - begin)
@@ -65,26 +66,24 @@ export async function send(
   }
 }
 
-/** As {@link send}, for what changes nothing. */
+/** As {@link send}, for what changes nothing: a replica that has fallen silent is not waited for. */
 export const question = (broker: ServiceBroker, action: string, params: unknown, meta: Meta, timeoutMs?: number) =>
-  send(broker, action, params, meta, timeoutMs, true)
+  send(broker, action, params, meta, timeoutMs, true, askAround)
 
-async function attempt(broker: ServiceBroker, action: string, params: unknown, meta: Meta, timeout: number) {
-  const calling = broker.call(action, params, { meta, timeout }) as Promise<unknown> & {
-    ctx?: { nodeID: string | null }
-  }
-  const nodeId = calling.ctx?.nodeID
-  if (!nodeId || nodeId === broker.nodeID) return calling
-  const stop = watchOver(broker, nodeId)
-  return calling.finally(stop)
+type CallOptions = {
+  timeoutMs?: number
+  operationId?: string
+  /** It changes nothing, so that several replicas may be asked. Of actions with a route it is known. */
+  isQuestion?: boolean
 }
+const isRead = (action: Action) => !isChange(action) && action.rest !== undefined
 
 /** Calls another service from inside a handler or an operation, with this service's rights and the request's id. */
 export const call = async <C extends Contract, K extends keyof C['actions'] & string>(
   contract: C,
   action: K,
   params?: Sent<C, K>,
-  { timeoutMs = requestTimeoutMs, operationId }: { timeoutMs?: number; operationId?: string } = {},
+  { timeoutMs = requestTimeoutMs, operationId, isQuestion = isRead(contract.actions[action]!) }: CallOptions = {},
 ): Promise<Result<C, K>> => {
   const context = current()
   if (!context) throw new Error(`${contract.name}.${action} was called outside a handler`)
@@ -103,5 +102,6 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
     timeoutMs,
     // What is between services only bears being repeated, and so does every step of an operation.
     !isChange(contract.actions[action]!) || operationId !== undefined || fence !== undefined,
+    isQuestion ? askAround : askOnce,
   )) as Result<C, K>
 }

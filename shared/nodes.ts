@@ -16,7 +16,7 @@ const known = new Map<string, { at: number; node: Promise<Reach> }>()
 async function reachOf(id: string): Promise<Reach> {
   const entry = known.get(id)
   if (entry && Date.now() - entry.at < freshMs) return entry.node
-  const node = call(nodes, 'reach', { id })
+  const node = call(nodes, 'reach', { id }, { isQuestion: true })
   known.set(id, { at: Date.now(), node })
   node.catch(() => known.delete(id))
   return node
@@ -30,7 +30,8 @@ export async function reach(id: string): Promise<Reached> {
 }
 
 /** All registered nodes. */
-export const reachAll = async (): Promise<Reached[]> => (await call(nodes, 'reachAll')).map(open)
+export const reachAll = async (): Promise<Reached[]> =>
+  (await call(nodes, 'reachAll', {}, { isQuestion: true })).map(open)
 
 const connections = new Map<string, { key: string; libvirt: HostConnection }>()
 

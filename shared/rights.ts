@@ -25,7 +25,12 @@ export async function rightsOf(caller: Caller): Promise<Rights> {
 async function fetchRights(name: string): Promise<Right[]> {
   const found: Right[] = []
   for (let offset: number | null = 0; offset !== null;) {
-    const { rights, next }: Result<typeof auth, 'rights'> = await call(auth, 'rights', { name, offset })
+    const { rights, next }: Result<typeof auth, 'rights'> = await call(
+      auth,
+      'rights',
+      { name, offset },
+      { isQuestion: true },
+    )
     found.push(...rights)
     offset = next
   }

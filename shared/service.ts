@@ -89,11 +89,15 @@ async function answer(name: string, service: string, action: Action, work: Plain
   )
 }
 
-/** What an earlier try, lost with its replica, has deleted is not there any more: so it was to be. */
+/**
+ * What an earlier try, lost with its replica, has deleted is not there any more: so it was to be. An operation that was
+ * lost finds itself by its id; when it does not, somebody else has deleted the thing.
+ */
 const isGoneAlready =
-  ({ rest }: Action, { repeated }: Meta) =>
+  (action: Action, { repeated }: Meta) =>
   (error: unknown): null => {
-    if (repeated && rest?.startsWith('DELETE') && error instanceof NotFoundError) return null
+    const isDone = action.rest?.startsWith('DELETE') && !isOperation(action)
+    if (repeated && isDone && error instanceof NotFoundError) return null
     throw error
   }
 

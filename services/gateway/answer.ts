@@ -59,8 +59,9 @@ export async function askService(
   const location = locationOf(route, body)
   if (location !== undefined) headers['location'] = location
   const cookie = meta.cookie === undefined ? {} : { cookie: meta.cookie }
+  if (isOperation(action)) return { status: 202, headers, body, ...cookie }
   if (isNothing(action.result)) return { status: action.status ?? 204, headers, body: null, ...cookie }
-  return { status: isOperation(action) ? 202 : (action.status ?? 200), headers, body, ...cookie }
+  return { status: action.status ?? 200, headers, body, ...cookie }
 }
 
 /** Where what was made, or the operation that makes it, can be seen. */

@@ -4,7 +4,7 @@ import type { ServiceBroker } from 'moleculer'
 import { Events } from 'nats'
 import { asService, type Caller } from '#shared/access.ts'
 import { bus } from '#shared/bus.ts'
-import { question } from '#shared/call.ts'
+import { question, send } from '#shared/call.ts'
 import { authChangedSubject, type Identity } from '#shared/contracts/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import type { Credential } from './credentials.ts'
@@ -28,6 +28,9 @@ export type Identities = {
 }
 
 const keptMs = 1000
+/** What is used up by being asked for is asked of one replica only. */
+const once: typeof question = (broker, action, params, meta, timeoutMs) =>
+  send(broker, action, params, meta, timeoutMs, true)
 type Answer = { name?: string; user: Promise<User> }
 
 export function createIdentities(broker: ServiceBroker): Identities {
@@ -43,10 +46,10 @@ export function createIdentities(broker: ServiceBroker): Identities {
     for (const heard of listeners) heard(name)
   })
 
-  const ask = async (action: string, params: object, address: string): Promise<User> => {
+  const ask = async (action: string, params: object, address: string, how = question): Promise<User> => {
     const meta = { caller: asService('gateway') }
     // All three actions of the contract answer an Identity.
-    const { user, rights, proof } = (await question(broker, action, { ...params, address }, meta)) as Identity
+    const { user, rights, proof } = (await how(broker, action, { ...params, address }, meta)) as Identity
     return { kind: 'user', user, rights, address, proof }
   }
 
@@ -70,7 +73,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
       return asked.user
     },
     recheck: ({ user, proof, address }) => ask('auth.recheck', { user, proof }, address),
-    redeem: (ticket, address) => ask('auth.redeem', { ticket }, address),
+    redeem: (ticket, address) => ask('auth.redeem', { ticket }, address, once),
     onChanged: (heard) => void listeners.push(heard),
     stop,
   }

@@ -23,7 +23,10 @@ export const disconnectStore = () => mongoose.disconnect()
 export const isStoreConnected = () => mongoose.connection.readyState === mongoose.ConnectionStates.connected
 
 const transient =
-  /^(Mongo(Network|ServerSelection|PoolCleared|PoolClosed|NotConnected|TopologyClosed|WaitQueueTimeout)|PoolClearedOnNetworkError)/
+  /^(Mongo(Network|ServerSelection|PoolCleared|PoolClosed|NotConnected|(Topology|Client|Server)Closed|WaitQueueTimeout|OperationTimeout|StalePrimary)|PoolClearedOnNetworkError)/
+
+/** A server that stops, or is not the primary any more (the codes that MongoDB's drivers call retryable). */
+const transientCodes = new Set([6, 7, 89, 91, 134, 189, 262, 9001, 10_107, 11_600, 11_602, 13_435, 13_436])
 
 /** The driver passes on what its socket says when the store goes in the moment of a write. */
 const socketErrors = new Set(['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ERR_STREAM_DESTROYED'])
@@ -41,7 +44,7 @@ export async function inStore<T>(command: () => Promise<T>): Promise<T> {
     const { name, message } = bareError(error as Error)
     const notConnected = name === 'MongooseError' && /initial connection|buffer/i.test(message)
     const { code } = error as { code?: number | string }
-    if (transient.test(name) || notConnected || socketErrors.has(String(code)))
+    if (transient.test(name) || notConnected || socketErrors.has(String(code)) || transientCodes.has(Number(code)))
       throw new UnavailableError('The store does not answer', { retryAfterSeconds: 2, cause: error })
     if (code === 14_031) throw new UnavailableError("The store's disk is full", { retryAfterSeconds: 60, cause: error })
     throw error

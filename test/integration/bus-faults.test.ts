@@ -6,11 +6,11 @@ import { ask } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { disturbance, nothingWrong, withPool } from '../lab/outage.ts'
 import { available } from '../lab/requirements.ts'
+import { isTorture } from '../lab/seed.ts'
 import { openSocket } from '../lab/sockets.ts'
 import { until } from '../lab/wait.ts'
 
 const hasNats = available('nats', await missingForNats())
-const isTorture = process.env['TORTURE'] !== undefined
 
 describe.skipIf(!hasNats)('a bus that goes away', () => {
   let horcrux: Deployment

@@ -6,9 +6,10 @@ import { setConfig } from '#shared/config.ts'
 import type { Vm, vms } from '#shared/contracts/vms.ts'
 import { within } from '#shared/current.ts'
 import { now } from '#shared/events/event.ts'
+import { wholeName } from '#shared/identity/members.ts'
 import { type Running, startServices } from '#shared/start.ts'
 import { type VmRecord, vmRecords } from '../../services/vm/model.ts'
-import { type Deployment, startDeployment } from '../lab/deployment.ts'
+import { type Deployment, startDeployment, wholeKey } from '../lab/deployment.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
@@ -52,7 +53,7 @@ describe.skipIf(!hasNats)('a change that was answered', () => {
   const replicas = () =>
     (here.broker.registry.getNodeList({ onlyAvailable: true, withServices: false }) as { id: string }[])
       .map(({ id }) => id)
-      .filter((id) => id.startsWith('vm-'))
+      .filter((id) => id.startsWith('vm.'))
   const ask = async <T>(nodeID: string, action: keyof typeof vms.actions, params: object): Promise<T> =>
     // The contract's own type of the result.
     (await here.broker.call(`vms.${action}`, params, { nodeID, timeout: 3000, meta: { caller } })) as T
@@ -69,8 +70,9 @@ describe.skipIf(!hasNats)('a change that was answered', () => {
   beforeAll(async () => {
     horcrux = await startDeployment({ replicas: 2 })
     const { NATS_URL: natsUrl, MONGODB_URL: mongodbUrl } = horcrux.env
-    setConfig({ dataDir: horcrux.dir, logLevel: 'silent', natsUrl: natsUrl!, mongodbUrl: mongodbUrl! })
-    here = await startServices('test', [], { works: false })
+    const natsNkey = await wholeKey(horcrux.dir)
+    setConfig({ dataDir: horcrux.dir, logLevel: 'silent', natsUrl: natsUrl!, natsNkey, mongodbUrl: mongodbUrl! })
+    here = await startServices(wholeName, [], { works: false })
     await until(() => replicas().length === 2, { what: 'two replicas of vm' })
     for (const id of ids) await vmRecords.insert(vmOf(id))
   })

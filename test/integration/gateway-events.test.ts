@@ -1,6 +1,8 @@
 import { get } from 'node:http'
+import { nanos } from 'nats'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bus, ensureStreams, streams } from '#shared/bus.ts'
+import { within } from '#shared/current.ts'
 import { event } from '#shared/events/event.ts'
 import { publish } from '#shared/events/outbox.ts'
 import { createGateway } from '../../services/gateway/service.ts'
@@ -29,6 +31,33 @@ const open = async (headers: Record<string, string>, first: object = { topics })
   const socket = await openSocket(gateway.url(), { headers, first })
   await socket.next('Subscribed')
   return socket
+}
+
+/** Where a reader is that begins now. */
+const gatewayPlace = async () => {
+  const socket = await open(asAnn)
+  socket.socket.close()
+  return (await socket.next('Subscribed')).seq
+}
+
+/** What comes of the Server-Sent Events, until it is enough. */
+async function readServerSentEvents(
+  url: string,
+  headers: Record<string, string>,
+  enough: (text: string) => boolean,
+): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const asked = get(`${url}/api/events?topics=vm:events`, { headers: { ...asAnn, ...headers } }, (answer) => {
+    let text = ''
+    answer.on('data', (part: Buffer) => {
+      text += String(part)
+      if (!enough(text)) return
+      resolve(text)
+      asked.destroy()
+    })
+  })
+  asked.on('error', reject)
+  return promise
 }
 
 describe.skipIf(!hasNats)('events', () => {
@@ -190,29 +219,13 @@ describe.skipIf(!hasNats)('events', () => {
   })
 
   test('Server-Sent Events carry the same, and go on from Last-Event-ID', async () => {
-    const read = async (headers: Record<string, string>, enough: (text: string) => boolean) => {
-      const { promise, resolve, reject } = Promise.withResolvers<string>()
-      const asked = get(
-        `${gateway.url()}/api/events?topics=vm:events`,
-        { headers: { ...asAnn, ...headers } },
-        (answer) => {
-          let text = ''
-          answer.on('data', (part: Buffer) => {
-            text += String(part)
-            if (!enough(text)) return
-            resolve(text)
-            asked.destroy()
-          })
-        },
-      )
-      asked.on('error', reject)
-      return promise
-    }
-    const subscribed = await read({}, (text) => text.includes('Subscribed'))
+    const subscribed = await readServerSentEvents(gateway.url(), {}, (text) => text.includes('Subscribed'))
     const place = /id: (\d+)/.exec(subscribed)![1]!
     await created('sse-1')
     await created('sse-2')
-    const text = await read({ 'last-event-id': place }, (all) => all.includes('"vm_id":"sse-2"'))
+    const text = await readServerSentEvents(gateway.url(), { 'last-event-id': place }, (all) =>
+      all.includes('"vm_id":"sse-2"'),
+    )
     const data = [...text.matchAll(/^data: (.*)$/gm)].map(
       ([, json]) => JSON.parse(json!) as { type: string; seq: number; data: { vm_id: string } },
     )
@@ -220,6 +233,46 @@ describe.skipIf(!hasNats)('events', () => {
     expect(text).toContain(`id: ${data.at(-1)!.seq}\ndata:`)
     expect(await ask(gateway.url(), 'GET /api/events')).toMatchObject({ status: 401 })
     expect(await ask(gateway.url(), 'GET /api/events?topics=no', { token: 'ann-token' })).toMatchObject({ status: 422 })
+  })
+
+  test('after the retention there is Resync, over both media; what is still kept is given', async () => {
+    const before = await gatewayPlace()
+    for (let number = 0; number < 20; number++) await created(`old-${number}`)
+    const { streams: kept } = await bus().manager()
+    const { config: usual } = await kept.info(streams.events)
+    await kept.update(streams.events, { ...usual, max_age: nanos(1000), duplicate_window: nanos(1000) })
+    await until(async () => (await kept.info(streams.events)).state.messages === 0, {
+      what: 'the end of the retention',
+    })
+    await kept.update(streams.events, usual)
+    // A gateway that has nothing in memory any more.
+    const late = createGateway([things])
+    const caller = { kind: 'service', name: 'gateway' } as const
+    const context = { broker: horcrux.broker, service: 'gateway', caller, requestId: 'test' }
+    const stop = await within(context, () => late.start!(horcrux.broker))
+    try {
+      const behind = await openSocket(late.url(), { headers: asAnn, first: { topics, from: before } })
+      const resync = await behind.next('Resync')
+      expect(resync.data).toEqual({ reason: 'These events are no longer kept' })
+      await created('fresh')
+      await until(() => ids(behind).includes('fresh'))
+      expect(ids(behind)).toEqual(['fresh'])
+      const upToDate = await openSocket(late.url(), { headers: asAnn, first: { topics, from: resync.seq } })
+      await until(() => ids(upToDate).includes('fresh'))
+      expect(upToDate.received.map(({ type }) => type)).toEqual(['Subscribed', 'VmCreated'])
+      const told = await readServerSentEvents(late.url(), { 'last-event-id': String(before) }, (text) =>
+        text.includes('"type":"Resync"'),
+      )
+      expect(Number(/id: (\d+)\ndata: \{[^\n]*"type":"Resync"/.exec(told)?.[1])).toBeGreaterThanOrEqual(resync.seq)
+      const going = await readServerSentEvents(late.url(), { 'last-event-id': String(resync.seq) }, (text) =>
+        text.includes('"fresh"'),
+      )
+      expect(going).not.toContain('Resync')
+      behind.socket.close()
+      upToDate.socket.close()
+    } finally {
+      await stop()
+    }
   })
 
   test('a stream that was lost leads to Resync, and its successor uses no place again', async () => {

@@ -13,6 +13,9 @@ const hasNats = available('nats', await missingForNats())
 const gateways = [createGateway([operations, things]), createGateway([operations, things])] as const
 let horcrux: TestHorcrux
 
+/** The part of the driver's connections that is in none of its types. */
+type Pool = { pool: { clear: (how: { interruptInUseConnections: boolean }) => void } }
+
 const post = (key: string, path: string, json: unknown, { at = 0, token = 'ann-token', headers = {} } = {}) =>
   ask(gateways[at]!.url(), `POST ${path}`, { token, json, headers: { 'idempotency-key': key, ...headers } })
 const records = () => mongoose.connection.collection<{ _id: string; outcome: string | null }>('idempotency_keys')
@@ -44,6 +47,47 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
       ])
     }
     expect(ran.create).toBe(1)
+  })
+
+  test('of many requests at once, at both gateways, does the work of each key once', async () => {
+    const keys = Array.from({ length: 12 }, (_, number) => `many-${number}`)
+    const asked = keys.flatMap((key) => Array.from({ length: 10 }, (_, at) => ({ key, at: at % 2 })))
+    const answers = await Promise.all(
+      asked.map(async ({ key, at }) => ({
+        key,
+        answer: await post(key, '/api/things', { name: key, size: 2 }, { at }),
+      })),
+    )
+    expect(new Set(answers.map(({ answer }) => answer.status))).toEqual(new Set([201]))
+    for (const key of keys)
+      expect(new Set(answers.filter((one) => one.key === key).map(({ answer }) => answer.text)).size, key).toBe(1)
+    expect(ran.create).toBe(keys.length)
+  })
+
+  test('that a store which goes away interrupts is a 503, never a 500, and the work is done once after all', async () => {
+    const [stop, broken] = [Promise.withResolvers<void>(), [] as number[]]
+    hold.create = stop.promise
+    const first = post('away', '/api/things', { name: 'away', size: 2 })
+    await until(() => ran.create === 1)
+    // The driver drops its connections in the middle of the work, as it does when a store fails over.
+    const { client } = mongoose.connection as unknown as {
+      client: { topology?: { s: { servers: Map<string, Pool> } } }
+    }
+    for (const { pool } of client.topology!.s.servers.values()) pool.clear({ interruptInUseConnections: true })
+    stop.resolve()
+    broken.push((await first).status)
+    const again = await until(async () => {
+      const answer = await post('away', '/api/things', { name: 'away', size: 2 }, { at: 1 })
+      broken.push(answer.status)
+      return answer.status === 201 && answer
+    })
+    expect(
+      broken.every((status) => [201, 409, 503].includes(status)),
+      broken.join(),
+    ).toBe(true)
+    const { body } = await ask(gateways[0].url(), 'GET /api/things?filter=name:away', { token: 'ann-token' })
+    expect((body['data'] as unknown[]).length).toBe(1)
+    expect(again.body).toMatchObject({ name: 'away' })
   })
 
   test('is of one user', async () => {

@@ -1,33 +1,18 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Deployment, startDeployment } from '../lab/deployment.ts'
 import { ask } from '../lab/http.ts'
 import { reckon } from '../lab/ledger.ts'
-import { countsOf, cut, type Sent, startLoad } from '../lab/load.ts'
+import { countsOf, type Load } from '../lab/load.ts'
 import { missingForNats } from '../lab/nats.ts'
-import type { Part } from '../lab/part.ts'
 import { bugsOf, withPool } from '../lab/outage.ts'
 import { available } from '../lab/requirements.ts'
-import { sample, seedOf } from '../lab/seed.ts'
+import { isTorture, sample, seedOf } from '../lab/seed.ts'
+import { type How, takeTurn, type Turn } from '../lab/turn.ts'
+import { until } from '../lab/wait.ts'
 
 const hasNats = available('nats', await missingForNats())
-const isTorture = process.env['TORTURE'] !== undefined
-/** Requests a second: what is promised, and what is tried on a machine that is too busy for that even undisturbed. */
-const paces = [50, 25, 12, 6]
-const usualMs = 1000
 const betweenMs = isTorture ? 2000 : 1000
 const outOfRotationMs = 6000
-
-/** The highest pace at which everything is answered soon while nothing is broken. */
-async function paceOf(urls: string[], token: string): Promise<number> {
-  for (const perSecond of paces) {
-    const load = startLoad({ urls, token, perSecond })
-    await delay(2000)
-    await load.stop()
-    if (load.sent.every(({ ms }) => ms < usualMs)) return perSecond
-  }
-  throw new Error('This machine is too busy for this test: it does not answer 6 requests a second within a second')
-}
 
 describe.skipIf(!hasNats)('two replicas of every service', () => {
   let horcrux: Deployment
@@ -37,56 +22,34 @@ describe.skipIf(!hasNats)('two replicas of every service', () => {
   })
   afterAll(() => horcrux?.stop())
 
-  test.each(isTorture ? ['killed', 'stopped'] : ['killed'])(
+  test.each<How>(isTorture ? ['killed', 'stopped'] : ['killed'])(
     'each %s in turn fail no request',
-    { timeout: 500_000 },
+    { timeout: 800_000 },
     async (how) => {
       const { services, gateways, token } = horcrux
-      const urls = gateways.map(({ url }) => url)
-      const perSecond = await paceOf(urls, token)
-      const load = startLoad({ urls, token, perSecond, insistMs: 0 })
-      await delay(betweenMs)
-      const since = performance.now()
+      const door = { urls: gateways.map(({ url }) => url), token }
       // Of each service one replica in the sample, and a gateway; all of them in full.
       const seed = seedOf('replicas')
       const names = [...new Set(services.map(({ name }) => name.slice(0, -2)))]
-      const chosen = names.flatMap((name) =>
-        sample(
-          services.filter((part) => part.name.startsWith(name)),
-          seed,
-          1,
-        ),
-      )
-      const told: string[] = []
-      const end = async (part: Part) => {
-        if (how === 'killed') return part.kill()
-        part.signal('SIGTERM')
-        return part.ended()
-      }
-      for (const part of [...chosen, ...sample(gateways, seed, 1)]) {
-        told.push(`${((performance.now() - since) / 1000).toFixed(1)} s ${part.name}`)
-        await end(part)
-        await delay(betweenMs)
-        await part.start()
-        await delay(betweenMs)
-      }
-      await load.stop()
-      const { sent, wishes } = load
-      // What had no key and was cut off with its gateway: nobody but its sender may repeat it.
-      const isOfNobody = ({ status, line }: Sent) =>
-        how === 'killed' && status === cut && line === 'POST /api/storage/pools'
-      const failed = sent.filter((one) => (one.status < 200 || one.status >= 300) && !isOfNobody(one))
-      const found = await reckon(urls[0]!, token, wishes)
+      const ofEach = names.flatMap((name) => {
+        const replicas = services.filter((part) => part.name.startsWith(name))
+        return sample(replicas, seed, 1)
+      })
+      const loads: Load[] = []
+      const turns: Turn[] = []
+      for (const part of [...ofEach, ...sample(gateways, seed, 1)])
+        turns.push(await takeTurn(part, how, door, betweenMs, loads))
+      const sent = turns.flatMap((turn) => turn.sent)
+      const wishes = loads.flatMap((load) => load.wishes)
+      const found = await reckon(door.urls[0]!, token, wishes)
       const longest = Math.round(Math.max(...sent.map(({ ms }) => ms)))
       process.stdout.write(
-        `${how} in turn: ${told.join(', ')}\n${sent.length} requests at ${perSecond}/s ${JSON.stringify(countsOf(sent))}, ` +
-          `${found.acknowledged} changes acknowledged, longest answer ${longest} ms, lost ${found.lost.length}, doubled ${found.doubled.length}\n`,
+        `${how} in turn: ${turns.map(({ name, perSecond }) => `${name} at ${perSecond}/s`).join(', ')}\n` +
+          `${sent.length} requests ${JSON.stringify(countsOf(sent))}, ${found.acknowledged} changes acknowledged, ` +
+          `longest answer ${longest} ms, lost ${found.lost.length}, doubled ${found.doubled.length}\n`,
       )
-      const words = failed.map(
-        ({ at, line, status, ms, body }) =>
-          `${((at - since) / 1000).toFixed(1)} s: ${line} ${status} after ${Math.round(ms)} ms ${JSON.stringify(body)}`,
-      )
-      expect({ ...found, refused: words, bugs: bugsOf(horcrux) }).toMatchObject({
+      const refused = turns.flatMap(({ failed }) => failed)
+      expect({ ...found, refused, bugs: bugsOf(horcrux) }).toMatchObject({
         refused: [],
         failed: [],
         lost: [],
@@ -114,4 +77,48 @@ describe.skipIf(!hasNats)('two replicas of every service', () => {
     expect(slowUntil).toBeLessThan(outOfRotationMs)
     await part.start()
   })
+
+  test(
+    'a stopped one costs a question less than half a second, and is asked no more until it goes on',
+    { timeout: 60_000 },
+    async () => {
+      const { services, gateways, token } = horcrux
+      const part = services.find(({ name }) => name === 'storage-2')!
+      const { url } = gateways[0]!
+      const timed = async (line: string, json?: unknown) => {
+        const begin = performance.now()
+        const { status } = await ask(url, line, { token, json })
+        expect([200, 201]).toContain(status)
+        return performance.now() - begin
+      }
+      const question = () => timed('GET /api/storage/pools/main/volumes?limit=5')
+      const usual = Math.max(...(await Promise.all(Array.from({ length: 10 }, question))))
+      part.signal('SIGSTOP')
+      try {
+        const stopped = performance.now()
+        const [questions, changes]: number[][] = [[], []]
+        while (performance.now() - stopped < 5000) {
+          questions!.push(await question())
+          // Only a question has found out that it is silent: a change that was sent to it waits for it.
+          if (questions!.length > 10)
+            changes!.push(await timed('POST /api/storage/pools', { type: 'dir', name: `hung-${changes!.length}` }))
+        }
+        const [longest, longestChange] = [Math.max(...questions!), Math.max(...changes!)]
+        process.stdout.write(
+          `a stopped replica: ${questions!.length} questions, the longest ${Math.round(longest)} ms; ${changes!.length} changes, ` +
+            `the longest ${Math.round(longestChange)} ms; before, up to ${Math.round(usual)} ms\n`,
+        )
+        expect(longest).toBeLessThan(500 + usual)
+        expect(longestChange).toBeLessThan(500 + usual)
+      } finally {
+        part.signal('SIGCONT')
+      }
+      // The other one alone is away now: whoever was stopped is asked again.
+      const other = services.find(({ name }) => name === 'storage-1')!
+      await until(question, { what: 'an answer' })
+      await other.kill()
+      expect(await until(question, { what: 'an answer of the one that goes on' })).toBeLessThan(5000)
+      await other.start()
+    },
+  )
 })

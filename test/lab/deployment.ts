@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { connect, nkeyAuthenticator } from 'nats'
+import { connect, type NatsConnection, nkeyAuthenticator } from 'nats'
 import { localHost } from '#shared/host/local.ts'
 import { authorization, keepKeys, keyFile } from '#shared/identity/keys.ts'
 import { wholeName } from '#shared/identity/members.ts'
@@ -30,6 +30,8 @@ export type Deployment = {
   gateways: (Part & { url: string })[]
   /** Somebody signed in as admin. */
   token: string
+  /** A connection to the bus that may do everything. */
+  connect: () => Promise<NatsConnection>
   /** What JetStream keeps on the disk. */
   jetStreamDir: string
   stop: () => Promise<void>
@@ -74,6 +76,7 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
       services,
       gateways: doors,
       token: String(body['token']),
+      connect: () => connectWhole(dir, bus.url),
       jetStreamDir,
       stop,
     }
@@ -98,10 +101,9 @@ async function busOf(dir: string): Promise<{ part: Part; url: string }> {
     authorization: authorization(publicKeys),
   }
   await writeFile(conf, JSON.stringify(settings), { mode: 0o600 })
+  const url = `nats://127.0.0.1:${port}`
   const ready = async () => {
-    const seed = await readFile(keyFile(keysIn(dir), wholeName), 'utf8')
-    const authenticator = nkeyAuthenticator(Buffer.from(seed.trim()))
-    const nats = await connect({ servers: `127.0.0.1:${port}`, authenticator })
+    const nats = await connectWhole(dir, url)
     try {
       await (await nats.jetstreamManager()).getAccountInfo()
       return true
@@ -110,8 +112,14 @@ async function busOf(dir: string): Promise<{ part: Part; url: string }> {
     }
   }
   const part = partOf({ name: 'nats', words: ['nats-server', '-c', conf], ready })
-  return { part, url: `nats://127.0.0.1:${port}` }
+  return { part, url }
 }
+
+/** The secret of the identity that may do everything. */
+export const wholeKey = async (dir: string) => (await readFile(keyFile(keysIn(dir), wholeName), 'utf8')).trim()
+
+const connectWhole = async (dir: string, url: string) =>
+  connect({ servers: new URL(url).host, authenticator: nkeyAuthenticator(Buffer.from(await wholeKey(dir))) })
 
 async function storeOf(dir: string): Promise<{ part: Part; url: string }> {
   const port = await freePort(0)

@@ -4,7 +4,7 @@ import { until } from './wait.ts'
 
 type Found = { data: Record<string, unknown>[]; next_cursor: string | null }
 
-async function everything(url: string, token: string, path: string): Promise<Record<string, unknown>[]> {
+export async function everything(url: string, token: string, path: string): Promise<Record<string, unknown>[]> {
   const all: Record<string, unknown>[] = []
   for (let cursor: string | null = ''; cursor !== null;) {
     const { status, body, text } = await ask(

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hasGone } from '#shared/alive.ts'
 import { bus } from '#shared/bus.ts'
 import { authChangedSubject } from '#shared/contracts/auth.ts'
+import { current } from '#shared/current.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
@@ -14,6 +16,9 @@ const id = 'policy'
 /** Whoever changes the policy is done by then, or has died. */
 const leaseMs = 10_000
 const loadAgainAfterMs = 500
+/** A call to a service ends soon after this. */
+const patienceMs = 4000
+const looksAfterTries = 15
 
 type Known = { policy: Policy; revision: number; isSettled: boolean; loadedAt: number }
 let known: Known | undefined
@@ -65,13 +70,18 @@ let queue: Promise<unknown> = Promise.resolve()
  * @param about whose rights change; none means anybody's
  */
 export function changePolicy<T>(work: (policy: Policy) => Promise<T>, about?: string): Promise<T> {
-  const turn = queue.then(() => changeInTurn(work, about))
+  const deadline = Date.now() + patienceMs
+  const turn = queue.then(() => {
+    // Whoever asked has been told by now that nobody answered: to do it all the same would keep the next one waiting.
+    if (Date.now() > deadline) throw busy()
+    return changeInTurn(work, about)
+  })
   queue = turn.catch(() => undefined)
   return turn
 }
 
 async function changeInTurn<T>(work: (policy: Policy) => Promise<T>, about?: string): Promise<T> {
-  const holder = randomUUID()
+  const holder = `${current()?.broker.nodeID ?? ''}/${randomUUID()}`
   await acquire(holder)
   try {
     return await work(await loadPolicy())
@@ -83,18 +93,30 @@ async function changeInTurn<T>(work: (policy: Policy) => Promise<T>, about?: str
 
 async function acquire(holder: string): Promise<void> {
   await ensureState()
-  const deadline = Date.now() + 4000
-  for (;;) {
+  const deadline = Date.now() + patienceMs
+  let dead: string | undefined
+  for (let tries = 1; ; tries++) {
     const now = Date.now()
+    const free = [{ holder: null }, { until: { $lt: new Date(now).toISOString() } }]
     const mine = await policies.updateWhere(
-      { _id: id, $or: [{ holder: null }, { until: { $lt: new Date(now).toISOString() } }] },
+      { _id: id, $or: dead === undefined ? free : [...free, { holder: dead }] },
       { set: { holder, until: new Date(now + leaseMs).toISOString() } },
     )
     if (mine) return
-    if (now > deadline)
-      throw new UnavailableError('Users and rights are being changed by others; try again', { retryAfterSeconds: 2 })
+    if (now > deadline) throw busy()
     await sleep(10 + Math.random() * 20)
+    if (tries % looksAfterTries === 0) dead = await deadHolder()
   }
+}
+
+const busy = () =>
+  new UnavailableError('Users and rights are being changed by others; try again', { retryAfterSeconds: 2 })
+
+/** Who holds it, if that replica has died over it: nobody need wait for the end of its lease. */
+async function deadHolder(): Promise<string | undefined> {
+  const holder = (await policies.get(id))?.holder
+  const node = holder?.split('/')[0]
+  return holder && node && (await hasGone(node)) ? holder : undefined
 }
 
 /** The revision goes up whether the work succeeded or not: a part of it may be done. */

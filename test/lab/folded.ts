@@ -1,0 +1,22 @@
+import type { Envelope } from './sockets.ts'
+
+/** What a client knows from events alone: of each VM its status, of each operation its state. */
+export type Folded = { vms: Record<string, string>; operations: Record<string, string> }
+
+/** Adds events to what was known; the last word counts, as it does for any client. */
+export function fold({ vms, operations }: Folded, events: Envelope[]): Folded {
+  const machines = new Map(Object.entries(vms))
+  const works = new Map(Object.entries(operations))
+  for (const { type, data } of events) {
+    const id = String(data['vm_id'] ?? data['id'])
+    if (type === 'VmCreated') machines.set(id, 'stopped')
+    else if (type === 'VmStatusChanged') machines.set(id, String(data['new_status']))
+    else if (type === 'VmDeleted') machines.delete(id)
+    else if (type === 'OperationUpdated') works.set(id, `${String(data['state'])} at ${String(data['version'])}`)
+    else throw new Error(`An event that nobody knows how to fold: ${type}`)
+  }
+  return { vms: sorted(machines), operations: sorted(works) }
+}
+
+const sorted = (map: Map<string, string>) =>
+  Object.fromEntries([...map].toSorted(([one], [other]) => (one < other ? -1 : 1)))
