@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { domainStart } from './domain-start.ts'
+import { benchAudit } from './audit.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
@@ -7,6 +8,7 @@ import { benchGateway } from './gateway.ts'
 /** Every benchmark, by the word that picks it. Each measures what it compares in one run. */
 const benchmarks: Record<string, () => Promise<Row[]>> = {
   gateway: benchGateway,
+  audit: benchAudit,
   events: benchEvents,
   'domain-start': domainStart,
 }

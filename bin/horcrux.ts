@@ -28,6 +28,10 @@ const commands: Record<string, Command> = {
     does: 'Copy the configuration to a file while Horcrux runs, or put such a copy back (write FILE, restore FILE)',
     run: async (words) => (await import('./commands/backup-config.ts')).backupConfig(words),
   },
+  audit: {
+    does: 'Prove an export of the audit without asking Horcrux (verify FILE; see audit --help)',
+    run: async (words) => (await import('./commands/audit.ts')).audit(words),
+  },
   bench: {
     does: 'Measure the API against the bare libraries',
     run: async (words) => (await import('./commands/bench.ts')).bench(words),

@@ -6,11 +6,12 @@ import { log } from '#shared/log.ts'
 import { implement } from '#shared/service.ts'
 import type { Service } from '#shared/start.ts'
 import { drain, endOfChain } from './chain.ts'
-import { checkpointWhenDue } from './checkpoints.ts'
+import { checkpointWhenDue, publicKey } from './checkpoints.ts'
 import { erase } from './erase.ts'
 import { exportPage } from './export.ts'
 import { bruteForceIn, statsOf } from './findings.ts'
 import { auditState } from './models.ts'
+import { fingerprintOf } from './public-key.ts'
 import { between, filterOf, select } from './query.ts'
 import { applyRetention, retentionDays, setRetentionDays } from './retention.ts'
 import { verifyStore } from './verify.ts'
@@ -48,6 +49,7 @@ const auditActions = implement(audit, {
     await drain()
     return verifyStore(await endOfChain(), seq !== undefined && hash !== undefined ? { seq, hash } : undefined)
   },
+  key: async () => ({ public_key: publicKey(), fingerprint: fingerprintOf(publicKey()) }),
   export: async ({ limit, cursor }) => {
     if (cursor === undefined) await drain()
     return exportPage(limit, cursor)
