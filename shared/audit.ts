@@ -44,7 +44,7 @@ export function recordAudit({ id = v7(), caller, user, ...given }: Given): Promi
 
 /**
  * What was changed, before and after, as hashes: so that it can be proven later which state somebody left, without the
- * state being in the audit. One record's is the SHA-256 of its JSON; of several it is that of all their names and hashes.
+ * state being in the audit. One record's is the SHA-256 of its JSON with all names in order; of several it is that of all their names and hashes.
  */
 export function hashesOf(touched: Touched = new Map()): Pick<AuditEntry, 'before_hash' | 'after_hash'> {
   const changes = [...touched].toSorted(([a], [b]) => (a < b ? -1 : 1))

@@ -45,4 +45,10 @@ export function noteTouched(name: string, change: { before?: object | null; afte
 
 export const isTouched = (name: string): boolean => current()?.touched?.has(name) ?? false
 
-const digest = (record: object | null) => record && hash('sha256', JSON.stringify(record), 'hex')
+const digest = (record: object | null) => record && hash('sha256', JSON.stringify(record, inOrder), 'hex')
+
+/** The store may give fields back in another order than they were written in: hashes are over the names in order. */
+const inOrder = (_: string, value: unknown) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+    : value
