@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { domainStart } from './domain-start.ts'
+import { benchAudit } from './audit.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
@@ -9,6 +10,7 @@ import { benchRights } from './rights.ts'
 const benchmarks: Record<string, () => Promise<Row[]>> = {
   gateway: benchGateway,
   rights: benchRights,
+  audit: benchAudit,
   events: benchEvents,
   'domain-start': domainStart,
 }

@@ -32,6 +32,10 @@ const commands: Record<string, Command> = {
     does: 'Make the secrets of the services on a NATS of your own, and what it is to know of them (FOLDER)',
     run: async (words) => (await import('./commands/bus-identities.ts')).busIdentities(words),
   },
+  audit: {
+    does: 'Prove an export of the audit without asking Horcrux (verify FILE; see audit --help)',
+    run: async (words) => (await import('./commands/audit.ts')).audit(words),
+  },
   bench: {
     does: 'Measure the API against the bare libraries',
     run: async (words) => (await import('./commands/bench.ts')).bench(words),

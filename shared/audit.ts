@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { v7 } from 'uuid'
 import { type Caller, subjectOf } from '#shared/access.ts'
 import { AuditEntry } from '#shared/contracts/audit.ts'
-import { current } from '#shared/current.ts'
+import type { Touched } from '#shared/current.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { modelOf } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
@@ -10,7 +10,7 @@ import { now } from '#shared/events/event.ts'
 export type { AuditEntry }
 
 /** Where every service leaves its records; the audit service takes them from here into the chain. */
-export const auditInbox = modelOf('audit_inbox', AuditEntry, [])
+export const auditInbox = modelOf('audit_inbox', AuditEntry, [], { tells: false })
 
 type Given = Pick<AuditEntry, 'kind' | 'path' | 'action' | 'result' | 'request_id'> &
   Partial<Pick<AuditEntry, 'id' | 'operation_id' | 'message' | 'severity' | 'before_hash' | 'after_hash'>> & {
@@ -43,15 +43,15 @@ export function recordAudit({ id = v7(), caller, user, ...given }: Given): Promi
 }
 
 /**
- * What this call has changed, before and after, as hashes: so that it can be proven later which state somebody left,
- * without the state being in the audit.
+ * What was changed, before and after, as hashes: so that it can be proven later which state somebody left, without the
+ * state being in the audit. One record's is the SHA-256 of its JSON with all names in order; of several it is that of all their names and hashes.
  */
-export function hashesOfChange(): Pick<AuditEntry, 'before_hash' | 'after_hash'> {
-  const changes = [...(current()?.touched ?? [])]
+export function hashesOf(touched: Touched = new Map()): Pick<AuditEntry, 'before_hash' | 'after_hash'> {
+  const changes = [...touched].toSorted(([a], [b]) => (a < b ? -1 : 1))
   const hashOf = (side: 'before' | 'after') => {
-    const records = changes.map(([name, change]) => [name, change[side]] as const)
-    if (records.every(([, record]) => record === null)) return null
-    return hash('sha256', JSON.stringify(records), 'hex')
+    const hashes = changes.map(([name, change]) => [name, change[side]] as const)
+    if (hashes.every(([, one]) => one === null)) return null
+    return hashes.length === 1 ? hashes[0]![1] : hash('sha256', JSON.stringify(hashes), 'hex')
   }
   return { before_hash: hashOf('before'), after_hash: hashOf('after') }
 }

@@ -153,6 +153,14 @@ function mistakesOfBus({ natsUrl, natsNkey }: Config): string[] {
       : ['NATS_NKEY: must be the secret of a NATS user, which begins with SU and has 58 characters']),
   ]
 }
+/** What the embedded store as a process of its own is told by its environment; the rest comes on its standard input. */
+export const storeSettings = (env: Env = process.env) => ({
+  folder: env['HORCRUX_STORE_FOLDER'],
+  host: env['HORCRUX_STORE_HOST'],
+  port: env['HORCRUX_STORE_PORT'],
+  user: env['HORCRUX_STORE_USER'],
+  password: env['HORCRUX_STORE_PASSWORD'],
+})
 
 /** How a running `npm start` is reached. */
 export type Endpoints = { api_url?: string; nats_url?: string; mongodb_url?: string }

@@ -1,6 +1,6 @@
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
 import { type Caller, type Rights, subjectOf } from '#shared/access.ts'
-import { hashesOfChange, recordAudit } from '#shared/audit.ts'
+import { hashesOf, recordAudit } from '#shared/audit.ts'
 import type { Meta, Reply } from '#shared/call.ts'
 import {
   accessOf,
@@ -15,7 +15,7 @@ import {
   type Params,
   type Result,
 } from '#shared/contract.ts'
-import { within } from '#shared/current.ts'
+import { current, within } from '#shared/current.ts'
 import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
 import { maySpeak } from '#shared/identity/members.ts'
@@ -59,7 +59,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
     service,
     caller,
     requestId,
-    touched: new Map<string, { before: unknown; after: unknown }>(),
+    ...(isChange(action) && { touched: new Map() }),
     ...(ifMatch !== undefined && { ifMatch }),
     ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
     ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0 } }),
@@ -155,7 +155,7 @@ function recorder(
       result,
       request_id: requestId,
       message: error?.message ?? null,
-      ...hashesOfChange(),
+      ...hashesOf(current()?.touched),
       ...(record.user !== undefined && { user: record.user }),
       ...(record.severity && { severity: record.severity }),
     })

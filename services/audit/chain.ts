@@ -1,6 +1,7 @@
 import { auditInbox } from '#shared/audit.ts'
 import type { AuditEntry, AuditRecord } from '#shared/contracts/audit.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { readFirst, readMany } from '#shared/db/read.ts'
 import { chain, checkpoints } from './models.ts'
 import { chained, noHash } from './record.ts'
 
@@ -13,17 +14,9 @@ export type End = { seq: number; hash: string }
 
 /** The last record; where all were cut away by retention, the signed cut stands for it. */
 export async function endOfChain(): Promise<End> {
-  const [last] = (await inStore(() =>
-    chain.find({}, { seq: 1, hash: 1 }).sort({ seq: -1 }).limit(1).lean(),
-  )) as unknown as End[]
+  const last = await readFirst<End>(chain, {}, { sort: { seq: -1 }, fields: ['seq', 'hash'] })
   if (last) return { seq: last.seq, hash: last.hash }
-  const [cut] = (await inStore(() =>
-    checkpoints
-      .find({ cut: true } as never)
-      .sort({ seq: -1 })
-      .limit(1)
-      .lean(),
-  )) as unknown as End[]
+  const cut = await readFirst<End>(checkpoints, { cut: true }, { sort: { seq: -1 } })
   return cut ? { seq: cut.seq, hash: cut.hash } : { seq: 0, hash: noHash }
 }
 
@@ -63,13 +56,11 @@ async function drainNow(): Promise<number> {
 
 /** Keys are in the order of time, but for those that were named by who left them: so each batch is sorted once more. */
 async function oldest(): Promise<StoredEntry[]> {
-  const found = await inStore(() => auditInbox.collection.find({}, { sort: { _id: 1 }, limit: batchSize }).toArray())
-  // Written by recordAudit and by nothing else.
-  return (found as unknown as StoredEntry[]).toSorted((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
+  const found = await readMany<StoredEntry>(auditInbox, {}, { sort: { _id: 1 }, limit: batchSize })
+  return found.toSorted((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
 }
 
-const isInboxEmpty = async () =>
-  (await inStore(() => auditInbox.collection.findOne({}, { projection: { _id: 1 } }))) === null
+export const isInboxEmpty = async () => (await readFirst(auditInbox, {}, { fields: ['_id'] })) === undefined
 
 async function moveBatch(entries: StoredEntry[]): Promise<number> {
   // Nearly always nothing of it is in the chain yet; only when that turns out wrong it is looked at one by one.
@@ -87,10 +78,8 @@ async function forget(entries: StoredEntry[]): Promise<number> {
 }
 
 async function idsInChain(ids: string[]): Promise<Set<string>> {
-  const found = await inStore(() =>
-    chain.collection.find({ _id: { $in: ids } } as never, { projection: { _id: 1 } }).toArray(),
-  )
-  return new Set(found.map(({ _id }) => String(_id)))
+  const found = await readMany(chain, { _id: { $in: ids } }, { fields: ['_id'] })
+  return new Set(found.map(({ _id }) => _id))
 }
 
 /**

@@ -4,6 +4,7 @@ import type { KeyObject } from 'node:crypto'
 import { config } from '#shared/config.ts'
 import type { Checkpoint } from '#shared/contracts/audit.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { readFirst, readMany } from '#shared/db/read.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/log.ts'
 import { type End, endOfChain } from './chain.ts'
@@ -33,39 +34,29 @@ export async function makeCheckpoint({ seq, hash }: End, { cut = false } = {}): 
   return checkpoint
 }
 
-type StoredCheckpoint = Omit<Checkpoint, 'type'> & { _id: string; cut: boolean }
+type StoredCheckpoint = Omit<Checkpoint, 'type'>
 
 export async function checkpointsBetween(from: number, to: number): Promise<Checkpoint[]> {
-  const stored = (await inStore(() =>
-    checkpoints
-      .find({ seq: { $gte: from, $lte: to }, cut: false } as never)
-      .sort({ seq: 1 })
-      .lean(),
-  )) as unknown as StoredCheckpoint[]
+  const filter = { seq: { $gte: from, $lte: to }, cut: false }
+  const stored = await readMany<StoredCheckpoint>(checkpoints, filter, { sort: { seq: 1 } })
   return stored.map(({ seq, hash, time, signature }) => ({ type: 'checkpoint', seq, hash, time, signature }))
 }
 
 /** Where retention has cut the chain off, as it was signed; null when it begins at its beginning. */
 export async function lastCut(): Promise<Checkpoint | null> {
-  const [found] = (await inStore(() =>
-    checkpoints
-      .find({ cut: true } as never)
-      .sort({ seq: -1 })
-      .limit(1)
-      .lean(),
-  )) as unknown as StoredCheckpoint[]
+  const found = await readFirst<StoredCheckpoint>(checkpoints, { cut: true }, { sort: { seq: -1 } })
   return found
     ? { type: 'checkpoint', seq: found.seq, hash: found.hash, time: found.time, signature: found.signature }
     : null
 }
 
 const everyRecords = 1000
-const everyMs = 60_000
+export const checkpointEveryMs = 60_000
 let last = { seq: -1, at: 0 }
 
 /** A checkpoint at the end of the chain, when the last one is a thousand records or a minute ago. */
 export async function checkpointWhenDue(): Promise<void> {
-  const isLongAgo = Date.now() - last.at > everyMs
+  const isLongAgo = Date.now() - last.at > checkpointEveryMs
   const end = await endOfChain()
   if (end.seq === 0 || end.seq === last.seq || (!isLongAgo && end.seq - last.seq < everyRecords)) return
   last = { seq: end.seq, at: Date.now() }

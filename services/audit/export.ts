@@ -1,5 +1,5 @@
 import type { AuditRecord, Checkpoint, ExportHead } from '#shared/contracts/audit.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { readMany } from '#shared/db/read.ts'
 import type { PageOf } from '#shared/db/page.ts'
 import { invalid } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -30,13 +30,8 @@ function placeOf(cursor: string): Place {
 export async function exportPage(limit: number, cursor: string | undefined): Promise<PageOf<Piece>> {
   const begun = cursor === undefined ? await begin() : { head: [], place: placeOf(cursor) }
   const { after, to, time } = begun.place
-  const stored = (await inStore(() =>
-    chain
-      .find({ seq: { $gt: after, $lte: to } } as never)
-      .sort({ seq: 1 })
-      .limit(limit + 1)
-      .lean(),
-  )) as unknown as StoredRecord[]
+  const filter = { seq: { $gt: after, $lte: to } }
+  const stored = await readMany<StoredRecord>(chain, filter, { sort: { seq: 1 }, limit: limit + 1 })
   const more = stored.length > limit
   if (more) stored.pop()
   const last = stored.at(-1)?.seq ?? after

@@ -1,6 +1,7 @@
 import type { Result } from '#shared/contract.ts'
 import type { audit } from '#shared/contracts/audit.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { readFirst, readMany } from '#shared/db/read.ts'
 import { chain } from './models.ts'
 
 type Stats = Result<typeof audit, 'stats'>
@@ -8,50 +9,56 @@ type BruteForce = Result<typeof audit, 'bruteForce'>['data'][number]
 type Filter = Record<string, unknown>
 type Row = { time: string; kind: string; user: string | null; address: string | null }
 
-const countBy = async (filter: Filter, field: string): Promise<Record<string, number>> => {
-  const rows = await inStore(() =>
-    chain.aggregate<{ _id: string | null; n: number }>([
+type Group = { _id: { kind: string; result: string; severity: string; user: string | null }; n: number }
+
+/** All counts from one pass over the records. */
+const groupsOf = (filter: Filter): Promise<Group[]> =>
+  inStore(() =>
+    chain.aggregate<Group>([
       { $match: filter },
-      { $group: { _id: `$${field}`, n: { $sum: 1 } } },
-      { $sort: { n: -1, _id: 1 } },
-      { $limit: 1000 },
+      {
+        $group: {
+          _id: { kind: '$kind', result: '$result', severity: '$severity', user: '$user' },
+          n: { $sum: 1 },
+        },
+      },
     ]),
   )
-  return Object.fromEntries(rows.map(({ _id, n }) => [_id ?? '(removed)', n]))
+
+const maxNames = 1000
+
+/** The counts by one field, the largest first, at most a thousand. */
+function countBy(groups: Group[], field: keyof Group['_id']): Record<string, number> {
+  const counts = new Map<string, number>()
+  for (const { _id, n } of groups) {
+    const name = _id[field] ?? '(removed)'
+    counts.set(name, (counts.get(name) ?? 0) + n)
+  }
+  return Object.fromEntries([...counts].toSorted(([, a], [, b]) => b - a).slice(0, maxNames))
 }
 
 const edge = async (filter: Filter, direction: 1 | -1): Promise<string | null> => {
-  const [found] = (await inStore(() =>
-    chain
-      .find(filter as never, { time: 1 })
-      .sort({ seq: direction })
-      .limit(1)
-      .lean(),
-  )) as unknown as { time: string }[]
+  const found = await readFirst<{ time: string }>(chain, filter, { sort: { seq: direction }, fields: ['time'] })
   return found?.time ?? null
 }
 
 export async function statsOf(filter: Filter): Promise<Stats> {
-  const [total, by_kind, by_result, by_severity, by_user, first, last] = await Promise.all([
-    inStore(() => chain.countDocuments(filter as never)),
-    countBy(filter, 'kind'),
-    countBy(filter, 'result'),
-    countBy(filter, 'severity'),
-    countBy(filter, 'user'),
-    edge(filter, 1),
-    edge(filter, -1),
-  ])
-  return { total, by_kind, by_result, by_severity, by_user, first, last }
+  const [groups, first, last] = await Promise.all([groupsOf(filter), edge(filter, 1), edge(filter, -1)])
+  return {
+    total: groups.reduce((sum, { n }) => sum + n, 0),
+    by_kind: countBy(groups, 'kind'),
+    by_result: countBy(groups, 'result'),
+    by_severity: countBy(groups, 'severity'),
+    by_user: countBy(groups, 'user'),
+    first,
+    last,
+  }
 }
 
 /** Who was guessed at and who guessed: at least so many failed logins, and what else is known of them. */
 export async function bruteForceIn(filter: Filter, threshold: number): Promise<BruteForce[]> {
-  const rows = (await inStore(() =>
-    chain
-      .find({ ...filter, kind: { $in: ['login', 'login_failed'] } } as never, { time: 1, kind: 1, user: 1, address: 1 })
-      .sort({ seq: 1 })
-      .lean(),
-  )) as unknown as Row[]
+  const logins = { ...filter, kind: { $in: ['login', 'login_failed'] } }
+  const rows = await readMany<Row>(chain, logins, { sort: { seq: 1 }, fields: ['time', 'kind', 'user', 'address'] })
   return [...groupsBy(rows, 'user', 'address'), ...groupsBy(rows, 'address', 'user')]
     .filter(({ failures }) => failures >= threshold)
     .toSorted((a, b) => b.failures - a.failures)

@@ -1,6 +1,7 @@
 import type { PageOf } from '#shared/db/page.ts'
 import type { AuditQuery, AuditRecord } from '#shared/contracts/audit.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { readMany } from '#shared/db/read.ts'
 import { invalid } from '#shared/errors.ts'
 import { auditKinds } from '#shared/audit-kinds.ts'
 import { fromStore, type StoredRecord } from './chain.ts'
@@ -52,14 +53,8 @@ export async function select(
   { limit, cursor, offset = 0, order }: Paging,
 ): Promise<PageOf<AuditRecord>> {
   const after = cursor === undefined ? {} : { seq: { [order === 'asc' ? '$gt' : '$lt']: seqOf(cursor) } }
-  const found = (await inStore(() =>
-    chain
-      .find({ $and: [filter, after] } as never)
-      .sort({ seq: order === 'asc' ? 1 : -1 })
-      .skip(offset)
-      .limit(limit + 1)
-      .lean(),
-  )) as unknown as StoredRecord[]
+  const sort = { seq: order === 'asc' ? (1 as const) : (-1 as const) }
+  const found = await readMany<StoredRecord>(chain, { $and: [filter, after] }, { sort, skip: offset, limit: limit + 1 })
   const more = found.length > limit
   if (more) found.pop()
   const total = await inStore(() => chain.countDocuments(filter as never))

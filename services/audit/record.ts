@@ -34,12 +34,21 @@ export const hashOf = (record: Omit<AuditRecord, 'hash'>): string =>
   ])
 
 const saltBytes = 16
+let pool = Buffer.alloc(0)
+let used = 0
+
+/** Drawn in large portions: the kernel is asked once for a thousand of them. Each is used once. */
+function newSalt(): string {
+  if (used === pool.length) {
+    pool = randomBytes(saltBytes * 1024)
+    used = 0
+  }
+  return pool.toString('hex', used, (used += saltBytes))
+}
 
 /** The record that an entry becomes at this place of the chain. */
 export function chained(entry: AuditEntry, seq: number, prev_hash: string): AuditRecord {
-  const random = randomBytes(personalFields.length * saltBytes).toString('hex')
-  const salt = (i: number) => random.slice(i * saltBytes * 2, (i + 1) * saltBytes * 2)
-  const salts = { user: salt(0), address: salt(1), path: salt(2), message: salt(3) }
+  const salts = { user: newSalt(), address: newSalt(), path: newSalt(), message: newSalt() }
   const commitments = {
     user: commit('user', salts.user, entry.user),
     address: commit('address', salts.address, entry.address),

@@ -1,4 +1,5 @@
 import { inStore } from '#shared/db/connect.ts'
+import { readFirst } from '#shared/db/read.ts'
 import { log } from '#shared/log.ts'
 import { type End } from './chain.ts'
 import { makeCheckpoint } from './checkpoints.ts'
@@ -8,7 +9,7 @@ const id = 'retention'
 
 /** How many days records are kept; null is for ever, which is the default. */
 export async function retentionDays(): Promise<number | null> {
-  const stored = (await inStore(() => auditState.findById(id).lean())) as { days?: number | null } | null
+  const stored = await readFirst<{ days?: number | null }>(auditState, { _id: id })
   return stored?.days ?? null
 }
 
@@ -24,20 +25,9 @@ export async function applyRetention(): Promise<number> {
   const days = await retentionDays()
   if (days === null) return 0
   const before = new Date(Date.now() - days * 24 * 3_600_000).toISOString()
-  const [kept] = (await inStore(() =>
-    chain
-      .find({ time: { $gte: before } } as never, { seq: 1 })
-      .sort({ seq: 1 })
-      .limit(1)
-      .lean(),
-  )) as unknown as { seq: number }[]
-  const [last] = (await inStore(() =>
-    chain
-      .find((kept ? { seq: { $lt: kept.seq } } : {}) as never, { seq: 1, hash: 1 })
-      .sort({ seq: -1 })
-      .limit(1)
-      .lean(),
-  )) as unknown as End[]
+  const kept = await readFirst<End>(chain, { time: { $gte: before } }, { sort: { seq: 1 }, fields: ['seq'] })
+  const old = kept ? { seq: { $lt: kept.seq } } : {}
+  const last = await readFirst<End>(chain, old, { sort: { seq: -1 }, fields: ['seq', 'hash'] })
   if (!last) return 0
   await makeCheckpoint(last, { cut: true })
   const { deletedCount } = await inStore(() => chain.deleteMany({ seq: { $lte: last.seq } } as never))

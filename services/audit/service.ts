@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { audit } from '#shared/contracts/audit.ts'
-import { auditInbox } from '#shared/audit.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { log } from '#shared/log.ts'
 import { implement } from '#shared/service.ts'
 import type { Service } from '#shared/start.ts'
-import { drain, endOfChain } from './chain.ts'
-import { checkpointWhenDue } from './checkpoints.ts'
+import { drain, endOfChain, isInboxEmpty } from './chain.ts'
+import { checkpointEveryMs, checkpointWhenDue, publicKey } from './checkpoints.ts'
 import { erase } from './erase.ts'
 import { exportPage } from './export.ts'
 import { bruteForceIn, statsOf } from './findings.ts'
-import { auditState } from './models.ts'
+import { alarming, auditState } from './models.ts'
+import { fingerprintOf } from './public-key.ts'
 import { between, filterOf, select } from './query.ts'
 import { applyRetention, retentionDays, setRetentionDays } from './retention.ts'
 import { verifyStore } from './verify.ts'
@@ -27,7 +27,7 @@ const auditActions = implement(audit, {
   },
   securityEvents: async (query) => {
     await drain()
-    return select({ ...between(query), severity: { $in: ['warning', 'critical'] } }, { ...query, order: 'desc' })
+    return select({ ...between(query), severity: alarming }, { ...query, order: 'desc' })
   },
   failedLogins: async (query) => {
     await drain()
@@ -48,6 +48,7 @@ const auditActions = implement(audit, {
     await drain()
     return verifyStore(await endOfChain(), seq !== undefined && hash !== undefined ? { seq, hash } : undefined)
   },
+  key: async () => ({ public_key: publicKey(), fingerprint: fingerprintOf(publicKey()) }),
   export: async ({ limit, cursor }) => {
     if (cursor === undefined) await drain()
     return exportPage(limit, cursor)
@@ -83,10 +84,15 @@ async function isMyTurn(): Promise<boolean> {
   }
 }
 
+let lookedAt = 0
+
 async function chainWhatWaits(): Promise<void> {
-  const waiting = await inStore(() => auditInbox.collection.findOne({}, { projection: { _id: 1 } }))
-  if (waiting && (await isMyTurn())) await drain()
-  if (waiting) await checkpointWhenDue()
+  const isEmpty = await isInboxEmpty()
+  if (!isEmpty && (await isMyTurn())) await drain()
+  // Also when nothing more comes: the last records shall not stay unsigned.
+  if (isEmpty && Date.now() - lookedAt < checkpointEveryMs) return
+  lookedAt = Date.now()
+  await checkpointWhenDue()
 }
 
 /** Who did what: keeps the records of all services in one chain that cannot be tampered with unseen. */

@@ -1,4 +1,5 @@
 import type { AuditRecord, Checkpoint, ExportHead, Finding, Verdict } from '#shared/contracts/audit.ts'
+import { type Gap, newGaps } from './gaps.ts'
 import { flawOf, isRemoved } from './record.ts'
 import { isSignedCheckpoint, isSignedHead } from './signing.ts'
 
@@ -12,14 +13,18 @@ export type Verifier = {
   end: () => Verdict
 }
 
+export type VerifierOptions = {
+  /** The installation's, known from elsewhere; without it an export's own word is taken for it. */
+  publicKey?: string | undefined
+  /** Hears of every finding; the verdict has the first thousand of them. */
+  onFinding?: ((finding: Finding) => void) | undefined
+}
+
 type Suspect = { line: number | null; message: string; malformed: boolean }
 const maxFindings = 1000
+const maxSuspects = 100_000
 
-/**
- * @param publicKey the installation's, known from elsewhere; without it an export's own word is taken for it
- * @param expected where the chain begins, when that is known
- */
-export function newVerifier({ publicKey }: { publicKey?: string | undefined } = {}): Verifier {
+export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Verifier {
   const findings: Finding[] = []
   let head: ExportHead | undefined
   let trusted = publicKey
@@ -30,12 +35,13 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
   let seenCheckpoints = 0
   // Pieces that cannot be believed, not even their place: they get one from the next that can.
   let suspects: Suspect[] = []
-  // Places that were passed over, each with the hash that the next record says it has, when that is known.
-  const passed = new Map<number, string | null>()
 
   const find = (problem: Finding['problem'], seq: number | null, line: number | null, message: string) => {
-    if (findings.length < maxFindings) findings.push({ seq, line, problem, message })
+    const finding = { seq, line, problem, message }
+    if (findings.length < maxFindings) findings.push(finding)
+    onFinding?.(finding)
   }
+  const gaps = newGaps((gap) => find('missing', gap.from, null, notThere(gap)))
 
   /** Gives the suspects since the last good record their places: `gap` of them stand for records, the others were put in. */
   const place = (from: number, gap: number) => {
@@ -45,18 +51,22 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
     })
     const placed = Math.min(suspects.length, gap)
     suspects = []
-    for (let seq = from + placed; seq < from + gap && passed.size < 100_000; seq++) passed.set(seq, null)
-    return placed
+    gaps.add(from + placed, from + gap - 1)
+  }
+
+  const suspect = (one: Suspect) => {
+    suspects.push(one)
+    // So many in a row are no chain: they are told without waiting for a record that gives them their places.
+    if (suspects.length >= maxSuspects) place(next(), 0)
   }
 
   const next = () => (last ? last.seq + 1 : (head?.from_seq ?? first ?? 1))
 
   const late = (record: AuditRecord, line: number | null) => {
     const { seq, hash } = record
-    const awaited = passed.get(seq)
+    const awaited = gaps.fill(seq)
     if (awaited === undefined)
       return find('duplicate', seq, line, `record ${seq} is there twice, or a false one was put in`)
-    passed.delete(seq)
     find('misplaced', seq, line, `record ${seq} lies behind record ${last?.seq}`)
     if (awaited !== null && awaited !== hash)
       find('altered', seq, line, `record ${seq} is not the one that record ${seq + 1} follows`)
@@ -73,7 +83,7 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
     place(from, seq - from)
     if (isNext && before !== undefined && prev_hash !== before)
       find('altered', seq - 1, last?.line ?? line, `record ${seq - 1} is not the one that record ${seq} follows`)
-    if (!isNext && passed.has(seq - 1)) passed.set(seq - 1, prev_hash)
+    if (!isNext) gaps.expect(seq - 1, prev_hash)
     first ??= from
     last = { seq, hash, line }
   }
@@ -88,7 +98,7 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
       find('missing', null, null, `${checkpoints} checkpoints were signed, ${seenCheckpoints} are there`)
   }
   const endWithoutHead = () => {
-    place(next(), suspects.length)
+    place(next(), 0)
     const message = 'there is no signed head, so it cannot be told whether records are missing at the end'
     find('unanchored', null, null, message)
   }
@@ -107,7 +117,7 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
       records++
       if (isRemoved(record)) removed++
       const flaw = flawOf(record)
-      if (flaw) suspects.push({ line, message: flaw, malformed: false })
+      if (flaw) suspect({ line, message: flaw, malformed: false })
       else if (record.seq < earliest(record)) late(record, line)
       else follow(record, line)
     },
@@ -125,12 +135,14 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
         find('altered', seq, line, `record ${seq} is not the one that was signed: the chain was written anew before it`)
     },
 
-    malformed: (message, line) => void suspects.push({ line, message, malformed: true }),
+    malformed: (message, line) => suspect({ line, message, malformed: true }),
 
     end: () => {
       if (head) endByHead(head)
       else endWithoutHead()
-      reportPassed(passed, head && last?.seq, find)
+      // Behind the last record that is there it is a truncation.
+      for (const gap of gaps.left())
+        find(head && last && gap.from > last.seq ? 'truncated' : 'missing', gap.from, null, notThere(gap))
       return {
         valid: findings.length === 0,
         records,
@@ -146,17 +158,5 @@ export function newVerifier({ publicKey }: { publicKey?: string | undefined } = 
   }
 }
 
-type Find = (problem: Finding['problem'], seq: number, line: null, message: string) => void
-
-/** What never came: one finding for each run of records. Behind the last record that is there it is a truncation. */
-function reportPassed(passed: Map<number, string | null>, lastSeen: number | undefined, find: Find): void {
-  const missing = [...passed.keys()].toSorted((a, b) => a - b)
-  for (let i = 0; i < missing.length;) {
-    const from = missing[i]!
-    let until = from
-    while (missing[++i] === until + 1) until++
-    const which = from === until ? `record ${from} is` : `records ${from} to ${until} are`
-    const isTail = lastSeen !== undefined && from > lastSeen
-    find(isTail ? 'truncated' : 'missing', from, null, `${which} not there`)
-  }
-}
+const notThere = ({ from, to }: Gap) =>
+  from === to ? `record ${from} is not there` : `records ${from} to ${to} are not there`

@@ -1,30 +1,39 @@
 import { AuditRecord, Checkpoint, ExportHead, type Verdict } from '#shared/contracts/audit.ts'
 import { isValid } from '#shared/validate.ts'
-import { newVerifier, type Verifier } from './verifier.ts'
+import { linesOf, maxLineBytes } from './lines.ts'
+import { newVerifier, type Verifier, type VerifierOptions } from './verifier.ts'
 
 /**
  * Proves an export of the audit (`GET /api/audit/export` as NDJSON) line by line, without Horcrux: no network, no store.
  * @param lines the file's lines, without their line ends
- * @param publicKey the installation's, when it is known; otherwise the one that the export names is taken for it, and
- * whoever wrote the whole file anew would not be found out: compare `public_key` of the verdict
  */
-export function verifyLines(lines: Iterable<string>, { publicKey }: { publicKey?: string } = {}): Verdict {
-  const verifier = newVerifier({ publicKey })
+export function verifyLines(lines: Iterable<string>, options: VerifierOptions = {}): Verdict {
+  const verifier = newVerifier(options)
   let number = 0
-  for (const line of lines) {
-    number++
-    if (line.trim() !== '') takeLine(verifier, line, number)
-  }
+  for (const line of lines) takeLine(verifier, line, ++number)
   return verifier.end()
 }
 
-function takeLine(verifier: Verifier, line: string, number: number): void {
+/** The same for a file of any size, in bounded memory. */
+export async function verifyStream(chunks: AsyncIterable<Buffer>, options: VerifierOptions = {}): Promise<Verdict> {
+  const verifier = newVerifier(options)
+  let number = 0
+  for await (const line of linesOf(chunks)) takeLine(verifier, line, ++number)
+  return verifier.end()
+}
+
+function takeLine(verifier: Verifier, line: string | null, number: number): void {
+  if (line === null) return verifier.malformed(`it is longer than ${maxLineBytes / 2 ** 20} MiB`, number)
+  if (line.trim() === '') return
   let piece: unknown
   try {
     piece = JSON.parse(line)
   } catch {
     return verifier.malformed('it is not JSON', number)
   }
+  // A field that is there twice reads in one way to a person and in another to a program.
+  if (JSON.stringify(piece) !== line.trimEnd())
+    return verifier.malformed('it is not written as an export writes it', number)
   // What has its schema's shape has its type.
   if (isValid(AuditRecord, piece)) return verifier.record(piece as AuditRecord, number)
   if (isValid(Checkpoint, piece)) return verifier.checkpoint(piece as Checkpoint, number)
@@ -33,5 +42,5 @@ function takeLine(verifier: Verifier, line: string, number: number): void {
 }
 
 /** The same over the text of a file. */
-export const verifyText = (text: string, options: { publicKey?: string } = {}): Verdict =>
+export const verifyText = (text: string, options: VerifierOptions = {}): Verdict =>
   verifyLines(text.split('\n'), options)

@@ -1,4 +1,4 @@
-import { inStore } from '#shared/db/connect.ts'
+import { readMany } from '#shared/db/read.ts'
 import type { AuditRecord, Checkpoint, Finding, Verdict } from '#shared/contracts/audit.ts'
 import { type End, fromStore, type StoredRecord } from './chain.ts'
 import { checkpointsBetween, lastCut, publicKey, readAnchor, signingKey } from './checkpoints.ts'
@@ -9,10 +9,8 @@ import { newVerifier, type Verifier } from './verifier.ts'
 
 const pageSize = 2000
 
-const readFrom = async (seq: number, to: number): Promise<StoredRecord[]> =>
-  (await inStore(() =>
-    chain.collection.find({ seq: { $gte: seq, $lte: to } } as never, { sort: { seq: 1 }, limit: pageSize }).toArray(),
-  )) as unknown as StoredRecord[]
+const readFrom = (seq: number, to: number) =>
+  readMany<StoredRecord>(chain, { seq: { $gte: seq, $lte: to } }, { sort: { seq: 1 }, limit: pageSize })
 
 /**
  * Proves the chain as it lies in the store, up to `end`.

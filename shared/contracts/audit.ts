@@ -212,6 +212,16 @@ export const audit = contract('audit', {
     }),
     result: Verdict,
   },
+  key: {
+    does: 'Tell the public key that the audit is signed with; keep it somewhere else',
+    rest: 'GET /audit/key',
+    can: 'SysAudit on /api/audit',
+    params: None,
+    result: strict({
+      public_key: Type.String({ description: 'Ed25519, SPKI, base64url' }),
+      fingerprint: Type.String({ description: 'SHA-256 of it, as ssh-keygen shows keys' }),
+    }),
+  },
   export: {
     does: 'Export the whole chain with its signed head and checkpoints, for the verifier',
     rest: 'GET /audit/export',

@@ -1,5 +1,5 @@
 import type { Static, TObject } from 'typebox'
-import { current, noteTouched } from '#shared/current.ts'
+import { current, isTouched, noteTouched } from '#shared/current.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
@@ -57,7 +57,15 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       throw new PreconditionFailedError(`${kind} '${id}' is at version ${found.version}, not ${ifMatch}`, {
         details: { version: found.version },
       })
+    noteTouched(`${name}/${id}`, { before: found, after: found })
     return found
+  }
+
+  /** How the record was, for the audit, unless this call has noted it. */
+  const noteBefore = async (filter: Filter): Promise<void> => {
+    if (!current()?.touched || isTouched(`${name}/${String(filter['_id'])}`)) return
+    const before = await find(filter)
+    if (before) noteTouched(`${name}/${before.id}`, { before, after: before })
   }
 
   /** Changes the one record that fits the filter, in one atomic write. @returns it as it is now, or null when none fits */
@@ -75,6 +83,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       ...(Object.keys($unset).length > 0 && { $unset }),
       ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
     }
+    await noteBefore(filter)
     const changed = await announced(name, idIn(filter), () =>
       inStore(() =>
         uniquely(() => model.findOneAndUpdate(filter as never, update as never, { returnDocument: 'after' }).lean()),
@@ -91,7 +100,6 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   const change = async (id: string, decide: (record: T) => Changed<T> | Promise<Changed<T>>): Promise<T> => {
     for (let attempt = 0; attempt < 20; attempt++) {
       const record = await requireForChange(id)
-      noteTouched(`${name}/${id}`, { before: record, after: record })
       const changed = await updateWhere({ _id: id, version: record.version }, await decide(record))
       if (changed) return changed
     }
@@ -133,6 +141,8 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   /** Removes what fits, once its events are told. @returns how many there were */
   const removeWhere = async (filter: Filter) => {
     await flushAll(model, filter)
+    if (current()?.touched)
+      for (const record of await all(filter)) noteTouched(`${name}/${record.id}`, { before: record, after: null })
     const { deletedCount } = await announced(name, idIn(filter), () => inStore(() => model.deleteMany(filter as never)))
     return deletedCount
   }

@@ -3,7 +3,13 @@ import type { TObject, TSchema } from 'typebox'
 import type { Event } from '#shared/contracts/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 
-export type Index = { fields: Record<string, 1 | -1>; unique?: true; sparse?: true }
+export type Index = {
+  fields: Record<string, 1 | -1>
+  unique?: true
+  sparse?: true
+  /** Only records that fit are in the index; it serves just the questions that ask for the same. */
+  partialFilterExpression?: Record<string, unknown>
+}
 /**
  * A record as the store keeps it, with the events that are not yet known to be in the stream, and the seed of the call
  * that made it, by which that call finds it when it is repeated.
@@ -21,8 +27,11 @@ function pathOf(schema: TSchema) {
 
 const made: { model: StoredModel; indexes: Index[] }[] = []
 
-/** The mongoose model of a record's schema; `id` is `_id` there. A field that the schema does not have is refused. */
-export function modelOf(name: string, schema: TObject, indexes: Index[]): StoredModel {
+/**
+ * The mongoose model of a record's schema; `id` is `_id` there. A field that the schema does not have is refused.
+ * @param how.tells whether its changes have events: without them there is no outbox to be looked for
+ */
+export function modelOf(name: string, schema: TObject, indexes: Index[], { tells = true } = {}): StoredModel {
   const { id: _, ...properties } = schema.properties
   const paths: SchemaDefinition = {
     _id: String,
@@ -41,7 +50,8 @@ export function modelOf(name: string, schema: TObject, indexes: Index[]): Stored
       autoIndex: false,
     }) as never,
   )
-  made.push({ model, indexes: [...indexes, { fields: { 'outbox.id': 1 }, sparse: true }] })
+  const outbox: Index = { fields: { 'outbox.id': 1 }, sparse: true }
+  made.push({ model, indexes: tells ? [...indexes, outbox] : indexes })
   return model
 }
 

@@ -1,6 +1,6 @@
 import { v7 } from 'uuid'
 import { subjectOf } from '#shared/access.ts'
-import { recordAudit } from '#shared/audit.ts'
+import { hashesOf, recordAudit } from '#shared/audit.ts'
 import { fillPath } from '#shared/contract.ts'
 import type { Operation } from '#shared/contracts/operations.ts'
 import { current } from '#shared/current.ts'
@@ -39,7 +39,9 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
     const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, reserve })
     const entry = newEntry(id, name, service, user, input, resources, call)
     const path = resources[0] ?? `/api${fillPath(action.rest.split(' ')[1]!, params as Record<string, unknown>)}`
-    const onRecord = recordAudit({
+    // Before the operation is there: none may begin that is not on record.
+    await recordAudit({
+      id: idOfSeed(id, 'accepted'),
       caller: call.caller,
       kind: action.audit,
       path,
@@ -47,9 +49,9 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
       result: 'accepted',
       request_id: call.requestId,
       operation_id: id,
+      ...hashesOf(current()?.touched),
     })
-    const [isNew] = await Promise.all([insertEntry(entry), onRecord])
-    if (!isNew) return viewOf((await findEntry(id))!)
+    if (!(await insertEntry(entry))) return viewOf((await findEntry(id))!)
     dispatch(entry)
     return viewOf(entry)
   } catch (error) {
@@ -100,6 +102,7 @@ function newEntry(
     epoch: 0,
     lease: null,
     log: [],
+    touched: [...(current()?.touched ?? [])],
     version: 1,
   }
 }

@@ -27,15 +27,17 @@ const StoredOperation = Type.Object({
   failure: Type.Unknown(),
   log: Type.Array(Type.Unknown()),
   address: Type.Unknown(),
+  touched: Type.Unknown({ description: 'What it has changed, for the audit: name and hashes of each record' }),
 })
 
 /** An operation with what only the engine knows of it. */
-export type Entry = Omit<Static<typeof StoredOperation>, 'results' | 'lease' | 'failure' | 'address'> & {
+export type Entry = Omit<Static<typeof StoredOperation>, 'results' | 'lease' | 'failure' | 'address' | 'touched'> & {
   address: string | null
   /** The results of finished steps, as [name, value], in their order. */
   results: [string, unknown][]
   lease: { holder: string; until: string } | null
   failure: PackedError | null
+  touched: [string, { before: string | null; after: string | null }][]
 }
 
 export const operationModel = modelOf('operations', StoredOperation, [

@@ -1,10 +1,10 @@
 import { asService } from '#shared/access.ts'
-import { recordAudit } from '#shared/audit.ts'
+import { hashesOf, recordAudit } from '#shared/audit.ts'
 import type { ServiceBroker } from 'moleculer'
 import { within } from '#shared/current.ts'
 import { AppError, packError, unpackError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
-import { idFrom } from '#shared/ids.ts'
+import { idOfSeed } from '#shared/ids.ts'
 import { log, logFields } from '#shared/log.ts'
 import { type Entry, findEntry, leaseMs, LostLeaseError, take, write } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
@@ -58,7 +58,8 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
   const entry = await take(id)
   if (!entry) return true
   const first = { state: 'running' as const, started_at: entry.started_at ?? now() }
-  const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [], first }
+  const touched = new Map(entry.touched)
+  const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [], touched, first }
   here.set(id, running)
   const renewal = setInterval(() => void keep(running), leaseMs() / 4)
   try {
@@ -68,6 +69,7 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
       caller: callerOf(entry),
       requestId: entry.request_id,
       fence: { operation: id, epoch: entry.epoch },
+      touched,
       guard: () => guard(running),
     }
     return await within(context, () =>
@@ -179,7 +181,7 @@ async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>
   const action = kindOf(entry.kind)?.action
   if (action)
     await recordAudit({
-      id: idFrom(`${entry.id}/end`),
+      id: idOfSeed(entry.id, 'end'),
       caller: callerOf(entry),
       kind: action.audit,
       path: entry.resources[0] ?? '/api',
@@ -188,6 +190,8 @@ async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>
       request_id: entry.request_id,
       operation_id: entry.id,
       message: last.error?.message ?? (last.state === 'cancelled' ? 'Cancelled' : null),
+      ...(last.state === 'needs_attention' && { severity: 'warning' as const }),
+      ...hashesOf(running.touched),
     })
   await record(running, { ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
   nudge(entry.id)

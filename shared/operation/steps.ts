@@ -52,7 +52,7 @@ export const renew = (running: Running) => put(running, {}, [])
 async function put(running: Running, set: Partial<Entry>, events: Event[]): Promise<void> {
   const { entry, unsent } = running
   const { progress, eta } = entry
-  const now = { progress, eta, ...running.first, ...set }
+  const now = { progress, eta, touched: [...running.touched], ...running.first, ...set }
   running.unsent = []
   const written = await write(entry, now, [...unsent, ...events])
   running.first = {}

@@ -57,8 +57,8 @@ test('only shared/host starts processes or opens SSH', () => {
 
 test('only shared/config.ts reads the environment', () => {
   const reading = product.filter((path) => /process\.env\b/.test(textOf(path)))
-  // The store's own process is told by its parent where to keep its data; bin/ hands the environment on.
-  expect(outside(/^(shared\/config\.ts|shared\/db\/embedded\/main\.ts|bin\/)/, reading)).toEqual([])
+  // bin/ hands the environment on.
+  expect(outside(/^(shared\/config\.ts|bin\/)/, reading)).toEqual([])
 })
 
 test('only shared/libvirt touches libvirt', () => {

@@ -1,3 +1,4 @@
+import type { StatementSync } from 'node:sqlite'
 import { asBuffer, type Doc } from './bson.ts'
 import {
   type Catalog,
@@ -11,6 +12,23 @@ import {
 import { CommandError } from './errors.ts'
 import { indexKeys, keyValue } from './index-keys.ts'
 import { shellText } from './shell-text.ts'
+
+/** The statements of an index, kept with it: to make their text for each key costs as much as to run them. */
+type KeyStatements = { find: StatementSync; insert: StatementSync; remove: StatementSync }
+const keyStatements = new WeakMap<Index, KeyStatements>()
+
+const statementsOf = ({ storage }: Catalog, index: Index): KeyStatements => {
+  const known = keyStatements.get(index)
+  if (known) return known
+  const table = indexTable(index)
+  const made = {
+    find: storage.statement(`SELECT rid FROM ${table} WHERE key = ?`),
+    insert: storage.statement(`INSERT INTO ${table} (key, rid) VALUES (?, ?)`),
+    remove: storage.statement(`DELETE FROM ${table} WHERE key = ? AND rid = ?`),
+  }
+  keyStatements.set(index, made)
+  return made
+}
 
 const duplicate = (collection: Collection, index: Index, doc: Doc, key: Buffer): CommandError => {
   const pattern = keyPattern(index)
@@ -35,15 +53,15 @@ const changeOf = (index: Index, before: Doc | undefined, after: Doc | undefined)
 
 /** All keys are checked before the first is written, so a refused document leaves nothing behind. */
 const checkUnique = (catalog: Catalog, collection: Collection, { index, added }: Change, doc: Doc): void => {
-  if (!index.unique) return
-  const find = catalog.storage.statement(`SELECT rid FROM ${indexTable(index)} WHERE key = ?`)
+  if (!index.unique || added.length === 0) return
+  const { find } = statementsOf(catalog, index)
   for (const key of added) if (find.get(key) !== undefined) throw duplicate(collection, index, doc, key)
 }
 
 const writeKeys = (catalog: Catalog, { index, added, removed, multikey }: Change, rid: number): void => {
-  const table = indexTable(index)
-  for (const key of removed) catalog.storage.statement(`DELETE FROM ${table} WHERE key = ? AND rid = ?`).run(key, rid)
-  for (const key of added) catalog.storage.statement(`INSERT INTO ${table} (key, rid) VALUES (?, ?)`).run(key, rid)
+  const { insert, remove } = statementsOf(catalog, index)
+  for (const key of removed) remove.run(key, rid)
+  for (const key of added) insert.run(key, rid)
   if (multikey && !index.multikey) markMultikey(catalog, index)
 }
 

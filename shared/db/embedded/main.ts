@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
+import { storeSettings } from '#shared/config.ts'
 import { startEmbeddedStore, type StoreOptions } from './server.ts'
 
 /**
@@ -16,21 +17,20 @@ const firstLine = async (lines: Interface): Promise<string> => {
   return promise
 }
 
-const text = (given: unknown, name: string): string => {
-  const value = given ?? process.env[`HORCRUX_STORE_${name}`]
-  if (typeof value !== 'string' || value === '')
-    throw new Error(`The embedded store is not told its ${name.toLowerCase()}`)
+const text = (value: unknown, name: string): string => {
+  if (typeof value !== 'string' || value === '') throw new Error(`The embedded store is not told its ${name}`)
   return value
 }
 
 const readOptions = (line: string): StoreOptions => {
   const given = (line.trim() === '' ? {} : JSON.parse(line)) as Record<string, unknown>
+  const { folder, host = '127.0.0.1', port = 0, user, password } = storeSettings()
   return {
-    dataDir: text(given['folder'], 'FOLDER'),
-    host: text(given['host'] ?? process.env['HORCRUX_STORE_HOST'] ?? '127.0.0.1', 'HOST'),
-    port: Number(given['port'] ?? process.env['HORCRUX_STORE_PORT'] ?? 0),
-    user: text(given['user'], 'USER'),
-    password: text(given['password'], 'PASSWORD'),
+    dataDir: text(given['folder'] ?? folder, 'folder'),
+    host: text(given['host'] ?? host, 'host'),
+    port: Number(given['port'] ?? port),
+    user: text(given['user'] ?? user, 'user'),
+    password: text(given['password'] ?? password, 'password'),
   }
 }
 

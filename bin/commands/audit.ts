@@ -1,0 +1,105 @@
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { config } from '#shared/config.ts'
+import type { Finding, Verdict } from '#shared/contracts/audit.ts'
+import { fingerprintOf, readPublicKey } from '../../services/audit/public-key.ts'
+import { publicKeyOf, signingKeyFrom } from '../../services/audit/signing.ts'
+import { verifyStream } from '../../services/audit/verify-file.ts'
+import { UsageError } from '../arguments.ts'
+
+const usage = `Usage: horcrux audit verify FILE [--key KEYFILE] [-o json]
+       horcrux audit key
+
+verify  proves an export of the audit without asking Horcrux, and says where it was tampered with: each record that was
+        altered, dropped, moved, put in or cut off, by its line and its place in the chain (seq). FILE is what
+        GET /api/audit/export with "Accept: application/x-ndjson" answered; - is standard input.
+        --key KEYFILE  the installation's public key, as 'horcrux audit key' or GET /api/audit/key told it, or in PEM.
+                       Without it the file's own word is taken for it, and its fingerprint is shown: compare it.
+        -o json        the verdict as JSON, with at most 1,000 findings
+        Exit code: 0 the export is whole and untouched, 1 it is not, 2 it could not be looked at.
+key     prints the public key of this installation (HORCRUX_SECRET_KEY, or the one kept in HORCRUX_DATA).
+`
+
+const say = (text: string) => void process.stdout.write(`${text}\n`)
+const note = (text: string) => void process.stderr.write(`${text}\n`)
+
+/** `horcrux audit verify FILE` and `horcrux audit key`. @returns the exit code, as the usage says */
+export async function audit(words: string[]): Promise<number> {
+  const { values, positionals } = parsed(words)
+  const [verb, file, ...more] = positionals
+  if (values.help) {
+    process.stdout.write(usage)
+    return 0
+  }
+  if (verb === 'key' && file === undefined) return tellKey()
+  if (verb !== 'verify' || file === undefined || more.length > 0)
+    throw new UsageError('say what to do: audit verify FILE [--key KEYFILE], or audit key; see audit --help')
+  if (!['text', 'json'].includes(values.output))
+    throw new UsageError(`-o: must be text or json, not '${values.output}'`)
+  const publicKey = values.key === undefined ? undefined : await keyIn(values.key)
+  return verify(file, publicKey, values.output === 'json')
+}
+
+function parsed(words: string[]) {
+  const options = {
+    key: { type: 'string' },
+    output: { type: 'string', short: 'o', default: 'text' },
+    help: { type: 'boolean', short: 'h', default: false },
+  } as const
+  try {
+    return parseArgs({ args: words, options, strict: true, allowPositionals: true })
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error })
+  }
+}
+
+async function keyIn(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((error: Error) => {
+    throw new UsageError(`--key: ${error.message}`, { cause: error })
+  })
+  const key = readPublicKey(text)
+  if (key === null) throw new UsageError(`--key: ${file} holds no Ed25519 public key`)
+  return key
+}
+
+function tellKey(): number {
+  const { secretKey } = config()
+  if (secretKey === undefined)
+    throw new UsageError('there is no HORCRUX_SECRET_KEY, and none was made in HORCRUX_DATA yet')
+  const key = publicKeyOf(signingKeyFrom(secretKey))
+  say(key)
+  note(`fingerprint: ${fingerprintOf(key)}`)
+  return 0
+}
+
+async function verify(file: string, publicKey: string | undefined, asJson: boolean): Promise<number> {
+  const chunks = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 2 ** 18 })
+  let verdict: Verdict
+  try {
+    verdict = await verifyStream(chunks, {
+      publicKey,
+      onFinding: asJson ? undefined : (finding) => say(lineOf(finding)),
+    })
+  } catch (error) {
+    throw new UsageError(`${file} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+  if (asJson) say(JSON.stringify(verdict, null, 2))
+  else say(summaryOf(verdict))
+  if (publicKey === undefined && verdict.public_key !== null)
+    note(
+      `No --key was given: the key is the file's own word, ${fingerprintOf(verdict.public_key)}. Whoever wrote the whole file anew would not be found out: compare it with the one you know.`,
+    )
+  return verdict.valid ? 0 : 1
+}
+
+const lineOf = ({ line, problem, message }: Finding) => `${line === null ? '' : `line ${line}: `}${problem}: ${message}`
+
+function summaryOf({ valid, records, from_seq, to_seq, checkpoints, removed, head_hash }: Verdict): string {
+  const which =
+    records === 0 ? 'no records' : `${records} records, ${from_seq} to ${to_seq}, ${checkpoints} checkpoints`
+  const without = removed > 0 ? `; of ${removed} personal data was removed` : ''
+  return valid
+    ? `VALID: ${which}${without}. Hash of the last: ${head_hash ?? 'none'}`
+    : `TAMPERED WITH, or not whole: ${which}${without}`
+}
