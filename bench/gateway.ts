@@ -1,25 +1,31 @@
 import Fastify from 'fastify'
 import type { Contract } from '#shared/contract.ts'
 import { operations } from '#shared/contracts/operations.ts'
-import { type Vm, vms } from '#shared/contracts/vms.ts'
+import { vms } from '#shared/contracts/vms.ts'
 import { within } from '#shared/current.ts'
 import { now } from '#shared/events/event.ts'
 import { createGateway } from '../services/gateway/service.ts'
-import { vmRecords } from '../services/vm/model.ts'
+import { type VmRecord, vmRecords } from '../services/vm/model.ts'
 import { vmService } from '../services/vm/vms.ts'
 import { peopleService, things, thingsService } from '../test/lab/gateway-things.ts'
 import { startHorcrux } from '../test/lab/horcrux.ts'
 import type { Row } from './figures.ts'
 import { load, medianOf } from './load.ts'
 
-const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } => ({
+const vmOf = (number: number): VmRecord => ({
   id: `vm-${String(number).padStart(4, '0')}`,
   name: `machine-${number}`,
   description: 'A machine of the benchmark',
   hypervisor: 'qemu',
   architecture: 'x86_64',
   memory: 2048,
+  balloon: null,
   cpus: 2,
+  max_cpus: null,
+  cpu_model: 'maximum',
+  topology: null,
+  boot_order: null,
+  autostart: false,
   disks: [],
   nics: [],
   iso: null,
@@ -31,6 +37,7 @@ const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } =>
   status_reason: null,
   desired_state: 'running',
   pending_restart: false,
+  pending: [],
   protected: false,
   tags: ['bench', `rack-${number % 10}`],
   created_at: now(),
@@ -38,6 +45,7 @@ const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } =>
   version: 1,
   domain_uuid: `uuid-${number}`,
   defined: true,
+  run: null,
 })
 
 /** The same contract, of which the gateway keeps nothing. */

@@ -30,6 +30,7 @@ export const reachOf = (node: StoredNode): Reach => ({
   allowed_paths: node.allowed_paths,
   state_dir: node.state_dir,
   accel: node.facts?.accel ?? null,
+  architecture: node.facts?.architecture ?? null,
   maintenance: node.maintenance,
 })
 

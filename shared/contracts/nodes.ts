@@ -81,6 +81,7 @@ const Reach = strict({
   allowed_paths: Type.Array(Type.String()),
   state_dir: Type.String(),
   accel: Type.Union([Accel, Type.Null()]),
+  architecture: Type.Union([Type.String(), Type.Null()]),
   maintenance: Type.Boolean(),
 })
 export type Reach = Static<typeof Reach>
