@@ -10,13 +10,13 @@ export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'domain_uuid'>
 /** What a guest is made of, as far as a node must have it. */
 export type Described = Pick<
   VmRecord,
-  'architecture' | 'firmware' | 'cpu_model' | 'cpus' | 'max_cpus' | 'disks' | 'nics'
+  'architecture' | 'firmware' | 'cpu_model' | 'cpus' | 'max_cpus' | 'topology' | 'disks' | 'nics'
 >
 
 /** What a guest is made of. */
 export type Definition = Guest &
   Described &
-  Pick<VmRecord, 'memory' | 'balloon' | 'topology' | 'boot_order' | 'autostart' | 'iso' | 'boot' | 'accel'>
+  Pick<VmRecord, 'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'boot' | 'accel'>
 
 /** What suits a node, for a guest that does not say it. */
 export type Suitable = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware'>

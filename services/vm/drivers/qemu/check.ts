@@ -38,6 +38,8 @@ export function checkMachine(has: Capabilities, vm: Described, where: string): V
   else if (debian !== null && !has.hasUefi)
     miss('firmware', `${where} has no UEFI for ${vm.architecture}; Debian's package ${debian} brings it`)
   checkModel(has, vm.cpu_model, where, miss)
+  if (vm.topology && has.modes.length + has.models.size === 0)
+    miss('topology', `libvirt on ${where} cannot say the processors of ${vm.architecture}`)
   const cpus = vm.max_cpus ?? vm.cpus
   if (cpus > has.maxCpus)
     miss(vm.max_cpus === null ? 'cpus' : 'max_cpus', `QEMU on ${where} gives at most ${has.maxCpus}`)
