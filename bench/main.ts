@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { domainStart } from './domain-start.ts'
+import { domainStats } from './domain-stats.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
@@ -9,6 +10,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   gateway: benchGateway,
   events: benchEvents,
   'domain-start': domainStart,
+  'domain-stats': domainStats,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

@@ -6,7 +6,7 @@ import { domainXml } from '../../services/vm/drivers/qemu/domain-xml.ts'
 import { mergeDomain, unmarked } from '../../services/vm/drivers/qemu/merge.ts'
 import { readDomain } from '../../services/vm/drivers/qemu/read.ts'
 import { at, type Element, elements, parseXml, writeXml } from '../../services/vm/drivers/qemu/xml.ts'
-import { plainGuest } from '../lab/guests.ts'
+import { plainGuest } from '../lab/plain-guest.ts'
 
 const diskAt = (id: string, path = `/images/${id}.qcow2`): Disk => ({
   id,

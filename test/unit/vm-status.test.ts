@@ -4,7 +4,7 @@ import { requireStatus } from '../../services/vm/status.ts'
 import { places } from '../../services/vm/plan.ts'
 import type { Definition } from '../../services/vm/drivers/driver.ts'
 import { domainXml } from '../../services/vm/drivers/qemu/domain-xml.ts'
-import { plainGuest } from '../lab/guests.ts'
+import { plainGuest } from '../lab/plain-guest.ts'
 
 test('a guest that QEMU is still starting is not taken for one that somebody paused', () => {
   expect(seenAs({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })

@@ -1,55 +1,31 @@
 import { isDeepStrictEqual } from 'node:util'
+import { controllers, devices, isOurs, mateOf, type Merge, takeDisk, takeNic, unwanted } from './merge-devices.ts'
 import {
   balloonOf,
   bootOf,
   bootOrderOf,
-  cacheOf,
-  cdromIn,
   cpusOf,
   firmwareOf,
-  formatOf,
   isoOf,
-  isCdrom,
-  isoDrive,
   isSame,
-  macOf,
-  markOf,
   memoryOf,
-  modelOf,
   namesOf,
-  pathOf,
   processorOf,
-  targetOf,
 } from './read.ts'
-import { at, attribute, type Element, elements, parseXml, put, remove, textOf, writeXml } from './xml.ts'
-
-/** Brings one thing that Horcrux owns from the wanted domain into the one that is there. */
-type Merge = (there: Element, wanted: Element) => void
-
-/** Sets or takes away the attributes of an element as another has them. */
-function takeAttributes(into: Element, from: Element | undefined, ...names: string[]): void {
-  for (const name of names) {
-    const value = attribute(from, name)
-    if (value === undefined) delete into.attributes[name]
-    else into.attributes[name] = value
-  }
-}
-
-/** Puts the child of this name in, as the other has it or has it not. */
-function takeChild(into: Element, from: Element | undefined, name: string): void {
-  const child = at(from, name)
-  if (child) put(into, child)
-  else remove(into, name)
-}
-
-/** The child of this name, made when it is not there. */
-function childOf(of: Element, name: string): Element {
-  const there = at(of, name)
-  if (there) return there
-  const made = { name, attributes: {}, children: [] }
-  of.children.push(made)
-  return made
-}
+import {
+  at,
+  attribute,
+  childOf,
+  type Element,
+  elements,
+  parseXml,
+  put,
+  remove,
+  takeAttributes,
+  takeChild,
+  textOf,
+  writeXml,
+} from './xml.ts'
 
 const name: Merge = (there, wanted) => {
   if (textOf(at(there, 'name')) !== textOf(at(wanted, 'name'))) takeChild(there, wanted, 'name')
@@ -127,73 +103,6 @@ const bootOrder: Merge = (there, wanted) => {
     const boot = at(mateOf(device, wanted, there), 'boot')
     if (boot) put(device, boot)
   }
-}
-
-/** Whether a device of the domain is the same as a wanted one. */
-function isMate(device: Element, wanted: Element, domain: Element): boolean {
-  if (device.name !== wanted.name) return false
-  if (device.name === 'interface') return macOf(device) === macOf(wanted)
-  if (device.name !== 'disk') return false
-  if (targetOf(device) === targetOf(wanted)) return true
-  // Whatever the drive of a domain is called that was not made by us, the ISO goes into it.
-  return isCdrom(wanted) && targetOf(wanted) === isoDrive && cdromIn(domain) === device
-}
-
-function takeDisk(disk: Element, wanted: Element): void {
-  if (pathOf(disk) !== pathOf(wanted)) {
-    takeAttributes(disk, wanted, 'type')
-    takeChild(disk, wanted, 'source')
-    remove(disk, 'backingStore', 'mirror')
-  }
-  if (formatOf(disk) !== formatOf(wanted)) takeAttributes(childOf(disk, 'driver'), at(wanted, 'driver'), 'type')
-  if (isCdrom(wanted)) return
-  if (cacheOf(disk) !== cacheOf(wanted)) takeAttributes(childOf(disk, 'driver'), at(wanted, 'driver'), 'cache', 'io')
-  takeChild(disk, wanted, 'readonly')
-}
-
-function takeNic(nic: Element, wanted: Element): void {
-  const source = (of: Element) => attribute(at(of, 'source'), 'network') ?? attribute(at(of, 'source'), 'bridge')
-  if (attribute(nic, 'type') !== attribute(wanted, 'type') || source(nic) !== source(wanted)) {
-    takeAttributes(nic, wanted, 'type')
-    takeChild(nic, wanted, 'source')
-  }
-  if (modelOf(nic) !== modelOf(wanted)) takeChild(nic, wanted, 'model')
-}
-
-/** Whether a device is in our mark. */
-function isOurs(device: Element, domain: Element): boolean {
-  const { disks, nics } = markOf(domain)
-  if (device.name === 'interface') return nics.includes(macOf(device))
-  return disks.includes(cdromIn(domain) === device ? isoDrive : targetOf(device))
-}
-
-const mateOf = (device: Element, wanted: Element, domain: Element) =>
-  elements(at(wanted, 'devices'), device.name).find((other) => isMate(device, other, domain))
-
-/** Takes away what was ours and is not wanted any more; a drive stays, empty. */
-const unwanted: Merge = (there, wanted) => {
-  const from = childOf(there, 'devices')
-  const isUnwanted = (device: Element) => isOurs(device, there) && !mateOf(device, wanted, there)
-  const gone = [...elements(from, 'disk'), ...elements(from, 'interface')].filter(isUnwanted)
-  for (const drive of gone.filter(isCdrom)) remove(drive, 'source')
-  from.children = from.children.filter((child) => !gone.some((device) => device === child && !isCdrom(device)))
-}
-
-const devices =
-  (kind: 'disk' | 'interface', take: Merge): Merge =>
-  (there, wanted) => {
-    const into = childOf(there, 'devices')
-    const found = elements(into, kind).map((device) => ({ device, mate: mateOf(device, wanted, there) }))
-    for (const { device, mate } of found) if (mate) take(device, mate)
-    const known = new Set(found.map(({ mate }) => mate))
-    into.children.push(...elements(at(wanted, 'devices'), kind).filter((each) => !known.has(each)))
-  }
-
-const controllers: Merge = (there, wanted) => {
-  const type = (controller: Element) => attribute(controller, 'type')
-  const into = childOf(there, 'devices')
-  const has = new Set(elements(into, 'controller').map(type))
-  into.children.push(...elements(at(wanted, 'devices'), 'controller').filter((each) => !has.has(type(each))))
 }
 
 const mark: Merge = (there, wanted) => {

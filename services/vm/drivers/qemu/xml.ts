@@ -76,3 +76,28 @@ export function put(into: Element, element: Element): void {
   if (place >= 0) into.children[place] = element
   else into.children.push(element)
 }
+
+/** Sets or takes away the attributes of an element as another has them. */
+export function takeAttributes(into: Element, from: Element | undefined, ...names: string[]): void {
+  for (const name of names) {
+    const value = attribute(from, name)
+    if (value === undefined) delete into.attributes[name]
+    else into.attributes[name] = value
+  }
+}
+
+/** Puts the child of this name in, as the other has it or has it not. */
+export function takeChild(into: Element, from: Element | undefined, name: string): void {
+  const child = at(from, name)
+  if (child) put(into, child)
+  else remove(into, name)
+}
+
+/** The child of this name, made when it is not there. */
+export function childOf(of: Element, name: string): Element {
+  const there = at(of, name)
+  if (there) return there
+  const made = { name, attributes: {}, children: [] }
+  of.children.push(made)
+  return made
+}
