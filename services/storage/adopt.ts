@@ -3,15 +3,15 @@ import type { Volume, volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes.ts'
+import { sizeOf } from './drivers/dir.ts'
 import { drivers } from './drivers/drivers.ts'
 import { poolRecords, volumeRecords } from './models.ts'
 import { volumeId } from './volume.ts'
 
-/** The pool of a node in which a file lies as one of its volumes would, and whether it is one already. */
-export async function locate({
-  node,
-  path,
-}: Params<typeof volumes, 'locate'>): Promise<Result<typeof volumes, 'locate'>> {
+type Place = Result<typeof volumes, 'locate'>
+
+/** The pool of a node in which an image lies as one of its volumes would, and whether it is one already. */
+export async function locate({ node, path, format }: Params<typeof volumes, 'locate'>): Promise<Place> {
   const { host } = await reach(node)
   for (const pool of await poolRecords.all({ node })) {
     const found = await drivers[pool.type].volumeAt?.(host, pool, path)
@@ -19,7 +19,8 @@ export async function locate({
     const known = await volumeRecords.get(volumeId(pool.id, found.name))
     return { ...found, pool: pool.id, is_known: known !== null, used_by: known?.used_by ?? null }
   }
-  return null
+  const size_bytes = await sizeOf(host, path, format)
+  return { pool: null, name: null, format, size_bytes, is_known: false, used_by: null }
 }
 
 /** Makes a file that is there a volume, which belongs to a VM; again for the same owner finds it. */

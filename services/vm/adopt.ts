@@ -51,7 +51,7 @@ async function accept(
   violations.push(...found.violations, ...(await obstacles(found, wanted)))
   const name = wanted ?? found.name
   await reserve(nameKeyOf(name))
-  const disks = await findDisks(reached, found, violations)
+  const disks = found.violations.length > 0 ? [] : await findDisks(reached, found, violations)
   throwAll(violations)
 
   const { uuid, persistent: _p, marked_id: _m, violations: _v, status, ...hardware } = found
@@ -97,19 +97,18 @@ async function obstacles({ uuid, name: found, status, nics }: Adoptable, wanted 
 /** The disks, each with its pool if it lies in one. */
 function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
   const one = async (disk: Disk): Promise<Taken> => {
-    const place = await checking('domain', violations, () =>
-      call(volumes, 'locate', { node: node.id, path: disk.path }),
-    )
+    const { path, format } = disk
+    const place = await checking('domain', violations, () => call(volumes, 'locate', { node: node.id, path, format }))
     if (!place) return { disk, isNew: false }
+    const { pool, name: volume, size_bytes } = place
     if (place.used_by)
       violations.push({ field: 'domain', code: 'in_use', message: `its disk ${disk.id} belongs to ${place.used_by}` })
-    if (place.format !== disk.format)
+    if (place.format !== format)
       violations.push({
         field: 'domain',
         code: 'format',
-        message: `its disk ${disk.id} is used as ${disk.format}, but pool '${place.pool}' takes it for ${place.format}`,
+        message: `its disk ${disk.id} is used as ${format}, but pool '${pool}' takes it for ${place.format}`,
       })
-    const { pool, name: volume, size_bytes } = place
     return { disk: { ...disk, pool, volume, size_bytes }, isNew: !place.is_known }
   }
   return Promise.all(found.disks.map(one))

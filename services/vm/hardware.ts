@@ -56,8 +56,13 @@ export function contradictions(vm: Described): Violation[] {
   return violations
 }
 
-/** What waits for the next start, in the two ways in which a record shows it. */
-export const waiting = (pending: Pending[]) => ({ pending, pending_restart: pending.length > 0 })
+const rank = ({ field }: Pending) => (defining as readonly string[]).indexOf(field)
+
+/** What waits for the next start, in the two ways in which a record shows it; always in the same order. */
+export const waiting = (pending: Pending[]) => ({
+  pending: pending.toSorted((a, b) => rank(a) - rank(b)),
+  pending_restart: pending.length > 0,
+})
 
 /** What waits once these fields are as given: a guest that runs keeps what it has until it starts again. */
 export function pendingAfter(vm: VmRecord, fields: Field[], given: Change): Pending[] {

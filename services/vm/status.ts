@@ -69,11 +69,12 @@ export async function takeOver(id: string): Promise<void> {
     .filter((field) => !isOff && current[field] !== next[field])
     .map((field) => ({ field, current: current[field], next: next[field] }))
   const others = vm.pending.filter(({ field }) => !fields.some((one) => one === field))
-  const pending = [...others, ...waits]
+  const shown = waiting([...others, ...waits])
   const { memory, balloon, cpus, max_cpus } = vm
-  if (isDeepStrictEqual({ memory, balloon, cpus, max_cpus }, next) && isDeepStrictEqual(vm.pending, pending)) return
-  const run = pending.length > 0 ? await driverOf(vm).runOf(vm) : null
-  await vmRecords.updateWhere({ _id: id, version: vm.version }, { set: { ...next, ...waiting(pending), run } })
+  if (isDeepStrictEqual({ memory, balloon, cpus, max_cpus }, next) && isDeepStrictEqual(vm.pending, shown.pending))
+    return
+  const run = shown.pending_restart ? await driverOf(vm).runOf(vm) : null
+  await vmRecords.updateWhere({ _id: id, version: vm.version }, { set: { ...next, ...shown, run } })
 }
 
 /** What a guest must be in for each thing that is done to it, and what to do instead. */

@@ -90,20 +90,17 @@ export const volumes = contract('volumes', {
     result: Volume,
   },
   locate: {
-    does: 'Tell in which pool of a node a file is, and as which volume; null when it is in none',
+    does: 'Tell in which pool of a node an image is, and as which volume; pool null when it is in none',
     can: 'service',
-    params: strict({ node: Id, path: Path }),
-    result: Type.Union([
-      strict({
-        pool: Id,
-        name: VolumeName,
-        format: VolumeFormat,
-        size_bytes: Type.Integer(),
-        is_known: Type.Boolean({ description: 'It is a volume of the pool already' }),
-        used_by: Type.Union([Type.String(), Type.Null()]),
-      }),
-      Type.Null(),
-    ]),
+    params: strict({ node: Id, path: Path, format: VolumeFormat }),
+    result: strict({
+      pool: Type.Union([Id, Type.Null()]),
+      name: Type.Union([VolumeName, Type.Null()]),
+      format: VolumeFormat,
+      size_bytes: Type.Integer(),
+      is_known: Type.Boolean({ description: 'It is a volume of the pool already' }),
+      used_by: Type.Union([Type.String(), Type.Null()]),
+    }),
   },
   adopt: {
     does: 'Make a file that lies in a pool a volume of it, which belongs to a VM',

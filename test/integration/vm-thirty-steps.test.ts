@@ -87,6 +87,7 @@ async function setAndStart(): Promise<void> {
   await guests.virsh('setvcpus', id, '3', '--config')
   await guests.virsh('start', id)
 }
+const isOff = async () => (await guests.virsh('domstate', id)) === 'shut off'
 const refusedDelete = () => expect(guests.horcrux.call(vms, 'delete', { id })).rejects.toThrow('protected')
 
 test('a life of thirty steps, with virsh interfering: GET tells the truth within a second of each', async () => {
@@ -95,7 +96,7 @@ test('a life of thirty steps, with virsh interfering: GET tells the truth within
   for (const [what, act, then] of all) {
     await act()
     // The guest takes its time to shut down; from then on it is a second.
-    if (what === 'virsh shutdown') await until(async () => (await guests.virsh('domstate', id)) === 'shut off')
+    if (what === 'virsh shutdown') await until(isOff, { timeoutMs: 60_000, what })
     await until(async () => expect(await get()).toMatchObject(then) === undefined, { timeoutMs: 1000, what })
   }
   await done(guests.horcrux, vms, 'delete', { id, purge: true })

@@ -38,6 +38,7 @@ test('a guest that contradicts itself is told of everything at once', () => {
 })
 
 test('what waits says what the guest has, however often it is changed, and is gone when it is changed back', () => {
+  // Only these fields of a record decide it.
   const record = (given: Partial<Vm>) =>
     ({ ...plainGuest, status: 'running', pending: [], ...given }) as unknown as VmRecord
   const first = pendingAfter(record({}), ['memory'], { memory: 1024 })

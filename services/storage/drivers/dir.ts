@@ -23,7 +23,7 @@ async function qemuImg(host: Host, ...args: string[]): Promise<string> {
 }
 
 /** The size that a guest sees of an image, bytes. */
-async function sizeOf(host: Host, path: string, format: string): Promise<number> {
+export async function sizeOf(host: Host, path: string, format: string): Promise<number> {
   const info = JSON.parse(await qemuImg(host, 'info', '-U', '--output=json', '-f', format, path)) as {
     'virtual-size': number
   }

@@ -16,12 +16,12 @@ const namespace = 'urn:horcrux:vm:1'
 
 type Order = (name: string) => { boot: { '@order': number } } | undefined
 
-/** The places in a guest's own boot order; without one, the order of `<os>` counts. */
-function orderOf({ boot_order: order, nics }: Definition): Order {
-  const places = order?.flatMap((name) => {
-    const rest = nics.map(({ mac }) => mac).filter((mac) => !order.includes(mac))
-    return name === 'network' ? rest : [name]
-  })
+/** The places in a guest's own boot order, of what it has; without one, the order of `<os>` counts. */
+function orderOf({ boot_order: order, nics, iso }: Definition): Order {
+  const rest = nics.map(({ mac }) => mac).filter((mac) => !order?.includes(mac))
+  const places = order
+    ?.flatMap((name) => (name === 'network' ? rest : [name]))
+    .filter((name) => name !== 'cdrom' || iso !== null)
   return (name) => {
     const place = places?.indexOf(name) ?? -1
     return place < 0 ? undefined : { boot: { '@order': place + 1 } }
