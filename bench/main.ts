@@ -1,6 +1,7 @@
 import { cpus } from 'node:os'
 import { domainStart } from './domain-start.ts'
 import { benchAudit } from './audit.ts'
+import { domainStats } from './domain-stats.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
@@ -13,6 +14,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   audit: benchAudit,
   events: benchEvents,
   'domain-start': domainStart,
+  'domain-stats': domainStats,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

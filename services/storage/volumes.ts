@@ -2,6 +2,7 @@ import { type Volume, volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
+import { adoptFile, forgetFile, locate } from './adopt.ts'
 import { volumeRecords } from './models.ts'
 import { deleteBytes, findVolume, growTo, makeVolume, volumeId } from './volume.ts'
 
@@ -63,6 +64,10 @@ export const volumeService = implement(volumes, {
   }),
 
   createFor: ({ id, name, size, format, owner }) => makeVolume({ pool: id, name, size_bytes: size, format }, owner),
+
+  locate,
+  adopt: adoptFile,
+  forget: forgetFile,
 
   attach: async ({ id, volume, owner }) => {
     const free = await findVolume(id, volume)

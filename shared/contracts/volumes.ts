@@ -89,6 +89,31 @@ export const volumes = contract('volumes', {
     params: strict({ id: Id, name: VolumeName, size: DiskSize, format: VolumeFormat, owner: Type.String() }),
     result: Volume,
   },
+  locate: {
+    does: 'Tell in which pool of a node an image is, and as which volume; pool null when it is in none',
+    can: 'service',
+    params: strict({ node: Id, path: Path, format: VolumeFormat }),
+    result: strict({
+      pool: Type.Union([Id, Type.Null()]),
+      name: Type.Union([VolumeName, Type.Null()]),
+      format: VolumeFormat,
+      size_bytes: Type.Integer(),
+      is_known: Type.Boolean({ description: 'It is a volume of the pool already' }),
+      used_by: Type.Union([Type.String(), Type.Null()]),
+    }),
+  },
+  adopt: {
+    does: 'Make a file that lies in a pool a volume of it, which belongs to a VM',
+    can: 'service',
+    params: strict({ ...one, format: VolumeFormat, owner: Type.String() }),
+    result: Volume,
+  },
+  forget: {
+    does: 'Make a volume of a VM a mere file again; one that is gone is fine',
+    can: 'service',
+    params: strict({ ...one, owner: Type.String() }),
+    result: Done,
+  },
   attach: {
     does: 'Make a free volume belong to a VM',
     can: 'service',

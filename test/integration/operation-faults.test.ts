@@ -18,7 +18,7 @@ import { done } from '../lab/work.ts'
 import { leftovers, look, type World } from '../lab/world.ts'
 
 const [host, second] = inject('lab').hosts
-const all = scenarios(second!)
+const all = scenarios(second!, host!)
 const seed = seedOf('operation-faults')
 /** Steps and outcomes of every kind when nothing disturbs it. */
 const undisturbed = new Map<string, { steps: string[]; before: World; after: World; state: string }>()

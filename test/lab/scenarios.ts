@@ -1,8 +1,12 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
+import { localHost } from '#shared/host/local.ts'
+import { foreignDomain } from './foreign-domain.ts'
 import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
 import { parsePinnedKey } from '#shared/host/host-key.ts'
@@ -29,6 +33,16 @@ const paused = async (horcrux: TestHorcrux) => {
 }
 const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
 
+const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
+/** A guest with a disk in the pool's folder, of which Horcrux knows nothing. */
+async function byHand({ uri, dir }: LabHost): Promise<void> {
+  const disk = join(dir, 'pool/foreign.qcow2')
+  await localHost().runChecked('qemu-img', ['create', '-q', '-f', 'qcow2', disk, String(GiB)])
+  const file = join(dir, 'foreign.xml')
+  await writeFile(file, foreignDomain('foreign', foreignUuid, ['/var/lib/libvirt/images/pool/foreign.qcow2']))
+  await localHost().runChecked('virsh', ['-q', '-c', uri, 'define', file])
+}
+
 /** How a lab host is registered as a node. */
 export const asNode = (id: string, { address, port, user, privateKey, hostKey }: LabHost) => ({
   id,
@@ -42,7 +56,8 @@ export const asNode = (id: string, { address, port, user, privateKey, hostKey }:
 })
 
 /** One for every kind of operation; the matrix fails for a kind that has none. */
-export const scenarios = (second: LabHost): Record<string, Scenario> => ({
+export const scenarios = (second: LabHost, first: LabHost): Record<string, Scenario> => ({
+  'vms.adopt': { before: () => byHand(first), params: { id: 'it', node: 'hv1', domain: foreignUuid } },
   'vms.create': { before: withTeam, params: { ...inTeam, start: true } },
   'vms.start': { before: made, params: { id: 'it' } },
   'vms.shutdown': { before: running, params: { id: 'it', timeout: 1 } },
@@ -60,6 +75,8 @@ export const scenarios = (second: LabHost): Record<string, Scenario> => ({
 
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: TestHorcrux): Promise<void> {
+  for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
+    await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
   for (const { id, status } of (await horcrux.call(vms, 'list', {})).data) {
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })

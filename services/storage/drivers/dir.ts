@@ -1,4 +1,7 @@
-import { join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
+import { isValid } from '#shared/validate.ts'
+import { VolumeFormat } from '#shared/contracts/pools.ts'
+import { VolumeName } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { CommandError } from '#shared/host/errors.ts'
 import type { Host } from '#shared/host/host.ts'
@@ -20,12 +23,14 @@ async function qemuImg(host: Host, ...args: string[]): Promise<string> {
 }
 
 /** The size that a guest sees of an image, bytes. */
-async function sizeOf(host: Host, path: string, format: string): Promise<number> {
+export async function sizeOf(host: Host, path: string, format: string): Promise<number> {
   const info = JSON.parse(await qemuImg(host, 'info', '-U', '--output=json', '-f', format, path)) as {
     'virtual-size': number
   }
   return info['virtual-size']
 }
+
+const isFormat = (text: string): text is VolumeFormat => isValid(VolumeFormat, text)
 
 /** Volumes as image files in a folder: `<name>.qcow2`, `<name>.raw`. */
 export const dir: PoolDriver = {
@@ -73,6 +78,14 @@ export const dir: PoolDriver = {
     const options = format === 'qcow2' ? ['-o', 'lazy_refcounts=on,cluster_size=65536'] : []
     await qemuImg(host, 'create', '-q', '-f', format, ...options, aside, String(size_bytes))
     await host.rename(aside, path)
+  },
+
+  async volumeAt(host, pool, path) {
+    const extension = extname(path)
+    const [name, format] = [basename(path, extension), extension.slice(1)]
+    if (dirname(path) !== pool.path || !isFormat(format) || !isValid(VolumeName, name)) return null
+    if (!(await host.stat(path))) throw new NotFoundError(`${path} is not on ${host.describe()}`)
+    return { name, format, size_bytes: await sizeOf(host, path, format) }
   },
 
   async resizeVolume(host, pool, volume) {

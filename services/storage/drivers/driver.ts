@@ -22,6 +22,8 @@ export type PoolDriver = {
   pathOf: (pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => string
   /** Makes a volume aside and puts it in its place, or finds one there that has the same size. */
   createVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+  /** The volume that a path is; null for what cannot be one of this pool. @throws NotFoundError when it is not there */
+  volumeAt?: (host: Host, pool: PoolPlace, path: string) => Promise<VolumeSpec | null>
   resizeVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
   /** A volume that is gone is fine. */
   deleteVolume: (host: Host, pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => Promise<void>

@@ -7,13 +7,38 @@ import type { VmRecord } from '../model.ts'
 /** A guest, as far as its host needs to know to find it. */
 export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'domain_uuid'>
 
+/** What a guest is made of, as far as a node must have it. */
+export type Described = Pick<
+  VmRecord,
+  'name' | 'boot' | 'architecture' | 'firmware' | 'cpu_model' | 'cpus' | 'max_cpus' | 'topology' | 'disks' | 'nics'
+>
+
 /** What a guest is made of. */
 export type Definition = Guest &
-  Pick<VmRecord, 'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'boot' | 'firmware' | 'accel' | 'architecture'>
+  Described &
+  Pick<VmRecord, 'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'boot' | 'accel'>
 
-/** What of a guest that is to be made a hypervisor has a say in. */
-export type Wanted = Pick<Definition, 'name' | 'boot' | 'architecture'> & {
-  disks: readonly { bus: string; format: string }[]
+/** What suits a node, for a guest that does not say it. */
+export type Suitable = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware'>
+
+/** What can be changed behind our back. */
+export type Sizes = Pick<VmRecord, 'memory' | 'balloon' | 'cpus' | 'max_cpus'>
+
+/** A guest of a node, whether Horcrux manages it or not. */
+export type Present = Result<typeof vms, 'unmanaged'>['data'][number]
+
+/** A guest that is there, as a record would describe it; its disks are known by their paths. */
+export type Adoptable = Present &
+  Omit<Definition, keyof Guest> &
+  Pick<VmRecord, 'description'> & { marked_id: string | null; violations: Violation[] }
+
+/** Taking over guests that are there already, for a hypervisor that can. */
+export type Adoption = {
+  list: (reached: Reached) => Promise<Present[]>
+  /** @param domain its UUID or name. @returns null when there is none */
+  find: (reached: Reached, domain: string) => Promise<Adoptable | null>
+  /** Leaves the guest as it is and takes only our mark away; one that is gone is fine. */
+  letGo: (guest: Guest) => Promise<void>
 }
 
 export type Seen = { status: VmStatus; status_reason: string | null }
@@ -22,6 +47,8 @@ export type Seen = { status: VmStatus; status_reason: string | null }
 export type News =
   /** Something happened to this guest: look at it. */
   | { kind: 'guest'; domain_uuid: string }
+  /** What this guest is made of may be different now. */
+  | { kind: 'changed'; domain_uuid: string }
   /** News come from now on; what happened before is unknown: look at all. */
   | { kind: 'connected' }
   | { kind: 'disconnected'; error: Error }
@@ -36,10 +63,17 @@ export type Stats = Pick<
  * except where it is to run. A host that does not answer is an UnavailableError.
  */
 export type Hypervisor = {
-  /** What this hypervisor on this node cannot give: everything at once. */
-  check: (reached: Reached, wanted: Wanted) => Promise<Violation[]>
+  suitable: (reached: Reached, guest: Pick<Described, 'architecture'>) => Promise<Suitable>
+  /** Everything that a node lacks for such a guest, at once. */
+  check: (reached: Reached, guest: Described) => Promise<Violation[]>
   /** Has the host know the guest as it is described. What a running one cannot take is for its next start. */
   define: (vm: Definition) => Promise<void>
+  /** Brings to a guest that is defined what it can take at once. @returns the fields that it has taken */
+  change: (vm: Definition, fields: string[], isRunning: boolean) => Promise<string[]>
+  /** What the host has of a guest: for its next start, and for the run it is in. null for one that is gone. */
+  sizes: (guest: Guest) => Promise<{ next: Sizes; current: Sizes } | null>
+  /** Another word for every run of a guest; null for one that is off. */
+  runOf: (guest: Guest) => Promise<string | null>
   isDefined: (guest: Guest) => Promise<boolean>
   /** Makes the host forget a guest, switched off first, with all that it keeps of it but its disks. */
   undefine: (guest: Guest) => Promise<void>
@@ -59,4 +93,5 @@ export type Hypervisor = {
   stats: (guest: Guest) => Promise<Stats>
   /** The end of what a guest wrote to its serial console; nothing for one that never ran. */
   serialText: (guest: Guest) => Promise<string>
+  adoption?: Adoption
 }

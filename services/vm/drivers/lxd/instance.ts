@@ -1,5 +1,5 @@
 import type { VmStatus } from '#shared/contracts/vms.ts'
-import type { Definition, Guest, Seen } from '../driver.ts'
+import type { Definition, Guest, Seen, Sizes } from '../driver.ts'
 
 /** Where the guest is to be found again: engines have UUIDs of their own, and let nobody choose them. */
 const uuidKey = 'user.horcrux.uuid'
@@ -16,6 +16,7 @@ export type Instance = {
   devices: Record<string, Device>
   profiles: string[]
   description: string
+  last_used_at: string
 }
 
 export const uuidOf = ({ config }: Pick<Instance, 'config'>) => config[uuidKey]
@@ -35,6 +36,14 @@ export const seenAs = ({ status, status_code }: Pick<Instance, 'status' | 'statu
   status: statuses[status_code] ?? 'unknown',
   status_reason: status_code === isErrored ? 'The engine reports an error' : status_code in statuses ? null : status,
 })
+
+/** The sizes that an instance is given, where they are in the words that Horcrux uses. */
+export function sizesOf({ config }: Pick<Instance, 'config'>): Sizes | null {
+  const memory = /^(\d+)MiB$/.exec(config['limits.memory'] ?? '')?.[1]
+  const cpus = /^\d+$/.exec(config['limits.cpu'] ?? '')?.[0]
+  if (memory === undefined || cpus === undefined) return null
+  return { memory: Number(memory), cpus: Number(cpus), balloon: null, max_cpus: null }
+}
 
 const mark = 'horcrux-'
 const deviceName = (name: string) => `${mark}${name}`
@@ -81,7 +90,7 @@ export function wantedOf(
       'user.horcrux.id': vm.id,
       'limits.memory': `${vm.memory}MiB`,
       'limits.cpu': String(vm.cpus),
-      'boot.autostart': 'false',
+      'boot.autostart': String(vm.autostart),
       ...(type === 'virtual-machine' && firmware),
     },
     devices: devicesOf(vm),
