@@ -1,4 +1,5 @@
 import { cpus } from 'node:os'
+import { benchClone } from './clone.ts'
 import { domainStart } from './domain-start.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
@@ -9,6 +10,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   gateway: benchGateway,
   events: benchEvents,
   'domain-start': domainStart,
+  clone: benchClone,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */
