@@ -77,12 +77,24 @@ async function visible(call: Call): Promise<string[] | undefined> {
   return all.map(fromStore).flatMap((entry) => (maySee(entry, call) ? [entry.id] : []))
 }
 
+/** Where a field of a job lies in the journal, for filters. */
+const places: Record<string, string> = {
+  status: 'state',
+  user: 'user',
+  mode: 'input.mode',
+  source_vm_id: 'input.source',
+  target_vm_id: 'input.vm.id',
+}
+
 export const cloneJobService = implement(cloneJobs, {
   list: async ({ filter = '', ...query }, call) => {
     const ids = await visible(call)
     const base = { kind: { $in: cloneKinds }, ...(ids && { _id: { $in: ids } }) }
-    // An operation says what it works on in `resources`.
-    const asked = { ...query, filter: filter.replaceAll(/(^|,)resource:/g, '$1resources:') }
+    const inJournal = filter.replaceAll(
+      /(^|,)(\w+):/g,
+      (_, comma: string, field: string) => `${comma}${places[field]}:`,
+    )
+    const asked = { ...query, filter: inJournal }
     const found = await page(operationModel, asked, { all: true, item: () => true }, base)
     return { ...found, data: found.data.map((document) => jobOf(fromStore(document))) }
   },

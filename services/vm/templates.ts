@@ -54,6 +54,12 @@ export function requireNoTemplate({ id, template }: Pick<VmRecord, 'id' | 'templ
 const mark = (id: string, template: boolean) =>
   vmRecords.updateWhere({ _id: id }, { set: { template, defined: !template } })
 
+/** Whoever started it behind our back since is not switched off: undefining would. */
+async function markStopped(id: string): Promise<void> {
+  requireStatus(await settle(id), 'make a template of', ['stopped'])
+  await mark(id, true)
+}
+
 export const templateService = implement(templates, {
   list: async (query, { maySee }) => {
     const page = await vmRecords.list(query, maySee, { template: true })
@@ -71,7 +77,7 @@ export const templateService = implement(templates, {
     },
     run: async (op, { id }): Promise<Template> => {
       const vm = await vmRecords.require(id)
-      await op.step('marking', () => mark(id, true), { undo: () => mark(id, false) })
+      await op.step('marking', () => markStopped(id), { undo: () => mark(id, false) })
       // What its host does not know nobody starts behind our back, which would change what its clones read.
       await op.step('undefining domain', () => driverOf(vm).undefine(vm), { undo: () => driverOf(vm).define(vm) })
       return look(await settle(id))

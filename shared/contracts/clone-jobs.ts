@@ -50,7 +50,7 @@ export const cloneJobs = contract('clone-jobs', {
     does: 'List the clones that are being made or were made',
     rest: 'GET /clone-jobs',
     can: 'signed-in',
-    params: ListQuery('state', 'user', 'resource'),
+    params: ListQuery('status', 'user', 'mode', 'source_vm_id', 'target_vm_id'),
     result: Page(CloneJob),
   },
   get: { does: 'Get a clone job', rest: 'GET /clone-jobs/{id}', can: 'signed-in', params: ById, result: CloneJob },

@@ -8,7 +8,8 @@ import type { VmRecord } from '../model.ts'
 /** A disk of the source, and what becomes of it in the clone. */
 export type ClonedDisk = { source: Disk; target: Disk }
 
-const orMissing = <T>(asked: Promise<T>): Promise<T | undefined> =>
+/** The answer, or nothing where there is nothing. */
+export const unlessMissing = <T>(asked: Promise<T>): Promise<T | undefined> =>
   asked.catch((error: unknown) => {
     if (error instanceof NotFoundError) return undefined
     throw error
@@ -46,7 +47,7 @@ export async function planDisks(
 ): Promise<ClonedDisk[]> {
   const ids = [...new Set(source.disks.map(({ pool }) => wanted ?? pool))]
   const found = await Promise.all(
-    ids.map(async (pool) => [pool, await orMissing(call(pools, 'get', { id: pool }))] as const),
+    ids.map(async (pool) => [pool, await unlessMissing(call(pools, 'get', { id: pool }))] as const),
   )
   const known = new Map(found)
   const all: Violation[] = []
@@ -67,6 +68,6 @@ export async function planDisks(
 }
 
 async function requireNew(planned: ClonedDisk[]): Promise<void> {
-  const asked = planned.map(({ target: { pool: id, volume } }) => orMissing(call(volumes, 'get', { id, volume })))
+  const asked = planned.map(({ target: { pool: id, volume } }) => unlessMissing(call(volumes, 'get', { id, volume })))
   for (const there of await Promise.all(asked)) if (there) throw alreadyExists(there.id, { field: 'id' })
 }

@@ -10,6 +10,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../status.ts'
 import type { CloneInput } from './accept.ts'
+import { unlessMissing } from './disks.ts'
 import { requireStillFree } from './macs.ts'
 
 /** Makes a clone. The first word of each step is its stage in the clone's job. */
@@ -58,7 +59,7 @@ async function cloneDisks(op: Op, { source, mode, vm, disks }: CloneInput, sizes
       {
         name: `cloning_disk ${target.id}`,
         within: { before, total },
-        undo: () => call(volumes, 'deleteFor', { id: pool, volume: name, owner }),
+        undo: () => takeBack(pool, name, owner),
       },
     )
     made.push({ ...target, path, format, size_bytes })
@@ -66,6 +67,12 @@ async function cloneDisks(op: Op, { source, mode, vm, disks }: CloneInput, sizes
     if (mode === 'full') op.progress(before, total, 'bytes')
   }
   return made
+}
+
+/** Deletes a disk of the clone, unless the volume of that name turned out to be another's. */
+async function takeBack(id: string, volume: string, owner: string): Promise<void> {
+  const there = await unlessMissing(call(volumes, 'get', { id, volume }))
+  if (there?.used_by === owner) await call(volumes, 'deleteFor', { id, volume, owner })
 }
 
 /** The seed of a clone: a guest that sees a new instance id sets itself up anew. */
