@@ -6,7 +6,7 @@ import { startHosts, stopHosts } from '../test/lab/hosts.ts'
 import { type Product, startProduct } from '../test/lab/product.ts'
 import { median, type Row } from './figures.ts'
 
-const rounds = 5
+const rounds = 6
 const GiB = 2 ** 30
 const wait = { headers: { prefer: 'wait=60' } }
 const machine = localHost()
@@ -24,12 +24,13 @@ async function demand({ ask }: Product, line: string, json?: unknown): Promise<v
     throw new Error(`${line}: ${status} ${JSON.stringify(body['error'] ?? body)}`)
 }
 
-/** Ours and the tool's, in turn, so that what else the machine does meets both. */
+/** Ours and the tool's in turn, each first every other time: the second one meets what the first has left to write. */
 async function inTurn(ours: () => Promise<unknown>, theirs: () => Promise<unknown>, clean: () => Promise<unknown>) {
   const all: { ours: number[]; theirs: number[] } = { ours: [], theirs: [] }
   for (let round = 0; round < rounds; round++) {
-    all.ours.push(await timed(ours))
+    if (round % 2 === 0) all.ours.push(await timed(ours))
     all.theirs.push(await timed(theirs))
+    if (round % 2 === 1) all.ours.push(await timed(ours))
     await clean()
   }
   return { ours: median(all.ours), theirs: median(all.theirs) }

@@ -11,7 +11,7 @@ import { appendLog, type Entry, findEntry, LostLeaseError, updated, write } from
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { announceProgress } from '#shared/operation/progress.ts'
-import { isActive, waitForEnd } from '#shared/operation/wait.ts'
+import { followProgress, isActive, waitForEnd } from '#shared/operation/wait.ts'
 
 export class CancelledError extends AppError {
   readonly status = 409
@@ -201,17 +201,22 @@ async function finishChild(running: Running, id: string, within?: { before: numb
     call(operations, 'cancel', { id }).catch((error: Error) => log('operations').debug({ err: error }, 'not cancelled'))
   })
   signal.addEventListener('abort', cancel, { once: true })
+  let furthest = 0
+  const heard = ({ done, total, unit }: Pick<Entry['progress'], 'done' | 'total' | 'unit'>) => {
+    // The journal tells of it too, a little later.
+    if (done < furthest) return
+    furthest = done
+    if (!within) announceProgress(running, done, total, unit)
+    else if (unit === 'bytes') announceProgress(running, within.before + done, within.total, unit)
+  }
+  const unfollow = followProgress(id, AsyncLocalStorage.bind(heard))
   try {
-    const ended = await waitForEnd(id, {
-      onUpdate: ({ progress: { done, total, unit } }) => {
-        if (!within) announceProgress(running, done, total, unit)
-        else if (unit === 'bytes') announceProgress(running, within.before + done, within.total, unit)
-      },
-    })
+    const ended = await waitForEnd(id, { onUpdate: ({ progress }) => heard(progress) })
     if (ended.state === 'succeeded') return ended.result
     if (ended.state === 'cancelled') throw new CancelledError()
     throw unpackError(ended.failure ?? packError(undefined))
   } finally {
+    unfollow()
     signal.removeEventListener('abort', cancel)
   }
 }

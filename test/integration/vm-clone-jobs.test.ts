@@ -23,9 +23,9 @@ afterAll(() => product?.stop())
 
 /** Somebody with these rights: role and path. */
 async function person(username: string, ...grants: [string, string][]) {
-  const { body } = await product.ask('POST /api/users', { json: { username, password } })
+  expect((await product.ask('POST /api/users', { json: { username, password } })).status).toBe(201)
   for (const [role, path] of grants) {
-    const grant = { subject: { kind: 'user', id: String(body['id']) }, role, path }
+    const grant = { subject: { kind: 'user', id: username }, role, path }
     expect((await product.ask('POST /api/permissions', { json: grant })).status).toBe(201)
   }
   const login = await ask(product.url, 'POST /api/auth/login', { json: { username, password } })
@@ -41,6 +41,7 @@ test('a job is seen by whoever may see the source or the clone; only who may is 
   const denied = await stranger('POST /api/vms/web/clone', { id: 'other', name: 'other', mode: 'full' })
   expect([denied.status, denied.body['message']]).toEqual([403, expect.stringMatching(/VmConfig on \/api\/vms\/web/)])
 
+  const atFullSpeed = await imagesOf(lab!).slowDown('copy-disk-0')
   const begun = await cloner('POST /api/vms/web/clone', { id: 'copy', name: 'copy', mode: 'full' })
   expect(begun.status).toBe(202)
   const path = `/api/clone-jobs/${String(begun.body['id'])}`
@@ -70,6 +71,7 @@ test('a job is seen by whoever may see the source or the clone; only who may is 
   expect((await cloner(`DELETE ${path}`)).status).toBe(409)
   expect((await cloner(`POST ${path}/cancel`)).status).toBe(200)
   await until(async () => (await watcher(`GET ${path}`)).body['status'] === 'cancelled')
+  await atFullSpeed()
   expect((await product.ask('GET /api/vms/copy')).status).toBe(404)
   expect((await cloner(`POST ${path}/cancel`)).status).toBe(409)
   expect((await watcher(`DELETE ${path}`)).status).toBe(403)

@@ -81,12 +81,12 @@ test('what linked clones read from is neither deleted nor changed, and the refus
     ['gold', ['/api/vms/one']],
     ['one', ['/api/vms/leaf']],
   ])
-  for (const refused of [
-    horcrux.call(vms, 'delete', { id: 'gold', purge: true }),
-    horcrux.call(vms, 'delete', { id: 'gold' }),
-    horcrux.call(templates, 'delete', { id: 'gold' }),
+  for (const ask of [
+    () => horcrux.call(vms, 'delete', { id: 'gold', purge: true }),
+    () => horcrux.call(vms, 'delete', { id: 'gold' }),
+    () => horcrux.call(templates, 'delete', { id: 'gold' }),
   ])
-    expect((await refusal(refused, ConflictError)).message).toMatch(
+    expect((await refusal(ask(), ConflictError)).message).toMatch(
       /backing files in use by 1 linked clone.*\/api\/vms\/one/,
     )
   const byOwner = { id: 'images', volume: 'gold-disk-0', owner: '/api/vms/gold' }

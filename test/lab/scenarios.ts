@@ -77,16 +77,19 @@ export const scenarios = (second: LabHost): Record<string, Scenario> => ({
   'nodes.register': { params: asNode('hv2', second) },
 })
 
+/** What others are based on goes last. */
+const newestFirst = <T extends { created_at: string }>(all: T[]): T[] =>
+  all.toSorted((a, b) => b.created_at.localeCompare(a.created_at))
+
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: TestHorcrux): Promise<void> {
   const guests = (await horcrux.call(vms, 'list', {})).data
-  // What others are based on goes last.
-  for (const { id, status } of guests.toSorted((a, b) => Number(a.template) - Number(b.template))) {
+  for (const { id, status } of newestFirst(guests)) {
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })
   }
   const left = (await horcrux.call(volumes, 'list', { id: 'images' })).data
-  for (const { name, used_by } of left.toSorted((a, b) => Number(a.backing === null) - Number(b.backing === null)))
+  for (const { name, used_by } of newestFirst(left))
     if (used_by) await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: name, owner: used_by })
     else await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
   for (const { id } of (await horcrux.call(nodes, 'list', {})).data)
