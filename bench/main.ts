@@ -1,4 +1,5 @@
 import { cpus } from 'node:os'
+import { benchClone } from './clone.ts'
 import { domainStart } from './domain-start.ts'
 import { benchAudit } from './audit.ts'
 import { domainStats } from './domain-stats.ts'
@@ -15,6 +16,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   events: benchEvents,
   'domain-start': domainStart,
   'domain-stats': domainStats,
+  clone: benchClone,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

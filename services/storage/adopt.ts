@@ -3,7 +3,7 @@ import type { Volume, volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes.ts'
-import { sizeOf } from './drivers/dir.ts'
+import { imageInfo } from './drivers/qemu-img.ts'
 import { drivers } from './drivers/drivers.ts'
 import { poolRecords, volumeRecords } from './models.ts'
 import { volumeId } from './volume.ts'
@@ -19,7 +19,7 @@ export async function locate({ node, path, format }: Params<typeof volumes, 'loc
     const known = await volumeRecords.get(volumeId(pool.id, found.name))
     return { ...found, pool: pool.id, is_known: known !== null, used_by: known?.used_by ?? null }
   }
-  const size_bytes = await sizeOf(host, path, format)
+  const { virtualSize: size_bytes } = await imageInfo(host, path, format)
   return { pool: null, name: null, format, size_bytes, is_known: false, used_by: null }
 }
 
@@ -37,6 +37,7 @@ export async function adoptFile({ id, volume: name, format, owner }: Params<type
   const at = now()
   return volumeRecords.insert({
     ...found,
+    backing: null,
     id: volumeId(id, name),
     pool: id,
     node: pool.node,

@@ -68,6 +68,7 @@ async function accept(
     status_reason: null,
     desired_state: status === 'stopped' ? ('stopped' as const) : ('running' as const),
     protected: false,
+    template: false,
     tags: [],
     created_at: at,
     updated_at: at,

@@ -87,6 +87,7 @@ async function prepared(
     desired_state: start ? ('running' as const) : ('stopped' as const),
     ...waiting([]),
     run: null,
+    template: false,
     created_at: at,
     updated_at: at,
     domain_uuid: domainUuidOf(id),

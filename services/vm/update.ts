@@ -9,6 +9,7 @@ import { type Change, changedFields, contradictions, pendingAfter, waiting } fro
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requirePaths, throwAll } from './plan.ts'
 import { withRoom } from './room.ts'
+import { requireNoTemplate } from './templates.ts'
 
 /**
  * Changes a VM: the record first, then the host's definition, then what the running guest can take at once. What it
@@ -20,6 +21,7 @@ export async function update({ id, ...given }: Params<typeof vms, 'update'>): Pr
   // TypeBox reads the contract's arrays and objects as its own types: they are those of the record.
   const wanted = given as Change & Partial<Pick<Vm, 'description' | 'protected' | 'tags'>>
   const { changed: fields, isRedefined } = changedFields(before, wanted)
+  if (fields.length > 0) requireNoTemplate(before, 'change')
   if (fields.length > 0) await requireChangeable(before, wanted, await reach(before.node))
   const run = fields.length > 0 && before.status !== 'stopped' ? await driverOf(before).runOf(before) : before.run
   const write = () =>

@@ -8,12 +8,15 @@ import { event, now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
 import { adopt, unmanaged } from './adopt.ts'
+import { clone } from './clone/clone.ts'
+import { removeSeed } from './cloudinit/seed.ts'
 import { create } from './create.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { isInPool, type Pooled } from './plan.ts'
 import * as power from './power.ts'
 import { requireStatus, settle } from './status.ts'
+import { requireNoLinkedClones } from './templates.ts'
 import { update } from './update.ts'
 
 const views = viewsOf(vmRecords, viewOf)
@@ -33,6 +36,7 @@ export const vmService = implement(vms, {
   create,
   unmanaged,
   adopt,
+  clone,
   ...power,
 
   update,
@@ -43,6 +47,7 @@ export const vmService = implement(vms, {
       const vm = await vmRecords.requireForChange(id)
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
+      if (vm.template) await requireNoLinkedClones(vm, 'be deleted')
       const { name, hypervisor, node, domain_uuid, disks } = vm
       return { id, name, hypervisor, node, domain_uuid, disks, purge }
     },
@@ -51,6 +56,7 @@ export const vmService = implement(vms, {
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))
       for (const disk of vm.disks.filter(isInPool))
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
+      await op.step('removing seed', () => removeSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
       await op.step('forgetting rights', () => call(permissions, 'forget', { path: pathOf(vm.id) }))
       return null

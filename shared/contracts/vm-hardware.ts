@@ -5,8 +5,8 @@ import { DiskSize, VolumeName } from '#shared/contracts/volumes.ts'
 
 const Architecture = oneOf('x86_64', 'aarch64', 'riscv64', 'ppc64le')
 export type Architecture = Static<typeof Architecture>
-const Memory = Type.Integer({ minimum: 128, maximum: 1_048_576, multipleOf: 128, description: 'MiB' })
-const Cpus = Type.Integer({ minimum: 1, maximum: 256 })
+export const Memory = Type.Integer({ minimum: 128, maximum: 1_048_576, multipleOf: 128, description: 'MiB' })
+export const Cpus = Type.Integer({ minimum: 1, maximum: 256 })
 const Firmware = oneOf('bios', 'uefi')
 export type Firmware = Static<typeof Firmware>
 

@@ -3,6 +3,8 @@ import { type Action, type Contract, isOperation } from '#shared/contract.ts'
 import { audit } from '#shared/contracts/audit.ts'
 import { auth } from '#shared/contracts/auth.ts'
 import type { Topic } from '#shared/contracts/events.ts'
+import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
+import { clonePresets } from '#shared/contracts/clone-presets.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
@@ -11,6 +13,7 @@ import { permissions } from '#shared/contracts/permissions.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { roles } from '#shared/contracts/roles.ts'
+import { templates } from '#shared/contracts/templates.ts'
 import { users } from '#shared/contracts/users.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
@@ -44,13 +47,14 @@ const table = {
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list'), ...of(permissions, 'forget')] },
   storage: { serves: [pools, volumes], calls: [...of(nodes, 'reach'), ...of(permissions, 'forget')] },
   vm: {
-    serves: [vms],
+    serves: [vms, cloneJobs, templates, clonePresets],
     calls: [
       ...of(nodes, 'reach', 'reachAll'),
       ...of(permissions, 'forget'),
       ...of(resourcePools, 'get', 'reserve', 'release', 'cancel', 'recount'),
       ...of(pools, 'get'),
       ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor'),
+      ...of(volumes, 'locate', 'adopt', 'forget', 'measure', 'cloneFor', 'clonesOf'),
     ],
     emits: ['vm:status', 'vm:events'],
   },

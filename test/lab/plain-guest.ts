@@ -38,6 +38,7 @@ export const plainRecord: Omit<VmRecord, 'version'> = {
   pending: [],
   run: null,
   protected: false,
+  template: false,
   tags: [],
   created_at: at,
   updated_at: at,
