@@ -32,6 +32,7 @@ const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } =>
   desired_state: 'running',
   pending_restart: false,
   protected: false,
+  template: false,
   tags: ['bench', `rack-${number % 10}`],
   created_at: now(),
   updated_at: now(),

@@ -49,6 +49,7 @@ async function accept(
     status_reason: null,
     desired_state: start ? ('running' as const) : ('stopped' as const),
     pending_restart: false,
+    template: false,
     created_at: at,
     updated_at: at,
     domain_uuid: domainUuidOf(id),

@@ -1,9 +1,12 @@
 import type { Service } from '#shared/start.ts'
+import { cloneJobService } from './clone-jobs.ts'
+import { presetService } from './presets.ts'
+import { templateService } from './templates.ts'
 import { vmService as vms } from './vms.ts'
 import { watchNodes } from './watch.ts'
 
 export const vmService: Service = {
   name: 'vm',
-  serves: [vms],
+  serves: [vms, templateService, cloneJobService, presetService],
   start: async () => watchNodes(),
 }

@@ -7,12 +7,15 @@ import { reach } from '#shared/nodes.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
+import { clone } from './clone/clone.ts'
+import { removeSeed } from './cloudinit/seed.ts'
 import { create } from './create.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requirePaths, throwAll } from './plan.ts'
 import * as power from './power.ts'
 import { requireStatus, settle } from './status.ts'
+import { requireNoLinkedClones, requireNoTemplate } from './templates.ts'
 
 /** Fields that the host's definition is made of: a change of them waits for the next start while the guest runs. */
 const hardware = ['name', 'memory', 'cpus', 'iso', 'boot'] as const
@@ -33,6 +36,7 @@ export const vmService = implement(vms, {
   },
 
   create,
+  clone,
   ...power,
 
   update: async ({ id, ...given }) => {
@@ -40,6 +44,7 @@ export const vmService = implement(vms, {
     await requireFree(pathOf(id))
     await requireChangeable(before, given)
     const isHardware = hardware.some((field) => given[field] !== undefined)
+    if (isHardware) requireNoTemplate(before, 'change')
     const changed = await vmRecords.change(id, ({ status }) => ({
       set: { ...given, ...(isHardware && { defined: false, pending_restart: status !== 'stopped' }) },
     }))
@@ -57,6 +62,7 @@ export const vmService = implement(vms, {
       const vm = await vmRecords.requireForChange(id)
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
+      if (vm.template) await requireNoLinkedClones(vm, 'be deleted')
       const { name, hypervisor, node, domain_uuid, disks } = vm
       return { id, name, hypervisor, node, domain_uuid, disks, purge }
     },
@@ -65,6 +71,7 @@ export const vmService = implement(vms, {
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))
       for (const disk of vm.disks)
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
+      await op.step('removing seed', () => removeSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
       return null
     },

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
 import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { cloneParams } from '#shared/contracts/clones.ts'
 import { Accel } from '#shared/contracts/nodes.ts'
 import { Architecture, Boot, Cpus, Disk, Disks, Firmware, Memory, Nic, Nics } from '#shared/contracts/vm-hardware.ts'
 
@@ -33,6 +34,7 @@ export const Vm = strict({
   desired_state: oneOf('running', 'stopped'),
   pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
   protected: Type.Boolean({ description: 'It cannot be deleted' }),
+  template: Type.Boolean({ description: 'It is there to be cloned: it cannot be started or changed' }),
   tags: Tags,
   created_at: Time,
   updated_at: Time,
@@ -71,7 +73,7 @@ export const vms = contract('vms', {
     can: 'signed-in',
     sees: 'VmAudit on /api/vms/{id}',
     madeOf: ['vms'],
-    params: ListQuery('name', 'status', 'node', 'tags', 'hypervisor'),
+    params: ListQuery('name', 'status', 'node', 'tags', 'hypervisor', 'template'),
     result: Page(Vm),
   },
   get: {
@@ -134,6 +136,15 @@ export const vms = contract('vms', {
     audit: 'vm_deleted',
     params: strict({ id: Id, purge: Type.Boolean({ default: false }) }),
     result: Done,
+  },
+  clone: {
+    does: 'Clone a virtual machine that is off, or a template; takes VmConfig on the source as well',
+    rest: 'POST /vms/{vm}/clone',
+    can: 'VmAllocate on /api/vms/{id}',
+    operation: true,
+    audit: 'vm_created',
+    params: strict({ vm: Id, ...cloneParams }),
+    result: Vm,
   },
   start: { ...power, does: 'Start a virtual machine', rest: 'POST /vms/{id}/start', audit: 'vm_started', params: ById },
   shutdown: {

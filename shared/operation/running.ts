@@ -11,4 +11,6 @@ export type Running = {
   unsent: Event[]
   /** Goes into the journal with its next entry. */
   first: Partial<Entry>
+  /** When the lease was last renewed by the clock, and how far the work was then. */
+  kept?: { at: number; done: number }
 }

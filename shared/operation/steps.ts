@@ -168,11 +168,11 @@ export function opOf(running: Running): Op {
       if (running.entry.cancellable) await record(running, { cancellable: false })
       if (running.entry.cancel_requested) throw new CancelledError()
     },
-    child: async (contract, action, params, { name = `${contract.name}.${action}`, undo } = {}) => {
+    child: async (contract, action, params, { name = `${contract.name}.${action}`, undo, within } = {}) => {
       const childId = idFrom(`${id}/${name}`)
       const work = async () => {
         await call(contract, action, params as never, { operationId: childId })
-        return await finishChild(running, childId)
+        return await finishChild(running, childId, within)
       }
       const undoChild = async () => {
         await endChild(childId)
@@ -194,7 +194,7 @@ async function endChild(id: string): Promise<void> {
 }
 
 /** Waits for an operation that this one has started; its progress is shown as this one's, cancelling passes on. */
-async function finishChild(running: Running, id: string): Promise<unknown> {
+async function finishChild(running: Running, id: string, within?: { before: number; total: number }): Promise<unknown> {
   const { signal } = running.abort
   // The signal is given by whoever cancels: the call is to be made as this operation all the same.
   const cancel = AsyncLocalStorage.bind(() => {
@@ -203,7 +203,10 @@ async function finishChild(running: Running, id: string): Promise<unknown> {
   signal.addEventListener('abort', cancel, { once: true })
   try {
     const ended = await waitForEnd(id, {
-      onUpdate: ({ progress: { done, total, unit } }) => announceProgress(running, done, total, unit),
+      onUpdate: ({ progress: { done, total, unit } }) => {
+        if (!within) announceProgress(running, done, total, unit)
+        else if (unit === 'bytes') announceProgress(running, within.before + done, within.total, unit)
+      },
     })
     if (ended.state === 'succeeded') return ended.result
     if (ended.state === 'cancelled') throw new CancelledError()

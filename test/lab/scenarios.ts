@@ -1,4 +1,5 @@
 import { nodes } from '#shared/contracts/nodes.ts'
+import { templates } from '#shared/contracts/templates.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import type { TestHorcrux } from './horcrux.ts'
@@ -17,6 +18,27 @@ const running = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', { ...newV
 const paused = async (horcrux: TestHorcrux) => {
   await running(horcrux)
   await done(horcrux, vms, 'pause', { id: 'it' })
+}
+const twoDisks = [
+  { pool: 'images', size: GiB },
+  { pool: 'images', size: GiB, format: 'raw' },
+]
+const withNic = (horcrux: TestHorcrux) =>
+  done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ network: 'nowhere' }] })
+const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
+const template = async (horcrux: TestHorcrux) => {
+  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
+  await done(horcrux, templates, 'create', { vm_id: 'it' })
+}
+const copyOfDisk = {
+  id: 'images',
+  volume: 'it-disk-0',
+  source_owner: '/api/vms/it',
+  mode: 'full',
+  pool: 'images',
+  name: 'copy-disk-0',
+  format: 'qcow2',
+  owner: '/api/vms/copy',
 }
 const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
 
@@ -43,6 +65,12 @@ export const scenarios = (second: LabHost): Record<string, Scenario> => ({
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: made, params: { id: 'it', purge: true } },
+  'vms.clone': { before: withNic, params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'templates.create': { before: made, params: { vm_id: 'it' } },
+  'templates.delete': { before: template, params: { id: 'it' } },
+  'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
+  'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
+  'volumes.cloneFor': { before: made, params: copyOfDisk },
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
@@ -51,12 +79,16 @@ export const scenarios = (second: LabHost): Record<string, Scenario> => ({
 
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: TestHorcrux): Promise<void> {
-  for (const { id, status } of (await horcrux.call(vms, 'list', {})).data) {
+  const guests = (await horcrux.call(vms, 'list', {})).data
+  // What others are based on goes last.
+  for (const { id, status } of guests.toSorted((a, b) => Number(a.template) - Number(b.template))) {
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })
   }
-  for (const { name } of (await horcrux.call(volumes, 'list', { id: 'images' })).data)
-    await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
+  const left = (await horcrux.call(volumes, 'list', { id: 'images' })).data
+  for (const { name, used_by } of left.toSorted((a, b) => Number(a.backing === null) - Number(b.backing === null)))
+    if (used_by) await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: name, owner: used_by })
+    else await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
   for (const { id } of (await horcrux.call(nodes, 'list', {})).data)
     if (id === 'hv2') await horcrux.call(nodes, 'remove', { id })
 }

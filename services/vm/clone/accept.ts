@@ -1,0 +1,144 @@
+import { subjectOf } from '#shared/access.ts'
+import type { CloneParams, NetworkConfig } from '#shared/contracts/clones.ts'
+import type { CloneMode } from '#shared/contracts/volumes.ts'
+import { alreadyExists, ConflictError, ForbiddenError, type Violation } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { type Reached, reach } from '#shared/nodes.ts'
+import type { Accepting } from '#shared/operation/kinds.ts'
+import type { Privilege } from '#shared/privileges.ts'
+import { checkNetwork } from '../cloudinit/network.ts'
+import { seedPathOf } from '../cloudinit/seed.ts'
+import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { throwAll } from '../plan.ts'
+import { requireStatus, settle } from '../status.ts'
+import { type ClonedDisk, planDisks } from './disks.ts'
+import { checkMacs, macKeyOf, newMacs } from './macs.ts'
+import { type CloneOptions, withPreset } from './options.ts'
+
+export type CloneInput = {
+  source: string
+  mode: CloneMode
+  /** The clone as it will be, but for its disks' paths. */
+  vm: Omit<VmRecord, 'version'>
+  disks: ClonedDisk[]
+  network: (NetworkConfig & { hostname: string }) | null
+  start: boolean
+}
+
+/** Where clones come from: what the caller must be allowed there, and how they are made unless one says so. */
+export type Origin = { id: string; privilege: Privilege; mode?: CloneMode; isTemplate?: true }
+
+function requireRight({ caller, rights }: Accepting, privilege: Privilege, path: string): void {
+  if (caller.kind === 'service' || rights.allows(privilege, path)) return
+  const user = subjectOf(caller)
+  throw new ForbiddenError(`User '${user}' lacks the privilege ${privilege} on ${path}`, {
+    details: { user, privilege, path },
+  })
+}
+
+/** Checks everything about a clone, and holds what it will be and what it is made from. */
+export async function acceptClone(origin: Origin, given: CloneParams, accepting: Accepting): Promise<CloneInput> {
+  const { hold, share, reserve } = accepting
+  requireRight(accepting, origin.privilege, pathOf(origin.id))
+  const id = given.id ?? newId()
+  await hold(pathOf(id))
+  await reserve(nameKeyOf(given.name))
+  await share(pathOf(origin.id))
+  if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
+  if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
+  const source = await requireCloneable(origin)
+
+  const violations: Violation[] = []
+  const options = await withPreset(given, origin.mode, violations)
+  const mode = options.mode ?? 'full'
+  if (mode === 'linked') requireTemplate(source)
+  const reached = await reach(source.node)
+  if (reached.node.maintenance) throw new ConflictError(`Node '${source.node}' is in maintenance`)
+
+  const { mac_addresses, network_config } = options
+  if (mac_addresses) violations.push(...(await checkMacs(mac_addresses, source.nics.length)))
+  if (network_config) violations.push(...checkNetwork(network_config, source.nics.length))
+  const network = network_config ? { ...network_config, hostname: hostnameOf(options, violations) } : null
+  const disks = await planDisks(source, { id, mode, pool: options.pool }, violations)
+  throwAll(violations)
+
+  const macs = mac_addresses ?? (await newMacs(source.nics.length))
+  await reserve(...macs.map(macKeyOf))
+  return {
+    source: source.id,
+    mode,
+    vm: recordOf(source, id, options, macs, reached),
+    disks,
+    network,
+    start: options.start ?? false,
+  }
+}
+
+/** @throws ConflictError while what it writes could be half in the copy: it must be off, for as long as it is copied */
+async function requireCloneable({ id, isTemplate }: Origin): Promise<VmRecord> {
+  const source = await settle(id)
+  if (isTemplate) requireTemplate(source)
+  if (source.status === 'running' || source.status === 'paused')
+    throw new ConflictError(
+      `Virtual machine '${id}' is ${source.status}: its disks change while they are copied. Shut it down first, with POST /api/vms/${id}/shutdown`,
+      { details: { status: source.status, allowed: ['stopped'] } },
+    )
+  requireStatus(source, 'clone', ['stopped'])
+  return source
+}
+
+function requireTemplate({ id, template }: VmRecord): void {
+  if (template) return
+  throw new ConflictError(
+    `Virtual machine '${id}' is no template: it would write what its linked clones read. Turn it into a template first (POST /api/templates), or clone it with mode full`,
+    { details: { template: false } },
+  )
+}
+
+const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/
+
+function hostnameOf({ name, network_config }: CloneOptions, violations: Violation[]): string {
+  const hostname = network_config?.hostname ?? name
+  if (!label.test(hostname))
+    violations.push({
+      field: 'network_config.hostname',
+      code: 'required',
+      message: `must be given: the name '${name}' is no host name`,
+    })
+  return hostname
+}
+
+/** The source's record, as the clone's: everything that is not its own is kept. */
+function recordOf(
+  source: VmRecord,
+  id: string,
+  { name, description, cpus, memory, tags, start }: CloneOptions,
+  macs: string[],
+  reached: Reached,
+): CloneInput['vm'] {
+  const { version: _, ...kept } = source
+  const at = now()
+  return {
+    ...kept,
+    id,
+    name,
+    description: description ?? source.description,
+    cpus: cpus ?? source.cpus,
+    memory: memory ?? source.memory,
+    tags: tags ?? source.tags,
+    nics: source.nics.map((nic, index) => Object.assign({}, nic, { mac: macs[index]! })),
+    // A seed says who its own guest is.
+    iso: source.iso === seedPathOf(reached, source.id) ? null : source.iso,
+    status: 'stopped',
+    status_reason: null,
+    desired_state: start ? 'running' : 'stopped',
+    pending_restart: false,
+    protected: false,
+    template: false,
+    created_at: at,
+    updated_at: at,
+    domain_uuid: domainUuidOf(id),
+    defined: true,
+  }
+}
