@@ -23,6 +23,7 @@ const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } =>
   disks: [],
   nics: [],
   iso: null,
+  seed: null,
   boot: null,
   firmware: 'bios',
   accel: 'tcg',

@@ -41,6 +41,7 @@ async function accept(
     ...given,
     id,
     iso,
+    seed: null,
     boot,
     disks: planned.map(({ disk }) => disk),
     nics: planned_nics,

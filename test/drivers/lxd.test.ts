@@ -31,6 +31,7 @@ const guest: Definition = {
   disks: [],
   nics: [],
   iso: null,
+  seed: null,
   boot: null,
   firmware: 'uefi',
   accel: 'tcg',

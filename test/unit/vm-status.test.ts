@@ -40,6 +40,7 @@ test('nothing in a description of a guest breaks out of its XML', () => {
     disks: [],
     nics: [],
     iso: `/x"><evil a='`,
+    seed: null,
     boot: { kernel: '/k', cmdline: '</cmdline><evil/>&' },
     firmware: 'bios',
     accel: 'tcg',

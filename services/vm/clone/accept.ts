@@ -4,11 +4,10 @@ import type { CloneMode } from '#shared/contracts/volumes.ts'
 import { alreadyExists, ConflictError, ForbiddenError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
-import { type Reached, reach } from '#shared/nodes.ts'
+import { reach } from '#shared/nodes.ts'
 import type { Accepting } from '#shared/operation/kinds.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import { checkNetwork } from '../cloudinit/network.ts'
-import { seedPathOf } from '../cloudinit/seed.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { throwAll } from '../plan.ts'
 import { requireStatus, settle } from '../status.ts'
@@ -68,7 +67,7 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
   return {
     source: source.id,
     mode,
-    vm: recordOf(source, id, options, macs, reached),
+    vm: recordOf(source, id, options, macs),
     disks,
     network,
     start: options.start ?? false,
@@ -115,7 +114,6 @@ function recordOf(
   id: string,
   { name, description, cpus, memory, tags, start }: CloneOptions,
   macs: string[],
-  reached: Reached,
 ): CloneInput['vm'] {
   const { version: _, ...kept } = source
   const at = now()
@@ -129,7 +127,7 @@ function recordOf(
     tags: tags ?? source.tags,
     nics: source.nics.map((nic, index) => Object.assign({}, nic, { mac: macs[index]! })),
     // A seed says who its own guest is.
-    iso: source.iso === seedPathOf(reached, source.id) ? null : source.iso,
+    seed: null,
     status: 'stopped',
     status_reason: null,
     desired_state: start ? 'running' : 'stopped',

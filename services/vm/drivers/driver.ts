@@ -9,7 +9,7 @@ export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'domain_uuid'>
 
 /** What a guest is made of. */
 export type Definition = Guest &
-  Pick<VmRecord, 'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'boot' | 'firmware' | 'accel' | 'architecture'>
+  Pick<VmRecord, 'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'seed' | 'boot' | 'firmware' | 'accel' | 'architecture'>
 
 /** What of a guest that is to be made a hypervisor has a say in. */
 export type Wanted = Pick<Definition, 'name' | 'boot' | 'architecture'> & {
@@ -49,6 +49,8 @@ export type Hypervisor = {
   /** Asks the guest to shut down, and does not wait for it. */
   askToStop: (guest: Guest) => Promise<void>
   act: Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>
+  /** Puts another medium into a drive of a guest that runs, or takes it out. @returns false when it has no such drive */
+  changeMedium?: (guest: Guest, drive: 'iso' | 'seed', path: string | null) => Promise<boolean>
   look: (guest: Guest) => Promise<Seen>
   /** All guests of a node by `domain_uuid`, in one question however many they are. */
   lookAtAll: (reached: Reached) => Promise<Map<string, Seen>>

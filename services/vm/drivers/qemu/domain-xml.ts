@@ -28,14 +28,22 @@ const diskOf = ({ id, path, format, bus, cache, readonly }: Disk) => ({
   ...(readonly && { readonly: '' }),
 })
 
-const cdromOf = (path: string | null) => ({
+/** Every guest has a drive for ISO images, so that one can be put in while it runs; another is for its seed. */
+const drives = { iso: 'sdz', seed: 'sdy' } as const
+
+const cdromOf = (drive: keyof typeof drives, path: string | null) => ({
   '@type': 'file',
   '@device': 'cdrom',
   driver: { '@name': 'qemu', '@type': 'raw' },
   ...(path !== null && { source: { '@file': path } }),
-  target: { '@dev': 'sdz', '@bus': 'sata' },
+  target: { '@dev': drives[drive], '@bus': 'sata' },
   readonly: '',
 })
+
+/** The XML of a guest's drive with this in it. */
+export const driveXml = (drive: keyof typeof drives, path: string | null): string =>
+  builder.build({ disk: cdromOf(drive, path) }) as string
+export const driveName = (drive: keyof typeof drives): string => drives[drive]
 
 const nicOf = ({ mac, network, bridge, model }: Nic) => ({
   '@type': bridge === null ? 'network' : 'bridge',
@@ -74,7 +82,7 @@ export function domainXml(vm: Definition, serialLog: string): string {
     on_reboot: 'restart',
     on_crash: 'destroy',
     devices: {
-      disk: [...vm.disks.map(diskOf), ...(vm.iso === null ? [] : [cdromOf(vm.iso)])],
+      disk: [...vm.disks.map(diskOf), cdromOf('iso', vm.iso), ...(vm.seed === null ? [] : [cdromOf('seed', vm.seed)])],
       interface: vm.nics.map(nicOf),
       ...(vm.disks.some(({ bus }) => bus === 'scsi') && { controller: { '@type': 'scsi', '@model': 'virtio-scsi' } }),
       serial: { '@type': 'pty', log: { '@file': serialLog, '@append': 'off' }, target: { '@port': '0' } },

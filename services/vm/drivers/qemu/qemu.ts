@@ -12,6 +12,7 @@ import { domainStates } from '#shared/libvirt/stats.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Guest, Hypervisor } from '../driver.ts'
 import { define, undefine } from './definition.ts'
+import { changeMedium } from './media.ts'
 import { serialText } from './serial.ts'
 import { isOff, seenAs, unlessMissing } from './state.ts'
 import { stats } from './stats.ts'
@@ -65,6 +66,7 @@ export const qemu: Hypervisor = {
       }),
   },
 
+  changeMedium,
   look: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
     return seenAs(
