@@ -82,6 +82,7 @@ async function prepared(
   const vm = {
     ...described,
     id,
+    seed: null,
     status: 'stopped' as const,
     status_reason: null,
     desired_state: start ? ('running' as const) : ('stopped' as const),

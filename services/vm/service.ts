@@ -1,4 +1,5 @@
 import type { Service } from '#shared/start.ts'
+import { cloudinitService } from './cloudinit/service.ts'
 import { cloneJobService } from './clone-jobs.ts'
 import { presetService } from './presets.ts'
 import { templateService } from './templates.ts'
@@ -7,6 +8,6 @@ import { watchNodes } from './watch.ts'
 
 export const vmService: Service = {
   name: 'vm',
-  serves: [vms, templateService, cloneJobService, presetService],
+  serves: [vms, cloudinitService, templateService, cloneJobService, presetService],
   start: async () => watchNodes(),
 }

@@ -9,7 +9,7 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
 import { adopt, unmanaged } from './adopt.ts'
 import { clone } from './clone/clone.ts'
-import { removeSeed } from './cloudinit/seed.ts'
+import { dropSeed } from './cloudinit/service.ts'
 import { create } from './create.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
@@ -56,7 +56,7 @@ export const vmService = implement(vms, {
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))
       for (const disk of vm.disks.filter(isInPool))
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
-      await op.step('removing seed', () => removeSeed(vm))
+      await op.step('removing seed', () => dropSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
       await op.step('forgetting rights', () => call(permissions, 'forget', { path: pathOf(vm.id) }))
       return null

@@ -3,6 +3,7 @@ import { audit } from '#shared/contracts/audit.ts'
 import { auth } from '#shared/contracts/auth.ts'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/clone-presets.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { operations } from '#shared/contracts/operations.ts'
@@ -27,6 +28,7 @@ export const contracts: readonly Contract[] = [
   pools,
   volumes,
   vms,
+  cloudinit,
   cloneJobs,
   templates,
   clonePresets,

@@ -33,6 +33,7 @@ export const Vm = strict({
   disks: Type.Array(Disk),
   nics: Type.Array(Nic),
   iso: Type.Union([Path, Type.Null()]),
+  seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),
   boot: Type.Union([Boot, Type.Null()]),
   accel: Accel,
   node: Id,

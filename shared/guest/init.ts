@@ -16,6 +16,17 @@ for word in $(cat /proc/cmdline); do
   case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
 done
 echo "${GUEST_PREFIX} cpus $(grep -c ^processor /proc/cpuinfo)"
+seed() {
+  [ -d /tmp/seed ] && return
+  mkdir /tmp/seed
+  mount -o ro "$1" /tmp/seed 2>/dev/null || { rmdir /tmp/seed; return; }
+  for file in /tmp/seed/*; do
+    while IFS= read -r line; do echo "${GUEST_PREFIX} seed \${file##*/} $line"; done <"$file"
+  done
+}
+for drive in /dev/sr*; do
+  [ -e "$drive" ] && blkid "$drive" | grep -q 'LABEL="cidata"' && seed "$drive"
+done
 acpid -l /dev/null -p /tmp/acpid.pid
 mdev -d
 echo "${GUEST_PREFIX} up"

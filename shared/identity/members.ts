@@ -3,6 +3,7 @@ import { type Action, type Contract, isOperation } from '#shared/contract.ts'
 import { audit } from '#shared/contracts/audit.ts'
 import { auth } from '#shared/contracts/auth.ts'
 import type { Topic } from '#shared/contracts/events.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/clone-presets.ts'
 import { groups } from '#shared/contracts/groups.ts'
@@ -47,7 +48,7 @@ const table = {
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list'), ...of(permissions, 'forget')] },
   storage: { serves: [pools, volumes], calls: [...of(nodes, 'reach'), ...of(permissions, 'forget')] },
   vm: {
-    serves: [vms, cloneJobs, templates, clonePresets],
+    serves: [vms, cloudinit, cloneJobs, templates, clonePresets],
     calls: [
       ...of(nodes, 'reach', 'reachAll'),
       ...of(permissions, 'forget'),

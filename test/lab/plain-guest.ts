@@ -21,6 +21,7 @@ export const plainGuest: Definition = {
   disks: [],
   nics: [],
   iso: null,
+  seed: null,
   boot: null,
 }
 

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { templates } from '#shared/contracts/templates.ts'
@@ -39,6 +40,10 @@ const twoDisks = [
 const withNic = (horcrux: TestHorcrux) =>
   done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ network: 'nowhere' }] })
 const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
+const withSeed = async (horcrux: TestHorcrux) => {
+  await withNic(horcrux)
+  await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
+}
 const template = async (horcrux: TestHorcrux) => {
   await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
   await done(horcrux, templates, 'create', { vm_id: 'it' })
@@ -90,6 +95,11 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
   'vms.clone': { before: withNic, params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'cloudinit.set': {
+    before: withNic,
+    params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },
+  },
+  'cloudinit.remove': { before: withSeed, params: { id: 'it' } },
   'templates.create': { before: made, params: { vm_id: 'it' } },
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },

@@ -35,6 +35,7 @@ test('nothing in a description of a guest breaks out of its XML', () => {
   const vm: Definition = {
     ...plainGuest,
     iso: `/x"><evil a='`,
+    seed: null,
     boot: { kernel: '/k', cmdline: '</cmdline><evil/>&' },
   }
   const xml = domainXml(vm, '/log')

@@ -6,11 +6,10 @@ import type { CloneMode } from '#shared/contracts/volumes.ts'
 import { alreadyExists, ConflictError, ForbiddenError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
-import { type Reached, reach } from '#shared/nodes.ts'
+import { reach } from '#shared/nodes.ts'
 import type { Accepting } from '#shared/operation/kinds.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import { checkNetwork } from '../cloudinit/network.ts'
-import { seedPathOf } from '../cloudinit/seed.ts'
 import { waiting } from '../hardware.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { checking, isInPool, type Pooled, throwAll } from '../plan.ts'
@@ -72,7 +71,7 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
 
   const macs = mac_addresses ?? (await newMacs(source.nics.length))
   await reserve(...macs.map(macKeyOf))
-  const vm = recordOf(source, id, options, macs, reached)
+  const vm = recordOf(source, id, options, macs)
   const input = { source: source.id, mode, vm, disks, network, start: options.start ?? false }
   if (resource_pool === undefined) return input
   requireStorage(
@@ -125,7 +124,6 @@ function recordOf(
   id: string,
   { name, description, cpus, memory, tags, start }: CloneOptions,
   macs: string[],
-  reached: Reached,
 ): CloneInput['vm'] {
   const { version: _, ...kept } = source
   const at = now()
@@ -144,7 +142,7 @@ function recordOf(
     ...(cpus !== undefined && cpus !== source.cpus && { topology: null, max_cpus: null }),
     ...(memory !== undefined && memory < (source.balloon ?? 0) && { balloon: null }),
     // A seed says who its own guest is.
-    iso: source.iso === seedPathOf(reached, source.id) ? null : source.iso,
+    seed: null,
     status: 'stopped',
     status_reason: null,
     desired_state: start ? 'running' : 'stopped',

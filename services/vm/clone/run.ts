@@ -27,13 +27,13 @@ export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
     )
     return vm.nics
   })
-  let { iso } = vm
+  let { seed } = vm
   if (network) {
     const macs = nics.map(({ mac }) => mac)
-    const seed = await op.step('configuring_network', async () => seedOf(vm.id, network, macs))
-    iso = await op.step('creating_cloud_init', () => createSeed(vm, seed), { undo: () => removeSeed(vm) })
+    const documents = await op.step('configuring_network', async () => seedOf(vm.id, network, macs))
+    seed = await op.step('creating_cloud_init', () => createSeed(vm, documents), { undo: () => removeSeed(vm) })
   }
-  await finalize(op, { ...vm, disks, nics, iso }, input.start)
+  await finalize(op, { ...vm, disks, nics, seed }, input.start)
   return viewOf(await settle(vm.id))
 }
 

@@ -1,19 +1,6 @@
-import ipaddr from 'ipaddr.js'
 import type { NetworkConfig } from '#shared/contracts/clones.ts'
 import type { Violation } from '#shared/errors.ts'
-
-type Cidr = ReturnType<typeof ipaddr.parseCIDR>
-
-function cidrOf(text: string): Cidr | undefined {
-  return ipaddr.isValidCIDR(text) ? ipaddr.parseCIDR(text) : undefined
-}
-
-/** In dotted quads or colons; what else a parser takes for an address (`10.1`, `0x0a000001`) is a slip. */
-const isAddress = (text: string) => ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
-const isOfNetwork = (text: string, [network, bits]: Cidr) => {
-  const address = ipaddr.parse(text)
-  return address.kind() === network.kind() && address.match(network, bits)
-}
+import { cidrOf, isAddress, isOfNetwork } from './addresses.ts'
 
 /** Everything that is wrong with a network configuration for a guest with so many NICs. */
 export function checkNetwork(config: NetworkConfig, nics: number): Violation[] {

@@ -16,7 +16,7 @@ export type Described = Pick<
 /** What a guest is made of. */
 export type Definition = Guest &
   Described &
-  Pick<VmRecord, 'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'boot' | 'accel'>
+  Pick<VmRecord, 'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'seed' | 'boot' | 'accel'>
 
 /** What suits a node, for a guest that does not say it. */
 export type Suitable = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware'>
@@ -83,6 +83,8 @@ export type Hypervisor = {
   /** Asks the guest to shut down, and does not wait for it. */
   askToStop: (guest: Guest) => Promise<void>
   act: Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>
+  /** Puts another medium into a drive of a guest that runs, or takes it out. @returns false when it has no such drive */
+  changeMedium?: (guest: Guest, drive: 'iso' | 'seed', path: string | null) => Promise<boolean>
   look: (guest: Guest) => Promise<Seen>
   /** All guests of a node by `domain_uuid`, in one question however many they are. */
   lookAtAll: (reached: Reached) => Promise<Map<string, Seen>>

@@ -49,7 +49,7 @@ const mark = 'horcrux-'
 const deviceName = (name: string) => `${mark}${name}`
 
 /** Devices that Horcrux gives an instance; those that it has beside them are its owner's. */
-function devicesOf({ disks, nics, iso }: Definition): Record<string, Device> {
+function devicesOf({ disks, nics, iso, seed }: Definition): Record<string, Device> {
   const all: [string, Device][] = [
     ...disks.map(({ id, path, readonly }, index): [string, Device] => [
       deviceName(id),
@@ -68,9 +68,11 @@ function devicesOf({ disks, nics, iso }: Definition): Record<string, Device> {
         ...(network === null ? { nictype: 'bridged', parent: bridge ?? '' } : { network }),
       },
     ]),
-    ...(iso === null
-      ? []
-      : [[deviceName('iso'), { type: 'disk', source: iso, 'boot.priority': '100' }] as [string, Device]]),
+    ...Object.entries({ iso, seed }).flatMap(([name, path]): [string, Device][] =>
+      path === null
+        ? []
+        : [[deviceName(name), { type: 'disk', source: path, ...(name === 'iso' && { 'boot.priority': '100' }) }]],
+    ),
   ]
   return Object.fromEntries(all)
 }

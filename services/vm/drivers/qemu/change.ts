@@ -5,6 +5,7 @@ import { log } from '#shared/log.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
 import { inactiveXml } from './definition.ts'
+import { changeMedium } from './media.ts'
 import { type Size, sizeOf } from './read.ts'
 import { unlessMissing } from './state.ts'
 import { attribute, parseXml } from './xml.ts'
@@ -17,6 +18,7 @@ const live: Record<string, (libvirt: HostConnection, vm: Definition, now: Size) 
     await setMemory(libvirt, vm.domain_uuid, Math.min(vm.balloon ?? vm.memory, now.memory), { live: true })
     return true
   },
+  iso: async (_, vm) => changeMedium(vm, 'iso', vm.iso),
   cpus: async (libvirt, vm, now) => {
     if (vm.cpus < now.cpus || vm.cpus > (now.max_cpus ?? now.cpus)) return false
     if (vm.cpus > now.cpus) await setVcpus(libvirt, vm.domain_uuid, vm.cpus, { live: true })

@@ -2,6 +2,7 @@ import { XMLBuilder } from 'fast-xml-parser'
 import type { Disk, Nic } from '#shared/contracts/vm-hardware.ts'
 import type { Definition } from '../driver.ts'
 import { platforms } from './platforms.ts'
+import { isoDrive, seedDrive } from './read.ts'
 
 const builder = new XMLBuilder({
   ignoreAttributes: false,
@@ -44,13 +45,13 @@ const diskOf = ({ id, path, format, bus, cache, readonly }: Disk, order: Order) 
   ...(readonly && { readonly: '' }),
 })
 
-const cdromOf = (path: string, bus: string, order: Order) => ({
+const cdromOf = (drive: string, path: string | null, bus: string, order?: Order) => ({
   '@type': 'file',
   '@device': 'cdrom',
   driver: { '@name': 'qemu', '@type': 'raw' },
-  source: { '@file': path },
-  target: { '@dev': 'sdz', '@bus': bus },
-  ...order('cdrom'),
+  ...(path !== null && { source: { '@file': path } }),
+  target: { '@dev': drive, '@bus': bus },
+  ...order?.('cdrom'),
   readonly: '',
 })
 
@@ -91,7 +92,9 @@ export function domainXml(vm: Definition, serialLog: string): string {
   const order = orderOf(vm)
   const disk = [
     ...vm.disks.map((each) => diskOf(each, order)),
-    ...(vm.iso === null ? [] : [cdromOf(vm.iso, platform.cdrom, order)]),
+    // Every new guest has a drive for ISO images, so that one can be put in while it runs.
+    cdromOf(isoDrive, vm.iso, platform.cdrom, order),
+    ...(vm.seed === null ? [] : [cdromOf(seedDrive, vm.seed, platform.cdrom)]),
   ]
   const mark = {
     '@xmlns:horcrux': namespace,

@@ -61,7 +61,10 @@ export const devices =
     const found = elements(into, kind).map((device) => ({ device, mate: mateOf(device, wanted, there) }))
     for (const { device, mate } of found) if (mate) take(device, mate)
     const known = new Set(found.map(({ mate }) => mate))
-    into.children.push(...elements(at(wanted, 'devices'), kind).filter((each) => !known.has(each)))
+    // A domain that is there needs no drive as long as nothing is to be in it.
+    const isEmptyDrive = (device: Element) => isCdrom(device) && pathOf(device) === null
+    const missing = elements(at(wanted, 'devices'), kind).filter((each) => !known.has(each) && !isEmptyDrive(each))
+    into.children.push(...missing)
   }
 
 export const controllers: Merge = (there, wanted) => {

@@ -15,6 +15,7 @@ import { adoption } from './adoption.ts'
 import { change, runOf, sizes } from './change.ts'
 import { check, suitable } from './check.ts'
 import { define, undefine } from './definition.ts'
+import { changeMedium } from './media.ts'
 import { serialText } from './serial.ts'
 import { isOff, seenAs, unlessMissing } from './state.ts'
 import { stats } from './stats.ts'
@@ -72,6 +73,7 @@ export const qemu: Hypervisor = {
       }),
   },
 
+  changeMedium,
   look: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
     return seenAs(
