@@ -25,6 +25,8 @@ const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } =>
   iso: null,
   boot: null,
   firmware: 'bios',
+  graphics: ['vnc'],
+  video: 'virtio',
   accel: 'tcg',
   node: 'local',
   status: 'running',

@@ -7,6 +7,7 @@ import { reach } from '#shared/nodes.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
+import { forgetConsoles } from './consoles/models.ts'
 import { create } from './create.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
@@ -15,7 +16,7 @@ import * as power from './power.ts'
 import { requireStatus, settle } from './status.ts'
 
 /** Fields that the host's definition is made of: a change of them waits for the next start while the guest runs. */
-const hardware = ['name', 'memory', 'cpus', 'iso', 'boot'] as const
+const hardware = ['name', 'memory', 'cpus', 'iso', 'boot', 'graphics', 'video'] as const
 
 export const vmService = implement(vms, {
   list: async (query, { maySee }) => {
@@ -78,6 +79,7 @@ async function letGo({ id, purge }: Deleted, { pool, volume }: Vm['disks'][numbe
 }
 
 async function unregister(op: Op, { id, name }: Deleted): Promise<void> {
+  await forgetConsoles(id)
   await vmRecords.removeWhere({ _id: id })
   op.emit(event('VmDeleted', { vm_id: id, name, timestamp: now() }))
 }

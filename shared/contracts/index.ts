@@ -1,6 +1,7 @@
 import type { Contract } from '#shared/contract.ts'
 import { audit } from '#shared/contracts/audit.ts'
 import { auth } from '#shared/contracts/auth.ts'
+import { consoles } from '#shared/contracts/consoles.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { operations } from '#shared/contracts/operations.ts'
@@ -24,6 +25,7 @@ export const contracts: readonly Contract[] = [
   pools,
   volumes,
   vms,
+  consoles,
   operations,
   audit,
 ]

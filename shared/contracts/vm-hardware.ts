@@ -44,6 +44,11 @@ export const Nic = strict({
 })
 export type Nic = Static<typeof Nic>
 
+/** Displays that a guest has, each on a Unix socket of its node; none of them: only a serial console. */
+export const Graphics = Type.Array(oneOf('vnc', 'spice'), { maxItems: 2, uniqueItems: true })
+/** `virtio` also does what a plain VGA does until the guest has a driver for it. */
+export const Video = oneOf('virtio', 'qxl', 'vga', 'none')
+
 export const Boot = strict({
   kernel: Path,
   initrd: Type.Optional(Path),

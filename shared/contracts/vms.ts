@@ -2,7 +2,19 @@ import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
 import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Accel } from '#shared/contracts/nodes.ts'
-import { Architecture, Boot, Cpus, Disk, Disks, Firmware, Memory, Nic, Nics } from '#shared/contracts/vm-hardware.ts'
+import {
+  Architecture,
+  Boot,
+  Cpus,
+  Disk,
+  Disks,
+  Firmware,
+  Graphics,
+  Memory,
+  Nic,
+  Nics,
+  Video,
+} from '#shared/contracts/vm-hardware.ts'
 
 export const VmStatus = oneOf('running', 'stopped', 'paused', 'unknown')
 export type VmStatus = Static<typeof VmStatus>
@@ -26,6 +38,8 @@ export const Vm = strict({
   iso: Type.Union([Path, Type.Null()]),
   boot: Type.Union([Boot, Type.Null()]),
   firmware: oneOf('bios', 'uefi'),
+  graphics: Graphics,
+  video: Video,
   accel: Accel,
   node: Id,
   status: VmStatus,
@@ -101,6 +115,8 @@ export const vms = contract('vms', {
       iso: Type.Optional(Path),
       boot: Type.Optional(Boot),
       firmware: Firmware,
+      graphics: Type.Array(Graphics.items, { maxItems: 2, uniqueItems: true, default: ['vnc'] }),
+      video: Type.Enum([...Video.enum], { default: 'virtio' }),
       node: Type.String({ ...Id, default: 'local' }),
       start: Type.Boolean({ default: false }),
       protected: Type.Boolean({ default: false }),
@@ -121,6 +137,8 @@ export const vms = contract('vms', {
       cpus: Type.Optional(Cpus),
       iso: Type.Optional(Type.Union([Path, Type.Null()])),
       boot: Type.Optional(Type.Union([Boot, Type.Null()])),
+      graphics: Type.Optional(Graphics),
+      video: Type.Optional(Video),
       protected: Type.Optional(Type.Boolean()),
       tags: Type.Optional(Tags),
     }),

@@ -42,11 +42,13 @@ test('nothing in a description of a guest breaks out of its XML', () => {
     iso: `/x"><evil a='`,
     boot: { kernel: '/k', cmdline: '</cmdline><evil/>&' },
     firmware: 'bios',
+    graphics: ['vnc'],
+    video: 'virtio',
     accel: 'tcg',
     architecture: 'x86_64',
     domain_uuid: 'u',
   }
-  const xml = domainXml(vm, '/log')
+  const xml = domainXml(vm, { log: '/log', socket: '/socket' })
   expect(xml).not.toContain('<evil')
   expect(xml).toContain('&lt;/cmdline&gt;&lt;evil/&gt;&amp;')
 })

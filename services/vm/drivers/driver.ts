@@ -1,4 +1,5 @@
 import type { Result } from '#shared/contract.ts'
+import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
 import type { VmStatus, vms } from '#shared/contracts/vms.ts'
 import type { Reached } from '#shared/nodes.ts'
 import type { VmRecord } from '../model.ts'
@@ -8,7 +9,10 @@ export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'domain_uuid'>
 
 /** What a guest is made of. */
 export type Definition = Guest &
-  Pick<VmRecord, 'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'boot' | 'firmware' | 'accel' | 'architecture'>
+  Pick<
+    VmRecord,
+    'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'boot' | 'firmware' | 'graphics' | 'video' | 'accel' | 'architecture'
+  >
 
 export type Seen = { status: VmStatus; status_reason: string | null }
 
@@ -24,6 +28,11 @@ export type Stats = Pick<
   Result<typeof vms, 'stats'>,
   'cpu_time_ns' | 'memory_mib' | 'memory_rss_mib' | 'disks' | 'nics'
 >
+
+export type Consoles = {
+  /** Where a console of a guest that runs is on its node now. @throws ConflictError when the guest has no such console */
+  find: (guest: Guest, type: ConsoleType) => Promise<Endpoint>
+}
 
 /**
  * A hypervisor. What it does to a guest may be done twice: what is already so is fine, and so is a guest that is gone,
@@ -51,4 +60,6 @@ export type Hypervisor = {
   stats: (guest: Guest) => Promise<Stats>
   /** The end of what a guest wrote to its serial console; nothing for one that never ran. */
   serialText: (guest: Guest) => Promise<string>
+  /** Consoles, where the hypervisor has any that can be reached from outside. */
+  consoles?: Consoles
 }

@@ -46,9 +46,9 @@ const nicOf = ({ mac, network, bridge, model }: Nic) => ({
 
 /**
  * The domain XML of a VM (libvirt's "Domain XML format").
- * @param serialLog file on the node that gets what the guest writes to its serial console
+ * @param serial files on the node: one gets what the guest writes to its serial console, one takes what is typed there
  */
-export function domainXml(vm: Definition, serialLog: string): string {
+export function domainXml(vm: Definition, serial: { log: string; socket: string }): string {
   const boot = vm.boot && {
     kernel: vm.boot.kernel,
     ...(vm.boot.initrd && { initrd: vm.boot.initrd }),
@@ -77,8 +77,15 @@ export function domainXml(vm: Definition, serialLog: string): string {
       disk: [...vm.disks.map(diskOf), ...(vm.iso === null ? [] : [cdromOf(vm.iso)])],
       interface: vm.nics.map(nicOf),
       ...(vm.disks.some(({ bus }) => bus === 'scsi') && { controller: { '@type': 'scsi', '@model': 'virtio-scsi' } }),
-      serial: { '@type': 'pty', log: { '@file': serialLog, '@append': 'off' }, target: { '@port': '0' } },
-      console: { '@type': 'pty', target: { '@type': 'serial', '@port': '0' } },
+      graphics: vm.graphics.map((type) => ({ '@type': type, listen: { '@type': 'socket' } })),
+      video: { model: { '@type': vm.video } },
+      // Of two at a pty each would get a part of what the guest writes (docs/adr/0010).
+      serial: {
+        '@type': 'unix',
+        source: { '@mode': 'bind', '@path': serial.socket },
+        log: { '@file': serial.log, '@append': 'off' },
+        target: { '@port': '0' },
+      },
       channel: { '@type': 'unix', target: { '@type': 'virtio', '@name': 'org.qemu.guest_agent.0' } },
       rng: { '@model': 'virtio', backend: { '@model': 'random', '#text': '/dev/urandom' } },
       memballoon: { '@model': 'virtio', stats: { '@period': '10' } },

@@ -11,6 +11,7 @@ import type { HostConnection } from '#shared/libvirt/host-connection.ts'
 import { domainStates } from '#shared/libvirt/stats.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Guest, Hypervisor } from '../driver.ts'
+import { findConsole } from './console.ts'
 import { define, undefine } from './definition.ts'
 import { serialText } from './serial.ts'
 import { isOff, seenAs, unlessMissing } from './state.ts'
@@ -81,4 +82,5 @@ export const qemu: Hypervisor = {
 
   stats,
   serialText,
+  consoles: { find: findConsole },
 }

@@ -1,0 +1,49 @@
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import helmet from '@fastify/helmet'
+import files from '@fastify/static'
+import type { FastifyInstance } from 'fastify'
+import { config } from '#shared/config.ts'
+import { apiHeaders } from '../security-headers.ts'
+
+const folderOf = (name: string) => dirname(dirname(fileURLToPath(import.meta.resolve(name))))
+const own = fileURLToPath(new URL('../../../web/console/', import.meta.url))
+
+/** Under /console/: the page itself and the libraries that it loads, as they come in their packages. */
+const folders = [
+  { prefix: '/console/', root: own },
+  { prefix: '/console/novnc/', root: folderOf('@novnc/novnc') },
+  { prefix: '/console/xterm/', root: folderOf('@xterm/xterm') },
+  { prefix: '/console/fit/', root: folderOf('@xterm/addon-fit') },
+]
+
+/** `/console/?vm=ID&type=vnc|serial`: a page with noVNC and xterm.js. */
+export async function addConsolePage(app: FastifyInstance): Promise<void> {
+  await app.register(async (pages) => {
+    pages.addHook('onRequest', (_, reply, done) => {
+      for (const name of Object.keys(apiHeaders)) void reply.removeHeader(name)
+      done()
+    })
+    await pages.register(helmet, {
+      strictTransportSecurity: config().tls === 'files',
+      contentSecurityPolicy: {
+        useDefaults: false,
+        directives: {
+          defaultSrc: ["'none'"],
+          scriptSrc: ["'self'"],
+          // xterm.js writes its colours into a <style> of its own.
+          styleSrc: ["'self'", "'unsafe-inline'"],
+          // noVNC draws the cursor and the icon from data: and blob: images.
+          imgSrc: ["'self'", 'data:', 'blob:'],
+          fontSrc: ["'self'"],
+          connectSrc: ["'self'"],
+          baseUri: ["'none'"],
+          formAction: ["'self'"],
+          frameAncestors: ["'none'"],
+        },
+      },
+    })
+    for (const [index, folder] of folders.entries())
+      await pages.register(files, { ...folder, decorateReply: index === 0, cacheControl: false })
+  })
+}
