@@ -39,7 +39,10 @@ async function connect() {
   view.replaceChildren()
   view.className = ''
   try {
-    if (recording) return await replay(view, encodeURIComponent(vm), encodeURIComponent(recording), say)
+    if (recording) {
+      $('#what').textContent = 'Recording'
+      return await replay(view, encodeURIComponent(vm), encodeURIComponent(recording), say)
+    }
     const { websocket_path, password } = await ask('POST', `/console/${encodeURIComponent(vm)}/${type}`)
     const address = new URL(websocket_path, location.href)
     address.protocol = location.protocol.replace('http', 'ws')
@@ -70,6 +73,7 @@ async function viewerFile() {
   }
 }
 
+if (recording) $('#again').textContent = 'Play again'
 $('#name').textContent = vm
 document.title = `${vm} · Horcrux`
 for (const kind of ['vnc', 'serial']) {

@@ -13,10 +13,10 @@ export type Source = { kind: 'display'; socket: Duplex } | { kind: 'serial'; str
 
 /** Opens a console's end on its node. @throws UnavailableError */
 export async function openSource({ opened }: Session): Promise<Source> {
-  const { host } = await reach(opened.node)
+  const reached = await reach(opened.node)
   const { endpoint } = opened
-  if (endpoint.kind === 'serial') return { kind: 'serial', stream: await serialStream(host, opened, endpoint) }
-  const socket = await host.openSocket(endpoint.socket)
+  if (endpoint.kind === 'serial') return { kind: 'serial', stream: await serialStream(reached, opened, endpoint) }
+  const socket = await reached.host.openSocket(endpoint.socket)
   // It may fail before anybody is at its other end.
   socket.on('error', () => undefined)
   return { kind: 'display', socket }

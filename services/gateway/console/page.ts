@@ -6,15 +6,15 @@ import type { FastifyInstance } from 'fastify'
 import { config } from '#shared/config.ts'
 import { apiHeaders } from '../security-headers.ts'
 
-const folderOf = (name: string) => dirname(dirname(fileURLToPath(import.meta.resolve(name))))
+const packageOf = (main: string) => dirname(dirname(fileURLToPath(main)))
 const own = fileURLToPath(new URL('../../../web/console/', import.meta.url))
 
 /** Under /console/: the page itself and the libraries that it loads, as they come in their packages. */
 const folders = [
   { prefix: '/console/', root: own },
-  { prefix: '/console/novnc/', root: folderOf('@novnc/novnc') },
-  { prefix: '/console/xterm/', root: folderOf('@xterm/xterm') },
-  { prefix: '/console/fit/', root: folderOf('@xterm/addon-fit') },
+  { prefix: '/console/novnc/', root: packageOf(import.meta.resolve('@novnc/novnc')) },
+  { prefix: '/console/xterm/', root: packageOf(import.meta.resolve('@xterm/xterm')) },
+  { prefix: '/console/fit/', root: packageOf(import.meta.resolve('@xterm/addon-fit')) },
 ]
 
 /** `/console/?vm=ID&type=vnc|serial`: a page with noVNC and xterm.js. */

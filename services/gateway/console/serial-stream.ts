@@ -1,6 +1,8 @@
 import type { Endpoint, Opened } from '#shared/contracts/consoles.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import type { Host, HostProcess } from '#shared/host/host.ts'
+import type { Reached } from '#shared/nodes.ts'
+import { takeLane } from './lanes.ts'
 import { type SerialInput, serialInput } from './serial-input.ts'
 
 type Serial = Endpoint & { kind: 'serial' }
@@ -22,21 +24,25 @@ const roomWithinMs = 5000
 const streams = new Map<string, Promise<SerialStream>>()
 
 /** The stream of a guest, begun by the first who asks and ended with the last who leaves. @throws UnavailableError */
-export function serialStream(host: Host, { vm_id, node }: Opened, endpoint: Serial): Promise<SerialStream> {
+export function serialStream(reached: Reached, { vm_id, node }: Opened, endpoint: Serial): Promise<SerialStream> {
   const key = JSON.stringify([vm_id, node, endpoint])
   const known = streams.get(key)
   if (known) return known
   const forget = () => {
     if (streams.get(key) === made) streams.delete(key)
   }
-  const made = begin(host, endpoint, forget)
+  const made = begin(reached, endpoint, forget)
   streams.set(key, made)
   made.catch(forget)
   return made
 }
 
-async function begin(host: Host, { log, input }: Serial, forget: () => void): Promise<SerialStream> {
-  const process = await follow(host, log)
+async function begin({ node, host }: Reached, { log, input }: Serial, forget: () => void): Promise<SerialStream> {
+  const lane = takeLane(node)
+  const process = await follow(lane.host, log).catch((error: unknown) => {
+    lane.release()
+    throw error
+  })
   const typing = input && serialInput(() => host.openSocket(input))
   const readers = new Set<Reader>()
   let history: Buffer = Buffer.alloc(0)
@@ -44,7 +50,7 @@ async function begin(host: Host, { log, input }: Serial, forget: () => void): Pr
   const end = () => {
     forget()
     typing?.close()
-    void process.kill()
+    void process.kill().finally(lane.release)
   }
   const fail = (error: Error) => {
     end()
