@@ -186,7 +186,7 @@ test('a serial console is recorded when that is asked for, as asciicast that can
   expect(rows.map(([, kind]) => kind).every((kind) => kind === 'o')).toBe(true)
   expect(rows.map(([, , text]) => text).join('')).toContain('121-recorded')
   expect(rows.every(([at], index) => index === 0 || at >= rows[index - 1]![0])).toBe(true)
-  expect((await records('console_opened')).some(({ message }) => message === 'recorded')).toBe(true)
+  await until(async () => (await records('console_opened')).some(({ message }) => message === 'recorded'))
 
   expect(await ask(product.url, `GET ${path.replace('tiny', 'plain')}`, { token: product.token })).toMatchObject({
     status: 404,

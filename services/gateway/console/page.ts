@@ -45,5 +45,7 @@ export async function addConsolePage(app: FastifyInstance): Promise<void> {
     })
     for (const [index, folder] of folders.entries())
       await pages.register(files, { ...folder, decorateReply: index === 0, cacheControl: false })
+    // The router takes no notice of a slash at the end, and so does not find the folder itself.
+    pages.get('/console/', (_, reply) => reply.sendFile('index.html', own))
   })
 }

@@ -47,7 +47,9 @@ async function begin({ node, host }: Reached, { log, input }: Serial, forget: ()
   const readers = new Set<Reader>()
   let history: Buffer = Buffer.alloc(0)
 
+  let isOver = false
   const end = () => {
+    isOver = true
     forget()
     typing?.close()
     void process.kill().finally(lane.release)
@@ -62,7 +64,8 @@ async function begin({ node, host }: Reached, { log, input }: Serial, forget: ()
     history = Buffer.from(Buffer.concat([history, chunk]).subarray(-historyBytes))
     for (const reader of readers) reader.data(chunk)
   })
-  const over = () => fail(new UnavailableError(`The serial console on ${host.describe()} cannot be read any more`))
+  const cannotRead = () => new UnavailableError(`The serial console on ${host.describe()} cannot be read any more`)
+  const over = () => fail(cannotRead())
   process.exit.then(over, fail)
 
   const leaveIfUnused = () => {
@@ -72,6 +75,10 @@ async function begin({ node, host }: Reached, { log, input }: Serial, forget: ()
   setTimeout(leaveIfUnused, roomWithinMs).unref()
   return {
     join: (reader) => {
+      if (isOver) {
+        reader.gone(cannotRead())
+        return () => undefined
+      }
       if (history.length > 0) reader.data(history)
       readers.add(reader)
       return () => {
