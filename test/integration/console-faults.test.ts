@@ -25,7 +25,7 @@ afterAll(() => horcrux?.stop())
 async function held(): Promise<{ followers: number; viewers: number }> {
   const { stdout: pids } = await localHost().runChecked('ip', ['netns', 'pids', host!.netns])
   const { stdout } = await localHost().runChecked('ps', ['-o', 'args=', '-p', pids.trim().split('\n').join(',')])
-  const sockets = await localHost().runChecked('ss', ['-xH', 'state', 'connected'])
+  const sockets = await localHost().runChecked('ip', ['netns', 'exec', host!.netns, 'ss', '-xH'])
   return {
     followers: stdout.split('\n').filter((line) => line.startsWith('tail ') && line.includes('/it.log')).length,
     viewers: sockets.stdout.split('\n').filter((line) => /domain-\d+-it\/vnc\.sock/.test(line)).length,
