@@ -49,6 +49,7 @@ async function begin({ node, host }: Reached, { log, input }: Serial, forget: ()
 
   let isOver = false
   const end = () => {
+    if (isOver) return
     isOver = true
     forget()
     typing?.close()
