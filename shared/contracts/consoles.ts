@@ -179,10 +179,4 @@ export const consoles = contract('consoles', {
     }),
     result: Type.Boolean(),
   },
-  endRecording: {
-    does: 'End a recording',
-    can: 'service',
-    params: strict({ recording_id: Type.String() }),
-    result: Done,
-  },
 })

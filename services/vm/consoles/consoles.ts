@@ -6,7 +6,7 @@ import { vmRecords } from '../model.ts'
 import { endpointOf } from './endpoint.ts'
 import { recordings, tickets } from './models.ts'
 import { append, partOf, recordingOf, remove } from './recordings.ts'
-import { close, endRecording, issue, redeem, statusOf, unused } from './tickets.ts'
+import { close, issue, redeem, statusOf, unused } from './tickets.ts'
 import { writeSerial } from './write.ts'
 
 export const consoleService = implement(consoles, {
@@ -42,10 +42,6 @@ export const consoleService = implement(consoles, {
   deleteRecording: ({ vm_id, recording_id }) => remove(vm_id, recording_id),
   part: ({ vm_id, recording_id, part }) => partOf(vm_id, recording_id, part),
   append: ({ recording_id, part, text }) => append(recording_id, part, text),
-  endRecording: async ({ recording_id }) => {
-    await endRecording(recording_id)
-    return null
-  },
 
   check: async ({ vm_id, ticket }) => {
     const { console_type } = await unused(ticket, vm_id)

@@ -100,8 +100,7 @@ export async function close(ticketId: string, reason: string): Promise<void> {
   await onRecord('console_closed', closed, reason)
 }
 
-export const endRecording = (id: string) =>
-  recordings.updateWhere({ _id: id, ended_at: null }, { set: { ended_at: now() } })
+const endRecording = (id: string) => recordings.updateWhere({ _id: id, ended_at: null }, { set: { ended_at: now() } })
 
 const requestId = () => current()?.requestId ?? 'consoles'
 
