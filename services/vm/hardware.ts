@@ -14,6 +14,8 @@ const defining = [
   'cpu_model',
   'topology',
   'firmware',
+  'graphics',
+  'video',
   'boot_order',
   'iso',
   'boot',

@@ -10,6 +10,7 @@ import { implement } from '#shared/service.ts'
 import { adopt, unmanaged } from './adopt.ts'
 import { clone } from './clone/clone.ts'
 import { dropSeed } from './cloudinit/service.ts'
+import { forgetConsoles } from './consoles/models.ts'
 import { create } from './create.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
@@ -71,6 +72,7 @@ async function letGo({ id, purge }: Deleted, { pool, volume }: Pooled): Promise<
 }
 
 async function unregister(op: Op, { id, name }: Deleted): Promise<void> {
+  await forgetConsoles(id)
   await vmRecords.removeWhere({ _id: id })
   op.emit(event('VmDeleted', { vm_id: id, name, timestamp: now() }))
 }

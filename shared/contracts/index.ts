@@ -4,6 +4,7 @@ import { auth } from '#shared/contracts/auth.ts'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/cloudinit.ts'
+import { consoles } from '#shared/contracts/consoles.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { operations } from '#shared/contracts/operations.ts'
@@ -32,6 +33,7 @@ export const contracts: readonly Contract[] = [
   cloneJobs,
   templates,
   clonePresets,
+  consoles,
   operations,
   audit,
 ]

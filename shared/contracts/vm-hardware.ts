@@ -25,6 +25,11 @@ const BootOrder = Type.Array(
   { minItems: 1, maxItems: 32, uniqueItems: true },
 )
 
+/** Displays that a guest has, each on a Unix socket of its node; none of them: only a serial console. */
+const Graphics = Type.Array(oneOf('vnc', 'spice'), { maxItems: 2, uniqueItems: true })
+/** `virtio` also does what a plain VGA does until the guest has a driver for it. */
+const Video = oneOf('virtio', 'qxl', 'vga', 'none')
+
 /** What a guest is made of beside its disks and NICs, as its record says it. */
 export const Hardware = {
   architecture: Architecture,
@@ -40,6 +45,8 @@ export const Hardware = {
   topology: Type.Union([Topology, Type.Null()], { description: 'Its product is max_cpus, or cpus where that is null' }),
   boot_order: Type.Union([BootOrder, Type.Null()], { description: 'null: the ISO, if there is one, then the disks' }),
   firmware: Firmware,
+  graphics: Graphics,
+  video: Type.String({ description: 'virtio, qxl, vga, none; an adopted guest may have another' }),
   autostart: Type.Boolean({ description: 'Its node starts it when it boots' }),
 }
 
@@ -54,6 +61,8 @@ export const NewHardware = {
   topology: Type.Optional(Topology),
   boot_order: Type.Optional(BootOrder),
   firmware: Type.Optional(Firmware),
+  graphics: Type.Array(Graphics.items, { maxItems: 2, uniqueItems: true, default: ['vnc'] }),
+  video: Type.Enum([...Video.enum], { default: 'virtio' }),
   autostart: Type.Boolean({ default: false }),
 }
 
@@ -67,6 +76,8 @@ export const ChangedHardware = {
   topology: Type.Optional(Type.Union([Topology, Type.Null()])),
   boot_order: Type.Optional(Type.Union([BootOrder, Type.Null()])),
   firmware: Type.Optional(Firmware),
+  graphics: Type.Optional(Graphics),
+  video: Type.Optional(Video),
   autostart: Type.Optional(Type.Boolean()),
 }
 

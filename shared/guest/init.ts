@@ -1,7 +1,7 @@
 /** What the guest writes on its serial console before each of its messages. */
 export const GUEST_PREFIX = 'horcrux-guest:'
 
-/** The first program: mounts, modules, reports, then busybox's init, which reaps and keeps a shell on the console. */
+/** The first program: mounts, modules, reports, then busybox's init, which reaps and keeps shells on the consoles. */
 export const init = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -55,6 +55,7 @@ export const mdevConf = `-[vs]d[a-z]+ 0:0 660 *report "$ACTION" block "$MDEV"
 
 /** A terminal without a size would make the shell ask it for one, in escape sequences. */
 export const inittab = `ttyS0::respawn:/bin/sh -c "stty cols 80 rows 24; exec sh"
+tty1::respawn:/bin/sh -c "echo 'Tiny guest of Horcrux'; exec sh"
 ::ctrlaltdel:/bin/reboot -f
 `
 

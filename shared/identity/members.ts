@@ -6,6 +6,7 @@ import type { Topic } from '#shared/contracts/events.ts'
 import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/clone-presets.ts'
+import { consoles } from '#shared/contracts/consoles.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
@@ -37,7 +38,16 @@ const of = <C extends Contract>({ name }: C, ...actions: (keyof C['actions'] & s
 
 /** Every service with an identity of its own. A test holds `calls` against what the code calls. */
 const table = {
-  gateway: { serves: [], calls: of(auth, 'identify', 'recheck', 'redeem', 'countTry'), isGateway: true },
+  gateway: {
+    serves: [],
+    calls: [
+      ...of(auth, 'identify', 'recheck', 'redeem', 'countTry'),
+      // A console is reached by the gateway itself, on whatever node it is.
+      ...of(consoles, 'redeem', 'check', 'append', 'keep', 'close'),
+      ...of(nodes, 'reach'),
+    ],
+    isGateway: true,
+  },
   auth: {
     serves: [auth, users, roles, permissions, groups, resourcePools],
     calls: [...of(vms, 'get'), ...of(pools, 'get')],
@@ -48,12 +58,13 @@ const table = {
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list'), ...of(permissions, 'forget')] },
   storage: { serves: [pools, volumes], calls: [...of(nodes, 'reach'), ...of(permissions, 'forget')] },
   vm: {
-    serves: [vms, cloudinit, cloneJobs, templates, clonePresets],
+    serves: [vms, cloudinit, templates, cloneJobs, clonePresets, consoles],
     calls: [
       ...of(nodes, 'reach', 'reachAll'),
       ...of(permissions, 'forget'),
       ...of(resourcePools, 'get', 'reserve', 'release', 'cancel', 'recount'),
       ...of(pools, 'get'),
+      ...of(operations, 'cancel'),
       ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor'),
       ...of(volumes, 'locate', 'adopt', 'forget', 'measure', 'cloneFor', 'clonesOf'),
     ],

@@ -175,6 +175,13 @@ export const requirements: readonly Requirement[] = [
     level: 'test',
     debian: ['qemu-system-ppc'],
   },
+  {
+    name: 'Chromium',
+    sign: { program: 'chromium' },
+    neededFor: 'the test of the console page',
+    level: 'test',
+    debian: ['chromium'],
+  },
 ]
 
 /** Those without which nothing starts or no guest runs. */

@@ -17,6 +17,8 @@ export const plainGuest: Definition = {
   cpu_model: 'maximum',
   topology: null,
   boot_order: null,
+  graphics: ['vnc'],
+  video: 'virtio',
   autostart: false,
   disks: [],
   nics: [],

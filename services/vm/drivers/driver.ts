@@ -1,4 +1,5 @@
 import type { Result } from '#shared/contract.ts'
+import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
 import type { VmStatus, vms } from '#shared/contracts/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes.ts'
@@ -16,7 +17,10 @@ export type Described = Pick<
 /** What a guest is made of. */
 export type Definition = Guest &
   Described &
-  Pick<VmRecord, 'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'seed' | 'boot' | 'accel'>
+  Pick<
+    VmRecord,
+    'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'seed' | 'boot' | 'graphics' | 'video' | 'accel'
+  >
 
 /** What suits a node, for a guest that does not say it. */
 export type Suitable = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware'>
@@ -58,6 +62,11 @@ export type Stats = Pick<
   'cpu_time_ns' | 'memory_mib' | 'memory_rss_mib' | 'disks' | 'nics'
 >
 
+export type Consoles = {
+  /** Where a console of a guest that runs is on its node now. @throws ConflictError when the guest has no such console */
+  find: (guest: Guest, type: ConsoleType) => Promise<Endpoint>
+}
+
 /**
  * A hypervisor. What it does to a guest may be done twice: what is already so is fine, and so is a guest that is gone,
  * except where it is to run. A host that does not answer is an UnavailableError.
@@ -96,4 +105,6 @@ export type Hypervisor = {
   /** The end of what a guest wrote to its serial console; nothing for one that never ran. */
   serialText: (guest: Guest) => Promise<string>
   adoption?: Adoption
+  /** Consoles, where the hypervisor has any that can be reached from outside. */
+  consoles?: Consoles
 }

@@ -5,7 +5,7 @@ import { reach } from '#shared/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
 import { domainXml } from './domain-xml.ts'
 import { mergeDomain, unmarked } from './merge.ts'
-import { serialLogOf } from './serial.ts'
+import { serialLogOf, serialSocketOf } from './serial.ts'
 import { unlessMissing } from './state.ts'
 import { at, parseXml, textOf } from './xml.ts'
 
@@ -26,7 +26,7 @@ export async function define(vm: Definition): Promise<void> {
     unlessMissing(() => inactiveXml(libvirt, vm.domain_uuid), null),
     host.mkdir(dirname(log), { mode: 0o711 }),
   ])
-  const wanted = domainXml(vm, log)
+  const wanted = domainXml(vm, { log, socket: serialSocketOf(reached, vm.id) })
   if (there === null) {
     await defineDomain(libvirt, wanted)
     if (vm.autostart) await setAutostart(libvirt, vm.domain_uuid, true)
@@ -48,5 +48,5 @@ export async function letGo({ node, domain_uuid }: Guest): Promise<void> {
 export async function undefine({ id, node, domain_uuid }: Guest): Promise<void> {
   const reached = await reach(node)
   await unlessMissing(() => undefineDomain(reached.libvirt, domain_uuid), undefined)
-  await reached.host.remove(serialLogOf(reached, id))
+  await Promise.all([serialLogOf(reached, id), serialSocketOf(reached, id)].map((path) => reached.host.remove(path)))
 }

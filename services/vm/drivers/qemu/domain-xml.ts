@@ -78,16 +78,20 @@ const cpuOf = ({ cpu_model: model, topology }: Definition) => ({
 const vcpuOf = ({ cpus, max_cpus: most }: Definition) =>
   most !== null && most > cpus ? { '@current': cpus, '#text': most } : cpus
 
+/** What `<os>` says of the start: a kernel, or the devices in turn unless they say it themselves. */
+function bootOf({ boot, boot_order, iso }: Definition) {
+  if (boot) {
+    const { kernel, initrd, cmdline } = boot
+    return { kernel, ...(initrd && { initrd }), ...(cmdline && { cmdline }) }
+  }
+  return boot_order ? {} : { boot: [...(iso === null ? [] : [{ '@dev': 'cdrom' }]), { '@dev': 'hd' }] }
+}
+
 /**
  * The domain XML of a VM (libvirt's "Domain XML format").
- * @param serialLog file on the node that gets what the guest writes to its serial console
+ * @param serial files on the node: one gets what the guest writes to its serial console, one takes what is typed there
  */
-export function domainXml(vm: Definition, serialLog: string): string {
-  const boot = vm.boot && {
-    kernel: vm.boot.kernel,
-    ...(vm.boot.initrd && { initrd: vm.boot.initrd }),
-    ...(vm.boot.cmdline && { cmdline: vm.boot.cmdline }),
-  }
+export function domainXml(vm: Definition, serial: { log: string; socket: string }): string {
   const platform = platforms[vm.architecture]
   const order = orderOf(vm)
   const disk = [
@@ -114,8 +118,7 @@ export function domainXml(vm: Definition, serialLog: string): string {
     os: {
       ...(vm.firmware === 'uefi' && { '@firmware': 'efi' }),
       type: { '@arch': vm.architecture, '@machine': platform.machine, '#text': 'hvm' },
-      ...boot,
-      ...(!boot && !vm.boot_order && { boot: [...(vm.iso === null ? [] : [{ '@dev': 'cdrom' }]), { '@dev': 'hd' }] }),
+      ...bootOf(vm),
     },
     ...(Object.keys(platform.features).length > 0 && { features: platform.features }),
     ...((vm.cpu_model !== null || vm.topology !== null) && { cpu: cpuOf(vm) }),
@@ -129,12 +132,17 @@ export function domainXml(vm: Definition, serialLog: string): string {
       ...(disk.some(({ target }) => target['@bus'] === 'scsi') && {
         controller: { '@type': 'scsi', '@model': 'virtio-scsi' },
       }),
+      ...(vm.graphics.length > 0 && {
+        graphics: vm.graphics.map((type) => ({ '@type': type, listen: { '@type': 'socket' } })),
+      }),
+      video: { model: { '@type': vm.video } },
+      // Of two at a pty each would get a part of what the guest writes (docs/adr/0010).
       serial: {
-        '@type': 'pty',
-        log: { '@file': serialLog, '@append': 'off' },
+        '@type': 'unix',
+        source: { '@mode': 'bind', '@path': serial.socket },
+        log: { '@file': serial.log, '@append': 'off' },
         target: { '@port': '0', ...platform.serial },
       },
-      console: { '@type': 'pty', target: { '@type': 'serial', '@port': '0' } },
       channel: { '@type': 'unix', target: { '@type': 'virtio', '@name': 'org.qemu.guest_agent.0' } },
       rng: { '@model': 'virtio', backend: { '@model': 'random', '#text': '/dev/urandom' } },
       memballoon: { '@model': 'virtio', stats: { '@period': '10' } },

@@ -6,11 +6,13 @@ import {
   bootOrderOf,
   cpusOf,
   firmwareOf,
+  graphicsOf,
   isoOf,
   isSame,
   memoryOf,
   namesOf,
   processorOf,
+  videoOf,
 } from './read.ts'
 import {
   at,
@@ -105,6 +107,19 @@ const bootOrder: Merge = (there, wanted) => {
   }
 }
 
+const graphics: Merge = (there, wanted) => {
+  const into = childOf(there, 'devices')
+  if (!isSame(there, wanted, graphicsOf)) {
+    const others = elements(into, 'graphics').filter((each) => !isDisplay(each))
+    remove(into, 'graphics')
+    into.children.push(...others, ...elements(at(wanted, 'devices'), 'graphics'))
+  }
+  if (isSame(there, wanted, videoOf)) return
+  remove(into, 'video')
+  into.children.push(...elements(at(wanted, 'devices'), 'video'))
+}
+const isDisplay = (device: Element) => ['vnc', 'spice'].includes(attribute(device, 'type') ?? '')
+
 const mark: Merge = (there, wanted) => {
   const ours = at(wanted, 'metadata', 'horcrux:vm')
   if (ours) put(childOf(there, 'metadata'), ours)
@@ -119,6 +134,7 @@ const owned: Merge[] = [
   firmware,
   kernel,
   bootOrder,
+  graphics,
   unwanted,
   devices('disk', takeDisk),
   devices('interface', takeNic),

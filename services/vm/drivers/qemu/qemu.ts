@@ -14,6 +14,7 @@ import type { Guest, Hypervisor } from '../driver.ts'
 import { adoption } from './adoption.ts'
 import { change, runOf, sizes } from './change.ts'
 import { check, suitable } from './check.ts'
+import { findConsole } from './console.ts'
 import { define, undefine } from './definition.ts'
 import { changeMedium } from './media.ts'
 import { serialText } from './serial.ts'
@@ -95,4 +96,5 @@ export const qemu: Hypervisor = {
   stats,
   serialText,
   adoption,
+  consoles: { find: findConsole },
 }

@@ -86,6 +86,13 @@ export const isoOf = (domain: Element) => {
   return drive ? pathOf(drive) : null
 }
 
+/** The displays that can be looked at through Horcrux. */
+export const graphicsOf = (domain: Element): ('vnc' | 'spice')[] =>
+  (['vnc', 'spice'] as const).filter((type) =>
+    devicesOf(domain, 'graphics').some((each) => attribute(each, 'type') === type),
+  )
+export const videoOf = (domain: Element) => attribute(at(devicesOf(domain, 'video')[0], 'model'), 'type') ?? 'none'
+
 /** The disks that are files or devices of the node. */
 export const diskElementsOf = (domain: Element) =>
   devicesOf(domain, 'disk').filter(
@@ -157,6 +164,10 @@ export const readDomain = (domain: Element) => ({
   boot: bootOf(domain),
   boot_order: bootOrderOf(domain),
   iso: isoOf(domain),
+  // It has none of ours.
+  seed: null,
+  graphics: graphicsOf(domain),
+  video: videoOf(domain),
   disks: diskElementsOf(domain).map(diskOf),
   nics: nicsOf(domain).map(nicOf),
 })
