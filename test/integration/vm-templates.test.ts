@@ -123,7 +123,7 @@ test('volumes of nobody: a linked clone protects its source there too', async ()
 })
 
 test('twenty linked clones of one template at once', async () => {
-  await lab.makeSource('gold', { nics: [{ network: 'lan' }] })
+  await lab.makeSource('gold', { nics: [{ bridge: 'lan' }] })
   await lab.makeTemplate('gold')
   const ids = Array.from({ length: 20 }, (_, index) => `vm-${index + 10}`)
   const made = await Promise.all(ids.map((id) => lab.deploy('gold', id)))
@@ -136,7 +136,7 @@ test('twenty linked clones of one template at once', async () => {
 
 test('a preset says what a request does not; tags filter lists, several at once', async () => {
   const { horcrux } = lab
-  await lab.makeSource('gold', { nics: [{ network: 'lan' }], tags: ['base'] })
+  await lab.makeSource('gold', { nics: [{ bridge: 'lan' }], tags: ['base'] })
   await lab.makeTemplate('gold')
   const preset = { id: 'small', name: 'small', mode: 'full', cpus: 2, memory: 256, tags: ['web', 'prod'] }
   await horcrux.call(clonePresets, 'create', { ...preset, network_config: { dns_servers: ['10.0.0.2'] } })

@@ -9,6 +9,7 @@ import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { localHost } from '#shared/host/local.ts'
 import { foreignDomain } from './foreign-domain.ts'
+import { haveBridge } from './bridges.ts'
 import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
 import { parsePinnedKey } from '#shared/host/host-key.ts'
@@ -37,11 +38,13 @@ const twoDisks = [
   { pool: 'images', size: GiB },
   { pool: 'images', size: GiB, format: 'raw' },
 ]
-const withNic = (horcrux: TestHorcrux) =>
-  done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ network: 'nowhere' }] })
+const withNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, 'lan')
+  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge: 'lan' }] })
+}
 const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
 const withSeed = async (horcrux: TestHorcrux) => {
-  await withNic(horcrux)
+  await made(horcrux)
   await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
 }
 const template = async (horcrux: TestHorcrux) => {
@@ -94,9 +97,9 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
-  'vms.clone': { before: withNic, params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'vms.clone': { before: withNic(first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
   'cloudinit.set': {
-    before: withNic,
+    before: withNic(first),
     params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },
   },
   'cloudinit.remove': { before: withSeed, params: { id: 'it' } },
