@@ -103,7 +103,7 @@ test('addresses that are given are the clone’s; the seed names it anew', async
   })
   expect(clone.nics.map(({ mac }) => mac)).toEqual(macs)
   const isoinfo = async (...words: string[]) =>
-    (await lab.images.host.runChecked('isoinfo', ['-i', clone.iso!, ...words])).stdout
+    (await lab.images.host.runChecked('isoinfo', ['-i', clone.seed!, ...words])).stdout
   expect(await isoinfo('-d')).toMatch(/^Volume id: cidata$/m)
   expect(await isoinfo('-J', '-x', '/meta-data')).toBe('instance-id: copy\nlocal-hostname: copy-1\n')
   expect(await isoinfo('-J', '-x', '/user-data')).toBe(
@@ -132,11 +132,11 @@ ethernets:
     set-name: eth1
     dhcp4: true
 `)
-  const iso = clone.iso!
+  const seed = clone.seed!
   // A clone of the clone is another guest: it has not the seed of this one.
-  expect((await lab.clone('copy', 'again')).iso).toBeNull()
+  expect((await lab.clone('copy', 'again')).seed).toBeNull()
   await done(lab.horcrux, vms, 'delete', { id: 'copy', purge: true })
-  expect(await lab.images.host.stat(iso)).toBeNull()
+  expect(await lab.images.host.stat(seed)).toBeNull()
 })
 
 test('a guest that runs is not cloned: its disks would change under the copy', async () => {

@@ -142,10 +142,10 @@ test('a preset says what a request does not; tags filter lists, several at once'
   await horcrux.call(clonePresets, 'create', { ...preset, network_config: { dns_servers: ['10.0.0.2'] } })
   const network_config = { ip_addresses: ['10.0.0.9/24'], gateway: '10.0.0.1' }
   const one = await lab.deploy('gold', 'one', { preset: 'small', memory: 512, network_config })
-  expect(one).toMatchObject({ cpus: 2, memory: 512, tags: ['web', 'prod'], iso: expect.stringMatching(/one\.iso$/) })
+  expect(one).toMatchObject({ cpus: 2, memory: 512, tags: ['web', 'prod'], seed: expect.stringMatching(/one\.iso$/) })
   expect(one.disks[1]).toMatchObject({ format: 'raw' })
   const two = await lab.deploy('gold', 'two', { tags: ['web'] })
-  expect(two).toMatchObject({ cpus: 1, memory: 128, tags: ['web'], iso: null })
+  expect(two).toMatchObject({ cpus: 1, memory: 128, tags: ['web'], seed: null })
   const found = async (filter: string) => (await horcrux.call(vms, 'list', { filter })).data.map(({ id }) => id)
   expect(await found('tags:web')).toEqual(['one', 'two'])
   expect(await found('tags:web,tags:prod')).toEqual(['one'])
