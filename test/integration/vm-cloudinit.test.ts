@@ -95,6 +95,8 @@ test('a guest reads its seed, and finds all that it was given; the password only
     timeoutMs: 40_000,
     what: 'the guest',
   })
+  const isRead = async () => (await told('web', 'user-data')).includes('nginx')
+  await until(isRead, { what: 'the seed, read by the guest' })
 
   expect(parse(await told('web', 'meta-data'))).toEqual({ 'instance-id': 'web', 'local-hostname': 'web' })
   const userData = await told('web', 'user-data')
