@@ -11,7 +11,8 @@ mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod "/modules/$module"; done </modules/order
 ip link set lo up
 for nic in /sys/class/net/eth*; do [ -e "$nic" ] && report add net "\${nic##*/}"; done
-for disk in /sys/block/*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
+for disk in /sys/block/[vs]d*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
+for drive in /sys/block/sr*; do [ -e "$drive" ] && report add seed "\${drive##*/}"; done
 for word in $(cat /proc/cmdline); do
   case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
 done
