@@ -12,7 +12,7 @@ while read -r module; do insmod "/modules/$module"; done </modules/order
 ip link set lo up
 for nic in /sys/class/net/eth*; do [ -e "$nic" ] && report add net "\${nic##*/}"; done
 for disk in /sys/block/[vs]d*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
-for drive in /sys/block/sr*; do [ -e "$drive" ] && report add seed "\${drive##*/}"; done
+for drive in /sys/block/sr*; do [ -e "$drive" ] && report add seed "\${drive##*/}" & done
 for word in $(cat /proc/cmdline); do
   case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
 done
@@ -28,11 +28,13 @@ export const report = `#!/bin/sh
 seen=/tmp/seen-$3
 # What is on a CD with a cloud-init seed, line by line.
 seed() {
-  mkdir -p /tmp/cd && mount -t iso9660 -o ro /dev/$3 /tmp/cd 2>/dev/null || return
-  [ -e /tmp/cd/meta-data ] && for file in /tmp/cd/*; do
+  mkdir -p /tmp/cd-$3
+  # A drive is there before its medium is ready.
+  for try in 1 2 3 4 5 6; do mount -t iso9660 -o ro /dev/$3 /tmp/cd-$3 2>/dev/null && break; sleep 0.5; done
+  [ -e /tmp/cd-$3/meta-data ] && for file in /tmp/cd-$3/*; do
     while IFS= read -r line; do echo "${GUEST_PREFIX} seed \${file##*/} $line"; done <"$file"
   done
-  umount /tmp/cd
+  umount /tmp/cd-$3 2>/dev/null
 }
 case $1-$2 in
   add-*) mkdir $seen 2>/dev/null || exit ;;
