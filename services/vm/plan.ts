@@ -6,6 +6,7 @@ import { volumes } from '#shared/contracts/volumes.ts'
 import { AppError, NotFoundError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
 import { allowedPath } from '#shared/host/allowed-path.ts'
 import type { Reached } from '#shared/nodes.ts'
+import { isoPort } from './drivers/qemu/read.ts'
 import { vmRecords } from './model.ts'
 
 /** A disk as it will be; a new one has its bytes made first. */
@@ -42,6 +43,7 @@ export function places(buses: Disk['bus'][]): string[] {
   const used = { vd: 0, sd: 0 }
   return buses.map((bus) => {
     const prefix = bus === 'virtio' ? 'vd' : 'sd'
+    if (prefix === 'sd' && used.sd === isoPort) used.sd++
     return `${prefix}${letter(used[prefix]++)}`
   })
 }

@@ -2,7 +2,7 @@ import { XMLBuilder } from 'fast-xml-parser'
 import type { Disk, Nic } from '#shared/contracts/vm-hardware.ts'
 import type { Definition } from '../driver.ts'
 import { platforms } from './platforms.ts'
-import { isoDrive, seedDrive } from './read.ts'
+import { isoDrive, isoPort, seedDrive } from './read.ts'
 
 const builder = new XMLBuilder({
   ignoreAttributes: false,
@@ -45,6 +45,18 @@ const diskOf = ({ id, path, format, bus, cache, readonly }: Disk, order: Order) 
   ...(readonly && { readonly: '' }),
 })
 
+/**
+ * Where a drive is plugged in. By its name libvirt would give it a place that takes controllers of its own, for SCSI of
+ * a kind that few guests know. The disks of a guest never come to these places.
+ */
+const placeOf = (drive: string, bus: string) => ({
+  '@type': 'drive',
+  '@controller': '0',
+  '@bus': '0',
+  '@target': '0',
+  '@unit': bus === 'sata' ? String(isoPort) : drive === isoDrive ? '25' : '24',
+})
+
 const cdromOf = (drive: string, path: string | null, bus: string, order?: Order) => ({
   '@type': 'file',
   '@device': 'cdrom',
@@ -53,6 +65,7 @@ const cdromOf = (drive: string, path: string | null, bus: string, order?: Order)
   target: { '@dev': drive, '@bus': bus },
   ...order?.('cdrom'),
   readonly: '',
+  address: placeOf(drive, bus),
 })
 
 const nicOf = ({ mac, network, bridge, model }: Nic, order: Order) => ({

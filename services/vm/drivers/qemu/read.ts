@@ -61,6 +61,8 @@ export function bootOf(domain: Element): Vm['boot'] {
 const devicesOf = (domain: Element, name: string) => elements(at(domain, 'devices'), name)
 /** What we call the drive of the ISO; an adopted domain calls its own otherwise. */
 export const isoDrive = 'sdz'
+/** Its port on the first SATA controller; a disk that would be there gets the next name. */
+export const isoPort = 5
 /** The drive of a cloud-init seed. */
 export const seedDrive = 'sdy'
 export const targetOf = (disk: Element) => attribute(at(disk, 'target'), 'dev') ?? ''
