@@ -58,10 +58,14 @@ async function endWaiting(vm: VmRecord): Promise<VmRecord> {
  * running guest has something else, that is pending. A definition that we have yet to write comes first.
  */
 export async function takeOver(id: string): Promise<void> {
-  const vm = await vmRecords.get(id)
-  if (!vm?.defined) return
+  // News of a start change the status at the same time: whoever comes second looks again.
+  for (let vm = await vmRecords.get(id); vm?.defined; vm = await vmRecords.get(id)) if (await tookOver(vm)) return
+}
+
+/** @returns false when somebody else has changed the record meanwhile */
+async function tookOver(vm: VmRecord): Promise<boolean> {
   const found = await driverOf(vm).sizes(vm)
-  if (!found) return
+  if (!found) return true
   const { next, current } = found
   const fields = ['memory', 'cpus', 'max_cpus'] as const
   const isOff = vm.status === 'stopped'
@@ -72,9 +76,10 @@ export async function takeOver(id: string): Promise<void> {
   const shown = waiting([...others, ...waits])
   const { memory, balloon, cpus, max_cpus } = vm
   if (isDeepStrictEqual({ memory, balloon, cpus, max_cpus }, next) && isDeepStrictEqual(vm.pending, shown.pending))
-    return
+    return true
   const run = shown.pending_restart ? await driverOf(vm).runOf(vm) : null
-  await vmRecords.updateWhere({ _id: id, version: vm.version }, { set: { ...next, ...shown, run } })
+  const set = { ...next, ...shown, run }
+  return (await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set })) !== null
 }
 
 /** What a guest must be in for each thing that is done to it, and what to do instead. */
