@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import type { Contract } from '#shared/contract.ts'
 import { operations } from '#shared/contracts/operations.ts'
-import { type Vm, vms } from '#shared/contracts/vms.ts'
+import { vms } from '#shared/contracts/vms.ts'
 import { within } from '#shared/current.ts'
 import { hasHeardAll } from '#shared/db/heard.ts'
 import { now } from '#shared/events/event.ts'
@@ -10,35 +10,22 @@ import { vmRecords } from '../services/vm/model.ts'
 import { vmService } from '../services/vm/vms.ts'
 import { peopleService, things, thingsService } from '../test/lab/gateway-things.ts'
 import { startHorcrux } from '../test/lab/horcrux.ts'
+import { plainRecord } from '../test/lab/plain-guest.ts'
 import { median, type Row } from './figures.ts'
 import { load, type Measured, medianOf } from './load.ts'
 
-const vmOf = (number: number): Vm & { domain_uuid: string; defined: boolean } => ({
+const vmOf = (number: number) => ({
+  ...plainRecord,
   id: `vm-${String(number).padStart(4, '0')}`,
   name: `machine-${number}`,
   description: 'A machine of the benchmark',
-  hypervisor: 'qemu',
-  architecture: 'x86_64',
   memory: 2048,
-  cpus: 2,
-  disks: [],
-  nics: [],
-  iso: null,
-  boot: null,
-  firmware: 'bios',
-  accel: 'tcg',
-  node: 'local',
-  status: 'running',
-  status_reason: null,
-  desired_state: 'running',
-  pending_restart: false,
-  protected: false,
+  status: 'running' as const,
+  desired_state: 'running' as const,
   tags: ['bench', `rack-${number % 10}`],
   created_at: now(),
   updated_at: now(),
-  version: 1,
   domain_uuid: `uuid-${number}`,
-  defined: true,
 })
 
 /** The same contract, of which the gateway keeps nothing. */

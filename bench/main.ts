@@ -1,6 +1,8 @@
 import { cpus } from 'node:os'
+import { benchClone } from './clone.ts'
 import { domainStart } from './domain-start.ts'
 import { benchAudit } from './audit.ts'
+import { domainStats } from './domain-stats.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
@@ -13,6 +15,8 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   audit: benchAudit,
   events: benchEvents,
   'domain-start': domainStart,
+  'domain-stats': domainStats,
+  clone: benchClone,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

@@ -33,8 +33,14 @@ export type Query = Common & {
   madeOf?: readonly string[]
 }
 
-/** Changes something, and is on record for it. An operation answers 202 and works on in the background. */
-export type Change = Common & { rest: `${Verb} /${string}`; audit: AuditKind; operation?: true }
+/**
+ * Changes something, and is on record for it. An operation answers 202 and works on in the background; one that only
+ * other services start has no route.
+ */
+export type Change = Common & { audit: AuditKind; operation?: true } & (
+    | { rest: `${Verb} /${string}` }
+    | { can: 'service'; operation: true; rest?: never }
+  )
 
 /** Between services only: not reachable from outside, and without a record of its own. */
 export type Internal = Common & { can: 'service'; rest?: never }

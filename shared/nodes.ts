@@ -60,6 +60,9 @@ function hostOf({ id, kind, address, port, user, host_key, sealed_key }: Reach):
   return hostFor(id, { kind, address, port, user, hostKey: host_key, privateKey: unseal(sealed_key, 'node') })
 }
 
+/** Another connection to a node beside its usual one; `closeHost('NODE/NAME')` ends it. */
+export const hostApart = (node: Reach, name: string): Host => hostOf({ ...node, id: `${node.id}/${name}` })
+
 /** Behind SSH the node's libvirt socket is forwarded to one here: one connection, one pinned key for everything. */
 function uriOf(node: Reach): () => Promise<string> {
   if (node.kind === 'local') return async () => node.libvirt_uri

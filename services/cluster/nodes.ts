@@ -32,6 +32,7 @@ export const reachOf = (node: StoredNode): Reach => ({
   state_dir: node.state_dir,
   engine_sockets: node.engine_sockets,
   accel: node.facts?.accel ?? null,
+  architecture: node.facts?.architecture ?? null,
   maintenance: node.maintenance,
 })
 

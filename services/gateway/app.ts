@@ -5,6 +5,9 @@ import type { Contract } from '#shared/contract.ts'
 import { addBodies } from './bodies.ts'
 import { createCache } from './cache.ts'
 import { bodyLimitBytes, sendError } from './errors.ts'
+import { createConsoles } from './console/consoles.ts'
+import { addConsoleFiles } from './console/files.ts'
+import { addConsolePage } from './console/page.ts'
 import { addEvents } from './events/add.ts'
 import { addHealth } from './health.ts'
 import { createIdentities } from './identities.ts'
@@ -54,12 +57,15 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   const identities = createIdentities(broker)
   app.addHook('onClose', identities.stop)
   const gate = { identify: identities.identify, limits: await createLimits(app, broker) }
-  await addEvents(app, broker, identities)
+  const consoles = createConsoles(app, broker, identities)
+  await addEvents(app, broker, identities, consoles.addWebSocket)
+  addConsoleFiles(app, broker, gate)
   const cache = createCache()
   app.addHook('onClose', cache.stop)
   addRoutes(app, broker, contracts, gate, cache)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
+  await addConsolePage(app)
   addNotFound(app, contracts)
   return app
 }

@@ -16,8 +16,23 @@ export async function findVolume(pool: string, name: string): Promise<Volume> {
   return record
 }
 
+export const pathOf = (pool: string, volume: string) => `/api/storage/pools/${pool}/volumes/${volume}`
+
+export async function requireFree(pool: string, name: string): Promise<Volume> {
+  const volume = await findVolume(pool, name)
+  if (volume.used_by)
+    throw new ConflictError(`Volume '${name}' belongs to ${volume.used_by}`, { details: { used_by: volume.used_by } })
+  return volume
+}
+
+export async function requireOwned(pool: string, name: string, owner: string): Promise<Volume> {
+  const volume = await findVolume(pool, name)
+  if (volume.used_by !== owner) throw new ConflictError(`Volume '${name}' does not belong to ${owner}`)
+  return volume
+}
+
 /** The driver and host of a pool. @throws ConflictError for a pool that is not active */
-async function place(poolId: string) {
+export async function place(poolId: string) {
   const pool = await poolRecords.require(poolId)
   const { host } = await reach(pool.node)
   return { pool, host, driver: drivers[pool.type] }
@@ -43,6 +58,7 @@ export async function makeVolume(spec: Spec, owner: string | null): Promise<Volu
     node: pool.node,
     path: driver.pathOf(pool, spec),
     used_by: owner,
+    backing: null,
     created_at: at,
     updated_at: at,
   }
@@ -59,10 +75,20 @@ export async function makeVolume(spec: Spec, owner: string | null): Promise<Volu
   throw new ConflictError(`Volume '${id}' was deleted while it was made`)
 }
 
-/** Removes a volume, bytes and record; one that is gone is fine. */
+/**
+ * Removes a volume, bytes and record; one that is gone is fine.
+ * @throws ConflictError while linked clones read from it
+ */
 export async function deleteBytes(poolId: string, name: string): Promise<void> {
   const record = await volumeRecords.updateWhere({ _id: volumeId(poolId, name) }, { set: { deleting: true } })
   if (!record) return
+  // A clone that is being made is written down before it looks at its source: one of the two sees the other.
+  try {
+    await requireNoClones(record.id, 'be deleted')
+  } catch (error) {
+    await volumeRecords.updateWhere({ _id: record.id }, { set: { deleting: undefined } })
+    throw error
+  }
   const { pool, host, driver } = await place(poolId)
   await driver.deleteVolume(host, pool, record)
   await volumeRecords.removeWhere({ _id: record.id })
@@ -71,9 +97,21 @@ export async function deleteBytes(poolId: string, name: string): Promise<void> {
 /** Grows a volume; bytes first, so that the record never promises what is not there. */
 export async function growTo(poolId: string, name: string, size_bytes: number): Promise<Volume> {
   const volume = await findVolume(poolId, name)
+  await requireNoClones(volume.id, 'be resized')
   const { pool, host, driver } = await place(poolId)
   await driver.resizeVolume(host, pool, { ...volume, size_bytes })
   const grown = await volumeRecords.updateWhere({ _id: volume.id }, { set: { size_bytes } })
   if (!grown) throw notFound('Volume', volume.id)
   return grown
+}
+
+/** @throws ConflictError naming the linked clones that read from a volume, which therefore cannot change */
+export async function requireNoClones(id: string, what: string): Promise<void> {
+  const clones = await volumeRecords.all({ backing: id })
+  if (clones.length === 0) return
+  const users = clones.map((clone) => clone.used_by ?? clone.id)
+  throw new ConflictError(
+    `Volume '${id}' cannot ${what}: backing file in use by ${clones.length} linked clone(s): ${users.slice(0, 10).join(', ')}`,
+    { details: { clones: clones.map((clone) => ({ volume: clone.id, used_by: clone.used_by })) } },
+  )
 }

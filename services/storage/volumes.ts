@@ -1,24 +1,21 @@
-import { type Volume, volumes } from '#shared/contracts/volumes.ts'
+import { volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
+import { adoptFile, forgetFile, locate } from './adopt.ts'
 import { volumeRecords } from './models.ts'
-import { deleteBytes, findVolume, growTo, makeVolume, volumeId } from './volume.ts'
-
-const pathOf = (pool: string, volume: string) => `/api/storage/pools/${pool}/volumes/${volume}`
-
-async function requireFree(pool: string, name: string): Promise<Volume> {
-  const volume = await findVolume(pool, name)
-  if (volume.used_by)
-    throw new ConflictError(`Volume '${name}' belongs to ${volume.used_by}`, { details: { used_by: volume.used_by } })
-  return volume
-}
-
-async function requireOwned(pool: string, name: string, owner: string): Promise<Volume> {
-  const volume = await findVolume(pool, name)
-  if (volume.used_by !== owner) throw new ConflictError(`Volume '${name}' does not belong to ${owner}`)
-  return volume
-}
+import { clone, cloneFor, clonesOf, measure } from './clone.ts'
+import {
+  deleteBytes,
+  findVolume,
+  growTo,
+  makeVolume,
+  pathOf,
+  requireFree,
+  requireNoClones,
+  requireOwned,
+  volumeId,
+} from './volume.ts'
 
 export const volumeService = implement(volumes, {
   list: async ({ id, ...query }) =>
@@ -39,6 +36,7 @@ export const volumeService = implement(volumes, {
     accept: async ({ id, volume, size }, { hold }) => {
       await hold(pathOf(id, volume))
       const { size_bytes } = await requireFree(id, volume)
+      await requireNoClones(volumeId(id, volume), 'be resized')
       if (size < size_bytes)
         throw new ConflictError(`Volume '${volume}' has ${size_bytes} bytes; making it smaller would cut off data`)
       return { pool: id, name: volume, size_bytes: size }
@@ -53,6 +51,7 @@ export const volumeService = implement(volumes, {
     accept: async ({ id, volume }, { hold }) => {
       await hold(pathOf(id, volume))
       await requireFree(id, volume)
+      await requireNoClones(volumeId(id, volume), 'be deleted')
       return { pool: id, name: volume }
     },
     run: async (op, { pool, name }) => {
@@ -62,13 +61,26 @@ export const volumeService = implement(volumes, {
     },
   }),
 
+  clone,
+  cloneFor,
+  measure,
+  clonesOf,
+
   createFor: ({ id, name, size, format, owner }) => makeVolume({ pool: id, name, size_bytes: size, format }, owner),
+
+  locate,
+  adopt: adoptFile,
+  forget: forgetFile,
 
   attach: async ({ id, volume, owner }) => {
     const free = await findVolume(id, volume)
     if (free.used_by === owner) return free
     const taken = await volumeRecords.updateWhere({ _id: free.id, used_by: null }, { set: { used_by: owner } })
     if (!taken) throw new ConflictError(`Volume '${volume}' belongs to ${free.used_by ?? 'another virtual machine'}`)
+    await requireNoClones(taken.id, 'be written by a virtual machine').catch(async (error: unknown) => {
+      await volumeRecords.updateWhere({ _id: taken.id, used_by: owner }, { set: { used_by: null } })
+      throw error
+    })
     return taken
   },
 

@@ -9,13 +9,27 @@ import { event, now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
-import { driverOf } from './drivers/drivers.ts'
+import { driverOf, drivers } from './drivers/drivers.ts'
+import { contradictions, waiting } from './hardware.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
 import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
 import { settle } from './status.ts'
 
 type Given = Params<typeof vms, 'create'>
+/** The hardware as the record has it; the contract's own type of it is that of its parts. */
+type Wanted = Omit<Given, 'id' | 'start' | 'disks' | 'nics'> & Partial<typeof absent>
+/** What a guest has of what it is not given. */
+const absent: Pick<Vm, 'balloon' | 'max_cpus' | 'cpu_model' | 'topology' | 'boot_order' | 'iso' | 'boot'> = {
+  balloon: null,
+  max_cpus: null,
+  cpu_model: null,
+  topology: null,
+  boot_order: null,
+  iso: null,
+  boot: null,
+}
+
 type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean; room?: Room }
 
 async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
@@ -33,10 +47,10 @@ async function accept({ id = newId(), ...given }: Given, accepting: Accepting): 
 }
 
 async function prepared(
-  { id, start, disks, nics, resource_pool, ...given }: Given & { id: string },
+  { id, start, disks, nics, resource_pool, ...wanted }: Given & { id: string },
   { hold, reserve }: Accepting,
 ): Promise<Input> {
-  const { iso = null, boot = null } = given as Partial<Pick<Vm, 'iso' | 'boot'>>
+  const given = { ...absent, ...(wanted as Wanted) }
   await hold(pathOf(id))
   await reserve(nameKeyOf(given.name))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
@@ -47,26 +61,34 @@ async function prepared(
     await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
   const planned = await planDisks(id, given.node, disks, violations)
   const planned_nics = await planNics(nics, violations)
+  const described = {
+    ...given,
+    firmware: 'bios' as const,
+    accel: 'tcg' as const,
+    ...(reached && (await drivers[given.hypervisor].suitable(reached, given))),
+    ...(wanted.firmware && { firmware: wanted.firmware }),
+    ...(wanted.cpu_model && { cpu_model: wanted.cpu_model }),
+    disks: planned.map(({ disk }) => disk),
+    nics: planned_nics,
+  }
+  violations.push(...contradictions(described))
   if (reached) {
-    await requirePaths(reached, { iso, ...boot }, violations)
-    const wanted = { ...given, boot, disks: planned.map(({ disk }) => disk) }
-    violations.push(...(await driverOf(given).check(reached, wanted)))
+    violations.push(...(await drivers[given.hypervisor].check(reached, described)))
+    await requirePaths(reached, { iso: given.iso, ...given.boot }, violations)
   }
   throwAll(violations)
 
   const at = now()
   const vm = {
-    ...given,
+    ...described,
     id,
-    iso,
-    boot,
-    disks: planned.map(({ disk }) => disk),
-    nics: planned_nics,
-    accel: reached?.node.accel ?? 'tcg',
+    seed: null,
     status: 'stopped' as const,
     status_reason: null,
     desired_state: start ? ('running' as const) : ('stopped' as const),
-    pending_restart: false,
+    ...waiting([]),
+    run: null,
+    template: false,
     created_at: at,
     updated_at: at,
     domain_uuid: domainUuidOf(id),

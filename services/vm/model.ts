@@ -8,6 +8,7 @@ const StoredVm = Type.Object({
   ...Vm.properties,
   domain_uuid: Type.String(),
   defined: Type.Boolean({ description: "The host's definition says what the record says" }),
+  run: Type.Union([Type.String(), Type.Null()], { description: 'The run of the guest that `pending` is about' }),
 })
 
 export const vmRecords = collection('vms', StoredVm, {
@@ -20,10 +21,10 @@ export const vmRecords = collection('vms', StoredVm, {
     { fields: { tags: 1 } },
   ],
 })
-export type VmRecord = Vm & { domain_uuid: string; defined: boolean }
+export type VmRecord = Vm & { domain_uuid: string; defined: boolean; run: string | null }
 
 /** A record as callers see it. */
-export const viewOf = ({ domain_uuid: _, defined: _d, ...vm }: VmRecord): Vm => vm
+export const viewOf = ({ domain_uuid: _, defined: _d, run: _r, ...vm }: VmRecord): Vm => vm
 
 /** libvirt knows a guest by a UUID: the id itself when it is one, else one that follows from it. */
 export const domainUuidOf = (id: string) => (validate(id) ? id.toLowerCase() : idFrom(`vm/${id}`))

@@ -9,7 +9,10 @@ import type { Reached } from '#shared/nodes.ts'
 import { vmRecords } from './model.ts'
 
 /** A disk as it will be; a new one has its bytes made first. */
-export type PlannedDisk = { disk: Disk; isNew: boolean }
+export type PlannedDisk = { disk: Pooled; isNew: boolean }
+/** A disk that is a volume of a pool, and not known by its path alone. */
+export type Pooled = Disk & { pool: string; volume: string }
+export const isInPool = (disk: Disk): disk is Pooled => disk.pool !== null && disk.volume !== null
 
 export function throwAll(violations: Violation[]): void {
   if (violations.length > 0) throw new ValidationError(violations)

@@ -6,6 +6,7 @@ import { ensureDefined } from './definition.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requireStatus, settle } from './status.ts'
+import { requireNoTemplate } from './templates.ts'
 import { waitForStop } from './wait.ts'
 
 /** Every power operation: held and checked before it is accepted, its status looked up when it is done. */
@@ -17,7 +18,7 @@ function power<P extends { id: string }>(
   return operation({
     accept: async (params: P, { hold }) => {
       await hold(pathOf(params.id))
-      await vmRecords.requireForChange(params.id)
+      requireNoTemplate(await vmRecords.requireForChange(params.id), action)
       requireStatus(await settle(params.id), action, from)
       return params
     },

@@ -1,9 +1,20 @@
 import type { Service } from '#shared/start.ts'
+import { cloudinitService } from './cloudinit/service.ts'
+import { cloneJobService } from './clone-jobs.ts'
+import { presetService } from './presets.ts'
+import { templateService } from './templates.ts'
+import { consoleService } from './consoles/consoles.ts'
+import { sweepConsoles } from './consoles/sweep.ts'
 import { vmService as vms } from './vms.ts'
 import { watchNodes } from './watch.ts'
 
 export const vmService: Service = {
   name: 'vm',
-  serves: [vms],
-  start: async () => watchNodes(),
+  serves: [vms, cloudinitService, templateService, cloneJobService, presetService, consoleService],
+  start: async () => {
+    const ends = [watchNodes(), sweepConsoles()]
+    return () => {
+      for (const end of ends) end()
+    }
+  },
 }

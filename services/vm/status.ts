@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Vm, VmStatus } from '#shared/contracts/vms.ts'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import type { Seen } from './drivers/driver.ts'
 import { driverOf } from './drivers/drivers.ts'
+import { waiting } from './hardware.ts'
 import { type VmRecord, vmRecords } from './model.ts'
 
 /** What the node says of a guest now. A node that does not answer makes it unknown, with the reason. */
@@ -26,7 +28,7 @@ export async function note(vm: VmRecord, seen: Seen): Promise<VmRecord> {
   })
   const events = vm.status === seen.status ? [] : [changed]
   // A guest that stopped has let go of what it ran with: what waited for the next start waits no more.
-  const set = { ...seen, ...(seen.status === 'stopped' && { pending_restart: false }) }
+  const set = { ...seen, ...(seen.status === 'stopped' && { ...waiting([]), run: null }) }
   return (await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set, events })) ?? vm
 }
 
@@ -38,9 +40,41 @@ export async function settle(id: string): Promise<VmRecord> {
   for (;;) {
     const vm = await vmRecords.require(id)
     const seen = await lookAt(vm)
-    if (vm.status === seen.status && vm.status_reason === seen.status_reason) return vm
+    if (vm.status === seen.status && vm.status_reason === seen.status_reason) return endWaiting(vm)
     await note(vm, seen)
   }
+}
+
+/** A guest that runs may have been started anew in between: then it has what waited for that. */
+async function endWaiting(vm: VmRecord): Promise<VmRecord> {
+  if (vm.pending.length === 0 || vm.status === 'unknown') return vm
+  const run = await driverOf(vm).runOf(vm)
+  if (run === vm.run) return vm
+  return (await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set: { ...waiting([]), run } })) ?? vm
+}
+
+/**
+ * Takes over what was changed at the host behind our back: what the next start has is the record's, and where the
+ * running guest has something else, that is pending. A definition that we have yet to write comes first.
+ */
+export async function takeOver(id: string): Promise<void> {
+  const vm = await vmRecords.get(id)
+  if (!vm?.defined) return
+  const found = await driverOf(vm).sizes(vm)
+  if (!found) return
+  const { next, current } = found
+  const fields = ['memory', 'cpus', 'max_cpus'] as const
+  const isOff = vm.status === 'stopped'
+  const waits = fields
+    .filter((field) => !isOff && current[field] !== next[field])
+    .map((field) => ({ field, current: current[field], next: next[field] }))
+  const others = vm.pending.filter(({ field }) => !fields.some((one) => one === field))
+  const shown = waiting([...others, ...waits])
+  const { memory, balloon, cpus, max_cpus } = vm
+  if (isDeepStrictEqual({ memory, balloon, cpus, max_cpus }, next) && isDeepStrictEqual(vm.pending, shown.pending))
+    return
+  const run = shown.pending_restart ? await driverOf(vm).runOf(vm) : null
+  await vmRecords.updateWhere({ _id: id, version: vm.version }, { set: { ...next, ...shown, run } })
 }
 
 /** What a guest must be in for each thing that is done to it, and what to do instead. */

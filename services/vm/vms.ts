@@ -1,24 +1,24 @@
 import { call } from '#shared/call.ts'
 import { permissions } from '#shared/contracts/permissions.ts'
-import { type Vm, vms } from '#shared/contracts/vms.ts'
+import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { viewsOf } from '#shared/db/views.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
-import { reach } from '#shared/nodes.ts'
-import { requireFree } from '#shared/operation/locks.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
+import { adopt, unmanaged } from './adopt.ts'
+import { clone } from './clone/clone.ts'
+import { dropSeed } from './cloudinit/service.ts'
+import { forgetConsoles } from './consoles/models.ts'
 import { create } from './create.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
-import { requirePaths, throwAll } from './plan.ts'
+import { isInPool, type Pooled } from './plan.ts'
 import * as power from './power.ts'
-import { withRoom } from './room.ts'
 import { requireStatus, settle } from './status.ts'
-
-/** Fields that the host's definition is made of: a change of them waits for the next start while the guest runs. */
-const hardware = ['name', 'memory', 'cpus', 'iso', 'boot'] as const
+import { requireNoLinkedClones } from './templates.ts'
+import { update } from './update.ts'
 
 const views = viewsOf(vmRecords, viewOf)
 
@@ -35,26 +35,12 @@ export const vmService = implement(vms, {
   },
 
   create,
+  unmanaged,
+  adopt,
+  clone,
   ...power,
 
-  update: async ({ id, ...given }) => {
-    const before = await vmRecords.requireForChange(id)
-    await requireFree(pathOf(id))
-    await requireChangeable(before, given)
-    const isHardware = hardware.some((field) => given[field] !== undefined)
-    const { memory = before.memory, cpus = before.cpus } = given
-    const write = () =>
-      vmRecords.change(id, ({ status }) => ({
-        set: { ...given, ...(isHardware && { defined: false, pending_restart: status !== 'stopped' }) },
-      }))
-    const changed = await withRoom(before, { ...before, memory, cpus }, write, () => vmRecords.require(id))
-    if (!isHardware) return viewOf(changed)
-    // A crash before this line is made good by the next start, which defines what is not defined.
-    await driverOf(changed).define(changed)
-    return viewOf(
-      (await vmRecords.updateWhere({ _id: id, version: changed.version }, { set: { defined: true } })) ?? changed,
-    )
-  },
+  update,
 
   delete: operation({
     accept: async ({ id, purge }, { hold }) => {
@@ -62,14 +48,16 @@ export const vmService = implement(vms, {
       const vm = await vmRecords.requireForChange(id)
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
+      if (vm.template) await requireNoLinkedClones(vm, 'be deleted')
       const { name, hypervisor, node, domain_uuid, disks } = vm
       return { id, name, hypervisor, node, domain_uuid, disks, purge }
     },
     run: async (op, vm) => {
       await op.commit()
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))
-      for (const disk of vm.disks)
+      for (const disk of vm.disks.filter(isInPool))
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
+      await op.step('removing seed', () => dropSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
       await op.step('forgetting rights', () => call(permissions, 'forget', { path: pathOf(vm.id) }))
       return null
@@ -79,19 +67,12 @@ export const vmService = implement(vms, {
 
 type Deleted = Pick<VmRecord, 'id' | 'name'> & { purge: boolean }
 
-async function letGo({ id, purge }: Deleted, { pool, volume }: Vm['disks'][number]): Promise<void> {
+async function letGo({ id, purge }: Deleted, { pool, volume }: Pooled): Promise<void> {
   await call(volumes, purge ? 'deleteFor' : 'detach', { id: pool, volume, owner: pathOf(id) })
 }
 
 async function unregister(op: Op, { id, name }: Deleted): Promise<void> {
+  await forgetConsoles(id)
   await vmRecords.removeWhere({ _id: id })
   op.emit(event('VmDeleted', { vm_id: id, name, timestamp: now() }))
-}
-
-async function requireChangeable(vm: VmRecord, given: Partial<Vm>): Promise<void> {
-  if (given.name !== undefined && given.name !== vm.name && vm.status !== 'stopped')
-    throw new ConflictError(`Virtual machine '${vm.id}' is ${vm.status}; to rename it, it must be stopped`)
-  const violations: Parameters<typeof throwAll>[0] = []
-  await requirePaths(await reach(vm.node), { iso: given.iso ?? null, ...given.boot }, violations)
-  throwAll(violations)
 }

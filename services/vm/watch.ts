@@ -5,7 +5,7 @@ import { type Reached, reachAll } from '#shared/nodes.ts'
 import type { Hypervisor, News } from './drivers/driver.ts'
 import { drivers } from './drivers/drivers.ts'
 import { vmRecords } from './model.ts'
-import { note, settle } from './status.ts'
+import { note, settle, takeOver } from './status.ts'
 
 const lookForNodesEveryMs = 2000
 const reconcileEveryMs = 20_000
@@ -21,7 +21,7 @@ async function reconcile(place: Place): Promise<void> {
   const all = await place.driver.lookAtAll(place.reached)
   for (const vm of await recordsAt(place)) {
     const seen = all.get(vm.domain_uuid) ?? { status: 'stopped' as const, status_reason: null }
-    if (seen.status !== vm.status || seen.status_reason !== vm.status_reason) await settle(vm.id)
+    if (seen.status !== vm.status || seen.status_reason !== vm.status_reason || vm.pending_restart) await settle(vm.id)
   }
 }
 
@@ -32,9 +32,9 @@ async function markUnknown(place: Place, reason: string): Promise<void> {
 
 const warn = (error: Error) => log('vms').warn({ err: error }, 'a status could not be brought up to date')
 
-async function settleDomain(uuid: string): Promise<void> {
+async function withDomain(uuid: string, work: (id: string) => Promise<unknown>): Promise<void> {
   const vm = await vmRecords.find({ domain_uuid: uuid })
-  if (vm) await settle(vm.id)
+  if (vm) await work(vm.id)
 }
 
 /** Follows what a hypervisor tells of a node. @returns a function that stops it */
@@ -44,7 +44,8 @@ function follow(place: Place): () => void {
   const unfollow = driver.follow(
     reached,
     AsyncLocalStorage.bind((news: News) => {
-      if (news.kind === 'guest') settleDomain(news.domain_uuid).catch(warn)
+      if (news.kind === 'guest') withDomain(news.domain_uuid, settle).catch(warn)
+      if (news.kind === 'changed') withDomain(news.domain_uuid, takeOver).catch(warn)
       if (news.kind === 'connected') {
         clearTimeout(patience)
         reconcile(place).catch(warn)

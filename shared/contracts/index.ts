@@ -1,6 +1,10 @@
 import type { Contract } from '#shared/contract.ts'
 import { audit } from '#shared/contracts/audit.ts'
 import { auth } from '#shared/contracts/auth.ts'
+import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
+import { clonePresets } from '#shared/contracts/clone-presets.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
+import { consoles } from '#shared/contracts/consoles.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { operations } from '#shared/contracts/operations.ts'
@@ -8,6 +12,7 @@ import { permissions } from '#shared/contracts/permissions.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { roles } from '#shared/contracts/roles.ts'
+import { templates } from '#shared/contracts/templates.ts'
 import { users } from '#shared/contracts/users.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
@@ -24,6 +29,11 @@ export const contracts: readonly Contract[] = [
   pools,
   volumes,
   vms,
+  cloudinit,
+  cloneJobs,
+  templates,
+  clonePresets,
+  consoles,
   operations,
   audit,
 ]

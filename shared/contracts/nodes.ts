@@ -85,6 +85,7 @@ const Reach = strict({
   state_dir: Type.String(),
   engine_sockets: EngineSockets,
   accel: Type.Union([Accel, Type.Null()]),
+  architecture: Type.Union([Type.String(), Type.Null()]),
   maintenance: Type.Boolean(),
 })
 export type Reach = Static<typeof Reach>

@@ -10,6 +10,9 @@ export const Capabilities = strict({
   formats: Type.Array(VolumeFormat),
   snapshots: Type.Boolean(),
   linked_clones: Type.Boolean({ description: 'A new volume can share what it has in common with another' }),
+  linked_clone_format: Type.Union([VolumeFormat, Type.Null()], {
+    description: 'The format of a linked clone, whatever that of the volume it shares with; null: no linked clones',
+  }),
   send: Type.Boolean({ description: 'Differences between snapshots can be sent to another pool' }),
   shared: Type.Boolean({ description: 'The same bytes are reached from several nodes' }),
   live_resize: Type.Boolean(),

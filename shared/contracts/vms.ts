@@ -1,8 +1,19 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
 import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { cloneParams } from '#shared/contracts/clones.ts'
 import { Accel } from '#shared/contracts/nodes.ts'
-import { Architecture, Boot, Cpus, Disk, Disks, Firmware, Memory, Nic, Nics } from '#shared/contracts/vm-hardware.ts'
+import {
+  Boot,
+  ChangedHardware,
+  Disk,
+  Disks,
+  Hardware,
+  NewHardware,
+  Nic,
+  Nics,
+  Pending,
+} from '#shared/contracts/vm-hardware.ts'
 
 export const VmStatus = oneOf('running', 'stopped', 'paused', 'unknown')
 export type VmStatus = Static<typeof VmStatus>
@@ -18,21 +29,21 @@ export const Vm = strict({
   name: Name,
   description: Description,
   hypervisor: oneOf('qemu', 'lxd', 'incus'),
-  architecture: Architecture,
-  memory: Memory,
-  cpus: Cpus,
+  ...Hardware,
   disks: Type.Array(Disk),
   nics: Type.Array(Nic),
   iso: Type.Union([Path, Type.Null()]),
+  seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),
   boot: Type.Union([Boot, Type.Null()]),
-  firmware: oneOf('bios', 'uefi'),
   accel: Accel,
   node: Id,
   status: VmStatus,
   status_reason: Type.Union([Type.String(), Type.Null()]),
   desired_state: oneOf('running', 'stopped'),
   pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
+  pending: Type.Array(Pending, { description: 'The changes that wait for the next start' }),
   protected: Type.Boolean({ description: 'It cannot be deleted' }),
+  template: Type.Boolean({ description: 'It is there to be cloned: it cannot be started or changed' }),
   tags: Tags,
   created_at: Time,
   updated_at: Time,
@@ -64,6 +75,15 @@ const VmStats = strict({
 
 const power = { operation: true, audit: 'vm_config_changed', can: 'VmPowerMgmt on /api/vms/{id}', result: Vm } as const
 
+/** A guest of a node that Horcrux does not manage. */
+const Unmanaged = strict({
+  uuid: Type.String(),
+  name: Type.String(),
+  status: VmStatus,
+  autostart: Type.Boolean(),
+  persistent: Type.Boolean({ description: 'Only what is defined on its node can be adopted' }),
+})
+
 export const vms = contract('vms', {
   list: {
     does: 'List virtual machines',
@@ -71,7 +91,7 @@ export const vms = contract('vms', {
     can: 'signed-in',
     sees: 'VmAudit on /api/vms/{id}',
     madeOf: ['vms'],
-    params: ListQuery('name', 'status', 'node', 'tags', 'hypervisor'),
+    params: ListQuery('name', 'status', 'node', 'tags', 'hypervisor', 'template'),
     result: Page(Vm),
   },
   get: {
@@ -94,14 +114,11 @@ export const vms = contract('vms', {
       name: Name,
       description: Type.String({ ...Description, default: '' }),
       hypervisor: Type.Enum(['qemu', 'lxd', 'incus'], { default: 'qemu' }),
-      architecture: Architecture,
-      memory: Memory,
-      cpus: Cpus,
+      ...NewHardware,
       disks: Disks,
       nics: Nics,
       iso: Type.Optional(Path),
       boot: Type.Optional(Boot),
-      firmware: Firmware,
       node: Type.String({ ...Id, default: 'local' }),
       resource_pool: Type.Optional(
         Type.String({ ...Id, description: 'Resource pool that it is made in, within its limits and for its users' }),
@@ -109,6 +126,27 @@ export const vms = contract('vms', {
       start: Type.Boolean({ default: false }),
       protected: Type.Boolean({ default: false }),
       tags: Type.Array(Tags.items, { maxItems: 50, uniqueItems: true, default: [] }),
+    }),
+    result: Vm,
+  },
+  unmanaged: {
+    does: 'List the guests of a node that Horcrux does not manage',
+    rest: 'GET /cluster/nodes/{id}/domains',
+    can: 'SysAudit on /api/cluster/nodes/{id}',
+    params: ById,
+    result: strict({ data: Type.Array(Unmanaged) }),
+  },
+  adopt: {
+    does: 'Take over a guest that is there already, as it is, running or not',
+    rest: 'POST /vms/adopt',
+    can: 'VmAllocate on /api/vms/{id}',
+    operation: true,
+    audit: 'vm_created',
+    params: strict({
+      node: Type.String({ ...Id, default: 'local' }),
+      domain: Type.String({ minLength: 1, maxLength: 255, description: 'Its UUID or name on the node' }),
+      id: Type.Optional(Id),
+      name: Type.Optional(Name),
     }),
     result: Vm,
   },
@@ -121,8 +159,7 @@ export const vms = contract('vms', {
       id: Id,
       name: Type.Optional(Name),
       description: Type.Optional(Description),
-      memory: Type.Optional(Memory),
-      cpus: Type.Optional(Cpus),
+      ...ChangedHardware,
       iso: Type.Optional(Type.Union([Path, Type.Null()])),
       boot: Type.Optional(Type.Union([Boot, Type.Null()])),
       protected: Type.Optional(Type.Boolean()),
@@ -138,6 +175,16 @@ export const vms = contract('vms', {
     audit: 'vm_deleted',
     params: strict({ id: Id, purge: Type.Boolean({ default: false }) }),
     result: Done,
+  },
+  clone: {
+    does: 'Clone a virtual machine that is off, or a template; takes VmConfig on the source as well',
+    rest: 'POST /vms/{vm}/clone',
+    can: 'VmAllocate on /api/vms/{id}',
+    canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',
+    operation: true,
+    audit: 'vm_created',
+    params: strict({ vm: Id, ...cloneParams }),
+    result: Vm,
   },
   start: { ...power, does: 'Start a virtual machine', rest: 'POST /vms/{id}/start', audit: 'vm_started', params: ById },
   shutdown: {

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
-import { Done, Id, ListQuery, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
 import { VolumeFormat } from '#shared/contracts/pools.ts'
 
 const GiB = 2 ** 30
@@ -16,6 +16,10 @@ export const VolumeName = Type.String({
   errorMessage: 'must have only letters, digits, . _ and -, at most 128, and begin with a letter or digit',
 })
 
+/** `full`: a copy of its own. `linked`: what is written goes to the clone, what is not is read from the source. */
+export const CloneMode = oneOf('full', 'linked')
+export type CloneMode = Static<typeof CloneMode>
+
 export const Volume = strict({
   id: Type.String({ description: 'pool/name' }),
   pool: Id,
@@ -25,6 +29,9 @@ export const Volume = strict({
   format: VolumeFormat,
   size_bytes: Type.Integer({ description: 'What a guest sees' }),
   used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
+  backing: Type.Union([Type.String(), Type.Null()], {
+    description: 'Id of the volume that a linked clone shares its bytes with; it cannot change while this one is there',
+  }),
   created_at: Time,
   updated_at: Time,
   version: Version,
@@ -83,11 +90,90 @@ export const volumes = contract('volumes', {
     params: strict(one),
     result: Done,
   },
+  clone: {
+    does: 'Copy a volume that belongs to no VM, in full or as a linked clone',
+    rest: 'POST /storage/pools/{id}/volumes/{volume}/clone',
+    can: 'DatastoreAllocate on /api/storage/pools/{id}',
+    operation: true,
+    audit: 'volume_created',
+    params: strict({
+      ...one,
+      name: VolumeName,
+      mode: CloneMode,
+      pool: Type.Optional(
+        Type.String({ ...Id, description: 'Where a full clone is to be; the same pool if not given' }),
+      ),
+      format: Type.Optional(VolumeFormat),
+    }),
+    result: Volume,
+  },
+  cloneFor: {
+    does: 'Copy a volume of a VM into one of another VM',
+    can: 'service',
+    operation: true,
+    audit: 'volume_created',
+    params: strict({
+      ...one,
+      source_owner: Type.String(),
+      mode: CloneMode,
+      pool: Id,
+      name: VolumeName,
+      format: VolumeFormat,
+      owner: Type.String(),
+    }),
+    result: Volume,
+  },
+  measure: {
+    does: 'Tell how many bytes a full clone of a volume copies',
+    can: 'service',
+    params: strict(one),
+    result: strict({ data_bytes: Type.Integer() }),
+  },
+  clonesOf: {
+    does: 'List the linked clones of the volumes of some VMs',
+    can: 'service',
+    params: strict({ owners: Type.Array(Type.String(), { maxItems: 1000 }) }),
+    result: strict({
+      data: Type.Array(
+        strict({
+          owner: Type.String(),
+          volume: Type.String(),
+          clone: Type.String(),
+          used_by: Volume.properties.used_by,
+        }),
+      ),
+    }),
+  },
   createFor: {
     does: 'Create a volume that belongs to a VM',
     can: 'service',
     params: strict({ id: Id, name: VolumeName, size: DiskSize, format: VolumeFormat, owner: Type.String() }),
     result: Volume,
+  },
+  locate: {
+    does: 'Tell in which pool of a node an image is, and as which volume; pool null when it is in none',
+    can: 'service',
+    params: strict({ node: Id, path: Path, format: VolumeFormat }),
+    result: strict({
+      pool: Type.Union([Id, Type.Null()]),
+      name: Type.Union([VolumeName, Type.Null()]),
+      format: VolumeFormat,
+      size_bytes: Type.Integer(),
+      is_known: Type.Boolean({ description: 'It is a volume of the pool already' }),
+      used_by: Type.Union([Type.String(), Type.Null()]),
+    }),
+  },
+  adopt: {
+    does: 'Make a file that lies in a pool a volume of it, which belongs to a VM',
+    can: 'service',
+    params: strict({ ...one, format: VolumeFormat, owner: Type.String() }),
+    result: Volume,
+  },
+  forget: {
+    does: 'Make a volume of a VM a mere file again; one that is gone is fine',
+    can: 'service',
+    params: strict({ ...one, owner: Type.String() }),
+    result: Done,
   },
   attach: {
     does: 'Make a free volume belong to a VM',

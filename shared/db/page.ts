@@ -9,16 +9,16 @@ export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number }
 
 type Filter = Record<string, unknown>
 
-/** `status:running,name:web*` as a store filter. */
+/** `status:running,name:web*` as a store filter. All of it must be true, also of what is named twice: `tags:web,tags:prod`. */
 export function filterOf(text: string | undefined): Filter {
-  const filter: Filter = {}
+  const tests: Filter[] = []
   for (const pair of (text ?? '').split(',').filter(Boolean)) {
     const colon = pair.indexOf(':')
     const [field, value] = [pair.slice(0, colon), pair.slice(colon + 1)]
     const key = field === 'id' ? '_id' : field
-    filter[key] = value.endsWith('*') ? { $regex: `^${RegExp.escape(value.slice(0, -1))}` } : value
+    tests.push({ [key]: value.endsWith('*') ? { $regex: `^${RegExp.escape(value.slice(0, -1))}` } : value })
   }
-  return filter
+  return tests.length === 0 ? {} : { $and: tests }
 }
 
 /** The `next_cursor` of a page whose last item has this id. */

@@ -1,7 +1,7 @@
 /** What the guest writes on its serial console before each of its messages. */
 export const GUEST_PREFIX = 'horcrux-guest:'
 
-/** The first program: mounts, modules, reports, then busybox's init, which reaps and keeps a shell on the console. */
+/** The first program: mounts, modules, reports, then busybox's init, which reaps and keeps shells on the consoles. */
 export const init = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -16,6 +16,17 @@ for word in $(cat /proc/cmdline); do
   case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
 done
 echo "${GUEST_PREFIX} cpus $(grep -c ^processor /proc/cpuinfo)"
+seed() {
+  [ -d /tmp/seed ] && return
+  mkdir /tmp/seed
+  mount -o ro "$1" /tmp/seed 2>/dev/null || { rmdir /tmp/seed; return; }
+  for file in /tmp/seed/*; do
+    while IFS= read -r line; do echo "${GUEST_PREFIX} seed \${file##*/} $line"; done <"$file"
+  done
+}
+for drive in /dev/sr*; do
+  [ -e "$drive" ] && blkid "$drive" | grep -q 'LABEL="cidata"' && seed "$drive"
+done
 acpid -l /dev/null -p /tmp/acpid.pid
 mdev -d
 echo "${GUEST_PREFIX} up"
@@ -44,6 +55,7 @@ export const mdevConf = `-[vs]d[a-z]+ 0:0 660 *report "$ACTION" block "$MDEV"
 
 /** A terminal without a size would make the shell ask it for one, in escape sequences. */
 export const inittab = `ttyS0::respawn:/bin/sh -c "stty cols 80 rows 24; exec sh"
+tty1::respawn:/bin/sh -c "echo 'Tiny guest of Horcrux'; exec sh"
 ::ctrlaltdel:/bin/reboot -f
 `
 

@@ -14,6 +14,9 @@ const MODULES = [
   'virtio-rng',
   'evdev',
   'button',
+  'ahci',
+  'sr_mod',
+  'isofs',
 ]
 
 /** Differs when an initrd made from the same kernel would. */

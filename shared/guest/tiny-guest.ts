@@ -20,8 +20,8 @@ const CMDLINE = 'console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr
  *     horcrux-guest: parameter horcrux.name=demo
  *     horcrux-guest: up
  *
- * (disks in bytes; parameters are the words `horcrux.…` of its command line), then it has a shell there. It powers off
- * when its power button is pressed. It needs 128 MiB of memory.
+ * (disks in bytes; parameters are the words `horcrux.…` of its command line), then it has a shell there, and another one
+ * on its screen. It powers off when its power button is pressed. It needs 128 MiB of memory.
  */
 export async function buildTinyGuest(host: Host, folder: string): Promise<TinyGuest> {
   await host.mkdir(folder)

@@ -3,6 +3,10 @@ import { type Action, type Contract, isOperation } from '#shared/contract.ts'
 import { audit } from '#shared/contracts/audit.ts'
 import { auth } from '#shared/contracts/auth.ts'
 import type { Topic } from '#shared/contracts/events.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
+import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
+import { clonePresets } from '#shared/contracts/clone-presets.ts'
+import { consoles } from '#shared/contracts/consoles.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
@@ -11,6 +15,7 @@ import { permissions } from '#shared/contracts/permissions.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { roles } from '#shared/contracts/roles.ts'
+import { templates } from '#shared/contracts/templates.ts'
 import { users } from '#shared/contracts/users.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
@@ -33,7 +38,16 @@ const of = <C extends Contract>({ name }: C, ...actions: (keyof C['actions'] & s
 
 /** Every service with an identity of its own. A test holds `calls` against what the code calls. */
 const table = {
-  gateway: { serves: [], calls: of(auth, 'identify', 'recheck', 'redeem', 'countTry'), isGateway: true },
+  gateway: {
+    serves: [],
+    calls: [
+      ...of(auth, 'identify', 'recheck', 'redeem', 'countTry'),
+      // A console is reached by the gateway itself, on whatever node it is.
+      ...of(consoles, 'redeem', 'check', 'append', 'keep', 'close'),
+      ...of(nodes, 'reach'),
+    ],
+    isGateway: true,
+  },
   auth: {
     serves: [auth, users, roles, permissions, groups, resourcePools],
     calls: [...of(vms, 'get'), ...of(pools, 'get')],
@@ -44,13 +58,15 @@ const table = {
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list'), ...of(permissions, 'forget')] },
   storage: { serves: [pools, volumes], calls: [...of(nodes, 'reach'), ...of(permissions, 'forget')] },
   vm: {
-    serves: [vms],
+    serves: [vms, cloudinit, templates, cloneJobs, clonePresets, consoles],
     calls: [
       ...of(nodes, 'reach', 'reachAll'),
       ...of(permissions, 'forget'),
       ...of(resourcePools, 'get', 'reserve', 'release', 'cancel', 'recount'),
       ...of(pools, 'get'),
+      ...of(operations, 'cancel'),
       ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor'),
+      ...of(volumes, 'locate', 'adopt', 'forget', 'measure', 'cloneFor', 'clonesOf'),
     ],
     emits: ['vm:status', 'vm:events'],
   },

@@ -123,6 +123,16 @@ export const operations = {
     return Number(library.virNodeGetFreeMemory(conn)) || fail(library)
   },
 
+  /** Whether a network is active. */
+  isNetworkActive(library: Library, conn: Pointer, { name }: { name: string }): boolean {
+    const network = given(library, library.virNetworkLookupByName(conn, name))
+    try {
+      return done(library, library.virNetworkIsActive(network)) === 1
+    } finally {
+      library.virNetworkFree(network)
+    }
+  },
+
   /** All domains, by three calls to libvirt however many they are. */
   list(library: Library, conn: Pointer): Of<StateAndReason & { isPersistent: boolean; isAutostart: boolean }>[] {
     const states = allStatistics(library, conn, { groups: STATE_STATISTICS, flags: 0 }, toState)

@@ -79,6 +79,10 @@ const signatures = {
   virDomainListGetStats: virt('int', 'bytes', 'uint', 'outPointer', 'uint'),
   virDomainStatsRecordListFree: virt('int', 'pointer'),
 
+  virNetworkLookupByName: virt('pointer', 'pointer', 'text'),
+  virNetworkIsActive: virt('int', 'pointer'),
+  virNetworkFree: virt('int', 'pointer'),
+
   virDomainLookupByUUIDString: virt('pointer', 'pointer', 'text'),
   virDomainLookupByName: virt('pointer', 'pointer', 'text'),
   virDomainDefineXMLFlags: virt('pointer', 'pointer', 'text', 'uint'),

@@ -51,6 +51,10 @@ export const nodeInfo = async (libvirt: Libvirt): Promise<NodeInfo> =>
 export const freeMemoryMib = async (libvirt: Libvirt): Promise<number> =>
   Math.floor((await libvirt.call('freeMemoryBytes', undefined)) / 2 ** 20)
 
+/** @throws NotFoundError for a network that the host does not have */
+export const isNetworkActive = (libvirt: Libvirt, name: string): Promise<boolean> =>
+  libvirt.call('isNetworkActive', { name })
+
 /** The host's capabilities as XML. The first call after libvirtd's start takes seconds: it probes QEMU. */
 export const capabilities = (libvirt: Libvirt): Promise<string> =>
   libvirt.call('connectText', { what: 'virConnectGetCapabilities' }, { isSlow: true })

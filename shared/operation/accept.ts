@@ -7,7 +7,7 @@ import { current } from '#shared/current.ts'
 import { now } from '#shared/events/event.ts'
 import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
-import { hold, release } from '#shared/operation/locks.ts'
+import { hold, release, share } from '#shared/operation/locks.ts'
 import { dispatch } from '#shared/operation/queue.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
@@ -26,19 +26,22 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
   const resources: string[] = []
   let isHolding = false
   const reserve = async (...keys: string[]) => {
-    for (const key of keys.toSorted()) {
-      await hold(key, id, user, name)
-      isHolding = true
-    }
+    isHolding = true
+    for (const key of keys.toSorted()) await hold(key, id, user, name)
   }
   const holdAll = async (...paths: string[]) => {
     await reserve(...paths)
     resources.push(...paths)
   }
+  const shareAll = async (...paths: string[]) => {
+    isHolding = true
+    for (const path of paths) await share(path, id, user, name)
+    resources.push(...paths)
+  }
   try {
-    const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, reserve })
+    const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, share: shareAll, reserve })
     const entry = newEntry(id, name, service, user, input, resources, call)
-    const path = resources[0] ?? `/api${fillPath(action.rest.split(' ')[1]!, params as Record<string, unknown>)}`
+    const path = resources[0] ?? `/api${fillPath(action.rest?.split(' ')[1] ?? '', params as Record<string, unknown>)}`
     // Before the operation is there: none may begin that is not on record.
     await recordAudit({
       id: idOfSeed(id, 'accepted'),

@@ -19,7 +19,12 @@ export type Op = {
     contract: C,
     action: K,
     params: Params<C, K>,
-    how?: { name?: string; undo?: () => Promise<unknown> },
+    how?: {
+      name?: string
+      undo?: () => Promise<unknown>
+      /** Where the child's progress lies in this operation's: so much was done before it, of so much in all. */
+      within?: { before: number; total: number }
+    },
   ) => Promise<Result<C, K>>
   progress: (done: number, total: number | null, unit: 'bytes' | 'steps') => void
   log: (message: string) => void
@@ -34,6 +39,8 @@ export type Accepting = Call & {
   operationId: string
   /** Holds the resources that the operation works on, for as long as it lives. */
   hold: (...paths: string[]) => Promise<void>
+  /** As `hold`, together with others who only read it: whoever wants to change it waits for all of them. */
+  share: (...paths: string[]) => Promise<void>
   /** Holds what is no resource yet, such as a name that is about to be taken. */
   reserve: (...keys: string[]) => Promise<void>
 }

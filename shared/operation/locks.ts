@@ -12,10 +12,11 @@ const Lock = strict({
   user: Type.String(),
   reason: Type.String(),
   since: Time,
+  shares: Type.Optional(Type.String({ description: 'The path that it shares with others; without it is held alone' })),
 })
-type Stored = { _id: string; operation: string; user: string; reason: string; since: string }
+type Stored = { _id: string; operation: string; user: string; reason: string; since: string; shares?: string }
 
-const lockModel = modelOf('locks', Lock, [{ fields: { operation: 1 } }])
+const lockModel = modelOf('locks', Lock, [{ fields: { operation: 1 } }, { fields: { shares: 1 }, sparse: true }])
 
 /** A lock whose operation never came to be is free after this long. Milliseconds. */
 const orphanMs = 30_000
@@ -26,32 +27,54 @@ const orphanMs = 30_000
  * @throws ConflictError saying who holds it, for what, since when and until when
  */
 export async function hold(path: string, operation: string, user: string, reason: string): Promise<void> {
-  const lock = { _id: path, operation, user, reason, since: now() }
+  await put({ _id: path, operation, user, reason, since: now() })
+  // Both kinds are written first and looked for afterwards: of two who meet, at least one sees the other.
+  await refuseIfShared(path, operation)
+}
+
+/**
+ * As {@link hold}, beside others who share it: nobody may change the resource meanwhile.
+ * @throws ConflictError when an operation holds it
+ */
+export async function share(path: string, operation: string, user: string, reason: string): Promise<void> {
+  await put({ _id: `shared ${path} ${operation}`, operation, user, reason, since: now(), shares: path })
+  const held = (await inStore(() => lockModel.findById(path).lean())) as unknown as Stored | null
+  if (held && held.operation !== operation) await refuseIfAlive(held)
+}
+
+async function put(lock: Stored): Promise<void> {
   try {
     await inStore(() => lockModel.create([lock] as never))
     return
   } catch (error) {
     if ((error as { code?: number }).code !== 11_000) throw error
   }
-  const held = (await inStore(() => lockModel.findById(path).lean())) as unknown as Stored | null
+  const { _id, operation } = lock
+  const held = (await inStore(() => lockModel.findById(_id).lean())) as unknown as Stored | null
   if (held?.operation === operation) return
   if (held) await refuseIfAlive(held)
   const replaced = held
     ? await inStore(() =>
-        lockModel.findOneAndReplace({ _id: path, operation: held.operation } as never, lock as never).lean(),
+        lockModel.findOneAndReplace({ _id, operation: held.operation } as never, lock as never).lean(),
       )
     : null
   // It was let go, or taken by another, in between: begin again with what is true now.
-  if (!replaced) await hold(path, operation, user, reason)
+  if (!replaced) await put(lock)
+}
+
+async function refuseIfShared(path: string, operation?: string): Promise<void> {
+  const sharers = (await inStore(() => lockModel.find({ shares: path } as never).lean())) as unknown as Stored[]
+  for (const lock of sharers) if (lock.operation !== operation) await refuseIfAlive(lock)
 }
 
 /** @throws ConflictError when an operation holds the resource: it is not to be changed under it */
 export async function requireFree(path: string): Promise<void> {
   const held = (await inStore(() => lockModel.findById(path).lean())) as unknown as Stored | null
   if (held) await refuseIfAlive(held)
+  await refuseIfShared(path)
 }
 
-async function refuseIfAlive({ _id: path, operation, user, reason, since }: Stored): Promise<void> {
+async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason, since }: Stored): Promise<void> {
   const entry = await findEntry(operation)
   const isActive = entry && (activeStates as readonly string[]).includes(entry.state)
   const isBeingMade = !entry && Date.parse(since) > Date.now() - orphanMs

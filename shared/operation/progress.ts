@@ -2,6 +2,7 @@ import { log } from '#shared/log.ts'
 import { publish } from '#shared/events/outbox.ts'
 import { type Entry, updated } from '#shared/operation/journal.ts'
 import type { Running } from '#shared/operation/running.ts'
+import { tellProgress } from '#shared/operation/wait.ts'
 
 const everyMs = 100
 const due = new WeakMap<Running, { last: number; timer?: NodeJS.Timeout }>()
@@ -27,6 +28,7 @@ export function announceProgress(running: Running, done: number, total: number |
 }
 
 function send(entry: Entry): void {
+  tellProgress(entry)
   publish(updated(entry)).catch((error: Error) =>
     log('operations').debug({ err: error }, 'a progress event was not sent'),
   )

@@ -61,7 +61,7 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
   const touched = new Map(entry.touched)
   const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [], touched, first }
   here.set(id, running)
-  const renewal = setInterval(() => void keep(running), leaseMs() / 4)
+  const renewal = setInterval(() => void keep(running), Math.min(keepEveryMs, leaseMs() / 4))
   try {
     const context = {
       broker,
@@ -81,9 +81,17 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
   }
 }
 
+/** How old the progress in the journal may be, for whoever asks instead of listening. */
+const keepEveryMs = 1000
+const isDue = ({ entry, kept }: Running) =>
+  kept === undefined || Date.now() - kept.at >= leaseMs() / 4 || kept.done !== entry.progress.done
+
 async function keep(running: Running): Promise<void> {
+  if (!isDue(running)) return
   try {
+    running.kept = { at: Date.now(), done: running.entry.progress.done }
     await renew(running)
+    nudge(running.entry.id)
   } catch (error) {
     if (error instanceof LostLeaseError) running.abort.abort(error)
     else log('operations').warn({ err: error }, 'the lease could not be renewed')

@@ -14,4 +14,6 @@ export type Running = {
   touched: Touched
   /** Goes into the journal with its next entry. */
   first: Partial<Entry>
+  /** When the lease was last renewed by the clock, and how far the work was then. */
+  kept?: { at: number; done: number }
 }

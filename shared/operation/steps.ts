@@ -11,7 +11,7 @@ import { appendLog, type Entry, findEntry, LostLeaseError, updated, write } from
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { announceProgress } from '#shared/operation/progress.ts'
-import { isActive, waitForEnd } from '#shared/operation/wait.ts'
+import { followProgress, isActive, waitForEnd } from '#shared/operation/wait.ts'
 
 export class CancelledError extends AppError {
   readonly status = 409
@@ -168,11 +168,11 @@ export function opOf(running: Running): Op {
       if (running.entry.cancellable) await record(running, { cancellable: false })
       if (running.entry.cancel_requested) throw new CancelledError()
     },
-    child: async (contract, action, params, { name = `${contract.name}.${action}`, undo } = {}) => {
+    child: async (contract, action, params, { name = `${contract.name}.${action}`, undo, within } = {}) => {
       const childId = idFrom(`${id}/${name}`)
       const work = async () => {
         await call(contract, action, params as never, { operationId: childId })
-        return await finishChild(running, childId)
+        return await finishChild(running, childId, within)
       }
       const undoChild = async () => {
         await endChild(childId)
@@ -194,21 +194,29 @@ async function endChild(id: string): Promise<void> {
 }
 
 /** Waits for an operation that this one has started; its progress is shown as this one's, cancelling passes on. */
-async function finishChild(running: Running, id: string): Promise<unknown> {
+async function finishChild(running: Running, id: string, within?: { before: number; total: number }): Promise<unknown> {
   const { signal } = running.abort
   // The signal is given by whoever cancels: the call is to be made as this operation all the same.
   const cancel = AsyncLocalStorage.bind(() => {
     call(operations, 'cancel', { id }).catch((error: Error) => log('operations').debug({ err: error }, 'not cancelled'))
   })
   signal.addEventListener('abort', cancel, { once: true })
+  let furthest = 0
+  const heard = ({ done, total, unit }: Pick<Entry['progress'], 'done' | 'total' | 'unit'>) => {
+    // The journal tells of it too, a little later.
+    if (done < furthest) return
+    furthest = done
+    if (!within) announceProgress(running, done, total, unit)
+    else if (unit === 'bytes') announceProgress(running, within.before + done, within.total, unit)
+  }
+  const unfollow = followProgress(id, AsyncLocalStorage.bind(heard))
   try {
-    const ended = await waitForEnd(id, {
-      onUpdate: ({ progress: { done, total, unit } }) => announceProgress(running, done, total, unit),
-    })
+    const ended = await waitForEnd(id, { onUpdate: ({ progress }) => heard(progress) })
     if (ended.state === 'succeeded') return ended.result
     if (ended.state === 'cancelled') throw new CancelledError()
     throw unpackError(ended.failure ?? packError(undefined))
   } finally {
+    unfollow()
     signal.removeEventListener('abort', cancel)
   }
 }

@@ -9,6 +9,22 @@ export function nudge(id: string): void {
   if (!nats.isClosed()) nats.publish(subject(id))
 }
 
+type Progress = Pick<Entry['progress'], 'done' | 'total' | 'unit'>
+const progressSubject = (id: string) => `${subject(id)}.progress`
+
+/** Tells whoever waits how far an operation is, between what the journal says of it. */
+export function tellProgress({ id, progress }: Entry): void {
+  const { nats } = bus()
+  if (!nats.isClosed()) nats.publish(progressSubject(id), JSON.stringify(progress))
+}
+
+/** Hears it. @returns a function that ends it */
+export function followProgress(id: string, heard: (progress: Progress) => void): () => void {
+  const callback = (_: unknown, message: { string: () => string }) => heard(JSON.parse(message.string()) as Progress)
+  const hints = bus().nats.subscribe(progressSubject(id), { callback })
+  return () => hints.unsubscribe()
+}
+
 export const isActive = ({ state }: Entry) => (activeStates as readonly string[]).includes(state)
 
 type Options = { timeoutMs?: number; onUpdate?: (entry: Entry) => void }

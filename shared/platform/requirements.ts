@@ -147,6 +147,41 @@ export const requirements: readonly Requirement[] = [
     level: 'test',
     debian: ['curl'],
   },
+  {
+    name: 'QEMU for aarch64',
+    sign: { program: 'qemu-system-aarch64', version: ['--version'] },
+    neededFor: 'guests of that architecture',
+    level: 'test',
+    debian: ['qemu-system-arm'],
+  },
+  {
+    name: 'UEFI for aarch64',
+    sign: { file: '/usr/share/AAVMF/AAVMF_CODE.fd' },
+    neededFor: 'guests of that architecture',
+    level: 'test',
+    debian: ['qemu-efi-aarch64'],
+  },
+  {
+    name: 'QEMU for riscv64',
+    sign: { program: 'qemu-system-riscv64', version: ['--version'] },
+    neededFor: 'guests of that architecture',
+    level: 'test',
+    debian: ['qemu-system-misc'],
+  },
+  {
+    name: 'QEMU for ppc64le',
+    sign: { program: 'qemu-system-ppc64', version: ['--version'] },
+    neededFor: 'guests of that architecture',
+    level: 'test',
+    debian: ['qemu-system-ppc'],
+  },
+  {
+    name: 'Chromium',
+    sign: { program: 'chromium' },
+    neededFor: 'the test of the console page',
+    level: 'test',
+    debian: ['chromium'],
+  },
 ]
 
 /** Those without which nothing starts or no guest runs. */

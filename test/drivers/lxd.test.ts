@@ -16,25 +16,20 @@ import { vmService } from '../../services/vm/service.ts'
 import { type LabEngine, fetchEngines, missingForEngines, startEngine } from '../lab/engines.ts'
 import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { missingForNats } from '../lab/nats.ts'
+import { plainGuest } from '../lab/plain-guest.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
 
 const canRun = available('lxd', [...(await missingForEngines()), ...(await missingForNats())])
 
 const guest: Definition = {
+  ...plainGuest,
   id: 'web',
   name: 'web',
-  node: 'local',
   domain_uuid: '6b2f0f4e-7e0b-4c52-9f63-2f3c9f1f0a11',
   memory: 128,
-  cpus: 1,
-  disks: [],
-  nics: [],
-  iso: null,
-  boot: null,
   firmware: 'uefi',
-  accel: 'tcg',
-  architecture: 'x86_64',
+  cpu_model: null,
 }
 
 /** Ends when it is asked to, as a guest does. */

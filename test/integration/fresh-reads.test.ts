@@ -5,12 +5,12 @@ import { bus } from '#shared/bus.ts'
 import { setConfig } from '#shared/config.ts'
 import type { Vm, vms } from '#shared/contracts/vms.ts'
 import { within } from '#shared/current.ts'
-import { now } from '#shared/events/event.ts'
 import { wholeName } from '#shared/identity/members.ts'
 import { type Running, startServices } from '#shared/start.ts'
-import { type VmRecord, vmRecords } from '../../services/vm/model.ts'
+import { vmRecords } from '../../services/vm/model.ts'
 import { type Deployment, startDeployment, wholeKey } from '../lab/deployment.ts'
 import { missingForNats } from '../lab/nats.ts'
+import { plainRecord } from '../lab/plain-guest.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
 
@@ -18,32 +18,7 @@ const hasNats = available('nats', await missingForNats())
 const caller = asService('test')
 const ids = ['one', 'three', 'two']
 
-const vmOf = (id: string): Omit<VmRecord, 'version'> => ({
-  id,
-  name: id,
-  description: '',
-  hypervisor: 'qemu',
-  architecture: 'x86_64',
-  memory: 128,
-  cpus: 1,
-  disks: [],
-  nics: [],
-  iso: null,
-  boot: null,
-  firmware: 'bios',
-  accel: 'tcg',
-  node: 'local',
-  status: 'stopped',
-  status_reason: null,
-  desired_state: 'stopped',
-  pending_restart: false,
-  protected: false,
-  tags: [],
-  created_at: now(),
-  updated_at: now(),
-  domain_uuid: `uuid-of-${id}`,
-  defined: true,
-})
+const vmOf = (id: string) => ({ ...plainRecord, id, name: id, domain_uuid: `uuid-of-${id}` })
 
 describe.skipIf(!hasNats)('a change that was answered', () => {
   let horcrux: Deployment

@@ -104,15 +104,30 @@ test('everything that is wrong with a virtual machine is said at once', async ()
   const wrong = create({
     name: 'wrong',
     disks: [{ pool: 'nowhere', size: GiB }],
-    nics: [{}],
+    nics: [{}, { network: 'no-such-network' }, { bridge: 'no-such' }],
     boot: { kernel: '/etc/shadow' },
+    cpus: 4,
+    topology: { sockets: 1, cores: 2, threads: 1 },
+    balloon: 256,
+    boot_order: ['vdq'],
+    cpu_model: 'no-such-model',
   })
   const error = await horcrux.call(vms, 'create', wrong).then(
     () => undefined,
     (reason: unknown) => reason as ValidationError,
   )
   expect(error).toBeInstanceOf(ValidationError)
-  expect(error?.violations.map(({ field }) => field).toSorted()).toEqual(['boot.kernel', 'disks.0.pool', 'nics.0'])
+  expect(error?.violations.map(({ field }) => field).toSorted()).toEqual([
+    'balloon',
+    'boot.kernel',
+    'boot_order.0',
+    'cpu_model',
+    'disks.0.pool',
+    'nics.0',
+    'nics.1.network',
+    'nics.2.bridge',
+    'topology',
+  ])
 })
 
 test('a creation that fails at its last step leaves nothing behind', async () => {
@@ -121,10 +136,11 @@ test('a creation that fails at its last step leaves nothing behind', async () =>
     name: 'gone',
     start: true,
     disks: [{ pool: 'images', size: GiB }],
-    nics: [{ network: 'no-such-network' }],
+    // More than any machine has: QEMU cannot start.
+    memory: 1_048_576,
   })
   const ended = await work(horcrux, vms, 'create', given)
-  expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/no-such-network/) } })
+  expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/allocate memory/) } })
   expect(ended.steps.map(({ name, state }) => [name, state])).toEqual([
     ['allocating disk vda', 'undone'],
     ['defining domain', 'undone'],

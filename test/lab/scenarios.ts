@@ -1,8 +1,14 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
+import { templates } from '#shared/contracts/templates.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
+import { localHost } from '#shared/host/local.ts'
+import { foreignDomain } from './foreign-domain.ts'
 import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
 import { parsePinnedKey } from '#shared/host/host-key.ts'
@@ -27,7 +33,42 @@ const paused = async (horcrux: TestHorcrux) => {
   await running(horcrux)
   await done(horcrux, vms, 'pause', { id: 'it' })
 }
+const twoDisks = [
+  { pool: 'images', size: GiB },
+  { pool: 'images', size: GiB, format: 'raw' },
+]
+const withNic = (horcrux: TestHorcrux) =>
+  done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ network: 'nowhere' }] })
+const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
+const withSeed = async (horcrux: TestHorcrux) => {
+  await withNic(horcrux)
+  await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
+}
+const template = async (horcrux: TestHorcrux) => {
+  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
+  await done(horcrux, templates, 'create', { vm_id: 'it' })
+}
+const copyOfDisk = {
+  id: 'images',
+  volume: 'it-disk-0',
+  source_owner: '/api/vms/it',
+  mode: 'full',
+  pool: 'images',
+  name: 'copy-disk-0',
+  format: 'qcow2',
+  owner: '/api/vms/copy',
+}
 const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
+
+const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
+/** A guest with a disk in the pool's folder, of which Horcrux knows nothing. */
+async function byHand({ uri, dir }: LabHost): Promise<void> {
+  const disk = join(dir, 'pool/foreign.qcow2')
+  await localHost().runChecked('qemu-img', ['create', '-q', '-f', 'qcow2', disk, String(GiB)])
+  const file = join(dir, 'foreign.xml')
+  await writeFile(file, foreignDomain('foreign', foreignUuid, ['/var/lib/libvirt/images/pool/foreign.qcow2']))
+  await localHost().runChecked('virsh', ['-q', '-c', uri, 'define', file])
+}
 
 /** How a lab host is registered as a node. */
 export const asNode = (id: string, { address, port, user, privateKey, hostKey }: LabHost) => ({
@@ -42,7 +83,8 @@ export const asNode = (id: string, { address, port, user, privateKey, hostKey }:
 })
 
 /** One for every kind of operation; the matrix fails for a kind that has none. */
-export const scenarios = (second: LabHost): Record<string, Scenario> => ({
+export const scenarios = (second: LabHost, first: LabHost): Record<string, Scenario> => ({
+  'vms.adopt': { before: () => byHand(first), params: { id: 'it', node: 'hv1', domain: foreignUuid } },
   'vms.create': { before: withTeam, params: { ...inTeam, start: true } },
   'vms.start': { before: made, params: { id: 'it' } },
   'vms.shutdown': { before: running, params: { id: 'it', timeout: 1 } },
@@ -52,20 +94,40 @@ export const scenarios = (second: LabHost): Record<string, Scenario> => ({
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
+  'vms.clone': { before: withNic, params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'cloudinit.set': {
+    before: withNic,
+    params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },
+  },
+  'cloudinit.remove': { before: withSeed, params: { id: 'it' } },
+  'templates.create': { before: made, params: { vm_id: 'it' } },
+  'templates.delete': { before: template, params: { id: 'it' } },
+  'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
+  'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
+  'volumes.cloneFor': { before: made, params: copyOfDisk },
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
   'nodes.register': { params: asNode('hv2', second) },
 })
 
+/** What others are based on goes last. */
+const newestFirst = <T extends { created_at: string }>(all: T[]): T[] =>
+  all.toSorted((a, b) => b.created_at.localeCompare(a.created_at))
+
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: TestHorcrux): Promise<void> {
-  for (const { id, status } of (await horcrux.call(vms, 'list', {})).data) {
+  for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
+    await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
+  const guests = (await horcrux.call(vms, 'list', {})).data
+  for (const { id, status } of newestFirst(guests)) {
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })
   }
-  for (const { name } of (await horcrux.call(volumes, 'list', { id: 'images' })).data)
-    await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
+  const left = (await horcrux.call(volumes, 'list', { id: 'images' })).data
+  for (const { name, used_by } of newestFirst(left))
+    if (used_by) await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: name, owner: used_by })
+    else await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
   await horcrux.call(resourcePools, 'delete', { id: team.id }).catch((error: Error) => {
     if (!(error instanceof NotFoundError)) throw error
   })

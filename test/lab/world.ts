@@ -11,7 +11,7 @@ import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
 
 /** All that operations act on: what Horcrux says there is, and what there really is. */
-export type World = Record<'guests' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'files', string[]>
+export type World = Record<'guests' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'files' | 'seeds', string[]>
 
 export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> {
   const [guests, disks, hosts, rooms] = await Promise.all([
@@ -29,13 +29,20 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
       .replaceAll(/\s+/g, ' '),
   )
   return {
-    guests: guests.data.map(({ id, status }) => `${id} ${status}`),
+    guests: guests.data.map(({ id, status, template }) => `${id} ${status}${template ? ' template' : ''}`),
     volumes: disks.data.map(({ name, size_bytes, used_by }) => `${name} ${size_bytes} ${used_by}`),
     nodes: hosts.data.map(({ id }) => id),
     rooms: rooms.data.map(({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`),
     domains: states,
+    seeds: await seedsOf('copy'),
     files: (await readdir(join(host.dir, 'pool'))).toSorted(),
   }
+}
+
+/** What the cloud-init seed of a guest takes on its node; lab hosts have this machine's folder. */
+async function seedsOf(id: string): Promise<string[]> {
+  const all = await readdir('/var/lib/horcrux/seeds').catch(() => [])
+  return all.filter((name) => name.startsWith(`${id}.`)).toSorted()
 }
 
 /** What an operation must never leave: locks, and messages that nobody has taken care of. */

@@ -74,7 +74,16 @@ test('what is served over HTTP comes from the contracts, but for health, pages a
     .filter((path) => path.startsWith('services/'))
     .map((path) => path.slice('services/'.length))
   // Whatever else is served must see to it itself who may; here it is decided that it may do so.
-  const known = ['health.ts', 'pages.ts', 'routes.ts', 'sse.ts', 'websocket/route.ts'].map((file) => `gateway/${file}`)
+  const known = [
+    'console/consoles.ts',
+    'console/files.ts',
+    'console/page.ts',
+    'health.ts',
+    'pages.ts',
+    'routes.ts',
+    'sse.ts',
+    'websocket/route.ts',
+  ].map((file) => `gateway/${file}`)
   expect(gateway.toSorted()).toEqual(known)
 })
 

@@ -4,6 +4,7 @@ import { requireStatus } from '../../services/vm/status.ts'
 import { places } from '../../services/vm/plan.ts'
 import type { Definition } from '../../services/vm/drivers/driver.ts'
 import { domainXml } from '../../services/vm/drivers/qemu/domain-xml.ts'
+import { plainGuest } from '../lab/plain-guest.ts'
 
 test('a guest that QEMU is still starting is not taken for one that somebody paused', () => {
   expect(seenAs({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })
@@ -32,21 +33,12 @@ test('disks have places of their own on each bus', () => {
 
 test('nothing in a description of a guest breaks out of its XML', () => {
   const vm: Definition = {
-    node: 'local',
-    id: 'a',
-    name: 'web',
-    memory: 128,
-    cpus: 1,
-    disks: [],
-    nics: [],
+    ...plainGuest,
     iso: `/x"><evil a='`,
+    seed: null,
     boot: { kernel: '/k', cmdline: '</cmdline><evil/>&' },
-    firmware: 'bios',
-    accel: 'tcg',
-    architecture: 'x86_64',
-    domain_uuid: 'u',
   }
-  const xml = domainXml(vm, '/log')
+  const xml = domainXml(vm, { log: '/log', socket: '/socket' })
   expect(xml).not.toContain('<evil')
   expect(xml).toContain('&lt;/cmdline&gt;&lt;evil/&gt;&amp;')
 })

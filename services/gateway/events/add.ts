@@ -7,7 +7,12 @@ import { createHub } from './hub.ts'
 import { createSessions } from './sessions.ts'
 
 /** The events, over WebSocket and as Server-Sent Events: one reader of the stream for all connections. */
-export async function addEvents(app: FastifyInstance, broker: ServiceBroker, identities: Identities): Promise<void> {
+export async function addEvents(
+  app: FastifyInstance,
+  broker: ServiceBroker,
+  identities: Identities,
+  otherSockets: (scope: FastifyInstance) => void,
+): Promise<void> {
   const hub = await createHub()
   const sessions = createSessions(broker, hub, identities)
   // Connections that never end by themselves would hold up the end of the server.
@@ -15,6 +20,6 @@ export async function addEvents(app: FastifyInstance, broker: ServiceBroker, ide
     sessions.stop()
     hub.stop()
   })
-  await addWebSocket(app, hub, sessions, identities)
+  await addWebSocket(app, hub, sessions, identities, otherSockets)
   addServerSentEvents(app, hub, sessions, identities.identify)
 }

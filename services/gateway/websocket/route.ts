@@ -9,13 +9,19 @@ import { isSameOrigin } from '../same-origin.ts'
 import { serveSocket } from './connection.ts'
 
 const maxMessageBytes = 65_536
+/** Of the subprotocols that a client offers, the one that noVNC knows, else its first. */
+const handleProtocols = (offered: Set<string>) => (offered.has('binary') ? 'binary' : ([...offered][0] ?? false))
 
-/** `GET /api/ws`: the events, for clients that want to choose their topics as they go. */
+/**
+ * `GET /api/ws`: the events, for clients that want to choose their topics as they go.
+ * @param also adds other WebSockets; the plugin bears being registered only once
+ */
 export async function addWebSocket(
   app: FastifyInstance,
   hub: Hub,
   sessions: Sessions,
   { identify, redeem }: Identities,
+  also: (scope: FastifyInstance) => void,
 ) {
   /** A proof that comes with the request is looked at before there is a connection; it may also come as a message. */
   const admit = async (request: FastifyRequest, _: FastifyReply): Promise<void> => {
@@ -34,9 +40,12 @@ export async function addWebSocket(
   }
   // In a scope of its own, because the plugin looks at every request of its scope.
   await app.register(async (scope) => {
-    await scope.register(websocket, { options: { maxPayload: maxMessageBytes, perMessageDeflate: false } })
+    await scope.register(websocket, {
+      options: { maxPayload: maxMessageBytes, perMessageDeflate: false, handleProtocols },
+    })
     scope.get('/api/ws', { websocket: true, onRequest: admit }, (socket, request) => {
       serveSocket(socket, request, { hub, sessions, identify })
     })
+    also(scope)
   })
 }

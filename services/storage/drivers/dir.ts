@@ -1,38 +1,24 @@
-import { join } from 'node:path'
-import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
-import { CommandError } from '#shared/host/errors.ts'
-import type { Host } from '#shared/host/host.ts'
+import { basename, dirname, extname, join } from 'node:path'
+import { VolumeFormat } from '#shared/contracts/pools.ts'
+import { VolumeName } from '#shared/contracts/volumes.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { isValid } from '#shared/validate.ts'
+import { cloneFull, cloneLinked, removeAsides } from './dir-clone.ts'
 import type { PoolDriver, PoolPlace, VolumeSpec } from './driver.ts'
+import { dataBytes, imageInfo, optionsOf, qemuImg } from './qemu-img.ts'
 
 const pathOf = ({ path }: PoolPlace, { name, format }: Pick<VolumeSpec, 'name' | 'format'>) =>
   join(path, `${name}.${format}`)
 
-/** Runs qemu-img; what it refuses is a conflict, in its own words. */
-async function qemuImg(host: Host, ...args: string[]): Promise<string> {
-  try {
-    return (await host.runChecked('qemu-img', args)).stdout
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error
-    if (/No space left/i.test(error.stderr))
-      throw new UnavailableError(`${host.describe()}: no space left on the device`, { cause: error })
-    throw new ConflictError(`qemu-img on ${host.describe()}: ${error.stderr}`, { cause: error })
-  }
-}
-
-/** The size that a guest sees of an image, bytes. */
-async function sizeOf(host: Host, path: string, format: string): Promise<number> {
-  const info = JSON.parse(await qemuImg(host, 'info', '-U', '--output=json', '-f', format, path)) as {
-    'virtual-size': number
-  }
-  return info['virtual-size']
-}
+const isFormat = (text: string): text is VolumeFormat => isValid(VolumeFormat, text)
 
 /** Volumes as image files in a folder: `<name>.qcow2`, `<name>.raw`. */
 export const dir: PoolDriver = {
   capabilities: {
     formats: ['qcow2', 'raw'],
     snapshots: false,
-    linked_clones: false,
+    linked_clones: true,
+    linked_clone_format: 'qcow2',
     send: false,
     shared: false,
     live_resize: false,
@@ -65,26 +51,42 @@ export const dir: PoolDriver = {
     const { format, size_bytes } = volume
     const path = pathOf(pool, volume)
     if (await host.stat(path)) {
-      const size = await sizeOf(host, path, format)
-      if (size === size_bytes) return
-      throw new ConflictError(`${path} is there already, with ${size} bytes`)
+      const { virtualSize } = await imageInfo(host, path, format)
+      if (virtualSize === size_bytes) return
+      throw new ConflictError(`${path} is there already, with ${virtualSize} bytes`)
     }
     const aside = `${path}.new`
-    const options = format === 'qcow2' ? ['-o', 'lazy_refcounts=on,cluster_size=65536'] : []
-    await qemuImg(host, 'create', '-q', '-f', format, ...options, aside, String(size_bytes))
+    await qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), aside, String(size_bytes)])
     await host.rename(aside, path)
+  },
+
+  async volumeAt(host, pool, path) {
+    const extension = extname(path)
+    const [name, format] = [basename(path, extension), extension.slice(1)]
+    if (dirname(path) !== pool.path || !isFormat(format) || !isValid(VolumeName, name)) return null
+    if (!(await host.stat(path))) throw new NotFoundError(`${path} is not on ${host.describe()}`)
+    return { name, format, size_bytes: (await imageInfo(host, path, format)).virtualSize }
   },
 
   async resizeVolume(host, pool, volume) {
     const { format, size_bytes } = volume
     const path = pathOf(pool, volume)
-    if ((await sizeOf(host, path, format)) !== size_bytes)
-      await qemuImg(host, 'resize', '-q', '-f', format, path, String(size_bytes))
+    if ((await imageInfo(host, path, format)).virtualSize !== size_bytes)
+      await qemuImg(host, ['resize', '-q', '-f', format, path, String(size_bytes)])
   },
 
   async deleteVolume(host, pool, volume) {
     const path = pathOf(pool, volume)
+    await removeAsides(host, path)
     await host.remove(`${path}.new`)
     await host.remove(path)
+  },
+
+  clone: {
+    dataBytes: (host, { path, format }) => dataBytes(host, path, format),
+    full: (host, source, pool, volume, copying) =>
+      cloneFull(host, source, { path: pathOf(pool, volume), format: volume.format }, copying),
+    linked: (host, source, pool, volume) =>
+      cloneLinked(host, source, { path: pathOf(pool, volume), format: volume.format }),
   },
 }

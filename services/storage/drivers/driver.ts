@@ -4,6 +4,9 @@ import type { Host } from '#shared/host/host.ts'
 /** What a driver is given of a pool: where it is on its host. */
 export type PoolPlace = { path: string }
 export type Usage = { capacity_bytes: number; available_bytes: number }
+/** A volume that is copied, where its host finds it. */
+export type Origin = VolumeSpec & { path: string }
+export type Copying = { signal: AbortSignal; onProgress: (doneBytes: number) => void }
 export type VolumeSpec = { name: string; format: VolumeFormat; size_bytes: number }
 
 /**
@@ -22,7 +25,21 @@ export type PoolDriver = {
   pathOf: (pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => string
   /** Makes a volume aside and puts it in its place, or finds one there that has the same size. */
   createVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+  /** The volume that a path is; null for what cannot be one of this pool. @throws NotFoundError when it is not there */
+  volumeAt?: (host: Host, pool: PoolPlace, path: string) => Promise<VolumeSpec | null>
   resizeVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
   /** A volume that is gone is fine. */
   deleteVolume: (host: Host, pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => Promise<void>
+  /** Where volumes can be copied. */
+  clone?: {
+    /** Bytes of data in it: what is empty is not copied. */
+    dataBytes: (host: Host, source: Origin) => Promise<number>
+    /**
+     * Makes a volume that has the source's content and nothing in common with it. The source may lie in another pool of
+     * the host. Aborted, it has stopped copying when it throws. What is in its place already is taken for the copy.
+     */
+    full: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec, copying: Copying) => Promise<void>
+    /** Makes a volume that reads from the source what was never written to it; the source must not change any more. */
+    linked?: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+  }
 }

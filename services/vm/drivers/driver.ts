@@ -1,4 +1,5 @@
 import type { Result } from '#shared/contract.ts'
+import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
 import type { VmStatus, vms } from '#shared/contracts/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes.ts'
@@ -7,13 +8,41 @@ import type { VmRecord } from '../model.ts'
 /** A guest, as far as its host needs to know to find it. */
 export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'domain_uuid'>
 
+/** What a guest is made of, as far as a node must have it. */
+export type Described = Pick<
+  VmRecord,
+  'name' | 'boot' | 'architecture' | 'firmware' | 'cpu_model' | 'cpus' | 'max_cpus' | 'topology' | 'disks' | 'nics'
+>
+
 /** What a guest is made of. */
 export type Definition = Guest &
-  Pick<VmRecord, 'memory' | 'cpus' | 'disks' | 'nics' | 'iso' | 'boot' | 'firmware' | 'accel' | 'architecture'>
+  Described &
+  Pick<
+    VmRecord,
+    'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'seed' | 'boot' | 'graphics' | 'video' | 'accel'
+  >
 
-/** What of a guest that is to be made a hypervisor has a say in. */
-export type Wanted = Pick<Definition, 'name' | 'boot' | 'architecture'> & {
-  disks: readonly { bus: string; format: string }[]
+/** What suits a node, for a guest that does not say it. */
+export type Suitable = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware'>
+
+/** What can be changed behind our back. */
+export type Sizes = Pick<VmRecord, 'memory' | 'balloon' | 'cpus' | 'max_cpus'>
+
+/** A guest of a node, whether Horcrux manages it or not. */
+export type Present = Result<typeof vms, 'unmanaged'>['data'][number]
+
+/** A guest that is there, as a record would describe it; its disks are known by their paths. */
+export type Adoptable = Present &
+  Omit<Definition, keyof Guest> &
+  Pick<VmRecord, 'description'> & { marked_id: string | null; violations: Violation[] }
+
+/** Taking over guests that are there already, for a hypervisor that can. */
+export type Adoption = {
+  list: (reached: Reached) => Promise<Present[]>
+  /** @param domain its UUID or name. @returns null when there is none */
+  find: (reached: Reached, domain: string) => Promise<Adoptable | null>
+  /** Leaves the guest as it is and takes only our mark away; one that is gone is fine. */
+  letGo: (guest: Guest) => Promise<void>
 }
 
 export type Seen = { status: VmStatus; status_reason: string | null }
@@ -22,6 +51,8 @@ export type Seen = { status: VmStatus; status_reason: string | null }
 export type News =
   /** Something happened to this guest: look at it. */
   | { kind: 'guest'; domain_uuid: string }
+  /** What this guest is made of may be different now. */
+  | { kind: 'changed'; domain_uuid: string }
   /** News come from now on; what happened before is unknown: look at all. */
   | { kind: 'connected' }
   | { kind: 'disconnected'; error: Error }
@@ -31,15 +62,27 @@ export type Stats = Pick<
   'cpu_time_ns' | 'memory_mib' | 'memory_rss_mib' | 'disks' | 'nics'
 >
 
+export type Consoles = {
+  /** Where a console of a guest that runs is on its node now. @throws ConflictError when the guest has no such console */
+  find: (guest: Guest, type: ConsoleType) => Promise<Endpoint>
+}
+
 /**
  * A hypervisor. What it does to a guest may be done twice: what is already so is fine, and so is a guest that is gone,
  * except where it is to run. A host that does not answer is an UnavailableError.
  */
 export type Hypervisor = {
-  /** What this hypervisor on this node cannot give: everything at once. */
-  check: (reached: Reached, wanted: Wanted) => Promise<Violation[]>
+  suitable: (reached: Reached, guest: Pick<Described, 'architecture'>) => Promise<Suitable>
+  /** Everything that a node lacks for such a guest, at once. */
+  check: (reached: Reached, guest: Described) => Promise<Violation[]>
   /** Has the host know the guest as it is described. What a running one cannot take is for its next start. */
   define: (vm: Definition) => Promise<void>
+  /** Brings to a guest that is defined what it can take at once. @returns the fields that it has taken */
+  change: (vm: Definition, fields: string[], isRunning: boolean) => Promise<string[]>
+  /** What the host has of a guest: for its next start, and for the run it is in. null for one that is gone. */
+  sizes: (guest: Guest) => Promise<{ next: Sizes; current: Sizes } | null>
+  /** Another word for every run of a guest; null for one that is off. */
+  runOf: (guest: Guest) => Promise<string | null>
   isDefined: (guest: Guest) => Promise<boolean>
   /** Makes the host forget a guest, switched off first, with all that it keeps of it but its disks. */
   undefine: (guest: Guest) => Promise<void>
@@ -49,6 +92,8 @@ export type Hypervisor = {
   /** Asks the guest to shut down, and does not wait for it. */
   askToStop: (guest: Guest) => Promise<void>
   act: Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>
+  /** Puts another medium into a drive of a guest that runs, or takes it out. @returns false when it has no such drive */
+  changeMedium?: (guest: Guest, drive: 'iso' | 'seed', path: string | null) => Promise<boolean>
   look: (guest: Guest) => Promise<Seen>
   /** All guests of a node by `domain_uuid`, in one question however many they are. */
   lookAtAll: (reached: Reached) => Promise<Map<string, Seen>>
@@ -59,4 +104,7 @@ export type Hypervisor = {
   stats: (guest: Guest) => Promise<Stats>
   /** The end of what a guest wrote to its serial console; nothing for one that never ran. */
   serialText: (guest: Guest) => Promise<string>
+  adoption?: Adoption
+  /** Consoles, where the hypervisor has any that can be reached from outside. */
+  consoles?: Consoles
 }

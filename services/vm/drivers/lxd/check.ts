@@ -2,7 +2,7 @@ import { NotFoundError, UnavailableError, type Violation } from '#shared/errors.
 import { type Engine, engineOf } from '#shared/lxd/client.ts'
 import type { EngineKind } from '#shared/lxd/engine.ts'
 import type { Reached } from '#shared/nodes.ts'
-import type { Wanted } from '../driver.ts'
+import type { Described } from '../driver.ts'
 
 type Server = {
   api_extensions: string[]
@@ -37,24 +37,35 @@ export async function rootPoolOf(engine: Engine): Promise<string | null> {
 
 const instanceName = /^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/
 
-/** What is wrong with a guest for LXD or Incus on this node: everything at once. */
-export async function check(kind: EngineKind, reached: Reached, wanted: Wanted): Promise<Violation[]> {
-  const { name, boot, disks, architecture } = wanted
+/** What no engine of this kind has. */
+function lacking(kind: EngineKind, wanted: Described): Violation[] {
   const violations: Violation[] = []
   const refuse = (field: string, code: string, message: string) => violations.push({ field, code, message })
-  if (!instanceName.test(name))
+  if (!instanceName.test(wanted.name))
     refuse('name', 'invalid', `${kind} names its instances with 1 to 63 letters, digits and hyphens, a letter first`)
-  if (boot) refuse('boot', 'unsupported', `${kind} boots from disks and ISO images only`)
-  for (const [index, { bus, format }] of disks.entries()) {
+  if (wanted.boot) refuse('boot', 'unsupported', `${kind} boots from disks and ISO images only`)
+  for (const [index, { bus, format }] of wanted.disks.entries()) {
     if (bus === 'sata') refuse(`disks.${index}.bus`, 'unsupported', `${kind} has no SATA disks: take virtio or scsi`)
     if (format !== 'raw') refuse(`disks.${index}.format`, 'unsupported', `${kind} takes only raw volumes`)
   }
+  for (const field of ['cpu_model', 'topology', 'max_cpus'] as const)
+    if (wanted[field] !== null) refuse(field, 'unsupported', `${kind} chooses it by itself`)
+  return violations
+}
+
+/** What is wrong with a guest for LXD or Incus on this node: everything at once. */
+export async function check(kind: EngineKind, reached: Reached, wanted: Described): Promise<Violation[]> {
+  const violations = lacking(kind, wanted)
+  const refuse = (field: string, code: string, message: string) => violations.push({ field, code, message })
   try {
     const engine = await engineOf(reached, kind)
-    const { environment } = await serverOf(engine)
+    const server = await serverOf(engine)
+    const { environment } = server
+    if (wanted.firmware === 'bios' && !hasCsm(server))
+      refuse('firmware', 'unsupported', `${engine.name} starts with UEFI only`)
     const why = await whyNoGuests(engine)
     if (why !== null) refuse('hypervisor', 'unsupported', `${engine.name} runs no virtual machines: ${why}`)
-    if (!environment.architectures.includes(architecture))
+    if (!environment.architectures.includes(wanted.architecture))
       refuse('architecture', 'unsupported', `${engine.name} has only ${environment.architectures.join(', ')}`)
     if ((await rootPoolOf(engine)) === null)
       refuse('hypervisor', 'unsupported', `${engine.name} has no storage pool: make one with \`${kind} admin init\``)

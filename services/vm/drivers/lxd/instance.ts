@@ -1,5 +1,5 @@
 import type { VmStatus } from '#shared/contracts/vms.ts'
-import type { Definition, Guest, Seen } from '../driver.ts'
+import type { Definition, Guest, Seen, Sizes } from '../driver.ts'
 
 /** Where the guest is to be found again: engines have UUIDs of their own, and let nobody choose them. */
 const uuidKey = 'user.horcrux.uuid'
@@ -16,6 +16,7 @@ export type Instance = {
   devices: Record<string, Device>
   profiles: string[]
   description: string
+  last_used_at: string
 }
 
 export const uuidOf = ({ config }: Pick<Instance, 'config'>) => config[uuidKey]
@@ -36,11 +37,19 @@ export const seenAs = ({ status, status_code }: Pick<Instance, 'status' | 'statu
   status_reason: status_code === isErrored ? 'The engine reports an error' : status_code in statuses ? null : status,
 })
 
+/** The sizes that an instance is given, where they are in the words that Horcrux uses. */
+export function sizesOf({ config }: Pick<Instance, 'config'>): Sizes | null {
+  const memory = /^(\d+)MiB$/.exec(config['limits.memory'] ?? '')?.[1]
+  const cpus = /^\d+$/.exec(config['limits.cpu'] ?? '')?.[0]
+  if (memory === undefined || cpus === undefined) return null
+  return { memory: Number(memory), cpus: Number(cpus), balloon: null, max_cpus: null }
+}
+
 const mark = 'horcrux-'
 const deviceName = (name: string) => `${mark}${name}`
 
 /** Devices that Horcrux gives an instance; those that it has beside them are its owner's. */
-function devicesOf({ disks, nics, iso }: Definition): Record<string, Device> {
+function devicesOf({ disks, nics, iso, seed }: Definition): Record<string, Device> {
   const all: [string, Device][] = [
     ...disks.map(({ id, path, readonly }, index): [string, Device] => [
       deviceName(id),
@@ -59,9 +68,11 @@ function devicesOf({ disks, nics, iso }: Definition): Record<string, Device> {
         ...(network === null ? { nictype: 'bridged', parent: bridge ?? '' } : { network }),
       },
     ]),
-    ...(iso === null
-      ? []
-      : [[deviceName('iso'), { type: 'disk', source: iso, 'boot.priority': '100' }] as [string, Device]]),
+    ...Object.entries({ iso, seed }).flatMap(([name, path]): [string, Device][] =>
+      path === null
+        ? []
+        : [[deviceName(name), { type: 'disk', source: path, ...(name === 'iso' && { 'boot.priority': '100' }) }]],
+    ),
   ]
   return Object.fromEntries(all)
 }
@@ -81,7 +92,7 @@ export function wantedOf(
       'user.horcrux.id': vm.id,
       'limits.memory': `${vm.memory}MiB`,
       'limits.cpu': String(vm.cpus),
-      'boot.autostart': 'false',
+      'boot.autostart': String(vm.autostart),
       ...(type === 'virtual-machine' && firmware),
     },
     devices: devicesOf(vm),

@@ -5,7 +5,7 @@ import { followEngine } from '#shared/lxd/events.ts'
 import { type Reached, reach } from '#shared/nodes.ts'
 import type { Definition, Guest, Hypervisor } from '../driver.ts'
 import { check, hasCsm, rootPoolOf, serverOf } from './check.ts'
-import { changed, type Instance, isOf, seenAs, uuidOf, wantedOf } from './instance.ts'
+import { changed, type Instance, isOf, seenAs, sizesOf, uuidOf, wantedOf } from './instance.ts'
 import { statsOf } from './stats.ts'
 
 type InstanceType = Instance['type']
@@ -56,21 +56,39 @@ export function lxd(kind: EngineKind, type: InstanceType = 'virtual-machine'): H
   }
   const stop = (guest: Guest) => act(guest, 'stop', ['running', 'paused', 'unknown'])
 
+  const define = async (vm: Definition) => {
+    const on = await engine(vm)
+    const wanted = wantedOf(vm, { type, hasCsm: hasCsm(await serverOf(on)) })
+    const there = await find(on, vm)
+    if (there && there.name !== vm.name) await on.send('POST', pathOf(there.name), { name: vm.name })
+    if (there) return on.send('PUT', pathOf(vm.name), changed(there, wanted))
+    if (await named(on, vm.name))
+      throw new ConflictError(`${on.name} has an instance '${vm.name}' already, which is not of Horcrux`)
+    const root = { type: 'disk', path: '/', pool: (await rootPoolOf(on)) ?? '', size: rootSize }
+    const { config, devices } = wanted
+    const made = { name: vm.name, type, source: { type: 'none' }, profiles: [], config }
+    await on.send('POST', '/1.0/instances', { ...made, devices: { root, ...devices } })
+  }
+
   return {
+    // Engines run virtual machines with KVM only.
+    suitable: async () => ({ accel: 'kvm', cpu_model: null, firmware: 'uefi' }),
     check: (reached, wanted) => check(kind, reached, wanted),
 
-    define: async (vm: Definition) => {
-      const on = await engine(vm)
-      const wanted = wantedOf(vm, { type, hasCsm: hasCsm(await serverOf(on)) })
-      const there = await find(on, vm)
-      if (there && there.name !== vm.name) await on.send('POST', pathOf(there.name), { name: vm.name })
-      if (there) return on.send('PUT', pathOf(vm.name), changed(there, wanted))
-      if (await named(on, vm.name))
-        throw new ConflictError(`${on.name} has an instance '${vm.name}' already, which is not of Horcrux`)
-      const root = { type: 'disk', path: '/', pool: (await rootPoolOf(on)) ?? '', size: rootSize }
-      const { config, devices } = wanted
-      const made = { name: vm.name, type, source: { type: 'none' }, profiles: [], config }
-      await on.send('POST', '/1.0/instances', { ...made, devices: { root, ...devices } })
+    define,
+    // What an instance can take while it runs, the engine brings to it with its definition.
+    change: async (vm, fields, isRunning) => {
+      if (fields.every((field) => field === 'autostart')) await define(vm)
+      return isRunning ? fields.filter((field) => field === 'autostart') : fields
+    },
+    sizes: async (guest) => {
+      const instance = await find(await engine(guest), guest)
+      const sizes = instance && sizesOf(instance)
+      return sizes && { next: sizes, current: sizes }
+    },
+    runOf: async (guest) => {
+      const instance = await find(await engine(guest), guest)
+      return instance && seenAs(instance).status !== 'stopped' ? instance.last_used_at : null
     },
     isDefined: async (guest) => (await find(await engine(guest), guest)) !== null,
     undefine: async (guest) => {

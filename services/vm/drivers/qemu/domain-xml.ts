@@ -1,6 +1,8 @@
 import { XMLBuilder } from 'fast-xml-parser'
 import type { Disk, Nic } from '#shared/contracts/vm-hardware.ts'
 import type { Definition } from '../driver.ts'
+import { platforms } from './platforms.ts'
+import { isoDrive, seedDrive } from './read.ts'
 
 const builder = new XMLBuilder({
   ignoreAttributes: false,
@@ -13,72 +15,134 @@ const builder = new XMLBuilder({
 /** Our own mark in the definition, so that a guest is recognised on its host. */
 const namespace = 'urn:horcrux:vm:1'
 
-const diskOf = ({ id, path, format, bus, cache, readonly }: Disk) => ({
-  '@type': 'file',
+type Order = (name: string) => { boot: { '@order': number } } | undefined
+
+/** The places in a guest's own boot order, of what it has; without one, the order of `<os>` counts. */
+function orderOf({ boot_order: order, nics, iso }: Definition): Order {
+  const rest = nics.map(({ mac }) => mac).filter((mac) => !order?.includes(mac))
+  const places = order
+    ?.flatMap((name) => (name === 'network' ? rest : [name]))
+    .filter((name) => name !== 'cdrom' || iso !== null)
+  return (name) => {
+    const place = places?.indexOf(name) ?? -1
+    return place < 0 ? undefined : { boot: { '@order': place + 1 } }
+  }
+}
+
+const diskOf = ({ id, path, format, bus, cache, readonly }: Disk, order: Order) => ({
+  '@type': path.startsWith('/dev/') ? 'block' : 'file',
   '@device': 'disk',
   driver: {
     '@name': 'qemu',
     '@type': format,
-    '@cache': cache,
+    ...(cache !== 'default' && { '@cache': cache }),
     ...(cache === 'none' && { '@io': 'native' }),
     '@discard': 'unmap',
   },
-  source: { '@file': path },
+  source: path.startsWith('/dev/') ? { '@dev': path } : { '@file': path },
   target: { '@dev': id, '@bus': bus },
+  ...order(id),
   ...(readonly && { readonly: '' }),
 })
 
-const cdromOf = (path: string | null) => ({
+const cdromOf = (drive: string, path: string | null, bus: string, order?: Order) => ({
   '@type': 'file',
   '@device': 'cdrom',
   driver: { '@name': 'qemu', '@type': 'raw' },
   ...(path !== null && { source: { '@file': path } }),
-  target: { '@dev': 'sdz', '@bus': 'sata' },
+  target: { '@dev': drive, '@bus': bus },
+  ...order?.('cdrom'),
   readonly: '',
 })
 
-const nicOf = ({ mac, network, bridge, model }: Nic) => ({
+const nicOf = ({ mac, network, bridge, model }: Nic, order: Order) => ({
   '@type': bridge === null ? 'network' : 'bridge',
   mac: { '@address': mac },
   source: bridge === null ? { '@network': network } : { '@bridge': bridge },
   model: { '@type': model },
+  ...order(mac),
 })
+
+const modes = ['host-model', 'host-passthrough', 'maximum']
+
+const cpuOf = ({ cpu_model: model, topology }: Definition) => ({
+  ...(model !== null &&
+    (modes.includes(model)
+      ? { '@mode': model }
+      : { '@mode': 'custom', '@match': 'exact', model: { '@fallback': 'forbid', '#text': model } })),
+  ...(topology && {
+    topology: { '@sockets': topology.sockets, '@cores': topology.cores, '@threads': topology.threads },
+  }),
+})
+
+const vcpuOf = ({ cpus, max_cpus: most }: Definition) =>
+  most !== null && most > cpus ? { '@current': cpus, '#text': most } : cpus
+
+/** What `<os>` says of the start: a kernel, or the devices in turn unless they say it themselves. */
+function bootOf({ boot, boot_order, iso }: Definition) {
+  if (boot) {
+    const { kernel, initrd, cmdline } = boot
+    return { kernel, ...(initrd && { initrd }), ...(cmdline && { cmdline }) }
+  }
+  return boot_order ? {} : { boot: [...(iso === null ? [] : [{ '@dev': 'cdrom' }]), { '@dev': 'hd' }] }
+}
 
 /**
  * The domain XML of a VM (libvirt's "Domain XML format").
- * @param serialLog file on the node that gets what the guest writes to its serial console
+ * @param serial files on the node: one gets what the guest writes to its serial console, one takes what is typed there
  */
-export function domainXml(vm: Definition, serialLog: string): string {
-  const boot = vm.boot && {
-    kernel: vm.boot.kernel,
-    ...(vm.boot.initrd && { initrd: vm.boot.initrd }),
-    ...(vm.boot.cmdline && { cmdline: vm.boot.cmdline }),
+export function domainXml(vm: Definition, serial: { log: string; socket: string }): string {
+  const platform = platforms[vm.architecture]
+  const order = orderOf(vm)
+  const disk = [
+    ...vm.disks.map((each) => diskOf(each, order)),
+    // Every new guest has a drive for ISO images, so that one can be put in while it runs.
+    cdromOf(isoDrive, vm.iso, platform.cdrom, order),
+    ...(vm.seed === null ? [] : [cdromOf(seedDrive, vm.seed, platform.cdrom)]),
+  ]
+  const mark = {
+    '@xmlns:horcrux': namespace,
+    '@id': vm.id,
+    // What of its devices is ours: when one of them is not wanted any more, it is ours to take away.
+    '@disks': disk.map(({ target }) => target['@dev']).join(' '),
+    '@nics': vm.nics.map(({ mac }) => mac).join(' '),
   }
   const domain = {
     '@type': vm.accel === 'kvm' ? 'kvm' : 'qemu',
     name: vm.name,
     uuid: vm.domain_uuid,
-    metadata: { 'horcrux:vm': { '@xmlns:horcrux': namespace, '@id': vm.id } },
+    metadata: { 'horcrux:vm': mark },
     memory: { '@unit': 'MiB', '#text': vm.memory },
-    vcpu: vm.cpus,
+    ...(vm.balloon !== null && { currentMemory: { '@unit': 'MiB', '#text': vm.balloon } }),
+    vcpu: vcpuOf(vm),
     os: {
       ...(vm.firmware === 'uefi' && { '@firmware': 'efi' }),
-      type: { '@arch': vm.architecture, '@machine': 'q35', '#text': 'hvm' },
-      ...boot,
-      ...(!boot && { boot: [...(vm.iso === null ? [] : [{ '@dev': 'cdrom' }]), { '@dev': 'hd' }] }),
+      type: { '@arch': vm.architecture, '@machine': platform.machine, '#text': 'hvm' },
+      ...bootOf(vm),
     },
-    features: { acpi: '', apic: '' },
-    cpu: { '@mode': vm.accel === 'kvm' ? 'host-model' : 'maximum' },
+    ...(Object.keys(platform.features).length > 0 && { features: platform.features }),
+    ...((vm.cpu_model !== null || vm.topology !== null) && { cpu: cpuOf(vm) }),
     clock: { '@offset': 'utc' },
     on_poweroff: 'destroy',
     on_reboot: 'restart',
     on_crash: 'destroy',
     devices: {
-      disk: [...vm.disks.map(diskOf), ...(vm.iso === null ? [] : [cdromOf(vm.iso)])],
-      interface: vm.nics.map(nicOf),
-      ...(vm.disks.some(({ bus }) => bus === 'scsi') && { controller: { '@type': 'scsi', '@model': 'virtio-scsi' } }),
-      serial: { '@type': 'pty', log: { '@file': serialLog, '@append': 'off' }, target: { '@port': '0' } },
-      console: { '@type': 'pty', target: { '@type': 'serial', '@port': '0' } },
+      disk,
+      interface: vm.nics.map((nic) => nicOf(nic, order)),
+      ...(disk.some(({ target }) => target['@bus'] === 'scsi') && {
+        controller: { '@type': 'scsi', '@model': 'virtio-scsi' },
+      }),
+      ...(vm.graphics.length > 0 && {
+        graphics: vm.graphics.map((type) => ({ '@type': type, listen: { '@type': 'socket' } })),
+      }),
+      video: { model: { '@type': vm.video } },
+      // Of two at a pty each would get a part of what the guest writes (docs/adr/0010).
+      serial: {
+        '@type': 'unix',
+        source: { '@mode': 'bind', '@path': serial.socket },
+        log: { '@file': serial.log, '@append': 'off' },
+        target: { '@port': '0', ...platform.serial },
+      },
       channel: { '@type': 'unix', target: { '@type': 'virtio', '@name': 'org.qemu.guest_agent.0' } },
       rng: { '@model': 'virtio', backend: { '@model': 'random', '#text': '/dev/urandom' } },
       memballoon: { '@model': 'virtio', stats: { '@period': '10' } },

@@ -11,7 +11,12 @@ import type { HostConnection } from '#shared/libvirt/host-connection.ts'
 import { domainStates } from '#shared/libvirt/stats.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Guest, Hypervisor } from '../driver.ts'
+import { adoption } from './adoption.ts'
+import { change, runOf, sizes } from './change.ts'
+import { check, suitable } from './check.ts'
+import { findConsole } from './console.ts'
 import { define, undefine } from './definition.ts'
+import { changeMedium } from './media.ts'
 import { serialText } from './serial.ts'
 import { isOff, seenAs, unlessMissing } from './state.ts'
 import { stats } from './stats.ts'
@@ -33,8 +38,12 @@ const stop = (guest: Guest) =>
 
 /** QEMU, over libvirt. */
 export const qemu: Hypervisor = {
-  check: async () => [],
+  suitable,
+  check,
   define,
+  change,
+  sizes,
+  runOf,
   isDefined: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
     return (await unlessMissing(() => domainState(libvirt, domain_uuid), null)) !== null
@@ -65,6 +74,7 @@ export const qemu: Hypervisor = {
       }),
   },
 
+  changeMedium,
   look: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
     return seenAs(
@@ -75,11 +85,16 @@ export const qemu: Hypervisor = {
     new Map((await domainStates(libvirt)).map((sample) => [sample.uuid, seenAs(sample)])),
   follow: ({ libvirt }, heard) =>
     libvirt.subscribe(['lifecycle'], (news) => {
-      if (news.kind === 'lifecycle') heard({ kind: 'guest', domain_uuid: news.uuid })
+      if (news.kind === 'lifecycle') {
+        heard({ kind: 'guest', domain_uuid: news.uuid })
+        if (news.event === 'defined' || news.event === 'started') heard({ kind: 'changed', domain_uuid: news.uuid })
+      }
       if (news.kind === 'connected' || news.kind === 'disconnected') heard(news)
     }),
   isConnected: ({ libvirt }) => libvirt.isConnected(),
 
   stats,
   serialText,
+  adoption,
+  consoles: { find: findConsole },
 }

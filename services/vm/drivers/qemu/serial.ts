@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { type Reached, reach } from '#shared/nodes.ts'
 import type { Guest } from '../driver.ts'
 
@@ -5,6 +6,16 @@ const tailBytes = 256 * 1024
 
 /** The file on a node that has what a guest wrote to its serial console since its last start. */
 export const serialLogOf = ({ node }: Pick<Reached, 'node'>, id: string) => `${node.state_dir}/serial/${id}.log`
+
+/** A Unix socket's path is at most this long (sun_path of unix(7)). */
+const maxSocketPath = 107
+
+/** The socket on a node that takes what is typed on a guest's serial console. */
+export function serialSocketOf({ node }: Pick<Reached, 'node'>, id: string): string {
+  const path = `${node.state_dir}/serial/${id}.sock`
+  if (Buffer.byteLength(path) <= maxSocketPath) return path
+  return `${node.state_dir}/serial/${hash('sha256', id, 'hex').slice(0, 12)}.sock`
+}
 
 /** The end of that file; nothing for a guest that never ran. */
 export async function serialText({ id, node }: Guest): Promise<string> {

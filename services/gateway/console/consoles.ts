@@ -1,0 +1,70 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ServiceBroker } from 'moleculer'
+import { BadRequestError, ForbiddenError, invalid } from '#shared/errors.ts'
+import { credentialOf } from '../credentials.ts'
+import type { Identities } from '../identities.ts'
+import { isSameOrigin } from '../same-origin.ts'
+import { attach, openSource, type Source } from './attach.ts'
+import { codes } from './closing.ts'
+import { createConsoleSessions, type Session } from './sessions.ts'
+import { addSpiceProxy } from './spice-proxy.ts'
+
+type Prepared = { session: Session; source: Source }
+
+/** The consoles of this gateway: WebSockets for browsers, and the proxy that remote-viewer takes to SPICE. */
+export function createConsoles(app: FastifyInstance, broker: ServiceBroker, identities: Identities) {
+  const sessions = createConsoleSessions(broker, identities)
+  app.addHook('preClose', sessions.stop)
+  addSpiceProxy(app, sessions)
+  const prepared = new WeakMap<FastifyRequest, Prepared>()
+
+  /** All that can be refused is refused before there is a WebSocket, with the status and body of any other route. */
+  const prepare = async (request: FastifyRequest): Promise<void> => {
+    requireWebSocket(request)
+    const user = await whoShows(request, identities)
+    const { ticket } = request.query as { ticket?: unknown }
+    if (typeof ticket !== 'string' || ticket.length > 256) throw invalid('ticket', 'must be given once', 'required')
+    const { vm_id: vmId } = request.params as { vm_id: string }
+    const session = await sessions.open({ ticket, vmId, address: request.address, user })
+    // From here on there is something to give back, whatever becomes of the connection.
+    const left = () => session.end({ code: codes.gone, reason: 'The viewer has gone' })
+    request.raw.socket.once('close', left)
+    if (request.raw.socket.destroyed) left()
+    try {
+      const source = await sessions.inContext(() => openSource(session))
+      if (source.kind === 'display') session.onEnd(() => void source.socket.destroy())
+      prepared.set(request, { session, source })
+    } catch (error) {
+      session.end({ code: codes.unavailable, reason: (error as Error).message })
+      throw error
+    }
+  }
+
+  const addWebSocket = (scope: FastifyInstance): void => {
+    scope.get('/api/console/:vm_id/websocket', { websocket: true, onRequest: prepare }, (socket, request) => {
+      const { session, source } = prepared.get(request)!
+      attach(socket, session, source, sessions)
+      if (!session.isOpen()) socket.close(codes.gone, 'The console has ended')
+    })
+  }
+  return { addWebSocket }
+}
+
+function requireWebSocket({ headers }: FastifyRequest): void {
+  if (headers.upgrade?.toLowerCase() !== 'websocket')
+    throw new BadRequestError('A console is a WebSocket: connect with a client that speaks it')
+  const offered = headers['sec-websocket-protocol']
+  if (offered !== undefined && !offered.split(',').some((name) => name.trim() === 'binary'))
+    throw new BadRequestError(`The subprotocol of a console is 'binary', not '${offered}'`)
+}
+
+/** A ticket speaks for itself; whoever shows another proof beside it must be its user. */
+async function whoShows(request: FastifyRequest, { identify }: Identities): Promise<string | null> {
+  const credential = credentialOf(request)
+  if (!credential) return null
+  if (credential.from === 'cookie' && !isSameOrigin(request))
+    throw new ForbiddenError('A WebSocket with the session cookie must come from a page of the same origin', {
+      details: { origin: request.headers.origin ?? null },
+    })
+  return (await identify(credential, request.address)).user
+}

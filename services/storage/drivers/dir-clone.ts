@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto'
+import { basename, dirname } from 'node:path'
+import { current } from '#shared/current.ts'
+import { NotFoundError } from '#shared/errors.ts'
+import type { Host } from '#shared/host/host.ts'
+import type { Copying, Origin } from './driver.ts'
+import { dataBytes, imageInfo, longQemuImg, optionsOf, percentIn, qemuImg } from './qemu-img.ts'
+
+type Image = { path: string; format: string }
+
+const isAsideOf = (name: string, path: string) =>
+  name.startsWith(`${basename(path)}.`) && /^\.[0-9a-f-]{36}\.new$/.test(name.slice(basename(path).length))
+
+/**
+ * Removes what copies that never came to their end have left beside an image. A process that still writes to one, because
+ * the Horcrux that began it was killed, writes to a file without a name from then on.
+ */
+export async function removeAsides(host: Host, path: string): Promise<void> {
+  const files = await host.list(dirname(path)).catch((error: unknown) => {
+    if (error instanceof NotFoundError) return []
+    throw error
+  })
+  for (const { name } of files) if (isAsideOf(name, path)) await host.remove(`${dirname(path)}/${name}`)
+}
+
+/** Has an image made under a name that nobody else uses, and puts it in its place, where nothing may be yet. */
+async function make(host: Host, path: string, write: (aside: string) => Promise<unknown>): Promise<void> {
+  if (await host.stat(path)) return
+  await removeAsides(host, path)
+  const aside = `${path}.${randomUUID()}.new`
+  try {
+    await write(aside)
+    current()?.guard?.()
+    // A link, not a rename: it never replaces a disk that a guest has open by now.
+    await host.runChecked('ln', ['-T', '--', aside, path])
+  } finally {
+    await host.remove(aside)
+  }
+}
+
+/** A copy that shares its blocks until they are written, at once, where the file system can (XFS, Btrfs). */
+async function reflink(host: Host, source: Origin, aside: string, signal: AbortSignal): Promise<boolean> {
+  const args = ['--reflink=always', '--sparse=auto', '--', source.path, aside]
+  const { code } = await host.run('cp', args, { signal })
+  if (code !== 0) await host.remove(aside)
+  return code === 0
+}
+
+async function convert(host: Host, source: Origin, to: Image, { signal, onProgress }: Copying): Promise<void> {
+  const total = await dataBytes(host, source.path, source.format)
+  const heard = (chunk: Buffer) => {
+    const percent = percentIn(chunk.toString('latin1'))
+    if (percent !== undefined) onProgress(Math.round((total * percent) / 100))
+  }
+  // With writeback the copy is on the disk when qemu-img ends; its default leaves it to the page cache.
+  const args = ['convert', '-p', '-t', 'writeback', '-f', source.format, '-O', to.format, ...optionsOf(to.format)]
+  await longQemuImg(host, [...args, source.path, to.path], { signal, onStdout: heard })
+}
+
+/** A copy of its own of an image, blocks shared with nothing but by the file system. */
+export const cloneFull = (host: Host, source: Origin, to: Image, copying: Copying): Promise<void> =>
+  make(host, to.path, async (aside) => {
+    const isAlone =
+      source.format === to.format && (await imageInfo(host, source.path, source.format)).backingFile === null
+    if (isAlone && (await reflink(host, source, aside, copying.signal))) return
+    await convert(host, source, { ...to, path: aside }, copying)
+  })
+
+/** A qcow2 image whose backing file is the source, of whatever format that is. */
+export const cloneLinked = (host: Host, source: Origin, to: Image): Promise<void> =>
+  make(host, to.path, (aside) => {
+    const backing = ['-b', source.path, '-F', source.format]
+    return qemuImg(host, ['create', '-q', '-f', to.format, ...optionsOf(to.format), ...backing, aside])
+  })

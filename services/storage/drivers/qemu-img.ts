@@ -1,0 +1,60 @@
+import { ConflictError, UnavailableError } from '#shared/errors.ts'
+import { CommandError } from '#shared/host/errors.ts'
+import type { Host, RunOptions, RunResult } from '#shared/host/host.ts'
+
+/** Runs qemu-img; what it refuses is a conflict, in its own words. */
+export const qemuImg = (host: Host, args: string[], options: RunOptions = {}): Promise<string> =>
+  inItsWords(host, () => host.runChecked('qemu-img', args, options))
+
+/** As {@link qemuImg}, for work that takes long: it ends with whoever began it, here or behind SSH. */
+export async function longQemuImg(host: Host, args: string[], options: RunOptions): Promise<void> {
+  const setpriv = await host.which('setpriv')
+  const [program, words] = setpriv ? [setpriv, ['--pdeathsig', 'KILL', 'qemu-img', ...args]] : ['qemu-img', args]
+  await inItsWords(host, () => host.runChecked(program, words, { ...options, timeoutMs: Infinity }))
+}
+
+async function inItsWords(host: Host, run: () => Promise<RunResult>): Promise<string> {
+  try {
+    return (await run()).stdout
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    if (/No space left/i.test(error.stderr))
+      throw new UnavailableError(`${host.describe()}: no space left on the device`, { cause: error })
+    throw new ConflictError(`qemu-img on ${host.describe()}: ${error.stderr}`, { cause: error })
+  }
+}
+
+type Info = { virtualSize: number; backingFile: string | null }
+
+/** What the header of an image says, also while a guest has it open. */
+export async function imageInfo(host: Host, path: string, format: string): Promise<Info> {
+  const said = JSON.parse(await qemuImg(host, ['info', '-U', '--output=json', '-f', format, path])) as {
+    'virtual-size': number
+    'backing-filename'?: string
+  }
+  return { virtualSize: said['virtual-size'], backingFile: said['backing-filename'] ?? null }
+}
+
+/**
+ * Bytes of data in an image and those it is based on. `measure` tells the size of a qcow2 image with this data: what
+ * is in it of its own tables is what is in a full one beside the virtual size.
+ */
+export async function dataBytes(host: Host, path: string, format: string): Promise<number> {
+  const { virtualSize } = await imageInfo(host, path, format)
+  const args = ['measure', '-U', '--output=json', '-f', format, '-O', 'qcow2', path]
+  const said = JSON.parse(await qemuImg(host, args, { timeoutMs: 600_000 })) as {
+    required: number
+    'fully-allocated': number
+  }
+  return said.required - (said['fully-allocated'] - virtualSize)
+}
+
+/** Options of the qcow2 images that we make: `-o`, or nothing for other formats. */
+export const optionsOf = (format: string): string[] =>
+  format === 'qcow2' ? ['-o', 'lazy_refcounts=on,cluster_size=65536'] : []
+
+/** The last percentage in a piece of what `qemu-img -p` says: `    (12.34/100%)`. */
+export function percentIn(text: string): number | undefined {
+  const last = [...text.matchAll(/\((\d+(?:\.\d+)?)\/100%\)/g)].at(-1)
+  return last && Number(last[1])
+}

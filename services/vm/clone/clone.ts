@@ -1,0 +1,22 @@
+import type { Params } from '#shared/contract.ts'
+import type { templates } from '#shared/contracts/templates.ts'
+import type { vms } from '#shared/contracts/vms.ts'
+import { operation } from '#shared/operation/kinds.ts'
+import { acceptClone } from './accept.ts'
+import { runClone } from './run.ts'
+
+/** The kinds of operations whose input is a clone's: what clone jobs are views of. */
+export const cloneKinds = ['vms.clone', 'templates.deploy']
+
+export const clone = operation({
+  accept: ({ vm, ...given }: Params<typeof vms, 'clone'>, accepting) =>
+    // Whoever copies a guest has all that is in it.
+    acceptClone({ id: vm, privilege: 'VmConfig' }, given, accepting),
+  run: runClone,
+})
+
+export const deploy = operation({
+  accept: ({ template, ...given }: Params<typeof templates, 'deploy'>, accepting) =>
+    acceptClone({ id: template, privilege: 'VmAudit', mode: 'linked', isTemplate: true }, given, accepting),
+  run: runClone,
+})

@@ -1,0 +1,74 @@
+import { call } from '#shared/call.ts'
+import { type Pool, pools } from '#shared/contracts/pools.ts'
+import type { Disk } from '#shared/contracts/vm-hardware.ts'
+import { type CloneMode, volumes } from '#shared/contracts/volumes.ts'
+import { alreadyExists, NotFoundError, type Violation } from '#shared/errors.ts'
+import type { VmRecord } from '../model.ts'
+import type { Pooled } from '../plan.ts'
+
+/** A disk of the source, and what becomes of it in the clone. */
+export type ClonedDisk = { source: Pooled; target: Pooled }
+
+/** The answer, or nothing where there is nothing. */
+export const unlessMissing = <T>(asked: Promise<T>): Promise<T | undefined> =>
+  asked.catch((error: unknown) => {
+    if (error instanceof NotFoundError) return undefined
+    throw error
+  })
+
+/** What is wrong with a pool for a copy of a disk; the fields are the request's. */
+function check(pool: Pool, node: string, disk: Disk, mode: CloneMode): Violation[] {
+  const found: Violation[] = []
+  const wrong = (field: string, code: string, message: string) => found.push({ field, code, message })
+  const { capabilities } = pool
+  if (pool.state !== 'active') wrong('pool', 'inactive', `'${pool.id}' is not active`)
+  if (pool.node !== node && !capabilities.shared)
+    wrong('pool', 'unreachable', `is on node '${pool.node}', the VM on '${node}'`)
+  if (mode === 'linked' && !capabilities.linked_clones)
+    wrong('mode', 'unsupported', `pool '${pool.id}' can make no linked clones: clone in full`)
+  if (mode === 'linked' && pool.id !== disk.pool)
+    wrong('pool', 'unsupported', `a linked clone lies in the pool of its source, '${disk.pool}'`)
+  return found
+}
+
+/** The format of a copy in a pool: a linked clone's is the pool's affair, a full one keeps its own where it can. */
+function formatIn({ capabilities }: Pool, mode: CloneMode, source: Disk): Disk['format'] {
+  if (mode === 'linked') return capabilities.linked_clone_format ?? source.format
+  return capabilities.formats.includes(source.format) ? source.format : (capabilities.formats[0] ?? source.format)
+}
+
+/**
+ * The disks of a clone. What is wrong with the request is added to the violations.
+ * @throws ConflictError when a volume is there already that one of them would be
+ */
+export async function planDisks(
+  source: Pick<VmRecord, 'node'> & { disks: Pooled[] },
+  { id, mode, pool: wanted }: { id: string; mode: CloneMode; pool: string | undefined },
+  violations: Violation[],
+): Promise<ClonedDisk[]> {
+  const ids = [...new Set(source.disks.map(({ pool }) => wanted ?? pool))]
+  const found = await Promise.all(
+    ids.map(async (pool) => [pool, await unlessMissing(call(pools, 'get', { id: pool }))] as const),
+  )
+  const known = new Map(found)
+  const all: Violation[] = []
+  const planned = source.disks.map((disk, index): ClonedDisk => {
+    const pool = known.get(wanted ?? disk.pool)
+    if (!pool) {
+      all.push({ field: 'pool', code: 'not_found', message: `Storage pool '${wanted ?? disk.pool}' not found` })
+      return { source: disk, target: disk }
+    }
+    all.push(...check(pool, source.node, disk, mode))
+    const format = formatIn(pool, mode, disk)
+    return { source: disk, target: { ...disk, pool: pool.id, volume: `${id}-disk-${index}`, format, path: '/' } }
+  })
+  // Each is said once, however many disks it is true of.
+  violations.push(...new Map(all.map((violation) => [`${violation.field} ${violation.message}`, violation])).values())
+  if (violations.length === 0) await requireNew(planned)
+  return planned
+}
+
+async function requireNew(planned: ClonedDisk[]): Promise<void> {
+  const asked = planned.map(({ target: { pool: id, volume } }) => unlessMissing(call(volumes, 'get', { id, volume })))
+  for (const there of await Promise.all(asked)) if (there) throw alreadyExists(there.id, { field: 'id' })
+}

@@ -1,0 +1,45 @@
+import { dirname } from 'node:path'
+import { stringify } from 'yaml'
+import { current } from '#shared/current.ts'
+import { type Reached, reach } from '#shared/nodes.ts'
+
+/** The documents of a NoCloud seed. */
+export type Seed = { metaData: object; userData: object; networkConfig: object }
+
+type Place = { id: string; node: string }
+
+/** The ISO on a node that has a guest's cloud-init seed. */
+export const seedPathOf = ({ node }: Pick<Reached, 'node'>, id: string) => `${node.state_dir}/seeds/${id}.iso`
+
+/**
+ * Makes the ISO of a guest's cloud-init seed (data source NoCloud, label `cidata`), in the place of one that is there.
+ * Bears being run twice; {@link removeSeed} undoes it, whole or half done.
+ * @returns its path on the node
+ */
+export async function createSeed({ id, node }: Place, { metaData, userData, networkConfig }: Seed): Promise<string> {
+  const reached = await reach(node)
+  const { host } = reached
+  const path = seedPathOf(reached, id)
+  const folder = `${path}.new.d`
+  // QEMU may run as another user: it passes through the folder.
+  await host.mkdir(dirname(path), { mode: 0o711 })
+  await host.mkdir(folder, { mode: 0o700 })
+  await host.writeFile(`${folder}/meta-data`, stringify(metaData))
+  await host.writeFile(`${folder}/user-data`, `#cloud-config\n${stringify(userData)}`)
+  await host.writeFile(`${folder}/network-config`, stringify(networkConfig))
+  const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', `${path}.new`, folder]
+  await host.runChecked('genisoimage', words)
+  current()?.guard?.()
+  await host.rename(`${path}.new`, path)
+  await host.remove(folder, { recursive: true })
+  return path
+}
+
+/** Removes a guest's seed with all that making it may have left; one that is gone is fine. */
+export async function removeSeed({ id, node }: Place): Promise<void> {
+  const reached = await reach(node)
+  const path = seedPathOf(reached, id)
+  await reached.host.remove(`${path}.new.d`, { recursive: true })
+  await reached.host.remove(`${path}.new`)
+  await reached.host.remove(path)
+}

@@ -1,0 +1,88 @@
+import { cloudinit, KeptCloudInit } from '#shared/contracts/cloudinit.ts'
+import { collection } from '#shared/db/collection.ts'
+import { now } from '#shared/events/event.ts'
+import { operation } from '#shared/operation/kinds.ts'
+import { seal, unseal } from '#shared/secrets.ts'
+import { implement } from '#shared/service.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { throwAll } from '../plan.ts'
+import { settle } from '../status.ts'
+import { requireNoTemplate } from '../templates.ts'
+import { checkEthernets } from './check.ts'
+import { documentsOf } from './documents.ts'
+import { hashOf } from './password.ts'
+import { createSeed, removeSeed } from './seed.ts'
+
+const kept = collection('cloudinits', KeptCloudInit, { kind: 'Cloud-init seed of virtual machine' })
+const purpose = 'cloudinit'
+
+/** Tells the host of the seed that the record has; a guest that runs gets another medium at once where it has a drive. */
+async function putIn(id: string, seed: string | null): Promise<VmRecord> {
+  const vm = await vmRecords.change(id, ({ status, seed: before }) => ({
+    set: { seed, defined: false, pending_restart: status !== 'stopped' && before === null && seed !== null },
+  }))
+  await driverOf(vm).define(vm)
+  if (vm.status !== 'stopped') await driverOf(vm).changeMedium?.(vm, 'seed', seed)
+  return (await vmRecords.updateWhere({ _id: id, version: vm.version }, { set: { defined: true } })) ?? vm
+}
+
+export const cloudinitService = implement(cloudinit, {
+  get: ({ id }) => kept.require(id),
+
+  set: operation({
+    accept: async ({ id, user, ...settings }, { hold }) => {
+      await hold(pathOf(id))
+      const vm = await vmRecords.requireForChange(id)
+      requireNoTemplate(vm, 'change')
+      throwAll(settings.network ? checkEthernets(settings.network, vm.nics) : [])
+      const { plain_password, ...named } = user ?? {}
+      const sealed = plain_password === undefined ? null : seal(await hashOf(plain_password), purpose)
+      // A given user has its name, as the contract says.
+      return { id, settings, user: user && { ...named, name: user.name }, sealed }
+    },
+    run: async (op, { id, settings, user, sealed }) => {
+      await op.commit()
+      const made = await op.step('creating_cloud_init', async () => {
+        const vm = await vmRecords.require(id)
+        const hash = sealed === null ? null : unseal(sealed, purpose)
+        return createSeed(vm, documentsOf(vm, { ...settings, ...(user && { user }) }, hash))
+      })
+      await op.step('attaching', () => putIn(id, made).then(() => undefined))
+      await op.step('recording', () =>
+        record(id, { ...settings, ...(user && { user: { ...user, has_password: sealed !== null } }) }),
+      )
+      return viewOf(await settle(id))
+    },
+  }),
+
+  remove: operation({
+    accept: async ({ id }, { hold }) => {
+      await hold(pathOf(id))
+      await vmRecords.requireForChange(id)
+      await kept.require(id)
+      return { id }
+    },
+    run: async (op, { id }) => {
+      await op.commit()
+      await op.step('ejecting', () => putIn(id, null).then(() => undefined))
+      await op.step('removing seed', async () => dropSeed(await vmRecords.require(id)))
+      return viewOf(await settle(id))
+    },
+  }),
+})
+
+type Kept = Parameters<typeof kept.insert>[0]
+
+/** Keeps what the seed says, in the place of what an earlier one said. */
+async function record(id: string, settings: Omit<Kept, 'id' | 'created_at' | 'updated_at'>): Promise<void> {
+  const at = now()
+  await kept.removeWhere({ _id: id })
+  await kept.insert({ ...settings, id, created_at: at, updated_at: at })
+}
+
+/** Removes a guest's seed with what is kept of it; one that is gone is fine. */
+export async function dropSeed(vm: Pick<VmRecord, 'id' | 'node'>): Promise<void> {
+  await removeSeed(vm)
+  await kept.removeWhere({ _id: vm.id })
+}

@@ -1,0 +1,55 @@
+import { Type } from 'typebox'
+import { ConsoleType, Recording } from '#shared/contracts/consoles.ts'
+import { strict, Time } from '#shared/contracts/common.ts'
+import { collection } from '#shared/db/collection.ts'
+
+const orNull = <T extends typeof Time | ReturnType<typeof Type.String>>(schema: T) => Type.Union([schema, Type.Null()])
+
+/** Of a ticket's secret part only the hash is kept. `gateway`: the process that holds the console open. */
+const StoredTicket = strict({
+  id: Type.String(),
+  vm_id: Type.String(),
+  user: Type.String(),
+  proof: strict({ by: Type.Enum(['session', 'token', 'api_key']), id: Type.String() }),
+  console_type: ConsoleType,
+  secret_hash: Type.String(),
+  record: Type.Boolean(),
+  recording_id: orNull(Type.String()),
+  gateway: orNull(Type.String()),
+  address: orNull(Type.String()),
+  created_at: Time,
+  expires_at: Time,
+  opened_at: orNull(Time),
+  closed_at: orNull(Time),
+  reason: orNull(Type.String()),
+})
+export const tickets = collection('console_tickets', StoredTicket, {
+  kind: 'Console ticket',
+  indexes: [{ fields: { vm_id: 1 } }, { fields: { closed_at: 1, opened_at: 1 } }, { fields: { created_at: 1 } }],
+})
+export type StoredTicket = Awaited<ReturnType<typeof tickets.require>>
+
+export const recordings = collection('console_recordings', Recording, {
+  kind: 'Recording',
+  indexes: [{ fields: { vm_id: 1 } }, { fields: { ended_at: 1 } }],
+})
+
+const Part = strict({ id: Type.String(), recording: Type.String(), part: Type.Integer(), text: Type.String() })
+export const recordingParts = collection('console_recording_parts', Part, {
+  kind: 'Part of a recording',
+  indexes: [{ fields: { recording: 1, part: 1 }, unique: true }],
+})
+
+/** Removes recordings that fit the filter, the last thing of each being its record. */
+export async function removeRecordings(filter: Record<string, unknown>): Promise<void> {
+  for (const { id } of await recordings.all(filter)) {
+    await recordingParts.removeWhere({ recording: id })
+    await recordings.removeWhere({ _id: id })
+  }
+}
+
+/** Removes all that is kept of the consoles of a VM that is deleted; one that is open still has its end on record. */
+export async function forgetConsoles(vmId: string): Promise<void> {
+  await removeRecordings({ vm_id: vmId })
+  await tickets.removeWhere({ vm_id: vmId, $or: [{ opened_at: null }, { closed_at: { $ne: null } }] })
+}

@@ -1,0 +1,152 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { v4 } from 'uuid'
+import { recordAudit } from '#shared/audit.ts'
+import type { Params } from '#shared/contract.ts'
+import type { consoles, Opened, TicketStatus } from '#shared/contracts/consoles.ts'
+import { current } from '#shared/current.ts'
+import { AuthenticationError, ForbiddenError, notFound } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { pathOf, vmRecords } from '../model.ts'
+import { endpointOf } from './endpoint.ts'
+import { recordings, type StoredTicket, tickets } from './models.ts'
+
+const lifeMs = 5 * 60_000
+const sha256 = (text: string) => hash('sha256', text, 'hex')
+
+type Asked = Pick<StoredTicket, 'vm_id' | 'user' | 'proof' | 'console_type' | 'record'>
+
+/** A ticket and its secret, which is not kept: a call that is repeated gets another one. */
+export async function issue(asked: Asked): Promise<{ ticket: string; expires_at: string }> {
+  const id = v4()
+  // Programs that take it for a host name may write it in lower case, and know no longer labels than 63.
+  const secret = randomBytes(24).toString('hex')
+  const expires_at = new Date(Date.now() + lifeMs).toISOString()
+  await tickets.insert({
+    ...asked,
+    id,
+    secret_hash: sha256(secret),
+    recording_id: null,
+    gateway: null,
+    address: null,
+    created_at: now(),
+    expires_at,
+    opened_at: null,
+    closed_at: null,
+    reason: null,
+  })
+  return { ticket: `${id}.${secret}`, expires_at }
+}
+
+const wrong = () =>
+  new AuthenticationError('The ticket is wrong, used, older than 5 minutes, or of another console; ask for a new one')
+
+/** The ticket, if it may still be used for this VM (null: whichever it is for). @throws AuthenticationError, which does not say what was wrong */
+export async function unused(ticket: string, vmId: string | null): Promise<StoredTicket> {
+  const [id = '', secret = ''] = ticket.split('.')
+  const found = await tickets.get(id)
+  if (!found || (vmId !== null && found.vm_id !== vmId) || found.opened_at !== null || found.expires_at <= now())
+    throw wrong()
+  if (!timingSafeEqual(Buffer.from(sha256(secret)), Buffer.from(found.secret_hash))) throw wrong()
+  return found
+}
+
+/** Uses a ticket up. What is refused, is on record too. */
+export async function redeem(params: Params<typeof consoles, 'redeem'>): Promise<Opened> {
+  const { ticket, address, gateway, user } = params
+  try {
+    const found = await unused(ticket, params.vm_id)
+    if (user !== null && user !== found.user)
+      throw new ForbiddenError(`The ticket is of another user than '${user}'`, { details: { user } })
+    const { vm_id } = found
+    const vm = await vmRecords.require(vm_id)
+    const endpoint = await endpointOf(vm, found.console_type)
+    const opened_at = now()
+    const recording_id = found.record ? v4() : null
+    // The one write that decides between two who show the same ticket.
+    const taken = await tickets.updateWhere(
+      { _id: found.id, version: found.version, opened_at: null },
+      { set: { opened_at, gateway, address, recording_id } },
+    )
+    if (!taken) throw wrong()
+    const begun = { vm_id, user: found.user, started_at: opened_at, ended_at: null, size_bytes: 0, parts: 0 }
+    if (recording_id) await recordings.insert({ ...begun, id: recording_id, complete: true })
+    await onRecord('console_opened', taken, recording_id ? 'recorded' : null)
+    const { id: ticket_id, console_type, user: owner, proof } = found
+    return {
+      ticket_id,
+      vm_id,
+      vm_name: vm.name,
+      console_type,
+      node: vm.node,
+      user: owner,
+      proof,
+      endpoint,
+      recording_id,
+    }
+  } catch (error) {
+    if (error instanceof AuthenticationError || error instanceof ForbiddenError) await refused(params, error)
+    throw error
+  }
+}
+
+/** Notes that a console is closed; only the first time. */
+export async function close(ticketId: string, reason: string): Promise<void> {
+  const closed = await tickets.updateWhere(
+    { _id: ticketId, opened_at: { $ne: null }, closed_at: null },
+    { set: { closed_at: now(), reason } },
+  )
+  if (!closed) return
+  if (closed.recording_id) await endRecording(closed.recording_id)
+  await onRecord('console_closed', closed, reason)
+}
+
+const endRecording = (id: string) => recordings.updateWhere({ _id: id, ended_at: null }, { set: { ended_at: now() } })
+
+const requestId = () => current()?.requestId ?? 'consoles'
+
+function onRecord(kind: 'console_opened' | 'console_closed', ticket: StoredTicket, detail: string | null) {
+  const { id, vm_id, user, address, console_type } = ticket
+  return recordAudit({
+    // Whether it is told once or again after a crash, it is the same record.
+    id: `${kind}-${id}`,
+    kind,
+    path: pathOf(vm_id),
+    action: `consoles.${console_type}`,
+    result: 'success',
+    request_id: requestId(),
+    caller: { kind: 'service', name: 'consoles', user, ...(address !== null && { address }) },
+    message: detail,
+  })
+}
+
+const refused = ({ vm_id, address, user }: Params<typeof consoles, 'redeem'>, error: Error) =>
+  recordAudit({
+    kind: 'permission_denied',
+    path: vm_id === null ? '/api/console' : pathOf(vm_id),
+    action: 'consoles.redeem',
+    result: 'denied',
+    request_id: requestId(),
+    caller: user === null ? { kind: 'anonymous', address } : { kind: 'service', name: 'consoles', user, address },
+    message: error.message,
+  })
+
+/** A ticket as its user may see it. @throws NotFoundError for those of others */
+export async function statusOf(id: string, user: string): Promise<TicketStatus> {
+  const ticket = await tickets.get(id)
+  if (!ticket || ticket.user !== user) throw notFound('Console ticket', id)
+  const { vm_id, console_type, created_at, expires_at, opened_at, closed_at, reason, recording_id } = ticket
+  const isOver = opened_at === null && expires_at <= now()
+  const status = closed_at ? 'closed' : opened_at ? 'open' : isOver ? 'expired' : 'unused'
+  return {
+    ticket_id: id,
+    vm_id,
+    console_type,
+    status,
+    created_at,
+    expires_at,
+    opened_at,
+    closed_at,
+    reason,
+    recording_id,
+  }
+}

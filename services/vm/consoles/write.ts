@@ -1,0 +1,42 @@
+import type { Duplex } from 'node:stream'
+import { ConflictError, UnavailableError } from '#shared/errors.ts'
+import { reach } from '#shared/nodes.ts'
+import { vmRecords } from '../model.ts'
+import { endpointOf } from './endpoint.ts'
+
+const takenWithinMs = 4000
+
+/** Types text on a guest's serial console. Resolves when QEMU has taken it. */
+export async function writeSerial(id: string, text: string): Promise<null> {
+  const vm = await vmRecords.require(id)
+  const endpoint = await endpointOf(vm, 'serial')
+  const input = endpoint.kind === 'serial' ? endpoint.input : null
+  if (!input)
+    throw new ConflictError(`What is typed does not reach the serial console of '${id}' before its next start`)
+  const { host } = await reach(vm.node)
+  const socket = await host.openSocket(input)
+  try {
+    await send(socket, text)
+  } finally {
+    socket.destroy()
+  }
+  return null
+}
+
+/** QEMU closes its end once it has read all. What the guest writes meanwhile is in its log. */
+function send(socket: Duplex, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const refuse = () =>
+      reject(
+        new UnavailableError(
+          'The guest does not read its serial console, or another program holds it; not all was typed',
+        ),
+      )
+    const timer = setTimeout(refuse, takenWithinMs)
+    const taken = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    socket.resume().once('end', taken).on('error', refuse).end(text)
+  })
+}

@@ -1,0 +1,67 @@
+import { Disk, Hardware, type Nic } from '#shared/contracts/vm-hardware.ts'
+import { VolumeFormat } from '#shared/contracts/pools.ts'
+import type { Violation } from '#shared/errors.ts'
+import { type DomainSummary, listDomains } from '#shared/libvirt/domain.ts'
+import { isValid } from '#shared/validate.ts'
+import type { Adoptable, Adoption, Present } from '../driver.ts'
+import { inactiveXml, letGo } from './definition.ts'
+import { type Found, markOf, readDomain } from './read.ts'
+import { seenAs } from './state.ts'
+import { parseXml } from './xml.ts'
+
+const presentOf = (domain: DomainSummary): Present => ({
+  uuid: domain.uuid,
+  name: domain.name,
+  status: seenAs(domain).status,
+  autostart: domain.isAutostart,
+  persistent: domain.isPersistent,
+})
+
+/** Why a domain is nothing that Horcrux could manage. */
+export function obstacles({ type, os, architecture, disks }: Found): Violation[] {
+  const violations: Violation[] = []
+  const refuse = (message: string) => violations.push({ field: 'domain', code: 'unsupported', message })
+  if (type !== 'kvm' && type !== 'qemu') refuse(`is of type ${type || 'unknown'}, not kvm or qemu`)
+  if (os !== 'hvm') refuse(`runs ${os || 'no operating system'}, not a whole machine (hvm)`)
+  if (!isValid(Hardware.architecture, architecture)) refuse(`has the architecture ${architecture}`)
+  for (const { id, format, bus, cache } of disks) {
+    if (!isValid(VolumeFormat, format)) refuse(`its disk ${id} has the format ${format}`)
+    if (!isValid(Disk.properties.bus, bus)) refuse(`its disk ${id} is on the bus ${bus || 'unknown'}`)
+    if (!isValid(Disk.properties.cache, cache)) refuse(`its disk ${id} has the cache ${cache}`)
+  }
+  return violations
+}
+
+export const adoption: Adoption = {
+  list: async ({ libvirt }) => (await listDomains(libvirt)).map(presentOf),
+
+  find: async ({ libvirt }, wanted) => {
+    const domains = await listDomains(libvirt)
+    const there =
+      domains.find(({ uuid }) => uuid === wanted.toLowerCase()) ?? domains.find(({ name }) => name === wanted)
+    if (!there) return null
+    const domain = parseXml(await inactiveXml(libvirt, there.uuid))
+    const found = readDomain(domain)
+    const violations = obstacles(found)
+    if (!there.isPersistent)
+      violations.push({
+        field: 'domain',
+        code: 'transient',
+        message: 'is transient: have its node keep it with virsh define',
+      })
+    const { type, os: _, disks, nics, ...hardware } = found
+    const described = {
+      ...hardware,
+      ...presentOf(there),
+      accel: type === 'kvm' ? 'kvm' : 'tcg',
+      disks: disks.map((disk) => ({ ...disk, pool: null, volume: null, size_bytes: 0 })),
+      nics: nics satisfies Nic[],
+      marked_id: markOf(domain).id,
+      violations,
+    }
+    // Values that the contract does not have are among the violations.
+    return described as Adoptable
+  },
+
+  letGo,
+}

@@ -1,0 +1,88 @@
+import type { Nic } from '#shared/contracts/vm-hardware.ts'
+import { NotFoundError, type Violation } from '#shared/errors.ts'
+import { isNetworkActive } from '#shared/libvirt/host-facts.ts'
+import type { Reached } from '#shared/nodes.ts'
+import type { Described, Suitable } from '../driver.ts'
+import { accelFor, type Capabilities, capabilitiesOf } from './capabilities.ts'
+import { platforms } from './platforms.ts'
+
+/** What suits a node for a guest that does not say it. */
+export async function suitable(reached: Reached, { architecture }: Pick<Described, 'architecture'>): Promise<Suitable> {
+  const accel = accelFor(reached, architecture)
+  const { modes = [] } = (await capabilitiesOf(reached, architecture)) ?? {}
+  const best = accel === 'kvm' ? 'host-model' : 'maximum'
+  return { accel, cpu_model: modes.includes(best) ? best : null, firmware: platforms[architecture].usual }
+}
+
+/** Everything that stands in the way of such a guest on a node, with Debian's package that would help. */
+export async function check(reached: Reached, vm: Described): Promise<Violation[]> {
+  const [capabilities, ...nics] = await Promise.all([
+    capabilitiesOf(reached, vm.architecture),
+    ...vm.nics.map((nic, index) => checkNic(reached, nic, `nics.${index}`)),
+  ])
+  const where = `node '${reached.node.id}'`
+  if (capabilities) return [...checkMachine(capabilities, vm, where), ...nics.flat()]
+  const { debian } = platforms[vm.architecture]
+  const message = `${where} has no QEMU for ${vm.architecture}; Debian's package ${debian} brings it`
+  return [{ field: 'architecture', code: 'unsupported', message }, ...nics.flat()]
+}
+
+/** Decides from what a node's QEMU has. */
+export function checkMachine(has: Capabilities, vm: Described, where: string): Violation[] {
+  const violations: Violation[] = []
+  const miss = (field: string, message: string) => violations.push({ field, code: 'unsupported', message })
+  const platform = platforms[vm.architecture]
+  const debian = platform.firmware[vm.firmware]
+  if (debian === undefined)
+    miss('firmware', `${vm.architecture} has only ${Object.keys(platform.firmware).join(' and ')}`)
+  else if (debian !== null && !has.hasUefi)
+    miss('firmware', `${where} has no UEFI for ${vm.architecture}; Debian's package ${debian} brings it`)
+  checkModel(has, vm.cpu_model, where, miss)
+  if (vm.topology && has.modes.length + has.models.size === 0)
+    miss('topology', `libvirt on ${where} cannot say the processors of ${vm.architecture}`)
+  const cpus = vm.max_cpus ?? vm.cpus
+  if (cpus > has.maxCpus)
+    miss(vm.max_cpus === null ? 'cpus' : 'max_cpus', `QEMU on ${where} gives at most ${has.maxCpus}`)
+  for (const [index, { bus }] of vm.disks.entries())
+    if (!platform.buses.includes(bus) || !has.buses.includes(bus))
+      miss(`disks.${index}.bus`, `${vm.architecture} has only ${platform.buses.join(', ')}`)
+  return violations
+}
+
+const modes = ['host-model', 'host-passthrough', 'maximum']
+
+function checkModel(
+  has: Capabilities,
+  model: string | null,
+  where: string,
+  miss: (field: string, message: string) => unknown,
+): void {
+  if (model === null || has.modes.includes(model) || has.models.get(model)) return
+  const other = [...has.modes, ...[...has.models].filter(([, isUsable]) => isUsable).map(([name]) => name)]
+  if (modes.includes(model))
+    miss('cpu_model', `${where} cannot do ${model}; it can ${has.modes.join(', ') || 'none of them'}`)
+  else if (has.models.has(model)) miss('cpu_model', `the processor of ${where} lacks features of ${model}`)
+  else
+    miss('cpu_model', `${where} knows no model ${model}; it has ${other.slice(0, 40).join(', ') || 'none to choose'}`)
+}
+
+async function checkNic(
+  { host, libvirt, node }: Reached,
+  { network, bridge }: Nic,
+  field: string,
+): Promise<Violation[]> {
+  if (bridge !== null) {
+    const there = await host.stat(`/sys/class/net/${bridge}/bridge`)
+    if (there) return []
+    return [{ field: `${field}.bridge`, code: 'not_found', message: `node '${node.id}' has no bridge '${bridge}'` }]
+  }
+  if (network === null) return []
+  const say = (code: string, message: string) => [{ field: `${field}.network`, code, message }]
+  try {
+    if (await isNetworkActive(libvirt, network)) return []
+    return say('inactive', `network '${network}' of node '${node.id}' is not active: start it with virsh net-start`)
+  } catch (error) {
+    if (error instanceof NotFoundError) return say('not_found', `node '${node.id}' has no network '${network}'`)
+    throw error
+  }
+}

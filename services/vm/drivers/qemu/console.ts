@@ -1,0 +1,56 @@
+import { XMLParser } from 'fast-xml-parser'
+import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { domainXml } from '#shared/libvirt/domain.ts'
+import { reach } from '#shared/nodes.ts'
+import type { Guest } from '../driver.ts'
+
+/** The parts of a live domain's XML that tell where its consoles are (libvirt's "Domain XML format"). */
+type Listen = { '@type'?: string; '@socket'?: string; '@address'?: string }
+type Graphics = { '@type': string; '@port'?: string; '@passwd'?: string; '@socket'?: string; listen?: Listen[] }
+type Serial = { '@type': string; source?: { '@path'?: string }; log?: { '@file'?: string } }
+type Live = { domain: { devices: { graphics?: Graphics[]; serial?: Serial[] } } }
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  parseAttributeValue: false,
+  isArray: (name) => ['graphics', 'listen', 'serial'].includes(name),
+})
+
+/** Where a console of a guest is, by the definition that it runs with. @throws ConflictError */
+export async function findConsole(guest: Guest, type: ConsoleType): Promise<Endpoint> {
+  const { libvirt } = await reach(guest.node)
+  const { domain } = parser.parse(await domainXml(libvirt, guest.domain_uuid, { secure: true })) as Live
+  const { graphics = [], serial = [] } = domain.devices
+  return type === 'serial' ? serialIn(serial, guest) : displayIn(graphics, type, guest)
+}
+
+function displayIn(all: Graphics[], type: ConsoleType, { id }: Guest): Endpoint {
+  const display = all.find((one) => one['@type'] === type)
+  if (!display)
+    throw new ConflictError(
+      `Virtual machine '${id}' runs without ${type.toUpperCase()}: add '${type}' to its graphics, and start it anew`,
+      { details: { graphics: all.map((one) => one['@type']) } },
+    )
+  const password = display['@passwd'] ?? null
+  const listen = display.listen?.[0]
+  const path = listen?.['@socket'] ?? display['@socket']
+  if (path) return { kind: 'display', socket: { path }, password }
+  const port = Number(display['@port'] ?? -1)
+  if (port > 0) return { kind: 'display', socket: { host: reachable(listen?.['@address']), port }, password }
+  throw new ConflictError(`The ${type.toUpperCase()} of virtual machine '${id}' listens nowhere`)
+}
+
+/** Where to connect to what listens everywhere. */
+const reachable = (address = '127.0.0.1') => ({ '0.0.0.0': '127.0.0.1', '::': '::1' })[address] ?? address
+
+function serialIn([first]: Serial[], { id }: Guest): Endpoint {
+  const log = first?.log?.['@file']
+  if (!first || !log)
+    throw new ConflictError(
+      `Virtual machine '${id}' runs without a serial console that writes a log; it has one once it is started anew`,
+    )
+  const path = first['@type'] === 'unix' ? first.source?.['@path'] : undefined
+  return { kind: 'serial', log, input: path ? { path } : null }
+}

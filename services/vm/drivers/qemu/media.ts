@@ -1,0 +1,27 @@
+import { domainXml, updateDevice } from '#shared/libvirt/domain.ts'
+import { reach } from '#shared/nodes.ts'
+import type { Guest } from '../driver.ts'
+import { cdromIn, pathOf, seedDrive, targetOf } from './read.ts'
+import { at, elements, parseXml, put, remove, writeXml } from './xml.ts'
+
+/**
+ * Puts another medium into a drive of a guest that runs, also when the guest has locked it; null takes it out.
+ * @returns false when the guest was started without such a drive
+ */
+export async function changeMedium(
+  { node, domain_uuid }: Guest,
+  drive: 'iso' | 'seed',
+  path: string | null,
+): Promise<boolean> {
+  const { libvirt } = await reach(node)
+  const domain = parseXml(await domainXml(libvirt, domain_uuid))
+  const disks = elements(at(domain, 'devices'), 'disk')
+  const found = drive === 'iso' ? cdromIn(domain) : disks.find((disk) => targetOf(disk) === seedDrive)
+  if (!found) return false
+  if (pathOf(found) === path) return true
+  remove(found, 'source', 'backingStore')
+  found.attributes['type'] = 'file'
+  if (path !== null) put(found, { name: 'source', attributes: { file: path }, children: [] })
+  await updateDevice(libvirt, domain_uuid, writeXml(found), { live: true, force: true })
+  return true
+}

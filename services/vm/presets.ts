@@ -1,0 +1,28 @@
+import { ClonePreset, clonePresets } from '#shared/contracts/clone-presets.ts'
+import { collection } from '#shared/db/collection.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { implement } from '#shared/service.ts'
+
+export const presetRecords = collection('clone_presets', ClonePreset, {
+  kind: 'Clone preset',
+  indexes: [{ fields: { name: 1 }, unique: true }],
+})
+
+export const presetService = implement(clonePresets, {
+  list: (query, { maySee }) => presetRecords.list(query, maySee),
+  get: ({ id }) => presetRecords.require(id),
+  create: ({ id = newId(), ...given }) => {
+    const at = now()
+    return presetRecords.insert({ ...given, id, created_at: at, updated_at: at })
+  },
+  update: ({ id, ...given }) =>
+    presetRecords.change(id, () => ({
+      // What becomes undefined is taken out of the record.
+      set: Object.fromEntries(Object.entries(given).map(([key, value]) => [key, value ?? undefined])),
+    })),
+  delete: async ({ id }) => {
+    await presetRecords.remove(await presetRecords.requireForChange(id))
+    return null
+  },
+})

@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { type Vm, vms } from '#shared/contracts/vms.ts'
+import { volumes } from '#shared/contracts/volumes.ts'
+import type { ValidationError } from '#shared/errors.ts'
+import { localHost } from '#shared/host/local.ts'
+import { parseXml, writeXml } from '../../services/vm/drivers/qemu/xml.ts'
+import { unmarked } from '../../services/vm/drivers/qemu/merge.ts'
+import { foreignDomain } from '../lab/foreign-domain.ts'
+import { poolPath, startGuests } from '../lab/guests.ts'
+import { done } from '../lab/work.ts'
+
+const GiB = 2 ** 30
+const [host] = inject('lab').hosts
+let guests: Awaited<ReturnType<typeof startGuests>>
+
+const image = async (path: string, format = 'qcow2') =>
+  localHost().runChecked('qemu-img', ['create', '-q', '-f', format, join(host!.dir, path), String(GiB)])
+const exists = (path: string) =>
+  stat(join(host!.dir, path)).then(
+    () => true,
+    () => false,
+  )
+/** What libvirt says of a domain, without our mark and the blanks around it. */
+const written = async (uuid: string) => {
+  const xml = unmarked(await guests.virsh('dumpxml', '--inactive', '--security-info', uuid))
+  return writeXml(parseXml(xml)).replaceAll(/>\s+</g, '><')
+}
+const refusal = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error as ValidationError,
+  )
+
+beforeAll(async () => {
+  guests = await startGuests(host!)
+})
+afterAll(() => guests?.horcrux.stop())
+
+test('a running guest is adopted without a restart: nothing of its XML is lost, its disk is a volume of the pool', async () => {
+  const { horcrux, virsh, defineByHand } = guests
+  const uuid = randomUUID()
+  await image('pool/old.qcow2')
+  await image('outside.raw', 'raw')
+  const disks = [`${poolPath}/old.qcow2`, '/var/lib/libvirt/images/outside.raw']
+  await defineByHand('old', foreignDomain('old', uuid, disks))
+  await virsh('start', 'old')
+  const [before, run] = [await written(uuid), await virsh('domid', 'old')]
+  expect((await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data).toContainEqual(
+    expect.objectContaining({ uuid, name: 'old', status: 'running', persistent: true }),
+  )
+
+  const vm = (await done(horcrux, vms, 'adopt', { node: 'hv1', domain: 'old', id: 'old' })) as Vm
+  expect(vm).toMatchObject({
+    id: 'old',
+    status: 'running',
+    desired_state: 'running',
+    description: 'Made with virsh',
+    memory: 136,
+    cpus: 1,
+    architecture: 'x86_64',
+    firmware: 'bios',
+    pending: [],
+    disks: [
+      { id: 'hda', pool: 'images', volume: 'old', bus: 'ide', size_bytes: GiB },
+      { id: 'hdb', pool: null, volume: null, path: disks[1], format: 'raw', size_bytes: GiB },
+    ],
+  })
+  expect(await virsh('domid', 'old')).toBe(run)
+  expect(await written(uuid)).toBe(before)
+  expect((await horcrux.call(volumes, 'get', { id: 'images', volume: 'old' })).used_by).toBe('/api/vms/old')
+  expect((await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data.map((one) => one.uuid)).not.toContain(uuid)
+
+  const changed = await horcrux.call(vms, 'update', { id: 'old', memory: 256, tags: ['mine'] })
+  expect(changed.pending).toEqual([{ field: 'memory', current: 136, next: 256 }])
+  const after = await written(uuid)
+  for (const kept of ['watchdog', 'S-1', 'base=localtime', '<title>', 'bootmenu', 'localtime', 'D-1', 'pc-i440fx'])
+    expect(after).toContain(kept)
+  expect(after).toMatch(/<memory unit="KiB">262144</)
+
+  await done(horcrux, vms, 'stop', { id: 'old', force: true })
+  await done(horcrux, vms, 'delete', { id: 'old', purge: true })
+  expect([await exists('pool/old.qcow2'), await exists('outside.raw')]).toEqual([false, true])
+})
+
+test('a guest that is off is adopted under another name, and starts', async () => {
+  const { horcrux, virsh, defineByHand } = guests
+  const uuid = randomUUID()
+  await defineByHand('some.guest', foreignDomain('some.guest', uuid))
+  const error = await refusal(horcrux.call(vms, 'adopt', { node: 'hv1', domain: uuid }))
+  expect(error?.violations).toMatchObject([{ field: 'name', code: 'invalid' }])
+  const vm = (await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid, id: 'some', name: 'some' })) as Vm
+  expect(vm).toMatchObject({ name: 'some', status: 'stopped', desired_state: 'stopped' })
+  expect(((await done(horcrux, vms, 'start', { id: 'some' })) as Vm).status).toBe('running')
+  expect(await virsh('domuuid', 'some')).toBe(uuid)
+  await done(horcrux, vms, 'stop', { id: 'some', force: true })
+  await done(horcrux, vms, 'delete', { id: 'some' })
+})
+
+test('what cannot be adopted is refused with everything that is wrong, and nothing is touched', async () => {
+  const { horcrux, virsh, defineByHand } = guests
+  const uuid = randomUUID()
+  await image('pool/theirs.vmdk', 'vmdk')
+  await defineByHand('bad.name', foreignDomain('bad.name', uuid, [`${poolPath}/theirs.vmdk`]))
+  const before = await virsh('dumpxml', uuid)
+  const error = await refusal(horcrux.call(vms, 'adopt', { node: 'hv1', domain: uuid }))
+  expect(error?.violations.map(({ field, code }) => `${field} ${code}`)).toEqual(['domain unsupported', 'name invalid'])
+  expect(await virsh('dumpxml', uuid)).toBe(before)
+  await virsh('undefine', uuid)
+  const absent = await refusal(horcrux.call(vms, 'adopt', { node: 'hv1', domain: 'nobody' }))
+  expect(absent?.violations).toMatchObject([{ field: 'domain', code: 'not_found' }])
+})
+
+test('of ten adoptions of one guest one wins', async () => {
+  const { horcrux, defineByHand } = guests
+  const uuid = randomUUID()
+  await defineByHand('wanted', foreignDomain('wanted', uuid))
+  const tries = Array.from({ length: 10 }, () => done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid }))
+  const results = await Promise.allSettled(tries)
+  const won = results.flatMap((one) => (one.status === 'fulfilled' ? [one.value as Vm] : []))
+  expect(won).toHaveLength(1)
+  for (const one of results)
+    if (one.status === 'rejected') expect((one.reason as Error).message).toMatch(/is held by|already/)
+  await done(horcrux, vms, 'delete', { id: won[0]!.id })
+})

@@ -1,0 +1,163 @@
+import { join, basename } from 'node:path'
+import { parse } from 'yaml'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
+import { nodes } from '#shared/contracts/nodes.ts'
+import { type Vm, vms } from '#shared/contracts/vms.ts'
+import { ValidationError } from '#shared/errors.ts'
+import { buildTinyGuest, GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
+import { localHost } from '#shared/host/local.ts'
+import { clusterService } from '../../services/cluster/service.ts'
+import { storageService } from '../../services/storage/service.ts'
+import { vmService } from '../../services/vm/service.ts'
+import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { asNode } from '../lab/scenarios.ts'
+import { until } from '../lab/wait.ts'
+import { done } from '../lab/work.ts'
+
+const [host] = inject('lab').hosts
+const images = '/var/lib/libvirt/images'
+const [first, second] = ['52:54:00:00:00:01', '52:54:00:00:00:02']
+let horcrux: TestHorcrux
+let boot: object
+
+const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id })).text
+/** A document of the seed, as the guest has read it out on its console. */
+const told = async (id: string, file: string) =>
+  (await serial(id))
+    .split(/\r?\n/)
+    .flatMap((line) => line.split(`${GUEST_PREFIX} seed ${file} `)[1] ?? [])
+    .join('\n')
+
+const settings = {
+  hostname: 'web',
+  fqdn: 'web.example.org',
+  user: { name: 'ada', plain_password: 'Canary-5f2c1', sudo: 'ALL=(ALL) NOPASSWD:ALL', shell: '/bin/bash' },
+  ssh_keys: ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8o ada@desk'],
+  network: {
+    ethernets: {
+      lan: {
+        set_name: 'lan0',
+        addresses: ['10.0.0.5/24'],
+        gateway: '10.0.0.1',
+        nameservers: { addresses: ['10.0.0.2'], search: ['example.org'] },
+      },
+      dmz: { match: { macaddress: second }, dhcp4: true },
+    },
+  },
+  packages: ['nginx'],
+  runcmd: ['echo done > /run/marker', ['systemctl', 'restart', 'nginx']],
+}
+
+beforeAll(async () => {
+  horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
+  await done(horcrux, nodes, 'register', asNode('hv1', host!))
+  const built = await buildTinyGuest(localHost(), join(host!.dir, 'guest'))
+  const asSeen = (path: string) => join(images, 'guest', basename(path))
+  boot = { ...built, kernel: asSeen(built.kernel), initrd: asSeen(built.initrd) }
+  const nics = [first, second].map((mac) => ({ network: 'default', mac }))
+  await done(horcrux, vms, 'create', { id: 'web', name: 'web', memory: 256, cpus: 1, node: 'hv1', boot, nics })
+}, 180_000)
+afterAll(() => horcrux?.stop())
+
+test('everything that is wrong with a seed is said at once', async () => {
+  const wrong = {
+    ethernets: {
+      lan: { addresses: ['10.0.0.5'], gateway: '10.9.9.9', nameservers: { addresses: ['nobody'] } },
+      dmz: { gateway: '10.0.0.1', match: { macaddress: '52:54:00:00:00:09' } },
+      third: {},
+    },
+  }
+  const error = await horcrux.call(cloudinit, 'set', { id: 'web', network: wrong }).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof ValidationError)) throw error
+  expect(error.violations.map(({ field }) => field)).toEqual([
+    'network.ethernets.lan.addresses.0',
+    'network.ethernets.lan.nameservers.addresses.0',
+    'network.ethernets.lan.gateway',
+    'network.ethernets.dmz.match.macaddress',
+    'network.ethernets.dmz.gateway',
+    'network.ethernets.dmz.gateway',
+    'network.ethernets.third',
+  ])
+  await expect(horcrux.call(cloudinit, 'set', { id: 'web' })).rejects.toThrow()
+})
+
+test('a guest reads its seed, and finds all that it was given; the password only as a hash', async () => {
+  const vm = (await done(horcrux, cloudinit, 'set', { id: 'web', ...settings })) as Vm
+  expect(vm.seed).toMatch(/web\.iso$/)
+  await done(horcrux, vms, 'start', { id: 'web' })
+  await until(async () => (await serial('web')).includes(`${GUEST_PREFIX} up`), {
+    timeoutMs: 40_000,
+    what: 'the guest',
+  })
+
+  expect(parse(await told('web', 'meta-data'))).toEqual({ 'instance-id': 'web', 'local-hostname': 'web' })
+  const userData = await told('web', 'user-data')
+  expect(userData).toMatch(/^#cloud-config\n/)
+  const { users, ...rest } = parse(userData) as { users: Record<string, unknown>[] }
+  expect(rest).toEqual({
+    hostname: 'web',
+    preserve_hostname: false,
+    fqdn: 'web.example.org',
+    ssh_pwauth: true,
+    package_update: true,
+    packages: ['nginx'],
+    runcmd: settings.runcmd,
+  })
+  const [{ passwd, ...user }] = users as [{ passwd: string }]
+  expect(user).toEqual({
+    name: 'ada',
+    sudo: 'ALL=(ALL) NOPASSWD:ALL',
+    shell: '/bin/bash',
+    lock_passwd: false,
+    ssh_authorized_keys: settings.ssh_keys,
+  })
+  const [, , salt] = passwd.split('$')
+  const { stdout } = await localHost().runChecked('openssl', ['passwd', '-6', '-salt', salt!, '-stdin'], {
+    input: 'Canary-5f2c1\n',
+  })
+  expect(stdout.trim()).toBe(passwd)
+  expect(parse(await told('web', 'network-config'))).toEqual({
+    version: 2,
+    ethernets: {
+      lan: {
+        match: { macaddress: first },
+        'set-name': 'lan0',
+        dhcp4: false,
+        addresses: ['10.0.0.5/24'],
+        routes: [{ to: '0.0.0.0/0', via: '10.0.0.1' }],
+        nameservers: { addresses: ['10.0.0.2'], search: ['example.org'] },
+      },
+      dmz: { match: { macaddress: second }, 'set-name': 'dmz', dhcp4: true },
+    },
+  })
+  const kept = await horcrux.call(cloudinit, 'get', { id: 'web' })
+  expect(kept).toMatchObject({ hostname: 'web', user: { name: 'ada', has_password: true } })
+  expect(JSON.stringify(kept)).not.toContain('Canary')
+  expect(JSON.stringify(kept)).not.toContain(passwd)
+})
+
+test('a seed is ejected from a guest that runs, and gone', async () => {
+  const { seed } = await horcrux.call(vms, 'get', { id: 'web' })
+  const onHost = async () => (await localHost().stat(seed!.replace(images, host!.dir))) !== null
+  const vm = (await done(horcrux, cloudinit, 'remove', { id: 'web' })) as Vm
+  expect(vm).toMatchObject({ seed: null, status: 'running' })
+  expect(await onHost()).toBe(false)
+  const { stdout } = await localHost().runChecked('ip', [
+    'netns',
+    'exec',
+    host!.netns,
+    'virsh',
+    '-c',
+    host!.uri,
+    'domblklist',
+    'web',
+  ])
+  expect(stdout).toMatch(/sdy\s+-/)
+  await expect(horcrux.call(cloudinit, 'get', { id: 'web' })).rejects.toThrow('not found')
+  await done(horcrux, vms, 'stop', { id: 'web', force: true })
+  await done(horcrux, vms, 'delete', { id: 'web' })
+})

@@ -1,0 +1,80 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { percentIn } from '../../services/storage/drivers/qemu-img.ts'
+import { checkNetwork, networkData } from '../../services/vm/cloudinit/network.ts'
+
+const wrong = (config: object, nics = 1) =>
+  checkNetwork(config, nics).map(({ field }) => field.replace('network_config.', ''))
+
+test('a network configuration fits the NICs, and is made of addresses', () => {
+  expect(wrong({})).toEqual([])
+  expect(wrong({ ip_addresses: ['10.0.0.5/24', 'dhcp'] }, 2)).toEqual([])
+  expect(wrong({ ip_addresses: ['fd00::5/64'], gateway: 'fd00::1', dns_servers: ['2606:4700::1111'] })).toEqual([])
+  expect(wrong({ ip_addresses: [] }, 1)).toEqual(['ip_addresses'])
+  expect(wrong({ ip_addresses: ['dhcp', 'dhcp'] }, 1)).toEqual(['ip_addresses'])
+  for (const address of [
+    '10.0.0.5',
+    '10.0.0.256/24',
+    '10.1/8',
+    '0x0a000005/8',
+    '10.0.0.5/33',
+    'fd00::g/64',
+    '',
+    'x/24',
+  ])
+    expect(wrong({ ip_addresses: [address] }), address).toEqual(['ip_addresses.0'])
+  expect(wrong({ ip_addresses: ['10.0.0.5/24', '10.0.0.5/16'] }, 2)).toEqual(['ip_addresses.1'])
+})
+
+test('a gateway is an address in the network of the first NIC', () => {
+  const gateway = (address: string, ip_addresses?: string[]) =>
+    wrong({ gateway: address, ...(ip_addresses && { ip_addresses }) })
+  expect(gateway('10.0.0.1', ['10.0.0.5/24'])).toEqual([])
+  for (const [address, ips] of [
+    ['10.0.1.1', ['10.0.0.5/24']],
+    ['fd00::1', ['10.0.0.5/24']],
+    ['10.0.1', ['10.0.0.5/24']],
+    ['10.0.0.1', ['dhcp']],
+    ['10.0.0.1', undefined],
+  ] as const)
+    expect(gateway(address, ips && [...ips]), address).toEqual(['gateway'])
+  expect(wrong({ gateway: '10.0.0.1' }, 0)).toEqual(['gateway'])
+  expect(wrong({ dns_servers: ['10.0.0.2', 'dns.example.org'] })).toEqual(['dns_servers.1'])
+})
+
+test('gateway and DNS servers are the first NIC’s only', () => {
+  const config = { ip_addresses: ['10.0.0.5/24', '10.0.1.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
+  expect(networkData(config, ['52:54:00:00:00:01', '52:54:00:00:00:02'])).toEqual({
+    version: 2,
+    ethernets: {
+      eth0: {
+        match: { macaddress: '52:54:00:00:00:01' },
+        'set-name': 'eth0',
+        dhcp4: false,
+        addresses: ['10.0.0.5/24'],
+        routes: [{ to: '0.0.0.0/0', via: '10.0.0.1' }],
+        nameservers: { addresses: ['10.0.0.2'] },
+      },
+      eth1: {
+        match: { macaddress: '52:54:00:00:00:02' },
+        'set-name': 'eth1',
+        dhcp4: false,
+        addresses: ['10.0.1.5/24'],
+      },
+    },
+  })
+})
+
+test('every address with every prefix in whose network the gateway lies is taken', () => {
+  fc.assert(
+    fc.property(fc.ipV4(), fc.integer({ min: 1, max: 32 }), (address, bits) => {
+      expect(wrong({ ip_addresses: [`${address}/${bits}`], gateway: address })).toEqual([])
+    }),
+  )
+})
+
+test('the last percentage of what qemu-img has said counts', () => {
+  expect(percentIn('    (0.00/100%)\r    (12.34/100%)\r')).toBe(12.34)
+  expect(percentIn('    (100/100%)\n')).toBe(100)
+  expect(percentIn('    (1')).toBeUndefined()
+})

@@ -1,0 +1,44 @@
+/** An answer of the API that is no success: its own words. */
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** Asks the API with the session's cookie. @returns the answer's JSON */
+export async function ask(method, path, body) {
+  const answer = await fetch(`/api${path}`, {
+    method,
+    headers: { 'X-Horcrux-Request': 'console', ...(body && { 'Content-Type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  const json = await answer.json().catch(() => ({}))
+  if (answer.ok) return json
+  throw new Refused(answer.status, json.message ?? `The server answers ${answer.status}`)
+}
+
+/** Shows the form until somebody has signed in. */
+export function signIn() {
+  const section = document.querySelector('#sign-in')
+  const form = section.querySelector('form')
+  const problem = form.querySelector('.problem')
+  section.hidden = false
+  form.elements.username.focus()
+  return new Promise((resolve) => {
+    form.addEventListener('submit', async function submit(event) {
+      event.preventDefault()
+      const { username, password, totp } = Object.fromEntries(new FormData(form))
+      try {
+        await ask('POST', '/auth/login', { username, password, ...(totp && { totp }) })
+      } catch (error) {
+        problem.textContent = error.message
+        return
+      }
+      form.removeEventListener('submit', submit)
+      form.reset()
+      section.hidden = true
+      resolve()
+    })
+  })
+}

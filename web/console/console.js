@@ -1,0 +1,91 @@
+import { ask, Refused, signIn } from './api.js'
+import { replay } from './replay.js'
+import { showScreen } from './screen.js'
+import { showTerminal } from './terminal.js'
+
+const query = new URLSearchParams(location.search)
+const vm = query.get('vm') ?? ''
+const type = query.get('type') === 'serial' ? 'serial' : 'vnc'
+const recording = query.get('recording')
+const $ = (selector) => document.querySelector(selector)
+const view = $('#view')
+let shown
+
+const words = { connecting: 'Connecting…', connected: 'Connected', closed: 'Closed' }
+
+/** The state for the eye, for screen readers and for programs (`body[data-state]`, `body[data-reason]`). */
+function say(state, reason = '') {
+  document.body.dataset.state = state
+  document.body.dataset.reason = reason
+  $('#state span').textContent = state === 'connected' && reason ? reason : words[state]
+  $('#closed').hidden = state !== 'closed'
+  $('#why').textContent = reason
+  $('#keys').hidden = state !== 'connected' || type !== 'vnc' || recording !== null
+  if (state === 'closed') $('#again').focus()
+}
+
+/** What is behind a close code of the gateway. */
+const titles = { 1001: 'The gateway is stopping', 4401: 'Signed out', 4403: 'Not allowed any more', 4410: 'Ended' }
+
+function closed({ code, reason }) {
+  $('#what').textContent = titles[code] ?? 'Connection lost'
+  say('closed', reason || 'The connection to the server was lost.')
+}
+
+/** Gets a ticket, opens the console and shows it. */
+async function connect() {
+  say('connecting')
+  shown?.dispose?.()
+  view.replaceChildren()
+  view.className = ''
+  try {
+    if (recording) {
+      $('#what').textContent = 'Recording'
+      return await replay(view, encodeURIComponent(vm), encodeURIComponent(recording), say)
+    }
+    const { websocket_path, password } = await ask('POST', `/console/${encodeURIComponent(vm)}/${type}`)
+    const address = new URL(websocket_path, location.href)
+    address.protocol = location.protocol.replace('http', 'ws')
+    const socket = new WebSocket(address, 'binary')
+    socket.binaryType = 'arraybuffer'
+    socket.addEventListener('close', closed)
+    const ready = () => say('connected')
+    const failed = (reason) => closed({ code: 0, reason })
+    shown = (type === 'serial' ? showTerminal : showScreen)(view, socket, { password, ready, failed })
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    if (error.status === 401) {
+      await signIn()
+      return connect()
+    }
+    $('#what').textContent = 'No console'
+    say('closed', error.message)
+  }
+}
+
+/** remote-viewer's file, with a ticket of its own. */
+async function viewerFile() {
+  try {
+    const { ticket } = await ask('POST', `/console/${encodeURIComponent(vm)}/spice`)
+    location.assign(`/api/console/${encodeURIComponent(vm)}/vv?ticket=${ticket}`)
+  } catch (error) {
+    $('#state span').textContent = error.message
+  }
+}
+
+if (recording) $('#again').textContent = 'Play again'
+$('#name').textContent = vm
+document.title = `${vm} · Horcrux`
+for (const kind of ['vnc', 'serial']) {
+  const link = $(`#to-${kind}`)
+  link.href = `?${new URLSearchParams({ vm, type: kind })}`
+  if (kind === type) link.setAttribute('aria-current', 'page')
+}
+$('#again').addEventListener('click', connect)
+$('#keys').addEventListener('click', () => {
+  shown.controlAltDelete()
+  shown.focus()
+})
+$('#file').addEventListener('click', viewerFile)
+$('#whole').addEventListener('click', () => document.documentElement.requestFullscreen())
+await connect()

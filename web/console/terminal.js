@@ -1,0 +1,43 @@
+import { FitAddon } from './fit/lib/addon-fit.mjs'
+import { Terminal } from './xterm/lib/xterm.mjs'
+
+/** A terminal that fills the view. A serial line has no size of its own: guests think of 80 × 24. */
+export function makeTerminal(view, { reading = false } = {}) {
+  view.classList.add('terminal')
+  const terminal = new Terminal({
+    cursorBlink: !reading,
+    disableStdin: reading,
+    scrollback: 10_000,
+    fontSize: 14,
+    fontFamily: 'ui-monospace, "DejaVu Sans Mono", monospace',
+    theme: { background: '#000000', foreground: '#e7eaf0', cursor: '#6fc297' },
+  })
+  const fit = new FitAddon()
+  terminal.loadAddon(fit)
+  terminal.open(view)
+  fit.fit()
+  const observer = new ResizeObserver(() => fit.fit())
+  observer.observe(view)
+  return {
+    terminal,
+    dispose: () => {
+      observer.disconnect()
+      terminal.dispose()
+    },
+  }
+}
+
+/** Joins a terminal with a serial console. */
+export function showTerminal(view, socket, { ready }) {
+  const { terminal, dispose } = makeTerminal(view)
+  const encoder = new TextEncoder()
+  const send = (bytes) => socket.readyState === WebSocket.OPEN && socket.send(bytes)
+  socket.addEventListener('open', () => {
+    ready()
+    terminal.focus()
+  })
+  socket.addEventListener('message', ({ data }) => terminal.write(new Uint8Array(data)))
+  terminal.onData((text) => send(encoder.encode(text)))
+  terminal.onBinary((text) => send(Uint8Array.from(text, (sign) => sign.codePointAt(0))))
+  return { terminal, dispose, focus: () => terminal.focus() }
+}
