@@ -17,6 +17,10 @@ export function lineOf({ method, path }: Route, params: Record<string, unknown>)
   return { line: `${method} /api${filled}`, json }
 }
 
+/** The places of secrets that are among these parameters. */
+const takenBy = ({ action }: Route, params: object) =>
+  (action.secret ?? []).filter((path) => Object.hasOwn(params, path.split('.')[0]!))
+
 /** Every way in which a request may go wrong at the door or in its service, each with secrets of its own in it. */
 export function faultsOf(route: Route, way: Way, weak: string, canaries: Canaries): Fault[] {
   const { name, action } = route
@@ -24,23 +28,23 @@ export function faultsOf(route: Route, way: Way, weak: string, canaries: Canarie
   const { token, headers = {} } = way
   const who = { ...(token !== undefined && { token }), headers }
   const make = (what: string) => canaries.make(`${what} at ${name}`)
-  const taken = (action.secret ?? []).filter((key) => key in action.params.properties)
+  const taken = takenBy(route, action.params.properties)
   const field = taken[0] ?? 'password'
   const typed = (type: string, raw: string) => ({ ...who, raw, headers: { ...headers, 'content-type': type } })
-  const body = (value: unknown) => JSON.stringify({ ...json, [field]: value })
+  const body = (value: unknown) => JSON.stringify(withAt(json, field, value))
   const isOpen = action.can === 'anyone'
 
   const ofFields = taken.flatMap((key) => {
     const wrong = (what: string, value: unknown) => ({
       what: `${key} ${what}`,
       line,
-      asked: { ...who, json: { ...json, [key]: value } },
+      asked: { ...who, json: withAt(json, key, value) },
       statuses: [422],
     })
     return [
       wrong('in an object', { inside: make(`${key} in an object`) }),
       wrong('in a list', [make(`${key} in a list`)]),
-      wrong('as long as a book', make(`a long ${key}`) + 'x'.repeat(20_000)),
+      wrong('as long as a book', make(`a long ${key}`) + 'x'.repeat(70_000)),
     ]
   })
   const faults: Fault[] = [
@@ -94,9 +98,18 @@ export function faultsOf(route: Route, way: Way, weak: string, canaries: Canarie
   return faults
 }
 
+/** The parameters with another value at a place such as `user.plain_password`. */
+function withAt(params: Record<string, unknown>, path: string, value: unknown): Record<string, unknown> {
+  const [key, ...rest] = path.split('.') as [string, ...string[]]
+  if (rest.length === 0) return { ...params, [key]: value }
+  return { ...params, [key]: withAt((params[key] ?? {}) as Record<string, unknown>, rest.join('.'), value) }
+}
+
 /** The same request with secrets that are not right. */
 export function guessed(route: Route, way: Way, canaries: Canaries): Record<string, unknown> {
-  const taken = (route.action.secret ?? []).filter((key) => key in way.params)
-  const guesses = taken.map((key) => [key, canaries.make(`a wrong ${key} at ${route.name}`)])
-  return { ...way.params, ...Object.fromEntries(guesses) }
+  const taken = takenBy(route, way.params)
+  return taken.reduce(
+    (params, path) => withAt(params, path, canaries.make(`a wrong ${path} at ${route.name}`)),
+    way.params,
+  )
 }

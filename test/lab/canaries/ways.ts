@@ -5,14 +5,16 @@ import { asNode } from '../scenarios.ts'
 import type { Canaries } from './canaries.ts'
 import type { Desk } from './desk.ts'
 
-/** What requests are made with. */
-export type World = Desk & { canaries: Canaries; root: string; setupToken: string; host: LabHost }
+/** What requests are made with; `vm` runs, and `host` is one that no node is on yet. */
+export type World = Desk & { canaries: Canaries; root: string; setupToken: string; host: LabHost; vm: string }
 /** A request that succeeds; `state`: what an operation that it starts ends as, by itself or because it is cancelled. */
 export type Way = {
   params: Record<string, unknown>
   token?: string
   headers?: Record<string, string>
   state?: 'succeeded' | 'failed' | 'cancelled'
+  /** What it may be answered as well; then it is sent only once. */
+  orElse?: number
 }
 
 const newName = (kind: string) => `${kind}-${randomBytes(4).toString('hex')}`
@@ -106,6 +108,30 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
     learnKey(canaries, "the lab's SSH key", host.privateKey)
     return { token: root, params: asNode(newName('node'), host), state: 'succeeded' }
   },
+  'cloudinit.set': async ({ root, canaries, vm }) => {
+    const plain_password = canaries.make('the password of a guest')
+    return { token: root, params: { id: vm, user: { name: 'guest', plain_password } }, state: 'succeeded' }
+  },
+  'consoles.open': async ({ root, vm }) => ({ token: root, params: { vm_id: vm, console_type: 'vnc' } }),
+  'consoles.write': async ({ root, canaries, vm }) => ({
+    token: root,
+    params: { id: vm, text: canaries.make('what is typed on a console') },
+    // Nothing runs in the guest that would read it.
+    orElse: 503,
+  }),
+}
+
+/** Makes a virtual machine that runs on this host. @returns its id */
+export async function makeVm({ ask, root, canaries }: World, host: LabHost): Promise<string> {
+  const id = newName('vm')
+  learnKey(canaries, "the lab's SSH key", host.privateKey)
+  const done = async (line: string, json: object) => {
+    const { body, text } = await ask(line, { token: root, json, headers: { prefer: 'wait=40' } })
+    if (body['state'] !== 'succeeded') throw new Error(`${line} did not succeed: ${text}`)
+  }
+  await done('POST /api/cluster/nodes', asNode('home', host))
+  await done('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'home', start: true })
+  return id
 }
 
 /** Registrations that come to nothing: the first has no key that could be read, the second one that the host does not know. */
