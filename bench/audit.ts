@@ -43,9 +43,10 @@ export async function benchAudit(): Promise<Row[]> {
     if (total !== count) throw new Error(`${count} records were answered, ${total} are in the chain`)
     return [
       {
-        what: 'audit records, durable and chained (at least 5,000)',
+        what: 'audit records, durable and chained',
         value: count / ((chained - begin) / 1000),
         unit: '/s',
+        atLeast: 5000,
       },
       { what: 'audit records, durable', value: count / ((durable - begin) / 1000), unit: '/s' },
       { what: `median wait for one of ${inFlight} in flight`, value: median(waits), unit: 'ms' },

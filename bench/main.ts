@@ -2,6 +2,7 @@ import { cpus } from 'node:os'
 import { benchClone } from './clone.ts'
 import { domainStart } from './domain-start.ts'
 import { benchAudit } from './audit.ts'
+import { benchAuth } from './auth.ts'
 import { domainStats } from './domain-stats.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
@@ -12,6 +13,7 @@ import { benchRights } from './rights.ts'
 const benchmarks: Record<string, () => Promise<Row[]>> = {
   gateway: benchGateway,
   rights: benchRights,
+  auth: benchAuth,
   audit: benchAudit,
   events: benchEvents,
   'domain-start': domainStart,

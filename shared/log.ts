@@ -5,7 +5,8 @@ import { config } from '#shared/config.ts'
 /** Fields that every line of a request or an operation carries. */
 export const logFields = new AsyncLocalStorage<Record<string, string>>()
 
-const secretFields = [
+/** Under these names nothing is logged. */
+export const secretFields = [
   'password',
   'old_password',
   'new_password',
@@ -18,6 +19,10 @@ const secretFields = [
   'authorization',
   'totp',
   'passphrase',
+  'credential',
+  'ticket',
+  'websocket_path',
+  'recovery_codes',
 ]
 
 function destinations() {

@@ -17,7 +17,10 @@ export function addBodies(app: FastifyInstance): void {
   })
 }
 
-/** V8 says where a JSON text is wrong, as `… in JSON at position 12 (line 2 column 3)`. */
+/**
+ * V8 says where a JSON text is wrong, as `… in JSON at position 12 (line 2 column 3)`, or by quoting what is around it.
+ * A quotation is left out: there may be a password in it.
+ */
 function malformed(text: string): BadRequestError {
   try {
     JSON.parse(text)
@@ -25,7 +28,7 @@ function malformed(text: string): BadRequestError {
       'The body names a property (__proto__, constructor.prototype) that no JSON here may have',
     )
   } catch (error) {
-    const { message } = error as SyntaxError
+    const message = (error as SyntaxError).message.replace(/, (?:\.\.\.)?".*$/s, '')
     const [, position, line, column] = /at position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(message) ?? []
     const where = { position: Number(position), line: Number(line), column: Number(column) }
     return new BadRequestError(`The body is not valid JSON: ${message}`, {

@@ -155,7 +155,7 @@ export const consoles = contract('consoles', {
       user: orNull(Type.String({ description: 'Who shows it, if that is known' })),
     }),
     result: Opened,
-    secret: ['ticket'],
+    secret: ['ticket', 'endpoint.password'],
   },
   keep: {
     does: 'Tell which of these open consoles have to be closed, and why',

@@ -37,7 +37,24 @@ export type Deployment = {
   stop: () => Promise<void>
 }
 
-export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Promise<Deployment> {
+type Wanted = {
+  replicas?: number
+  gateways?: number
+  /** Beside and instead of the usual settings of the services. */
+  env?: Record<string, string>
+  /** How the first user comes to a token, given a gateway and the services. */
+  signIn?: (url: string, services: Part[]) => Promise<string>
+}
+
+const asConfigured = async (url: string): Promise<string> =>
+  String((await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })).body['token'])
+
+export async function startDeployment({
+  replicas = 1,
+  gateways = 1,
+  env: extra = {},
+  signIn = asConfigured,
+}: Wanted = {}): Promise<Deployment> {
   const dir = await mkdtemp(join(tmpdir(), 'horcrux-deployment-'))
   const parts: Part[] = []
   const stop = async () => {
@@ -58,6 +75,7 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
       HORCRUX_ADMIN_PASSWORD: password,
       HORCRUX_RATE_LIMIT: '0',
       HORCRUX_LOG_LEVEL: 'info',
+      ...extra,
     }
     const services = kinds.flatMap((name) => Array.from({ length: replicas }, (_, n) => serviceOf(name, n, env)))
     const doors = await Promise.all(Array.from({ length: gateways }, (_, n) => gatewayOf(n, env)))
@@ -66,7 +84,7 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
     const { url } = doors[0]!
     for (const door of doors)
       await until(async () => (await ask(door.url, 'GET /readyz')).status === 200, { what: `${door.name} to be ready` })
-    const { body } = await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })
+    const token = await signIn(url, services)
     const jetStreamDir = join(dir, 'jetstream')
     return {
       dir,
@@ -75,7 +93,7 @@ export async function startDeployment({ replicas = 1, gateways = 1 } = {}): Prom
       store: store.part,
       services,
       gateways: doors,
-      token: String(body['token']),
+      token,
       connect: () => connectWhole(dir, bus.url),
       jetStreamDir,
       stop,

@@ -15,13 +15,15 @@ type Asked = {
   raw?: string
   /** Whose connections are used again; without it each request has its own. */
   agent?: Agent
+  /** The address that it comes from; any of 127.0.0.0/8 will do. */
+  localAddress?: string
 }
 
 /** One request with nothing added but what the test says. */
 export const ask = async (
   url: string,
   line: string,
-  { token, json, headers = {}, raw, agent }: Asked = {},
+  { token, json, headers = {}, raw, agent, localAddress }: Asked = {},
 ): Promise<Answered> => {
   const [method = 'GET', path = '/'] = line.split(' ')
   const sent = raw ?? (json === undefined ? undefined : JSON.stringify(json))
@@ -31,8 +33,10 @@ export const ask = async (
     {
       method,
       agent: agent ?? false,
+      ...(localAddress !== undefined && { localAddress }),
       headers: {
-        ...(sent !== undefined && { 'content-type': 'application/json' }),
+        // For a DELETE Node would say nothing of a body.
+        ...(sent !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(sent) }),
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
         ...headers,
       },

@@ -93,7 +93,7 @@ describe('what is kept of a collection', () => {
           expect(found).toMatchObject({ next_cursor: page.next_cursor, total: page.total })
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 12 },
     )
   })
 

@@ -91,7 +91,7 @@ test('what is merged says what is wanted, and keeps everything that Horcrux does
       // A drive stays when its ISO goes.
       expect(readDomain(parseXml(merged)).iso).toBe(wanted.iso)
     }),
-    { numRuns: 100 },
+    { numRuns: 50 },
   )
 })
 
@@ -103,7 +103,7 @@ test('merging what is there already changes nothing, and merging twice is mergin
       const once = mergeDomain(there, xmlOf(wanted))
       expect(mergeDomain(once, xmlOf(wanted))).toBe(once)
     }),
-    { numRuns: 60 },
+    { numRuns: 30 },
   )
 })
 

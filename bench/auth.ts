@@ -1,0 +1,78 @@
+import { Agent, request } from 'node:http'
+import { auth } from '#shared/contracts/auth.ts'
+import { users } from '#shared/contracts/users.ts'
+import { authService } from '../services/auth/service.ts'
+import { createGateway } from '../services/gateway/service.ts'
+import { signIn } from '../test/lab/auth.ts'
+import { things, thingsService } from '../test/lab/gateway-things.ts'
+import { startHorcrux } from '../test/lab/horcrux.ts'
+import { median, type Row } from './figures.ts'
+
+const rounds = 60
+const perRound = 200
+const password = 'Sonnenblume-7'
+
+const meanOf = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+type Headers = Record<string, string>
+
+/** One request after the other over one connection. @returns the microseconds of one, median and mean */
+async function asked(agent: Agent, url: string, headers: Headers): Promise<{ middle: number; mean: number }> {
+  const times: number[] = []
+  for (let index = 0; index < perRound; index++) {
+    const begin = performance.now()
+    const { promise, resolve, reject } = Promise.withResolvers<number>()
+    request(url, { agent, headers }, (answer) => {
+      answer.resume()
+      answer.on('end', () => resolve(answer.statusCode!))
+    })
+      .on('error', reject)
+      .end()
+    const status = await promise
+    if (status !== 200) throw new Error(`${url} was answered ${status}`)
+    times.push((performance.now() - begin) * 1000)
+  }
+  return { middle: median(times), mean: meanOf(times) }
+}
+
+/** What it costs a request that it is known who sends it: the same route without, with a token, with a key, in turn. */
+export async function benchAuth(): Promise<Row[]> {
+  const gateway = createGateway([auth, users, things])
+  const horcrux = await startHorcrux({
+    services: [authService, thingsService, gateway],
+    config: { port: 0, rateLimit: 0, adminPassword: password },
+  })
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  try {
+    const root = await signIn(horcrux, 'admin', password)
+    const { key } = await root.call(users, 'createKey', { username: 'admin', name: 'bench' })
+    const ways: Record<string, Headers> = {
+      nobody: {},
+      jwt: { authorization: `Bearer ${root.token}` },
+      key: { 'x-api-key': key },
+    }
+    const url = `${gateway.url()}/api/hello`
+    for (const [name, headers] of Object.entries(ways)) {
+      const { user } = (await (await fetch(url, { headers })).json()) as { user: string }
+      if (user !== (name === 'nobody' ? 'anonymous' : 'admin')) throw new Error(`${name} was taken for ${user}`)
+      await asked(agent, url, headers)
+    }
+    const found: Record<string, Awaited<ReturnType<typeof asked>>[]> = { nobody: [], jwt: [], key: [] }
+    // Each round has all three, so that what else the machine does falls on all of them.
+    for (let round = 0; round < rounds; round++)
+      for (const [name, headers] of Object.entries(ways)) found[name]!.push(await asked(agent, url, headers))
+    const over = (name: string, of: 'middle' | 'mean') =>
+      found[name]!.map((one, round) => one[of] - found['nobody']![round]![of])
+    return [
+      { what: 'a request of nobody, median', value: median(found['nobody']!.map(({ middle }) => middle)), unit: 'µs' },
+      { what: 'a JWT costs beside that', value: median(over('jwt', 'middle')), unit: 'µs', below: 50 },
+      { what: 'a cached API key costs beside that', value: median(over('key', 'middle')), unit: 'µs', below: 50 },
+      // With the moment once a second in which the auth service is asked anew, and with all that disturbs.
+      { what: 'a JWT, mean of all rounds', value: meanOf(over('jwt', 'mean')), unit: 'µs' },
+      { what: 'a cached API key, mean of all rounds', value: meanOf(over('key', 'mean')), unit: 'µs' },
+    ]
+  } finally {
+    agent.destroy()
+    await horcrux.stop()
+  }
+}

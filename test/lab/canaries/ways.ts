@@ -1,0 +1,150 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { Secret, TOTP } from 'otpauth'
+import type { LabHost } from '../hosts.ts'
+import { asNode } from '../scenarios.ts'
+import type { Canaries } from './canaries.ts'
+import type { Desk } from './desk.ts'
+
+/** What requests are made with; `vm` runs, and `host` is one that no node is on yet. */
+export type World = Desk & { canaries: Canaries; root: string; setupToken: string; host: LabHost; vm: string }
+/** A request that succeeds; `state`: what an operation that it starts ends as, by itself or because it is cancelled. */
+export type Way = {
+  params: Record<string, unknown>
+  token?: string
+  headers?: Record<string, string>
+  state?: 'succeeded' | 'failed' | 'cancelled'
+  /** What it may be answered as well; then it is sent only once. */
+  orElse?: number
+}
+
+const newName = (kind: string) => `${kind}-${randomBytes(4).toString('hex')}`
+
+/** Somebody new who has signed in. */
+export async function person({ ask, canaries, root }: World) {
+  const username = newName('bird')
+  const password = canaries.make(`the password of ${username}`)
+  const made = await ask('POST /api/users', { token: root, json: { username, password } })
+  if (made.status !== 201) throw new Error(`${username} was not made: ${made.text}`)
+  const { body, headers } = await ask('POST /api/auth/login', { json: { username, password } })
+  return { username, password, token: String(body['token']), cookie: headers['set-cookie']!.split(';')[0]! }
+}
+
+/** Somebody new who has begun to set a second factor up. */
+async function careful(world: World) {
+  const someone = await person(world)
+  const { body } = await world.ask('POST /api/auth/totp', {
+    token: someone.token,
+    json: { password: someone.password },
+  })
+  const totp = new TOTP({ secret: Secret.fromBase32(String(body['secret'])) })
+  const code = (steps: number) => {
+    const made = totp.generate({ timestamp: Date.now() + steps * 30_000 })
+    world.canaries.learn(`a code of ${someone.username}`, made)
+    return made
+  }
+  return { ...someone, code }
+}
+
+/** Somebody new with a second factor. */
+async function secured(world: World) {
+  const someone = await careful(world)
+  const { token, code } = someone
+  const { body } = await world.ask('POST /api/auth/totp/confirm', { token, json: { code: code(0) } })
+  return { ...someone, recoveryCodes: body['recovery_codes'] as string[] }
+}
+
+/** The lines of a private key that are its own. */
+export function learnKey(canaries: Canaries, what: string, pem: string): string {
+  const lines = pem.split('\n').filter((line) => /^[A-Za-z0-9+/=]{20,}$/.test(line))
+  // The first line tells only of which kind the key is.
+  for (const line of lines.slice(1)) canaries.learn(what, line)
+  return pem
+}
+
+/** For every route that takes or gives a secret a request that succeeds. The test fails for a route that is not here. */
+export const ways: Record<string, (world: World) => Promise<Way>> = {
+  'auth.setup': async ({ canaries, setupToken }) => ({
+    params: { token: setupToken, username: 'founder', password: canaries.make("the founder's password") },
+  }),
+  'auth.login': async (world) => {
+    const { username, password, recoveryCodes } = await secured(world)
+    return { params: { username, password, totp: recoveryCodes[0]! } }
+  },
+  'auth.refresh': async (world) => {
+    const { cookie } = await person(world)
+    return { params: {}, headers: { cookie, 'x-horcrux-request': '1' } }
+  },
+  'auth.password': async (world) => {
+    const { token, username, password } = await person(world)
+    const next = world.canaries.make(`the next password of ${username}`)
+    return { token, params: { old_password: password, new_password: next } }
+  },
+  'auth.wsTicket': async (world) => ({ token: (await person(world)).token, params: {} }),
+  'auth.totp': async (world) => {
+    const { token, password } = await person(world)
+    return { token, params: { password } }
+  },
+  'auth.totpConfirm': async (world) => {
+    const { token, code } = await careful(world)
+    return { token, params: { code: code(0) } }
+  },
+  'auth.totpRemove': async (world) => {
+    const { token, password, code } = await secured(world)
+    return { token, params: { password, code: code(1) } }
+  },
+  'users.create': async ({ root, canaries }) => {
+    const username = newName('bird')
+    return { token: root, params: { username, password: canaries.make(`the password of ${username}`) } }
+  },
+  'users.change': async (world) => {
+    const { username } = await person(world)
+    return { token: world.root, params: { username, password: world.canaries.make(`the set password of ${username}`) } }
+  },
+  'users.createKey': async (world) => {
+    const { token, username } = await person(world)
+    return { token, params: { username, name: 'a key' } }
+  },
+  'nodes.register': async ({ root, canaries, host }) => {
+    learnKey(canaries, "the lab's SSH key", host.privateKey)
+    return { token: root, params: asNode(newName('node'), host), state: 'succeeded' }
+  },
+  'cloudinit.set': async ({ root, canaries, vm }) => {
+    const plain_password = canaries.make('the password of a guest')
+    return { token: root, params: { id: vm, user: { name: 'guest', plain_password } }, state: 'succeeded' }
+  },
+  'consoles.open': async ({ root, vm }) => ({ token: root, params: { vm_id: vm, console_type: 'vnc' } }),
+  'consoles.write': async ({ root, canaries, vm }) => ({
+    token: root,
+    params: { id: vm, text: canaries.make('what is typed on a console') },
+    // Nothing runs in the guest that would read it.
+    orElse: 503,
+  }),
+}
+
+/** Makes a virtual machine that runs on this host. @returns its id */
+export async function makeVm({ ask, root, canaries }: World, host: LabHost): Promise<string> {
+  const id = newName('vm')
+  learnKey(canaries, "the lab's SSH key", host.privateKey)
+  const done = async (line: string, json: object) => {
+    const { body, text } = await ask(line, { token: root, json, headers: { prefer: 'wait=40' } })
+    if (body['state'] !== 'succeeded') throw new Error(`${line} did not succeed: ${text}`)
+  }
+  await done('POST /api/cluster/nodes', asNode('home', host))
+  await done('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'home', start: true })
+  return id
+}
+
+/** Registrations that come to nothing: the first has no key that could be read, the second one that the host does not know. */
+export function failing({ canaries, host, root }: World): Way[] {
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const broken = `-----BEGIN RSA PRIVATE KEY-----\n${canaries.make('a broken SSH key')}\n-----END RSA PRIVATE KEY-----\n`
+  const register = (private_key: string) => ({ token: root, params: { ...asNode(newName('node'), host), private_key } })
+  return [
+    { ...register(broken), state: 'failed' },
+    { ...register(learnKey(canaries, 'an SSH key that is not known', privateKey)), state: 'cancelled' },
+  ]
+}
