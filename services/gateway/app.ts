@@ -4,7 +4,7 @@ import { config } from '#shared/config.ts'
 import type { Contract } from '#shared/contract.ts'
 import { addBodies } from './bodies.ts'
 import { createCache } from './cache.ts'
-import { bodyLimitBytes, sendError } from './errors.ts'
+import { bodyLimitBytes, sendClientError, sendError } from './errors.ts'
 import { createConsoles } from './console/consoles.ts'
 import { addConsoleFiles } from './console/files.ts'
 import { addConsolePage } from './console/page.ts'
@@ -35,6 +35,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
     forceCloseConnections: 'idle',
     requestTimeout: 120_000,
     routerOptions: { maxParamLength: 512, ignoreTrailingSlash: true },
+    clientErrorHandler: sendClientError,
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
   }
   const tls = await tlsOptions()

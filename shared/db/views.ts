@@ -26,7 +26,7 @@ export type Views<V> = {
 }
 
 /**
- * The views of a collection's records, kept as JSON in the memory of the process that owns it (ADR 0007). An answer is
+ * The views of a collection's records, kept as JSON in the memory of the process that owns it (ADR 0009). An answer is
  * never older than the question: before each one the process has heard of all changes that were answered before, or
  * the store is asked. `viewOf` must make the view out of the record alone.
  */

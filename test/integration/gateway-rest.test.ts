@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { contracts } from '#shared/contracts/index.ts'
 import { createGateway } from '../../services/gateway/service.ts'
@@ -244,6 +245,24 @@ describe.skipIf(!hasNats)('the gateway', () => {
     const odd = await ask('GET /api/nothing', { headers: { 'x-request-id': 'a b\tc' } })
     expect(odd.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
     expect(odd.body['request_id']).toBe(odd.headers['x-request-id'])
+  })
+
+  test('what is no HTTP, or too much of it, gets an error of the same shape', async () => {
+    const { hostname, port } = new URL(gateway.url())
+    const say = (text: string) =>
+      new Promise<string>((resolve, reject) => {
+        let heard = ''
+        const socket = connect(Number(port), hostname, () => socket.write(text))
+        socket.setEncoding('utf8').on('data', (chunk: string) => (heard += chunk))
+        socket.on('end', () => resolve(heard)).on('error', reject)
+      })
+    const bodyOf = (answer: string) => JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as object
+    const nonsense = await say('nonsense\r\n\r\n')
+    expect(nonsense).toMatch(/^HTTP\/1\.1 400 /)
+    expect(bodyOf(nonsense)).toMatchObject({ status: 400, error: 'BAD_REQUEST', retryable: false })
+    const long = await say(`GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: ${'x'.repeat(40_000)}\r\n\r\n`)
+    expect(long).toMatch(/^HTTP\/1\.1 431 /)
+    expect(bodyOf(long)).toMatchObject({ status: 431, error: 'BAD_REQUEST' })
   })
 
   test('security headers are on every answer, and pages can be read', async () => {
