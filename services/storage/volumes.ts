@@ -89,6 +89,11 @@ export const volumeService = implement(volumes, {
     return null
   },
 
+  growFor: async ({ id, volume, size, owner }) => {
+    await requireOwned(id, volume, owner)
+    return growTo(id, volume, size)
+  },
+
   deleteFor: async ({ id, volume, owner }) => {
     try {
       await requireOwned(id, volume, owner)
