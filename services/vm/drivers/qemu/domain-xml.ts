@@ -95,7 +95,11 @@ function portsOf({ architecture, disks, nics }: Definition) {
   const { ports } = platforms[architecture]
   if (ports === 0) return []
   const own = disks.filter(({ bus }) => bus === 'virtio').length + nics.length + 1
-  return Array.from({ length: ports + portsTaken + own }, () => ({ '@type': 'pci', '@model': 'pcie-root-port' }))
+  return Array.from({ length: 1 + ports + portsTaken + own }, (_, index) => ({
+    '@type': 'pci',
+    '@index': index,
+    '@model': index === 0 ? 'pcie-root' : 'pcie-root-port',
+  }))
 }
 
 /**
