@@ -27,7 +27,8 @@ beforeAll(async () => {
   const boot = await guestOn(host!, { agent: true })
   await done(lab.horcrux, volumes, 'create', { id: 'images', name: 'data', size: GiB, format: 'raw' })
   await localHost().runChecked('mkfs.ext4', ['-q', '-F', join(host!.dir, 'pool/data.raw')])
-  const given = { disks: [{ pool: 'images', volume: 'data' }], nics: [{ network: 'default', mac }] }
+  await localHost().runChecked('ip', ['-n', host!.netns, 'link', 'add', 'br9', 'type', 'bridge'])
+  const given = { disks: [{ pool: 'images', volume: 'data' }], nics: [{ bridge: 'br9', mac }] }
   await done(lab.horcrux, vms, 'create', { id, name: id, memory: 256, cpus: 1, node: 'hv1', boot, ...given })
 }, 180_000)
 afterAll(() => lab?.horcrux.stop())

@@ -41,11 +41,17 @@ const twoDisks = [
   { pool: 'images', size: GiB },
   { pool: 'images', size: GiB, format: 'raw' },
 ]
-const withNic = (horcrux: TestHorcrux) =>
-  done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ network: 'nowhere' }] })
+const bridge = 'br0'
+/** A node has guests on networks only that are there. */
+const withBridge = ({ netns }: LabHost) =>
+  localHost().run('ip', ['-n', netns, 'link', 'add', bridge, 'type', 'bridge'])
+const withNic = async (horcrux: TestHorcrux, host: LabHost) => {
+  await withBridge(host)
+  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge }] })
+}
 const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
-const withSeed = async (horcrux: TestHorcrux) => {
-  await withNic(horcrux)
+const withSeed = async (horcrux: TestHorcrux, host: LabHost) => {
+  await withNic(horcrux, host)
   await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
 }
 const template = async (horcrux: TestHorcrux) => {
@@ -77,9 +83,13 @@ const hearing = async (horcrux: TestHorcrux, host: LabHost) => {
   const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${GUEST_PREFIX} up`)
   await until(isUp, { what: 'the guest', timeoutMs: 40_000 })
 }
-const withKnownNic = async (horcrux: TestHorcrux) => {
-  await made(horcrux)
-  await done(horcrux, devices, 'attachNic', { id: 'it', network: 'default', mac })
+const withKnownNic = async (horcrux: TestHorcrux, host: LabHost) => {
+  await withBridge(host)
+  await done(horcrux, vms, 'create', { ...newVm, nics: [{ bridge, mac }] })
+}
+const runningBesideBridge = async (horcrux: TestHorcrux, host: LabHost) => {
+  await withBridge(host)
+  await running(horcrux)
 }
 
 const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
@@ -116,20 +126,20 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
-  'vms.clone': { before: withNic, params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'vms.clone': { before: (horcrux) => withNic(horcrux, first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
   'devices.attachDisk': { before: withTeamAndRun, params: { id: 'it', pool: 'images', size: GiB } },
   'devices.detachDisk': {
     before: (horcrux) => hearing(horcrux, first),
     params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 },
   },
   'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },
-  'devices.attachNic': { before: running, params: { id: 'it', network: 'default', mac } },
-  'devices.detachNic': { before: withKnownNic, params: { id: 'it', mac } },
+  'devices.attachNic': { before: (horcrux) => runningBesideBridge(horcrux, first), params: { id: 'it', bridge, mac } },
+  'devices.detachNic': { before: (horcrux) => withKnownNic(horcrux, first), params: { id: 'it', mac } },
   'cloudinit.set': {
-    before: withNic,
+    before: (horcrux) => withNic(horcrux, first),
     params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },
   },
-  'cloudinit.remove': { before: withSeed, params: { id: 'it' } },
+  'cloudinit.remove': { before: (horcrux) => withSeed(horcrux, first), params: { id: 'it' } },
   'templates.create': { before: made, params: { vm_id: 'it' } },
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
