@@ -43,8 +43,7 @@ const twoDisks = [
 ]
 const bridge = 'br0'
 /** A node has guests on networks only that are there. */
-const withBridge = ({ netns }: LabHost) =>
-  localHost().run('ip', ['-n', netns, 'link', 'add', bridge, 'type', 'bridge'])
+const withBridge = ({ netns }: LabHost) => localHost().run('ip', ['-n', netns, 'link', 'add', bridge, 'type', 'bridge'])
 const withNic = async (horcrux: TestHorcrux, host: LabHost) => {
   await withBridge(host)
   await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge }] })
@@ -126,7 +125,10 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
-  'vms.clone': { before: (horcrux) => withNic(horcrux, first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'vms.clone': {
+    before: (horcrux) => withNic(horcrux, first),
+    params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config },
+  },
   'devices.attachDisk': { before: withTeamAndRun, params: { id: 'it', pool: 'images', size: GiB } },
   'devices.detachDisk': {
     before: (horcrux) => hearing(horcrux, first),
