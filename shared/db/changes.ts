@@ -1,11 +1,11 @@
 import { v7 } from 'uuid'
 import { Events, type NatsConnection } from 'nats'
 import { bus, isBusConnected } from '#shared/bus.ts'
-import { flushBus } from '#shared/db/heard.ts'
+import { becomeDeaf, flushBus } from '#shared/db/heard.ts'
 import { UnavailableError } from '#shared/errors.ts'
+import { changeSubjects } from '#shared/identity/subjects.ts'
 
-const changing = 'horcrux.changing'
-const changed = 'horcrux.changed'
+const { changing, changed } = changeSubjects
 
 /** A change of one record, or without an id of any number of them. */
 export type Change = { token: string; id: string | null }
@@ -76,7 +76,8 @@ export const onChanging = (heard: Heard): (() => void) => listen(changing, heard
 function listen(subject: string, heard: Heard): () => void {
   const subscription = bus().nats.subscribe(`${subject}.*`, {
     callback: (error, message) => {
-      if (!error) heard(message.subject.slice(subject.length + 1), changeOf(message.string()))
+      if (error) becomeDeaf(error)
+      else heard(message.subject.slice(subject.length + 1), changeOf(message.string()))
     },
   })
   return () => subscription.unsubscribe()

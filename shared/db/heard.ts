@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { log } from '#shared/log.ts'
 import { bus, busIsBackForMs, isBusConnected } from '#shared/bus.ts'
 
 /** After the bus was away, others may not be back on it yet, and could not tell what they change. Milliseconds. */
@@ -9,7 +10,16 @@ const answersWithinMs = 1000
  * Whether what this process hears can be all there is to hear. Servers of a NATS cluster pass on what they get at
  * different times, so that a PONG of one says nothing of what another has taken.
  */
-const isHearing = () => isBusConnected() && busIsBackForMs() >= settledMs && (bus().nats.info?.cluster ?? '') === ''
+const isHearing = () =>
+  !isDeaf && isBusConnected() && busIsBackForMs() >= settledMs && (bus().nats.info?.cluster ?? '') === ''
+
+let isDeaf = false
+
+/** NATS does not let this process hear of changes: nothing that is kept can be trusted. */
+export function becomeDeaf(error: Error): void {
+  isDeaf = true
+  log('store').error({ err: error }, 'changes are not heard; every question goes to the store')
+}
 
 let next: Promise<boolean> | undefined
 let underWay: Promise<boolean> = Promise.resolve(true)

@@ -11,22 +11,12 @@ mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod "/modules/$module"; done </modules/order
 ip link set lo up
 for nic in /sys/class/net/eth*; do [ -e "$nic" ] && report add net "\${nic##*/}"; done
-for disk in /sys/block/*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
+for disk in /sys/block/[vs]d*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
+for drive in /sys/block/sr*; do [ -e "$drive" ] && report add seed "\${drive##*/}"; done
 for word in $(cat /proc/cmdline); do
   case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
 done
 echo "${GUEST_PREFIX} cpus $(grep -c ^processor /proc/cpuinfo)"
-seed() {
-  [ -d /tmp/seed ] && return
-  mkdir /tmp/seed
-  mount -o ro "$1" /tmp/seed 2>/dev/null || { rmdir /tmp/seed; return; }
-  for file in /tmp/seed/*; do
-    while IFS= read -r line; do echo "${GUEST_PREFIX} seed \${file##*/} $line"; done <"$file"
-  done
-}
-for drive in /dev/sr*; do
-  [ -e "$drive" ] && blkid "$drive" | grep -q 'LABEL="cidata"' && seed "$drive"
-done
 if [ -x /bin/qemu-ga ]; then
   for disk in /dev/vd?; do mount -t ext4 "$disk" /mnt 2>/dev/null && echo "${GUEST_PREFIX} mounted $disk"; done
   for port in /sys/class/virtio-ports/*; do
@@ -42,11 +32,20 @@ exec init
 /** Tells of a device that came or went, each only once: mdev repeats those that were there at its start. */
 export const report = `#!/bin/sh
 seen=/tmp/seen-$3
+# What is on a CD with a cloud-init seed, line by line.
+seed() {
+  mkdir -p /tmp/cd && mount -t iso9660 -o ro /dev/$3 /tmp/cd 2>/dev/null || return
+  [ -e /tmp/cd/meta-data ] && for file in /tmp/cd/*; do
+    while IFS= read -r line; do echo "${GUEST_PREFIX} seed \${file##*/} $line"; done <"$file"
+  done
+  umount /tmp/cd
+}
 case $1-$2 in
   add-*) mkdir $seen 2>/dev/null || exit ;;
   remove-*) rmdir $seen 2>/dev/null || exit ;;
 esac
 case $1-$2 in
+  add-seed) seed "$@" ;;
   add-block) echo "${GUEST_PREFIX} disk $3 $(($(cat /sys/block/$3/size) * 512))" ;;
   add-net) ip link set $3 up; echo "${GUEST_PREFIX} nic $3 $(cat /sys/class/net/$3/address)" ;;
   remove-block) echo "${GUEST_PREFIX} disk $3 gone" ;;
@@ -56,6 +55,7 @@ esac >/dev/console 2>&1
 
 /** mdev's rules: disks and network cards that are plugged in or pulled out while it runs. */
 export const mdevConf = `-[vs]d[a-z]+ 0:0 660 *report "$ACTION" block "$MDEV"
+-sr[0-9]+ 0:0 660 *report "$ACTION" seed "$MDEV"
 -eth[0-9]+ 0:0 660 *report "$ACTION" net "$MDEV"
 `
 

@@ -14,7 +14,7 @@ const MODULES = [
   'virtio-rng',
   'evdev',
   'button',
-  'ahci',
+  'virtio_scsi',
   'sr_mod',
   'isofs',
 ]

@@ -1,6 +1,6 @@
 import { authChangedSubject } from '#shared/contracts/auth.ts'
 import { type Member, memberOf, queuedBy, routed, wholeName } from './members.ts'
-import { inboxPrefix, packetTypes, streams, streamsSubject } from './subjects.ts'
+import { changeSubjects, inboxPrefix, packetTypes, streams, streamsSubject } from './subjects.ts'
 
 /** What an identity may publish and subscribe to, as nats-server's configuration has it. */
 export type Allowed = {
@@ -9,6 +9,7 @@ export type Allowed = {
   allow_responses: { max: number; expires: string }
 }
 
+const changes = Object.values(changeSubjects).map((subject) => `${subject}.*`)
 const broadcast = packetTypes.filter((type) => type !== 'REQ' && type !== 'RES')
 
 /** What follows for an identity from its line in the table; undefined: everything. */
@@ -34,7 +35,7 @@ function sends(name: string, { calls, isGateway }: Member): string[] {
 function tells(member: Member): string[] {
   return [
     'horcrux.alive.*.*',
-    'horcrux.changed.*',
+    ...changes,
     'horcrux.cancel',
     'horcrux.operation.*',
     ...['operations', ...(member.emits ?? [])].map((topic) => `horcrux.events.${topic.replace(':', '.')}`),
@@ -53,7 +54,8 @@ function hears(name: string, member: Member): string[] {
     `horcrux.alive.${name}.*`,
     'horcrux.cancel',
     'horcrux.operation.*',
-    ...(member.isGateway ? ['horcrux.idempotency.*', 'horcrux.changed.*', authChangedSubject] : []),
+    ...changes,
+    ...(member.isGateway ? ['horcrux.idempotency.*', authChangedSubject] : []),
     ...(member.keepsStreams ? [streamsSubject] : []),
   ]
 }

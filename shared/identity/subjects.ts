@@ -37,4 +37,6 @@ export function partsOf(type: string, subject: string): { from: string; action?:
 export const streams = { events: 'horcrux-events', work: 'horcrux-work' }
 /** Where whoever keeps the streams is asked to make those that are missing. */
 export const streamsSubject = 'horcrux.streams'
+/** What is told of a collection before and after each of its changes. */
+export const changeSubjects = { changing: 'horcrux.changing', changed: 'horcrux.changed' }
 export const inboxPrefix = (identity: string) => `_INBOX.${identity}`

@@ -133,7 +133,7 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
     [
       'gateway',
       [
-        'MOL.REQ.gateway.cluster.a-1.nodes.reach',
+        'MOL.REQ.gateway.cluster.a-1.nodes.reachAll',
         'MOL.REQ.gateway.storage.a-1.volumes.deleteFor',
         'horcrux.work.vms',
         'horcrux.auth.changed',

@@ -13,7 +13,7 @@ import { done, work } from '../lab/work.ts'
 
 const GiB = 2 ** 30
 const [host] = inject('lab').hosts
-const id = 'web'
+const id = 'asked'
 const mac = '52:54:00:00:00:91'
 let lab: Awaited<ReturnType<typeof startGuests>>
 
@@ -74,7 +74,8 @@ test('a frozen guest writes nothing until it is thawed', async () => {
 
 test('a guest whose time is over is thawed by whoever is there, though the one who froze it was killed', async () => {
   const replica = await lab.horcrux.startReplica('vm')
-  await lab.horcrux.call(guests, 'freeze', { id, seconds: 3 })
+  const meta = { caller: { kind: 'service', name: 'test' }, requestId: 'test' }
+  await lab.horcrux.broker.call('guests.freeze', { id, seconds: 3 }, { nodeID: replica.nodeId, meta })
   expect((await agent()).frozen).toBe(true)
   await replica.kill()
   await until(async () => (await agent()).frozen === false, { what: 'the thaw', timeoutMs: 15_000, intervalMs: 300 })

@@ -18,7 +18,7 @@ const call = (params: object) => lab.horcrux.call(vms, 'clone', { mode: 'full', 
 
 test('a full clone has the data of all disks, and nothing in common with its source', async () => {
   const { images } = lab
-  const source = await lab.makeSource('web', { nics: [{ network: 'lan' }, { bridge: 'br0' }], tags: ['prod'] })
+  const source = await lab.makeSource('web', { nics: [{ bridge: 'lan' }, { bridge: 'br0' }], tags: ['prod'] })
   const clone = await lab.clone('web', 'copy', { description: 'a copy' })
   expect(clone).toMatchObject({
     ...source,
@@ -52,7 +52,7 @@ test('a full clone has the data of all disks, and nothing in common with its sou
 })
 
 test('the stages of a clone, its bytes and its times are in its job', async () => {
-  await lab.makeSource('web', { nics: [{ network: 'lan' }] })
+  await lab.makeSource('web', { nics: [{ bridge: 'lan' }] })
   const network_config = { ip_addresses: ['10.1.2.3/24'] }
   const ended = await work(lab.horcrux, vms, 'clone', {
     vm: 'web',
@@ -89,7 +89,7 @@ test('the stages of a clone, its bytes and its times are in its job', async () =
 })
 
 test('addresses that are given are the clone’s; the seed names it anew', async () => {
-  await lab.makeSource('web', { nics: [{ network: 'lan' }, { network: 'dmz' }] })
+  await lab.makeSource('web', { nics: [{ bridge: 'lan' }, { bridge: 'dmz' }] })
   const macs = ['52:54:00:00:00:0a', '52:54:00:00:00:0b']
   const clone = await lab.clone('web', 'copy', {
     mac_addresses: macs,
@@ -103,7 +103,7 @@ test('addresses that are given are the clone’s; the seed names it anew', async
   })
   expect(clone.nics.map(({ mac }) => mac)).toEqual(macs)
   const isoinfo = async (...words: string[]) =>
-    (await lab.images.host.runChecked('isoinfo', ['-i', clone.iso!, ...words])).stdout
+    (await lab.images.host.runChecked('isoinfo', ['-i', clone.seed!, ...words])).stdout
   expect(await isoinfo('-d')).toMatch(/^Volume id: cidata$/m)
   expect(await isoinfo('-J', '-x', '/meta-data')).toBe('instance-id: copy\nlocal-hostname: copy-1\n')
   expect(await isoinfo('-J', '-x', '/user-data')).toBe(
@@ -132,11 +132,11 @@ ethernets:
     set-name: eth1
     dhcp4: true
 `)
-  const iso = clone.iso!
+  const seed = clone.seed!
   // A clone of the clone is another guest: it has not the seed of this one.
-  expect((await lab.clone('copy', 'again')).iso).toBeNull()
+  expect((await lab.clone('copy', 'again')).seed).toBeNull()
   await done(lab.horcrux, vms, 'delete', { id: 'copy', purge: true })
-  expect(await lab.images.host.stat(iso)).toBeNull()
+  expect(await lab.images.host.stat(seed)).toBeNull()
 })
 
 test('a guest that runs is not cloned: its disks would change under the copy', async () => {
@@ -199,7 +199,7 @@ test('fifty clones with the same id have one winner', async () => {
 })
 
 test('everything that is wrong with a clone is said at once', async () => {
-  await lab.makeSource('web', { nics: [{ network: 'lan', mac: '52:54:00:00:00:01' }] })
+  await lab.makeSource('web', { nics: [{ bridge: 'lan', mac: '52:54:00:00:00:01' }] })
   const wrong = {
     vm: 'web',
     name: 'under_score',

@@ -10,6 +10,7 @@ import { localHost } from '#shared/host/local.ts'
 import { clusterService } from '../../services/cluster/service.ts'
 import { storageService } from '../../services/storage/service.ts'
 import { vmService } from '../../services/vm/service.ts'
+import { haveBridge } from '../lab/bridges.ts'
 import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { asNode } from '../lab/scenarios.ts'
 import { until } from '../lab/wait.ts'
@@ -55,7 +56,8 @@ beforeAll(async () => {
   const built = await buildTinyGuest(localHost(), join(host!.dir, 'guest'))
   const asSeen = (path: string) => join(images, 'guest', basename(path))
   boot = { ...built, kernel: asSeen(built.kernel), initrd: asSeen(built.initrd) }
-  const nics = [first, second].map((mac) => ({ network: 'default', mac }))
+  await haveBridge(host!, 'seedbr')
+  const nics = [first, second].map((mac) => ({ bridge: 'seedbr', mac }))
   await done(horcrux, vms, 'create', { id: 'web', name: 'web', memory: 256, cpus: 1, node: 'hv1', boot, nics })
 }, 180_000)
 afterAll(() => horcrux?.stop())
@@ -93,6 +95,8 @@ test('a guest reads its seed, and finds all that it was given; the password only
     timeoutMs: 40_000,
     what: 'the guest',
   })
+  const isRead = async () => (await told('web', 'user-data')).includes('nginx')
+  await until(isRead, { what: 'the seed, read by the guest' })
 
   expect(parse(await told('web', 'meta-data'))).toEqual({ 'instance-id': 'web', 'local-hostname': 'web' })
   const userData = await told('web', 'user-data')

@@ -16,7 +16,7 @@ import { done, work } from '../lab/work.ts'
 
 const GiB = 2 ** 30
 const [host] = inject('lab').hosts
-const id = 'web'
+const id = 'plugged'
 let lab: Awaited<ReturnType<typeof startGuests>>
 let boot: object
 
@@ -80,7 +80,7 @@ test('everything that is wrong with a disk is said at once, and nothing is left 
 
 test('a running guest gets a disk, sees it grow, and lets go of it', async () => {
   const vm = await change('attachDisk', { pool: 'images', size: GiB })
-  expect(vm).toMatchObject({ disks: [{ id: 'vda' }, { id: 'vdb', volume: 'web-disk-1' }], pending: [] })
+  expect(vm).toMatchObject({ disks: [{ id: 'vda' }, { id: 'vdb', volume: 'plugged-disk-1' }], pending: [] })
   await says(`disk vdb ${GiB}`)
   expect(await targets()).toEqual(['vda', 'vdb'])
   expect(await targets('--inactive')).toEqual(['vda', 'vdb'])
@@ -88,7 +88,7 @@ test('a running guest gets a disk, sees it grow, and lets go of it', async () =>
 
   const grown = await change('resizeDisk', { disk: 'vdb', size: 3 * GiB })
   expect(grown.disks[1]!.size_bytes).toBe(3 * GiB)
-  expect(await volume('web-disk-1')).toMatchObject({ size_bytes: 3 * GiB, used_by: '/api/vms/web' })
+  expect(await volume('plugged-disk-1')).toMatchObject({ size_bytes: 3 * GiB, used_by: '/api/vms/plugged' })
   await types('echo bytes $(($(cat /sys/block/vdb/size) * 512))', `bytes ${3 * GiB}`)
   expect((await lab.horcrux.call(resourcePools, 'get', { id: 'crew' })).used.disk).toBe(4 * GiB)
   await expect(lab.horcrux.call(devices, 'resizeDisk', { id, disk: 'vdb', size: 2 * GiB })).rejects.toThrow('cut off')
@@ -99,17 +99,17 @@ test('a running guest gets a disk, sees it grow, and lets go of it', async () =>
   await says('disk vdb gone')
   expect(await targets()).toEqual(['vda'])
   expect(await targets('--inactive')).toEqual(['vda'])
-  expect(await volume('web-disk-1')).toMatchObject({ used_by: null, size_bytes: 3 * GiB })
+  expect(await volume('plugged-disk-1')).toMatchObject({ used_by: null, size_bytes: 3 * GiB })
   expect((await lab.horcrux.call(resourcePools, 'get', { id: 'crew' })).used.disk).toBe(GiB)
 }, 120_000)
 
 test('a volume that is there is attached, and deleted with purge', async () => {
-  await change('attachDisk', { pool: 'images', volume: 'web-disk-1', readonly: true })
+  await change('attachDisk', { pool: 'images', volume: 'plugged-disk-1', readonly: true })
   await says(`disk vdb ${3 * GiB}`)
   await expect(lab.horcrux.call(devices, 'resizeDisk', { id, disk: 'vdb', size: 4 * GiB })).rejects.toThrow('read-only')
   await change('detachDisk', { disk: 'vdb', purge: true })
-  await expect(volume('web-disk-1')).rejects.toThrow('not found')
-  expect(await localHost().stat(join(host!.dir, 'pool/web-disk-1.qcow2'))).toBe(null)
+  await expect(volume('plugged-disk-1')).rejects.toThrow('not found')
+  expect(await localHost().stat(join(host!.dir, 'pool/plugged-disk-1.qcow2'))).toBe(null)
 }, 120_000)
 
 test('a SCSI disk comes with its controller; one of SATA cannot be plugged in and waits for the next start', async () => {
@@ -173,30 +173,30 @@ test('an ISO is put into the drive of a running guest, and taken out', async () 
 }, 120_000)
 
 test('a guest that does not let go keeps its device: the operation says so, and nothing has changed', async () => {
-  const deaf = { id: 'deaf', name: 'deaf', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
+  const unhearing = { id: 'unhearing', name: 'unhearing', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
   // Without an operating system nobody hears that a device is wanted back.
-  await done(lab.horcrux, vms, 'create', { ...deaf, start: true })
-  const ended = await work(lab.horcrux, devices, 'detachDisk', { id: 'deaf', disk: 'vda', purge: true, timeout: 2 })
+  await done(lab.horcrux, vms, 'create', { ...unhearing, start: true })
+  const ended = await work(lab.horcrux, devices, 'detachDisk', { id: 'unhearing', disk: 'vda', purge: true, timeout: 2 })
   expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringContaining('has not let go of vda') } })
-  const vm = await lab.horcrux.call(vms, 'get', { id: 'deaf' })
+  const vm = await lab.horcrux.call(vms, 'get', { id: 'unhearing' })
   expect(vm).toMatchObject({ disks: [{ id: 'vda' }], pending: [], status: 'running' })
-  expect(await lab.virsh('domblklist', 'deaf')).toContain('vda')
-  expect(await lab.virsh('domblklist', 'deaf', '--inactive')).toContain('vda')
-  expect(await volume('deaf-disk-0')).toMatchObject({ used_by: '/api/vms/deaf' })
-  await done(lab.horcrux, vms, 'stop', { id: 'deaf', force: true })
-  const off = (await done(lab.horcrux, devices, 'detachDisk', { id: 'deaf', disk: 'vda', purge: true })) as Vm
+  expect(await lab.virsh('domblklist', 'unhearing')).toContain('vda')
+  expect(await lab.virsh('domblklist', 'unhearing', '--inactive')).toContain('vda')
+  expect(await volume('unhearing-disk-0')).toMatchObject({ used_by: '/api/vms/deaf' })
+  await done(lab.horcrux, vms, 'stop', { id: 'unhearing', force: true })
+  const off = (await done(lab.horcrux, devices, 'detachDisk', { id: 'unhearing', disk: 'vda', purge: true })) as Vm
   expect(off.disks).toEqual([])
-  await done(lab.horcrux, vms, 'delete', { id: 'deaf' })
+  await done(lab.horcrux, vms, 'delete', { id: 'unhearing' })
 }, 60_000)
 
 test('a machine that is off has its disk grown by the storage', async () => {
   await done(lab.horcrux, vms, 'stop', { id, force: true })
   await change('resizeDisk', { disk: 'vda', size: 2 * GiB })
-  expect(await volume('web-disk-0')).toMatchObject({ size_bytes: 2 * GiB })
+  expect(await volume('plugged-disk-0')).toMatchObject({ size_bytes: 2 * GiB })
   const { stdout } = await localHost().runChecked('qemu-img', [
     'info',
     '--output=json',
-    join(host!.dir, 'pool/web-disk-0.qcow2'),
+    join(host!.dir, 'pool/plugged-disk-0.qcow2'),
   ])
   expect(JSON.parse(stdout)).toMatchObject({ 'virtual-size': 2 * GiB })
   await lab.horcrux.call(vms, 'update', { id, boot_order: ['sda', 'vda'] })

@@ -5,6 +5,7 @@ import { type Vm, vms } from '#shared/contracts/vms.ts'
 import type { ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/host/local.ts'
 import { find } from '#shared/platform/find.ts'
+import { haveBridge } from '../lab/bridges.ts'
 import { startGuests } from '../lab/guests.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
@@ -72,7 +73,7 @@ test('what a node or an architecture lacks is refused, with the package that wou
 })
 
 test('everything that a guest can be given is in its domain, and it starts', async () => {
-  await localHost().runChecked('ip', ['-n', host!.netns, 'link', 'add', 'br7', 'type', 'bridge'])
+  await haveBridge(host!, 'br7')
   const network = join(host!.dir, 'net.xml')
   await writeFile(network, "<network><name>quiet</name><bridge name='virbr77'/></network>")
   await guests.virsh('net-define', network)

@@ -123,7 +123,7 @@ test('volumes of nobody: a linked clone protects its source there too', async ()
 })
 
 test('twenty linked clones of one template at once', async () => {
-  await lab.makeSource('gold', { nics: [{ network: 'lan' }] })
+  await lab.makeSource('gold', { nics: [{ bridge: 'lan' }] })
   await lab.makeTemplate('gold')
   const ids = Array.from({ length: 20 }, (_, index) => `vm-${index + 10}`)
   const made = await Promise.all(ids.map((id) => lab.deploy('gold', id)))
@@ -136,16 +136,16 @@ test('twenty linked clones of one template at once', async () => {
 
 test('a preset says what a request does not; tags filter lists, several at once', async () => {
   const { horcrux } = lab
-  await lab.makeSource('gold', { nics: [{ network: 'lan' }], tags: ['base'] })
+  await lab.makeSource('gold', { nics: [{ bridge: 'lan' }], tags: ['base'] })
   await lab.makeTemplate('gold')
   const preset = { id: 'small', name: 'small', mode: 'full', cpus: 2, memory: 256, tags: ['web', 'prod'] }
   await horcrux.call(clonePresets, 'create', { ...preset, network_config: { dns_servers: ['10.0.0.2'] } })
   const network_config = { ip_addresses: ['10.0.0.9/24'], gateway: '10.0.0.1' }
   const one = await lab.deploy('gold', 'one', { preset: 'small', memory: 512, network_config })
-  expect(one).toMatchObject({ cpus: 2, memory: 512, tags: ['web', 'prod'], iso: expect.stringMatching(/one\.iso$/) })
+  expect(one).toMatchObject({ cpus: 2, memory: 512, tags: ['web', 'prod'], seed: expect.stringMatching(/one\.iso$/) })
   expect(one.disks[1]).toMatchObject({ format: 'raw' })
   const two = await lab.deploy('gold', 'two', { tags: ['web'] })
-  expect(two).toMatchObject({ cpus: 1, memory: 128, tags: ['web'], iso: null })
+  expect(two).toMatchObject({ cpus: 1, memory: 128, tags: ['web'], seed: null })
   const found = async (filter: string) => (await horcrux.call(vms, 'list', { filter })).data.map(({ id }) => id)
   expect(await found('tags:web')).toEqual(['one', 'two'])
   expect(await found('tags:web,tags:prod')).toEqual(['one'])

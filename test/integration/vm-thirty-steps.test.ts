@@ -97,7 +97,11 @@ test('a life of thirty steps, with virsh interfering: GET tells the truth within
     await act()
     // The guest takes its time to shut down; from then on it is a second.
     if (what === 'virsh shutdown') await until(isOff, { timeoutMs: 60_000, what })
-    await until(async () => expect(await get()).toMatchObject(then) === undefined, { timeoutMs: 1000, what })
+    const isTold = async () => {
+      expect(await get()).toMatchObject(then)
+      return true
+    }
+    await until(isTold, { timeoutMs: 1000, what })
   }
   await done(guests.horcrux, vms, 'delete', { id, purge: true })
   expect(await guests.virsh('list', '--all', '--name')).not.toContain(id)

@@ -9,6 +9,7 @@ import { ValidationError } from '#shared/errors.ts'
 import { clusterService } from '../../services/cluster/service.ts'
 import { storageService } from '../../services/storage/service.ts'
 import { vmService } from '../../services/vm/service.ts'
+import { haveBridge } from './bridges.ts'
 import { imagesOf } from './disks.ts'
 import { startHorcrux } from './horcrux.ts'
 import { asNode, clear } from './scenarios.ts'
@@ -24,6 +25,7 @@ export async function startCloneLab() {
   await done(horcrux, nodes, 'register', asNode('hv1', lab!))
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
   const images = imagesOf(lab!)
+  for (const bridge of ['lan', 'dmz', 'br0']) await haveBridge(lab!, bridge)
   const twoDisks = [
     { pool: 'images', size: GiB },
     { pool: 'images', size: GiB, format: 'raw' },

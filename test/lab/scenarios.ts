@@ -5,7 +5,6 @@ import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { templates } from '#shared/contracts/templates.ts'
-import { devices } from '#shared/contracts/vm-devices.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { localHost } from '#shared/host/local.ts'
@@ -13,6 +12,7 @@ import { GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
 import { guestOn } from './guest.ts'
 import { until } from './wait.ts'
 import { foreignDomain } from './foreign-domain.ts'
+import { haveBridge } from './bridges.ts'
 import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
 import { parsePinnedKey } from '#shared/host/host-key.ts'
@@ -41,16 +41,13 @@ const twoDisks = [
   { pool: 'images', size: GiB },
   { pool: 'images', size: GiB, format: 'raw' },
 ]
-const bridge = 'br0'
-/** A node has guests on networks only that are there. */
-const withBridge = ({ netns }: LabHost) => localHost().run('ip', ['-n', netns, 'link', 'add', bridge, 'type', 'bridge'])
-const withNic = async (horcrux: TestHorcrux, host: LabHost) => {
-  await withBridge(host)
-  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge }] })
+const withNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, 'lan')
+  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge: 'lan' }] })
 }
 const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
-const withSeed = async (horcrux: TestHorcrux, host: LabHost) => {
-  await withNic(horcrux, host)
+const withSeed = async (horcrux: TestHorcrux) => {
+  await made(horcrux)
   await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
 }
 const template = async (horcrux: TestHorcrux) => {
@@ -70,24 +67,25 @@ const copyOfDisk = {
 const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
 
 const mac = '52:54:00:00:00:01'
+const nic = { bridge: 'lan', mac }
 const withTeamAndRun = async (horcrux: TestHorcrux) => {
   await withTeam(horcrux)
   await done(horcrux, vms, 'create', { ...inTeam, start: true })
 }
 /** A guest that hears when a device is wanted back; one without an operating system does not. */
-const hearing = async (horcrux: TestHorcrux, host: LabHost) => {
+const hearing = (host: LabHost) => async (horcrux: TestHorcrux) => {
   await withTeam(horcrux)
   const disks = [{ pool: 'images', size: GiB }, ...twoDisks]
   await done(horcrux, vms, 'create', { ...inTeam, memory: 256, disks, boot: await guestOn(host), start: true })
   const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${GUEST_PREFIX} up`)
   await until(isUp, { what: 'the guest', timeoutMs: 40_000 })
 }
-const withKnownNic = async (horcrux: TestHorcrux, host: LabHost) => {
-  await withBridge(host)
-  await done(horcrux, vms, 'create', { ...newVm, nics: [{ bridge, mac }] })
+const withKnownNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, nic.bridge)
+  await done(horcrux, vms, 'create', { ...newVm, nics: [nic] })
 }
-const runningBesideBridge = async (horcrux: TestHorcrux, host: LabHost) => {
-  await withBridge(host)
+const besideBridge = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, nic.bridge)
   await running(horcrux)
 }
 
@@ -125,23 +123,17 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
-  'vms.clone': {
-    before: (horcrux) => withNic(horcrux, first),
-    params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config },
-  },
+  'vms.clone': { before: withNic(first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
   'devices.attachDisk': { before: withTeamAndRun, params: { id: 'it', pool: 'images', size: GiB } },
-  'devices.detachDisk': {
-    before: (horcrux) => hearing(horcrux, first),
-    params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 },
-  },
+  'devices.detachDisk': { before: hearing(first), params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 } },
   'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },
-  'devices.attachNic': { before: (horcrux) => runningBesideBridge(horcrux, first), params: { id: 'it', bridge, mac } },
-  'devices.detachNic': { before: (horcrux) => withKnownNic(horcrux, first), params: { id: 'it', mac } },
+  'devices.attachNic': { before: besideBridge(first), params: { id: 'it', ...nic } },
+  'devices.detachNic': { before: withKnownNic(first), params: { id: 'it', mac } },
   'cloudinit.set': {
-    before: (horcrux) => withNic(horcrux, first),
+    before: withNic(first),
     params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },
   },
-  'cloudinit.remove': { before: (horcrux) => withSeed(horcrux, first), params: { id: 'it' } },
+  'cloudinit.remove': { before: withSeed, params: { id: 'it' } },
   'templates.create': { before: made, params: { vm_id: 'it' } },
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },

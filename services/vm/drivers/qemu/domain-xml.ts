@@ -113,7 +113,8 @@ export function domainXml(vm: Definition, serial: { log: string; socket: string 
     ...vm.disks.map((each) => diskOf(each, order)),
     // Every new guest has a drive for ISO images, so that one can be put in while it runs.
     cdromOf(isoDrive, vm.iso, platform.cdrom, order),
-    ...(vm.seed === null ? [] : [cdromOf(seedDrive, vm.seed, platform.cdrom)]),
+    // Kernels made for clouds, such as Debian's, know no SATA.
+    ...(vm.seed === null ? [] : [cdromOf(seedDrive, vm.seed, 'scsi')]),
   ]
   const mark = {
     '@xmlns:horcrux': namespace,

@@ -1,6 +1,7 @@
 import { domainSamples } from '#shared/libvirt/stats.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Guest, Stats } from '../driver.ts'
+import { isoDrive, seedDrive } from './read.ts'
 
 const KiB = 1024
 
@@ -13,13 +14,15 @@ export async function stats({ node, domain_uuid }: Guest): Promise<Stats> {
     cpu_time_ns: sample?.cpu_time_ns ?? null,
     memory_mib: balloon ? balloon.current_kib / KiB : null,
     memory_rss_mib: balloon?.rss_kib === undefined ? null : balloon.rss_kib / KiB,
-    disks: (sample?.block ?? []).map(({ name, rd_bytes, wr_bytes, capacity, allocation }) => ({
-      id: name,
-      read_bytes: rd_bytes,
-      written_bytes: wr_bytes,
-      capacity_bytes: capacity ?? null,
-      allocation_bytes: allocation ?? null,
-    })),
+    disks: (sample?.block ?? [])
+      .filter(({ name }) => name !== isoDrive && name !== seedDrive)
+      .map(({ name, rd_bytes, wr_bytes, capacity, allocation }) => ({
+        id: name,
+        read_bytes: rd_bytes,
+        written_bytes: wr_bytes,
+        capacity_bytes: capacity ?? null,
+        allocation_bytes: allocation ?? null,
+      })),
     nics: (sample?.net ?? []).map(({ name, rx_bytes, tx_bytes }) => ({
       name,
       received_bytes: rx_bytes,
