@@ -173,16 +173,28 @@ test('an ISO is put into the drive of a running guest, and taken out', async () 
 }, 120_000)
 
 test('a guest that does not let go keeps its device: the operation says so, and nothing has changed', async () => {
-  const unhearing = { id: 'unhearing', name: 'unhearing', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
+  const unhearing = {
+    id: 'unhearing',
+    name: 'unhearing',
+    memory: 128,
+    cpus: 1,
+    node: 'hv1',
+    disks: [{ pool: 'images', size: GiB }],
+  }
   // Without an operating system nobody hears that a device is wanted back.
   await done(lab.horcrux, vms, 'create', { ...unhearing, start: true })
-  const ended = await work(lab.horcrux, devices, 'detachDisk', { id: 'unhearing', disk: 'vda', purge: true, timeout: 2 })
+  const ended = await work(lab.horcrux, devices, 'detachDisk', {
+    id: 'unhearing',
+    disk: 'vda',
+    purge: true,
+    timeout: 2,
+  })
   expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringContaining('has not let go of vda') } })
   const vm = await lab.horcrux.call(vms, 'get', { id: 'unhearing' })
   expect(vm).toMatchObject({ disks: [{ id: 'vda' }], pending: [], status: 'running' })
   expect(await lab.virsh('domblklist', 'unhearing')).toContain('vda')
   expect(await lab.virsh('domblklist', 'unhearing', '--inactive')).toContain('vda')
-  expect(await volume('unhearing-disk-0')).toMatchObject({ used_by: '/api/vms/deaf' })
+  expect(await volume('unhearing-disk-0')).toMatchObject({ used_by: '/api/vms/unhearing' })
   await done(lab.horcrux, vms, 'stop', { id: 'unhearing', force: true })
   const off = (await done(lab.horcrux, devices, 'detachDisk', { id: 'unhearing', disk: 'vda', purge: true })) as Vm
   expect(off.disks).toEqual([])

@@ -134,8 +134,8 @@ async function startReplica(
   const arrived = until(() => nodes().find(({ id }) => !before.has(id)), { what: `a replica of ${service}` })
   const { id: nodeId } = await Promise.race([died, arrived])
   await broker.waitForServices(
-      memberOf(service).serves.map(({ name }) => ({ name })),
-      10_000,
-    )
+    memberOf(service).serves.map(({ name }) => ({ name })),
+    10_000,
+  )
   return { nodeId, kill }
 }
