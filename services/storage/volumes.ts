@@ -90,7 +90,8 @@ export const volumeService = implement(volumes, {
   },
 
   growFor: async ({ id, volume, size, owner }) => {
-    await requireOwned(id, volume, owner)
+    const { size_bytes } = await requireOwned(id, volume, owner)
+    if (size < size_bytes) throw new ConflictError(`Volume '${volume}' has ${size_bytes} bytes already`)
     return growTo(id, volume, size)
   },
 

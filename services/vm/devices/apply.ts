@@ -92,6 +92,13 @@ export async function free(vm: VmRecord, device: Device, seconds: number, signal
   )
 }
 
+/** Undoes {@link free}, as long as the device is to be there. */
+export async function plugAgain(id: string, device: Device): Promise<void> {
+  const vm = await vmRecords.require(id)
+  if (vm[fieldOf(device)].some((part) => keyOf(part) === keyOf(partOf(device))))
+    await driverOf(vm).devices?.plug(vm, device)
+}
+
 /** Takes a device, which no guest runs with any more, out of record, boot order and definition. Bears being run twice. */
 export async function takeAway(id: string, device: Device): Promise<void> {
   const field = fieldOf(device)

@@ -12,7 +12,7 @@ import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { isInPool, placeBeside, planDisks, type PlannedDisk, throwAll } from '../plan.ts'
 import { countRoom, requireRoom, requireStorage } from '../room.ts'
 import { settle } from '../status.ts'
-import { free, give, ofItem, requireForDevices, takeAway, takeBack } from './apply.ts'
+import { free, give, ofItem, plugAgain, requireForDevices, takeAway, takeBack } from './apply.ts'
 
 export function diskIn(vm: VmRecord, id: string): Disk {
   const disk = vm.disks.find((each) => each.id === id)
@@ -122,10 +122,12 @@ export const detachDisk = operation({
   run: async (op, { id, disk, purge, timeout }) => {
     const vm = await vmRecords.require(id)
     await op.step('waiting for the guest', () => free(vm, { disk }, timeout, op.signal), {
-      undo: async () => driverOf(vm).devices?.plug(vm, { disk }),
+      undo: () => plugAgain(id, { disk }),
     })
     await op.commit()
-    await op.step('detaching', () => takeAway(id, { disk }), { undo: () => give(id, { disk }) })
+    // A disk whose bytes may be gone is not given back.
+    const undo = purge ? undefined : () => give(id, { disk })
+    await op.step('detaching', () => takeAway(id, { disk }), undo && { undo })
     await op.step(`${purge ? 'deleting' : 'releasing'} disk ${disk.id}`, async () => {
       const words = isInPool(disk) && { id: disk.pool, volume: disk.volume, owner: pathOf(id) }
       if (words) await call(volumes, purge ? 'deleteFor' : 'detach', words)

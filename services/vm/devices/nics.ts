@@ -8,7 +8,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { planNics, throwAll } from '../plan.ts'
 import { settle } from '../status.ts'
-import { free, give, ofItem, requireForDevices, takeAway, takeBack } from './apply.ts'
+import { free, give, ofItem, plugAgain, requireForDevices, takeAway, takeBack } from './apply.ts'
 
 const most = 16
 
@@ -44,7 +44,7 @@ export const detachNic = operation({
   run: async (op, { id, nic, timeout }) => {
     const vm = await vmRecords.require(id)
     await op.step('waiting for the guest', () => free(vm, { nic }, timeout, op.signal), {
-      undo: async () => driverOf(vm).devices?.plug(vm, { nic }),
+      undo: () => plugAgain(id, { nic }),
     })
     await op.commit()
     await op.step('detaching', () => takeAway(id, { nic }), { undo: () => give(id, { nic }) })
