@@ -1,5 +1,5 @@
 import { volumes } from '#shared/contracts/volumes.ts'
-import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
+import { alreadyExists, ConflictError } from '#shared/errors.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
 import { adoptFile, forgetFile, locate } from './adopt.ts'
@@ -89,13 +89,18 @@ export const volumeService = implement(volumes, {
     return null
   },
 
+  growFor: async ({ id, volume, size, owner }) => {
+    const { size_bytes } = await requireOwned(id, volume, owner)
+    if (size < size_bytes) throw new ConflictError(`Volume '${volume}' has ${size_bytes} bytes already`)
+    return growTo(id, volume, size)
+  },
+
   deleteFor: async ({ id, volume, owner }) => {
-    try {
-      await requireOwned(id, volume, owner)
-    } catch (error) {
-      if (error instanceof NotFoundError) return null
-      throw error
-    }
+    // One whose deletion was cut off halfway is still there to be deleted.
+    const record = await volumeRecords.get(volumeId(id, volume))
+    if (!record) return null
+    if (!record.deleting) await requireOwned(id, volume, owner)
+    else if (record.used_by !== owner) return null
     await deleteBytes(id, volume)
     return null
   },

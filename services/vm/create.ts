@@ -143,7 +143,7 @@ async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
   return viewOf(await settle(vm.id))
 }
 
-async function allocate(vmId: string, { disk, isNew }: PlannedDisk): Promise<Disk> {
+export async function allocate(vmId: string, { disk, isNew }: PlannedDisk): Promise<Disk> {
   const { pool: id, volume, size_bytes: size, format } = disk
   const owner = pathOf(vmId)
   const made = isNew
@@ -152,7 +152,7 @@ async function allocate(vmId: string, { disk, isNew }: PlannedDisk): Promise<Dis
   return { ...disk, path: made.path, format: made.format, size_bytes: made.size_bytes }
 }
 
-const giveBack = (vmId: string, { disk: { pool: id, volume }, isNew }: PlannedDisk) =>
+export const giveBack = (vmId: string, { disk: { pool: id, volume }, isNew }: PlannedDisk) =>
   call(volumes, isNew ? 'deleteFor' : 'detach', { id, volume, owner: pathOf(vmId) })
 
 export const create = operation({ accept, run })

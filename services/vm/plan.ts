@@ -40,12 +40,19 @@ const letter = (index: number) => String.fromCodePoint('a'.codePointAt(0)! + ind
 
 /** The place of each disk among those of its kind: vda, vdb … for virtio, sda, sdb … for the others. */
 export function places(buses: Disk['bus'][]): string[] {
-  const used = { vd: 0, sd: 0 }
-  return buses.map((bus) => {
-    const prefix = bus === 'virtio' ? 'vd' : 'sd'
-    if (prefix === 'sd' && used.sd === isoPort) used.sd++
-    return `${prefix}${letter(used[prefix]++)}`
-  })
+  const used: string[] = []
+  for (const bus of buses) used.push(placeBeside(used, bus))
+  return used
+}
+
+/** The first place that is free for a disk beside others, and beside the drive of the ISO. */
+export function placeBeside(used: string[], bus: Disk['bus']): string {
+  const prefix = bus === 'virtio' ? 'vd' : 'sd'
+  for (let index = 0; ; index++) {
+    const place = `${prefix}${letter(index)}`
+    if (prefix === 'sd' && index === isoPort) continue
+    if (!used.includes(place)) return place
+  }
 }
 
 /** The disks of a new VM, each in a pool that its node reaches. */
@@ -54,8 +61,11 @@ export async function planDisks(
   node: string,
   given: NewDisks,
   violations: Violation[],
+  {
+    ids = places(given.map(({ bus }) => bus)),
+    names = given.map((_, index) => `${vmId}-disk-${index}`),
+  }: { ids?: string[]; names?: string[] } = {},
 ): Promise<PlannedDisk[]> {
-  const ids = places(given.map(({ bus }) => bus))
   const planned = given.map(async (wanted, index): Promise<PlannedDisk | undefined> => {
     const field = `disks.${index}`
     const pool = await checking(`${field}.pool`, violations, () => call(pools, 'get', { id: wanted.pool }))
@@ -78,7 +88,7 @@ export async function planDisks(
         })
       const disk = {
         ...place,
-        volume: `${vmId}-disk-${index}`,
+        volume: names[index]!,
         path: '/',
         format: wanted.format,
         size_bytes: wanted.size,

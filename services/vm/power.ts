@@ -2,6 +2,7 @@ import type { Params } from '#shared/contract.ts'
 import type { Vm, VmStatus, vms } from '#shared/contracts/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
+import type { Ask } from './drivers/driver.ts'
 import { ensureDefined } from './definition.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
@@ -37,9 +38,9 @@ async function stopGently(
   op: Op,
   vm: VmRecord,
   seconds: number,
-  undo?: (hasStopped?: boolean) => Promise<unknown>,
+  { undo, mode }: { undo?: (hasStopped?: boolean) => Promise<unknown>; mode?: Ask | undefined } = {},
 ): Promise<boolean> {
-  await op.step('asking the guest', () => driverOf(vm).askToStop(vm))
+  await op.step('asking the guest', () => driverOf(vm).askToStop(vm, mode))
   return op.step('waiting for the guest', () => waitForStop(vm, seconds * 1000, op.signal), undo && { undo })
 }
 
@@ -67,11 +68,15 @@ export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], as
   )
 })
 
-export const shutdown = power<Params<typeof vms, 'shutdown'>>('shut down', ['running'], async (op, vm, { timeout }) => {
-  if (!(await stopGently(op, vm, timeout))) throw stubborn(vm, timeout)
-  await op.commit()
-  await op.step('recording', async () => desire(vm, 'stopped'))
-})
+export const shutdown = power<Params<typeof vms, 'shutdown'>>(
+  'shut down',
+  ['running'],
+  async (op, vm, { timeout, mode }) => {
+    if (!(await stopGently(op, vm, timeout, { mode }))) throw stubborn(vm, timeout)
+    await op.commit()
+    await op.step('recording', async () => desire(vm, 'stopped'))
+  },
+)
 
 export const stop = power<Params<typeof vms, 'stop'>>(
   'stop',
@@ -89,7 +94,7 @@ export const restart = power<Params<typeof vms, 'restart'>>(
   ['running'],
   async (op, vm, { force, timeout }) => {
     const startAfterAll = async (hasStopped?: boolean) => hasStopped && driverOf(vm).start(vm)
-    const hasStopped = await stopGently(op, vm, timeout, startAfterAll)
+    const hasStopped = await stopGently(op, vm, timeout, { undo: startAfterAll })
     if (!hasStopped && !force) throw stubborn(vm, timeout)
     await op.commit()
     if (!hasStopped) await op.step('switching off', () => driverOf(vm).stop(vm))

@@ -65,6 +65,13 @@ export async function preparedInRoom<T extends { vm: Sized }>(
   }
 }
 
+/** Counts what a VM takes as it is given, in the resource pools that it is in. @throws ConflictError without room for it */
+export const countRoom = (vm: Sized) => call(resourcePools, 'recount', { kind: 'vm', id: vm.id, ...footprintOf(vm) })
+
+/** @throws ConflictError when a VM has no room to become another size; nothing is kept of the question */
+export const requireRoom = (before: Sized, after: Sized, read: () => Promise<Sized>) =>
+  withRoom(before, after, async () => undefined, read)
+
 /**
  * Changes a VM to other amounts, counted in its resource pools: all that it takes on the way is counted first, so that a
  * crash at any time leaves too much counted and never too little, until its next change.

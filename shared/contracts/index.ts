@@ -5,7 +5,9 @@ import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { consoles } from '#shared/contracts/consoles.ts'
+import { devices } from '#shared/contracts/vm-devices.ts'
 import { groups } from '#shared/contracts/groups.ts'
+import { guests } from '#shared/contracts/vm-guests.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { permissions } from '#shared/contracts/permissions.ts'
@@ -29,6 +31,8 @@ export const contracts: readonly Contract[] = [
   pools,
   volumes,
   vms,
+  devices,
+  guests,
   cloudinit,
   cloneJobs,
   templates,

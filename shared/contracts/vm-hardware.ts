@@ -132,21 +132,21 @@ export const Boot = strict({
   cmdline: Type.Optional(Type.String({ maxLength: 2048, pattern: '^[^\\0\\n]*$' })),
 })
 
-const NewDisk = strict({
+export const NewDisk = strict({
   pool: Id,
   size: DiskSize,
   format: Type.Enum(['qcow2', 'raw'], { default: 'qcow2' }),
   bus: Bus,
   cache: Cache,
 })
-const ExistingDisk = strict({
+export const ExistingDisk = strict({
   pool: Id,
   volume: VolumeName,
   bus: Bus,
   cache: Cache,
   readonly: Type.Boolean({ default: false }),
 })
-const NewNic = strict({
+export const NewNic = strict({
   network: Type.Optional(NetworkName),
   bridge: Type.Optional(BridgeName),
   mac: Type.Optional(Mac),

@@ -192,7 +192,15 @@ export const vms = contract('vms', {
     does: 'Ask the guest to shut down, and wait until it has',
     rest: 'POST /vms/{id}/shutdown',
     audit: 'vm_stopped',
-    params: strict({ id: Id, timeout: timeoutSeconds(120) }),
+    params: strict({
+      id: Id,
+      timeout: timeoutSeconds(120),
+      mode: Type.Optional(
+        Type.Enum(['acpi', 'agent'], {
+          description: 'By its power button, or by the agent in it; not given: by whichever answers',
+        }),
+      ),
+    }),
   },
   stop: {
     ...power,

@@ -187,6 +187,12 @@ export const volumes = contract('volumes', {
     params: strict({ ...one, owner: Type.String() }),
     result: Done,
   },
+  growFor: {
+    does: 'Grow the volume of a VM; where its guest has made the bytes grow already, only its record',
+    can: 'service',
+    params: strict({ ...one, size: DiskSize, owner: Type.String() }),
+    result: Volume,
+  },
   deleteFor: {
     does: 'Delete the volume of a VM; one that is gone is fine',
     can: 'service',

@@ -17,6 +17,12 @@ for word in $(cat /proc/cmdline); do
   case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
 done
 echo "${GUEST_PREFIX} cpus $(grep -c ^processor /proc/cpuinfo)"
+if [ -x /bin/qemu-ga ]; then
+  for disk in /dev/vd?; do mount -t ext4 "$disk" /mnt 2>/dev/null && echo "${GUEST_PREFIX} mounted $disk"; done
+  for port in /sys/class/virtio-ports/*; do
+    grep -q org.qemu.guest_agent.0 "$port/name" && qemu-ga -m virtio-serial -p "/dev/\${port##*/}" -t /tmp -f /tmp/agent.pid &
+  done
+fi
 acpid -l /dev/null -p /tmp/acpid.pid
 mdev -d
 echo "${GUEST_PREFIX} up"
@@ -59,6 +65,14 @@ export const mdevConf = `-[vs]d[a-z]+ 0:0 660 *report "$ACTION" block "$MDEV"
 export const inittab = `ttyS0::respawn:/bin/sh -c "stty cols 80 rows 24; exec sh"
 tty1::respawn:/bin/sh -c "echo 'Tiny guest of Horcrux'; exec sh"
 ::ctrlaltdel:/bin/reboot -f
+`
+
+/** How its agent shuts it down. */
+export const shutdown = `#!/bin/sh
+echo "${GUEST_PREFIX} agent shutdown" >/dev/console
+sync
+umount -a -r 2>/dev/null
+poweroff -f
 `
 
 /** What acpid runs for the power button: it is how \`virsh shutdown\` asks. */

@@ -47,7 +47,7 @@ const isReadable = async (host: Host, path: string): Promise<boolean> =>
   (await host.run('test', ['-r', path])).code === 0
 
 /** Makes a folder whole or not at all: another process may be at the same. */
-async function fetchInto(host: Host, folder: string, work: (aside: string) => Promise<void>): Promise<void> {
+export async function fetchInto(host: Host, folder: string, work: (aside: string) => Promise<void>): Promise<void> {
   const aside = `${folder}.${randomUUID()}`
   try {
     await work(aside)

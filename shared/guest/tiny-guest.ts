@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Host } from '#shared/host/host.ts'
+import { agentFiles } from './agent.ts'
 import { buildInitrd, recipe } from './initrd.ts'
 import { findBusybox, findKernel } from './kernel.ts'
 
@@ -21,20 +22,21 @@ const CMDLINE = 'console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr
  *     horcrux-guest: up
  *
  * (disks in bytes; parameters are the words `horcrux.…` of its command line), then it has a shell there, and another one
- * on its screen. It powers off when its power button is pressed. It needs 128 MiB of memory.
+ * on its screen. With `agent` it runs QEMU's guest agent, and has those of its disks at /mnt that are ext4. It powers off when its power button is pressed. It needs 128 MiB of memory.
  */
-export async function buildTinyGuest(host: Host, folder: string): Promise<TinyGuest> {
+export async function buildTinyGuest(host: Host, folder: string, { agent = false } = {}): Promise<TinyGuest> {
   await host.mkdir(folder)
   const kernel = await findKernel(host, join(folder, 'kernel'))
   const guest = {
     kernel: join(folder, `vmlinuz-${kernel.version}`),
-    initrd: join(folder, `initrd-${kernel.version}-${recipe}`),
+    initrd: join(folder, `initrd-${kernel.version}-${recipe}${agent ? '-agent' : ''}`),
     cmdline: CMDLINE,
   }
   if (!(await host.stat(guest.kernel))) await host.writeFile(guest.kernel, await host.readFile(kernel.image))
   if (!(await host.stat(guest.initrd))) {
     const busybox = await findBusybox(host, join(folder, 'busybox'))
-    await host.writeFile(guest.initrd, await buildInitrd(host, kernel.modules, busybox))
+    const files = agent ? await agentFiles(host, join(folder, 'agent')) : []
+    await host.writeFile(guest.initrd, await buildInitrd(host, kernel.modules, busybox, files))
   }
   return guest
 }

@@ -7,8 +7,10 @@ import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/clone-presets.ts'
 import { consoles } from '#shared/contracts/consoles.ts'
+import { devices } from '#shared/contracts/vm-devices.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
+import { guests } from '#shared/contracts/vm-guests.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { permissions } from '#shared/contracts/permissions.ts'
@@ -58,14 +60,14 @@ const table = {
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list'), ...of(permissions, 'forget')] },
   storage: { serves: [pools, volumes], calls: [...of(nodes, 'reach'), ...of(permissions, 'forget')] },
   vm: {
-    serves: [vms, cloudinit, templates, cloneJobs, clonePresets, consoles],
+    serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles],
     calls: [
       ...of(nodes, 'reach', 'reachAll'),
       ...of(permissions, 'forget'),
       ...of(resourcePools, 'get', 'reserve', 'release', 'cancel', 'recount'),
       ...of(pools, 'get'),
       ...of(operations, 'cancel'),
-      ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor'),
+      ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor', 'growFor'),
       ...of(volumes, 'locate', 'adopt', 'forget', 'measure', 'cloneFor', 'clonesOf'),
     ],
     emits: ['vm:status', 'vm:events'],

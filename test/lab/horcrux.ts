@@ -9,7 +9,7 @@ import { type Config, setConfig } from '#shared/config.ts'
 import type { Contract, Params, Result } from '#shared/contract.ts'
 import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
 import { localHost } from '#shared/host/local.ts'
-import { wholeName } from '#shared/identity/members.ts'
+import { memberOf, wholeName } from '#shared/identity/members.ts'
 import { type Service, startServices } from '#shared/start.ts'
 import { authService } from '../../services/auth/service.ts'
 import { startNats } from './nats.ts'
@@ -133,6 +133,9 @@ async function startReplica(
   died.catch(() => undefined)
   const arrived = until(() => nodes().find(({ id }) => !before.has(id)), { what: `a replica of ${service}` })
   const { id: nodeId } = await Promise.race([died, arrived])
-  await broker.waitForServices([{ name: service }], 10_000)
+  await broker.waitForServices(
+    memberOf(service).serves.map(({ name }) => ({ name })),
+    10_000,
+  )
   return { nodeId, kill }
 }

@@ -8,6 +8,9 @@ import { templates } from '#shared/contracts/templates.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { localHost } from '#shared/host/local.ts'
+import { GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
+import { guestOn } from './guest.ts'
+import { until } from './wait.ts'
 import { foreignDomain } from './foreign-domain.ts'
 import { haveBridge } from './bridges.ts'
 import type { TestHorcrux } from './horcrux.ts'
@@ -63,6 +66,29 @@ const copyOfDisk = {
 }
 const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
 
+const mac = '52:54:00:00:00:01'
+const nic = { bridge: 'lan', mac }
+const withTeamAndRun = async (horcrux: TestHorcrux) => {
+  await withTeam(horcrux)
+  await done(horcrux, vms, 'create', { ...inTeam, start: true })
+}
+/** A guest that hears when a device is wanted back; one without an operating system does not. */
+const hearing = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await withTeam(horcrux)
+  const disks = [{ pool: 'images', size: GiB }, ...twoDisks]
+  await done(horcrux, vms, 'create', { ...inTeam, memory: 256, disks, boot: await guestOn(host), start: true })
+  const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${GUEST_PREFIX} up`)
+  await until(isUp, { what: 'the guest', timeoutMs: 40_000 })
+}
+const withKnownNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, nic.bridge)
+  await done(horcrux, vms, 'create', { ...newVm, nics: [nic] })
+}
+const besideBridge = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, nic.bridge)
+  await running(horcrux)
+}
+
 const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
 /** A guest with a disk in the pool's folder, of which Horcrux knows nothing. */
 async function byHand({ uri, dir }: LabHost): Promise<void> {
@@ -98,6 +124,11 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
   'vms.clone': { before: withNic(first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'devices.attachDisk': { before: withTeamAndRun, params: { id: 'it', pool: 'images', size: GiB } },
+  'devices.detachDisk': { before: hearing(first), params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 } },
+  'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },
+  'devices.attachNic': { before: besideBridge(first), params: { id: 'it', ...nic } },
+  'devices.detachNic': { before: withKnownNic(first), params: { id: 'it', mac } },
   'cloudinit.set': {
     before: withNic(first),
     params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },

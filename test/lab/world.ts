@@ -11,7 +11,10 @@ import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
 
 /** All that operations act on: what Horcrux says there is, and what there really is. */
-export type World = Record<'guests' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'files' | 'seeds', string[]>
+export type World = Record<
+  'guests' | 'devices' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'files' | 'seeds',
+  string[]
+>
 
 export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> {
   const [guests, disks, hosts, rooms] = await Promise.all([
@@ -30,6 +33,13 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
   )
   return {
     guests: guests.data.map(({ id, status, template }) => `${id} ${status}${template ? ' template' : ''}`),
+    devices: [
+      ...guests.data.map(({ id, disks: own, nics, pending }) => {
+        const parts = own.map((disk) => `${disk.id}=${disk.volume}:${disk.size_bytes}`)
+        return `${id}: ${parts.join(' ')}, ${nics.length} NICs, waiting: ${pending.map(({ field }) => field).join(' ')}`
+      }),
+      ...(await Promise.all(guests.data.map(({ name }) => pluggedIn(host, name)))),
+    ],
     volumes: disks.data.map(({ name, size_bytes, used_by }) => `${name} ${size_bytes} ${used_by}`),
     nodes: hosts.data.map(({ id }) => id),
     rooms: rooms.data.map(({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`),
@@ -37,6 +47,16 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
     seeds: await seedsOf('copy'),
     files: (await readdir(join(host.dir, 'pool'))).toSorted(),
   }
+}
+
+/** The devices of a domain: by its definition, and as it runs. */
+async function pluggedIn({ uri }: LabHost, name: string): Promise<string> {
+  const asked = [['--inactive'], []].map(async (how) => {
+    const { stdout } = await localHost().run('virsh', ['-c', uri, 'dumpxml', name, ...how])
+    const disks = [...stdout.matchAll(/<target dev='([a-z]+)' bus/g)].map(([, target]) => target)
+    return `${disks.join(' ')} and ${stdout.split('<interface ').length - 1} NICs`
+  })
+  return `${name} has ${(await Promise.all(asked)).join('; runs with ')}`
 }
 
 /** What the cloud-init seed of a guest takes on its node; lab hosts have this machine's folder. */

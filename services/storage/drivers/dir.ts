@@ -21,7 +21,7 @@ export const dir: PoolDriver = {
     linked_clone_format: 'qcow2',
     send: false,
     shared: false,
-    live_resize: false,
+    live_resize: true,
   },
 
   async create(host, { path }) {

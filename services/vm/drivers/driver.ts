@@ -1,5 +1,7 @@
 import type { Result } from '#shared/contract.ts'
 import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
+import type { Disk, Nic } from '#shared/contracts/vm-hardware.ts'
+import type { AgentView } from '#shared/contracts/vm-guests.ts'
 import type { VmStatus, vms } from '#shared/contracts/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes.ts'
@@ -67,6 +69,34 @@ export type Consoles = {
   find: (guest: Guest, type: ConsoleType) => Promise<Endpoint>
 }
 
+/** How a guest is asked to shut down: by its power button, or by the agent in it. */
+export type Ask = 'acpi' | 'agent'
+
+export type Device = { disk: Disk } | { nic: Nic }
+
+/** Devices of a guest that runs, beside its definition. */
+export type Devices = {
+  /** Gives it a device that its definition has; one that it has is fine. @throws ConflictError when it cannot take it */
+  plug: (guest: Guest, device: Device) => Promise<void>
+  /** Takes a device away; one that is gone is fine. @returns false when the guest has not let go of it in time */
+  unplug: (guest: Guest, device: Device, timeoutMs: number, signal?: AbortSignal) => Promise<boolean>
+  /** Grows a disk, bytes and all. */
+  grow: (guest: Guest, disk: Disk, bytes: number) => Promise<void>
+}
+
+/** A command in the protocol of QEMU's monitor, which is that of its guest agent too. */
+export type GuestCommand = { execute: string; arguments?: object }
+
+/** The agent in a guest. */
+export type Agent = {
+  /** What it tells of the guest. */
+  look: (guest: Guest) => Promise<AgentView>
+  /** @returns the number of file systems that are frozen. @throws ConflictError when no agent answers */
+  freeze: (guest: Guest) => Promise<number>
+  /** Lets the file systems be written again; those that are written are fine. */
+  thaw: (guest: Guest) => Promise<number>
+}
+
 /**
  * A hypervisor. What it does to a guest may be done twice: what is already so is fine, and so is a guest that is gone,
  * except where it is to run. A host that does not answer is an UnavailableError.
@@ -89,8 +119,8 @@ export type Hypervisor = {
   /** @throws NotFoundError when the host does not know it */
   start: (guest: Guest) => Promise<void>
   stop: (guest: Guest) => Promise<void>
-  /** Asks the guest to shut down, and does not wait for it. */
-  askToStop: (guest: Guest) => Promise<void>
+  /** Asks the guest to shut down, and does not wait for it. @throws ConflictError when it cannot be asked like that */
+  askToStop: (guest: Guest, how?: Ask) => Promise<void>
   act: Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>
   /** Puts another medium into a drive of a guest that runs, or takes it out. @returns false when it has no such drive */
   changeMedium?: (guest: Guest, drive: 'iso' | 'seed', path: string | null) => Promise<boolean>
@@ -105,6 +135,10 @@ export type Hypervisor = {
   /** The end of what a guest wrote to its serial console; nothing for one that never ran. */
   serialText: (guest: Guest) => Promise<string>
   adoption?: Adoption
+  devices?: Devices
+  agent?: Agent
+  /** Runs a query of QEMU's monitor. @throws ConflictError for a guest that is off */
+  monitor?: (guest: Guest, command: GuestCommand) => Promise<unknown>
   /** Consoles, where the hypervisor has any that can be reached from outside. */
   consoles?: Consoles
 }

@@ -100,6 +100,21 @@ function bootOf({ boot, boot_order, iso }: Definition) {
   return boot_order ? {} : { boot: [...(iso === null ? [] : [{ '@dev': 'cdrom' }]), { '@dev': 'hd' }] }
 }
 
+/** Serial channels, entropy, balloon and USB: what takes a PCIe port beside disks, NICs and a SCSI controller. */
+const portsTaken = 4
+
+/** So many PCIe ports that some are free for what is plugged in while the guest runs; libvirt makes none to spare. */
+function portsOf({ architecture, disks, nics }: Definition) {
+  const { ports } = platforms[architecture]
+  if (ports === 0) return []
+  const own = disks.filter(({ bus }) => bus === 'virtio').length + nics.length + 1
+  return Array.from({ length: 1 + ports + portsTaken + own }, (_, index) => ({
+    '@type': 'pci',
+    '@index': index,
+    '@model': index === 0 ? 'pcie-root' : 'pcie-root-port',
+  }))
+}
+
 /**
  * The domain XML of a VM (libvirt's "Domain XML format").
  * @param serial files on the node: one gets what the guest writes to its serial console, one takes what is typed there
@@ -143,9 +158,10 @@ export function domainXml(vm: Definition, serial: { log: string; socket: string 
     devices: {
       disk,
       interface: vm.nics.map((nic) => nicOf(nic, order)),
-      ...(disk.some(({ target }) => target['@bus'] === 'scsi') && {
-        controller: { '@type': 'scsi', '@model': 'virtio-scsi' },
-      }),
+      controller: [
+        ...(disk.some(({ target }) => target['@bus'] === 'scsi') ? [{ '@type': 'scsi', '@model': 'virtio-scsi' }] : []),
+        ...portsOf(vm),
+      ],
       ...(vm.graphics.length > 0 && {
         graphics: vm.graphics.map((type) => ({ '@type': type, listen: { '@type': 'socket' } })),
       }),

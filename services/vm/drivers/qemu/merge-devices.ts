@@ -70,6 +70,7 @@ export const devices =
 export const controllers: Merge = (there, wanted) => {
   const type = (controller: Element) => attribute(controller, 'type')
   const into = childOf(there, 'devices')
-  const has = new Set(elements(into, 'controller').map(type))
+  // PCI buses are made with the domain; to one that is there libvirt itself adds those that it needs.
+  const has = new Set(['pci', ...elements(into, 'controller').map(type)])
   into.children.push(...elements(at(wanted, 'devices'), 'controller').filter((each) => !has.has(type(each))))
 }

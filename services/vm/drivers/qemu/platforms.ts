@@ -17,6 +17,8 @@ type Platform = {
   /** The bus of its CD drive. */
   cdrom: 'sata' | 'scsi'
   buses: readonly string[]
+  /** PCIe ports that stay free for what is plugged in while a guest runs: each takes one device. */
+  ports: number
 }
 
 const pc = { acpi: '', apic: '' }
@@ -32,6 +34,7 @@ export const platforms: Record<Architecture, Platform> = {
     serial: {},
     cdrom: 'sata',
     buses: ['virtio', 'scsi', 'sata'],
+    ports: 8,
   },
   aarch64: {
     machine: 'virt',
@@ -42,6 +45,7 @@ export const platforms: Record<Architecture, Platform> = {
     serial: { '@type': 'system-serial' },
     cdrom: 'scsi',
     buses: ['virtio', 'scsi'],
+    ports: 8,
   },
   riscv64: {
     machine: 'virt',
@@ -52,6 +56,7 @@ export const platforms: Record<Architecture, Platform> = {
     serial: { '@type': 'system-serial' },
     cdrom: 'scsi',
     buses: ['virtio', 'scsi'],
+    ports: 0,
   },
   ppc64le: {
     machine: 'pseries',
@@ -62,5 +67,6 @@ export const platforms: Record<Architecture, Platform> = {
     serial: { '@type': 'spapr-vio-serial' },
     cdrom: 'scsi',
     buses: ['virtio', 'scsi'],
+    ports: 0,
   },
 }

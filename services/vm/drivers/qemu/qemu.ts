@@ -16,6 +16,8 @@ import { change, runOf, sizes } from './change.ts'
 import { check, suitable } from './check.ts'
 import { findConsole } from './console.ts'
 import { define, undefine } from './definition.ts'
+import { freeze, lookByAgent, monitor, thaw } from './agent.ts'
+import { grow, plug, unplug } from './devices.ts'
 import { changeMedium } from './media.ts'
 import { serialText } from './serial.ts'
 import { isOff, seenAs, unlessMissing } from './state.ts'
@@ -58,9 +60,9 @@ export const qemu: Hypervisor = {
     if (isOff((await domainState(libvirt, domain_uuid)).state)) await startDomain(libvirt, domain_uuid)
   },
   stop,
-  askToStop: (guest) =>
+  askToStop: (guest, how) =>
     onDomain(guest, async (libvirt, uuid) => {
-      if (!isOff((await domainState(libvirt, uuid)).state)) await shutdownDomain(libvirt, uuid)
+      if (!isOff((await domainState(libvirt, uuid)).state)) await shutdownDomain(libvirt, uuid, how)
     }),
   act: {
     reset: (guest) => onDomain(guest, resetDomain),
@@ -96,5 +98,8 @@ export const qemu: Hypervisor = {
   stats,
   serialText,
   adoption,
+  devices: { plug, unplug, grow },
+  agent: { look: lookByAgent, freeze, thaw },
+  monitor,
   consoles: { find: findConsole },
 }

@@ -1,0 +1,113 @@
+import type { Disk } from '#shared/contracts/vm-hardware.ts'
+import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
+import { attachDevice, detachDevice, domainXml, resizeBlock } from '#shared/libvirt/domain.ts'
+import type { HostConnection } from '#shared/libvirt/host-connection.ts'
+import { reach } from '#shared/nodes.ts'
+import type { Device, Guest } from '../driver.ts'
+import { inactiveXml } from './definition.ts'
+import { macOf, pathOf, targetOf } from './read.ts'
+import { unlessMissing } from './state.ts'
+import { at, attribute, type Element, elements, parseXml, remove, writeXml } from './xml.ts'
+
+const lookEveryMs = 1000
+
+/** The domain as it runs; null for one that is off. */
+async function liveDomain(libvirt: HostConnection, uuid: string): Promise<Element | null> {
+  const xml = await unlessMissing(() => domainXml(libvirt, uuid), null)
+  const domain = xml === null ? null : parseXml(xml)
+  return domain && attribute(domain, 'id') !== undefined ? domain : null
+}
+
+const inDomain = (domain: Element, device: Device): Element | undefined =>
+  'disk' in device
+    ? elements(at(domain, 'devices'), 'disk').find((disk) => targetOf(disk) === device.disk.id)
+    : elements(at(domain, 'devices'), 'interface').find((nic) => macOf(nic) === device.nic.mac)
+
+const nameOf = (device: Device) => ('disk' in device ? `disk ${device.disk.id}` : `NIC ${device.nic.mac}`)
+
+/** Gives a guest that runs what its definition has; one that is off gets it when it starts. */
+export async function plug({ node, domain_uuid }: Guest, device: Device): Promise<void> {
+  const { libvirt } = await reach(node)
+  const live = await liveDomain(libvirt, domain_uuid)
+  if (!live) return
+  const there = inDomain(live, device)
+  if (there && 'disk' in device && pathOf(there) !== device.disk.path)
+    throw new ConflictError(`The guest still runs with another disk at ${device.disk.id}`)
+  if (there) return
+  const next = parseXml(await inactiveXml(libvirt, domain_uuid))
+  const wanted = inDomain(next, device)
+  if (!wanted) throw new ConflictError(`The definition of the guest has no ${nameOf(device)}`)
+  if (attribute(at(wanted, 'target'), 'bus') === 'scsi') await plugController(libvirt, domain_uuid, { live, next })
+  // Its place in the running guest is another one, and what starts first is decided at the start.
+  remove(wanted, 'address', 'alias', 'boot')
+  await attachDevice(libvirt, domain_uuid, writeXml(wanted), { live: true })
+}
+
+/** A guest that was started without a SCSI controller needs that of its definition; libvirt itself would take another kind. */
+async function plugController(
+  libvirt: HostConnection,
+  uuid: string,
+  { live, next }: { live: Element; next: Element },
+): Promise<void> {
+  const find = (domain: Element) =>
+    elements(at(domain, 'devices'), 'controller').find((each) => attribute(each, 'type') === 'scsi')
+  const wanted = find(next)
+  if (find(live) || !wanted) return
+  remove(wanted, 'address', 'alias')
+  await attachDevice(libvirt, uuid, writeXml(wanted), { live: true })
+}
+
+/** Asks a guest to let go of a device, and waits until it has. */
+export async function unplug(
+  { node, domain_uuid }: Guest,
+  device: Device,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const { libvirt } = await reach(node)
+  const find = async () => {
+    const live = await liveDomain(libvirt, domain_uuid)
+    return live && inDomain(live, device)
+  }
+  const there = await find()
+  if (!there) return true
+  const deadline = Date.now() + timeoutMs
+  let wake = () => {}
+  let hasRefused = false
+  const unsubscribe = libvirt.subscribe(['device_removed', 'device_removal_failed', 'lifecycle'], (news) => {
+    hasRefused ||= news.kind === 'device_removal_failed' && news.alias === attribute(at(there, 'alias'), 'name')
+    wake()
+  })
+  try {
+    await ask(libvirt, domain_uuid, there)
+    for (;;) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      wake = resolve
+      signal?.throwIfAborted()
+      if (!(await find())) return true
+      const leftMs = deadline - Date.now()
+      if (leftMs <= 0 || hasRefused) return false
+      const timer = setTimeout(resolve, Math.min(leftMs, lookEveryMs))
+      await promise
+      clearTimeout(timer)
+    }
+  } finally {
+    unsubscribe()
+  }
+}
+
+async function ask(libvirt: HostConnection, uuid: string, device: Element): Promise<void> {
+  try {
+    await detachDevice(libvirt, uuid, writeXml(device), { live: true })
+  } catch (error) {
+    if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
+    // It has been asked before, or has let go just now: QEMU's "already in the process of unplug" and libvirt's "not found".
+    if (!/in the process of unplug|not found|no matching/i.test(error.message)) throw error
+  }
+}
+
+/** Grows a disk of a guest that runs; QEMU makes the image larger itself. */
+export async function grow({ node, domain_uuid }: Guest, { id }: Disk, bytes: number): Promise<void> {
+  const { libvirt } = await reach(node)
+  await resizeBlock(libvirt, domain_uuid, id, bytes)
+}
