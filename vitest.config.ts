@@ -19,6 +19,7 @@ export default defineConfig({
           name: 'system',
           include: ['test/{drivers,integration,e2e}/**/*.test.ts'],
           globalSetup: ['test/lab/setup.ts'],
+          setupFiles: ['test/lab/after-each-file.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
           fileParallelism: false,
