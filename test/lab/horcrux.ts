@@ -96,7 +96,8 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
 
 /** What is deleted has its rights forgotten: whoever serves such things needs the service of rights beside it. */
 const withRights = (services: Service[]): Service[] =>
-  services.some(({ name }) => name === 'auth') || !services.some(({ name }) => keepsGrants.has(name))
+  services.some(({ serves }) => serves.some(({ name }) => name === 'auth')) ||
+  !services.some(({ name }) => keepsGrants.has(name))
     ? services
     : [authService, ...services]
 const keepsGrants = new Set(['vm', 'storage', 'cluster'])
