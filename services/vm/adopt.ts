@@ -5,7 +5,7 @@ import { Name } from '#shared/contracts/common.ts'
 import type { Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, type Violation } from '#shared/errors.ts'
-import { event, now } from '#shared/events/event.ts'
+import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { type Reached, reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
@@ -16,6 +16,7 @@ import { driverOf, drivers } from './drivers/drivers.ts'
 import { waiting } from './hardware.ts'
 import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { checking, isInPool, type Pooled, throwAll } from './plan.ts'
+import { register } from './register.ts'
 import { settle } from './status.ts'
 
 /** The hypervisor whose guests are found on a node. */
@@ -122,19 +123,7 @@ async function run(op: Op, { vm, disks }: Input): Promise<Vm> {
         undo: () => giveBack(vm.id, disk, isNew),
       })
   await op.step('marking domain', () => driverOf(vm).define(vm), { undo: async () => adoption?.letGo(vm) })
-  const named = { vm_id: vm.id, name: vm.name, timestamp: now() }
-  await op.step(
-    'registering',
-    async () => {
-      if (!(await vmRecords.get(vm.id))) await vmRecords.insert(vm)
-      op.emit(event('VmCreated', named))
-    },
-    {
-      undo: async () => {
-        if ((await vmRecords.removeWhere({ _id: vm.id })) > 0) op.emit(event('VmDeleted', named))
-      },
-    },
-  )
+  await register(op, 'registering', vm)
   return viewOf(await settle(vm.id))
 }
 

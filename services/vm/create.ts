@@ -5,7 +5,7 @@ import type { Disk } from '#shared/contracts/vm-hardware.ts'
 import type { Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, NotFoundError } from '#shared/errors.ts'
-import { event, now } from '#shared/events/event.ts'
+import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
@@ -14,6 +14,7 @@ import { contradictions, waiting } from './hardware.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
 import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
+import { register } from './register.ts'
 import { settle } from './status.ts'
 
 type Given = Params<typeof vms, 'create'>
@@ -126,19 +127,7 @@ async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
   const complete = { ...vm, disks: made }
   const driver = driverOf(vm)
   await op.step('defining domain', () => driver.define(complete), { undo: () => driver.undefine(vm) })
-  const named = { vm_id: vm.id, name: vm.name, timestamp: now() }
-  await op.step(
-    'registering',
-    async () => {
-      if (!(await vmRecords.get(vm.id))) await vmRecords.insert(complete)
-      op.emit(event('VmCreated', named))
-    },
-    {
-      undo: async () => {
-        if ((await vmRecords.removeWhere({ _id: vm.id })) > 0) op.emit(event('VmDeleted', named))
-      },
-    },
-  )
+  await register(op, 'registering', complete)
   if (start) await op.step('starting domain', () => driver.start(vm), { undo: () => driver.stop(vm) })
   return viewOf(await settle(vm.id))
 }

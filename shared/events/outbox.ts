@@ -5,6 +5,7 @@ import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
+import { every } from '#shared/sweep.ts'
 
 const subjectOf = (event: Event) => `horcrux.events.${event.topic.replace(':', '.')}`
 
@@ -52,17 +53,8 @@ const swept = new Set<StoredModel>()
 export const sweepOutboxOf = (model: StoredModel) => swept.add(model)
 
 /** Publishes what a crash or a lost bus left behind, every few seconds. @returns a function that stops it */
-export function sweepOutboxes(everyMs = 3000): () => void {
-  let busy = false
-  const timer = setInterval(() => {
-    if (busy) return
-    busy = true
-    sweep()
-      .catch((error: Error) => log('events').warn({ err: error }, 'outboxes could not be swept'))
-      .finally(() => (busy = false))
-  }, everyMs)
-  return () => clearInterval(timer)
-}
+export const sweepOutboxes = (everyMs = 3000): (() => void) =>
+  every(everyMs, sweep, { part: 'events', failed: 'outboxes could not be swept' })
 
 async function sweep(): Promise<void> {
   for (const model of swept) {

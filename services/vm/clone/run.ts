@@ -2,13 +2,13 @@ import { call } from '#shared/call.ts'
 import type { Disk } from '#shared/contracts/vm-hardware.ts'
 import type { Vm } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
-import { event, now } from '#shared/events/event.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import { networkData } from '../cloudinit/network.ts'
 import { createSeed, removeSeed, type Seed } from '../cloudinit/seed.ts'
 import { driverOf } from '../drivers/drivers.ts'
-import { pathOf, viewOf, vmRecords } from '../model.ts'
+import { pathOf, viewOf } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../room.ts'
+import { register } from '../register.ts'
 import { requireStatus, settle } from '../status.ts'
 import type { CloneInput } from './accept.ts'
 import { unlessMissing } from './disks.ts'
@@ -90,18 +90,6 @@ function seedOf(id: string, network: NonNullable<CloneInput['network']>, macs: s
 async function finalize(op: Op, vm: CloneInput['vm'], start: boolean): Promise<void> {
   const driver = driverOf(vm)
   await op.step('finalizing domain', () => driver.define(vm), { undo: () => driver.undefine(vm) })
-  const named = { vm_id: vm.id, name: vm.name, timestamp: now() }
-  await op.step(
-    'finalizing record',
-    async () => {
-      if (!(await vmRecords.get(vm.id))) await vmRecords.insert(vm)
-      op.emit(event('VmCreated', named))
-    },
-    {
-      undo: async () => {
-        if ((await vmRecords.removeWhere({ _id: vm.id })) > 0) op.emit(event('VmDeleted', named))
-      },
-    },
-  )
+  await register(op, 'finalizing record', vm)
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })
 }

@@ -1,5 +1,5 @@
 import { hasGone } from '#shared/alive.ts'
-import { log } from '#shared/log.ts'
+import { every } from '#shared/sweep.ts'
 import { tickets } from './models.ts'
 import { close } from './tickets.ts'
 
@@ -23,14 +23,5 @@ async function sweep(): Promise<void> {
 }
 
 /** @returns a function that stops it */
-export function sweepConsoles(): () => void {
-  let isAtWork = false
-  const timer = setInterval(() => {
-    if (isAtWork) return
-    isAtWork = true
-    sweep()
-      .catch((error: Error) => log('consoles').warn({ err: error }, 'consoles could not be swept'))
-      .finally(() => (isAtWork = false))
-  }, sweepEveryMs)
-  return () => clearInterval(timer)
-}
+export const sweepConsoles = (): (() => void) =>
+  every(sweepEveryMs, sweep, { part: 'consoles', failed: 'consoles could not be swept' })

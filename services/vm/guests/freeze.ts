@@ -3,6 +3,7 @@ import { Id, strict, Time } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
+import { every } from '#shared/sweep.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import type { Agent } from '../drivers/driver.ts'
 import { driverOf } from '../drivers/drivers.ts'
@@ -77,14 +78,5 @@ async function sweep(): Promise<void> {
 }
 
 /** Thaws guests whose time is over, whoever has frozen them. @returns a function that stops it */
-export function sweepFreezes(): () => void {
-  let isAtWork = false
-  const timer = setInterval(() => {
-    if (isAtWork) return
-    isAtWork = true
-    sweep()
-      .catch((error: Error) => log('vms').warn({ err: error }, 'freezes could not be swept'))
-      .finally(() => (isAtWork = false))
-  }, sweepEveryMs)
-  return () => clearInterval(timer)
-}
+export const sweepFreezes = (): (() => void) =>
+  every(sweepEveryMs, sweep, { part: 'vms', failed: 'freezes could not be swept' })
