@@ -58,6 +58,7 @@ type Nodes = {
   get: (id: string) => { metadata?: Record<string, unknown>; available: boolean } | undefined
   disconnected: (id: string, unexpected: boolean) => void
 }
+// Moleculer types its registry as a class without these.
 const nodesOf = (broker: ServiceBroker) => broker.registry.nodes as unknown as Nodes
 
 const firstLookMs = 100

@@ -9,6 +9,7 @@ type Actions = {
 
 /** Some replica that is not known to be silent, in this process if it serves the action. */
 function pick(broker: ServiceBroker, action: string, but: ReadonlySet<string>): string | undefined {
+  // Moleculer's own registry, as the type above says it.
   const all = (broker.registry as unknown as Actions).getActionEndpoints(action)?.endpoints ?? []
   const fit = all.filter(({ id, isAvailable }) => isAvailable && !isSilent(id) && !but.has(id))
   const local = fit.find((endpoint) => endpoint.local)

@@ -20,6 +20,7 @@ class Regenerator extends Errors.Regenerator {
     return packError(translateBusError(error, action)) as never
   }
   override restoreCustomError(plain: Errors.PlainMoleculerError): Error {
+    // It is what `extractPlainError` has packed.
     return unpackError(plain as unknown as PackedError)
   }
 }

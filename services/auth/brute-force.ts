@@ -4,7 +4,7 @@ import type { Caller } from '#shared/access.ts'
 import { recordAudit } from '#shared/audit.ts'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { modelOf, type Stored } from '#shared/db/model.ts'
+import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import { RateLimitedError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { flushAll, flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
@@ -83,7 +83,7 @@ async function push(subject: string, attempt: Attempt): Promise<Attempt[]> {
   const write = () => model.findOneAndUpdate({ _id: subject } as never, update as never, options).lean()
   // Of two that make the document at once, one meets a duplicate and finds it there the second time.
   const changed = await inStore(() => write().catch(() => write()))
-  const { attempts } = changed as unknown as { attempts: Attempt[] }
+  const { attempts } = storedAs<{ attempts: Attempt[] }>(changed)
   const mine = attempts.findIndex(({ id }) => id === attempt.id)
   return attempts.slice(0, mine).filter(({ time }) => time > attempt.time - windowMs)
 }
@@ -113,7 +113,7 @@ async function tell(subject: string, failures: number, caller: Caller, requestId
     model.findOneAndUpdate(untold as never, update as never, { returnDocument: 'after' }).lean(),
   )
   if (!told) return
-  flushSoon(model, told as unknown as Stored)
+  flushSoon(model, storedAs<Stored>(told))
   log('auth').warn({ subject, failures }, 'sign-in is being guessed at')
   await recordAudit({
     caller,

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { modelOf } from '#shared/db/model.ts'
+import { modelOf, storedAs } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
 
 /** How often an address has tried to sign in in the minute that began with its first try; `id` is the address. */
@@ -33,7 +33,7 @@ export async function countTry(address: string): Promise<{ count: number; reset_
         .lean()
         .catch(countOne)),
   )
-  const { count, until } = found as unknown as { count: number; until: string }
+  const { count, until } = storedAs<{ count: number; until: string }>(found)
   return { count, reset_seconds: Math.max(1, Math.ceil((Date.parse(until) - time) / 1000)) }
 }
 

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { modelOf } from '#shared/db/model.ts'
+import { modelOf, storedAs } from '#shared/db/model.ts'
 import type { PackedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/log.ts'
@@ -78,13 +78,12 @@ async function beginAs(holder: string, id: string, fingerprint: string): Promise
       )
       .lean(),
   )
-  // The model has exactly these fields.
-  if (taken) return { mine: true, record: taken as unknown as Record }
+  if (taken) return { mine: true, record: storedAs<Record>(taken) }
   return { mine: false, record: known }
 }
 
 const find = async (filter: object) =>
-  (await inStore(() => model.findOne(filter as never).lean())) as unknown as Record | null
+  storedAs<Record | null>(await inStore(() => model.findOne(filter as never).lean()))
 
 /** Keeps how it ended. A gateway that was taken for dead changes nothing any more. */
 export async function finish({ _id, holder }: Record, outcome: Outcome, secret: boolean): Promise<void> {

@@ -3,7 +3,7 @@ import { current, isTouched, noteTouched } from '#shared/current.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { type Index, modelOf, type Stored } from '#shared/db/model.ts'
+import { type Index, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError, notFound, PreconditionFailedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -34,7 +34,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
 
   const fromStore = (document: unknown): T => {
     const { _id, outbox: _, made_by: __, ...fields } = document as Stored
-    return { id: _id, ...fields } as unknown as T
+    return storedAs<T>({ id: _id, ...fields })
   }
 
   const find = async (filter: Filter): Promise<T | null> => {
@@ -90,7 +90,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       ),
     )
     if (!changed) return null
-    flushSoon(model, changed as unknown as Stored)
+    flushSoon(model, storedAs<Stored>(changed))
     const after = fromStore(changed)
     noteTouched(`${name}/${after.id}`, { after })
     return after
@@ -122,7 +122,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       if (!made) throw error
       return made
     }
-    flushSoon(model, document as unknown as Stored)
+    flushSoon(model, storedAs<Stored>(document))
     const after = fromStore(document)
     noteTouched(`${name}/${id}`, { before: null, after })
     return after

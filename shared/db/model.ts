@@ -17,6 +17,9 @@ export type Index = {
 export type Stored = { _id: string; version: number; outbox?: Event[]; made_by?: string } & Record<string, unknown>
 export type StoredModel = Model<Stored>
 
+/** A document in the words of its reader: the store knows no types, and only the model's owner, by its schema, wrote it. */
+export const storedAs = <T>(document: unknown): T => document as T
+
 const pathTypes: Record<string, unknown> = { string: String, integer: Number, number: Number, boolean: Boolean }
 
 /** The mongoose type of a property: plain values are typed, everything else is kept as it was checked by its schema. */

@@ -7,7 +7,7 @@ import { config } from '#shared/config.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { Operation } from '#shared/contracts/operations.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { modelOf, type Stored } from '#shared/db/model.ts'
+import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import { AppError, type PackedError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
@@ -54,7 +54,7 @@ const until = () => new Date(Date.now() + leaseMs()).toISOString()
 
 export function fromStore(document: unknown): Entry {
   const { _id, outbox: _, ...fields } = document as Stored
-  return { id: _id, ...fields } as unknown as Entry
+  return storedAs<Entry>({ id: _id, ...fields })
 }
 
 /** What callers see of an entry. */
@@ -80,7 +80,7 @@ export async function insertEntry(entry: Entry): Promise<boolean> {
     if ((error as { code?: number }).code === 11_000) return false
     throw error
   }
-  flushSoon(operationModel, document as unknown as Stored)
+  flushSoon(operationModel, storedAs<Stored>(document))
   return true
 }
 
@@ -135,7 +135,7 @@ export async function write(entry: Entry, set: Partial<Entry>, events: Event[] =
       .lean(),
   )
   if (!written) throw new LostLeaseError(`Operation '${entry.id}' was taken over`)
-  if (events.length > 0) flushSoon(operationModel, written as unknown as Stored)
+  if (events.length > 0) flushSoon(operationModel, storedAs<Stored>(written))
   return fromStore(written)
 }
 

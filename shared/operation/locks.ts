@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { modelOf } from '#shared/db/model.ts'
+import { modelOf, storedAs } from '#shared/db/model.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { activeStates, findEntry, leaseMs, operationModel } from '#shared/operation/journal.ts'
@@ -38,7 +38,7 @@ export async function hold(path: string, operation: string, user: string, reason
  */
 export async function share(path: string, operation: string, user: string, reason: string): Promise<void> {
   await put({ _id: `shared ${path} ${operation}`, operation, user, reason, since: now(), shares: path })
-  const held = (await inStore(() => lockModel.findById(path).lean())) as unknown as Stored | null
+  const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(path).lean()))
   if (held && held.operation !== operation) await refuseIfAlive(held)
 }
 
@@ -50,7 +50,7 @@ async function put(lock: Stored): Promise<void> {
     if ((error as { code?: number }).code !== 11_000) throw error
   }
   const { _id, operation } = lock
-  const held = (await inStore(() => lockModel.findById(_id).lean())) as unknown as Stored | null
+  const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(_id).lean()))
   if (held?.operation === operation) return
   if (held) await refuseIfAlive(held)
   const replaced = held
@@ -63,13 +63,13 @@ async function put(lock: Stored): Promise<void> {
 }
 
 async function refuseIfShared(path: string, operation?: string): Promise<void> {
-  const sharers = (await inStore(() => lockModel.find({ shares: path } as never).lean())) as unknown as Stored[]
+  const sharers = storedAs<Stored[]>(await inStore(() => lockModel.find({ shares: path } as never).lean()))
   for (const lock of sharers) if (lock.operation !== operation) await refuseIfAlive(lock)
 }
 
 /** @throws ConflictError when an operation holds the resource: it is not to be changed under it */
 export async function requireFree(path: string): Promise<void> {
-  const held = (await inStore(() => lockModel.findById(path).lean())) as unknown as Stored | null
+  const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(path).lean()))
   if (held) await refuseIfAlive(held)
   await refuseIfShared(path)
 }
@@ -93,9 +93,11 @@ export const release = (operation: string) => inStore(() => lockModel.deleteMany
 
 /** Removes the locks of operations that have ended, which a crash between the two writes leaves behind. */
 export async function sweepLocks(): Promise<void> {
-  const locks = (await inStore(() =>
-    lockModel.find({ since: { $lt: new Date(Date.now() - orphanMs).toISOString() } } as never).lean(),
-  )) as unknown as Stored[]
+  const locks = storedAs<Stored[]>(
+    await inStore(() =>
+      lockModel.find({ since: { $lt: new Date(Date.now() - orphanMs).toISOString() } } as never).lean(),
+    ),
+  )
   if (locks.length === 0) return
   const ids = [...new Set(locks.map(({ operation }) => operation))]
   const active = await inStore(() =>
