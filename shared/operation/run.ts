@@ -57,9 +57,16 @@ export async function handOver(): Promise<void> {
 export async function runOperation(id: string, broker: ServiceBroker): Promise<boolean> {
   const entry = await take(id)
   if (!entry) return true
-  const first = { state: 'running' as const, started_at: entry.started_at ?? now() }
-  const touched = new Map(entry.touched)
-  const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [], touched, first }
+  const running: Running = {
+    entry,
+    abort: new AbortController(),
+    undos: [],
+    passed: 0,
+    unsent: [],
+    touched: new Map(entry.touched),
+    unwritten: { state: 'running', started_at: entry.started_at ?? now() },
+    done: [],
+  }
   here.set(id, running)
   const renewal = setInterval(() => void keep(running), Math.min(keepEveryMs, leaseMs() / 4))
   try {
@@ -69,7 +76,7 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
       caller: callerOf(entry),
       requestId: entry.request_id,
       fence: { operation: id, epoch: entry.epoch },
-      touched,
+      touched: running.touched,
       guard: () => guard(running),
     }
     return await within(context, () =>
@@ -121,7 +128,7 @@ async function stopped(running: Running, error: Error): Promise<boolean> {
   const why = running.abort.signal.aborted ? (running.abort.signal.reason as Error) : error
   if (error instanceof LostLeaseError || why instanceof LostLeaseError) return true
   if (error instanceof HandoverError || why instanceof HandoverError) {
-    await write(running.entry, { lease: null }).catch(() => undefined)
+    await write(running.entry, { ...running.unwritten, lease: null }, running.unsent).catch(() => undefined)
     return false
   }
   if (!(error instanceof AppError)) log('operations').error({ err: error }, 'a bug: an operation failed unexpectedly')
