@@ -52,10 +52,11 @@ export async function handOver(): Promise<void> {
 
 /**
  * Works on an operation until it has ended, if it is free to be taken.
+ * @param taken how it is in the journal, when this process has its lease already
  * @returns false when another process holds it, or it was handed over before its end: it wants to be looked at again
  */
-export async function runOperation(id: string, broker: ServiceBroker): Promise<boolean> {
-  const entry = await take(id)
+export async function runOperation(id: string, broker: ServiceBroker, taken?: Entry): Promise<boolean> {
+  const entry = taken ?? (await take(id))
   if (!entry) return true
   const running: Running = {
     entry,
