@@ -57,7 +57,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
 
   const identities = createIdentities(broker)
   app.addHook('onClose', identities.stop)
-  const gate = { identify: identities.identify, limits: await createLimits(app, broker) }
+  const gate = { ...identities, limits: await createLimits(app, broker) }
   const consoles = createConsoles(app, broker, identities)
   await addEvents(app, broker, identities, consoles.addWebSocket)
   addConsoleFiles(app, broker, gate)

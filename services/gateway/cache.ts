@@ -11,6 +11,8 @@ import type { Answer, Route } from './answer.ts'
 /** Answers to questions that are made of collections alone, kept until one of these changes. */
 export type Cache = {
   keeps: (route: Route) => boolean
+  /** The kept answer, when it is at hand. */
+  known: (route: Route, request: FastifyRequest) => Answer | undefined
   /** The kept answer for these rights and this address, or a new one; who asks the same at once is answered once. */
   answer: (route: Route, request: FastifyRequest, ask: () => Promise<Answer>) => Promise<Answer>
   /** Forgets what is made of the same collections as the answers of this route's resource. */
@@ -23,7 +25,8 @@ const keptMs = 1000
 const maxBytes = 64 * 1_048_576
 const smallBytes = 1000
 
-type Kept = { answer: Promise<Answer>; stamp: number; bytes: number }
+/** `now` is the answer, once it has come. */
+type Kept = { answer: Promise<Answer>; now?: Answer; stamp: number; bytes: number }
 
 const madeOf = (action: Action): readonly string[] => ('madeOf' in action ? (action.madeOf ?? []) : [])
 const rightsOf = (caller: Caller) => (caller.kind === 'user' ? caller.rights : '')
@@ -48,20 +51,26 @@ export function createCache(): Cache {
   /** Keeps an answer with its size once it is there; its age counts from the question. */
   const settle = async (key: string, { answer: asked, stamp }: Omit<Kept, 'bytes'>) => {
     try {
-      const { body } = await asked
+      const now = await asked
       const left = kept.getRemainingTTL(key)
       if (kept.peek(key)?.answer !== asked || left <= 0) return
-      kept.set(key, { answer: asked, stamp, bytes: smallBytes + (body?.length ?? 0) }, { ttl: left })
+      kept.set(key, { answer: asked, now, stamp, bytes: smallBytes + (now.body?.length ?? 0) }, { ttl: left })
     } catch {
       if (kept.peek(key)?.answer === asked) kept.delete(key)
     }
   }
 
-  const answer: Cache['answer'] = ({ action }, { caller, url }, ask) => {
-    const key = `${rightsOf(caller)}\n${url}`
+  const keyOf = ({ caller, url }: FastifyRequest) => `${rightsOf(caller)}\n${url}`
+  const find = (key: string, stamp: number) => {
+    const found = kept.get(key)
+    return found?.stamp === stamp ? found : undefined
+  }
+
+  const answer: Cache['answer'] = ({ action }, request, ask) => {
+    const key = keyOf(request)
     const stamp = stampOf(madeOf(action))
-    const known = kept.get(key)
-    if (known?.stamp === stamp) return known.answer
+    const found = find(key, stamp)
+    if (found) return found.answer
     const asked = ask().then(withEtag)
     kept.set(key, { answer: asked, stamp, bytes: smallBytes })
     void settle(key, { answer: asked, stamp })
@@ -72,6 +81,7 @@ export function createCache(): Cache {
   }
   return {
     keeps: ({ action, method }) => method === 'GET' && madeOf(action).length > 0,
+    known: ({ action }, request) => find(keyOf(request), stampOf(madeOf(action)))?.now,
     answer,
     drop,
     stop: () => {

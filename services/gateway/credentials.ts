@@ -20,16 +20,19 @@ export function credentialOf({ headers, raw }: Pick<FastifyRequest, 'headers' | 
   return session === undefined ? null : { by: 'session', credential: session, from: 'cookie' }
 }
 
-const shownBefore = new WeakMap<object, { authorization: string; credential: Credential }>()
+const lastShown = new WeakMap<object, { authorization: string; credential: Credential }>()
 
-/** The same object for the same header on the same connection: what is known of it need not be worked out again. */
+/** What the connection's last request showed, when this one shows the same header: mostly it does. */
+export function shownAgain({ headers, raw }: Pick<FastifyRequest, 'headers' | 'raw'>): Credential | undefined {
+  const last = lastShown.get(raw.socket)
+  return last !== undefined && last.authorization === headers.authorization ? last.credential : undefined
+}
+
 function bearerOf(connection: object, authorization: string): Credential {
-  const before = shownBefore.get(connection)
-  if (before?.authorization === authorization) return before.credential
   const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
   if (token === undefined) throw new AuthenticationError('Authorization: only `Bearer <token>` is known here')
   const credential = tokenOrKey(token)
-  shownBefore.set(connection, { authorization, credential })
+  lastShown.set(connection, { authorization, credential })
   return credential
 }
 

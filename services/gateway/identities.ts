@@ -18,6 +18,8 @@ type Heard = (user?: string) => void
 export type Identities = {
   /** An answer counts for a second, or until auth says that something changed. */
   identify: Identify
+  /** As `identify`, when the answer is at hand. */
+  known: (credential: Credential, address: string) => User | undefined
   /** Whether what somebody proved before still holds, and with which rights. Always asked anew. */
   recheck: (user: User) => Promise<User>
   /** Whose one-time ticket it is. */
@@ -31,7 +33,8 @@ const keptMs = 1000
 /** What is used up by being asked for is asked of one replica only. */
 const once: typeof question = (broker, action, params, meta, timeoutMs) =>
   send(broker, action, params, meta, timeoutMs, true)
-type Answer = { name?: string; user: Promise<User> }
+/** `now` is who it is, once that is known. */
+type Answer = { now?: User; user: Promise<User> }
 
 export function createIdentities(broker: ServiceBroker): Identities {
   const known = new LRUCache<string, Answer>({ max: 10_000, ttl: keptMs })
@@ -39,7 +42,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
     if (name === undefined) return known.clear()
     // An answer that is still on its way has no name yet; it may be of before the change.
     for (const [key, answer] of known.entries())
-      if (answer.name === undefined || answer.name === name) known.delete(key)
+      if (answer.now === undefined || answer.now.user === name) known.delete(key)
   }
   const listeners: Heard[] = [forget]
   const stop = onAuthChanged((name) => {
@@ -56,7 +59,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
   const remember = async (key: string, asked: Answer) => {
     known.set(key, asked)
     try {
-      asked.name = (await asked.user).user
+      asked.now = await asked.user
     } catch (error) {
       // A service that does not answer has said nothing.
       if (!(error instanceof AuthenticationError) && known.peek(key) === asked) known.delete(key)
@@ -64,7 +67,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
   }
 
   const keys = new WeakMap<Credential, { address: string; key: string }>()
-  /** A name for who shows what from where, made once for the requests of one connection. */
+  /** A name for who shows what from where. */
   const keyOf = (shown: Credential, address: string): string => {
     const made = keys.get(shown)
     if (made?.address === address) return made.key
@@ -83,6 +86,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
       void remember(key, asked)
       return asked.user
     },
+    known: (shown, address) => known.get(keyOf(shown, address))?.now,
     recheck: ({ user, proof, address }) => ask('auth.recheck', { user, proof }, address),
     redeem: (ticket, address) => ask('auth.redeem', { ticket }, address, once),
     onChanged: (heard) => void listeners.push(heard),

@@ -12,11 +12,11 @@ const minuteMs = 60_000
 /** Tries a minute of each address where a password or a set-up token is tried. */
 const triesPerMinute = 5
 
-type Limited = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+type Limited = (request: FastifyRequest, reply: FastifyReply) => Promise<void> | undefined
 /** Throws RateLimitedError when it is too much; says in `X-RateLimit-*` how much is left. */
 export type Limits = { login: Limited; user: Limited }
 
-const unlimited: Limited = async () => undefined
+const unlimited: Limited = () => undefined
 
 /** Says in the headers how it stands. @throws RateLimitedError when it is too much */
 function tell(reply: FastifyReply, max: number, count: number, resetSeconds: number): void {

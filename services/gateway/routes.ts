@@ -45,7 +45,7 @@ function handlerOf(broker: ServiceBroker, route: Route, cache: Cache) {
   const streams = isList(action)
   const change = isChange(action)
   const isKept = cache.keeps(route)
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+  const work = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     if (isKept && !(streams && wantsStream(request))) {
       const meta: Meta = { caller: request.caller, requestId: request.id, bytes: true }
       const fresh = () => askService(broker, route, paramsOf(action.params, request), meta, reply.elapsedTime)
@@ -74,5 +74,13 @@ function handlerOf(broker: ServiceBroker, route: Route, cache: Cache) {
     }
     if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply)
     return sendAnswer(request, reply, answer)
+  }
+  if (!isKept) return work
+  // An answer that is at hand is sent without a promise in between.
+  return (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> | undefined => {
+    const known = streams && wantsStream(request) ? undefined : cache.known(route, request)
+    if (!known) return work(request, reply)
+    sendAnswer(request, reply, known)
+    return undefined
   }
 }

@@ -91,18 +91,22 @@ async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason,
 
 export const release = (operation: string) => inStore(() => lockModel.deleteMany({ operation } as never))
 
-/** Removes the locks of operations that have ended, which a crash between the two writes leaves behind. */
+/**
+ * Removes the locks of operations that have ended, which a crash between the two writes leaves behind, and of those that
+ * never came to be.
+ */
 export async function sweepLocks(): Promise<void> {
-  const locks = storedAs<Stored[]>(
-    await inStore(() =>
-      lockModel.find({ since: { $lt: new Date(Date.now() - orphanMs).toISOString() } } as never).lean(),
-    ),
-  )
+  const locks = storedAs<Stored[]>(await inStore(() => lockModel.find().lean()))
   if (locks.length === 0) return
   const ids = [...new Set(locks.map(({ operation }) => operation))]
-  const active = await inStore(() =>
-    operationModel.find({ _id: { $in: ids }, state: { $in: activeStates } } as never, { _id: 1 }).lean(),
+  const there = await inStore(() =>
+    operationModel.find({ _id: { $in: ids } } as never, { _id: 1, state: 1 }).lean<{ _id: string; state: string }[]>(),
   )
-  const alive = new Set(active.map(({ _id }) => _id))
-  for (const id of ids) if (!alive.has(id)) await release(id)
+  const states = new Map(there.map(({ _id, state }) => [_id, state]))
+  const orphaned = new Date(Date.now() - orphanMs).toISOString()
+  const isOver = ({ operation, since }: Stored) => {
+    const state = states.get(operation)
+    return state === undefined ? since < orphaned : !(activeStates as readonly string[]).includes(state)
+  }
+  for (const id of new Set(locks.filter(isOver).map(({ operation }) => operation))) await release(id)
 }
