@@ -11,6 +11,7 @@ import { sweepOutboxes } from '#shared/events/outbox.ts'
 import { closeAll } from '#shared/host/hosts.ts'
 import { closeEngines } from '#shared/lxd/client.ts'
 import { closeNodes } from '#shared/nodes.ts'
+import { AppError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
 import { operationService } from '#shared/operation/service.ts'
@@ -87,6 +88,10 @@ export function exitWith(error: unknown): never {
   if (error instanceof ConfigError) {
     process.stderr.write(`${error.message}\n`)
     process.exit(78)
+  }
+  if (error instanceof AppError) {
+    process.stderr.write(`${error.message}\n`)
+    process.exit(1)
   }
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
   process.exit(1)

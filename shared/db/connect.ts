@@ -1,21 +1,45 @@
 import mongoose from 'mongoose'
 import { config } from '#shared/config.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
+import { log } from '#shared/log.ts'
 
-/** Connects this process to its store; every model uses this one connection. */
+/**
+ * Connects this process to its store; every model uses this one connection.
+ * @throws UnavailableError when it has not answered for some 20 s
+ */
 export async function connectStore(): Promise<void> {
   const { mongodbUrl } = config()
   if (!mongodbUrl) throw new Error('MONGODB_URL is not set and no running Horcrux was found in HORCRUX_DATA')
   mongoose.set('bufferCommands', false)
-  await mongoose.connect(mongodbUrl, {
-    autoIndex: false,
-    autoCreate: false,
-    serverSelectionTimeoutMS: 4000,
-    connectTimeoutMS: 4000,
-    socketTimeoutMS: 20_000,
-    heartbeatFrequencyMS: 1000,
-    maxPoolSize: 20,
-  })
+  await patiently(() =>
+    mongoose.connect(mongodbUrl, {
+      autoIndex: false,
+      autoCreate: false,
+      serverSelectionTimeoutMS: 4000,
+      connectTimeoutMS: 4000,
+      socketTimeoutMS: 20_000,
+      heartbeatFrequencyMS: 1000,
+      maxPoolSize: 20,
+    }),
+  )
+}
+
+const patienceMs = 20_000
+
+/** A store that starts at the same time may take a while; who is refused by it is told so at once. */
+async function patiently(connect: () => Promise<unknown>): Promise<void> {
+  const deadline = Date.now() + patienceMs
+  for (;;) {
+    try {
+      await connect()
+      return
+    } catch (error) {
+      if (!(error instanceof mongoose.Error.MongooseServerSelectionError)) throw error
+      if (Date.now() > deadline)
+        throw new UnavailableError(`The store at MONGODB_URL does not answer: ${error.message}`, { cause: error })
+      log('store').warn('the store does not answer yet')
+    }
+  }
 }
 
 export const disconnectStore = () => mongoose.disconnect()

@@ -176,6 +176,13 @@ export const requirements: readonly Requirement[] = [
     debian: ['qemu-system-ppc'],
   },
   {
+    name: 'mkfs.ext4',
+    sign: { program: 'mkfs.ext4' },
+    neededFor: 'the test of the guest agent',
+    level: 'test',
+    debian: ['e2fsprogs'],
+  },
+  {
     name: 'Chromium',
     sign: { program: 'chromium' },
     neededFor: 'the test of the console page',
