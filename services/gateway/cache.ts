@@ -6,7 +6,7 @@ import type { Caller } from '#shared/access.ts'
 import { bus } from '#shared/bus.ts'
 import type { Action } from '#shared/contract.ts'
 import { onChange } from '#shared/db/changes.ts'
-import type { Answer, Route } from './answer.ts'
+import { type Answer, type Route, withText } from './answer.ts'
 
 /** Answers to questions that are made of collections alone, kept until one of these changes. */
 export type Cache = {
@@ -51,7 +51,7 @@ export function createCache(): Cache {
   /** Keeps an answer with its size once it is there; its age counts from the question. */
   const settle = async (key: string, { answer: asked, stamp }: Omit<Kept, 'bytes'>) => {
     try {
-      const now = await asked
+      const now = withText(await asked)
       const left = kept.getRemainingTTL(key)
       if (kept.peek(key)?.answer !== asked || left <= 0) return
       kept.set(key, { answer: asked, now, stamp, bytes: smallBytes + (now.body?.length ?? 0) }, { ttl: left })
