@@ -7,7 +7,7 @@ import { makeAdministrator, useSetupToken } from './first-start.ts'
 import { identify, recheck } from './identify.ts'
 import { login, signedIn } from './login.ts'
 import { sessions, type StoredUser, users } from './models.ts'
-import { mayManage, refuseApiKey, require, sessionIdOf, userOf } from './own.ts'
+import { mayChange, mayManage, refuseApiKey, require, sessionIdOf, userOf } from './own.ts'
 import { checkNewUser, checkPassword } from './password-rules.ts'
 import { hashPassword, isPassword } from './passwords.ts'
 import { tellOfChange } from './policy/store.ts'
@@ -112,6 +112,7 @@ export const authActions = implement(auth, {
   endSession: async ({ id }, call) => {
     const session = await sessions.get(id)
     if (!session || !mayManage(call, session.user)) throw notFound('Session', id)
+    if (!mayChange(call, session.user)) refuseApiKey(call, 'Ending a session')
     await sessions.removeWhere({ _id: id })
     tellOfChange(session.user)
     return null

@@ -7,7 +7,7 @@ import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 import { newKey } from './api-keys.ts'
 import { apiKeys, grants, users } from './models.ts'
-import { mayManage, refuseApiKey, require } from './own.ts'
+import { mayChange, mayManage, refuseApiKey, require } from './own.ts'
 import { refuseEscalation, rightsAtMost } from './policy/escalation.ts'
 import { canonicalPattern } from './policy/patterns.ts'
 import { changePolicy, currentPolicy } from './policy/store.ts'
@@ -60,6 +60,8 @@ export async function createKey(params: Params<C, 'createKey'>, call: Call): Pro
 
 export async function revokeKey(username: string, id: string, call: Call): Promise<null> {
   await requireAccount(username, call)
+  const isItself = call.caller.kind === 'user' && call.caller.proof.id === id
+  if (!isItself && !mayChange(call, username)) refuseApiKey(call, 'Revoking another API key')
   return changePolicy(async () => {
     const removed = await apiKeys.removeWhere({ _id: id, user: username })
     if (removed === 0) throw notFound('API key', id)

@@ -82,6 +82,7 @@ export const permissionActions = implement(contract, {
         after,
         (await users.all({ enabled: true })).map((user) => user.id),
       )
+      await forgetGrants(`/api/permissions/${id}`)
       await grants.remove(grant)
       return null
     }),
