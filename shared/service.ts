@@ -28,6 +28,7 @@ import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrent } from '#shared/operation/journal.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
 import { rightsOf } from '#shared/rights.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { check } from '#shared/validate.ts'
 
 type Handler<C extends Contract, K extends keyof C['actions']> = C['actions'][K] extends { operation: true }
@@ -118,11 +119,7 @@ export function authorize(action: Action, params: Record<string, unknown>, calle
   if (can === 'signed-in') return
   if (can === 'service') throw new ForbiddenError('This action is for services only')
   const { privilege, path } = onPath(can)
-  const resource = fillPath(path, params)
-  if (rights.allows(privilege, resource)) return
-  throw new ForbiddenError(`User '${subjectOf(caller)}' lacks the privilege ${privilege} on ${resource}`, {
-    details: { user: subjectOf(caller), privilege, path: resource },
-  })
+  requireRight({ caller, rights }, privilege, fillPath(path, params))
 }
 
 function maySee(action: Action, rights: Rights): MaySee {

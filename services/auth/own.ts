@@ -1,7 +1,6 @@
 import type { Caller, Proof } from '#shared/access.ts'
 import { ForbiddenError } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
-import type { Privilege } from '#shared/privileges.ts'
 
 type UserCaller = Extract<Caller, { kind: 'user' }>
 
@@ -31,12 +30,3 @@ export const mayManage = ({ caller, rights }: Call, username: string): boolean =
 /** Whether the caller may change what belongs to an account: a key of the user may not, unless it may manage users. */
 export const mayChange = (call: Call, username: string): boolean =>
   isOwnSignIn(call, username) || call.rights.allows('UserModify', `/api/users/${username}`)
-
-/** @throws ForbiddenError naming privilege and path */
-export function require(call: Call, privilege: Privilege, path: string): void {
-  if (call.rights.allows(privilege, path)) return
-  const user = call.caller.kind === 'user' ? call.caller.user : 'anonymous'
-  throw new ForbiddenError(`User '${user}' lacks the privilege ${privilege} on ${path}`, {
-    details: { user, privilege, path },
-  })
-}

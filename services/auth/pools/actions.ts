@@ -10,9 +10,9 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import type { Call } from '#shared/handler.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { implement } from '#shared/service.ts'
 import { forgetGrants } from '../forget.ts'
-import { require } from '../own.ts'
 import { refuseEscalation, rightsOfRole } from '../policy/escalation.ts'
 import { matches, parsePattern } from '../policy/patterns.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -115,7 +115,7 @@ export const poolActions = implement(resourcePools, {
   putMember: async ({ id, kind, member }, call) => {
     await pools.requireForChange(id)
     const resource = { kind, id: member }
-    if (call.caller.kind !== 'service') require(call, sight[kind], memberPath(resource))
+    requireRight(call, sight[kind], memberPath(resource))
     await takeIn(id, resource, (seen) =>
       // In its turn: nobody is granted anything on the pool between the look at its grants and the new member.
       changePolicy(async (policy) => {
