@@ -12,6 +12,7 @@ import { grantsOf, grantsOfKey } from './policy/effective.ts'
 import { refuseEscalation, requireAdministrator, rightsOfRole } from './policy/escalation.ts'
 import { canonicalPattern } from './policy/patterns.ts'
 import { changePolicy, currentPolicy, policyChanged } from './policy/store.ts'
+import { isOn, poolsOf, witnessesOf } from './policy/witnesses.ts'
 import { discountEverywhere } from './pools/account.ts'
 import { memberAt } from './pools/model.ts'
 import { answerExplain, answerWhatIf } from './questions.ts'
@@ -89,6 +90,14 @@ export const permissionActions = implement(contract, {
 
   explain: (params, call) => answerExplain(params, call),
   whatIf: (params) => answerWhatIf(params),
+
+  witnesses: async ({ path, privilege }) => {
+    const policy = await currentPolicy()
+    const pools = poolsOf(policy, path)
+    if (!policy.grants.some((grant) => isOn(grant, path))) return { pools, witnesses: [] }
+    const keys = await apiKeys.all({ restricted: true })
+    return { pools, witnesses: witnessesOf(policy, keys, { path, privilege, at: new Date() }) }
+  },
 
   forget: async ({ path }) => {
     const member = memberAt(path)

@@ -16,7 +16,7 @@ type Heard = (user?: string) => void
 
 /** Who shows which credential, as the auth service says. */
 export type Identities = {
-  /** An answer counts for a second, or until auth says that something changed. */
+  /** An answer counts for a second, or until auth says that something changed, or the proof or a right ends. */
   identify: Identify
   /** Whether what somebody proved before still holds, and with which rights. Always asked anew. */
   recheck: (user: User) => Promise<User>
@@ -31,7 +31,7 @@ const keptMs = 1000
 /** What is used up by being asked for is asked of one replica only. */
 const once: typeof question = (broker, action, params, meta, timeoutMs) =>
   send(broker, action, params, meta, timeoutMs, true)
-type Answer = { name?: string; user: Promise<User> }
+type Answer = { name?: string; until?: number; user: Promise<User> }
 
 export function createIdentities(broker: ServiceBroker): Identities {
   const known = new LRUCache<string, Answer>({ max: 10_000, ttl: keptMs })
@@ -49,14 +49,17 @@ export function createIdentities(broker: ServiceBroker): Identities {
   const ask = async (action: string, params: object, address: string, how = question): Promise<User> => {
     const meta = { caller: asService('gateway') }
     // All three actions of the contract answer an Identity.
-    const { user, rights, proof } = (await how(broker, action, { ...params, address }, meta)) as Identity
-    return { kind: 'user', user, rights, address, proof }
+    const identity = (await how(broker, action, { ...params, address }, meta)) as Identity
+    const { user, rights, proof, expires_at, rights_until } = identity
+    const ends = [expires_at, rights_until].flatMap((time) => (time === null ? [] : Date.parse(time)))
+    return { kind: 'user', user, rights, address, proof, until: Math.min(...ends) }
   }
 
   const remember = async (key: string, asked: Answer) => {
     known.set(key, asked)
     try {
-      asked.name = (await asked.user).user
+      const { user, until } = await asked.user
+      Object.assign(asked, { name: user, until })
     } catch (error) {
       // A service that does not answer has said nothing.
       if (!(error instanceof AuthenticationError) && known.peek(key) === asked) known.delete(key)
@@ -67,7 +70,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
     identify: ({ by, credential }, address) => {
       const key = hash('sha256', `${by}\n${address}\n${credential}`, 'base64')
       const answer = known.get(key)
-      if (answer) return answer.user
+      if (answer && (answer.until === undefined || Date.now() < answer.until)) return answer.user
       const asked: Answer = { user: ask('auth.identify', { by, credential }, address) }
       void remember(key, asked)
       return asked.user
