@@ -143,7 +143,7 @@ function recorder(
   return async (result: Outcome, made?: unknown, error?: Error) => {
     if (!isChange(action) && result !== 'denied') return
     const kind = result === 'denied' ? 'permission_denied' : (record.kind ?? (action as Change).audit)
-    const path = pathOf(action, { ...(made as object | null), ...params })
+    const path = resourceOf(action, { ...(made as object | null), ...params })
     await recordAudit({
       caller,
       kind,
@@ -160,7 +160,7 @@ function recorder(
 }
 
 /** The resource that an action is about: what its privilege is on, else its route. */
-const pathOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
+export const resourceOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
   fillPath(can.includes(' on ') ? onPath(can as OnPath).path : `/api${rest?.split(' ')[1] ?? ''}`, params)
 
 function pack(meta: Meta, bytes: boolean | undefined, result: unknown): unknown {
