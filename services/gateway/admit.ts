@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isChange } from '#shared/contract.ts'
-import { AppError, AuthenticationError } from '#shared/errors.ts'
+import { AppError, AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import type { Route } from './answer.ts'
 import { credentialOf } from './credentials.ts'
 import type { Identify } from './identities.ts'
@@ -55,7 +55,8 @@ export function admit({ identify, limits }: Gate, route: Route) {
       if (!(isOpen && error instanceof AuthenticationError)) {
         // Guessing counts against the address.
         if (error instanceof AppError && error.status < 500) await limits.user(request, reply)
-        await recordRefusalOf(request, route, error)
+        const isForged = error instanceof ForbiddenError
+        await recordRefusalOf(request, route, error, isForged ? 'suspicious_activity' : 'permission_denied')
         throw error
       }
     }
