@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { auth } from '#shared/contracts/auth.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { permissions } from '#shared/contracts/permissions.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
@@ -180,6 +181,27 @@ test('a grant on a pool covers its members while they are in it', async () => {
   await expect(person.call(resourcePools, 'get', { id: 'dev' })).rejects.toThrow(NotFoundError)
   await horcrux.call(resourcePools, 'release', { kind: 'vm', member: 'inside' })
   expect(await may('guest-1', 'VmPowerMgmt', '/api/vms/inside')).toBe(false)
+})
+
+test('what is only reserved in a pool gives nobody a right to it', async () => {
+  const guest = await makeUser('guest-2')
+  await root.call(resourcePools, 'create', { id: 'trap', name: 'trap' })
+  await grant(toUser('guest-2'), 'VmAdmin', '/api/resource-pools/trap')
+  const until = new Date(Date.now() + 60_000).toISOString()
+  const reserved = { until, by: 'an operation' }
+  await horcrux.call(resourcePools, 'reserve', {
+    pool: 'trap',
+    kind: 'vm',
+    id: 'foreign',
+    cpus: 1,
+    memory: 128,
+    disk: 0,
+    reserved,
+  })
+  // Has every replica load the policy anew.
+  await root.call(roles, 'create', { name: 'Reason', description: '', privileges: [] })
+  expect(await may('guest-2', 'VmConsole', '/api/vms/foreign')).toBe(false)
+  expect((await guest.call(auth, 'session', {})).rights.map(({ path }) => path)).toEqual(['/api/resource-pools/trap'])
 })
 
 test('what-if says who would gain and lose, and changes nothing', async () => {
