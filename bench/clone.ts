@@ -3,26 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { localHost } from '#shared/host/local.ts'
 import { startHosts, stopHosts } from '../test/lab/hosts.ts'
-import { type Product, startProduct } from '../test/lab/product.ts'
+import { startProduct } from '../test/lab/product.ts'
+import { demand, timed } from './demand.ts'
 import { median, type Row } from './figures.ts'
 
 const rounds = 6
 const GiB = 2 ** 30
-const wait = { headers: { prefer: 'wait=60' } }
 const machine = localHost()
 const run = (program: string, ...words: string[]) => machine.runChecked(program, words, { timeoutMs: 120_000 })
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const since = performance.now()
-  await work()
-  return performance.now() - since
-}
-
-async function demand({ ask }: Product, line: string, json?: unknown): Promise<void> {
-  const { status, body } = await ask(line, { ...wait, ...(json !== undefined && { json }) })
-  if (status > 201 || (body['kind'] && body['state'] !== 'succeeded'))
-    throw new Error(`${line}: ${status} ${JSON.stringify(body['error'] ?? body)}`)
-}
 
 /** Ours and the tool's in turn, each first every other time: the second one meets what the first has left to write. */
 async function inTurn(ours: () => Promise<unknown>, theirs: () => Promise<unknown>, clean: () => Promise<unknown>) {

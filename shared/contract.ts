@@ -87,8 +87,9 @@ const takenApart = new Map<OnPath, { privilege: Privilege; path: string }>()
 
 /** Who may do it with these parameters. */
 export function accessOf({ can, canInside }: Action, params: Record<string, unknown>): Access {
-  const keys = [...(canInside ?? '').matchAll(/\{(\w+)\}/g)].map(([, key]) => key!)
-  return canInside && keys.every((key) => params[key] !== undefined) ? canInside : can
+  if (canInside === undefined) return can
+  const keys = piecesOf(canInside).filter((_, index) => index % 2 === 1)
+  return keys.every((key) => params[key] !== undefined) ? canInside : can
 }
 
 /** `'VmAudit on /api/vms/{id}'` taken apart. */

@@ -19,6 +19,8 @@ import { operationService } from '#shared/operation/service.ts'
 export type Service = {
   name: string
   serves: ServiceSchema[]
+  /** Done before anybody can reach it: bus and store are there, other services need not be. */
+  prepare?: () => Promise<void>
   /** Runs once bus and store are there, as this service; what it returns is called when the process stops. */
   start?: (broker: ServiceBroker) => Promise<() => unknown>
 }
@@ -43,14 +45,14 @@ export async function startServices(name: string, services: Service[], { works =
   answerAlive(broker)
   for (const schema of services.flatMap(({ serves }) => serves)) broker.createService(schema)
   broker.createService(operationService)
+  const asItself = <T>(service: string, work: () => T): T =>
+    within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
+  for (const { name: service, prepare } of services) if (prepare) await asItself(service, prepare)
   await broker.start()
   const stops: (() => unknown)[] = [sweepOutboxes()]
   const work = () => startWorkers(broker)
   if (works) stops.push(work())
-  for (const { name: service, start } of services) {
-    const context = { broker, service, caller: asService(service), requestId: `${service}-start` }
-    if (start) stops.push(await within(context, () => start(broker)))
-  }
+  for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))
   log('start').info({ services: services.map((service) => service.name) }, `${name} is up`)
   const stop = async () => {
     for (const undo of stops.toReversed()) await undo()

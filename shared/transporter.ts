@@ -34,6 +34,11 @@ type Packet = { type: string; target?: string | null; payload: Payload }
  * The subject of each packet says who sends it (subjects.ts), and what was sent in another's name is dropped.
  */
 export class BusTransporter extends Transporters.NATS {
+  /** This, with what the library's types leave out. */
+  private get inside(): Inside {
+    return this as unknown as Inside
+  }
+
   override async connect(): Promise<void> {
     await (super.connect as () => Promise<void>)()
     void this.watch()
@@ -45,8 +50,7 @@ export class BusTransporter extends Transporters.NATS {
   }
 
   override subscribe(type: string, nodeId?: string): Promise<void> {
-    const { client } = this as unknown as Inside
-    client.subscribe(heardSubject(type, nodeId), {
+    this.inside.client.subscribe(heardSubject(type, nodeId), {
       callback: (error, message) => {
         if (!error) this.hear(type, message.subject, Buffer.from(message.data))
       },
@@ -55,14 +59,14 @@ export class BusTransporter extends Transporters.NATS {
   }
 
   override publish(packet: Packet): Promise<void> {
-    const inside = this as unknown as Inside
+    const { inside } = this
     const { type, target, payload } = packet
     const subject = packetSubject(type, identityOf(inside.nodeID), target, payload.action)
     return inside.send(subject, inside.serialize(packet), { packet })
   }
 
   private hear(type: string, subject: string, frame: Buffer): void {
-    const inside = this as unknown as Inside
+    const { inside } = this
     const askedOf = (id: string) => inside.transit.pendingRequests.get(id)?.nodeID
     try {
       const packet = inside.deserialize(type, frame)
@@ -75,7 +79,7 @@ export class BusTransporter extends Transporters.NATS {
 
   override prepublish(packet: Packet): Promise<void> {
     if (packet.type === 'REQ') {
-      const name = identityOf((this as unknown as Inside).nodeID)
+      const name = identityOf(this.inside.nodeID)
       if (!maySend(name, packet.payload.action ?? ''))
         return Promise.reject(
           new Error(`shared/identity/members.ts does not have '${name}' call ${packet.payload.action}`),
@@ -87,21 +91,20 @@ export class BusTransporter extends Transporters.NATS {
   }
 
   private async watch(): Promise<void> {
-    const { client } = this as unknown as Inside
-    for await (const { type } of client.status()) {
+    for await (const { type } of this.inside.client.status()) {
       if (type === Events.Disconnect) this.left()
       if (type === Events.Reconnect) this.returned()
     }
   }
 
   private left(): void {
-    const inside = this as unknown as Inside
+    const { inside } = this
     inside.connected = false
     inside.transit.discoverer.opts.disableHeartbeatChecks = true
   }
 
   private returned(): void {
-    const inside = this as unknown as Inside
+    const { inside } = this
     const { transit, broker } = inside
     inside.connected = true
     for (const node of broker.registry.nodes.toArray())

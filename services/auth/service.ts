@@ -32,9 +32,11 @@ async function sweep(): Promise<void> {
 export const authService: Service = {
   name: 'auth',
   serves: [authActions, userActions, roleActions, permissionActions, groupActions, poolActions],
-  start: async () => {
+  prepare: async () => {
     await prepareFirstStart()
     await Promise.all([prepareForNobody(), signingKey()])
+  },
+  start: async () => {
     const timer = setInterval(() => {
       sweep().catch((error: Error) => log('auth').warn({ err: error }, 'what has expired could not be swept'))
     }, sweepEveryMs)

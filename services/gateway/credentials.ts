@@ -11,17 +11,26 @@ export const sessionCookie = 'horcrux_session'
  * The one credential that counts: a token or key in a header before the cookie, which browsers send unasked.
  * @throws AuthenticationError for an Authorization header of a kind that is not known here
  */
-export function credentialOf({ headers }: Pick<FastifyRequest, 'headers'>): Credential | null {
+export function credentialOf({ headers, raw }: Pick<FastifyRequest, 'headers' | 'raw'>): Credential | null {
   const { authorization } = headers
-  if (authorization !== undefined) {
-    const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
-    if (token === undefined) throw new AuthenticationError('Authorization: only `Bearer <token>` is known here')
-    return tokenOrKey(token)
-  }
+  if (authorization !== undefined) return bearerOf(raw.socket, authorization)
   const key = headers['x-api-key']
   if (typeof key === 'string') return { by: 'api_key', credential: key, from: 'header' }
   const session = headers.cookie === undefined ? undefined : cookieOf(headers.cookie)
   return session === undefined ? null : { by: 'session', credential: session, from: 'cookie' }
+}
+
+const shownBefore = new WeakMap<object, { authorization: string; credential: Credential }>()
+
+/** The same object for the same header on the same connection: what is known of it need not be worked out again. */
+function bearerOf(connection: object, authorization: string): Credential {
+  const before = shownBefore.get(connection)
+  if (before?.authorization === authorization) return before.credential
+  const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
+  if (token === undefined) throw new AuthenticationError('Authorization: only `Bearer <token>` is known here')
+  const credential = tokenOrKey(token)
+  shownBefore.set(connection, { authorization, credential })
+  return credential
 }
 
 /** Programs that can only send a bearer token may send their API key as one. */

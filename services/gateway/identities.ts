@@ -66,9 +66,20 @@ export function createIdentities(broker: ServiceBroker): Identities {
     }
   }
 
+  const keys = new WeakMap<Credential, { address: string; key: string }>()
+  /** A name for who shows what from where, made once for the requests of one connection. */
+  const keyOf = (shown: Credential, address: string): string => {
+    const made = keys.get(shown)
+    if (made?.address === address) return made.key
+    const key = hash('sha256', `${shown.by}\n${address}\n${shown.credential}`, 'base64')
+    keys.set(shown, { address, key })
+    return key
+  }
+
   return {
-    identify: ({ by, credential }, address) => {
-      const key = hash('sha256', `${by}\n${address}\n${credential}`, 'base64')
+    identify: (shown, address) => {
+      const { by, credential } = shown
+      const key = keyOf(shown, address)
       const answer = known.get(key)
       if (answer && (answer.until === undefined || Date.now() < answer.until)) return answer.user
       const asked: Answer = { user: ask('auth.identify', { by, credential }, address) }

@@ -15,7 +15,7 @@ import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } fro
 import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
 import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
 import { register } from './register.ts'
-import { settle } from './status.ts'
+import { settleAs } from './status.ts'
 
 type Given = Params<typeof vms, 'create'>
 /** The hardware as the record has it; the contract's own type of it is that of its parts. */
@@ -127,7 +127,7 @@ async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
   await op.step('defining domain', () => driver.define(complete), { undo: () => driver.undefine(vm) })
   await register(op, 'registering', complete)
   if (start) await op.step('starting domain', () => driver.start(vm), { undo: () => driver.stop(vm) })
-  return viewOf(await settle(vm.id))
+  return viewOf(await settleAs(vm.id, start ? 'running' : 'stopped'))
 }
 
 export async function allocate(vmId: string, { disk, isNew }: PlannedDisk): Promise<Disk> {

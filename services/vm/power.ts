@@ -3,17 +3,18 @@ import type { Vm, VmStatus, vms } from '#shared/contracts/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import type { Ask } from './drivers/driver.ts'
-import { ensureDefined } from './definition.ts'
+import { startDefined } from './definition.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
-import { requireStatus, settle } from './status.ts'
+import { requireStatus, settle, settleAs } from './status.ts'
 import { requireNoTemplate } from './templates.ts'
 import { waitForStop } from './wait.ts'
 
-/** Every power operation: held and checked before it is accepted, its status looked up when it is done. */
+/** Every power operation: held and checked before it is accepted; done when its status is what it leads to. */
 function power<P extends { id: string }>(
   action: string,
   from: VmStatus[],
+  to: VmStatus,
   work: (op: Op, vm: VmRecord, input: P) => Promise<unknown>,
 ) {
   return operation({
@@ -25,7 +26,7 @@ function power<P extends { id: string }>(
     },
     run: async (op, input): Promise<Vm> => {
       await work(op, await vmRecords.require(input.id), input)
-      return viewOf(await settle(input.id))
+      return viewOf(await settleAs(input.id, to))
     },
   })
 }
@@ -50,18 +51,14 @@ const stubborn = ({ id }: VmRecord, seconds: number) =>
   )
 
 async function startAgain(op: Op, vm: VmRecord): Promise<void> {
-  await op.step('starting domain', async () => {
-    await ensureDefined(vm)
-    await driverOf(vm).start(vm)
-  })
+  await op.step('starting domain', () => startDefined(vm))
 }
 
-export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], async (op, vm) => {
+export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], 'running', async (op, vm) => {
   await op.step(
     'starting domain',
     async () => {
-      await ensureDefined(vm)
-      await driverOf(vm).start(vm)
+      await startDefined(vm)
       await desire(vm, 'running')
     },
     { undo: async () => driverOf(vm).stop(vm) },
@@ -71,6 +68,7 @@ export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], as
 export const shutdown = power<Params<typeof vms, 'shutdown'>>(
   'shut down',
   ['running'],
+  'stopped',
   async (op, vm, { timeout, mode }) => {
     if (!(await stopGently(op, vm, timeout, { mode }))) throw stubborn(vm, timeout)
     await op.commit()
@@ -81,6 +79,7 @@ export const shutdown = power<Params<typeof vms, 'shutdown'>>(
 export const stop = power<Params<typeof vms, 'stop'>>(
   'stop',
   ['running', 'paused'],
+  'stopped',
   async (op, vm, { force, timeout = 0 }) => {
     const hasStopped = !force && timeout > 0 && (await stopGently(op, vm, timeout))
     await op.commit()
@@ -92,6 +91,7 @@ export const stop = power<Params<typeof vms, 'stop'>>(
 export const restart = power<Params<typeof vms, 'restart'>>(
   'restart',
   ['running'],
+  'running',
   async (op, vm, { force, timeout }) => {
     const startAfterAll = async (hasStopped?: boolean) => hasStopped && driverOf(vm).start(vm)
     const hasStopped = await stopGently(op, vm, timeout, { undo: startAfterAll })
@@ -102,14 +102,14 @@ export const restart = power<Params<typeof vms, 'restart'>>(
   },
 )
 
-export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], (op, vm) =>
+export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], 'running', (op, vm) =>
   op.step('resetting', () => driverOf(vm).act.reset(vm)),
 )
 
-export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], (op, vm) =>
+export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], 'paused', (op, vm) =>
   op.step('pausing', () => driverOf(vm).act.pause(vm)),
 )
 
-export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], (op, vm) =>
+export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], 'running', (op, vm) =>
   op.step('resuming', () => driverOf(vm).act.resume(vm)),
 )

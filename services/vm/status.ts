@@ -45,6 +45,12 @@ export async function settle(id: string): Promise<VmRecord> {
   }
 }
 
+/** As {@link settle}, after something was done to the guest: no look is needed when the news of it has come already. */
+export async function settleAs(id: string, expected: VmStatus): Promise<VmRecord> {
+  const vm = await vmRecords.require(id)
+  return vm.status === expected && vm.status_reason === null ? endWaiting(vm) : settle(id)
+}
+
 /** A guest that runs may have been started anew in between: then it has what waited for that. */
 async function endWaiting(vm: VmRecord): Promise<VmRecord> {
   if (vm.pending.length === 0 || vm.status === 'unknown') return vm

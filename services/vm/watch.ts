@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
+import { coalesced } from '#shared/coalesced.ts'
 import { log } from '#shared/log.ts'
 import { type Reached, reachAll } from '#shared/nodes.ts'
 import type { Hypervisor, News } from './drivers/driver.ts'
@@ -40,12 +41,15 @@ async function withDomain(uuid: string, work: (id: string) => Promise<unknown>):
 /** Follows what a hypervisor tells of a node. @returns a function that stops it */
 function follow(place: Place): () => void {
   const { reached, driver } = place
+  // A start alone is four pieces of news.
+  const look = coalesced((uuid) => withDomain(uuid, settle))
+  const compare = coalesced((uuid) => withDomain(uuid, takeOver))
   let patience: NodeJS.Timeout | undefined
   const unfollow = driver.follow(
     reached,
     AsyncLocalStorage.bind((news: News) => {
-      if (news.kind === 'guest') withDomain(news.domain_uuid, settle).catch(warn)
-      if (news.kind === 'changed') withDomain(news.domain_uuid, takeOver).catch(warn)
+      if (news.kind === 'guest') look(news.domain_uuid).catch(warn)
+      if (news.kind === 'changed') compare(news.domain_uuid).catch(warn)
       if (news.kind === 'connected') {
         clearTimeout(patience)
         reconcile(place).catch(warn)

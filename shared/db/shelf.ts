@@ -8,6 +8,7 @@ export type BytesOfPage = { bytes: Buffer; next_cursor: string | null; total: nu
 export type Shelf = {
   put: (id: string, json: string) => void
   remove: (id: string) => void
+  /** The same buffer for as long as the record stays as it is. */
   get: (id: string) => Buffer | undefined
   page: (query: Pick<ListQuery, 'limit' | 'cursor' | 'offset'>, maySee: MaySee) => BytesOfPage
   size: () => { records: number; bytes: number }
@@ -46,7 +47,7 @@ export function createShelf(): Shelf {
     // What is read in order is put at the end.
     const place = ids.length === 0 || order(ids.at(-1)!, id) < 0 ? ids.length : placeOf(id)
     const isThere = byId.has(id)
-    byId.set(id, part)
+    byId.set(id, part.subarray(1))
     bytes += part.length - (isThere ? parts[place]!.length : 0)
     ids.splice(place, isThere ? 1 : 0, id)
     parts.splice(place, isThere ? 1 : 0, part)
@@ -58,7 +59,7 @@ export function createShelf(): Shelf {
     ids.splice(place, 1)
     parts.splice(place, 1)
   }
-  const get: Shelf['get'] = (id) => byId.get(id)?.subarray(1)
+  const get: Shelf['get'] = (id) => byId.get(id)
 
   const page: Shelf['page'] = ({ limit, cursor, offset = 0 }, maySee) => {
     let first = 0

@@ -43,6 +43,16 @@ export function viewsOf<T extends { id: string }, V extends object>(
     hear(records.name, kept)
     return (await hasHeardAll()) ? kept.fresh() : null
   }
+  const read = new WeakMap<Buffer, V>()
+  /** Read out of its JSON once: whoever asks for a record that stays as it is has the same object. */
+  const readOf = (json: Buffer): V => {
+    const known = read.get(json)
+    if (known) return known
+    // It is the JSON of a view.
+    const made = ready(Object.freeze(JSON.parse(json.toString('utf8')) as V), json)
+    read.set(json, made)
+    return made
+  }
   return {
     list: async (query, maySee) => {
       const found = query.filter === undefined ? await shelf() : null
@@ -55,8 +65,7 @@ export function viewsOf<T extends { id: string }, V extends object>(
       if (!found) return viewOf(await records.require(id))
       const json = found.get(id)
       if (!json) throw notFound(records.kind, id)
-      // It is the JSON of a view.
-      return ready(JSON.parse(json.toString('utf8')) as V, json)
+      return readOf(json)
     },
   }
 }

@@ -5,10 +5,10 @@ import { fillPath } from '#shared/contract.ts'
 import type { Operation } from '#shared/contracts/operations.ts'
 import { current } from '#shared/current.ts'
 import { now } from '#shared/events/event.ts'
-import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/journal.ts'
+import { type Entry, findEntry, insertEntry, ownLease, viewOf } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
 import { hold, release, share } from '#shared/operation/locks.ts'
-import { dispatch } from '#shared/operation/queue.ts'
+import { enqueue, takeRoomHere } from '#shared/operation/queue.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
 
@@ -38,9 +38,13 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
     for (const path of paths) await share(path, id, user, name)
     resources.push(...paths)
   }
+  let room: ReturnType<typeof takeRoomHere>
   try {
     const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, share: shareAll, reserve })
-    const entry = newEntry(id, name, service, user, input, resources, call)
+    room = takeRoomHere(service)
+    // What begins here at once is begun in the same write.
+    const taken = room ? { epoch: 1, lease: ownLease() } : { epoch: 0, lease: null }
+    const entry = { ...newEntry(id, name, service, user, input, resources, call), ...taken }
     const path = resources[0] ?? `/api${fillPath(action.rest?.split(' ')[1] ?? '', params as Record<string, unknown>)}`
     // Before the operation is there: none may begin that is not on record.
     await recordAudit({
@@ -54,10 +58,15 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
       operation_id: id,
       ...hashesOf(current()?.touched),
     })
-    if (!(await insertEntry(entry))) return viewOf((await findEntry(id))!)
-    dispatch(entry)
+    if (!(await insertEntry(entry))) {
+      room?.giveBack()
+      return viewOf((await findEntry(id))!)
+    }
+    if (room) room.run(entry)
+    else enqueue(entry)
     return viewOf(entry)
   } catch (error) {
+    room?.giveBack()
     if (isHolding) await release(id)
     throw error
   }
@@ -78,7 +87,7 @@ function newEntry(
   input: unknown,
   resources: string[],
   call: Call,
-): Entry {
+): Omit<Entry, 'epoch' | 'lease'> {
   const api_key = restrictedKeyOf(call.caller)
   return {
     id,
@@ -104,8 +113,6 @@ function newEntry(
     result: null,
     error: null,
     failure: null,
-    epoch: 0,
-    lease: null,
     log: [],
     touched: [...(current()?.touched ?? [])],
     version: 1,

@@ -54,6 +54,8 @@ sweepOutboxOf(operationModel)
 export const holder = `${hostname()}/${process.pid}/${v7().slice(-8)}`
 
 const until = () => new Date(Date.now() + leaseMs()).toISOString()
+/** A lease of this process, from now on. */
+export const ownLease = () => ({ holder, until: until() })
 
 export function fromStore(document: unknown): Entry {
   const { _id, outbox: _, ...fields } = document as Stored
@@ -97,7 +99,7 @@ export async function take(id: string): Promise<Entry | null> {
     operationModel
       .findOneAndUpdate(
         { _id: id, state: { $in: activeStates }, ...free } as never,
-        { $inc: { epoch: 1, version: 1 }, $set: { lease: { holder, until: until() } } } as never,
+        { $inc: { epoch: 1, version: 1 }, $set: { lease: ownLease() } } as never,
         { returnDocument: 'after' },
       )
       .lean(),
@@ -126,7 +128,7 @@ async function untilStored<T>(command: () => Promise<T>): Promise<T> {
 
 /** Writes into the journal as the holder of this epoch, and renews the lease. @throws LostLeaseError when another took over */
 export async function write(entry: Entry, set: Partial<Entry>, events: Event[] = []): Promise<Entry> {
-  const lease = 'lease' in set ? set.lease : { holder, until: until() }
+  const lease = 'lease' in set ? set.lease : ownLease()
   const written = await untilStored(() =>
     operationModel
       .findOneAndUpdate(

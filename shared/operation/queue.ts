@@ -25,15 +25,21 @@ export function enqueue({ id, service, epoch }: Pick<Entry, 'id' | 'service' | '
 /** What this process works on beside the queue: it takes what it has accepted itself, while it has room. */
 const here = { services: new Set<string>(), broker: undefined as ServiceBroker | undefined, running: 0 }
 
-/** Has an operation worked on: here and now if this process does such work and has room, else by whoever is next. */
-export function dispatch(entry: Entry): void {
+/** Room that this process keeps for an operation that it accepts. */
+export type Room = { run: (entry: Entry) => void; giveBack: () => void }
+
+/** Room for an operation of this service, if this process does such work and has any. */
+export function takeRoomHere(service: string): Room | undefined {
   const { broker } = here
-  if (!broker || !here.services.has(entry.service) || here.running >= slotsPerService) return enqueue(entry)
+  if (!broker || !here.services.has(service) || here.running >= slotsPerService) return undefined
   here.running++
-  runOperation(entry.id, broker)
-    .then((hasEnded) => hasEnded || enqueue(entry))
-    .catch((error: Error) => log('operations').warn({ err: error, operation_id: entry.id }, 'left to the sweep'))
-    .finally(() => here.running--)
+  const giveBack = () => void here.running--
+  const run = (entry: Entry) =>
+    runOperation(entry.id, broker, entry)
+      .then((hasEnded) => hasEnded || enqueue(entry))
+      .catch((error: Error) => log('operations').warn({ err: error, operation_id: entry.id }, 'left to the sweep'))
+      .finally(giveBack)
+  return { run: (entry) => void run(entry), giveBack }
 }
 
 async function consumerOf(service: string): Promise<Consumer> {

@@ -52,14 +52,22 @@ export async function handOver(): Promise<void> {
 
 /**
  * Works on an operation until it has ended, if it is free to be taken.
+ * @param taken how it is in the journal, when this process has its lease already
  * @returns false when another process holds it, or it was handed over before its end: it wants to be looked at again
  */
-export async function runOperation(id: string, broker: ServiceBroker): Promise<boolean> {
-  const entry = await take(id)
+export async function runOperation(id: string, broker: ServiceBroker, taken?: Entry): Promise<boolean> {
+  const entry = taken ?? (await take(id))
   if (!entry) return true
-  const first = { state: 'running' as const, started_at: entry.started_at ?? now() }
-  const touched = new Map(entry.touched)
-  const running: Running = { entry, abort: new AbortController(), undos: [], passed: 0, unsent: [], touched, first }
+  const running: Running = {
+    entry,
+    abort: new AbortController(),
+    undos: [],
+    passed: 0,
+    unsent: [],
+    touched: new Map(entry.touched),
+    unwritten: { state: 'running', started_at: entry.started_at ?? now() },
+    done: [],
+  }
   here.set(id, running)
   const renewal = setInterval(() => void keep(running), Math.min(keepEveryMs, leaseMs() / 4))
   try {
@@ -69,7 +77,7 @@ export async function runOperation(id: string, broker: ServiceBroker): Promise<b
       caller: callerOf(entry),
       requestId: entry.request_id,
       fence: { operation: id, epoch: entry.epoch },
-      touched,
+      touched: running.touched,
       guard: () => guard(running),
     }
     return await within(context, () =>
@@ -121,7 +129,7 @@ async function stopped(running: Running, error: Error): Promise<boolean> {
   const why = running.abort.signal.aborted ? (running.abort.signal.reason as Error) : error
   if (error instanceof LostLeaseError || why instanceof LostLeaseError) return true
   if (error instanceof HandoverError || why instanceof HandoverError) {
-    await write(running.entry, { lease: null }).catch(() => undefined)
+    await write(running.entry, { ...running.unwritten, lease: null }, running.unsent).catch(() => undefined)
     return false
   }
   if (!(error instanceof AppError)) log('operations').error({ err: error }, 'a bug: an operation failed unexpectedly')

@@ -12,8 +12,10 @@ export type Running = {
   unsent: Event[]
   /** What it has changed so far, also in the hands of others before. */
   touched: Touched
-  /** Goes into the journal with its next entry. */
-  first: Partial<Entry>
+  /** Goes into the journal with its next entry: that it has begun, and the step that was done last. */
+  unwritten: Partial<Entry>
+  /** The steps whose end has not been written yet. */
+  done: string[]
   /** When the lease was last renewed by the clock, and how far the work was then. */
   kept?: { at: number; done: number }
 }

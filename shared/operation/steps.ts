@@ -43,22 +43,33 @@ type Step = Entry['steps'][number]
 /** Writes the journal and tells of it; hears whether the operation has been cancelled. */
 export const record = (running: Running, set: Partial<Entry>) => {
   const { entry } = running
-  return put(running, set, [updated({ ...entry, ...running.first, ...set, version: entry.version + 1 })])
+  return put(running, set, [updated({ ...entry, ...running.unwritten, ...set, version: entry.version + 1 })])
 }
 
 /** Renews the lease, and keeps what is known of the progress. */
 export const renew = (running: Running) => put(running, {}, [])
 
 async function put(running: Running, set: Partial<Entry>, events: Event[]): Promise<void> {
-  const { entry, unsent } = running
+  const { entry, unsent, unwritten, done } = running
   const { progress, eta } = entry
-  const now = { progress, eta, touched: [...running.touched], ...running.first, ...set }
-  running.unsent = []
-  const written = await write(entry, now, [...unsent, ...events])
-  running.first = {}
+  const now = { progress, eta, touched: [...running.touched], ...unwritten, ...set }
+  Object.assign(running, { unsent: [], unwritten: {}, done: [] })
+  const written = await write(entry, now, [...unsent, ...events]).catch((error: unknown) => {
+    running.unsent.unshift(...unsent)
+    running.unwritten = { ...unwritten, ...running.unwritten }
+    running.done.unshift(...done)
+    throw error
+  })
+  for (const name of done) await cut(running, name, 'recorded')
   // A renewal of the lease and a step may write at once: what was written last is true, whoever hears of it first.
   if (written.version > running.entry.version)
-    running.entry = { ...written, progress: running.entry.progress, eta: running.entry.eta, ...set }
+    running.entry = {
+      ...written,
+      progress: running.entry.progress,
+      eta: running.entry.eta,
+      ...set,
+      ...running.unwritten,
+    }
   if (running.entry.cancel_requested && running.entry.cancellable) running.abort.abort(new CancelledError())
 }
 
@@ -91,14 +102,23 @@ async function step<T>(
   const result = await perform(running, name, work)
   if (undo) running.undos.at(-1)!.undo = () => undo(result)
   running.passed++
-  await markStep(
-    running,
-    name,
-    { state: 'done', ended_at: now() },
-    { results: [...running.entry.results, [name, result ?? null]] },
-  )
-  await cut(running, name, 'recorded')
+  markDone(running, name, result)
   return result
+}
+
+/**
+ * The end of a step is written with what comes next: the beginning of another, the end of the operation, the renewal of
+ * its lease. A process that dies before that has the step done again, as one that dies within the step.
+ */
+function markDone(running: Running, name: string, result: unknown): void {
+  const { entry } = running
+  const unwritten = {
+    steps: withStep(entry.steps, name, { state: 'done', ended_at: now() }),
+    results: [...entry.results, [name, result ?? null] satisfies Entry['results'][number]],
+  }
+  Object.assign(running.unwritten, unwritten)
+  running.entry = { ...entry, ...unwritten }
+  running.done.push(name)
 }
 
 /** @throws LostLeaseError when the lease has run out by the clock, as after a long stop of the process */

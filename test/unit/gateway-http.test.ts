@@ -68,7 +68,7 @@ describe('origins', () => {
 })
 
 test('the credential in a header counts, then the cookie', () => {
-  const of = (headers: Record<string, string>) => credentialOf({ headers } as never)
+  const of = (headers: Record<string, string>) => credentialOf({ headers, raw: { socket: {} } } as never)
   expect(of({ cookie: 'x=1; horcrux_session=abc; y=2' })).toEqual({ by: 'session', credential: 'abc', from: 'cookie' })
   expect(of({ cookie: 'not_horcrux_session=abc' })).toBeNull()
   expect(of({ authorization: 'bearer t', cookie: 'horcrux_session=abc' })).toMatchObject({ by: 'token' })

@@ -1,10 +1,8 @@
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import helmet from '@fastify/helmet'
 import files from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
-import { config } from '#shared/config.ts'
-import { apiHeaders } from '../security-headers.ts'
+import { addForBrowsers } from '../browser.ts'
 
 const packageOf = (main: string) => dirname(dirname(fileURLToPath(main)))
 const own = fileURLToPath(new URL('../../../web/console/', import.meta.url))
@@ -17,32 +15,20 @@ const folders = [
   { prefix: '/console/fit/', root: packageOf(import.meta.resolve('@xterm/addon-fit')) },
 ]
 
+const sources = {
+  defaultSrc: ["'none'"],
+  // xterm.js writes its colours into a <style> of its own.
+  styleSrc: ["'self'", "'unsafe-inline'"],
+  // noVNC draws the cursor and the icon from data: and blob: images.
+  imgSrc: ["'self'", 'data:', 'blob:'],
+  fontSrc: ["'self'"],
+  connectSrc: ["'self'"],
+  baseUri: ["'none'"],
+}
+
 /** `/console/?vm=ID&type=vnc|serial`: a page with noVNC and xterm.js. */
 export async function addConsolePage(app: FastifyInstance): Promise<void> {
-  await app.register(async (pages) => {
-    pages.addHook('onRequest', (_, reply, done) => {
-      for (const name of Object.keys(apiHeaders)) void reply.removeHeader(name)
-      done()
-    })
-    await pages.register(helmet, {
-      strictTransportSecurity: config().tls === 'files',
-      contentSecurityPolicy: {
-        useDefaults: false,
-        directives: {
-          defaultSrc: ["'none'"],
-          scriptSrc: ["'self'"],
-          // xterm.js writes its colours into a <style> of its own.
-          styleSrc: ["'self'", "'unsafe-inline'"],
-          // noVNC draws the cursor and the icon from data: and blob: images.
-          imgSrc: ["'self'", 'data:', 'blob:'],
-          fontSrc: ["'self'"],
-          connectSrc: ["'self'"],
-          baseUri: ["'none'"],
-          formAction: ["'self'"],
-          frameAncestors: ["'none'"],
-        },
-      },
-    })
+  await addForBrowsers(app, sources, async (pages) => {
     for (const [index, folder] of folders.entries())
       await pages.register(files, { ...folder, decorateReply: index === 0, cacheControl: false })
     // The router takes no notice of a slash at the end, and so does not find the folder itself.

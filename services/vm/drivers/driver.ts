@@ -113,7 +113,6 @@ export type Hypervisor = {
   sizes: (guest: Guest) => Promise<{ next: Sizes; current: Sizes } | null>
   /** Another word for every run of a guest; null for one that is off. */
   runOf: (guest: Guest) => Promise<string | null>
-  isDefined: (guest: Guest) => Promise<boolean>
   /** Makes the host forget a guest, switched off first, with all that it keeps of it but its disks. */
   undefine: (guest: Guest) => Promise<void>
   /** @throws NotFoundError when the host does not know it */

@@ -90,7 +90,6 @@ export function lxd(kind: EngineKind, type: InstanceType = 'virtual-machine'): H
       const instance = await find(await engine(guest), guest)
       return instance && seenAs(instance).status !== 'stopped' ? instance.last_used_at : null
     },
-    isDefined: async (guest) => (await find(await engine(guest), guest)) !== null,
     undefine: async (guest) => {
       await stop(guest)
       const on = await engine(guest)

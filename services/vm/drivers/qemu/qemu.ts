@@ -1,3 +1,4 @@
+import { ConflictError } from '#shared/errors.ts'
 import {
   destroyDomain,
   domainState,
@@ -46,10 +47,6 @@ export const qemu: Hypervisor = {
   change,
   sizes,
   runOf,
-  isDefined: async ({ node, domain_uuid }) => {
-    const { libvirt } = await reach(node)
-    return (await unlessMissing(() => domainState(libvirt, domain_uuid), null)) !== null
-  },
   undefine: async (guest) => {
     await stop(guest)
     await undefine(guest)
@@ -57,7 +54,13 @@ export const qemu: Hypervisor = {
 
   start: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
-    if (isOff((await domainState(libvirt, domain_uuid)).state)) await startDomain(libvirt, domain_uuid)
+    try {
+      await startDomain(libvirt, domain_uuid)
+    } catch (error) {
+      // A start that is repeated finds it on.
+      const isOn = error instanceof ConflictError && !isOff((await domainState(libvirt, domain_uuid)).state)
+      if (!isOn) throw error
+    }
   },
   stop,
   askToStop: (guest, how) =>
