@@ -36,8 +36,10 @@ export async function createKey(params: Params<C, 'createKey'>, call: Call): Pro
   if (!mayManage(call, username)) requireRight(call, 'UserModify', `/api/users/${username}`)
   await users.require(username)
   const isOwn = call.caller.kind === 'user' && call.caller.user === username
-  if (!isOwn)
-    refuseEscalation(call, rightsAtMost(await currentPolicy(), username), `make a key for '${username}', who has it`)
+  if (!isOwn) {
+    const policy = await currentPolicy()
+    refuseEscalation(call, rightsAtMost(policy, username), `make a key for '${username}', who has it`, { policy })
+  }
   const { id, key, secret_hash } = await newKey()
   const time = now()
   const expires_at =

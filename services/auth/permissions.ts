@@ -66,7 +66,8 @@ export const permissionActions = implement(contract, {
     return changePolicy(
       async (policy) => {
         requireRole(policy, given.role, 'role')
-        refuseEscalation(call, rightsOfRole(policy, given.role, path), `grant ${given.role} there`)
+        const lasting = { policy, until: given.expires_at }
+        refuseEscalation(call, rightsOfRole(policy, given.role, path), `grant ${given.role} there`, lasting)
         const record = { ...given, path, created_at: now(), created_by: subjectOf(call.caller) }
         return grantView(await grants.insert({ id: id ?? newId(), ...record }))
       },

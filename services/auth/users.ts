@@ -50,7 +50,7 @@ export const userActions = implement(contract, {
     return changePolicy(async (policy) => {
       for (const role of roles) {
         requireRole(policy, role, 'roles')
-        refuseEscalation(call, rightsOfRole(policy, role, '/'), `give the role ${role} on /`)
+        refuseEscalation(call, rightsOfRole(policy, role, '/'), `give the role ${role} on /`, { policy })
       }
       const user = await insert()
       for (const role of roles)
@@ -135,6 +135,6 @@ async function requireChangeable(policy: Policy, username: string, call: Call) {
   const user = await users.requireForChange(username)
   // An API key may have fewer rights than its user.
   if (!isOwnSignIn(call, username))
-    refuseEscalation(call, rightsAtMost(policy, username), `change the user '${username}', who has it`)
+    refuseEscalation(call, rightsAtMost(policy, username), `change the user '${username}', who has it`, { policy })
   return user
 }

@@ -99,6 +99,27 @@ test('nobody gives, or takes over, more than they have', async () => {
   await clerk.call(permissions, 'create', { subject: toUser('victim'), role: 'VmUser', path: '/api/vms/7' })
 })
 
+test('nobody gives for longer than they have, nor takes over somebody who has for longer', async () => {
+  const temp = await makeUser('temp')
+  await root.call(groups, 'create', { id: 'lasting', name: 'lasting' })
+  await grant({ kind: 'group', id: 'lasting' }, 'VmUser', '/api/vms/9')
+  const inDays = (days: number) => new Date(Date.now() + days * 24 * 3_600_000).toISOString()
+  await grant(toUser('temp'), 'Administrator', '/', { expires_at: inDays(2), networks: ['192.0.2.0/24'] })
+  const give = (more: object) =>
+    temp.call(permissions, 'create', { subject: toUser('temp'), role: 'Administrator', path: '/', ...more })
+  const attempts = [
+    () => give({}),
+    () => give({ expires_at: inDays(3) }),
+    () => temp.call(users, 'change', { username: 'admin', password: 'Apfelstrudel-3' }),
+    () => temp.call(users, 'createKey', { username: 'admin', name: 'for ever' }),
+    () => temp.call(users, 'create', { username: 'puppet', password, roles: ['Administrator'] }),
+    () => temp.call(groups, 'putMember', { id: 'lasting', username: 'temp' }),
+  ]
+  for (const attempt of attempts) await expect(attempt()).rejects.toThrow(/for that long/)
+  await give({ expires_at: inDays(1) })
+  await temp.call(users, 'create', { username: 'harmless', password })
+})
+
 test('somebody is left who may administer, whatever is tried', async () => {
   const [own] = (await root.call(permissions, 'list', { filter: 'subject:admin' })).data
   const attempts = [

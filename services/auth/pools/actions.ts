@@ -55,7 +55,7 @@ function refuseTakeover(policy: Policy, call: Call, id: string, member: Pick<Mem
   const parts = ['api', 'resource-pools', id]
   const onPool = policy.grants.filter((grant) => grant.path !== '/' && matches(parsePattern(grant.path), parts))
   const given = onPool.flatMap(({ role }) => rightsOfRole(policy, role, path))
-  refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`)
+  refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`, { policy })
 }
 
 /** Counts a resource as it is, also when it changes or goes while it is being counted. */
