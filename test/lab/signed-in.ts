@@ -1,3 +1,4 @@
+import { contract } from '#shared/contract.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { auditService } from '../../services/audit/service.ts'
 import { authService } from '../../services/auth/service.ts'
@@ -20,9 +21,12 @@ const askerAt = (url: string, headers: Record<string, string>) => ({
     ask(url, line, { ...asked, headers: { ...headers, ...more } }),
 })
 
+/** As a virtual machine is: what a gateway has answered of one is kept until it changes. */
+const keptThings = contract('things', { ...things.actions, get: { ...things.actions.get, madeOf: ['things'] } })
+
 /** Gateway, sign-in and audit as they are, with the resource `things`, and users who may what the test says. */
 export async function startSignedIn() {
-  const gateway = createGateway([...contracts, things])
+  const gateway = createGateway([...contracts, keptThings])
   const horcrux = await startHorcrux({
     services: [auditService, authService, thingsService, gateway],
     config: { port: 0, rateLimit: 0, adminPassword: admin.password, trustedProxies: ['127.0.0.0/8'] },
