@@ -72,11 +72,25 @@ export type Caller =
       /** Names the compiled rights, see rights.ts. */ rights: string
       address: string
       proof: Proof
+      /** When both have to be asked about again. Milliseconds. */ until?: number
     }
   | { kind: 'service'; name: string; /** For whom it works. */ user?: string; address?: string }
 
-/** How a user proved who they are, and with what: a session's id, an API key's public id. */
-export type Proof = { by: 'session' | 'token' | 'api_key'; id: string }
+/**
+ * How a user proved who they are, and with what: a session's id, an API key's public id. A token names the key that has
+ * signed it; an API key says whether it has only some of its user's rights.
+ */
+export type Proof = { by: 'session' | 'token' | 'api_key'; id: string; signed_by?: string; restricted?: boolean }
+
+/** The API key with which a caller came who has fewer rights than its user. */
+export const restrictedKeyOf = (caller: Caller): string | undefined =>
+  caller.kind === 'user' && caller.proof.restricted ? caller.proof.id : undefined
+
+/** Whether it was the caller who began something: a restricted key only knows of what it has begun itself. */
+export function isBegunBy(caller: Caller, { user, api_key }: { user: string; api_key?: string | undefined }): boolean {
+  const key = restrictedKeyOf(caller)
+  return user === subjectOf(caller) && (key === undefined || key === api_key)
+}
 
 /** A service with all rights; it remembers for whom it works, for the audit and the operations it starts. */
 export function asService(name: string, on?: Caller): Caller {

@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
+import { Type } from 'typebox'
 import { v7 } from 'uuid'
 import { type Caller, subjectOf } from '#shared/access.ts'
-import { AuditEntry } from '#shared/contracts/audit.ts'
+import type { AuditEntry } from '#shared/contracts/audit.ts'
+import { strict } from '#shared/contracts/common.ts'
 import type { Touched } from '#shared/current.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { modelOf } from '#shared/db/model.ts'
@@ -9,15 +11,19 @@ import { now } from '#shared/events/event.ts'
 
 export type { AuditEntry }
 
-/** Where every service leaves its records; the audit service takes them from here into the chain. */
-export const auditInbox = modelOf('audit_inbox', AuditEntry, [], { tells: false })
+/**
+ * Where every service leaves its records; the audit service takes them from here into the chain. What was written
+ * together is one document, and its records are JSON: they are looked at only once, on their way into the chain.
+ */
+export const auditInbox = modelOf('audit_inbox', strict({ id: Type.String(), entries: Type.String() }), [], {
+  tells: false,
+})
 
 type Given = Pick<AuditEntry, 'kind' | 'path' | 'action' | 'result' | 'request_id'> &
   Partial<Pick<AuditEntry, 'id' | 'operation_id' | 'message' | 'severity' | 'before_hash' | 'after_hash'>> & {
     caller: Caller
     /** When it is not the caller. */ user?: string
   }
-type StoredEntry = Omit<AuditEntry, 'id'> & { _id: string }
 
 /**
  * Writes a record of what was done, tried or refused. It is durable when this returns, so that nothing is answered
@@ -25,7 +31,7 @@ type StoredEntry = Omit<AuditEntry, 'id'> & { _id: string }
  */
 export function recordAudit({ id = v7(), caller, user, ...given }: Given): Promise<void> {
   const entry = {
-    _id: id,
+    id,
     time: now(),
     user: user ?? subjectOf(caller),
     address: caller.address ?? null,
@@ -56,7 +62,7 @@ export function hashesOf(touched: Touched = new Map()): Pick<AuditEntry, 'before
   return { before_hash: hashOf('before'), after_hash: hashOf('after') }
 }
 
-type Waiting = { entry: StoredEntry; resolve: () => void; reject: (error: unknown) => void }
+type Waiting = { entry: AuditEntry; resolve: () => void; reject: (error: unknown) => void }
 const waiting: Waiting[] = []
 let isWriting = false
 const batchSize = 500
@@ -72,26 +78,13 @@ async function writeWaiting(): Promise<void> {
   }
 }
 
-type BulkError = { writeErrors?: { index: number; code: number }[] | { index: number; code: number } }
-
 async function write(batch: Waiting[]): Promise<void> {
+  const document = { _id: v7(), entries: JSON.stringify(batch.map(({ entry }) => entry)) }
   try {
-    const entries = batch.map(({ entry }) => entry)
-    // The driver's own: the entries are made here, and casting each of them would cost more than writing it.
-    await inStore(() => auditInbox.collection.insertMany(entries as never, { ordered: false }))
+    // The driver's own: there is nothing here for a model to cast.
+    await inStore(() => auditInbox.collection.insertOne(document as never))
     for (const { resolve } of batch) resolve()
   } catch (error) {
-    settle(batch, error)
+    for (const { reject } of batch) reject(error)
   }
-}
-
-/** What its caller named and is there already is on record, as it should be. Everything else has failed. */
-function settle(batch: Waiting[], error: unknown): void {
-  const problems = [(error as BulkError).writeErrors ?? []].flat()
-  const byIndex = new Map(problems.map(({ index, code }) => [index, code]))
-  batch.forEach(({ resolve, reject }, index) => {
-    const code = byIndex.get(index)
-    if (problems.length > 0 && (code === undefined || code === 11_000)) resolve()
-    else reject(error)
-  })
 }

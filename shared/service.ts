@@ -28,6 +28,7 @@ import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrent } from '#shared/operation/journal.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
 import { rightsOf } from '#shared/rights.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { check } from '#shared/validate.ts'
 
 type Handler<C extends Contract, K extends keyof C['actions']> = C['actions'][K] extends { operation: true }
@@ -118,11 +119,7 @@ export function authorize(action: Action, params: Record<string, unknown>, calle
   if (can === 'signed-in') return
   if (can === 'service') throw new ForbiddenError('This action is for services only')
   const { privilege, path } = onPath(can)
-  const resource = fillPath(path, params)
-  if (rights.allows(privilege, resource)) return
-  throw new ForbiddenError(`User '${subjectOf(caller)}' lacks the privilege ${privilege} on ${resource}`, {
-    details: { user: subjectOf(caller), privilege, path: resource },
-  })
+  requireRight({ caller, rights }, privilege, fillPath(path, params))
 }
 
 function maySee(action: Action, rights: Rights): MaySee {
@@ -146,7 +143,7 @@ function recorder(
   return async (result: Outcome, made?: unknown, error?: Error) => {
     if (!isChange(action) && result !== 'denied') return
     const kind = result === 'denied' ? 'permission_denied' : (record.kind ?? (action as Change).audit)
-    const path = pathOf(action, { ...(made as object | null), ...params })
+    const path = resourceOf(action, { ...(made as object | null), ...params })
     await recordAudit({
       caller,
       kind,
@@ -163,7 +160,7 @@ function recorder(
 }
 
 /** The resource that an action is about: what its privilege is on, else its route. */
-const pathOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
+export const resourceOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
   fillPath(can.includes(' on ') ? onPath(can as OnPath).path : `/api${rest?.split(' ')[1] ?? ''}`, params)
 
 function pack(meta: Meta, bytes: boolean | undefined, result: unknown): unknown {

@@ -34,11 +34,16 @@ export async function audit(words: string[]): Promise<number> {
   }
   if (verb === 'key' && file === undefined) return tellKey()
   if (verb !== 'verify' || file === undefined || more.length > 0)
-    throw new UsageError('say what to do: audit verify FILE [--key KEYFILE], or audit key; see audit --help')
+    throw new UsageError(`${mistakeIn(verb, more)}: audit verify FILE [--key KEYFILE], or audit key; see audit --help`)
   if (!['text', 'json'].includes(values.output))
     throw new UsageError(`-o: must be text or json, not '${values.output}'`)
   const publicKey = values.key === undefined ? undefined : await keyIn(values.key)
   return verify(file, publicKey, values.output === 'json')
+}
+
+function mistakeIn(verb: string | undefined, more: string[]): string {
+  if (verb === 'verify') return more.length > 0 ? 'one file at a time' : 'name the file'
+  return verb === undefined || verb === 'key' ? 'say what to do' : `there is no 'audit ${verb}'`
 }
 
 function parsed(words: string[]) {
@@ -50,7 +55,8 @@ function parsed(words: string[]) {
   try {
     return parseArgs({ args: words, options, strict: true, allowPositionals: true })
   } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error })
+    // Node goes on about file names that begin with a hyphen.
+    throw new UsageError((error as Error).message.split('. ')[0]!, { cause: error })
   }
 }
 
@@ -75,15 +81,23 @@ function tellKey(): number {
 
 async function verify(file: string, publicKey: string | undefined, asJson: boolean): Promise<number> {
   const chunks = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 2 ** 18 })
+  const held = holdBack((finding) => asJson || say(lineOf(finding)))
+  let hasHead = true
+  const onFinding = (finding: Finding) => {
+    if (finding.problem === 'unanchored') hasHead = false
+    held.take(finding)
+  }
   let verdict: Verdict
   try {
-    verdict = await verifyStream(chunks, {
-      publicKey,
-      onFinding: asJson ? undefined : (finding) => say(lineOf(finding)),
-    })
+    verdict = await verifyStream(chunks, { publicKey, onFinding })
   } catch (error) {
     throw new UsageError(`${file} cannot be read: ${(error as Error).message}`, { cause: error })
   }
+  if (!hasHead && verdict.records === 0 && verdict.checkpoints === 0)
+    throw new UsageError(
+      `${file} is no export of the audit: nothing in it is one's head or a record. An export is what GET /api/audit/export answers with 'Accept: application/x-ndjson'`,
+    )
+  held.giveAll()
   if (asJson) say(JSON.stringify(verdict, null, 2))
   else say(summaryOf(verdict))
   if (publicKey === undefined && verdict.public_key !== null)
@@ -91,6 +105,22 @@ async function verify(file: string, publicKey: string | undefined, asJson: boole
       `No --key was given: the key is the file's own word, ${fingerprintOf(verdict.public_key)}. Whoever wrote the whole file anew would not be found out: compare it with the one you know.`,
     )
   return verdict.valid ? 0 : 1
+}
+
+/** The first findings may be of a file that is something else altogether, which is then said instead. */
+function holdBack(tell: (finding: Finding) => unknown) {
+  const held: Finding[] = []
+  let isHolding = true
+  const giveAll = () => {
+    isHolding = false
+    for (const finding of held.splice(0)) tell(finding)
+  }
+  const take = (finding: Finding) => {
+    if (!isHolding) return tell(finding)
+    held.push(finding)
+    if (held.length >= 1000) giveAll()
+  }
+  return { take, giveAll }
 }
 
 const lineOf = ({ line, problem, message }: Finding) => `${line === null ? '' : `line ${line}: `}${problem}: ${message}`

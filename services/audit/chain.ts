@@ -5,7 +5,6 @@ import { readFirst, readMany } from '#shared/db/read.ts'
 import { chain, checkpoints } from './models.ts'
 import { chained, noHash } from './record.ts'
 
-type StoredEntry = Omit<AuditEntry, 'id'> & { _id: string }
 export type StoredRecord = Omit<AuditRecord, 'id'> & { _id: string }
 
 export const fromStore = ({ _id, ...record }: StoredRecord): AuditRecord => ({ id: _id, ...record })
@@ -20,8 +19,10 @@ export async function endOfChain(): Promise<End> {
   return cut ? { seq: cut.seq, hash: cut.hash } : { seq: 0, hash: noHash }
 }
 
+/** So many records, or a few more, are added at once; and so many documents, of up to 500 records each, are read at once. */
 const batchSize = 1000
-const maxBatches = 50
+const documentsAtOnce = 100
+const maxReads = 50
 
 let draining: Promise<number> | undefined
 let again: Promise<number> | undefined
@@ -45,36 +46,58 @@ export function drain(): Promise<number> {
 
 async function drainNow(): Promise<number> {
   let moved = 0
-  for (let batch = 0; batch < maxBatches; batch++) {
-    const entries = await oldest()
-    if (entries.length === 0) break
-    moved += await moveBatch(entries)
-    if (entries.length < batchSize && (await isInboxEmpty())) break
+  for (let read = 0; read < maxReads; read++) {
+    const found = await readMany<Left>(auditInbox, {}, { sort: { _id: 1 }, limit: documentsAtOnce })
+    for (const batch of batchesOf(found)) moved += await moveBatch(batch)
+    if (found.length < documentsAtOnce && (await isInboxEmpty())) break
   }
   return moved
 }
 
-/** Keys are in the order of time, but for those that were named by who left them: so each batch is sorted once more. */
-async function oldest(): Promise<StoredEntry[]> {
-  const found = await readMany<StoredEntry>(auditInbox, {}, { sort: { _id: 1 }, limit: batchSize })
-  return found.toSorted((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
+/** What lies in the inbox: records as JSON, or a single one as an earlier version has left it. */
+type Left = { entries: string } | Omit<AuditEntry, 'id'>
+type Found = Left & { _id: string }
+type Batch = { documents: string[]; entries: AuditEntry[] }
+
+const entriesIn = (found: Found): AuditEntry[] => {
+  // Only shared/audit.ts writes here.
+  if ('entries' in found) return JSON.parse(found.entries) as AuditEntry[]
+  const { _id: id, ...entry } = found
+  return [{ id, ...entry }]
+}
+
+function batchesOf(found: Found[]): Batch[] {
+  const batches: Batch[] = []
+  for (const one of found) {
+    const last = batches.at(-1)
+    const batch = last && last.entries.length < batchSize ? last : { documents: [], entries: [] }
+    if (batch !== last) batches.push(batch)
+    batch.documents.push(one._id)
+    batch.entries.push(...entriesIn(one))
+  }
+  return batches
+}
+
+/** Each once, as whoever names a record may have left it twice; documents are in the order of time, records nearly so. */
+function inOrder(entries: AuditEntry[]): AuditEntry[] {
+  const seen = new Set<string>()
+  const once = entries.filter(({ id }) => !seen.has(id) && seen.add(id))
+  return once.toSorted((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
 }
 
 export const isInboxEmpty = async () => (await readFirst(auditInbox, {}, { fields: ['_id'] })) === undefined
 
-async function moveBatch(entries: StoredEntry[]): Promise<number> {
+/** @returns how many records were moved; what another replica was faster with is looked at again */
+async function moveBatch({ documents, entries }: Batch): Promise<number> {
+  const wanted = inOrder(entries)
   // Nearly always nothing of it is in the chain yet; only when that turns out wrong it is looked at one by one.
-  if (await append(entries)) return forget(entries)
-  const there = await idsInChain(entries.map(({ _id }) => _id))
-  await forget(entries.filter(({ _id }) => there.has(_id)))
-  const left = entries.filter(({ _id }) => !there.has(_id))
-  return left.length > 0 && (await append(left)) ? forget(left) : 0
-}
-
-async function forget(entries: StoredEntry[]): Promise<number> {
-  const ids = entries.map(({ _id }) => _id)
-  await inStore(() => auditInbox.collection.deleteMany({ _id: { $in: ids } } as never))
-  return entries.length
+  if (!(await append(wanted))) {
+    const there = await idsInChain(wanted.map(({ id }) => id))
+    const left = wanted.filter(({ id }) => !there.has(id))
+    if (left.length > 0 && !(await append(left))) return 0
+  }
+  await inStore(() => auditInbox.collection.deleteMany({ _id: { $in: documents } } as never))
+  return wanted.length
 }
 
 async function idsInChain(ids: string[]): Promise<Set<string>> {
@@ -86,10 +109,10 @@ async function idsInChain(ids: string[]): Promise<Set<string>> {
  * Adds records behind the last one, up to one whose place or entry is in the chain already.
  * @returns whether all were added; otherwise another replica was faster, or a run before this one did not get to its end
  */
-async function append(entries: StoredEntry[]): Promise<boolean> {
+async function append(entries: AuditEntry[]): Promise<boolean> {
   let { seq, hash } = await endOfChain()
-  const records = entries.map(({ _id, ...entry }) => {
-    const { id, ...record } = chained({ id: _id, ...entry }, ++seq, hash)
+  const records = entries.map((entry) => {
+    const { id, ...record } = chained(entry, ++seq, hash)
     hash = record.hash
     return { _id: id, ...record }
   })

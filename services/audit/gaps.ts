@@ -1,5 +1,8 @@
-/** Places of the chain whose record has not come: `hash` is that of the last one, where the record behind it tells. */
-export type Gap = { from: number; to: number; hash: string | null }
+/**
+ * Places of the chain whose record has not come: `hash` is that of the last one, where the record behind it tells, and
+ * `line` where that lies.
+ */
+export type Gap = { from: number; to: number; hash: string | null; line: number | null }
 
 /** More than this many are not waited for: they are told as missing at once, and a file of any size fits into memory. */
 const maxGaps = 10_000
@@ -10,10 +13,11 @@ export function newGaps(tooMany: (gap: Gap) => void) {
   const indexOf = (seq: number) => gaps.findIndex(({ from, to }) => seq >= from && seq <= to)
 
   return {
-    add: (from: number, to: number) => {
+    add: (from: number, to: number, line: number | null) => {
       if (to < from) return
-      if (gaps.length >= maxGaps) tooMany({ from, to, hash: null })
-      else gaps.push({ from, to, hash: null })
+      const gap = { from, to, hash: null, line }
+      if (gaps.length >= maxGaps) tooMany(gap)
+      else gaps.push(gap)
     },
     /** The record behind a gap says which hash the last one in it has. */
     expect: (seq: number, hash: string) => {
@@ -25,9 +29,9 @@ export function newGaps(tooMany: (gap: Gap) => void) {
       const index = indexOf(seq)
       const gap = gaps[index]
       if (!gap) return undefined
-      const { from, to, hash } = gap
-      const before = seq > from ? [{ from, to: seq - 1, hash: null }] : []
-      const behind = seq < to ? [{ from: seq + 1, to, hash }] : []
+      const { from, to, hash, line } = gap
+      const before = seq > from ? [{ from, to: seq - 1, hash: null, line }] : []
+      const behind = seq < to ? [{ from: seq + 1, to, hash, line }] : []
       gaps.splice(index, 1, ...before, ...behind)
       return seq === to ? hash : null
     },

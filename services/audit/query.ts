@@ -10,12 +10,15 @@ import { chain } from './models.ts'
 type Filter = Record<string, unknown>
 type Paging = Pick<AuditQuery, 'limit' | 'cursor' | 'offset' | 'order'>
 
-/** @throws ValidationError naming a kind that does not exist */
+/** `vm_created,console_*`: kinds, or how they begin. @throws ValidationError naming a kind that does not exist */
 function kindsOf(kind: string): string[] {
-  const kinds = kind.split(',').map((word) => word.trim())
-  for (const word of kinds)
-    if (!auditKinds.some((known) => known === word)) throw invalid('kind', `there is no kind '${word}'`, 'enum')
-  return kinds
+  return kind.split(',').flatMap((part) => {
+    const word = part.trim()
+    const fits = (known: string) => (word.endsWith('*') ? known.startsWith(word.slice(0, -1)) : known === word)
+    const found = auditKinds.filter(fits)
+    if (found.length === 0) throw invalid('kind', `there is no kind '${word}'`, 'enum')
+    return found
+  })
 }
 
 export const between = ({ since, until }: { since?: string | undefined; until?: string | undefined }): Filter => {

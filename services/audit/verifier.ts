@@ -1,5 +1,6 @@
 import type { AuditRecord, Checkpoint, ExportHead, Finding, Verdict } from '#shared/contracts/audit.ts'
 import { type Gap, newGaps } from './gaps.ts'
+import { fingerprintOf } from './public-key.ts'
 import { flawOf, isRemoved } from './record.ts'
 import { isSignedCheckpoint, isSignedHead } from './signing.ts'
 
@@ -44,14 +45,14 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
   const gaps = newGaps((gap) => find('missing', gap.from, null, notThere(gap)))
 
   /** Gives the suspects since the last good record their places: `gap` of them stand for records, the others were put in. */
-  const place = (from: number, gap: number) => {
+  const place = (from: number, gap: number, behind: number | null = null) => {
     suspects.forEach(({ line, message, malformed }, i) => {
       if (i < gap) find(malformed ? 'malformed' : 'altered', from + i, line, `record ${from + i}: ${message}`)
       else find('inserted', null, line, `a piece that belongs to no record: ${message}`)
     })
     const placed = Math.min(suspects.length, gap)
     suspects = []
-    gaps.add(from + placed, from + gap - 1)
+    gaps.add(from + placed, from + gap - 1, behind)
   }
 
   const suspect = (one: Suspect) => {
@@ -80,7 +81,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
     const from = earliest(record)
     const isNext = seq === from && suspects.length === 0
     const before = last?.hash ?? head?.prev_hash
-    place(from, seq - from)
+    place(from, seq - from, line)
     if (isNext && before !== undefined && prev_hash !== before)
       find('altered', seq - 1, last?.line ?? line, `record ${seq - 1} is not the one that record ${seq} follows`)
     if (!isNext) gaps.expect(seq - 1, prev_hash)
@@ -99,7 +100,8 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
   }
   const endWithoutHead = () => {
     place(next(), 0)
-    const message = 'there is no signed head, so it cannot be told whether records are missing at the end'
+    const unsigned = trusted === undefined ? ', nor who has signed it' : ''
+    const message = `there is no signed head, so it cannot be told whether records are missing at the end${unsigned}`
     find('unanchored', null, null, message)
   }
 
@@ -109,8 +111,17 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
         return find('misplaced', null, line, 'a head of an export lies in the middle of it')
       head = given
       trusted ??= given.public_key
-      if (given.public_key !== trusted) find('signature', null, line, 'the export was signed with another key')
-      else if (!isSignedHead(given, trusted)) find('signature', null, line, "the head's signature is not true of it")
+      if (given.public_key !== trusted) {
+        const theirs = fingerprintOf(given.public_key)
+        find(
+          'signature',
+          null,
+          line,
+          `the export was signed with another key, ${theirs}: by another installation, or anew`,
+        )
+        // What it is in itself can still be told.
+        trusted = given.public_key
+      } else if (!isSignedHead(given, trusted)) find('signature', null, line, "the head's signature is not true of it")
     },
 
     record: (record, line) => {
@@ -125,7 +136,8 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
     checkpoint: (checkpoint, line) => {
       seenCheckpoints++
       const { seq, hash } = checkpoint
-      if (trusted === undefined || !isSignedCheckpoint(checkpoint, trusted))
+      // Without a head and a key it cannot be told; that there is no head is said in the end.
+      if (trusted !== undefined && !isSignedCheckpoint(checkpoint, trusted))
         return find('signature', seq, line, `the checkpoint at record ${seq} has no true signature`)
       const at = last?.seq ?? (head ? head.from_seq - 1 : undefined)
       if (suspects.length > 0) return
@@ -158,5 +170,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
   }
 }
 
-const notThere = ({ from, to }: Gap) =>
-  from === to ? `record ${from} is not there` : `records ${from} to ${to} are not there`
+function notThere({ from, to, line }: Gap): string {
+  const what = from === to ? `record ${from} is not there` : `records ${from} to ${to} are not there`
+  return line === null ? what : `${what}: the gap is before line ${line}`
+}

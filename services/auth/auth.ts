@@ -1,13 +1,14 @@
 import { auth } from '#shared/contracts/auth.ts'
 import { AuthenticationError, notFound } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { implement } from '#shared/service.ts'
 import { guard } from './brute-force.ts'
 import { makeAdministrator, useSetupToken } from './first-start.ts'
 import { identify, recheck } from './identify.ts'
 import { login, signedIn } from './login.ts'
 import { sessions, type StoredUser, users } from './models.ts'
-import { mayManage, refuseApiKey, require, sessionIdOf, userOf } from './own.ts'
+import { mayChange, mayManage, refuseApiKey, sessionIdOf, userOf } from './own.ts'
 import { checkNewUser, checkPassword } from './password-rules.ts'
 import { hashPassword, isPassword } from './passwords.ts'
 import { tellOfChange } from './policy/store.ts'
@@ -104,7 +105,7 @@ export const authActions = implement(auth, {
 
   sessions: async ({ username, ...query }, call) => {
     const user = username ?? userOf(call).user
-    if (!mayManage(call, user)) require(call, 'UserModify', `/api/users/${user}`)
+    if (!mayManage(call, user)) requireRight(call, 'UserModify', `/api/users/${user}`)
     const found = await sessions.list(query, { all: true, item: () => true }, { user })
     return { ...found, data: found.data.map(sessionView) }
   },
@@ -112,6 +113,7 @@ export const authActions = implement(auth, {
   endSession: async ({ id }, call) => {
     const session = await sessions.get(id)
     if (!session || !mayManage(call, session.user)) throw notFound('Session', id)
+    if (!mayChange(call, session.user)) refuseApiKey(call, 'Ending a session')
     await sessions.removeWhere({ _id: id })
     tellOfChange(session.user)
     return null

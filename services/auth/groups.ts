@@ -20,7 +20,7 @@ async function checkGroup(policy: Policy, group: PolicyGroup, call: Call): Promi
   const after = withGroup(policy, group)
   const what = `change who has it by the group '${group.id}'`
   refuseEscalation(call, rightsOfGroup(policy, group.id), what)
-  refuseEscalation(call, rightsOfGroup(after, group.id), what)
+  refuseEscalation(call, rightsOfGroup(after, group.id), what, { policy })
   const known = new Set(policy.groups.get(group.id)?.members)
   const strangers = await unknownUsers(group.members.filter((name) => !known.has(name)))
   const orphans = group.parents.filter((parent) => !policy.groups.has(parent) && parent !== group.id)

@@ -5,7 +5,7 @@ import { keyById, keyShown, noteKeyUse } from './api-keys.ts'
 import { type StoredKey, type StoredSession, users } from './models.ts'
 import { nameRights } from './rights.ts'
 import { endOf, noteUse, sessionByCookie, sessionById } from './sessions.ts'
-import { keyNamed } from './signing-keys.ts'
+import { keyNamed, requireUnrevoked } from './signing-keys.ts'
 import { keyIdOf, verifyToken } from './tokens.ts'
 
 type Shown = { by: Proof['by']; credential: string; address: string }
@@ -15,30 +15,35 @@ const believedMs = 3_600_000
 /** Who it is that shows a credential. @throws AuthenticationError saying why it is not accepted */
 export async function identify({ by, credential, address }: Shown): Promise<Identity> {
   if (by === 'api_key') return byKey(await keyShown(credential, address), address)
-  if (by === 'session') return bySession(await sessionByCookie(credential), by, address)
-  const claims = verifyToken(credential, await keyNamed(keyIdOf(credential)))
+  if (by === 'session') {
+    const session = await sessionByCookie(credential)
+    return bySession(session, { by, id: session.id }, address)
+  }
+  const signed_by = keyIdOf(credential)
+  const claims = verifyToken(credential, await keyNamed(signed_by))
   const session = await sessionById(claims.session)
   if (session.user !== claims.user) throw new AuthenticationError('The token is refused: it is of another session')
-  const identity = await bySession(session, by, address)
+  const identity = await bySession(session, { by, id: session.id, signed_by }, address)
   const expiresAt = Math.min(Date.parse(identity.expires_at), claims.expiresAt.getTime())
   return { ...identity, expires_at: new Date(expiresAt).toISOString() }
 }
 
 /** Whether what was proven before still holds. @throws AuthenticationError */
 export async function recheck({ user, proof, address }: { user: string; proof: Proof; address: string }) {
+  if (proof.signed_by !== undefined) await requireUnrevoked(proof.signed_by)
   const identity =
     proof.by === 'api_key'
       ? await byKey(await keyById(proof.id), address)
-      : await bySession(await sessionById(proof.id), proof.by, address)
+      : await bySession(await sessionById(proof.id), proof, address)
   if (identity.user !== user) throw new AuthenticationError('The proof is of another user')
   return identity
 }
 
-async function bySession(session: StoredSession, by: Proof['by'], address: string): Promise<Identity> {
+async function bySession(session: StoredSession, proof: Proof, address: string): Promise<Identity> {
   await requireEnabled(session.user)
   const rights = await nameRights({ user: session.user }, { at: new Date(), address })
   await noteUse(session)
-  return { user: session.user, rights, proof: { by, id: session.id }, expires_at: endOf(session).toISOString() }
+  return { user: session.user, ...rights, proof, expires_at: endOf(session).toISOString() }
 }
 
 async function byKey(key: StoredKey, address: string): Promise<Identity> {
@@ -47,7 +52,8 @@ async function byKey(key: StoredKey, address: string): Promise<Identity> {
   const rights = await nameRights(asker, { at: new Date(), address })
   await noteKeyUse(key, address)
   const expires_at = key.expires_at ?? new Date(Date.now() + believedMs).toISOString()
-  return { user: key.user, rights, proof: { by: 'api_key', id: key.id }, expires_at }
+  const proof = { by: 'api_key' as const, id: key.id, ...(key.restricted && { restricted: true }) }
+  return { user: key.user, ...rights, proof, expires_at }
 }
 
 async function requireEnabled(user: string): Promise<void> {

@@ -5,9 +5,10 @@ import { notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { newKey } from './api-keys.ts'
 import { apiKeys, grants, users } from './models.ts'
-import { mayManage, refuseApiKey, require } from './own.ts'
+import { mayChange, mayManage, refuseApiKey } from './own.ts'
 import { refuseEscalation, rightsAtMost } from './policy/escalation.ts'
 import { canonicalPattern } from './policy/patterns.ts'
 import { changePolicy, currentPolicy } from './policy/store.ts'
@@ -32,11 +33,13 @@ export async function listKeys(username: string, query: ListQuery, call: Call): 
 export async function createKey(params: Params<C, 'createKey'>, call: Call): Promise<Result<C, 'createKey'>> {
   const { username, name, expires_in_days, grants: given } = params
   refuseApiKey(call, 'Creating an API key')
-  if (!mayManage(call, username)) require(call, 'UserModify', `/api/users/${username}`)
+  if (!mayManage(call, username)) requireRight(call, 'UserModify', `/api/users/${username}`)
   await users.require(username)
   const isOwn = call.caller.kind === 'user' && call.caller.user === username
-  if (!isOwn)
-    refuseEscalation(call, rightsAtMost(await currentPolicy(), username), `make a key for '${username}', who has it`)
+  if (!isOwn) {
+    const policy = await currentPolicy()
+    refuseEscalation(call, rightsAtMost(policy, username), `make a key for '${username}', who has it`, { policy })
+  }
   const { id, key, secret_hash } = await newKey()
   const time = now()
   const expires_at =
@@ -60,6 +63,8 @@ export async function createKey(params: Params<C, 'createKey'>, call: Call): Pro
 
 export async function revokeKey(username: string, id: string, call: Call): Promise<null> {
   await requireAccount(username, call)
+  const isItself = call.caller.kind === 'user' && call.caller.proof.id === id
+  if (!isItself && !mayChange(call, username)) refuseApiKey(call, 'Revoking another API key')
   return changePolicy(async () => {
     const removed = await apiKeys.removeWhere({ _id: id, user: username })
     if (removed === 0) throw notFound('API key', id)

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { Proof } from '#shared/contracts/auth.ts'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
 import { Hours, Subject } from '#shared/contracts/permissions.ts'
 import { PrivilegeName } from '#shared/contracts/roles.ts'
@@ -115,6 +116,7 @@ export const signingKeys = collection(
     salt: Type.String(),
     created_at: Time,
     retired_at: nullable(Time),
+    revoked_at: Type.Optional(Time),
     version: Version,
   }),
   { kind: 'Signing key' },
@@ -140,7 +142,7 @@ export const tickets = collection(
   strict({
     id: common.id,
     user: Type.String(),
-    proof: strict({ by: Type.Enum(['session', 'token', 'api_key']), id: Type.String() }),
+    proof: Proof,
     expires_at: Time,
     version: Version,
   }),

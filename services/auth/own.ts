@@ -1,7 +1,6 @@
 import type { Caller, Proof } from '#shared/access.ts'
 import { ForbiddenError } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
-import type { Privilege } from '#shared/privileges.ts'
 
 type UserCaller = Extract<Caller, { kind: 'user' }>
 
@@ -20,15 +19,14 @@ export function refuseApiKey(call: Call, what: string): void {
 /** The session that is behind a proof: a token speaks for its session. */
 export const sessionIdOf = ({ by, id }: Proof): string | null => (by === 'api_key' ? null : id)
 
+/** Whether it is the user who has signed in, and not a key of theirs. */
+export const isOwnSignIn = ({ caller }: Call, username: string): boolean =>
+  caller.kind === 'user' && caller.user === username && caller.proof.by !== 'api_key'
+
 /** Whether it concerns the caller's own account, or they may manage that user. */
 export const mayManage = ({ caller, rights }: Call, username: string): boolean =>
   (caller.kind === 'user' && caller.user === username) || rights.allows('UserModify', `/api/users/${username}`)
 
-/** @throws ForbiddenError naming privilege and path */
-export function require(call: Call, privilege: Privilege, path: string): void {
-  if (call.rights.allows(privilege, path)) return
-  const user = call.caller.kind === 'user' ? call.caller.user : 'anonymous'
-  throw new ForbiddenError(`User '${user}' lacks the privilege ${privilege} on ${path}`, {
-    details: { user, privilege, path },
-  })
-}
+/** Whether the caller may change what belongs to an account: a key of the user may not, unless it may manage users. */
+export const mayChange = (call: Call, username: string): boolean =>
+  isOwnSignIn(call, username) || call.rights.allows('UserModify', `/api/users/${username}`)

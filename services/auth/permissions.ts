@@ -12,6 +12,7 @@ import { grantsOf, grantsOfKey } from './policy/effective.ts'
 import { refuseEscalation, requireAdministrator, rightsOfRole } from './policy/escalation.ts'
 import { canonicalPattern } from './policy/patterns.ts'
 import { changePolicy, currentPolicy, policyChanged } from './policy/store.ts'
+import { isOn, poolsOf, witnessesOf } from './policy/witnesses.ts'
 import { discountEverywhere } from './pools/account.ts'
 import { memberAt } from './pools/model.ts'
 import { answerExplain, answerWhatIf } from './questions.ts'
@@ -65,7 +66,8 @@ export const permissionActions = implement(contract, {
     return changePolicy(
       async (policy) => {
         requireRole(policy, given.role, 'role')
-        refuseEscalation(call, rightsOfRole(policy, given.role, path), `grant ${given.role} there`)
+        const lasting = { policy, until: given.expires_at }
+        refuseEscalation(call, rightsOfRole(policy, given.role, path), `grant ${given.role} there`, lasting)
         const record = { ...given, path, created_at: now(), created_by: subjectOf(call.caller) }
         return grantView(await grants.insert({ id: id ?? newId(), ...record }))
       },
@@ -82,12 +84,21 @@ export const permissionActions = implement(contract, {
         after,
         (await users.all({ enabled: true })).map((user) => user.id),
       )
+      await forgetGrants(`/api/permissions/${id}`)
       await grants.remove(grant)
       return null
     }),
 
   explain: (params, call) => answerExplain(params, call),
   whatIf: (params) => answerWhatIf(params),
+
+  witnesses: async ({ path, privilege }) => {
+    const policy = await currentPolicy()
+    const pools = poolsOf(policy, path)
+    if (!policy.grants.some((grant) => isOn(grant, path))) return { pools, witnesses: [] }
+    const keys = await apiKeys.all({ restricted: true })
+    return { pools, witnesses: witnessesOf(policy, keys, { path, privilege, at: new Date() }) }
+  },
 
   forget: async ({ path }) => {
     const member = memberAt(path)

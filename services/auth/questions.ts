@@ -3,9 +3,10 @@ import type { Params } from '#shared/contract.ts'
 import type { Explanation, permissions, WhatIf } from '#shared/contracts/permissions.ts'
 import { invalid, notFound, type Violation } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { explain } from './explain.ts'
 import { apiKeys, users } from './models.ts'
-import { mayManage, require, userOf } from './own.ts'
+import { mayManage, userOf } from './own.ts'
 import { conditionViolations } from './policy/conditions.ts'
 import type { Circumstances } from './policy/policy.ts'
 import { currentPolicy, loadPolicy } from './policy/store.ts'
@@ -30,7 +31,7 @@ export async function answerExplain(params: Params<C, 'explain'>, call: Call): P
   const { privilege, path, api_key } = params
   const user = params.user ?? userOf(call).user
   if (!mayManage(call, user) && !call.rights.allows('SysAudit', '/api/permissions'))
-    require(call, 'UserModify', '/api/permissions')
+    requireRight(call, 'UserModify', '/api/permissions')
   const found = await users.require(user)
   const key = api_key === undefined ? null : await apiKeys.require(api_key)
   if (key && key.user !== user) throw notFound('API key', key.id)

@@ -1,12 +1,20 @@
 import { LRUCache } from 'lru-cache'
 import type { Right } from '#shared/access.ts'
 import type { Result } from '#shared/contract.ts'
-import type { auth } from '#shared/contracts/auth.ts'
+import type { auth, Identity } from '#shared/contracts/auth.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { rightSets } from './models.ts'
-import { type Asker, effectiveRights, grantsOf, nameOf, normalized, rightsOfGrants } from './policy/effective.ts'
+import {
+  type Asker,
+  effectiveRights,
+  grantsOf,
+  nameOf,
+  normalized,
+  rightsEnd,
+  rightsOfGrants,
+} from './policy/effective.ts'
 import type { Circumstances, Policy } from './policy/policy.ts'
 import { currentPolicy } from './policy/store.ts'
 
@@ -17,12 +25,19 @@ const keptMs = 35 * 24 * 3_600_000
 const noted = new LRUCache<string, true>({ max: 10_000, ttl: noteUseEveryMs })
 const recent = new LRUCache<string, Right[]>({ max: 500 })
 
-/** The name of what somebody may do now from there; from then on every replica can look it up. */
-export async function nameRights(asker: Asker, circumstances: Circumstances): Promise<string> {
-  const rights = effectiveRights(await currentPolicy(), asker, circumstances)
+type Named = Pick<Identity, 'rights' | 'rights_until'>
+
+/** The name of what somebody may do now from there, and until when; from then on every replica can look it up. */
+export async function nameRights(asker: Asker, circumstances: Circumstances): Promise<Named> {
+  const policy = await currentPolicy()
+  const rights = effectiveRights(policy, asker, circumstances)
   const name = nameOf(rights)
   recent.set(name, rights)
-  if (noted.get(name)) return name
+  if (!noted.get(name)) await keep(name, rights)
+  return { rights: name, rights_until: rightsEnd(policy, asker, circumstances.at)?.toISOString() ?? null }
+}
+
+async function keep(name: string, rights: Right[]): Promise<void> {
   await inStore(() =>
     rightSets.model.updateOne(
       { _id: name } as never,
@@ -31,7 +46,6 @@ export async function nameRights(asker: Asker, circumstances: Circumstances): Pr
     ),
   )
   noted.set(name, true)
-  return name
 }
 
 /** As much as surely fits into a message of the bus. */

@@ -68,7 +68,8 @@ export const roleActions = implement(contract, {
       const before = await roles.requireForChange(name)
       const added = privileges.filter((privilege) => !before.privileges.includes(privilege))
       for (const { role, path } of policy.grants)
-        if (role === name) refuseEscalation(call, rightsOfPrivileges(policy, added, path), 'put it into the role')
+        if (role === name)
+          refuseEscalation(call, rightsOfPrivileges(policy, added, path), 'put it into the role', { policy })
       const after = { ...policy, roles: new Map([...policy.roles, [name, privileges]]) }
       requireAdministrator(
         after,

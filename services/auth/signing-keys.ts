@@ -20,7 +20,8 @@ async function load(): Promise<Ring> {
   const { jwtSecret } = config()
   if (!jwtSecret) throw new Error('HORCRUX_JWT_SECRET is not set')
   const stillNeeded = new Date(Date.now() - tokenLifeMs).toISOString()
-  let stored = await signingKeys.all({ $or: [{ retired_at: null }, { retired_at: { $gt: stillNeeded } }] })
+  const inForce = { $or: [{ retired_at: null }, { retired_at: { $gt: stillNeeded } }], revoked_at: { $exists: false } }
+  let stored = await signingKeys.all(inForce)
   if (!stored.some(({ retired_at }) => retired_at === null)) {
     await makeKey()
     stored = await signingKeys.all({ retired_at: null })
@@ -45,16 +46,31 @@ const fresh = async () => (ring && Date.now() - ring.loadedAt < maxAgeMs ? ring 
 export async function rotateKeys({ revoke = false }: { revoke?: boolean } = {}): Promise<{ kid: string }> {
   const old = await signingKeys.all(revoke ? {} : { retired_at: null })
   const made = await makeKey()
+  const at = now()
   for (const { id } of old)
-    if (revoke) await signingKeys.removeWhere({ _id: id })
-    else await signingKeys.updateWhere({ _id: id }, { set: { retired_at: now() } })
+    await signingKeys.updateWhere({ _id: id }, { set: { retired_at: at, ...(revoke && { revoked_at: at }) } })
   ring = undefined
   return { kid: made.id }
 }
 
-/** Forgets the keys whose last token has expired. */
+/** What was opened with a token lives as long as its session, but not when its key was revoked. @throws AuthenticationError */
+export async function requireUnrevoked(kid: string): Promise<void> {
+  if ((await signingKeys.get(kid))?.revoked_at !== undefined)
+    throw new AuthenticationError('The token is refused: its key was revoked')
+}
+
+/** Longer than any session lives. */
+const revokedKeptMs = 48 * 3_600_000
+const before = (ms: number) => ({ $lt: new Date(Date.now() - ms).toISOString(), $gt: '' })
+
+/** Forgets the keys whose last token has expired; the revoked ones once every session of that time has ended. */
 export const sweepKeys = () =>
-  signingKeys.removeWhere({ retired_at: { $lt: new Date(Date.now() - 2 * tokenLifeMs).toISOString(), $gt: '' } })
+  signingKeys.removeWhere({
+    $or: [
+      { retired_at: before(2 * tokenLifeMs), revoked_at: { $exists: false } },
+      { revoked_at: before(revokedKeptMs) },
+    ],
+  })
 
 export async function signingKey(): Promise<{ kid: string; key: KeyObject }> {
   const { newest, keys } = await fresh()

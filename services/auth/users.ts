@@ -1,5 +1,5 @@
 import { users as contract } from '#shared/contracts/users.ts'
-import { notFound } from '#shared/errors.ts'
+import { ForbiddenError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/handler.ts'
@@ -7,7 +7,7 @@ import { implement } from '#shared/service.ts'
 import { forgetGrants } from './forget.ts'
 import { createKey, listKeys, revokeKey } from './keys.ts'
 import { apiKeys, grants, groups, users } from './models.ts'
-import { mayManage } from './own.ts'
+import { isOwnSignIn, mayManage } from './own.ts'
 import { checkNewUser, checkPassword } from './password-rules.ts'
 import { hashPassword } from './passwords.ts'
 import { refuseEscalation, requireAdministrator, rightsAtMost, rightsOfRole } from './policy/escalation.ts'
@@ -50,7 +50,7 @@ export const userActions = implement(contract, {
     return changePolicy(async (policy) => {
       for (const role of roles) {
         requireRole(policy, role, 'roles')
-        refuseEscalation(call, rightsOfRole(policy, role, '/'), `give the role ${role} on /`)
+        refuseEscalation(call, rightsOfRole(policy, role, '/'), `give the role ${role} on /`, { policy })
       }
       const user = await insert()
       for (const role of roles)
@@ -67,6 +67,7 @@ export const userActions = implement(contract, {
   },
 
   change: async ({ username, password, enabled, totp, full_name, email }, call) => {
+    refuseOwnProof(call, username, { password, totp })
     if (password !== undefined) checkPassword(password, username)
     const password_hash = password === undefined ? undefined : await hashPassword(password)
     if (password === undefined && enabled === undefined && totp === undefined) {
@@ -85,9 +86,9 @@ export const userActions = implement(contract, {
 
   delete: ({ username }, call) =>
     changePolicy(async (policy) => {
-      const user = await requireChangeable(policy, username, call)
+      await requireChangeable(policy, username, call)
       requireAdministrator(policy, await enabledUsers(username))
-      await users.remove(user)
+      // The user last: cut off on the way, nothing is left for somebody who is later given the same name.
       await endSessionsOf(username)
       const keys = await apiKeys.all({ user: username })
       await apiKeys.removeWhere({ user: username })
@@ -96,6 +97,9 @@ export const userActions = implement(contract, {
       await forgetGrants(`/api/users/${username}`)
       for (const { id } of await groups.all({ members: username }))
         await groups.change(id, ({ members }) => ({ set: { members: members.filter((name) => name !== username) } }))
+      await users.removeWhere({ _id: username })
+      // One that was begun meanwhile.
+      await endSessionsOf(username)
       return null
     }, username),
 
@@ -114,10 +118,23 @@ export const userActions = implement(contract, {
 const givenOf = (values: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
 
+/** Whoever found a session or a key lying about must not make it theirs: the own proofs are changed by whoever has the old ones. */
+function refuseOwnProof(
+  call: Call,
+  username: string,
+  { password, totp }: { password?: unknown; totp?: unknown },
+): void {
+  if (call.caller.kind !== 'user' || call.caller.user !== username) return
+  const instead = 'is changed where the old password is asked for: '
+  if (password !== undefined) throw new ForbiddenError(`Your own password ${instead}POST /api/auth/password`)
+  if (totp !== undefined) throw new ForbiddenError(`Your own second factor ${instead}DELETE /api/auth/totp`)
+}
+
 /** A user whom the caller may change: one who could not do more than the caller. @throws ForbiddenError */
 async function requireChangeable(policy: Policy, username: string, call: Call) {
   const user = await users.requireForChange(username)
-  const isOwn = call.caller.kind === 'user' && call.caller.user === username
-  if (!isOwn) refuseEscalation(call, rightsAtMost(policy, username), `change the user '${username}', who has it`)
+  // An API key may have fewer rights than its user.
+  if (!isOwnSignIn(call, username))
+    refuseEscalation(call, rightsAtMost(policy, username), `change the user '${username}', who has it`, { policy })
   return user
 }

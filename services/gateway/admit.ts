@@ -1,23 +1,34 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isChange } from '#shared/contract.ts'
-import { AuthenticationError } from '#shared/errors.ts'
+import { AppError, AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import type { Route } from './answer.ts'
 import { credentialOf, shownAgain } from './credentials.ts'
-import type { Identities } from './identities.ts'
+import type { Identify, Identities } from './identities.ts'
 import type { Limits } from './rate-limit.ts'
+import { recordRefusalOf } from './refusals.ts'
 import { requireSameOrigin } from './same-origin.ts'
 
 export type Gate = Pick<Identities, 'identify' | 'known'> & { limits: Limits }
+
+/** Who it is by now, of a request that takes its time: as of a new one. @throws AuthenticationError */
+export async function identifyAgain(request: FastifyRequest, identify: Identify): Promise<void> {
+  const credential = credentialOf(request)
+  if (credential && request.caller.kind !== 'anonymous') request.caller = await identify(credential, request.address)
+}
 
 /**
  * Once the body is there: it may have been long on its way, and who has lost their proof meanwhile is refused with it.
  * Mostly it is still known who it is.
  */
-export function admitBody({ identify }: Gate, { action }: Route) {
+export function admitBody({ identify }: Gate, route: Route) {
   return async (request: FastifyRequest): Promise<void> => {
-    if (action.can === 'anyone' || request.caller.kind === 'anonymous') return
-    const credential = credentialOf(request)
-    if (credential) request.caller = await identify(credential, request.address)
+    if (route.action.can === 'anyone') return
+    try {
+      await identifyAgain(request, identify)
+    } catch (error) {
+      await recordRefusalOf(request, route, error)
+      throw error
+    }
   }
 }
 
@@ -28,7 +39,8 @@ const guessable = new Set(['auth.login', 'auth.setup'])
  * What a request passes before its body is read: limits, then who it is, then whether a browser was misled into sending
  * it. A credential that does not hold is refused only where one is needed: signing in works with a stale cookie.
  */
-export function admit({ identify, known, limits }: Gate, { name, action }: Route) {
+export function admit({ identify, known, limits }: Gate, route: Route) {
+  const { name, action } = route
   const isOpen = action.can === 'anyone'
   const change = isChange(action)
   const look = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
@@ -40,10 +52,11 @@ export function admit({ identify, known, limits }: Gate, { name, action }: Route
         if (change && !isOpen && credential.from === 'cookie') requireSameOrigin(request)
       }
     } catch (error) {
-      if (!(error instanceof AuthenticationError)) throw error
-      if (!isOpen) {
+      if (!(isOpen && error instanceof AuthenticationError)) {
         // Guessing counts against the address.
-        await limits.user(request, reply)
+        if (error instanceof AppError && error.status < 500) await limits.user(request, reply)
+        const isForged = error instanceof ForbiddenError
+        await recordRefusalOf(request, route, error, isForged ? 'suspicious_activity' : 'permission_denied')
         throw error
       }
     }

@@ -60,7 +60,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   const gate = { ...identities, limits: await createLimits(app, broker) }
   const consoles = createConsoles(app, broker, identities)
   await addEvents(app, broker, identities, consoles.addWebSocket)
-  addConsoleFiles(app, broker, gate)
+  addConsoleFiles(app, broker, gate, consoles.prove)
   const cache = createCache()
   app.addHook('onClose', cache.stop)
   addRoutes(app, broker, contracts, gate, cache)

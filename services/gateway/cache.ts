@@ -6,6 +6,7 @@ import type { Caller } from '#shared/access.ts'
 import { bus } from '#shared/bus.ts'
 import type { Action } from '#shared/contract.ts'
 import { onChange } from '#shared/db/changes.ts'
+import { AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import { type Answer, type Route, withText } from './answer.ts'
 
 /** Answers to questions that are made of collections alone, kept until one of these changes. */
@@ -70,7 +71,12 @@ export function createCache(): Cache {
     const key = keyOf(request)
     const stamp = stampOf(madeOf(action))
     const found = find(key, stamp)
-    if (found) return found.answer
+    // A refusal is each one's own: it names who was refused, and each is on record.
+    if (found)
+      return found.answer.catch((error: unknown) => {
+        if (error instanceof ForbiddenError || error instanceof AuthenticationError) return ask().then(withEtag)
+        throw error
+      })
     const asked = ask().then(withEtag)
     kept.set(key, { answer: asked, stamp, bytes: smallBytes })
     void settle(key, { answer: asked, stamp })

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { subjectOf } from '#shared/access.ts'
+import { type Caller, subjectOf } from '#shared/access.ts'
 import { AppError, ConflictError, invalid, packError, unpackError } from '#shared/errors.ts'
 import type { Answer, Route } from './answer.ts'
 import { endWork } from './at-work.ts'
@@ -13,6 +13,15 @@ export function idempotencyOf({ headers }: FastifyRequest): string | undefined {
   if (key === undefined) return undefined
   if (typeof key === 'string' && /^[\x21-\x7e]{1,255}$/.test(key)) return key
   throw invalid('Idempotency-Key', 'must be 1 to 255 visible ASCII characters')
+}
+
+/** What is to be done once, and whether who asks again may still be told. */
+type Work = { ask: (seed: string) => Promise<Answer>; mayStill: () => Promise<void> }
+
+/** An API key is told nothing that another proof of its user was, and who has not signed in nothing of other addresses. */
+function whoAsks(caller: Caller): string[] {
+  if (caller.kind === 'anonymous') return [subjectOf(caller), caller.address]
+  return caller.kind === 'user' && caller.proof.by === 'api_key' ? [caller.user, caller.proof.id] : [subjectOf(caller)]
 }
 
 const waitForOtherMs = 4000
@@ -29,10 +38,10 @@ export async function onceFor(
   params: Record<string, unknown>,
   request: FastifyRequest,
   reply: FastifyReply,
-  work: (seed: string) => Promise<Answer>,
+  { ask, mayStill }: Work,
 ): Promise<Answer> {
   const id = createHash('sha256')
-    .update(JSON.stringify([subjectOf(request.caller), route.name, key]))
+    .update(JSON.stringify([...whoAsks(request.caller), route.name, key]))
     .digest('hex')
   // The key is not stored, so that passwords in the parameters cannot be guessed from this.
   const fingerprint = createHmac('sha256', key)
@@ -45,11 +54,12 @@ export async function onceFor(
       throw invalid('Idempotency-Key', 'was used with other parameters before', 'key_reused')
     const known = outcomeOf(record)
     if (known) {
+      await mayStill()
       void reply.header('idempotency-replayed', 'true')
       if ('error' in known) throw unpackError(known.error)
       return known.answer
     }
-    if (mine) return await workAs(record, route, work)
+    if (mine) return await workAs(record, route, ask)
     if (Date.now() > deadline)
       throw new ConflictError('The first request with this Idempotency-Key is still being worked on', {
         retryable: true,

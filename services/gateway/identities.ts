@@ -16,7 +16,7 @@ type Heard = (user?: string) => void
 
 /** Who shows which credential, as the auth service says. */
 export type Identities = {
-  /** An answer counts for a second, or until auth says that something changed. */
+  /** An answer counts for a second, or until auth says that something changed, or the proof or a right ends. */
   identify: Identify
   /** As `identify`, when the answer is at hand. */
   known: (credential: Credential, address: string) => User | undefined
@@ -35,6 +35,7 @@ const once: typeof question = (broker, action, params, meta, timeoutMs) =>
   send(broker, action, params, meta, timeoutMs, true)
 /** `now` is who it is, once that is known. */
 type Answer = { now?: User; user: Promise<User> }
+const holds = ({ now }: Answer) => now?.until === undefined || Date.now() < now.until
 
 export function createIdentities(broker: ServiceBroker): Identities {
   const known = new LRUCache<string, Answer>({ max: 10_000, ttl: keptMs })
@@ -52,8 +53,10 @@ export function createIdentities(broker: ServiceBroker): Identities {
   const ask = async (action: string, params: object, address: string, how = question): Promise<User> => {
     const meta = { caller: asService('gateway') }
     // All three actions of the contract answer an Identity.
-    const { user, rights, proof } = (await how(broker, action, { ...params, address }, meta)) as Identity
-    return { kind: 'user', user, rights, address, proof }
+    const identity = (await how(broker, action, { ...params, address }, meta)) as Identity
+    const { user, rights, proof, expires_at, rights_until } = identity
+    const ends = [expires_at, rights_until].flatMap((time) => (time === null ? [] : Date.parse(time)))
+    return { kind: 'user', user, rights, address, proof, until: Math.min(...ends) }
   }
 
   const remember = async (key: string, asked: Answer) => {
@@ -81,12 +84,15 @@ export function createIdentities(broker: ServiceBroker): Identities {
       const { by, credential } = shown
       const key = keyOf(shown, address)
       const answer = known.get(key)
-      if (answer) return answer.user
+      if (answer && holds(answer)) return answer.user
       const asked: Answer = { user: ask('auth.identify', { by, credential }, address) }
       void remember(key, asked)
       return asked.user
     },
-    known: (shown, address) => known.get(keyOf(shown, address))?.now,
+    known: (shown, address) => {
+      const answer = known.get(keyOf(shown, address))
+      return answer && holds(answer) ? answer.now : undefined
+    },
     recheck: ({ user, proof, address }) => ask('auth.recheck', { user, proof }, address),
     redeem: (ticket, address) => ask('auth.redeem', { ticket }, address, once),
     onChanged: (heard) => void listeners.push(heard),

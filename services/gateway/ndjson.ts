@@ -27,15 +27,16 @@ export async function streamList(
   params: Record<string, unknown>,
   request: FastifyRequest,
   reply: FastifyReply,
+  identifyAgain: () => Promise<void>,
 ): Promise<FastifyReply> {
-  const { caller, id: requestId } = request
+  const { id: requestId } = request
   const whole = params['limit'] === undefined
   const pageFrom = async (cursor: string | null): Promise<Page> => {
     const { offset, ...rest } = params
     const asked = cursor === null ? params : { ...rest, cursor }
     const sent = whole ? { ...asked, limit: itemsAtOnce } : asked
     // `isList` has looked at the contract's result.
-    return (await question(broker, route.name, sent, { caller, requestId })) as Page
+    return (await question(broker, route.name, sent, { caller: request.caller, requestId })) as Page
   }
   const first = await pageFrom(null)
   async function* lines() {
@@ -43,6 +44,8 @@ export async function streamList(
     for (;;) {
       if (page.data.length > 0) yield `${page.data.map((item) => JSON.stringify(item)).join('\n')}\n`
       if (!whole || page.next_cursor === null) return
+      // Whoever reads slowly reads no longer than they may.
+      await identifyAgain()
       page = await pageFrom(page.next_cursor)
     }
   }

@@ -10,6 +10,7 @@ import {
 } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { volumeRecords } from './models.ts'
 import { deleteBytes, findVolume, pathOf, place, requireFree, requireOwned, volumeId } from './volume.ts'
 
@@ -112,7 +113,9 @@ async function plan(source: Volume, given: Given, owner: string | null): Promise
 }
 
 export const clone = operation({
-  accept: async ({ id, volume, pool = id, ...given }: Params<typeof volumes, 'clone'>, { hold, share }) => {
+  accept: async ({ id, volume, pool = id, ...given }: Params<typeof volumes, 'clone'>, accepting) => {
+    const { hold, share } = accepting
+    requireRight(accepting, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
     await hold(pathOf(pool, given.name))
     await share(pathOf(id, volume))
     const wanted = await plan(await requireFree(id, volume), { ...given, pool }, null)

@@ -43,7 +43,7 @@ export const poolService = implement(pools, {
   create: async ({ id = newId(), type, node, name = id, path }) => {
     const { node: where, host } = await reach(node)
     const wanted = path ?? `${where.state_dir}/pools/${id}`
-    const real = await allowedPath(host, wanted, [...where.allowed_paths, where.state_dir], 'path')
+    const real = await allowedPath(host, wanted, where, 'path')
     const at = now()
     const pool = { id, type, node, name, path: real, state: 'active' as const, created_at: at, updated_at: at }
     // The record first: it takes the id and the path, so that of two callers only one makes the folder.

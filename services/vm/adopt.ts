@@ -10,6 +10,7 @@ import { newId } from '#shared/ids.ts'
 import { type Reached, reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { requireFree } from '#shared/operation/locks.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { isValid } from '#shared/validate.ts'
 import type { Adoptable } from './drivers/driver.ts'
 import { driverOf, drivers } from './drivers/drivers.ts'
@@ -17,6 +18,7 @@ import { waiting } from './hardware.ts'
 import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { checking, isInPool, type Pooled, throwAll } from './plan.ts'
 import { register } from './register.ts'
+import { requireStorage } from './room.ts'
 import { settle } from './status.ts'
 
 /** The hypervisor whose guests are found on a node. */
@@ -36,8 +38,11 @@ type Input = { vm: Omit<VmRecord, 'version'>; disks: Taken[] }
 
 async function accept(
   { id = newId(), name: wanted, node, domain }: Params<typeof vms, 'adopt'>,
-  { hold, reserve }: Accepting,
+  accepting: Accepting,
 ): Promise<Input> {
+  const { hold, reserve } = accepting
+  // What is on a node and not Horcrux's is for those who may change the node.
+  requireRight(accepting, 'SysModify', `/api/cluster/nodes/${encodeURIComponent(node)}`)
   await hold(pathOf(id))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   const violations: Violation[] = []
@@ -54,6 +59,10 @@ async function accept(
   await reserve(nameKeyOf(name))
   const disks = found.violations.length > 0 ? [] : await findDisks(reached, found, violations)
   throwAll(violations)
+  requireStorage(
+    accepting,
+    disks.flatMap(({ disk }) => disk.pool ?? []),
+  )
 
   const { uuid, persistent: _p, marked_id: _m, violations: _v, status, ...hardware } = found
   const at = now()

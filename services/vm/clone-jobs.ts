@@ -1,4 +1,4 @@
-import { subjectOf } from '#shared/access.ts'
+import { isBegunBy, subjectOf } from '#shared/access.ts'
 import { call } from '#shared/call.ts'
 import { type CloneJob, cloneJobs, CloneStage } from '#shared/contracts/clone-jobs.ts'
 import { operations } from '#shared/contracts/operations.ts'
@@ -12,7 +12,7 @@ import type { CloneInput } from './clone/accept.ts'
 import { cloneKinds } from './clone/clone.ts'
 import { pathOf } from './model.ts'
 
-type Seen = Pick<Entry, 'kind' | 'user' | 'input'>
+type Seen = Pick<Entry, 'kind' | 'user' | 'api_key' | 'input'>
 
 // The input of these kinds is what `acceptClone` returned.
 const inputOf = ({ input }: Pick<Entry, 'input'>) => input as CloneInput
@@ -47,7 +47,7 @@ function jobOf(entry: Entry): CloneJob {
   }
 }
 
-const isMine = (entry: Seen, { caller }: Call) => caller.kind === 'service' || entry.user === subjectOf(caller)
+const isMine = (entry: Seen, { caller }: Call) => caller.kind === 'service' || isBegunBy(caller, entry)
 
 function maySee(entry: Seen, call: Call): boolean {
   const { source, vm } = inputOf(entry)
@@ -72,7 +72,7 @@ function requireOwn(entry: Entry, call: Call): void {
 /** The ids of the jobs that a caller may see, or nothing when these are all. */
 async function visible(call: Call): Promise<string[] | undefined> {
   if (call.caller.kind === 'service' || call.rights.allows('VmAudit', '/')) return undefined
-  const fields = { kind: 1, user: 1, 'input.source': 1, 'input.vm.id': 1 }
+  const fields = { kind: 1, user: 1, api_key: 1, 'input.source': 1, 'input.vm.id': 1 }
   const all = await inStore(() => operationModel.find({ kind: { $in: cloneKinds } } as never, fields).lean())
   return all.map(fromStore).flatMap((entry) => (maySee(entry, call) ? [entry.id] : []))
 }

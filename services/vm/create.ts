@@ -36,11 +36,9 @@ type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boole
 async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
   const { resource_pool, disks } = given
   const prepare = () => prepared({ ...given, id }, accepting)
-  // What is on a volume that is there already is for those who have a right to its pool.
-  const toCheck = resource_pool === undefined ? disks.filter((disk) => 'volume' in disk) : disks
   requireStorage(
     accepting,
-    toCheck.map(({ pool }) => pool),
+    disks.map(({ pool }) => pool),
   )
   if (resource_pool === undefined) return prepare()
   const sizes = disks.map((disk) => ({ size_bytes: 'size' in disk ? disk.size : 0 }))

@@ -3,7 +3,7 @@ import { call } from '#shared/call.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vm-hardware.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
-import { AppError, NotFoundError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
+import { AppError, invalid, NotFoundError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
 import { allowedPath } from '#shared/host/allowed-path.ts'
 import type { Reached } from '#shared/nodes.ts'
 import { isoPort } from './drivers/qemu/read.ts'
@@ -135,6 +135,16 @@ export async function planNics(given: NewNics, violations: Violation[]): Promise
 
 type Paths = { iso?: string | null; kernel?: string; initrd?: string }
 
+const image = /\.(qcow2|raw)$/
+
+/** What is on a disk is for whoever may have that disk: nobody reads it by calling it an ISO or a kernel. */
+async function refuseDisk(node: string, path: string, field: string): Promise<void> {
+  const refused = () => invalid(field, 'is a disk: attach it as a volume of its pool', 'disk')
+  if (await vmRecords.find({ node, 'disks.path': path })) throw refused()
+  const format = image.exec(path)?.[1] as Disk['format'] | undefined
+  if (format && (await call(volumes, 'locate', { node, path, format })).pool !== null) throw refused()
+}
+
 /** Every file that is named must be there, in a folder that the node allows. */
 export async function requirePaths(
   { host, node }: Reached,
@@ -145,9 +155,10 @@ export async function requirePaths(
   for (const [field, path] of Object.entries(fields)) {
     if (!path) continue
     await checking(field, violations, async () => {
-      const real = await allowedPath(host, path, [...node.allowed_paths, node.state_dir], field)
+      const real = await allowedPath(host, path, node, field)
       const file = await host.stat(real)
       if (file?.kind !== 'file') throw new NotFoundError(`${path} is not a file on node '${node.id}'`)
+      await refuseDisk(node.id, real, field)
     })
   }
 }

@@ -1,4 +1,6 @@
+import { call } from '#shared/call.ts'
 import { ClonePreset, clonePresets } from '#shared/contracts/clone-presets.ts'
+import { permissions } from '#shared/contracts/permissions.ts'
 import { collection } from '#shared/db/collection.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -22,7 +24,9 @@ export const presetService = implement(clonePresets, {
       set: Object.fromEntries(Object.entries(given).map(([key, value]) => [key, value ?? undefined])),
     })),
   delete: async ({ id }) => {
-    await presetRecords.remove(await presetRecords.requireForChange(id))
+    const preset = await presetRecords.requireForChange(id)
+    await call(permissions, 'forget', { path: `/api/clone-presets/${id}` })
+    await presetRecords.remove(preset)
     return null
   },
 })

@@ -1,9 +1,9 @@
-import { subjectOf } from '#shared/access.ts'
 import { call } from '#shared/call.ts'
 import { type Footprint, resourcePools } from '#shared/contracts/resource-pools.ts'
 import type { Vm } from '#shared/contracts/vms.ts'
-import { ForbiddenError, NotFoundError } from '#shared/errors.ts'
+import { NotFoundError } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
+import { requireRight } from '#shared/require-right.ts'
 
 /** Room that is reserved for an operation that never came to be is free after this long. Milliseconds. */
 const orphanMs = 30_000
@@ -103,19 +103,16 @@ export async function withRoom<T>(
   }
 }
 
+const hint = ': a disk there takes it, or VmAllocate by a resource pool that holds the storage pool'
+
 /**
  * Users take disks from storage pools that are in a resource pool of theirs, or on which they have a right of their own.
  * @throws ForbiddenError naming privilege and path
  */
-export function requireStorage({ caller, rights }: Call, storage: string[]): void {
+export function requireStorage(call: Pick<Call, 'caller' | 'rights'>, storage: string[]): void {
   for (const id of new Set(storage)) {
     const path = `/api/storage/pools/${encodeURIComponent(id)}`
     // A member of the resource pool is below the grant by which the VM is made.
-    if (rights.allows('VmAllocate', path) || rights.allows('DatastoreAllocate', path)) continue
-    const user = subjectOf(caller)
-    throw new ForbiddenError(
-      `User '${user}' lacks the privilege DatastoreAllocate on ${path}: a disk there takes it, or a resource pool that holds the storage pool`,
-      { details: { user, privilege: 'DatastoreAllocate', path } },
-    )
+    if (!call.rights.allows('VmAllocate', path)) requireRight(call, 'DatastoreAllocate', path, hint)
   }
 }

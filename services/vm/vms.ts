@@ -4,7 +4,7 @@ import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { viewsOf } from '#shared/db/views.ts'
 import { ConflictError } from '#shared/errors.ts'
-import { event, now } from '#shared/events/event.ts'
+import { now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
 import { adopt, unmanaged } from './adopt.ts'
@@ -16,6 +16,7 @@ import { driverOf } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { isInPool, type Pooled } from './plan.ts'
 import * as power from './power.ts'
+import { deletionOf } from './register.ts'
 import { requireStatus, settle } from './status.ts'
 import { requireNoLinkedClones } from './templates.ts'
 import { update } from './update.ts'
@@ -71,8 +72,9 @@ async function letGo({ id, purge }: Deleted, { pool, volume }: Pooled): Promise<
   await call(volumes, purge ? 'deleteFor' : 'detach', { id: pool, volume, owner: pathOf(id) })
 }
 
-async function unregister(op: Op, { id, name }: Deleted): Promise<void> {
-  await forgetConsoles(id)
-  await vmRecords.removeWhere({ _id: id })
-  op.emit(event('VmDeleted', { vm_id: id, name, timestamp: now() }))
+async function unregister(op: Op, vm: Deleted): Promise<void> {
+  const deletion = await deletionOf(vm)
+  await forgetConsoles(vm.id)
+  await vmRecords.removeWhere({ _id: vm.id })
+  op.emit(deletion)
 }

@@ -118,7 +118,10 @@ export const AuditQuery = strict({
   ...paging,
   ...between,
   kind: Type.Optional(
-    Type.String({ maxLength: 1000, description: `One or more, separated by commas: ${auditKinds.join(', ')}` }),
+    Type.String({
+      maxLength: 1000,
+      description: `One or more, separated by commas, vm_* is all that begin so: ${auditKinds.join(', ')}`,
+    }),
   ),
   user: Type.Optional(Type.String({ maxLength: 255 })),
   address: Type.Optional(Type.String({ maxLength: 64 })),

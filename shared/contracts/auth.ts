@@ -5,7 +5,12 @@ import { Password, User, Username } from '#shared/contracts/users.ts'
 import { privileges } from '#shared/privileges.ts'
 
 const ProofKind = Type.Enum(['session', 'token', 'api_key'])
-const Proof = strict({ by: ProofKind, id: Type.String({ description: "A session's id, or an API key's public id" }) })
+export const Proof = strict({
+  by: ProofKind,
+  id: Type.String({ description: "A session's id, or an API key's public id" }),
+  signed_by: Type.Optional(Type.String({ description: 'Of a token: the id of its key' })),
+  restricted: Type.Optional(Type.Boolean({ description: "Of an API key: it has only some of its user's rights" })),
+})
 const RightList = Type.Array(strict({ path: Type.String(), privileges: Type.Array(Type.Enum([...privileges])) }))
 
 /** Who it is, with which rights from this address now. */
@@ -14,6 +19,9 @@ export const Identity = strict({
   rights: Type.String({ description: 'Name of the rights, by their content' }),
   proof: Proof,
   expires_at: Time,
+  rights_until: Type.Union([Time, Type.Null()], {
+    description: 'When the rights may change by themselves: an expiry, hours of the week; null is never',
+  }),
 })
 export type Identity = Static<typeof Identity>
 

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
+import { Proof } from '#shared/contracts/auth.ts'
 import { Done, Id, ListQuery, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
 
 export const ConsoleType = oneOf('vnc', 'spice', 'serial')
@@ -59,7 +60,6 @@ export const Recording = strict({
 })
 export type Recording = Static<typeof Recording>
 
-const Proof = strict({ by: oneOf('session', 'token', 'api_key'), id: Type.String() })
 const Opened = strict({
   ticket_id: Type.String(),
   vm_id: Type.String(),
@@ -141,7 +141,13 @@ export const consoles = contract('consoles', {
     does: 'Look at a ticket without using it up',
     can: 'service',
     params: strict({ vm_id: Type.String(), ticket: Type.String({ maxLength: 256 }) }),
-    result: strict({ console_type: ConsoleType, password: orNull(Type.String()), vm_name: Type.String() }),
+    result: strict({
+      console_type: ConsoleType,
+      password: orNull(Type.String()),
+      vm_name: Type.String(),
+      user: Type.String(),
+      proof: Proof,
+    }),
     secret: ['ticket', 'password'],
   },
   redeem: {

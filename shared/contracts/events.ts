@@ -1,6 +1,7 @@
 import { type Static, type TObject, Type } from 'typebox'
 import type { OnPath } from '#shared/contract.ts'
 import { oneOf, strict, Time } from '#shared/contracts/common.ts'
+import type { Witness } from '#shared/contracts/permissions.ts'
 import { Operation } from '#shared/contracts/operations.ts'
 import { VmStatus } from '#shared/contracts/vms.ts'
 
@@ -57,6 +58,13 @@ export const events = {
 export type EventType = keyof typeof events
 export type EventData<T extends EventType> = Static<(typeof events)[T]['data']>
 
+/** Who is given an event beside, or only together with, what its type says. Readers are not told. */
+type Addressed = {
+  /** The restricted API key that began the operation. */ api_key?: string
+  /** Resource pools that the resource was in: whoever has the privilege on one of them. */ pools?: string[]
+  witnesses?: Witness[]
+}
+
 /** An event on its way; the stream gives it its `seq`. */
 export type Event<T extends EventType = EventType> = {
   id: string
@@ -64,4 +72,5 @@ export type Event<T extends EventType = EventType> = {
   time: string
   topic: Topic
   data: EventData<T>
+  for?: Addressed
 }

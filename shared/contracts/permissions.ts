@@ -88,6 +88,14 @@ export const Explanation = strict({
 })
 export type Explanation = Static<typeof Explanation>
 
+/** A grant that ends with its resource: who has it, and the networks from each of which (one of its list) it holds. */
+export const Witness = strict({
+  kind: oneOf('user', 'api_key'),
+  id: Type.String(),
+  networks: Type.Array(Type.Array(Type.String())),
+})
+export type Witness = Static<typeof Witness>
+
 const change = <const N extends string, T extends Record<string, TSchema>>(name: N, properties: T) =>
   strict({ change: Type.Literal(name), ...properties })
 
@@ -178,6 +186,12 @@ export const permissions = contract('permissions', {
       limit: Type.Integer({ minimum: 0, maximum: 10_000, default: 1000, description: 'Pairs that are listed' }),
     }),
     result: WhatIf,
+  },
+  witnesses: {
+    does: 'Tell who may see a resource only for as long as it is there, so that they hear of its end',
+    can: 'service',
+    params: strict({ path: Type.String({ pattern: '^/api/.+' }), privilege: PrivilegeName }),
+    result: strict({ pools: Type.Array(Type.String()), witnesses: Type.Array(Witness) }),
   },
   forget: {
     does: 'Remove the grants and pool memberships of a resource that is gone; one made under its id inherits nothing',

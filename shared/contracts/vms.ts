@@ -137,7 +137,7 @@ export const vms = contract('vms', {
     result: strict({ data: Type.Array(Unmanaged) }),
   },
   adopt: {
-    does: 'Take over a guest that is there already, as it is, running or not',
+    does: 'Take over a guest that is there already, as it is, running or not; takes SysModify on its node as well',
     rest: 'POST /vms/adopt',
     can: 'VmAllocate on /api/vms/{id}',
     operation: true,

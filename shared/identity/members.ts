@@ -63,7 +63,7 @@ const table = {
     serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles],
     calls: [
       ...of(nodes, 'reach', 'reachAll'),
-      ...of(permissions, 'forget'),
+      ...of(permissions, 'forget', 'witnesses'),
       ...of(resourcePools, 'get', 'reserve', 'release', 'cancel', 'recount'),
       ...of(pools, 'get'),
       ...of(operations, 'cancel'),

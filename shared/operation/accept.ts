@@ -1,5 +1,5 @@
 import { v7 } from 'uuid'
-import { subjectOf } from '#shared/access.ts'
+import { restrictedKeyOf, subjectOf } from '#shared/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit.ts'
 import { fillPath } from '#shared/contract.ts'
 import type { Operation } from '#shared/contracts/operations.ts'
@@ -88,11 +88,13 @@ function newEntry(
   resources: string[],
   call: Call,
 ): Omit<Entry, 'epoch' | 'lease'> {
+  const api_key = restrictedKeyOf(call.caller)
   return {
     id,
     kind,
     service,
     user,
+    ...(api_key !== undefined && { api_key }),
     input,
     resources,
     address: call.caller.address ?? null,

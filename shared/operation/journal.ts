@@ -19,6 +19,9 @@ export const activeStates = ['queued', 'running', 'cancelling'] as const
 const StoredOperation = Type.Object({
   ...Operation.properties,
   service: Type.String(),
+  api_key: Type.Optional(
+    Type.String({ description: "By which it was begun, of those with fewer rights than their user's" }),
+  ),
   input: Type.Unknown(),
   results: Type.Unknown({ description: 'What each step returned, by its name' }),
   epoch: Type.Integer(),
@@ -65,7 +68,10 @@ export function viewOf(entry: Entry): Operation {
   return Object.fromEntries(seen) as Operation
 }
 
-export const updated = (entry: Entry): Event => event('OperationUpdated', viewOf(entry))
+export const updated = (entry: Entry): Event => ({
+  ...event('OperationUpdated', viewOf(entry)),
+  ...(entry.api_key !== undefined && { for: { api_key: entry.api_key } }),
+})
 
 export async function findEntry(id: string): Promise<Entry | null> {
   const found = await inStore(() => operationModel.findById(id).lean())

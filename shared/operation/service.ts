@@ -1,4 +1,4 @@
-import { type Caller, subjectOf, type Rights } from '#shared/access.ts'
+import { type Caller, isBegunBy, restrictedKeyOf, subjectOf, type Rights } from '#shared/access.ts'
 import { bus } from '#shared/bus.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { page } from '#shared/db/page.ts'
@@ -16,7 +16,7 @@ const seesAll = (caller: Caller, rights: Rights) => caller.kind === 'service' ||
 /** The operation, when the caller may know of it. */
 async function visible(id: string, { caller, rights }: Call): Promise<Entry> {
   const entry = await findEntry(id)
-  if (!entry || (!seesAll(caller, rights) && entry.user !== subjectOf(caller))) throw notFound('Operation', id)
+  if (!entry || !(seesAll(caller, rights) || isBegunBy(caller, entry))) throw notFound('Operation', id)
   return entry
 }
 
@@ -28,7 +28,9 @@ export const operationService = implement(operations, {
       .split(',')
       .filter((pair) => pair && !pair.startsWith('resource:'))
       .join(',')
-    const mine = seesAll(caller, rights) ? {} : { user: subjectOf(caller) }
+    const api_key = restrictedKeyOf(caller)
+    const own = { user: subjectOf(caller), ...(api_key !== undefined && { api_key }) }
+    const mine = seesAll(caller, rights) ? {} : own
     const everything = { all: true, item: () => true }
     const found = await page(operationModel, { ...query, filter: rest }, everything, {
       ...mine,
@@ -49,7 +51,7 @@ export const operationService = implement(operations, {
   cancel: async ({ id }, call) => {
     const entry = await visible(id, call)
     const { caller, rights } = call
-    if (entry.user !== subjectOf(caller) && caller.kind === 'user' && !rights.allows('SysModify', '/'))
+    if (!isBegunBy(caller, entry) && caller.kind === 'user' && !rights.allows('SysModify', '/'))
       throw new ConflictError(`Operation '${id}' belongs to ${entry.user}; cancelling it takes SysModify on /`)
     const cancelled = await inStore(() =>
       operationModel

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { bus } from '#shared/bus.ts'
 import { auth, authChangedSubject } from '#shared/contracts/auth.ts'
+import { roles } from '#shared/contracts/roles.ts'
 import { users } from '#shared/contracts/users.ts'
 import { AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import { users as stored } from '../../services/auth/models.ts'
@@ -88,6 +89,33 @@ test('a restricted API key has of its grants only what its user has too, and can
   const { rights } = await bot.call(auth, 'session', {})
   expect(rights).toEqual([{ path: '/api/vms/7', privileges: ['VmPowerMgmt', 'VmAudit', 'VmConsole'] }])
   await expect(bot.call(users, 'createKey', { username: 'narrow', name: 'more' })).rejects.toThrow(ForbiddenError)
+})
+
+test('a key that may manage users takes neither its user over nor what is theirs', async () => {
+  await root.call(roles, 'create', { name: 'Clerk', description: '', privileges: ['UserModify'] })
+  const grants = [{ role: 'Clerk', path: '/api/users/*' }]
+  const { key } = await root.call(users, 'createKey', { username: 'admin', name: 'clerk', grants })
+  const clerk = actAs(horcrux, 'api_key', key)
+  for (const change of [{ password: 'Apfelstrudel-3' }, { totp: false }, { enabled: false }, { full_name: 'x' }])
+    await expect(clerk.call(users, 'change', { username: 'admin', ...change })).rejects.toThrow(ForbiddenError)
+  await expect(clerk.call(users, 'delete', { username: 'admin' })).rejects.toThrow(ForbiddenError)
+  await makeUser('minder', { roles: ['VmUser'] })
+  const minder = await signIn(horcrux, 'minder', password)
+  const made = await minder.call(users, 'createKey', { username: 'minder', name: 'bot', grants: [] })
+  const other = await minder.call(users, 'createKey', { username: 'minder', name: 'other' })
+  const bot = actAs(horcrux, 'api_key', made.key)
+  const { data } = await bot.call(auth, 'sessions', {})
+  await expect(bot.call(auth, 'endSession', { id: data[0]!.id })).rejects.toThrow(/takes a session/)
+  await expect(bot.call(users, 'revokeKey', { username: 'minder', id: other.id })).rejects.toThrow(/takes a session/)
+  await bot.call(users, 'revokeKey', { username: 'minder', id: made.id })
+  await minder.identity()
+})
+
+test('nobody sets their own password without the old one, not even who may manage users', async () => {
+  const change = (params: object) => root.call(users, 'change', { username: 'admin', ...params })
+  await expect(change({ password: 'Apfelstrudel-3' })).rejects.toThrow(/POST \/api\/auth\/password/)
+  await expect(change({ totp: false })).rejects.toThrow(/DELETE \/api\/auth\/totp/)
+  expect(await change({ full_name: 'The Admin' })).toMatchObject({ full_name: 'The Admin' })
 })
 
 test('a session ends when it is not used for an hour, and after a day whatever happens', async () => {

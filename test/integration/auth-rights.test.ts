@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { auth } from '#shared/contracts/auth.ts'
 import { groups } from '#shared/contracts/groups.ts'
 import { permissions } from '#shared/contracts/permissions.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
@@ -98,6 +99,27 @@ test('nobody gives, or takes over, more than they have', async () => {
   await clerk.call(permissions, 'create', { subject: toUser('victim'), role: 'VmUser', path: '/api/vms/7' })
 })
 
+test('nobody gives for longer than they have, nor takes over somebody who has for longer', async () => {
+  const temp = await makeUser('temp')
+  await root.call(groups, 'create', { id: 'lasting', name: 'lasting' })
+  await grant({ kind: 'group', id: 'lasting' }, 'VmUser', '/api/vms/9')
+  const inDays = (days: number) => new Date(Date.now() + days * 24 * 3_600_000).toISOString()
+  await grant(toUser('temp'), 'Administrator', '/', { expires_at: inDays(2), networks: ['192.0.2.0/24'] })
+  const give = (more: object) =>
+    temp.call(permissions, 'create', { subject: toUser('temp'), role: 'Administrator', path: '/', ...more })
+  const attempts = [
+    () => give({}),
+    () => give({ expires_at: inDays(3) }),
+    () => temp.call(users, 'change', { username: 'admin', password: 'Apfelstrudel-3' }),
+    () => temp.call(users, 'createKey', { username: 'admin', name: 'for ever' }),
+    () => temp.call(users, 'create', { username: 'puppet', password, roles: ['Administrator'] }),
+    () => temp.call(groups, 'putMember', { id: 'lasting', username: 'temp' }),
+  ]
+  for (const attempt of attempts) await expect(attempt()).rejects.toThrow(/for that long/)
+  await give({ expires_at: inDays(1) })
+  await temp.call(users, 'create', { username: 'harmless', password })
+})
+
 test('somebody is left who may administer, whatever is tried', async () => {
   const [own] = (await root.call(permissions, 'list', { filter: 'subject:admin' })).data
   const attempts = [
@@ -180,6 +202,27 @@ test('a grant on a pool covers its members while they are in it', async () => {
   await expect(person.call(resourcePools, 'get', { id: 'dev' })).rejects.toThrow(NotFoundError)
   await horcrux.call(resourcePools, 'release', { kind: 'vm', member: 'inside' })
   expect(await may('guest-1', 'VmPowerMgmt', '/api/vms/inside')).toBe(false)
+})
+
+test('what is only reserved in a pool gives nobody a right to it', async () => {
+  const guest = await makeUser('guest-2')
+  await root.call(resourcePools, 'create', { id: 'trap', name: 'trap' })
+  await grant(toUser('guest-2'), 'VmAdmin', '/api/resource-pools/trap')
+  const until = new Date(Date.now() + 60_000).toISOString()
+  const reserved = { until, by: 'an operation' }
+  await horcrux.call(resourcePools, 'reserve', {
+    pool: 'trap',
+    kind: 'vm',
+    id: 'foreign',
+    cpus: 1,
+    memory: 128,
+    disk: 0,
+    reserved,
+  })
+  // Has every replica load the policy anew.
+  await root.call(roles, 'create', { name: 'Reason', description: '', privileges: ['VmAudit'] })
+  expect(await may('guest-2', 'VmConsole', '/api/vms/foreign')).toBe(false)
+  expect((await guest.call(auth, 'session', {})).rights.map(({ path }) => path)).toEqual(['/api/resource-pools/trap'])
 })
 
 test('what-if says who would gain and lose, and changes nothing', async () => {

@@ -34,7 +34,7 @@ async function person(username: string, ...grants: [string, string][]) {
 }
 
 test('a job is seen by whoever may see the source or the clone; only who may is allowed to end or forget it', async () => {
-  const cloner = await person('cloner', ['VmAdmin', '/api/vms/*'])
+  const cloner = await person('cloner', ['VmAdmin', '/api/vms/*'], ['VmAdmin', '/api/storage/pools/images'])
   const watcher = await person('watcher', ['Auditor', '/api/vms/copy'])
   const stranger = await person('stranger', ['VmAdmin', '/api/vms/other'])
 
@@ -81,7 +81,12 @@ test('a job is seen by whoever may see the source or the clone; only who may is 
 
 test('whoever may see a template may deploy it, where they may make machines', async () => {
   expect((await product.ask('POST /api/templates', { ...wait, json: { vm_id: 'web' } })).status).toBe(200)
-  const deployer = await person('deployer', ['Auditor', '/api/vms/web'], ['VmAdmin', '/api/vms/mine'])
+  const deployer = await person(
+    'deployer',
+    ['Auditor', '/api/vms/web'],
+    ['VmAdmin', '/api/vms/mine'],
+    ['StorageAdmin', '/api/storage/pools/images'],
+  )
   const listed = (await deployer('GET /api/templates')).body['data']
   expect(listed).toMatchObject([{ id: 'web', template: true }])
   const refused = await deployer('POST /api/templates/web/deploy', { id: 'theirs', name: 'theirs' })

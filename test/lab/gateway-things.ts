@@ -174,6 +174,7 @@ const shown = (credential: string, by: string) => {
     rights: nameOf(person.rights),
     proof: { by, id: credential },
     expires_at: new Date(Date.now() + 600_000).toISOString(),
+    rights_until: null,
   }
 }
 

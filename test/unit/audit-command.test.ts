@@ -36,7 +36,7 @@ test('exit code 0 for a whole export, 1 and the place for one that was tampered 
   const cut = await inDir('cut', lines.toSpliced(7, 1).join('\n'))
   const { code, said } = await run('verify', cut, '--key', key)
   expect(code).toBe(1)
-  expect(said).toContain('missing: record 7 is not there')
+  expect(said).toContain('missing: record 7 is not there: the gap is before line 8')
 })
 
 test('without a key the fingerprint of the file’s own is shown, to be compared', async () => {
@@ -50,7 +50,21 @@ test('what cannot be looked at is a mistake of the command line, not a verdict',
   await expect(run('verify', await inDir('some', ''), '--key', join(dir, 'some'))).rejects.toThrow(
     /no Ed25519 public key/,
   )
-  await expect(run('verify')).rejects.toThrow(/say what to do/)
+  await expect(run('verify')).rejects.toThrow(/^name the file: /)
+  await expect(run('verify', 'one', 'two')).rejects.toThrow(/^one file at a time: /)
+  await expect(run('verfy', 'one')).rejects.toThrow(/^there is no 'audit verfy': /)
+  await expect(run()).rejects.toThrow(/^say what to do: /)
+  await expect(run('verify', 'one', '--kye')).rejects.toThrow(/^Unknown option '--kye'$/)
+})
+
+test.each([
+  ['nothing', ''],
+  ['a page of JSON', '{"data":[],"next_cursor":null,"total":0}'],
+  ['a refusal', '{"status":401,"error":"AUTHENTICATION_FAILED","message":"Sign in first"}\n'],
+  ['something else', 'hello\n'.repeat(5000)],
+])('%s is no export, whatever its lines are', async (name, content) => {
+  const file = await inDir(name, content)
+  await expect(run('verify', file)).rejects.toThrow(/is no export of the audit/)
 })
 
 test('lines that are cut anywhere by the reader are put together, and one without an end is not held', async () => {

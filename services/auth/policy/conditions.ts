@@ -1,6 +1,6 @@
-import ipaddr from 'ipaddr.js'
 import type { Hours } from '#shared/contracts/permissions.ts'
 import type { Violation } from '#shared/errors.ts'
+import { isInNetworks, isNetwork } from '#shared/networks.ts'
 import type { Circumstances, PolicyGrant } from './policy.ts'
 
 /** Why a grant does not hold in these circumstances, or null when it does. */
@@ -11,34 +11,14 @@ export function unmet(grant: PolicyGrant, { at, address }: Circumstances): 'expi
   return null
 }
 
-type Range = ReturnType<typeof ipaddr.parseCIDR>
+const minuteMs = 60_000
 
-/** A network such as `10.0.0.0/8`; an address alone is a network of one. @throws Error when it is neither */
-function parseNetwork(text: string): Range {
-  if (text.includes('/')) return ipaddr.parseCIDR(text)
-  const address = ipaddr.parse(text)
-  return [address, address.kind() === 'ipv6' ? 128 : 32]
-}
-
-const parsed = new Map<string, Range>()
-
-function rangeOf(network: string): Range {
-  const known = parsed.get(network)
-  if (known) return known
-  const made = parseNetwork(network)
-  if (parsed.size > 10_000) parsed.clear()
-  parsed.set(network, made)
-  return made
-}
-
-/** An IPv4 address in IPv6 clothes (`::ffff:10.0.0.1`) counts as the IPv4 address. */
-export function isInNetworks(address: string, networks: readonly string[]): boolean {
-  if (!ipaddr.isValid(address)) return false
-  const from = ipaddr.process(address)
-  return networks.some((network) => {
-    const range = rangeOf(network)
-    return range[0].kind() === from.kind() && from.match(range)
-  })
+/** When a grant may begin or cease to hold by itself, after this moment; hours of the week begin and end with a minute. */
+export function nextChange({ expires_at, hours }: PolicyGrant, at: Date): number[] {
+  const end = expires_at === undefined ? Infinity : Date.parse(expires_at)
+  if (end <= at.getTime()) return []
+  const minute = hours ? (Math.floor(at.getTime() / minuteMs) + 1) * minuteMs : Infinity
+  return Math.min(end, minute) === Infinity ? [] : [Math.min(end, minute)]
 }
 
 const clocks = new Map<string, Intl.DateTimeFormat>()
@@ -76,15 +56,6 @@ export function isWithinHours(at: Date, { timezone, windows }: Hours): boolean {
 function isTimezone(timezone: string): boolean {
   try {
     clockIn(timezone, new Date())
-    return true
-  } catch {
-    return false
-  }
-}
-
-function isNetwork(text: string): boolean {
-  try {
-    parseNetwork(text)
     return true
   } catch {
     return false

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Right } from '#shared/access.ts'
 import { type Privilege, privileges } from '#shared/privileges.ts'
-import { unmet } from './conditions.ts'
+import { nextChange, unmet } from './conditions.ts'
 import { canonicalPattern, formatPattern, intersect, matches, parsePattern } from './patterns.ts'
 import { type Circumstances, groupsOf, type Policy, type PolicyGrant } from './policy.ts'
 
@@ -60,6 +60,13 @@ export function effectiveRights(policy: Policy, { user, restrictedTo }: Asker, c
   const ofUser = rightsOfGrants(policy, grantsOf(policy, user), circumstances)
   if (restrictedTo === undefined) return ofUser
   return bothHave(ofUser, rightsOfGrants(policy, grantsOfKey(policy, restrictedTo), circumstances))
+}
+
+/** The next moment at which somebody's rights may change though nobody changes them, or null. */
+export function rightsEnd(policy: Policy, { user, restrictedTo }: Asker, at: Date): Date | null {
+  const applied = [...grantsOf(policy, user), ...(restrictedTo === undefined ? [] : grantsOfKey(policy, restrictedTo))]
+  const ends = applied.flatMap(({ grant }) => nextChange(grant, at))
+  return ends.length === 0 ? null : new Date(Math.min(...ends))
 }
 
 /** The rights that are in both, exactly: each path of the one cut with each of the other. */

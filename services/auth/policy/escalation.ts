@@ -1,4 +1,4 @@
-import type { Right } from '#shared/access.ts'
+import { type Caller, restrictedKeyOf, type Right, subjectOf } from '#shared/access.ts'
 import { ConflictError, ForbiddenError } from '#shared/errors.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import type { Call } from '#shared/handler.ts'
@@ -18,20 +18,37 @@ export function missing(held: readonly Right[], wanted: readonly Right[]): Right
   })
 }
 
+/** What is given lasts as long as this policy says, at most until then. */
+type Lasting = { policy: Policy; until?: string | undefined }
+
 /**
- * Nobody gives what they do not have: neither by a grant, nor by a role, nor by taking over somebody who has more.
+ * Nobody gives what they do not have: neither by a grant, nor by a role, nor by taking over somebody who has more, nor
+ * for longer than they have it.
  * @throws ForbiddenError naming the first privilege and path that the caller lacks
  */
-export function refuseEscalation({ caller, rights }: Call, wanted: readonly Right[], what: string): void {
+export function refuseEscalation(call: Call, wanted: readonly Right[], what: string, lasting?: Lasting): void {
+  const { caller, rights } = call
   if (caller.kind === 'service') return
-  const [lacking] = missing(rights.rights, wanted)
-  if (!lacking) return
-  const user = caller.kind === 'user' ? caller.user : 'anonymous'
-  const [privilege] = lacking.privileges
-  throw new ForbiddenError(
-    `User '${user}' lacks the privilege ${privilege} on ${lacking.path}, and so cannot ${what}`,
-    { details: { user, privilege, path: lacking.path } },
-  )
+  const user = subjectOf(caller)
+  const refuse = (lacking: Right | undefined, whenever: string) => {
+    if (!lacking) return
+    const [privilege] = lacking.privileges
+    throw new ForbiddenError(
+      `User '${user}' lacks the privilege ${privilege} on ${lacking.path}${whenever}, and so cannot ${what}`,
+      { details: { user, privilege, path: lacking.path } },
+    )
+  }
+  refuse(missing(rights.rights, wanted)[0], '')
+  if (lasting && caller.kind === 'user') refuse(missing(rightsLasting(caller, lasting), wanted)[0], ' for that long')
+}
+
+const never = '9999-12-31T23:59:59Z'
+
+/** What somebody will still have then; networks and hours come and go, and say nothing of that. */
+function rightsLasting(caller: Caller & { kind: 'user' }, { policy, until = never }: Lasting): Right[] {
+  const grants = policy.grants.map(({ networks: _, hours: __, ...grant }) => grant)
+  const asker = { user: caller.user, restrictedTo: restrictedKeyOf(caller) }
+  return effectiveRights({ ...policy, grants }, asker, { at: new Date(until), address: null })
 }
 
 /** What a role gives on a path, whatever the conditions of a grant. */

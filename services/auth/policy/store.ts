@@ -9,7 +9,7 @@ import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 import { builtInRoles, type Privilege } from '#shared/privileges.ts'
 import { grants, groups, policies, roles } from '../models.ts'
-import { memberPath, pools } from '../pools/model.ts'
+import { isForGood, memberPath, pools } from '../pools/model.ts'
 import type { Policy } from './policy.ts'
 
 const id = 'policy'
@@ -57,7 +57,10 @@ export async function loadPolicy(): Promise<Policy> {
     ]),
     groups: new Map(allGroups.map((group) => [group.id, group])),
     pools: new Map(
-      allPools.map((pool) => [pool.id, { id: pool.id, members: Object.values(pool.members).map(memberPath) }]),
+      allPools.map(({ id, members }) => [
+        id,
+        { id, members: Object.values(members).filter(isForGood).map(memberPath) },
+      ]),
     ),
   }
 }

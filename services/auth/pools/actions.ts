@@ -1,14 +1,22 @@
-import { resourcePools, type Limits, type Member, type ResourcePool } from '#shared/contracts/resource-pools.ts'
+import {
+  type Footprint,
+  resourcePools,
+  type Limits,
+  type Member,
+  type ResourcePool,
+} from '#shared/contracts/resource-pools.ts'
 import { NotFoundError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import type { Call } from '#shared/handler.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { implement } from '#shared/service.ts'
 import { forgetGrants } from '../forget.ts'
 import { refuseEscalation, rightsOfRole } from '../policy/escalation.ts'
 import { matches, parsePattern } from '../policy/patterns.ts'
-import { changePolicy, loadPolicy, policyChanged } from '../policy/store.ts'
+import type { Policy } from '../policy/policy.ts'
+import { changePolicy, policyChanged } from '../policy/store.ts'
 import { cancelReservation, count, discount, discountEverywhere, recount } from './account.ts'
 import { footprintOf } from './footprint.ts'
 import { memberPath, pools, type Reserved, type StoredPool } from './model.ts'
@@ -33,23 +41,34 @@ const limitsOf = (given: Given = {}): Limits => ({
   instances: given.instances ?? null,
 })
 
+/** What one must see of a resource to take it into a pool, whose members tell what they are and take. */
+const sight: Record<Member['kind'], Privilege> = {
+  vm: 'VmAudit',
+  container: 'ContainerAudit',
+  storage: 'DatastoreAudit',
+  network: 'NetworkAudit',
+}
+
 /** Into a pool means into the hands of all who have grants on it: that takes having it all oneself. */
-async function refuseTakeover(call: Call, id: string, member: Pick<Member, 'kind' | 'id'>): Promise<void> {
-  const policy = await loadPolicy()
+function refuseTakeover(policy: Policy, call: Call, id: string, member: Pick<Member, 'kind' | 'id'>): void {
   const path = `${memberPath(member)}/**`
   const parts = ['api', 'resource-pools', id]
   const onPool = policy.grants.filter((grant) => grant.path !== '/' && matches(parsePattern(grant.path), parts))
   const given = onPool.flatMap(({ role }) => rightsOfRole(policy, role, path))
-  refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`)
+  refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`, { policy })
 }
 
 /** Counts a resource as it is, also when it changes or goes while it is being counted. */
-async function takeIn(poolId: string, member: Pick<Member, 'kind' | 'id'>): Promise<void> {
+async function takeIn(
+  poolId: string,
+  member: Pick<Member, 'kind' | 'id'>,
+  begin: (seen: Footprint) => Promise<unknown>,
+): Promise<void> {
   let seen = await footprintOf(member)
-  for (;;) {
-    await count(poolId, { ...member, ...seen })
+  await begin(seen)
+  for (; ; await count(poolId, { ...member, ...seen })) {
     const again = await footprintOf(member).catch(async (error: unknown) => {
-      if (error instanceof NotFoundError) await discount(poolId, member)
+      if (error instanceof NotFoundError && (await discount(poolId, member))) await policyChanged()
       throw error
     })
     if (again.cpus === seen.cpus && again.memory === seen.memory && again.disk === seen.disk) return
@@ -95,9 +114,15 @@ export const poolActions = implement(resourcePools, {
 
   putMember: async ({ id, kind, member }, call) => {
     await pools.requireForChange(id)
-    await refuseTakeover(call, id, { kind, id: member })
-    await takeIn(id, { kind, id: member })
-    await policyChanged()
+    const resource = { kind, id: member }
+    requireRight(call, sight[kind], memberPath(resource))
+    await takeIn(id, resource, (seen) =>
+      // In its turn: nobody is granted anything on the pool between the look at its grants and the new member.
+      changePolicy(async (policy) => {
+        refuseTakeover(policy, call, id, resource)
+        await count(id, { ...resource, ...seen })
+      }),
+    )
     return poolView(await pools.require(id))
   },
 

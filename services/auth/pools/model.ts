@@ -9,6 +9,9 @@ const { members: _, ...fields } = ResourcePool.properties
 export type Reservation = { until: string; by: string }
 export type Reserved = Member & { reserved?: Reservation }
 
+/** What is only reserved gives nobody a right: its id may turn out to be that of something that is another's. */
+export const isForGood = ({ reserved }: Reserved) => reserved === undefined
+
 /** Members by `kind:id`, so that one more and one less is one atomic write; `used` is always their sum. */
 export const pools = collection(
   'resource_pools',

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import { BadRequestError, ForbiddenError, invalid } from '#shared/errors.ts'
+import { BadRequestError, invalid } from '#shared/errors.ts'
 import { credentialOf } from '../credentials.ts'
 import type { Identities } from '../identities.ts'
 import { isSameOrigin } from '../same-origin.ts'
+import { refuseOrigin } from '../refusals.ts'
 import { attach, openSource, type Source } from './attach.ts'
 import { codes } from './closing.ts'
 import { createConsoleSessions, type Session } from './sessions.ts'
@@ -47,7 +48,7 @@ export function createConsoles(app: FastifyInstance, broker: ServiceBroker, iden
       if (!session.isOpen()) socket.close(codes.gone, 'The console has ended')
     })
   }
-  return { addWebSocket }
+  return { addWebSocket, prove: sessions.prove }
 }
 
 function requireWebSocket({ headers }: FastifyRequest): void {
@@ -62,9 +63,6 @@ function requireWebSocket({ headers }: FastifyRequest): void {
 async function whoShows(request: FastifyRequest, { identify }: Identities): Promise<string | null> {
   const credential = credentialOf(request)
   if (!credential) return null
-  if (credential.from === 'cookie' && !isSameOrigin(request))
-    throw new ForbiddenError('A WebSocket with the session cookie must come from a page of the same origin', {
-      details: { origin: request.headers.origin ?? null },
-    })
+  if (credential.from === 'cookie' && !isSameOrigin(request)) await refuseOrigin(request, 'consoles.redeem')
   return (await identify(credential, request.address)).user
 }

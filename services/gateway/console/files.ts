@@ -6,10 +6,21 @@ import { question } from '#shared/call.ts'
 import type { Result } from '#shared/contract.ts'
 import { consoles, type Recording } from '#shared/contracts/consoles.ts'
 import { ConflictError, invalid } from '#shared/errors.ts'
-import { admit, type Gate } from '../admit.ts'
+import { admit, type Gate, identifyAgain } from '../admit.ts'
+import type { ConsoleSessions } from './sessions.ts'
 
-/** What of the consoles is a file and not JSON: the .vv of remote-viewer, and recordings. */
-export function addConsoleFiles(app: FastifyInstance, broker: ServiceBroker, gate: Gate): void {
+type Checked = Result<typeof consoles, 'check'>
+
+/**
+ * What of the consoles is a file and not JSON: the .vv of remote-viewer, and recordings.
+ * @param mayStill throws when the user of a ticket, or their right to the console, is gone
+ */
+export function addConsoleFiles(
+  app: FastifyInstance,
+  broker: ServiceBroker,
+  gate: Gate,
+  mayStill: ConsoleSessions['prove'],
+): void {
   const { recording } = consoles.actions
   const path = '/console/{vm_id}/recordings/{recording_id}/cast'
   const onRequest = admit(gate, {
@@ -22,15 +33,18 @@ export function addConsoleFiles(app: FastifyInstance, broker: ServiceBroker, gat
 
   app.get('/api/console/:vm_id/recordings/:recording_id/cast', { onRequest }, async (request, reply) => {
     const { vm_id, recording_id } = request.params as { vm_id: string; recording_id: string }
-    const meta = { caller: request.caller, requestId: request.id }
+    const meta = () => ({ caller: request.caller, requestId: request.id })
     // The contract's own result.
-    const { parts } = (await question(broker, 'consoles.recording', { vm_id, recording_id }, meta)) as Recording
+    const { parts } = (await question(broker, 'consoles.recording', { vm_id, recording_id }, meta())) as Recording
     const part = async (number: number) => {
       const params = { vm_id, recording_id, part: number }
-      return (await question(broker, 'consoles.part', params, { ...meta })) as Result<typeof consoles, 'part'>
+      return (await question(broker, 'consoles.part', params, meta())) as Result<typeof consoles, 'part'>
     }
     async function* text() {
-      for (let number = 0; number < parts; number++) yield (await part(number)).text
+      for (let number = 0; number < parts; number++) {
+        await identifyAgain(request, gate.identify)
+        yield (await part(number)).text
+      }
     }
     return reply
       .type('application/x-asciicast')
@@ -44,18 +58,19 @@ export function addConsoleFiles(app: FastifyInstance, broker: ServiceBroker, gat
     const { ticket } = request.query as { ticket?: unknown }
     if (typeof ticket !== 'string' || ticket.length > 256) throw invalid('ticket', 'must be given once', 'required')
     const meta = { caller: asService('gateway'), requestId: request.id }
-    const found = await question(broker, 'consoles.check', { vm_id, ticket }, meta)
+    const found = (await question(broker, 'consoles.check', { vm_id, ticket }, meta)) as Checked
+    await mayStill({ kind: 'user', user: found.user, rights: '', address: request.address, proof: found.proof }, vm_id)
     return reply
       .type('application/x-virt-viewer')
       .header('content-disposition', `attachment; filename="${vm_id}.vv"`)
       .header('cache-control', 'no-store')
-      .send(viewerFile(found as Result<typeof consoles, 'check'>, ticket, request))
+      .send(viewerFile(found, ticket, request))
   })
 }
 
 /** virt-viewer's file of settings (remote-viewer(1), "CONNECTION FILE"). */
 function viewerFile(
-  { console_type, vm_name, password }: Result<typeof consoles, 'check'>,
+  { console_type, vm_name, password }: Checked,
   ticket: string,
   { protocol, host }: FastifyRequest,
 ): string {

@@ -130,6 +130,7 @@ export function createConsoleSessions(broker: ServiceBroker, { recheck, onChange
 
   return {
     inContext,
+    prove: (user: User, vmId: string) => inContext(() => prove(user, vmId)),
     /** Uses a ticket up. @throws what the ticket's user would be told by any other route */
     open: ({ ticket, vmId, address, user }: Shown): Promise<Session> =>
       inContext(async () => {

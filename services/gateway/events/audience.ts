@@ -1,21 +1,32 @@
-import type { Caller, Rights } from '#shared/access.ts'
+import { type Caller, type Rights, restrictedKeyOf } from '#shared/access.ts'
 import { fillPath, onPath } from '#shared/contract.ts'
 import { events } from '#shared/contracts/events.ts'
+import type { Witness } from '#shared/contracts/permissions.ts'
+import { isInNetworks } from '#shared/networks.ts'
 import type { Frame } from './frame.ts'
 
-/** Readers that may see the same: the same user with the same rights. */
+/** Readers that may see the same: the same user with the same rights, from the same address. */
 export type Audience = { key: string; user: string; mayReceive: (frame: Frame) => boolean }
 
 /** Applies the rights of an event's type to each event: the right on its resource, or being the one who caused it. */
-export function audienceOf({ user, rights: name }: Caller & { kind: 'user' }, rights: Rights): Audience {
+export function audienceOf(caller: Caller & { kind: 'user' }, rights: Rights): Audience {
+  const { user, rights: name, address } = caller
+  const restrictedTo = restrictedKeyOf(caller)
   const seesOperations = rights.allows('SysAudit', '/')
-  const mayReceive = ({ type, data }: Frame) => {
+  const isWitness = ({ kind, id, networks }: Witness) =>
+    (restrictedTo === undefined ? kind === 'user' && id === user : kind === 'api_key' && id === restrictedTo) &&
+    networks.every((list) => isInNetworks(address, list))
+
+  const mayReceive = ({ type, data, for: to = {} }: Frame) => {
     const kind = events[type] as (typeof events)[typeof type] | undefined
     // An event of a newer version, whose rights this one does not know.
     if (!kind) return false
-    if (kind.sees === 'owner') return seesOperations || data['user'] === user
+    if (kind.sees === 'owner')
+      return seesOperations || (data['user'] === user && (restrictedTo === undefined || to.api_key === restrictedTo))
     const { privilege, path } = onPath(kind.sees)
-    return rights.allows(privilege, fillPath(path, data))
+    const allowed = rights.allows(privilege, fillPath(path, data))
+    const isInPool = to.pools?.some((pool) => rights.allows(privilege, `/api/resource-pools/${pool}`))
+    return allowed || isInPool === true || to.witnesses?.some(isWitness) === true
   }
-  return { key: `${user}\n${name}`, user, mayReceive }
+  return { key: `${user}\n${name}\n${restrictedTo ?? ''}\n${address}`, user, mayReceive }
 }

@@ -1,4 +1,4 @@
-import type { EventType, Topic } from '#shared/contracts/events.ts'
+import type { Event, EventType, Topic } from '#shared/contracts/events.ts'
 import type { Placed } from '#shared/events/stream.ts'
 
 /** How events reach a reader. */
@@ -10,6 +10,7 @@ export type Frame = {
   type: EventType
   topic: Topic
   data: Record<string, unknown>
+  for: Event['for']
   bytes: Record<Medium, Buffer>
 }
 
@@ -49,7 +50,14 @@ function encoded(seq: number, text: string): Record<Medium, Buffer> {
 
 export function frameOf({ seq, event }: Placed): Frame {
   const { type, time, topic, data } = event
-  return { seq, type, topic, data, bytes: encoded(seq, JSON.stringify({ seq, type, time, topic, data })) }
+  return {
+    seq,
+    type,
+    topic,
+    data,
+    for: event.for,
+    bytes: encoded(seq, JSON.stringify({ seq, type, time, topic, data })),
+  }
 }
 
 /** A message of the connection itself, in the same envelope; `seq` is where the reader is. */

@@ -12,6 +12,8 @@ export type Session = {
   user: User
   audience: Audience
   reader?: Reader
+  /** Counts the questions whether its proof still holds. */
+  turn: number
   /** Tells the client why, and ends the connection. */
   close: (why: Goodbye) => void
   /** A sign of life, when there is nothing else to say. */
@@ -23,6 +25,7 @@ export type Sessions = ReturnType<typeof createSessions>
 
 const pingEveryMs = 30_000
 const retryMs = 500
+const clockEveryMs = 250
 const checksAtOnce = 50
 
 /** All connections of this gateway. Whoever loses rights is given nothing more from then on. */
@@ -37,10 +40,12 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
   /** Looks whether what a connection proved still holds; while nobody can say, it is given nothing. */
   const verify = async (session: Session): Promise<void> => {
     if (!sessions.has(session)) return
+    const turn = ++session.turn
     try {
       const user = await recheck(session.user)
       const audience = await audienceFor(user)
-      if (!sessions.has(session)) return
+      // Of several answers the one to the last question counts.
+      if (!sessions.has(session) || session.turn !== turn) return
       const { reader } = session
       const isSame = audience.key === session.audience.key
       Object.assign(session, { user, audience })
@@ -72,11 +77,23 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
     for (const session of sessions) session.ping()
     void verifyAll([...sessions])
   }, pingEveryMs)
+  const asking = new Set<Session>()
+  /** Grants that end or begin by the clock: nobody tells of these. */
+  const clock = setInterval(() => {
+    const now = Date.now()
+    const isOver = ({ user: { until = Infinity } }: Session) => until <= now
+    for (const session of sessions) {
+      if (!isOver(session) || asking.has(session)) continue
+      asking.add(session)
+      if (session.reader) hub.pause(session.reader)
+      void verify(session).finally(() => asking.delete(session))
+    }
+  }, clockEveryMs)
 
   return {
     /** @throws UnavailableError when nobody can say what the user may */
     open: async (user: User, ends: Pick<Session, 'close' | 'ping'>): Promise<Session> => {
-      const session = { user, audience: await audienceFor(user), ...ends }
+      const session = { user, audience: await audienceFor(user), turn: 0, ...ends }
       sessions.add(session)
       return session
     },
@@ -91,6 +108,7 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
     },
     stop: () => {
       clearInterval(timer)
+      clearInterval(clock)
       for (const session of sessions) session.close('stopping')
     },
   }

@@ -1,10 +1,10 @@
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { ForbiddenError } from '#shared/errors.ts'
 import { credentialOf } from '../credentials.ts'
 import type { Hub } from '../events/hub.ts'
 import type { Sessions } from '../events/sessions.ts'
 import type { Identities } from '../identities.ts'
+import { refuseOrigin } from '../refusals.ts'
 import { isSameOrigin } from '../same-origin.ts'
 import { serveSocket } from './connection.ts'
 
@@ -32,10 +32,7 @@ export async function addWebSocket(
     }
     const credential = credentialOf(request)
     if (!credential) return
-    if (credential.from === 'cookie' && !isSameOrigin(request))
-      throw new ForbiddenError('A WebSocket with the session cookie must come from a page of the same origin', {
-        details: { origin: request.headers.origin ?? null },
-      })
+    if (credential.from === 'cookie' && !isSameOrigin(request)) await refuseOrigin(request, 'events.open')
     request.caller = await identify(credential, request.address)
   }
   // In a scope of its own, because the plugin looks at every request of its scope.

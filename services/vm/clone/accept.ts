@@ -1,14 +1,14 @@
-import { subjectOf } from '#shared/access.ts'
 import { call } from '#shared/call.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import type { CloneParams, NetworkConfig } from '#shared/contracts/clones.ts'
 import type { CloneMode } from '#shared/contracts/volumes.ts'
-import { alreadyExists, ConflictError, ForbiddenError, type Violation } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Accepting } from '#shared/operation/kinds.ts'
 import type { Privilege } from '#shared/privileges.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { checkNetwork } from '../cloudinit/network.ts'
 import { waiting } from '../hardware.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
@@ -32,14 +32,6 @@ export type CloneInput = {
 
 /** Where clones come from: what the caller must be allowed there, and how they are made unless one says so. */
 export type Origin = { id: string; privilege: Privilege; mode?: CloneMode; isTemplate?: true }
-
-function requireRight({ caller, rights }: Accepting, privilege: Privilege, path: string): void {
-  if (caller.kind === 'service' || rights.allows(privilege, path)) return
-  const user = subjectOf(caller)
-  throw new ForbiddenError(`User '${user}' lacks the privilege ${privilege} on ${path}`, {
-    details: { user, privilege, path },
-  })
-}
 
 /** Checks everything about a clone, and holds what it will be and what it is made from. */
 export async function acceptClone(origin: Origin, given: CloneParams, accepting: Accepting): Promise<CloneInput> {
@@ -66,6 +58,10 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
   if (mac_addresses) violations.push(...(await checkMacs(mac_addresses, source.nics.length)))
   if (network_config) violations.push(...checkNetwork(network_config, source.nics.length))
   const network = network_config ? { ...network_config, hostname: hostnameOf(options, violations) } : null
+  requireStorage(
+    accepting,
+    source.disks.filter(isInPool).map(({ pool }) => options.pool ?? pool),
+  )
   const disks = await planDisks(source, { id, mode, pool: options.pool }, violations)
   throwAll(violations)
 
@@ -74,10 +70,6 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
   const vm = recordOf(source, id, options, macs)
   const input = { source: source.id, mode, vm, disks, network, start: options.start ?? false }
   if (resource_pool === undefined) return input
-  requireStorage(
-    accepting,
-    disks.map(({ target }) => target.pool),
-  )
   return preparedInRoom(resource_pool, vm, accepting.operationId, async () => input)
 }
 

@@ -44,10 +44,11 @@ export const consoleService = implement(consoles, {
   append: ({ recording_id, part, text }) => append(recording_id, part, text),
 
   check: async ({ vm_id, ticket }) => {
-    const { console_type } = await unused(ticket, vm_id)
+    const { console_type, user, proof } = await unused(ticket, vm_id)
     const vm = await vmRecords.require(vm_id)
     const endpoint = await endpointOf(vm, console_type)
-    return { console_type, vm_name: vm.name, password: endpoint.kind === 'display' ? endpoint.password : null }
+    const password = endpoint.kind === 'display' ? endpoint.password : null
+    return { console_type, vm_name: vm.name, password, user, proof }
   },
   redeem,
   keep: async ({ ticket_ids }) => {

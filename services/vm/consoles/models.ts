@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { Proof } from '#shared/contracts/auth.ts'
 import { ConsoleType, Recording } from '#shared/contracts/consoles.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
@@ -10,7 +11,7 @@ const StoredTicket = strict({
   id: Type.String(),
   vm_id: Type.String(),
   user: Type.String(),
-  proof: strict({ by: Type.Enum(['session', 'token', 'api_key']), id: Type.String() }),
+  proof: Proof,
   console_type: ConsoleType,
   secret_hash: Type.String(),
   record: Type.Boolean(),
