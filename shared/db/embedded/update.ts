@@ -1,10 +1,11 @@
+import { parseArrayFilters } from './array-filters.ts'
 import { clone, type Doc, isPlainObject, setField, typeName } from './bson.ts'
 import { compareValues, equalValues } from './compare.ts'
 import { badValue, CommandError, failedToParse } from './errors.ts'
-import { parseFilter, type Test } from './matcher.ts'
 import { ownValue, MISSING } from './paths.ts'
 import { shellText } from './shell-text.ts'
 import { ARRAY_UPDATES } from './update-arrays.ts'
+import { checkConflicts, checkMeeting } from './update-conflicts.ts'
 import { FIELD_UPDATES, type Operation } from './update-operators.ts'
 import { checkPath, getSlot, removeSlot, setSlot, type Slot, type UpdateContext, visitPath } from './update-paths.ts'
 import { compilePipeline } from './update-pipeline.ts'
@@ -32,6 +33,7 @@ const rename = (from: string, target: unknown): Step[] => {
       throw badValue(`The source and destination fields of $rename cannot be dynamic: ${path}`)
   const fromParts = checkPath(from)
   const move = (slot: Slot, doc: Doc, context: UpdateContext): void => {
+    if (Array.isArray(slot.container)) throw badValue(`The destination field cannot be an array element, '${target}'`)
     let source: Slot | undefined
     visitPath(doc, fromParts, false, context, (found) => (source = found))
     if (!source || getSlot(source) === MISSING) return
@@ -79,51 +81,15 @@ const stepsOf = (operator: string, fields: unknown): Step[] => {
   })
 }
 
-const checkConflicts = (steps: Step[]): void => {
-  const sorted = steps.map(({ path }) => path).sort((a, b) => compareValues(`${a}.`, `${b}.`))
-  for (let i = 1; i < sorted.length; i++) {
-    const [before, path] = [sorted[i - 1] as string, sorted[i] as string]
-    if (`${path}.`.startsWith(`${before}.`))
-      throw new CommandError(40, `Updating the path '${path}' would create a conflict at '${before}'`)
-  }
-}
-
-const parseArrayFilters = (arrayFilters: unknown, steps: Step[], update: Doc): Map<string, Test> => {
-  const filters = new Map<string, Test>()
-  if (arrayFilters === undefined) return filters
-  if (!Array.isArray(arrayFilters)) throw new CommandError(14, 'arrayFilters must be an array')
-  for (const spec of arrayFilters as unknown[]) {
-    if (!isPlainObject(spec)) throw new CommandError(14, 'an array filter must be an object')
-    const name = filterName(spec)
-    if (name === undefined)
-      throw failedToParse('Cannot use an expression without a top-level field name in arrayFilters')
-    if (filters.has(name))
-      throw failedToParse(`Found multiple array filters with the same top-level field name ${name}`)
-    if (!steps.some(({ parts }) => parts.includes(`$[${name}]`)))
-      throw failedToParse(`The array filter for identifier '${name}' was not used in the update ${shellText(update)}`)
-    filters.set(name, parseFilter(spec).test)
-  }
-  return filters
-}
-
-/** The one name that all conditions of an array filter begin with. */
-const filterName = (spec: Doc): string | undefined => {
-  const names = new Set<string | undefined>()
-  for (const [key, value] of Object.entries(spec)) {
-    if (!key.startsWith('$')) names.add(key.split('.')[0])
-    else if (Array.isArray(value)) for (const clause of value as Doc[]) names.add(filterName(clause))
-  }
-  if (names.size > 1)
-    throw failedToParse(
-      `Error parsing array filter :: caused by :: Expected a single top-level field name, found ${[...names].map((name) => `'${name ?? ''}'`).join(' and ')}`,
-    )
-  return [...names][0]
-}
-
 const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
   const steps = Object.entries(update).flatMap(([operator, fields]) => stepsOf(operator, fields))
-  checkConflicts(steps)
-  const filters = parseArrayFilters(arrayFilters, steps, update)
+  checkConflicts(steps.map(({ path }) => path))
+  const filters = parseArrayFilters(
+    arrayFilters,
+    steps.map(({ parts }) => parts),
+    update,
+  )
+  const mayMeet = steps.filter(({ parts }) => parts.some((part) => part.startsWith('$['))).length > 1
   // MongoDB applies the operators in the order of their paths, which is the order in which new fields appear
   steps.sort((a, b) => compareValues(a.path, b.path))
   return {
@@ -131,9 +97,13 @@ const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
     apply: (before, { arrayIndex, inserting }) => {
       const doc = clone(before) as Doc
       const context: UpdateContext = { arrayIndex, inserting, filters, now: new Date() }
+      const places: string[] = []
       for (const { parts, operation, when } of steps) {
         if (when && !when(doc, context)) continue
-        visitPath(doc, parts, operation.create, context, (slot) => operation.apply(slot, doc, context))
+        visitPath(doc, parts, operation.create, context, (slot) => {
+          if (mayMeet) checkMeeting(places, slot.place)
+          operation.apply(slot, doc, context)
+        })
       }
       return doc
     },
