@@ -4,6 +4,7 @@ import { badValue, CommandError, notImplemented } from './errors.ts'
 import { evaluate } from './expressions.ts'
 import { FIELD_OPERATORS, type FieldTest, isRegex, regexTest } from './matcher-operators.ts'
 import { anyAtPath, type MatchContext, type ValueTest } from './paths.ts'
+import { checkFlags } from './regex.ts'
 
 export type Test = (doc: Doc, context?: MatchContext) => boolean
 
@@ -119,6 +120,7 @@ const regexOf = (operators: Doc): BSONRegExp => {
   const pattern = operators['$regex']
   const options = operators['$options']
   if (options !== undefined && typeof options !== 'string') throw badValue('$options has to be a string')
+  checkFlags(options ?? '')
   if (isRegex(pattern) && pattern.options !== '' && options !== undefined)
     throw new CommandError(51075, 'options set in both $regex and $options')
   if (isRegex(pattern)) return new BSONRegExp(pattern.pattern, options ?? pattern.options)

@@ -89,14 +89,19 @@ const translated = (pattern: string, flags: Flags): string => {
   return text
 }
 
+/** @throws CommandError 51108 for a flag that is none */
+export const checkFlags = (options: string): void => {
+  const wrong = /[^imsxu]/.exec(options)
+  if (wrong) throw new CommandError(51108, `invalid flag in regex options: ${wrong[0]}`)
+}
+
 /**
  * A pattern of PCRE's, as MongoDB takes them, as JavaScript's: dots, carets and dollars know only `\n` as the end of a line, a
  * dollar matches before the last of them too, and the flag `x` lets patterns have space and remarks.
  * @throws CommandError 51108 for an unknown flag, 51091 for what is no pattern
  */
 export const toRegExp = (pattern: string, options: string): RegExp => {
-  const wrong = /[^imsxu]/.exec(options)
-  if (wrong) throw new CommandError(51108, `invalid flag in regex options: ${wrong[0]}`)
+  checkFlags(options)
   const flags: Flags = { i: false, m: false, s: false, x: false }
   for (const option of options) if (option !== 'u') flags[option as keyof Flags] = true
   const source = translated(leadingFlags(pattern, flags), flags)

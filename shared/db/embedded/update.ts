@@ -1,14 +1,15 @@
 import { parseArrayFilters } from './array-filters.ts'
 import { clone, type Doc, isPlainObject, setField, typeName } from './bson.ts'
 import { compareValues, equalValues } from './compare.ts'
-import { badValue, CommandError, failedToParse } from './errors.ts'
+import { CommandError, failedToParse } from './errors.ts'
 import { ownValue, MISSING } from './paths.ts'
 import { shellText } from './shell-text.ts'
 import { ARRAY_UPDATES } from './update-arrays.ts'
 import { checkConflicts, checkMeeting } from './update-conflicts.ts'
 import { FIELD_UPDATES, type Operation } from './update-operators.ts'
-import { checkPath, getSlot, removeSlot, setSlot, type Slot, type UpdateContext, visitPath } from './update-paths.ts'
+import { checkPath, type UpdateContext, visitPath } from './update-paths.ts'
 import { compilePipeline } from './update-pipeline.ts'
+import { rename } from './update-rename.ts'
 
 /** An update that is ready to run; `apply` gives the new document and leaves the old one as it is. */
 export type Update = {
@@ -17,44 +18,11 @@ export type Update = {
 }
 
 /** `when` says whether the step applies to a document at all. */
-type Step = {
+export type Step = {
   path: string
   parts: string[]
   operation: Operation
   when?: (doc: Doc, context: UpdateContext) => boolean
-}
-
-const rename = (from: string, target: unknown): Step[] => {
-  if (typeof target !== 'string')
-    throw badValue(`The 'to' field for $rename must be a string: ${from}: ${shellText(target)}`)
-  if (from === target) throw badValue(`The source and target field for $rename must differ: ${from}: "${target}"`)
-  for (const path of [from, target])
-    if (path.split('.').some((part) => part.startsWith('$')))
-      throw badValue(`The source and destination fields of $rename cannot be dynamic: ${path}`)
-  const fromParts = checkPath(from)
-  const move = (slot: Slot, doc: Doc, context: UpdateContext): void => {
-    if (Array.isArray(slot.container)) throw badValue(`The destination field cannot be an array element, '${target}'`)
-    let source: Slot | undefined
-    visitPath(doc, fromParts, false, context, (found) => (source = found))
-    if (!source || getSlot(source) === MISSING) return
-    if (Array.isArray(source.container)) throw badValue(`The source field cannot be an array element, '${from}'`)
-    setSlot(slot, getSlot(source))
-    removeSlot(source)
-  }
-  // the source is a step that does nothing, so that a conflict with another path is seen
-  const source: Step = { path: from, parts: fromParts, operation: { create: false, apply: () => {} } }
-  const when = (doc: Doc): boolean => hasSource(doc, from)
-  return [source, { path: target, parts: checkPath(target), operation: { create: true, apply: move }, when }]
-}
-
-const hasSource = (doc: Doc, from: string): boolean => {
-  let value: unknown = doc
-  for (const part of from.split('.')) {
-    if (Array.isArray(value)) value = value[Number(part)]
-    else value = isPlainObject(value) ? ownValue(value, part) : MISSING
-    if (value === MISSING || value === undefined) return false
-  }
-  return true
 }
 
 const onInsert = (_: Doc, { inserting }: UpdateContext): boolean => inserting
@@ -81,6 +49,27 @@ const stepsOf = (operator: string, fields: unknown): Step[] => {
   })
 }
 
+/** The places that a step works on; what it would make on the way to them is made in a copy. */
+const placesOf = (before: Doc, { parts, operation }: Step, context: UpdateContext): string[] => {
+  const places: string[] = []
+  visitPath(clone(before) as Doc, parts, operation.create, context, ({ place }) => places.push(place))
+  return places
+}
+
+/**
+ * Several paths with `$[]` or `$[name]` may mean the same element: which elements they mean is decided on the document as
+ * it was, before any of them is changed.
+ */
+const resolved = (before: Doc, steps: readonly Step[], context: UpdateContext): Step[] => {
+  const met: string[] = []
+  return steps.flatMap((step) =>
+    placesOf(before, step, context).map((place) => {
+      checkMeeting(met, place)
+      return { ...step, parts: place.split('.') }
+    }),
+  )
+}
+
 const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
   const steps = Object.entries(update).flatMap(([operator, fields]) => stepsOf(operator, fields))
   checkConflicts(steps.map(({ path }) => path))
@@ -97,14 +86,9 @@ const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
     apply: (before, { arrayIndex, inserting }) => {
       const doc = clone(before) as Doc
       const context: UpdateContext = { arrayIndex, inserting, filters, now: new Date() }
-      const places: string[] = []
-      for (const { parts, operation, when } of steps) {
-        if (when && !when(doc, context)) continue
-        visitPath(doc, parts, operation.create, context, (slot) => {
-          if (mayMeet) checkMeeting(places, slot.place)
-          operation.apply(slot, doc, context)
-        })
-      }
+      const wanted = steps.filter(({ when }) => !when || when(before, context))
+      for (const { parts, operation } of mayMeet ? resolved(before, wanted, context) : wanted)
+        visitPath(doc, parts, operation.create, context, (slot) => operation.apply(slot, doc, context))
       return doc
     },
   }
