@@ -1,6 +1,6 @@
 import type { Document } from 'mongodb'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { serverError, startTestStore, type TestStore } from './embedded-lab.ts'
+import { serverError, startTestStore, testEmbedded, type TestStore } from './embedded-lab.ts'
 
 let lab: TestStore
 type Thing = Document & { _id: number }
@@ -81,15 +81,21 @@ test('indexes are listed as they were made, and contradicting ones are refused',
     { v: 2, key: { b: 1, c: -1 }, name: 'both', partialFilterExpression: { d: { $exists: true } } },
   ])
   await things().createIndex({ a: 1 }, { unique: true, sparse: true })
-  expect((await serverError(things().createIndex({ a: 1 }))).code).toBe(85)
+  expect((await serverError(things().createIndex({ a: 1 }))).code).toBe(86)
   expect((await serverError(things().createIndex({ a: 1 }, { name: 'other', unique: true, sparse: true }))).code).toBe(
     85,
   )
   expect((await serverError(things().createIndex({ z: 1 }, { name: 'both' }))).code).toBe(86)
-  expect((await serverError(things().createIndex({ at: 1 }, { expireAfterSeconds: 60 }))).code).toBe(238)
-  expect((await serverError(things().createIndex({ text: 'text' }))).code).toBe(238)
+  // since MongoDB 5 indexes on the same fields may differ in these
+  await things().createIndex({ a: 1 }, { name: 'plain' })
+  await things().createIndex({ a: 1 }, { name: 'some', partialFilterExpression: { a: { $gt: 5 } } })
   expect((await serverError(things().dropIndex('none'))).code).toBe(27)
   expect((await serverError(things().dropIndex('_id_'))).code).toBe(72)
   await things().dropIndexes()
   expect(await things().indexes()).toHaveLength(1)
+})
+
+testEmbedded('kinds of index that the embedded store does not have are refused', async () => {
+  expect((await serverError(things().createIndex({ at: 1 }, { expireAfterSeconds: 60 }))).code).toBe(238)
+  expect((await serverError(things().createIndex({ text: 'text' }))).code).toBe(238)
 })

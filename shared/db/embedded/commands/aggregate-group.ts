@@ -1,6 +1,6 @@
 import { type Doc, isPlainObject } from '../bson.ts'
 import { compareValues } from '../compare.ts'
-import { badValue, CommandError, notImplemented } from '../errors.ts'
+import { CommandError, notImplemented } from '../errors.ts'
 import { checkExpression, evaluate, runStages } from '../expressions.ts'
 import { encodeValue } from '../key-encoding.ts'
 import { type Accumulator, ACCUMULATORS } from './aggregate-accumulators.ts'
@@ -11,11 +11,12 @@ type Field = { name: string; make: () => Accumulator; compute: (doc: Doc) => unk
 const parseField = (name: string, value: unknown): Field | undefined => {
   const entries = isPlainObject(value) ? Object.entries(value) : []
   const [entry] = entries
-  if (!entry || entries.length !== 1) throw new CommandError(2, `The field '${name}' must be an accumulator object`)
+  if (!entry || entries.length !== 1)
+    throw new CommandError(entries.length > 1 ? 40238 : 40234, `The field '${name}' must be an accumulator object`)
   const [operator, argument] = entry
   const make = Object.hasOwn(ACCUMULATORS, operator) ? ACCUMULATORS[operator] : undefined
   if (!make) return undefined
-  if (name.includes('.')) throw badValue(`The field name '${name}' cannot contain '.'`)
+  if (name.includes('.')) throw new CommandError(40235, `The field name '${name}' cannot contain '.'`)
   return { name, make, compute: operator === '$count' ? () => 1 : evaluate(argument) }
 }
 
@@ -78,8 +79,8 @@ const fieldsOf = (spec: Doc): (Field | undefined)[] =>
 
 /** `$group`. */
 export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) => {
-  if (!isPlainObject(argument)) throw new CommandError(2, "a group's fields must be specified in an object")
-  if (!Object.hasOwn(argument, '_id')) throw new CommandError(2, 'a group specification must include an _id')
+  if (!isPlainObject(argument)) throw new CommandError(15947, "a group's fields must be specified in an object")
+  if (!Object.hasOwn(argument, '_id')) throw new CommandError(15955, 'a group specification must include an _id')
   const parsed = fieldsOf(argument)
   const fields = parsed.filter((field) => field !== undefined)
   if (fields.length !== parsed.length) return withMingo(argument)
@@ -90,19 +91,19 @@ export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) =
 const boundariesOf = (spec: Doc): unknown[] => {
   const boundaries = spec['boundaries']
   if (!Array.isArray(boundaries) || boundaries.length < 2)
-    throw badValue("The $bucket 'boundaries' field must have at least 2 values")
+    throw new CommandError(40192, "The $bucket 'boundaries' field must have at least 2 values")
   for (let i = 1; i < boundaries.length; i++)
     if (compareValues(boundaries[i - 1], boundaries[i]) >= 0)
-      throw badValue("The 'boundaries' option to $bucket must be sorted")
+      throw new CommandError(40194, "The 'boundaries' option to $bucket must be sorted")
   return boundaries as unknown[]
 }
 
 /** `$bucket`: a group for each pair of boundaries, the lower one inclusive, in their order. */
 export const bucketDocuments = (argument: unknown): ((input: Groups) => Groups) => {
-  if (!isPlainObject(argument)) throw badValue('Argument to $bucket stage must be an object')
+  if (!isPlainObject(argument)) throw new CommandError(40201, 'Argument to $bucket stage must be an object')
   for (const key of Object.keys(argument))
     if (!['groupBy', 'boundaries', 'default', 'output'].includes(key))
-      throw badValue(`Unrecognized option to $bucket: ${key}`)
+      throw new CommandError(40197, `Unrecognized option to $bucket: ${key}`)
   const boundaries = boundariesOf(argument)
   const compute = evaluate(argument['groupBy'])
   const fields = fieldsOf((argument['output'] ?? { count: { $sum: 1 } }) as Doc).map((field) => {
@@ -114,7 +115,8 @@ export const bucketDocuments = (argument: unknown): ((input: Groups) => Groups) 
     const above = boundaries.findIndex((boundary) => compareValues(value, boundary) < 0)
     if (above > 0) return boundaries[above - 1]
     if (!Object.hasOwn(argument, 'default'))
-      throw badValue(
+      throw new CommandError(
+        40066,
         '$switch could not find a matching branch for an input, and no default was specified: a value is outside the boundaries of $bucket',
       )
     return argument['default']

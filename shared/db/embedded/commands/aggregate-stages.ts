@@ -1,5 +1,5 @@
 import { type Doc, isPlainObject } from '../bson.ts'
-import { badValue, CommandError, notImplemented } from '../errors.ts'
+import { CommandError, notImplemented } from '../errors.ts'
 import { checkExpression, runStages } from '../expressions.ts'
 import { parseFilter } from '../matcher.ts'
 import { parseProjection } from '../projection.ts'
@@ -73,7 +73,10 @@ const match = (argument: unknown): Stage => {
 
 const project = (argument: unknown): Stage => {
   if (!isPlainObject(argument) || Object.keys(argument).length === 0)
-    throw new CommandError(2, 'Invalid $project :: caused by :: projection specification must have at least one field')
+    throw new CommandError(
+      51272,
+      'Invalid $project :: caused by :: projection specification must have at least one field',
+    )
   const run = parseProjection(argument)
   return function* (input) {
     for (const doc of input) yield doc && run ? run(doc, {}) : doc
@@ -82,7 +85,7 @@ const project = (argument: unknown): Stage => {
 
 const sort = (argument: unknown): Stage => {
   const parsed = parseSort(argument)
-  if (!parsed) throw badValue('$sort stage must have at least one sort key')
+  if (!parsed) throw new CommandError(15976, '$sort stage must have at least one sort key')
   const keyOf = sortKeyOf(parsed)
   return function* (input) {
     const entries: { key: Buffer; doc: Doc }[] = []
@@ -111,15 +114,22 @@ const slice = (skip: number, limit: number): Stage =>
     }
   }
 
+const countField = (argument: unknown): string => {
+  if (typeof argument !== 'string') throw new CommandError(40156, 'the count field must be a non-empty string')
+  if (argument === '') throw new CommandError(40157, 'the count field must be a non-empty string')
+  if (argument.startsWith('$')) throw new CommandError(40158, 'the count field cannot be a $-prefixed path')
+  if (argument.includes('.')) throw new CommandError(40160, "the count field cannot contain '.'")
+  return argument
+}
+
 const count = (argument: unknown): Stage => {
-  if (typeof argument !== 'string' || argument === '' || argument.startsWith('$') || argument.includes('.'))
-    throw badValue('the count field must be a non-empty string without $ and dots')
+  const field = countField(argument)
   return function* (input) {
     let n = 0
     for (const doc of input)
       if (doc === null) yield null
       else n++
-    if (n > 0) yield { [argument]: n }
+    if (n > 0) yield { [field]: n }
   }
 }
 
@@ -159,7 +169,7 @@ const STAGES: Record<string, (argument: unknown) => Stage> = {
 
 function facet(argument: unknown): Stage {
   if (!isPlainObject(argument) || Object.keys(argument).length === 0)
-    throw badValue('the $facet specification must be a non-empty object')
+    throw new CommandError(40169, 'the $facet specification must be a non-empty object')
   const facets = Object.entries(argument).map(([name, pipeline]) => {
     return { name, run: compileStages(parseStages(pipeline)) }
   })
