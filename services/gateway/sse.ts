@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type Topic, topics } from '#shared/contracts/events.ts'
 import { AuthenticationError, invalid } from '#shared/errors.ts'
+import { log } from '#shared/log.ts'
 import { credentialOf } from './credentials.ts'
 import { controlBytes } from './events/frame.ts'
 import type { Hub } from './events/hub.ts'
@@ -54,8 +55,7 @@ async function serveEvents(
   const isOpen = () => !isOver && !raw.destroyed
   const end = (message?: string) => {
     if (!isOpen()) return
-    const seq = session?.reader?.seq ?? hub.place()
-    if (message) raw.write(controlBytes('sse', seq, 'Error', { message }))
+    if (message) raw.write(controlBytes('sse', hub.place(session?.reader), 'Error', { message }))
     isOver = true
     raw.end()
     if (session) sessions.end(session)
@@ -82,6 +82,12 @@ async function serveEvents(
     'x-accel-buffering': 'no',
   })
   raw.write('retry: 1000\n\n')
-  await subscribe(hub, opened, { medium: 'sse', outlet }, wanted, from)
+  try {
+    await subscribe(hub, opened, { medium: 'sse', outlet }, wanted, from)
+  } catch (error) {
+    // The answer has begun: all that is left is to have the client come again.
+    log('gateway').debug({ err: error as Error }, 'a stream of events could not begin')
+    end('The events cannot be read for now')
+  }
   if (!isOpen()) sessions.end(opened)
 }

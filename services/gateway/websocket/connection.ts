@@ -36,7 +36,7 @@ export function serveSocket(
   let isAnswering = true
 
   const isOpen = () => socket.readyState === socket.OPEN
-  const place = () => session?.reader?.seq ?? hub.place()
+  const place = () => hub.place(session?.reader)
   const tell = (error: AppError) => {
     // The frame goes past the library, like those of events: in one order, and made only once.
     if (isOpen()) stream.write(controlBytes('ws', place(), 'Error', errorBody(error, requestId)))
