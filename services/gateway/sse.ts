@@ -10,6 +10,9 @@ import type { Session, Sessions } from './events/sessions.ts'
 import { subscribe } from './events/subscribe.ts'
 import type { Identify, User } from './identities.ts'
 
+/** Who does not read cannot be told at once. */
+const slowCloseWithinMs = 30_000
+
 const isTopic = (text: string): text is Topic => (topics as readonly string[]).includes(text)
 
 /** `?topics=vm:status,operations`; all of them when none is named. @throws ValidationError */
@@ -62,7 +65,7 @@ async function serveEvents(
   }
   const tooSlow = () => {
     end('More than 1 MiB of events was waiting to be read')
-    setTimeout(() => raw.destroy(), 5000).unref()
+    setTimeout(() => raw.destroy(), slowCloseWithinMs).unref()
   }
   const outlet = createOutlet(raw, backlog, { isOpen, tooSlow })
   session = await sessions.open(user, {

@@ -104,14 +104,21 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
     bob.socket.close()
   })
 
-  test('who does not read Server-Sent Events is told too, and goes on where it was', async () => {
+  test('who does not read Server-Sent Events is told too, and goes on where it was', { timeout: 120_000 }, async () => {
     const place = await gatewayPlace()
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${gateway.url()}/api/events?topics=vm:events`, { headers: asAnn }, resolve).on('error', reject)
     })
     const long = 'x'.repeat(50_000)
-    for (let number = 0; number < 400; number++)
-      await publish(event('VmCreated', { vm_id: `sse-${number}`, name: long, timestamp }))
+    for (let number = 0; number < 400; number++) {
+      const big = event('VmCreated', { vm_id: `sse-${number}`, name: long, timestamp })
+      bus().nats.publish('horcrux.events.vm.events', JSON.stringify(big))
+    }
+    // The stream has taken them all, and the gateway has been given them.
+    const quick = await open(asAnn)
+    await created('after')
+    await until(() => ids(quick).includes('after'), { timeoutMs: 60_000 })
+    quick.socket.close()
     let text = ''
     for await (const part of answer.setEncoding('utf8')) text += String(part)
     expect(text).toContain('"type":"Error"')
@@ -129,7 +136,11 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
 
   test('what is given up while old events are read is an error, not a hole', async () => {
     const from = await gatewayPlace()
-    for (let number = 0; number < 1200; number++) await created(`old-${number}`)
+    for (let number = 0; number < 1200; number++) {
+      const old = event('VmCreated', { vm_id: `old-${number}`, name: 'old', timestamp })
+      bus().nats.publish('horcrux.events.vm.events', JSON.stringify(old))
+    }
+    await created('newest')
     const { streams: kept } = await bus().manager()
     const read = eventsAfter(from)
     const first = await read.next()
