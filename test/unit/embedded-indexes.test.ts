@@ -20,7 +20,7 @@ test('a unique index refuses a duplicate with the key in the error', async () =>
   const error = await serverError(things().insertOne({ _id: 2, name: 'web', host: { id: 7 } }))
   expect(error).toMatchObject({ code: 11000 })
   expect(error.message).toBe(
-    'E11000 duplicate key error collection: test.things index: name_1_host.id_-1 dup key: { name: "web", host.id: 7 }',
+    `E11000 duplicate key error collection: ${lab.db.databaseName}.things index: name_1_host.id_-1 dup key: { name: "web", host.id: 7 }`,
   )
   const viaUpsert = await serverError(
     things().findOneAndUpdate({ _id: 3 }, { $set: { name: 'web', 'host.id': 7 } }, { upsert: true }),
