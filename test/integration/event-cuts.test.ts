@@ -63,8 +63,10 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
     'each client folds to the state of the server, with no gap and nothing twice',
     { timeout: 3_000_000 },
     async () => {
-      const { gateways, nats, token, connect } = horcrux
+      const { gateways, nats, connect } = horcrux
       const urls = gateways.map(({ url }) => url)
+      // All of it may take longer than a token lives.
+      const token = await keyOf(horcrux)
       const seed = seedOf('event-cuts')
       const random = randomOf(seed)
       const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!
@@ -175,6 +177,12 @@ function explain(found: Judged, { name, seen, connections }: Follower, kept: Kep
     ...connections.filter(({ from, to }) => from <= last + 5 && to >= first - 5).map((one) => JSON.stringify(one)),
   ]
   process.stdout.write(`${lines.join('\n  ')}\n`)
+}
+
+async function keyOf({ gateways, token }: Deployment): Promise<string> {
+  const json = { name: 'event-cuts' }
+  const { body } = await ask(gateways[0]!.url, 'POST /api/users/admin/api-keys', { token, json })
+  return String(body['key'])
 }
 
 async function registerNode({ gateways, token }: Deployment): Promise<void> {
