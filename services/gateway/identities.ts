@@ -22,6 +22,8 @@ export type Identities = {
   known: (credential: Credential, address: string) => User | undefined
   /** Whether what somebody proved before still holds, and with which rights. Always asked anew. */
   recheck: (user: User) => Promise<User>
+  /** Whether nothing was heard of a change since this answer was asked for. */
+  isCurrent: (user: User) => boolean
   /** Whose one-time ticket it is. */
   redeem: (ticket: string, address: string) => Promise<User>
   /** Hears whose answers no longer hold (everybody's without a name), after they were forgotten. */
@@ -45,18 +47,31 @@ export function createIdentities(broker: ServiceBroker): Identities {
     for (const [key, answer] of known.entries())
       if (answer.now === undefined || answer.now.user === name) known.delete(key)
   }
-  const listeners: Heard[] = [forget]
+  let heardCount = 0
+  let heardOfAll = 0
+  const heardOf = new LRUCache<string, number>({ max: 10_000 })
+  /** How much had been heard when an answer was asked for. */
+  const askedAt = new WeakMap<User, number>()
+  const remark: Heard = (name) => {
+    heardCount++
+    if (name === undefined) heardOfAll = heardCount
+    else heardOf.set(name, heardCount)
+  }
+  const listeners: Heard[] = [remark, forget]
   const stop = onAuthChanged((name) => {
     for (const heard of listeners) heard(name)
   })
 
   const ask = async (action: string, params: object, address: string, how = question): Promise<User> => {
     const meta = { caller: asService('gateway') }
+    const at = heardCount
     // All three actions of the contract answer an Identity.
     const identity = (await how(broker, action, { ...params, address }, meta)) as Identity
     const { user, rights, proof, expires_at, rights_until } = identity
     const ends = [expires_at, rights_until].flatMap((time) => (time === null ? [] : Date.parse(time)))
-    return { kind: 'user', user, rights, address, proof, until: Math.min(...ends) }
+    const answer: User = { kind: 'user', user, rights, address, proof, until: Math.min(...ends) }
+    askedAt.set(answer, at)
+    return answer
   }
 
   const remember = async (key: string, asked: Answer) => {
@@ -95,6 +110,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
     },
     recheck: ({ user, proof, address }) => ask('auth.recheck', { user, proof }, address),
     redeem: (ticket, address) => ask('auth.redeem', { ticket }, address, once),
+    isCurrent: (user) => (askedAt.get(user) ?? -1) >= Math.max(heardOfAll, heardOf.get(user.user) ?? 0),
     onChanged: (heard) => void listeners.push(heard),
     stop,
   }

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type Topic, topics } from '#shared/contracts/events.ts'
 import { AuthenticationError, invalid } from '#shared/errors.ts'
+import { log } from '#shared/log.ts'
 import { credentialOf } from './credentials.ts'
 import { controlBytes } from './events/frame.ts'
 import type { Hub } from './events/hub.ts'
@@ -8,6 +9,9 @@ import { createOutlet } from './events/outlet.ts'
 import type { Session, Sessions } from './events/sessions.ts'
 import { subscribe } from './events/subscribe.ts'
 import type { Identify, User } from './identities.ts'
+
+/** Who does not read cannot be told at once. */
+const slowCloseWithinMs = 30_000
 
 const isTopic = (text: string): text is Topic => (topics as readonly string[]).includes(text)
 
@@ -54,15 +58,14 @@ async function serveEvents(
   const isOpen = () => !isOver && !raw.destroyed
   const end = (message?: string) => {
     if (!isOpen()) return
-    const seq = session?.reader?.seq ?? hub.place()
-    if (message) raw.write(controlBytes('sse', seq, 'Error', { message }))
+    if (message) raw.write(controlBytes('sse', hub.place(session?.reader), 'Error', { message }))
     isOver = true
     raw.end()
     if (session) sessions.end(session)
   }
   const tooSlow = () => {
     end('More than 1 MiB of events was waiting to be read')
-    setTimeout(() => raw.destroy(), 5000).unref()
+    setTimeout(() => raw.destroy(), slowCloseWithinMs).unref()
   }
   const outlet = createOutlet(raw, backlog, { isOpen, tooSlow })
   session = await sessions.open(user, {
@@ -82,6 +85,12 @@ async function serveEvents(
     'x-accel-buffering': 'no',
   })
   raw.write('retry: 1000\n\n')
-  await subscribe(hub, opened, { medium: 'sse', outlet }, wanted, from)
+  try {
+    await subscribe(hub, opened, { medium: 'sse', outlet }, wanted, from)
+  } catch (error) {
+    // The answer has begun: all that is left is to have the client come again.
+    log('gateway').debug({ err: error as Error }, 'a stream of events could not begin')
+    end('The events cannot be read for now')
+  }
   if (!isOpen()) sessions.end(opened)
 }

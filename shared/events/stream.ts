@@ -122,6 +122,8 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
         // A gap in the delivery is a lost message; it is read again from there.
         if (message.info.deliverySequence !== ++delivered) return
         const next = placed(message, extent.base)
+        // A gap in the stream: what was there is no longer kept.
+        if (next.seq !== position!.seq + 1) return
         position = { base: extent.base, seq: next.seq, id: next.event.id }
         event(next)
         if (next.seq >= extent.last) ready.resolve()
@@ -158,7 +160,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
 
 /**
  * The events after a place, in batches, as far as the stream holds them now. Whoever has enough just stops reading.
- * @throws when the stream does not go back so far
+ * @throws when the stream does not go back so far, or no longer does
  */
 export async function* eventsAfter(seq: number): AsyncGenerator<Placed[]> {
   const extent = await streamExtent()
@@ -170,7 +172,10 @@ export async function* eventsAfter(seq: number): AsyncGenerator<Placed[]> {
       const found: Placed[] = []
       const messages = await consumer.fetch({ max_messages: batch, expires: 1000 })
       for await (const message of messages) {
-        found.push(placed(message, extent.base))
+        const next = placed(message, extent.base)
+        const expected = (found.at(-1)?.seq ?? at) + 1
+        if (next.seq !== expected) throw new Error(`The stream holds ${next.seq} after ${expected - 1}`)
+        found.push(next)
         if (found.length === batch || found.at(-1)!.seq >= extent.last) break
       }
       if (found.length === 0) return

@@ -126,25 +126,36 @@ async function untilStored<T>(command: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Writes into the journal as the holder of this epoch, and renews the lease. @throws LostLeaseError when another took over */
+/**
+ * Writes into the journal as the holder of this epoch, and renews the lease. Its events tell the version that they are of:
+ * when a renewal or a request to cancel came in between, they are made anew. @throws LostLeaseError when another took over
+ */
 export async function write(entry: Entry, set: Partial<Entry>, events: Event[] = []): Promise<Entry> {
   const lease = 'lease' in set ? set.lease : ownLease()
-  const written = await untilStored(() =>
-    operationModel
-      .findOneAndUpdate(
-        { _id: entry.id, epoch: entry.epoch, state: { $in: activeStates } } as never,
-        {
-          $set: { ...set, lease },
-          $inc: { version: 1 },
-          ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
-        } as never,
-        { returnDocument: 'after' },
-      )
-      .lean(),
-  )
-  if (!written) throw new LostLeaseError(`Operation '${entry.id}' was taken over`)
-  if (events.length > 0) flushSoon(operationModel, storedAs<Stored>(written))
-  return fromStore(written)
+  for (let known = entry; ;) {
+    const next = { ...known, ...set, version: known.version + 1 }
+    const told = known === entry ? events : events.map((one) => (one.type === 'OperationUpdated' ? updated(next) : one))
+    const { id: _id, epoch } = entry
+    const written = await untilStored(() =>
+      operationModel
+        .findOneAndUpdate(
+          { _id, epoch, version: known.version, state: { $in: activeStates } } as never,
+          {
+            $set: { ...set, lease },
+            $inc: { version: 1 },
+            ...(told.length > 0 && { $push: { outbox: { $each: told } } }),
+          } as never,
+          { returnDocument: 'after' },
+        )
+        .lean(),
+    )
+    if (written && told.length > 0) flushSoon(operationModel, storedAs<Stored>(written))
+    if (written) return fromStore(written)
+    const found = await untilStored(() => findEntry(_id))
+    if (found?.epoch !== epoch || !(activeStates as readonly string[]).includes(found.state))
+      throw new LostLeaseError(`Operation '${_id}' was taken over`)
+    known = found
+  }
 }
 
 export async function appendLog(id: string, message: string): Promise<void> {

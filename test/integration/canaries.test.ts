@@ -6,7 +6,7 @@ import { createDesk, secretRoutes } from '../lab/canaries/desk.ts'
 import { faultsOf, guessed, lineOf } from '../lab/canaries/faults.ts'
 import { filesOf, logsOf, type Places, recordsOf, streamsOf, watchProcesses } from '../lab/canaries/places.ts'
 import { failing, makeVm, person, type Way, ways, type World } from '../lab/canaries/ways.ts'
-import { type Deployment, startDeployment, wholeKey } from '../lab/deployment.ts'
+import { type Deployment, hasOwnStore, startDeployment, wholeKey } from '../lab/deployment.ts'
 import { follow, type Follower } from '../lab/follower.ts'
 import { missingForNats } from '../lab/nats.ts'
 import type { Part } from '../lab/part.ts'
@@ -159,7 +159,7 @@ describe.skipIf(!hasNats || inject('lab').hosts.length === 0)('a secret is nowhe
     await until(async () => (await desk.ask('GET /readyz')).status === 200, { what: 'readiness', timeoutMs: 20_000 })
   })
 
-  test('the store is down', async () => {
+  test.skipIf(!hasOwnStore)('the store is down', async () => {
     const statuses = await goDuring(async (send) => {
       await horcrux.store.kill()
       send()

@@ -63,8 +63,10 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
     'each client folds to the state of the server, with no gap and nothing twice',
     { timeout: 3_000_000 },
     async () => {
-      const { gateways, nats, token, connect } = horcrux
+      const { gateways, nats, connect } = horcrux
       const urls = gateways.map(({ url }) => url)
+      // All of it may take longer than a token lives.
+      const token = await keyOf(horcrux)
       const seed = seedOf('event-cuts')
       const random = randomOf(seed)
       const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!
@@ -122,6 +124,8 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
       const state = await until(() => settled(urls[0]!, token), {
         timeoutMs: 30_000,
         what: 'the end of all operations',
+      }).catch(async (error: Error) => {
+        throw new Error(`${error.message}; SEED=${seed}, still open: ${await unsettled(urls[0]!, token)}`)
       })
       const kept = (await keptEvents(connect)).filter(({ seq }) => seq > 0)
       const last = kept.at(-1)!
@@ -138,6 +142,7 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
           `${kept.length} events in the stream, ${followers.length} clients with ${followers.reduce((sum, { endings }) => sum + endings.length, 0)} connections: ` +
           `${found.map(({ name, seen, gaps, doubles }) => `${name} saw ${seen}, ${gaps.length} gaps, ${doubles.length} twice`).join('; ')}\n`,
       )
+      for (const [number, one] of found.entries()) explain(one, followers[number]!, kept, seed)
       const kinds = new Set(followers[0]!.seen.map(({ type }) => type))
       expect(kinds).toEqual(
         new Set(host ? ['OperationUpdated', 'VmCreated', 'VmDeleted', 'VmStatusChanged'] : ['OperationUpdated']),
@@ -151,6 +156,34 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
     },
   )
 })
+
+/** Prints what a client that is wrong was given around the first place of each wrong, and over which connections. */
+function explain(found: Judged, { name, seen, connections }: Follower, kept: Kept[], seed: string): void {
+  const wrong = [...found.gaps, ...found.doubles, ...found.strange.map(({ seq }) => seq)].toSorted((a, b) => a - b)
+  if (wrong.length === 0 && found.resyncs.length === 0 && found.refusals.length === 0) return
+  const [first = found.resyncs[0]?.seq ?? 0, last = first] = [wrong[0], wrong.at(-1)]
+  const isNear = (seq: number) => seq >= first - 5 && seq <= last + 5
+  const lines = [
+    `${name} (SEED=${seed}): gaps ${found.gaps.join()}; twice ${found.doubles.join()}; strange ${JSON.stringify(found.strange)}`,
+    `resyncs ${JSON.stringify(found.resyncs)}; refusals ${found.refusals.join('; ')}`,
+    `in the stream: ${kept
+      .filter(({ seq }) => isNear(found.base + seq))
+      .map(({ seq, type, id }) => `${found.base + seq} ${type} ${id}`)
+      .join(', ')}`,
+    `seen: ${seen
+      .filter(({ seq }) => isNear(seq))
+      .map(({ seq, type, time }) => `${seq} ${type} ${time}`)
+      .join(', ')}`,
+    ...connections.filter(({ from, to }) => from <= last + 5 && to >= first - 5).map((one) => JSON.stringify(one)),
+  ]
+  process.stdout.write(`${lines.join('\n  ')}\n`)
+}
+
+async function keyOf({ gateways, token }: Deployment): Promise<string> {
+  const json = { name: 'event-cuts' }
+  const { body } = await ask(gateways[0]!.url, 'POST /api/users/admin/api-keys', { token, json })
+  return String(body['key'])
+}
 
 async function registerNode({ gateways, token }: Deployment): Promise<void> {
   const { url } = gateways[0]!
@@ -191,8 +224,17 @@ async function settled(url: string, token: string): Promise<Folded | null> {
   return Object.values(state.operations).some((one) => /^(queued|running|cancelling)/.test(one)) ? null : state
 }
 
+const unsettled = async (url: string, token: string): Promise<string> =>
+  JSON.stringify(
+    (await everything(url, token, '/api/operations')).filter(({ state }) =>
+      ['queued', 'running', 'cancelling'].includes(String(state)),
+    ),
+  )
+
 const counted = (sorts: Sort[]) =>
   Object.fromEntries([...new Set(sorts)].toSorted().map((sort) => [sort, sorts.filter((each) => each === sort).length]))
+
+type Judged = ReturnType<typeof judge>
 
 /** What a client saw, against what the stream holds. */
 function judge(
@@ -209,6 +251,7 @@ function judge(
   const had = new Set(places)
   return {
     name,
+    base,
     seen: seen.length,
     gaps: [...expected.keys()].filter((seq) => !had.has(seq)),
     doubles: places.filter((seq, index) => index > 0 && seq <= places[index - 1]!),

@@ -1,4 +1,3 @@
-import { get } from 'node:http'
 import { nanos } from 'nats'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bus, ensureStreams, streams } from '#shared/bus.ts'
@@ -11,6 +10,7 @@ import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { ask } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
+import { readServerSentEvents } from '../lab/server-sent-events.ts'
 import { openSocket } from '../lab/sockets.ts'
 import { until } from '../lab/wait.ts'
 
@@ -38,26 +38,6 @@ const gatewayPlace = async () => {
   const socket = await open(asAnn)
   socket.socket.close()
   return (await socket.next('Subscribed')).seq
-}
-
-/** What comes of the Server-Sent Events, until it is enough. */
-async function readServerSentEvents(
-  url: string,
-  headers: Record<string, string>,
-  enough: (text: string) => boolean,
-): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const asked = get(`${url}/api/events?topics=vm:events`, { headers: { ...asAnn, ...headers } }, (answer) => {
-    let text = ''
-    answer.on('data', (part: Buffer) => {
-      text += String(part)
-      if (!enough(text)) return
-      resolve(text)
-      asked.destroy()
-    })
-  })
-  asked.on('error', reject)
-  return promise
 }
 
 describe.skipIf(!hasNats)('events', () => {
@@ -219,11 +199,11 @@ describe.skipIf(!hasNats)('events', () => {
   })
 
   test('Server-Sent Events carry the same, and go on from Last-Event-ID', async () => {
-    const subscribed = await readServerSentEvents(gateway.url(), {}, (text) => text.includes('Subscribed'))
+    const subscribed = await readServerSentEvents(gateway.url(), asAnn, (text) => text.includes('Subscribed'))
     const place = /id: (\d+)/.exec(subscribed)![1]!
     await created('sse-1')
     await created('sse-2')
-    const text = await readServerSentEvents(gateway.url(), { 'last-event-id': place }, (all) =>
+    const text = await readServerSentEvents(gateway.url(), { ...asAnn, 'last-event-id': place }, (all) =>
       all.includes('"vm_id":"sse-2"'),
     )
     const data = [...text.matchAll(/^data: (.*)$/gm)].map(
@@ -260,11 +240,11 @@ describe.skipIf(!hasNats)('events', () => {
       const upToDate = await openSocket(late.url(), { headers: asAnn, first: { topics, from: resync.seq } })
       await until(() => ids(upToDate).includes('fresh'))
       expect(upToDate.received.map(({ type }) => type)).toEqual(['Subscribed', 'VmCreated'])
-      const told = await readServerSentEvents(late.url(), { 'last-event-id': String(before) }, (text) =>
+      const told = await readServerSentEvents(late.url(), { ...asAnn, 'last-event-id': String(before) }, (text) =>
         text.includes('"type":"Resync"'),
       )
       expect(Number(/id: (\d+)\ndata: \{[^\n]*"type":"Resync"/.exec(told)?.[1])).toBeGreaterThanOrEqual(resync.seq)
-      const going = await readServerSentEvents(late.url(), { 'last-event-id': String(resync.seq) }, (text) =>
+      const going = await readServerSentEvents(late.url(), { ...asAnn, 'last-event-id': String(resync.seq) }, (text) =>
         text.includes('"fresh"'),
       )
       expect(going).not.toContain('Resync')

@@ -1,14 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Deployment, startDeployment } from '../lab/deployment.ts'
+import { type Deployment, hasOwnStore, startDeployment } from '../lab/deployment.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { disturbance, nothingWrong, withPool } from '../lab/outage.ts'
 import { available } from '../lab/requirements.ts'
 
 const hasNats = available('nats', await missingForNats())
+const mayKill = available('own store', hasOwnStore ? [] : ['one that may be killed: MONGODB_URL is set'])
 const seconds = 10
 
-describe.skipIf(!hasNats)('a store that goes away', () => {
+describe.skipIf(!hasNats || !mayKill)('a store that goes away', () => {
   let horcrux: Deployment
 
   beforeAll(async () => {

@@ -10,11 +10,15 @@ import { wholeName } from '#shared/identity/members.ts'
 import { freePort } from '#shared/platform/data-folder.ts'
 import { ask } from './http.ts'
 import { type Part, partOf } from './part.ts'
+import { otherServer, startStore, type TestedStore } from './store.ts'
 import { until } from './wait.ts'
 
 const password = 'Sonnenblume-7'
 const kinds = ['audit', 'auth', 'cluster', 'storage', 'vm'] as const
 const storeProgram = fileURLToPath(import.meta.resolve('#shared/db/embedded/main.ts'))
+
+/** Whether a deployment has a store of its own, which tests may kill. */
+export const hasOwnStore = otherServer === undefined
 
 /**
  * Horcrux as many processes: bus, store, and so many replicas of every service, each to be killed and started again. Each
@@ -24,7 +28,8 @@ export type Deployment = {
   dir: string
   env: Record<string, string>
   nats: Part
-  store: Part
+  /** @throws when it is the one of MONGODB_URL, which is not ours to kill, see `hasOwnStore` */
+  readonly store: Part
   /** All replicas of all services, without the gateways. */
   services: Part[]
   gateways: (Part & { url: string })[]
@@ -57,19 +62,22 @@ export async function startDeployment({
 }: Wanted = {}): Promise<Deployment> {
   const dir = await mkdtemp(join(tmpdir(), 'horcrux-deployment-'))
   const parts: Part[] = []
+  let elsewhere: TestedStore | undefined
   const stop = async () => {
     await Promise.all(parts.map((part) => part.kill()))
+    await elsewhere?.stop()
     await rm(dir, { recursive: true, force: true })
   }
   try {
     const bus = await busOf(dir)
-    const store = await storeOf(dir)
-    parts.push(bus.part, store.part)
-    await Promise.all([bus.part.start(), store.part.start()])
+    const store = hasOwnStore ? await storeOf(dir) : undefined
+    if (!store) elsewhere = await startStore()
+    parts.push(bus.part, ...(store ? [store.part] : []))
+    await Promise.all(parts.map((part) => part.start()))
     const env = {
       HORCRUX_DATA: dir,
       NATS_URL: bus.url,
-      MONGODB_URL: store.url,
+      MONGODB_URL: store?.url ?? elsewhere!.url('horcrux'),
       HORCRUX_JWT_SECRET: randomBytes(32).toString('hex'),
       HORCRUX_SECRET_KEY: randomBytes(32).toString('hex'),
       HORCRUX_ADMIN_PASSWORD: password,
@@ -90,7 +98,10 @@ export async function startDeployment({
       dir,
       env,
       nats: bus.part,
-      store: store.part,
+      get store() {
+        if (!store) throw new Error('The store is that of MONGODB_URL')
+        return store.part
+      },
       services,
       gateways: doors,
       token,

@@ -50,8 +50,10 @@ export type Follower = {
   /** Every event that it was given, in the order it came. */
   seen: Envelope[]
   resyncs: Envelope[]
-  /** How often it has connected, and what ended its connections. */
+  /** What ended its connections. */
   endings: string[]
+  /** The same with the places where each began and ended, to know why when something is missing. */
+  connections: { begin: string; url: string; from: number; to: number; ending: string }[]
   cut: () => void
   stop: () => Promise<void>
 }
@@ -63,7 +65,13 @@ export function follow(
   medium: 'ws' | 'sse',
   { url, token, from }: { url: string; token: string; from: number },
 ): Follower {
-  const follower = { name, seen: [] as Envelope[], resyncs: [] as Envelope[], endings: [] as string[] }
+  const follower: Pick<Follower, 'name' | 'seen' | 'resyncs' | 'endings' | 'connections'> = {
+    name,
+    seen: [],
+    resyncs: [],
+    endings: [],
+    connections: [],
+  }
   const open = medium === 'ws' ? openWebSocket : openServerSentEvents
   let at = from
   let isOver = false
@@ -79,9 +87,12 @@ export function follow(
     while (!isOver) {
       let isMine = true
       // What a connection still delivers after it was given up comes again over the next one.
+      const [begin, first] = [new Date().toISOString(), at]
       connection = open(url, token, at, (envelope) => isMine && hear(envelope))
-      follower.endings.push(await connection.ended)
+      const ending = await connection.ended
       isMine = false
+      follower.endings.push(ending)
+      follower.connections.push({ begin, url, from: first, to: at, ending })
       await delay(50)
     }
   }

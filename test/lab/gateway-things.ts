@@ -105,6 +105,11 @@ export const hold: { grow: Promise<void>; create: Promise<void> } = {
   grow: Promise.resolve(),
   create: Promise.resolve(),
 }
+/** What answers about people wait for on their way, after they were found; tests replace it. */
+export const late: { recheck: Promise<void>; rights: Promise<void> } = {
+  recheck: Promise.resolve(),
+  rights: Promise.resolve(),
+}
 
 const thingService = implement(things, {
   list: (query, { maySee }) => {
@@ -143,7 +148,7 @@ const thingService = implement(things, {
 
 export const thingsService: Service = { name: 'things', serves: [thingService] }
 
-type Person = { user: string; rights: Right[] }
+export type Person = { user: string; rights: Right[] }
 const everything: Right[] = [
   {
     path: '/',
@@ -182,8 +187,15 @@ const identities: ServiceSchema = {
   name: 'auth',
   actions: {
     identify: ({ params }: { params: { by: string; credential: string } }) => shown(params.credential, params.by),
-    recheck: ({ params }: { params: { proof: { by: string; id: string } } }) => shown(params.proof.id, params.proof.by),
-    rights: ({ params }: { params: { name: string } }) => ({ rights: JSON.parse(params.name) as Right[], next: null }),
+    recheck: async ({ params }: { params: { proof: { by: string; id: string } } }) => {
+      const answer = shown(params.proof.id, params.proof.by)
+      await late.recheck
+      return answer
+    },
+    rights: async ({ params }: { params: { name: string } }) => {
+      await late.rights
+      return { rights: JSON.parse(params.name) as Right[], next: null }
+    },
   },
 }
 export const peopleService: Service = { name: 'people', serves: [identities] }

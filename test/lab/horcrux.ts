@@ -7,12 +7,12 @@ import type { Caller } from '#shared/access.ts'
 import { type Meta, send } from '#shared/call.ts'
 import { type Config, setConfig } from '#shared/config.ts'
 import type { Contract, Params, Result } from '#shared/contract.ts'
-import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
 import { localHost } from '#shared/host/local.ts'
 import { memberOf, wholeName } from '#shared/identity/members.ts'
 import { type Service, startServices } from '#shared/start.ts'
 import { authService } from '../../services/auth/service.ts'
 import { startNats } from './nats.ts'
+import { startStore } from './store.ts'
 import { until } from './wait.ts'
 
 type Options = {
@@ -49,7 +49,7 @@ export type Replica = { nodeId: string; kill: () => Promise<void> }
 
 const tester: Caller = { kind: 'service', name: 'test' }
 
-/** Starts nats-server, the embedded store and these services, with nothing in common with any other run. */
+/** Starts nats-server, a store and these services, with nothing in common with any other run. */
 export async function startHorcrux({ services, config = {}, works = true }: Options): Promise<TestHorcrux> {
   const dir = await mkdtemp(join(tmpdir(), 'horcrux-in-process-'))
   const undo: (() => unknown)[] = [() => rm(dir, { recursive: true, force: true })]
@@ -59,9 +59,7 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
   try {
     const nats = await startNats(join(dir, 'nats'))
     undo.push(nats.stop)
-    const dataDir = join(dir, 'store')
-    const password = randomBytes(16).toString('hex')
-    const store = await startEmbeddedStore({ dataDir, user: 'horcrux', password })
+    const store = await startStore()
     undo.push(store.stop)
     const mongodbUrl = store.url('horcrux')
     const natsUrl = nats.url.replace('://', `://${nats.user}:${nats.password}@`)

@@ -46,7 +46,9 @@ export function partOf({ name, words, env = {}, input, ready }: Wanted): Part {
     if (input !== undefined) child.stdin!.write(input)
     const lines = () => said.slice(begin)
     const come = async () => hasEnded() || (await ready(lines()))
-    await until(come, { what: `${name} to be ready`, timeoutMs: 40_000 })
+    await until(come, { what: `${name} to be ready`, timeoutMs: 120_000 }).catch((error: Error) => {
+      throw new Error(`${error.message}; it said:\n${lines().slice(-20).join('\n')}`)
+    })
     if (hasEnded()) throw new Error(`${name} ended at once: ${lines().join('\n')}`)
   }
   const ended = async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { serverError, startTestStore, type TestStore } from './embedded-lab.ts'
+import { serverError, startTestStore, testEmbedded, type TestStore } from './embedded-lab.ts'
 
 let lab: TestStore
 type Sale = { _id: number; item: string; n: number; at: Date; tags: string[] }
@@ -46,7 +46,7 @@ test('groups are computed over the documents that match', async () => {
   ])
 })
 
-test('a leading match, sort and limit use an index', async () => {
+testEmbedded('a leading match, sort and limit use an index', async () => {
   const plan = await sales()
     .aggregate([{ $match: { item: 'item1' } }, { $sort: { n: -1 } }, { $limit: 5 }, { $project: { n: 1 } }])
     .explain()
@@ -112,12 +112,11 @@ test('$expr compares fields', async () => {
   expect(await sales().countDocuments({ $expr: { $gt: ['$n', 997] } })).toBe(2)
 })
 
-test('what the store does not have is refused, also on an empty collection', async () => {
+testEmbedded('what the store does not have is refused, also on an empty collection', async () => {
   const none = lab.db.collection('none')
   const refused: [object, number][] = [
-    [{ $lookup: { from: 'a', localField: 'a', foreignField: 'b', as: 'c' } }, 238],
-    [{ $out: 'x' }, 238],
-    [{ $merge: 'x' }, 238],
+    [{ $geoNear: { near: [0, 0], distanceField: 'd' } }, 238],
+    [{ $group: { _id: 1, a: { $accumulator: { init: 'x' } } } }, 238],
     [{ $changeStream: {} }, 40573],
     [{ $nonsense: 1 }, 40324],
     [{ $set: { a: { $nonsense: 1 } } }, 168],

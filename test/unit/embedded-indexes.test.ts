@@ -1,6 +1,6 @@
 import type { Document } from 'mongodb'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { serverError, startTestStore, type TestStore } from './embedded-lab.ts'
+import { serverError, startTestStore, testEmbedded, type TestStore } from './embedded-lab.ts'
 
 let lab: TestStore
 type Thing = Document & { _id: number }
@@ -20,7 +20,7 @@ test('a unique index refuses a duplicate with the key in the error', async () =>
   const error = await serverError(things().insertOne({ _id: 2, name: 'web', host: { id: 7 } }))
   expect(error).toMatchObject({ code: 11000 })
   expect(error.message).toBe(
-    'E11000 duplicate key error collection: test.things index: name_1_host.id_-1 dup key: { name: "web", host.id: 7 }',
+    `E11000 duplicate key error collection: ${lab.db.databaseName}.things index: name_1_host.id_-1 dup key: { name: "web", host.id: 7 }`,
   )
   const viaUpsert = await serverError(
     things().findOneAndUpdate({ _id: 3 }, { $set: { name: 'web', 'host.id': 7 } }, { upsert: true }),
@@ -81,15 +81,21 @@ test('indexes are listed as they were made, and contradicting ones are refused',
     { v: 2, key: { b: 1, c: -1 }, name: 'both', partialFilterExpression: { d: { $exists: true } } },
   ])
   await things().createIndex({ a: 1 }, { unique: true, sparse: true })
-  expect((await serverError(things().createIndex({ a: 1 }))).code).toBe(85)
+  expect((await serverError(things().createIndex({ a: 1 }))).code).toBe(86)
   expect((await serverError(things().createIndex({ a: 1 }, { name: 'other', unique: true, sparse: true }))).code).toBe(
     85,
   )
   expect((await serverError(things().createIndex({ z: 1 }, { name: 'both' }))).code).toBe(86)
-  expect((await serverError(things().createIndex({ at: 1 }, { expireAfterSeconds: 60 }))).code).toBe(238)
-  expect((await serverError(things().createIndex({ text: 'text' }))).code).toBe(238)
+  // since MongoDB 5 indexes on the same fields may differ in these
+  await things().createIndex({ a: 1 }, { name: 'plain' })
+  await things().createIndex({ a: 1 }, { name: 'some', partialFilterExpression: { a: { $gt: 5 } } })
   expect((await serverError(things().dropIndex('none'))).code).toBe(27)
   expect((await serverError(things().dropIndex('_id_'))).code).toBe(72)
   await things().dropIndexes()
   expect(await things().indexes()).toHaveLength(1)
+})
+
+testEmbedded('kinds of index that the embedded store does not have are refused', async () => {
+  expect((await serverError(things().createIndex({ at: 1 }, { expireAfterSeconds: 60 }))).code).toBe(238)
+  expect((await serverError(things().createIndex({ text: 'text' }))).code).toBe(238)
 })

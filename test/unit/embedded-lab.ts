@@ -2,21 +2,40 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Db, MongoClient, MongoServerError } from 'mongodb'
+import { test } from 'vitest'
 import { type EmbeddedStore, startEmbeddedStore } from '#shared/db/embedded/server.ts'
+import { otherServer, startStore } from '../lab/store.ts'
 
 export const USER = 'horcrux'
 export const PASSWORD = 'a secret, with: "signs" and ümlauts'
 
-/** A store in this process on a folder of its own, and the real driver connected to it. */
+/** A store, and the real driver connected to it. */
 export type TestStore = {
-  store: EmbeddedStore
   client: MongoClient
   db: Db
-  dataDir: string
+  /** A connection string for a database of that name. */
+  url: (database: string) => string
   stop: () => Promise<void>
 }
 
+/** What any server that speaks MongoDB's protocol must pass: on the embedded store, or on that of `MONGODB_URL`. */
 export const startTestStore = async (): Promise<TestStore> => {
+  const store = await startStore()
+  const client = await MongoClient.connect(store.url('test'))
+  const stop = async (): Promise<void> => {
+    await client.close()
+    await store.stop()
+  }
+  return { client, db: client.db(), url: store.url, stop }
+}
+
+/** What only the embedded store says, whatever `MONGODB_URL` is: what it refuses, how it plans. */
+export const testEmbedded = test.skipIf(otherServer)
+
+/** The embedded store itself, in this process on a folder of its own, whatever `MONGODB_URL` is. */
+export type OwnStore = TestStore & { store: EmbeddedStore; dataDir: string }
+
+export const startOwnStore = async (): Promise<OwnStore> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'horcrux-embedded-'))
   const store = await startEmbeddedStore({ dataDir, user: USER, password: PASSWORD })
   const client = await MongoClient.connect(store.url('test'))
@@ -25,7 +44,7 @@ export const startTestStore = async (): Promise<TestStore> => {
     await store.stop()
     await rm(dataDir, { recursive: true, force: true })
   }
-  return { store, client, db: client.db(), dataDir, stop }
+  return { store, client, db: client.db(), url: store.url, dataDir, stop }
 }
 
 /** The error of a command that must fail. */

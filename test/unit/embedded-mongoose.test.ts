@@ -6,7 +6,7 @@ let lab: TestStore
 let connection: Connection
 beforeAll(async () => {
   lab = await startTestStore()
-  connection = await mongoose.createConnection(lab.store.url('mongoose')).asPromise()
+  connection = await mongoose.createConnection(lab.url('mongoose')).asPromise()
 })
 afterAll(async () => {
   await connection.close()

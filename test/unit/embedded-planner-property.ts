@@ -5,7 +5,7 @@ import type { TestStore } from './embedded-lab.ts'
 
 export type Thing = Document & { _id: number }
 
-const FIELDS = ['a', 'b', 'c.x', 'c.y'] as const
+const FIELDS = ['a', 'b', 'c.x', 'c.y', 'a.0', 'c.0.x'] as const
 
 const scalar = fc.oneof(
   { weight: 6, arbitrary: fc.integer({ min: 0, max: 4 }) },
@@ -88,7 +88,7 @@ export async function indexesGiveWhatScansGive(
       fc.array(randomDocument, { minLength: 1, maxLength: 30 }),
       fc.array(
         fc.tuple(indexKey, fc.constantFrom({}, { sparse: true }, { partialFilterExpression: { a: { $gt: 1 } } })),
-        { maxLength: 3 },
+        { maxLength: 4 },
       ),
       fc.array(fc.tuple(filter, sort), { minLength: 8, maxLength: 8 }),
       async (documents, indexes, questions) => {

@@ -1,11 +1,11 @@
 import type { Collection, Document } from 'mongodb'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startTestStore, type TestStore } from './embedded-lab.ts'
+import { startOwnStore, type OwnStore } from './embedded-lab.ts'
 import { indexesGiveWhatScansGive, type Thing } from './embedded-planner-property.ts'
 
-let lab: TestStore
+let lab: OwnStore
 beforeAll(async () => {
-  lab = await startTestStore()
+  lab = await startOwnStore()
 })
 afterAll(() => lab.stop())
 
@@ -76,4 +76,25 @@ test('equality, ranges and sorts on indexed fields read no more than they return
   })
   const nextPage = { $or: [{ at: { $lt: 500 } }, { at: 500, _id: { $lt: 500 } }] }
   expect(await explained(collection, nextPage, { at: -1, _id: -1 }, 50)).toMatchObject({ docs: 51, sorts: false })
+})
+
+test('branches of an $or on different fields are found by an index each, and each document once', async () => {
+  const collection = lab.db.collection<Thing>('united')
+  await collection.insertMany(
+    Array.from({ length: 2000 }, (_, i) => ({ _id: i, vm: `vm${i % 100}`, host: `hv${i % 40}`, at: i, state: i % 2 })),
+  )
+  await collection.createIndex({ vm: 1 })
+  await collection.createIndex({ host: 1, at: 1 })
+  await collection.createIndex({ at: 1 })
+  const either = { $or: [{ vm: 'vm7' }, { host: 'hv7' }] }
+  expect(await collection.countDocuments(either)).toBe(60)
+  // 20 + 50 keys, of which 10 find a document that the other branch has found
+  expect(await explained(collection, either)).toMatchObject({ stage: 'OR', keys: 70, docs: 70 })
+  expect(await explained(collection, { state: 1, ...either })).toMatchObject({ stage: 'OR', docs: 70 })
+  expect(await explained(collection, either, { at: -1 })).toMatchObject({ stage: 'OR', docs: 70, sorts: true })
+  const sorted = await collection.find(either).sort({ at: -1 }).limit(3).toArray()
+  expect(sorted.map(({ at }) => at as number)).toEqual([1967, 1927, 1907])
+  // the other condition narrows the branch that has an index on both
+  expect(await explained(collection, { ...either, at: { $lt: 100 } })).toMatchObject({ docs: 23 })
+  expect(await explained(collection, { $or: [{ vm: 'vm7' }, { other: 1 }] })).toMatchObject({ stage: 'COLLSCAN' })
 })

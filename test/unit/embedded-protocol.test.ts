@@ -4,11 +4,11 @@ import fc from 'fast-check'
 import { Long, MongoClient } from 'mongodb'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
-import { PASSWORD, serverError, startTestStore, type TestStore, USER } from './embedded-lab.ts'
+import { PASSWORD, serverError, startOwnStore, type OwnStore, USER } from './embedded-lab.ts'
 
-let lab: TestStore
+let lab: OwnStore
 beforeAll(async () => {
-  lab = await startTestStore()
+  lab = await startOwnStore()
 })
 afterAll(() => lab.stop())
 

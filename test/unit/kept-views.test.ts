@@ -46,7 +46,7 @@ const everything: MaySee = { all: true, item: () => true }
 
 beforeAll(async () => {
   lab = await startTestStore()
-  await mongoose.connect(lab.store.url('test'))
+  await mongoose.connect(lab.url('test'))
 })
 afterAll(async () => {
   await mongoose.disconnect()

@@ -17,6 +17,8 @@ export type Reader = {
   state: 'waiting' | 'catching-up' | 'live' | 'gone'
   /** Counts the beginnings of catching up, so that one that was interrupted ends. */
   turn: number
+  /** Events were lost while it was given nothing: its place means nothing any more. */
+  isLost?: boolean
 }
 
 /** Live readers who are all given the same bytes. */
@@ -49,11 +51,12 @@ export async function createHub() {
     const frames = pending
     pending = []
     if (frames.length === 0) return
+    // Before it is written: who is told in the middle of it that it is too slow has been given all of it.
+    sent = frames.at(-1)!.seq
     for (const { readers: live, sample } of channels.values()) {
       const bytes = bytesFor(sample, frames)
       if (bytes) for (const reader of live) reader.outlet.write(bytes)
     }
-    sent = frames.at(-1)!.seq
     arrivals.resolve()
     arrivals = Promise.withResolvers()
   }
@@ -62,7 +65,10 @@ export async function createHub() {
     flush()
     ring.clear(seq)
     sent = seq
-    for (const reader of readers) if (reader.state !== 'waiting') resync(reader, 'Events were lost')
+    for (const reader of readers) {
+      if (reader.state === 'waiting') reader.isLost = true
+      else resync(reader, 'Events were lost')
+    }
   }
 
   const follower = followEvents({
@@ -98,6 +104,7 @@ export async function createHub() {
 
   const resync = (reader: Reader, reason: string) => {
     leaveChannel(reader)
+    reader.isLost = false
     reader.seq = sent
     say(reader, 'Resync', { reason })
     goLive(reader)
@@ -112,8 +119,8 @@ export async function createHub() {
 
   const give = (reader: Reader, frames: Frame[]) => {
     const bytes = bytesFor(reader, frames)
-    if (bytes) reader.outlet.write(bytes)
     reader.seq = frames.at(-1)?.seq ?? reader.seq
+    if (bytes) reader.outlet.write(bytes)
   }
 
   type Going = (reader: Reader, isMine: () => boolean) => Promise<boolean>
@@ -159,6 +166,7 @@ export async function createHub() {
   /** Begins, or goes on, to give a reader what comes after its place. */
   const resume = (reader: Reader) => {
     if (reader.state !== 'waiting') return
+    if (reader.isLost) return resync(reader, 'Events were lost')
     if (reader.seq === sent) return goLive(reader)
     reader.state = 'catching-up'
     const turn = ++reader.turn
@@ -175,7 +183,8 @@ export async function createHub() {
   return {
     say,
     resume,
-    place: () => sent,
+    /** Where a reader is, or one that begins now. */
+    place: (reader?: Reader) => (reader ? placeOf(reader) : sent),
     /** The place before the oldest event that is kept. */
     oldest: async () => (await streamExtent()).first - 1,
     add: (reader: Reader) => void readers.add(reader),

@@ -11,9 +11,11 @@ import type { Hub, Reader } from './hub.ts'
 export type Session = {
   user: User
   audience: Audience
+  /** Whether what it proved is known to hold; as long as it is not, it is given nothing. */
+  isSure: boolean
+  /** Counts the looks, so that one that was overtaken says nothing more. */
+  look: number
   reader?: Reader
-  /** Counts the questions whether its proof still holds. */
-  turn: number
   /** Tells the client why, and ends the connection. */
   close: (why: Goodbye) => void
   /** A sign of life, when there is nothing else to say. */
@@ -29,7 +31,7 @@ const clockEveryMs = 250
 const checksAtOnce = 50
 
 /** All connections of this gateway. Whoever loses rights is given nothing more from then on. */
-export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onChanged }: Identities) {
+export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, isCurrent, onChanged }: Identities) {
   const sessions = new Set<Session>()
 
   const audienceFor = async (user: User) => {
@@ -37,18 +39,24 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
     return audienceOf(user, await within(context, () => rightsOf(user)))
   }
 
+  /** Gives it nothing until it is known what it may have. */
+  const doubt = (session: Session) => {
+    session.isSure = false
+    if (session.reader) hub.pause(session.reader)
+  }
+
   /** Looks whether what a connection proved still holds; while nobody can say, it is given nothing. */
   const verify = async (session: Session): Promise<void> => {
-    if (!sessions.has(session)) return
-    const turn = ++session.turn
+    const look = ++session.look
+    const isOvertaken = () => !sessions.has(session) || session.look !== look
+    if (isOvertaken()) return
     try {
       const user = await recheck(session.user)
       const audience = await audienceFor(user)
-      // Of several answers the one to the last question counts.
-      if (!sessions.has(session) || session.turn !== turn) return
+      if (isOvertaken()) return
       const { reader } = session
       const isSame = audience.key === session.audience.key
-      Object.assign(session, { user, audience })
+      Object.assign(session, { user, audience, isSure: true })
       if (!reader) return
       if (!isSame) {
         hub.pause(reader)
@@ -56,8 +64,9 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
       }
       hub.resume(reader)
     } catch (error) {
+      if (isOvertaken()) return
       if (error instanceof AuthenticationError) return session.close('expired')
-      if (session.reader) hub.pause(session.reader)
+      doubt(session)
       setTimeout(() => void verify(session), retryMs).unref()
     }
   }
@@ -69,9 +78,11 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
     }
     await Promise.all(Array.from({ length: checksAtOnce }, worker))
   }
-  onChanged(
-    (user) => void verifyAll([...sessions].filter((session) => user === undefined || session.user.user === user)),
-  )
+  onChanged((user) => {
+    const concerned = [...sessions].filter((session) => user === undefined || session.user.user === user)
+    for (const session of concerned) doubt(session)
+    void verifyAll(concerned)
+  })
 
   const timer = setInterval(() => {
     for (const session of sessions) session.ping()
@@ -85,15 +96,22 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, onCha
     for (const session of sessions) {
       if (!isOver(session) || asking.has(session)) continue
       asking.add(session)
-      if (session.reader) hub.pause(session.reader)
+      doubt(session)
       void verify(session).finally(() => asking.delete(session))
     }
   }, clockEveryMs)
 
   return {
-    /** @throws UnavailableError when nobody can say what the user may */
-    open: async (user: User, ends: Pick<Session, 'close' | 'ping'>): Promise<Session> => {
-      const session = { user, audience: await audienceFor(user), turn: 0, ...ends }
+    /** @throws UnavailableError when nobody can say what the user may, AuthenticationError when it is no user any more */
+    open: async (proven: User, ends: Pick<Session, 'close' | 'ping'>): Promise<Session> => {
+      let user = proven
+      let audience = await audienceFor(user)
+      // What changes before it is one of all connections is not heard for it.
+      while (!isCurrent(user)) {
+        user = await recheck(user)
+        audience = await audienceFor(user)
+      }
+      const session = { user, audience, isSure: true, look: 0, ...ends }
       sessions.add(session)
       return session
     },

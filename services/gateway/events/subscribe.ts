@@ -23,5 +23,6 @@ export async function subscribe(
   session.reader = reader
   hub.add(reader)
   hub.say(reader, 'Subscribed', { topics: [...reader.topics] })
-  hub.resume(reader)
+  // Else it begins when it is known again what it may have.
+  if (session.isSure) hub.resume(reader)
 }

@@ -14,6 +14,8 @@ import { readMessage } from './message.ts'
 
 const subscribeWithinMs = 10_000
 const closeWithinMs = 5000
+/** Who does not read cannot be told at once. */
+const slowCloseWithinMs = 30_000
 
 /** Close codes: the protocol's own for going away, ours (4000 and up) like the HTTP status of the same thing. */
 const codes = { stopping: 1001, expired: 4401, tooLate: 4408, tooSlow: 4429 }
@@ -36,7 +38,7 @@ export function serveSocket(
   let isAnswering = true
 
   const isOpen = () => socket.readyState === socket.OPEN
-  const place = () => session?.reader?.seq ?? hub.place()
+  const place = () => hub.place(session?.reader)
   const tell = (error: AppError) => {
     // The frame goes past the library, like those of events: in one order, and made only once.
     if (isOpen()) stream.write(controlBytes('ws', place(), 'Error', errorBody(error, requestId)))
@@ -45,7 +47,7 @@ export function serveSocket(
     if (!isOpen()) return
     if (why !== 'stopping') tell(new BadRequestError(reasons[why]))
     socket.close(codes[why], reasons[why])
-    setTimeout(() => socket.terminate(), closeWithinMs).unref()
+    setTimeout(() => socket.terminate(), why === 'tooSlow' ? slowCloseWithinMs : closeWithinMs).unref()
     if (session) sessions.end(session)
   }
   const outlet = createOutlet(stream, () => stream.writableLength, { isOpen, tooSlow: () => close('tooSlow') })

@@ -1,5 +1,5 @@
 import { ObjectId } from 'bson'
-import { decode, type Doc, encode, isPlainObject, setField } from './bson.ts'
+import { decode, type Doc, encode, setField } from './bson.ts'
 import { type Catalog, type Collection, getOrCreateCollection } from './catalog.ts'
 import { deleteDocument, insertDocument, readDocument, replaceDocument } from './collection.ts'
 import { equalValues } from './compare.ts'
@@ -8,10 +8,10 @@ import { CommandError } from './errors.ts'
 import type { Filter } from './matcher.ts'
 import type { MatchContext } from './paths.ts'
 import { planSelection, type Selection } from './question.ts'
+import { seed } from './upsert-seed.ts'
 import { orderedMatches } from './query.ts'
 import { shellText } from './shell-text.ts'
 import type { Update } from './update.ts'
-import { visitPath } from './update-paths.ts'
 
 /** The row numbers that a selection finds; all of them before the first change, so that a change is not found again. */
 export const findRows = (catalog: Catalog, collection: Collection, selection: Selection, limit: number): number[] => {
@@ -58,23 +58,6 @@ export const deleteRow = (catalog: Catalog, collection: Collection, rid: number)
   if (!bytes) return undefined
   const doc = decode(bytes)
   deleteDocument(catalog, collection, rid, doc)
-  return doc
-}
-
-/** The fields that a filter fixes to one value: what an upsert begins with. */
-const seed = (filter: Filter, onlyId: boolean): Doc => {
-  const doc: Doc = {}
-  const context = { arrayIndex: undefined, filters: new Map(), inserting: true, now: new Date(0) }
-  const branches = filter.unions.filter((union) => union.length === 1).flat()
-  for (const { path, operator, value } of [filter, ...branches].flatMap(({ predicates }) => predicates)) {
-    const wanted: unknown = operator === '$all' && Array.isArray(value) && value.length === 1 ? value[0] : value
-    if (operator !== '$eq' && wanted === value) continue
-    if (onlyId && path !== '_id') continue
-    if (isPlainObject(wanted) && Object.hasOwn(wanted, '$elemMatch')) continue
-    visitPath(doc, path.split('.'), true, context, ({ container, key }) => {
-      setField(container as Doc, key, wanted)
-    })
-  }
   return doc
 }
 

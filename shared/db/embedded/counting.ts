@@ -19,7 +19,7 @@ const countKeys = (reader: Reader, { collection, plan }: Planned): number | unde
   if (!plan.residual.always) return undefined
   if (plan.kind === 'collection')
     return Number(storage.statement(`SELECT count(*) AS n FROM ${indexTable(idIndex(collection))}`).get()?.['n'])
-  if (plan.index.multikey) return undefined
+  if (plan.kind === 'union' || plan.index.multikey) return undefined
   const count = storage.statement(`SELECT count(*) AS n FROM ${indexTable(plan.index)} WHERE key >= ? AND key < ?`)
   return plan.ranges.reduce((sum, { lo, hi }) => sum + Number(count.get(lo, hi)?.['n']), 0)
 }

@@ -1,9 +1,11 @@
-import { type BSONRegExp, Long } from 'bson'
+import type { BSONRegExp } from 'bson'
 import { bsonType, isPlainObject, toNumber, typeName } from './bson.ts'
 import { compareValues, equalValues } from './compare.ts'
-import { badValue, notImplemented } from './errors.ts'
+import { badValue, failedToParse } from './errors.ts'
 import { keyType, KeyType } from './key-encoding.ts'
+import { bitsTest, modTest } from './matcher-numbers.ts'
 import { MISSING, type ValueTest } from './paths.ts'
+import { toRegExp } from './regex.ts'
 
 /** How an operator looks at a path: at an array's elements too or not, and whether no value may pass its test. */
 export type FieldTest = { test: ValueTest; expandLeaf: boolean; negated: boolean }
@@ -12,23 +14,6 @@ const positive = (test: ValueTest, expandLeaf = true): FieldTest => ({ test, exp
 const negative = (test: ValueTest): FieldTest => ({ test, expandLeaf: true, negated: true })
 
 export const isRegex = (value: unknown): value is BSONRegExp => bsonType(value) === 'BSONRegExp'
-
-/** A JavaScript RegExp of BSON's; the options are MongoDB's (i, m, s, x, u). */
-const toRegExp = (pattern: string, options: string): RegExp => {
-  if (/[^imsu]/.test(options))
-    throw options.includes('x')
-      ? notImplemented('$regex option x')
-      : badValue(`invalid flag in regex options: ${options}`)
-  try {
-    return new RegExp(pattern, options.includes('u') ? options : `${options}u`)
-  } catch {
-    try {
-      return new RegExp(pattern, options.replace('u', ''))
-    } catch (error) {
-      throw badValue(`Regular expression is invalid: ${(error as Error).message}`)
-    }
-  }
-}
 
 const matchesRegex =
   (regex: RegExp, source: BSONRegExp): ValueTest =>
@@ -43,12 +28,14 @@ const equalsTest = (wanted: unknown): ValueTest => {
 }
 
 const orderTest = (wanted: unknown, accepts: (order: number) => boolean): ValueTest => {
+  if (isRegex(wanted)) throw badValue("Can't have RegEx as arg to predicate over field.")
   const type = keyType(wanted)
-  if (type === KeyType.null) return (value) => (value === MISSING || value === null) && accepts(0)
+  if (type === KeyType.null || type === KeyType.undefined)
+    return (value) => (value === MISSING || value === null || value === undefined) && accepts(0)
   const isNan = Number.isNaN(toNumber(wanted) ?? 0)
   const acrossTypes = type === KeyType.minKey || type === KeyType.maxKey
   return (value) => {
-    if (value === MISSING) return false
+    if (value === MISSING) return acrossTypes && accepts(type === KeyType.minKey ? 1 : -1)
     if (!acrossTypes && keyType(value) !== type) return false
     if (type === KeyType.number && Number.isNaN(toNumber(value)) !== isNan) return false
     return accepts(compareValues(value, wanted))
@@ -81,6 +68,7 @@ const TYPE_CODES: Record<number, string> = {
   9: 'date',
   10: 'null',
   11: 'regex',
+  12: 'dbPointer',
   13: 'javascript',
   14: 'symbol',
   15: 'javascriptWithScope',
@@ -106,7 +94,7 @@ const typeNames = (wanted: unknown): string[] => {
 
 const typeTest = (wanted: unknown): ValueTest => {
   const names = new Set((Array.isArray(wanted) ? (wanted as unknown[]) : [wanted]).flatMap(typeNames))
-  if (names.size === 0) throw badValue('$type must match at least one type')
+  if (names.size === 0) throw failedToParse('$type must match at least one type')
   return (value) => value !== MISSING && names.has(typeName(value))
 }
 
@@ -115,54 +103,6 @@ const sizeTest = (wanted: unknown): ValueTest => {
   if (size === undefined || !Number.isInteger(size) || size < 0)
     throw badValue(`Failed to parse $size. Expected a non-negative integer`)
   return (value) => Array.isArray(value) && value.length === size
-}
-
-const modTest = (wanted: unknown): ValueTest => {
-  const numbers = Array.isArray(wanted) ? (wanted as unknown[]).map(toNumber) : []
-  const [divisor, remainder] = numbers
-  if (numbers.length !== 2) throw badValue('malformed mod, needs to be an array of two numbers')
-  if (divisor === undefined || remainder === undefined)
-    throw badValue('malformed mod, divisor or remainder not a number')
-  if (Math.trunc(divisor) === 0) throw badValue('divisor cannot be 0')
-  return (value) => {
-    const number = value === MISSING ? undefined : toNumber(value)
-    return (
-      number !== undefined &&
-      Number.isFinite(number) &&
-      Math.trunc(number) % Math.trunc(divisor) === Math.trunc(remainder)
-    )
-  }
-}
-
-/** The bits of a whole number, or undefined for anything that `$bits…` does not match. */
-const bitsOf = (value: unknown): bigint | undefined => {
-  if (value instanceof Long && bsonType(value) === 'Long') return value.toBigInt()
-  const number = value === MISSING ? undefined : toNumber(value)
-  return number !== undefined && Number.isSafeInteger(number) ? BigInt(number) : undefined
-}
-
-const maskOf = (wanted: unknown): bigint => {
-  if (!Array.isArray(wanted)) {
-    const mask = bitsOf(wanted)
-    if (mask === undefined || mask < 0n)
-      throw badValue('$bits operators take a non-negative number or an array of bit positions')
-    return mask
-  }
-  let mask = 0n
-  for (const position of wanted as unknown[]) {
-    const bit = toNumber(position)
-    if (bit === undefined || !Number.isInteger(bit) || bit < 0) throw badValue('bit positions must be integers >= 0')
-    mask |= 1n << BigInt(Math.min(bit, 64))
-  }
-  return mask
-}
-
-const bitsTest = (wanted: unknown, accepts: (found: bigint, mask: bigint) => boolean): ValueTest => {
-  const mask = maskOf(wanted)
-  return (value) => {
-    const bits = bitsOf(value)
-    return bits !== undefined && accepts(bits & mask, mask)
-  }
 }
 
 const existsTest = (wanted: unknown): FieldTest => {

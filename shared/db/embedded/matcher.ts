@@ -3,12 +3,16 @@ import { type Doc, isPlainObject } from './bson.ts'
 import { badValue, CommandError, notImplemented } from './errors.ts'
 import { evaluate } from './expressions.ts'
 import { FIELD_OPERATORS, type FieldTest, isRegex, regexTest } from './matcher-operators.ts'
-import { anyAtPath, type MatchContext } from './paths.ts'
+import { anyAtPath, type MatchContext, type ValueTest } from './paths.ts'
+import { checkFlags } from './regex.ts'
 
 export type Test = (doc: Doc, context?: MatchContext) => boolean
 
+/** A condition on a field of a document; `single` is the same on one value, whose elements it does not look at. */
+type Condition = { test: Test; single: ValueTest }
+
 /** One condition on one field, as the planner wants it; all predicates of a filter must hold. */
-export type Predicate = { path: string; operator: string; value: unknown; test: Test }
+export type Predicate = { path: string; operator: string; value: unknown } & Condition
 
 /**
  * A parsed filter: predicates, each `$or` as its branches, and the conditions that no index can help with (`$nor`,
@@ -32,11 +36,11 @@ const allOf =
   (doc, context) =>
     tests.every((test) => test(doc, context))
 
-const fieldTest = (path: string, { test, expandLeaf, negated }: FieldTest): Test => {
+const fieldCondition = (path: string, { test, expandLeaf, negated }: FieldTest): Condition => {
   const parts = path.split('.')
   return negated
-    ? (doc) => !anyAtPath(doc, parts, expandLeaf, test)
-    : (doc, context) => anyAtPath(doc, parts, expandLeaf, test, context)
+    ? { test: (doc) => !anyAtPath(doc, parts, expandLeaf, test), single: (value) => !test(value) }
+    : { test: (doc, context) => anyAtPath(doc, parts, expandLeaf, test, context), single: test }
 }
 
 const isOperatorObject = (value: unknown): value is Doc => {
@@ -46,78 +50,91 @@ const isOperatorObject = (value: unknown): value is Doc => {
   return first !== undefined && first.startsWith('$') && !['$ref', '$id', '$db'].includes(first)
 }
 
-const notTest = (path: string, value: unknown): Test => {
-  if (isRegex(value)) {
-    const test = fieldTest(path, regexTest(value))
-    return (doc) => !test(doc)
-  }
+const not = ({ test, single }: Condition): Condition => ({
+  test: (doc) => !test(doc),
+  single: (value) => !single(value),
+})
+
+const both = (conditions: readonly Condition[]): Condition => ({
+  test: allOf(conditions.map(({ test }) => test)),
+  single: (value) => conditions.every(({ single }) => single(value)),
+})
+
+const notCondition = (path: string, value: unknown): Condition => {
+  if (isRegex(value)) return not(fieldCondition(path, regexTest(value)))
   if (!isOperatorObject(value)) throw badValue('$not needs a regex or a document')
-  const test = allOf(operatorPredicates(path, value).map((predicate) => predicate.test))
-  return (doc) => !test(doc)
+  return not(both(operatorPredicates(path, value)))
 }
 
 /** `$elemMatch` with operators looks at the elements themselves, otherwise at the fields of elements that are objects. */
-const elementTest = (value: unknown): ((element: unknown) => boolean) => {
+const elementTest = (value: unknown): ValueTest => {
   if (!isPlainObject(value)) throw badValue('$elemMatch needs an Object')
   const first = Object.keys(value)[0]
-  if (first?.startsWith('$') && !['$and', '$or', '$nor', '$expr'].includes(first)) {
-    const test = allOf(operatorPredicates('element', value).map((predicate) => predicate.test))
-    return (element) => test({ element: Array.isArray(element) ? [element] : element })
-  }
+  if (first?.startsWith('$') && !['$and', '$or', '$nor', '$expr'].includes(first))
+    return both(operatorPredicates('element', value)).single
   const { test } = parseFilter(value)
   return (element) => (isPlainObject(element) ? test(element) : Array.isArray(element) && test({ ...element }))
 }
 
-const elemMatchTest = (path: string, value: unknown): Test => {
+const elemMatchCondition = (path: string, value: unknown): Condition => {
   const matches = elementTest(value)
   const parts = path.split('.')
-  return (doc, context) =>
+  const find = (array: unknown): number => (Array.isArray(array) ? array.findIndex(matches) : -1)
+  const test: Test = (doc, context) =>
     anyAtPath(
       doc,
       parts,
       false,
       (array) => {
-        if (!Array.isArray(array)) return false
-        const found = array.findIndex(matches)
+        const found = find(array)
         if (found >= 0 && context) context.arrayIndex = found
         return found >= 0
       },
-      undefined,
+      context,
     )
+  return { test, single: (array) => find(array) >= 0 }
 }
 
-const allTest = (path: string, value: unknown): Test => {
+const allCondition = (path: string, value: unknown): Condition => {
   if (!Array.isArray(value)) throw badValue('$all needs an array')
-  if (value.length === 0) return () => false
-  const tests = (value as unknown[]).map((wanted) => {
-    if (isOperatorObject(wanted)) {
-      if (!Object.hasOwn(wanted, '$elemMatch')) throw badValue('no $ expressions in $all')
-      return elemMatchTest(path, wanted['$elemMatch'])
-    }
-    return equalityTest(path, wanted)
-  })
-  return allOf(tests)
+  const wanted = value as unknown[]
+  if (wanted.length === 0) return { test: () => false, single: () => false }
+  const areElements = isOperatorObject(wanted[0])
+  return both(
+    wanted.map((one) => {
+      if (!areElements && !isOperatorObject(one)) return equality(path, one)
+      if (!isOperatorObject(one) || !Object.hasOwn(one, '$elemMatch'))
+        throw badValue(areElements ? '$all/$elemMatch has to be consistent' : 'no $ expressions in $all')
+      return elemMatchCondition(path, one['$elemMatch'])
+    }),
+  )
 }
 
-const equalityTest = (path: string, value: unknown): Test =>
-  fieldTest(path, isRegex(value) ? regexTest(value) : (FIELD_OPERATORS['$eq'] as (wanted: unknown) => FieldTest)(value))
+const equality = (path: string, value: unknown): Condition =>
+  fieldCondition(
+    path,
+    isRegex(value) ? regexTest(value) : (FIELD_OPERATORS['$eq'] as (wanted: unknown) => FieldTest)(value),
+  )
 
 const regexOf = (operators: Doc): BSONRegExp => {
   const pattern = operators['$regex']
   const options = operators['$options']
   if (options !== undefined && typeof options !== 'string') throw badValue('$options has to be a string')
+  checkFlags(options ?? '')
+  if (isRegex(pattern) && pattern.options !== '' && options !== undefined)
+    throw new CommandError(51075, 'options set in both $regex and $options')
   if (isRegex(pattern)) return new BSONRegExp(pattern.pattern, options ?? pattern.options)
   if (typeof pattern !== 'string') throw badValue('$regex has to be a string')
   return new BSONRegExp(pattern, [...(options ?? '')].sort().join(''))
 }
 
-const operatorTest = (path: string, operator: string, value: unknown, operators: Doc): Test => {
+const operatorCondition = (path: string, operator: string, value: unknown, operators: Doc): Condition => {
   const simple = Object.hasOwn(FIELD_OPERATORS, operator) ? FIELD_OPERATORS[operator] : undefined
-  if (simple) return fieldTest(path, simple(value))
-  if (operator === '$not') return notTest(path, value)
-  if (operator === '$elemMatch') return elemMatchTest(path, value)
-  if (operator === '$all') return allTest(path, value)
-  if (operator === '$regex') return fieldTest(path, regexTest(regexOf(operators)))
+  if (simple) return fieldCondition(path, simple(value))
+  if (operator === '$not') return notCondition(path, value)
+  if (operator === '$elemMatch') return elemMatchCondition(path, value)
+  if (operator === '$all') return allCondition(path, value)
+  if (operator === '$regex') return fieldCondition(path, regexTest(regexOf(operators)))
   throw UNSUPPORTED.has(operator) ? notImplemented(operator) : badValue(`unknown operator: ${operator}`)
 }
 
@@ -129,14 +146,14 @@ const operatorPredicates = (path: string, operators: Doc): Predicate[] => {
       continue
     }
     const value = operator === '$regex' ? regexOf(operators) : operators[operator]
-    predicates.push({ path, operator, value, test: operatorTest(path, operator, operators[operator], operators) })
+    predicates.push({ path, operator, value, ...operatorCondition(path, operator, operators[operator], operators) })
   }
   return predicates
 }
 
 const fieldPredicates = (path: string, value: unknown): Predicate[] => {
   if (isOperatorObject(value)) return operatorPredicates(path, value)
-  return [{ path, operator: isRegex(value) ? '$regex' : '$eq', value, test: equalityTest(path, value) }]
+  return [{ path, operator: isRegex(value) ? '$regex' : '$eq', value, ...equality(path, value) }]
 }
 
 const clauses = (operator: string, value: unknown): Filter[] => {

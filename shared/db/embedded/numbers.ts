@@ -1,6 +1,7 @@
 import { Double, Long } from 'bson'
 import { isInt32, toNumber, typeName } from './bson.ts'
-import { CommandError, notImplemented } from './errors.ts'
+import { addDecimals, multiplyDecimals } from './decimal.ts'
+import { CommandError } from './errors.ts'
 
 /** What MongoDB makes of two numbers of different types: decimal over double over long over int. */
 type Integers = { a: bigint; b: bigint; long: boolean }
@@ -10,11 +11,12 @@ const MIN_LONG = -(1n << 63n)
 
 const integers = (a: unknown, b: unknown): Integers | undefined => {
   const types = [typeName(a), typeName(b)]
-  if (types.includes('decimal')) throw notImplemented('Arithmetic with Decimal128')
   if (types.some((type) => type !== 'int' && type !== 'long')) return undefined
   const whole = (value: unknown): bigint => (value instanceof Long ? value.toBigInt() : BigInt(Number(value)))
   return { a: whole(a), b: whole(b), long: types.includes('long') }
 }
+
+const hasDecimal = (a: unknown, b: unknown): boolean => [a, b].some((value) => typeName(value) === 'decimal')
 
 const fromInteger = (result: bigint, long: boolean, operator: string): unknown => {
   if (result > MAX_LONG || result < MIN_LONG)
@@ -30,12 +32,14 @@ const fromDouble = (result: number): unknown => (isInt32(result) ? new Double(re
 
 /** The sum with the type that MongoDB gives it; int32 grows to int64. */
 export const add = (a: unknown, b: unknown): unknown => {
+  if (hasDecimal(a, b)) return addDecimals(a, b)
   const whole = integers(a, b)
   if (whole) return fromInteger(whole.a + whole.b, whole.long, '$inc')
   return fromDouble((toNumber(a) ?? Number.NaN) + (toNumber(b) ?? Number.NaN))
 }
 
 export const multiply = (a: unknown, b: unknown): unknown => {
+  if (hasDecimal(a, b)) return multiplyDecimals(a, b)
   const whole = integers(a, b)
   if (whole) return fromInteger(whole.a * whole.b, whole.long, '$mul')
   return fromDouble((toNumber(a) ?? Number.NaN) * (toNumber(b) ?? Number.NaN))

@@ -27,13 +27,21 @@ const anyLeaf = (walk: Walk, value: unknown, index: number | undefined): boolean
   return walk.test(value) && remember(walk, index)
 }
 
+/**
+ * An array on the way: its elements that are objects are entered, and where the path goes on with a number also the
+ * element at that place, which at the end of the path is taken as it is, even if it is an array.
+ */
 const anyInArray = (walk: Walk, array: unknown[], depth: number, index: number | undefined): boolean => {
   const part = walk.parts[depth] as string
-  if (isArrayIndex(part) && Number(part) < array.length && anyFrom(walk, array[Number(part)], depth + 1, index))
-    return true
+  const place = isArrayIndex(part) ? Number(part) : -1
   for (let i = 0; i < array.length; i++) {
     const element: unknown = array[i]
-    if (isPlainObject(element) && anyFrom(walk, element, depth, index ?? i)) return true
+    const isObject = isPlainObject(element)
+    if (isObject && anyFrom(walk, element, depth, index ?? i)) return true
+    if (i !== place) continue
+    if (depth === walk.parts.length - 1) {
+      if (walk.test(element)) return remember(walk, index)
+    } else if ((isObject || Array.isArray(element)) && anyFrom(walk, element, depth + 1, index)) return true
   }
   return false
 }

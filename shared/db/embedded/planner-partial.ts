@@ -1,30 +1,21 @@
+import { bsonType } from './bson.ts'
 import type { Index } from './catalog.ts'
 import { equalValues } from './compare.ts'
 import type { Filter, Predicate } from './matcher.ts'
 
 const isNull = (value: unknown): boolean => value === null || value === undefined
 
+/** Everything is above MinKey and below MaxKey, also what is missing. */
+const isExtreme = (value: unknown): boolean => ['MinKey', 'MaxKey'].includes(bsonType(value) ?? '')
+
+const COMPARISONS = new Set(['$eq', '$gt', '$gte', '$lt', '$lte'])
+const NEEDING = new Set(['$regex', '$type', '$size', '$mod'])
+
 /** Whether a predicate can only be met by a document that has the field. */
 const needsField = ({ operator, value }: Predicate): boolean => {
-  switch (operator) {
-    case '$exists':
-      return value === true || value === 1
-    case '$eq':
-    case '$gt':
-    case '$gte':
-    case '$lt':
-    case '$lte':
-      return !isNull(value)
-    case '$in':
-      return Array.isArray(value) && value.length > 0 && !value.some(isNull)
-    case '$regex':
-    case '$type':
-    case '$size':
-    case '$mod':
-      return true
-    default:
-      return false
-  }
+  if (operator === '$exists') return value === true || value === 1
+  if (operator === '$in') return Array.isArray(value) && value.length > 0 && !value.some(isNull)
+  return NEEDING.has(operator) || (COMPARISONS.has(operator) && !isNull(value) && !isExtreme(value))
 }
 
 /** A sparse index has every document that can match when the filter needs one of its fields. */

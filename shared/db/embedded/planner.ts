@@ -1,126 +1,16 @@
-import { descending, fieldBounds, type FieldBounds, type Interval } from './bounds.ts'
-import { type Catalog, type Collection, type Index, indexTable } from './catalog.ts'
-import { filterOf, type Filter, type Predicate } from './matcher.ts'
-import { coversSparse, impliesPartial } from './planner-partial.ts'
+import type { Catalog, Collection, Index } from './catalog.ts'
+import type { Filter } from './matcher.ts'
+import { estimate, FEW, type IndexPlan, planFor } from './planner-index.ts'
+import { unionPlan, type UnionPlan } from './planner-union.ts'
 import type { Sort } from './sort.ts'
-
-export type IndexPlan = {
-  kind: 'index'
-  index: Index
-  ranges: Interval[]
-  reverse: boolean
-  /** What is still to be tested on the documents. */
-  residual: Filter
-  sorted: boolean
-  bounded: boolean
-}
 
 export type CollectionPlan = { kind: 'collection'; residual: Filter; reverse: boolean; sorted: boolean }
 
-export type Plan = IndexPlan | CollectionPlan
+export type Plan = IndexPlan | UnionPlan | CollectionPlan
 
 export type Question = { filter: Filter; sort: Sort | undefined; limited: boolean; hint: Index | 'natural' | undefined }
 
-const MAX_RANGES = 5000
-/** So many documents are sorted in less time than it takes to find out whether there is a better way. */
-const FEW = 1000
-
-const EVERYTHING: Interval = { lo: Buffer.from([0]), hi: Buffer.from([0xff]) }
-
-type Reached = { ranges: Interval[]; used: Predicate[]; bounded: number; equal: number }
-
-const cross = (prefixes: Interval[], intervals: Interval[]): Interval[] =>
-  prefixes.flatMap((prefix) =>
-    intervals.map(({ lo, hi }) => ({ lo: Buffer.concat([prefix.lo, lo]), hi: Buffer.concat([prefix.lo, hi]) })),
-  )
-
-const isSinglePoint = ({ points, intervals }: FieldBounds): boolean => points && intervals.length === 1
-
-/** Two fields below one array must not be bounded together: their values may stand in different elements. */
-const sharesArray = (index: Index, position: number): boolean => {
-  if (!index.multikey) return false
-  const root = index.paths[position]?.split('.')[0]
-  return index.paths.slice(0, position).some((path) => path.split('.')[0] === root)
-}
-
-/** Follows the index's fields as long as the filter bounds them; only points lead on to the next field. */
-const reach = (index: Index, filter: Filter): Reached => {
-  const reached: Reached = { ranges: [], used: [], bounded: 0, equal: 0 }
-  let prefixes: Interval[] | undefined
-  for (const [position, path] of index.paths.entries()) {
-    const bounds = sharesArray(index, position) ? undefined : fieldBounds(filter, path, index.multikey)
-    if (!bounds) break
-    const intervals = index.directions[position] === -1 ? bounds.intervals.map(descending) : bounds.intervals
-    if ((prefixes?.length ?? 1) * intervals.length > MAX_RANGES && prefixes) break
-    prefixes = prefixes ? cross(prefixes, intervals) : intervals
-    reached.bounded++
-    reached.used.push(...bounds.used)
-    if (isSinglePoint(bounds) && reached.equal === position) reached.equal++
-    if (!bounds.points) break
-  }
-  reached.ranges = (prefixes ?? [EVERYTHING]).toSorted((a, b) => Buffer.compare(a.lo, b.lo))
-  return reached
-}
-
-/** Whether the index's order behind the fields that are equal is the wanted one: 1, reversed: -1, neither: 0. */
-const sortDirection = (index: Index, equal: number, bounded: boolean, sort: Sort | undefined): 0 | 1 | -1 => {
-  if (!sort || (index.multikey && bounded)) return 0
-  const fixed = new Set(index.paths.slice(0, equal))
-  const wanted = sort.paths.flatMap((path, i) => (fixed.has(path) ? [] : [{ path, direction: sort.directions[i] }]))
-  let result: 0 | 1 | -1 = 0
-  for (const [i, { path, direction }] of wanted.entries()) {
-    const position = equal + i
-    if (index.paths[position] !== path) return 0
-    const same = index.directions[position] === direction ? 1 : -1
-    if (result !== 0 && result !== same) return 0
-    result = same
-    // behind the `_id` nothing can differ any more
-    if (path === '_id' && index.paths.length === 1) break
-  }
-  return result === 0 ? 1 : result
-}
-
-const without = (filter: Filter, used: Predicate[]): Filter =>
-  used.length === 0
-    ? filter
-    : filterOf(
-        filter.predicates.filter((predicate) => !used.includes(predicate)),
-        filter.unions,
-        filter.rest,
-      )
-
-const planFor = (index: Index, { filter, sort }: Question): (IndexPlan & { equal: number }) | undefined => {
-  if (index.partial && !impliesPartial(filter, index)) return undefined
-  if (index.sparse && !coversSparse(filter, index)) return undefined
-  const { ranges, used, bounded, equal } = reach(index, filter)
-  const direction = sortDirection(index, equal, bounded > 0, sort)
-  return {
-    kind: 'index',
-    index,
-    ranges,
-    reverse: direction === -1,
-    residual: without(filter, used),
-    sorted: direction !== 0,
-    bounded: bounded > 0,
-    equal,
-  }
-}
-
-/** How many keys a plan would read, counted up to a few. */
-const estimate = (catalog: Catalog, { index, ranges }: IndexPlan): number => {
-  if (ranges.length > 20) return ranges.length
-  const count = catalog.storage.statement(
-    `SELECT count(*) AS n FROM (SELECT 1 FROM ${indexTable(index)} WHERE key >= ? AND key < ? LIMIT ${FEW + 1})`,
-  )
-  let total = 0
-  for (const { lo, hi } of ranges) {
-    total += Number(count.get(lo, hi)?.['n'])
-    if (total > FEW) break
-  }
-  return total
-}
-
-type Rated = { plan: IndexPlan & { equal: number }; keys: number }
+type Rated = { plan: IndexPlan; keys: number }
 
 const byCost = (a: Rated, b: Rated): number =>
   a.keys - b.keys || b.plan.equal - a.plan.equal || Number(b.plan.sorted) - Number(a.plan.sorted)
@@ -135,11 +25,7 @@ const cheapestSorted = (rated: Rated[], plans: IndexPlan[], limited: boolean): I
   return plans.find((plan) => plan.sorted) ?? best?.plan
 }
 
-const cheapest = (
-  catalog: Catalog,
-  plans: (IndexPlan & { equal: number })[],
-  { sort, limited }: Question,
-): IndexPlan | undefined => {
+const cheapest = (catalog: Catalog, plans: IndexPlan[], { sort, limited }: Question): IndexPlan | undefined => {
   const bounded = plans.filter((plan) => plan.bounded)
   const point = bounded.find(({ index, equal }) => index.unique && equal === index.paths.length)
   if (point || plans.length <= 1) return point ?? plans[0]
@@ -149,16 +35,34 @@ const cheapest = (
   return sort ? cheapestSorted(rated, plans, limited) : rated[0]?.plan
 }
 
+/** Between one index for all and one for each branch of an `$or`. */
+const cheaper = (
+  catalog: Catalog,
+  single: IndexPlan,
+  union: UnionPlan,
+  { limited }: Question,
+): IndexPlan | UnionPlan => {
+  const keys = union.branches.reduce((sum, branch) => sum + estimate(catalog, branch), 0)
+  if (single.bounded) return estimate(catalog, single) <= keys ? single : union
+  // without bounds it gives the order, which is worth most where only the first documents are wanted
+  return keys > FEW && limited ? single : union
+}
+
 /**
- * Chooses how to find documents: an index whose bounds are narrow or whose order is the wanted one, otherwise all of the
- * collection. An index serves when it is bounded or gives the order; one that does neither is of no use.
+ * Chooses how to find documents: an index whose bounds are narrow or whose order is the wanted one, or one for each
+ * branch of an `$or`, otherwise all of the collection. An index serves when it is bounded or gives the order; one that
+ * does neither is of no use.
  */
 export const plan = (catalog: Catalog, collection: Collection, question: Question): Plan => {
-  const { filter, sort, hint } = question
+  const { filter, sort, hint, limited } = question
   const scan: CollectionPlan = { kind: 'collection', residual: filter, reverse: false, sorted: sort === undefined }
   if (hint === 'natural') return scan
   const indexes = hint ? [hint] : collection.indexes
   const plans = indexes.map((index) => planFor(index, question)).filter((found) => found !== undefined)
   const useful = hint ? plans : plans.filter(({ bounded, sorted }) => bounded || (sort && sorted))
-  return cheapest(catalog, useful, question) ?? scan
+  const single = cheapest(catalog, useful, question)
+  // a page in the order of its index: nothing reads less
+  if (hint || (single?.bounded && single.sorted && sort && limited)) return single ?? scan
+  const union = unionPlan(catalog, collection, question)
+  return single && union ? cheaper(catalog, single, union, question) : (single ?? union ?? scan)
 }

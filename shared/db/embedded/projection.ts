@@ -51,7 +51,7 @@ const computed = (path: string, value: unknown): Leaf => {
       return { compute: (_, found) => cut(found) }
     }
     if (operator === '$elemMatch') {
-      if (path.includes('.')) throw new CommandError(2, 'Cannot use $elemMatch projection on a nested field')
+      if (path.includes('.')) throw new CommandError(31255, 'Cannot use $elemMatch projection on a nested field')
       const find = elemMatch(value['$elemMatch'])
       return { compute: (_, found) => find(found) }
     }
@@ -65,7 +65,7 @@ const positional: Leaf = {
     if (!Array.isArray(value)) return value
     if (arrayIndex === undefined)
       throw new CommandError(
-        2,
+        51246,
         "Executor error during find command :: caused by :: positional operator '.$' couldn't find a matching element in the array",
       )
     return arrayIndex < value.length ? [value[arrayIndex]] : []

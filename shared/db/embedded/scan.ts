@@ -1,7 +1,9 @@
 import { asBuffer, decode, type Doc } from './bson.ts'
 import type { Interval } from './bounds.ts'
 import { type Catalog, type Collection, documentTable, indexTable } from './catalog.ts'
-import type { CollectionPlan, IndexPlan, Plan } from './planner.ts'
+import type { CollectionPlan, Plan } from './planner.ts'
+import type { IndexPlan } from './planner-index.ts'
+import type { UnionPlan } from './planner-union.ts'
 
 /** A document that a plan found; null in a stream of them is a place where a reader may pause. */
 type Row = { rid: number; bytes: Buffer }
@@ -108,9 +110,27 @@ function* scanIndex(
   }
 }
 
+function* scanUnion(
+  catalog: Catalog,
+  collection: Collection,
+  { branches }: UnionPlan,
+  stats: ScanStats,
+): Generator<Row | null> {
+  const seen = new Set<number>()
+  for (const branch of branches)
+    for (const row of scanIndex(catalog, collection, branch, stats)) {
+      if (row && seen.has(row.rid)) continue
+      if (row) seen.add(row.rid)
+      yield row
+    }
+}
+
 /** The documents that a plan reaches, before its residual filter. */
-const scan = (catalog: Catalog, collection: Collection, plan: Plan, stats: ScanStats): Generator<Row | null> =>
-  plan.kind === 'index' ? scanIndex(catalog, collection, plan, stats) : scanCollection(catalog, collection, plan, stats)
+const scan = (catalog: Catalog, collection: Collection, plan: Plan, stats: ScanStats): Generator<Row | null> => {
+  if (plan.kind === 'index') return scanIndex(catalog, collection, plan, stats)
+  if (plan.kind === 'union') return scanUnion(catalog, collection, plan, stats)
+  return scanCollection(catalog, collection, plan, stats)
+}
 
 export type Match = Row & { doc: Doc | undefined }
 

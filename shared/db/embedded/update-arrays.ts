@@ -70,19 +70,16 @@ const addToSet: Compile = (argument) => {
   }
 }
 
+/** An object is a query of the elements that are objects; operators and a pattern look at each as at a field. */
 const pullTest = (argument: unknown): ((element: unknown) => boolean) => {
   const isCondition = isPlainObject(argument) && Object.keys(argument)[0]?.startsWith('$')
-  if (isCondition) {
-    const { test } = parseFilter({ element: { $elemMatch: argument } })
-    return (element) => test({ element: [element] })
+  if (isCondition || isRegex(argument)) {
+    const { test } = parseFilter({ element: argument })
+    return (element) => test({ element })
   }
   if (isPlainObject(argument)) {
     const { test } = parseFilter(argument)
     return (element) => isPlainObject(element) && test(element)
-  }
-  if (isRegex(argument)) {
-    const { test } = parseFilter({ element: argument })
-    return (element) => !Array.isArray(element) && test({ element })
   }
   return (element) => equalValues(element, argument)
 }

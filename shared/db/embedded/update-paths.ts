@@ -12,8 +12,8 @@ export type UpdateContext = {
   now: Date
 }
 
-/** One field of an object or element of an array that an operator works on. */
-export type Slot = { container: Doc | unknown[]; key: string; path: string }
+/** One field of an object or element of an array that an operator works on; `place` is its path with all numbers. */
+export type Slot = { container: Doc | unknown[]; key: string; path: string; place: string }
 
 /** An update may not make an array much longer than it is by naming a far element. */
 const MAX_PADDING = 1_500_000
@@ -60,13 +60,14 @@ const positionalKey = (part: string, context: UpdateContext): string => {
   return String(context.arrayIndex)
 }
 
-const descend = (descent: Descent, container: Doc | unknown[], depth: number, name: string): void => {
+const descend = (descent: Descent, container: Doc | unknown[], depth: number, above: string): void => {
   const { parts, create, context } = descent
   const part = parts[depth] as string
+  const name = above.slice(above.lastIndexOf('.') + 1)
   if (part.startsWith('$[')) {
     if (!Array.isArray(container))
       throw badValue(`Cannot apply array updates to non-array element ${name}: ${shellText(container)}`)
-    for (const place of selected(container, part, descent)) follow(descent, container, String(place), depth)
+    for (const place of selected(container, part, descent)) follow(descent, container, String(place), depth, above)
     return
   }
   const key = positionalKey(part, context)
@@ -74,12 +75,13 @@ const descend = (descent: Descent, container: Doc | unknown[], depth: number, na
     if (create) throw cannotCreate(key, name, container)
     return
   }
-  follow(descent, container, key, depth)
+  follow(descent, container, key, depth, above)
 }
 
-const follow = (descent: Descent, container: Doc | unknown[], key: string, depth: number): void => {
+const follow = (descent: Descent, container: Doc | unknown[], key: string, depth: number, above: string): void => {
   const { parts, create, visit } = descent
-  const slot: Slot = { container, key, path: parts.slice(0, depth + 1).join('.') }
+  const place = depth === 0 ? key : `${above}.${key}`
+  const slot: Slot = { container, key, path: parts.slice(0, depth + 1).join('.'), place }
   if (depth === parts.length - 1) return visit(slot)
   const next = parts[depth + 1] as string
   let value = getSlot(slot)
@@ -96,7 +98,7 @@ const follow = (descent: Descent, container: Doc | unknown[], key: string, depth
     if (create) throw cannotCreate(next, key, value)
     return
   }
-  descend(descent, value as Doc | unknown[], depth + 1, key)
+  descend(descent, value as Doc | unknown[], depth + 1, place)
 }
 
 /** Visits the places that a path with `$`, `$[]` and `$[name]` names; `create` makes objects on the way. */

@@ -1,13 +1,15 @@
+import { parseArrayFilters } from './array-filters.ts'
 import { clone, type Doc, isPlainObject, setField, typeName } from './bson.ts'
 import { compareValues, equalValues } from './compare.ts'
-import { badValue, CommandError, failedToParse } from './errors.ts'
-import { parseFilter, type Test } from './matcher.ts'
+import { CommandError, failedToParse } from './errors.ts'
 import { ownValue, MISSING } from './paths.ts'
 import { shellText } from './shell-text.ts'
 import { ARRAY_UPDATES } from './update-arrays.ts'
+import { checkConflicts, checkMeeting } from './update-conflicts.ts'
 import { FIELD_UPDATES, type Operation } from './update-operators.ts'
-import { checkPath, getSlot, removeSlot, setSlot, type Slot, type UpdateContext, visitPath } from './update-paths.ts'
+import { checkPath, type UpdateContext, visitPath } from './update-paths.ts'
 import { compilePipeline } from './update-pipeline.ts'
+import { rename } from './update-rename.ts'
 
 /** An update that is ready to run; `apply` gives the new document and leaves the old one as it is. */
 export type Update = {
@@ -16,43 +18,11 @@ export type Update = {
 }
 
 /** `when` says whether the step applies to a document at all. */
-type Step = {
+export type Step = {
   path: string
   parts: string[]
   operation: Operation
   when?: (doc: Doc, context: UpdateContext) => boolean
-}
-
-const rename = (from: string, target: unknown): Step[] => {
-  if (typeof target !== 'string')
-    throw badValue(`The 'to' field for $rename must be a string: ${from}: ${shellText(target)}`)
-  if (from === target) throw badValue(`The source and target field for $rename must differ: ${from}: "${target}"`)
-  for (const path of [from, target])
-    if (path.split('.').some((part) => part.startsWith('$')))
-      throw badValue(`The source and destination fields of $rename cannot be dynamic: ${path}`)
-  const fromParts = checkPath(from)
-  const move = (slot: Slot, doc: Doc, context: UpdateContext): void => {
-    let source: Slot | undefined
-    visitPath(doc, fromParts, false, context, (found) => (source = found))
-    if (!source || getSlot(source) === MISSING) return
-    if (Array.isArray(source.container)) throw badValue(`The source field cannot be an array element, '${from}'`)
-    setSlot(slot, getSlot(source))
-    removeSlot(source)
-  }
-  // the source is a step that does nothing, so that a conflict with another path is seen
-  const source: Step = { path: from, parts: fromParts, operation: { create: false, apply: () => {} } }
-  const when = (doc: Doc): boolean => hasSource(doc, from)
-  return [source, { path: target, parts: checkPath(target), operation: { create: true, apply: move }, when }]
-}
-
-const hasSource = (doc: Doc, from: string): boolean => {
-  let value: unknown = doc
-  for (const part of from.split('.')) {
-    if (Array.isArray(value)) value = value[Number(part)]
-    else value = isPlainObject(value) ? ownValue(value, part) : MISSING
-    if (value === MISSING || value === undefined) return false
-  }
-  return true
 }
 
 const onInsert = (_: Doc, { inserting }: UpdateContext): boolean => inserting
@@ -79,51 +49,36 @@ const stepsOf = (operator: string, fields: unknown): Step[] => {
   })
 }
 
-const checkConflicts = (steps: Step[]): void => {
-  const sorted = steps.map(({ path }) => path).sort((a, b) => compareValues(`${a}.`, `${b}.`))
-  for (let i = 1; i < sorted.length; i++) {
-    const [before, path] = [sorted[i - 1] as string, sorted[i] as string]
-    if (`${path}.`.startsWith(`${before}.`))
-      throw new CommandError(40, `Updating the path '${path}' would create a conflict at '${before}'`)
-  }
+/** The places that a step works on; what it would make on the way to them is made in a copy. */
+const placesOf = (before: Doc, { parts, operation }: Step, context: UpdateContext): string[] => {
+  const places: string[] = []
+  visitPath(clone(before) as Doc, parts, operation.create, context, ({ place }) => places.push(place))
+  return places
 }
 
-const parseArrayFilters = (arrayFilters: unknown, steps: Step[], update: Doc): Map<string, Test> => {
-  const filters = new Map<string, Test>()
-  if (arrayFilters === undefined) return filters
-  if (!Array.isArray(arrayFilters)) throw new CommandError(14, 'arrayFilters must be an array')
-  for (const spec of arrayFilters as unknown[]) {
-    if (!isPlainObject(spec)) throw new CommandError(14, 'an array filter must be an object')
-    const name = filterName(spec)
-    if (name === undefined)
-      throw failedToParse('Cannot use an expression without a top-level field name in arrayFilters')
-    if (filters.has(name))
-      throw failedToParse(`Found multiple array filters with the same top-level field name ${name}`)
-    if (!steps.some(({ parts }) => parts.includes(`$[${name}]`)))
-      throw failedToParse(`The array filter for identifier '${name}' was not used in the update ${shellText(update)}`)
-    filters.set(name, parseFilter(spec).test)
-  }
-  return filters
-}
-
-/** The one name that all conditions of an array filter begin with. */
-const filterName = (spec: Doc): string | undefined => {
-  const names = new Set<string | undefined>()
-  for (const [key, value] of Object.entries(spec)) {
-    if (!key.startsWith('$')) names.add(key.split('.')[0])
-    else if (Array.isArray(value)) for (const clause of value as Doc[]) names.add(filterName(clause))
-  }
-  if (names.size > 1)
-    throw failedToParse(
-      `Error parsing array filter :: caused by :: Expected a single top-level field name, found ${[...names].map((name) => `'${name ?? ''}'`).join(' and ')}`,
-    )
-  return [...names][0]
+/**
+ * Several paths with `$[]` or `$[name]` may mean the same element: which elements they mean is decided on the document as
+ * it was, before any of them is changed.
+ */
+const resolved = (before: Doc, steps: readonly Step[], context: UpdateContext): Step[] => {
+  const met: string[] = []
+  return steps.flatMap((step) =>
+    placesOf(before, step, context).map((place) => {
+      checkMeeting(met, place)
+      return { ...step, parts: place.split('.') }
+    }),
+  )
 }
 
 const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
   const steps = Object.entries(update).flatMap(([operator, fields]) => stepsOf(operator, fields))
-  checkConflicts(steps)
-  const filters = parseArrayFilters(arrayFilters, steps, update)
+  checkConflicts(steps.map(({ path }) => path))
+  const filters = parseArrayFilters(
+    arrayFilters,
+    steps.map(({ parts }) => parts),
+    update,
+  )
+  const mayMeet = steps.filter(({ parts }) => parts.some((part) => part.startsWith('$['))).length > 1
   // MongoDB applies the operators in the order of their paths, which is the order in which new fields appear
   steps.sort((a, b) => compareValues(a.path, b.path))
   return {
@@ -131,10 +86,9 @@ const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
     apply: (before, { arrayIndex, inserting }) => {
       const doc = clone(before) as Doc
       const context: UpdateContext = { arrayIndex, inserting, filters, now: new Date() }
-      for (const { parts, operation, when } of steps) {
-        if (when && !when(doc, context)) continue
+      const wanted = steps.filter(({ when }) => !when || when(before, context))
+      for (const { parts, operation } of mayMeet ? resolved(before, wanted, context) : wanted)
         visitPath(doc, parts, operation.create, context, (slot) => operation.apply(slot, doc, context))
-      }
       return doc
     },
   }

@@ -1,8 +1,16 @@
 import type { Doc } from './bson.ts'
-import { type CommandError, endsTransaction, toCommandError } from './errors.ts'
+import { CommandError, endsTransaction, toCommandError } from './errors.ts'
 
 /** The errors of a bulk write by the place of the document or statement that failed. */
 export type WriteError = { index: number; code: number; errmsg: string } & Doc
+
+const MAX_BATCH = 100_000
+
+/** @throws CommandError 16 for no statement, or for more than hello allows */
+export const checkBatchSize = ({ length }: readonly unknown[]): void => {
+  if (length === 0 || length > MAX_BATCH)
+    throw new CommandError(16, `Write batch sizes must be between 1 and ${MAX_BATCH}. Got ${length} operations.`)
+}
 
 const writeError = (index: number, error: CommandError): WriteError => ({
   index,

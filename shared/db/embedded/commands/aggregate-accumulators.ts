@@ -1,13 +1,15 @@
-import { toNumber } from '../bson.ts'
+import { type Doc, isPlainObject } from '../bson.ts'
 import { compareValues } from '../compare.ts'
+import { CommandError } from '../errors.ts'
+import { evaluate } from '../expressions.ts'
 import { encodeValue } from '../key-encoding.ts'
+import { type MakeAccumulator, numeric } from './accumulator.ts'
+import { SEVERAL } from './accumulators-several.ts'
 
-/** An accumulator of one group: fed with values, asked for its result. */
-export type Accumulator = { add: (value: unknown) => void; result: () => unknown }
+/** Fed with the values of an expression. */
+type Collector = { add: (value: unknown) => void; result: () => unknown }
 
-const numeric = (value: unknown): number | undefined => (typeof value === 'object' ? undefined : toNumber(value))
-
-const extreme = (sign: 1 | -1) => (): Accumulator => {
+const extreme = (sign: 1 | -1) => (): Collector => {
   let best: unknown
   return {
     add: (value) => {
@@ -18,12 +20,12 @@ const extreme = (sign: 1 | -1) => (): Accumulator => {
   }
 }
 
-const sum = (): Accumulator => {
+const sum = (): Collector => {
   let total = 0
   return { add: (value) => void (total += numeric(value) ?? 0), result: () => total }
 }
 
-const average = (): Accumulator => {
+const average = (): Collector => {
   let total = 0
   let count = 0
   return {
@@ -37,9 +39,24 @@ const average = (): Accumulator => {
   }
 }
 
-const first = (): Accumulator => {
+/** Welford's way, which does not lose what is small beside what is large. */
+const deviation = (freedom: 0 | 1) => (): Collector => {
+  let [count, mean, squares] = [0, 0, 0]
+  return {
+    add: (value) => {
+      const number = numeric(value)
+      if (number === undefined) return
+      const before = number - mean
+      mean += before / ++count
+      squares += before * (number - mean)
+    },
+    result: () => (count <= freedom ? null : Math.sqrt(squares / (count - freedom))),
+  }
+}
+
+const first = (): Collector => {
   let isSet = false
-  let kept: unknown
+  let kept: unknown = null
   return {
     add: (value) => {
       if (!isSet) kept = value ?? null
@@ -49,22 +66,22 @@ const first = (): Accumulator => {
   }
 }
 
-const last = (): Accumulator => {
-  let kept: unknown
+const last = (): Collector => {
+  let kept: unknown = null
   return { add: (value) => void (kept = value ?? null), result: () => kept }
 }
 
-const push = (): Accumulator => {
+const push = (): Collector => {
   const values: unknown[] = []
   return {
     add: (value) => {
       if (value !== undefined) values.push(value)
     },
-    result: () => values,
+    result: () => [...values],
   }
 }
 
-const addToSet = (): Accumulator => {
+const addToSet = (): Collector => {
   const values = new Map<string, unknown>()
   return {
     add: (value) => {
@@ -76,10 +93,21 @@ const addToSet = (): Accumulator => {
   }
 }
 
-/** The accumulators that need no more than what they have so far. */
-export const ACCUMULATORS: Record<string, () => Accumulator> = {
+const mergeObjects = (): Collector => {
+  const merged: Doc = {}
+  return {
+    add: (value) => {
+      if (value === undefined || value === null) return
+      if (!isPlainObject(value)) throw new CommandError(40400, '$mergeObjects requires object inputs')
+      Object.assign(merged, value)
+    },
+    result: () => ({ ...merged }),
+  }
+}
+
+/** The accumulators of one expression. */
+const SIMPLE: Record<string, () => Collector> = {
   $sum: sum,
-  $count: sum,
   $avg: average,
   $min: extreme(-1),
   $max: extreme(1),
@@ -87,4 +115,29 @@ export const ACCUMULATORS: Record<string, () => Accumulator> = {
   $last: last,
   $push: push,
   $addToSet: addToSet,
+  $mergeObjects: mergeObjects,
+  $stdDevPop: deviation(0),
+  $stdDevSamp: deviation(1),
+}
+
+const counting = (argument: unknown): MakeAccumulator => {
+  if (!isPlainObject(argument) || Object.keys(argument).length > 0)
+    throw new CommandError(14, '$count takes no arguments, i.e. $count:{}')
+  return () => {
+    let n = 0
+    return { add: () => void n++, result: () => n }
+  }
+}
+
+/** Compiles an accumulator; undefined when there is none of that name. */
+export const accumulatorOf = (operator: string, argument: unknown): MakeAccumulator | undefined => {
+  if (operator === '$count') return counting(argument)
+  if (Object.hasOwn(SEVERAL, operator)) return SEVERAL[operator]?.(argument)
+  const make = Object.hasOwn(SIMPLE, operator) ? SIMPLE[operator] : undefined
+  if (!make) return undefined
+  const compute = evaluate(argument)
+  return () => {
+    const { add, result } = make()
+    return { add: (doc) => add(compute(doc)), result }
+  }
 }

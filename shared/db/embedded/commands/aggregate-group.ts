@@ -1,50 +1,30 @@
 import { type Doc, isPlainObject } from '../bson.ts'
 import { compareValues } from '../compare.ts'
-import { badValue, CommandError, notImplemented } from '../errors.ts'
-import { checkExpression, evaluate, runStages } from '../expressions.ts'
+import { CommandError, notImplemented } from '../errors.ts'
+import { evaluate } from '../expressions.ts'
 import { encodeValue } from '../key-encoding.ts'
-import { type Accumulator, ACCUMULATORS } from './aggregate-accumulators.ts'
+import type { Accumulator, MakeAccumulator } from './accumulator.ts'
+import { accumulatorOf } from './aggregate-accumulators.ts'
 
-type Field = { name: string; make: () => Accumulator; compute: (doc: Doc) => unknown }
+type Field = { name: string; make: MakeAccumulator }
 
-/** Undefined for an accumulator that only mingo has. */
-const parseField = (name: string, value: unknown): Field | undefined => {
+const parseField = (name: string, value: unknown): Field => {
   const entries = isPlainObject(value) ? Object.entries(value) : []
   const [entry] = entries
-  if (!entry || entries.length !== 1) throw new CommandError(2, `The field '${name}' must be an accumulator object`)
+  if (!entry || entries.length !== 1)
+    throw new CommandError(entries.length > 1 ? 40238 : 40234, `The field '${name}' must be an accumulator object`)
+  if (name.includes('.')) throw new CommandError(40235, `The field name '${name}' cannot contain '.'`)
   const [operator, argument] = entry
-  const make = Object.hasOwn(ACCUMULATORS, operator) ? ACCUMULATORS[operator] : undefined
-  if (!make) return undefined
-  if (name.includes('.')) throw badValue(`The field name '${name}' cannot contain '.'`)
-  return { name, make, compute: operator === '$count' ? () => 1 : evaluate(argument) }
+  if (!operator.startsWith('$')) throw new CommandError(40234, `The field '${name}' must be an accumulator object`)
+  if (operator === '$accumulator') throw notImplemented(operator)
+  const make = accumulatorOf(operator, argument)
+  if (!make) throw new CommandError(15952, `unknown group operator '${operator}'`)
+  return { name, make }
 }
 
 const MAX_GROUPS = 1_000_000
-const MAX_COLLECTED = 100_000
 
 type Groups = Generator<Doc | null>
-
-/** Accumulators that mingo computes, over all documents at once. */
-const COLLECTING = new Set(['$stdDevPop', '$stdDevSamp', '$mergeObjects', '$firstN', '$lastN', '$maxN', '$minN'])
-
-const withMingo = (argument: Doc) => {
-  for (const [name, value] of Object.entries(argument)) {
-    const operator = name === '_id' || !isPlainObject(value) ? '$mergeObjects' : (Object.keys(value)[0] ?? '')
-    if (!Object.hasOwn(ACCUMULATORS, operator) && !COLLECTING.has(operator))
-      throw notImplemented(`The group operator '${operator}'`)
-  }
-  checkExpression(argument)
-  const run = runStages([{ $group: argument }])
-  return function* (input: Groups): Groups {
-    const docs: Doc[] = []
-    for (const doc of input) {
-      if (doc === null) yield null
-      else if (docs.push(doc) > MAX_COLLECTED)
-        throw new CommandError(292, `This $group is for ${MAX_COLLECTED} documents at most`)
-    }
-    for (const group of run(docs)) yield Object.hasOwn(group, '_id') ? group : { _id: null, ...group }
-  }
-}
 
 type Grouping = { idOf: (doc: Doc) => unknown; fields: Field[] }
 
@@ -62,27 +42,25 @@ const grouped = ({ idOf, fields }: Grouping) =>
       let group = groups.get(key)
       if (!group) {
         if (groups.size >= MAX_GROUPS) throw new CommandError(292, `$group makes more than ${MAX_GROUPS} groups`)
-        group = { id, accumulators: fields.map(({ make }) => make()) }
+        group = { id, accumulators: fields.map(({ make }) => make(id)) }
         groups.set(key, group)
       }
-      for (const [i, { compute }] of fields.entries()) group.accumulators[i]?.add(compute(doc))
+      for (const accumulator of group.accumulators) accumulator.add(doc)
     }
     for (const { id, accumulators } of groups.values())
       yield { _id: id, ...Object.fromEntries(fields.map(({ name }, i) => [name, accumulators[i]?.result()])) }
   }
 
-const fieldsOf = (spec: Doc): (Field | undefined)[] =>
+const fieldsOf = (spec: Doc): Field[] =>
   Object.entries(spec)
     .filter(([name]) => name !== '_id')
     .map(([name, value]) => parseField(name, value))
 
 /** `$group`. */
 export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) => {
-  if (!isPlainObject(argument)) throw new CommandError(2, "a group's fields must be specified in an object")
-  if (!Object.hasOwn(argument, '_id')) throw new CommandError(2, 'a group specification must include an _id')
-  const parsed = fieldsOf(argument)
-  const fields = parsed.filter((field) => field !== undefined)
-  if (fields.length !== parsed.length) return withMingo(argument)
+  if (!isPlainObject(argument)) throw new CommandError(15947, "a group's fields must be specified in an object")
+  if (!Object.hasOwn(argument, '_id')) throw new CommandError(15955, 'a group specification must include an _id')
+  const fields = fieldsOf(argument)
   const compute = evaluate(argument['_id'])
   return grouped({ idOf: (doc) => compute(doc) ?? null, fields })
 }
@@ -90,31 +68,29 @@ export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) =
 const boundariesOf = (spec: Doc): unknown[] => {
   const boundaries = spec['boundaries']
   if (!Array.isArray(boundaries) || boundaries.length < 2)
-    throw badValue("The $bucket 'boundaries' field must have at least 2 values")
+    throw new CommandError(40192, "The $bucket 'boundaries' field must have at least 2 values")
   for (let i = 1; i < boundaries.length; i++)
     if (compareValues(boundaries[i - 1], boundaries[i]) >= 0)
-      throw badValue("The 'boundaries' option to $bucket must be sorted")
+      throw new CommandError(40194, "The 'boundaries' option to $bucket must be sorted")
   return boundaries as unknown[]
 }
 
 /** `$bucket`: a group for each pair of boundaries, the lower one inclusive, in their order. */
 export const bucketDocuments = (argument: unknown): ((input: Groups) => Groups) => {
-  if (!isPlainObject(argument)) throw badValue('Argument to $bucket stage must be an object')
+  if (!isPlainObject(argument)) throw new CommandError(40201, 'Argument to $bucket stage must be an object')
   for (const key of Object.keys(argument))
     if (!['groupBy', 'boundaries', 'default', 'output'].includes(key))
-      throw badValue(`Unrecognized option to $bucket: ${key}`)
+      throw new CommandError(40197, `Unrecognized option to $bucket: ${key}`)
   const boundaries = boundariesOf(argument)
   const compute = evaluate(argument['groupBy'])
-  const fields = fieldsOf((argument['output'] ?? { count: { $sum: 1 } }) as Doc).map((field) => {
-    if (!field) throw notImplemented('This accumulator in $bucket')
-    return field
-  })
+  const fields = fieldsOf((argument['output'] ?? { count: { $sum: 1 } }) as Doc)
   const idOf = (doc: Doc): unknown => {
     const value = compute(doc) ?? null
     const above = boundaries.findIndex((boundary) => compareValues(value, boundary) < 0)
     if (above > 0) return boundaries[above - 1]
     if (!Object.hasOwn(argument, 'default'))
-      throw badValue(
+      throw new CommandError(
+        40066,
         '$switch could not find a matching branch for an input, and no default was specified: a value is outside the boundaries of $bucket',
       )
     return argument['default']

@@ -22,7 +22,7 @@ export const stageCount = (name: string, value: unknown, least: number): number 
   const number = toNumber(value)
   if (number === undefined || !Number.isInteger(number) || number < least)
     throw new CommandError(
-      2,
+      least > 0 ? 15958 : 5107200,
       `invalid argument to ${name} stage: Expected a ${least > 0 ? 'positive' : 'non-negative'} integer in: ${name}: ${String(value)}`,
     )
   return number
@@ -32,7 +32,7 @@ const matchesIn = (stages: [string, unknown][]): Doc[] => {
   const filters: Doc[] = []
   while (stages[0]?.[0] === '$match') {
     const filter = stages.shift()?.[1]
-    if (!isPlainObject(filter)) throw new CommandError(2, 'the match filter must be an expression in an object')
+    if (!isPlainObject(filter)) throw new CommandError(15959, 'the match filter must be an expression in an object')
     filters.push(filter)
   }
   return filters
@@ -45,7 +45,7 @@ export const splitPipeline = (pipeline: unknown): SplitPipeline => {
   const sort = rest[0]?.[0] === '$sort' ? rest.shift()?.[1] : undefined
   if (sort !== undefined) {
     if (!isPlainObject(sort) || Object.keys(sort).length === 0)
-      throw new CommandError(2, '$sort stage must have at least one sort key')
+      throw new CommandError(15976, '$sort stage must have at least one sort key')
     // a match behind the sort finds the same documents before it
     filters.push(...matchesIn(rest))
   }

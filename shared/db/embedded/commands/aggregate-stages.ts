@@ -1,23 +1,21 @@
-import { type Doc, isPlainObject } from '../bson.ts'
-import { badValue, CommandError, notImplemented } from '../errors.ts'
-import { checkExpression, runStages } from '../expressions.ts'
+import { type Doc, isPlainObject, toNumber } from '../bson.ts'
+import { CommandError, notImplemented } from '../errors.ts'
 import { parseFilter } from '../matcher.ts'
 import { parseProjection } from '../projection.ts'
 import { parseSort, sortKeyOf } from '../sort.ts'
+import { densify } from './aggregate-densify.ts'
+import { collect, type DocStream, type Environment, type Stage } from './aggregate-environment.ts'
+import { fill } from './aggregate-fill.ts'
 import { bucketDocuments, groupDocuments } from './aggregate-group.ts'
+import { graphLookup, lookup, unionWith } from './aggregate-join.ts'
+import { computing, computingAll } from './aggregate-mingo.ts'
 import { parseStages, stageCount } from './aggregate-plan.ts'
+import { redact } from './aggregate-redact.ts'
+import { setWindowFields } from './aggregate-window.ts'
 
-/** Documents on their way through a pipeline; null is a place to pause. */
-export type DocStream = Generator<Doc | null>
-
-type Stage = (input: DocStream) => DocStream
+const LAST = new Set(['$out', '$merge'])
 
 const UNSUPPORTED = new Set([
-  '$lookup',
-  '$graphLookup',
-  '$unionWith',
-  '$out',
-  '$merge',
   '$geoNear',
   '$indexStats',
   '$collStats',
@@ -27,42 +25,8 @@ const UNSUPPORTED = new Set([
   '$search',
   '$searchMeta',
   '$vectorSearch',
-  '$documents',
-  '$redact',
-  '$setWindowFields',
-  '$fill',
-  '$densify',
   '$listLocalSessions',
 ])
-
-/** A stage of mingo that looks at one document at a time. */
-const perDocument = (stage: Doc): Stage => {
-  const run = runStages([stage])
-  return function* (input) {
-    for (const doc of input)
-      if (doc === null) yield null
-      else yield* run([doc])
-  }
-}
-
-const MAX_COLLECTED = 100_000
-
-/** A stage of mingo that needs all documents at once. */
-const overAll = (name: string, stage: Doc): Stage => {
-  const run = runStages([stage])
-  return function* (input) {
-    const docs: Doc[] = []
-    for (const doc of input) {
-      if (doc === null) yield null
-      else if (docs.push(doc) > MAX_COLLECTED)
-        throw new CommandError(
-          292,
-          `${name} over more than ${MAX_COLLECTED} documents is not supported by the embedded store`,
-        )
-    }
-    yield* run(docs)
-  }
-}
 
 const match = (argument: unknown): Stage => {
   const { test } = parseFilter(argument)
@@ -73,7 +37,10 @@ const match = (argument: unknown): Stage => {
 
 const project = (argument: unknown): Stage => {
   if (!isPlainObject(argument) || Object.keys(argument).length === 0)
-    throw new CommandError(2, 'Invalid $project :: caused by :: projection specification must have at least one field')
+    throw new CommandError(
+      51272,
+      'Invalid $project :: caused by :: projection specification must have at least one field',
+    )
   const run = parseProjection(argument)
   return function* (input) {
     for (const doc of input) yield doc && run ? run(doc, {}) : doc
@@ -82,18 +49,12 @@ const project = (argument: unknown): Stage => {
 
 const sort = (argument: unknown): Stage => {
   const parsed = parseSort(argument)
-  if (!parsed) throw badValue('$sort stage must have at least one sort key')
+  if (!parsed) throw new CommandError(15976, '$sort stage must have at least one sort key')
   const keyOf = sortKeyOf(parsed)
   return function* (input) {
-    const entries: { key: Buffer; doc: Doc }[] = []
-    for (const doc of input) {
-      if (doc === null) yield null
-      else if (entries.push({ key: keyOf(doc), doc }) > MAX_COLLECTED)
-        throw new CommandError(
-          292,
-          'Sort exceeded memory limit of the embedded store; sort before other stages, on an indexed field',
-        )
-    }
+    const docs: Doc[] = []
+    yield* collect('$sort', input, docs)
+    const entries = docs.map((doc) => ({ key: keyOf(doc), doc }))
     entries.sort((a, b) => Buffer.compare(a.key, b.key))
     for (const { doc } of entries) yield doc
   }
@@ -111,28 +72,44 @@ const slice = (skip: number, limit: number): Stage =>
     }
   }
 
+const countField = (argument: unknown): string => {
+  if (typeof argument !== 'string') throw new CommandError(40156, 'the count field must be a non-empty string')
+  if (argument === '') throw new CommandError(40157, 'the count field must be a non-empty string')
+  if (argument.startsWith('$')) throw new CommandError(40158, 'the count field cannot be a $-prefixed path')
+  if (argument.includes('.')) throw new CommandError(40160, "the count field cannot contain '.'")
+  return argument
+}
+
 const count = (argument: unknown): Stage => {
-  if (typeof argument !== 'string' || argument === '' || argument.startsWith('$') || argument.includes('.'))
-    throw badValue('the count field must be a non-empty string without $ and dots')
+  const field = countField(argument)
   return function* (input) {
     let n = 0
     for (const doc of input)
       if (doc === null) yield null
       else n++
-    if (n > 0) yield { [argument]: n }
+    if (n > 0) yield { [field]: n }
   }
 }
 
-const checked = (name: string, argument: unknown, make: (stage: Doc) => Stage): Stage => {
-  checkExpression(argument)
-  return make({ [name]: argument })
+const each = (name: string) => (argument: unknown) => computing(name, argument)
+
+/** So many documents by chance, each at most once. */
+const sample = (argument: unknown): Stage => {
+  const size = isPlainObject(argument) ? toNumber(argument['size']) : undefined
+  if (size === undefined || !Number.isInteger(size) || size <= 0)
+    throw new CommandError(28747, 'size argument to $sample must be a positive whole number')
+  return function* (input) {
+    const docs: Doc[] = []
+    yield* collect('$sample', input, docs)
+    for (let left = docs.length; left > 0 && left > docs.length - size; left--) {
+      const chosen = Math.floor(Math.random() * left)
+      yield docs[chosen] as Doc
+      docs[chosen] = docs[left - 1] as Doc
+    }
+  }
 }
 
-const each = (name: string) => (argument: unknown) => checked(name, argument, perDocument)
-
-const all = (name: string) => (argument: unknown) => checked(name, argument, (stage) => overAll(name, stage))
-
-const STAGES: Record<string, (argument: unknown) => Stage> = {
+const STAGES: Record<string, (argument: unknown, environment: Environment) => Stage> = {
   $match: match,
   $project: project,
   $sort: sort,
@@ -152,24 +129,27 @@ const STAGES: Record<string, (argument: unknown) => Stage> = {
     return (input) => order(group(input))
   },
   $bucket: bucketDocuments,
-  $bucketAuto: all('$bucketAuto'),
-  $sample: (argument) => overAll('$sample', { $sample: argument }),
+  $bucketAuto: (argument) => computingAll('$bucketAuto', argument),
+  $sample: sample,
   $facet: facet,
+  $lookup: lookup,
+  $unionWith: unionWith,
+  $graphLookup: graphLookup,
+  $redact: redact,
+  $setWindowFields: setWindowFields,
+  $fill: fill,
+  $densify: densify,
 }
 
-function facet(argument: unknown): Stage {
+function facet(argument: unknown, environment: Environment): Stage {
   if (!isPlainObject(argument) || Object.keys(argument).length === 0)
-    throw badValue('the $facet specification must be a non-empty object')
+    throw new CommandError(40169, 'the $facet specification must be a non-empty object')
   const facets = Object.entries(argument).map(([name, pipeline]) => {
-    return { name, run: compileStages(parseStages(pipeline)) }
+    return { name, run: compileStages(parseStages(pipeline), environment) }
   })
   return function* (input) {
     const docs: Doc[] = []
-    for (const doc of input) {
-      if (doc === null) yield null
-      else if (docs.push(doc) > MAX_COLLECTED)
-        throw new CommandError(292, `$facet over more than ${MAX_COLLECTED} documents is not supported`)
-    }
+    yield* collect('$facet', input, docs)
     const result: Doc = {}
     for (const { name, run } of facets) result[name] = [...run(replay(docs))].filter((doc) => doc !== null)
     yield result
@@ -180,18 +160,21 @@ function* replay(docs: Doc[]): DocStream {
   yield* docs
 }
 
-const compileStage = ([name, argument]: [string, unknown]): Stage => {
+const compileStage = ([name, argument]: [string, unknown], environment: Environment): Stage => {
   const compile = Object.hasOwn(STAGES, name) ? STAGES[name] : undefined
-  if (compile) return compile(argument)
+  if (compile) return compile(argument, environment)
   if (name === '$changeStream')
     throw new CommandError(40573, 'The $changeStream stage is only supported on replica sets')
+  if (LAST.has(name)) throw new CommandError(40601, `${name} can only be the final stage in the pipeline`)
+  if (name === '$documents')
+    throw new CommandError(40602, '$documents is only valid as the first stage in a pipeline on no collection')
   if (UNSUPPORTED.has(name)) throw notImplemented(`The stage ${name}`)
   throw new CommandError(40324, `Unrecognized pipeline stage name: '${name}'`)
 }
 
 /** Compiles the stages of a pipeline into one. */
-export const compileStages = (stages: [string, unknown][]): Stage => {
-  const compiled = stages.map(compileStage)
+export const compileStages = (stages: [string, unknown][], environment: Environment): Stage => {
+  const compiled = stages.map((stage) => compileStage(stage, environment))
   return (input) => {
     let stream = input
     for (const stage of compiled) stream = stage(stream)

@@ -1,39 +1,16 @@
-import { decode, type Doc, encode, isPlainObject } from '../bson.ts'
-import { findCollection } from '../catalog.ts'
+import { type Doc, isPlainObject } from '../bson.ts'
 import { checkFields, type Command, naturalNumber, refuse } from '../command.ts'
 import { countSelected, planned } from '../counting.ts'
-import { CommandError, notImplemented } from '../errors.ts'
-import { orderedMatches, type Query } from '../query.ts'
-import { parseSelection, planSelection, type Selection } from '../question.ts'
+import { CommandError } from '../errors.ts'
+import type { Query } from '../query.ts'
+import { parseSelection, type Selection } from '../question.ts'
 import { deadlineOf, type FirstBatch, firstBatch, type Reader } from '../reader.ts'
+import type { DocStream, Environment } from './aggregate-environment.ts'
+import { AGGREGATE_FIELDS } from './aggregate-fields.ts'
 import { countOnly, splitPipeline } from './aggregate-plan.ts'
-import { compileStages, type DocStream } from './aggregate-stages.ts'
+import { decoded, encoded, environmentOf, source } from './aggregate-source.ts'
+import { compileStages } from './aggregate-stages.ts'
 import { sessionOf } from './find.ts'
-import type { DocumentStream } from '../cursors.ts'
-
-const FIELDS = ['pipeline', 'cursor', 'explain', 'allowDiskUse', 'bypassDocumentValidation', 'collation', 'hint', 'let']
-
-function* source(
-  reader: Reader,
-  db: string,
-  name: string,
-  selection: Selection,
-  query: Query,
-): Generator<Uint8Array | null> {
-  const { catalog } = reader
-  const collection = findCollection(catalog, db, name)
-  if (!collection) return
-  const plan = planSelection(catalog, collection, selection)
-  for (const match of orderedMatches(catalog, collection, plan, query, { keys: 0, docs: 0 })) yield match && match.bytes
-}
-
-function* decoded(stream: DocumentStream): DocStream {
-  for (const bytes of stream) yield bytes && decode(bytes)
-}
-
-function* encoded(stream: DocStream): DocumentStream {
-  for (const doc of stream) yield doc && encode(doc, 10334)
-}
 
 /** Counts without looking at the documents where the keys are enough; no documents make no group. */
 const counted = async (
@@ -54,12 +31,25 @@ function* one(doc: Doc | undefined): DocStream {
   if (doc) yield doc
 }
 
+/** A pipeline that brings its documents with it: `$documents`. */
+const onNothing = (reader: Reader, command: Command, environment: Environment): Promise<Buffer> => {
+  const { body, db } = command
+  return firstBatch(reader, encoded(environment.run(undefined, body['pipeline'])), {
+    namespace: `${db}.$cmd.aggregate`,
+    batchSize: isPlainObject(body['cursor']) ? naturalNumber(body['cursor'], 'batchSize') : undefined,
+    single: false,
+    session: sessionOf(command),
+    deadline: deadlineOf(naturalNumber(body, 'maxTimeMS')),
+  })
+}
+
 export const aggregate = async (reader: Reader, command: Command): Promise<Buffer> => {
   const { body, db } = command
-  checkFields(command, FIELDS)
+  checkFields(command, AGGREGATE_FIELDS)
   refuse(body, ['let', 'explain'])
   const name = body['aggregate']
-  if (typeof name !== 'string') throw notImplemented('An aggregation that is not on a collection')
+  const environment = environmentOf(reader.catalog, db)
+  if (typeof name !== 'string') return onNothing(reader, command, environment)
   if (!isPlainObject(body['cursor']))
     throw new CommandError(9, "The 'cursor' option is required, except for aggregate with the explain argument")
   const { filter, sort, skip, limit, rest } = splitPipeline(body['pipeline'])
@@ -71,7 +61,7 @@ export const aggregate = async (reader: Reader, command: Command): Promise<Buffe
     limited: limit > 0,
   })
   const query: Query = { filter: selection.filter, sort: selection.sort, skip, limit, project: undefined }
-  const stages = compileStages(rest)
+  const stages = compileStages(rest, environment)
   const options: FirstBatch = {
     namespace: `${db}.${name}`,
     batchSize: naturalNumber(body['cursor'], 'batchSize'),
@@ -81,6 +71,6 @@ export const aggregate = async (reader: Reader, command: Command): Promise<Buffe
   }
   const count = countOnly(rest)
   if (count) return firstBatch(reader, await counted(reader, command, selection, query, count), options)
-  const documents = source(reader, db, name, selection, query)
+  const documents = source(environment, name, selection, query)
   return firstBatch(reader, rest.length === 0 ? documents : encoded(stages(decoded(documents))), options)
 }

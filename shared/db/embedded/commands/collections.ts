@@ -24,12 +24,19 @@ const CREATE_OPTIONS = [
 
 export const create = (catalog: Catalog, command: Command): Doc => {
   checkFields(command, [...CREATE_OPTIONS, 'collation', 'autoIndexId', 'idIndex'])
-  refuse(command.body, CREATE_OPTIONS)
-  checkCollation(command.body['collation'])
   const name = collectionName(command)
-  if (findCollection(catalog, command.db, name))
-    throw new CommandError(48, `Collection ${command.db}.${name} already exists.`)
-  createCollection(catalog, command.db, name)
+  const isThere = findCollection(catalog, command.db, name) !== undefined
+  try {
+    refuse(command.body, CREATE_OPTIONS)
+    checkCollation(command.body['collation'])
+  } catch (error) {
+    // no collection of this store has options, so that these are others
+    throw isThere
+      ? new CommandError(48, `namespace ${command.db}.${name} already exists, but with different options`)
+      : error
+  }
+  // to make what is there already is no error since MongoDB 7
+  if (!isThere) createCollection(catalog, command.db, name)
   return { ok: 1 }
 }
 

@@ -1,4 +1,4 @@
-import { decode, type Doc } from '../bson.ts'
+import { decode, type Doc, toNumber } from '../bson.ts'
 import { checkFields, collectionName, type Command, naturalNumber } from '../command.ts'
 import { countSelected, planned } from '../counting.ts'
 import { encodeValue } from '../key-encoding.ts'
@@ -18,7 +18,11 @@ export const count = async (reader: Reader, command: Command): Promise<Doc> => {
     collation: body['collation'],
     limited: false,
   })
-  const limit = Math.abs(Number(body['limit'] ?? 0))
+  const wanted = toNumber(body['limit'] ?? 0)
+  if (wanted === undefined || !Number.isInteger(wanted))
+    throw new CommandError(14, "Field 'limit' must be a whole number")
+  // a negative one means the same, as for old clients
+  const limit = Math.abs(wanted)
   const skip = naturalNumber(body, 'skip') ?? 0
   const target = planned(reader, db, collectionName(command), selection)
   if (!target) return { n: 0, ok: 1 }

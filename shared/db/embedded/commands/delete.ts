@@ -13,7 +13,14 @@ import {
 } from '../command.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection } from '../question.ts'
-import { runStatements, withErrors } from '../write-errors.ts'
+import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
+
+const limitOf = (statement: Doc): number => {
+  checkPart('delete.deletes', statement, ['q', 'limit', 'hint', 'collation'])
+  const limit = naturalNumber(statement, 'limit') ?? 0
+  if (limit > 1) throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${limit}`)
+  return limit
+}
 
 /** The command `delete`; a reserved word in TypeScript. */
 export const remove = (catalog: Catalog, command: Command): Doc => {
@@ -22,10 +29,11 @@ export const remove = (catalog: Catalog, command: Command): Doc => {
   const name = collectionName(command)
   const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
   let n = 0
-  const errors = runStatements(documentList(command, 'deletes'), ordered, (statement) => {
-    checkPart('delete.deletes', statement, ['q', 'limit', 'hint', 'collation'])
-    const limit = naturalNumber(statement, 'limit') ?? 0
-    if (limit > 1) throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${limit}`)
+  const statements = documentList(command, 'deletes')
+  checkBatchSize(statements)
+  const limits = statements.map(limitOf)
+  const errors = runStatements(statements, ordered, (statement, index) => {
+    const limit = limits[index] ?? 0
     const selection = parseSelection({
       filter: statement['q'],
       hint: statement['hint'],

@@ -3,6 +3,7 @@ import { type Collection, findCollection, keyPattern } from '../catalog.ts'
 import { checkFields, type Command, documentList } from '../command.ts'
 import { badValue, CommandError, notImplemented } from '../errors.ts'
 import type { Plan } from '../planner.ts'
+import type { IndexPlan } from '../planner-index.ts'
 import { orderedMatches, type Query } from '../query.ts'
 import { parseSelection, planSelection, type Selection } from '../question.ts'
 import { deadlineOf, drain, read, type Reader } from '../reader.ts'
@@ -42,21 +43,23 @@ const EXPLAINED: Record<string, (inner: Command) => Explained> = {
     simple(parseSelection({ filter: body['query'], sort: body['sort'], hint: body['hint'], limited: true }), 1),
 }
 
+const indexScan = ({ index, ranges, reverse, bounded }: IndexPlan): Doc => ({
+  stage: 'IXSCAN',
+  keyPattern: keyPattern(index),
+  indexName: index.name,
+  isMultiKey: index.multikey,
+  isUnique: index.unique,
+  isSparse: index.sparse,
+  isPartial: index.partial !== undefined,
+  direction: reverse ? 'backward' : 'forward',
+  ranges: bounded ? ranges.length : 0,
+})
+
 const accessStage = (plan: Plan): Doc => {
   if (plan.kind === 'collection') return { stage: 'COLLSCAN', direction: plan.reverse ? 'backward' : 'forward' }
-  const { index, ranges, reverse } = plan
-  const scan = {
-    stage: 'IXSCAN',
-    keyPattern: keyPattern(index),
-    indexName: index.name,
-    isMultiKey: index.multikey,
-    isUnique: index.unique,
-    isSparse: index.sparse,
-    isPartial: index.partial !== undefined,
-    direction: reverse ? 'backward' : 'forward',
-    ranges: plan.bounded ? ranges.length : 0,
-  }
-  return { stage: 'FETCH', inputStage: scan }
+  const inputStage =
+    plan.kind === 'index' ? indexScan(plan) : { stage: 'OR', inputStages: plan.branches.map(indexScan) }
+  return { stage: 'FETCH', inputStage }
 }
 
 const winningPlan = (plan: Plan, { query }: Explained): Doc => {

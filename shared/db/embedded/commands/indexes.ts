@@ -15,6 +15,7 @@ import { checkCollation, checkFields, collectionName, type Command, refuse } fro
 import { equalValues } from '../compare.ts'
 import { badValue, CommandError, notImplemented } from '../errors.ts'
 import { parseFilter } from '../matcher.ts'
+import { shellText } from '../shell-text.ts'
 
 const SPEC_FIELDS = new Set([
   'key',
@@ -93,35 +94,28 @@ const normalized = (wanted: Doc): Doc => {
   return spec
 }
 
-const options = ({ unique, sparse, partialFilterExpression }: Doc): Doc => ({
-  unique: unique === true,
-  sparse: sparse === true,
-  partialFilterExpression: partialFilterExpression ?? null,
-})
+/** What makes two indexes the same one, whatever their names are. */
+const identity = ({ key, unique, sparse, partialFilterExpression }: Doc): unknown[] => [
+  key,
+  unique === true,
+  sparse === true,
+  partialFilterExpression ?? null,
+]
 
 /** Whether an index like the wanted one is there already; throws when there is one that contradicts it. */
 const exists = ({ indexes }: Collection, spec: Doc): boolean => {
-  const name = String(spec['name'])
-  const isId = equalValues(spec['key'], { _id: 1 })
-  if (isId) return true
-  const same = indexes.find((index) => index.name === name)
-  const sameKey = indexes.find(
-    (index) =>
-      equalValues(keyPattern(index), spec['key']) &&
-      equalValues(options(index.spec)['partialFilterExpression'], options(spec)['partialFilterExpression']),
-  )
-  if (same && !equalValues(keyPattern(same), spec['key']))
+  if (equalValues(spec['key'], { _id: 1 })) return true
+  const isSame = ({ spec: other }: Index): boolean => equalValues(identity(other), identity(spec))
+  const named = indexes.find(({ name }) => name === spec['name'])
+  if (named && isSame(named)) return true
+  if (named)
     throw new CommandError(
       86,
-      `An existing index has the same name as the requested index. When index names are not specified, they are auto generated and can cause conflicts. Please refer to our documentation. Requested index: ${name}`,
+      `An existing index has the same name as the requested index. When index names are not specified, they are auto generated and can cause conflicts. Please refer to our documentation. Requested index: ${shellText(spec)}, existing index: ${shellText(named.spec)}`,
     )
-  if (same && !equalValues(options(same.spec), options(spec)))
-    throw new CommandError(
-      85,
-      `An equivalent index already exists with the same name but different options. Requested index: ${name}`,
-    )
-  if (!same && sameKey) throw new CommandError(85, `Index already exists with a different name: ${sameKey.name}`)
-  return same !== undefined
+  const same = indexes.find(isSame)
+  if (same) throw new CommandError(85, `Index already exists with a different name: ${same.name}`)
+  return false
 }
 
 const build = (catalog: Catalog, collection: Collection, spec: Doc): void => {
@@ -183,5 +177,6 @@ export const dropIndexes = (catalog: Catalog, command: Command): Doc => {
   if (!collection) throw new CommandError(26, `ns not found ${command.db}.${name}`)
   const nIndexesWas = collection.indexes.length
   for (const index of droppable(collection, command.body['index'])) dropIndex(catalog, index)
-  return { nIndexesWas, ok: 1 }
+  const all = command.body['index'] === '*' ? { msg: 'non-_id indexes dropped for collection' } : {}
+  return { nIndexesWas, ...all, ok: 1 }
 }

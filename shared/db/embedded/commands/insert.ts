@@ -4,10 +4,8 @@ import { type Catalog, getOrCreateCollection } from '../catalog.ts'
 import { insertDocument } from '../collection.ts'
 import { byteList, checkFields, collectionName, type Command, flag } from '../command.ts'
 import { checkId } from '../document-id.ts'
-import { badValue, CommandError } from '../errors.ts'
-import { runStatements, withErrors } from '../write-errors.ts'
-
-const MAX_BATCH = 100_000
+import { CommandError } from '../errors.ts'
+import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
 
 /** The document with its `_id` in front, and its bytes; the bytes that came are kept where they are right. */
 const prepared = (bytes: Buffer): { doc: Doc; bytes: Buffer } => {
@@ -32,8 +30,7 @@ export const insert = (catalog: Catalog, command: Command): Doc => {
   checkFields(command, ['documents', 'ordered', 'bypassDocumentValidation'])
   const name = collectionName(command)
   const documents = byteList(command, 'documents')
-  if (documents.length === 0 || documents.length > MAX_BATCH)
-    throw badValue(`Write batch sizes must be between 1 and ${MAX_BATCH}. Got ${documents.length} operations.`)
+  checkBatchSize(documents)
   const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
   const collection = getOrCreateCollection(catalog, command.db, name)
   let n = 0

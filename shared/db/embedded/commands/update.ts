@@ -2,10 +2,10 @@ import { type Doc } from '../bson.ts'
 import { type Catalog, findCollection } from '../catalog.ts'
 import { findRows, updateRow, upsert } from '../change.ts'
 import { checkFields, checkPart, collectionName, type Command, documentList, flag, refuse } from '../command.ts'
-import { CommandError, failedToParse } from '../errors.ts'
+import { failedToParse } from '../errors.ts'
 import { parseSelection, type Selection } from '../question.ts'
 import { parseUpdate, type Update } from '../update.ts'
-import { runStatements, withErrors } from '../write-errors.ts'
+import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
 
 const STATEMENT_FIELDS = [
   'q',
@@ -23,7 +23,6 @@ const STATEMENT_FIELDS = [
 type Statement = { selection: Selection; update: Update; multi: boolean; upsert: boolean }
 
 const parseStatement = (statement: Doc): Statement => {
-  checkPart('update.updates', statement, STATEMENT_FIELDS)
   refuse(statement, ['c', 'upsertSupplied'])
   const update = parseUpdate(statement['u'], statement['arrayFilters'])
   const multi = flag(statement, 'multi')
@@ -73,8 +72,8 @@ export const update = (catalog: Catalog, command: Command): Doc => {
   refuse(command.body, ['let'])
   const name = collectionName(command)
   const statements = documentList(command, 'updates')
-  if (statements.length === 0)
-    throw new CommandError(9, 'Write batch sizes must be between 1 and 100000. Got 0 operations.')
+  checkBatchSize(statements)
+  for (const statement of statements) checkPart('update.updates', statement, STATEMENT_FIELDS)
   const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
   const totals: Totals = { n: 0, nModified: 0, upserted: [] }
   const errors = runStatements(statements, ordered, (statement, index) => {

@@ -1,6 +1,7 @@
 import type { Doc } from '../bson.ts'
 import type { Catalog } from '../catalog.ts'
 import type { Command } from '../command.ts'
+import { aggregateInto } from './aggregate-write.ts'
 import { create, drop, dropDatabase } from './collections.ts'
 import { remove } from './delete.ts'
 import { findAndModify } from './find-and-modify.ts'
@@ -11,6 +12,7 @@ import { update } from './update.ts'
 /** The commands that change something, run by the writer's thread one after the other. */
 export const WRITES: Record<string, (catalog: Catalog, command: Command) => Doc> = {
   insert,
+  aggregate: aggregateInto,
   update,
   delete: remove,
   findAndModify,

@@ -1,0 +1,103 @@
+import { Decimal128, Double, Long } from 'mongodb'
+import { describeUpdates } from './embedded-update-table.ts'
+
+const big = Long.fromString('9223372036854775807')
+const decimal = (text: string) => Decimal128.fromString(text)
+
+/** Expectations are the manual's: https://www.mongodb.com/docs/manual/reference/operator/update/ */
+describeUpdates({
+  '$set, $unset and $rename': [
+    [
+      { tags: ['a'], r: [{ by: 'ijk' }] },
+      { $set: { 'tags.1': 'rain', 'r.0.rating': 2 } },
+      { tags: ['a', 'rain'], r: [{ by: 'ijk', rating: 2 }] },
+    ],
+    [{ a: 1 }, { $set: {} }, { a: 1 }],
+    [{ a: { b: 1 } }, { $set: { a: { c: 1 } } }, { a: { c: 1 } }],
+    [{ a: [1, 2, 3] }, { $unset: { 'a.1': 1 } }, { a: [1, null, 3] }],
+    [{ a: [1] }, { $unset: { 'a.5': 1, 'b.c': 1 } }, { a: [1] }],
+    [
+      { name: { first: 'x', last: 'y' } },
+      { $rename: { 'name.first': 'name.fname' } },
+      { name: { last: 'y', fname: 'x' } },
+    ],
+    [{ a: 1, b: 2 }, { $rename: { a: 'b' } }, { b: 1 }],
+    [{ a: 1 }, { $rename: { a: 'a' } }, 2],
+    [{ a: [{ b: 1 }] }, { $rename: { 'a.0.b': 'c' } }, 2],
+    [{ a: [1], b: 1 }, { $rename: { b: 'a.0' } }, 2],
+    [{ a: 1 }, { $rename: { a: 5 } }, 2],
+    [{ a: 1 }, { $set: { 'a.b': 1 } }, 28],
+    [{ a: [] }, { $set: { 'a.b': 1 } }, 28],
+    [{ a: null }, { $set: { 'a.b': 1 } }, 28],
+    [{}, { $set: { a: 1 }, $inc: { a: 1 } }, 40],
+    [{}, { $set: { 'a.b': 1 }, $unset: { a: 1 } }, 40],
+    [{}, { $set: 5 }, 9],
+    [{}, { $unknown: { a: 1 } }, 9],
+    [{}, { $set: { a: 1 }, b: 1 }, 9],
+    [{}, { $set: { 'a.': 1 } }, 56],
+    [{}, { $set: { _id: 7 } }, 66],
+    [{}, { $unset: { _id: 1 } }, 66],
+    [{}, { $set: { _id: 1, a: 2 } }, { a: 2 }],
+  ],
+  '$inc and $mul': [
+    [
+      { quantity: 10, metrics: { orders: 2, ratings: 3.5 } },
+      { $inc: { quantity: -2, 'metrics.orders': 1 } },
+      { quantity: 8, metrics: { orders: 3, ratings: 3.5 } },
+    ],
+    [{}, { $inc: { 'a.b': 5 } }, { a: { b: 5 } }],
+    [{ a: 2147483647 }, { $inc: { a: 1 } }, { a: Long.fromNumber(2147483648) }],
+    [{ a: big }, { $inc: { a: 1 } }, 2],
+    [{ a: 1 }, { $inc: { a: 0.5 } }, { a: 1.5 }],
+    [{ a: new Double(1) }, { $inc: { a: 1 } }, { a: new Double(2) }],
+    [{ a: decimal('10.99') }, { $inc: { a: 1 } }, { a: decimal('11.99') }],
+    [{ a: 1 }, { $inc: { a: decimal('0.1') } }, { a: decimal('1.1') }],
+    [
+      { a: decimal('9999999999999999999999999999999999') },
+      { $inc: { a: decimal('0.6') } },
+      { a: decimal('1.000000000000000000000000000000000E+34') },
+    ],
+    [{ a: null }, { $inc: { a: 1 } }, 14],
+    [{ a: '1' }, { $inc: { a: 1 } }, 14],
+    [{ a: 1 }, { $inc: { a: '1' } }, 14],
+    [{ a: decimal('10.99'), b: 25 }, { $mul: { a: decimal('1.25'), b: 2 } }, { a: decimal('13.7375'), b: 50 }],
+    [{}, { $mul: { a: new Long(100) } }, { a: new Long(0) }],
+    [{ a: 5 }, { $mul: { a: new Long(10) } }, { a: new Long(50) }],
+    [{ a: 65536 }, { $mul: { a: 65536 } }, { a: Long.fromNumber(4294967296) }],
+    [{ a: [1, 2] }, { $inc: { a: 1 } }, 14],
+  ],
+  '$min, $max and $bit': [
+    [
+      { high: 800, low: 200 },
+      { $min: { low: 150 }, $max: { high: 950 } },
+      { high: 950, low: 150 },
+    ],
+    [{ low: 200 }, { $min: { low: 250, other: 1 } }, { low: 200, other: 1 }],
+    [{ a: 5 }, { $max: { a: '5' } }, { a: '5' }],
+    [{ a: 5 }, { $min: { a: null } }, { a: null }],
+    [{ a: new Date(5) }, { $max: { a: new Date(7) } }, { a: new Date(7) }],
+    [{ a: 13 }, { $bit: { a: { and: 10 } } }, { a: 8 }],
+    [{ a: 3 }, { $bit: { a: { or: 5 } } }, { a: 7 }],
+    [{ a: 1 }, { $bit: { a: { xor: 5 } } }, { a: 4 }],
+    [{ a: new Long(13) }, { $bit: { a: { and: 10 } } }, { a: new Long(8) }],
+    [{}, { $bit: { a: { or: 5 } } }, { a: 5 }],
+    [{ a: 1.5 }, { $bit: { a: { or: 5 } } }, 2],
+    [{ a: 1 }, { $bit: { a: { or: 1.5 } } }, 2],
+    [{ a: 1 }, { $bit: { a: { not: 1 } } }, 2],
+    [{ a: 1 }, { $currentDate: { a: { $type: 'x' } } }, 2],
+  ],
+  pipelines: [
+    [
+      { a: 95, b: 92 },
+      [{ $set: { total: { $add: ['$a', '$b'] }, average: { $avg: ['$a', '$b'] } } }],
+      { a: 95, b: 92, total: 187, average: 93.5 },
+    ],
+    [{ m1: 'x', m2: 'y' }, [{ $set: { c: ['$m1', '$m2'] } }, { $unset: ['m1', 'm2'] }], { c: ['x', 'y'] }],
+    [{ a: { b: 1 } }, [{ $replaceWith: { $mergeObjects: [{ c: 2 }, '$a'] } }], { c: 2, b: 1 }],
+    [{ a: 1 }, [{ $set: { b: '$missing' } }], { a: 1 }],
+    [{ a: 1 }, [{ $set: { b: { $literal: '$a' } } }], { a: 1, b: '$a' }],
+    [{ a: 1 }, [{ $project: { b: { $ifNull: ['$x', 'none'] } } }], { b: 'none' }],
+    [{ a: 1 }, [{ $match: { a: 1 } }], 2],
+    [{ a: 1 }, [{ $set: { _id: 5 } }], 66],
+  ],
+})
