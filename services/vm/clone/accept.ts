@@ -16,7 +16,7 @@ import { checking, isInPool, type Pooled, throwAll } from '../plan.ts'
 import { preparedInRoom, requireStorage, type Room } from '../room.ts'
 import { requireStatus, settle } from '../status.ts'
 import { type ClonedDisk, planDisks } from './disks.ts'
-import { checkMacs, macKeyOf, newMacs } from './macs.ts'
+import { checkMacs, macKeyOf, newMacs } from '../macs.ts'
 import { type CloneOptions, withPreset } from './options.ts'
 
 export type CloneInput = {

@@ -12,7 +12,7 @@ import { register } from '../register.ts'
 import { requireStatus, settle } from '../status.ts'
 import type { CloneInput } from './accept.ts'
 import { unlessMissing } from './disks.ts'
-import { requireStillFree } from './macs.ts'
+import { requireStillFree } from '../macs.ts'
 
 /** Makes a clone. The first word of each step is its stage in the clone's job. */
 export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
