@@ -62,10 +62,11 @@ export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], as
     async () => {
       await ensureDefined(vm)
       await driverOf(vm).start(vm)
-      await desire(vm, 'running')
     },
     { undo: async () => driverOf(vm).stop(vm) },
   )
+  await op.commit()
+  await op.step('recording', async () => desire(vm, 'running'))
 })
 
 export const shutdown = power<Params<typeof vms, 'shutdown'>>(
