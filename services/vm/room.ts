@@ -4,6 +4,7 @@ import { type Footprint, resourcePools } from '#shared/contracts/resource-pools.
 import type { Vm } from '#shared/contracts/vms.ts'
 import { ForbiddenError, NotFoundError } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
+import type { Privilege } from '#shared/privileges.ts'
 
 /** Room that is reserved for an operation that never came to be is free after this long. Milliseconds. */
 const orphanMs = 30_000
@@ -101,6 +102,15 @@ export async function withRoom<T>(
       await recount(now)
     }
   }
+}
+
+/** @throws ForbiddenError naming privilege and path */
+export function requireRight({ caller, rights }: Call, privilege: Privilege, path: string): void {
+  if (caller.kind === 'service' || rights.allows(privilege, path)) return
+  const user = subjectOf(caller)
+  throw new ForbiddenError(`User '${user}' lacks the privilege ${privilege} on ${path}`, {
+    details: { user, privilege, path },
+  })
 }
 
 /**

@@ -1,9 +1,8 @@
-import { subjectOf } from '#shared/access.ts'
 import { call } from '#shared/call.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import type { CloneParams, NetworkConfig } from '#shared/contracts/clones.ts'
 import type { CloneMode } from '#shared/contracts/volumes.ts'
-import { alreadyExists, ConflictError, ForbiddenError, type Violation } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
@@ -13,7 +12,7 @@ import { checkNetwork } from '../cloudinit/network.ts'
 import { waiting } from '../hardware.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { checking, isInPool, type Pooled, throwAll } from '../plan.ts'
-import { preparedInRoom, requireStorage, type Room } from '../room.ts'
+import { preparedInRoom, requireRight, requireStorage, type Room } from '../room.ts'
 import { requireStatus, settle } from '../status.ts'
 import { type ClonedDisk, planDisks } from './disks.ts'
 import { checkMacs, macKeyOf, newMacs } from '../macs.ts'
@@ -32,14 +31,6 @@ export type CloneInput = {
 
 /** Where clones come from: what the caller must be allowed there, and how they are made unless one says so. */
 export type Origin = { id: string; privilege: Privilege; mode?: CloneMode; isTemplate?: true }
-
-function requireRight({ caller, rights }: Accepting, privilege: Privilege, path: string): void {
-  if (caller.kind === 'service' || rights.allows(privilege, path)) return
-  const user = subjectOf(caller)
-  throw new ForbiddenError(`User '${user}' lacks the privilege ${privilege} on ${path}`, {
-    details: { user, privilege, path },
-  })
-}
 
 /** Checks everything about a clone, and holds what it will be and what it is made from. */
 export async function acceptClone(origin: Origin, given: CloneParams, accepting: Accepting): Promise<CloneInput> {
