@@ -6,7 +6,7 @@ import type { Op } from '#shared/operation/kinds.ts'
 import { networkData } from '../cloudinit/network.ts'
 import { createSeed, removeSeed, type Seed } from '../cloudinit/seed.ts'
 import { driverOf } from '../drivers/drivers.ts'
-import { pathOf, viewOf } from '../model.ts'
+import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../room.ts'
 import { register } from '../register.ts'
 import { requireStatus, settle } from '../status.ts'
@@ -33,7 +33,7 @@ export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
     const documents = await op.step('configuring_network', async () => seedOf(vm.id, network, macs))
     seed = await op.step('creating_cloud_init', () => createSeed(vm, documents), { undo: () => removeSeed(vm) })
   }
-  await finalize(op, { ...vm, disks, nics, seed }, input.start)
+  await finalize(op, { ...vm, disks, nics, seed }, input)
   return viewOf(await settle(vm.id))
 }
 
@@ -87,9 +87,11 @@ function seedOf(id: string, network: NonNullable<CloneInput['network']>, macs: s
   }
 }
 
-async function finalize(op: Op, vm: CloneInput['vm'], start: boolean): Promise<void> {
+async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {
   const driver = driverOf(vm)
   await op.step('finalizing domain', () => driver.define(vm), { undo: () => driver.undefine(vm) })
+  if (vm.firmware === 'uefi')
+    await op.step('finalizing firmware', async () => driver.copyFirmware?.(await vmRecords.require(source), vm))
   await register(op, 'finalizing record', vm)
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })
 }

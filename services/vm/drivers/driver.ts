@@ -116,6 +116,10 @@ export type Hypervisor = {
   isDefined: (guest: Guest) => Promise<boolean>
   /** Makes the host forget a guest, switched off first, with all that it keeps of it but its disks. */
   undefine: (guest: Guest) => Promise<void>
+  /** As `undefine`, but what the host kept of it is there again when it is defined anew; where that can be. */
+  shelve?: (guest: Guest) => Promise<void>
+  /** Gives a guest that has not started yet what another one's firmware has written down, such as boot entries. */
+  copyFirmware?: (from: Guest, to: Guest) => Promise<void>
   /** @throws NotFoundError when the host does not know it */
   start: (guest: Guest) => Promise<void>
   stop: (guest: Guest) => Promise<void>

@@ -15,9 +15,10 @@ import { adoption } from './adoption.ts'
 import { change, runOf, sizes } from './change.ts'
 import { check, suitable } from './check.ts'
 import { findConsole } from './console.ts'
-import { define, undefine } from './definition.ts'
+import { define, shelve, undefine } from './definition.ts'
 import { freeze, lookByAgent, monitor, thaw } from './agent.ts'
 import { grow, plug, unplug } from './devices.ts'
+import { copyFirmware } from './files.ts'
 import { changeMedium } from './media.ts'
 import { serialText } from './serial.ts'
 import { isOff, seenAs, unlessMissing } from './state.ts'
@@ -54,6 +55,11 @@ export const qemu: Hypervisor = {
     await stop(guest)
     await undefine(guest)
   },
+  shelve: async (guest) => {
+    await stop(guest)
+    await shelve(guest)
+  },
+  copyFirmware,
 
   start: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
