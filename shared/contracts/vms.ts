@@ -180,7 +180,7 @@ export const vms = contract('vms', {
     result: Done,
   },
   clone: {
-    does: 'Clone a virtual machine that is off, or a template; takes VmConfig on the source as well',
+    does: 'Clone a virtual machine, running or off, or a template; takes VmConfig on the source as well',
     rest: 'POST /vms/{vm}/clone',
     can: 'VmAllocate on /api/vms/{id}',
     canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',

@@ -15,6 +15,7 @@ import { adoption } from './adoption.ts'
 import { change, runOf, sizes } from './change.ts'
 import { check, suitable } from './check.ts'
 import { findConsole } from './console.ts'
+import { copies } from './copies.ts'
 import { define, shelve, undefine } from './definition.ts'
 import { freeze, lookByAgent, monitor, thaw } from './agent.ts'
 import { grow, plug, unplug } from './devices.ts'
@@ -106,6 +107,7 @@ export const qemu: Hypervisor = {
   adoption,
   devices: { plug, unplug, grow },
   agent: { look: lookByAgent, freeze, thaw },
+  copies,
   monitor,
   consoles: { find: findConsole },
 }
