@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Static, Type } from 'typebox'
 import { v7 } from 'uuid'
 import { strict, Time } from '#shared/contracts/common.ts'
@@ -26,6 +27,9 @@ const lockModel = modelOf('locks', Lock, [{ fields: { operation: 1 } }, { fields
 
 /** A lock whose operation never came to be is free after this long. Milliseconds. */
 const orphanMs = 30_000
+const isRecent = (since: string) => Date.parse(since) > Date.now() - orphanMs
+/** So long an operation waits for changes that are over in a moment. */
+const briefMs = 5000
 
 /**
  * Holds a resource for an operation. A lock lives as long as its operation is active, whose lease tells whether anybody
@@ -83,9 +87,15 @@ async function put(lock: Stored): Promise<void> {
   if (!replaced) await put(lock)
 }
 
+/** Who is to hold it alone waits for brief changes: those that come meanwhile are refused. */
 async function refuseIfShared(path: string, { operation, beside }: { operation?: string; beside?: 'brief' }) {
-  const sharers = storedAs<Stored[]>(await inStore(() => lockModel.find({ shares: path } as never).lean()))
-  for (const lock of sharers) if (lock.operation !== operation && !(beside && lock.brief)) await refuseIfAlive(lock)
+  for (const deadline = Date.now() + briefMs; ; await delay(20)) {
+    const sharers = storedAs<Stored[]>(await inStore(() => lockModel.find({ shares: path } as never).lean()))
+    const others = sharers.filter((lock) => lock.operation !== operation && !(beside && lock.brief))
+    const isOver = Date.now() > deadline
+    for (const lock of others) if (!lock.brief || isOver) await refuseIfAlive(lock)
+    if (isOver || !others.some(({ brief, since }) => brief && isRecent(since))) return
+  }
 }
 
 /** @throws ConflictError when an operation holds the resource: it is not to be changed under it */
@@ -98,7 +108,7 @@ export async function requireFree(path: string): Promise<void> {
 async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason, since, brief }: Stored) {
   const entry = await findEntry(operation)
   const isActive = entry && (activeStates as readonly string[]).includes(entry.state)
-  const isBeingMade = !entry && Date.parse(since) > Date.now() - orphanMs
+  const isBeingMade = !entry && isRecent(since)
   if (!isActive && !isBeingMade) return
   if (brief)
     throw new ConflictError(`${path} is just being changed by ${user} (${reason}): try again`, {

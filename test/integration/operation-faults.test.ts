@@ -116,6 +116,7 @@ const cases = (scenario: string): Case[] =>
 /** The world of the undisturbed end, or that of the beginning; never one in between. */
 async function expectWhole(scenario: string, ended: Operation, what: string): Promise<void> {
   const { before, after } = undisturbed.get(scenario)!
+  expect(ended.ended_at, `${what} goes on: ${JSON.stringify(ended.steps)}`).not.toBeNull()
   expect(ended.state, `${what}: ${JSON.stringify(ended.error)}`).not.toBe('needs_attention')
   const world = await look(horcrux, host!)
   const expected =
@@ -142,6 +143,10 @@ async function disturb({ name, scenario, ...fault }: Case): Promise<void> {
     // A stopped replica wakes up when all is over: whatever it still does must be refused.
     if (fault.does === 'stop') await replica.wake()
     await expectWhole(scenario, ended, what)
+  } catch (error) {
+    // Clearing up may fail for the same reason, and would hide it.
+    process.stdout.write(`  ${what}: ${(error as Error).message}\n`)
+    throw error
   } finally {
     await replica.process.kill()
     await clear(horcrux)

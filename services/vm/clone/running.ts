@@ -82,6 +82,8 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
   return { consistency }
 }
 
+const tries = 3
+
 /** Waits for the copy. One that has ended unseen is begun anew, of a later moment. */
 async function follow(part: Part, begun: Copied, onProgress: (done: number) => void): Promise<Copied> {
   const { op, input } = part
@@ -89,7 +91,10 @@ async function follow(part: Part, begun: Copied, onProgress: (done: number) => v
   const copies = copiesOf(vm)
   let copied = begun
   if (!begunHere.has(op.id) && !(await copies.isUnderWay(vm, op.id))) copied = await begin(part)
-  while (!(await copies.wait(vm, op.id, { signal: op.signal, onProgress }))) copied = await begin(part)
+  for (let tried = 1; !(await copies.wait(vm, op.id, { signal: op.signal, onProgress })); tried++) {
+    if (tried === tries) throw new ConflictError(`The hypervisor does not tell whether the copy of '${vm.id}' is whole`)
+    copied = await begin(part)
+  }
   begunHere.delete(op.id)
   return copied
 }
