@@ -35,10 +35,11 @@ export type Copied = { consistency: Consistency }
 export const isWritten = ({ source }: ClonedDisk) => !source.readonly
 
 /**
- * Copies that this process has begun. Of these it is known that the end that the hypervisor tells of is theirs; another
- * process begins again when it finds a copy ended.
+ * Runs of operations in which a copy was begun. In these it is known that the end that the hypervisor tells of is that
+ * copy's; whoever takes the operation over begins again when he finds it ended: another one may have emptied the images.
  */
-const begunHere = new Set<string>()
+const begunIn = new Set<string>()
+const runOf = ({ id }: Op) => `${id}/${current()?.fence?.epoch}`
 
 function copiesOf(vm: VmRecord): Copies {
   const { copies } = driverOf(vm)
@@ -73,7 +74,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
     current()?.guard?.()
     return copies.begin(vm, targets)
   })
-  begunHere.add(op.id)
+  begunIn.add(runOf(op))
   op.log(
     consistency === 'filesystem'
       ? `The file systems of '${source}' were frozen when the copy began`
@@ -90,19 +91,19 @@ async function follow(part: Part, begun: Copied, onProgress: (done: number) => v
   const vm = await vmRecords.require(input.source)
   const copies = copiesOf(vm)
   let copied = begun
-  if (!begunHere.has(op.id) && !(await copies.isUnderWay(vm, op.id))) copied = await begin(part)
+  if (!begunIn.has(runOf(op)) && !(await copies.isUnderWay(vm, op.id))) copied = await begin(part)
   for (let tried = 1; !(await copies.wait(vm, op.id, { signal: op.signal, onProgress })); tried++) {
     if (tried === tries) throw new ConflictError(`The hypervisor does not tell whether the copy of '${vm.id}' is whole`)
     copied = await begin(part)
   }
-  begunHere.delete(op.id)
+  begunIn.delete(runOf(op))
   return copied
 }
 
 async function undo({ op, input: { source, vm: clone }, disks }: Part): Promise<void> {
   const vm = await vmRecords.require(source)
   await copiesOf(vm).abort(vm, op.id)
-  begunHere.delete(op.id)
+  begunIn.delete(runOf(op))
   for (const { target } of disks) await takeBack(target, pathOf(clone.id))
 }
 
