@@ -48,7 +48,7 @@ test('of a change and the making of a template at the same time one is refused, 
     const given = { id, name: id, memory: 128, cpus: 1, node: 'hv1' }
     await done(horcrux, vms, 'create', given)
     const patch = (waitMs: number) => delay(waitMs).then(() => horcrux.call(vms, 'update', { id, memory }))
-    const making = work(horcrux, templates, 'create', { vm_id: id })
+    const making = delay((round % 4) * 10).then(() => work(horcrux, templates, 'create', { vm_id: id }))
     const [[made], patched] = await Promise.all([
       Promise.allSettled([making]),
       Promise.allSettled([0, 5, 10, 20, 40].map((ms) => patch(ms + round))),
