@@ -44,10 +44,12 @@ async function check(source: Volume, { pool, format }: Wanted['target'], mode: C
 }
 
 /** The volume of the clone, written down; whoever is called again for the same owner finds it. */
-async function register(source: Volume, { target, mode, owner }: Wanted): Promise<Volume> {
+export async function register(
+  target: Wanted['target'],
+  { owner, backing }: Pick<Volume, 'backing'> & { owner: string | null },
+): Promise<Volume> {
   const { pool, host, driver } = await place(target.pool)
   const id = volumeId(target.pool, target.name)
-  const backing = mode === 'linked' ? source.id : null
   const known = await volumeRecords.get(id)
   if (known && !known.deleting && known.used_by === owner && known.backing === backing) return known
   if (known) throw alreadyExists(id)
@@ -58,11 +60,22 @@ async function register(source: Volume, { target, mode, owner }: Wanted): Promis
   return volumeRecords.insert(record)
 }
 
+/** @throws ConflictError when a pool has not so many bytes left */
+export async function requireSpace(poolId: string, needed_bytes: number): Promise<void> {
+  const { pool, host, driver } = await place(poolId)
+  const { available_bytes } = await driver.usage(host, pool)
+  if (needed_bytes <= available_bytes) return
+  throw new ConflictError(`Pool '${poolId}' has ${available_bytes} bytes left; the copy takes ${needed_bytes}`, {
+    details: { available_bytes, needed_bytes },
+  })
+}
+
 /** Copies the bytes. @throws ConflictError when the source or the clone is taken away meanwhile */
 async function copy(op: Op, wanted: Wanted): Promise<Volume> {
-  const { source: from, sourceOwner, mode, target } = wanted
+  const { source: from, sourceOwner, mode, target, owner } = wanted
+  const { id } = await findVolume(from.pool, from.name)
   // Written down first: from then on its source can neither be deleted nor change hands.
-  const record = await register(await findVolume(from.pool, from.name), wanted)
+  const record = await register(target, { owner, backing: mode === 'linked' ? id : null })
   const source = await findVolume(from.pool, from.name)
   if (source.used_by !== sourceOwner)
     throw new ConflictError(`Volume '${source.id}' belongs to ${source.used_by} by now`)
@@ -72,11 +85,7 @@ async function copy(op: Op, wanted: Wanted): Promise<Volume> {
   if (mode === 'linked') await linked!(host, source, pool, target)
   else {
     const total = await dataBytes(host, source)
-    const { available_bytes } = await driver.usage(host, pool)
-    if (total > available_bytes && !(await host.stat(record.path)))
-      throw new ConflictError(`Pool '${pool.id}' has ${available_bytes} bytes left; the copy takes ${total}`, {
-        details: { available_bytes, needed_bytes: total },
-      })
+    if (!(await host.stat(record.path))) await requireSpace(pool.id, total)
     op.progress(0, total, 'bytes')
     const onProgress = (done: number) => op.progress(done, total, 'bytes')
     await full(host, source, pool, target, { signal: op.signal, onProgress })

@@ -5,6 +5,7 @@ import { implement } from '#shared/service.ts'
 import { adoptFile, forgetFile, locate } from './adopt.ts'
 import { volumeRecords } from './models.ts'
 import { clone, cloneFor, clonesOf, measure } from './clone.ts'
+import { placeFor, receiveFor } from './receive.ts'
 import {
   deleteBytes,
   findVolume,
@@ -63,6 +64,8 @@ export const volumeService = implement(volumes, {
 
   clone,
   cloneFor,
+  receiveFor,
+  placeFor,
   measure,
   clonesOf,
 

@@ -3,6 +3,7 @@ import type { Params, Result } from '#shared/contract.ts'
 import type { Disk } from '#shared/contracts/vm-hardware.ts'
 import { Name } from '#shared/contracts/common.ts'
 import type { Vm, vms } from '#shared/contracts/vms.ts'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -15,10 +16,11 @@ import { isValid } from '#shared/validate.ts'
 import type { Adoptable } from './drivers/driver.ts'
 import { driverOf, drivers } from './drivers/drivers.ts'
 import { waiting } from './hardware.ts'
+import { macKeyOf, ownerOf } from './macs.ts'
 import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { checking, isInPool, type Pooled, throwAll } from './plan.ts'
 import { register } from './register.ts'
-import { requireStorage } from './room.ts'
+import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
 import { settle } from './status.ts'
 
 /** The hypervisor whose guests are found on a node. */
@@ -34,10 +36,18 @@ export async function unmanaged({ id }: Params<typeof vms, 'unmanaged'>): Promis
 
 /** A disk of an adopted guest; one that no volume was of becomes one. */
 type Taken = { disk: Disk; isNew: boolean }
-type Input = { vm: Omit<VmRecord, 'version'>; disks: Taken[] }
+type Input = { vm: Omit<VmRecord, 'version'>; disks: Taken[]; room?: Room }
 
-async function accept(
-  { id = newId(), name: wanted, node, domain }: Params<typeof vms, 'adopt'>,
+async function accept({ resource_pool, ...given }: Params<typeof vms, 'adopt'>, accepting: Accepting): Promise<Input> {
+  if (resource_pool === undefined) return prepared(given, accepting)
+  // What it takes is known when it has been looked at; whoever may not use the pool learns nothing of it.
+  requireRight(accepting, 'VmAllocate', `/api/resource-pools/${resource_pool}`)
+  const input = await prepared({ ...given, resource_pool }, accepting)
+  return preparedInRoom(resource_pool, input.vm, accepting.operationId, async () => input)
+}
+
+async function prepared(
+  { id = newId(), name: wanted, node, domain, resource_pool }: Params<typeof vms, 'adopt'>,
   accepting: Accepting,
 ): Promise<Input> {
   const { hold, reserve } = accepting
@@ -47,11 +57,14 @@ async function accept(
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   const violations: Violation[] = []
   const reached = await checking('node', violations, () => reach(node))
+  if (resource_pool !== undefined)
+    await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
   const found = reached && (await adoption?.find(reached, domain))
   if (reached && !found)
     violations.push({ field: 'domain', code: 'not_found', message: `node '${node}' has no domain '${domain}'` })
   if (!reached || !found) return throwAll(violations) as never
   await reserve(`domain ${found.uuid}`)
+  await reserve(...found.nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
   // While it is being created it has no record yet, but it is not ours to take.
   if (found.marked_id) await requireFree(pathOf(found.marked_id))
   violations.push(...found.violations, ...(await obstacles(found, wanted)))
@@ -100,7 +113,7 @@ async function obstacles({ uuid, name: found, status, nics }: Adoptable, wanted 
   if (wanted !== found && status !== 'stopped')
     say('name', 'running', `'${found}' cannot be renamed while it is ${status}: shut it down, or keep its name`)
   for (const { mac } of nics)
-    if (mac && (await vmRecords.find({ 'nics.mac': mac })))
+    if (mac && (await ownerOf(mac)) !== undefined)
       say('domain', 'taken', `its address ${mac} belongs to a NIC of another virtual machine`)
   return violations
 }
@@ -125,7 +138,11 @@ function findDisks({ node }: Reached, found: Adoptable, violations: Violation[])
   return Promise.all(found.disks.map(one))
 }
 
-async function run(op: Op, { vm, disks }: Input): Promise<Vm> {
+async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
+  if (room)
+    await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
+      undo: () => giveRoomBack(room),
+    })
   for (const { disk, isNew } of disks)
     if (isInPool(disk))
       await op.step(`taking disk ${disk.id}`, () => take(vm.id, disk, isNew), {

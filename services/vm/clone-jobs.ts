@@ -10,6 +10,7 @@ import { type Entry, findEntry, fromStore, operationModel } from '#shared/operat
 import { implement } from '#shared/service.ts'
 import type { CloneInput } from './clone/accept.ts'
 import { cloneKinds } from './clone/clone.ts'
+import { consistencySteps, type Copied } from './clone/running.ts'
 import { pathOf } from './model.ts'
 
 type Seen = Pick<Entry, 'kind' | 'user' | 'api_key' | 'input'>
@@ -18,6 +19,13 @@ type Seen = Pick<Entry, 'kind' | 'user' | 'api_key' | 'input'>
 const inputOf = ({ input }: Pick<Entry, 'input'>) => input as CloneInput
 
 const seconds = (fromMs: number, toMs: number) => Math.max(0, Math.round((toMs - fromMs) / 100) / 10)
+
+/** The last step that tells of it counts: a copy may have been begun anew. */
+function consistencyOf({ results }: Pick<Entry, 'results'>): CloneJob['consistency'] {
+  const [found] = consistencySteps.flatMap((step) => results.filter(([name]) => name === step))
+  // That is what these steps return.
+  return (found?.[1] as Copied | undefined)?.consistency ?? null
+}
 
 function jobOf(entry: Entry): CloneJob {
   const { id, state, stage, progress, eta, error, user, created_at, started_at, ended_at, version } = entry
@@ -38,6 +46,7 @@ function jobOf(entry: Entry): CloneJob {
     total_bytes: isCopying ? Math.round(progress.total ?? 0) : 0,
     elapsed_seconds: started_at === null ? 0 : seconds(Date.parse(started_at), endMs),
     remaining_seconds: ended_at !== null ? 0 : eta === null ? null : seconds(Date.now(), Date.parse(eta)),
+    consistency: consistencyOf(entry),
     error: error?.message ?? null,
     user,
     created_at,

@@ -11,6 +11,7 @@ import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { driverOf, drivers } from './drivers/drivers.ts'
 import { contradictions, waiting } from './hardware.ts'
+import { macKeyOf } from './macs.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
 import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
@@ -51,7 +52,7 @@ async function prepared(
 ): Promise<Input> {
   const given = { ...absent, ...(wanted as Wanted) }
   await hold(pathOf(id))
-  await reserve(nameKeyOf(given.name))
+  await reserve(nameKeyOf(given.name), ...nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
 
@@ -76,6 +77,7 @@ async function prepared(
     await requirePaths(reached, { iso: given.iso, ...given.boot }, violations)
   }
   throwAll(violations)
+  await reserve(...planned_nics.map(({ mac }) => macKeyOf(mac)))
 
   const at = now()
   const vm = {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { call } from '#shared/call.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vm-hardware.ts'
@@ -7,6 +6,7 @@ import { AppError, invalid, NotFoundError, UnavailableError, ValidationError, ty
 import { allowedPath } from '#shared/host/allowed-path.ts'
 import type { Reached } from '#shared/nodes.ts'
 import { isoPort } from './drivers/qemu/read.ts'
+import { newMac, ownerOf } from './macs.ts'
 import { vmRecords } from './model.ts'
 
 /** A disk as it will be; a new one has its bytes made first. */
@@ -111,13 +111,10 @@ export async function planDisks(
   return (await Promise.all(planned)).filter((disk) => disk !== undefined)
 }
 
-/** An address in the range that QEMU and libvirt use for guests. */
-const newMac = () => `52:54:00:${[...randomBytes(3)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`
-
 /** The NICs of a new VM; an address that is not given is one that no other VM of the installation has. */
 export async function planNics(given: NewNics, violations: Violation[]): Promise<Nic[]> {
   const taken = new Set<string>()
-  const isTaken = async (mac: string) => taken.has(mac) || (await vmRecords.find({ 'nics.mac': mac })) !== null
+  const isTaken = async (mac: string) => taken.has(mac) || (await ownerOf(mac)) !== undefined
   const planned: Nic[] = []
   for (const [index, { network = null, bridge = null, mac, model }] of given.entries()) {
     const field = `nics.${index}`
@@ -125,8 +122,7 @@ export async function planNics(given: NewNics, violations: Violation[]): Promise
       violations.push({ field, code: 'one_of', message: 'must have either a network or a bridge' })
     if (mac && (await isTaken(mac)))
       violations.push({ field: `${field}.mac`, code: 'taken', message: `${mac} belongs to another NIC` })
-    let address = mac ?? newMac()
-    while (!mac && (await isTaken(address))) address = newMac()
+    const address = mac ?? (await newMac(taken))
     taken.add(address)
     planned.push({ mac: address, network, bridge, model })
   }

@@ -55,14 +55,9 @@ async function startAgain(op: Op, vm: VmRecord): Promise<void> {
 }
 
 export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], 'running', async (op, vm) => {
-  await op.step(
-    'starting domain',
-    async () => {
-      await startDefined(vm)
-      await desire(vm, 'running')
-    },
-    { undo: async () => driverOf(vm).stop(vm) },
-  )
+  await op.step('starting domain', () => startDefined(vm), { undo: async () => driverOf(vm).stop(vm) })
+  await op.commit()
+  await op.step('recording', async () => desire(vm, 'running'))
 })
 
 export const shutdown = power<Params<typeof vms, 'shutdown'>>(

@@ -51,6 +51,12 @@ export function requireNoTemplate({ id, template }: Pick<VmRecord, 'id' | 'templ
   )
 }
 
+/** Its host forgets it, but not what it would have to know to have it back. */
+function shelve(vm: VmRecord): Promise<void> {
+  const driver = driverOf(vm)
+  return driver.shelve ? driver.shelve(vm) : driver.undefine(vm)
+}
+
 const mark = (id: string, template: boolean) =>
   vmRecords.updateWhere({ _id: id }, { set: { template, defined: !template } })
 
@@ -79,7 +85,7 @@ export const templateService = implement(templates, {
       const vm = await vmRecords.require(id)
       await op.step('marking', () => markStopped(id), { undo: () => mark(id, false) })
       // What its host does not know nobody starts behind our back, which would change what its clones read.
-      await op.step('undefining domain', () => driverOf(vm).undefine(vm), { undo: () => driverOf(vm).define(vm) })
+      await op.step('undefining domain', () => shelve(vm), { undo: () => driverOf(vm).define(vm) })
       return look(await settle(id))
     },
   }),
@@ -92,7 +98,7 @@ export const templateService = implement(templates, {
     },
     run: async (op, { id }) => {
       const vm = await vmRecords.require(id)
-      await op.step('defining domain', () => driverOf(vm).define(vm), { undo: () => driverOf(vm).undefine(vm) })
+      await op.step('defining domain', () => driverOf(vm).define(vm), { undo: () => shelve(vm) })
       await op.step('unmarking', () => mark(id, false), { undo: () => mark(id, true) })
       return viewOf(await settle(id))
     },

@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
+import { subjectOf } from '#shared/access.ts'
 import type { Params } from '#shared/contract.ts'
 import { type Vm, type vms } from '#shared/contracts/vms.ts'
-import { ConflictError, type Violation } from '#shared/errors.ts'
-import { requireFree } from '#shared/operation/locks.ts'
+import { AppError, ConflictError, UnavailableError, type Violation } from '#shared/errors.ts'
+import type { Call } from '#shared/handler.ts'
+import { changing, requireFree } from '#shared/operation/locks.ts'
 import { type Reached, reach } from '#shared/nodes.ts'
 import { driverOf } from './drivers/drivers.ts'
 import { type Change, changedFields, contradictions, pendingAfter, waiting } from './hardware.ts'
@@ -11,21 +13,41 @@ import { requirePaths, throwAll } from './plan.ts'
 import { withRoom } from './room.ts'
 import { requireNoTemplate } from './templates.ts'
 
-/**
- * Changes a VM: the record first, then the host's definition, then what the running guest can take at once. What it
- * cannot take is pending. A crash in between is made good by the next start, which defines what is not defined.
- */
-export async function update({ id, ...given }: Params<typeof vms, 'update'>): Promise<Vm> {
-  const before = await vmRecords.requireForChange(id)
-  await requireFree(pathOf(id))
+type Wanted = Change & Partial<Pick<Vm, 'description' | 'protected' | 'tags'>>
+
+/** Changes a VM. What its definition has no part in is only written down. */
+export async function update(
+  { id, ...given }: Params<typeof vms, 'update'>,
+  { caller }: Pick<Call, 'caller'>,
+): Promise<Vm> {
   // TypeBox reads the contract's arrays and objects as its own types: they are those of the record.
-  const wanted = given as Change & Partial<Pick<Vm, 'description' | 'protected' | 'tags'>>
+  const wanted = given as Wanted
+  const before = await vmRecords.requireForChange(id)
+  if (changedFields(before, wanted).changed.length > 0)
+    // Who made a template of it meanwhile would have it defined again behind his back.
+    return changing(pathOf(id), subjectOf(caller), 'vms.update', async () =>
+      redefine(await vmRecords.requireForChange(id), wanted),
+    )
+  await requireFree(pathOf(id))
+  const { description, protected: isProtected, tags } = wanted
+  const set = { description, protected: isProtected, tags }
+  const isGiven = ([, value]: [string, unknown]) => value !== undefined
+  return viewOf(await vmRecords.change(id, () => ({ set: Object.fromEntries(Object.entries(set).filter(isGiven)) })))
+}
+
+/**
+ * The record first, then the host's definition, then what the running guest can take at once. What it cannot take is
+ * pending. A crash in between is made good by the next start, which defines what is not defined.
+ */
+async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
+  const { id } = before
   const { changed: fields, isRedefined } = changedFields(before, wanted)
-  if (fields.length > 0) requireNoTemplate(before, 'change')
-  if (fields.length > 0) await requireChangeable(before, wanted, await reach(before.node))
-  const run = fields.length > 0 && before.status !== 'stopped' ? await driverOf(before).runOf(before) : before.run
-  const write = () =>
-    vmRecords.change(id, (vm) => ({
+  requireNoTemplate(before, 'change')
+  await requireChangeable(before, wanted, await reach(before.node))
+  const run = before.status === 'stopped' ? before.run : await driverOf(before).runOf(before)
+  const driver = driverOf(before)
+  const write = async () => {
+    const written = await vmRecords.change(id, (vm) => ({
       set: {
         ...wanted,
         ...waiting(pendingAfter(vm, fields, wanted)),
@@ -33,13 +55,23 @@ export async function update({ id, ...given }: Params<typeof vms, 'update'>): Pr
         ...(isRedefined && { defined: false }),
       },
     }))
+    if (isRedefined) await driver.define(written).catch((error: unknown) => refused(error, before, written, wanted))
+    return written
+  }
   const { memory = before.memory, cpus = before.cpus } = wanted
   const changed = await withRoom(before, { ...before, memory, cpus }, write, () => vmRecords.require(id))
-  if (fields.length === 0) return viewOf(changed)
-  const driver = driverOf(changed)
-  if (isRedefined) await driver.define(changed)
   const isRunning = changed.status === 'running' || changed.status === 'paused'
   return viewOf(await settled(changed, fields, await driver.change(changed, fields, isRunning)))
+}
+
+/** What the host does not take is not in the record either; what it has not heard of waits there. */
+async function refused(error: unknown, before: VmRecord, { id, version }: VmRecord, wanted: Wanted): Promise<never> {
+  if (error instanceof AppError && !(error instanceof UnavailableError)) {
+    const was = Object.fromEntries(Object.entries(before).filter(([field]) => field in wanted))
+    const set = { ...was, ...waiting(before.pending), run: before.run, defined: false }
+    await vmRecords.updateWhere({ _id: id, version }, { set })
+  }
+  throw error
 }
 
 /** Writes down that the host has it, unless somebody else has changed these fields meanwhile. */

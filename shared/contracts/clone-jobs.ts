@@ -28,8 +28,15 @@ export const CloneJob = strict({
   progress_percent: Type.Number({ minimum: 0, maximum: 100 }),
   bytes_copied: Type.Integer(),
   total_bytes: Type.Integer({
-    description: 'Bytes of data in the disks; 0 for a linked clone, and until it is measured',
+    description:
+      'Bytes of data in the disks, of those of a guest that runs their whole size; 0 for a linked clone, and until it is measured',
   }),
+  consistency: orNull(
+    Type.Enum(['filesystem', 'crash'], {
+      description:
+        'Of a guest that ran: its file systems were frozen when it was copied, or they are as after a power cut; else null',
+    }),
+  ),
   elapsed_seconds: Type.Number(),
   remaining_seconds: orNull(Type.Number({ description: 'Expected; null when that is not known' })),
   error: orNull(Type.String()),

@@ -13,6 +13,7 @@ export const Capabilities = strict({
   linked_clone_format: Type.Union([VolumeFormat, Type.Null()], {
     description: 'The format of a linked clone, whatever that of the volume it shares with; null: no linked clones',
   }),
+  live_clones: Type.Boolean({ description: 'A volume can be made of the disk of a guest that runs' }),
   send: Type.Boolean({ description: 'Differences between snapshots can be sent to another pool' }),
   shared: Type.Boolean({ description: 'The same bytes are reached from several nodes' }),
   live_resize: Type.Boolean(),

@@ -137,7 +137,7 @@ export const vms = contract('vms', {
     result: strict({ data: Type.Array(Unmanaged) }),
   },
   adopt: {
-    does: 'Take over a guest that is there already, as it is, running or not; takes SysModify on its node as well',
+    does: 'Take over a guest that is there already, as it is, running or not; takes SysModify on its node as well, and VmAllocate on its resource pool',
     rest: 'POST /vms/adopt',
     can: 'VmAllocate on /api/vms/{id}',
     operation: true,
@@ -147,6 +147,9 @@ export const vms = contract('vms', {
       domain: Type.String({ minLength: 1, maxLength: 255, description: 'Its UUID or name on the node' }),
       id: Type.Optional(Id),
       name: Type.Optional(Name),
+      resource_pool: Type.Optional(
+        Type.String({ ...Id, description: 'Resource pool that it is taken into, within its limits and for its users' }),
+      ),
     }),
     result: Vm,
   },
@@ -177,7 +180,7 @@ export const vms = contract('vms', {
     result: Done,
   },
   clone: {
-    does: 'Clone a virtual machine that is off, or a template; takes VmConfig on the source as well',
+    does: 'Clone a virtual machine, running or off, or a template; takes VmConfig on the source as well',
     rest: 'POST /vms/{vm}/clone',
     can: 'VmAllocate on /api/vms/{id}',
     canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',

@@ -123,6 +123,23 @@ export const volumes = contract('volumes', {
     }),
     result: Volume,
   },
+  receiveFor: {
+    does: 'Make the empty images that the disks of a guest that runs are copied to, beside where they will be volumes of another VM',
+    can: 'service',
+    params: strict({
+      copy: Type.String({ format: 'uuid', description: 'In the name of every image' }),
+      source_owner: Type.String(),
+      owner: Type.String(),
+      disks: Type.Array(strict({ ...one, pool: Id, name: VolumeName, format: VolumeFormat }), { maxItems: 64 }),
+    }),
+    result: strict({ paths: Type.Array(Path) }),
+  },
+  placeFor: {
+    does: 'Put images that have been filled in their places; again, what is there is fine',
+    can: 'service',
+    params: strict({ copy: Type.String({ format: 'uuid' }), owner: Type.String(), disks: Type.Array(strict(one)) }),
+    result: strict({ data: Type.Array(Volume) }),
+  },
   measure: {
     does: 'Tell how many bytes a full clone of a volume copies',
     can: 'service',

@@ -68,7 +68,7 @@ const table = {
       ...of(pools, 'get'),
       ...of(operations, 'cancel'),
       ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor', 'growFor'),
-      ...of(volumes, 'locate', 'adopt', 'forget', 'measure', 'cloneFor', 'clonesOf'),
+      ...of(volumes, 'locate', 'adopt', 'forget', 'measure', 'cloneFor', 'clonesOf', 'receiveFor', 'placeFor'),
     ],
     emits: ['vm:status', 'vm:events'],
   },

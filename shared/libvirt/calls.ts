@@ -4,7 +4,17 @@
  */
 import { lastFailure, readPointers, readText, type Library, type Pointer } from './ffi.ts'
 import type { Parameters } from './parameters.ts'
-import { done, fail, given, LibvirtFailure, readRecords, takeDomain, withDomain, type Of } from './results.ts'
+import {
+  done,
+  fail,
+  given,
+  LibvirtFailure,
+  readParameters,
+  readRecords,
+  takeDomain,
+  withDomain,
+  type Of,
+} from './results.ts'
 import { toSample, toState, type Sample } from './samples.ts'
 import type { StateAndReason } from './states.ts'
 
@@ -201,6 +211,30 @@ export const operations = {
     return withDomain(library, conn, uuid, (domain) =>
       given(library, library.virDomainQemuAgentCommand(domain, command, seconds, 0)),
     )
+  },
+
+  /** The backup that is under way, as it was begun. */
+  backupXml(library: Library, conn: Pointer, { uuid }: { uuid: string }): string {
+    return withDomain(library, conn, uuid, (domain) => given(library, library.virDomainBackupGetXMLDesc(domain, 0)))
+  },
+
+  /** The job of a domain: its virDomainJobType, and what libvirt tells of it. */
+  job(
+    library: Library,
+    conn: Pointer,
+    { uuid, flags }: { uuid: string; flags: number },
+  ): { type: number; parameters: Parameters } {
+    const [type, list, count]: [[number], [Pointer | null], [number]] = [[0], [null], [0]]
+    withDomain(library, conn, uuid, (domain) =>
+      done(library, library.virDomainGetJobStats(domain, type, list, count, flags)),
+    )
+    const [address] = list
+    if (address === null) return { type: type[0], parameters: new Map() }
+    try {
+      return { type: type[0], parameters: readParameters(library, address, count[0]) }
+    } finally {
+      library.virTypedParamsFree(address, count[0])
+    }
   },
 
   /** The states of all domains that match `flags`. */

@@ -14,7 +14,8 @@ export type DomainSummary = DomainName & StateAndReason & { isPersistent: boolea
 const flags = (...each: [condition: boolean | undefined, flag: number][]) =>
   each.reduce((sum, [condition, flag]) => (condition === true ? sum + flag : sum), 0)
 
-const order = async <F extends DomainCommand>(
+/** Runs a function of libvirt on a domain; it may take long. */
+export const order = async <F extends DomainCommand>(
   libvirt: Libvirt,
   uuid: string,
   command: F,

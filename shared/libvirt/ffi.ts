@@ -107,6 +107,11 @@ const signatures = {
   virDomainBlockResize: virt('int', 'pointer', 'text', 'ulong', 'uint'),
   virDomainSetAutostart: virt('int', 'pointer', 'int'),
   virDomainRename: virt('int', 'pointer', 'text', 'uint'),
+  virDomainBackupBegin: virt('int', 'pointer', 'text', 'text', 'uint'),
+  virDomainBackupGetXMLDesc: virt('ownedText', 'pointer', 'uint'),
+  virDomainAbortJob: virt('int', 'pointer'),
+  virDomainGetJobStats: virt('int', 'pointer', 'outInt', 'outPointer', 'outInt', 'uint'),
+  virTypedParamsFree: virt('int', 'pointer', 'int'),
 
   virDomainQemuMonitorCommand: qemu('int', 'pointer', 'text', 'outPointer', 'uint'),
   virDomainQemuAgentCommand: qemu('ownedText', 'pointer', 'text', 'int', 'uint'),

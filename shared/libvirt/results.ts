@@ -41,7 +41,8 @@ export const takeDomain = (library: Library, domain: Pointer) => {
 }
 
 let parameterBytes = Buffer.alloc(64 * parameterSize)
-const readParameters = (library: Library, address: Pointer, count: number): Parameters => {
+/** Reads `count` virTypedParameters at an address, which stay libvirt's. */
+export const readParameters = (library: Library, address: Pointer, count: number): Parameters => {
   const length = count * parameterSize
   if (length > parameterBytes.length) parameterBytes = Buffer.alloc(length * 2)
   if (length > 0) library.memcpy(parameterBytes, address, length)

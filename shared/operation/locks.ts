@@ -1,4 +1,6 @@
-import { Type } from 'typebox'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Static, Type } from 'typebox'
+import { v7 } from 'uuid'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { modelOf, storedAs } from '#shared/db/model.ts'
@@ -13,13 +15,21 @@ const Lock = strict({
   reason: Type.String(),
   since: Time,
   shares: Type.Optional(Type.String({ description: 'The path that it shares with others; without it is held alone' })),
+  brief: Type.Optional(Type.Boolean({ description: 'A change that is no operation, and is over in a moment' })),
 })
-type Stored = { _id: string; operation: string; user: string; reason: string; since: string; shares?: string }
+type Stored = Pick<Static<typeof Lock>, 'operation' | 'user' | 'reason' | 'since'> & {
+  _id: string
+  shares?: string
+  brief?: boolean
+}
 
 const lockModel = modelOf('locks', Lock, [{ fields: { operation: 1 } }, { fields: { shares: 1 }, sparse: true }])
 
 /** A lock whose operation never came to be is free after this long. Milliseconds. */
 const orphanMs = 30_000
+const isRecent = (since: string) => Date.parse(since) > Date.now() - orphanMs
+/** So long an operation waits for changes that are over in a moment. */
+const briefMs = 5000
 
 /**
  * Holds a resource for an operation. A lock lives as long as its operation is active, whose lease tells whether anybody
@@ -29,7 +39,7 @@ const orphanMs = 30_000
 export async function hold(path: string, operation: string, user: string, reason: string): Promise<void> {
   await put({ _id: path, operation, user, reason, since: now() })
   // Both kinds are written first and looked for afterwards: of two who meet, at least one sees the other.
-  await refuseIfShared(path, operation)
+  await refuseIfShared(path, { operation })
 }
 
 /**
@@ -40,6 +50,21 @@ export async function share(path: string, operation: string, user: string, reaso
   await put({ _id: `shared ${path} ${operation}`, operation, user, reason, since: now(), shares: path })
   const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(path).lean()))
   if (held && held.operation !== operation) await refuseIfAlive(held)
+}
+
+/**
+ * Changes a resource by something short that is no operation, beside others who do: no operation takes it meanwhile.
+ * @throws ConflictError when an operation has it
+ */
+export async function changing<T>(path: string, user: string, reason: string, change: () => Promise<T>): Promise<T> {
+  const operation = v7()
+  await put({ _id: `shared ${path} ${operation}`, operation, user, reason, since: now(), shares: path, brief: true })
+  try {
+    await requireFree(path)
+    return await change()
+  } finally {
+    await release(operation)
+  }
 }
 
 async function put(lock: Stored): Promise<void> {
@@ -62,23 +87,34 @@ async function put(lock: Stored): Promise<void> {
   if (!replaced) await put(lock)
 }
 
-async function refuseIfShared(path: string, operation?: string): Promise<void> {
-  const sharers = storedAs<Stored[]>(await inStore(() => lockModel.find({ shares: path } as never).lean()))
-  for (const lock of sharers) if (lock.operation !== operation) await refuseIfAlive(lock)
+/** Who is to hold it alone waits for brief changes: those that come meanwhile are refused. */
+async function refuseIfShared(path: string, { operation, beside }: { operation?: string; beside?: 'brief' }) {
+  for (const deadline = Date.now() + briefMs; ; await delay(20)) {
+    const sharers = storedAs<Stored[]>(await inStore(() => lockModel.find({ shares: path } as never).lean()))
+    const others = sharers.filter((lock) => lock.operation !== operation && !(beside && lock.brief))
+    const isOver = Date.now() > deadline
+    for (const lock of others) if (!lock.brief || isOver) await refuseIfAlive(lock)
+    if (isOver || !others.some(({ brief, since }) => brief && isRecent(since))) return
+  }
 }
 
 /** @throws ConflictError when an operation holds the resource: it is not to be changed under it */
 export async function requireFree(path: string): Promise<void> {
   const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(path).lean()))
   if (held) await refuseIfAlive(held)
-  await refuseIfShared(path)
+  await refuseIfShared(path, { beside: 'brief' })
 }
 
-async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason, since }: Stored): Promise<void> {
+async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason, since, brief }: Stored) {
   const entry = await findEntry(operation)
   const isActive = entry && (activeStates as readonly string[]).includes(entry.state)
-  const isBeingMade = !entry && Date.parse(since) > Date.now() - orphanMs
+  const isBeingMade = !entry && isRecent(since)
   if (!isActive && !isBeingMade) return
+  if (brief)
+    throw new ConflictError(`${path} is just being changed by ${user} (${reason}): try again`, {
+      retryable: true,
+      details: { path, user, reason, since },
+    })
   const until = entry?.lease?.until ?? new Date(Date.now() + leaseMs()).toISOString()
   throw new ConflictError(
     `${path} is held by operation ${operation} of ${user} (${reason}) since ${since}, until ${until} unless renewed`,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nodes } from '#shared/contracts/nodes.ts'
+import { devices } from '#shared/contracts/vm-devices.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { within } from '#shared/current.ts'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
@@ -12,11 +13,12 @@ import { reach } from '#shared/nodes.ts'
 import { clusterService } from '../../services/cluster/service.ts'
 import type { Definition, News } from '../../services/vm/drivers/driver.ts'
 import { lxd } from '../../services/vm/drivers/lxd/lxd.ts'
+import { vmRecords } from '../../services/vm/model.ts'
 import { vmService } from '../../services/vm/service.ts'
 import { type LabEngine, fetchEngines, missingForEngines, startEngine } from '../lab/engines.ts'
 import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { missingForNats } from '../lab/nats.ts'
-import { plainGuest } from '../lab/plain-guest.ts'
+import { plainGuest, plainRecord } from '../lab/plain-guest.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
 
@@ -52,6 +54,42 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     )
   const api = () => inside(async () => engineOf(await reach('local'), kind))
   const statusOf = async () => (await inside(() => driver.look(guest))).status
+
+  /** The service refuses what would change the devices of an instance that runs, and the clone of it. */
+  async function refusesDevices({ id, name, domain_uuid }: Definition): Promise<void> {
+    const record = {
+      ...plainRecord,
+      id,
+      name,
+      domain_uuid,
+      hypervisor: kind,
+      node: 'local',
+      status: 'running' as const,
+    }
+    await inside(() => vmRecords.insert(record))
+    const asked = {
+      attachNic: { bridge: 'br0' },
+      detachNic: { mac: '52:54:00:00:00:01' },
+      attachDisk: { pool: 'none', size: 2 ** 30 },
+      detachDisk: { disk: 'vda' },
+      resizeDisk: { disk: 'vda', size: 2 ** 30 },
+    }
+    for (const [action, given] of Object.entries(asked)) {
+      // The keys above are actions of the contract.
+      const answer = horcrux.call(devices, action as keyof typeof asked, { id, ...given })
+      const error = await answer.catch((thrown: Error) => thrown)
+      expect(error).toBeInstanceOf(ConflictError)
+      expect((error as Error).message).toBe(
+        `A virtual machine of ${kind} has its devices changed while it is off; '${id}' is not`,
+      )
+    }
+    const copied = await horcrux
+      .call(vms, 'clone', { vm: id, name: 'copy', mode: 'full' })
+      .catch((thrown: Error) => thrown)
+    expect(copied).toBeInstanceOf(ConflictError)
+    expect((copied as Error).message).toContain(`is running: ${kind} copies no disks of a guest that runs`)
+    await inside(() => vmRecords.removeWhere({ _id: id }))
+  }
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'horcrux-engines-'))
@@ -134,6 +172,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     await inside(() => driver.start(renamed))
     await inside(() => driver.act.reset(renamed))
     expect((await inside(() => driver.look(renamed))).status).toBe('running')
+    await refusesDevices(renamed)
     await twice(() => driver.undefine(renamed))
     expect(await on.get('/1.0/instances')).toEqual([])
     unfollow()

@@ -19,11 +19,13 @@ import { leftovers, look, type World } from '../lab/world.ts'
 
 const [host, second] = inject('lab').hosts
 const every = scenarios(second!, host!)
+/** The kind of operation that a scenario is of; its name unless it says another. */
+const kindOf = (scenario: string) => every[scenario]!.kind ?? scenario
 /** `KINDS=vms.clone,templates.deploy` takes these only. */
 const wanted = process.env['KINDS']?.split(',')
-const all = Object.fromEntries(Object.entries(every).filter(([kind]) => wanted?.includes(kind) ?? true))
+const all = Object.fromEntries(Object.entries(every).filter(([name]) => wanted?.includes(kindOf(name)) ?? true))
 const seed = seedOf('operation-faults')
-/** Steps and outcomes of every kind when nothing disturbs it. */
+/** Steps and outcomes of every scenario when nothing disturbs it. */
 const undisturbed = new Map<string, { steps: string[]; before: World; after: World; state: string }>()
 
 let horcrux: TestHorcrux
@@ -40,21 +42,25 @@ beforeAll(async () => {
   const stop = workHere()
   await done(horcrux, nodes, 'register', asNode('hv1', host!))
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
-  for (const [kind, scenario] of Object.entries(all)) {
+  for (const [name, scenario] of Object.entries(all)) {
     await scenario.before?.(horcrux)
     const before = await look(horcrux, host!)
-    const { steps, state } = await finished(await begin(kind))
-    undisturbed.set(kind, { steps: steps.map(({ name }) => name), before, after: await look(horcrux, host!), state })
+    const { steps, state } = await finished(await begin(name))
+    undisturbed.set(name, { steps: steps.map(({ name }) => name), before, after: await look(horcrux, host!), state })
     await clear(horcrux)
   }
   await stop()
 }, 120_000)
 afterAll(() => horcrux.stop())
 
-async function begin(kind: string): Promise<Operation> {
-  const [service, action] = kind.split('.') as [string, string]
+async function begin(scenario: string): Promise<Operation> {
+  const [service, action] = kindOf(scenario).split('.') as [string, string]
   // The kinds are the contracts' own; here they are gone through by name.
-  return (await horcrux.call({ name: service, actions: {} } as never, action as never, all[kind]!.params)) as Operation
+  return (await horcrux.call(
+    { name: service, actions: {} } as never,
+    action as never,
+    all[scenario]!.params,
+  )) as Operation
 }
 
 const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 50 }, { timeoutMs: 55_000 })
@@ -80,14 +86,15 @@ async function faulty(fault: Fault): Promise<Replica> {
 }
 
 test('every kind of operation has its scenario in the matrix', () => {
-  expect([...allKinds().keys()].toSorted()).toEqual(Object.keys(every).toSorted())
+  expect([...allKinds().keys()].toSorted()).toEqual([...new Set(Object.keys(every).map(kindOf))].toSorted())
 })
 
-type Case = Fault & { name: string }
-const cases = (kind: string): Case[] =>
-  undisturbed.get(kind)!.steps.flatMap((step) => {
+type Case = Fault & { scenario: string; name: string }
+const cases = (scenario: string): Case[] =>
+  undisturbed.get(scenario)!.steps.flatMap((step) => {
     const at = (does: Fault['does'], when: Fault['when'], afterMs = 0) => ({
-      kind,
+      scenario,
+      kind: kindOf(scenario),
       step,
       does,
       when,
@@ -107,12 +114,13 @@ const cases = (kind: string): Case[] =>
   })
 
 /** The world of the undisturbed end, or that of the beginning; never one in between. */
-async function expectWhole(kind: string, ended: Operation, what: string): Promise<void> {
-  const { before, after } = undisturbed.get(kind)!
+async function expectWhole(scenario: string, ended: Operation, what: string): Promise<void> {
+  const { before, after } = undisturbed.get(scenario)!
+  expect(ended.ended_at, `${what} goes on: ${JSON.stringify(ended.steps)}`).not.toBeNull()
   expect(ended.state, `${what}: ${JSON.stringify(ended.error)}`).not.toBe('needs_attention')
   const world = await look(horcrux, host!)
   const expected =
-    ended.state === 'succeeded' || ended.state === undisturbed.get(kind)!.state ? [after, before] : [before]
+    ended.state === 'succeeded' || ended.state === undisturbed.get(scenario)!.state ? [after, before] : [before]
   expect(expected, `${what} ended ${ended.state}`).toContainEqual(world)
   if (ended.state === 'succeeded') expect(world, what).toEqual(after)
   await until(async () => Object.values(await leftovers()).every((count) => count === 0), {
@@ -121,20 +129,24 @@ async function expectWhole(kind: string, ended: Operation, what: string): Promis
   })
 }
 
-async function disturb({ name, ...fault }: Case): Promise<void> {
-  const what = `${fault.kind}: ${name}`
+async function disturb({ name, scenario, ...fault }: Case): Promise<void> {
+  const what = `${scenario}: ${name}`
   const stopSetUp = workHere()
-  await all[fault.kind]!.before?.(horcrux)
+  await all[scenario]!.before?.(horcrux)
   await stopSetUp()
   const replica = await faulty(fault)
-  const operation = await begin(fault.kind)
+  const operation = await begin(scenario)
   await replica.hasCut
   const stop = workHere()
   try {
     const ended = await finished(operation)
     // A stopped replica wakes up when all is over: whatever it still does must be refused.
     if (fault.does === 'stop') await replica.wake()
-    await expectWhole(fault.kind, ended, what)
+    await expectWhole(scenario, ended, what)
+  } catch (error) {
+    // Clearing up may fail for the same reason, and would hide it.
+    process.stdout.write(`  ${what}: ${(error as Error).message}\n`)
+    throw error
   } finally {
     await replica.process.kill()
     await clear(horcrux)
@@ -146,23 +158,23 @@ test('operations end whole whatever happens to the process that works on them', 
   const everything = Object.keys(all).flatMap(cases)
   for (const one of sample(everything, seed, 9)) {
     await disturb(one)
-    process.stdout.write(`  ${one.kind}: ${one.name}: whole\n`)
+    process.stdout.write(`  ${one.scenario}: ${one.name}: whole\n`)
   }
 }, 3_600_000)
 
 test('operations are cancelled whole at each of their steps', async () => {
-  const places = [...undisturbed].flatMap(([kind, { steps }]) => steps.map((step) => ({ kind, step })))
+  const places = [...undisturbed].flatMap(([name, { steps }]) => steps.map((step) => ({ name, step })))
   const stop = workHere()
-  for (const { kind, step } of sample(places, seed, 5)) {
-    await all[kind]!.before?.(horcrux)
-    const operation = await begin(kind)
+  for (const { name, step } of sample(places, seed, 5)) {
+    await all[name]!.before?.(horcrux)
+    const operation = await begin(name)
     const isThere = async () => {
       const { stage, ended_at } = await horcrux.call(operations, 'get', { id: operation.id })
       return stage === step || ended_at !== null
     }
     await until(isThere, { what: step, intervalMs: 2 })
     await horcrux.call(operations, 'cancel', { id: operation.id }).catch(() => undefined)
-    await expectWhole(kind, await finished(operation), `${kind} cancelled at ${step}`)
+    await expectWhole(name, await finished(operation), `${name} cancelled at ${step}`)
     await clear(horcrux)
   }
   await stop()
@@ -170,13 +182,13 @@ test('operations are cancelled whole at each of their steps', async () => {
 
 test('an operation whose message is delivered several times is done once', async () => {
   const stop = workHere()
-  for (const kind of sample(Object.keys(all), seed, 3)) {
-    await all[kind]!.before?.(horcrux)
-    const operation = await begin(kind)
-    for (const epoch of [91, 92, 93]) enqueue({ id: operation.id, service: kind.split('.')[0]!, epoch })
+  for (const name of sample(Object.keys(all), seed, 3)) {
+    await all[name]!.before?.(horcrux)
+    const operation = await begin(name)
+    for (const epoch of [91, 92, 93]) enqueue({ id: operation.id, service: kindOf(name).split('.')[0]!, epoch })
     const ended = await finished(operation)
-    expect(ended.state).toBe(undisturbed.get(kind)!.state)
-    await expectWhole(kind, ended, `${kind} delivered again`)
+    expect(ended.state).toBe(undisturbed.get(name)!.state)
+    await expectWhole(name, ended, `${name} delivered again`)
     await clear(horcrux)
   }
   await stop()

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import type { ValidationError } from '#shared/errors.ts'
@@ -124,4 +125,33 @@ test('of ten adoptions of one guest one wins', async () => {
   for (const one of results)
     if (one.status === 'rejected') expect((one.reason as Error).message).toMatch(/is held by|already/)
   await done(horcrux, vms, 'delete', { id: won[0]!.id })
+})
+
+test('a guest that is adopted into a resource pool is counted there within its limits, and no more once it is deleted', async () => {
+  const { horcrux, virsh, defineByHand } = guests
+  const [one, two] = [randomUUID(), randomUUID()]
+  await image('pool/counted.qcow2')
+  await defineByHand('counted', foreignDomain('counted', one, [`${poolPath}/counted.qcow2`]))
+  await defineByHand('toomuch', foreignDomain('toomuch', two))
+  await horcrux.call(resourcePools, 'create', { id: 'adopted', name: 'adopted', limits: { memory: 200 } })
+  const pool = async () => horcrux.call(resourcePools, 'get', { id: 'adopted' })
+  const adopt = (domain: string, resource_pool: string) =>
+    done(horcrux, vms, 'adopt', { node: 'hv1', domain, id: domain, resource_pool })
+
+  await adopt('counted', 'adopted')
+  expect(await pool()).toMatchObject({
+    used: { cpus: 1, memory: 136, disk: GiB, instances: 1 },
+    members: [{ kind: 'vm', id: 'counted' }],
+  })
+  const before = await virsh('dumpxml', two)
+  await expect(adopt('toomuch', 'adopted')).rejects.toThrow('136 MiB memory wanted, 136 of 200 used')
+  expect((await refusal(adopt('toomuch', 'nowhere')))?.violations).toMatchObject([
+    { field: 'resource_pool', code: 'not_found' },
+  ])
+  expect(await virsh('dumpxml', two)).toBe(before)
+  expect((await pool()).used.instances).toBe(1)
+
+  await done(horcrux, vms, 'delete', { id: 'counted', purge: true })
+  expect(await pool()).toMatchObject({ used: { cpus: 0, memory: 0, disk: 0, instances: 0 }, members: [] })
+  await virsh('undefine', two)
 })

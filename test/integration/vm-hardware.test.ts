@@ -166,3 +166,15 @@ test('what waited is there after a start behind our back, and what virsh changes
   for (const kept of ['>Me<', 'i6300esb', '655360', '>2</vcpu>', "mode='sysinfo'"]) expect(after).toContain(kept)
   await remove('edited')
 })
+
+test('of machines that ask for one address at the same time one gets it', async () => {
+  await haveBridge(host!, 'br7')
+  const nics = [{ bridge: 'br7', mac: '52:54:00:77:00:0f' }]
+  const tries = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => create(`same-${index}`, { nics })))
+  const won = tries.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  expect(won).toHaveLength(1)
+  for (const one of tries)
+    if (one.status === 'rejected')
+      expect((one.reason as Error).message).toMatch(/mac 52:54:00:77:00:0f is held by|belongs to another NIC/)
+  await remove(won[0]!.id)
+})

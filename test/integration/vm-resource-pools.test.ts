@@ -197,6 +197,19 @@ test('who has a role on a resource pool only makes and runs virtual machines in 
   await done('POST /api/vms/theirs/stop', { token, json: { force: true } })
   expect((await call('GET /api/vms/foreign', { token })).status).toBe(403)
 
+  // Who may take guests over brings none into a resource pool of others.
+  await call('POST /api/users', { json: { username: 'adopter', password } })
+  await call('POST /api/permissions', {
+    json: { subject: { kind: 'user', id: 'adopter' }, role: 'VmAdmin', path: '/api/vms/*' },
+  })
+  const signedIn = await call('POST /api/auth/login', { json: { username: 'adopter', password } })
+  const adopter = String(signedIn.body['token'])
+  const adopted = { node: 'hv1', domain: 'any', id: 'any', resource_pool: 'team' }
+  expect(await call('POST /api/vms/adopt', { token: adopter, json: adopted })).toMatchObject({
+    status: 403,
+    body: { details: { privilege: 'VmAllocate', path: '/api/resource-pools/team' } },
+  })
+
   // Once by membership, once by a grant of its own: neither outlives the virtual machine.
   await grant('/api/vms/theirs/**')
   await done('DELETE /api/vms/theirs?purge=true', { token })

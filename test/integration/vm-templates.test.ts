@@ -1,3 +1,5 @@
+import { readdir, writeFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { clonePresets } from '#shared/contracts/clone-presets.ts'
 import { templates } from '#shared/contracts/templates.ts'
@@ -6,7 +8,8 @@ import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { localHost } from '#shared/host/local.ts'
 import { type CloneLab, refusal, startCloneLab } from '../lab/clones.ts'
-import { done } from '../lab/work.ts'
+import { foreignDomain } from '../lab/foreign-domain.ts'
+import { done, work } from '../lab/work.ts'
 
 let lab: CloneLab
 beforeAll(async () => {
@@ -36,6 +39,38 @@ test('a template is not started, not changed, unknown to libvirt, and becomes a 
   expect(((await done(horcrux, vms, 'start', { id: 'gold' })) as Vm).status).toBe('running')
   await refusal(horcrux.call(templates, 'create', { vm_id: 'gold' }), ConflictError)
 })
+
+test('of a change and the making of a template at the same time one is refused, or both hold one after the other', async () => {
+  const { horcrux } = lab
+  const outcomes = new Set<string>()
+  for (let round = 0; round < 12; round++) {
+    const [id, memory] = [`race-${round}`, 256]
+    const given = { id, name: id, memory: 128, cpus: 1, node: 'hv1' }
+    await done(horcrux, vms, 'create', given)
+    const patch = (waitMs: number) => delay(waitMs).then(() => horcrux.call(vms, 'update', { id, memory }))
+    const making = delay((round % 4) * 10).then(() => work(horcrux, templates, 'create', { vm_id: id }))
+    const [[made], patched] = await Promise.all([
+      Promise.allSettled([making]),
+      Promise.allSettled([0, 5, 10, 20, 40].map((ms) => patch(ms + round))),
+    ])
+    for (const one of [made, ...patched])
+      if (one.status === 'rejected') expect(one.reason).toBeInstanceOf(ConflictError)
+    const isTemplate = made.status === 'fulfilled'
+    if (isTemplate) expect(made.value.state).toBe('succeeded')
+    const isChanged = patched.some(({ status }) => status === 'fulfilled')
+    outcomes.add(`${isTemplate ? 'template' : 'machine'}${isChanged ? ', changed' : ''}`)
+    expect(await horcrux.call(vms, 'get', { id })).toMatchObject({
+      template: isTemplate,
+      memory: isChanged ? memory : 128,
+      pending: [],
+    })
+    // A template is unknown to its host: a change that came late would have it defined again.
+    expect((await domains()).split('\n').includes(id)).toBe(!isTemplate)
+    await done(horcrux, vms, 'delete', { id })
+  }
+  process.stdout.write(`  ${[...outcomes].join('; ')}\n`)
+  expect(outcomes).not.toContain('machine')
+}, 120_000)
 
 test('a linked clone reads the template’s data and writes only its own', async () => {
   const { images } = lab
@@ -157,4 +192,23 @@ test('a preset says what a request does not; tags filter lists, several at once'
   await refusal(horcrux.call(clonePresets, 'create', { name: 'small' }), ConflictError)
   await horcrux.call(clonePresets, 'delete', { id: 'small' })
   expect((await horcrux.call(clonePresets, 'list', {})).data).toEqual([])
+})
+
+test('what a template had that Horcrux does not know is there again when it becomes a machine', async () => {
+  const { horcrux } = lab
+  const virsh = (...words: string[]) => localHost().runChecked('virsh', ['-q', '-c', lab.lab.uri, ...words])
+  const file = `${lab.lab.dir}/by-hand.xml`
+  await writeFile(file, foreignDomain('by-hand', '0198d1c5-7b1e-7000-8000-0000000000bb'))
+  await virsh('define', file)
+  await done(horcrux, vms, 'adopt', { node: 'hv1', domain: 'by-hand', id: 'by-hand' })
+  const written = async () => (await virsh('dumpxml', '--inactive', '--security-info', 'by-hand')).stdout
+  const before = await written()
+  expect(before).toContain('watchdog')
+  await lab.makeTemplate('by-hand')
+  expect((await domains()).trim()).toBe('')
+  await done(horcrux, templates, 'delete', { id: 'by-hand' })
+  expect(await written()).toBe(before)
+  await lab.makeTemplate('by-hand')
+  await done(horcrux, vms, 'delete', { id: 'by-hand' })
+  expect(await readdir('/var/lib/horcrux/shelved')).not.toContain('by-hand.xml')
 })

@@ -21,7 +21,8 @@ const GiB = 2 ** 30
 /** Horcrux with one lab host and the pool `images`, and what tests of clones do again and again. */
 export async function startCloneLab() {
   const [lab] = inject('lab').hosts
-  const horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
+  const horcrux = await startHorcrux({ services: [clusterService, storageService, vmService], works: false })
+  let atWork = horcrux.work()
   await done(horcrux, nodes, 'register', asNode('hv1', lab!))
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
   const images = imagesOf(lab!)
@@ -37,7 +38,15 @@ export async function startCloneLab() {
     world: () => look(horcrux, lab!),
     leftovers,
     clear: () => clear(horcrux),
-    stop: horcrux.stop,
+    stop: async () => {
+      await atWork()
+      await horcrux.stop()
+    },
+    /** Hands over all operations, and begins to work on them again, as the process that takes over. */
+    takeOver: async () => {
+      await atWork()
+      atWork = horcrux.work()
+    },
     /** A guest that is off, with a qcow2 and a raw disk that have data of their own. */
     makeSource: async (id: string, more: object = {}): Promise<Vm> => {
       const given = { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks: twoDisks, ...more }

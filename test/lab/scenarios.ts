@@ -21,7 +21,12 @@ import { done } from './work.ts'
 const GiB = 2 ** 30
 
 /** How an operation of one kind comes about: what is there before, and what it is asked to do. */
-export type Scenario = { before?: (horcrux: TestHorcrux) => Promise<unknown>; params: Record<string, unknown> }
+export type Scenario = {
+  before?: (horcrux: TestHorcrux) => Promise<unknown>
+  params: Record<string, unknown>
+  /** Where one kind comes about in several ways. */
+  kind?: string
+}
 
 const newVm = { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
 const team = { id: 'team', name: 'team', limits: { instances: 1 } }
@@ -41,6 +46,8 @@ const twoDisks = [
   { pool: 'images', size: GiB },
   { pool: 'images', size: GiB, format: 'raw' },
 ]
+const runningWithDisks = (horcrux: TestHorcrux) =>
+  done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, firmware: 'uefi', start: true })
 const withNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
   await haveBridge(host, 'lan')
   await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge: 'lan' }] })
@@ -111,9 +118,15 @@ export const asNode = (id: string, { address, port, user, privateKey, hostKey }:
   allowed_paths: ['/var/lib/libvirt/images'],
 })
 
-/** One for every kind of operation; the matrix fails for a kind that has none. */
+/** At least one for every kind of operation; the matrix fails for a kind that has none. */
 export const scenarios = (second: LabHost, first: LabHost): Record<string, Scenario> => ({
-  'vms.adopt': { before: () => byHand(first), params: { id: 'it', node: 'hv1', domain: foreignUuid } },
+  'vms.adopt': {
+    before: async (horcrux) => {
+      await withTeam(horcrux)
+      await byHand(first)
+    },
+    params: { id: 'it', node: 'hv1', domain: foreignUuid, resource_pool: team.id },
+  },
   'vms.create': { before: withTeam, params: { ...inTeam, start: true } },
   'vms.start': { before: made, params: { id: 'it' } },
   'vms.shutdown': { before: running, params: { id: 'it', timeout: 1 } },
@@ -124,6 +137,11 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.resume': { before: paused, params: { id: 'it' } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
   'vms.clone': { before: withNic(first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'vms.clone of a guest that runs': {
+    kind: 'vms.clone',
+    before: runningWithDisks,
+    params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', start: true },
+  },
   'devices.attachDisk': { before: withTeamAndRun, params: { id: 'it', pool: 'images', size: GiB } },
   'devices.detachDisk': { before: hearing(first), params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 } },
   'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },

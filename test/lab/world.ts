@@ -12,7 +12,7 @@ import type { LabHost } from './hosts.ts'
 
 /** All that operations act on: what Horcrux says there is, and what there really is. */
 export type World = Record<
-  'guests' | 'devices' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'files' | 'seeds',
+  'guests' | 'devices' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'jobs' | 'files' | 'seeds' | 'variables',
   string[]
 >
 
@@ -44,7 +44,9 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
     nodes: hosts.data.map(({ id }) => id),
     rooms: rooms.data.map(({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`),
     domains: states,
-    seeds: await seedsOf('copy'),
+    jobs: (await Promise.all(states.map((state) => jobOf(host, state)))).flat(),
+    seeds: await keptOf('seeds', 'copy'),
+    variables: [...(await keptOf('nvram', 'it')), ...(await keptOf('nvram', 'copy'))],
     files: (await readdir(join(host.dir, 'pool'))).toSorted(),
   }
 }
@@ -59,9 +61,17 @@ async function pluggedIn({ uri }: LabHost, name: string): Promise<string> {
   return `${name} has ${(await Promise.all(asked)).join('; runs with ')}`
 }
 
-/** What the cloud-init seed of a guest takes on its node; lab hosts have this machine's folder. */
-async function seedsOf(id: string): Promise<string[]> {
-  const all = await readdir('/var/lib/horcrux/seeds').catch(() => [])
+/** What libvirt is doing to a domain beside running it. @param state its name and state */
+async function jobOf({ uri }: LabHost, state: string): Promise<string[]> {
+  const [name] = state.split(' ') as [string]
+  const { stdout } = await localHost().run('virsh', ['-c', uri, 'domjobinfo', name])
+  const type = /Job type:\s+(.*\S)/.exec(stdout)?.[1] ?? 'None'
+  return type === 'None' ? [] : [`${name} ${type}`]
+}
+
+/** What is kept of a guest in a folder of its node; lab hosts have this machine's folder. */
+async function keptOf(folder: string, id: string): Promise<string[]> {
+  const all = await readdir(`/var/lib/horcrux/${folder}`).catch(() => [])
   return all.filter((name) => name.startsWith(`${id}.`)).toSorted()
 }
 

@@ -1,7 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { percentIn } from '../../services/storage/drivers/qemu-img.ts'
+import { checkPool } from '../../services/vm/clone/disks.ts'
 import { checkNetwork, networkData } from '../../services/vm/cloudinit/network.ts'
+import { backupOf } from '../../services/vm/drivers/qemu/copies.ts'
+import { at, attribute, elements, parseXml } from '../../services/vm/drivers/qemu/xml.ts'
 
 const wrong = (config: object, nics = 1) =>
   checkNetwork(config, nics).map(({ field }) => field.replace('network_config.', ''))
@@ -77,4 +80,62 @@ test('the last percentage of what qemu-img has said counts', () => {
   expect(percentIn('    (0.00/100%)\r    (12.34/100%)\r')).toBe(12.34)
   expect(percentIn('    (100/100%)\n')).toBe(100)
   expect(percentIn('    (1')).toBeUndefined()
+})
+
+test('a pool that cannot take the disks of a guest that runs says so; read-only disks are no matter', () => {
+  const pool = {
+    id: 'slow',
+    name: 'slow',
+    type: 'dir' as const,
+    node: 'hv1',
+    path: '/slow',
+    state: 'active' as const,
+    capabilities: {
+      formats: ['raw' as const],
+      snapshots: false,
+      linked_clones: false,
+      linked_clone_format: null,
+      live_clones: false,
+      send: false,
+      shared: false,
+      live_resize: false,
+    },
+    capacity_bytes: null,
+    available_bytes: null,
+    health: 'ok' as const,
+    health_reason: null,
+    created_at: '',
+    updated_at: '',
+    version: 1,
+  }
+  const disk = {
+    id: 'vda',
+    pool: 'slow',
+    volume: 'a',
+    path: '/slow/a.raw',
+    format: 'raw' as const,
+    size_bytes: 1,
+    bus: 'virtio' as const,
+    cache: 'default' as const,
+    readonly: false,
+  }
+  const wanted = { id: 'copy', mode: 'full' as const, pool: undefined }
+  expect(checkPool(pool, 'hv1', disk, { ...wanted, isRunning: true })).toEqual([
+    {
+      field: 'pool',
+      code: 'unsupported',
+      message: "pool 'slow' cannot take the disks of a guest that runs: shut it down first",
+    },
+  ])
+  expect(checkPool(pool, 'hv1', disk, { ...wanted, isRunning: false })).toEqual([])
+  expect(checkPool(pool, 'hv1', { ...disk, readonly: true }, { ...wanted, isRunning: true })).toEqual([])
+})
+
+test('what libvirt is told to copy names every disk with its image, and survives odd names', () => {
+  const path = '/pool/a"&<b>.qcow2'
+  const xml = parseXml(backupOf([{ disk: 'vda', path, format: 'raw' }]))
+  expect([xml.name, xml.attributes]).toEqual(['domainbackup', { mode: 'push' }])
+  const [disk] = elements(at(xml, 'disks'), 'disk')
+  expect(disk?.attributes).toEqual({ name: 'vda', backup: 'yes', type: 'file' })
+  expect([attribute(at(disk, 'driver'), 'type'), attribute(at(disk, 'target'), 'file')]).toEqual(['raw', path])
 })

@@ -47,7 +47,7 @@ const guests: fc.Arbitrary<Definition> = fc
     }
   })
 
-const xmlOf = (guest: Definition) => domainXml(guest, { log: '/log', socket: '/socket' })
+const xmlOf = (guest: Definition) => domainXml(guest, { log: '/log', socket: '/socket', variables: '/variables' })
 /** What Horcrux says of a guest, read back from XML. */
 const told = (xml: string) => {
   const { disks, nics, ...rest } = readDomain(parseXml(xml))

@@ -38,7 +38,7 @@ test('nothing in a description of a guest breaks out of its XML', () => {
     seed: null,
     boot: { kernel: '/k', cmdline: '</cmdline><evil/>&' },
   }
-  const xml = domainXml(vm, { log: '/log', socket: '/socket' })
+  const xml = domainXml(vm, { log: '/log', socket: '/socket', variables: '/variables' })
   expect(xml).not.toContain('<evil')
   expect(xml).toContain('&lt;/cmdline&gt;&lt;evil/&gt;&amp;')
 })

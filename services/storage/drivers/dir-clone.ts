@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
 import { current } from '#shared/current.ts'
-import { NotFoundError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import type { Host } from '#shared/host/host.ts'
+import { log } from '#shared/log.ts'
 import type { Copying, Origin } from './driver.ts'
-import { dataBytes, imageInfo, longQemuImg, optionsOf, percentIn, qemuImg } from './qemu-img.ts'
+import { dataBytes, imageInfo, longQemuImg, optionsOf, percentIn, punchHoles, qemuImg } from './qemu-img.ts'
 
 type Image = { path: string; format: string }
 
@@ -23,19 +24,49 @@ export async function removeAsides(host: Host, path: string): Promise<void> {
   for (const { name } of files) if (isAsideOf(name, path)) await host.remove(`${dirname(path)}/${name}`)
 }
 
+const asideOf = (path: string, copy: string) => `${path}.${copy}.new`
+
+/** Puts what is whole in its place. A link, not a rename: it never replaces a disk that a guest has open by now. */
+async function place(host: Host, aside: string, path: string): Promise<void> {
+  current()?.guard?.()
+  await host.runChecked('ln', ['-T', '--', aside, path])
+}
+
 /** Has an image made under a name that nobody else uses, and puts it in its place, where nothing may be yet. */
 async function make(host: Host, path: string, write: (aside: string) => Promise<unknown>): Promise<void> {
   if (await host.stat(path)) return
   await removeAsides(host, path)
-  const aside = `${path}.${randomUUID()}.new`
+  const aside = asideOf(path, randomUUID())
   try {
     await write(aside)
-    current()?.guard?.()
-    // A link, not a rename: it never replaces a disk that a guest has open by now.
-    await host.runChecked('ln', ['-T', '--', aside, path])
+    await place(host, aside, path)
   } finally {
     await host.remove(aside)
   }
+}
+
+/** An empty image beside an image's place, for somebody else to fill. */
+export async function openAside(host: Host, to: Image & { size_bytes: number }, copy: string): Promise<string> {
+  const { path, format, size_bytes } = to
+  await removeAsides(host, path)
+  const aside = asideOf(path, copy)
+  await qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), aside, String(size_bytes)])
+  return aside
+}
+
+/** Puts an image that somebody else has filled in its place. */
+export async function placeAside(host: Host, { path, format }: Image, copy: string): Promise<void> {
+  const aside = asideOf(path, copy)
+  if (!(await host.stat(path))) {
+    // QEMU reserves space for the zeros of a raw image that it copies to. Where it cannot be given back, the copy is as good.
+    if (format === 'raw')
+      await punchHoles(host, aside).catch((error: unknown) => {
+        if (!(error instanceof ConflictError)) throw error
+        log('volumes').info({ err: error, path }, 'a copy is not sparse')
+      })
+    await place(host, aside, path)
+  }
+  await removeAsides(host, path)
 }
 
 /** A copy that shares its blocks until they are written, at once, where the file system can (XFS, Btrfs). */

@@ -3,7 +3,7 @@ import { VolumeFormat } from '#shared/contracts/pools.ts'
 import { VolumeName } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { isValid } from '#shared/validate.ts'
-import { cloneFull, cloneLinked, removeAsides } from './dir-clone.ts'
+import { cloneFull, cloneLinked, openAside, placeAside, removeAsides } from './dir-clone.ts'
 import type { PoolDriver, PoolPlace, VolumeSpec } from './driver.ts'
 import { dataBytes, imageInfo, optionsOf, qemuImg } from './qemu-img.ts'
 
@@ -19,6 +19,7 @@ export const dir: PoolDriver = {
     snapshots: false,
     linked_clones: true,
     linked_clone_format: 'qcow2',
+    live_clones: true,
     send: false,
     shared: false,
     live_resize: true,
@@ -88,5 +89,9 @@ export const dir: PoolDriver = {
       cloneFull(host, source, { path: pathOf(pool, volume), format: volume.format }, copying),
     linked: (host, source, pool, volume) =>
       cloneLinked(host, source, { path: pathOf(pool, volume), format: volume.format }),
+    receive: {
+      open: (host, pool, volume, copy) => openAside(host, { ...volume, path: pathOf(pool, volume) }, copy),
+      place: (host, pool, volume, copy) => placeAside(host, { ...volume, path: pathOf(pool, volume) }, copy),
+    },
   },
 }

@@ -9,6 +9,14 @@ export type Origin = VolumeSpec & { path: string }
 export type Copying = { signal: AbortSignal; onProgress: (doneBytes: number) => void }
 export type VolumeSpec = { name: string; format: VolumeFormat; size_bytes: number }
 
+/** Volumes whose bytes somebody else writes: the hypervisor of a guest that runs. */
+export type Receive = {
+  /** Makes an empty image beside the volume's place, in the place of those that earlier copies have left. @returns its path */
+  open: (host: Host, pool: PoolPlace, volume: VolumeSpec, copy: string) => Promise<string>
+  /** Puts it in the volume's place. What is there already is taken for it. */
+  place: (host: Host, pool: PoolPlace, volume: VolumeSpec, copy: string) => Promise<void>
+}
+
 /**
  * A kind of storage. It knows its tool and nothing else; every verb bears being run twice. All throw UnavailableError
  * when the host does not answer, and ConflictError with the tool's own words when the tool refuses.
@@ -41,5 +49,6 @@ export type PoolDriver = {
     full: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec, copying: Copying) => Promise<void>
     /** Makes a volume that reads from the source what was never written to it; the source must not change any more. */
     linked?: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+    receive?: Receive
   }
 }

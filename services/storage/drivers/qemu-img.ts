@@ -49,6 +49,31 @@ export async function dataBytes(host: Host, path: string, format: string): Promi
   return said.required - (said['fully-allocated'] - virtualSize)
 }
 
+/** The most that is given back at once. */
+const largestHole = 2 ** 30
+
+/** Gives back the space of all that reads as zeros in a raw image which nobody has open. */
+export async function punchHoles(host: Host, path: string): Promise<void> {
+  const map = JSON.parse(await qemuImg(host, ['map', '--output=json', '-f', 'raw', path], { timeoutMs: 600_000 })) as {
+    start: number
+    length: number
+    zero: boolean
+  }[]
+  const holes = map
+    .filter(({ zero }) => zero)
+    .flatMap(({ start, length }) =>
+      Array.from({ length: Math.ceil(length / largestHole) }, (_, index) => {
+        const from = start + index * largestHole
+        return `discard ${from} ${Math.min(largestHole, start + length - from)}\n`
+      }),
+    )
+  if (holes.length === 0) return
+  const input = holes.join('')
+  // It tells of each, which nobody reads.
+  const options = { input, timeoutMs: 600_000, onStdout: () => undefined }
+  await inItsWords(host, () => host.runChecked('qemu-io', ['-f', 'raw', '-d', 'unmap', path], options))
+}
+
 /** Options of the qcow2 images that we make: `-o`, or nothing for other formats. */
 export const optionsOf = (format: string): string[] =>
   format === 'qcow2' ? ['-o', 'lazy_refcounts=on,cluster_size=65536'] : []

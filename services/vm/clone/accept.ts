@@ -5,19 +5,21 @@ import type { CloneMode } from '#shared/contracts/volumes.ts'
 import { alreadyExists, ConflictError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
-import { reach } from '#shared/nodes.ts'
+import { type Reached, reach } from '#shared/nodes.ts'
 import type { Accepting } from '#shared/operation/kinds.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import { requireRight } from '#shared/require-right.ts'
 import { checkNetwork } from '../cloudinit/network.ts'
+import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
-import { checking, isInPool, type Pooled, throwAll } from '../plan.ts'
+import { checking, isInPool, throwAll } from '../plan.ts'
 import { preparedInRoom, requireStorage, type Room } from '../room.ts'
 import { requireStatus, settle } from '../status.ts'
 import { type ClonedDisk, planDisks } from './disks.ts'
-import { checkMacs, macKeyOf, newMacs } from './macs.ts'
+import { checkMacs, macKeyOf, newMacs } from '../macs.ts'
 import { type CloneOptions, withPreset } from './options.ts'
+import { copyKeyOf, whileRunning } from './running.ts'
 
 export type CloneInput = {
   source: string
@@ -27,6 +29,8 @@ export type CloneInput = {
   disks: ClonedDisk[]
   network: (NetworkConfig & { hostname: string }) | null
   start: boolean
+  /** The source runs: its hypervisor copies its disks. */
+  isRunning?: boolean
   room?: Room
 }
 
@@ -43,12 +47,13 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
   await share(pathOf(origin.id))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
-  const source = await requireCloneable(origin)
 
   const violations: Violation[] = []
   const options = await withPreset(given, origin.mode, violations)
   const mode = options.mode ?? 'full'
-  if (mode === 'linked') requireTemplate(source)
+  const source = await requireCloneable(origin, mode)
+  const isRunning = source.status !== 'stopped'
+  if (isRunning) await reserve(copyKeyOf(origin.id))
   const reached = await reach(source.node)
   if (reached.node.maintenance) throw new ConflictError(`Node '${source.node}' is in maintenance`)
 
@@ -62,31 +67,50 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
     accepting,
     source.disks.filter(isInPool).map(({ pool }) => options.pool ?? pool),
   )
-  const disks = await planDisks(source, { id, mode, pool: options.pool }, violations)
+  const disks = await planDisks(source, { id, mode, pool: options.pool, isRunning }, violations)
+  const macs = mac_addresses ?? (await newMacs(source.nics.length))
+  const vm = recordOf(source, id, options, macs)
+  violations.push(...(await lackingFor(vm, reached)))
   throwAll(violations)
 
-  const macs = mac_addresses ?? (await newMacs(source.nics.length))
   await reserve(...macs.map(macKeyOf))
-  const vm = recordOf(source, id, options, macs)
-  const input = { source: source.id, mode, vm, disks, network, start: options.start ?? false }
+  const input = { source: source.id, mode, vm, disks, network, start: options.start ?? false, isRunning }
   if (resource_pool === undefined) return input
   return preparedInRoom(resource_pool, vm, accepting.operationId, async () => input)
 }
 
-/** @throws ConflictError while what it writes could be half in the copy: it must be off, for as long as it is copied */
-async function requireCloneable({ id, isTemplate }: Origin): Promise<VmRecord & { disks: Pooled[] }> {
+/** What the node cannot give of what a clone has otherwise than its source. */
+async function lackingFor(vm: CloneInput['vm'], reached: Reached): Promise<Violation[]> {
+  const lacking = await driverOf(vm).check(reached, vm)
+  return lacking.filter(({ field }) => ['name', 'cpus', 'max_cpus'].includes(field))
+}
+
+/** @throws ConflictError for what cannot be copied as it is, and stay so for as long as that takes */
+async function requireCloneable({ id, isTemplate }: Origin, mode: CloneMode) {
   const source = await settle(id)
   if (isTemplate) requireTemplate(source)
-  if (source.status === 'running' || source.status === 'paused')
-    throw new ConflictError(
-      `Virtual machine '${id}' is ${source.status}: its disks change while they are copied. Shut it down first, with POST /api/vms/${id}/shutdown`,
-      { details: { status: source.status, allowed: ['stopped'] } },
-    )
-  requireStatus(source, 'clone', ['stopped'])
+  requireStatus(source, 'clone', ['stopped', ...whileRunning])
+  if (source.status !== 'stopped') requireCopyable(source, mode)
+  if (mode === 'linked') requireTemplate(source)
   const { disks } = source
   if (disks.every(isInPool)) return { ...source, disks }
   const lone = disks.filter((disk) => !isInPool(disk)).map((disk) => disk.path)
   throw new ConflictError(`Virtual machine '${id}' has disks outside every storage pool: ${lone.join(', ')}`)
+}
+
+/** @throws ConflictError for a guest that runs and has to be off for this */
+function requireCopyable(source: VmRecord, mode: CloneMode): void {
+  const { id, status, hypervisor, pending } = source
+  const details = { status, allowed: ['stopped'] }
+  const [is, shutdown] = [`Virtual machine '${id}' is ${status}`, `POST /api/vms/${id}/shutdown`]
+  const refuse = (why: string) => new ConflictError(`${is}: ${why}. Shut it down first, with ${shutdown}`, { details })
+  if (mode === 'linked')
+    throw new ConflictError(
+      `${is}: a linked clone would read disks that it writes. Clone it with mode full; or shut it down (${shutdown}) and make a template of it (POST /api/templates)`,
+      { details },
+    )
+  if (!driverOf(source).copies) throw refuse(`${hypervisor} copies no disks of a guest that runs`)
+  if (pending.some(({ field }) => field === 'disks')) throw refuse('it has other disks from its next start on')
 }
 
 function requireTemplate({ id, template }: VmRecord): void {

@@ -16,14 +16,18 @@ export const unlessMissing = <T>(asked: Promise<T>): Promise<T | undefined> =>
     throw error
   })
 
+type Wanted = { id: string; mode: CloneMode; pool: string | undefined; isRunning: boolean }
+
 /** What is wrong with a pool for a copy of a disk; the fields are the request's. */
-function check(pool: Pool, node: string, disk: Disk, mode: CloneMode): Violation[] {
+export function checkPool(pool: Pool, node: string, disk: Disk, { mode, isRunning }: Wanted): Violation[] {
   const found: Violation[] = []
   const wrong = (field: string, code: string, message: string) => found.push({ field, code, message })
   const { capabilities } = pool
   if (pool.state !== 'active') wrong('pool', 'inactive', `'${pool.id}' is not active`)
   if (pool.node !== node && !capabilities.shared)
     wrong('pool', 'unreachable', `is on node '${pool.node}', the VM on '${node}'`)
+  if (isRunning && !disk.readonly && !capabilities.live_clones)
+    wrong('pool', 'unsupported', `pool '${pool.id}' cannot take the disks of a guest that runs: shut it down first`)
   if (mode === 'linked' && !capabilities.linked_clones)
     wrong('mode', 'unsupported', `pool '${pool.id}' can make no linked clones: clone in full`)
   if (mode === 'linked' && pool.id !== disk.pool)
@@ -43,9 +47,10 @@ function formatIn({ capabilities }: Pool, mode: CloneMode, source: Disk): Disk['
  */
 export async function planDisks(
   source: Pick<VmRecord, 'node'> & { disks: Pooled[] },
-  { id, mode, pool: wanted }: { id: string; mode: CloneMode; pool: string | undefined },
+  clone: Wanted,
   violations: Violation[],
 ): Promise<ClonedDisk[]> {
+  const { id, mode, pool: wanted } = clone
   const ids = [...new Set(source.disks.map(({ pool }) => wanted ?? pool))]
   const found = await Promise.all(
     ids.map(async (pool) => [pool, await unlessMissing(call(pools, 'get', { id: pool }))] as const),
@@ -58,7 +63,7 @@ export async function planDisks(
       all.push({ field: 'pool', code: 'not_found', message: `Storage pool '${wanted ?? disk.pool}' not found` })
       return { source: disk, target: disk }
     }
-    all.push(...check(pool, source.node, disk, mode))
+    all.push(...checkPool(pool, source.node, disk, clone))
     const format = formatIn(pool, mode, disk)
     return { source: disk, target: { ...disk, pool: pool.id, volume: `${id}-disk-${index}`, format, path: '/' } }
   })
@@ -71,4 +76,10 @@ export async function planDisks(
 async function requireNew(planned: ClonedDisk[]): Promise<void> {
   const asked = planned.map(({ target: { pool: id, volume } }) => unlessMissing(call(volumes, 'get', { id, volume })))
   for (const there of await Promise.all(asked)) if (there) throw alreadyExists(there.id, { field: 'id' })
+}
+
+/** Deletes a disk of a clone, unless the volume of that name turned out to be another's. */
+export async function takeBack({ pool: id, volume }: Pooled, owner: string): Promise<void> {
+  const there = await unlessMissing(call(volumes, 'get', { id, volume }))
+  if (there?.used_by === owner) await call(volumes, 'deleteFor', { id, volume, owner })
 }

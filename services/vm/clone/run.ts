@@ -6,13 +6,14 @@ import type { Op } from '#shared/operation/kinds.ts'
 import { networkData } from '../cloudinit/network.ts'
 import { createSeed, removeSeed, type Seed } from '../cloudinit/seed.ts'
 import { driverOf } from '../drivers/drivers.ts'
-import { pathOf, viewOf } from '../model.ts'
+import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../room.ts'
 import { register } from '../register.ts'
 import { requireStatus, settle } from '../status.ts'
 import type { CloneInput } from './accept.ts'
-import { unlessMissing } from './disks.ts'
-import { requireStillFree } from './macs.ts'
+import { type ClonedDisk, takeBack } from './disks.ts'
+import { requireStillFree } from '../macs.ts'
+import { copyRunning, isWritten, requireStillRunning } from './running.ts'
 
 /** Makes a clone. The first word of each step is its stage in the clone's job. */
 export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
@@ -33,48 +34,59 @@ export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
     const documents = await op.step('configuring_network', async () => seedOf(vm.id, network, macs))
     seed = await op.step('creating_cloud_init', () => createSeed(vm, documents), { undo: () => removeSeed(vm) })
   }
-  await finalize(op, { ...vm, disks, nics, seed }, input.start)
+  await finalize(op, { ...vm, disks, nics, seed }, input)
   return viewOf(await settle(vm.id))
 }
 
 /** The bytes to be copied of each disk; none for a linked clone. */
-async function prepare({ source, mode, disks }: CloneInput): Promise<number[]> {
-  requireStatus(await settle(source), 'clone', ['stopped'])
+async function prepare({ source, mode, disks, isRunning }: CloneInput): Promise<number[]> {
+  const from = await settle(source)
+  if (isRunning) requireStillRunning(from)
+  else requireStatus(from, 'clone', ['stopped'])
   if (mode === 'linked') return disks.map(() => 0)
-  const measured = disks.map(({ source: { pool: id, volume } }) =>
-    call(volumes, 'measure', { id, volume }, { timeoutMs: 120_000 }),
-  )
-  return (await Promise.all(measured)).map(({ data_bytes }) => data_bytes)
+  const measured = disks.map(async (disk) => {
+    const { pool: id, volume, size_bytes } = disk.source
+    // QEMU counts empty space as well.
+    if (isRunning && isWritten(disk)) return size_bytes
+    return (await call(volumes, 'measure', { id, volume }, { timeoutMs: 120_000 })).data_bytes
+  })
+  return Promise.all(measured)
 }
 
-async function cloneDisks(op: Op, { source, mode, vm, disks }: CloneInput, sizes: number[]): Promise<Disk[]> {
+/** The disks of the clone, in their order: each copied as it lies, or all together by the hypervisor of a guest that runs. */
+async function cloneDisks(op: Op, input: CloneInput, sizes: number[]): Promise<Disk[]> {
+  const { mode, disks, isRunning } = input
   const total = sizes.reduce((sum, size) => sum + size, 0)
-  const made: Disk[] = []
+  const made = new Map<string, Disk>()
   let before = 0
-  for (const [index, { source: from, target }] of disks.entries()) {
-    const { pool, volume: name, format } = target
-    const owner = pathOf(vm.id)
-    const { path, size_bytes } = await op.child(
-      volumes,
-      'cloneFor',
-      { id: from.pool, volume: from.volume, source_owner: pathOf(source), mode, pool, name, format, owner },
-      {
-        name: `cloning_disk ${target.id}`,
-        within: { before, total },
-        undo: () => takeBack(pool, name, owner),
-      },
-    )
-    made.push({ ...target, path, format, size_bytes })
+  for (const [index, disk] of disks.entries()) {
+    if (isRunning && isWritten(disk)) continue
+    made.set(disk.target.id, await cloneDisk(op, input, disk, { before, total }))
     before += sizes[index]!
     if (mode === 'full') op.progress(before, total, 'bytes')
   }
-  return made
+  const written = isRunning ? disks.filter(isWritten) : []
+  const onProgress = (done: number) => op.progress(before + done, total, 'bytes')
+  for (const disk of await copyRunning(op, input, written, onProgress)) made.set(disk.id, disk)
+  if (written.length > 0) op.progress(total, total, 'bytes')
+  return disks.map(({ target }) => made.get(target.id)!)
 }
 
-/** Deletes a disk of the clone, unless the volume of that name turned out to be another's. */
-async function takeBack(id: string, volume: string, owner: string): Promise<void> {
-  const there = await unlessMissing(call(volumes, 'get', { id, volume }))
-  if (there?.used_by === owner) await call(volumes, 'deleteFor', { id, volume, owner })
+async function cloneDisk(
+  op: Op,
+  { source, mode, vm }: CloneInput,
+  { source: from, target }: ClonedDisk,
+  within: { before: number; total: number },
+): Promise<Disk> {
+  const { pool, volume: name, format } = target
+  const owner = pathOf(vm.id)
+  const { path, size_bytes } = await op.child(
+    volumes,
+    'cloneFor',
+    { id: from.pool, volume: from.volume, source_owner: pathOf(source), mode, pool, name, format, owner },
+    { name: `cloning_disk ${target.id}`, within, undo: () => takeBack(target, owner) },
+  )
+  return { ...target, path, format, size_bytes }
 }
 
 /** The seed of a clone: a guest that sees a new instance id sets itself up anew. */
@@ -87,9 +99,11 @@ function seedOf(id: string, network: NonNullable<CloneInput['network']>, macs: s
   }
 }
 
-async function finalize(op: Op, vm: CloneInput['vm'], start: boolean): Promise<void> {
+async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {
   const driver = driverOf(vm)
   await op.step('finalizing domain', () => driver.define(vm), { undo: () => driver.undefine(vm) })
+  if (vm.firmware === 'uefi')
+    await op.step('finalizing firmware', async () => driver.copyFirmware?.(await vmRecords.require(source), vm))
   await register(op, 'finalizing record', vm)
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })
 }

@@ -5,6 +5,7 @@ import { operation } from '#shared/operation/kinds.ts'
 import { seal, unseal } from '#shared/secrets.ts'
 import { implement } from '#shared/service.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { waiting } from '../hardware.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { throwAll } from '../plan.ts'
 import { settle } from '../status.ts'
@@ -17,14 +18,22 @@ import { createSeed, removeSeed } from './seed.ts'
 const kept = collection('cloudinits', KeptCloudInit, { kind: 'Cloud-init seed of virtual machine' })
 const purpose = 'cloudinit'
 
-/** Tells the host of the seed that the record has; a guest that runs gets another medium at once where it has a drive. */
-async function putIn(id: string, seed: string | null): Promise<VmRecord> {
-  const vm = await vmRecords.change(id, ({ status, seed: before }) => ({
-    set: { seed, defined: false, pending_restart: status !== 'stopped' && before === null && seed !== null },
-  }))
-  await driverOf(vm).define(vm)
-  if (vm.status !== 'stopped') await driverOf(vm).changeMedium?.(vm, 'seed', seed)
-  return (await vmRecords.updateWhere({ _id: id, version: vm.version }, { set: { defined: true } })) ?? vm
+/**
+ * Tells the host of the seed that the record has; a guest that runs gets another medium at once where it has a drive,
+ * and the drive at its next start where it has none.
+ */
+async function putIn(id: string, seed: string | null): Promise<void> {
+  const vm = await vmRecords.change(id, () => ({ set: { seed, defined: false } }))
+  const driver = driverOf(vm)
+  await driver.define(vm)
+  const isOff = vm.status === 'stopped'
+  const hasDrive = isOff || (await driver.changeMedium?.(vm, 'seed', seed)) === true
+  const run = isOff ? vm.run : await driver.runOf(vm)
+  const waits = hasDrive || seed === null ? [] : [{ field: 'seed', current: null, next: seed }]
+  await vmRecords.change(id, ({ pending }) => {
+    const others = pending.filter(({ field }) => field !== 'seed')
+    return { set: { defined: true, run, ...waiting([...others, ...waits]) } }
+  })
 }
 
 export const cloudinitService = implement(cloudinit, {
@@ -48,7 +57,7 @@ export const cloudinitService = implement(cloudinit, {
         const hash = sealed === null ? null : unseal(sealed, purpose)
         return createSeed(vm, documentsOf(vm, { ...settings, ...(user && { user }) }, hash))
       })
-      await op.step('attaching', () => putIn(id, made).then(() => undefined))
+      await op.step('attaching', () => putIn(id, made))
       await op.step('recording', () =>
         record(id, { ...settings, ...(user && { user: { ...user, has_password: sealed !== null } }) }),
       )
@@ -65,7 +74,7 @@ export const cloudinitService = implement(cloudinit, {
     },
     run: async (op, { id }) => {
       await op.commit()
-      await op.step('ejecting', () => putIn(id, null).then(() => undefined))
+      await op.step('ejecting', () => putIn(id, null))
       await op.step('removing seed', async () => dropSeed(await vmRecords.require(id)))
       return viewOf(await settle(id))
     },

@@ -5,6 +5,7 @@ import { notFound, type Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { macKeyOf } from '../macs.ts'
 import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { planNics, throwAll } from '../plan.ts'
 import { settle } from '../status.ts'
@@ -15,7 +16,7 @@ const most = 16
 export const attachNic = operation({
   accept: async ({ id, ...given }: Params<typeof devices, 'attachNic'>, { hold, reserve }: Accepting) => {
     await hold(pathOf(id))
-    if (given.mac) await reserve(`mac ${given.mac}`)
+    if (given.mac) await reserve(macKeyOf(given.mac))
     const vm = await requireForDevices(id, 'attach a NIC to')
     const violations: Violation[] = []
     const [nic] = (await planNics([given], violations)) as [Nic]
@@ -24,6 +25,7 @@ export const attachNic = operation({
     const lacking = await driverOf(vm).check(await reach(vm.node), { ...vm, nics: [...vm.nics, nic] })
     violations.push(...lacking.filter(({ field }) => field.startsWith(`nics.${vm.nics.length}`)))
     throwAll(ofItem(violations))
+    await reserve(macKeyOf(nic.mac))
     return { id, nic }
   },
   run: async (op, { id, nic }) => {

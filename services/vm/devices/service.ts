@@ -11,6 +11,6 @@ export const deviceService = implement(devices, {
   resizeDisk,
   attachNic,
   detachNic,
-  insert: ({ id, path }) => update({ id, iso: path }),
-  eject: ({ id }) => update({ id, iso: null }),
+  insert: ({ id, path }, call) => update({ id, iso: path }, call),
+  eject: ({ id }, call) => update({ id, iso: null }, call),
 })

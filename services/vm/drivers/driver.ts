@@ -80,9 +80,30 @@ export type Devices = {
   plug: (guest: Guest, device: Device) => Promise<void>
   /** Takes a device away; one that is gone is fine. @returns false when the guest has not let go of it in time */
   unplug: (guest: Guest, device: Device, timeoutMs: number, signal?: AbortSignal) => Promise<boolean>
-  /** Grows a disk, bytes and all. */
+  /** Grows a disk that it runs with, bytes and all. */
   grow: (guest: Guest, disk: Disk, bytes: number) => Promise<void>
 }
+
+/** A disk of a guest, and the empty image of the same size that it is copied to. */
+export type CopyTarget = { disk: string; path: string; format: Disk['format'] }
+
+/**
+ * Copies of the disks of a guest that runs, all as they are at one moment, while it runs on. A guest has one at a time; the
+ * hypervisor goes on with it whoever has begun it. It is known by a word that the paths of all its images have.
+ */
+export type Copies = {
+  /** The copy is of this moment. @throws ConflictError when the guest does not run, or is being copied */
+  begin: (guest: Guest, targets: CopyTarget[]) => Promise<void>
+  isUnderWay: (guest: Guest, copy: string) => Promise<boolean>
+  /**
+   * Waits for its end. @returns whether it is known to be whole; not so when the hypervisor does not remember its end
+   * @throws ConflictError when it has failed
+   */
+  wait: (guest: Guest, copy: string, how: Copying) => Promise<boolean>
+  /** Ends it; one that is not under way is fine. Nobody writes into its images from then on. */
+  abort: (guest: Guest, copy: string) => Promise<void>
+}
+export type Copying = { signal: AbortSignal; onProgress: (doneBytes: number, totalBytes: number) => void }
 
 /** A command in the protocol of QEMU's monitor, which is that of its guest agent too. */
 export type GuestCommand = { execute: string; arguments?: object }
@@ -115,6 +136,10 @@ export type Hypervisor = {
   runOf: (guest: Guest) => Promise<string | null>
   /** Makes the host forget a guest, switched off first, with all that it keeps of it but its disks. */
   undefine: (guest: Guest) => Promise<void>
+  /** As `undefine`, but what the host kept of it is there again when it is defined anew; where that can be. */
+  shelve?: (guest: Guest) => Promise<void>
+  /** Gives a guest that has not started yet what another one's firmware has written down, such as boot entries. */
+  copyFirmware?: (from: Guest, to: Guest) => Promise<void>
   /** @throws NotFoundError when the host does not know it */
   start: (guest: Guest) => Promise<void>
   stop: (guest: Guest) => Promise<void>
@@ -136,6 +161,7 @@ export type Hypervisor = {
   adoption?: Adoption
   devices?: Devices
   agent?: Agent
+  copies?: Copies
   /** Runs a query of QEMU's monitor. @throws ConflictError for a guest that is off */
   monitor?: (guest: Guest, command: GuestCommand) => Promise<unknown>
   /** Consoles, where the hypervisor has any that can be reached from outside. */

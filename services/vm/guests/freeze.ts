@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { Id, strict, Time } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
-import { ConflictError } from '#shared/errors.ts'
+import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 import { every } from '#shared/sweep.ts'
 import { requireFree } from '#shared/operation/locks.ts'
@@ -58,6 +58,59 @@ export async function thaw(id: string) {
   const filesystems = await agent.thaw(vm)
   await freezes.removeWhere({ _id: id })
   return { vm_id: id, filesystems, thaws_at: null }
+}
+
+/** What a copy of a guest that runs is: as its file systems were when they were frozen, or as after a power cut. */
+export type Consistency = 'filesystem' | 'crash'
+
+/** So long a guest stays frozen at the most when whoever has frozen it dies. */
+const copySeconds = 20
+
+/**
+ * Does something short to a guest while its file systems are frozen, if an agent in it answers; else it is done all the
+ * same. What somebody else has frozen stays frozen.
+ */
+export async function whileFrozen(vm: VmRecord, work: () => Promise<unknown>): Promise<Consistency> {
+  const { agent } = driverOf(vm)
+  const view = vm.status === 'running' ? await agent?.look(vm) : undefined
+  if (!agent || !view?.connected) {
+    await work()
+    return 'crash'
+  }
+  if (view.frozen) {
+    await work()
+    return (await agent.look(vm)).frozen ? 'filesystem' : 'crash'
+  }
+  const thawsMs = Date.now() + copySeconds * 1000
+  await write(vm.id, { thaws_at: new Date(thawsMs).toISOString(), run: await driverOf(vm).runOf(vm) })
+  try {
+    const filesystems = await triedToFreeze(vm, agent)
+    await work()
+    return filesystems > 0 && Date.now() < thawsMs ? 'filesystem' : 'crash'
+  } finally {
+    await thawNow(vm, agent)
+  }
+}
+
+async function triedToFreeze(vm: VmRecord, agent: Agent): Promise<number> {
+  try {
+    return await agent.freeze(vm)
+  } catch (error) {
+    if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
+    log('vms').info({ err: error, vm: vm.id }, 'a guest was not frozen for its copy')
+    return 0
+  }
+}
+
+/** What does not succeed now the sweep does. */
+async function thawNow(vm: VmRecord, agent: Agent): Promise<void> {
+  try {
+    await agent.thaw(vm)
+    await freezes.removeWhere({ _id: vm.id })
+  } catch (error) {
+    log('vms').warn({ err: error as Error, vm: vm.id }, 'a guest is not thawed yet')
+    await freezes.updateWhere({ _id: vm.id }, { set: { thaws_at: new Date().toISOString() } })
+  }
 }
 
 type Freeze = NonNullable<Awaited<ReturnType<typeof freezes.get>>>

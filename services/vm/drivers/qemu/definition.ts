@@ -4,8 +4,8 @@ import type { HostConnection } from '#shared/libvirt/host-connection.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
 import { domainXml } from './domain-xml.ts'
+import { filesOf, shelfOf, shelvedXml, variablesIn } from './files.ts'
 import { mergeDomain, unmarked } from './merge.ts'
-import { serialLogOf, serialSocketOf } from './serial.ts'
 import { unlessMissing } from './state.ts'
 import { at, parseXml, textOf } from './xml.ts'
 
@@ -14,27 +14,28 @@ export const inactiveXml = (libvirt: HostConnection, uuid: string) =>
   xmlOf(libvirt, uuid, { inactive: true, secure: true })
 
 /**
- * Has the node's libvirt know the guest as it is described. Of a domain that is there, only what Horcrux owns changes;
- * it is found by its UUID, also under another name.
+ * Has the node's libvirt know the guest as it is described. Of a domain that is there, or was when it was shelved, only
+ * what Horcrux owns changes; it is found by its UUID, also under another name.
  */
 export async function define(vm: Definition): Promise<void> {
   const reached = await reach(vm.node)
   const { host, libvirt } = reached
-  const log = serialLogOf(reached, vm.id)
-  // virtlogd and QEMU, who are other users, pass through the folder.
+  const files = filesOf(reached, vm.id)
+  // virtlogd and QEMU, who are other users, pass through the folders.
+  const folders = [files.log, ...(vm.firmware === 'uefi' ? [files.variables] : [])].map((path) => dirname(path))
   const [there] = await Promise.all([
     unlessMissing(() => inactiveXml(libvirt, vm.domain_uuid), null),
-    host.mkdir(dirname(log), { mode: 0o711 }),
+    ...folders.map((folder) => host.mkdir(folder, { mode: 0o711 })),
   ])
-  const wanted = domainXml(vm, { log, socket: serialSocketOf(reached, vm.id) })
-  if (there === null) {
-    await defineDomain(libvirt, wanted)
-    if (vm.autostart) await setAutostart(libvirt, vm.domain_uuid, true)
-    return
-  }
-  if (textOf(at(parseXml(there), 'name')) !== vm.name) await renameDomain(libvirt, vm.domain_uuid, vm.name)
+  const wanted = domainXml(vm, files)
+  if (there !== null && textOf(at(parseXml(there), 'name')) !== vm.name)
+    await renameDomain(libvirt, vm.domain_uuid, vm.name)
+  const before = there ?? (await shelvedXml(reached, vm.id))
   // libvirt has accepted what is there already, though perhaps not by its own schema.
-  await defineDomain(libvirt, mergeDomain(there, wanted), { validate: false })
+  if (before === null) await defineDomain(libvirt, wanted)
+  else await defineDomain(libvirt, mergeDomain(before, wanted), { validate: false })
+  if (there === null && vm.autostart) await setAutostart(libvirt, vm.domain_uuid, true)
+  await host.remove(shelfOf(reached, vm.id))
 }
 
 /** Leaves the domain as it is, without our mark. */
@@ -44,9 +45,28 @@ export async function letGo({ node, domain_uuid }: Guest): Promise<void> {
   if (there !== null) await defineDomain(libvirt, unmarked(there), { validate: false })
 }
 
-/** Makes a guest that is off unknown to its node, with its serial log; one that is gone is fine. */
+/** Makes a guest that is off unknown to its node, with all that is kept of it there; one that is gone is fine. */
 export async function undefine({ id, node, domain_uuid }: Guest): Promise<void> {
   const reached = await reach(node)
   await unlessMissing(() => undefineDomain(reached.libvirt, domain_uuid), undefined)
-  await Promise.all([serialLogOf(reached, id), serialSocketOf(reached, id)].map((path) => reached.host.remove(path)))
+  const shelved = await shelvedXml(reached, id)
+  const variables = shelved === null ? null : variablesIn(parseXml(shelved))
+  const paths = [...Object.values(filesOf(reached, id)), ...(variables === null ? [] : [variables])]
+  await Promise.all(paths.map((path) => reached.host.remove(path)))
+  // Last: it tells where the others are.
+  await reached.host.remove(shelfOf(reached, id))
+}
+
+/** Makes a guest that is off unknown to its node, which keeps all that {@link define} needs to have it back as it was. */
+export async function shelve({ id, node, domain_uuid }: Guest): Promise<void> {
+  const reached = await reach(node)
+  const { host, libvirt } = reached
+  const there = await unlessMissing(() => inactiveXml(libvirt, domain_uuid), null)
+  if (there === null) return
+  const shelf = shelfOf(reached, id)
+  await host.mkdir(dirname(shelf), { mode: 0o700 })
+  // There may be passwords in it.
+  await host.writeFile(`${shelf}.new`, there, { mode: 0o600 })
+  await host.rename(`${shelf}.new`, shelf)
+  await unlessMissing(() => undefineDomain(libvirt, domain_uuid, { keepNvram: true }), undefined)
 }

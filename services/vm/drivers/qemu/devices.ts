@@ -106,8 +106,10 @@ async function ask(libvirt: HostConnection, uuid: string, device: Element): Prom
   }
 }
 
-/** Grows a disk of a guest that runs; QEMU makes the image larger itself. */
-export async function grow({ node, domain_uuid }: Guest, { id }: Disk, bytes: number): Promise<void> {
+/** Grows a disk of a guest that runs; QEMU makes the image larger itself. One that it has from its next start on stays. */
+export async function grow({ node, domain_uuid }: Guest, disk: Disk, bytes: number): Promise<void> {
   const { libvirt } = await reach(node)
-  await resizeBlock(libvirt, domain_uuid, id, bytes)
+  const live = await liveDomain(libvirt, domain_uuid)
+  const there = live && inDomain(live, { disk })
+  if (there && pathOf(there) === disk.path) await resizeBlock(libvirt, domain_uuid, disk.id, bytes)
 }

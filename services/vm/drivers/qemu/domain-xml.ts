@@ -115,11 +115,11 @@ function portsOf({ architecture, disks, nics }: Definition) {
   }))
 }
 
-/**
- * The domain XML of a VM (libvirt's "Domain XML format").
- * @param serial files on the node: one gets what the guest writes to its serial console, one takes what is typed there
- */
-export function domainXml(vm: Definition, serial: { log: string; socket: string }): string {
+/** Files on the node: what the guest writes to its serial console, what takes its input, and its UEFI's variables. */
+export type Files = { log: string; socket: string; variables: string }
+
+/** The domain XML of a VM (libvirt's "Domain XML format"). @param files those that belong to this guest alone */
+export function domainXml(vm: Definition, files: Files): string {
   const platform = platforms[vm.architecture]
   const order = orderOf(vm)
   const disk = [
@@ -147,6 +147,7 @@ export function domainXml(vm: Definition, serial: { log: string; socket: string 
     os: {
       ...(vm.firmware === 'uefi' && { '@firmware': 'efi' }),
       type: { '@arch': vm.architecture, '@machine': platform.machine, '#text': 'hvm' },
+      ...(vm.firmware === 'uefi' && { nvram: files.variables }),
       ...bootOf(vm),
     },
     ...(Object.keys(platform.features).length > 0 && { features: platform.features }),
@@ -169,8 +170,8 @@ export function domainXml(vm: Definition, serial: { log: string; socket: string 
       // Of two at a pty each would get a part of what the guest writes (docs/adr/0010).
       serial: {
         '@type': 'unix',
-        source: { '@mode': 'bind', '@path': serial.socket },
-        log: { '@file': serial.log, '@append': 'off' },
+        source: { '@mode': 'bind', '@path': files.socket },
+        log: { '@file': files.log, '@append': 'off' },
         target: { '@port': '0', ...platform.serial },
       },
       channel: { '@type': 'unix', target: { '@type': 'virtio', '@name': 'org.qemu.guest_agent.0' } },

@@ -67,6 +67,7 @@ const firmware: Merge = (there, wanted) => {
   const os = childOf(there, 'os')
   takeAttributes(os, at(wanted, 'os'), 'firmware')
   remove(os, 'loader', 'nvram', 'firmware')
+  takeChild(os, at(wanted, 'os'), 'nvram')
 }
 
 const kernel: Merge = (there, wanted) => {

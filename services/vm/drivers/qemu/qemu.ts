@@ -16,9 +16,11 @@ import { adoption } from './adoption.ts'
 import { change, runOf, sizes } from './change.ts'
 import { check, suitable } from './check.ts'
 import { findConsole } from './console.ts'
-import { define, undefine } from './definition.ts'
+import { copies } from './copies.ts'
+import { define, shelve, undefine } from './definition.ts'
 import { freeze, lookByAgent, monitor, thaw } from './agent.ts'
 import { grow, plug, unplug } from './devices.ts'
+import { copyFirmware } from './files.ts'
 import { changeMedium } from './media.ts'
 import { serialText } from './serial.ts'
 import { isOff, seenAs, unlessMissing } from './state.ts'
@@ -51,6 +53,11 @@ export const qemu: Hypervisor = {
     await stop(guest)
     await undefine(guest)
   },
+  shelve: async (guest) => {
+    await stop(guest)
+    await shelve(guest)
+  },
+  copyFirmware,
 
   start: async ({ node, domain_uuid }) => {
     const { libvirt } = await reach(node)
@@ -103,6 +110,7 @@ export const qemu: Hypervisor = {
   adoption,
   devices: { plug, unplug, grow },
   agent: { look: lookByAgent, freeze, thaw },
+  copies,
   monitor,
   consoles: { find: findConsole },
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { ConflictError, type Violation } from '#shared/errors.ts'
-import { vmRecords } from '../model.ts'
+import { vmRecords } from './model.ts'
 
 /** Held while an address is being taken. */
 export const macKeyOf = (mac: string) => `mac ${mac}`
@@ -8,7 +8,8 @@ export const macKeyOf = (mac: string) => `mac ${mac}`
 /** An address in the range that QEMU and libvirt use for guests. */
 const anyMac = () => `52:54:00:${randomBytes(3).toString('hex').match(/../g)!.join(':')}`
 
-const ownerOf = async (mac: string) => (await vmRecords.find({ 'nics.mac': mac }))?.id
+/** The VM that has an address. */
+export const ownerOf = async (mac: string) => (await vmRecords.find({ 'nics.mac': mac }))?.id
 
 /** What is wrong with addresses that are given for so many NICs. */
 export async function checkMacs(macs: string[], nics: number): Promise<Violation[]> {
@@ -29,13 +30,19 @@ export async function checkMacs(macs: string[], nics: number): Promise<Violation
   return found
 }
 
-/** Addresses that no VM of the installation has. */
+/** An address that no VM of the installation has, and that is not one of these. */
+export async function newMac(beside: Iterable<string> = []): Promise<string> {
+  const taken = new Set(beside)
+  for (;;) {
+    const mac = anyMac()
+    if (!taken.has(mac) && (await ownerOf(mac)) === undefined) return mac
+  }
+}
+
+/** So many of them. */
 export async function newMacs(count: number): Promise<string[]> {
   const macs: string[] = []
-  while (macs.length < count) {
-    const mac = anyMac()
-    if (!macs.includes(mac) && (await ownerOf(mac)) === undefined) macs.push(mac)
-  }
+  while (macs.length < count) macs.push(await newMac(macs))
   return macs
 }
 

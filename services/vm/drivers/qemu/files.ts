@@ -1,0 +1,65 @@
+import { dirname } from 'node:path'
+import { NotFoundError } from '#shared/errors.ts'
+import { domainXml } from '#shared/libvirt/domain.ts'
+import { type Reached, reach } from '#shared/nodes.ts'
+import type { Guest } from '../driver.ts'
+import type { Files } from './domain-xml.ts'
+import { firmwareOf } from './read.ts'
+import { serialLogOf, serialSocketOf } from './serial.ts'
+import { unlessMissing } from './state.ts'
+import { at, attribute, type Element, parseXml, textOf } from './xml.ts'
+
+/** The files of a guest on its node, under its id: a name may change, and another guest have it then. */
+export const filesOf = (reached: Reached, id: string): Files => ({
+  log: serialLogOf(reached, id),
+  socket: serialSocketOf(reached, id),
+  variables: `${reached.node.state_dir}/nvram/${id}.fd`,
+})
+
+/** Where the definition of a guest is kept that its node does not know for a time. */
+export const shelfOf = ({ node }: Pick<Reached, 'node'>, id: string) => `${node.state_dir}/shelved/${id}.xml`
+
+/** That definition; null when there is none. */
+export async function shelvedXml(reached: Reached, id: string): Promise<string | null> {
+  try {
+    return (await reached.host.readFile(shelfOf(reached, id))).toString('utf8')
+  } catch (error) {
+    if (error instanceof NotFoundError) return null
+    throw error
+  }
+}
+
+/** Where libvirt keeps the variables of a domain that does not say it. */
+const usualFolder = '/var/lib/libvirt/qemu/nvram'
+
+/** The file with the variables of a domain's UEFI; null for one that has none. */
+export function variablesIn(domain: Element): string | null {
+  if (firmwareOf(domain) !== 'uefi') return null
+  const nvram = at(domain, 'os', 'nvram')
+  return (
+    textOf(nvram) || attribute(at(nvram, 'source'), 'file') || `${usualFolder}/${textOf(at(domain, 'name'))}_VARS.fd`
+  )
+}
+
+/** The UEFI that a domain says it runs; none: libvirt's choice. */
+const loaderIn = (domain: Element) => textOf(at(domain, 'os', 'loader'))
+
+async function definitionOf(reached: Reached, { id, domain_uuid }: Guest): Promise<Element | null> {
+  const there = await unlessMissing(() => domainXml(reached.libvirt, domain_uuid, { inactive: true }), null)
+  const xml = there ?? (await shelvedXml(reached, id))
+  return xml === null ? null : parseXml(xml)
+}
+
+/** Gives a guest the UEFI variables of another on its node. Those of another UEFI would be of no use to it. */
+export async function copyFirmware(from: Guest, to: Guest): Promise<void> {
+  const reached = await reach(to.node)
+  const { host } = reached
+  const [source, target] = [await definitionOf(reached, from), await definitionOf(reached, to)]
+  if (!source || !target || loaderIn(source) !== loaderIn(target)) return
+  const [there, path] = [variablesIn(source), variablesIn(target)]
+  // A guest that never started has none.
+  if (there === null || path === null || !(await host.stat(there))) return
+  await host.mkdir(dirname(path), { mode: 0o711 })
+  await host.runChecked('cp', ['--', there, `${path}.new`])
+  await host.rename(`${path}.new`, path)
+}
