@@ -1,3 +1,4 @@
+import { isBusConnected } from '#shared/bus.ts'
 import { log } from '#shared/log.ts'
 import { publish } from '#shared/events/outbox.ts'
 import { type Entry, updated } from '#shared/operation/journal.ts'
@@ -28,6 +29,8 @@ export function announceProgress(running: Running, done: number, total: number |
 }
 
 function send(entry: Entry): void {
+  // Also when this process has left the bus for good, and its work comes to an end.
+  if (!isBusConnected()) return
   tellProgress(entry)
   publish(updated(entry)).catch((error: Error) =>
     log('operations').debug({ err: error }, 'a progress event was not sent'),
