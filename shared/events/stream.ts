@@ -118,6 +118,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
     let checked = Date.now()
     while (!stopped && !isStale) {
       fetched = await consumer.fetch({ max_messages: batch, expires: 1000 })
+      const before = delivered
       for await (const message of fetched) {
         // A gap in the delivery is a lost message; it is read again from there.
         if (message.info.deliverySequence !== ++delivered) return
@@ -128,12 +129,20 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
         event(next)
         if (next.seq >= extent.last) ready.resolve()
       }
-      if (Date.now() - checked < checkEveryMs) continue
+      // What came in the moment of its end went with it, and no later one may come to show the gap.
+      const hasEndedEarly = delivered > before && delivered - before < batch
+      if (!hasEndedEarly && Date.now() - checked < checkEveryMs) continue
       checked = Date.now()
+      const { seq } = position!
       const { base, last } = await streamExtent()
-      if (base !== extent.base || last < position!.seq) return
+      if (base !== extent.base || last < seq) return
+      if (last > seq && (await isMissed(consumer, delivered))) return
     }
   }
+
+  /** Whether more was delivered than has come. */
+  const isMissed = async (consumer: Consumer, delivered: number) =>
+    (await consumer.info()).delivered.consumer_seq > delivered
 
   const run = async () => {
     while (!stopped) {

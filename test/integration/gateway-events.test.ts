@@ -198,6 +198,20 @@ describe.skipIf(!hasNats)('events', () => {
     quick.socket.close()
   })
 
+  test('a burst of more than may wait for a reader closes nobody who reads', async () => {
+    const quick = await open(asAnn)
+    const numbers = Array.from({ length: 200 }, (_, number) => number)
+    const long = 'y'.repeat(50_000)
+    await Promise.all(
+      numbers.map((number) => publish(event('VmCreated', { vm_id: `burst-${number}`, name: long, timestamp }))),
+    )
+    await until(() => ids(quick).length === numbers.length, { what: 'the whole burst' })
+    expect(new Set(ids(quick)).size).toBe(numbers.length)
+    await created('after')
+    await until(() => ids(quick).at(-1) === 'after')
+    quick.socket.close()
+  })
+
   test('Server-Sent Events carry the same, and go on from Last-Event-ID', async () => {
     const subscribed = await readServerSentEvents(gateway.url(), asAnn, (text) => text.includes('Subscribed'))
     const place = /id: (\d+)/.exec(subscribed)![1]!

@@ -28,6 +28,8 @@ const ringFrames = 20_000
 const ringBytes = 48 * 1_048_576
 const batchMs = 20
 const pieceBytes = 131_072
+const burstBytes = 262_144
+const paceMs = 5
 
 export type Hub = Awaited<ReturnType<typeof createHub>>
 
@@ -36,7 +38,7 @@ export async function createHub() {
   const ring = createRing(ringFrames, ringBytes)
   const channels = new Map<string, Channel>()
   const readers = new Set<Reader>()
-  let pending: Frame[] = []
+  const pending: Frame[] = []
   let timer: NodeJS.Timeout | undefined
   /** Everything up to here was given to the live readers. */
   let sent = 0
@@ -46,10 +48,17 @@ export async function createHub() {
     reader.outlet.write(controlBytes(reader.medium, placeOf(reader), type, data))
   const placeOf = ({ state, seq }: Reader) => (state === 'live' ? sent : seq)
 
+  /** What is given to the live readers at once: of a burst only so much that who keeps up has a chance to. */
+  const nextPiece = (): Frame[] => {
+    let count = 0
+    for (let bytes = 0; count < pending.length && bytes < burstBytes; count++) bytes += pending[count]!.bytes.ws.length
+    return pending.splice(0, count)
+  }
+
   const flush = () => {
+    clearTimeout(timer)
     timer = undefined
-    const frames = pending
-    pending = []
+    const frames = nextPiece()
     if (frames.length === 0) return
     // Before it is written: who is told in the middle of it that it is too slow has been given all of it.
     sent = frames.at(-1)!.seq
@@ -59,10 +68,15 @@ export async function createHub() {
     }
     arrivals.resolve()
     arrivals = Promise.withResolvers()
+    if (pending.length > 0) timer = setTimeout(flush, paceMs)
+  }
+  const flushAll = () => {
+    do flush()
+    while (pending.length > 0)
   }
 
   const restart = (seq: number) => {
-    flush()
+    flushAll()
     ring.clear(seq)
     sent = seq
     for (const reader of readers) {
@@ -179,7 +193,7 @@ export async function createHub() {
   }
 
   await follower.ready
-  flush()
+  flushAll()
   return {
     say,
     resume,
