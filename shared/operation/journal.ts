@@ -114,7 +114,7 @@ export class LostLeaseError extends AppError {
 }
 
 /** A store that is away for a while ends no operation: when it is back, the epoch tells whether it is still ours. */
-async function untilStored<T>(command: () => Promise<T>): Promise<T> {
+export async function untilStored<T>(command: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + 120_000
   for (;;) {
     try {

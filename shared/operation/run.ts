@@ -1,13 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { asService } from '#shared/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit.ts'
+import type { AuditKind } from '#shared/audit-kinds.ts'
 import type { ServiceBroker } from 'moleculer'
 import { within } from '#shared/current.ts'
-import { AppError, packError, unpackError } from '#shared/errors.ts'
+import { AppError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import { log, logFields } from '#shared/log.ts'
-import { type Entry, findEntry, leaseMs, LostLeaseError, take, write } from '#shared/operation/journal.ts'
-import { kindOf } from '#shared/operation/kinds.ts'
+import { type Entry, findEntry, leaseMs, LostLeaseError, take, untilStored, write } from '#shared/operation/journal.ts'
+import { kindOf, type OperationHandler } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { release } from '#shared/operation/locks.ts'
 import {
@@ -112,7 +114,7 @@ async function work(running: Running): Promise<boolean> {
   try {
     if (entry.cancel_requested) await record(running, { state: 'cancelling' })
     if (!kind) throw new ChangedStepsError(`This version of Horcrux has no operation '${entry.kind}'`)
-    const result = await kind.handler.run(opOf(running), entry.input as never)
+    const result = await runPatiently(running, kind.handler)
     await end(running, {
       state: 'succeeded',
       result: result ?? null,
@@ -121,6 +123,27 @@ async function work(running: Running): Promise<boolean> {
     return true
   } catch (error) {
     return await stopped(running, error as Error)
+  }
+}
+
+const patienceMs = 40_000
+
+/**
+ * Runs the work. What does not answer between two steps, such as the store, is waited for and the work replayed: what is
+ * done is not undone for it. Steps have a patience of their own.
+ */
+async function runPatiently(running: Running, handler: OperationHandler): Promise<unknown> {
+  const isInStep = () => running.entry.steps.some(({ state }) => state === 'running')
+  for (let since: number | undefined; ;) {
+    try {
+      return await handler.run(opOf(running), running.entry.input as never)
+    } catch (error) {
+      const isWaitedFor = error instanceof UnavailableError && !isInStep() && !running.abort.signal.aborted
+      since ??= Date.now()
+      if (!isWaitedFor || running.entry.failure || Date.now() > since + patienceMs) throw error
+      await delay(500)
+      Object.assign(running, { passed: 0, undos: [] })
+    }
   }
 }
 
@@ -195,11 +218,11 @@ async function undoAll(running: Running): Promise<void> {
 async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>): Promise<void> {
   const { entry } = running
   const action = kindOf(entry.kind)?.action
-  if (action)
-    await recordAudit({
+  const onRecord = (kind: AuditKind) =>
+    recordAudit({
       id: idOfSeed(entry.id, 'end'),
       caller: callerOf(entry),
-      kind: action.audit,
+      kind,
       path: entry.resources[0] ?? '/api',
       action: entry.kind,
       result: last.state === 'succeeded' ? 'success' : 'failure',
@@ -209,6 +232,8 @@ async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>
       ...(last.state === 'needs_attention' && { severity: 'warning' as const }),
       ...hashesOf(running.touched),
     })
+  // What is done is not undone because the store is away for a while.
+  if (action) await untilStored(() => onRecord(action.audit))
   await record(running, { ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
   nudge(entry.id)
   await release(entry.id)
