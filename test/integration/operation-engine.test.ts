@@ -5,7 +5,7 @@ import { bus } from '#shared/bus.ts'
 import { contract } from '#shared/contract.ts'
 import { Done, strict } from '#shared/contracts/common.ts'
 import { type Operation, operations } from '#shared/contracts/operations.ts'
-import { ConflictError } from '#shared/errors.ts'
+import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { requireCurrent } from '#shared/operation/journal.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
@@ -65,6 +65,22 @@ const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, t
 /** Work that lasts until the operation is cancelled or taken away. */
 const forEver = (op: Op) =>
   new Promise<never>((_, reject) => op.signal.addEventListener('abort', () => reject(op.signal.reason as Error)))
+
+test('what does not answer between two steps is waited for, and no step is done again', async () => {
+  const did: string[] = []
+  let asked = 0
+  const ended = await finished(
+    await begin('between', async (op) => {
+      const one = await op.step('one', async () => did.push('one'), { undo: async () => did.push('undone') })
+      if (++asked < 3) throw new UnavailableError('The store does not answer')
+      await op.step('two', async () => did.push('two'))
+      return one
+    }),
+  )
+  expect(ended).toMatchObject({ state: 'succeeded', result: 1 })
+  expect(did).toEqual(['one', 'two'])
+  expect(asked).toBe(3)
+})
 
 test('steps are done once, in order, and their results are in the journal', async () => {
   const ended = await finished(
