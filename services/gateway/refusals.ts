@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify'
 import { recordAudit } from '#shared/audit.ts'
-import { isChange } from '#shared/contract.ts'
 import { AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import { resourceOf } from '#shared/service.ts'
 import type { Route } from './answer.ts'
@@ -21,15 +20,14 @@ export async function refuseOrigin(request: FastifyRequest, action: string): Pro
   throw error
 }
 
-/** Puts on record what a route refuses: changes that were refused for their proof, and whatever is forbidden. */
+/** Puts on record what a route refuses: a proof that does not hold, and whatever is forbidden. */
 export async function recordRefusalOf(
   request: FastifyRequest,
   { name, action }: Route,
   error: unknown,
   kind: What['kind'] = 'permission_denied',
 ): Promise<void> {
-  const isRefusal = error instanceof ForbiddenError || (error instanceof AuthenticationError && isChange(action))
-  if (!isRefusal) return
+  if (!(error instanceof ForbiddenError || error instanceof AuthenticationError)) return
   const path = resourceOf(action, request.params as Record<string, unknown>)
   await recordRefusal(request, { kind, action: name, path }, error)
 }

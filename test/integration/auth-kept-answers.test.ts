@@ -60,7 +60,7 @@ test('of two with the same rights who are refused at once each is named, and eac
     expect(await lab.onRecord(`kind=permission_denied&user=${user}`)).toHaveLength(10)
 })
 
-test('a change with a proof that does not hold, and a page of another site, are on record', async () => {
+test('a proof that does not hold, and a page of another site, are on record', async () => {
   const json = { name: 'x', size: 2 }
   const recordOf = async (headers: Record<string, string>) => {
     const answer = await lab.anybody.ask('POST /api/things', { headers, json })
@@ -69,6 +69,11 @@ test('a change with a proof that does not hold, and a page of another site, are 
   const [status, forged] = await recordOf({ authorization: 'Bearer a.b.c' })
   expect(status).toBe(401)
   expect(forged).toMatchObject([{ kind: 'permission_denied', user: 'anonymous', severity: 'warning' }])
+  const question = await lab.anybody.ask('GET /api/things', { headers: { 'x-api-key': 'hx_none_none' } })
+  expect(question.status).toBe(401)
+  expect(await lab.onRecord(`request_id=${question.headers['x-request-id']}`)).toMatchObject([
+    { kind: 'permission_denied', user: 'anonymous', action: 'things.list', result: 'denied' },
+  ])
 
   const credentials = { username: 'owner', password: lab.password }
   const { headers } = await lab.anybody.ask('POST /api/auth/login', { json: credentials })
