@@ -17,9 +17,9 @@ export async function deletionOf(vm: Named): Promise<Event> {
 
 /** The step by which a guest that its host knows becomes a virtual machine of Horcrux; undone, it never was one. */
 export async function register(op: Op, name: string, vm: Omit<VmRecord, 'version'>): Promise<void> {
+  // With the record itself: so it is told before whatever is told of it later, also after the bus was away.
   const work = async () => {
-    if (!(await vmRecords.get(vm.id))) await vmRecords.insert(vm)
-    op.emit(event('VmCreated', toldOf(vm)))
+    if (!(await vmRecords.get(vm.id))) await vmRecords.insert(vm, [event('VmCreated', toldOf(vm))])
   }
   const undo = async () => {
     const deletion = await deletionOf(vm)
