@@ -48,21 +48,43 @@ export function addRoutes(
 /** A question that was held for longer is answered to whoever may still ask it. Milliseconds. */
 const heldMs = 1000
 
-function handlerOf(broker: ServiceBroker, route: Route, { identify }: Gate, cache: Cache) {
-  const { action } = route
-  const streams = isList(action)
-  const change = isChange(action)
-  const isKept = cache.keeps(route)
-  const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    if (isKept && !(streams && wantsStream(request))) {
-      const meta: Meta = { caller: request.caller, requestId: request.id, bytes: true }
-      const fresh = () => askService(broker, route, paramsOf(action.params, request), meta, reply.elapsedTime)
-      return sendAnswer(request, reply, await cache.answer(route, request, fresh))
+/** Answers at once, without a promise in between, where it returns undefined. */
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply> | undefined
+
+function handlerOf(broker: ServiceBroker, route: Route, gate: Gate, cache: Cache): Handler {
+  const { identify } = gate
+  const answer = cache.keeps(route) ? fromCache(broker, route, cache) : fromService(broker, route, gate, cache)
+  if (!isList(route.action)) return answer
+  return (request, reply) => {
+    if (!wantsStream(request)) return answer(request, reply)
+    const params = paramsOf(route.action.params, request)
+    return streamList(broker, route, params, request, reply, () => identifyAgain(request, identify))
+  }
+}
+
+const metaOf = ({ caller, id }: FastifyRequest): Meta => ({ caller, requestId: id, bytes: true })
+
+/** What is at hand is sent; else the service is asked, once for all who ask the same. */
+const fromCache =
+  (broker: ServiceBroker, route: Route, cache: Cache): Handler =>
+  (request, reply) => {
+    const known = cache.known(route, request)
+    if (known) {
+      sendAnswer(request, reply, known)
+      return undefined
     }
+    const ask = () =>
+      askService(broker, route, paramsOf(route.action.params, request), metaOf(request), reply.elapsedTime)
+    return cache.answer(route, request, ask).then((answer) => sendAnswer(request, reply, answer))
+  }
+
+/** The service is asked each time; a POST with an idempotency key at most once. */
+function fromService(broker: ServiceBroker, route: Route, { identify }: Gate, cache: Cache): Handler {
+  const { action } = route
+  const change = isChange(action)
+  return async (request, reply) => {
     const params = paramsOf(action.params, request)
-    const meta: Meta = { caller: request.caller, requestId: request.id, bytes: true }
-    const again = () => identifyAgain(request, identify)
-    if (streams && wantsStream(request)) return streamList(broker, route, params, request, reply, again)
+    const meta = metaOf(request)
     const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
     if (ifMatch !== undefined) meta.ifMatch = ifMatch
     const ask = (seed?: string) =>
@@ -78,21 +100,13 @@ function handlerOf(broker: ServiceBroker, route: Route, { identify }: Gate, cach
     let answer: Answer
     try {
       answer = key === undefined ? await ask() : await inTime(reply, onceFor(key, route, params, request, reply, work))
-      if (!change && reply.elapsedTime > heldMs) await again()
+      if (!change && reply.elapsedTime > heldMs) await identifyAgain(request, identify)
     } finally {
       // Whoever changed something sees it in the next answer, before the word of it comes over the bus.
       if (change) cache.drop(route)
     }
     if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply)
     return sendAnswer(request, reply, answer)
-  }
-  if (!isKept) return serve
-  // An answer that is at hand is sent without a promise in between.
-  return (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> | undefined => {
-    const known = streams && wantsStream(request) ? undefined : cache.known(route, request)
-    if (!known) return serve(request, reply)
-    sendAnswer(request, reply, known)
-    return undefined
   }
 }
 

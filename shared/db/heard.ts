@@ -22,11 +22,10 @@ export function becomeDeaf(error: Error): void {
 }
 
 let next: Promise<boolean> | undefined
-let underWay: Promise<boolean> = Promise.resolve(true)
 
 /**
  * Waits until this process has heard whatever the bus had taken when this was called: NATS answers a PING after all that
- * it had to deliver before. Whoever asks at the same time shares one PING. @returns false when that cannot be known
+ * it had to deliver before. Whoever asks in the same turn shares one PING. @returns false when that cannot be known
  */
 export async function hasHeardAll(): Promise<boolean> {
   if (!isHearing()) return false
@@ -34,9 +33,9 @@ export async function hasHeardAll(): Promise<boolean> {
 }
 
 async function ping(): Promise<boolean> {
-  await Promise.all([underWay, nextTurn()])
+  await nextTurn()
   next = undefined
-  return (underWay = flushBus())
+  return flushBus()
 }
 
 /** Waits until the bus has what was published. @returns false when it does not say so */

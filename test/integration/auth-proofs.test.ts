@@ -5,20 +5,15 @@ import { roles } from '#shared/contracts/roles.ts'
 import { users } from '#shared/contracts/users.ts'
 import { AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import { users as stored } from '../../services/auth/models.ts'
-import { authService } from '../../services/auth/service.ts'
-import { actAs, address, admin, anonymous, identifyAt, type Person, signIn } from '../lab/auth.ts'
-import { type Replica, startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { actAs, address, admin, anonymous, identifyAt, type Person, signIn, startTwice } from '../lab/auth.ts'
+import type { Replica, TestHorcrux } from '../lab/horcrux.ts'
 
 let horcrux: TestHorcrux
 let replica: Replica
 let root: Person
 const password = 'Kirschkuchen-12'
 
-beforeAll(async () => {
-  horcrux = await startHorcrux({ services: [authService], config: { adminPassword: admin.password } })
-  replica = await horcrux.startReplica('auth')
-  root = await signIn(horcrux, admin.username, admin.password)
-})
+beforeAll(async () => ({ horcrux, replica, root } = await startTwice()))
 afterAll(() => horcrux?.stop())
 afterEach(() => vi.useRealTimers())
 

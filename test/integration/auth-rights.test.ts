@@ -6,20 +6,15 @@ import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { roles } from '#shared/contracts/roles.ts'
 import { users } from '#shared/contracts/users.ts'
 import { ConflictError, ForbiddenError, NotFoundError, ValidationError } from '#shared/errors.ts'
-import { authService } from '../../services/auth/service.ts'
-import { admin, type Person, signIn } from '../lab/auth.ts'
-import { type Replica, startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { type Person, signIn, startTwice } from '../lab/auth.ts'
+import type { Replica, TestHorcrux } from '../lab/horcrux.ts'
 
 let horcrux: TestHorcrux
 let replica: Replica
 let root: Person
 const password = 'Kirschkuchen-12'
 
-beforeAll(async () => {
-  horcrux = await startHorcrux({ services: [authService], config: { adminPassword: admin.password } })
-  replica = await horcrux.startReplica('auth')
-  root = await signIn(horcrux, admin.username, admin.password)
-})
+beforeAll(async () => ({ horcrux, replica, root } = await startTwice()))
 afterAll(() => horcrux?.stop())
 
 const makeUser = async (username: string) => {

@@ -2,62 +2,29 @@ import { get, type IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bus, streams } from '#shared/bus.ts'
 import { event } from '#shared/events/event.ts'
-import { publish } from '#shared/events/outbox.ts'
 import { eventsAfter } from '#shared/events/stream.ts'
 import { createGateway } from '../../services/gateway/service.ts'
-import {
-  identified,
-  late,
-  people,
-  peopleService,
-  type Person,
-  resetPeople,
-  tellAuthChanged,
-  things,
-  thingsService,
-} from '../lab/gateway-things.ts'
-import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { asAnn, asBob, created, ids, placeAt, resetClients, subscribed, timestamp } from '../lab/event-clients.ts'
+import { startThings } from '../lab/gateway-asked.ts'
+import { identified, late, people, type Person, tellAuthChanged, things } from '../lab/gateway-things.ts'
+import type { TestHorcrux } from '../lab/horcrux.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
 import { readServerSentEvents } from '../lab/server-sent-events.ts'
-import { openSocket } from '../lab/sockets.ts'
 import { until } from '../lab/wait.ts'
 
 const hasNats = available('nats', await missingForNats())
 const gateway = createGateway([things])
 let horcrux: TestHorcrux
 
-const timestamp = new Date().toISOString()
-const created = (vm_id: string) => publish(event('VmCreated', { vm_id, name: vm_id, timestamp }))
-const asAnn = { authorization: 'Bearer ann-token' }
-const asBob = { authorization: 'Bearer bob-token' }
-const ids = (socket: Awaited<ReturnType<typeof openSocket>>) => socket.events().map(({ data }) => data['vm_id'])
-const open = async (headers: Record<string, string>) => {
-  const socket = await openSocket(gateway.url(), { headers, first: { topics: ['vm:events'] } })
-  await socket.next('Subscribed')
-  return socket
-}
-
-/** Where a reader is that begins now. */
-const gatewayPlace = async () => {
-  const socket = await open(asAnn)
-  socket.socket.close()
-  return (await socket.next('Subscribed')).seq
-}
+const open = (headers: Record<string, string>) => subscribed(gateway, headers)
 
 describe.skipIf(!hasNats)('events when several things happen at once', () => {
   beforeAll(async () => {
-    horcrux = await startHorcrux({
-      services: [peopleService, thingsService, gateway],
-      config: { port: 0, rateLimit: 0, trustedProxies: [] },
-    })
+    horcrux = await startThings([gateway])
   })
   afterAll(() => horcrux?.stop())
-  beforeEach(async () => {
-    resetPeople()
-    people.set('bob-token', { user: 'bob', rights: [{ path: '/api/vms/b1', privileges: ['VmAudit'] }] })
-    await tellAuthChanged()
-  })
+  beforeEach(resetClients)
 
   const onlyB2: Person = { user: 'bob', rights: [{ path: '/api/vms/b2', privileges: ['VmAudit'] }] }
 
@@ -105,7 +72,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
   })
 
   test('who does not read Server-Sent Events is told too, and goes on where it was', { timeout: 120_000 }, async () => {
-    const place = await gatewayPlace()
+    const place = await placeAt(gateway)
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${gateway.url()}/api/events?topics=vm:events`, { headers: asAnn }, resolve).on('error', reject)
     })
@@ -135,7 +102,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
   })
 
   test('what is given up while old events are read is an error, not a hole', async () => {
-    const from = await gatewayPlace()
+    const from = await placeAt(gateway)
     for (let number = 0; number < 1200; number++) {
       const old = event('VmCreated', { vm_id: `old-${number}`, name: 'old', timestamp })
       bus().nats.publish('horcrux.events.vm.events', JSON.stringify(old))

@@ -5,8 +5,10 @@ import { within } from '#shared/current.ts'
 import { event } from '#shared/events/event.ts'
 import { publish } from '#shared/events/outbox.ts'
 import { createGateway } from '../../services/gateway/service.ts'
-import { people, peopleService, resetPeople, tellAuthChanged, things, thingsService } from '../lab/gateway-things.ts'
-import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { asAnn, asBob, created, ids, placeAt, resetClients, subscribed, timestamp } from '../lab/event-clients.ts'
+import { startThings } from '../lab/gateway-asked.ts'
+import { people, tellAuthChanged, things } from '../lab/gateway-things.ts'
+import type { TestHorcrux } from '../lab/horcrux.ts'
 import { ask } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
@@ -19,40 +21,17 @@ const gateway = createGateway([things])
 const other = createGateway([things])
 let horcrux: TestHorcrux
 
-const timestamp = new Date().toISOString()
-const created = (vm_id: string) => publish(event('VmCreated', { vm_id, name: vm_id, timestamp }))
 const stopped = (vm_id: string) =>
   publish(event('VmStatusChanged', { vm_id, old_status: 'running', new_status: 'stopped', timestamp }))
 const topics = ['vm:events']
-const asAnn = { authorization: 'Bearer ann-token' }
-const asBob = { authorization: 'Bearer bob-token' }
-const ids = (socket: Awaited<ReturnType<typeof openSocket>>) => socket.events().map(({ data }) => data['vm_id'])
-const open = async (headers: Record<string, string>, first: object = { topics }) => {
-  const socket = await openSocket(gateway.url(), { headers, first })
-  await socket.next('Subscribed')
-  return socket
-}
-
-/** Where a reader is that begins now. */
-const gatewayPlace = async () => {
-  const socket = await open(asAnn)
-  socket.socket.close()
-  return (await socket.next('Subscribed')).seq
-}
+const open = (headers: Record<string, string>, first?: object) => subscribed(gateway, headers, first)
 
 describe.skipIf(!hasNats)('events', () => {
   beforeAll(async () => {
-    horcrux = await startHorcrux({
-      services: [peopleService, thingsService, gateway, other],
-      config: { port: 0, rateLimit: 0, trustedProxies: [] },
-    })
+    horcrux = await startThings([gateway, other])
   })
   afterAll(() => horcrux?.stop())
-  beforeEach(async () => {
-    resetPeople()
-    people.set('bob-token', { user: 'bob', rights: [{ path: '/api/vms/b1', privileges: ['VmAudit'] }] })
-    await tellAuthChanged()
-  })
+  beforeEach(resetClients)
 
   test('come in order, in the envelope, of the topics that were asked for', async () => {
     const socket = await open(asAnn)
@@ -230,7 +209,7 @@ describe.skipIf(!hasNats)('events', () => {
   })
 
   test('after the retention there is Resync, over both media; what is still kept is given', async () => {
-    const before = await gatewayPlace()
+    const before = await placeAt(gateway)
     for (let number = 0; number < 20; number++) await created(`old-${number}`)
     const { streams: kept } = await bus().manager()
     const { config: usual } = await kept.info(streams.events)

@@ -9,8 +9,9 @@ import { operations } from '#shared/contracts/operations.ts'
 import { strict } from '#shared/contracts/common.ts'
 import { within } from '#shared/current.ts'
 import { createGateway, type Gateway } from '../../services/gateway/service.ts'
-import { hold, peopleService, ran, resetPeople, things, thingsService } from '../lab/gateway-things.ts'
-import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { startThings } from '../lab/gateway-asked.ts'
+import { hold, ran, resetPeople, things } from '../lab/gateway-things.ts'
+import type { TestHorcrux } from '../lab/horcrux.ts'
 import { ask } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
@@ -35,10 +36,7 @@ const start = async (other: Gateway, config: Parameters<typeof setConfig>[0]) =>
 describe.skipIf(!hasNats)('the gateway guards itself', () => {
   beforeAll(async () => {
     resetPeople()
-    horcrux = await startHorcrux({
-      services: [peopleService, thingsService, gateway],
-      config: { port: 0, rateLimit: 20, trustedProxies: ['127.0.0.0/8'] },
-    })
+    horcrux = await startThings([gateway], { rateLimit: 20, trustedProxies: ['127.0.0.0/8'] })
   })
   afterAll(() => horcrux?.stop())
 

@@ -2,8 +2,9 @@ import mongoose from 'mongoose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { operations } from '#shared/contracts/operations.ts'
 import { createGateway } from '../../services/gateway/service.ts'
-import { hold, peopleService, ran, resetPeople, things, thingsService } from '../lab/gateway-things.ts'
-import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { startThings } from '../lab/gateway-asked.ts'
+import { hold, ran, resetPeople, things } from '../lab/gateway-things.ts'
+import type { TestHorcrux } from '../lab/horcrux.ts'
 import { ask } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
@@ -22,10 +23,7 @@ const records = () => mongoose.connection.collection<{ _id: string; outcome: str
 
 describe.skipIf(!hasNats)('an idempotency key', () => {
   beforeAll(async () => {
-    horcrux = await startHorcrux({
-      services: [peopleService, thingsService, ...gateways],
-      config: { port: 0, rateLimit: 0, trustedProxies: [] },
-    })
+    horcrux = await startThings(gateways)
   })
   afterAll(() => horcrux?.stop())
   beforeEach(() => {

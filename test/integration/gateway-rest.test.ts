@@ -2,18 +2,9 @@ import { connect } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { contracts } from '#shared/contracts/index.ts'
 import { createGateway } from '../../services/gateway/service.ts'
-import {
-  hold,
-  identified,
-  people,
-  peopleService,
-  resetPeople,
-  tellAuthChanged,
-  things,
-  thingsService,
-} from '../lab/gateway-things.ts'
-import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
-import { ask as askAt } from '../lab/http.ts'
+import { asker, startThings } from '../lab/gateway-asked.ts'
+import { hold, identified, people, resetPeople, tellAuthChanged, things } from '../lab/gateway-things.ts'
+import type { TestHorcrux } from '../lab/horcrux.ts'
 import { missingForNats } from '../lab/nats.ts'
 import { available } from '../lab/requirements.ts'
 
@@ -21,16 +12,11 @@ const hasNats = available('nats', await missingForNats())
 const gateway = createGateway([...contracts.filter(({ name }) => name === 'operations'), things])
 let horcrux: TestHorcrux
 
-const ask = (line: string, options: Parameters<typeof askAt>[2] = {}) => askAt(gateway.url(), line, options)
-const asAnn = (line: string, options: Parameters<typeof askAt>[2] = {}) => ask(line, { token: 'ann-token', ...options })
-const make = async (json: Record<string, unknown>) => (await asAnn('POST /api/things', { json })).body
+const { ask, asAnn, make } = asker(gateway)
 
 describe.skipIf(!hasNats)('the gateway', () => {
   beforeAll(async () => {
-    horcrux = await startHorcrux({
-      services: [peopleService, thingsService, gateway],
-      config: { port: 0, rateLimit: 0, trustedProxies: [] },
-    })
+    horcrux = await startThings([gateway])
   })
   afterAll(() => horcrux?.stop())
   beforeEach(async () => {

@@ -5,12 +5,12 @@ import { pools } from '#shared/contracts/pools.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
-import { parsePinnedKey } from '#shared/host/host-key.ts'
 import { localHost } from '#shared/host/local.ts'
 import { clusterService } from '../../services/cluster/service.ts'
 import { storageService } from '../../services/storage/service.ts'
 import { vmService } from '../../services/vm/service.ts'
 import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
+import { asNode } from '../lab/scenarios.ts'
 import { until } from '../lab/wait.ts'
 import { done, work } from '../lab/work.ts'
 
@@ -24,17 +24,7 @@ const get = (id: string) => horcrux.call(vms, 'get', { id })
 
 beforeAll(async () => {
   horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
-  const { address, port, user, privateKey, hostKey } = host!
-  await done(horcrux, nodes, 'register', {
-    id: 'hv1',
-    name: 'hv1',
-    address,
-    ssh_port: port,
-    ssh_user: user,
-    private_key: privateKey,
-    host_key: parsePinnedKey(hostKey).fingerprint,
-    allowed_paths: ['/var/lib/libvirt/images'],
-  })
+  await done(horcrux, nodes, 'register', asNode('hv1', host!))
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
 })
 afterAll(() => horcrux.stop())

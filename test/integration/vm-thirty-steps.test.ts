@@ -35,7 +35,10 @@ const memoryNow = async () => (await guests.horcrux.call(vms, 'stats', { id })).
 
 async function boots(): Promise<void> {
   const serial = async () => (await guests.horcrux.call(vms, 'serial', { id })).text
-  await until(async () => (await serial()).includes(`${GUEST_PREFIX} up`), { timeoutMs: 60_000, what: 'the guest' })
+  const isUp = async () => (await serial()).includes(`${GUEST_PREFIX} up`)
+  await until(isUp, { timeoutMs: 150_000, what: 'the guest' }).catch(async (error: Error) => {
+    throw new Error(`${error.message}; it said: ${(await serial()).slice(-2000)}`, { cause: error })
+  })
 }
 
 /** What is done, and what GET says of it within a second. */
@@ -105,4 +108,4 @@ test('a life of thirty steps, with virsh interfering: GET tells the truth within
   }
   await done(guests.horcrux, vms, 'delete', { id, purge: true })
   expect(await guests.virsh('list', '--all', '--name')).not.toContain(id)
-}, 300_000)
+}, 900_000)

@@ -2,7 +2,8 @@ import type { ServiceBroker } from 'moleculer'
 import type { Caller } from '#shared/access.ts'
 import type { Contract, Params, Result } from '#shared/contract.ts'
 import { auth, type Identity } from '#shared/contracts/auth.ts'
-import type { TestHorcrux } from './horcrux.ts'
+import { authService } from '../../services/auth/service.ts'
+import { startHorcrux, type TestHorcrux } from './horcrux.ts'
 
 export const address = '192.0.2.1'
 export const anonymous: Caller = { kind: 'anonymous', address }
@@ -40,3 +41,10 @@ export const identifyAt = (broker: ServiceBroker, nodeID: string, by: string, cr
     { by, credential, address },
     { nodeID, meta: { caller: { kind: 'service', name: 'test' } } },
   )
+
+/** The auth service in two processes, and its first administrator. */
+export async function startTwice() {
+  const horcrux = await startHorcrux({ services: [authService], config: { adminPassword: admin.password } })
+  const replica = await horcrux.startReplica('auth')
+  return { horcrux, replica, root: await signIn(horcrux, admin.username, admin.password) }
+}

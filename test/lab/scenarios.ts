@@ -15,6 +15,7 @@ import { foreignDomain } from './foreign-domain.ts'
 import { haveBridge } from './bridges.ts'
 import type { TestHorcrux } from './horcrux.ts'
 import type { LabHost } from './hosts.ts'
+import { operations } from '#shared/contracts/operations.ts'
 import { parsePinnedKey } from '#shared/host/host-key.ts'
 import { done } from './work.ts'
 
@@ -167,8 +168,19 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
 const newestFirst = <T extends { created_at: string }>(all: T[]): T[] =>
   all.toSorted((a, b) => b.created_at.localeCompare(a.created_at))
 
+/** Ends what a test that failed has left running. */
+async function endAll(horcrux: TestHorcrux): Promise<void> {
+  for (const { id, state } of (await horcrux.call(operations, 'list', { limit: 1000 })).data) {
+    if (!['queued', 'running'].includes(state)) continue
+    // It may have ended, or have come too far to be cancelled.
+    await horcrux.call(operations, 'cancel', { id }).catch(() => undefined)
+    await horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
+  }
+}
+
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: TestHorcrux): Promise<void> {
+  await endAll(horcrux)
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
     await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
   const guests = (await horcrux.call(vms, 'list', {})).data

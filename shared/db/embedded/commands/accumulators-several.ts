@@ -28,40 +28,49 @@ const countOf = (n: unknown): ((id: unknown) => number) => {
   }
 }
 
-const firstOrLast =
-  (operator: string): Compile =>
+/** At most this many values of a group. */
+type MakeSelection = (most: number) => { add: (value: unknown) => void; result: () => unknown[] }
+
+/** An accumulator of `n` of what `input` computes. */
+const selected =
+  (operator: string, select: MakeSelection): Compile =>
   (argument) => {
     const { input, n } = specOf(operator, argument, ['input', 'n'])
     const [compute, count] = [evaluate(input), countOf(n)]
     return (id) => {
-      const most = count(id)
-      const values: unknown[] = []
-      const add = (doc: Doc): void => {
-        if (operator === '$firstN' && values.length >= most) return
-        values.push(compute(doc) ?? null)
-        if (values.length > most) values.shift()
-      }
-      return { add, result: () => [...values] }
+      const { add, result } = select(count(id))
+      return { add: (doc) => add(compute(doc)), result }
     }
   }
 
+const first: MakeSelection = (most) => {
+  const values: unknown[] = []
+  const add = (value: unknown): void => {
+    if (values.length < most) values.push(value ?? null)
+  }
+  return { add, result: () => [...values] }
+}
+
+const last: MakeSelection = (most) => {
+  const values: unknown[] = []
+  const add = (value: unknown): void => {
+    values.push(value ?? null)
+    if (values.length > most) values.shift()
+  }
+  return { add, result: () => [...values] }
+}
+
 const extremes =
-  (operator: string, sign: 1 | -1): Compile =>
-  (argument) => {
-    const { input, n } = specOf(operator, argument, ['input', 'n'])
-    const [compute, count] = [evaluate(input), countOf(n)]
-    return (id) => {
-      const most = count(id)
-      const values: unknown[] = []
-      const sorted = (): unknown[] => values.toSorted((a, b) => compareValues(a, b) * sign).slice(0, most)
-      const add = (doc: Doc): void => {
-        const value = compute(doc)
-        if (value === undefined || value === null) return
-        values.push(value)
-        if (values.length >= 2 * most + 1000) values.splice(0, values.length, ...sorted())
-      }
-      return { add, result: sorted }
+  (sign: 1 | -1): MakeSelection =>
+  (most) => {
+    const values: unknown[] = []
+    const sorted = (): unknown[] => values.toSorted((a, b) => compareValues(a, b) * sign).slice(0, most)
+    const add = (value: unknown): void => {
+      if (value === undefined || value === null) return
+      values.push(value)
+      if (values.length >= 2 * most + 1000) values.splice(0, values.length, ...sorted())
     }
+    return { add, result: sorted }
   }
 
 type Entry = { key: Buffer; value: unknown }
@@ -120,10 +129,10 @@ const percentile =
   }
 
 export const SEVERAL: Record<string, Compile> = {
-  $firstN: firstOrLast('$firstN'),
-  $lastN: firstOrLast('$lastN'),
-  $minN: extremes('$minN', 1),
-  $maxN: extremes('$maxN', -1),
+  $firstN: selected('$firstN', first),
+  $lastN: selected('$lastN', last),
+  $minN: selected('$minN', extremes(1)),
+  $maxN: selected('$maxN', extremes(-1)),
   $top: ordered('$top', 'first', true),
   $topN: ordered('$topN', 'first', false),
   $bottom: ordered('$bottom', 'last', true),
