@@ -31,6 +31,8 @@ export type Query = Common & {
   sees?: OnPath
   /** The collections that, with the caller's rights, alone decide the answer: until one changes it stays the same. */
   madeOf?: readonly string[]
+  /** The answer holds more than its record, such as what was measured: its ETag tells the version and what it says. */
+  computed?: true
 }
 
 /**

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
 import { type Caller, type Rights, subjectOf } from '#shared/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit.ts'
@@ -80,7 +81,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
         const result = await work(params, call).catch(isGoneAlready(action, ctx.meta))
         if (!isOperation(action)) await onRecord('success', result)
         Object.assign(ctx.meta, reply)
-        return pack(ctx.meta, bytes, picked(result, params['fields']))
+        return pack(ctx.meta, bytes, picked(result, params['fields']), 'computed' in action)
       } catch (error) {
         if (!(error instanceof AppError)) log(service).error({ err: error, action: name }, 'a bug: unexpected error')
         await onRecord(error instanceof ForbiddenError ? 'denied' : 'failure', undefined, error as Error)
@@ -163,8 +164,11 @@ function recorder(
 export const resourceOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
   fillPath(can.includes(' on ') ? onPath(can as OnPath).path : `/api${rest?.split(' ')[1] ?? ''}`, params)
 
-function pack(meta: Meta, bytes: boolean | undefined, result: unknown): unknown {
+function pack(meta: Meta, bytes: boolean | undefined, result: unknown, isComputed: boolean): unknown {
   const version = (result as { version?: unknown } | null)?.version
-  if (typeof version === 'number') meta.etag = `"${version}"`
-  return bytes ? jsonOf(result) : result
+  const answer = bytes ? jsonOf(result) : result
+  if (typeof version === 'number')
+    meta.etag =
+      isComputed && answer instanceof Uint8Array ? `"${version}-${hash('sha1', answer, 'base64url')}"` : `"${version}"`
+  return answer
 }

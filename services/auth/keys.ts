@@ -1,6 +1,7 @@
 import type { Params, Result } from '#shared/contract.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 import type { users as contract } from '#shared/contracts/users.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
 import { notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -66,6 +67,8 @@ export async function revokeKey(username: string, id: string, call: Call): Promi
   const isItself = call.caller.kind === 'user' && call.caller.proof.id === id
   if (!isItself && !mayChange(call, username)) refuseApiKey(call, 'Revoking another API key')
   return changePolicy(async () => {
+    const key = await apiKeys.find({ _id: id, user: username })
+    if (key) requireVersion(`API key '${id}'`, key.version)
     const removed = await apiKeys.removeWhere({ _id: id, user: username })
     if (removed === 0) throw notFound('API key', id)
     await grants.removeWhere({ 'subject.kind': 'api_key', 'subject.id': id })

@@ -58,8 +58,8 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   const identities = createIdentities(broker)
   app.addHook('onClose', identities.stop)
   const gate = { ...identities, limits: await createLimits(app, broker) }
-  const consoles = createConsoles(app, broker, identities)
-  await addEvents(app, broker, identities, consoles.addWebSocket)
+  const consoles = createConsoles(app, broker, gate)
+  await addEvents(app, broker, gate, consoles.addWebSocket)
   addConsoleFiles(app, broker, gate, consoles.prove)
   const cache = createCache()
   app.addHook('onClose', cache.stop)

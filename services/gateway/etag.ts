@@ -2,12 +2,13 @@ import { PreconditionFailedError } from '#shared/errors.ts'
 
 /**
  * The version that `If-Match` demands; undefined when there is no such header, or it is `*`. Our ETags are the quoted
- * version of the resource, so anything else cannot match and is answered like a version that is gone.
+ * version of the resource, of answers that hold more with a hash of what they say: `"3"`, `"3-x9f…"`. A change depends on
+ * the version alone; anything else cannot match and is answered like a version that is gone.
  * @throws PreconditionFailedError
  */
 export function ifMatchOf(header: string | undefined): number | undefined {
   if (header === undefined || header.trim() === '*') return undefined
-  const version = /^"(\d{1,15})"$/.exec(header.trim())?.[1]
+  const version = /^"(\d{1,15})(?:-[\w-]{27})?"$/.exec(header.trim())?.[1]
   if (version !== undefined) return Number(version)
   throw new PreconditionFailedError(`If-Match: ${header} is not one ETag of this API, such as "3"`, {
     details: { if_match: header },

@@ -20,6 +20,12 @@ export async function refuseOrigin(request: FastifyRequest, action: string): Pro
   throw error
 }
 
+/** Puts on record a proof that does not hold, shown where no contract has a route. */
+export async function recordRefusedProof(request: FastifyRequest, action: string, error: unknown): Promise<void> {
+  if (!(error instanceof AuthenticationError)) return
+  await recordRefusal(request, { kind: 'permission_denied', action, path: request.url.split('?')[0]! }, error)
+}
+
 /** Puts on record what a route refuses: a proof that does not hold, and whatever is forbidden. */
 export async function recordRefusalOf(
   request: FastifyRequest,

@@ -2,13 +2,15 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type Topic, topics } from '#shared/contracts/events.ts'
 import { AuthenticationError, invalid } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
+import type { Gate } from './admit.ts'
 import { credentialOf } from './credentials.ts'
+import { door } from './door.ts'
 import { controlBytes } from './events/frame.ts'
 import type { Hub } from './events/hub.ts'
 import { createOutlet } from './events/outlet.ts'
 import type { Session, Sessions } from './events/sessions.ts'
 import { subscribe } from './events/subscribe.ts'
-import type { Identify, User } from './identities.ts'
+import type { User } from './identities.ts'
 
 /** Who does not read cannot be told at once. */
 const slowCloseWithinMs = 30_000
@@ -31,15 +33,23 @@ function fromOf(text: unknown): number | undefined {
 }
 
 /** `GET /api/events`: the events as Server-Sent Events, in the envelope that WebSockets have. */
-export function addServerSentEvents(app: FastifyInstance, hub: Hub, sessions: Sessions, identify: Identify): void {
-  app.get('/api/events', async (request, reply) => {
+export function addServerSentEvents(
+  app: FastifyInstance,
+  hub: Hub,
+  sessions: Sessions,
+  { identify, limits }: Gate,
+): void {
+  const onRequest = door(limits, 'events.open', async (request) => {
+    const credential = credentialOf(request)
+    if (!credential) throw new AuthenticationError('Sign in first: no valid session, token or API key came with it')
+    request.caller = await identify(credential, request.address)
+  })
+  app.get('/api/events', { onRequest }, async (request, reply) => {
     const query = request.query as Record<string, unknown>
     const wanted = topicsOf(query['topics'])
     const from = fromOf(request.headers['last-event-id'] ?? query['from'])
-    const credential = credentialOf(request)
-    if (!credential) throw new AuthenticationError('Sign in first: no valid session, token or API key came with it')
-    const user = await identify(credential, request.address)
-    await serveEvents(reply, { user, wanted, from }, hub, sessions)
+    // The door lets nobody else in.
+    await serveEvents(reply, { user: request.caller as User, wanted, from }, hub, sessions)
   })
 }
 

@@ -1,12 +1,14 @@
-import { isBegunBy, subjectOf } from '#shared/access.ts'
+import { isBegunBy } from '#shared/access.ts'
 import { call } from '#shared/call.ts'
 import { type CloneJob, cloneJobs, CloneStage } from '#shared/contracts/clone-jobs.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
 import { page } from '#shared/db/page.ts'
-import { ConflictError, ForbiddenError, notFound } from '#shared/errors.ts'
+import { ConflictError, notFound } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
 import { type Entry, findEntry, fromStore, operationModel } from '#shared/operation/journal.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { implement } from '#shared/service.ts'
 import type { CloneInput } from './clone/accept.ts'
 import { cloneKinds } from './clone/clone.ts'
@@ -70,12 +72,7 @@ async function find(id: string, call: Call): Promise<Entry> {
 }
 
 function requireOwn(entry: Entry, call: Call): void {
-  const path = pathOf(inputOf(entry).vm.id)
-  if (isMine(entry, call) || call.rights.allows('VmAllocate', path)) return
-  const user = subjectOf(call.caller)
-  throw new ForbiddenError(`User '${user}' lacks the privilege VmAllocate on ${path}`, {
-    details: { user, privilege: 'VmAllocate', path },
-  })
+  if (!isMine(entry, call)) requireRight(call, 'VmAllocate', pathOf(inputOf(entry).vm.id))
 }
 
 /** The ids of the jobs that a caller may see, or nothing when these are all. */
@@ -111,7 +108,9 @@ export const cloneJobService = implement(cloneJobs, {
   get: async ({ id }, call) => jobOf(await find(id, call)),
 
   cancel: async ({ id }, asked) => {
-    requireOwn(await find(id, asked), asked)
+    const entry = await find(id, asked)
+    requireOwn(entry, asked)
+    requireVersion(`Clone job '${id}'`, entry.version)
     await call(operations, 'cancel', { id })
     return jobOf(await find(id, asked))
   },
@@ -119,6 +118,7 @@ export const cloneJobService = implement(cloneJobs, {
   delete: async ({ id }, asked) => {
     const entry = await find(id, asked)
     requireOwn(entry, asked)
+    requireVersion(`Clone job '${id}'`, entry.version)
     const { deletedCount } = await inStore(() =>
       operationModel.deleteOne({ _id: id, ended_at: { $ne: null } } as never),
     )

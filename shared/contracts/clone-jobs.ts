@@ -60,7 +60,14 @@ export const cloneJobs = contract('clone-jobs', {
     params: ListQuery('status', 'user', 'mode', 'source_vm_id', 'target_vm_id'),
     result: Page(CloneJob),
   },
-  get: { does: 'Get a clone job', rest: 'GET /clone-jobs/{id}', can: 'signed-in', params: ById, result: CloneJob },
+  get: {
+    does: 'Get a clone job',
+    rest: 'GET /clone-jobs/{id}',
+    can: 'signed-in',
+    params: ById,
+    result: CloneJob,
+    computed: true,
+  },
   cancel: {
     does: 'Cancel a clone; nothing is left of it',
     rest: 'POST /clone-jobs/{id}/cancel',

@@ -56,6 +56,7 @@ export const pools = contract('pools', {
     can: 'DatastoreAudit on /api/storage/pools/{id}',
     params: ById,
     result: Pool,
+    computed: true,
   },
   create: {
     does: 'Create a storage pool',

@@ -28,6 +28,7 @@ export const templates = contract('templates', {
     can: 'VmAudit on /api/vms/{id}',
     params: ById,
     result: Template,
+    computed: true,
   },
   create: {
     does: 'Turn a virtual machine that is off into a template',

@@ -3,9 +3,10 @@ import { current, isTouched, noteTouched } from '#shared/current.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
 import { type Index, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
-import { alreadyExists, ConflictError, notFound, PreconditionFailedError } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { flushAll, flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
@@ -52,11 +53,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   /** The record that this call is going to change. @throws PreconditionFailedError when `If-Match` names another version */
   const requireForChange = async (id: string): Promise<T> => {
     const found = await require(id)
-    const ifMatch = current()?.ifMatch
-    if (ifMatch !== undefined && ifMatch !== found.version)
-      throw new PreconditionFailedError(`${kind} '${id}' is at version ${found.version}, not ${ifMatch}`, {
-        details: { version: found.version },
-      })
+    requireVersion(`${kind} '${id}'`, found.version)
     noteTouched(`${name}/${id}`, { before: found, after: found })
     return found
   }

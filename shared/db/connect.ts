@@ -11,7 +11,7 @@ export async function connectStore(): Promise<void> {
   const { mongodbUrl } = config()
   if (!mongodbUrl) throw new Error('MONGODB_URL is not set and no running Horcrux was found in HORCRUX_DATA')
   mongoose.set('bufferCommands', false)
-  await patiently(() =>
+  await untilReachable(() =>
     mongoose.connect(mongodbUrl, {
       autoIndex: false,
       autoCreate: false,
@@ -27,7 +27,7 @@ export async function connectStore(): Promise<void> {
 const patienceMs = 20_000
 
 /** A store that starts at the same time may take a while; who is refused by it is told so at once. */
-async function patiently(connect: () => Promise<unknown>): Promise<void> {
+async function untilReachable(connect: () => Promise<unknown>): Promise<void> {
   const deadline = Date.now() + patienceMs
   for (;;) {
     try {

@@ -130,7 +130,12 @@ export async function untilStored<T>(command: () => Promise<T>): Promise<T> {
  * Writes into the journal as the holder of this epoch, and renews the lease. Its events tell the version that they are of:
  * when a renewal or a request to cancel came in between, they are made anew. @throws LostLeaseError when another took over
  */
-export async function write(entry: Entry, set: Partial<Entry>, events: Event[] = []): Promise<Entry> {
+export async function write(
+  entry: Entry,
+  set: Partial<Entry>,
+  events: Event[] = [],
+  lines: LogLine[] = [],
+): Promise<Entry> {
   const lease = 'lease' in set ? set.lease : ownLease()
   for (let known = entry; ;) {
     const next = { ...known, ...set, version: known.version + 1 }
@@ -143,7 +148,12 @@ export async function write(entry: Entry, set: Partial<Entry>, events: Event[] =
           {
             $set: { ...set, lease },
             $inc: { version: 1 },
-            ...(told.length > 0 && { $push: { outbox: { $each: told } } }),
+            ...(told.length + lines.length > 0 && {
+              $push: {
+                ...(told.length > 0 && { outbox: { $each: told } }),
+                ...(lines.length > 0 && { log: added(lines) }),
+              },
+            }),
           } as never,
           { returnDocument: 'after' },
         )
@@ -158,9 +168,14 @@ export async function write(entry: Entry, set: Partial<Entry>, events: Event[] =
   }
 }
 
+export type LogLine = { time: string; message: string }
+export const logLine = (message: string): LogLine => ({ time: now(), message })
+/** The last lines count. */
+const added = (lines: LogLine[]) => ({ $each: lines, $slice: -500 })
+
 export async function appendLog(id: string, message: string): Promise<void> {
-  const lines = { $each: [{ time: now(), message }], $slice: -500 }
-  await inStore(() => operationModel.updateOne({ _id: id } as never, { $push: { log: lines } } as never))
+  const update = { $push: { log: added([logLine(message)]) } }
+  await inStore(() => operationModel.updateOne({ _id: id } as never, update as never))
 }
 
 /** @throws LostLeaseError when a call comes from a run of an operation that is not the current one */

@@ -8,7 +8,17 @@ import { AppError, packError, UnavailableError, unpackError } from '#shared/erro
 import { now } from '#shared/events/event.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import { log, logFields } from '#shared/log.ts'
-import { type Entry, findEntry, leaseMs, LostLeaseError, take, untilStored, write } from '#shared/operation/journal.ts'
+import {
+  type Entry,
+  findEntry,
+  holder,
+  leaseMs,
+  logLine,
+  LostLeaseError,
+  take,
+  untilStored,
+  write,
+} from '#shared/operation/journal.ts'
 import { kindOf, type OperationHandler } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { release } from '#shared/operation/locks.ts'
@@ -66,6 +76,7 @@ export async function runOperation(id: string, broker: ServiceBroker, taken?: En
     undos: [],
     passed: 0,
     unsent: [],
+    lines: [logLine(entry.epoch > 1 ? `Taken over by ${holder}, as run ${entry.epoch}` : `Begun by ${holder}`)],
     touched: new Map(entry.touched),
     unwritten: { state: 'running', started_at: entry.started_at ?? now() },
     done: [],
@@ -118,13 +129,19 @@ async function work(running: Running): Promise<boolean> {
     await end(running, {
       state: 'succeeded',
       result: result ?? null,
-      progress: { ...running.entry.progress, percent: 100 },
+      progress: ended(running.entry.progress),
     })
     return true
   } catch (error) {
     return await stopped(running, error as Error)
   }
 }
+
+const ended = (progress: Entry['progress']): Entry['progress'] => ({
+  ...progress,
+  ...(progress.unit === 'steps' && { total: progress.total ?? progress.done }),
+  percent: 100,
+})
 
 const patienceMs = 40_000
 
@@ -134,13 +151,15 @@ const patienceMs = 40_000
  */
 async function runPatiently(running: Running, handler: OperationHandler): Promise<unknown> {
   const isInStep = () => running.entry.steps.some(({ state }) => state === 'running')
-  for (let since: number | undefined; ;) {
+  for (let [since, place] = [0, -1]; ;) {
     try {
       return await handler.run(opOf(running), running.entry.input as never)
     } catch (error) {
       const isWaitedFor = error instanceof UnavailableError && !isInStep() && !running.abort.signal.aborted
-      since ??= Date.now()
+      const reached = running.entry.results.length
+      if (reached !== place) [since, place] = [Date.now(), reached]
       if (!isWaitedFor || running.entry.failure || Date.now() > since + patienceMs) throw error
+      running.lines.push(logLine(`Waits: ${error.message}`))
       await delay(500)
       Object.assign(running, { passed: 0, undos: [] })
     }
@@ -152,7 +171,9 @@ async function stopped(running: Running, error: Error): Promise<boolean> {
   const why = running.abort.signal.aborted ? (running.abort.signal.reason as Error) : error
   if (error instanceof LostLeaseError || why instanceof LostLeaseError) return true
   if (error instanceof HandoverError || why instanceof HandoverError) {
-    await write(running.entry, { ...running.unwritten, lease: null }, running.unsent).catch(() => undefined)
+    await write(running.entry, { ...running.unwritten, lease: null }, running.unsent, running.lines).catch(
+      () => undefined,
+    )
     return false
   }
   if (!(error instanceof AppError)) log('operations').error({ err: error }, 'a bug: an operation failed unexpectedly')
@@ -173,6 +194,8 @@ async function failWith(running: Running, error: Error): Promise<void> {
   const isCancelled = failure.details['cancelled'] === true
   const mark = { failure, ...(isCancelled && { state: 'cancelling' as const }) }
   const at = running.entry.steps.find((step) => step.state === 'running')
+  const where = at ? ` in '${at.name}'` : ''
+  if (!known) running.lines.push(logLine(isCancelled ? `Cancelled${where}` : `Failed${where}: ${error.message}`))
   if (at && !known) await markStep(running, at.name, { state: 'failed', ended_at: now(), error: shown(error) }, mark)
   else await record(running, mark)
   await undoAll(running)
@@ -210,6 +233,7 @@ async function undoAll(running: Running): Promise<void> {
         )
       }
     }
+    running.lines.push(logLine(`'${name}' is undone`))
     await markStep(running, name, { state: 'undone', ended_at: now() })
   }
 }
@@ -234,6 +258,7 @@ async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>
     })
   // What is done is not undone because the store is away for a while.
   if (action) await untilStored(() => onRecord(action.audit))
+  running.lines.push(logLine(`Ended: ${last.state}`))
   await record(running, { ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
   nudge(entry.id)
   await release(entry.id)

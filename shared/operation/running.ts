@@ -1,6 +1,6 @@
 import type { Event } from '#shared/contracts/events.ts'
 import type { Touched } from '#shared/current.ts'
-import type { Entry } from '#shared/operation/journal.ts'
+import type { Entry, LogLine } from '#shared/operation/journal.ts'
 
 /** An operation in the hands of this process: its entry as last written, and what undoes the steps taken so far. */
 export type Running = {
@@ -10,6 +10,8 @@ export type Running = {
   /** How many recorded steps the work has come past. */
   passed: number
   unsent: Event[]
+  /** For its log, with the next entry of the journal. */
+  lines: LogLine[]
   /** What it has changed so far, also in the hands of others before. */
   touched: Touched
   /** Goes into the journal with its next entry: that it has begun, and the step that was done last. */

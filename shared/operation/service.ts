@@ -3,10 +3,20 @@ import { bus } from '#shared/bus.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { page } from '#shared/db/page.ts'
 import { inStore } from '#shared/db/connect.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
-import { activeStates, type Entry, findEntry, fromStore, operationModel, viewOf } from '#shared/operation/journal.ts'
+import {
+  activeStates,
+  type Entry,
+  findEntry,
+  fromStore,
+  type LogLine,
+  operationModel,
+  viewOf,
+} from '#shared/operation/journal.ts'
 import { nudge, waitForEnd } from '#shared/operation/wait.ts'
 import type { Call } from '#shared/handler.ts'
+import { requireRight } from '#shared/require-right.ts'
 import { implement } from '#shared/service.ts'
 
 const cancelSubject = 'horcrux.cancel'
@@ -46,13 +56,16 @@ export const operationService = implement(operations, {
     return viewOf(await waitForEnd(id, { timeoutMs: timeout * 1000 }))
   },
 
-  log: async ({ id }, call) => ({ data: (await visible(id, call)).log as { time: string; message: string }[] }),
+  log: async ({ id }, call) => {
+    // The engine's lines are written later than those of the work.
+    const lines = (await visible(id, call)).log as LogLine[]
+    return { data: lines.toSorted((a, b) => a.time.localeCompare(b.time)) }
+  },
 
   cancel: async ({ id }, call) => {
     const entry = await visible(id, call)
-    const { caller, rights } = call
-    if (!isBegunBy(caller, entry) && caller.kind === 'user' && !rights.allows('SysModify', '/'))
-      throw new ConflictError(`Operation '${id}' belongs to ${entry.user}; cancelling it takes SysModify on /`)
+    requireVersion(`Operation '${id}'`, entry.version)
+    if (!isBegunBy(call.caller, entry)) requireRight(call, 'SysModify', '/')
     const cancelled = await inStore(() =>
       operationModel
         .findOneAndUpdate(

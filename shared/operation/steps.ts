@@ -7,7 +7,7 @@ import { AppError, packError, UnavailableError, unpackError } from '#shared/erro
 import { now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { log } from '#shared/log.ts'
-import { appendLog, type Entry, findEntry, LostLeaseError, updated, write } from '#shared/operation/journal.ts'
+import { appendLog, type Entry, findEntry, logLine, LostLeaseError, updated, write } from '#shared/operation/journal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { announceProgress } from '#shared/operation/progress.ts'
@@ -50,12 +50,13 @@ export const record = (running: Running, set: Partial<Entry>) => {
 export const renew = (running: Running) => put(running, {}, [])
 
 async function put(running: Running, set: Partial<Entry>, events: Event[]): Promise<void> {
-  const { entry, unsent, unwritten, done } = running
+  const { entry, unsent, lines, unwritten, done } = running
   const { progress, eta } = entry
   const now = { progress, eta, touched: [...running.touched], ...unwritten, ...set }
-  Object.assign(running, { unsent: [], unwritten: {}, done: [] })
-  const written = await write(entry, now, [...unsent, ...events]).catch((error: unknown) => {
+  Object.assign(running, { unsent: [], lines: [], unwritten: {}, done: [] })
+  const written = await write(entry, now, [...unsent, ...events], lines).catch((error: unknown) => {
     running.unsent.unshift(...unsent)
+    running.lines.unshift(...lines)
     running.unwritten = { ...unwritten, ...running.unwritten }
     running.done.unshift(...done)
     throw error
@@ -112,10 +113,16 @@ async function step<T>(
  */
 function markDone(running: Running, name: string, result: unknown): void {
   const { entry } = running
+  const ended_at = now()
+  const results: Entry['results'] = [...entry.results, [name, result ?? null]]
+  const { progress } = entry
   const unwritten = {
-    steps: withStep(entry.steps, name, { state: 'done', ended_at: now() }),
-    results: [...entry.results, [name, result ?? null] satisfies Entry['results'][number]],
+    steps: withStep(entry.steps, name, { state: 'done', ended_at }),
+    results,
+    ...(progress.unit === 'steps' && progress.total === null && { progress: { ...progress, done: results.length } }),
   }
+  const begun = entry.steps.find((each) => each.name === name)?.started_at ?? ended_at
+  running.lines.push(logLine(`'${name}' is done after ${(Date.parse(ended_at) - Date.parse(begun)) / 1000} s`))
   Object.assign(running.unwritten, unwritten)
   running.entry = { ...entry, ...unwritten }
   running.done.push(name)
@@ -135,27 +142,39 @@ async function perform<T>(running: Running, name: string, work: () => Promise<T>
     try {
       await cut(running, name, 'before')
       guard(running)
-      const [result] = await Promise.all([patiently(work, running.abort.signal), cut(running, name, 'during')])
+      const say = (why: string) => running.lines.push(logLine(`'${name}' waits: ${why}`))
+      const [result] = await Promise.all([patiently(work, running.abort.signal, say), cut(running, name, 'during')])
       await cut(running, name, 'after')
       return result
     } catch (error) {
       const isTaken = error instanceof LostLeaseError || running.abort.signal.aborted
       if (running.entry.cancellable || isTaken || tried === forwardTries) throw error
       log('operations').warn({ err: error as Error, step: name }, 'tried again: the operation can only go forward')
+      running.lines.push(logLine(`'${name}' is tried again: ${(error as Error).message}`))
     }
   }
 }
 
 const patienceMs = 40_000
 
-/** Tries again for a while when a service, a host or the store does not answer: steps bear being run twice. */
-export async function patiently<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const deadline = Date.now() + patienceMs
-  for (;;) {
+/**
+ * Tries again for a while when a service, a host or the store does not answer: steps bear being run twice. The while
+ * begins when that is first known: an answer that was lost on its way may have been waited for longer already.
+ * @param onWait hears once why
+ */
+export async function patiently<T>(
+  work: () => Promise<T>,
+  signal?: AbortSignal,
+  onWait?: (why: string) => unknown,
+): Promise<T> {
+  for (let deadline: number | undefined; ;) {
     try {
       return await work()
     } catch (error) {
+      const isFirst = deadline === undefined
+      deadline ??= Date.now() + patienceMs
       if (!(error instanceof UnavailableError) || Date.now() > deadline) throw error
+      if (isFirst) onWait?.(error.message)
       await delay(500, undefined, signal && { signal }).catch(() => signal?.throwIfAborted())
     }
   }

@@ -40,6 +40,18 @@ describe.skipIf(!hasNats)('the gateway guards itself', () => {
   })
   afterAll(() => horcrux?.stop())
 
+  test('who guesses at the events is counted as everywhere, and closed after five wrong tokens', async () => {
+    const from = '127.0.0.77'
+    const guess = () => ask(gateway.url(), 'GET /api/events', { token: 'wrong', localAddress: from })
+    const statuses = (await Promise.all(Array.from({ length: 21 }, guess))).map(({ status }) => status)
+    expect(statuses.filter((status) => status === 401)).toHaveLength(20)
+    expect(statuses.filter((status) => status === 429)).toHaveLength(1)
+    const socket = await openSocket(gateway.url())
+    for (let tries = 0; tries < 6; tries++) socket.send({ token: `wrong-${tries}` })
+    expect(await socket.closed).toEqual({ code: 4401, reason: 'Too many credentials that are not valid' })
+    expect(socket.received.filter(({ type }) => type === 'Error').length).toBeGreaterThanOrEqual(4)
+  })
+
   test('too many requests of a user are told when to come back, and others go on', async () => {
     const answers = await Promise.all(
       Array.from({ length: 21 }, () => ask(gateway.url(), 'GET /api/hello', { token: 'ann-token' })),

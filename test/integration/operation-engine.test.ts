@@ -5,7 +5,7 @@ import { bus } from '#shared/bus.ts'
 import { contract } from '#shared/contract.ts'
 import { Done, strict } from '#shared/contracts/common.ts'
 import { type Operation, operations } from '#shared/contracts/operations.ts'
-import { ConflictError, UnavailableError } from '#shared/errors.ts'
+import { ConflictError, PreconditionFailedError, UnavailableError } from '#shared/errors.ts'
 import { requireCurrent } from '#shared/operation/journal.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
@@ -62,6 +62,9 @@ const begin = async (id: string, work: (op: Op) => Promise<unknown>) => {
 }
 const get = (id: string) => horcrux.call(operations, 'get', { id })
 const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 20 }, { timeoutMs: 25_000 })
+/** What its log says, without how long each step took. */
+const logOf = async ({ id }: Operation) =>
+  (await horcrux.call(operations, 'log', { id })).data.map(({ message }) => message.replace(/ after [\d.]+ s$/, ''))
 /** Work that lasts until the operation is cancelled or taken away. */
 const forEver = (op: Op) =>
   new Promise<never>((_, reject) => op.signal.addEventListener('abort', () => reject(op.signal.reason as Error)))
@@ -80,6 +83,25 @@ test('what does not answer between two steps is waited for, and no step is done 
   expect(ended).toMatchObject({ state: 'succeeded', result: 1 })
   expect(did).toEqual(['one', 'two'])
   expect(asked).toBe(3)
+  expect(ended.progress).toEqual({ done: 2, total: 2, unit: 'steps', percent: 100 })
+  expect(await logOf(ended)).toEqual([
+    expect.stringMatching(/^Begun by .+\/\d+/),
+    "'one' is done",
+    'Waits: The store does not answer',
+    'Waits: The store does not answer',
+    "'two' is done",
+    'Ended: succeeded',
+  ])
+})
+
+test('it is cancelled at the version that If-Match names, and its log says where', async () => {
+  const begun = await begin('others', (op) => op.step('long', () => forEver(op)))
+  await until(async () => (await get(begun.id)).stage === 'long')
+  const cancel = (meta: object) => horcrux.call(operations, 'cancel', { id: begun.id }, { meta })
+  await expect(cancel({ ifMatch: 0 })).rejects.toThrow(PreconditionFailedError)
+  await cancel({})
+  expect((await finished(begun)).state).toBe('cancelled')
+  expect((await logOf(begun)).slice(1)).toEqual(["Cancelled in 'long'", 'Ended: cancelled'])
 })
 
 test('steps are done once, in order, and their results are in the journal', async () => {
@@ -112,6 +134,11 @@ test('a failure undoes the steps before it, last first, and says why', async () 
   )
   expect(ended).toMatchObject({ state: 'failed', error: { error: 'CONFLICT', message: 'no room' } })
   expect(order).toEqual(['c undefined', 'b B', 'a A'])
+  expect((await logOf(ended)).slice(3)).toEqual([
+    "Failed in 'c': no room",
+    ...['c', 'b', 'a'].map((step) => `'${step}' is undone`),
+    'Ended: failed',
+  ])
 })
 
 test('an undo that does not succeed asks for a person, and says what is left', async () => {

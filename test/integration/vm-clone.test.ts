@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { operations } from '#shared/contracts/operations.ts'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { type CloneLab, refusal, startCloneLab, wrongFields } from '../lab/clones.ts'
@@ -218,5 +219,40 @@ test('everything that is wrong with a clone is said at once', async () => {
   await refusal(call({ vm: 'nobody', name: 'copy' }), NotFoundError)
   await refusal(call({ vm: 'web', id: 'web', name: 'copy' }), ConflictError)
   await refusal(call({ vm: 'web', name: 'web' }), ConflictError)
+  expect((await lab.leftovers()).locks).toBe(0)
+})
+
+test('a clone has its limits: those of its resource pool and of its node, before anything is copied', async () => {
+  const { horcrux } = lab
+  await lab.makeSource('web')
+  await horcrux.call(resourcePools, 'create', { id: 'tight', name: 'tight', limits: { memory: 100 } })
+  const before = await lab.world()
+  const full = await refusal(call({ vm: 'web', name: 'copy', resource_pool: 'tight' }), ConflictError)
+  expect(full.message).toContain('128 MiB memory wanted, 0 of 100 used')
+  expect(await wrongFields(call({ vm: 'web', name: 'copy', cpus: 1000, resource_pool: 'none' }))).toEqual([
+    'cpus',
+    'resource_pool',
+  ])
+  expect(await lab.world()).toEqual(before)
+  expect((await lab.leftovers()).locks).toBe(0)
+  await horcrux.call(resourcePools, 'delete', { id: 'tight' })
+})
+
+test('a clone that its host refuses is undone whole, and says what the host said', async () => {
+  const { horcrux } = lab
+  await lab.makeSource('web')
+  const before = await lab.world()
+  const job = await work(horcrux, vms, 'clone', {
+    vm: 'web',
+    id: 'copy',
+    name: 'copy',
+    mode: 'full',
+    cpus: 2,
+    start: true,
+    memory: 896_000,
+  })
+  expect(job.state).toBe('failed')
+  expect(job.error?.message).toMatch(/memory/i)
+  expect(await lab.world()).toEqual(before)
   expect((await lab.leftovers()).locks).toBe(0)
 })

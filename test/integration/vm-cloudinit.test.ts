@@ -165,3 +165,19 @@ test('a seed is ejected from a guest that runs, and gone', async () => {
   await done(horcrux, vms, 'stop', { id: 'web', force: true })
   await done(horcrux, vms, 'delete', { id: 'web' })
 })
+
+test('a seed that a running guest has no drive for waits for its next start, and is taken back', async () => {
+  await done(horcrux, vms, 'create', { id: 'late', name: 'late', memory: 128, cpus: 1, node: 'hv1', boot, start: true })
+  const waits = (await done(horcrux, cloudinit, 'set', { id: 'late', ...settings, network: undefined })) as Vm
+  expect(waits).toMatchObject({ pending_restart: true, pending: [{ field: 'seed', current: null, next: waits.seed }] })
+  expect(await done(horcrux, cloudinit, 'remove', { id: 'late' })).toMatchObject({ seed: null, pending: [] })
+  await done(horcrux, cloudinit, 'set', { id: 'late', hostname: 'later' })
+  const started = (await done(horcrux, vms, 'restart', { id: 'late', force: true, timeout: 1 })) as Vm
+  expect(started).toMatchObject({ pending: [], pending_restart: false, status: 'running' })
+  await until(async () => (await told('late', 'user-data')).includes('hostname: later'), {
+    timeoutMs: 60_000,
+    what: 'the seed, read by the guest',
+  })
+  await done(horcrux, vms, 'stop', { id: 'late', force: true })
+  await done(horcrux, vms, 'delete', { id: 'late' })
+}, 120_000)

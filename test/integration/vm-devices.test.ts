@@ -120,6 +120,12 @@ test('a SCSI disk comes with its controller; one of SATA cannot be plugged in an
   const vm = await change('attachDisk', { pool: 'images', size: GiB, bus: 'sata' })
   expect(vm.pending_restart).toBe(true)
   expect(vm.pending).toMatchObject([{ field: 'disks', current: [{ id: 'vda' }, { id: 'sda' }], next: vm.disks }])
+  // No guest writes it yet: it is the storage that grows it.
+  const wider = await change('resizeDisk', { disk: 'sdb', size: 2 * GiB })
+  const size_bytes = 2 * GiB
+  expect(wider.disks[2]).toMatchObject({ id: 'sdb', size_bytes })
+  expect(wider.pending).toMatchObject([{ current: [{ id: 'vda' }, { id: 'sda' }], next: wider.disks }])
+  expect(await volume(vm.disks[2]!.volume!)).toMatchObject({ size_bytes })
   const back = await change('detachDisk', { disk: 'sdb', purge: true })
   expect(back).toMatchObject({ pending: [], pending_restart: false, disks: [{ id: 'vda' }, { id: 'sda' }] })
 }, 120_000)

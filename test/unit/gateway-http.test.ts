@@ -15,8 +15,9 @@ describe('ETags', () => {
     ['*', undefined],
     ['"7"', 7],
     [' "12" ', 12],
+    ['"12-2jmj7l5rSw0yVb_vlWAYkK_YBwk"', 12],
   ])('If-Match %s demands %s', (header, version) => expect(ifMatchOf(header)).toBe(version))
-  test.each(['7', 'W/"7"', '"7", "8"', '"abc"', ''])('If-Match %j cannot match', (header) => {
+  test.each(['7', 'W/"7"', '"7", "8"', '"abc"', '"7-short"', ''])('If-Match %j cannot match', (header) => {
     expect(() => ifMatchOf(header)).toThrow('If-Match')
   })
   test.each([

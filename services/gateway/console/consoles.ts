@@ -1,6 +1,7 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import { BadRequestError, invalid } from '#shared/errors.ts'
+import type { Gate } from '../admit.ts'
 import { credentialOf } from '../credentials.ts'
 import type { Identities } from '../identities.ts'
 import { isSameOrigin } from '../same-origin.ts'
@@ -13,14 +14,15 @@ import { addSpiceProxy } from './spice-proxy.ts'
 type Prepared = { session: Session; source: Source }
 
 /** The consoles of this gateway: WebSockets for browsers, and the proxy that remote-viewer takes to SPICE. */
-export function createConsoles(app: FastifyInstance, broker: ServiceBroker, identities: Identities) {
+export function createConsoles(app: FastifyInstance, broker: ServiceBroker, identities: Gate & Identities) {
   const sessions = createConsoleSessions(broker, identities)
   app.addHook('preClose', sessions.stop)
   addSpiceProxy(app, sessions)
   const prepared = new WeakMap<FastifyRequest, Prepared>()
 
   /** All that can be refused is refused before there is a WebSocket, with the status and body of any other route. */
-  const prepare = async (request: FastifyRequest): Promise<void> => {
+  const prepare = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    await identities.limits.user(request, reply)
     requireWebSocket(request)
     const user = await whoShows(request, identities)
     const { ticket } = request.query as { ticket?: unknown }

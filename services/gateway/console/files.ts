@@ -54,6 +54,7 @@ export function addConsoleFiles(
 
   // The ticket is the proof, as it is for the WebSocket; this does not use it up.
   app.get('/api/console/:vm_id/vv', async (request, reply) => {
+    await gate.limits.user(request, reply)
     const { vm_id } = request.params as { vm_id: string }
     const { ticket } = request.query as { ticket?: unknown }
     if (typeof ticket !== 'string' || ticket.length > 256) throw invalid('ticket', 'must be given once', 'required')

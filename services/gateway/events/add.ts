@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
+import type { Gate } from '../admit.ts'
 import type { Identities } from '../identities.ts'
 import { addServerSentEvents } from '../sse.ts'
 import { addWebSocket } from '../websocket/route.ts'
@@ -10,16 +11,16 @@ import { createSessions } from './sessions.ts'
 export async function addEvents(
   app: FastifyInstance,
   broker: ServiceBroker,
-  identities: Identities,
+  gate: Gate & Identities,
   otherSockets: (scope: FastifyInstance) => void,
 ): Promise<void> {
   const hub = await createHub()
-  const sessions = createSessions(broker, hub, identities)
+  const sessions = createSessions(broker, hub, gate)
   // Connections that never end by themselves would hold up the end of the server.
   app.addHook('preClose', async () => {
     sessions.stop()
     hub.stop()
   })
-  await addWebSocket(app, hub, sessions, identities, otherSockets)
-  addServerSentEvents(app, hub, sessions, identities.identify)
+  await addWebSocket(app, hub, sessions, gate, otherSockets)
+  addServerSentEvents(app, hub, sessions, gate)
 }

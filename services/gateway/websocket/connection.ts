@@ -10,18 +10,22 @@ import type { Goodbye, Session, Sessions } from '../events/sessions.ts'
 import { subscribe } from '../events/subscribe.ts'
 import { errorBody } from '../errors.ts'
 import type { Identify, User } from '../identities.ts'
+import { recordRefusedProof } from '../refusals.ts'
 import { readMessage } from './message.ts'
 
 const subscribeWithinMs = 10_000
 const closeWithinMs = 5000
+/** So many wrong tokens of one connection are enough. */
+const mostRefusals = 5
 /** Who does not read cannot be told at once. */
 const slowCloseWithinMs = 30_000
 
 /** Close codes: the protocol's own for going away, ours (4000 and up) like the HTTP status of the same thing. */
-const codes = { stopping: 1001, expired: 4401, tooLate: 4408, tooSlow: 4429 }
+const codes = { stopping: 1001, expired: 4401, refused: 4401, tooLate: 4408, tooSlow: 4429 }
 const reasons = {
   stopping: 'The gateway is stopping',
   expired: 'The credentials are no longer valid',
+  refused: 'Too many credentials that are not valid',
   tooLate: 'No topics were asked for within 10 s',
   tooSlow: 'More than 1 MiB of events was waiting to be read',
 }
@@ -67,9 +71,15 @@ export function serveSocket(
     else session = await sessions.open(user, ends)
     if (!isOpen()) sessions.end(session)
   }
+  let refusals = 0
+  const refuse = async (error: unknown): Promise<never> => {
+    await recordRefusedProof(request, 'events.open', error)
+    if (error instanceof AuthenticationError && ++refusals >= mostRefusals) close('refused')
+    throw error
+  }
   const handle = async (text: string) => {
     const { token, topics, from } = readMessage(text)
-    if (token !== undefined) await prove(await identify(tokenOrKey(token), address))
+    if (token !== undefined) await prove(await identify(tokenOrKey(token), address).catch(refuse))
     if (!topics) {
       if (token === undefined || from !== undefined)
         throw new BadRequestError('Say which events are wanted: {"topics": ["vm:status"], "from": 123}')

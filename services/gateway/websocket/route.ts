@@ -1,6 +1,8 @@
 import websocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import type { Gate } from '../admit.ts'
 import { credentialOf } from '../credentials.ts'
+import { door } from '../door.ts'
 import type { Hub } from '../events/hub.ts'
 import type { Sessions } from '../events/sessions.ts'
 import type { Identities } from '../identities.ts'
@@ -20,11 +22,11 @@ export async function addWebSocket(
   app: FastifyInstance,
   hub: Hub,
   sessions: Sessions,
-  { identify, redeem }: Identities,
+  { identify, redeem, limits }: Gate & Identities,
   also: (scope: FastifyInstance) => void,
 ) {
   /** A proof that comes with the request is looked at before there is a connection; it may also come as a message. */
-  const admit = async (request: FastifyRequest, _: FastifyReply): Promise<void> => {
+  const onRequest = door(limits, 'events.open', async (request) => {
     const { ticket } = request.query as { ticket?: unknown }
     if (typeof ticket === 'string') {
       request.caller = await redeem(ticket, request.address)
@@ -34,13 +36,13 @@ export async function addWebSocket(
     if (!credential) return
     if (credential.from === 'cookie' && !isSameOrigin(request)) await refuseOrigin(request, 'events.open')
     request.caller = await identify(credential, request.address)
-  }
+  })
   // In a scope of its own, because the plugin looks at every request of its scope.
   await app.register(async (scope) => {
     await scope.register(websocket, {
       options: { maxPayload: maxMessageBytes, perMessageDeflate: false, handleProtocols },
     })
-    scope.get('/api/ws', { websocket: true, onRequest: admit }, (socket, request) => {
+    scope.get('/api/ws', { websocket: true, onRequest }, (socket, request) => {
       serveSocket(socket, request, { hub, sessions, identify })
     })
     also(scope)

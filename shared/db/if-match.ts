@@ -1,0 +1,9 @@
+import { current } from '#shared/current.ts'
+import { PreconditionFailedError } from '#shared/errors.ts'
+
+/** Before a thing is changed: `what` names it. @throws PreconditionFailedError when the call's `If-Match` names another version */
+export function requireVersion(what: string, version: number): void {
+  const ifMatch = current()?.ifMatch
+  if (ifMatch === undefined || ifMatch === version) return
+  throw new PreconditionFailedError(`${what} is at version ${version}, not ${ifMatch}`, { details: { version } })
+}

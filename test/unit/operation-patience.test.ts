@@ -1,0 +1,27 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { ConflictError, UnavailableError } from '#shared/errors.ts'
+import { patiently } from '#shared/operation/steps.ts'
+
+beforeEach(() => vi.useFakeTimers({ toFake: ['Date'] }))
+afterEach(() => vi.useRealTimers())
+
+/** Does not answer, however long it is waited for. */
+const silent = (seconds: number) => {
+  vi.setSystemTime(Date.now() + seconds * 1000)
+  return Promise.reject(new UnavailableError("The service 'volumes' did not answer"))
+}
+
+test('an answer that was waited for in vain, for however long, is asked for once more', async () => {
+  let tries = 0
+  expect(await patiently(() => (tries++ === 0 ? silent(60) : Promise.resolve('made')))).toBe('made')
+  expect(tries).toBe(2)
+})
+
+test('what never answers is given up 40 s after that was known, what is refused at once', async () => {
+  const away = vi.fn(() => silent(30))
+  await expect(patiently(away)).rejects.toThrow('did not answer')
+  expect(away).toHaveBeenCalledTimes(3)
+  const refused = vi.fn(() => Promise.reject(new ConflictError('no')))
+  await expect(patiently(refused)).rejects.toThrow('no')
+  expect(refused).toHaveBeenCalledOnce()
+})
