@@ -24,7 +24,7 @@ import { identityOf } from '#shared/identity/subjects.ts'
 import { log, logFields } from '#shared/log.ts'
 import type { MaySee } from '#shared/db/page.ts'
 import { jsonOf } from '#shared/db/ready.ts'
-import { picked } from '#shared/fields.ts'
+import { pickerOf } from '#shared/fields.ts'
 import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrent } from '#shared/operation/journal.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
@@ -76,12 +76,13 @@ async function answer(name: string, service: string, action: Action, work: Plain
         authorize(action, ctx.params, caller, rights)
         if (fence && !action.rest?.startsWith('GET')) await requireCurrent(fence)
         const params = check<Record<string, unknown>>(action.params, ctx.params)
+        const pick = pickerOf(action.result, params['fields'])
         const reply: Reply = {}
         const call = { caller, requestId, rights, maySee: maySee(action, rights), reply, record }
         const result = await work(params, call).catch(isGoneAlready(action, ctx.meta))
         if (!isOperation(action)) await onRecord('success', result)
         Object.assign(ctx.meta, reply)
-        return pack(ctx.meta, bytes, picked(result, params['fields']), 'computed' in action)
+        return pack(ctx.meta, bytes, pick ? pick(result) : result, 'computed' in action)
       } catch (error) {
         if (!(error instanceof AppError)) log(service).error({ err: error, action: name }, 'a bug: unexpected error')
         await onRecord(error instanceof ForbiddenError ? 'denied' : 'failure', undefined, error as Error)

@@ -1,4 +1,5 @@
 import { type Grant, type NewGrant, permissions as contract } from '#shared/contracts/permissions.ts'
+import { placed } from '#shared/db/filter-places.ts'
 import { ValidationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -52,12 +53,9 @@ const grantView = (grant: StoredGrant): Grant => grant
 /** Who may do what, where. */
 export const permissionActions = implement(contract, {
   list: async ({ filter, ...query }, call) => {
-    const pairs = (filter ?? '').split(',').filter(Boolean)
-    const subject = pairs.find((pair) => pair.startsWith('subject:'))?.slice('subject:'.length)
-    const rest = pairs.filter((pair) => !pair.startsWith('subject:')).join(',')
-    const of = subject === undefined ? {} : { 'subject.id': subject }
     const everything = { all: true, item: () => true }
-    return grants.list({ ...query, filter: rest }, everything, { ...(await visibleTo(call)), ...of })
+    const asked = { ...query, filter: placed(filter, { subject: 'subject.id' }) }
+    return grants.list(asked, everything, await visibleTo(call))
   },
 
   create: async ({ id, ...given }, call) => {

@@ -1,4 +1,5 @@
 import { type Role, roles as contract } from '#shared/contracts/roles.ts'
+import { placed } from '#shared/db/filter-places.ts'
 import { alreadyExists, ConflictError, invalid, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { builtInRoles } from '#shared/privileges.ts'
@@ -44,7 +45,7 @@ function refuseBuiltIn(name: string): void {
 export const roleActions = implement(contract, {
   list: async (query) => {
     const everything = { all: true, item: () => true }
-    const found = await roles.list(query, everything)
+    const found = await roles.list({ ...query, filter: placed(query.filter, { name: 'id' }) }, everything)
     const isFirstPage = query.cursor === undefined && !query.offset && query.filter === undefined
     const first = isFirstPage ? Object.keys(builtInRoles).map((name) => builtIn(name)!) : []
     const total = found.total + Object.keys(builtInRoles).length

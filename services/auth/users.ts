@@ -1,4 +1,5 @@
 import { users as contract } from '#shared/contracts/users.ts'
+import { placed } from '#shared/db/filter-places.ts'
 import { ForbiddenError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -27,10 +28,10 @@ const enabledUsers = async (except: string) =>
 
 /** Users, their API keys, and what they may do. */
 export const userActions = implement(contract, {
-  list: async (query, call) => {
+  list: async ({ filter, ...query }, call) => {
     const item = (id: string) => mayRead(call, id)
     const all = call.maySee.all || call.rights.allows('SysAudit', '/')
-    const found = await users.list(query, { all, item })
+    const found = await users.list({ ...query, filter: placed(filter, { username: 'id' }) }, { all, item })
     return { ...found, data: found.data.map(userView) }
   },
 

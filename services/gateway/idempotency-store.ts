@@ -99,6 +99,11 @@ export async function release({ _id, holder }: Record): Promise<void> {
   )
 }
 
+/** As if the key had never been used. */
+export async function forget({ _id, holder }: Record): Promise<void> {
+  await inStore(() => model.deleteOne({ _id, holder, outcome: null } as never))
+}
+
 const withText = ({ body, ...rest }: Answer) => ({ ...rest, body: body === null ? null : body.toString('utf8') })
 
 /** How the work for a key ended, if it has. */

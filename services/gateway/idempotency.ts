@@ -5,7 +5,7 @@ import { type Caller, subjectOf } from '#shared/access.ts'
 import { AppError, ConflictError, invalid, packError, unpackError } from '#shared/errors.ts'
 import type { Answer, Route } from './answer.ts'
 import { endWork } from './at-work.ts'
-import { begin, finish, type Outcome, outcomeOf, type Record as Kept, release } from './idempotency-store.ts'
+import { begin, finish, forget, type Outcome, outcomeOf, type Record as Kept, release } from './idempotency-store.ts'
 
 /** The `Idempotency-Key` of a request. @throws ValidationError */
 export function idempotencyOf({ headers }: FastifyRequest): string | undefined {
@@ -78,6 +78,8 @@ async function workAs(record: Kept, { action }: Route, work: (seed: string) => P
     return answer
   } catch (error) {
     if (error instanceof AppError && isFinal(error)) await settle({ error: packError(error) })
+    // Nothing was begun: with other rights, or other parameters, the key is as good as new.
+    else if (error instanceof AppError && [401, 403].includes(error.status)) await forget(record)
     else await release(record)
     throw error
   } finally {

@@ -3,7 +3,7 @@ import type { ServiceBroker } from 'moleculer'
 import { requestTimeoutMs } from '#shared/broker.ts'
 import { type Meta, question } from '#shared/call.ts'
 import type { Operation } from '#shared/contracts/operations.ts'
-import { UnavailableError } from '#shared/errors.ts'
+import { AppError } from '#shared/errors.ts'
 import type { Answer } from './answer.ts'
 
 const longestWaitSeconds = 60
@@ -18,12 +18,14 @@ export function waitSecondsOf(header: string | string[] | undefined): number {
 /**
  * Holds the answer to an accepted operation until it has ended, or the time is over. 200 when it has succeeded; as long
  * as it runs, and when it came to nothing, 202: the operation in the body says which.
+ * @param again throws when whoever asked may not be told any more
  */
 export async function holdAnswer(
   broker: ServiceBroker,
   accepted: Answer,
   request: FastifyRequest,
   reply: FastifyReply,
+  again: () => Promise<void>,
 ): Promise<Answer> {
   const seconds = waitSecondsOf(request.headers['prefer'])
   const id = accepted.headers['location']?.split('/').at(-1)
@@ -39,6 +41,7 @@ export async function holdAnswer(
     )
     // The contract of operations.wait says what it answers.
     const operation = (await waited) as Operation
+    await again()
     void reply.header('preference-applied', `wait=${seconds}`)
     return {
       status: operation.state === 'succeeded' ? 200 : 202,
@@ -46,8 +49,8 @@ export async function holdAnswer(
       body: Buffer.from(JSON.stringify(operation)),
     }
   } catch (error) {
-    // It is accepted and goes on, whether or not somebody can be asked how it does.
-    if (error instanceof UnavailableError) return accepted
+    // It is accepted and goes on, whether or not somebody can be asked how it does, or may still be told.
+    if (error instanceof AppError) return accepted
     throw error
   }
 }

@@ -84,6 +84,7 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate, ca
   const change = isChange(action)
   return async (request, reply) => {
     const params = paramsOf(action.params, request)
+    const again = () => identifyAgain(request, identify)
     const meta = metaOf(request)
     const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
     if (ifMatch !== undefined) meta.ifMatch = ifMatch
@@ -100,12 +101,12 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate, ca
     let answer: Answer
     try {
       answer = key === undefined ? await ask() : await inTime(reply, onceFor(key, route, params, request, reply, work))
-      if (!change && reply.elapsedTime > heldMs) await identifyAgain(request, identify)
+      if (!change && reply.elapsedTime > heldMs) await again()
     } finally {
       // Whoever changed something sees it in the next answer, before the word of it comes over the bus.
       if (change) cache.drop(route)
     }
-    if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply)
+    if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply, again)
     return sendAnswer(request, reply, answer)
   }
 }

@@ -4,6 +4,7 @@ import { type CloneJob, cloneJobs, CloneStage } from '#shared/contracts/clone-jo
 import { operations } from '#shared/contracts/operations.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
+import { placed } from '#shared/db/filter-places.ts'
 import { page } from '#shared/db/page.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
@@ -84,23 +85,18 @@ async function visible(call: Call): Promise<string[] | undefined> {
 }
 
 /** Where a field of a job lies in the journal, for filters. */
-const places: Record<string, string> = {
+const places = {
   status: 'state',
-  user: 'user',
   mode: 'input.mode',
   source_vm_id: 'input.source',
   target_vm_id: 'input.vm.id',
 }
 
 export const cloneJobService = implement(cloneJobs, {
-  list: async ({ filter = '', ...query }, call) => {
+  list: async ({ filter, ...query }, call) => {
     const ids = await visible(call)
     const base = { kind: { $in: cloneKinds }, ...(ids && { _id: { $in: ids } }) }
-    const inJournal = filter.replaceAll(
-      /(^|,)(\w+):/g,
-      (_, comma: string, field: string) => `${comma}${places[field]}:`,
-    )
-    const asked = { ...query, filter: inJournal }
+    const asked = { ...query, filter: placed(filter, places) }
     const found = await page(operationModel, asked, { all: true, item: () => true }, base)
     return { ...found, data: found.data.map((document) => jobOf(fromStore(document))) }
   },

@@ -55,4 +55,10 @@ export const ListQuery = (...filterable: string[]) =>
       }),
     ),
   })
-export type ListQuery = { limit: number; cursor?: string; offset?: number; fields?: string; filter?: string }
+export type ListQuery = {
+  limit: number
+  cursor?: string
+  offset?: number
+  fields?: string
+  filter?: string | undefined
+}

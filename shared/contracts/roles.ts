@@ -41,7 +41,7 @@ export const roles = contract('roles', {
     does: 'List the roles',
     rest: 'GET /roles',
     can: 'signed-in',
-    params: ListQuery('id'),
+    params: ListQuery('name', 'id'),
     result: Page(Role),
   },
   get: { does: 'Get a role', rest: 'GET /roles/{name}', can: 'signed-in', params: ByName, result: Role },

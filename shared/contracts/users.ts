@@ -77,7 +77,7 @@ export const users = contract('users', {
     rest: 'GET /users',
     can: 'signed-in',
     sees: 'UserModify on /api/users/{id}',
-    params: ListQuery('id', 'enabled', 'email'),
+    params: ListQuery('username', 'id', 'enabled', 'email'),
     result: Page(User),
   },
   get: { does: 'Get a user', rest: 'GET /users/{username}', can: 'signed-in', params: ByUsername, result: User },

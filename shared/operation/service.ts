@@ -1,6 +1,7 @@
 import { type Caller, isBegunBy, restrictedKeyOf, subjectOf, type Rights } from '#shared/access.ts'
 import { bus } from '#shared/bus.ts'
 import { operations } from '#shared/contracts/operations.ts'
+import { placed } from '#shared/db/filter-places.ts'
 import { page } from '#shared/db/page.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
@@ -33,19 +34,12 @@ async function visible(id: string, { caller, rights }: Call): Promise<Entry> {
 /** Served by every process that runs operations: all of them read the same journal. */
 export const operationService = implement(operations, {
   list: async ({ filter, ...query }, { caller, rights }) => {
-    const resource = /(?:^|,)resource:([^,]*)/.exec(filter ?? '')?.[1]
-    const rest = (filter ?? '')
-      .split(',')
-      .filter((pair) => pair && !pair.startsWith('resource:'))
-      .join(',')
     const api_key = restrictedKeyOf(caller)
     const own = { user: subjectOf(caller), ...(api_key !== undefined && { api_key }) }
     const mine = seesAll(caller, rights) ? {} : own
     const everything = { all: true, item: () => true }
-    const found = await page(operationModel, { ...query, filter: rest }, everything, {
-      ...mine,
-      ...(resource && { resources: resource }),
-    })
+    const asked = { ...query, filter: placed(filter, { resource: 'resources' }) }
+    const found = await page(operationModel, asked, everything, mine)
     return { ...found, data: found.data.map((document) => viewOf(fromStore(document))) }
   },
 

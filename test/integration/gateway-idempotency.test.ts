@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { operations } from '#shared/contracts/operations.ts'
 import { createGateway } from '../../services/gateway/service.ts'
 import { startThings } from '../lab/gateway-asked.ts'
-import { hold, ran, resetPeople, things } from '../lab/gateway-things.ts'
+import { hold, people, ran, resetPeople, tellAuthChanged, things } from '../lab/gateway-things.ts'
 import type { TestHorcrux } from '../lab/horcrux.ts'
 import { ask } from '../lab/http.ts'
 import { missingForNats } from '../lab/nats.ts'
@@ -26,8 +26,9 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
     horcrux = await startThings(gateways)
   })
   afterAll(() => horcrux?.stop())
-  beforeEach(() => {
+  beforeEach(async () => {
     resetPeople()
+    await tellAuthChanged()
     hold.create = hold.grow = Promise.resolve()
     ran.create = ran.keys = 0
   })
@@ -92,6 +93,11 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
     await post('key-2', '/api/things', { name: 'mine', size: 2 })
     const other = await post('key-2', '/api/things', { name: 'mine', size: 2 }, { token: 'bob-token' })
     expect(other.status).toBe(403)
+    // Nothing came of it, and nothing is kept of it.
+    people.set('bob-token', { user: 'bob', rights: [{ path: '/', privileges: ['VmAllocate'] }] })
+    await tellAuthChanged()
+    const again = await post('key-2', '/api/things', { name: 'otherwise', size: 2 }, { token: 'bob-token' })
+    expect(again.status).toBe(201)
   })
 
   test('with other parameters is refused', async () => {

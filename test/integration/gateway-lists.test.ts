@@ -42,6 +42,23 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
       const { body } = await ask('GET /api/things?fields=name', { token: 'bob-token' })
       expect(body).toEqual({ data: [{ id: 'b1', name: 'bobs' }], next_cursor: null, total: 1 })
     })
+    test('say which fields there are to who asks for others', async () => {
+      const { status, body } = await asAnn('GET /api/things?fields=name,nmae,color')
+      expect(status).toBe(422)
+      expect(body).toMatchObject({
+        violations: [
+          { field: 'fields', message: "has no 'nmae', 'color'; there are id, name, size, created_at, version" },
+        ],
+      })
+    })
+    test('of operations are filtered by what these work on, also by its beginning', async () => {
+      await make({ id: 'filtered', name: 'filtered', size: 2 })
+      await asAnn('POST /api/things/filtered/grow', { json: { by: 2 }, headers: { prefer: 'wait=20' } })
+      const totalOf = async (filter: string) => (await asAnn(`GET /api/operations?filter=${filter}`)).body['total']
+      expect(await totalOf('resource:/api/things/filtered')).toBe(1)
+      expect(await totalOf('resource:/api/things/filt*,state:succeeded')).toBe(1)
+      expect(await totalOf('resource:/api/things/filt*,resource:/api/things/other')).toBe(0)
+    })
     test('are streamed whole as lines', async () => {
       const { headers, text } = await asAnn('GET /api/things?filter=name:page', {
         headers: { accept: 'application/x-ndjson' },
