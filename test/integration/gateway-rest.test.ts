@@ -101,6 +101,19 @@ describe.skipIf(!hasNats)('the gateway', () => {
       expect({ status, body }).toMatchObject({ status: 400, body: { error: 'BAD_REQUEST' } })
       expect(body['message']).toContain('application/json')
     })
+    test('a body that is nested too deep, with an idempotency key and without', async () => {
+      const raw = `{"name": ${'['.repeat(20_000)}${']'.repeat(20_000)}}`
+      const refused = { status: 400, body: { error: 'BAD_REQUEST', details: { limit: 100 } } }
+      expect(await asAnn('POST /api/things', { raw })).toMatchObject(refused)
+      expect(await asAnn('POST /api/things', { raw, headers: { 'idempotency-key': 'deep' } })).toMatchObject(refused)
+      const { status } = await asAnn('POST /api/things', { raw: `{"name": ${'['.repeat(99)}${']'.repeat(99)}}` })
+      expect(status).toBe(422)
+    })
+    test('a filter that is none for the type of its field', async () => {
+      const { status, body } = await asAnn('GET /api/things?filter=size:t*')
+      expect({ status, body }).toMatchObject({ status: 422, body: { violations: [{ field: 'filter' }] } })
+      expect(await asAnn('GET /api/things?filter=size:2')).toMatchObject({ status: 200 })
+    })
     test('a body that is too large', async () => {
       const { status, body } = await asAnn('POST /api/things', { json: { name: 'x'.repeat(1_100_000) } })
       expect({ status, body }).toMatchObject({ status: 413, body: { error: 'BAD_REQUEST' } })
