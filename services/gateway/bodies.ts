@@ -9,6 +9,11 @@ const maxDepth = 100
 export function addBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
+  // curl -d '' says that nothing at all is a form.
+  app.addHook('onRequest', ({ headers }, _, done) => {
+    if (headers['content-length'] === '0') delete headers['content-type']
+    done()
+  })
   app.addContentTypeParser(/^application\/([\w.-]+\+)?json\b/, { parseAs: 'buffer' }, (request, body, done) => {
     if (body.length === 0) return done(null, undefined)
     if (!isUtf8(body as Buffer)) return done(new BadRequestError('The body is not UTF-8'))
