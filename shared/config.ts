@@ -27,6 +27,8 @@ export type Config = {
   metricsPort: number
   /** Requests a minute for each user; 0 is no limit. */
   rateLimit: number
+  /** Tries a minute of each address where a password or a set-up token is tried; 0 is no limit. */
+  loginLimit: number
   /** A process that is silent for so long has its operations taken over. */
   leaseSeconds: number
   development: boolean
@@ -105,6 +107,7 @@ export function readConfig(env: Env): Config {
     vmAccel: oneOf('HORCRUX_VM_ACCEL', ['auto', 'kvm', 'tcg'], 'auto'),
     metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535),
     rateLimit: number('HORCRUX_RATE_LIMIT', 300, 1_000_000_000),
+    loginLimit: number('HORCRUX_LOGIN_LIMIT', 5, 1_000_000_000),
     leaseSeconds: Math.max(1, number('HORCRUX_LEASE_SECONDS', 15, 600)),
     development: text('NODE_ENV') === 'development',
   }
