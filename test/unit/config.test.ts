@@ -50,7 +50,7 @@ test.each([
 
 test.each([
   'http://a.example',
-  'mongodb://',
+  'mongodb://?',
   'mongodb:///x',
   'mongodb://user:se/cret@a.example/x',
   'mongodb://u:p@@a/x',
