@@ -105,7 +105,7 @@ export function readConfig(env: Env): Config {
     logPath: text('HORCRUX_LOG_PATH'),
     logRotation: oneOf('HORCRUX_LOG_ROTATION', ['hourly', 'daily', 'weekly'], 'daily'),
     vmAccel: oneOf('HORCRUX_VM_ACCEL', ['auto', 'kvm', 'tcg'], 'auto'),
-    metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535, 1),
+    metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535),
     rateLimit: number('HORCRUX_RATE_LIMIT', 300, 1_000_000_000),
     loginLimit: number('HORCRUX_LOGIN_LIMIT', 5, 1_000_000_000),
     leaseSeconds: number('HORCRUX_LEASE_SECONDS', 15, 600, 1),

@@ -8,6 +8,7 @@ import { sendClientError } from '../../services/gateway/client-errors.ts'
 import { credentialOf } from '../../services/gateway/credentials.ts'
 import { errorBody, retryAfterOf } from '../../services/gateway/errors.ts'
 import { ifMatchOf, isNoneMatch } from '../../services/gateway/etag.ts'
+import { landingPage } from '../../services/gateway/landing.ts'
 import { waitSecondsOf } from '../../services/gateway/prefer.ts'
 import { plainAddress, requestIdOf, withoutVersion } from '../../services/gateway/request.ts'
 import { isSameOrigin } from '../../services/gateway/same-origin.ts'
@@ -126,4 +127,14 @@ test.each([
   const requestId = /^x-request-id: ([0-9a-f-]{36})$/m.exec(head.replaceAll('\r', ''))?.[1]
   expect(requestId).toBeDefined()
   expect(JSON.parse(body)).toMatchObject({ status, error: 'BAD_REQUEST', retryable, request_id: requestId })
+})
+
+test("the landing page's commands take a certificate that curl does not know, and only that one", () => {
+  const commands = (isOwnTls: boolean) => landingPage('1.0.0', 'https://horcrux.example', isOwnTls).match(/curl .*/g)
+  expect(commands(true)).toEqual([
+    expect.stringMatching(/^curl -k -X POST/),
+    expect.stringMatching(/^curl -sk -X POST/),
+    expect.stringMatching(/^curl -k -H/),
+  ])
+  expect(commands(false)?.join()).not.toMatch(/curl -s?k/)
 })
