@@ -40,7 +40,7 @@ export async function benchAuth(): Promise<Row[]> {
   const gateway = createGateway([auth, users, things])
   const horcrux = await startHorcrux({
     services: [authService, thingsService, gateway],
-    config: { port: 0, rateLimit: 0, adminPassword: password },
+    config: { port: 0, rateLimit: 0, loginLimit: 0, adminPassword: password },
   })
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   try {

@@ -55,7 +55,7 @@ export async function benchGateway(): Promise<Row[]> {
   const fresh = createGateway([operations, unkept, things])
   const horcrux = await startHorcrux({
     services: [{ name: 'vm', serves: [vmService] }, peopleService, thingsService, kept, fresh],
-    config: { port: 0, rateLimit: 0 },
+    config: { port: 0, rateLimit: 0, loginLimit: 0 },
   })
   const headers = { authorization: 'Bearer ann-token' }
   const bare = Fastify()

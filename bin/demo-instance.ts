@@ -68,6 +68,8 @@ async function temporary(host: Host): Promise<Instance> {
   const clean = () => rm(folder, { recursive: true, force: true })
   const child = await startChild(host, process.execPath, ['--disable-warning=ExperimentalWarning', program, 'start'], {
     env,
+    // A `.env` beside us may name the bus and the store of a Horcrux in use.
+    cwd: folder,
     ready: (_, signal) => comesUp(url, signal),
     timeoutMs: 60_000,
   }).catch(async (error: unknown) => {

@@ -48,6 +48,16 @@ let connected: Bus | undefined
 /** When the connection was made, or made again; null while it is broken. */
 let connectedAt: number | null = null
 
+/** What is asked of the bus. @throws UnavailableError when it does not answer */
+export async function onBus<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof NatsError)) throw error
+    throw new UnavailableError('The message bus does not answer', { retryAfterSeconds: 2, cause: error })
+  }
+}
+
 /** Connects this process to NATS with its identity, and has the streams made. NATS may come and go. */
 export async function connectBus(name: string): Promise<Bus> {
   const nats = await connect(connectionOf(name)).catch((error: unknown) => {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import ipaddr from 'ipaddr.js'
+import { cannotBeRead, mistakesOfTls, textOf } from '#shared/config-files.ts'
 
 export type Config = {
   host: string
@@ -27,6 +28,8 @@ export type Config = {
   metricsPort: number
   /** Requests a minute for each user; 0 is no limit. */
   rateLimit: number
+  /** Tries a minute of each address where a password or a set-up token is tried; 0 is no limit. */
+  loginLimit: number
   /** A process that is silent for so long has its operations taken over. */
   leaseSeconds: number
   development: boolean
@@ -52,11 +55,11 @@ type Env = Record<string, string | undefined>
 export function readConfig(env: Env): Config {
   const mistakes: string[] = []
   const text = (name: string) => env[name]?.trim() || undefined
-  const number = (name: string, fallback: number, max: number) => {
+  const number = (name: string, fallback: number, max: number, min = 0) => {
     const value = text(name)
     if (value === undefined) return fallback
-    if (/^\d+$/.test(value) && Number(value) <= max) return Number(value)
-    mistakes.push(`${name}: must be a whole number from 0 to ${max}, not '${value}'`)
+    if (/^\d+$/.test(value) && Number(value) >= min && Number(value) <= max) return Number(value)
+    mistakes.push(`${name}: must be a whole number from ${min} to ${max}, not '${value}'`)
     return fallback
   }
   const oneOf = <T extends string>(name: string, allowed: readonly T[], fallback: T): T => {
@@ -69,8 +72,7 @@ export function readConfig(env: Env): Config {
   const secret = (name: string, minLength = 0) => {
     const file = text(`${name}_FILE`)
     if (file && text(name)) mistakes.push(`${name} and ${name}_FILE: give one of them`)
-    if (file && !existsSync(file)) mistakes.push(`${name}_FILE: '${file}' does not exist`)
-    const value = file && existsSync(file) ? readFileSync(file, 'utf8').trim() : text(name)
+    const value = file ? textOf(`${name}_FILE`, file, mistakes)?.trim() : text(name)
     if (value !== undefined && value.length < minLength)
       mistakes.push(`${name}: must have at least ${minLength} characters`)
     return value
@@ -84,9 +86,10 @@ export function readConfig(env: Env): Config {
   const host = text('HORCRUX_HOST') ?? '127.0.0.1'
   const dataDir = resolve(text('HORCRUX_DATA') ?? 'data')
   const kept = readKept(dataDir)
+  const rateLimit = number('HORCRUX_RATE_LIMIT', 300, 1_000_000_000)
   const config: Config = {
     host,
-    port: number('HORCRUX_PORT', 8006, 65_535),
+    port: number('HORCRUX_PORT', 8006, 65_535, 1),
     tls: oneOf('HORCRUX_TLS', ['off', 'self-signed', 'files'], isLoopback(host) ? 'off' : 'self-signed'),
     tlsCert: text('HORCRUX_TLS_CERT'),
     tlsKey: text('HORCRUX_TLS_KEY'),
@@ -104,8 +107,10 @@ export function readConfig(env: Env): Config {
     logRotation: oneOf('HORCRUX_LOG_ROTATION', ['hourly', 'daily', 'weekly'], 'daily'),
     vmAccel: oneOf('HORCRUX_VM_ACCEL', ['auto', 'kvm', 'tcg'], 'auto'),
     metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535),
-    rateLimit: number('HORCRUX_RATE_LIMIT', 300, 1_000_000_000),
-    leaseSeconds: Math.max(1, number('HORCRUX_LEASE_SECONDS', 15, 600)),
+    rateLimit,
+    // Who switches limits off means all of them, unless this one is set.
+    loginLimit: number('HORCRUX_LOGIN_LIMIT', rateLimit === 0 ? 0 : 5, 1_000_000_000),
+    leaseSeconds: number('HORCRUX_LEASE_SECONDS', 15, 600, 1),
     development: text('NODE_ENV') === 'development',
   }
   if (config.allowedPaths.length === 0) config.allowedPaths = [dataDir]
@@ -127,17 +132,7 @@ function mistakesOf(config: Config): string[] {
       mistakes.push(`HORCRUX_TRUSTED_PROXIES: '${cidr}' is not a network such as 10.0.0.0/8`)
     }
   }
-  mistakes.push(...mistakesOfBus(config))
-  if (config.tls === 'files') {
-    for (const [name, file] of [
-      ['HORCRUX_TLS_CERT', config.tlsCert],
-      ['HORCRUX_TLS_KEY', config.tlsKey],
-    ] as const) {
-      if (!file) mistakes.push(`${name}: needed because HORCRUX_TLS is 'files'`)
-      else if (!existsSync(file)) mistakes.push(`${name}: '${file}' does not exist`)
-    }
-  }
-  return mistakes
+  return [...mistakes, ...mistakesOfBus(config), ...mistakesOfStore(config), ...mistakesOfTls(config)]
 }
 
 /** What is wrong is said without the values: there are secrets in them. */
@@ -153,6 +148,18 @@ function mistakesOfBus({ natsUrl, natsNkey }: Config): string[] {
       : ['NATS_NKEY: must be the secret of a NATS user, which begins with SU and has 58 characters']),
   ]
 }
+
+/** As MongoDB's drivers read it; what is after `?` is theirs to refuse. */
+const storeHost = String.raw`(\[[0-9a-fA-F:.]+\]|[^@/?:,\s[\]]+)(:\d{1,5})?`
+const storeUrl = new RegExp(String.raw`^mongodb(\+srv)?://([^@/?]+@)?${storeHost}(,${storeHost})*(/[^@?]*)?(\?.*)?$`)
+
+const mistakesOfStore = ({ mongodbUrl }: Config): string[] =>
+  mongodbUrl === undefined || storeUrl.test(mongodbUrl)
+    ? []
+    : [
+        'MONGODB_URL: must be an address such as mongodb://user:password@mongo.example:27017/horcrux; in a password : / ? @ and % are written as %3A %2F %3F %40 %25',
+      ]
+
 /** What the embedded store as a process of its own is told by its environment; the rest comes on its standard input. */
 export const storeSettings = (env: Env = process.env) => ({
   folder: env['HORCRUX_STORE_FOLDER'],
@@ -187,10 +194,18 @@ function readJson(file: string): Record<string, string> {
 
 let loaded: Config | undefined
 
+function loadEnv(file: string): void {
+  try {
+    process.loadEnvFile(file)
+  } catch (error) {
+    throw new ConfigError([cannotBeRead('.env', file, error)])
+  }
+}
+
 /** The settings of this process: environment variables, then `.env` of the working folder. */
 export function config(): Config {
   if (loaded) return loaded
-  if (existsSync('.env')) process.loadEnvFile('.env')
+  if (existsSync('.env')) loadEnv(resolve('.env'))
   return (loaded = readConfig(process.env))
 }
 

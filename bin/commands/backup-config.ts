@@ -9,6 +9,8 @@ import { UsageError } from '../arguments.ts'
 export async function backupConfig([verb, file, ...more]: string[]): Promise<number> {
   if ((verb !== 'write' && verb !== 'restore') || file === undefined || file.startsWith('-') || more.length > 0)
     throw new UsageError('say what to do: backup-config write FILE, or backup-config restore FILE')
+  // First, because it also reads `.env`, where the store may be named.
+  config()
   refuseMongoDb()
   return verb === 'write' ? write(resolve(file)) : restore(resolve(file))
 }

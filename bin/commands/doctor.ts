@@ -2,11 +2,12 @@ import { config } from '#shared/config.ts'
 import { localHost } from '#shared/host/local.ts'
 import { diagnose, type Diagnosis } from '#shared/platform/doctor.ts'
 import { table } from '#shared/platform/table.ts'
-import { readArguments } from '../arguments.ts'
+import { readArguments, UsageError } from '../arguments.ts'
 
 /** `horcrux doctor`: what this machine has and lacks. @returns the exit code: 1 when something needed is missing */
 export async function doctor(words: string[]): Promise<number> {
   const { output } = readArguments(words, { output: { type: 'string', short: 'o', default: 'table' } })
+  if (output !== 'table' && output !== 'json') throw new UsageError(`-o ${output} is not known: it is table or json`)
   const diagnosis = await diagnose(localHost(), config())
   process.stdout.write(output === 'json' ? `${JSON.stringify(diagnosis, null, 2)}\n` : asText(diagnosis))
   return diagnosis.healthy ? 0 : 1

@@ -1,5 +1,8 @@
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { type Config, config, reloadConfig } from '#shared/config.ts'
+import { dataFile } from '#shared/db/embedded/storage.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/host/local.ts'
 import { wholeName } from '#shared/identity/members.ts'
@@ -8,7 +11,7 @@ import { layGround } from '#shared/platform/ground.ts'
 import { lockDataFolder } from '#shared/platform/lock.ts'
 import { stopOnSignals } from '#shared/platform/stopping.ts'
 import { startServices } from '#shared/start.ts'
-import { issuedSetupToken } from '../../services/auth/first-start.ts'
+import { checkAdminPassword, issuedSetupToken } from '../../services/auth/first-start.ts'
 import { readArguments } from '../arguments.ts'
 import { services } from '../services.ts'
 import { welcome } from '../welcome.ts'
@@ -18,6 +21,7 @@ export async function start(words: string[]): Promise<number> {
   readArguments(words, {})
   const since = performance.now()
   const { dataDir } = config()
+  demandAdminPassword(config())
   const host = localHost()
   const { onStop, stop, stopped, isStopping } = stopOnSignals()
   try {
@@ -44,6 +48,12 @@ export async function start(words: string[]): Promise<number> {
 
 /** For people: on a terminal where the log is too, else beside the log's JSON lines. */
 const say = (text: string) => void (process.stdout.isTTY ? process.stdout : process.stderr).write(`${text}\n`)
+
+/** What makes the first user is looked at before bus and store are started. @throws ConfigError */
+function demandAdminPassword({ adminPassword, dataDir, mongodbUrl }: Config): void {
+  const isFirst = mongodbUrl === undefined && !existsSync(dataFile(join(dataDir, 'store')))
+  if (isFirst && adminPassword !== undefined) checkAdminPassword(adminPassword)
+}
 
 /** @throws UnavailableError when something else listens there, before anything is started for nothing */
 async function demandFreePort({ host, port }: Config): Promise<void> {

@@ -26,9 +26,14 @@ export async function prepareFirstStart(): Promise<void> {
   log('auth').warn(`There is no user yet. Set-up token, valid once and for an hour: ${issued}`)
 }
 
-async function makeConfiguredAdmin(password: string): Promise<void> {
+/** @throws ConfigError when no user could have this password */
+export function checkAdminPassword(password: string): void {
   const mistakes = passwordViolations(password, 'admin').map(({ message }) => `HORCRUX_ADMIN_PASSWORD: ${message}`)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
+}
+
+async function makeConfiguredAdmin(password: string): Promise<void> {
+  checkAdminPassword(password)
   try {
     await makeAdministrator('admin', password)
     log('auth').info("The user 'admin' was made with the configured password")

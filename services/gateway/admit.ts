@@ -33,7 +33,7 @@ export function admitBody({ identify }: Gate, route: Route) {
 }
 
 /** Where passwords or set-up tokens can be guessed. */
-const guessable = new Set(['auth.login', 'auth.setup'])
+export const guessable = new Set(['auth.login', 'auth.setup'])
 
 /**
  * What a request passes before its body is read: limits, then who it is, then whether a browser was misled into sending

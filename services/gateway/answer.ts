@@ -32,14 +32,19 @@ export function withText(answer: Answer): Answer {
   return text === undefined ? answer : { ...answer, text }
 }
 
+type Seconds = { type?: string; default?: number; maximum?: number }
+
 const isNothing = (schema: TSchema) => (schema as { type?: string }).type === 'null'
 
-/** A question that waits for as long as its parameter `timeout` says, in seconds, is given that time. */
+/**
+ * A question that waits for as long as its parameter `timeout` says, in seconds, is given that time. The service has not
+ * looked at it yet, and timers of more than 2^31 ms fire at once: more than the most that it takes is not waited for.
+ */
 function timeoutMsOf({ action }: Route, params: Record<string, unknown>): number {
   if (isChange(action)) return requestTimeoutMs
-  const schema = action.params.properties['timeout'] as { type?: string; default?: number } | undefined
+  const schema = action.params.properties['timeout'] as Seconds | undefined
   if (schema?.type !== 'number' && schema?.type !== 'integer') return requestTimeoutMs
-  const seconds = Number(params['timeout'] ?? schema.default)
+  const seconds = Math.min(Number(params['timeout'] ?? schema.default), schema.maximum ?? 0)
   return requestTimeoutMs + (seconds > 0 ? seconds * 1000 : 0)
 }
 

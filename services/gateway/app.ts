@@ -1,10 +1,16 @@
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import { config } from '#shared/config.ts'
 import type { Contract } from '#shared/contract.ts'
 import { addBodies } from './bodies.ts'
 import { createCache } from './cache.ts'
-import { bodyLimitBytes, sendClientError, sendError } from './errors.ts'
+import { requestTimeoutMs, sendClientError } from './client-errors.ts'
+import { bodyLimitBytes, sendError } from './errors.ts'
 import { createConsoles } from './console/consoles.ts'
 import { addConsoleFiles } from './console/files.ts'
 import { addConsolePage } from './console/page.ts'
@@ -33,10 +39,10 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
     // Whoever has a connection is served to the end; new ones are not accepted any more.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    requestTimeout: 120_000,
+    requestTimeout: requestTimeoutMs,
     routerOptions: { maxParamLength: 512, ignoreTrailingSlash: true },
     clientErrorHandler: sendClientError,
-    frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
+    frameworkErrors: sendUnrouted,
   }
   const tls = await tlsOptions()
   // With `https` the types want to know of another server, which nothing here looks at.
@@ -45,10 +51,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   app.decorateRequest('caller')
   app.decorateRequest('address', '')
   app.addHook('onRequest', (request, reply, done) => {
-    request.address = plainAddress(request.ip)
-    request.caller = { kind: 'anonymous', address: request.address }
-    void reply.headers(apiHeaders)
-    void reply.header('x-request-id', request.id)
+    begin(request, reply)
     done()
   })
   app.addHook('onResponse', logRequest)
@@ -69,4 +72,19 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   await addConsolePage(app)
   addNotFound(app, contracts)
   return app
+}
+
+/** What every request has from the start, and every answer on it. */
+function begin(request: FastifyRequest, reply: FastifyReply): void {
+  request.address = plainAddress(request.ip)
+  request.caller = { kind: 'anonymous', address: request.address }
+  void reply.headers(apiHeaders)
+  void reply.header('x-request-id', request.id)
+}
+
+/** What Fastify refuses before it looks for a route (a path that is no URL, or a part of it that is too long) passes no hooks. */
+function sendUnrouted(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  begin(request, reply)
+  void sendError(error, request, reply)
+  logRequest(request, reply, () => undefined)
 }

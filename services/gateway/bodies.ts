@@ -2,19 +2,38 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance } from 'fastify'
 import { BadRequestError } from '#shared/errors.ts'
 
+/** Far deeper than anything here is; what is nested thousands deep can be read, but not written again. */
+const maxDepth = 100
+
 /** JSON bodies, and nothing else. An empty body is none, whatever its content type says. */
 export function addBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
+  // curl -d '' says that nothing at all is a form.
+  app.addHook('onRequest', ({ headers }, _, done) => {
+    if (headers['content-length'] === '0') delete headers['content-type']
+    done()
+  })
   app.addContentTypeParser(/^application\/([\w.-]+\+)?json\b/, { parseAs: 'buffer' }, (request, body, done) => {
     if (body.length === 0) return done(null, undefined)
     if (!isUtf8(body as Buffer)) return done(new BadRequestError('The body is not UTF-8'))
     const text = body.toString()
     parse(request, text, (error, value) => {
       if (error) done(malformed(text))
+      else if (isDeeperThan(maxDepth, value))
+        done(new BadRequestError(`The body is nested deeper than ${maxDepth} levels`, { details: { limit: maxDepth } }))
       else done(null, value)
     })
   })
+}
+
+function isDeeperThan(limit: number, value: unknown): boolean {
+  let level = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []))
+    if (depth >= limit && level.length > 0) return true
+  }
+  return false
 }
 
 /**

@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { config } from '#shared/config.ts'
 import { AppError, BadRequestError, InternalError } from '#shared/errors.ts'
@@ -9,11 +7,6 @@ import { log } from '#shared/log.ts'
 /** The body is over the limit: the one case of a bad request that HTTP has a status of its own for. */
 export class TooLargeError extends AppError {
   readonly status = 413
-  readonly error = 'BAD_REQUEST'
-}
-
-class LongHeadersError extends AppError {
-  readonly status = 431
   readonly error = 'BAD_REQUEST'
 }
 
@@ -68,23 +61,6 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
   const body = errorBody(error, request.id)
   if (error.status === 500 && config().development) body['stack'] = (thrown as Error).stack
   return reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(body))
-}
-
-/** Answers what never became a request: bytes that are no HTTP, or headers that are too long. */
-export function sendClientError({ code }: Error & { code?: string }, socket: Socket): void {
-  if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const isLong = code === 'HPE_HEADER_OVERFLOW'
-  const error = isLong
-    ? new LongHeadersError('The headers of the request are too long')
-    : new BadRequestError('The request is not HTTP/1.1 as it should be')
-  const body = JSON.stringify(errorBody(error, randomUUID()))
-  const head = [
-    isLong ? 'HTTP/1.1 431 Request Header Fields Too Large' : 'HTTP/1.1 400 Bad Request',
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
 /** A bug in a service has its stack in that service's log; only the gateway's own comes with one here. */

@@ -17,8 +17,11 @@ footer { color: var(--dim); font-size: .85rem; margin-top: 3rem }
 
 const escaped = (text: string) => text.replaceAll(/[^A-Za-z0-9.:[\]/-]/g, (sign) => `&#${sign.codePointAt(0)};`)
 
-/** The page at `/`: where to read on, and what to type first. @param origin as the reader has reached it */
-export const landingPage = (version: string, origin: string) => `<!doctype html>
+/**
+ * The page at `/`: where to read on, and what to type first.
+ * @param origin as the reader has reached it @param isOwnTls over a certificate that we signed ourselves: curl does not know it
+ */
+export const landingPage = (version: string, origin: string, isOwnTls: boolean) => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -32,15 +35,15 @@ export const landingPage = (version: string, origin: string) => `<!doctype html>
 <p class="lead">Virtual machines and containers, on one Linux host or many. It is running.</p>
 <nav><a href="/api/docs">API reference</a><a href="/api/openapi.json">OpenAPI 3.1</a><a href="/readyz">Readiness</a></nav>
 <h2>1. Make the first administrator, with the set-up token from the log</h2>
-<pre>curl -X POST ${escaped(origin)}/api/auth/setup \\
+<pre>curl${isOwnTls ? ' -k' : ''} -X POST ${escaped(origin)}/api/auth/setup \\
   -H 'Content-Type: application/json' \\
   -d '{"token": "…", "username": "admin", "password": "…"}'</pre>
 <h2>2. Sign in</h2>
-<pre>TOKEN=$(curl -s -X POST ${escaped(origin)}/api/auth/login \\
+<pre>TOKEN=$(curl -s${isOwnTls ? 'k' : ''} -X POST ${escaped(origin)}/api/auth/login \\
   -H 'Content-Type: application/json' \\
   -d '{"username": "admin", "password": "…"}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')</pre>
 <h2>3. Look around</h2>
-<pre>curl -H "Authorization: Bearer $TOKEN" ${escaped(origin)}/api/vms</pre>
+<pre>curl${isOwnTls ? ' -k' : ''} -H "Authorization: Bearer $TOKEN" ${escaped(origin)}/api/vms</pre>
 <footer>Horcrux ${version}</footer>
 </main>
 </body>

@@ -35,7 +35,19 @@ export const headers = {
   Location: header('Where the operation can be seen'),
   ETag: header('The version of the resource, in quotes'),
   RetryAfter: header('Seconds to wait', 'integer'),
+  RateLimitLimit: header('Requests a minute; not there where there is no limit', 'integer'),
+  RateLimitRemaining: header('How many of them are left', 'integer'),
+  RateLimitReset: header('Seconds until they begin anew', 'integer'),
 }
+
+const headerRef = (name: string) => ({ $ref: `#/components/headers/${name}` })
+const rateLimited = {
+  'X-RateLimit-Limit': headerRef('RateLimitLimit'),
+  'X-RateLimit-Remaining': headerRef('RateLimitRemaining'),
+  'X-RateLimit-Reset': headerRef('RateLimitReset'),
+}
+/** On every answer to what is counted. */
+export const commonHeaders = { 'X-Request-Id': headerRef('RequestId'), ...rateLimited }
 
 const parameter = (name: string, description: string, pattern?: string) => ({
   name,
@@ -62,6 +74,7 @@ const descriptions: Record<string, string> = {
   404: 'Not there, or not for the caller to know of',
   409: 'Wrong state, taken name, held lock',
   412: 'If-Match is no longer true',
+  413: 'The body is larger than 1 MiB',
   422: 'All violations at once',
   429: 'Too many requests',
   500: 'A bug of Horcrux',
@@ -73,8 +86,8 @@ export const problems = Object.fromEntries(
     {
       description,
       headers: {
-        'X-Request-Id': { $ref: '#/components/headers/RequestId' },
-        ...((status === '429' || status === '503') && { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } }),
+        ...commonHeaders,
+        ...((status === '429' || status === '503') && { 'Retry-After': headerRef('RetryAfter') }),
       },
       content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
     },

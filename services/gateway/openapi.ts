@@ -3,18 +3,21 @@ import { type Contract, isChange, isOperation } from '#shared/contract.ts'
 import { Operation } from '#shared/contracts/operations.ts'
 import type { Route } from './answer.ts'
 import { isList } from './ndjson.ts'
-import { ApiError, headers, parameters, problems, securitySchemes, sentences } from './openapi-parts.ts'
+import { guessable } from './admit.ts'
+import { ApiError, commonHeaders, headers, parameters, problems, securitySchemes, sentences } from './openapi-parts.ts'
+import { streamPaths } from './openapi-streams.ts'
 import { routesOf } from './routes.ts'
 
 type Json = Record<string, unknown>
 
-/** The API as OpenAPI 3.1, made of nothing but the contracts. */
+/** The API as OpenAPI 3.1: made of the contracts, and of the few routes that are no JSON. */
 export function openApi(contracts: readonly Contract[], version: string): Json {
   const names = componentNames(contracts)
   const plain = (schema: TSchema) => withRefs(schema, names)
   const routes = routesOf(contracts)
   const paths: Record<string, Json> = {}
   for (const route of routes) (paths[route.path] ??= {})[route.method.toLowerCase()] = operationOf(route, plain)
+  Object.assign(paths, streamPaths(contracts))
   const schemas = [...names].map(([schema, name]) => [name, withRefs(schema, names, true)] as const)
   return {
     openapi: '3.1.0',
@@ -113,11 +116,13 @@ function asSent(schema: unknown): unknown {
   return asked.length > 0 ? { ...inner, required: asked } : inner
 }
 
-function responsesOf({ action, method, path }: Route, plain: (schema: TSchema) => unknown): Json {
-  const common = { 'X-Request-Id': ref('headers', 'RequestId') }
+function responsesOf({ name, action, method, path }: Route, plain: (schema: TSchema) => unknown): Json {
+  const common = commonHeaders
   const json = (schema: TSchema) => ({ 'application/json': { schema: plain(schema) } })
-  const errors = ['400', '401', '403', '404', '409', '412', '422', '429', '500', '503'].filter((status) => {
-    if (status === '401' || status === '403') return action.can !== 'anyone'
+  const errors = ['400', '401', '403', '404', '409', '412', '413', '422', '429', '500', '503'].filter((status) => {
+    if (status === '401') return action.can !== 'anyone' || guessable.has(name)
+    if (status === '403') return action.can !== 'anyone'
+    if (status === '413') return method !== 'GET'
     if (status === '404') return path.includes('{')
     return isChange(action) || (status !== '409' && status !== '412')
   })

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { config } from '#shared/config.ts'
 import type { Contract } from '#shared/contract.ts'
 import { addForBrowsers } from './browser.ts'
 import { landingPage, landingStyle } from './landing.ts'
@@ -36,8 +37,10 @@ export async function addPages(app: FastifyInstance, contracts: readonly Contrac
         css: [{ filename: 'horcrux.css', content: '.swagger-ui .topbar { display: none }' }],
       },
     })
-    pages.get('/', ({ protocol, host }, reply) =>
-      reply.type('text/html; charset=utf-8').send(landingPage(version, `${protocol}://${host}`)),
-    )
+    const { tls } = config()
+    pages.get('/', ({ protocol, host }, reply) => {
+      const page = landingPage(version, `${protocol}://${host}`, tls === 'self-signed')
+      return reply.type('text/html; charset=utf-8').send(page)
+    })
   })
 }

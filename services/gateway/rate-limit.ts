@@ -9,8 +9,6 @@ import type { auth } from '#shared/contracts/auth.ts'
 import { RateLimitedError } from '#shared/errors.ts'
 
 const minuteMs = 60_000
-/** Tries a minute of each address where a password or a set-up token is tried. */
-const triesPerMinute = 5
 
 type Limited = (request: FastifyRequest, reply: FastifyReply) => Promise<void> | undefined
 /** Throws RateLimitedError when it is too much; says in `X-RateLimit-*` how much is left. */
@@ -35,8 +33,7 @@ function tell(reply: FastifyReply, max: number, count: number, resetSeconds: num
  * tries to sign in are counted over all gateways, and by each for itself first, so that a flood ends here.
  */
 export async function createLimits(app: FastifyInstance, broker: ServiceBroker): Promise<Limits> {
-  const { rateLimit } = config()
-  if (rateLimit === 0) return { login: unlimited, user: unlimited }
+  const { rateLimit, loginLimit } = config()
   await app.register(rateLimitPlugin, { global: false, cache: 20_000 })
   const limited = (max: number, keyOf: (request: FastifyRequest) => string): Limited => {
     const count = app.createRateLimit({ max, timeWindow: minuteMs, keyGenerator: keyOf })
@@ -47,17 +44,15 @@ export async function createLimits(app: FastifyInstance, broker: ServiceBroker):
       tell(reply, max, isExceeded ? max + 1 : max - remaining, ttlInSeconds)
     }
   }
-  const tries = Math.min(triesPerMinute, rateLimit)
-  const triesHere = limited(tries, ({ address }) => `login:${address}`)
-  return {
-    login: async (request, reply) => {
-      await triesHere(request, reply)
-      const meta = { caller: asService('gateway'), requestId: request.id }
-      const counted = await send(broker, 'auth.countTry', { address: request.address }, meta)
-      // The contract's own type of the result.
-      const { count, reset_seconds } = counted as Result<typeof auth, 'countTry'>
-      tell(reply, tries, count, reset_seconds)
-    },
-    user: limited(rateLimit, ({ caller, address }) => (caller.kind === 'user' ? `user:${caller.user}` : address)),
+  const triesHere = limited(loginLimit, ({ address }) => `login:${address}`)
+  const login: Limited = async (request, reply) => {
+    await triesHere(request, reply)
+    const meta = { caller: asService('gateway'), requestId: request.id }
+    const counted = await send(broker, 'auth.countTry', { address: request.address }, meta)
+    // The contract's own type of the result.
+    const { count, reset_seconds } = counted as Result<typeof auth, 'countTry'>
+    tell(reply, loginLimit, count, reset_seconds)
   }
+  const user = limited(rateLimit, ({ caller, address }) => (caller.kind === 'user' ? `user:${caller.user}` : address))
+  return { login: loginLimit === 0 ? unlimited : login, user: rateLimit === 0 ? unlimited : user }
 }

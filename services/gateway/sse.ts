@@ -1,6 +1,6 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Topic, topics } from '#shared/contracts/events.ts'
-import { AuthenticationError, invalid } from '#shared/errors.ts'
+import { AuthenticationError, ValidationError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 import type { Gate } from './admit.ts'
 import { credentialOf } from './credentials.ts'
@@ -15,21 +15,43 @@ import type { User } from './identities.ts'
 /** Who does not read cannot be told at once. */
 const slowCloseWithinMs = 30_000
 
+const mediaType = 'text/event-stream; charset=utf-8'
+
 const isTopic = (text: string): text is Topic => (topics as readonly string[]).includes(text)
 
-/** `?topics=vm:status,operations`; all of them when none is named. @throws ValidationError */
-function topicsOf(text: unknown): Topic[] {
+/** `?topics=vm:status,operations`; all of them when none is named, undefined when one is none. */
+function topicsOf(text: unknown): Topic[] | undefined {
   if (text === undefined) return [...topics]
   const named = typeof text === 'string' ? text.split(',') : []
-  if (named.length > 0 && named.every(isTopic)) return named
-  throw invalid('topics', `must be some of ${topics.join(', ')}, separated by commas`)
+  return named.length > 0 && named.every(isTopic) ? named : undefined
 }
 
-/** Where to begin: what the browser says when it comes again, or `?from=`. @throws ValidationError */
-function fromOf(text: unknown): number | undefined {
-  if (text === undefined || text === '') return undefined
-  if (typeof text === 'string' && /^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
-  throw invalid('from', 'must be the seq of the last event that was seen')
+const isPlace = (text: unknown) =>
+  typeof text === 'string' && /^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))
+
+type Asked = Pick<FastifyRequest, 'query' | 'headers'>
+
+/**
+ * Which events, and where to begin: what the browser says when it comes again, or `?from=`.
+ * @throws ValidationError with all that is wrong
+ */
+function wishOf({ query, headers }: Asked): { wanted: Topic[]; from: number | undefined } {
+  const { topics: named, from: place, ...unknown } = query as Record<string, unknown>
+  const violations = Object.keys(unknown).map((field) => ({
+    field,
+    code: 'additionalProperties',
+    message: 'is not known here',
+  }))
+  const wanted = topicsOf(named)
+  if (!wanted) {
+    const message = `must be some of ${topics.join(', ')}, separated by commas`
+    violations.push({ field: 'topics', code: 'invalid', message })
+  }
+  const from = (headers['last-event-id'] ?? place) || undefined
+  if (from !== undefined && !isPlace(from))
+    violations.push({ field: 'from', code: 'invalid', message: 'must be the seq of the last event that was seen' })
+  if (!wanted || violations.length > 0) throw new ValidationError(violations)
+  return { wanted, from: from === undefined ? undefined : Number(from) }
 }
 
 /** `GET /api/events`: the events as Server-Sent Events, in the envelope that WebSockets have. */
@@ -45,9 +67,9 @@ export function addServerSentEvents(
     request.caller = await identify(credential, request.address)
   })
   app.get('/api/events', { onRequest }, async (request, reply) => {
-    const query = request.query as Record<string, unknown>
-    const wanted = topicsOf(query['topics'])
-    const from = fromOf(request.headers['last-event-id'] ?? query['from'])
+    const { wanted, from } = wishOf(request)
+    // Fastify has the same handler answer HEAD, which has no end to wait for.
+    if (request.method === 'HEAD') return reply.type(mediaType).send()
     // The door lets nobody else in.
     await serveEvents(reply, { user: request.caller as User, wanted, from }, hub, sessions)
   })
@@ -91,7 +113,7 @@ async function serveEvents(
   reply.hijack()
   raw.writeHead(200, {
     ...(reply.getHeaders() as Record<string, string>),
-    'content-type': 'text/event-stream; charset=utf-8',
+    'content-type': mediaType,
     'x-accel-buffering': 'no',
   })
   raw.write('retry: 1000\n\n')

@@ -108,12 +108,13 @@ const between = {
   since: Type.Optional(Time),
   until: Type.Optional(Time),
 }
-const paging = {
+/** Of what is in one order only, and long: there is no going on from a number of items. */
+const byCursor = {
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
   cursor: Type.Optional(Type.String({ maxLength: 512, description: "The page's next_cursor" })),
-  offset: Type.Optional(Type.Integer({ minimum: 0 })),
   fields: Type.Optional(Type.String({ maxLength: 1000 })),
 }
+const paging = { ...byCursor, offset: Type.Optional(Type.Integer({ minimum: 0 })) }
 export const AuditQuery = strict({
   ...paging,
   ...between,
@@ -229,7 +230,7 @@ export const audit = contract('audit', {
     does: 'Export the whole chain with its signed head and checkpoints, for the verifier',
     rest: 'GET /audit/export',
     can: 'SysAudit on /api/audit',
-    params: strict(paging),
+    params: strict(byCursor),
     result: Page(Type.Union([ExportHead, AuditRecord, Checkpoint])),
   },
   retention: {

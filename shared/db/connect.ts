@@ -1,5 +1,5 @@
 import mongoose from 'mongoose'
-import { config } from '#shared/config.ts'
+import { config, ConfigError } from '#shared/config.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 
@@ -34,6 +34,9 @@ async function untilReachable(connect: () => Promise<unknown>): Promise<void> {
       await connect()
       return
     } catch (error) {
+      const { name, message } = error as Error
+      // An option that MongoDB does not know; an address as a whole would have a password in it.
+      if (name === 'MongoParseError' && !message.includes('://')) throw new ConfigError([`MONGODB_URL: ${message}`])
       if (!(error instanceof mongoose.Error.MongooseServerSelectionError)) throw error
       if (Date.now() > deadline)
         throw new UnavailableError(`The store at MONGODB_URL does not answer: ${error.message}`, { cause: error })

@@ -9,16 +9,30 @@ export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number }
 
 type Filter = Record<string, unknown>
 
-/** `status:running,name:web*` as a store filter. All of it must be true, also of what is named twice: `tags:web,tags:prod`. */
-export function filterOf(text: string | undefined): Filter {
+/**
+ * `status:running,name:web*` as a store filter. All of it must be true, also of what is named twice: `tags:web,tags:prod`.
+ * @throws ValidationError when a value is none of its field's type
+ */
+export function filterOf(text: string | undefined, { schema }: Pick<StoredModel, 'schema'>): Filter {
+  const wrong: string[] = []
   const tests: Filter[] = []
   for (const pair of (text ?? '').split(',').filter(Boolean)) {
     const colon = pair.indexOf(':')
     const [field, value] = [pair.slice(0, colon), pair.slice(colon + 1)]
     const key = field === 'id' ? '_id' : field
-    tests.push({ [key]: value.endsWith('*') ? { $regex: `^${RegExp.escape(value.slice(0, -1))}` } : value })
+    const type = schema.path(key)?.instance
+    if (type === 'Boolean' && !/^(true|false)$/.test(value)) wrong.push(`${field} is true or false`)
+    else if (type === 'Number' && !/^-?\d{1,15}(\.\d{1,15})?$/.test(value)) wrong.push(`${field} is a number`)
+    else tests.push({ [key]: testOf(type, value) })
   }
+  if (wrong.length > 0) throw invalid('filter', [...new Set(wrong)].join('; '))
   return tests.length === 0 ? {} : { $and: tests }
+}
+
+function testOf(type: string | undefined, value: string): unknown {
+  if (type === 'Boolean') return value === 'true'
+  if (type === 'Number') return Number(value)
+  return value.endsWith('*') ? { $regex: `^${RegExp.escape(value.slice(0, -1))}` } : value
 }
 
 /** The `next_cursor` of a page whose last item has this id. */
@@ -34,7 +48,7 @@ export function afterOf(cursor: string): string {
 /** One page in the order of ids; the cursor is the last id, so that what comes and goes between pages moves nothing. */
 export async function page(model: StoredModel, query: ListQuery, maySee: MaySee, base: Filter) {
   const { limit, cursor, offset = 0 } = query
-  const filter = { $and: [base, filterOf(query.filter)] }
+  const filter = { $and: [base, filterOf(query.filter, model)] }
   const after = cursor === undefined ? {} : { _id: { $gt: afterOf(cursor) } }
   const visible = maySee.all ? undefined : await visibleIds(model, filter, maySee)
   const total = visible?.length ?? (await inStore(() => model.countDocuments(filter as never)))

@@ -1,9 +1,7 @@
-import { NatsError } from 'nats'
-import { bus } from '#shared/bus.ts'
+import { bus, onBus } from '#shared/bus.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
-import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
 import { every } from '#shared/sweep.ts'
 
@@ -14,12 +12,7 @@ const subjectOf = (event: Event) => `horcrux.events.${event.topic.replace(':', '
  * @throws UnavailableError when the stream does not say that it has it
  */
 export async function publish(event: Event): Promise<void> {
-  try {
-    await bus().jetStream.publish(subjectOf(event), JSON.stringify(event), { msgID: event.id })
-  } catch (error) {
-    if (!(error instanceof NatsError)) throw error
-    throw new UnavailableError('The message bus does not answer', { retryAfterSeconds: 2, cause: error })
-  }
+  await onBus(() => bus().jetStream.publish(subjectOf(event), JSON.stringify(event), { msgID: event.id }))
 }
 
 /**

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AckPolicy, type Consumer, type ConsumerMessages, DeliverPolicy, Events, type JsMsg, nanos } from 'nats'
-import { bus, ensureStreams, streams } from '#shared/bus.ts'
+import { bus, ensureStreams, onBus, streams } from '#shared/bus.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { log } from '#shared/log.ts'
 
@@ -19,9 +19,9 @@ const epoch = Date.UTC(2026, 0, 1)
  */
 const baseOf = (created: string) => (Date.parse(created) - epoch) * 1000
 
-/** What the stream holds. @throws when the bus is away */
+/** What the stream holds. @throws UnavailableError when the bus is away */
 export async function streamExtent(): Promise<Extent> {
-  const { created, state } = await (await bus().manager()).streams.info(streams.events)
+  const { created, state } = await onBus(async () => (await bus().manager()).streams.info(streams.events))
   const base = baseOf(created)
   // A stream that never held anything says 0 for both.
   return { base, first: base + Math.max(1, state.first_seq), last: base + state.last_seq }

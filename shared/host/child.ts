@@ -63,6 +63,8 @@ export type ChildOptions = {
   /** Written to standard input, which stays open: children may take its end for ours. */
   input?: string
   env?: Record<string, string>
+  /** Its working folder, whose `.env` it reads; default ours. */
+  cwd?: string
   /** Resolves when the child is ready; the signal says that nobody waits any more. */
   ready: (child: HostProcess, signal: AbortSignal) => Promise<void>
   /** Default 15,000. */
@@ -77,11 +79,11 @@ export async function startChild(
   host: Host,
   program: string,
   args: readonly string[],
-  { input, env, ready, timeoutMs = 15_000 }: ChildOptions,
+  { input, env, cwd, ready, timeoutMs = 15_000 }: ChildOptions,
 ): Promise<HostProcess> {
   const setpriv = await host.which('setpriv')
   const words = ['--pdeathsig', 'TERM', program, ...args]
-  const child = setpriv ? await host.spawn(setpriv, words, { env }) : await host.spawn(program, args, { env })
+  const child = setpriv ? await host.spawn(setpriv, words, { env, cwd }) : await host.spawn(program, args, { env, cwd })
   if (input) child.stdin.write(input)
   const done = new AbortController()
   const ended = child.exit.then(({ code }) => {

@@ -7,6 +7,7 @@ import { connect } from 'nats'
 import mongoose from 'mongoose'
 import { type Config, type Secrets, secretsFile } from '#shared/config.ts'
 import { alreadyThere, completeCopy, type Extras, readCopy, stripCopy } from '#shared/db/embedded/copy.ts'
+import { embeddedGitVersion } from '#shared/db/embedded/commands/handshake.ts'
 import { finishRestore, stagedFile } from '#shared/db/embedded/restore.ts'
 import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
 import { dataFile, lockDataDir } from '#shared/db/embedded/storage.ts'
@@ -33,6 +34,20 @@ async function withStore<T>(url: string, work: (client: mongoose.mongo.MongoClie
 const commandStore = (url: string, command: Record<string, unknown>) =>
   withStore(url, (client) => client.db('admin').command(command))
 
+/** A MongoDB has tools of its own, that know its clusters and its users. @throws ConflictError, UnavailableError */
+async function demandEmbedded(url: string, dataDir: string): Promise<void> {
+  const found = await commandStore(url, { buildInfo: 1 }).catch((error: unknown) => {
+    throw new UnavailableError(
+      `The store of the Horcrux on ${dataDir} does not answer: start Horcrux again, or see its log`,
+      { cause: error },
+    )
+  })
+  if (found['gitVersion'] !== embeddedGitVersion)
+    throw new ConflictError(
+      'The store is a MongoDB: copy it with mongodump and put it back with mongorestore. Keep HORCRUX_SECRET_KEY and HORCRUX_JWT_SECRET with the copy: without the first one the secrets in it cannot be read',
+    )
+}
+
 /**
  * Copies the store, and what it takes to use it, to a new file that only we may read, while Horcrux runs.
  * @throws ConflictError when there is such a file; UnavailableError when Horcrux does not run
@@ -43,6 +58,7 @@ export async function writeConfigCopy(config: Config, file: string): Promise<voi
   if (!existsSync(dirname(file))) throw new NotFoundError(`There is no folder ${dirname(file)}`)
   if (!mongodbUrl)
     throw new UnavailableError(`Horcrux does not run on ${dataDir}: start it, or set HORCRUX_DATA to its folder`)
+  await demandEmbedded(mongodbUrl, dataDir)
   const copy = join(dirname(file), `.${basename(file)}.${randomBytes(6).toString('hex')}`)
   try {
     await commandStore(mongodbUrl, { horcruxBackup: 1, path: copy })
@@ -83,10 +99,11 @@ export async function restoreConfigCopy(
       throw new ConflictError(
         `The copy was made with another ${name} than the one that the environment sets: take HORCRUX_${name.toUpperCase()} away, and the copy's own is used`,
       )
-  await makeDataFolder(host, config.dataDir)
+  const { mongodbUrl, dataDir } = config
+  if (mongodbUrl) await demandEmbedded(mongodbUrl, dataDir)
+  await makeDataFolder(host, dataDir)
   const operations = await stage(storeDirOf(config), file)
   const hasOtherSecrets = await adoptSecrets(host, config, extras, fixed)
-  const { mongodbUrl } = config
   const previous = mongodbUrl ? await switchOver(config, mongodbUrl) : switchAtRest(config)
   return {
     created_at: extras['created_at'] ?? '',

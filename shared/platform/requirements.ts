@@ -99,6 +99,13 @@ export const requirements: readonly Requirement[] = [
     debian: ['busybox-static'],
   },
   {
+    name: 'curl',
+    sign: { program: 'curl', version: ['--version'] },
+    neededFor: 'the commands that `npm start` and the README show',
+    level: 'more',
+    debian: ['curl'],
+  },
+  {
     name: 'sshd',
     sign: { program: 'sshd' },
     neededFor: 'hosts of the tests',
@@ -139,13 +146,6 @@ export const requirements: readonly Requirement[] = [
     neededFor: 'the tests of LXD and Incus',
     level: 'test',
     debian: ['lxd'],
-  },
-  {
-    name: 'curl',
-    sign: { program: 'curl', version: ['--version'] },
-    neededFor: "the README's commands, which the tests run",
-    level: 'test',
-    debian: ['curl'],
   },
   {
     name: 'QEMU for aarch64',

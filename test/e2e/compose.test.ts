@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { get } from 'node:https'
 import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Vm } from '#shared/contracts/vms.ts'
 import { buildTinyGuest } from '#shared/guest/tiny-guest.ts'
 import { localHost } from '#shared/host/local.ts'
 import { freePort } from '#shared/platform/data-folder.ts'
 import { type ApiClient, apiClient } from '../../bin/api-client.ts'
+import { selfSigned } from '../../services/gateway/certificate.ts'
 import { missingForHosts } from '../lab/hosts.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
@@ -15,6 +18,7 @@ import { type Compose, missingForDocker, startDocker } from './docker.ts'
 import { type Machine, repository, startMachine } from './machine.ts'
 
 const minutes = 60_000
+const password = randomBytes(20).toString('hex')
 const problems = [...(await missingForDocker()), ...(await missingForHosts())]
 
 describe.skipIf(!available('docker', problems))('docker compose', () => {
@@ -32,11 +36,12 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
       MONGODB_PASSWORD: random(),
       HORCRUX_JWT_SECRET: random(),
       HORCRUX_SECRET_KEY: random(),
-      HORCRUX_ADMIN_PASSWORD: random(),
+      HORCRUX_ADMIN_PASSWORD_FILE: join(machine.dir, 'password'),
       HORCRUX_PORT: String(await freePort(0)),
       HORCRUX_DISKS: join(machine.dir, 'disks'),
     }
     await mkdir(join(machine.dir, 'disks'))
+    await writeFile(settings['HORCRUX_ADMIN_PASSWORD_FILE']!, password)
     const identities = [join(repository, 'bin/horcrux.js'), 'bus-identities', settings['HORCRUX_BUS']!]
     expect(await machine.run('node', identities)).toMatchObject({ code: 0, stderr: '' })
     await machine.run('bash', [join(repository, 'shared/platform/libvirtd.sh'), 'up', 'tcg'])
@@ -67,7 +72,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     expect(stdout.trim().split('\n').toSorted()).toEqual(services.map((name) => `${name} running`))
     const url = `http://127.0.0.1:${settings['HORCRUX_PORT']}`
     await until(async () => (await fetch(`${url}/readyz`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
-    const body = { username: 'admin', password: settings['HORCRUX_ADMIN_PASSWORD'] }
+    const body = { username: 'admin', password }
     api = apiClient(url, (await apiClient(url).send<{ token: string }>('POST', '/auth/login', body)).token)
   })
 
@@ -100,5 +105,24 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   test('goes on while two of three replicas are away', { timeout: 2 * minutes }, async () => {
     expect((await up('--scale', 'vm=1')).code).toBe(0)
     for (let again = 0; again < 5; again++) expect(await api.get<{ total: number }>('/vms')).toMatchObject({ total: 0 })
+  })
+
+  test('ends TLS in the gateway, with a certificate of its own or of the host', { timeout: 3 * minutes }, async () => {
+    const { cert, key } = selfSigned({ names: ['localhost'], addresses: ['127.0.0.1'] }, 1)
+    const files = { HORCRUX_TLS_CERT: join(machine.dir, 'cert.pem'), HORCRUX_TLS_KEY: join(machine.dir, 'key.pem') }
+    await writeFile(files.HORCRUX_TLS_CERT, cert)
+    await writeFile(files.HORCRUX_TLS_KEY, key)
+    for (const tls of [{ HORCRUX_TLS: 'self-signed' }, { HORCRUX_TLS: 'files', ...files }]) {
+      Object.assign(settings, tls)
+      // Until its own check says that it is well.
+      expect(await up('gateway')).toMatchObject({ code: 0 })
+      const { promise, resolve, reject } = Promise.withResolvers<string>()
+      const url = `https://127.0.0.1:${settings['HORCRUX_PORT']}/healthz`
+      get(url, { rejectUnauthorized: false }, (answer) => {
+        answer.resume()
+        resolve((answer.socket as TLSSocket).getPeerX509Certificate()?.toString() ?? '')
+      }).on('error', reject)
+      expect((await promise) === cert).toBe(tls.HORCRUX_TLS === 'files')
+    }
   })
 })

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { missingForHosts } from '../lab/hosts.ts'
@@ -21,7 +22,10 @@ describe.skipIf(!available('qemu', [...(await missingForHosts()), ...(await miss
         'ls -d /tmp/horcrux-demo-* /etc/libvirt/qemu/*.xml /var/log/libvirt/qemu/* 2>/dev/null',
       ])
     const before = (await left()).stdout
-    const { code, stdout, stderr } = await machine.run('node', [horcrux, 'demo'], { HORCRUX_DATA: machine.dir })
+    // Of a Horcrux in use: the temporary one must neither find its bus nor its store.
+    await writeFile(join(machine.dir, '.env'), 'NATS_URL=nats://127.0.0.1:1\nMONGODB_URL=mongodb://127.0.0.1:1/used\n')
+    const words = ['-C', machine.dir, 'node', horcrux, 'demo']
+    const { code, stdout, stderr } = await machine.run('env', words, { HORCRUX_DATA: machine.dir })
     expect(stderr).toBe('')
     expect(code).toBe(0)
     expect(stdout).toMatch(/its serial console says "horcrux-guest: up"/)

@@ -27,6 +27,7 @@ describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await m
     test('shows what there is, and ends with 0 on a machine that has what is needed', async () => {
       const { stdout, code } = await machine.run('node', [horcrux, 'doctor'])
       expect(stdout).toMatch(/^ok +nats-server +2\.\d+\.\d+/m)
+      expect(stdout).toMatch(/^ok +curl +\d+\.\d+/m)
       expect(stdout).toMatch(/^ok +QEMU +\d+\.\d+/m)
       expect(code).toBe(0)
     })
@@ -48,6 +49,12 @@ describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await m
         { name: 'nats-server', needed: true, help: 'apt-get install nats-server' },
         { name: 'genisoimage', needed: false, help: 'apt-get install genisoimage' },
       ])
+    })
+
+    test('says which outputs there are, and ends with 2', async () => {
+      const { code, stdout, stderr } = await machine.run('node', [horcrux, 'doctor', '-o', 'xyz'])
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toContain('table or json')
     })
 
     test('a command that does not exist is answered with the one that is meant, and 2', async () => {

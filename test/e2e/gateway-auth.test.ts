@@ -21,7 +21,7 @@ describe.skipIf(!hasNats)('signing in through the gateway', () => {
   beforeAll(async () => {
     horcrux = await startHorcrux({
       services: [auditService, authService, gateway],
-      config: { port: 0, rateLimit: 0, trustedProxies: [], adminPassword: password },
+      config: { port: 0, rateLimit: 0, loginLimit: 0, trustedProxies: [], adminPassword: password },
     })
   })
   afterAll(() => horcrux?.stop())

@@ -1,6 +1,6 @@
 import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import mongoose from 'mongoose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { localHost } from '#shared/host/local.ts'
@@ -16,11 +16,9 @@ let dir: string
 let dataDir: string
 let undo: (() => Promise<unknown>)[]
 
-const horcrux = (words: string[], env: Record<string, string> = {}) =>
-  host.run(process.execPath, ['bin/horcrux.ts', 'backup-config', ...words], {
-    env: { HORCRUX_DATA: dataDir, ...env },
-    cwd: process.cwd(),
-  })
+const program = resolve('bin/horcrux.ts')
+const horcrux = (words: string[], env: Record<string, string> = {}, cwd = process.cwd()) =>
+  host.run(process.execPath, [program, 'backup-config', ...words], { env: { HORCRUX_DATA: dataDir, ...env }, cwd })
 
 /** The ground of a Horcrux that runs on the data folder, as `npm start` lays it. @returns the store's address */
 async function start(): Promise<string> {
@@ -129,6 +127,25 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
       code: 1,
       stderr: expect.stringContaining('mongodump'),
     })
+    // The same out of a `.env`, before any file is touched.
+    const elsewhere = await mkdtemp(join(dir, 'elsewhere-'))
+    await writeFile(join(elsewhere, '.env'), 'MONGODB_URL=mongodb://127.0.0.1:1/x\n')
+    const secrets = await readFile(join(dataDir, 'secrets/secrets.json'), 'utf8')
+    await writeFile(join(dataDir, 'secrets/secrets.json'), '{}')
+    expect(await horcrux(['restore', file], {}, elsewhere)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('mongodump'),
+    })
+    expect(await readFile(join(dataDir, 'secrets/secrets.json'), 'utf8')).toBe('{}')
+    // A Horcrux that runs on a store that does not answer, or is none of ours: neither.
+    await writeEndpoints(host, dataDir, { mongodb_url: 'mongodb://127.0.0.1:1/x' })
+    expect(await horcrux(['restore', file])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('does not answer'),
+    })
+    expect(await readFile(join(dataDir, 'secrets/secrets.json'), 'utf8')).toBe('{}')
+    await writeEndpoints(host, dataDir, { mongodb_url: url })
+    await writeFile(join(dataDir, 'secrets/secrets.json'), secrets)
     expect(await horcrux(['read', file])).toMatchObject({ code: 2 })
     expect(await names(url)).toEqual(['a'])
     expect((await readdir(join(dataDir, 'store'))).filter((name) => /restor|Z\.sqlite/.test(name))).toEqual([])

@@ -51,6 +51,37 @@ describe.skipIf(!hasNats)('events', () => {
     socket.socket.close()
   })
 
+  test('what is not known is refused, all of it at once', async () => {
+    const { status, body } = await ask(gateway.url(), 'GET /api/events?topic=vm:status&topics=x&from=y', {
+      headers: asAnn,
+    })
+    expect(status).toBe(422)
+    expect((body['violations'] as { field: string }[]).map(({ field }) => field)).toEqual(['topic', 'topics', 'from'])
+  })
+
+  test('HEAD is answered at once', async () => {
+    const { status, headers } = await ask(gateway.url(), 'HEAD /api/events', { headers: asAnn })
+    expect([status, headers['content-type']]).toEqual([200, 'text/event-stream; charset=utf-8'])
+    expect((await ask(gateway.url(), 'HEAD /api/events')).status).toBe(401)
+  })
+
+  test('while the stream is away, that is said, and nothing of a bug', async () => {
+    const socket = await open(asAnn)
+    const ask0 = async () => {
+      const manager = await bus().manager()
+      await manager.streams.delete(streams.events).catch(() => undefined)
+      const before = socket.received.length
+      socket.send({ topics, from: 0 })
+      await until(() => socket.received.slice(before).some(({ type }) => type === 'Error' || type === 'Subscribed'))
+      return socket.received.find(({ type }) => type === 'Error')
+    }
+    // The gateways make it anew at once, and may have been faster.
+    const error = await until(ask0, { what: 'an error' })
+    expect(error.data).toMatchObject({ status: 503, error: 'SERVICE_UNAVAILABLE', retryable: true })
+    await ensureStreams(bus())
+    socket.socket.close()
+  })
+
   test('the topics may change on the way', async () => {
     const socket = await open(asAnn)
     socket.send({ topics: ['vm:status'] })

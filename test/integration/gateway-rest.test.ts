@@ -101,12 +101,42 @@ describe.skipIf(!hasNats)('the gateway', () => {
       expect({ status, body }).toMatchObject({ status: 400, body: { error: 'BAD_REQUEST' } })
       expect(body['message']).toContain('application/json')
     })
+    test('nothing at all is no body, whatever type it is said to have', async () => {
+      await make({ id: 'empty', name: 'empty', size: 2 })
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+      const { status, body } = await asAnn('POST /api/things/empty/grow', { raw: '', headers })
+      // What is missing is said, and nothing of a content type.
+      expect({ status, body }).toMatchObject({ status: 422, body: { violations: [{ field: 'by' }] } })
+    })
+    test('a body that is nested too deep, with an idempotency key and without', async () => {
+      const raw = `{"name": ${'['.repeat(20_000)}${']'.repeat(20_000)}}`
+      const refused = { status: 400, body: { error: 'BAD_REQUEST', details: { limit: 100 } } }
+      expect(await asAnn('POST /api/things', { raw })).toMatchObject(refused)
+      expect(await asAnn('POST /api/things', { raw, headers: { 'idempotency-key': 'deep' } })).toMatchObject(refused)
+      const { status } = await asAnn('POST /api/things', { raw: `{"name": ${'['.repeat(99)}${']'.repeat(99)}}` })
+      expect(status).toBe(422)
+    })
+    test('a filter that is none for the type of its field', async () => {
+      const { status, body } = await asAnn('GET /api/things?filter=size:t*')
+      expect({ status, body }).toMatchObject({ status: 422, body: { violations: [{ field: 'filter' }] } })
+      expect(await asAnn('GET /api/things?filter=size:2')).toMatchObject({ status: 200 })
+    })
     test('a body that is too large', async () => {
       const { status, body } = await asAnn('POST /api/things', { json: { name: 'x'.repeat(1_100_000) } })
       expect({ status, body }).toMatchObject({ status: 413, body: { error: 'BAD_REQUEST' } })
     })
-    test('a path that is no URL', async () => {
-      expect(await asAnn('GET /api/things/%zz')).toMatchObject({ status: 400, body: { error: 'BAD_REQUEST' } })
+    test.each(['/%', '/api/things/%zz', `/api/things/${'x'.repeat(600)}`])(
+      'a path that is no URL, or too long, with the request id and the headers of every answer: %#',
+      async (path) => {
+        const { status, headers, body } = await asAnn(`GET ${path}`, { headers: { 'x-request-id': 'odd.path' } })
+        expect({ status, body }).toMatchObject({ status: 400, body: { error: 'BAD_REQUEST', request_id: 'odd.path' } })
+        expect(headers).toMatchObject({ 'x-request-id': 'odd.path', 'x-content-type-options': 'nosniff' })
+      },
+    )
+    test('a time to wait that is longer than any timer', async () => {
+      const id = '00000000-0000-7000-8000-000000000000'
+      const { status, body } = await asAnn(`GET /api/operations/${id}/wait?timeout=3000000`)
+      expect({ status, body }).toMatchObject({ status: 422, body: { violations: [{ field: 'timeout' }] } })
     })
     test('no such route, and the methods that there are', async () => {
       expect(await asAnn('GET /api/nothing')).toMatchObject({ status: 404, body: { error: 'NOT_FOUND' } })
@@ -263,6 +293,8 @@ describe.skipIf(!hasNats)('the gateway', () => {
     const nonsense = await say('nonsense\r\n\r\n')
     expect(nonsense).toMatch(/^HTTP\/1\.1 400 /)
     expect(bodyOf(nonsense)).toMatchObject({ status: 400, error: 'BAD_REQUEST', retryable: false })
+    const requestId = /^x-request-id: (.+)\r$/m.exec(nonsense)?.[1]
+    expect(bodyOf(nonsense)).toMatchObject({ request_id: requestId })
     const long = await say(`GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: ${'x'.repeat(40_000)}\r\n\r\n`)
     expect(long).toMatch(/^HTTP\/1\.1 431 /)
     expect(bodyOf(long)).toMatchObject({ status: 431, error: 'BAD_REQUEST' })

@@ -82,6 +82,7 @@ export async function startDeployment({
       HORCRUX_SECRET_KEY: randomBytes(32).toString('hex'),
       HORCRUX_ADMIN_PASSWORD: password,
       HORCRUX_RATE_LIMIT: '0',
+      HORCRUX_LOGIN_LIMIT: '0',
       HORCRUX_LOG_LEVEL: 'info',
       ...extra,
     }

@@ -8,7 +8,7 @@ import { ask as askAt } from './http.ts'
 export const startThings = (gateways: readonly Gateway[], config: Partial<Config> = {}): Promise<TestHorcrux> =>
   startHorcrux({
     services: [peopleService, thingsService, ...gateways],
-    config: { port: 0, rateLimit: 0, trustedProxies: [], ...config },
+    config: { port: 0, rateLimit: 0, loginLimit: 0, trustedProxies: [], ...config },
   })
 
 type Asked = Parameters<typeof askAt>[2]

@@ -29,7 +29,7 @@ export const things = contract('things', {
     can: 'signed-in',
     sees: 'VmAudit on /api/things/{id}',
     madeOf: ['things'],
-    params: ListQuery('name'),
+    params: ListQuery('name', 'size'),
     result: Page(Thing),
   },
   get: {

@@ -24,7 +24,7 @@ export type Product = {
 export async function startProduct(hosts: LabHost[], config: Partial<Config> = {}): Promise<Product> {
   const horcrux = await startHorcrux({
     services: [...services],
-    config: { port: 0, rateLimit: 0, adminPassword: password, ...config },
+    config: { port: 0, rateLimit: 0, loginLimit: 0, adminPassword: password, ...config },
   })
   try {
     for (const [index, host] of hosts.entries()) await done(horcrux, nodes, 'register', asNode(`hv${index + 1}`, host))

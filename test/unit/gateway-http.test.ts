@@ -1,9 +1,14 @@
 import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { selfSigned } from '../../services/gateway/certificate.ts'
+import { sendClientError } from '../../services/gateway/client-errors.ts'
 import { credentialOf } from '../../services/gateway/credentials.ts'
 import { errorBody, retryAfterOf } from '../../services/gateway/errors.ts'
 import { ifMatchOf, isNoneMatch } from '../../services/gateway/etag.ts'
+import { landingPage } from '../../services/gateway/landing.ts'
 import { waitSecondsOf } from '../../services/gateway/prefer.ts'
 import { plainAddress, requestIdOf, withoutVersion } from '../../services/gateway/request.ts'
 import { isSameOrigin } from '../../services/gateway/same-origin.ts'
@@ -106,4 +111,31 @@ test('the certificate of its own is one that Node accepts for its names', () => 
   expect(certificate.checkIP('127.0.0.1')).toBe('127.0.0.1')
   expect(certificate.validToDate.getUTCFullYear() - new Date().getUTCFullYear()).toBeGreaterThanOrEqual(9)
   expect(key).toContain('PRIVATE KEY')
+})
+
+test.each([
+  ['ERR_HTTP_REQUEST_TIMEOUT', 408, 'Request Timeout', true],
+  ['HPE_HEADER_OVERFLOW', 431, 'Request Header Fields Too Large', false],
+  ['HPE_INVALID_METHOD', 400, 'Bad Request', false],
+])('what never became a request (%s) is answered %i', async (code, status, words, retryable) => {
+  const server = createServer((socket) => sendClientError(Object.assign(new Error(code), { code }), socket))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const answer = await text(connect(port, '127.0.0.1'))
+  server.close()
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  expect(head).toMatch(`HTTP/1.1 ${status} ${words}`)
+  const requestId = /^x-request-id: ([0-9a-f-]{36})$/m.exec(head.replaceAll('\r', ''))?.[1]
+  expect(requestId).toBeDefined()
+  expect(JSON.parse(body)).toMatchObject({ status, error: 'BAD_REQUEST', retryable, request_id: requestId })
+})
+
+test("the landing page's commands take a certificate that curl does not know, and only that one", () => {
+  const commands = (isOwnTls: boolean) => landingPage('1.0.0', 'https://horcrux.example', isOwnTls).match(/curl .*/g)
+  expect(commands(true)).toEqual([
+    expect.stringMatching(/^curl -k -X POST/),
+    expect.stringMatching(/^curl -sk -X POST/),
+    expect.stringMatching(/^curl -k -H/),
+  ])
+  expect(commands(false)?.join()).not.toMatch(/curl -s?k/)
 })

@@ -25,11 +25,29 @@ describe('the OpenAPI document', () => {
     expect(JSON.parse(JSON.stringify(document))).toEqual(document)
     expect(JSON.stringify(document)).not.toContain('errorMessage')
   })
-  test('describes every route of the contracts, each once', () => {
+  test('describes every route of the contracts and those that are streams or files, each once', () => {
+    const streams = ['consoles.cast', 'consoles.viewerFile', 'events.socket', 'events.stream']
     expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
-      routesOf(contracts)
-        .map(({ name }) => name)
-        .sort(),
+      [...routesOf(contracts).map(({ name }) => name), ...streams].sort(),
+    )
+    expect(Object.keys(document['paths']!)).toEqual(
+      expect.arrayContaining([
+        '/events',
+        '/ws',
+        '/console/{vm_id}/vv',
+        '/console/{vm_id}/recordings/{recording_id}/cast',
+      ]),
+    )
+  })
+  test('names the answers that come before an action is asked, and how much is left of the limit', () => {
+    const answersOf = (path: string, method: string) => document['paths']![path]![method]!['responses']!
+    for (const path of ['/auth/login', '/auth/setup']) expect(answersOf(path, 'post')).toHaveProperty('401')
+    expect(answersOf('/vms', 'post')).toHaveProperty('413')
+    expect(answersOf('/vms', 'get')).not.toHaveProperty('413')
+    const counted = ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset']
+    expect(Object.keys(answersOf('/vms', 'get')['200']!['headers']!)).toEqual(expect.arrayContaining(counted))
+    expect(Object.keys(document['components']!['responses']!['E429']!['headers']!)).toEqual(
+      expect.arrayContaining(counted),
     )
   })
   test('refers only to what is there', () => {
@@ -47,8 +65,8 @@ describe('the OpenAPI document', () => {
       parameters.length,
     )
     expect(tags).toHaveLength(1)
-    expect(Object.keys(responses).some((status) => status.startsWith('2'))).toBe(true)
-    expect(responses).toHaveProperty('422')
+    expect(Object.keys(responses).some((status) => /^2|^101$/.test(status))).toBe(true)
+    if (path !== '/ws') expect(responses).toHaveProperty('422')
     if (method === 'put' || method === 'delete') expect(responses).toHaveProperty('409')
   })
   test('says how to sign in, and where that is not needed', () => {

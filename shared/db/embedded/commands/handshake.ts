@@ -6,6 +6,8 @@ import { MAX_MESSAGE_BYTES } from '../wire.ts'
 /** MongoDB 7.0's, whose commands and semantics the store follows. */
 const MAX_WIRE_VERSION = 21
 const VERSION = '7.0.0'
+/** By which it is told from a MongoDB. */
+export const embeddedGitVersion = 'horcrux-embedded-store'
 
 /** The answer of a standalone server; without `topologyVersion` a driver asks again instead of waiting. */
 export const hello = (command: Command, connectionId: number): Doc => ({
@@ -28,7 +30,7 @@ export const buildInfo = (command: Command): Doc => {
   return {
     version: VERSION,
     versionArray: [7, 0, 0, 0],
-    gitVersion: 'horcrux-embedded-store',
+    gitVersion: embeddedGitVersion,
     modules: [],
     storageEngines: ['sqlite'],
     bits: 64,
