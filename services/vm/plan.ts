@@ -55,6 +55,9 @@ export function placeBeside(used: string[], bus: Disk['bus']): string {
   }
 }
 
+/** sdy and sdz are the drives of the seed and the ISO. */
+const diskPlace = /^(vd[a-z]|sd[a-x])$/
+
 /** The disks of a new VM, each in a pool that its node reaches. */
 export async function planDisks(
   vmId: string,
@@ -68,6 +71,8 @@ export async function planDisks(
 ): Promise<PlannedDisk[]> {
   const planned = given.map(async (wanted, index): Promise<PlannedDisk | undefined> => {
     const field = `disks.${index}`
+    if (!diskPlace.test(ids[index]!))
+      violations.push({ field: `${field}.bus`, code: 'full', message: `${wanted.bus} has no place for another disk` })
     const pool = await checking(`${field}.pool`, violations, () => call(pools, 'get', { id: wanted.pool }))
     if (!pool) return undefined
     if (pool.node !== node && !pool.capabilities.shared)

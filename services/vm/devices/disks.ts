@@ -64,9 +64,6 @@ async function planned(vm: VmRecord, given: Given): Promise<PlannedDisk> {
   throwAll(violations)
   const used = vm.disks.map(({ id }) => id)
   const place = placeBeside(used, given.bus)
-  // sdy and sdz are the drives of the seed and the ISO.
-  if (!/^(vd[a-z]|sd[a-x])$/.test(place))
-    violations.push({ field: 'bus', code: 'full', message: `${given.bus} has no place for another disk` })
   const names = [await freeVolume(vm, given.pool)]
   const [disk] = await planDisks(vm.id, vm.node, wanted, violations, { ids: [place], names })
   if (disk) {
