@@ -11,6 +11,7 @@ import {
 import { now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { requireRight } from '#shared/require-right.ts'
+import type { Again, Origin } from './drivers/driver.ts'
 import { volumeRecords } from './models.ts'
 import {
   deleteBytes,
@@ -53,11 +54,13 @@ async function check(source: Volume, { pool, format }: Wanted['target'], mode: C
     : wrong('format', 'unsupported', `linked clones in this pool are ${capabilities.linked_clone_format}`)
 }
 
+type Registered = Again & { record: Volume }
+
 /** The volume of the clone, written down; whoever is called `again` for the same owner finds it. */
 export async function register(
   target: Wanted['target'],
   { owner, backing }: Pick<Volume, 'backing'> & { owner: string | null },
-): Promise<{ record: Volume; again: boolean }> {
+): Promise<Registered> {
   const { pool, host, driver } = await place(target.pool)
   const id = volumeId(target.pool, target.name)
   const known = await volumeRecords.get(id)
@@ -91,19 +94,23 @@ async function copy(op: Op, wanted: Wanted): Promise<Volume> {
   if (source.used_by !== sourceOwner)
     throw new ConflictError(`Volume '${source.id}' belongs to ${source.used_by} by now`)
   const { pool, host, driver } = await place(target.pool)
+  if (mode === 'full') return finished(record, await copyFull(op, source, { record, again }))
   // `check` has seen that it can.
-  const { full, linked, dataBytes } = driver.clone!
-  let isMade: boolean
-  if (mode === 'linked') isMade = await linked!(host, source, pool, target, { again })
-  else {
-    const total = await dataBytes(host, source)
-    if (!(await host.stat(record.path))) await requireSpace(pool.id, total)
-    op.progress(0, total, 'bytes')
-    const onProgress = (done: number) => op.progress(done, total, 'bytes')
-    isMade = await full(host, source, pool, target, { signal: op.signal, onProgress, again })
-    op.progress(total, total, 'bytes')
-  }
-  return finished(record, isMade)
+  return finished(record, await driver.clone!.linked!(host, source, pool, target, { again }))
+}
+
+/** Copies an image into a volume that is written down, and tells how far it is. @returns as the driver's `full` */
+export async function copyFull(op: Op, source: Origin, { record, again }: Registered): Promise<boolean> {
+  const { pool, host, driver } = await place(record.pool)
+  // Whoever asked for the copy has seen that the driver can.
+  const { full, dataBytes } = driver.clone!
+  const total = await dataBytes(host, source)
+  if (!(await host.stat(record.path))) await requireSpace(pool.id, total)
+  op.progress(0, total, 'bytes')
+  const onProgress = (done: number) => op.progress(done, total, 'bytes')
+  const isMade = await full(host, source, pool, record, { signal: op.signal, onProgress, again })
+  op.progress(total, total, 'bytes')
+  return isMade
 }
 
 const run = (op: Op, wanted: Wanted): Promise<Volume> =>

@@ -5,6 +5,7 @@ import { implement } from '#shared/service.ts'
 import { adoptFile, forgetFile, locate } from './adopt.ts'
 import { poolRecords, volumeRecords } from './models.ts'
 import { clone, cloneFor, clonesOf, measure, takeBack } from './clone.ts'
+import { importFor, inspect } from './import.ts'
 import { placeFor, receiveFor } from './receive.ts'
 import {
   deleteBytes,
@@ -77,6 +78,8 @@ export const volumeService = implement(volumes, {
 
   clone,
   cloneFor,
+  inspect,
+  importFor,
   receiveFor,
   placeFor,
   measure,

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { type Operation, operations } from '#shared/contracts/operations.ts'
 import { pools } from '#shared/contracts/pools.ts'
+import { resourcePools } from '#shared/contracts/resource-pools.ts'
+import { devices } from '#shared/contracts/vm-devices.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
@@ -11,6 +13,7 @@ import { vmService } from '../../services/vm/service.ts'
 import { imagesOf } from '../lab/disks.ts'
 import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { asNode } from '../lab/scenarios.ts'
+import { until } from '../lab/wait.ts'
 import { done, work } from '../lab/work.ts'
 
 const GiB = 2 ** 30
@@ -116,5 +119,112 @@ test('a machine does not take a volume of the name that its disk would have, and
   expect(await work(horcrux, vms, 'create', { ...given, nics: [] })).toMatchObject({ state: 'failed' })
   expect(await get('mine-disk-0')).toMatchObject({ used_by: null })
   await done(horcrux, volumes, 'delete', { id: 'images', volume: 'mine-disk-0' })
+  await stop()
+})
+
+/** A file in an allowed folder of the node, outside its pools. */
+const at = (name: string) => `/var/lib/libvirt/images/${name}`
+const machine = (id: string, disks: object[]) => ({ id, name: id, memory: 128, cpus: 1, node: 'hv1', disks, nics: [] })
+const violationsOf = async (asked: Promise<unknown>) => {
+  const error = await asked.catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(ValidationError)
+  return (error as ValidationError).violations.map(({ field, message }) => `${field} ${message}`)
+}
+const qemuImg = (...words: string[]) => images.host.runChecked('qemu-img', words)
+
+/** A raw file of so many MiB of one byte, made an image of this format. */
+async function imageOf(format: string, byte: number, MiB: number): Promise<string> {
+  const [raw, image] = [at('source.img'), at(`source-${byte}.${format}`)]
+  await images.host.writeFile(raw, Buffer.alloc(MiB * 2 ** 20, byte))
+  await qemuImg('convert', '-f', 'raw', '-O', format, raw, image)
+  return image
+}
+
+test('a machine is made of images: what is in them is on its disks, grown to their sizes', async () => {
+  const stop = horcrux.work()
+  const limits = { instances: 2, disk: 4 * GiB }
+  await horcrux.call(resourcePools, 'create', { id: 'small', name: 'small', limits })
+  const [qcow2, vdi] = [await imageOf('qcow2', 5, 8), await imageOf('vdi', 6, 8)]
+  const disks = [
+    { pool: 'images', image: qcow2 },
+    { pool: 'images', image: vdi, size: 2 * GiB, format: 'raw' },
+  ]
+  const ended = await work(horcrux, vms, 'create', { ...machine('copied', disks), resource_pool: 'small', start: true })
+  expect(ended).toMatchObject({ state: 'succeeded', progress: { unit: 'bytes', percent: 100 } })
+  expect(ended.progress.total).toBeGreaterThanOrEqual(16 * 2 ** 20)
+  expect(ended.result).toMatchObject({
+    status: 'running',
+    disks: [
+      { size_bytes: GiB, format: 'qcow2' },
+      { size_bytes: 2 * GiB, format: 'raw' },
+    ],
+  })
+  await done(horcrux, vms, 'stop', { id: 'copied', force: true })
+  expect(await images.holds('copied-disk-0.qcow2', 5, 0, 8)).toBe(true)
+  expect(await images.holds('copied-disk-1.raw', 6, 0, 8)).toBe(true)
+  expect((await images.info('copied-disk-0.qcow2'))['virtual-size']).toBe(GiB)
+  expect((await images.info('copied-disk-1.raw'))['virtual-size']).toBe(2 * GiB)
+  expect(await horcrux.call(resourcePools, 'get', { id: 'small' })).toMatchObject({ used: { disk: 3 * GiB } })
+  const more = { ...machine('more', [{ pool: 'images', image: vdi, size: 2 * GiB }]), resource_pool: 'small' }
+  await expect(horcrux.call(vms, 'create', more)).rejects.toBeInstanceOf(ConflictError)
+
+  await done(horcrux, devices, 'attachDisk', { id: 'copied', pool: 'images', image: vdi })
+  expect(await images.holds('copied-disk-2.qcow2', 6, 0, 8)).toBe(true)
+  await done(horcrux, vms, 'delete', { id: 'copied', purge: true })
+  await stop()
+})
+
+test('an image that names other files, is larger than its disk, or is none is refused, with everything that is wrong', async () => {
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', '/etc/hostname', '-F', 'raw', at('based.qcow2'))
+  const aside = `data_file=${at('data.img')}`
+  await qemuImg('create', '-q', '-f', 'qcow2', '-o', aside, at('aside.qcow2'), String(GiB))
+  await qemuImg('create', '-q', '-f', 'vmdk', at('other.vmdk'), String(GiB))
+  await qemuImg('create', '-q', '-f', 'qcow2', at('large.qcow2'), String(3 * GiB))
+  const disks = ['based.qcow2', 'aside.qcow2', 'other.vmdk', 'missing.qcow2'].map((name) => ({ image: at(name) }))
+  const wrong = [...disks, { image: '/etc/hostname' }, { image: at('large.qcow2'), size: 2 * GiB }]
+  const given = machine(
+    'wrong',
+    wrong.map((disk) => ({ pool: 'images', ...disk })),
+  )
+  expect((await violationsOf(horcrux.call(vms, 'create', given))).toSorted()).toEqual([
+    expect.stringMatching(/^disks.0.image .*backing file/),
+    expect.stringMatching(/^disks.1.image .*in another file/),
+    expect.stringMatching(/^disks.2.image .*vmdk/),
+    expect.stringMatching(/^disks.3.image .*not a file/),
+    expect.stringMatching(/^disks.4.image .*allowed folders/),
+    `disks.5.size is ${2 * GiB} bytes, the image has ${3 * GiB}`,
+  ])
+})
+
+test('what is a disk is not copied as an image', async () => {
+  const stop = horcrux.work()
+  await done(horcrux, volumes, 'create', { id: 'images', name: 'secret', size: GiB })
+  const given = machine('thief', [{ pool: 'images', image: images.pathOf('secret.qcow2') }])
+  expect(await violationsOf(horcrux.call(vms, 'create', given))).toEqual([
+    expect.stringMatching(/^disks.0.image is a disk/),
+  ])
+  await done(horcrux, volumes, 'delete', { id: 'images', volume: 'secret' })
+  await stop()
+})
+
+test('a creation is cancelled while its image is copied: its progress is told, and nothing is left', async () => {
+  const stop = horcrux.work()
+  const image = await imageOf('raw', 9, 200)
+  const asked = horcrux.call(vms, 'create', machine('long', [{ pool: 'images', image }]))
+  const faster = await images.slowDown('long-disk-0')
+  const { id } = (await asked) as unknown as Operation
+  const read = () => horcrux.call(operations, 'get', { id })
+  await until(async () => {
+    const { progress, ended_at } = await read()
+    return ended_at !== null || (progress.unit === 'bytes' && progress.done > 0)
+  })
+  expect((await read()).progress).toMatchObject({ unit: 'bytes', total: expect.any(Number) })
+  await horcrux.call(operations, 'cancel', { id })
+  await until(async () => (await read()).ended_at !== null, { timeoutMs: 30_000 })
+  await faster()
+  expect(await read()).toMatchObject({ state: 'cancelled' })
+  expect((await images.files()).filter((name) => name.startsWith('long'))).toEqual([])
+  expect(await images.processes('long-disk-0')).toEqual([])
+  expect(await horcrux.call(volumes, 'list', { id: 'images' })).toMatchObject({ total: 0 })
   await stop()
 })

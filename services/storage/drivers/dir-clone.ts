@@ -114,9 +114,11 @@ async function convert(host: Host, source: Origin, to: Image, { signal, onProgre
 /** A copy of its own of an image, blocks shared with nothing but by the file system. */
 export const cloneFull = (host: Host, source: Origin, to: To, copying: Copying): Promise<boolean> =>
   make(host, to, async (aside) => {
-    const isAlone =
-      source.format === to.format && (await imageInfo(host, source.path, source.format)).backingFile === null
-    if (isAlone && (await reflink(host, source, aside, copying.signal))) return
+    const isPlain = async () => {
+      const { backingFile, hasSnapshots } = await imageInfo(host, source.path, source.format)
+      return backingFile === null && !hasSnapshots
+    }
+    if (source.format === to.format && (await isPlain()) && (await reflink(host, source, aside, copying.signal))) return
     await convert(host, source, { ...to, path: aside }, copying)
   })
 
