@@ -28,6 +28,12 @@ export async function removeAsides(host: Host, path: string): Promise<void> {
 const asideOf = (path: string, copy: string) => `${path}.${copy}.new`
 
 /**
+ * An empty file that only its owner reads, for qemu-img to write to: it would make one that everybody reads. libvirt gives
+ * a disk, and what it is based on, to the user of its QEMU when a guest starts with it.
+ */
+const begin = (host: Host, aside: string) => host.createExclusive(aside, '', { mode: 0o600 })
+
+/**
  * Puts what is whole in its place. A link, not a rename: it never replaces a disk that a guest has open by now.
  * @returns false when something is in its place
  */
@@ -61,6 +67,7 @@ async function make(host: Host, { path, again }: To, write: (aside: string) => P
   await removeAsides(host, path)
   const aside = asideOf(path, randomUUID())
   try {
+    await begin(host, aside)
     await write(aside)
     return await place(host, aside, path)
   } finally {
@@ -73,6 +80,7 @@ export async function openAside(host: Host, to: Image & { size_bytes: number }, 
   const { path, format, size_bytes } = to
   await removeAsides(host, path)
   const aside = asideOf(path, copy)
+  await begin(host, aside)
   await qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), aside, String(size_bytes)])
   return aside
 }
@@ -95,9 +103,7 @@ export async function placeAside(host: Host, { path, format }: Image, copy: stri
 /** A copy that shares its blocks until they are written, at once, where the file system can (XFS, Btrfs). */
 async function reflink(host: Host, source: Origin, aside: string, signal: AbortSignal): Promise<boolean> {
   const args = ['--reflink=always', '--sparse=auto', '--', source.path, aside]
-  const { code } = await host.run('cp', args, { signal })
-  if (code !== 0) await host.remove(aside)
-  return code === 0
+  return (await host.run('cp', args, { signal })).code === 0
 }
 
 async function convert(host: Host, source: Origin, to: Image, { signal, onProgress }: Copying): Promise<void> {
