@@ -11,8 +11,19 @@ import {
 import { now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { requireRight } from '#shared/require-right.ts'
+import type { Again, Origin } from './drivers/driver.ts'
 import { volumeRecords } from './models.ts'
-import { deleteBytes, findVolume, pathOf, place, requireFree, requireOwned, volumeId } from './volume.ts'
+import {
+  deleteBytes,
+  findVolume,
+  finished,
+  notOurs,
+  pathOf,
+  place,
+  requireFree,
+  requireOwned,
+  volumeId,
+} from './volume.ts'
 
 type Wanted = {
   source: Pick<Volume, 'pool' | 'name'>
@@ -43,21 +54,24 @@ async function check(source: Volume, { pool, format }: Wanted['target'], mode: C
     : wrong('format', 'unsupported', `linked clones in this pool are ${capabilities.linked_clone_format}`)
 }
 
-/** The volume of the clone, written down; whoever is called again for the same owner finds it. */
+type Registered = Again & { record: Volume }
+
+/** The volume of the clone, written down; whoever is called `again` for the same owner finds it. */
 export async function register(
   target: Wanted['target'],
   { owner, backing }: Pick<Volume, 'backing'> & { owner: string | null },
-): Promise<Volume> {
+): Promise<Registered> {
   const { pool, host, driver } = await place(target.pool)
   const id = volumeId(target.pool, target.name)
   const known = await volumeRecords.get(id)
-  if (known && !known.deleting && known.used_by === owner && known.backing === backing) return known
+  if (known && !known.deleting && known.used_by === owner && known.backing === backing)
+    return { record: known, again: true }
   if (known) throw alreadyExists(id)
   const path = driver.pathOf(pool, target)
-  if (await host.stat(path)) throw new ConflictError(`${path} is there already, and belongs to no volume`)
+  if (await host.stat(path)) throw notOurs(path)
   const at = now()
   const record = { ...target, id, node: pool.node, path, used_by: owner, backing, created_at: at, updated_at: at }
-  return volumeRecords.insert(record)
+  return { record: await volumeRecords.insert(record), again: false }
 }
 
 /** @throws ConflictError when a pool has not so many bytes left */
@@ -75,35 +89,37 @@ async function copy(op: Op, wanted: Wanted): Promise<Volume> {
   const { source: from, sourceOwner, mode, target, owner } = wanted
   const { id } = await findVolume(from.pool, from.name)
   // Written down first: from then on its source can neither be deleted nor change hands.
-  const record = await register(target, { owner, backing: mode === 'linked' ? id : null })
+  const { record, again } = await register(target, { owner, backing: mode === 'linked' ? id : null })
   const source = await findVolume(from.pool, from.name)
   if (source.used_by !== sourceOwner)
     throw new ConflictError(`Volume '${source.id}' belongs to ${source.used_by} by now`)
   const { pool, host, driver } = await place(target.pool)
+  if (mode === 'full') return finished(record, await copyFull(op, source, { record, again }))
   // `check` has seen that it can.
-  const { full, linked, dataBytes } = driver.clone!
-  if (mode === 'linked') await linked!(host, source, pool, target)
-  else {
-    const total = await dataBytes(host, source)
-    if (!(await host.stat(record.path))) await requireSpace(pool.id, total)
-    op.progress(0, total, 'bytes')
-    const onProgress = (done: number) => op.progress(done, total, 'bytes')
-    await full(host, source, pool, target, { signal: op.signal, onProgress })
-    op.progress(total, total, 'bytes')
-  }
-  const still = await volumeRecords.get(record.id)
-  if (still && !still.deleting) return record
-  await driver.deleteVolume(host, pool, target)
-  throw new ConflictError(`Volume '${record.id}' was deleted while it was made`)
+  return finished(record, await driver.clone!.linked!(host, source, pool, target, { again }))
+}
+
+/** Copies an image into a volume that is written down, and tells how far it is. @returns as the driver's `full` */
+export async function copyFull(op: Op, source: Origin, { record, again }: Registered): Promise<boolean> {
+  const { pool, host, driver } = await place(record.pool)
+  // Whoever asked for the copy has seen that the driver can.
+  const { full, dataBytes } = driver.clone!
+  const total = await dataBytes(host, source)
+  if (!(await host.stat(record.path))) await requireSpace(pool.id, total)
+  op.progress(0, total, 'bytes')
+  const onProgress = (done: number) => op.progress(done, total, 'bytes')
+  const isMade = await full(host, source, pool, record, { signal: op.signal, onProgress, again })
+  op.progress(total, total, 'bytes')
+  return isMade
 }
 
 const run = (op: Op, wanted: Wanted): Promise<Volume> =>
-  op.step('copying', () => copy(op, wanted), { undo: () => takeBack(wanted) })
+  op.step('copying', () => copy(op, wanted), { undo: () => takeBack(wanted.target, wanted.owner) })
 
-/** Removes the clone, unless the volume of that name turned out to be another's. */
-async function takeBack({ target: { pool, name }, owner }: Wanted): Promise<void> {
+/** Removes what was made, unless the volume of that name turned out to be another's. */
+export async function takeBack({ pool, name }: Pick<Volume, 'pool' | 'name'>, owner: string | null): Promise<void> {
   const there = await volumeRecords.get(volumeId(pool, name))
-  if (there?.used_by === owner) await deleteBytes(pool, name)
+  if (there?.used_by === owner) await deleteBytes(pool, name, owner)
 }
 
 type Given = Pick<Params<typeof volumes, 'cloneFor'>, 'mode' | 'name' | 'pool'> & { format?: Volume['format'] }

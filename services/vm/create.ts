@@ -1,22 +1,23 @@
 import { call } from '#shared/call.ts'
 import type { Params } from '#shared/contract.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
-import type { Disk } from '#shared/contracts/vm-hardware.ts'
 import type { Vm, vms } from '#shared/contracts/vms.ts'
-import { volumes } from '#shared/contracts/volumes.ts'
 import { alreadyExists, NotFoundError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
+import { allocateAll } from './allocate.ts'
 import { driverOf, drivers } from './drivers/drivers.ts'
 import { contradictions, waiting } from './hardware.ts'
 import { macKeyOf } from './macs.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
-import { checking, planDisks, type PlannedDisk, planNics, requirePaths, throwAll } from './plan.ts'
+import { requirePaths } from './paths.ts'
+import { planDisks, type PlannedDisk, planNics } from './plan.ts'
 import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './room.ts'
 import { register } from './register.ts'
 import { settleAs } from './status.ts'
+import { checking, throwAll } from './violations.ts'
 
 type Given = Params<typeof vms, 'create'>
 /** The hardware as the record has it; the contract's own type of it is that of its parts. */
@@ -42,7 +43,7 @@ async function accept({ id = newId(), ...given }: Given, accepting: Accepting): 
     disks.map(({ pool }) => pool),
   )
   if (resource_pool === undefined) return prepare()
-  const sizes = disks.map((disk) => ({ size_bytes: 'size' in disk ? disk.size : 0 }))
+  const sizes = disks.map((disk) => ({ size_bytes: ('size' in disk && disk.size) || 0 }))
   return preparedInRoom(resource_pool, { ...given, id, disks: sizes }, accepting.operationId, prepare)
 }
 
@@ -117,13 +118,7 @@ async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
     await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
       undo: () => giveRoomBack(room),
     })
-  const made: Disk[] = []
-  for (const planned of disks)
-    made.push(
-      await op.step(`allocating disk ${planned.disk.id}`, () => allocate(vm.id, planned), {
-        undo: () => giveBack(vm.id, planned),
-      }),
-    )
+  const made = await allocateAll(op, vm.id, disks)
   const complete = { ...vm, disks: made }
   const driver = driverOf(vm)
   await op.step('defining domain', () => driver.define(complete), { undo: () => driver.undefine(vm) })
@@ -131,17 +126,5 @@ async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
   if (start) await op.step('starting domain', () => driver.start(vm), { undo: () => driver.stop(vm) })
   return viewOf(await settleAs(vm.id, start ? 'running' : 'stopped'))
 }
-
-export async function allocate(vmId: string, { disk, isNew }: PlannedDisk): Promise<Disk> {
-  const { pool: id, volume, size_bytes: size, format } = disk
-  const owner = pathOf(vmId)
-  const made = isNew
-    ? await call(volumes, 'createFor', { id, name: volume, size, format, owner }, { timeoutMs: 60_000 })
-    : await call(volumes, 'attach', { id, volume, owner })
-  return { ...disk, path: made.path, format: made.format, size_bytes: made.size_bytes }
-}
-
-export const giveBack = (vmId: string, { disk: { pool: id, volume }, isNew }: PlannedDisk) =>
-  call(volumes, isNew ? 'deleteFor' : 'detach', { id, volume, owner: pathOf(vmId) })
 
 export const create = operation({ accept, run })

@@ -2,39 +2,17 @@ import { call } from '#shared/call.ts'
 import { pools } from '#shared/contracts/pools.ts'
 import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vm-hardware.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
-import { AppError, invalid, NotFoundError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
-import { allowedPath } from '#shared/host/allowed-path.ts'
-import type { Reached } from '#shared/nodes.ts'
+import type { Violation } from '#shared/errors.ts'
 import { isoPort } from './drivers/qemu/read.ts'
+import { type Image, planImage } from './images.ts'
 import { newMac, ownerOf } from './macs.ts'
-import { vmRecords } from './model.ts'
+import { checking } from './violations.ts'
 
-/** A disk as it will be; a new one has its bytes made first. */
-export type PlannedDisk = { disk: Pooled; isNew: boolean }
+/** A disk as it will be; a new one has its bytes made first, of an image where there is one. */
+export type PlannedDisk = { disk: Pooled; isNew: boolean; image?: Image }
 /** A disk that is a volume of a pool, and not known by its path alone. */
 export type Pooled = Disk & { pool: string; volume: string }
 export const isInPool = (disk: Disk): disk is Pooled => disk.pool !== null && disk.volume !== null
-
-export function throwAll(violations: Violation[]): void {
-  if (violations.length > 0) throw new ValidationError(violations)
-}
-
-/** Runs a check; what the caller got wrong becomes violations of the field, anything else is thrown. */
-export async function checking<T>(
-  field: string,
-  violations: Violation[],
-  check: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await check()
-  } catch (error) {
-    if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
-    if (error instanceof ValidationError) violations.push(...error.violations)
-    else
-      violations.push({ field, code: error instanceof NotFoundError ? 'not_found' : 'invalid', message: error.message })
-    return undefined
-  }
-}
 
 const letter = (index: number) => String.fromCodePoint('a'.codePointAt(0)! + index)
 
@@ -55,6 +33,9 @@ export function placeBeside(used: string[], bus: Disk['bus']): string {
   }
 }
 
+/** sdy and sdz are the drives of the seed and the ISO. */
+const diskPlace = /^(vd[a-z]|sd[a-x])$/
+
 /** The disks of a new VM, each in a pool that its node reaches. */
 export async function planDisks(
   vmId: string,
@@ -68,6 +49,8 @@ export async function planDisks(
 ): Promise<PlannedDisk[]> {
   const planned = given.map(async (wanted, index): Promise<PlannedDisk | undefined> => {
     const field = `disks.${index}`
+    if (!diskPlace.test(ids[index]!))
+      violations.push({ field: `${field}.bus`, code: 'full', message: `${wanted.bus} has no place for another disk` })
     const pool = await checking(`${field}.pool`, violations, () => call(pools, 'get', { id: wanted.pool }))
     if (!pool) return undefined
     if (pool.node !== node && !pool.capabilities.shared)
@@ -79,7 +62,7 @@ export async function planDisks(
     if (pool.state !== 'active')
       violations.push({ field: `${field}.pool`, code: 'inactive', message: `'${pool.id}' is not active` })
     const place = { id: ids[index]!, pool: pool.id, bus: wanted.bus, cache: wanted.cache }
-    if ('size' in wanted) {
+    if (!('volume' in wanted)) {
       if (!pool.capabilities.formats.includes(wanted.format))
         violations.push({
           field: `${field}.format`,
@@ -91,10 +74,11 @@ export async function planDisks(
         volume: names[index]!,
         path: '/',
         format: wanted.format,
-        size_bytes: wanted.size,
         readonly: false,
       }
-      return { isNew: true, disk }
+      if (!('image' in wanted)) return { isNew: true, disk: { ...disk, size_bytes: wanted.size } }
+      const found = await planImage(node, wanted, field, violations)
+      return found && { isNew: true, disk: { ...disk, size_bytes: found.size_bytes }, image: found.image }
     }
     const volume = await checking(`${field}.volume`, violations, () =>
       call(volumes, 'get', { id: pool.id, volume: wanted.volume }),
@@ -127,34 +111,4 @@ export async function planNics(given: NewNics, violations: Violation[]): Promise
     planned.push({ mac: address, network, bridge, model })
   }
   return planned
-}
-
-type Paths = { iso?: string | null; kernel?: string; initrd?: string }
-
-const image = /\.(qcow2|raw)$/
-
-/** What is on a disk is for whoever may have that disk: nobody reads it by calling it an ISO or a kernel. */
-async function refuseDisk(node: string, path: string, field: string): Promise<void> {
-  const refused = () => invalid(field, 'is a disk: attach it as a volume of its pool', 'disk')
-  if (await vmRecords.find({ node, 'disks.path': path })) throw refused()
-  const format = image.exec(path)?.[1] as Disk['format'] | undefined
-  if (format && (await call(volumes, 'locate', { node, path, format })).pool !== null) throw refused()
-}
-
-/** Every file that is named must be there, in a folder that the node allows. */
-export async function requirePaths(
-  { host, node }: Reached,
-  { iso, kernel, initrd }: Paths,
-  violations: Violation[],
-): Promise<void> {
-  const fields = { iso, 'boot.kernel': kernel, 'boot.initrd': initrd }
-  for (const [field, path] of Object.entries(fields)) {
-    if (!path) continue
-    await checking(field, violations, async () => {
-      const real = await allowedPath(host, path, node, field)
-      const file = await host.stat(real)
-      if (file?.kind !== 'file') throw new NotFoundError(`${path} is not a file on node '${node.id}'`)
-      await refuseDisk(node.id, real, field)
-    })
-  }
 }

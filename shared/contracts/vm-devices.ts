@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { contract } from '#shared/contract.ts'
 import { ById, Id, Path, strict } from '#shared/contracts/common.ts'
-import { ExistingDisk, NewDisk, NewNic, Nic } from '#shared/contracts/vm-hardware.ts'
+import { ExistingDisk, ImagePath, NewDisk, NewNic, Nic } from '#shared/contracts/vm-hardware.ts'
 import { Vm } from '#shared/contracts/vms.ts'
 import { DiskSize } from '#shared/contracts/volumes.ts'
 
@@ -23,13 +23,14 @@ const change = { can: 'VmConfig on /api/vms/{id}', audit: 'vm_config_changed', r
 export const devices = contract('devices', {
   attachDisk: {
     ...change,
-    does: 'Attach a disk: a new one of a `size`, or a `volume` that is there; a guest that cannot take it now has it at its next start',
+    does: 'Attach a disk: a new one of a `size`, a copy of an `image`, or a `volume` that is there; a guest that cannot take it now has it at its next start',
     rest: 'POST /vms/{id}/disks',
     operation: true,
     params: strict({
       id: Id,
       pool: Id,
       size: Type.Optional(DiskSize),
+      image: Type.Optional(ImagePath),
       volume: Type.Optional(ExistingDisk.properties.volume),
       format: Type.Optional(Type.Enum(['qcow2', 'raw'], { description: 'Of a new one; qcow2 unless given' })),
       bus: NewDisk.properties.bus,

@@ -139,6 +139,24 @@ export const NewDisk = strict({
   bus: Bus,
   cache: Cache,
 })
+export const ImagePath = Type.String({
+  ...Path,
+  description:
+    'Image on the node that the disk gets a copy of: raw, qcow2, vdi or vhdx, with no backing file, in an allowed folder',
+})
+const ImageDisk = strict({
+  pool: Id,
+  image: ImagePath,
+  size: Type.Optional(
+    Type.Integer({
+      ...DiskSize,
+      description: 'Bytes, at least those of the image; as large as the image if not given',
+    }),
+  ),
+  format: NewDisk.properties.format,
+  bus: Bus,
+  cache: Cache,
+})
 export const ExistingDisk = strict({
   pool: Id,
   volume: VolumeName,
@@ -153,7 +171,7 @@ export const NewNic = strict({
   model: Model,
 })
 
-export const Disks = Type.Array(Type.Union([NewDisk, ExistingDisk]), { maxItems: 26, default: [] })
+export const Disks = Type.Array(Type.Union([NewDisk, ImageDisk, ExistingDisk]), { maxItems: 26, default: [] })
 export type NewDisks = Static<typeof Disks>
 export const Nics = Type.Array(NewNic, { maxItems: 16, default: [] })
 export type NewNics = Static<typeof Nics>

@@ -4,9 +4,9 @@ import { Done, Id, ListQuery, oneOf, Page, Path, strict, Time, Version } from '#
 import { VolumeFormat } from '#shared/contracts/pools.ts'
 
 const GiB = 2 ** 30
+export const diskBytes = { minimum: GiB, maximum: 10 * 1024 * GiB }
 export const DiskSize = Type.Integer({
-  minimum: GiB,
-  maximum: 10 * 1024 * GiB,
+  ...diskBytes,
   multipleOf: 512,
   description: 'Bytes, 1 GiB to 10 TiB',
 })
@@ -119,6 +119,27 @@ export const volumes = contract('volumes', {
       pool: Id,
       name: VolumeName,
       format: VolumeFormat,
+      owner: Type.String(),
+    }),
+    result: Volume,
+  },
+  inspect: {
+    does: 'Tell how large a disk an image on a node is, and how many bytes of data are in it',
+    can: 'service',
+    params: strict({ node: Id, path: Path }),
+    result: strict({ size_bytes: Type.Integer(), data_bytes: Type.Integer() }),
+  },
+  importFor: {
+    does: 'Make a volume of a VM that holds a copy of an image on the node, as large as the image or larger',
+    can: 'service',
+    operation: true,
+    audit: 'volume_created',
+    params: strict({
+      id: Id,
+      name: VolumeName,
+      size: DiskSize,
+      format: VolumeFormat,
+      image: Path,
       owner: Type.String(),
     }),
     result: Volume,

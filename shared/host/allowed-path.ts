@@ -17,7 +17,7 @@ const isInside = (path: string, folder: string) =>
   path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 
 /** What of a node's own folder is Horcrux's: secrets and records, and what belongs to one guest alone. */
-const own = ['audit', 'bus', 'nats', 'run', 'secrets', 'seeds', 'serial', 'store', 'tls']
+const own = ['audit', 'bus', 'nats', 'nvram', 'run', 'secrets', 'seeds', 'serial', 'shelved', 'store', 'tls']
 
 type Folders = { allowed_paths: string[]; state_dir: string }
 

@@ -90,6 +90,8 @@ test('everything that is wrong with a seed is said at once', async () => {
 test('a guest reads its seed, and finds all that it was given; the password only as a hash', async () => {
   const vm = (await done(horcrux, cloudinit, 'set', { id: 'web', ...settings })) as Vm
   expect(vm.seed).toMatch(/web\.iso$/)
+  // It has the hash of a password in it.
+  expect((await localHost().stat(vm.seed!.replace(images, host!.dir)))?.mode).toBe(0o600)
   await done(horcrux, vms, 'start', { id: 'web' })
   await until(async () => (await serial('web')).includes(`${GUEST_PREFIX} up`), {
     timeoutMs: 40_000,

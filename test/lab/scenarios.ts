@@ -72,6 +72,17 @@ const copyOfDisk = {
   format: 'qcow2',
   owner: '/api/vms/copy',
 }
+const image = '/var/lib/libvirt/images/source.vdi'
+/** An image of another format, of which 16 MiB are data. */
+const withImage =
+  ({ dir }: LabHost) =>
+  async (horcrux: TestHorcrux) => {
+    await withTeam(horcrux)
+    const [raw, vdi] = [join(dir, 'source.raw'), join(dir, 'source.vdi')]
+    await writeFile(raw, Buffer.alloc(16 * 2 ** 20, 7))
+    await localHost().runChecked('qemu-img', ['convert', '-f', 'raw', '-O', 'vdi', raw, vdi])
+  }
+const ofImage = { id: 'images', name: 'it-disk-0', size: GiB, format: 'qcow2', image, owner: '/api/vms/it' }
 const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
 
 const mac = '52:54:00:00:00:01'
@@ -129,6 +140,11 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
     params: { id: 'it', node: 'hv1', domain: foreignUuid, resource_pool: team.id },
   },
   'vms.create': { before: withTeam, params: { ...inTeam, start: true } },
+  'vms.create of an image': {
+    kind: 'vms.create',
+    before: withImage(first),
+    params: { ...inTeam, disks: [{ pool: 'images', image }] },
+  },
   'vms.start': { before: made, params: { id: 'it' } },
   'vms.shutdown': { before: running, params: { id: 'it', timeout: 1 } },
   'vms.stop': { before: running, params: { id: 'it', timeout: 1 } },
@@ -158,6 +174,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes.cloneFor': { before: made, params: copyOfDisk },
+  'volumes.importFor': { before: withImage(first), params: ofImage },
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },

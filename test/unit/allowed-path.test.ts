@@ -33,6 +33,8 @@ test.each([
   'data/secrets/secrets.json',
   'data/secrets',
   'data/seeds/other.iso',
+  'data/shelved/template.xml',
+  'data/nvram/guest.fd',
   'free/innocent.iso',
   'free/data/seeds/x',
 ])('what is Horcrux’s own is not given to anybody: %s', async (path) => {

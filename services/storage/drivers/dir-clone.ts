@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
 import { current } from '#shared/current.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { CommandError } from '#shared/host/errors.ts'
 import type { Host } from '#shared/host/host.ts'
 import { log } from '#shared/log.ts'
-import type { Copying, Origin } from './driver.ts'
+import type { Again, Copying, Origin } from './driver.ts'
 import { dataBytes, imageInfo, longQemuImg, optionsOf, percentIn, punchHoles, qemuImg } from './qemu-img.ts'
 
 type Image = { path: string; format: string }
@@ -26,20 +27,49 @@ export async function removeAsides(host: Host, path: string): Promise<void> {
 
 const asideOf = (path: string, copy: string) => `${path}.${copy}.new`
 
-/** Puts what is whole in its place. A link, not a rename: it never replaces a disk that a guest has open by now. */
-async function place(host: Host, aside: string, path: string): Promise<void> {
+/**
+ * An empty file that only its owner reads, for qemu-img to write to: it would make one that everybody reads. libvirt gives
+ * a disk, and what it is based on, to the user of its QEMU when a guest starts with it.
+ */
+const begin = (host: Host, aside: string) => host.createExclusive(aside, '', { mode: 0o600 })
+
+/**
+ * Puts what is whole in its place. A link, not a rename: it never replaces a disk that a guest has open by now.
+ * @returns false when something is in its place
+ */
+async function place(host: Host, aside: string, path: string): Promise<boolean> {
   current()?.guard?.()
-  await host.runChecked('ln', ['-T', '--', aside, path])
+  try {
+    await host.runChecked('ln', ['-T', '--', aside, path])
+    return true
+  } catch (error) {
+    if (error instanceof CommandError && /File exists/.test(error.stderr)) return false
+    throw error
+  }
 }
 
-/** Has an image made under a name that nobody else uses, and puts it in its place, where nothing may be yet. */
-async function make(host: Host, path: string, write: (aside: string) => Promise<unknown>): Promise<void> {
-  if (await host.stat(path)) return
+/** `again`: what is in its place has been made for this before. */
+type To = Image & Again
+
+/** A new image without content. @returns as {@link make} */
+export const createEmpty = (host: Host, to: To & { size_bytes: number }): Promise<boolean> =>
+  make(host, to, (aside) => {
+    const { format, size_bytes } = to
+    return qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), aside, String(size_bytes)])
+  })
+
+/**
+ * Has an image made under a name that nobody else uses, and puts it in its place.
+ * @returns false, with nothing changed there, when something else is in its place
+ */
+async function make(host: Host, { path, again }: To, write: (aside: string) => Promise<unknown>): Promise<boolean> {
+  if (await host.stat(path)) return again
   await removeAsides(host, path)
   const aside = asideOf(path, randomUUID())
   try {
+    await begin(host, aside)
     await write(aside)
-    await place(host, aside, path)
+    return await place(host, aside, path)
   } finally {
     await host.remove(aside)
   }
@@ -50,6 +80,7 @@ export async function openAside(host: Host, to: Image & { size_bytes: number }, 
   const { path, format, size_bytes } = to
   await removeAsides(host, path)
   const aside = asideOf(path, copy)
+  await begin(host, aside)
   await qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), aside, String(size_bytes)])
   return aside
 }
@@ -72,9 +103,7 @@ export async function placeAside(host: Host, { path, format }: Image, copy: stri
 /** A copy that shares its blocks until they are written, at once, where the file system can (XFS, Btrfs). */
 async function reflink(host: Host, source: Origin, aside: string, signal: AbortSignal): Promise<boolean> {
   const args = ['--reflink=always', '--sparse=auto', '--', source.path, aside]
-  const { code } = await host.run('cp', args, { signal })
-  if (code !== 0) await host.remove(aside)
-  return code === 0
+  return (await host.run('cp', args, { signal })).code === 0
 }
 
 async function convert(host: Host, source: Origin, to: Image, { signal, onProgress }: Copying): Promise<void> {
@@ -89,17 +118,19 @@ async function convert(host: Host, source: Origin, to: Image, { signal, onProgre
 }
 
 /** A copy of its own of an image, blocks shared with nothing but by the file system. */
-export const cloneFull = (host: Host, source: Origin, to: Image, copying: Copying): Promise<void> =>
-  make(host, to.path, async (aside) => {
-    const isAlone =
-      source.format === to.format && (await imageInfo(host, source.path, source.format)).backingFile === null
-    if (isAlone && (await reflink(host, source, aside, copying.signal))) return
+export const cloneFull = (host: Host, source: Origin, to: To, copying: Copying): Promise<boolean> =>
+  make(host, to, async (aside) => {
+    const isPlain = async () => {
+      const { backingFile, hasSnapshots } = await imageInfo(host, source.path, source.format)
+      return backingFile === null && !hasSnapshots
+    }
+    if (source.format === to.format && (await isPlain()) && (await reflink(host, source, aside, copying.signal))) return
     await convert(host, source, { ...to, path: aside }, copying)
   })
 
 /** A qcow2 image whose backing file is the source, of whatever format that is. */
-export const cloneLinked = (host: Host, source: Origin, to: Image): Promise<void> =>
-  make(host, to.path, (aside) => {
+export const cloneLinked = (host: Host, source: Origin, to: To): Promise<boolean> =>
+  make(host, to, (aside) => {
     const backing = ['-b', source.path, '-F', source.format]
     return qemuImg(host, ['create', '-q', '-f', to.format, ...optionsOf(to.format), ...backing, aside])
   })

@@ -2,13 +2,23 @@ import { basename, dirname, extname, join } from 'node:path'
 import { VolumeFormat } from '#shared/contracts/pools.ts'
 import { VolumeName } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import type { Host } from '#shared/host/host.ts'
 import { isValid } from '#shared/validate.ts'
-import { cloneFull, cloneLinked, openAside, placeAside, removeAsides } from './dir-clone.ts'
+import { cloneFull, cloneLinked, createEmpty, openAside, placeAside, removeAsides } from './dir-clone.ts'
 import type { PoolDriver, PoolPlace, VolumeSpec } from './driver.ts'
-import { dataBytes, imageInfo, optionsOf, qemuImg } from './qemu-img.ts'
+import { dataBytes, imageInfo, qemuImg } from './qemu-img.ts'
 
 const pathOf = ({ path }: PoolPlace, { name, format }: Pick<VolumeSpec, 'name' | 'format'>) =>
   join(path, `${name}.${format}`)
+
+/** Whether a file can be read as an image of this format and size. */
+async function isImageOf(host: Host, path: string, { format, size_bytes }: VolumeSpec): Promise<boolean> {
+  const read = imageInfo(host, path, format).catch((error: unknown) => {
+    if (error instanceof ConflictError) return null
+    throw error
+  })
+  return (await read)?.virtualSize === size_bytes
+}
 
 const isFormat = (text: string): text is VolumeFormat => isValid(VolumeFormat, text)
 
@@ -48,17 +58,10 @@ export const dir: PoolDriver = {
 
   pathOf,
 
-  async createVolume(host, pool, volume) {
-    const { format, size_bytes } = volume
+  async createVolume(host, pool, volume, { again }) {
     const path = pathOf(pool, volume)
-    if (await host.stat(path)) {
-      const { virtualSize } = await imageInfo(host, path, format)
-      if (virtualSize === size_bytes) return
-      throw new ConflictError(`${path} is there already, with ${virtualSize} bytes`)
-    }
-    const aside = `${path}.new`
-    await qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), aside, String(size_bytes)])
-    await host.rename(aside, path)
+    if (again && (await host.stat(path))) return isImageOf(host, path, volume)
+    return createEmpty(host, { ...volume, path, again: false })
   },
 
   async volumeAt(host, pool, path) {
@@ -79,16 +82,15 @@ export const dir: PoolDriver = {
   async deleteVolume(host, pool, volume) {
     const path = pathOf(pool, volume)
     await removeAsides(host, path)
-    await host.remove(`${path}.new`)
     await host.remove(path)
   },
 
   clone: {
     dataBytes: (host, { path, format }) => dataBytes(host, path, format),
     full: (host, source, pool, volume, copying) =>
-      cloneFull(host, source, { path: pathOf(pool, volume), format: volume.format }, copying),
-    linked: (host, source, pool, volume) =>
-      cloneLinked(host, source, { path: pathOf(pool, volume), format: volume.format }),
+      cloneFull(host, source, { path: pathOf(pool, volume), format: volume.format, again: copying.again }, copying),
+    linked: (host, source, pool, volume, { again }) =>
+      cloneLinked(host, source, { path: pathOf(pool, volume), format: volume.format, again }),
     receive: {
       open: (host, pool, volume, copy) => openAside(host, { ...volume, path: pathOf(pool, volume) }, copy),
       place: (host, pool, volume, copy) => placeAside(host, { ...volume, path: pathOf(pool, volume) }, copy),

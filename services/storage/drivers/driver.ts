@@ -4,9 +4,11 @@ import type { Host } from '#shared/host/host.ts'
 /** What a driver is given of a pool: where it is on its host. */
 export type PoolPlace = { path: string }
 export type Usage = { capacity_bytes: number; available_bytes: number }
-/** A volume that is copied, where its host finds it. */
-export type Origin = VolumeSpec & { path: string }
-export type Copying = { signal: AbortSignal; onProgress: (doneBytes: number) => void }
+/** A volume or another image that is copied, where its host finds it. */
+export type Origin = { path: string; format: string }
+export type Copying = Again & { signal: AbortSignal; onProgress: (doneBytes: number) => void }
+/** Whether a volume that is in its place already is what was asked for: it has been made before. */
+export type Again = { again: boolean }
 export type VolumeSpec = { name: string; format: VolumeFormat; size_bytes: number }
 
 /** Volumes whose bytes somebody else writes: the hypervisor of a guest that runs. */
@@ -31,8 +33,11 @@ export type PoolDriver = {
   usage: (host: Host, pool: PoolPlace) => Promise<Usage>
   /** Where a volume of this name and format is, whether it is there or not. */
   pathOf: (pool: PoolPlace, volume: Pick<VolumeSpec, 'name' | 'format'>) => string
-  /** Makes a volume aside and puts it in its place, or finds one there that has the same size. */
-  createVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+  /**
+   * Makes a volume aside and puts it in its place, where nothing may be; `again`: one that is there with the same size
+   * is it. @returns false, with nothing changed, when something else is in its place
+   */
+  createVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec, how: Again) => Promise<boolean>
   /** The volume that a path is; null for what cannot be one of this pool. @throws NotFoundError when it is not there */
   volumeAt?: (host: Host, pool: PoolPlace, path: string) => Promise<VolumeSpec | null>
   resizeVolume: (host: Host, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
@@ -44,11 +49,15 @@ export type PoolDriver = {
     dataBytes: (host: Host, source: Origin) => Promise<number>
     /**
      * Makes a volume that has the source's content and nothing in common with it. The source may lie in another pool of
-     * the host. Aborted, it has stopped copying when it throws. What is in its place already is taken for the copy.
+     * the host. Aborted, it has stopped copying when it throws.
+     * @returns false, with nothing changed, when something else is in its place
      */
-    full: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec, copying: Copying) => Promise<void>
-    /** Makes a volume that reads from the source what was never written to it; the source must not change any more. */
-    linked?: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec) => Promise<void>
+    full: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec, copying: Copying) => Promise<boolean>
+    /**
+     * Makes a volume that reads from the source what was never written to it; the source must not change any more.
+     * @returns as `full`
+     */
+    linked?: (host: Host, source: Origin, pool: PoolPlace, volume: VolumeSpec, how: Again) => Promise<boolean>
     receive?: Receive
   }
 }

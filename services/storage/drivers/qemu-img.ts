@@ -24,15 +24,46 @@ async function inItsWords(host: Host, run: () => Promise<RunResult>): Promise<st
   }
 }
 
-type Info = { virtualSize: number; backingFile: string | null }
+type Info = { virtualSize: number; backingFile: string | null; hasSnapshots: boolean }
 
 /** What the header of an image says, also while a guest has it open. */
 export async function imageInfo(host: Host, path: string, format: string): Promise<Info> {
   const said = JSON.parse(await qemuImg(host, ['info', '-U', '--output=json', '-f', format, path])) as {
     'virtual-size': number
     'backing-filename'?: string
+    snapshots?: unknown[]
   }
-  return { virtualSize: said['virtual-size'], backingFile: said['backing-filename'] ?? null }
+  return {
+    virtualSize: said['virtual-size'],
+    backingFile: said['backing-filename'] ?? null,
+    hasSnapshots: (said.snapshots?.length ?? 0) > 0,
+  }
+}
+
+/** Formats that have all of a disk in one file; a vmdk may name others, anywhere on its host. */
+const inOneFile = ['raw', 'qcow2', 'vdi', 'vhdx']
+
+/**
+ * What somebody else's file is as an image. It is not trusted: nothing but the file itself may be read for it.
+ * @throws ConflictError for an image that names other files, and one that cannot be read
+ */
+export async function probe(host: Host, path: string): Promise<{ format: string; virtualSize: number }> {
+  const said = JSON.parse(await qemuImg(host, ['info', '-U', '--output=json', path])) as {
+    format: string
+    'virtual-size': number
+    'backing-filename'?: string
+    encrypted?: boolean
+    'format-specific'?: { data?: { 'data-file'?: string } }
+  }
+  const refuse = (why: string) => new ConflictError(`${path} ${why}`)
+  const { format, 'virtual-size': virtualSize } = said
+  if (!inOneFile.includes(format)) throw refuse(`is a ${format} image; what can be copied is ${inOneFile.join(', ')}`)
+  if (said['backing-filename'] !== undefined) throw refuse('has a backing file, which is not read: flatten it first')
+  if (said['format-specific']?.data?.['data-file'] !== undefined)
+    throw refuse('has its data in another file, which is not read')
+  if (said.encrypted) throw refuse('is encrypted')
+  if (virtualSize === 0) throw refuse('is empty')
+  return { format, virtualSize }
 }
 
 /**

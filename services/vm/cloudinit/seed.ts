@@ -27,6 +27,8 @@ export async function createSeed({ id, node }: Place, { metaData, userData, netw
   await host.writeFile(`${folder}/meta-data`, stringify(metaData))
   await host.writeFile(`${folder}/user-data`, `#cloud-config\n${stringify(userData)}`)
   await host.writeFile(`${folder}/network-config`, stringify(networkConfig))
+  // It has the hash of a password in it. libvirt gives it to the user of its QEMU while a guest has it.
+  await host.writeFile(`${path}.new`, '', { mode: 0o600 })
   const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', `${path}.new`, folder]
   await host.runChecked('genisoimage', words)
   current()?.guard?.()

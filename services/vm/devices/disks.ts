@@ -6,12 +6,13 @@ import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError, notFound, type Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
-import { allocate, giveBack } from '../create.ts'
+import { allocateAll } from '../allocate.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
-import { isInPool, placeBeside, planDisks, type PlannedDisk, throwAll } from '../plan.ts'
+import { isInPool, placeBeside, planDisks, type PlannedDisk } from '../plan.ts'
 import { countRoom, requireRoom, requireStorage } from '../room.ts'
 import { settle } from '../status.ts'
+import { throwAll } from '../violations.ts'
 import { free, give, ofItem, plugAgain, requireForDevices, takeAway, takeBack } from './apply.ts'
 
 export function diskIn(vm: VmRecord, id: string): Disk {
@@ -48,13 +49,16 @@ async function freeVolume(vm: VmRecord, pool: string): Promise<string> {
 type Given = Params<typeof devices, 'attachDisk'>
 
 /** What is given, as the disk that a new VM would be given. */
-function wantedOf({ id: _, size, volume, format, readonly, ...disk }: Given, violations: Violation[]): NewDisks {
+function wantedOf({ id: _, size, image, volume, format, readonly, ...disk }: Given, violations: Violation[]): NewDisks {
   const say = (field: string, message: string) => violations.push({ field, code: 'contradiction', message })
-  if ((size === undefined) === (volume === undefined))
-    say('size', 'must be given for a new disk, or volume for one that is there')
+  const isNew = size !== undefined || image !== undefined
+  if (isNew === (volume !== undefined))
+    say('size', 'must be given for a new disk, image for a copy of one, or volume for one that is there')
   if (volume !== undefined && format !== undefined) say('format', 'is that of the volume')
-  if (size !== undefined && readonly) say('readonly', 'is for a volume that is there')
-  if (size !== undefined) return [{ ...disk, size, format: format ?? 'qcow2' }]
+  if (isNew && readonly) say('readonly', 'is for a volume that is there')
+  const made = { ...disk, format: format ?? 'qcow2' }
+  if (image !== undefined) return [{ ...made, image, ...(size !== undefined && { size }) }]
+  if (size !== undefined) return [{ ...made, size }]
   return volume === undefined ? [] : [{ ...disk, volume, readonly: readonly ?? false }]
 }
 
@@ -64,9 +68,6 @@ async function planned(vm: VmRecord, given: Given): Promise<PlannedDisk> {
   throwAll(violations)
   const used = vm.disks.map(({ id }) => id)
   const place = placeBeside(used, given.bus)
-  // sdy and sdz are the drives of the seed and the ISO.
-  if (!/^(vd[a-z]|sd[a-x])$/.test(place))
-    violations.push({ field: 'bus', code: 'full', message: `${given.bus} has no place for another disk` })
   const names = [await freeVolume(vm, given.pool)]
   const [disk] = await planDisks(vm.id, vm.node, wanted, violations, { ids: [place], names })
   if (disk) {
@@ -95,16 +96,14 @@ export const attachDisk = operation({
     await op.step('taking room', async () => countRoom({ ...(await read()), disks: [...before, wanted.disk] }), {
       undo: count,
     })
-    const disk = await op.step(`allocating disk ${wanted.disk.id}`, () => allocate(id, wanted), {
-      undo: () => giveBack(id, wanted),
-    })
+    const [disk] = await allocateAll(op, id, [wanted])
     // A guest that has not started yet lets go of nothing: from here on there is only forward.
     await op.commit()
     const attach = async () => {
-      await give(id, { disk })
+      await give(id, { disk: disk! })
       await count()
     }
-    await op.step('attaching', attach, { undo: () => takeBack(id, { disk }) })
+    await op.step('attaching', attach, { undo: () => takeBack(id, { disk: disk! }) })
     return viewOf(await settle(id))
   },
 })
