@@ -158,6 +158,17 @@ test('a guest that runs and is given another seed finds that one in its drive at
   expect(await serial('web')).toMatch(/local-hostname: another\r\n/)
 })
 
+test('a guest that has suspended itself is woken by resume', async () => {
+  await horcrux.call(consoles, 'write', { id: 'web', text: 'echo mem >/sys/power/state; echo wo""ken\n' })
+  const status = async () => (await horcrux.call(vms, 'get', { id: 'web' })).status
+  await until(async () => (await status()) === 'paused', { what: 'the guest, suspended', timeoutMs: 20_000 })
+  expect(await horcrux.call(vms, 'get', { id: 'web' })).toMatchObject({
+    status_reason: 'The guest has suspended itself',
+  })
+  expect(await done(horcrux, vms, 'resume', { id: 'web' })).toMatchObject({ status: 'running', status_reason: null })
+  await until(async () => (await serial('web')).includes('woken'), { what: 'the guest, awake', timeoutMs: 20_000 })
+})
+
 test('a name that is no host name is no host name of a seed', async () => {
   await done(horcrux, vms, 'create', { id: 'under', name: 'web_1', memory: 128, cpus: 1, node: 'hv1' })
   const error = await horcrux
