@@ -41,7 +41,7 @@ export const consoleService = implement(consoles, {
   recording: ({ vm_id, recording_id }) => recordingOf(vm_id, recording_id),
   deleteRecording: ({ vm_id, recording_id }) => remove(vm_id, recording_id),
   part: ({ vm_id, recording_id, part }) => partOf(vm_id, recording_id, part),
-  append: ({ recording_id, part, text }) => append(recording_id, part, text),
+  append: ({ recording_id, ...part }) => append(recording_id, part),
 
   check: async ({ vm_id, ticket }) => {
     const { console_type, user, proof } = await unused(ticket, vm_id)
