@@ -89,7 +89,7 @@ test('what was to start with its node and was interrupted is mended when the gue
   await done(horcrux, vms, 'delete', { id: 'early' })
 })
 
-test('a guest that virsh starts while it is about to be deleted runs on, and stays', async () => {
+test('a guest that virsh starts while it is about to be deleted, or paused, runs on, and that is told', async () => {
   await done(horcrux, vms, 'create', create({ id: 'kept', name: 'kept' }))
   cuts.at = ({ kind, when }) => {
     if (kind !== 'vms.delete' || when !== 'before') return undefined
@@ -99,6 +99,13 @@ test('a guest that virsh starts while it is about to be deleted runs on, and sta
   const ended = await work(horcrux, vms, 'delete', { id: 'kept' })
   expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/'kept' is running/) } })
   expect((await virsh('domstate', 'kept')).stdout.trim()).toBe('running')
+  cuts.at = ({ kind, when }) => {
+    if (kind !== 'vms.pause' || when !== 'after') return undefined
+    delete cuts.at
+    return virsh('resume', 'kept').then(() => undefined)
+  }
+  const paused = await work(horcrux, vms, 'pause', { id: 'kept' })
+  expect(paused).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/but is running/) } })
   await done(horcrux, vms, 'stop', { id: 'kept' })
   await done(horcrux, vms, 'delete', { id: 'kept' })
 })
