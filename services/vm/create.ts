@@ -73,7 +73,7 @@ async function prepared(
     ...(reached && (await drivers[given.hypervisor].suitable(reached, given))),
     ...(wanted.firmware && { firmware: wanted.firmware }),
     ...(wanted.cpu_model && { cpu_model: wanted.cpu_model }),
-    ...(wanted.graphics && { graphics: wanted.graphics as Vm['graphics'] }),
+    ...(wanted.graphics && { graphics: given.graphics }),
     ...(wanted.video && { video: wanted.video }),
     disks: planned.map(({ disk }) => disk),
     nics: planned_nics,

@@ -102,7 +102,9 @@ test('a guest that virsh starts while it is about to be deleted, or paused, runs
   cuts.at = ({ kind, when }) => {
     if (kind !== 'vms.pause' || when !== 'after') return undefined
     delete cuts.at
-    return virsh('resume', 'kept').then(() => undefined)
+    return virsh('resume', 'kept')
+      .then(() => until(async () => (await get('kept')).status === 'running', { what: 'the news' }))
+      .then(() => undefined)
   }
   const paused = await work(horcrux, vms, 'pause', { id: 'kept' })
   expect(paused).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/but is running/) } })
