@@ -23,12 +23,17 @@ type Given = Params<typeof vms, 'create'>
 /** The hardware as the record has it; the contract's own type of it is that of its parts. */
 type Wanted = Omit<Given, 'id' | 'start' | 'disks' | 'nics'> & Partial<typeof absent>
 /** What a guest has of what it is not given. */
-const absent: Pick<Vm, 'balloon' | 'max_cpus' | 'cpu_model' | 'topology' | 'boot_order' | 'iso' | 'boot'> = {
+const absent: Pick<
+  Vm,
+  'balloon' | 'max_cpus' | 'cpu_model' | 'topology' | 'boot_order' | 'graphics' | 'video' | 'iso' | 'boot'
+> = {
   balloon: null,
   max_cpus: null,
   cpu_model: null,
   topology: null,
   boot_order: null,
+  graphics: [],
+  video: 'none',
   iso: null,
   boot: null,
 }
@@ -69,6 +74,8 @@ async function prepared(
     ...(reached && (await drivers[given.hypervisor].suitable(reached, given))),
     ...(wanted.firmware && { firmware: wanted.firmware }),
     ...(wanted.cpu_model && { cpu_model: wanted.cpu_model }),
+    ...(wanted.graphics && { graphics: given.graphics }),
+    ...(wanted.video && { video: wanted.video }),
     disks: planned.map(({ disk }) => disk),
     nics: planned_nics,
   }

@@ -34,6 +34,9 @@ export const changedFields = (vm: Vm, given: Change) => ({
   isRedefined: changedOf(defining, vm, given).length > 0,
 })
 
+/** Whether a change says anything of these fields, also what the record says already. */
+export const saysFields = (given: Change) => [...defining, ...beside].some((field) => given[field] !== undefined)
+
 type Described = Pick<
   Vm,
   'memory' | 'balloon' | 'cpus' | 'max_cpus' | 'topology' | 'boot_order' | 'disks' | 'nics' | 'iso'
@@ -56,6 +59,15 @@ export function contradictions(vm: Described): Violation[] {
   for (const [index, name] of (vm.boot_order ?? []).entries())
     if (!bootable.has(name)) say(`boot_order.${index}`, `there is no ${name}; there are ${[...bootable].join(', ')}`)
   return violations
+}
+
+/** What of a changed guest contradicts itself, but for what did so before and is not changed. */
+export function newContradictions(before: Described, changes: Partial<Described>): Violation[] {
+  const known = contradictions(before)
+  const isGiven = ({ field }: Violation) => Object.hasOwn(changes, field.split('.')[0] ?? field)
+  const isNew = (violation: Violation) =>
+    isGiven(violation) || !known.some((each) => isDeepStrictEqual(each, violation))
+  return contradictions({ ...before, ...changes }).filter(isNew)
 }
 
 const rank = ({ field }: Pending) => (defining as readonly string[]).indexOf(field)

@@ -26,8 +26,18 @@ function power<P extends { id: string }>(
     },
     run: async (op, input): Promise<Vm> => {
       await work(op, await vmRecords.require(input.id), input)
-      return viewOf(await settleAs(input.id, to))
+      return viewOf(requireReached(await settleAs(input.id, to), action, to))
     },
+  })
+}
+
+/** @throws ConflictError when what was done has not led to what was wanted; UnavailableError when nobody can say */
+function requireReached(vm: VmRecord, action: string, to: VmStatus): VmRecord {
+  if (vm.status === to) return vm
+  if (vm.status === 'unknown') requireStatus(vm, action, [to])
+  const why = vm.status_reason === null ? '' : ` (${vm.status_reason})`
+  throw new ConflictError(`Virtual machine '${vm.id}' was to be ${to} after the ${action}, but is ${vm.status}${why}`, {
+    details: { status: vm.status, wanted: to },
   })
 }
 

@@ -7,7 +7,7 @@ import type { Call } from '#shared/handler.ts'
 import { changing, requireFree } from '#shared/operation/locks.ts'
 import { type Reached, reach } from '#shared/nodes.ts'
 import { driverOf } from './drivers/drivers.ts'
-import { type Change, changedFields, contradictions, pendingAfter, waiting } from './hardware.ts'
+import { type Change, changedFields, newContradictions, pendingAfter, saysFields, waiting } from './hardware.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { requirePaths } from './paths.ts'
 import { throwAll } from './violations.ts'
@@ -24,7 +24,7 @@ export async function update(
   // TypeBox reads the contract's arrays and objects as its own types: they are those of the record.
   const wanted = given as Wanted
   const before = await vmRecords.requireForChange(id)
-  if (changedFields(before, wanted).changed.length > 0)
+  if (changedFields(before, wanted).changed.length > 0 || isOwed(before, wanted))
     // Who made a template of it meanwhile would have it defined again behind his back.
     return changing(pathOf(id), subjectOf(caller), 'vms.update', async () =>
       redefine(await vmRecords.requireForChange(id), wanted),
@@ -36,13 +36,17 @@ export async function update(
   return viewOf(await vmRecords.change(id, () => ({ set: Object.fromEntries(Object.entries(set).filter(isGiven)) })))
 }
 
+/** Whether it asks for what the record has, but its host was not told. */
+const isOwed = ({ defined, template }: VmRecord, wanted: Wanted) => !defined && !template && saysFields(wanted)
+
 /**
  * The record first, then the host's definition, then what the running guest can take at once. What it cannot take is
  * pending. A crash in between is made good by the next start, which defines what is not defined.
  */
 async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
   const { id } = before
-  const { changed: fields, isRedefined } = changedFields(before, wanted)
+  const { changed: fields, isRedefined: isOther } = changedFields(before, wanted)
+  const isRedefined = isOther || !before.defined
   requireNoTemplate(before, 'change')
   await requireChangeable(before, wanted, await reach(before.node))
   const run = before.status === 'stopped' ? before.run : await driverOf(before).runOf(before)
@@ -53,7 +57,7 @@ async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
         ...wanted,
         ...waiting(pendingAfter(vm, fields, wanted)),
         run,
-        ...(isRedefined && { defined: false }),
+        defined: false,
       },
     }))
     if (isRedefined) await driver.define(written).catch((error: unknown) => refused(error, before, written, wanted))
@@ -90,7 +94,7 @@ async function requireChangeable(vm: VmRecord, given: Change, reached: Reached):
     throw new ConflictError(`Virtual machine '${vm.id}' is ${vm.status}; to rename it, it must be stopped`)
   const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   const after: VmRecord = { ...vm, ...changes }
-  const violations: Violation[] = contradictions(after)
+  const violations: Violation[] = newContradictions(vm, changes)
   const lacking = await driverOf(vm).check(reached, after)
   // What was so before is not the caller's mistake: a network may be down while the description changes.
   violations.push(...lacking.filter(({ field }) => field in changes))

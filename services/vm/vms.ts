@@ -9,7 +9,7 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service.ts'
 import { adopt, unmanaged } from './adopt.ts'
 import { clone } from './clone/clone.ts'
-import { dropSeed } from './cloudinit/service.ts'
+import { dropSeed } from './cloudinit/kept.ts'
 import { forgetConsoles } from './consoles/models.ts'
 import { create } from './create.ts'
 import { driverOf } from './drivers/drivers.ts'
@@ -54,6 +54,8 @@ export const vmService = implement(vms, {
       return { id, name, hypervisor, node, domain_uuid, disks, purge }
     },
     run: async (op, vm) => {
+      // Whoever started it behind our back since is not switched off: undefining would.
+      await op.step('looking again', async () => requireStatus(await settle(vm.id), 'delete', ['stopped']))
       await op.commit()
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))
       for (const disk of vm.disks.filter(isInPool))

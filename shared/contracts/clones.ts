@@ -13,7 +13,8 @@ export const CommonNetwork = {
   domain: Type.Optional(
     Type.String({
       pattern: `^${Label}(\\.${Label})*$`,
-      maxLength: 190,
+      // With a host name of 63 before it, it is a whole name of at most 253.
+      maxLength: 189,
       errorMessage: 'must be a domain name, such as example.org',
     }),
   ),

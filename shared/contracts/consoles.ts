@@ -56,7 +56,8 @@ export const Recording = strict({
   ended_at: orNull(Time),
   size_bytes: Type.Integer(),
   parts: Type.Integer(),
-  complete: Type.Boolean({ description: 'False: it reached 16 MiB and was stopped there' }),
+  complete: Type.Boolean({ description: 'False: some of what was shown is missing' }),
+  reason: Type.Optional(Type.String({ description: 'Why it is not complete' })),
 })
 export type Recording = Static<typeof Recording>
 
@@ -182,6 +183,7 @@ export const consoles = contract('consoles', {
       recording_id: Type.String(),
       part: Type.Integer({ minimum: 0 }),
       text: Type.String({ maxLength: 524_288 }),
+      lossy: Type.Boolean({ description: 'Some of what was shown was left out before its end' }),
     }),
     result: Type.Boolean(),
   },

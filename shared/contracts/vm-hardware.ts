@@ -61,8 +61,14 @@ export const NewHardware = {
   topology: Type.Optional(Topology),
   boot_order: Type.Optional(BootOrder),
   firmware: Type.Optional(Firmware),
-  graphics: Type.Array(Graphics.items, { maxItems: 2, uniqueItems: true, default: ['vnc'] }),
-  video: Type.Enum([...Video.enum], { default: 'virtio' }),
+  graphics: Type.Optional(
+    Type.Array(Graphics.items, {
+      maxItems: 2,
+      uniqueItems: true,
+      description: 'vnc unless given; none with LXD and Incus',
+    }),
+  ),
+  video: Type.Optional(Type.Enum([...Video.enum], { description: 'virtio unless given; none with LXD and Incus' })),
   autostart: Type.Boolean({ default: false }),
 }
 

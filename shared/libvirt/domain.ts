@@ -79,6 +79,8 @@ export const rebootDomain = (libvirt: Libvirt, uuid: string, how?: Ask) =>
 export const resetDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainReset', 0)
 export const suspendDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainSuspend')
 export const resumeDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainResume')
+/** Wakes a guest that has suspended itself to memory. */
+export const wakeDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainPMWakeup', 0)
 
 /** Whether the host starts the domain when it boots. */
 export const setAutostart = (libvirt: Libvirt, uuid: string, isOn: boolean) =>

@@ -99,6 +99,7 @@ const signatures = {
   virDomainReset: virt('int', 'pointer', 'uint'),
   virDomainSuspend: virt('int', 'pointer'),
   virDomainResume: virt('int', 'pointer'),
+  virDomainPMWakeup: virt('int', 'pointer', 'uint'),
   virDomainAttachDeviceFlags: virt('int', 'pointer', 'text', 'uint'),
   virDomainDetachDeviceFlags: virt('int', 'pointer', 'text', 'uint'),
   virDomainUpdateDeviceFlags: virt('int', 'pointer', 'text', 'uint'),

@@ -108,12 +108,19 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
   })
 
   test('everything that it cannot give is said at once, in its own words why', async () => {
-    const body = { name: 'web_1', memory: 128, cpus: 1, hypervisor: kind, boot: { kernel: '/etc/hostname' } }
-    const error = await horcrux.call(vms, 'create', body).catch((thrown: Error) => thrown)
+    const nics = [{ bridge: 'br0', model: 'e1000e' }]
+    const never = { balloon: 128, boot_order: ['network'], graphics: ['vnc'], video: 'virtio', nics }
+    const boot = { kernel: '/etc/hostname' }
+    const body = { name: 'web_1', memory: 128, cpus: 1, hypervisor: kind, boot }
+    const error = await horcrux.call(vms, 'create', { ...body, ...never }).catch((thrown: Error) => thrown)
     expect(error).toMatchObject({ name: 'ValidationError' })
     const { message } = error as Error
     expect(message).toContain('name: ')
     expect(message).toContain('boot: ')
+    for (const field of ['balloon', 'boot_order', 'graphics', 'video', 'nics.0.model'])
+      expect(message).toContain(`${field}: `)
+    const plain = await horcrux.call(vms, 'create', body).catch((thrown: Error) => thrown)
+    expect((plain as Error).message).not.toMatch(/balloon|boot_order|graphics|video|model/)
     expect(message).toMatch(/hypervisor: .* runs no virtual machines: vhost_vsock kernel module not loaded/)
     expect(message).toMatch(/hypervisor: .* has no storage pool/)
   })

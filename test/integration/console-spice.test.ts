@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { localHost } from '#shared/host/local.ts'
 import { openConsole } from '../lab/console-sockets.ts'
 import { type Product, startProduct } from '../lab/product.ts'
 import { until } from '../lab/wait.ts'
@@ -67,6 +68,10 @@ test('the .vv file leads remote-viewer through the gateway to the display, with 
   expect(second.answer()).toMatch(/^HTTP\/1\.1 200 /)
   const status = async () => (await product.ask(`GET /api/console/ticket/${asked.ticket.split('.')[0]}`)).body['status']
   expect(await status()).toBe('open')
+  // One that vanishes is noticed: the kernel asks after it.
+  const { stdout } = await localHost().runChecked('ss', ['-tnoH', 'sport', '=', `:${new URL(product.url).port}`])
+  const ours = stdout.split('\n').find((line) => line.includes(`:${main.socket.localPort} `))
+  expect(ours).toMatch(/timer:\(keepalive,/)
   for (const { socket } of [main, second]) socket.destroy()
   await until(async () => (await status()) === 'closed', { what: 'the end of the session' })
   expect((await throughProxy(name, port)).answer()).toMatch(/^HTTP\/1\.1 401 /)
@@ -84,4 +89,19 @@ test('SPICE is there by WebSocket as well, and a proxy for nothing else', async 
   expect(await product.ask(`GET /api/console/spicy/vv?ticket=${(await ticket('serial')).ticket}`)).toMatchObject({
     status: 409,
   })
+})
+
+test('a session whose display cannot be opened is over', async () => {
+  const asked = await ticket()
+  const { stdout } = await localHost().runChecked('ip', ['netns', 'pids', host!.netns])
+  const inside = ['-m', '-t', stdout.trim().split('\n')[0]!]
+  const folders = ['/var/lib/libvirt/qemu', '/run/libvirt/qemu']
+  const find = ['find', ...folders, '-path', '*-spicy*/spice.sock', '-execdir', 'mv', '{}', '{}.away', ';', '-print']
+  const found = await localHost().runChecked('nsenter', [...inside, ...find])
+  expect(found.stdout.trim().split('\n')).toHaveLength(1)
+  const path = found.stdout.trim()
+  expect((await throughProxy(asked.ticket, 5900)).answer()).toMatch(/^HTTP\/1\.1 503 /)
+  const look = () => product.ask(`GET /api/console/ticket/${asked.ticket.split('.')[0]}`)
+  await until(async () => (await look()).body['status'] === 'closed', { what: 'the end of the session' })
+  await localHost().runChecked('nsenter', [...inside, 'mv', `${path}.away`, path])
 })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
+import { localHost } from '#shared/host/local.ts'
 import { tickets } from '../../services/vm/consoles/models.ts'
 import { type ConsoleSocket, openConsole } from '../lab/console-sockets.ts'
 import { guestOn } from '../lab/guest.ts'
@@ -194,6 +195,41 @@ test('a serial console is recorded when that is asked for, as asciicast that can
   expect(await ask(product.url, `DELETE ${path}`, { token: ann })).toMatchObject({ status: 403 })
   expect(await product.ask(`DELETE ${path}`)).toMatchObject({ status: 204 })
   expect(await list()).toEqual([])
+})
+
+test('a recording takes a burst, and says what it has left out of one that is too much', async () => {
+  const viewer = await open('plain/serial', product.token, { record: true })
+  const { stdout } = await localHost().runChecked('ip', ['netns', 'pids', host!.netns])
+  const log = '/var/lib/horcrux/serial/plain.log'
+  const shows = (script: string) =>
+    localHost().runChecked('nsenter', ['-m', '-t', stdout.trim().split('\n')[0]!, 'sh', '-c', `${script} >>${log}`])
+  const recording = async () => {
+    const { body } = await product.ask('GET /api/console/plain/recordings')
+    return (body['data'] as { id: string; size_bytes: number; complete: boolean; reason?: string }[])[0]!
+  }
+  const isLarge = (bytes: number) => async () => (await recording()).size_bytes > bytes
+  await shows('yes burst | head -c 600000')
+  await until(isLarge(600_000), { what: 'all of a burst', timeoutMs: 3000 })
+  expect(await recording()).toMatchObject({ complete: true })
+  await shows('yes too-much | head -c 6000000')
+  await until(isLarge(1_200_000), { what: 'a part of the flood' })
+  const cast = async () => (await product.ask(`GET /api/console/plain/recordings/${(await recording()).id}/cast`)).text
+  const goesOn = async () => {
+    await shows('echo after-the-flood')
+    return (await cast()).includes('after-the-flood')
+  }
+  await until(goesOn, { what: 'what comes after' })
+  viewer.socket.close()
+  expect(await cast()).toMatch(/\d+ characters are left out here/)
+  expect(await recording()).toMatchObject({
+    complete: false,
+    reason: expect.stringMatching(/faster than it could be kept/),
+  })
+})
+
+test('only what can be recorded is asked to be', async () => {
+  const asked = await ask(product.url, 'POST /api/console/tiny/vnc', { token: ann, json: { record: true } })
+  expect(asked).toMatchObject({ status: 422 })
 })
 
 test('a right that is revoked, and a session that ends, close what is open within two seconds', async () => {

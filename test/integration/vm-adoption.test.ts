@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { consoles } from '#shared/contracts/consoles.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
@@ -154,4 +155,36 @@ test('a guest that is adopted into a resource pool is counted there within its l
   await done(horcrux, vms, 'delete', { id: 'counted', purge: true })
   expect(await pool()).toMatchObject({ used: { cpus: 0, memory: 0, disk: 0, instances: 0 }, members: [] })
   await virsh('undefine', two)
+})
+
+test('a guest that starts from what no record knows is adopted, and changed in all else', async () => {
+  const { horcrux, virsh, defineByHand } = guests
+  const uuid = randomUUID()
+  await image('pool/odd.qcow2')
+  const nic =
+    '<interface type="user"><mac address="52:54:00:0d:0d:0d"/><model type="e1000"/><boot order="1"/></interface>'
+  const xml = foreignDomain('odd', uuid, [`${poolPath}/odd.qcow2`])
+    .replace('<boot dev="hd"/>', '')
+    .replace('<serial>D-0</serial>', '<serial>D-0</serial><boot order="2"/>')
+    .replace('<watchdog', `${nic}<watchdog`)
+  await defineByHand('odd', xml)
+  const vm = (await done(horcrux, vms, 'adopt', { node: 'hv1', domain: 'odd', id: 'odd' })) as Vm
+  expect(vm).toMatchObject({ boot_order: ['hda'], nics: [] })
+  expect(await horcrux.call(vms, 'update', { id: 'odd', memory: 256 })).toMatchObject({ memory: 256 })
+  const after = await virsh('dumpxml', '--inactive', uuid)
+  expect(after.match(/<boot order=.\d/g)).toHaveLength(2)
+
+  await done(horcrux, vms, 'start', { id: 'odd' })
+  const refused = await refusal(horcrux.call(consoles, 'write', { id: 'odd', text: 'x' }))
+  expect(refused!.message).toMatch(/no serial console that writes a log/)
+  // What it is told to add is what makes it work.
+  const serial = /<serial.*<\/serial>/.exec(refused!.message)![0]
+  await done(horcrux, vms, 'stop', { id: 'odd', force: true })
+  await defineByHand('odd', after.replace('</devices>', `${serial}</devices>`))
+  await done(horcrux, vms, 'start', { id: 'odd' })
+  // Its firmware reads nothing; but what is typed comes as far as that.
+  const unread = await refusal(horcrux.call(consoles, 'write', { id: 'odd', text: 'x' }))
+  expect(unread!.message).toMatch(/does not read its serial console/)
+  await done(horcrux, vms, 'stop', { id: 'odd', force: true })
+  await done(horcrux, vms, 'delete', { id: 'odd', purge: true })
 })

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
@@ -108,7 +109,7 @@ test('addresses that are given are the clone’s; the seed names it anew', async
   expect(await isoinfo('-d')).toMatch(/^Volume id: cidata$/m)
   expect(await isoinfo('-J', '-x', '/meta-data')).toBe('instance-id: copy\nlocal-hostname: copy-1\n')
   expect(await isoinfo('-J', '-x', '/user-data')).toBe(
-    '#cloud-config\npreserve_hostname: false\nhostname: copy-1\nfqdn: copy-1.example.org\n',
+    '#cloud-config\nhostname: copy-1\npreserve_hostname: false\nfqdn: copy-1.example.org\n',
   )
   expect(await isoinfo('-J', '-x', '/network-config')).toBe(`version: 2
 ethernets:
@@ -134,10 +135,16 @@ ethernets:
     dhcp4: true
 `)
   const seed = clone.seed!
+  expect(await lab.horcrux.call(cloudinit, 'get', { id: 'copy' })).toMatchObject({
+    hostname: 'copy-1',
+    fqdn: 'copy-1.example.org',
+    network: { ethernets: { eth0: { addresses: ['10.1.2.3/24'], gateway: '10.1.2.1' }, eth1: { dhcp4: true } } },
+  })
   // A clone of the clone is another guest: it has not the seed of this one.
   expect((await lab.clone('copy', 'again')).seed).toBeNull()
-  await done(lab.horcrux, vms, 'delete', { id: 'copy', purge: true })
+  expect(await done(lab.horcrux, cloudinit, 'remove', { id: 'copy' })).toMatchObject({ seed: null })
   expect(await lab.images.host.stat(seed)).toBeNull()
+  await done(lab.horcrux, vms, 'delete', { id: 'copy', purge: true })
 })
 
 test('while it is copied a guest can be cloned again, and not be started, changed or deleted', async () => {

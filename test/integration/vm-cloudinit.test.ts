@@ -2,7 +2,9 @@ import { join, basename } from 'node:path'
 import { parse } from 'yaml'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { cloudinit } from '#shared/contracts/cloudinit.ts'
+import { consoles } from '#shared/contracts/consoles.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
+import { templates } from '#shared/contracts/templates.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { ValidationError } from '#shared/errors.ts'
 import { buildTinyGuest, GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
@@ -22,6 +24,8 @@ const [first, second] = ['52:54:00:00:00:01', '52:54:00:00:00:02']
 let horcrux: TestHorcrux
 let boot: object
 
+const virsh = async (...words: string[]) =>
+  (await localHost().runChecked('ip', ['netns', 'exec', host!.netns, 'virsh', '-c', host!.uri, ...words])).stdout
 const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id })).text
 /** A document of the seed, as the guest has read it out on its console. */
 const told = async (id: string, file: string) =>
@@ -146,23 +150,49 @@ test('a guest reads its seed, and finds all that it was given; the password only
   expect(JSON.stringify(kept)).not.toContain(passwd)
 })
 
+test('a guest that runs and is given another seed finds that one in its drive at once', async () => {
+  const vm = (await done(horcrux, cloudinit, 'set', { id: 'web', hostname: 'another' })) as Vm
+  expect(vm).toMatchObject({ status: 'running', pending: [] })
+  const text =
+    'mkdir -p /tmp/look; for cd in /dev/sr*; do mount -r $cd /tmp/look && cat /tmp/look/meta-data && umount /tmp/look; done; echo looked""-around\n'
+  await horcrux.call(consoles, 'write', { id: 'web', text })
+  await until(async () => (await serial('web')).includes('looked-around'), { what: "the guest's answer" })
+  expect(await serial('web')).toMatch(/local-hostname: another\r\n/)
+})
+
+test('a guest that has suspended itself is woken by resume', async () => {
+  await horcrux.call(consoles, 'write', { id: 'web', text: 'echo mem >/sys/power/state; echo wo""ken\n' })
+  const status = async () => (await horcrux.call(vms, 'get', { id: 'web' })).status
+  await until(async () => (await status()) === 'paused', { what: 'the guest, suspended', timeoutMs: 20_000 })
+  expect(await horcrux.call(vms, 'get', { id: 'web' })).toMatchObject({
+    status_reason: 'The guest has suspended itself',
+  })
+  expect(await done(horcrux, vms, 'resume', { id: 'web' })).toMatchObject({ status: 'running', status_reason: null })
+  await until(async () => (await serial('web')).includes('woken'), { what: 'the guest, awake', timeoutMs: 20_000 })
+})
+
+test('a name that is no host name is no host name of a seed', async () => {
+  await done(horcrux, vms, 'create', { id: 'under', name: 'web_1', memory: 128, cpus: 1, node: 'hv1' })
+  const error = await horcrux
+    .call(cloudinit, 'set', { id: 'under', runcmd: ['true'] })
+    .catch((thrown: unknown) => thrown)
+  if (!(error instanceof ValidationError)) throw error
+  expect(error.violations).toMatchObject([{ field: 'hostname', code: 'required' }])
+  await done(horcrux, cloudinit, 'set', { id: 'under', hostname: 'web-1', runcmd: ['true'] })
+  // libvirt never knows a template: its seed cannot be taken out of a drive.
+  await done(horcrux, templates, 'create', { vm_id: 'under' })
+  await expect(horcrux.call(cloudinit, 'remove', { id: 'under' })).rejects.toThrow('is a template')
+  expect(await virsh('list', '--all', '--name')).not.toContain('web_1')
+  await done(horcrux, vms, 'delete', { id: 'under' })
+})
+
 test('a seed is ejected from a guest that runs, and gone', async () => {
   const { seed } = await horcrux.call(vms, 'get', { id: 'web' })
   const onHost = async () => (await localHost().stat(seed!.replace(images, host!.dir))) !== null
   const vm = (await done(horcrux, cloudinit, 'remove', { id: 'web' })) as Vm
   expect(vm).toMatchObject({ seed: null, status: 'running' })
   expect(await onHost()).toBe(false)
-  const { stdout } = await localHost().runChecked('ip', [
-    'netns',
-    'exec',
-    host!.netns,
-    'virsh',
-    '-c',
-    host!.uri,
-    'domblklist',
-    'web',
-  ])
-  expect(stdout).toMatch(/sdy\s+-/)
+  expect(await virsh('domblklist', 'web')).toMatch(/sdy\s+-/)
   await expect(horcrux.call(cloudinit, 'get', { id: 'web' })).rejects.toThrow('not found')
   await done(horcrux, vms, 'stop', { id: 'web', force: true })
   await done(horcrux, vms, 'delete', { id: 'web' })

@@ -6,6 +6,7 @@ import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/host/local.ts'
+import { cuts } from '#shared/operation/steps.ts'
 import { clusterService } from '../../services/cluster/service.ts'
 import { storageService } from '../../services/storage/service.ts'
 import { vmService } from '../../services/vm/service.ts'
@@ -78,6 +79,37 @@ test('a guest that virsh changes behind our back shows within a second', async (
     await until(async () => (await get('seen')).status === status, { timeoutMs: 1000 })
   }
   await done(horcrux, vms, 'delete', { id: 'seen' })
+})
+
+test('what was to start with its node and was interrupted is mended when the guest is defined again', async () => {
+  await done(horcrux, vms, 'create', create({ id: 'early', name: 'early', autostart: true }))
+  await virsh('autostart', '--disable', 'early')
+  await horcrux.call(vms, 'update', { id: 'early', memory: 256 })
+  expect((await virsh('dominfo', 'early')).stdout).toMatch(/^Autostart: +enable$/m)
+  await done(horcrux, vms, 'delete', { id: 'early' })
+})
+
+test('a guest that virsh starts while it is about to be deleted, or paused, runs on, and that is told', async () => {
+  await done(horcrux, vms, 'create', create({ id: 'kept', name: 'kept' }))
+  cuts.at = ({ kind, when }) => {
+    if (kind !== 'vms.delete' || when !== 'before') return undefined
+    delete cuts.at
+    return virsh('start', 'kept').then(() => undefined)
+  }
+  const ended = await work(horcrux, vms, 'delete', { id: 'kept' })
+  expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/'kept' is running/) } })
+  expect((await virsh('domstate', 'kept')).stdout.trim()).toBe('running')
+  cuts.at = ({ kind, when }) => {
+    if (kind !== 'vms.pause' || when !== 'after') return undefined
+    delete cuts.at
+    return virsh('resume', 'kept')
+      .then(() => until(async () => (await get('kept')).status === 'running', { what: 'the news' }))
+      .then(() => undefined)
+  }
+  const paused = await work(horcrux, vms, 'pause', { id: 'kept' })
+  expect(paused).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/but is running/) } })
+  await done(horcrux, vms, 'stop', { id: 'kept' })
+  await done(horcrux, vms, 'delete', { id: 'kept' })
 })
 
 test('fifty creations of the same id have one winner', async () => {

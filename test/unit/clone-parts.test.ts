@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { percentIn } from '../../services/storage/drivers/qemu-img.ts'
 import { checkPool } from '../../services/vm/clone/disks.ts'
-import { checkNetwork, networkData } from '../../services/vm/cloudinit/network.ts'
+import { documentsOf } from '../../services/vm/cloudinit/documents.ts'
+import { checkNetwork, settingsOf } from '../../services/vm/cloudinit/network.ts'
 import { backupOf } from '../../services/vm/drivers/qemu/copies.ts'
 import { at, attribute, elements, parseXml } from '../../services/vm/drivers/qemu/xml.ts'
 
@@ -46,8 +47,11 @@ test('a gateway is an address in the network of the first NIC', () => {
 })
 
 test('gateway and DNS servers are the first NIC’s only', () => {
-  const config = { ip_addresses: ['10.0.0.5/24', '10.0.1.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
-  expect(networkData(config, ['52:54:00:00:00:01', '52:54:00:00:00:02'])).toEqual({
+  const ip_addresses = ['10.0.0.5/24', '10.0.1.5/24']
+  const config = { hostname: 'web', ip_addresses, gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
+  const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02']
+  const about = { id: 'web', name: 'web', nics: macs.map((mac) => ({ mac })) }
+  expect(documentsOf(about, settingsOf(config, macs), null).networkConfig).toEqual({
     version: 2,
     ethernets: {
       eth0: {

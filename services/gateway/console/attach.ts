@@ -24,7 +24,9 @@ export async function openSource({ opened }: Session): Promise<Source> {
 
 const closeWithinMs = 2000
 const aliveEveryMs = 30_000
-const readOnly = Buffer.from('\r\n[horcrux] What is typed does not reach this guest before its next start.\r\n')
+const readOnly = Buffer.from(
+  "\r\n[horcrux] This console can only be read: the guest's definition has no socket for what is typed.\r\n",
+)
 
 /** Joins a browser's WebSocket with the console that its ticket opened, until either goes. */
 export function attach(browser: WebSocket, session: Session, source: Source, sessions: ConsoleSessions): void {

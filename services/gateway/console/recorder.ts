@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { StringDecoder } from 'node:string_decoder'
 import { call } from '#shared/call.ts'
 import { consoles } from '#shared/contracts/consoles.ts'
@@ -5,7 +6,7 @@ import { log } from '#shared/log.ts'
 
 const flushEveryMs = 1000
 const partChars = 131_072
-/** While the store does not answer, so much is kept for it. */
+/** While the store does not keep up, so much is kept for it. What comes beyond that is left out, and the recording says so. */
 const maxWaitingChars = 1_048_576
 
 /**
@@ -17,39 +18,60 @@ export function createRecorder(recordingId: string, inContext: <T>(work: () => T
   const decoder = new StringDecoder('utf8')
   const timestamp = Math.floor(Date.now() / 1000)
   let waiting = `${JSON.stringify({ version: 2, width: 80, height: 24, timestamp })}\n`
+  /** What is being written stays as it is until the store has it: a call that was lost may have written it. */
+  let next = ''
   let part = 0
-  let isFull = false
-  let writing = Promise.resolve()
+  let isOver = false
+  let leftOut = 0
+  let isLossy = false
+  let writing: Promise<void> | null = null
 
-  const writeOne = async () => {
+  const add = (text: string) => {
+    waiting += `${JSON.stringify([seconds(begin), 'o', text])}\n`
+  }
+  const tellLeftOut = () => {
+    if (leftOut > 0) add(`\r\n[horcrux] ${leftOut} characters are left out here.\r\n`)
+    leftOut = 0
+  }
+  const takeNext = () => {
     const whole = waiting.lastIndexOf('\n', partChars) + 1 || waiting.indexOf('\n') + 1
-    const cut = waiting.length <= partChars ? waiting.length : whole
-    const text = waiting.slice(0, cut)
-    if (text === '' || isFull) return
-    isFull = !(await call(consoles, 'append', { recording_id: recordingId, part, text }))
-    part++
-    waiting = waiting.slice(cut)
+    next = waiting.slice(0, whole)
+    waiting = waiting.slice(whole)
+  }
+  const writeAll = async () => {
+    for (;;) {
+      if (next === '') takeNext()
+      if (next === '' || isOver) return
+      isOver = !(await call(consoles, 'append', { recording_id: recordingId, part, text: next, lossy: isLossy }))
+      part++
+      next = ''
+    }
   }
   const flush = () =>
-    (writing = writing
-      .then(() => inContext(writeOne))
-      .catch((error: Error) => log('gateway').warn({ err: error }, 'a recording waits for the store')))
+    (writing ??= inContext(writeAll)
+      .catch((error: Error) => log('gateway').warn({ err: error }, 'a recording waits for the store'))
+      .finally(() => (writing = null)))
   const timer = setInterval(() => void flush(), flushEveryMs)
 
   return {
     data: (chunk: Buffer) => {
-      if (isFull) return
       const text = decoder.write(chunk)
-      if (text !== '') waiting += `${JSON.stringify([seconds(begin), 'o', text])}\n`
-      if (waiting.length > maxWaitingChars) isFull = true
+      if (isOver || text === '') return
+      if (waiting.length > (leftOut > 0 ? maxWaitingChars / 2 : maxWaitingChars)) {
+        leftOut += text.length
+        isLossy = true
+        return
+      }
+      tellLeftOut()
+      add(text)
+      if (waiting.length > partChars) void flush()
     },
-    /** Resolves when all is kept that the store takes. */
+    /** Resolves when all is kept, however long the store is away; or when it takes no more. */
     end: async () => {
       clearInterval(timer)
-      for (let left = Infinity; waiting.length > 0 && waiting.length < left && !isFull;) {
-        left = waiting.length
-        await flush()
-      }
+      tellLeftOut()
+      for (await flush(); !isOver && waiting + next !== ''; await flush())
+        await delay(flushEveryMs, undefined, { ref: false })
     },
   }
 }

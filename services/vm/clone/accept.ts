@@ -9,6 +9,7 @@ import { type Reached, reach } from '#shared/nodes.ts'
 import type { Accepting } from '#shared/operation/kinds.ts'
 import type { Privilege } from '#shared/privileges.ts'
 import { requireRight } from '#shared/require-right.ts'
+import { hostnameOf } from '../cloudinit/hostname.ts'
 import { checkNetwork } from '../cloudinit/network.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware.ts'
@@ -63,7 +64,15 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
     await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
   if (mac_addresses) violations.push(...(await checkMacs(mac_addresses, source.nics.length)))
   if (network_config) violations.push(...checkNetwork(network_config, source.nics.length))
-  const network = network_config ? { ...network_config, hostname: hostnameOf(options, violations) } : null
+  const network = network_config
+    ? {
+        ...network_config,
+        hostname: hostnameOf(options.name, network_config.hostname, {
+          field: 'network_config.hostname',
+          violations,
+        }),
+      }
+    : null
   requireStorage(
     accepting,
     source.disks.filter(isInPool).map(({ pool }) => options.pool ?? pool),
@@ -120,19 +129,6 @@ function requireTemplate({ id, template }: VmRecord): void {
     `Virtual machine '${id}' is no template: it would write what its linked clones read. Turn it into a template first (POST /api/templates), or clone it with mode full`,
     { details: { template: false } },
   )
-}
-
-const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/
-
-function hostnameOf({ name, network_config }: CloneOptions, violations: Violation[]): string {
-  const hostname = network_config?.hostname ?? name
-  if (!label.test(hostname))
-    violations.push({
-      field: 'network_config.hostname',
-      code: 'required',
-      message: `must be given: the name '${name}' is no host name`,
-    })
-  return hostname
 }
 
 /** The source's record, as the clone's: everything that is not its own is kept. */

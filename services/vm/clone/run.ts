@@ -3,8 +3,10 @@ import type { Disk } from '#shared/contracts/vm-hardware.ts'
 import type { Vm } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import type { Op } from '#shared/operation/kinds.ts'
-import { networkData } from '../cloudinit/network.ts'
-import { createSeed, removeSeed, type Seed } from '../cloudinit/seed.ts'
+import { documentsOf } from '../cloudinit/documents.ts'
+import { dropSeed, keepSettings } from '../cloudinit/kept.ts'
+import { settingsOf } from '../cloudinit/network.ts'
+import { createSeed } from '../cloudinit/seed.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../room.ts'
@@ -31,8 +33,14 @@ export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
   let { seed } = vm
   if (network) {
     const macs = nics.map(({ mac }) => mac)
-    const documents = await op.step('configuring_network', async () => seedOf(vm.id, network, macs))
-    seed = await op.step('creating_cloud_init', () => createSeed(vm, documents), { undo: () => removeSeed(vm) })
+    const settings = await op.step('configuring_network', async () => settingsOf(network, macs))
+    // A guest that sees a new instance id sets itself up anew.
+    const documents = documentsOf({ id: vm.id, name: vm.name, nics }, settings, null)
+    const make = async () => {
+      await keepSettings(vm.id, settings)
+      return createSeed(vm, documents)
+    }
+    seed = await op.step('creating_cloud_init', make, { undo: () => dropSeed(vm) })
   }
   await finalize(op, { ...vm, disks, nics, seed }, input)
   return viewOf(await settle(vm.id))
@@ -87,16 +95,6 @@ async function cloneDisk(
     { name: `cloning_disk ${target.id}`, within, undo: () => takeBack(target, owner) },
   )
   return { ...target, path, format, size_bytes }
-}
-
-/** The seed of a clone: a guest that sees a new instance id sets itself up anew. */
-function seedOf(id: string, network: NonNullable<CloneInput['network']>, macs: string[]): Seed {
-  const { hostname, domain } = network
-  return {
-    metaData: { 'instance-id': id, 'local-hostname': hostname },
-    userData: { preserve_hostname: false, hostname, ...(domain !== undefined && { fqdn: `${hostname}.${domain}` }) },
-    networkConfig: networkData(network, macs),
-  }
 }
 
 async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {

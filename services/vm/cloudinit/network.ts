@@ -1,3 +1,4 @@
+import type { CloudInit, Ethernet } from '#shared/contracts/cloudinit.ts'
 import type { NetworkConfig } from '#shared/contracts/clones.ts'
 import type { Violation } from '#shared/errors.ts'
 import { cidrOf, isAddress, isOfNetwork } from './addresses.ts'
@@ -40,24 +41,31 @@ function checkGateway(
   if (network && !isOfNetwork(gateway, network)) wrong('gateway', 'unreachable', `is not in the network of ${first}`)
 }
 
-/** Network configuration version 2 of cloud-init (as netplan's), for NICs with these addresses. */
-export function networkData(config: NetworkConfig, macs: string[]): object {
-  const { ip_addresses, gateway, dns_servers = [], domain } = config
+/** What cloud-init is told of the network of a clone, in the words of a guest's cloud-init settings. */
+export function settingsOf(
+  { hostname, ip_addresses, gateway, dns_servers = [], domain }: NetworkConfig & { hostname: string },
+  macs: string[],
+): Pick<CloudInit, 'hostname' | 'fqdn' | 'network'> {
   const nameservers = {
     ...(dns_servers.length > 0 && { addresses: dns_servers }),
     ...(domain !== undefined && { search: [domain] }),
   }
-  const nics = macs.map((macaddress, index) => {
+  const nics = macs.map((macaddress, index): [string, Ethernet] => {
     const address = ip_addresses?.[index] ?? 'dhcp'
     const isFirst = index === 0
-    const route = { to: gateway?.includes(':') ? '::/0' : '0.0.0.0/0', via: gateway }
-    return {
-      match: { macaddress },
-      'set-name': `eth${index}`,
-      ...(address === 'dhcp' ? { dhcp4: true } : { dhcp4: false, addresses: [address] }),
-      ...(isFirst && gateway !== undefined && { routes: [route] }),
-      ...(isFirst && Object.keys(nameservers).length > 0 && { nameservers }),
-    }
+    return [
+      `eth${index}`,
+      {
+        match: { macaddress },
+        ...(address === 'dhcp' ? { dhcp4: true } : { dhcp4: false, addresses: [address] }),
+        ...(isFirst && gateway !== undefined && { gateway }),
+        ...(isFirst && Object.keys(nameservers).length > 0 && { nameservers }),
+      },
+    ]
   })
-  return { version: 2, ethernets: Object.fromEntries(nics.map((nic, index) => [`eth${index}`, nic])) }
+  return {
+    hostname,
+    ...(domain !== undefined && { fqdn: `${hostname}.${domain}` }),
+    network: { version: 2, ethernets: Object.fromEntries(nics) },
+  }
 }

@@ -1,21 +1,21 @@
-import { cloudinit, KeptCloudInit } from '#shared/contracts/cloudinit.ts'
-import { collection } from '#shared/db/collection.ts'
-import { now } from '#shared/events/event.ts'
+import { cloudinit } from '#shared/contracts/cloudinit.ts'
+import type { Violation } from '#shared/errors.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { seal, unseal } from '#shared/secrets.ts'
 import { implement } from '#shared/service.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware.ts'
-import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { throwAll } from '../violations.ts'
 import { settle } from '../status.ts'
 import { requireNoTemplate } from '../templates.ts'
 import { checkEthernets } from './check.ts'
 import { documentsOf } from './documents.ts'
+import { hostnameOf } from './hostname.ts'
+import { dropSeed, keepSettings, kept } from './kept.ts'
 import { hashOf } from './password.ts'
-import { createSeed, removeSeed } from './seed.ts'
+import { createSeed } from './seed.ts'
 
-const kept = collection('cloudinits', KeptCloudInit, { kind: 'Cloud-init seed of virtual machine' })
 const purpose = 'cloudinit'
 
 /**
@@ -44,7 +44,9 @@ export const cloudinitService = implement(cloudinit, {
       await hold(pathOf(id))
       const vm = await vmRecords.requireForChange(id)
       requireNoTemplate(vm, 'change')
-      throwAll(settings.network ? checkEthernets(settings.network, vm.nics) : [])
+      const violations: Violation[] = settings.network ? checkEthernets(settings.network, vm.nics) : []
+      hostnameOf(vm.name, settings.hostname, { field: 'hostname', violations })
+      throwAll(violations)
       const { plain_password, ...named } = user ?? {}
       const sealed = plain_password === undefined ? null : seal(await hashOf(plain_password), purpose)
       // A given user has its name, as the contract says.
@@ -57,10 +59,11 @@ export const cloudinitService = implement(cloudinit, {
         const hash = sealed === null ? null : unseal(sealed, purpose)
         return createSeed(vm, documentsOf(vm, { ...settings, ...(user && { user }) }, hash))
       })
-      await op.step('attaching', () => putIn(id, made))
+      // Before it is in the drive: what a guest may have read is never unknown.
       await op.step('recording', () =>
-        record(id, { ...settings, ...(user && { user: { ...user, has_password: sealed !== null } }) }),
+        keepSettings(id, { ...settings, ...(user && { user: { ...user, has_password: sealed !== null } }) }),
       )
+      await op.step('attaching', () => putIn(id, made))
       return viewOf(await settle(id))
     },
   }),
@@ -68,8 +71,10 @@ export const cloudinitService = implement(cloudinit, {
   remove: operation({
     accept: async ({ id }, { hold }) => {
       await hold(pathOf(id))
-      await vmRecords.requireForChange(id)
-      await kept.require(id)
+      const vm = await vmRecords.requireForChange(id)
+      // Its host does not know a template, and must not: putting nothing into its drive would define it.
+      requireNoTemplate(vm, 'change')
+      if (vm.seed === null) await kept.require(id)
       return { id }
     },
     run: async (op, { id }) => {
@@ -80,18 +85,3 @@ export const cloudinitService = implement(cloudinit, {
     },
   }),
 })
-
-type Kept = Parameters<typeof kept.insert>[0]
-
-/** Keeps what the seed says, in the place of what an earlier one said. */
-async function record(id: string, settings: Omit<Kept, 'id' | 'created_at' | 'updated_at'>): Promise<void> {
-  const at = now()
-  await kept.removeWhere({ _id: id })
-  await kept.insert({ ...settings, id, created_at: at, updated_at: at })
-}
-
-/** Removes a guest's seed with what is kept of it; one that is gone is fine. */
-export async function dropSeed(vm: Pick<VmRecord, 'id' | 'node'>): Promise<void> {
-  await removeSeed(vm)
-  await kept.removeWhere({ _id: vm.id })
-}

@@ -1,5 +1,5 @@
 import { consoles } from '#shared/contracts/consoles.ts'
-import { ForbiddenError } from '#shared/errors.ts'
+import { ForbiddenError, invalid } from '#shared/errors.ts'
 import { reach } from '#shared/nodes.ts'
 import { implement } from '#shared/service.ts'
 import { vmRecords } from '../model.ts'
@@ -13,12 +13,12 @@ export const consoleService = implement(consoles, {
   open: async ({ vm_id, console_type, record }, { caller }) => {
     // A ticket is bound to somebody whose rights can be asked about again.
     if (caller.kind !== 'user') throw new ForbiddenError('A console is opened by a user')
+    if (record && console_type !== 'serial') throw invalid('record', 'only serial consoles are recorded', 'unsupported')
     const vm = await vmRecords.require(vm_id)
     const endpoint = await endpointOf(vm, console_type)
     const { node } = await reach(vm.node)
-    const isRecorded = record && console_type === 'serial'
     const { user, proof } = caller
-    const made = await issue({ vm_id, console_type, user, proof, record: isRecorded })
+    const made = await issue({ vm_id, console_type, user, proof, record })
     const display = endpoint.kind === 'display' ? endpoint : null
     return {
       vm_id,
@@ -41,7 +41,7 @@ export const consoleService = implement(consoles, {
   recording: ({ vm_id, recording_id }) => recordingOf(vm_id, recording_id),
   deleteRecording: ({ vm_id, recording_id }) => remove(vm_id, recording_id),
   part: ({ vm_id, recording_id, part }) => partOf(vm_id, recording_id, part),
-  append: ({ recording_id, part, text }) => append(recording_id, part, text),
+  append: ({ recording_id, ...part }) => append(recording_id, part),
 
   check: async ({ vm_id, ticket }) => {
     const { console_type, user, proof } = await unused(ticket, vm_id)

@@ -41,6 +41,10 @@ export const recordingParts = collection('console_recording_parts', Part, {
   indexes: [{ fields: { recording: 1, part: 1 }, unique: true }],
 })
 
+/** The first reason that it is not complete stays. */
+export const markIncomplete = (id: string, reason: string) =>
+  recordings.updateWhere({ _id: id, complete: true }, { set: { complete: false, reason } })
+
 /** Removes recordings that fit the filter, the last thing of each being its record. */
 export async function removeRecordings(filter: Record<string, unknown>): Promise<void> {
   for (const { id } of await recordings.all(filter)) {

@@ -1,5 +1,5 @@
 import { ConflictError, NotFoundError, notFound } from '#shared/errors.ts'
-import { recordingParts, recordings, removeRecordings } from './models.ts'
+import { markIncomplete, recordingParts, recordings, removeRecordings } from './models.ts'
 
 const maxBytes = 16 * 1_048_576
 
@@ -11,14 +11,20 @@ export async function recordingOf(vmId: string, id: string) {
   return recording
 }
 
+const full = 'It reached 16 MiB and was stopped there'
+const tooFast = 'What was shown came faster than it could be kept: where some is left out, the recording says so'
+
+type Part = { part: number; text: string; lossy: boolean }
+
 /** Adds a part, also when it was added already. @returns false when the recording is full or has gone */
-export async function append(id: string, part: number, text: string): Promise<boolean> {
+export async function append(id: string, { part, text, lossy }: Part): Promise<boolean> {
   const recording = await recordings.get(id)
   if (!recording || recording.ended_at !== null) return false
+  if (lossy && recording.complete) await markIncomplete(id, tooFast)
   if (part < recording.parts) return true
   const size_bytes = recording.size_bytes + Buffer.byteLength(text)
   if (size_bytes > maxBytes) {
-    await recordings.updateWhere({ _id: id }, { set: { complete: false } })
+    await markIncomplete(id, full)
     return false
   }
   // A part that a lost call has written already is written over with the same.

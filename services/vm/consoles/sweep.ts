@@ -1,6 +1,6 @@
 import { hasGone } from '#shared/alive.ts'
 import { every } from '#shared/sweep.ts'
-import { tickets } from './models.ts'
+import { markIncomplete, tickets } from './models.ts'
 import { close } from './tickets.ts'
 
 const sweepEveryMs = 5000
@@ -13,8 +13,10 @@ async function sweep(): Promise<void> {
   const gateways = new Set(open.map(({ gateway }) => gateway))
   for (const gateway of gateways) {
     if (gateway === null || !(await hasGone(gateway))) continue
-    for (const { id } of open.filter((ticket) => ticket.gateway === gateway))
+    for (const { id, recording_id } of open.filter((ticket) => ticket.gateway === gateway)) {
+      if (recording_id !== null) await markIncomplete(recording_id, 'Its gateway has gone: its end may be missing')
       await close(id, 'The gateway that held it has gone')
+    }
   }
   const old = new Date(Date.now() - keptMs).toISOString()
   await tickets.removeWhere({

@@ -12,7 +12,9 @@ export async function writeSerial(id: string, text: string): Promise<null> {
   const endpoint = await endpointOf(vm, 'serial')
   const input = endpoint.kind === 'serial' ? endpoint.input : null
   if (!input)
-    throw new ConflictError(`What is typed does not reach the serial console of '${id}' before its next start`)
+    throw new ConflictError(
+      `The serial console of '${id}' can only be read: its definition has no unix socket for what is typed`,
+    )
   const { host } = await reach(vm.node)
   const socket = await host.openSocket(input)
   try {

@@ -13,19 +13,27 @@ export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'domain_uuid'>
 /** What a guest is made of, as far as a node must have it. */
 export type Described = Pick<
   VmRecord,
-  'name' | 'boot' | 'architecture' | 'firmware' | 'cpu_model' | 'cpus' | 'max_cpus' | 'topology' | 'disks' | 'nics'
+  | 'name'
+  | 'boot'
+  | 'architecture'
+  | 'firmware'
+  | 'balloon'
+  | 'cpu_model'
+  | 'cpus'
+  | 'max_cpus'
+  | 'topology'
+  | 'boot_order'
+  | 'graphics'
+  | 'video'
+  | 'disks'
+  | 'nics'
 >
 
 /** What a guest is made of. */
-export type Definition = Guest &
-  Described &
-  Pick<
-    VmRecord,
-    'memory' | 'balloon' | 'boot_order' | 'autostart' | 'iso' | 'seed' | 'boot' | 'graphics' | 'video' | 'accel'
-  >
+export type Definition = Guest & Described & Pick<VmRecord, 'memory' | 'autostart' | 'iso' | 'seed' | 'accel'>
 
 /** What suits a node, for a guest that does not say it. */
-export type Suitable = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware'>
+export type Suitable = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware' | 'graphics' | 'video'>
 
 /** What can be changed behind our back. */
 export type Sizes = Pick<VmRecord, 'memory' | 'balloon' | 'cpus' | 'max_cpus'>

@@ -41,15 +41,21 @@ const instanceName = /^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/
 function lacking(kind: EngineKind, wanted: Described): Violation[] {
   const violations: Violation[] = []
   const refuse = (field: string, code: string, message: string) => violations.push({ field, code, message })
+  const chosen = `${kind} chooses it by itself`
   if (!instanceName.test(wanted.name))
     refuse('name', 'invalid', `${kind} names its instances with 1 to 63 letters, digits and hyphens, a letter first`)
   if (wanted.boot) refuse('boot', 'unsupported', `${kind} boots from disks and ISO images only`)
-  for (const [index, { bus, format }] of wanted.disks.entries()) {
+  for (const [index, { bus, format, cache }] of wanted.disks.entries()) {
     if (bus === 'sata') refuse(`disks.${index}.bus`, 'unsupported', `${kind} has no SATA disks: take virtio or scsi`)
     if (format !== 'raw') refuse(`disks.${index}.format`, 'unsupported', `${kind} takes only raw volumes`)
+    if (cache !== 'writeback' && cache !== 'default') refuse(`disks.${index}.cache`, 'unsupported', chosen)
   }
-  for (const field of ['cpu_model', 'topology', 'max_cpus'] as const)
-    if (wanted[field] !== null) refuse(field, 'unsupported', `${kind} chooses it by itself`)
+  for (const [index, { model }] of wanted.nics.entries())
+    if (model !== 'virtio') refuse(`nics.${index}.model`, 'unsupported', `${kind} has only virtio`)
+  for (const field of ['balloon', 'cpu_model', 'topology', 'max_cpus', 'boot_order'] as const)
+    if (wanted[field] !== null) refuse(field, 'unsupported', chosen)
+  if (wanted.graphics.length > 0) refuse('graphics', 'unsupported', `${kind} has no displays that Horcrux shows`)
+  if (wanted.video !== 'none') refuse('video', 'unsupported', chosen)
   return violations
 }
 

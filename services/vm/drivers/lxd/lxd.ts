@@ -72,7 +72,7 @@ export function lxd(kind: EngineKind, type: InstanceType = 'virtual-machine'): H
 
   return {
     // Engines run virtual machines with KVM only.
-    suitable: async () => ({ accel: 'kvm', cpu_model: null, firmware: 'uefi' }),
+    suitable: async () => ({ accel: 'kvm', cpu_model: null, firmware: 'uefi', graphics: [], video: 'none' }),
     check: (reached, wanted) => check(kind, reached, wanted),
 
     define,

@@ -11,7 +11,13 @@ export async function suitable(reached: Reached, { architecture }: Pick<Describe
   const accel = accelFor(reached, architecture)
   const { modes = [] } = (await capabilitiesOf(reached, architecture)) ?? {}
   const best = accel === 'kvm' ? 'host-model' : 'maximum'
-  return { accel, cpu_model: modes.includes(best) ? best : null, firmware: platforms[architecture].usual }
+  return {
+    accel,
+    cpu_model: modes.includes(best) ? best : null,
+    firmware: platforms[architecture].usual,
+    graphics: ['vnc'],
+    video: 'virtio',
+  }
 }
 
 /** Everything that stands in the way of such a guest on a node, with Debian's package that would help. */

@@ -4,6 +4,8 @@ import { ConflictError } from '#shared/errors.ts'
 import { domainXml } from '#shared/libvirt/domain.ts'
 import { reach } from '#shared/nodes.ts'
 import type { Guest } from '../driver.ts'
+import type { Files } from './domain-xml.ts'
+import { filesOf } from './files.ts'
 
 /** The parts of a live domain's XML that tell where its consoles are (libvirt's "Domain XML format"). */
 type Listen = { '@type'?: string; '@socket'?: string; '@address'?: string }
@@ -20,10 +22,11 @@ const parser = new XMLParser({
 
 /** Where a console of a guest is, by the definition that it runs with. @throws ConflictError */
 export async function findConsole(guest: Guest, type: ConsoleType): Promise<Endpoint> {
-  const { libvirt } = await reach(guest.node)
+  const reached = await reach(guest.node)
+  const { libvirt } = reached
   const { domain } = parser.parse(await domainXml(libvirt, guest.domain_uuid, { secure: true })) as Live
   const { graphics = [], serial = [] } = domain.devices
-  return type === 'serial' ? serialIn(serial, guest) : displayIn(graphics, type, guest)
+  return type === 'serial' ? serialIn(serial, guest, filesOf(reached, guest.id)) : displayIn(graphics, type, guest)
 }
 
 function displayIn(all: Graphics[], type: ConsoleType, { id }: Guest): Endpoint {
@@ -45,12 +48,17 @@ function displayIn(all: Graphics[], type: ConsoleType, { id }: Guest): Endpoint 
 /** Where to connect to what listens everywhere. */
 const reachable = (address = '127.0.0.1') => ({ '0.0.0.0': '127.0.0.1', '::': '::1' })[address] ?? address
 
-function serialIn([first]: Serial[], { id }: Guest): Endpoint {
-  const log = first?.log?.['@file']
-  if (!first || !log)
+/** The first that writes a log; the definition of an adopted guest may have others, which are its owner's. */
+function serialIn(all: Serial[], { id }: Guest, files: Files): Endpoint {
+  const found = all.find(({ log }) => log?.['@file'])
+  const log = found?.log?.['@file']
+  if (!found || !log)
     throw new ConflictError(
-      `Virtual machine '${id}' runs without a serial console that writes a log; it has one once it is started anew`,
+      `The definition of virtual machine '${id}' has no serial console that writes a log. Give it this one with virsh edit, and start it anew: ${consoleXml(files)}`,
     )
-  const path = first['@type'] === 'unix' ? first.source?.['@path'] : undefined
+  const path = found['@type'] === 'unix' ? found.source?.['@path'] : undefined
   return { kind: 'serial', log, input: path ? { path } : null }
 }
+
+const consoleXml = ({ log, socket }: Files) =>
+  `<serial type='unix'><source mode='bind' path='${socket}'/><log file='${log}' append='off'/></serial>`

@@ -34,7 +34,8 @@ export async function define(vm: Definition): Promise<void> {
   // libvirt has accepted what is there already, though perhaps not by its own schema.
   if (before === null) await defineDomain(libvirt, wanted)
   else await defineDomain(libvirt, mergeDomain(before, wanted), { validate: false })
-  if (there === null && vm.autostart) await setAutostart(libvirt, vm.domain_uuid, true)
+  // Also where it was not changed: whoever was to change it may have been interrupted.
+  if (there !== null || vm.autostart) await setAutostart(libvirt, vm.domain_uuid, vm.autostart)
   await host.remove(shelfOf(reached, vm.id))
 }
 

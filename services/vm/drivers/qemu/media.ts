@@ -18,10 +18,14 @@ export async function changeMedium(
   const disks = elements(at(domain, 'devices'), 'disk')
   const found = drive === 'iso' ? cdromIn(domain) : disks.find((disk) => targetOf(disk) === seedDrive)
   if (!found) return false
-  if (pathOf(found) === path) return true
+  const isThere = pathOf(found) === path
+  if (isThere && (path === null || drive === 'iso')) return true
   remove(found, 'source', 'backingStore')
   found.attributes['type'] = 'file'
+  const update = () => updateDevice(libvirt, domain_uuid, writeXml(found), { live: true, force: true })
+  // A new seed has the path of the one before, whose file QEMU would keep open.
+  if (isThere) await update()
   if (path !== null) put(found, { name: 'source', attributes: { file: path }, children: [] })
-  await updateDevice(libvirt, domain_uuid, writeXml(found), { live: true, force: true })
+  await update()
   return true
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError } from '#shared/errors.ts'
 import {
   destroyDomain,
@@ -7,6 +8,7 @@ import {
   shutdownDomain,
   startDomain,
   suspendDomain,
+  wakeDomain,
 } from '#shared/libvirt/domain.ts'
 import type { HostConnection } from '#shared/libvirt/host-connection.ts'
 import { domainStates } from '#shared/libvirt/stats.ts'
@@ -35,6 +37,15 @@ async function onDomain({ node, domain_uuid }: Guest, act: Domain): Promise<void
 }
 
 const isPaused = async (libvirt: HostConnection, uuid: string) => (await domainState(libvirt, uuid)).state === 'paused'
+
+const awakeWithinMs = 5000
+
+/** Wakes a guest that has suspended itself; QEMU takes the order at once, and tells a moment later that it is done. */
+async function wake(libvirt: HostConnection, uuid: string): Promise<void> {
+  await wakeDomain(libvirt, uuid)
+  const deadline = Date.now() + awakeWithinMs
+  while ((await domainState(libvirt, uuid)).state === 'pm_suspended' && Date.now() < deadline) await delay(50)
+}
 
 const stop = (guest: Guest) =>
   onDomain(guest, async (libvirt, uuid) => {
@@ -82,7 +93,9 @@ export const qemu: Hypervisor = {
       }),
     resume: (guest) =>
       onDomain(guest, async (libvirt, uuid) => {
-        if (await isPaused(libvirt, uuid)) await resumeDomain(libvirt, uuid)
+        const { state } = await domainState(libvirt, uuid)
+        if (state === 'paused') await resumeDomain(libvirt, uuid)
+        if (state === 'pm_suspended') await wake(libvirt, uuid)
       }),
   },
 

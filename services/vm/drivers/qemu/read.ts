@@ -139,6 +139,13 @@ export function bootOrderOf(domain: Element): string[] | null {
   return names.length === 0 ? null : [...new Set(names)]
 }
 
+/** That order, as far as it is of what a record has: not of a floppy, or of a NIC on no network of the node. */
+function knownOrderOf(domain: Element): string[] | null {
+  const known = new Set(['cdrom', ...diskElementsOf(domain).map(targetOf), ...nicsOf(domain).map(macOf)])
+  const names = bootOrderOf(domain)?.filter((name) => known.has(name)) ?? []
+  return names.length === 0 ? null : names
+}
+
 const marked = (domain: Element) => at(domain, 'metadata', 'horcrux:vm')
 const words = (text = '') => text.split(' ').filter(Boolean)
 /** The id that Horcrux gave it, and the devices that are ours. */
@@ -164,7 +171,7 @@ export const readDomain = (domain: Element) => ({
   ...processorOf(domain),
   firmware: firmwareOf(domain),
   boot: bootOf(domain),
-  boot_order: bootOrderOf(domain),
+  boot_order: knownOrderOf(domain),
   iso: isoOf(domain),
   // It has none of ours.
   seed: null,

@@ -21,6 +21,7 @@ const plain = new Set([
   'unknown',
   'booted',
   'unpaused',
+  'wakeup',
   'user',
   'shutdown',
   'destroyed',
@@ -29,11 +30,16 @@ const plain = new Set([
   'starting_up',
 ])
 
+const told: Partial<Record<DomainState, string>> = {
+  crashed: 'The guest crashed',
+  pm_suspended: 'The guest has suspended itself',
+}
+
 /** libvirt's state in our words; a reason only where it tells more than the state. */
 export const seenAs = ({ state, reason }: StateAndReason): Seen => ({
   // A guest is paused for a moment while QEMU starts; it does not run yet, and nobody has paused it.
   status: reason === 'starting_up' ? 'stopped' : statuses[state],
-  status_reason: state === 'crashed' ? 'The guest crashed' : plain.has(reason) ? null : reason.replaceAll('_', ' '),
+  status_reason: told[state] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' ')),
 })
 
 /** The answer, or something else when the domain is not there. */
