@@ -1,4 +1,5 @@
 import type { Volume } from '#shared/contracts/volumes.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
 import { alreadyExists, ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes.ts'
@@ -18,8 +19,10 @@ export async function findVolume(pool: string, name: string): Promise<Volume> {
 
 export const pathOf = (pool: string, volume: string) => `/api/storage/pools/${pool}/volumes/${volume}`
 
+/** @throws ConflictError when a machine has it, PreconditionFailedError when `If-Match` names another version */
 export async function requireFree(pool: string, name: string): Promise<Volume> {
   const volume = await findVolume(pool, name)
+  requireVersion(`Volume '${name}'`, volume.version)
   if (volume.used_by)
     throw new ConflictError(`Volume '${name}' belongs to ${volume.used_by}`, { details: { used_by: volume.used_by } })
   return volume

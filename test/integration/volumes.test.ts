@@ -6,7 +6,7 @@ import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { devices } from '#shared/contracts/vm-devices.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
-import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError, PreconditionFailedError, ValidationError } from '#shared/errors.ts'
 import { clusterService } from '../../services/cluster/service.ts'
 import { storageService } from '../../services/storage/service.ts'
 import { vmService } from '../../services/vm/service.ts'
@@ -90,6 +90,21 @@ test.each(['delete', 'resize'] as const)(
     await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: name, owner })
   },
 )
+
+test('a volume is changed at the version that If-Match names', async () => {
+  const stop = horcrux.work()
+  await done(horcrux, volumes, 'create', { id: 'images', name: 'versioned', size: GiB })
+  const { version } = await get('versioned')
+  const wanted = { id: 'images', volume: 'versioned', size: 2 * GiB }
+  const stale = { meta: { ifMatch: version + 1 } }
+  await expect(horcrux.call(volumes, 'resize', wanted, stale)).rejects.toBeInstanceOf(PreconditionFailedError)
+  await expect(horcrux.call(volumes, 'delete', wanted, stale)).rejects.toBeInstanceOf(PreconditionFailedError)
+  const { id } = await horcrux.call(volumes, 'resize', wanted, { meta: { ifMatch: version } })
+  await horcrux.call(operations, 'wait', { id, timeout: 20 }, { timeoutMs: 25_000 })
+  expect((await get('versioned')).size_bytes).toBe(2 * GiB)
+  await done(horcrux, volumes, 'delete', { id: 'images', volume: 'versioned' })
+  await stop()
+})
 
 test('a pool that is not there, or not active, is told at once', async () => {
   await expect(horcrux.call(volumes, 'list', { id: 'nope' })).rejects.toBeInstanceOf(NotFoundError)
