@@ -1,8 +1,10 @@
 import { asService, type Caller } from '#shared/access.ts'
 import { askAround, askOnce } from '#shared/ask.ts'
+import { busIsBackForMs } from '#shared/bus.ts'
 import { fateOf, requestTimeoutMs, translateBusError } from '#shared/broker.ts'
 import { type Action, type Contract, isChange, type Params, type Result } from '#shared/contract.ts'
 import { current, type Fence } from '#shared/current.ts'
+import { UnavailableError } from '#shared/errors.ts'
 import type { ServiceBroker } from 'moleculer'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -36,6 +38,9 @@ type Sent<C extends Contract, K extends keyof C['actions']> =
 /** For a service that was there and is not, or a bus that is away, a call waits this long. Milliseconds. */
 const patienceMs = 2000
 const pauseMs = 100
+/** As long after the bus was away, a question may be lost on its way to who is not back on it yet: it is asked again soon. */
+const settledMs = 2000
+const shortMs = 700
 
 /**
  * One call over the bus. What never reached anybody is sent again for a moment, and so is what was lost with a replica
@@ -54,12 +59,16 @@ export async function send(
   const begin = performance.now()
   const leftMs = () => timeoutMs - (performance.now() - begin)
   for (;;) {
+    const isShort = attempt === askAround && busIsBackForMs() < settledMs
     try {
-      return await attempt(broker, action, params, meta, Math.max(1, leftMs()))
+      return await attempt(broker, action, params, meta, Math.max(1, isShort ? Math.min(leftMs(), shortMs) : leftMs()))
     } catch (error) {
       const fate = fateOf(error)
-      const mayTryAgain = fate === 'unsent' ? timeoutMs - leftMs() < patienceMs : fate === 'lost' && mayRepeat
-      if (!mayTryAgain || leftMs() < 2 * pauseMs) throw translateBusError(error, action)
+      const translated = translateBusError(error, action)
+      const isUnheard = isShort && translated instanceof UnavailableError
+      const mayTryAgain =
+        fate === 'unsent' ? timeoutMs - leftMs() < patienceMs : isUnheard || (fate === 'lost' && mayRepeat)
+      if (!mayTryAgain || leftMs() < 2 * pauseMs) throw translated
       if (fate === 'lost') meta.repeated = true
       await delay(pauseMs)
     }

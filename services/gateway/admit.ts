@@ -3,6 +3,7 @@ import { isChange } from '#shared/contract.ts'
 import { AppError, AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import type { Route } from './answer.ts'
 import { credentialOf, shownAgain } from './credentials.ts'
+import { inTime } from './in-time.ts'
 import type { Identify, Identities } from './identities.ts'
 import type { Limits } from './rate-limit.ts'
 import { recordRefusalOf } from './refusals.ts'
@@ -21,16 +22,19 @@ export async function identifyAgain(request: FastifyRequest, identify: Identify)
  * Mostly it is still known who it is.
  */
 export function admitBody({ identify }: Gate, route: Route) {
-  return async (request: FastifyRequest): Promise<void> => {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (route.action.can === 'anyone') return
     try {
-      await identifyAgain(request, identify)
+      await inTime(reply, identifyAgain(request, identify), leastMs)
     } catch (error) {
       await recordRefusalOf(request, route, error)
       throw error
     }
   }
 }
+
+/** Also after a body that was long on its way. Milliseconds. */
+const leastMs = 2000
 
 /** Where passwords or set-up tokens can be guessed. */
 export const guessable = new Set(['auth.login', 'auth.setup'])

@@ -4,10 +4,14 @@ import { UnavailableError } from '#shared/errors.ts'
 /** However much hangs behind it, a request that waits for nothing by itself is answered by then. Milliseconds. */
 const longestMs = 4800
 
-/** What has come of some work by the time that the request is to be answered. @throws UnavailableError when nothing has */
-export async function inTime<T>(reply: FastifyReply, work: Promise<T>): Promise<T> {
+/**
+ * What has come of some work by the time that the request is to be answered.
+ * @param leastMs what the work is given also when the request has taken long already
+ * @throws UnavailableError when nothing has
+ */
+export async function inTime<T>(reply: FastifyReply, work: Promise<T>, leastMs = 0): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
-  const leftMs = Math.max(0, longestMs - reply.elapsedTime)
+  const leftMs = Math.max(leastMs, longestMs - reply.elapsedTime)
   const timer = setTimeout(
     () =>
       reject(

@@ -47,6 +47,8 @@ export function addRoutes(
 
 /** A question that was held for longer is answered to whoever may still ask it. Milliseconds. */
 const heldMs = 1000
+/** At most so much longer for that. Milliseconds. */
+const againMs = 2000
 
 /** Answers at once, without a promise in between, where it returns undefined. */
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply> | undefined
@@ -84,7 +86,7 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate, ca
   const change = isChange(action)
   return async (request, reply) => {
     const params = paramsOf(action.params, request)
-    const again = () => identifyAgain(request, identify)
+    const again = () => inTime(reply, identifyAgain(request, identify), againMs)
     const meta = metaOf(request)
     const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
     if (ifMatch !== undefined) meta.ifMatch = ifMatch
