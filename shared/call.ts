@@ -59,20 +59,25 @@ export async function send(
   const begin = performance.now()
   const leftMs = () => timeoutMs - (performance.now() - begin)
   for (;;) {
-    const isShort = attempt === askAround && busIsBackForMs() < settledMs
+    const isShort = attempt === askAround && isJustBack()
     try {
       return await attempt(broker, action, params, meta, Math.max(1, isShort ? Math.min(leftMs(), shortMs) : leftMs()))
     } catch (error) {
-      const fate = fateOf(error)
       const translated = translateBusError(error, action)
-      const isUnheard = isShort && translated instanceof UnavailableError
       const mayTryAgain =
-        fate === 'unsent' ? timeoutMs - leftMs() < patienceMs : isUnheard || (fate === 'lost' && mayRepeat)
+        (isShort && translated instanceof UnavailableError) || mayAgain(error, timeoutMs - leftMs(), mayRepeat)
       if (!mayTryAgain || leftMs() < 2 * pauseMs) throw translated
-      if (fate === 'lost') meta.repeated = true
+      if (fateOf(error) === 'lost') meta.repeated = true
       await delay(pauseMs)
     }
   }
+}
+
+const isJustBack = () => busIsBackForMs() > 0 && busIsBackForMs() < settledMs
+
+function mayAgain(error: unknown, spentMs: number, mayRepeat: boolean): boolean {
+  const fate = fateOf(error)
+  return fate === 'unsent' ? spentMs < patienceMs : fate === 'lost' && mayRepeat
 }
 
 /** As {@link send}, for what changes nothing: a replica that has fallen silent is not waited for. */
