@@ -95,14 +95,15 @@ test('a volume is changed at the version that If-Match names', async () => {
   const stop = horcrux.work()
   await done(horcrux, volumes, 'create', { id: 'images', name: 'versioned', size: GiB })
   const { version } = await get('versioned')
-  const wanted = { id: 'images', volume: 'versioned', size: 2 * GiB }
+  const which = { id: 'images', volume: 'versioned' }
+  const wanted = { ...which, size: 2 * GiB }
   const stale = { meta: { ifMatch: version + 1 } }
   await expect(horcrux.call(volumes, 'resize', wanted, stale)).rejects.toBeInstanceOf(PreconditionFailedError)
-  await expect(horcrux.call(volumes, 'delete', wanted, stale)).rejects.toBeInstanceOf(PreconditionFailedError)
+  await expect(horcrux.call(volumes, 'delete', which, stale)).rejects.toBeInstanceOf(PreconditionFailedError)
   const { id } = await horcrux.call(volumes, 'resize', wanted, { meta: { ifMatch: version } })
   await horcrux.call(operations, 'wait', { id, timeout: 20 }, { timeoutMs: 25_000 })
   expect((await get('versioned')).size_bytes).toBe(2 * GiB)
-  await done(horcrux, volumes, 'delete', { id: 'images', volume: 'versioned' })
+  await done(horcrux, volumes, 'delete', which)
   await stop()
 })
 
