@@ -1,6 +1,16 @@
 import { defineConfig } from 'vitest/config'
 
-/** `unit` needs nothing but Node and takes seconds; `system` runs on real daemons that the test lab starts. */
+const alone = 'test/{drivers,integration,e2e}/**/*.alone.test.ts'
+const system = {
+  globalSetup: ['test/lab/setup.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+}
+
+/**
+ * `unit` needs nothing but Node and takes seconds; the others run on real daemons that the test lab starts. `alone` is
+ * what measures times, or how it fares when much is taken down at once: nothing else runs beside it.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -16,15 +26,15 @@ export default defineConfig({
       },
       {
         test: {
+          ...system,
           name: 'system',
           include: ['test/{drivers,integration,e2e}/**/*.test.ts'],
-          globalSetup: ['test/lab/setup.ts'],
-          setupFiles: ['test/lab/after-each-file.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
+          exclude: [alone],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
+      { test: { ...system, name: 'alone', include: [alone], maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 })

@@ -2,15 +2,14 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { localHost } from '#shared/host/local.ts'
 import { startHosts, stopHosts } from '../lab/hosts.ts'
+import { labHosts } from '../lab/lab.ts'
 import { processesWith } from '../lab/processes.ts'
-import '../lab/setup.ts'
 
 const machine = localHost()
 const script = fileURLToPath(new URL('../lab/hosts.sh', import.meta.url))
-const lab = inject('lab')
 const folder = mkdtempSync(join(tmpdir(), 'horcrux-lab-'))
 
 const DOMAIN = `<domain type='qemu'><name>idle</name><memory unit='MiB'>16</memory><os><type>hvm</type></os></domain>`
@@ -30,7 +29,7 @@ async function traces(name: string, dir: string): Promise<string[]> {
   ]
 }
 
-describe.skipIf(lab.hosts.length === 0)('a lab', () => {
+describe.skipIf(labHosts.length === 0)('a lab', () => {
   afterAll(async () => {
     await machine.close()
     rmSync(folder, { recursive: true, force: true })
@@ -40,7 +39,7 @@ describe.skipIf(lab.hosts.length === 0)('a lab', () => {
     const dir = join(folder, 'second')
     const [host] = await startHosts(dir, 1)
     const name = host!.netns.replace(/-1$/, '')
-    expect(lab.hosts.map(({ address }) => address)).not.toContain(host!.address)
+    expect(labHosts.map(({ address }) => address)).not.toContain(host!.address)
     writeFileSync(join(folder, 'idle.xml'), DOMAIN)
     await machine.runChecked('virsh', ['-c', host!.uri, 'create', join(folder, 'idle.xml')])
     expect((await machine.runChecked('virsh', ['-c', host!.uri, 'list', '--name'])).stdout.trim()).toBe('idle')

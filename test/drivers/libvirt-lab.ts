@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises'
-import { inject } from 'vitest'
 import { localHost } from '#shared/host/local.ts'
+import { labHosts } from '../lab/lab.ts'
 
 /** The k-th (from 1) host of the lab; the one place where these tests know its shape. */
 export const labHost = (k: number): { uri: string; address: string; netns: string; dir: string } => {
-  const host = inject('lab').hosts[k - 1]
+  const host = labHosts[k - 1]
   if (!host) throw new Error(`the lab has no host ${k}`)
   return host
 }
 
-export const hasLab = (): boolean => inject('lab').hosts.length > 1
+export const hasLab = (): boolean => labHosts.length > 1
 
 /** The pid, as this machine sees it, of a host's process whose command line holds `words`. */
 export const pidOn = async (k: number, program: string, words = ''): Promise<number> => {

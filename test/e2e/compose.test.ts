@@ -29,7 +29,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   const up = (...words: string[]) => compose.run(['up', '-d', '--no-build', '--wait', ...words], settings)
 
   beforeAll(async () => {
-    machine = await startMachine(join(inject('lab').dir, 'compose'))
+    machine = await startMachine(join(inject('run').dir, 'compose'))
     const random = () => randomBytes(20).toString('hex')
     settings = {
       HORCRUX_BUS: join(machine.dir, 'bus'),

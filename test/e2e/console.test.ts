@@ -6,11 +6,12 @@ import { localHost } from '#shared/host/local.ts'
 import { complaintsOf, startBrowser } from '../lab/browser.ts'
 import { guestOn } from '../lab/guest.ts'
 import { type Product, startProduct } from '../lab/product.ts'
+import { labHosts } from '../lab/lab.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
 
-const { hosts, dir } = inject('lab')
-const [host] = hosts
+const { dir } = inject('run')
+const [host] = labHosts
 const missing = (await localHost().which('chromium')) ? [] : ['chromium']
 const canRun = host !== undefined && available('chromium', missing)
 const wait = { headers: { prefer: 'wait=30' } }

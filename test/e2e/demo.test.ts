@@ -10,7 +10,7 @@ import { type Machine, startMachine } from './machine.ts'
 describe.skipIf(!available('qemu', [...(await missingForHosts()), ...(await missingForNats())]))('horcrux demo', () => {
   let machine: Machine
   beforeAll(async () => {
-    machine = await startMachine(join(inject('lab').dir, 'demo'))
+    machine = await startMachine(join(inject('run').dir, 'demo'))
   })
   afterAll(() => machine?.remove())
 

@@ -12,7 +12,7 @@ describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await m
   () => {
     let machine: Machine
     beforeAll(async () => {
-      machine = await startMachine(join(inject('lab').dir, 'doctor'))
+      machine = await startMachine(join(inject('run').dir, 'doctor'))
     })
     afterAll(() => machine?.remove())
 

@@ -1,12 +1,13 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { localHost } from '#shared/host/local.ts'
 import { ask } from '../lab/http.ts'
 import { type Product, startProduct } from '../lab/product.ts'
 import { openSocket } from '../lab/sockets.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const wait = { headers: { prefer: 'wait=30' } }
 const password = 'Nebelkrähe-12'
 let product: Product

@@ -30,7 +30,7 @@ describe.skipIf(!available('libvirt', problems))('horcrux start', () => {
   let token = ''
 
   beforeAll(async () => {
-    machine = await startMachine(join(inject('lab').dir, 'start'))
+    machine = await startMachine(join(inject('run').dir, 'start'))
     first = await startHorcrux(machine)
   })
   afterAll(() => machine?.remove())
@@ -145,7 +145,7 @@ describe.skipIf(!available('libvirt', problems))('a Horcrux that ends', () => {
   let machine: Machine
 
   beforeAll(async () => {
-    machine = await startMachine(join(inject('lab').dir, 'end'))
+    machine = await startMachine(join(inject('run').dir, 'end'))
   })
   afterAll(() => machine?.remove())
 
@@ -194,7 +194,7 @@ describe.skipIf(!available('libvirt', problems))('a user who is not root, withou
   const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
 
   beforeAll(async () => {
-    machine = await startMachine(join(inject('lab').dir, 'nobody'))
+    machine = await startMachine(join(inject('run').dir, 'nobody'))
     // The checkout and the temporary folder may lie where nobody else may go.
     const places = 'mount --bind "$0" /mnt && mount -t tmpfs -o mode=1777 tmpfs /media'
     expect((await machine.run('bash', ['-c', places, repository])).stderr).toBe('')

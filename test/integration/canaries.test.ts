@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createCanaries } from '../lab/canaries/canaries.ts'
 import { createDesk, secretRoutes } from '../lab/canaries/desk.ts'
 import { faultsOf, guessed, lineOf } from '../lab/canaries/faults.ts'
@@ -13,6 +13,7 @@ import type { Part } from '../lab/part.ts'
 import { available } from '../lab/requirements.ts'
 import { openSocket } from '../lab/sockets.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const hasNats = available('nats', await missingForNats())
 
@@ -20,7 +21,7 @@ test('there is a request that succeeds for every route that takes or gives a sec
   expect(Object.keys(ways).toSorted()).toEqual(secretRoutes.map(({ name }) => name).toSorted())
 })
 
-describe.skipIf(!hasNats || inject('lab').hosts.length === 0)('a secret is nowhere but where it belongs', () => {
+describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but where it belongs', () => {
   const canaries = createCanaries()
   const processes = watchProcesses()
   let horcrux: Deployment
@@ -36,7 +37,7 @@ describe.skipIf(!hasNats || inject('lab').hosts.length === 0)('a secret is nowhe
     const said = services.flatMap((part) => (part.name.startsWith('auth') ? part.said() : [])).join('\n')
     const setupToken = /Set-up token, [^:]+: (\S+?)"/.exec(said)?.[1] ?? ''
     canaries.learn('the set-up token', setupToken)
-    world = { ...desk, canaries, root: '', setupToken, host: inject('lab').hosts[1]!, vm: '' }
+    world = { ...desk, canaries, root: '', setupToken, host: labHosts[1]!, vm: '' }
     const route = secretRoutes.find(({ name }) => name === 'auth.setup')!
     await goWrong(route, await ways['auth.setup']!(world))
     const way = await ways['auth.setup']!(world)
@@ -105,7 +106,7 @@ describe.skipIf(!hasNats || inject('lab').hosts.length === 0)('a secret is nowhe
     horcrux = await startDeployment({ env, signIn: firstSignIn })
     world.root = horcrux.token
     someone = await person(world)
-    world.vm = await makeVm(world, inject('lab').hosts[0]!)
+    world.vm = await makeVm(world, labHosts[0]!)
     followers.push(
       ...(['ws', 'sse'] as const).map((medium) => follow(medium, medium, { url, token: horcrux.token, from: 0 })),
     )

@@ -1,12 +1,13 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { localHost } from '#shared/host/local.ts'
 import { openConsole } from '../lab/console-sockets.ts'
 import { type Deployment, startDeployment } from '../lab/deployment.ts'
 import { ask } from '../lab/http.ts'
 import { asNode } from '../lab/scenarios.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const wait = { prefer: 'wait=30' }
 let horcrux: Deployment
 const gateway = (number: number) => horcrux.gateways[number]!

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { localHost } from '#shared/host/local.ts'
 import { openConsole } from '../lab/console-sockets.ts'
 import { type Product, startProduct } from '../lab/product.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const wait = { headers: { prefer: 'wait=30' } }
 let product: Product
 

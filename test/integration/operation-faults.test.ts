@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { type Operation, operations } from '#shared/contracts/operations.ts'
 import { pools } from '#shared/contracts/pools.ts'
@@ -16,8 +16,9 @@ import { sample, seedOf } from '../lab/seed.ts'
 import { until } from '../lab/wait.ts'
 import { done } from '../lab/work.ts'
 import { leftovers, look, type World } from '../lab/world.ts'
+import { labHosts } from '../lab/lab.ts'
 
-const [host, second] = inject('lab').hosts
+const [host, second] = labHosts
 const every = scenarios(second!, host!)
 /** The kind of operation that a scenario is of; its name unless it says another. */
 const kindOf = (scenario: string) => every[scenario]!.kind ?? scenario

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { consoles } from '#shared/contracts/consoles.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
@@ -13,9 +13,10 @@ import { unmarked } from '../../services/vm/drivers/qemu/merge.ts'
 import { foreignDomain } from '../lab/foreign-domain.ts'
 import { poolPath, startGuests } from '../lab/guests.ts'
 import { done } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 let guests: Awaited<ReturnType<typeof startGuests>>
 
 const image = async (path: string, format = 'qcow2') =>

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { consoles } from '#shared/contracts/consoles.ts'
 import { guests } from '#shared/contracts/vm-guests.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
@@ -10,9 +10,10 @@ import { guestOn } from '../lab/guest.ts'
 import { startGuests } from '../lab/guests.ts'
 import { until } from '../lab/wait.ts'
 import { done, work } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const id = 'asked'
 const mac = '52:54:00:00:00:91'
 let lab: Awaited<ReturnType<typeof startGuests>>

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { vms } from '#shared/contracts/vms.ts'
 import { within } from '#shared/current.ts'
 import type { HostConnection } from '#shared/libvirt/host-connection.ts'
@@ -7,9 +7,10 @@ import { qemu } from '../../services/vm/drivers/qemu/qemu.ts'
 import { startGuests } from '../lab/guests.ts'
 import { until } from '../lab/wait.ts'
 import { done } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const count = 200
-const [host] = inject('lab').hosts
+const [host] = labHosts
 let guests: Awaited<ReturnType<typeof startGuests>>
 
 beforeAll(async () => {

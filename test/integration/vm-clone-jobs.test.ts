@@ -1,11 +1,12 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CloneJob } from '#shared/contracts/clone-jobs.ts'
 import { imagesOf } from '../lab/disks.ts'
 import { ask } from '../lab/http.ts'
 import { type Product, startProduct } from '../lab/product.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
-const [lab] = inject('lab').hosts
+const [lab] = labHosts
 const password = 'Kirschkuchen-12'
 const wait = { headers: { prefer: 'wait=50' } }
 let product: Product

@@ -1,6 +1,6 @@
 import { join, basename } from 'node:path'
 import { parse } from 'yaml'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { cloudinit } from '#shared/contracts/cloudinit.ts'
 import { consoles } from '#shared/contracts/consoles.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
@@ -17,8 +17,9 @@ import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { asNode } from '../lab/scenarios.ts'
 import { until } from '../lab/wait.ts'
 import { done } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const images = '/var/lib/libvirt/images'
 const [first, second] = ['52:54:00:00:00:01', '52:54:00:00:00:02']
 let horcrux: TestHorcrux

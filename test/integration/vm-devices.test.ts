@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pools } from '#shared/contracts/pools.ts'
 import { resourcePools } from '#shared/contracts/resource-pools.ts'
 import { guests } from '#shared/contracts/vm-guests.ts'
@@ -14,9 +14,10 @@ import { guestOn } from '../lab/guest.ts'
 import { poolPath, startGuests } from '../lab/guests.ts'
 import { until } from '../lab/wait.ts'
 import { done, work } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const id = 'plugged'
 let lab: Awaited<ReturnType<typeof startGuests>>
 let boot: object

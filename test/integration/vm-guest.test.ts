@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
@@ -13,9 +13,10 @@ import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { asNode } from '../lab/scenarios.ts'
 import { until } from '../lab/wait.ts'
 import { done, work } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const seen = '/var/lib/libvirt/images'
 let horcrux: TestHorcrux
 let boot: { kernel: string; initrd: string; cmdline: string }

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import type { ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/host/local.ts'
@@ -10,9 +10,10 @@ import { startGuests } from '../lab/guests.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
 import { done } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 let guests: Awaited<ReturnType<typeof startGuests>>
 
 const create = (id: string, given: object = {}) =>

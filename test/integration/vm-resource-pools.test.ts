@@ -1,12 +1,13 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Deployment, startDeployment } from '../lab/deployment.ts'
 import { type Answered, ask } from '../lab/http.ts'
 import { asNode } from '../lab/scenarios.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
 const password = 'Kirschkuchen-12'
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const nothing = { cpus: 0, memory: 0, disk: 0, instances: 0 }
 type Used = typeof nothing
 type Given = { token?: string; json?: object; headers?: Record<string, string> }

@@ -1,13 +1,14 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { event, now } from '#shared/events/event.ts'
 import { publish } from '#shared/events/outbox.ts'
 import { ask } from '../lab/http.ts'
 import { type Product, startProduct } from '../lab/product.ts'
 import { openSocket } from '../lab/sockets.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const password = 'Kirschkuchen-12'
 const waiting = { prefer: 'wait=50' }
 type Person = { token: string; ask: (line: string, json?: unknown) => ReturnType<typeof ask> }

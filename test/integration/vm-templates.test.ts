@@ -210,5 +210,5 @@ test('what a template had that Horcrux does not know is there again when it beco
   expect(await written()).toBe(before)
   await lab.makeTemplate('by-hand')
   await done(horcrux, vms, 'delete', { id: 'by-hand' })
-  expect(await readdir('/var/lib/horcrux/shelved')).not.toContain('by-hand.xml')
+  expect(await readdir(`${lab.lab.stateDir}/shelved`)).not.toContain('by-hand.xml')
 })

@@ -1,14 +1,15 @@
 import { basename, join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { buildTinyGuest, GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
 import { localHost } from '#shared/host/local.ts'
 import { startGuests } from '../lab/guests.ts'
 import { until } from '../lab/wait.ts'
 import { done } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const id = 'life'
 let guests: Awaited<ReturnType<typeof startGuests>>
 let boot: { kernel: string; initrd: string; cmdline: string }

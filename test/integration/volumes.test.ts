@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { nodes } from '#shared/contracts/nodes.ts'
 import { type Operation, operations } from '#shared/contracts/operations.ts'
 import { pools } from '#shared/contracts/pools.ts'
@@ -15,9 +15,10 @@ import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
 import { asNode } from '../lab/scenarios.ts'
 import { until } from '../lab/wait.ts'
 import { done, work } from '../lab/work.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const GiB = 2 ** 30
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const images = imagesOf(host!)
 let horcrux: TestHorcrux
 

@@ -1,4 +1,4 @@
-import { expect, inject } from 'vitest'
+import { expect } from 'vitest'
 import { cloneJobs } from '#shared/contracts/clone-jobs.ts'
 import { nodes } from '#shared/contracts/nodes.ts'
 import type { Operation } from '#shared/contracts/operations.ts'
@@ -15,12 +15,13 @@ import { startHorcrux } from './horcrux.ts'
 import { asNode, clear } from './scenarios.ts'
 import { done } from './work.ts'
 import { leftovers, look } from './world.ts'
+import { labHosts } from './lab.ts'
 
 const GiB = 2 ** 30
 
 /** Horcrux with one lab host and the pool `images`, and what tests of clones do again and again. */
 export async function startCloneLab() {
-  const [lab] = inject('lab').hosts
+  const [lab] = labHosts
   const horcrux = await startHorcrux({ services: [clusterService, storageService, vmService], works: false })
   let atWork = horcrux.work()
   await done(horcrux, nodes, 'register', asNode('hv1', lab!))

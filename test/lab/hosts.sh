@@ -76,7 +76,7 @@ take_down() { # NAME DIR
 host() { # DIR N K NAME NET, as PID 1's child in the host's namespaces
   DIR=$1; N=$2; k=$3; NAME=$4; NET=$5; R=$DIR/$k
   hostname "node$k"; mount --make-rprivate /
-  mkdir -p "$R"/{run,lib,etc,cache,log,dev,ssh,home}
+  mkdir -p "$R"/{run,lib,etc,cache,log,dev,ssh,home,state} /var/lib/horcrux
   mount -t tmpfs tmpfs "$R/dev"
   for d in null zero full random urandom tty fuse loop-control; do [ -e "/dev/$d" ] && cp -a "/dev/$d" "$R/dev/"; done
   cp -a /dev/loop[0-9]* "$R/dev/" 2>/dev/null || true
@@ -101,6 +101,7 @@ C
   mount --bind "$R/run" /run; mkdir -p /run/libvirt /run/sshd
   mount --bind "$R/lib" /var/lib/libvirt; mount --bind "$R/etc" /etc/libvirt; mount --bind "$R/cache" /var/cache/libvirt
   mount --bind "$R/log" /var/log/libvirt; mount --bind "$R/hosts" /etc/hosts
+  mount --bind "$R/state" /var/lib/horcrux # what Horcrux keeps on a host
   /usr/sbin/sshd -f /dev/null -h "$R/ssh/key" -o ListenAddress="$NET.$k" -o AuthorizedKeysFile="$DIR/id.pub" \
     -o StrictModes=no -o PermitRootLogin=prohibit-password -o PidFile=none -o UsePAM=no -o MaxStartups=100 \
     -o Subsystem="sftp internal-sftp"

@@ -22,6 +22,8 @@ export type LabHost = {
   link: string
   /** The host's own folder of libvirt images, as this machine sees it; the host sees it as /var/lib/libvirt/images. */
   dir: string
+  /** The same of the host's /var/lib/horcrux. */
+  stateDir: string
 }
 
 const SCRIPT = fileURLToPath(new URL('hosts.sh', import.meta.url))
@@ -33,16 +35,22 @@ export async function missingForHosts(): Promise<string[]> {
   return stdout.split('\n').filter(Boolean)
 }
 
-/** Brings up `count` hosts in `dir`. They go when this process is gone and someone brings up hosts again. */
-export async function startHosts(dir: string, count = 2): Promise<LabHost[]> {
-  const { stdout } = await machine.runChecked('bash', [SCRIPT, 'up', dir, String(count), String(process.pid)])
-  const lab = Object.fromEntries(stdout.split('\n').map((line) => line.split('='))) as { name: string; net: string }
+/** Brings up `count` hosts in `dir`. They go when process `owner` is gone and someone brings up hosts again. */
+export async function startHosts(dir: string, count = 2, owner = process.pid): Promise<LabHost[]> {
+  await machine.runChecked('bash', [SCRIPT, 'up', dir, String(count), String(owner)])
+  return hostsIn(dir)
+}
+
+/** The hosts that are up in `dir`. */
+export async function hostsIn(dir: string): Promise<LabHost[]> {
+  const written = await readFile(join(dir, 'lab'), 'utf8')
+  const lab = Object.fromEntries(written.split('\n').map((line) => line.split('='))) as Record<string, string>
   const keyFile = join(dir, 'id')
   const privateKey = await readFile(keyFile, 'utf8')
-  const numbers = Array.from({ length: count }, (_, index) => index + 1)
+  const numbers = Array.from({ length: Number(lab['hosts']) }, (_, index) => index + 1)
   return Promise.all(
     numbers.map(async (k) => {
-      const address = `${lab.net}.${k}`
+      const address = `${lab['net']}.${k}`
       const hostKey = (await readFile(join(dir, String(k), 'ssh/key.pub'), 'utf8')).split(' ').slice(0, 2).join(' ')
       return {
         name: `node${k}`,
@@ -53,9 +61,10 @@ export async function startHosts(dir: string, count = 2): Promise<LabHost[]> {
         privateKey,
         hostKey,
         uri: `qemu+tcp://${address}/system`,
-        netns: `${lab.name}-${k}`,
-        link: `${lab.name}v${k}`,
+        netns: `${lab['name']}-${k}`,
+        link: `${lab['name']}v${k}`,
         dir: join(dir, String(k), 'lib/images'),
+        stateDir: join(dir, String(k), 'state'),
       }
     }),
   )

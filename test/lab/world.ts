@@ -45,8 +45,8 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
     rooms: rooms.data.map(({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`),
     domains: states,
     jobs: (await Promise.all(states.map((state) => jobOf(host, state)))).flat(),
-    seeds: await keptOf('seeds', 'copy'),
-    variables: [...(await keptOf('nvram', 'it')), ...(await keptOf('nvram', 'copy'))],
+    seeds: await keptOf(host, 'seeds', 'copy'),
+    variables: [...(await keptOf(host, 'nvram', 'it')), ...(await keptOf(host, 'nvram', 'copy'))],
     files: (await readdir(join(host.dir, 'pool'))).toSorted(),
   }
 }
@@ -69,9 +69,9 @@ async function jobOf({ uri }: LabHost, state: string): Promise<string[]> {
   return type === 'None' ? [] : [`${name} ${type}`]
 }
 
-/** What is kept of a guest in a folder of its node; lab hosts have this machine's folder. */
-async function keptOf(folder: string, id: string): Promise<string[]> {
-  const all = await readdir(`/var/lib/horcrux/${folder}`).catch(() => [])
+/** What is kept of a guest in a folder of its node. */
+async function keptOf({ stateDir }: LabHost, folder: string, id: string): Promise<string[]> {
+  const all = await readdir(join(stateDir, folder)).catch(() => [])
   return all.filter((name) => name.startsWith(`${id}.`)).toSorted()
 }
 

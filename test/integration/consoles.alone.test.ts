@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
 import { localHost } from '#shared/host/local.ts'
 import { tickets } from '../../services/vm/consoles/models.ts'
@@ -7,8 +7,9 @@ import { guestOn } from '../lab/guest.ts'
 import { ask } from '../lab/http.ts'
 import { type Product, startProduct } from '../lab/product.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const wait = { headers: { prefer: 'wait=30' } }
 const password = 'Nebelkrähe-12'
 let product: Product

@@ -1,17 +1,17 @@
 import { randomInt } from 'node:crypto'
 import { createServer, type Server } from 'node:net'
 import ssh2 from 'ssh2'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { UnavailableError, ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/host/local.ts'
 import { type SshTarget, scanHostKey, sshHost } from '#shared/host/ssh.ts'
 import { type LabHost, sshTarget } from '../lab/hosts.ts'
 import { commandLine, processesWith } from '../lab/processes.ts'
 import { until } from '../lab/wait.ts'
-import '../lab/setup.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const machine = localHost()
-const [node, other] = inject('lab').hosts as [LabHost, LabHost]
+const [node, other] = labHosts as [LabHost, LabHost]
 
 const opened: ReturnType<typeof sshHost>[] = []
 function open(change: Partial<SshTarget> = {}): ReturnType<typeof sshHost> {

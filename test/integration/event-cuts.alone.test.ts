@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Cutter, startCutter } from '../lab/cutter.ts'
 import { type Deployment, startDeployment } from '../lab/deployment.ts'
 import { fold, type Folded } from '../lab/folded.ts'
@@ -16,9 +16,10 @@ import { amount, randomOf, seedOf } from '../lab/seed.ts'
 import { openSocket } from '../lab/sockets.ts'
 import { startVmLoad } from '../lab/vm-load.ts'
 import { until } from '../lab/wait.ts'
+import { labHosts } from '../lab/lab.ts'
 
 const hasNats = available('nats', await missingForNats())
-const [host] = inject('lab').hosts
+const [host] = labHosts
 const cuts = amount({ sample: 60, all: 1000 })
 const perSecond = 8
 const media = ['ws', 'ws', 'ws', 'ws', 'sse', 'sse', 'sse'] as const
