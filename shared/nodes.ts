@@ -2,7 +2,7 @@ import { call } from '#shared/call.ts'
 import { current } from '#shared/current.ts'
 import { nodes, type Reach } from '#shared/contracts/nodes.ts'
 import { type Forward, type Host } from '#shared/host/host.ts'
-import { hostFor } from '#shared/host/hosts.ts'
+import { closeHost, hostFor } from '#shared/host/hosts.ts'
 import { type HostConnection, hostConnection } from '#shared/libvirt/host-connection.ts'
 import { unseal } from '#shared/secrets.ts'
 
@@ -76,11 +76,12 @@ function uriOf(node: Reach): () => Promise<string> {
   }
 }
 
-/** Lets go of a node that is removed. */
+/** Lets go of a node that is removed, of its connections too. */
 export async function forget(id: string): Promise<void> {
   known.delete(id)
   await connections.get(id)?.libvirt.close()
   connections.delete(id)
+  await closeHost(id)
 }
 
 export async function closeNodes(): Promise<void> {

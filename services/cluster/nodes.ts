@@ -3,7 +3,7 @@ import { type Node, nodes, type Reach } from '#shared/contracts/nodes.ts'
 import { permissions } from '#shared/contracts/permissions.ts'
 import { vms } from '#shared/contracts/vms.ts'
 import { pools } from '#shared/contracts/pools.ts'
-import { alreadyExists, ConflictError, invalid } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, invalid, ValidationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { scanHostKey } from '#shared/host/ssh.ts'
 import { newId } from '#shared/ids.ts'
@@ -83,7 +83,11 @@ export const nodeService = implement(nodes, {
     },
   }),
 
-  update: async ({ id, ...given }) => viewOf(await nodeRecords.change(id, () => ({ set: given }))),
+  update: async ({ id, private_key, ...given }) => {
+    const set = { ...given, ...(private_key !== undefined && { sealed_key: seal(private_key, 'node') }) }
+    const changed = await nodeRecords.change(id, async (node) => ({ set: { ...set, ...(await answering(node, set)) } }))
+    return viewOf(changed)
+  },
 
   remove: async ({ id }) => {
     const node = await nodeRecords.requireForChange(id)
@@ -100,6 +104,33 @@ export const nodeService = implement(nodes, {
     return null
   },
 })
+
+const ways = ['address', 'ssh_port', 'ssh_user', 'host_key', 'sealed_key', 'libvirt_uri'] as const
+
+/**
+ * Reaches a node in another way, when it is to be: a mistake must not cut off what runs there.
+ * @returns what that has shown of the node; nothing when it is reached as before
+ * @throws UnavailableError when it does not answer, or shows another host key than the one that is pinned
+ */
+async function answering(node: StoredNode, set: Partial<StoredNode>): Promise<Partial<StoredNode>> {
+  const changed = ways.filter((field) => set[field] !== undefined && set[field] !== node[field])
+  if (changed.length === 0) return {}
+  if (node.kind === 'local') {
+    const words = 'is not a matter of the machine that Horcrux runs on'
+    throw new ValidationError(
+      changed
+        .map((name) => name.replace('sealed', 'private'))
+        .map((field) => ({ field, code: 'local', message: words })),
+    )
+  }
+  const aside = `${node.id}/${newId()}`
+  const { host, libvirt } = open({ ...reachOf({ ...node, ...set }), id: aside })
+  try {
+    return { facts: await factsOf(host, libvirt), status: 'online', status_reason: null }
+  } finally {
+    await forget(aside)
+  }
+}
 
 /** What is said of a node before anybody has looked after it. */
 const unseen = () => ({

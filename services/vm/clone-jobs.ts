@@ -5,7 +5,7 @@ import { operations } from '#shared/contracts/operations.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
 import { placed } from '#shared/db/filter-places.ts'
-import { page } from '#shared/db/page.ts'
+import { everything, page } from '#shared/db/page.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import type { Call } from '#shared/handler.ts'
 import { type Entry, findEntry, fromStore, operationModel } from '#shared/operation/journal.ts'
@@ -97,7 +97,7 @@ export const cloneJobService = implement(cloneJobs, {
     const ids = await visible(call)
     const base = { kind: { $in: cloneKinds }, ...(ids && { _id: { $in: ids } }) }
     const asked = { ...query, filter: placed(filter, places) }
-    const found = await page(operationModel, asked, { all: true, item: () => true }, base)
+    const found = await page(operationModel, asked, everything, base, -1)
     return { ...found, data: found.data.map((document) => jobOf(fromStore(document))) }
   },
 

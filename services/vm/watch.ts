@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { coalesced } from '#shared/coalesced.ts'
 import { log } from '#shared/log.ts'
-import { type Reached, reachAll } from '#shared/nodes.ts'
+import { forget, type Reached, reachAll } from '#shared/nodes.ts'
 import type { Hypervisor, News } from './drivers/driver.ts'
 import { drivers } from './drivers/drivers.ts'
 import { vmRecords } from './model.ts'
@@ -96,6 +96,7 @@ export function watchNodes(): () => void {
       if (all.some(({ node }) => node.id === id)) continue
       end()
       followed.delete(id)
+      await forget(id)
     }
   }
   void (async () => {

@@ -54,7 +54,7 @@ export type CloneJob = Static<typeof CloneJob>
  */
 export const cloneJobs = contract('clone-jobs', {
   list: {
-    does: 'List the clones that are being made or were made',
+    does: 'List the clones that are being made or were made, the newest first',
     rest: 'GET /clone-jobs',
     can: 'signed-in',
     params: ListQuery('status', 'user', 'mode', 'source_vm_id', 'target_vm_id'),

@@ -44,6 +44,16 @@ const Fingerprint = Type.String({
 const User = Type.String({ pattern: '^[a-z_][a-z0-9_-]{0,31}$', errorMessage: 'must be a user name of the host' })
 const Port = Type.Integer({ minimum: 1, maximum: 65_535 })
 
+const PrivateKey = Type.String({
+  minLength: 1,
+  maxLength: 16_384,
+  description: 'PEM or OpenSSH format, without passphrase',
+})
+const LibvirtUri = Type.String({
+  pattern: '^qemu(\\+unix)?:///(system|session)(\\?socket=/[^&]*)?$',
+  errorMessage: 'must be a local URI of the node: qemu:///system or qemu+unix:///system?socket=/path',
+})
+
 const EngineSockets = strict({ lxd: Type.Optional(Path), incus: Type.Optional(Path) })
 
 export const Node = strict({
@@ -125,17 +135,9 @@ export const nodes = contract('nodes', {
       address: Address,
       ssh_port: Type.Integer({ minimum: 1, maximum: 65_535, default: 22 }),
       ssh_user: Type.String({ ...User, default: 'root' }),
-      private_key: Type.String({
-        minLength: 1,
-        maxLength: 16_384,
-        description: 'PEM or OpenSSH format, without passphrase',
-      }),
+      private_key: PrivateKey,
       host_key: Type.Optional(Fingerprint),
-      libvirt_uri: Type.String({
-        pattern: '^qemu(\\+unix)?:///(system|session)(\\?socket=/[^&]*)?$',
-        default: 'qemu:///system',
-        errorMessage: 'must be a local URI of the node: qemu:///system or qemu+unix:///system?socket=/path',
-      }),
+      libvirt_uri: Type.String({ ...LibvirtUri, default: 'qemu:///system' }),
       allowed_paths: Type.Array(Path, { minItems: 1, maxItems: 50, default: ['/var/lib/horcrux'] }),
       engine_sockets: Type.Object(EngineSockets.properties, {
         additionalProperties: false,
@@ -147,7 +149,7 @@ export const nodes = contract('nodes', {
     secret: ['private_key'],
   },
   update: {
-    does: 'Change a node',
+    does: 'Change a node; how it is reached is changed only when it answers that way',
     rest: 'PATCH /cluster/nodes/{id}',
     can: 'SysModify on /api/cluster/nodes/{id}',
     audit: 'config_changed',
@@ -157,8 +159,15 @@ export const nodes = contract('nodes', {
       maintenance: Type.Optional(Type.Boolean()),
       allowed_paths: Type.Optional(Type.Array(Path, { minItems: 1, maxItems: 50 })),
       engine_sockets: Type.Optional(EngineSockets),
+      address: Type.Optional(Address),
+      ssh_port: Type.Optional(Port),
+      ssh_user: Type.Optional(User),
+      private_key: Type.Optional(PrivateKey),
+      host_key: Type.Optional(Fingerprint),
+      libvirt_uri: Type.Optional(LibvirtUri),
     }),
     result: Node,
+    secret: ['private_key'],
   },
   remove: {
     does: 'Remove a node that holds nothing',

@@ -56,7 +56,7 @@ const LogLine = strict({ time: Time, message: Type.String() })
 /** Whoever started an operation, and who may audit the system, sees it; to others it does not exist. */
 export const operations = contract('operations', {
   list: {
-    does: 'List operations',
+    does: 'List operations, the newest first',
     rest: 'GET /operations',
     can: 'signed-in',
     params: ListQuery('state', 'kind', 'user', 'resource'),

@@ -45,18 +45,30 @@ export function afterOf(cursor: string): string {
   return id
 }
 
-/** One page in the order of ids; the cursor is the last id, so that what comes and goes between pages moves nothing. */
-export async function page(model: StoredModel, query: ListQuery, maySee: MaySee, base: Filter) {
+/** What may be seen by whoever may ask at all. */
+export const everything: MaySee = { all: true, item: () => true }
+
+/**
+ * One page in the order of ids; the cursor is the last id, so that what comes and goes between pages moves nothing.
+ * @param direction -1: the newest first, for ids that hold the time
+ */
+export async function page(
+  model: StoredModel,
+  query: ListQuery,
+  maySee: MaySee,
+  base: Filter,
+  direction: 1 | -1 = 1,
+): Promise<PageOf<Stored>> {
   const { limit, cursor, offset = 0 } = query
   const filter = { $and: [base, filterOf(query.filter, model)] }
-  const after = cursor === undefined ? {} : { _id: { $gt: afterOf(cursor) } }
+  const after = cursor === undefined ? {} : { _id: { [direction === 1 ? '$gt' : '$lt']: afterOf(cursor) } }
   const visible = maySee.all ? undefined : await visibleIds(model, filter, maySee)
   const total = visible?.length ?? (await inStore(() => model.countDocuments(filter as never)))
   const from = visible ? { _id: { $in: visible } } : filter
   const data = await inStore(() =>
     model
       .find({ $and: [from, after] } as never)
-      .sort({ _id: 1 })
+      .sort({ _id: direction })
       .skip(offset)
       .limit(limit + 1)
       .lean<Stored[]>(),

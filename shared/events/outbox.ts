@@ -1,4 +1,4 @@
-import { bus, onBus } from '#shared/bus.ts'
+import { bus, busIsBackForMs, isBusConnected, onBus } from '#shared/bus.ts'
 import type { Event } from '#shared/contracts/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
@@ -45,9 +45,24 @@ const swept = new Set<StoredModel>()
 /** Has a model's outboxes swept by this process. */
 export const sweepOutboxOf = (model: StoredModel) => swept.add(model)
 
+const sweepEveryMs = 3000
+/** Once the bus is back, so often until all must have been told; its streams may answer later than it does. */
+const catchUp = { everyMs: 400, forMs: 2500 }
+
 /** Publishes what a crash or a lost bus left behind, every few seconds. @returns a function that stops it */
-export const sweepOutboxes = (everyMs = 3000): (() => void) =>
-  every(everyMs, sweep, { part: 'events', failed: 'outboxes could not be swept' })
+export function sweepOutboxes(): () => void {
+  let sweptAt = performance.now()
+  const isDue = () => {
+    const isCatchingUp = isBusConnected() && busIsBackForMs() < catchUp.forMs
+    return performance.now() - sweptAt >= (isCatchingUp ? catchUp.everyMs : sweepEveryMs)
+  }
+  const turn = async () => {
+    if (!isDue()) return
+    sweptAt = performance.now()
+    await sweep()
+  }
+  return every(catchUp.everyMs, turn, { part: 'events', failed: 'outboxes could not be swept' })
+}
 
 async function sweep(): Promise<void> {
   for (const model of swept) {

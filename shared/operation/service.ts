@@ -2,7 +2,7 @@ import { type Caller, isBegunBy, restrictedKeyOf, subjectOf, type Rights } from 
 import { bus } from '#shared/bus.ts'
 import { operations } from '#shared/contracts/operations.ts'
 import { placed } from '#shared/db/filter-places.ts'
-import { page } from '#shared/db/page.ts'
+import { everything, page } from '#shared/db/page.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
@@ -37,9 +37,8 @@ export const operationService = implement(operations, {
     const api_key = restrictedKeyOf(caller)
     const own = { user: subjectOf(caller), ...(api_key !== undefined && { api_key }) }
     const mine = seesAll(caller, rights) ? {} : own
-    const everything = { all: true, item: () => true }
     const asked = { ...query, filter: placed(filter, { resource: 'resources' }) }
-    const found = await page(operationModel, asked, everything, mine)
+    const found = await page(operationModel, asked, everything, mine, -1)
     return { ...found, data: found.data.map((document) => viewOf(fromStore(document))) }
   },
 

@@ -124,22 +124,33 @@ describe.skipIf(!node)('a host over SSH', () => {
   })
 
   describe('whose connection is cut', () => {
-    /** The sshd process that serves the one connection to the node, as this machine sees it. */
+    /** The sshd processes that serve connections to the node, as this machine sees them; others may not be gone yet. */
     const sessions = async () => {
       const { stdout } = await machine.runChecked('ip', ['netns', 'pids', node.netns])
       const pids = stdout.split('\n').filter(Boolean).map(Number)
       return pids.filter((pid) => commandLine(pid).startsWith('sshd: root@'))
     }
+    const readsZeros = async () => {
+      const { stdout } = await machine.run('find', [
+        ...(await sessions()).map((pid) => `/proc/${pid}/fd`),
+        '-lname',
+        '/dev/zero',
+      ])
+      return stdout !== ''
+    }
 
     it('fails what runs, and works again at the next use', async () => {
+      const others = await sessions()
       const host = open()
       const time = `3600.${randomInt(2 ** 40)}`
       const child = await host.spawn('sleep', [time])
       const socket = await host.openSocket({ path: '/run/libvirt/libvirt-sock' })
       const cut = new Promise<Error>((resolve) => socket.once('error', resolve))
       const file = host.readFile('/dev/zero')
-      const [pid] = await sessions()
-      process.kill(pid as number, 'SIGKILL')
+      // One that had not begun would be begun again, and never end.
+      await until(readsZeros, { what: 'a file that is being read' })
+      const own = (await sessions()).filter((pid) => !others.includes(pid))
+      for (const pid of own) process.kill(pid, 'SIGKILL')
       await expect(child.exit).rejects.toThrow(`The connection to ${host.describe()} was lost`)
       await expect(file).rejects.toThrow('was lost')
       expect((await cut).message).toContain('was lost')
@@ -150,12 +161,13 @@ describe.skipIf(!node)('a host over SSH', () => {
     })
 
     it('fails a pipe instead of ending it as if all had come', async () => {
+      const others = await sessions()
       const host = open()
       const child = await host.spawn('cat', ['/dev/zero'])
       child.stdout.resume()
       const end = new Promise((resolve) => child.stdout.once('error', resolve).once('end', () => resolve('ended')))
-      const [pid] = await sessions()
-      process.kill(pid as number, 'SIGKILL')
+      const own = (await sessions()).filter((pid) => !others.includes(pid))
+      for (const pid of own) process.kill(pid, 'SIGKILL')
       expect(await end).toBeInstanceOf(UnavailableError)
     })
 

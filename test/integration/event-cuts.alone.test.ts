@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Cutter, startCutter } from '../lab/cutter.ts'
 import { type Deployment, startDeployment } from '../lab/deployment.ts'
@@ -128,7 +129,13 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
       }).catch(async (error: Error) => {
         throw new Error(`${error.message}; SEED=${seed}, still open: ${await unsettled(urls[0]!, token)}`)
       })
-      const kept = (await keptEvents(connect)).filter(({ seq }) => seq > 0)
+      // What was told while NATS was away comes into the stream later than the state says it.
+      let kept: Kept[] = []
+      const isWhole = async () => {
+        kept = await keptEvents(connect)
+        return isDeepStrictEqual(fold(known, kept), state)
+      }
+      await until(isWhole, { timeoutMs: 20_000, what: 'the last event in the stream' }).catch(() => undefined)
       const last = kept.at(-1)!
       const hasAll = ({ seen }: Follower) => JSON.stringify(seen.at(-1)?.data) === JSON.stringify(last.data)
       await until(() => followers.every(hasAll), { timeoutMs: 20_000, what: 'the last event' }).catch(() => undefined)

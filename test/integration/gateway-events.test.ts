@@ -57,6 +57,10 @@ describe.skipIf(!hasNats)('events', () => {
     })
     expect(status).toBe(422)
     expect((body['violations'] as { field: string }[]).map(({ field }) => field)).toEqual(['topic', 'topics', 'from'])
+    expect(await ask(gateway.url(), 'GET /api/ws', { headers: asAnn })).toMatchObject({
+      status: 400,
+      body: { message: expect.stringContaining('GET /api/events') },
+    })
   })
 
   test('HEAD is answered at once', async () => {

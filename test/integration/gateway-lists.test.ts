@@ -59,6 +59,20 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
       expect(await totalOf('resource:/api/things/filt*,state:succeeded')).toBe(1)
       expect(await totalOf('resource:/api/things/filt*,resource:/api/things/other')).toBe(0)
     })
+    test('of operations begin with the newest, page by page', async () => {
+      await make({ id: 'ordered', name: 'ordered', size: 2 })
+      for (const by of [1, 2, 3])
+        await asAnn('POST /api/things/ordered/grow', { json: { by }, headers: { prefer: 'wait=20' } })
+      const seen: string[] = []
+      let next = ''
+      do {
+        const { body } = await asAnn(`GET /api/operations?filter=resource:/api/things/ordered&limit=2${next}`)
+        seen.push(...(body['data'] as { created_at: string }[]).map(({ created_at }) => created_at))
+        next = body['next_cursor'] === null ? '' : `&cursor=${String(body['next_cursor'])}`
+      } while (next !== '')
+      expect(seen).toHaveLength(3)
+      expect(seen).toEqual(seen.toSorted().toReversed())
+    })
     test('are streamed whole as lines', async () => {
       const { headers, text } = await asAnn('GET /api/things?filter=name:page', {
         headers: { accept: 'application/x-ndjson' },

@@ -96,7 +96,7 @@ test('a guest reads its seed, and finds all that it was given; the password only
   const vm = (await done(horcrux, cloudinit, 'set', { id: 'web', ...settings })) as Vm
   expect(vm.seed).toMatch(/web\.iso$/)
   // It has the hash of a password in it.
-  expect((await localHost().stat(vm.seed!.replace(images, host!.dir)))?.mode).toBe(0o600)
+  expect((await localHost().stat(vm.seed!.replace('/var/lib/horcrux', host!.stateDir)))?.mode).toBe(0o600)
   await done(horcrux, vms, 'start', { id: 'web' })
   await until(async () => (await serial('web')).includes(`${GUEST_PREFIX} up`), {
     timeoutMs: 40_000,
@@ -189,7 +189,7 @@ test('a name that is no host name is no host name of a seed', async () => {
 
 test('a seed is ejected from a guest that runs, and gone', async () => {
   const { seed } = await horcrux.call(vms, 'get', { id: 'web' })
-  const onHost = async () => (await localHost().stat(seed!.replace(images, host!.dir))) !== null
+  const onHost = async () => (await localHost().stat(seed!.replace('/var/lib/horcrux', host!.stateDir))) !== null
   const vm = (await done(horcrux, cloudinit, 'remove', { id: 'web' })) as Vm
   expect(vm).toMatchObject({ seed: null, status: 'running' })
   expect(await onHost()).toBe(false)

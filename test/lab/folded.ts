@@ -1,13 +1,12 @@
-import type { Envelope } from './sockets.ts'
-
 /** What a client knows from events alone: of each VM its status, of each operation its state. */
 export type Folded = { vms: Record<string, string>; operations: Record<string, string> }
 
 /** Adds events to what was known; the last word counts, as it does for any client. */
-export function fold({ vms, operations }: Folded, events: Envelope[]): Folded {
+export function fold({ vms, operations }: Folded, events: { type: string; data: unknown }[]): Folded {
   const machines = new Map(Object.entries(vms))
   const works = new Map(Object.entries(operations))
-  for (const { type, data } of events) {
+  for (const { type, data: told } of events) {
+    const data = told as Record<string, unknown>
     const id = String(data['vm_id'] ?? data['id'])
     if (type === 'VmCreated') machines.set(id, 'stopped')
     else if (type === 'VmStatusChanged') machines.set(id, String(data['new_status']))

@@ -6,6 +6,7 @@ import { credentialOf } from '../credentials.ts'
 import type { Identities } from '../identities.ts'
 import { isSameOrigin } from '../same-origin.ts'
 import { refuseOrigin } from '../refusals.ts'
+import { requireUpgrade } from '../websocket/upgrade.ts'
 import { attach, openSource, type Source } from './attach.ts'
 import { codes } from './closing.ts'
 import { createConsoleSessions, type Session } from './sessions.ts'
@@ -23,7 +24,8 @@ export function createConsoles(app: FastifyInstance, broker: ServiceBroker, iden
   /** All that can be refused is refused before there is a WebSocket, with the status and body of any other route. */
   const prepare = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     await identities.limits.user(request, reply)
-    requireWebSocket(request)
+    requireUpgrade(request, 'A console is a WebSocket: connect with a client that speaks it')
+    requireBinary(request)
     const user = await whoShows(request, identities)
     const { ticket } = request.query as { ticket?: unknown }
     if (typeof ticket !== 'string' || ticket.length > 256) throw invalid('ticket', 'must be given once', 'required')
@@ -53,9 +55,7 @@ export function createConsoles(app: FastifyInstance, broker: ServiceBroker, iden
   return { addWebSocket, prove: sessions.prove }
 }
 
-function requireWebSocket({ headers }: FastifyRequest): void {
-  if (headers.upgrade?.toLowerCase() !== 'websocket')
-    throw new BadRequestError('A console is a WebSocket: connect with a client that speaks it')
+function requireBinary({ headers }: FastifyRequest): void {
   const offered = headers['sec-websocket-protocol']
   if (offered !== undefined && !offered.split(',').some((name) => name.trim() === 'binary'))
     throw new BadRequestError(`The subprotocol of a console is 'binary', not '${offered}'`)

@@ -9,6 +9,7 @@ import type { Identities } from '../identities.ts'
 import { refuseOrigin } from '../refusals.ts'
 import { isSameOrigin } from '../same-origin.ts'
 import { serveSocket } from './connection.ts'
+import { requireUpgrade } from './upgrade.ts'
 
 const maxMessageBytes = 65_536
 /** Of the subprotocols that a client offers, the one that noVNC knows, else its first. */
@@ -27,6 +28,10 @@ export async function addWebSocket(
 ) {
   /** A proof that comes with the request is looked at before there is a connection; it may also come as a message. */
   const onRequest = door(limits, 'events.open', async (request) => {
+    requireUpgrade(
+      request,
+      'This is a WebSocket: connect with a client that speaks it, or ask GET /api/events for the same as a stream',
+    )
     const { ticket } = request.query as { ticket?: unknown }
     if (typeof ticket === 'string') {
       request.caller = await redeem(ticket, request.address)

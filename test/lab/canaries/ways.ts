@@ -108,6 +108,7 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
     learnKey(canaries, "the lab's SSH key", host.privateKey)
     return { token: root, params: asNode(newName('node'), host), state: 'succeeded' }
   },
+  'nodes.update': async ({ root, host }) => ({ token: root, params: { id: 'home', private_key: host.privateKey } }),
   'cloudinit.set': async ({ root, canaries, vm }) => {
     const plain_password = canaries.make('the password of a guest')
     return { token: root, params: { id: vm, user: { name: 'guest', plain_password } }, state: 'succeeded' }
