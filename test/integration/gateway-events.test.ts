@@ -51,24 +51,6 @@ describe.skipIf(!hasNats)('events', () => {
     socket.socket.close()
   })
 
-  test('what is not known is refused, all of it at once', async () => {
-    const { status, body } = await ask(gateway.url(), 'GET /api/events?topic=vm:status&topics=x&from=y', {
-      headers: asAnn,
-    })
-    expect(status).toBe(422)
-    expect((body['violations'] as { field: string }[]).map(({ field }) => field)).toEqual(['topic', 'topics', 'from'])
-    expect(await ask(gateway.url(), 'GET /api/ws', { headers: asAnn })).toMatchObject({
-      status: 400,
-      body: { message: expect.stringContaining('GET /api/events') },
-    })
-  })
-
-  test('HEAD is answered at once', async () => {
-    const { status, headers } = await ask(gateway.url(), 'HEAD /api/events', { headers: asAnn })
-    expect([status, headers['content-type']]).toEqual([200, 'text/event-stream; charset=utf-8'])
-    expect((await ask(gateway.url(), 'HEAD /api/events')).status).toBe(401)
-  })
-
   test('while the stream is away, that is said, and nothing of a bug', async () => {
     const socket = await open(asAnn)
     const ask0 = async () => {
@@ -157,43 +139,6 @@ describe.skipIf(!hasNats)('events', () => {
     await tellAuthChanged('bob')
     expect(await bob.closed).toEqual({ code: 4401, reason: 'The credentials are no longer valid' })
     expect(bob.received.at(-1)).toMatchObject({ type: 'Error' })
-  })
-
-  test('the proof may come as the first message, alone or with the topics', async () => {
-    const alone = await openSocket(gateway.url(), { first: { token: 'ann-token' } })
-    alone.send({ topics })
-    const together = await openSocket(gateway.url(), { first: { token: 'hx_ann_key', topics } })
-    await Promise.all([alone.next('Subscribed'), together.next('Subscribed')])
-    alone.socket.close()
-    together.socket.close()
-  })
-
-  test('mistakes are answered, and the connection lives on', async () => {
-    const socket = await openSocket(gateway.url(), { first: { topics } })
-    expect((await socket.next('Error')).data).toMatchObject({ error: 'AUTHENTICATION_FAILED' })
-    socket.send({ token: 'ann-token', topics: ['vm:nothing'], from: -1, what: 1 })
-    const told = await until(() => socket.received[1])
-    expect((told.data['violations'] as { field: string }[]).map(({ field }) => field).sort()).toEqual([
-      'from',
-      'topics.0',
-      'what',
-    ])
-    socket.socket.send('{"topics": [')
-    expect(await until(() => socket.received[2])).toMatchObject({ data: { error: 'BAD_REQUEST' } })
-    socket.send({ token: 'ann-token', topics })
-    await socket.next('Subscribed')
-    socket.socket.close()
-  })
-
-  test('a wrong proof in a header, or a page of another origin, opens nothing', async () => {
-    await expect(openSocket(gateway.url(), { headers: { authorization: 'Bearer wrong' } })).rejects.toThrow('401')
-    const cookie = 'horcrux_session=ann-session'
-    await expect(openSocket(gateway.url(), { headers: { cookie, origin: 'http://evil.example' } })).rejects.toThrow(
-      '403',
-    )
-    const own = await openSocket(gateway.url(), { headers: { cookie, origin: gateway.url() }, first: { topics } })
-    await own.next('Subscribed')
-    own.socket.close()
   })
 
   test('who does not read is told and closed, and others are not held up', async () => {

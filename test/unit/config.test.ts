@@ -101,4 +101,5 @@ test('a password that no user could have ends the first start before anything is
   const { code, stderr } = await horcrux(['start'], { HORCRUX_ADMIN_PASSWORD: 'short' })
   expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining('HORCRUX_ADMIN_PASSWORD: must have') })
   await expect(rm(join(dir, 'data'))).rejects.toThrow('ENOENT')
-})
+  // It loads every service, for the first time on a new machine.
+}, 60_000)
