@@ -75,15 +75,20 @@ function piecesOf(path: string): string[] {
   return made
 }
 
-/** `/vms/{id}` and `{ id: '7' }` make `/vms/7`; a part that is not known yet is left out with its slash. */
+/**
+ * `/vms/{id}` and `{ id: '7' }` make `/vms/7`; a part that is not known yet is left out with its slash, and so is what
+ * cannot name anything: nobody has looked at the parameters yet when it is asked who may what.
+ */
 export function fillPath(path: string, params: Record<string, unknown>): string {
   let filled = ''
   for (const [index, piece] of piecesOf(path).entries()) {
     if (index % 2 === 0) filled += piece
-    else if (params[piece] !== undefined) filled += `/${encodeURIComponent(String(params[piece]))}`
+    else if (isName(params[piece])) filled += `/${encodeURIComponent(params[piece].toWellFormed())}`
   }
   return filled
 }
+
+const isName = (value: unknown) => typeof value === 'string'
 
 const takenApart = new Map<OnPath, { privilege: Privilege; path: string }>()
 

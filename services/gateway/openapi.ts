@@ -123,7 +123,8 @@ function responsesOf({ name, action, method, path }: Route, plain: (schema: TSch
     if (status === '401') return action.can !== 'anyone' || guessable.has(name)
     if (status === '403') return action.can !== 'anyone'
     if (status === '413') return method !== 'GET'
-    if (status === '404') return path.includes('{')
+    // What the parameters name may be missing.
+    if (status === '404') return !isList(action) || path.includes('{')
     return isChange(action) || (status !== '409' && status !== '412')
   })
   const problem = Object.fromEntries(errors.map((status) => [status, ref('responses', `E${status}`)]))

@@ -112,9 +112,9 @@ export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], 'r
 )
 
 export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], 'paused', (op, vm) =>
-  op.step('pausing', () => driverOf(vm).act.pause(vm)),
+  op.step('pausing', () => driverOf(vm).act.pause(vm), { undo: () => driverOf(vm).act.resume(vm) }),
 )
 
 export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], 'running', (op, vm) =>
-  op.step('resuming', () => driverOf(vm).act.resume(vm)),
+  op.step('resuming', () => driverOf(vm).act.resume(vm), { undo: () => driverOf(vm).act.pause(vm) }),
 )

@@ -130,6 +130,13 @@ async function expectWhole(scenario: string, ended: Operation, what: string): Pr
   })
 }
 
+/** Tries each of many, whatever becomes of the others, and fails with all that failed. */
+async function tryEach<T>(many: T[], attempt: (one: T) => Promise<void>): Promise<void> {
+  const failures: string[] = []
+  for (const one of many) await attempt(one).catch(({ message }: Error) => failures.push(message))
+  expect(failures).toEqual([])
+}
+
 async function disturb({ name, scenario, ...fault }: Case): Promise<void> {
   const what = `${scenario}: ${name}`
   const stopSetUp = workHere()
@@ -157,16 +164,17 @@ async function disturb({ name, scenario, ...fault }: Case): Promise<void> {
 
 test('operations end whole whatever happens to the process that works on them', async () => {
   const everything = Object.keys(all).flatMap(cases)
-  for (const one of sample(everything, seed, 9)) {
+  await tryEach(sample(everything, seed, 9), async (one) => {
     await disturb(one)
     process.stdout.write(`  ${one.scenario}: ${one.name}: whole\n`)
-  }
+  })
 }, 3_600_000)
 
 test('operations are cancelled whole at each of their steps', async () => {
   const places = [...undisturbed].flatMap(([name, { steps }]) => steps.map((step) => ({ name, step })))
   const stop = workHere()
-  for (const { name, step } of sample(places, seed, 5)) {
+  await tryEach(sample(places, seed, 5), async ({ name, step }) => {
+    await clear(horcrux)
     await all[name]!.before?.(horcrux)
     const operation = await begin(name)
     const isThere = async () => {
@@ -176,21 +184,22 @@ test('operations are cancelled whole at each of their steps', async () => {
     await until(isThere, { what: step, intervalMs: 2 })
     await horcrux.call(operations, 'cancel', { id: operation.id }).catch(() => undefined)
     await expectWhole(name, await finished(operation), `${name} cancelled at ${step}`)
-    await clear(horcrux)
-  }
+  })
+  await clear(horcrux)
   await stop()
 }, 1_800_000)
 
 test('an operation whose message is delivered several times is done once', async () => {
   const stop = workHere()
-  for (const name of sample(Object.keys(all), seed, 3)) {
+  await tryEach(sample(Object.keys(all), seed, 3), async (name) => {
+    await clear(horcrux)
     await all[name]!.before?.(horcrux)
     const operation = await begin(name)
     for (const epoch of [91, 92, 93]) enqueue({ id: operation.id, service: kindOf(name).split('.')[0]!, epoch })
     const ended = await finished(operation)
     expect(ended.state).toBe(undisturbed.get(name)!.state)
     await expectWhole(name, ended, `${name} delivered again`)
-    await clear(horcrux)
-  }
+  })
+  await clear(horcrux)
   await stop()
 }, 600_000)

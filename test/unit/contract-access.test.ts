@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Action, accessOf, contract } from '#shared/contract.ts'
+import { type Action, accessOf, contract, fillPath } from '#shared/contract.ts'
 import { Done, None } from '#shared/contracts/common.ts'
 
 const plain = { does: 'Do something', params: None, result: Done } as const
@@ -30,4 +30,11 @@ test('what is made inside of something else takes the privilege there, and only 
   }
   expect(accessOf(action, { id: 'a' })).toBe('VmAllocate on /api/things/{id}')
   expect(accessOf(action, { id: 'a', box: 'b' })).toBe('VmAllocate on /api/boxes/{box}')
+})
+
+test('a path is made of parameters that nobody has looked at yet', () => {
+  const path = '/api/vms/{id}/disks/{disk}'
+  expect(fillPath(path, { id: 'a/../b c', disk: '\uD800' })).toBe('/api/vms/a%2F..%2Fb%20c/disks/%EF%BF%BD')
+  expect(fillPath(path, { id: { toString: true }, disk: 'vda' })).toBe('/api/vms/disks/vda')
+  expect(fillPath(path, { id: ['a'], disk: null })).toBe('/api/vms/disks')
 })

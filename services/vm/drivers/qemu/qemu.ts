@@ -36,8 +36,6 @@ async function onDomain({ node, domain_uuid }: Guest, act: Domain): Promise<void
   await unlessMissing(() => act(libvirt, domain_uuid), undefined)
 }
 
-const isPaused = async (libvirt: HostConnection, uuid: string) => (await domainState(libvirt, uuid)).state === 'paused'
-
 const awakeWithinMs = 5000
 
 /** Wakes a guest that has suspended itself; QEMU takes the order at once, and tells a moment later that it is done. */
@@ -89,7 +87,7 @@ export const qemu: Hypervisor = {
     reset: (guest) => onDomain(guest, resetDomain),
     pause: (guest) =>
       onDomain(guest, async (libvirt, uuid) => {
-        if (!(await isPaused(libvirt, uuid))) await suspendDomain(libvirt, uuid)
+        if ((await domainState(libvirt, uuid)).state === 'running') await suspendDomain(libvirt, uuid)
       }),
     resume: (guest) =>
       onDomain(guest, async (libvirt, uuid) => {
