@@ -34,7 +34,9 @@ export async function countTry(address: string): Promise<{ count: number; reset_
         .catch(countOne)),
   )
   const { count, until } = storedAs<{ count: number; until: string }>(found)
-  return { count, reset_seconds: Math.max(1, Math.ceil((Date.parse(until) - time) / 1000)) }
+  // Who came before the first may be counted after it.
+  const leftMs = Math.min(minuteMs, Date.parse(until) - time)
+  return { count, reset_seconds: Math.max(1, Math.ceil(leftMs / 1000)) }
 }
 
 export const sweepTries = () => inStore(() => model.deleteMany({ until: { $lt: now() } } as never))

@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws'
 import { AppError } from '#shared/errors.ts'
 import { reach } from '#shared/nodes.ts'
 import { type Closing, codes, shortReason } from './closing.ts'
+import { openDisplay } from './display.ts'
 import { pump } from './pump.ts'
 import { createRecorder } from './recorder.ts'
 import type { ConsoleSessions, Session } from './sessions.ts'
@@ -13,10 +14,10 @@ export type Source = { kind: 'display'; socket: Duplex } | { kind: 'serial'; str
 
 /** Opens a console's end on its node. @throws UnavailableError */
 export async function openSource({ opened }: Session): Promise<Source> {
-  const reached = await reach(opened.node)
-  const { endpoint } = opened
-  if (endpoint.kind === 'serial') return { kind: 'serial', stream: await serialStream(reached, opened, endpoint) }
-  const socket = await reached.host.openSocket(endpoint.socket)
+  const { node, endpoint } = opened
+  if (endpoint.kind === 'serial')
+    return { kind: 'serial', stream: await serialStream(await reach(node), opened, endpoint) }
+  const socket = await openDisplay(node, endpoint.socket)
   // It may fail before anybody is at its other end.
   socket.on('error', () => undefined)
   return { kind: 'display', socket }

@@ -2,24 +2,18 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { FastifyInstance } from 'fastify'
-import type { Endpoint } from '#shared/contracts/consoles.ts'
 import { AppError, BadRequestError } from '#shared/errors.ts'
 import { log } from '#shared/log.ts'
-import { reach } from '#shared/nodes.ts'
 import { plainAddress } from '../request.ts'
 import { endedAs } from './attach.ts'
 import { codes } from './closing.ts'
+import { openDisplay } from './display.ts'
 import type { ConsoleSessions, Session } from './sessions.ts'
 
 /** A SPICE session has a connection for each of its channels, all with the ticket that the first one used up. */
 type Spice = { session: Session; address: string; channels: Set<Duplex> }
 
 const aliveAfterMs = 30_000
-
-async function openDisplay(node: string, { socket }: Endpoint & { kind: 'display' }): Promise<Duplex> {
-  const { host } = await reach(node)
-  return host.openSocket(socket)
-}
 
 /**
  * remote-viewer reaches SPICE through `proxy=` of its .vv file: `CONNECT <ticket>:<port>` (RFC 9110 section 9.3.6) at the
@@ -60,7 +54,7 @@ export function addSpiceProxy(app: FastifyInstance, sessions: ConsoleSessions): 
     if (endpoint.kind !== 'display') throw new BadRequestError('The ticket is not for SPICE')
     // A viewer that has gone without a word would keep its session open for ever.
     socket.setKeepAlive(true, aliveAfterMs)
-    const display = await openDisplay(node, endpoint).catch((error: unknown) => {
+    const display = await openDisplay(node, endpoint.socket).catch((error: unknown) => {
       if (channels.size === 0) session.end(endedAs(error as Error))
       throw error
     })

@@ -1,5 +1,5 @@
-import { decode, type Doc, encode, isPlainObject, toNumber, typeName } from './bson.ts'
-import { badValue, CommandError, notImplemented } from './errors.ts'
+import { decode, type Doc, encode, isPlainObject, typeName } from './bson.ts'
+import { badValue, CommandError, missingField, notImplemented } from './errors.ts'
 import type { Message } from './wire.ts'
 
 /** A command as its handler gets it. `sequences` are the documents that came beside the body, as bytes. */
@@ -26,7 +26,7 @@ const READ_CONCERNS = new Set([undefined, 'local', 'available', 'majority'])
 export const parseCommand = (message: Message, name: string): Command => {
   const body = decode(message.body)
   const db = message.legacyDb ?? body['$db']
-  if (typeof db !== 'string') throw new CommandError(40414, "BSON field 'OP_MSG.$db' is missing but a required field")
+  if (typeof db !== 'string') throw missingField('OP_MSG.$db')
   const sequences = new Map<string, Buffer[]>()
   for (const { name: field, documents } of message.sequences) {
     if (Object.hasOwn(body, field) || sequences.has(field)) throw badValue(`The field '${field}' is given twice`)
@@ -71,6 +71,8 @@ export const collectionName = ({ name, body }: Command): string => {
   const value = body[name]
   if (typeof value !== 'string') throw new CommandError(73, `collection name has invalid type ${typeName(value)}`)
   if (value === '') throw new CommandError(73, 'Invalid namespace specified: the collection has no name')
+  if (value.includes('\0') || value.includes('$') || value.startsWith('.'))
+    throw new CommandError(73, `Invalid collection name specified '${value}'`)
   return value
 }
 
@@ -79,7 +81,7 @@ export const documentList = ({ name, body, sequences }: Command, field: string):
   const beside = sequences.get(field)
   if (beside) return beside.map(decode)
   const list = body[field]
-  if (list === undefined) throw new CommandError(40414, `BSON field '${name}.${field}' is missing but a required field`)
+  if (list === undefined) throw missingField(`${name}.${field}`)
   if (!Array.isArray(list) || !list.every(isPlainObject))
     throw new CommandError(14, `${field} must be an array of objects`)
   return list
@@ -88,27 +90,6 @@ export const documentList = ({ name, body, sequences }: Command, field: string):
 /** The same as bytes, for documents that are stored as they come. */
 export const byteList = (command: Command, field: string): Buffer[] =>
   command.sequences.get(field) ?? documentList(command, field).map((doc) => encode(doc, 10334))
-
-/** A whole number that is not negative, of any number type. */
-export const naturalNumber = (body: Doc, field: string): number | undefined => {
-  const value = body[field]
-  if (value === undefined || value === null) return undefined
-  const number = toNumber(value)
-  if (number === undefined) throw new CommandError(14, `Field '${field}' must be a number`)
-  if (!Number.isInteger(number) || number < 0)
-    throw badValue(`Field '${field}' must be a whole number >= 0, not ${number}`)
-  return number
-}
-
-/** A flag: true, false, or a number. */
-export const flag = (body: Doc, field: string): boolean => {
-  const value = body[field]
-  if (value === undefined || value === null) return false
-  if (typeof value === 'boolean') return value
-  const number = toNumber(value)
-  if (number === undefined) throw new CommandError(14, `Field '${field}' must be a boolean`)
-  return number !== 0
-}
 
 /** Refuses a collation other than the simple one, which is how the store compares. */
 export const checkCollation = (collation: unknown): void => {

@@ -64,6 +64,10 @@ export class CommandError extends Error {
 export const badValue = (message: string) => new CommandError(2, message)
 export const failedToParse = (message: string) => new CommandError(9, message)
 export const typeMismatch = (message: string) => new CommandError(14, message)
+export const missingField = (field: string) =>
+  new CommandError(40414, `BSON field '${field}' is missing but a required field`)
+export const wrongType = (field: string, type: string, wanted: string) =>
+  typeMismatch(`BSON field '${field}' is the wrong type '${type}', expected ${wanted}`)
 export const notImplemented = (what: string) =>
   new CommandError(238, `${what} is not supported by the embedded store; use MongoDB (MONGODB_URL) for it`)
 

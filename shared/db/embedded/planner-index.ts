@@ -85,13 +85,16 @@ const without = (filter: Filter, used: Predicate[]): Filter =>
         filter.rest,
       )
 
-/** What an index does for a filter and a sort; undefined when it does not have every document that may match. */
+/**
+ * What an index does for a filter and a sort; undefined when it does not have every document that may match, except for
+ * a sparse one that a hint wants.
+ */
 export const planFor = (
   index: Index,
-  { filter, sort }: { filter: Filter; sort: Sort | undefined },
+  { filter, sort, hint }: { filter: Filter; sort: Sort | undefined; hint?: unknown },
 ): IndexPlan | undefined => {
   if (index.partial && !impliesPartial(filter, index)) return undefined
-  if (index.sparse && !coversSparse(filter, index)) return undefined
+  if (index.sparse && hint !== index && !coversSparse(filter, index)) return undefined
   const { ranges, used, bounded, equal } = reach(index, filter)
   const direction = sortDirection(index, equal, bounded > 0, sort)
   return {

@@ -2,7 +2,7 @@ import { isPlainObject } from './bson.ts'
 import { type Catalog, type Collection, type Index, keyPattern } from './catalog.ts'
 import { checkCollation } from './command.ts'
 import { equalValues } from './compare.ts'
-import { badValue } from './errors.ts'
+import { badValue, failedToParse } from './errors.ts'
 import { type Filter, parseFilter } from './matcher.ts'
 import { plan, type Plan } from './planner.ts'
 import { parseSort, type Sort } from './sort.ts'
@@ -48,6 +48,7 @@ const hinted = (collection: Collection, hint: unknown): Index | undefined => {
   const found = collection.indexes.find((index) =>
     isPlainObject(hint) ? equalValues(keyPattern(index), hint) : index.name === hint,
   )
+  if (typeof hint !== 'string' && !isPlainObject(hint)) throw failedToParse('Hint must be a string or an object')
   if (!found) throw badValue('error processing query: hint provided does not correspond to an existing index')
   return found
 }

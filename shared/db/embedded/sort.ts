@@ -2,9 +2,23 @@ import type { Doc } from './bson.ts'
 import { isPlainObject, toNumber } from './bson.ts'
 import type { Index } from './catalog.ts'
 import { badValue, CommandError, notImplemented } from './errors.ts'
+import { checkFieldPath } from './field-path.ts'
 import { indexKeys } from './index-keys.ts'
+import { shellText } from './shell-text.ts'
 
 export type Sort = { paths: string[]; directions: (1 | -1)[] }
+
+const directionOf = (path: string, wanted: unknown): 1 | -1 => {
+  if (isPlainObject(wanted) && Object.hasOwn(wanted, '$meta')) throw notImplemented('Sorting by $meta')
+  if (isPlainObject(wanted)) throw new CommandError(17312, '$meta is the only expression supported by $sort right now')
+  const number = toNumber(wanted)
+  if (number === undefined)
+    throw new CommandError(15974, `Illegal key in $sort specification: ${path}: ${shellText(wanted)}`)
+  const direction = Math.trunc(number)
+  if (direction !== 1 && direction !== -1)
+    throw new CommandError(15975, '$sort key ordering must be 1 (for ascending) or -1 (for descending)')
+  return direction
+}
 
 /** Parses a sort; an empty one is undefined, `$natural` is refused where an order of fields is wanted. */
 export const parseSort = (sort: unknown): Sort | undefined => {
@@ -12,14 +26,10 @@ export const parseSort = (sort: unknown): Sort | undefined => {
   if (!isPlainObject(sort)) throw new CommandError(14, 'Expected field sort to be of type object')
   const paths = Object.keys(sort)
   if (paths.length === 0) return undefined
-  if (paths.length > 32) throw badValue('too many compound keys')
-  const directions = paths.map((path): 1 | -1 => {
-    if (isPlainObject(sort[path])) throw notImplemented(`Sorting by an expression ({${path}: {…}})`)
-    const direction = toNumber(sort[path])
-    if (path === '' || path.startsWith('$')) throw badValue(`FieldPath field names may not start with '$': ${path}`)
-    if (direction !== 1 && direction !== -1)
-      throw badValue('$sort key ordering must be 1 (for ascending) or -1 (for descending)')
-    return direction
+  if (paths.length > 32) throw new CommandError(13103, 'too many compound keys')
+  const directions = paths.map((path) => {
+    checkFieldPath(path)
+    return directionOf(path, sort[path])
   })
   return { paths, directions }
 }

@@ -1,7 +1,8 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { asBuffer, encode } from './bson.ts'
 import { type Catalog, openCatalog, refresh } from './catalog.ts'
-import { naturalNumber, parseCommand } from './command.ts'
+import { parseCommand } from './command.ts'
+import { timeLimit } from './fields.ts'
 import { WRITES } from './commands/writes.ts'
 import { CommandError, endsTransaction, errorReply, toCommandError } from './errors.ts'
 import { openWriter } from './storage.ts'
@@ -36,7 +37,7 @@ const execute = (job: Job): Uint8Array => {
   if (!run) throw new CommandError(59, `no such command: '${command.name}'`)
   refresh(catalog)
   const answer = run(catalog, command)
-  const limitMs = naturalNumber(command.body, 'maxTimeMS')
+  const limitMs = timeLimit(command.body)
   if (limitMs && Date.now() - job.receivedMs > limitMs) throw new CommandError(50, 'operation exceeded time limit')
   return encode(answer, 10334)
 }

@@ -44,8 +44,8 @@ export const splitPipeline = (pipeline: unknown): SplitPipeline => {
   const filters = matchesIn(rest)
   const sort = rest[0]?.[0] === '$sort' ? rest.shift()?.[1] : undefined
   if (sort !== undefined) {
-    if (!isPlainObject(sort) || Object.keys(sort).length === 0)
-      throw new CommandError(15976, '$sort stage must have at least one sort key')
+    if (!isPlainObject(sort)) throw new CommandError(15973, 'the $sort key specification must be an object')
+    if (Object.keys(sort).length === 0) throw new CommandError(15976, '$sort stage must have at least one sort key')
     // a match behind the sort finds the same documents before it
     filters.push(...matchesIn(rest))
   }

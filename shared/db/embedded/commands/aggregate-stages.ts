@@ -48,6 +48,7 @@ const project = (argument: unknown): Stage => {
 }
 
 const sort = (argument: unknown): Stage => {
+  if (!isPlainObject(argument)) throw new CommandError(15973, 'the $sort key specification must be an object')
   const parsed = parseSort(argument)
   if (!parsed) throw new CommandError(15976, '$sort stage must have at least one sort key')
   const keyOf = sortKeyOf(parsed)

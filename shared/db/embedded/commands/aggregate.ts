@@ -1,7 +1,8 @@
 import { type Doc, isPlainObject } from '../bson.ts'
-import { checkFields, type Command, naturalNumber, refuse } from '../command.ts'
+import { checkFields, type Command, refuse } from '../command.ts'
+import { checkRequired, naturalNumber, timeLimit } from '../fields.ts'
 import { countSelected, planned } from '../counting.ts'
-import { CommandError } from '../errors.ts'
+import { CommandError, typeMismatch } from '../errors.ts'
 import type { Query } from '../query.ts'
 import { parseSelection, type Selection } from '../question.ts'
 import { deadlineOf, type FirstBatch, firstBatch, type Reader } from '../reader.ts'
@@ -22,7 +23,7 @@ const counted = async (
 ): Promise<Generator<Uint8Array | null>> => {
   const target = planned(reader, db, String(body['aggregate']), selection)
   const stopAt = limit > 0 ? skip + limit : Infinity
-  const found = target ? await countSelected(reader, target, stopAt, naturalNumber(body, 'maxTimeMS')) : 0
+  const found = target ? await countSelected(reader, target, stopAt, timeLimit(body)) : 0
   const n = Math.max(0, found - skip)
   return encoded(one(n > 0 ? { _id: id, [field]: n } : undefined))
 }
@@ -39,7 +40,7 @@ const onNothing = (reader: Reader, command: Command, environment: Environment): 
     batchSize: isPlainObject(body['cursor']) ? naturalNumber(body['cursor'], 'batchSize') : undefined,
     single: false,
     session: sessionOf(command),
-    deadline: deadlineOf(naturalNumber(body, 'maxTimeMS')),
+    deadline: deadlineOf(timeLimit(body)),
   })
 }
 
@@ -50,7 +51,10 @@ export const aggregate = async (reader: Reader, command: Command): Promise<Buffe
   const name = body['aggregate']
   const environment = environmentOf(reader.catalog, db)
   if (typeof name !== 'string') return onNothing(reader, command, environment)
-  if (!isPlainObject(body['cursor']))
+  checkRequired('aggregate', body, ['pipeline'])
+  if (body['cursor'] !== undefined && !isPlainObject(body['cursor']))
+    throw typeMismatch('cursor field must be missing or an object')
+  if (!body['cursor'])
     throw new CommandError(9, "The 'cursor' option is required, except for aggregate with the explain argument")
   const { filter, sort, skip, limit, rest } = splitPipeline(body['pipeline'])
   const selection = parseSelection({
@@ -67,7 +71,7 @@ export const aggregate = async (reader: Reader, command: Command): Promise<Buffe
     batchSize: naturalNumber(body['cursor'], 'batchSize'),
     single: false,
     session: sessionOf(command),
-    deadline: deadlineOf(naturalNumber(body, 'maxTimeMS')),
+    deadline: deadlineOf(timeLimit(body)),
   }
   const count = countOnly(rest)
   if (count) return firstBatch(reader, await counted(reader, command, selection, query, count), options)

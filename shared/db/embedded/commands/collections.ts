@@ -54,5 +54,5 @@ export const dropDatabase = (catalog: Catalog, command: Command): Doc => {
   checkFields(command, [])
   const collections = [...catalog.collections.values()].filter(({ db }) => db === command.db)
   for (const collection of collections) dropCollection(catalog, collection)
-  return { ...(collections.length > 0 ? { dropped: command.db } : {}), ok: 1 }
+  return { ok: 1 }
 }

@@ -1,12 +1,15 @@
-import { decode, type Doc, toNumber } from '../bson.ts'
-import { checkFields, collectionName, type Command, naturalNumber } from '../command.ts'
+import { decode, type Doc, toNumber, typeName } from '../bson.ts'
+import { checkFields, collectionName, type Command } from '../command.ts'
+import { naturalNumber, timeLimit } from '../fields.ts'
 import { countSelected, planned } from '../counting.ts'
 import { encodeValue } from '../key-encoding.ts'
-import { CommandError } from '../errors.ts'
+import { badValue, failedToParse, missingField, wrongType } from '../errors.ts'
+import { checkFieldPath } from '../field-path.ts'
 import { valuesAtPath } from '../paths.ts'
 import { parseSelection } from '../question.ts'
 import { deadlineOf, drain, type Reader } from '../reader.ts'
 import { type Match, matches } from '../scan.ts'
+import { shellText } from '../shell-text.ts'
 
 /** How many documents match a selection. */
 export const count = async (reader: Reader, command: Command): Promise<Doc> => {
@@ -19,15 +22,15 @@ export const count = async (reader: Reader, command: Command): Promise<Doc> => {
     limited: false,
   })
   const wanted = toNumber(body['limit'] ?? 0)
-  if (wanted === undefined || !Number.isInteger(wanted))
-    throw new CommandError(14, "Field 'limit' must be a whole number")
+  if (wanted === undefined) throw badValue(`Expected a number in: limit: ${shellText(body['limit'])}`)
+  if (!Number.isInteger(wanted)) throw failedToParse(`Expected an integer: limit: ${wanted}`)
   // a negative one means the same, as for old clients
   const limit = Math.abs(wanted)
   const skip = naturalNumber(body, 'skip') ?? 0
   const target = planned(reader, db, collectionName(command), selection)
   if (!target) return { n: 0, ok: 1 }
   const stopAt = limit > 0 ? limit + skip : Infinity
-  const total = await countSelected(reader, target, stopAt, naturalNumber(body, 'maxTimeMS'))
+  const total = await countSelected(reader, target, stopAt, timeLimit(body))
   return { n: Math.max(0, total - skip), ok: 1 }
 }
 
@@ -35,7 +38,9 @@ export const distinct = async (reader: Reader, command: Command): Promise<Doc> =
   const { body, db } = command
   checkFields(command, ['key', 'query', 'hint', 'collation'])
   const path = body['key']
-  if (typeof path !== 'string') throw new CommandError(14, "Field 'key' must be a string")
+  if (path === undefined) throw missingField('distinct.key')
+  if (typeof path !== 'string') throw wrongType('distinct.key', typeName(path), "type 'string'")
+  checkFieldPath(path)
   const selection = parseSelection({
     filter: body['query'],
     hint: body['hint'],
@@ -54,7 +59,7 @@ export const distinct = async (reader: Reader, command: Command): Promise<Doc> =
     return false
   }
   const found = matches(reader.catalog, target.collection, target.plan, { keys: 0, docs: 0 })
-  await drain(reader, found, add, deadlineOf(naturalNumber(body, 'maxTimeMS')))
+  await drain(reader, found, add, deadlineOf(timeLimit(body)))
   const sorted = [...values.values()].sort((a, b) => Buffer.compare(a.key, b.key))
   return { values: sorted.map(({ value }) => value), ok: 1 }
 }

@@ -1,7 +1,8 @@
 import { Long } from 'bson'
-import { type Doc, isPlainObject } from '../bson.ts'
-import { checkFields, type Command, naturalNumber } from '../command.ts'
-import { CommandError } from '../errors.ts'
+import { type Doc, isPlainObject, typeName } from '../bson.ts'
+import { checkFields, type Command } from '../command.ts'
+import { checkRequired, naturalNumber, timeLimit } from '../fields.ts'
+import { CommandError, wrongType } from '../errors.ts'
 import { deadlineOf, nextBatch, type Reader } from '../reader.ts'
 
 const cursorId = (value: unknown): bigint => {
@@ -13,15 +14,18 @@ const cursorId = (value: unknown): bigint => {
 export const getMore = async (reader: Reader, command: Command): Promise<Buffer> => {
   checkFields(command, ['collection', 'batchSize', 'term', 'lastKnownCommittedOpTime'])
   const { body, db } = command
-  if (typeof body['collection'] !== 'string') throw new CommandError(14, 'getMore needs the name of its collection')
+  checkRequired('getMore', body, ['collection'])
+  if (typeof body['collection'] !== 'string')
+    throw wrongType('getMore.collection', typeName(body['collection']), "type 'string'")
   const cursor = reader.cursors.take(cursorId(body['getMore']), `${db}.${body['collection']}`)
-  return nextBatch(reader, cursor, naturalNumber(body, 'batchSize'), deadlineOf(naturalNumber(body, 'maxTimeMS')))
+  return nextBatch(reader, cursor, naturalNumber(body, 'batchSize'), deadlineOf(timeLimit(body)))
 }
 
 export const killCursors = (reader: Reader, command: Command): Doc => {
   checkFields(command, ['cursors'])
+  checkRequired('killCursors', command.body, ['cursors'])
   const wanted = command.body['cursors']
-  if (!Array.isArray(wanted)) throw new CommandError(14, 'killCursors needs an array of cursors')
+  if (!Array.isArray(wanted)) throw wrongType('killCursors.cursors', typeName(wanted), "type 'array'")
   const cursorsKilled: Long[] = []
   const cursorsNotFound: Long[] = []
   for (const value of wanted as unknown[]) {
@@ -35,8 +39,8 @@ export const killCursors = (reader: Reader, command: Command): Doc => {
 export const endSessions = (reader: Reader, command: Command): Doc => {
   checkFields(command, [])
   const sessions = command.body['endSessions']
-  if (Array.isArray(sessions))
-    for (const session of sessions as unknown[])
-      if (isPlainObject(session)) reader.cursors.killSession(String(session['id']))
+  if (!Array.isArray(sessions)) throw wrongType('endSessions', typeName(sessions), "type 'array'")
+  for (const session of sessions as unknown[])
+    if (isPlainObject(session)) reader.cursors.killSession(String(session['id']))
   return { ok: 1 }
 }

@@ -1,22 +1,16 @@
 import { type Doc } from '../bson.ts'
 import { type Catalog, findCollection } from '../catalog.ts'
 import { deleteRow, findRows } from '../change.ts'
-import {
-  checkFields,
-  checkPart,
-  collectionName,
-  type Command,
-  documentList,
-  flag,
-  naturalNumber,
-  refuse,
-} from '../command.ts'
+import { checkFields, checkPart, collectionName, type Command, documentList, refuse } from '../command.ts'
+import { checkObject, checkRequired, naturalNumber, strictFlag } from '../fields.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection } from '../question.ts'
 import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
 
 const limitOf = (statement: Doc): number => {
   checkPart('delete.deletes', statement, ['q', 'limit', 'hint', 'collation'])
+  checkRequired('delete.deletes', statement, ['q', 'limit'])
+  checkObject('delete.deletes.q', statement['q'])
   const limit = naturalNumber(statement, 'limit') ?? 0
   if (limit > 1) throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${limit}`)
   return limit
@@ -27,7 +21,7 @@ export const remove = (catalog: Catalog, command: Command): Doc => {
   checkFields(command, ['deletes', 'ordered', 'let'])
   refuse(command.body, ['let'])
   const name = collectionName(command)
-  const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
+  const ordered = strictFlag(command.body, 'ordered', true)
   let n = 0
   const statements = documentList(command, 'deletes')
   checkBatchSize(statements)

@@ -1,7 +1,7 @@
-import { type Doc, isPlainObject, toNumber } from '../bson.ts'
+import { type Doc, isPlainObject } from '../bson.ts'
 import { findCollection } from '../catalog.ts'
-import { checkFields, collectionName, type Command, flag, naturalNumber, refuse } from '../command.ts'
-import { badValue } from '../errors.ts'
+import { checkFields, collectionName, type Command, refuse } from '../command.ts'
+import { naturalNumber, strictFlag, timeLimit } from '../fields.ts'
 import { parseProjection } from '../projection.ts'
 import { findDocuments, type Query } from '../query.ts'
 import { parseSelection, planSelection, type Selection } from '../question.ts'
@@ -47,27 +47,30 @@ const UNSUPPORTED = [
 
 export type ParsedFind = { selection: Selection; query: Query; batchSize: number | undefined; single: boolean }
 
-/** Parses a find; a negative limit, as old clients send it, means one batch only. */
+/** Parses a find. */
 export const parseFind = (body: Doc): ParsedFind => {
   refuse(body, UNSUPPORTED)
-  const rawLimit = toNumber(body['limit']) ?? 0
-  if (!Number.isInteger(rawLimit)) throw badValue('Field limit must be a whole number')
-  if (rawLimit < 0) throw badValue(`Limit value must be non-negative, but received: ${rawLimit}`)
+  const limit = naturalNumber(body, 'limit') ?? 0
   const selection = parseSelection({
     filter: body['filter'],
     sort: body['sort'],
     hint: body['hint'],
     collation: body['collation'],
-    limited: rawLimit > 0,
+    limited: limit > 0,
   })
   const query: Query = {
     filter: selection.filter,
     sort: selection.sort,
     skip: naturalNumber(body, 'skip') ?? 0,
-    limit: rawLimit,
+    limit,
     project: parseProjection(body['projection']),
   }
-  return { selection, query, batchSize: naturalNumber(body, 'batchSize'), single: flag(body, 'singleBatch') }
+  return {
+    selection,
+    query,
+    batchSize: naturalNumber(body, 'batchSize'),
+    single: strictFlag(body, 'singleBatch', false),
+  }
 }
 
 /** The id of the session that a command belongs to. */
@@ -103,6 +106,6 @@ export const find = async (reader: Reader, command: Command): Promise<Buffer> =>
     // with a limit of one there is no second document to wait for
     single: single || parsed.query.limit === 1,
     session: sessionOf(command),
-    deadline: deadlineOf(naturalNumber(command.body, 'maxTimeMS')),
+    deadline: deadlineOf(timeLimit(command.body)),
   })
 }

@@ -2,7 +2,8 @@ import { ObjectId } from 'bson'
 import { decode, type Doc, encode, MAX_DOCUMENT_BYTES } from '../bson.ts'
 import { type Catalog, getOrCreateCollection } from '../catalog.ts'
 import { insertDocument } from '../collection.ts'
-import { byteList, checkFields, collectionName, type Command, flag } from '../command.ts'
+import { byteList, checkFields, collectionName, type Command } from '../command.ts'
+import { strictFlag } from '../fields.ts'
 import { checkId } from '../document-id.ts'
 import { CommandError } from '../errors.ts'
 import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
@@ -31,7 +32,7 @@ export const insert = (catalog: Catalog, command: Command): Doc => {
   const name = collectionName(command)
   const documents = byteList(command, 'documents')
   checkBatchSize(documents)
-  const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
+  const ordered = strictFlag(command.body, 'ordered', true)
   const collection = getOrCreateCollection(catalog, command.db, name)
   let n = 0
   const errors = runStatements(documents, ordered, (raw) => {

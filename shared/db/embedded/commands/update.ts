@@ -1,7 +1,8 @@
 import { type Doc } from '../bson.ts'
 import { type Catalog, findCollection } from '../catalog.ts'
 import { findRows, updateRow, upsert } from '../change.ts'
-import { checkFields, checkPart, collectionName, type Command, documentList, flag, refuse } from '../command.ts'
+import { checkFields, checkPart, collectionName, type Command, documentList, refuse } from '../command.ts'
+import { flag, strictFlag } from '../fields.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection, type Selection } from '../question.ts'
 import { parseUpdate, type Update } from '../update.ts'
@@ -74,7 +75,7 @@ export const update = (catalog: Catalog, command: Command): Doc => {
   const statements = documentList(command, 'updates')
   checkBatchSize(statements)
   for (const statement of statements) checkPart('update.updates', statement, STATEMENT_FIELDS)
-  const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
+  const ordered = strictFlag(command.body, 'ordered', true)
   const totals: Totals = { n: 0, nModified: 0, upserted: [] }
   const errors = runStatements(statements, ordered, (statement, index) => {
     runStatement(catalog, command.db, name, parseStatement(statement), index, totals)

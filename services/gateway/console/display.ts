@@ -1,0 +1,26 @@
+import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { UnavailableError } from '#shared/errors.ts'
+import type { SocketTarget } from '#shared/host/host.ts'
+import { reach } from '#shared/nodes.ts'
+
+const tryForMs = 1000
+const againAfterMs = 50
+
+/**
+ * Opens a guest's display on its node. QEMU lets one viewer wait while it greets another: who comes at the same moment is
+ * turned away, and is let in a moment later.
+ * @throws UnavailableError when nobody answers there for a second
+ */
+export async function openDisplay(node: string, socket: SocketTarget): Promise<Duplex> {
+  const { host } = await reach(node)
+  const until = performance.now() + tryForMs
+  for (;;) {
+    try {
+      return await host.openSocket(socket)
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || performance.now() >= until) throw error
+    }
+    await sleep(againAfterMs)
+  }
+}
