@@ -2,7 +2,7 @@ import { decode, type Doc, toNumber } from '../bson.ts'
 import { checkFields, collectionName, type Command, naturalNumber } from '../command.ts'
 import { countSelected, planned } from '../counting.ts'
 import { encodeValue } from '../key-encoding.ts'
-import { CommandError } from '../errors.ts'
+import { badValue, CommandError, failedToParse } from '../errors.ts'
 import { valuesAtPath } from '../paths.ts'
 import { parseSelection } from '../question.ts'
 import { deadlineOf, drain, type Reader } from '../reader.ts'
@@ -18,9 +18,9 @@ export const count = async (reader: Reader, command: Command): Promise<Doc> => {
     collation: body['collation'],
     limited: false,
   })
-  const wanted = toNumber(body['limit'] ?? 0)
-  if (wanted === undefined || !Number.isInteger(wanted))
-    throw new CommandError(14, "Field 'limit' must be a whole number")
+  const wanted = body['limit'] === undefined ? 0 : toNumber(body['limit'])
+  if (wanted === undefined) throw badValue('limit value is not a valid number')
+  if (!Number.isInteger(wanted)) throw failedToParse(`Expected an integer: limit: ${wanted}`)
   // a negative one means the same, as for old clients
   const limit = Math.abs(wanted)
   const skip = naturalNumber(body, 'skip') ?? 0

@@ -1,11 +1,13 @@
-import { type Doc } from '../bson.ts'
+import { type Doc, isPlainObject } from '../bson.ts'
 import { type Catalog, findCollection } from '../catalog.ts'
 import { findRows, updateRow, upsert } from '../change.ts'
 import { checkFields, checkPart, collectionName, type Command, documentList, flag, refuse } from '../command.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection, type Selection } from '../question.ts'
 import { parseUpdate, type Update } from '../update.ts'
+import { checkUpsertFilter } from '../upsert-seed.ts'
 import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
+import { parseStages } from './aggregate-plan.ts'
 
 const STATEMENT_FIELDS = [
   'q',
@@ -22,12 +24,20 @@ const STATEMENT_FIELDS = [
 
 type Statement = { selection: Selection; update: Update; multi: boolean; upsert: boolean }
 
+/** Refuses an update that is neither a document nor a pipeline, which MongoDB finds while it reads the command. */
+export const checkForm = (update: unknown): void => {
+  if (Array.isArray(update)) parseStages(update)
+  else if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
+}
+
 const parseStatement = (statement: Doc): Statement => {
   refuse(statement, ['c', 'upsertSupplied'])
   const update = parseUpdate(statement['u'], statement['arrayFilters'])
   const multi = flag(statement, 'multi')
-  if (multi && update.replaces) throw failedToParse('multi update is not supported for replacement-style update')
+  if (multi && update.kind === 'document')
+    throw failedToParse('multi update is not supported for replacement-style update')
   if (multi && statement['sort'] !== undefined) throw failedToParse('Cannot specify sort with multi=true')
+  if (flag(statement, 'upsert')) checkUpsertFilter(statement['q'])
   return {
     selection: parseSelection({
       filter: statement['q'],
@@ -55,12 +65,10 @@ const runStatement = (
   const { selection, update, multi } = statement
   const collection = findCollection(catalog, db, name)
   const rows = collection ? findRows(catalog, collection, selection, multi ? 0 : 1) : []
-  for (const rid of rows) {
-    const changed = collection && updateRow(catalog, collection, rid, selection.filter, update)
-    if (!changed) continue
-    totals.n++
-    if (changed.modified) totals.nModified++
-  }
+  const found = rows.map((rid) => collection && updateRow(catalog, collection, rid, selection.filter, update))
+  // only now: a statement that fails on its way counts nothing, although what it has changed stays changed
+  totals.n += found.filter((changed) => changed !== undefined).length
+  totals.nModified += found.filter((changed) => changed?.modified).length
   if (rows.length > 0 || !statement.upsert) return
   const doc = upsert(catalog, db, name, selection.filter, update)
   totals.n++
@@ -73,7 +81,10 @@ export const update = (catalog: Catalog, command: Command): Doc => {
   const name = collectionName(command)
   const statements = documentList(command, 'updates')
   checkBatchSize(statements)
-  for (const statement of statements) checkPart('update.updates', statement, STATEMENT_FIELDS)
+  for (const statement of statements) {
+    checkPart('update.updates', statement, STATEMENT_FIELDS)
+    checkForm(statement['u'])
+  }
   const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
   const totals: Totals = { n: 0, nModified: 0, upserted: [] }
   const errors = runStatements(statements, ordered, (statement, index) => {
