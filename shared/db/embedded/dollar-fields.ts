@@ -17,17 +17,14 @@ const checkReference = (doc: Doc, key: string): void => {
 }
 
 /**
- * Refuses fields of a document that an update makes and whose name begins with a dollar, except those that it kept. Deeper fields may have
- * such names, and inserted documents. @throws CommandError 52, or 55 for a DBRef that is not whole
+ * Refuses a field of a document whose name begins with a dollar. Deeper fields may have such names, and inserted documents.
+ * @throws CommandError 52, or 55 for a DBRef that is not whole
  */
-export const checkDollarFields = (doc: Doc, isKept: (key: string) => boolean): void => {
-  for (const key of Object.keys(doc)) {
-    if (!key.startsWith('$') || isKept(key)) continue
-    if (!['$ref', '$id', '$db'].includes(key))
-      throw new CommandError(
-        52,
-        `The dollar ($) prefixed field '${key}' in '${key}' is not allowed in the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.`,
-      )
-    checkReference(doc, key)
-  }
+export const checkDollarField = (doc: Doc, key: string): void => {
+  if (!key.startsWith('$')) return
+  if (['$ref', '$id', '$db'].includes(key)) return checkReference(doc, key)
+  throw new CommandError(
+    52,
+    `The dollar ($) prefixed field '${key}' in '${key}' is not allowed in the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.`,
+  )
 }

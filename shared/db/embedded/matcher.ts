@@ -20,6 +20,9 @@ export type Predicate = { path: string; operator: string; value: unknown } & Con
  */
 export type Filter = { test: Test; predicates: Predicate[]; unions: Filter[][]; rest: Test[]; always: boolean }
 
+/** What stands at the top of a filter, also of one for elements that are objects. */
+const LOGICAL = new Set(['$and', '$or', '$nor', '$comment', '$alwaysTrue', '$alwaysFalse'])
+
 const UNSUPPORTED = new Set(['$where', '$text', '$jsonSchema', '$sampleRate'])
 const UNSUPPORTED_OF_FIELDS = new Set(['$near', '$nearSphere', '$geoWithin', '$geoIntersects'])
 
@@ -65,8 +68,7 @@ const elementTest = (value: unknown): ValueTest => {
   if (!isPlainObject(value)) throw badValue('$elemMatch needs an Object')
   if (Object.hasOwn(value, '$expr')) throw badValue('$expr can only be applied to the top-level document')
   const first = Object.keys(value)[0]
-  if (first?.startsWith('$') && !['$and', '$or', '$nor'].includes(first))
-    return both(operatorPredicates('element', value)).single
+  if (first?.startsWith('$') && !LOGICAL.has(first)) return both(operatorPredicates('element', value)).single
   const { test } = parseFilter(value)
   return (element) => (isPlainObject(element) ? test(element) : Array.isArray(element) && test({ ...element }))
 }

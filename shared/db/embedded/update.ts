@@ -2,7 +2,7 @@ import { checkFilterAt, checkFiltersUsed, parseArrayFilters } from './array-filt
 import { clone, type Doc, isPlainObject, setField, typeName } from './bson.ts'
 import { compareValues, equalValues } from './compare.ts'
 import { checkId, checkUnchangedId } from './document-id.ts'
-import { checkDollarFields } from './dollar-fields.ts'
+import { checkDollarField } from './dollar-fields.ts'
 import { CommandError, failedToParse } from './errors.ts'
 import type { Test } from './matcher.ts'
 import { isArrayIndex, MISSING, ownValue } from './paths.ts'
@@ -76,14 +76,19 @@ const stepsOf = (parsing: Parsing, operator: string, fields: unknown): Step[] =>
 const chosen = (doc: Doc, step: Step, context: UpdateContext): Step =>
   step.when && !step.when(doc, context) ? { ...step, operation: IDLE } : step
 
-const run = (doc: Doc, before: Doc, { parts, operation }: Step, context: UpdateContext): void => {
-  visitPath(doc, parts, operation, context, (slot) => operation.apply(slot, doc, context))
-  if (parts[0] === '_id' && !context.inserting) checkUnchangedId(before, doc)
+/** Whether a step has made a field of the document or put another value into it; what it does deeper down is no matter. */
+const hasSet = (before: Doc, doc: Doc, parts: readonly string[]): boolean => {
+  const field = parts[0] as string
+  if (!Object.hasOwn(doc, field)) return false
+  return !Object.hasOwn(before, field) || (parts.length === 1 && !equalValues(before[field], doc[field]))
 }
 
-/** Whether a field was there before and no step works on it as a whole. */
-const isKept = (key: string, before: Doc, doc: Doc, steps: readonly Step[]): boolean =>
-  Object.hasOwn(before, key) && (!steps.some(({ path }) => path === key) || equalValues(before[key], doc[key]))
+const run = (doc: Doc, before: Doc, { parts, operation }: Step, context: UpdateContext): void => {
+  visitPath(doc, parts, operation, context, (slot) => operation.apply(slot, doc, context))
+  if (context.inserting) return
+  if (parts[0] === '_id') checkUnchangedId(before, doc)
+  if (hasSet(before, doc, parts)) checkDollarField(doc, parts[0] as string)
+}
 
 /** The places that a step works on; what it would make on the way to them is made in a copy. */
 const placesOf = (before: Doc, { parts, operation }: Step, context: UpdateContext): string[] => {
@@ -136,7 +141,6 @@ const operatorUpdate = (update: Doc, arrayFilters: unknown): Update => {
         const wanted = steps.map((step) => chosen(before, step, context))
         for (const step of resolved(before, wanted, context)) run(doc, before, step, context)
       } else for (const step of steps) run(doc, before, chosen(doc, step, context), context)
-      if (!inserting) checkDollarFields(doc, (key) => isKept(key, before, doc, steps))
       return doc
     },
   }
@@ -158,7 +162,7 @@ const replacement = (update: Doc): Update => ({
     const doc: Doc = {}
     if (id !== MISSING) doc['_id'] = id
     for (const key of Object.keys(update)) setField(doc, key, clone(update[key]))
-    if (!inserting) checkDollarFields(doc, () => false)
+    if (!inserting) for (const key of Object.keys(doc)) checkDollarField(doc, key)
     return doc
   },
 })

@@ -24,10 +24,14 @@ const STATEMENT_FIELDS = [
 
 type Statement = { selection: Selection; update: Update; multi: boolean; upsert: boolean }
 
+const isEmptyLookup = ([name, argument]: [string, unknown]): boolean =>
+  name === '$lookup' && isPlainObject(argument) && argument['from'] === undefined && argument['pipeline'] === undefined
+
 /** Refuses an update that is neither a document nor a pipeline, which MongoDB finds while it reads the command. */
 export const checkForm = (update: unknown): void => {
-  if (Array.isArray(update)) parseStages(update)
-  else if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
+  if (Array.isArray(update)) {
+    if (parseStages(update).some(isEmptyLookup)) throw failedToParse("must specify 'pipeline' when 'from' is empty")
+  } else if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
 }
 
 const parseStatement = (statement: Doc): Statement => {
