@@ -121,9 +121,11 @@ test('$merge inserts, merges, replaces, keeps, or fails', async () => {
   const added = { _id: 'G2', b: 6 }
   expect(await merge({}, both)).toEqual([{ _id: 'G1', a: 1, b: 5 }, added])
   expect(await merge({ whenMatched: 'replace' }, both)).toEqual([{ _id: 'G1', b: 5 }, added])
-  expect(await merge({ whenMatched: 'keepExisting', whenNotMatched: 'discard' }, both)).toEqual([
-    { _id: 'G1', a: 1, b: 1 },
-  ])
+  expect(await merge({ whenMatched: 'keepExisting' }, both)).toEqual([{ _id: 'G1', a: 1, b: 1 }, added])
+  expect(await merge({ whenNotMatched: 'discard' }, both)).toEqual([{ _id: 'G1', a: 1, b: 5 }])
+  for (const whenMatched of ['keepExisting', 'fail'])
+    for (const whenNotMatched of ['discard', 'fail'])
+      expect((await serverError(merge({ whenMatched, whenNotMatched }, both))).code).toBe(51181)
   const pipeline = [{ $set: { b: { $add: ['$b', '$$new.b'] } } }]
   expect(await merge({ whenMatched: pipeline }, both)).toEqual([{ _id: 'G1', a: 1, b: 6 }, added])
   expect((await serverError(merge({ whenMatched: 'fail' }, both))).code).toBe(11000)

@@ -92,7 +92,38 @@ test('n counts what matched, nModified what changed', async () => {
     nModified: 0,
     upserted: [{ index: 0, _id: 9 }],
   })
-  expect(await update({ _id: 9 }, { a: 1 })).toMatchObject({ n: 1, nModified: 0 })
+  // a whole document that begins with no _id is not the one that is there
+  expect(await update({ _id: 9 }, { a: 1 })).toMatchObject({ n: 1, nModified: 1 })
+  expect(await update({ _id: 9 }, { a: 1, _id: 9 })).toMatchObject({ n: 1, nModified: 1 })
+  expect(await update({ _id: 9 }, { _id: 9, a: 1 })).toMatchObject({ n: 1, nModified: 0 })
+  expect(await update({ _id: 9 }, {})).toMatchObject({ n: 1, nModified: 1 })
+  expect(await update({ _id: 9 }, {})).toMatchObject({ n: 1, nModified: 0 })
+})
+
+test('a statement that fails on its way counts nothing', async () => {
+  await things().insertMany([
+    { _id: 1, a: 1 },
+    { _id: 2, a: 'x' },
+  ])
+  const updates = [{ q: {}, u: { $inc: { a: 1 } }, multi: true }]
+  expect(await run({ update: 'things', updates })).toMatchObject({ n: 0, nModified: 0, writeErrors: [{ code: 14 }] })
+  expect(await things().findOne({ _id: 1 })).toEqual({ _id: 1, a: 2 })
+})
+
+test('an update that has not the form of one fails the command', async () => {
+  for (const [u, code] of [
+    [5, 9],
+    [[5], 14],
+    [[{}], 40323],
+    [[{ $set: { a: 1 }, $unset: 'b' }], 40323],
+  ])
+    expect(await codeOf({ update: 'things', updates: [{ q: { $nonsense: 1 }, u }] })).toBe(code)
+})
+
+test('findAndModify tells the mistakes of the update before those of the query', async () => {
+  expect(await codeOf({ findAndModify: 'things', query: { $or: 1 }, update: { $set: 1 } })).toBe(9)
+  expect(await codeOf({ findAndModify: 'things', query: { $or: 1 }, update: { $set: { a: 1 } } })).toBe(2)
+  expect(await codeOf({ findAndModify: 'things', query: { $expr: 1 }, update: { a: 1 }, upsert: true })).toBe(224)
 })
 
 test('findAndModify answers with the document before or after, and what it did', async () => {
@@ -145,6 +176,7 @@ test('count and distinct take what find takes', async () => {
   expect(await run({ count: 'things', hint: '_id_' })).toMatchObject({ n: 5 })
   expect(await codeOf({ count: 'things', hint: 'none' })).toBe(2)
   expect(await codeOf({ count: 'things', limit: 'x' })).toBe(2)
+  expect(await codeOf({ count: 'things', limit: 1.5 })).toBe(9)
   expect((await things().distinct('tags', { a: 1 })).toSorted()).toEqual([1, 3, 5, 'all'])
   expect(await things().distinct('d.x')).toEqual([0, 1, 2])
   expect(await things().distinct('none')).toEqual([])

@@ -20,7 +20,8 @@ export function describeUpdates(areas: Record<string, Row[]>): void {
   /** A document as it comes back when its numbers keep their types. */
   const stored = async (fields: Document): Promise<Document> => {
     const shown = lab.db.collection<Thing>('shown')
-    await shown.replaceOne({ _id: 0 }, fields, { upsert: true })
+    await shown.deleteMany({})
+    await shown.insertOne({ _id: 0, ...fields })
     const { _id, ...found } = (await shown.findOne({ _id: 0 }, { promoteValues: false })) as Thing
     return found
   }

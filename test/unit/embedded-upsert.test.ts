@@ -85,14 +85,31 @@ test('the _id is taken from the filter or the update, and has one value', async 
       expect(await upserted(filter, update)).toEqual({ _id: 1, a: 1 })
     expect(await upserted({ _id: { $gt: 1 } }, update)).not.toMatchObject({ _id: 1 })
     expect(await upserted({ $and: [{ _id: 1 }, { _id: 2 }] }, update)).toBe(54)
-    expect(await upserted({ _id: [1, 2] }, update)).toBe(53)
   }
+  expect(await upserted({ _id: [1, 2] }, { $set: { a: 1 } })).toBe(53)
+  expect(await upserted({ _id: [1, 2] }, { a: 1 })).toBe(54)
+  expect(await upserted({}, { _id: { $x: 1 } })).toBe(52)
   expect(await upserted({}, { $set: { _id: 5 } })).toEqual({ _id: 5 })
   expect(await upserted({}, { $setOnInsert: { _id: 5 } })).toEqual({ _id: 5 })
   expect(await upserted({ '_id.x': 1, '_id.y': 2 }, { $set: { a: 1 } })).toEqual({ _id: { x: 1, y: 2 }, a: 1 })
   expect(await upserted({ '_id.x': 1 }, { a: 1 })).toBe(111)
   expect(await upserted({ _id: 1 }, { $set: { _id: 2 } })).toBe(66)
   expect(await upserted({ _id: 1 }, { _id: 2 })).toBe(66)
+})
+
+test('the filter of an upsert does not compute', async () => {
+  for (const filter of [{ $expr: 1 }, { $and: [{ $expr: false }] }, { $nor: [{ $or: [{ $expr: 1 }] }] }])
+    expect(await upserted(filter, { $set: { a: 1 } })).toBe(224)
+})
+
+test('regular expressions of $all fix nothing, its values do', async () => {
+  expect(await upserted({ x: { $all: [/a/, 1] } }, { $set: { a: 1 } })).toMatchObject({ x: 1, a: 1 })
+  expect(await upserted({ x: { $all: [/a/, 1, 2] } }, { $set: { a: 1 } })).toBe(54)
+})
+
+test('what is inserted may have names that begin with a dollar', async () => {
+  expect(await upserted({}, { $set: { $x: 1 } })).toMatchObject({ $x: 1 })
+  expect(await upserted({}, { $setOnInsert: { 'a.$x': 1 } })).toMatchObject({ a: { $x: 1 } })
 })
 
 test('operators work on what the filter has fixed, and positional ones have no array', async () => {

@@ -2,6 +2,7 @@ import { type Doc, isPlainObject } from './bson.ts'
 import { badValue, failedToParse, typeMismatch } from './errors.ts'
 import { parseFilter, type Test } from './matcher.ts'
 import { shellText } from './shell-text.ts'
+import { isElements } from './update-paths.ts'
 
 /** The one name that all conditions of an array filter begin with. */
 const filterName = (spec: Doc): string | undefined => {
@@ -27,24 +28,37 @@ const checkedName = (spec: Doc): string => {
   return name
 }
 
-/** The array filters by name: each is used by a path, and each name of a path has one. */
-export const parseArrayFilters = (arrayFilters: unknown, paths: string[][], update: Doc): Map<string, Test> => {
+/** The array filters by name. */
+export const parseArrayFilters = (arrayFilters: unknown): Map<string, Test> => {
   if (arrayFilters !== undefined && !Array.isArray(arrayFilters)) throw typeMismatch('arrayFilters must be an array')
   const filters = new Map<string, Test>()
   for (const spec of (arrayFilters ?? []) as unknown[]) {
     if (!isPlainObject(spec)) throw typeMismatch('an array filter must be an object')
+    const { test } = parseFilter(spec)
     const name = checkedName(spec)
     if (filters.has(name))
       throw failedToParse(`Found multiple array filters with the same top-level field name ${name}`)
+    filters.set(name, test)
+  }
+  return filters
+}
+
+/** Refuses a part of a path that is a `$[name]` without a filter, or at the front. */
+export const checkFilterAt = (parts: readonly string[], depth: number, filters: Map<string, Test>): void => {
+  const part = parts[depth]
+  if (part === undefined || !isElements(part)) return
+  const name = part.slice(2, -1)
+  if (name !== '' && !filters.has(name))
+    throw badValue(`No array filter found for identifier '${name}' in path '${parts.join('.')}'`)
+  if (depth === 0)
+    throw badValue(
+      `Cannot have array filter identifier (i.e. '$[<id>]') element in the first position in path '${parts.join('.')}'`,
+    )
+}
+
+/** Refuses array filters that no path uses. */
+export const checkFiltersUsed = (filters: Map<string, Test>, paths: readonly string[][], update: Doc): void => {
+  for (const name of filters.keys())
     if (!paths.some((parts) => parts.includes(`$[${name}]`)))
       throw failedToParse(`The array filter for identifier '${name}' was not used in the update ${shellText(update)}`)
-    filters.set(name, parseFilter(spec).test)
-  }
-  for (const parts of paths)
-    for (const part of parts) {
-      const name = /^\$\[(.+)\]$/.exec(part)?.[1]
-      if (name !== undefined && !filters.has(name))
-        throw badValue(`No array filter found for identifier '${name}' in path '${parts.join('.')}'`)
-    }
-  return filters
 }

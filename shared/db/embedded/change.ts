@@ -47,7 +47,7 @@ export const updateRow = (
   const after = update.apply(before, { arrayIndex: context.arrayIndex, inserting: false })
   checkSameId(before, after)
   const newBytes = encode(after)
-  const modified = !newBytes.equals(bytes)
+  const modified = !newBytes.equals(bytes) || update.countsAlways(before)
   if (modified) replaceDocument(catalog, collection, rid, before, after, newBytes)
   return { before, after, modified }
 }
@@ -63,7 +63,7 @@ export const deleteRow = (catalog: Catalog, collection: Collection, rid: number)
 
 /** Inserts the document that an upsert makes; throws 11000. */
 export const upsert = (catalog: Catalog, db: string, name: string, filter: Filter, update: Update): Doc => {
-  const start = seed(filter, update.replaces)
+  const start = seed(filter, update.kind === 'document')
   const made = update.apply(start, { arrayIndex: undefined, inserting: true })
   if (Object.hasOwn(start, '_id') && !equalValues(start['_id'], made['_id']))
     throw new CommandError(
@@ -72,7 +72,7 @@ export const upsert = (catalog: Catalog, db: string, name: string, filter: Filte
     )
   const doc: Doc = { _id: Object.hasOwn(made, '_id') ? made['_id'] : new ObjectId() }
   for (const key of Object.keys(made)) if (key !== '_id') setField(doc, key, made[key])
-  checkId(doc['_id'])
+  checkId(doc['_id'], update.kind !== 'operators')
   const collection = getOrCreateCollection(catalog, db, name)
   insertDocument(catalog, collection, doc, encode(doc))
   return doc

@@ -1,6 +1,6 @@
 import { type Binary, Long } from 'bson'
 import { bsonType, toNumber } from './bson.ts'
-import { badValue } from './errors.ts'
+import { badValue, failedToParse } from './errors.ts'
 import type { ValueTest } from './paths.ts'
 
 const LIMIT = 2 ** 63
@@ -44,14 +44,15 @@ const bitsOf = (value: unknown): bigint | undefined => {
 const maskOf = (wanted: unknown): bigint => {
   if (!Array.isArray(wanted)) {
     const mask = bitsOf(wanted)
-    if (mask === undefined || mask < 0n)
-      throw badValue('$bits operators take an Array, a non-negative whole number, or a BinData')
-    return mask
+    if (mask !== undefined && mask >= 0n) return mask
+    const needs = '$bits operators take an Array, a non-negative whole number, or a BinData'
+    throw toNumber(wanted) === undefined ? badValue(needs) : failedToParse(needs)
   }
   let mask = 0n
   for (const position of wanted as unknown[]) {
     const bit = toNumber(position)
-    if (bit === undefined || !Number.isInteger(bit) || bit < 0) throw badValue('bit positions must be integers >= 0')
+    if (bit === undefined || !Number.isInteger(bit) || bit < 0 || bit > 0x7fffffff)
+      throw badValue('bit positions must be integers >= 0')
     // far more than any document's binary data has, and nothing to be made large by
     mask |= 1n << BigInt(Math.min(bit, 65_536))
   }

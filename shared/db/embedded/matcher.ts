@@ -1,6 +1,6 @@
 import { BSONRegExp } from 'bson'
-import { type Doc, isPlainObject } from './bson.ts'
-import { badValue, CommandError, notImplemented } from './errors.ts'
+import { type Doc, isPlainObject, toNumber } from './bson.ts'
+import { badValue, CommandError, failedToParse, notImplemented } from './errors.ts'
 import { evaluate } from './expressions.ts'
 import { FIELD_OPERATORS, type FieldTest, isRegex, regexTest } from './matcher-operators.ts'
 import { anyAtPath, type MatchContext, type ValueTest } from './paths.ts'
@@ -20,16 +20,11 @@ export type Predicate = { path: string; operator: string; value: unknown } & Con
  */
 export type Filter = { test: Test; predicates: Predicate[]; unions: Filter[][]; rest: Test[]; always: boolean }
 
-const UNSUPPORTED = new Set([
-  '$where',
-  '$text',
-  '$jsonSchema',
-  '$near',
-  '$nearSphere',
-  '$geoWithin',
-  '$geoIntersects',
-  '$sampleRate',
-])
+/** What stands at the top of a filter, also of one for elements that are objects. */
+const LOGICAL = new Set(['$and', '$or', '$nor', '$comment', '$alwaysTrue', '$alwaysFalse'])
+
+const UNSUPPORTED = new Set(['$where', '$text', '$jsonSchema', '$sampleRate'])
+const UNSUPPORTED_OF_FIELDS = new Set(['$near', '$nearSphere', '$geoWithin', '$geoIntersects'])
 
 const allOf =
   (tests: readonly Test[]): Test =>
@@ -43,11 +38,13 @@ const fieldCondition = (path: string, { test, expandLeaf, negated }: FieldTest):
     : { test: (doc, context) => anyAtPath(doc, parts, expandLeaf, test, context), single: test }
 }
 
+/** A DBRef is a value although its fields begin with a dollar. */
+const isOperatorName = (name: string): boolean => name.startsWith('$') && !['$ref', '$id', '$db'].includes(name)
+
 const isOperatorObject = (value: unknown): value is Doc => {
   if (!isPlainObject(value)) return false
   const first = Object.keys(value)[0]
-  // a DBRef is a value although its fields begin with a dollar
-  return first !== undefined && first.startsWith('$') && !['$ref', '$id', '$db'].includes(first)
+  return first !== undefined && isOperatorName(first)
 }
 
 const not = ({ test, single }: Condition): Condition => ({
@@ -69,9 +66,9 @@ const notCondition = (path: string, value: unknown): Condition => {
 /** `$elemMatch` with operators looks at the elements themselves, otherwise at the fields of elements that are objects. */
 const elementTest = (value: unknown): ValueTest => {
   if (!isPlainObject(value)) throw badValue('$elemMatch needs an Object')
+  if (Object.hasOwn(value, '$expr')) throw badValue('$expr can only be applied to the top-level document')
   const first = Object.keys(value)[0]
-  if (first?.startsWith('$') && !['$and', '$or', '$nor', '$expr'].includes(first))
-    return both(operatorPredicates('element', value)).single
+  if (first?.startsWith('$') && !LOGICAL.has(first)) return both(operatorPredicates('element', value)).single
   const { test } = parseFilter(value)
   return (element) => (isPlainObject(element) ? test(element) : Array.isArray(element) && test({ ...element }))
 }
@@ -103,7 +100,7 @@ const allCondition = (path: string, value: unknown): Condition => {
   return both(
     wanted.map((one) => {
       if (!areElements && !isOperatorObject(one)) return equality(path, one)
-      if (!isOperatorObject(one) || !Object.hasOwn(one, '$elemMatch'))
+      if (!areElements || !isOperatorObject(one) || !Object.hasOwn(one, '$elemMatch'))
         throw badValue(areElements ? '$all/$elemMatch has to be consistent' : 'no $ expressions in $all')
       return elemMatchCondition(path, one['$elemMatch'])
     }),
@@ -135,8 +132,15 @@ const operatorCondition = (path: string, operator: string, value: unknown, opera
   if (operator === '$elemMatch') return elemMatchCondition(path, value)
   if (operator === '$all') return allCondition(path, value)
   if (operator === '$regex') return fieldCondition(path, regexTest(regexOf(operators)))
-  throw UNSUPPORTED.has(operator) ? notImplemented(operator) : badValue(`unknown operator: ${operator}`)
+  throw UNSUPPORTED_OF_FIELDS.has(operator) ? notImplemented(operator) : badValue(`unknown operator: ${operator}`)
 }
+
+/** Whether a name is that of a condition on one field. `$not` is none for `$pull`, which asks this. */
+export const isFieldOperator = (name: string | undefined): boolean =>
+  name !== undefined &&
+  (Object.hasOwn(FIELD_OPERATORS, name) ||
+    UNSUPPORTED_OF_FIELDS.has(name) ||
+    ['$elemMatch', '$all', '$regex', '$options'].includes(name))
 
 const operatorPredicates = (path: string, operators: Doc): Predicate[] => {
   const predicates: Predicate[] = []
@@ -181,6 +185,10 @@ const logicalTest = (operator: string, value: unknown): Test => {
       return result !== false && result !== null && result !== undefined && result !== 0
     }
   }
+  if (operator === '$alwaysTrue' || operator === '$alwaysFalse') {
+    if (toNumber(value) !== 1) throw failedToParse(`${operator} must be an integer value of 1`)
+    return () => operator === '$alwaysTrue'
+  }
   if (UNSUPPORTED.has(operator)) throw notImplemented(operator)
   throw badValue(
     `unknown top level operator: ${operator}. If you have a field name that starts with a '$' symbol, consider using $getField or $setField.`,
@@ -191,7 +199,7 @@ const parts = (filter: Doc): { predicates: Predicate[]; unions: Filter[][]; rest
   const found = { predicates: [] as Predicate[], unions: [] as Filter[][], rest: [] as Test[] }
   for (const key of Object.keys(filter)) {
     const value = filter[key]
-    if (!key.startsWith('$')) found.predicates.push(...fieldPredicates(key, value))
+    if (!isOperatorName(key)) found.predicates.push(...fieldPredicates(key, value))
     else if (key === '$or') found.unions.push(clauses(key, value))
     else if (key === '$and')
       for (const { predicates, unions, rest } of clauses(key, value)) {

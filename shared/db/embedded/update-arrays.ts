@@ -1,9 +1,9 @@
 import { clone, type Doc, isPlainObject, toNumber, typeName } from './bson.ts'
 import { compareValues, equalValues } from './compare.ts'
 import { badValue } from './errors.ts'
-import { parseFilter } from './matcher.ts'
+import { isFieldOperator, parseFilter } from './matcher.ts'
 import { isRegex } from './matcher-operators.ts'
-import { parseSort, sortKeyOf } from './sort.ts'
+import { type Sort, sortKeyOf } from './sort.ts'
 import { arrayAt, checkModifiers, type Operation } from './update-operators.ts'
 import { setSlot } from './update-paths.ts'
 
@@ -25,15 +25,27 @@ const integer = (value: unknown, name: string): number | undefined => {
   return number
 }
 
+const sortPattern = (spec: Doc): Sort => {
+  const paths = Object.keys(spec)
+  if (paths.length === 0) throw badValue('The $sort pattern is empty when it should be a set of fields.')
+  const directions = paths.map((path): 1 | -1 => {
+    const direction = toNumber(spec[path])
+    if (direction !== 1 && direction !== -1) throw badValue('The $sort element value must be either 1 or -1')
+    if (path === '') throw badValue('The $sort field cannot be empty')
+    if (path.split('.').includes('')) throw badValue(`The $sort field is a dotted field but has an empty part: ${path}`)
+    return direction
+  })
+  return { paths, directions }
+}
+
 const sorter = (spec: unknown): ((array: unknown[]) => void) | undefined => {
   if (spec === undefined) return undefined
   const direction = toNumber(spec)
   if (direction === 1 || direction === -1) return (array) => void array.sort((a, b) => direction * compareValues(a, b))
+  if (direction !== undefined) throw badValue('The $sort element value must be either 1 or -1')
   if (!isPlainObject(spec))
     throw badValue('The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort embedded fields')
-  const sort = parseSort(spec)
-  if (!sort) throw badValue('The $sort pattern is empty when it should be a set of fields.')
-  const keyOf = sortKeyOf(sort)
+  const keyOf = sortKeyOf(sortPattern(spec))
   const key = (element: unknown): Buffer => keyOf(isPlainObject(element) ? element : {})
   return (array) => void array.sort((a, b) => Buffer.compare(key(a), key(b)))
 }
@@ -72,7 +84,7 @@ const addToSet: Compile = (argument) => {
 
 /** An object is a query of the elements that are objects; operators and a pattern look at each as at a field. */
 const pullTest = (argument: unknown): ((element: unknown) => boolean) => {
-  const isCondition = isPlainObject(argument) && Object.keys(argument)[0]?.startsWith('$')
+  const isCondition = isPlainObject(argument) && isFieldOperator(Object.keys(argument)[0])
   if (isCondition || isRegex(argument)) {
     const { test } = parseFilter({ element: argument })
     return (element) => test({ element })

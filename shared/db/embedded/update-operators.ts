@@ -5,10 +5,10 @@ import { badValue, CommandError, failedToParse, typeMismatch } from './errors.ts
 import { add, bitwise, multiply } from './numbers.ts'
 import { MISSING } from './paths.ts'
 import { shellText } from './shell-text.ts'
-import { getSlot, removeSlot, setSlot, type Slot, type UpdateContext } from './update-paths.ts'
+import { getSlot, removeSlot, setSlot, type Slot, type UpdateContext, type Way } from './update-paths.ts'
 
-/** An operator of one path: `create` makes the objects on the way to it. */
-export type Operation = { create: boolean; apply: (slot: Slot, doc: Doc, context: UpdateContext) => void }
+/** An operator of one path: how its field is looked for, and what is done there. */
+export type Operation = Way & { apply: (slot: Slot, doc: Doc, context: UpdateContext) => void }
 
 type Compile = (argument: unknown, path: string) => Operation
 
@@ -110,7 +110,7 @@ export const FIELD_UPDATES: Record<string, Compile> = {
     create: true,
     apply: (slot) => setSlot(slot, clone(argument)),
   }),
-  $unset: () => ({ create: false, apply: removeSlot }),
+  $unset: () => ({ create: false, lenient: true, apply: removeSlot }),
   $inc: numeric('$inc', 'increment', add, clone),
   $mul: numeric('$mul', 'multiply', multiply, (argument) => multiply(argument, 0)),
   $min: extreme(-1),

@@ -1,7 +1,7 @@
 import { type Doc, isPlainObject, setField } from './bson.ts'
 import { badValue, CommandError } from './errors.ts'
 import type { Test } from './matcher.ts'
-import { isArrayIndex, MISSING, ownValue } from './paths.ts'
+import { MISSING, ownValue } from './paths.ts'
 import { shellText } from './shell-text.ts'
 
 /** What an update knows beside the document: the array place its query matched, and the array filters by name. */
@@ -38,10 +38,20 @@ export const removeSlot = (slot: Slot): void => {
   else if (getSlot(slot) !== MISSING) slot.container[Number(slot.key)] = null
 }
 
-type Descent = { parts: readonly string[]; create: boolean; context: UpdateContext; visit: (slot: Slot) => void }
+/**
+ * What happens where a path leads to no field: `create` makes it and the objects on the way. Other operators do nothing, but
+ * refuse a path on which no field can be made, unless they are `lenient`.
+ */
+export type Way = { create: boolean; lenient?: boolean }
 
-const cannotCreate = (part: string, name: string, value: unknown): CommandError =>
-  new CommandError(28, `Cannot create field '${part}' in element {${name}: ${shellText(value)}}`)
+type Descent = { parts: readonly string[]; way: Way; context: UpdateContext; visit: (slot: Slot) => void }
+
+/** Whether a part of a path stands for several elements: `$[]` or `$[name]`. */
+export const isElements = (part: string | undefined): boolean =>
+  part !== undefined && part.startsWith('$[') && part.endsWith(']')
+
+/** Unlike a filter, an update takes a number with leading zeros as a place in an array. */
+const isPlace = (part: string): boolean => /^\d+$/.test(part)
 
 /** The elements that `$[]` or `$[name]` stands for. */
 const selected = (array: unknown[], part: string, { context, parts }: Descent): number[] => {
@@ -60,70 +70,81 @@ const positionalKey = (part: string, context: UpdateContext): string => {
   return String(context.arrayIndex)
 }
 
-const descend = (descent: Descent, container: Doc | unknown[], depth: number, above: string): void => {
-  const { parts, create, context } = descent
+/** Below a field that is not there, neither `$` nor `$[]` has anything to stand for. */
+const checkAbsent = ({ parts, context }: Descent, depth: number): void => {
+  for (let at = depth; at < parts.length; at++) {
+    if (isElements(parts[at]))
+      throw badValue(
+        `The path '${parts.slice(0, at).join('.')}' must exist in the document in order to apply array updates.`,
+      )
+    positionalKey(parts[at] as string, context)
+  }
+}
+
+/** The path goes on below a value that cannot have such a field. */
+const stop = (descent: Descent, value: unknown, depth: number, name: string): void => {
+  const { parts, way } = descent
+  if (isElements(parts[depth]))
+    throw badValue(`Cannot apply array updates to non-array element ${name}: ${shellText(value)}`)
+  checkAbsent(descent, depth)
   const part = parts[depth] as string
+  if (way.create) throw new CommandError(28, `Cannot create field '${part}' in element {${name}: ${shellText(value)}}`)
+  if (way.lenient) return
+  throw new CommandError(
+    28,
+    `Cannot use the part (${part}) of (${parts.join('.')}) to traverse the element ({${name}: ${shellText(value)}})`,
+  )
+}
+
+const descend = (descent: Descent, value: unknown, depth: number, above: string): void => {
+  const part = descent.parts[depth] as string
   const name = above.slice(above.lastIndexOf('.') + 1)
-  if (part.startsWith('$[')) {
-    if (!Array.isArray(container))
-      throw badValue(`Cannot apply array updates to non-array element ${name}: ${shellText(container)}`)
-    for (const place of selected(container, part, descent)) follow(descent, container, String(place), depth, above)
-    return
-  }
-  const key = positionalKey(part, context)
-  if (Array.isArray(container) && !isArrayIndex(key)) {
-    if (create) throw cannotCreate(key, name, container)
-    return
-  }
-  follow(descent, container, key, depth, above)
+  if (Array.isArray(value)) {
+    if (isElements(part)) {
+      for (const place of selected(value, part, descent)) follow(descent, value, String(place), depth, above)
+      return
+    }
+    const key = positionalKey(part, descent.context)
+    if (isPlace(key)) follow(descent, value, key, depth, above)
+    else stop(descent, value, depth, name)
+  } else if (isPlainObject(value) && !isElements(part))
+    follow(descent, value, positionalKey(part, descent.context), depth, above)
+  else stop(descent, value, depth, name)
 }
 
 const follow = (descent: Descent, container: Doc | unknown[], key: string, depth: number, above: string): void => {
-  const { parts, create, visit } = descent
+  const { parts, way, visit } = descent
   const place = depth === 0 ? key : `${above}.${key}`
   const slot: Slot = { container, key, path: parts.slice(0, depth + 1).join('.'), place }
   if (depth === parts.length - 1) return visit(slot)
-  const next = parts[depth + 1] as string
   let value = getSlot(slot)
   if (value === MISSING) {
-    if (next.startsWith('$['))
-      throw badValue(`The path '${slot.path}' must exist in the document in order to apply array updates.`)
-    if (!create) return
+    checkAbsent(descent, depth + 1)
+    if (!way.create) return
     value = {}
     setSlot(slot, value)
   }
-  if (!Array.isArray(value) && !isPlainObject(value)) {
-    if (next.startsWith('$['))
-      throw badValue(`Cannot apply array updates to non-array element ${key}: ${shellText(value)}`)
-    if (create) throw cannotCreate(next, key, value)
-    return
-  }
-  descend(descent, value as Doc | unknown[], depth + 1, place)
+  descend(descent, value, depth + 1, place)
 }
 
-/** Visits the places that a path with `$`, `$[]` and `$[name]` names; `create` makes objects on the way. */
+/** Visits the places that a path with `$`, `$[]` and `$[name]` names. @throws CommandError 2 or 28 for one it cannot go */
 export const visitPath = (
   doc: Doc,
   parts: readonly string[],
-  create: boolean,
+  way: Way,
   context: UpdateContext,
   visit: (slot: Slot) => void,
-): void => descend({ parts, create, context, visit }, doc, 0, '')
+): void => descend({ parts, way, context, visit }, doc, 0, '')
 
 /** Refuses a path that no field can have. */
 export const checkPath = (path: string): string[] => {
+  if (path === '') throw new CommandError(56, 'An empty update path is not valid.')
   const parts = path.split('.')
   if (parts.includes(''))
     throw new CommandError(56, `The update path '${path}' contains an empty field name, which is not allowed.`)
-  if (parts[0]?.startsWith('$') && !['$id', '$ref', '$db'].includes(parts[0]))
-    throw new CommandError(
-      52,
-      `The dollar ($) prefixed field '${parts[0]}' in '${path}' is not allowed in the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.`,
-    )
-  for (const part of parts.slice(1))
-    if (part.startsWith('$') && !/^\$($|\[\]$|\[[a-z][a-zA-Z0-9]*\]$|id$|ref$|db$)/.test(part))
-      throw new CommandError(52, `The dollar ($) prefixed field '${part}' in '${path}' is not valid for storage.`)
   if (parts.filter((part) => part === '$').length > 1)
     throw badValue(`Too many positional (i.e. '$') elements found in path '${path}'`)
+  if (parts[0] === '$')
+    throw badValue(`Cannot have positional (i.e. '$') element in the first position in path '${path}'`)
   return parts
 }

@@ -9,10 +9,9 @@ type Equality = { path: string; value: unknown }
 const fixedBy = ({ path, operator, value }: Predicate): Equality[] => {
   if (operator === '$eq') return [{ path, value }]
   const list = Array.isArray(value) ? (value as unknown[]) : []
-  const isFixing = operator === '$all' || (operator === '$in' && list.length === 1)
-  if (!isFixing || list.some((one) => bsonType(one) === 'BSONRegExp')) return []
+  if (operator !== '$all' && (operator !== '$in' || list.length !== 1)) return []
   return list
-    .filter((one) => !isPlainObject(one) || !Object.hasOwn(one, '$elemMatch'))
+    .filter((one) => bsonType(one) !== 'BSONRegExp' && (!isPlainObject(one) || !Object.hasOwn(one, '$elemMatch')))
     .map((one) => ({ path, value: one }))
 }
 
@@ -44,9 +43,18 @@ export const seed = (filter: Filter, onlyId: boolean): Doc => {
     if (onlyId && path !== '_id') continue
     checkOnce(path, paths)
     paths.push(path)
-    visitPath(doc, path.split('.'), true, context, ({ container, key }) => {
+    visitPath(doc, path.split('.'), { create: true }, context, ({ container, key }) => {
       setField(container as Doc, key, value)
     })
   }
   return doc
+}
+
+/** Refuses the filter of an upsert that computes. @throws CommandError 224 */
+export const checkUpsertFilter = (filter: unknown): void => {
+  if (!isPlainObject(filter)) return
+  for (const [key, value] of Object.entries(filter)) {
+    if (key === '$expr') throw new CommandError(224, '$expr is not allowed in the query predicate for an upsert')
+    if (['$and', '$or', '$nor'].includes(key) && Array.isArray(value)) value.forEach(checkUpsertFilter)
+  }
 }

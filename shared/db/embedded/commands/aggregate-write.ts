@@ -67,13 +67,22 @@ const updateOf = (how: unknown, spec: Doc, doc: Doc): unknown => {
 const HOW_MATCHED = ['replace', 'keepExisting', 'merge', 'fail']
 const HOW_NOT_MATCHED = ['insert', 'discard', 'fail']
 
+const checkModes = (matched: unknown, notMatched: unknown): void => {
+  if (!Array.isArray(matched) && !HOW_MATCHED.includes(String(matched)))
+    throw badValue(`Enumeration value '${String(matched)}' for field 'whenMatched' is not a valid value.`)
+  if (!HOW_NOT_MATCHED.includes(String(notMatched)))
+    throw badValue(`Enumeration value '${String(notMatched)}' for field '$merge.whenNotMatched' is not a valid value.`)
+  if ((matched === 'keepExisting' || matched === 'fail') && notMatched !== 'insert')
+    throw new CommandError(
+      51181,
+      `Combination of $merge modes 'whenMatched: ${matched}' and 'whenNotMatched: ${String(notMatched)}' is not supported`,
+    )
+}
+
 /** `$merge`: each result goes into the document that has the same values of the fields `on`, or beside all. */
 const merge = (catalog: Catalog, { db, name }: Target, spec: Doc, docs: Doc[]): void => {
   const { whenMatched = 'merge', whenNotMatched = 'insert' } = spec
-  if (!Array.isArray(whenMatched) && !HOW_MATCHED.includes(String(whenMatched)))
-    throw badValue(`Enumeration value '${String(whenMatched)}' for field 'whenMatched' is not a valid value.`)
-  if (!HOW_NOT_MATCHED.includes(String(whenNotMatched)))
-    throw badValue(`Enumeration value '${String(whenNotMatched)}' for field 'whenNotMatched' is not a valid value.`)
+  checkModes(whenMatched, whenNotMatched)
   const fields = fieldsOf(spec['on'])
   const collection = getOrCreateCollection(catalog, db, name)
   if (!collection.indexes.some((index) => isOn(index, fields)))

@@ -9,7 +9,6 @@ import { valuesAtPath } from '../paths.ts'
 import { parseSelection } from '../question.ts'
 import { deadlineOf, drain, type Reader } from '../reader.ts'
 import { type Match, matches } from '../scan.ts'
-import { shellText } from '../shell-text.ts'
 
 /** How many documents match a selection. */
 export const count = async (reader: Reader, command: Command): Promise<Doc> => {
@@ -21,8 +20,8 @@ export const count = async (reader: Reader, command: Command): Promise<Doc> => {
     collation: body['collation'],
     limited: false,
   })
-  const wanted = toNumber(body['limit'] ?? 0)
-  if (wanted === undefined) throw badValue(`Expected a number in: limit: ${shellText(body['limit'])}`)
+  const wanted = body['limit'] === undefined ? 0 : toNumber(body['limit'])
+  if (wanted === undefined) throw badValue('limit value is not a valid number')
   if (!Number.isInteger(wanted)) throw failedToParse(`Expected an integer: limit: ${wanted}`)
   // a negative one means the same, as for old clients
   const limit = Math.abs(wanted)

@@ -7,7 +7,9 @@ import { failedToParse } from '../errors.ts'
 import type { MatchContext } from '../paths.ts'
 import { parseProjection } from '../projection.ts'
 import { parseSelection, type Selection } from '../question.ts'
-import { parseUpdate } from '../update.ts'
+import { parseUpdate, type Update } from '../update.ts'
+import { checkUpsertFilter } from '../upsert-seed.ts'
+import { checkForm } from './update.ts'
 
 const FIELDS = [
   'query',
@@ -42,10 +44,9 @@ const removeOne = (catalog: Catalog, command: Command, selection: Selection): Ou
   return { value, lastErrorObject: { n: value ? 1 : 0 } }
 }
 
-const updateOne = (catalog: Catalog, command: Command, selection: Selection): Outcome => {
+const updateOne = (catalog: Catalog, command: Command, selection: Selection, update: Update): Outcome => {
   const { db, body } = command
   const name = collectionName(command)
-  const update = parseUpdate(body['update'], body['arrayFilters'])
   const collection = findCollection(catalog, db, name)
   const [rid] = collection ? findRows(catalog, collection, selection, 1) : []
   if (collection && rid !== undefined) {
@@ -64,6 +65,10 @@ export const findAndModify = (catalog: Catalog, command: Command): Doc => {
   checkFields(command, FIELDS)
   refuse(body, ['let'])
   checkCombination(body)
+  // MongoDB finds the mistakes of the update before those of the query
+  if (body['update'] !== undefined) checkForm(body['update'])
+  const update = flag(body, 'remove') ? undefined : parseUpdate(body['update'], body['arrayFilters'])
+  if (flag(body, 'upsert')) checkUpsertFilter(body['query'])
   const selection = parseSelection({
     filter: body['query'],
     sort: body['sort'],
@@ -72,8 +77,9 @@ export const findAndModify = (catalog: Catalog, command: Command): Doc => {
     limited: true,
   })
   const project = parseProjection(body['fields'])
-  const run = flag(body, 'remove') ? removeOne : updateOne
-  const { value, lastErrorObject } = run(catalog, command, selection)
+  const { value, lastErrorObject } = update
+    ? updateOne(catalog, command, selection, update)
+    : removeOne(catalog, command, selection)
   const context: MatchContext = {}
   if (project && value) selection.filter.test(value, context)
   return { lastErrorObject, value: value ? (project ? project(value, context) : value) : null, ok: 1 }

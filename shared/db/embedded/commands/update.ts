@@ -1,12 +1,14 @@
-import { type Doc } from '../bson.ts'
+import { type Doc, isPlainObject } from '../bson.ts'
 import { type Catalog, findCollection } from '../catalog.ts'
 import { findRows, updateRow, upsert } from '../change.ts'
 import { checkFields, checkPart, collectionName, type Command, documentList, refuse } from '../command.ts'
-import { flag, strictFlag } from '../fields.ts'
+import { checkObject, checkRequired, flag, strictFlag } from '../fields.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection, type Selection } from '../question.ts'
 import { parseUpdate, type Update } from '../update.ts'
+import { checkUpsertFilter } from '../upsert-seed.ts'
 import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
+import { parseStages } from './aggregate-plan.ts'
 
 const STATEMENT_FIELDS = [
   'q',
@@ -23,12 +25,29 @@ const STATEMENT_FIELDS = [
 
 type Statement = { selection: Selection; update: Update; multi: boolean; upsert: boolean }
 
+/** Refuses an update that is neither a document nor a pipeline, which MongoDB finds while it reads the command. */
+export const checkForm = (update: unknown): void => {
+  if (Array.isArray(update)) parseStages(update)
+  else if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
+}
+
+/** Refuses the whole command for a statement that is none. */
+const checkStatement = (statement: Doc): void => {
+  checkPart('update.updates', statement, STATEMENT_FIELDS)
+  checkRequired('update.updates', statement, ['q', 'u'])
+  checkObject('update.updates.q', statement['q'])
+  for (const field of ['multi', 'upsert']) strictFlag(statement, field, false)
+  checkForm(statement['u'])
+}
+
 const parseStatement = (statement: Doc): Statement => {
   refuse(statement, ['c', 'upsertSupplied'])
   const update = parseUpdate(statement['u'], statement['arrayFilters'])
   const multi = flag(statement, 'multi')
-  if (multi && update.replaces) throw failedToParse('multi update is not supported for replacement-style update')
+  if (multi && update.kind === 'document')
+    throw failedToParse('multi update is not supported for replacement-style update')
   if (multi && statement['sort'] !== undefined) throw failedToParse('Cannot specify sort with multi=true')
+  if (flag(statement, 'upsert')) checkUpsertFilter(statement['q'])
   return {
     selection: parseSelection({
       filter: statement['q'],
@@ -56,12 +75,10 @@ const runStatement = (
   const { selection, update, multi } = statement
   const collection = findCollection(catalog, db, name)
   const rows = collection ? findRows(catalog, collection, selection, multi ? 0 : 1) : []
-  for (const rid of rows) {
-    const changed = collection && updateRow(catalog, collection, rid, selection.filter, update)
-    if (!changed) continue
-    totals.n++
-    if (changed.modified) totals.nModified++
-  }
+  const found = rows.map((rid) => collection && updateRow(catalog, collection, rid, selection.filter, update))
+  // only now: a statement that fails on its way counts nothing, although what it has changed stays changed
+  totals.n += found.filter((changed) => changed !== undefined).length
+  totals.nModified += found.filter((changed) => changed?.modified).length
   if (rows.length > 0 || !statement.upsert) return
   const doc = upsert(catalog, db, name, selection.filter, update)
   totals.n++
@@ -74,7 +91,7 @@ export const update = (catalog: Catalog, command: Command): Doc => {
   const name = collectionName(command)
   const statements = documentList(command, 'updates')
   checkBatchSize(statements)
-  for (const statement of statements) checkPart('update.updates', statement, STATEMENT_FIELDS)
+  statements.forEach(checkStatement)
   const ordered = strictFlag(command.body, 'ordered', true)
   const totals: Totals = { n: 0, nModified: 0, upserted: [] }
   const errors = runStatements(statements, ordered, (statement, index) => {
