@@ -14,6 +14,8 @@ import { rename } from './update-rename.ts'
 /** An update that is ready to run; `apply` gives the new document and leaves the old one as it is. */
 export type Update = {
   replaces: boolean
+  /** A document keeps its `_id` where the update takes it away. */
+  keepsId?: true
   apply: (doc: Doc, situation: { arrayIndex: number | undefined; inserting: boolean }) => Doc
 }
 
@@ -115,7 +117,7 @@ const replacement = (update: Doc): Update => ({
 export const parseUpdate = (update: unknown, arrayFilters: unknown): Update => {
   if (Array.isArray(update)) {
     if (arrayFilters !== undefined) throw failedToParse('arrayFilters may not be specified for pipeline-syle updates')
-    return { replaces: false, apply: compilePipeline(update) }
+    return { replaces: false, keepsId: true, apply: compilePipeline(update) }
   }
   if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
   const keys = Object.keys(update)

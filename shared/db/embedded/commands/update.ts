@@ -4,6 +4,7 @@ import { findRows, updateRow, upsert } from '../change.ts'
 import { checkFields, checkPart, collectionName, type Command, documentList, flag, refuse } from '../command.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection, type Selection } from '../question.ts'
+import { checkPipeline } from '../update-pipeline.ts'
 import { parseUpdate, type Update } from '../update.ts'
 import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
 
@@ -73,7 +74,10 @@ export const update = (catalog: Catalog, command: Command): Doc => {
   const name = collectionName(command)
   const statements = documentList(command, 'updates')
   checkBatchSize(statements)
-  for (const statement of statements) checkPart('update.updates', statement, STATEMENT_FIELDS)
+  for (const statement of statements) {
+    checkPart('update.updates', statement, STATEMENT_FIELDS)
+    checkPipeline(statement['u'])
+  }
   const ordered = command.body['ordered'] === undefined || flag(command.body, 'ordered')
   const totals: Totals = { n: 0, nModified: 0, upserted: [] }
   const errors = runStatements(statements, ordered, (statement, index) => {
