@@ -76,11 +76,14 @@ const check = (expression: unknown, known: ReadonlySet<string>): void => {
   if (typeof expression === 'string') return checkText(expression, known)
   if (Array.isArray(expression)) return expression.forEach((element) => check(element, known))
   if (!isPlainObject(expression)) return
-  const keys = Object.keys(expression)
-  const operator = keys.find((key) => key.startsWith('$'))
-  if (operator === undefined) return keys.forEach((key) => check(expression[key], known))
-  if (keys.length > 1) throw new CommandError(15983, 'An object representing an expression must have exactly one field')
-  checkOperator(operator, expression[operator], known)
+  const [first, ...others] = Object.keys(expression)
+  if (first?.startsWith('$') && others.length > 0)
+    throw new CommandError(15983, 'An object representing an expression must have exactly one field')
+  if (first?.startsWith('$')) return checkOperator(first, expression[first], known)
+  for (const [name, value] of Object.entries(expression)) {
+    if (name.startsWith('$')) fieldPath(name)
+    check(value, known)
+  }
 }
 
 /**

@@ -118,13 +118,13 @@ const whole = (value: unknown, code: number, what: string): number => {
   return number
 }
 
-const slice = on((array, second, third) => {
-  if (isNothing(array) || isNothing(second) || third === null) return null
+const slice = on((array, second, ...others) => {
+  if ([array, second, ...others].some(isNothing)) return null
   if (!Array.isArray(array))
     throw new CommandError(28724, `First argument to $slice must be an array, but is of type: ${nameOf(array)}`)
   const start = whole(second, 28725, 'Second')
-  if (third === undefined) return start < 0 ? array.slice(start) : array.slice(0, start)
-  const count = whole(third, 28727, 'Third')
+  if (others.length === 0) return start < 0 ? array.slice(start) : array.slice(0, start)
+  const count = whole(others[0], 28727, 'Third')
   if (count <= 0) throw new CommandError(28729, `Third argument to $slice must be positive: ${count}`)
   const from = start < 0 ? Math.max(array.length + start, 0) : start
   return array.slice(from, from + count)
