@@ -178,7 +178,8 @@ test('a pipeline computes from the document and keeps the types of what it leave
     sum: new Int32(5),
     state: 'many',
   })
-  expect(await code({}, [{ $lookup: {} }])).toBe(9)
+  expect(await code({}, [{ $match: {} }])).toBe(72)
+  expect(await code({}, [{ $nonsense: {} }])).toBe(40324)
   expect(await code({}, [{ $set: { a: { $nonsense: 1 } } }])).toBe(168)
 })
 

@@ -38,6 +38,13 @@ export const add = (a: unknown, b: unknown): unknown => {
   return fromDouble((toNumber(a) ?? Number.NaN) + (toNumber(b) ?? Number.NaN))
 }
 
+/** The sum as expressions make it: what does not fit into an int64 becomes a double. */
+export const sum = (a: unknown, b: unknown): unknown => {
+  const whole = integers(a, b)
+  const total = whole ? whole.a + whole.b : 0n
+  return total > MAX_LONG || total < MIN_LONG ? Number(total) : add(a, b)
+}
+
 export const multiply = (a: unknown, b: unknown): unknown => {
   if (hasDecimal(a, b)) return multiplyDecimals(a, b)
   const whole = integers(a, b)

@@ -1,18 +1,28 @@
-import { type Doc, isPlainObject, setField, toNumber } from './bson.ts'
+import { type Doc, isPlainObject, toNumber, typeName } from './bson.ts'
 import { CommandError, notImplemented } from './errors.ts'
-import { evaluate } from './expressions.ts'
-import { parseFilter } from './matcher.ts'
-import type { MatchContext } from './paths.ts'
-
-/** A projection as a tree of its paths. */
-type Leaf = { keep: boolean } | { compute: (doc: Doc, value: unknown, context: MatchContext) => unknown }
-type Tree = { [part: string]: Tree | Leaf }
+import { isExpressionName } from './expression-check.ts'
+import { evaluateTyped } from './expressions.ts'
+import { fieldPath } from './field-path.ts'
+import { type MatchContext, MISSING, ownValue } from './paths.ts'
+import { elemMatch, positional, slice } from './projection-operators.ts'
+import { applyTree, collisionAt, emptyTree, type Leaf, plant, type Tree } from './projection-tree.ts'
+import { shellText } from './shell-text.ts'
 
 export type Project = (doc: Doc, context: MatchContext) => Doc
 
-const isLeaf = (node: Tree | Leaf): node is Leaf =>
-  typeof (node as { keep?: unknown }).keep === 'boolean' ||
-  typeof (node as { compute?: unknown }).compute === 'function'
+/** What is known of a projection while it is read; `including` is undefined until a field decides it. */
+type Parsing = {
+  tree: Tree
+  isFind: boolean
+  including: boolean | undefined
+  id: { isNamed: boolean; flag: boolean | undefined }
+  hasPositional: boolean
+  hasElemMatch: boolean
+  hasSlice: boolean
+}
+
+/** One field of a projection, or of an object in one; `above` is the path of that object. */
+type Field = { above: readonly string[]; name: string; value: unknown }
 
 const asFlag = (value: unknown): boolean | undefined => {
   if (typeof value === 'boolean') return value
@@ -20,163 +30,173 @@ const asFlag = (value: unknown): boolean | undefined => {
   return number === undefined ? undefined : number !== 0
 }
 
-const slice = (argument: unknown): ((value: unknown) => unknown) => {
-  const list = (Array.isArray(argument) ? (argument as unknown[]) : [argument]).map(toNumber)
-  const [first, second] = list
-  if (first === undefined || list.length > 2 || (list.length === 2 && (second === undefined || second <= 0)))
-    throw new CommandError(2, 'Invalid $slice syntax: needs a number, or an array of skip and a positive limit')
-  return (value) => {
-    if (!Array.isArray(value)) return value
-    if (second === undefined) return first < 0 ? value.slice(first) : value.slice(0, first)
-    const start = first < 0 ? Math.max(value.length + first, 0) : first
-    return value.slice(start, start + second)
-  }
+const pathOf = ({ above, name }: Field): string[] => [...above, ...fieldPath(name)]
+
+const addLeaf = (parsing: Parsing, parts: readonly string[], leaf: Leaf): void => {
+  const taken = collisionAt(parsing.tree, parts)
+  if (taken === parts.length) throw new CommandError(31250, `Path collision at ${parts.join('.')}`)
+  if (taken !== undefined)
+    throw new CommandError(
+      31249,
+      `Path collision at ${parts.join('.')} remaining portion ${parts.slice(taken).join('.')}`,
+    )
+  plant(parsing.tree, parts, leaf)
 }
 
-const elemMatch = (argument: unknown): ((value: unknown) => unknown) => {
-  const { test } = parseFilter({ value: { $elemMatch: argument } })
-  return (value) => {
-    if (!Array.isArray(value)) return undefined
-    const found = value.findIndex((element) => test({ value: [element] }))
-    return found < 0 ? undefined : [value[found]]
-  }
+const decide = (parsing: Parsing, including: boolean, refused: () => CommandError): void => {
+  if (parsing.including !== undefined && parsing.including !== including) throw refused()
+  parsing.including = including
 }
 
-const computed = (path: string, value: unknown): Leaf => {
-  if (isPlainObject(value)) {
-    const operator = Object.keys(value)[0]
-    if (operator === '$meta') throw notImplemented('$meta')
-    if (operator === '$slice') {
-      const cut = slice(value['$slice'])
-      return { compute: (_, found) => cut(found) }
-    }
-    if (operator === '$elemMatch') {
-      if (path.includes('.')) throw new CommandError(31255, 'Cannot use $elemMatch projection on a nested field')
-      const find = elemMatch(value['$elemMatch'])
-      return { compute: (_, found) => find(found) }
-    }
-  }
-  const compute = evaluate(value)
-  return { compute: (doc) => compute(doc) }
+const isId = ({ above, name }: Field): boolean => above.length === 0 && name === '_id'
+
+const addFlag = (parsing: Parsing, field: Field, flag: boolean): void => {
+  addLeaf(parsing, pathOf(field), { keep: (value) => (flag ? value : MISSING) })
+  // the _id may be excluded among included fields and the other way round
+  if (isId(field)) parsing.id.flag = flag
+  else decide(parsing, flag, () => mixed(field, flag))
 }
 
-const positional: Leaf = {
-  compute: (_, value, { arrayIndex }) => {
-    if (!Array.isArray(value)) return value
-    if (arrayIndex === undefined)
-      throw new CommandError(
-        51246,
-        "Executor error during find command :: caused by :: positional operator '.$' couldn't find a matching element in the array",
-      )
-    return arrayIndex < value.length ? [value[arrayIndex]] : []
-  },
-}
+const mixed = ({ name }: Field, including: boolean): CommandError =>
+  including
+    ? new CommandError(31253, `Cannot do inclusion on field ${name} in exclusion projection`)
+    : new CommandError(31254, `Cannot do exclusion on field ${name} in inclusion projection`)
 
-const plant = (tree: Tree, path: string, leaf: Leaf): void => {
-  const parts = path.split('.')
-  if (parts.includes('')) throw new CommandError(2, `FieldPath must not have an empty part: '${path}'`)
-  const last = parts.pop() as string
-  let node = tree
-  for (const part of parts) {
-    const next = Object.hasOwn(node, part) ? node[part] : undefined
-    if (next !== undefined && isLeaf(next)) throw new CommandError(31249, `Path collision at ${path}`)
-    if (next === undefined) setField(node, part, Object.create(null))
-    node = node[part] as Tree
-  }
-  if (Object.hasOwn(node, last)) throw new CommandError(31249, `Path collision at ${path}`)
-  setField(node, last, leaf)
-}
-
-type Parsed = { tree: Tree; including: boolean; id: boolean | undefined }
-
-/** Nested objects that are no expressions are paths: `{a: {b: 1}}` is `{'a.b': 1}`. */
-const flatten = (spec: Doc, prefix: string): [string, unknown][] =>
-  Object.entries(spec).flatMap(([key, value]): [string, unknown][] => {
-    const nested = isPlainObject(value) && Object.keys(value).length > 0 && !Object.keys(value)[0]?.startsWith('$')
-    return nested ? flatten(value, `${prefix}${key}.`) : [[`${prefix}${key}`, value]]
-  })
-
-const leafOf = (path: string, value: unknown): { path: string; leaf: Leaf; mode: boolean | undefined } => {
+const addPositional = (parsing: Parsing, field: Field): void => {
+  const { name, value } = field
+  if (!parsing.isFind) throw new CommandError(31324, 'Cannot use positional projection in aggregation projection')
+  if (isPlainObject(value))
+    throw new CommandError(31271, 'positional projection cannot be used with an expression or sub object')
   const flag = asFlag(value)
-  if (path.endsWith('.$')) return { path: path.slice(0, -2), leaf: positional, mode: true }
-  if (flag !== undefined) return { path, leaf: { keep: flag }, mode: flag }
-  return { path, leaf: computed(path, value), mode: hasSlice(value) ? undefined : true }
+  if (flag === undefined) throw new CommandError(31308, 'positional projection cannot be used with a literal')
+  if (!flag) throw new CommandError(31395, 'positional projection cannot be used with exclusion')
+  if (parsing.hasPositional)
+    throw new CommandError(31276, 'Cannot specify more than one positional projection per query.')
+  if (parsing.hasElemMatch) throw new CommandError(31256, 'Cannot specify positional operator and $elemMatch.')
+  addLeaf(parsing, pathOf({ ...field, name: name.slice(0, -'.$'.length) }), { keep: positional })
+  decide(parsing, true, () => mixed(field, true))
+  parsing.hasPositional = true
 }
 
-const hasSlice = (value: unknown): boolean => isPlainObject(value) && Object.hasOwn(value, '$slice')
-
-const parse = (spec: Doc): Parsed => {
-  const tree: Tree = Object.create(null) as Tree
-  let mode: boolean | undefined
-  let id: boolean | undefined
-  for (const [key, value] of flatten(spec, '')) {
-    if (key === '_id' && asFlag(value) !== undefined) {
-      id = asFlag(value)
-      continue
-    }
-    if (key.startsWith('$')) throw new CommandError(2, `FieldPath field names may not start with '$': ${key}`)
-    const { path, leaf, mode: wanted } = leafOf(key, value)
-    if (wanted !== undefined && mode !== undefined && mode !== wanted)
-      throw wanted
-        ? new CommandError(31253, `Cannot do inclusion on field ${path} in exclusion projection`)
-        : new CommandError(31254, `Cannot do exclusion on field ${path} in inclusion projection`)
-    mode ??= wanted
-    plant(tree, path, leaf)
-  }
-  return { tree, including: mode ?? id ?? false, id }
+const addLiteral = (parsing: Parsing, field: Field): void => {
+  const compute = evaluateTyped(field.value)
+  addLeaf(parsing, pathOf(field), { compute })
+  decide(
+    parsing,
+    true,
+    () =>
+      new CommandError(
+        31310,
+        `Cannot use an expression ${field.name}: ${shellText(field.value)} in an exclusion projection`,
+      ),
+  )
 }
 
-type Walk = { including: boolean; root: Doc; context: MatchContext }
-
-const projectValue = (value: unknown, node: Tree | Leaf, walk: Walk): unknown => {
-  if (isLeaf(node)) {
-    if ('keep' in node) return node.keep ? value : undefined
-    return node.compute(walk.root, value, walk.context)
-  }
-  if (Array.isArray(value)) {
-    const projected = value.map((element) => projectValue(element, node, walk))
-    return walk.including ? projected.filter((element) => element !== undefined) : projected
-  }
-  if (isPlainObject(value)) return projectFields(value, node, walk)
-  return walk.including ? undefined : value
+const addExpression = (parsing: Parsing, parts: readonly string[], expression: Doc): void => {
+  decide(parsing, true, () => new CommandError(31252, 'Cannot use expression other than $meta in exclusion projection'))
+  addLeaf(parsing, parts, { compute: evaluateTyped(expression) })
 }
 
-const projectFields = (doc: Doc, tree: Tree, walk: Walk): Doc => {
-  const result: Doc = {}
-  for (const key of Object.keys(doc)) {
-    const node = Object.hasOwn(tree, key) ? tree[key] : undefined
-    if (node === undefined) {
-      if (!walk.including) setField(result, key, doc[key])
-      continue
-    }
-    const value = projectValue(doc[key], node, walk)
-    if (value !== undefined || (isLeaf(node) && 'keep' in node && node.keep)) setField(result, key, value)
-  }
-  addComputed(result, doc, tree, walk)
-  return result
-}
-
-/** Computed fields that the document does not have come last, in the order of the projection. */
-const addComputed = (result: Doc, doc: Doc, tree: Tree, walk: Walk): void => {
-  for (const key of Object.keys(tree)) {
-    if (Object.hasOwn(doc, key)) continue
-    const node = tree[key] as Tree | Leaf
-    if (isLeaf(node)) {
-      const value = 'compute' in node ? node.compute(walk.root, undefined, walk.context) : undefined
-      if (value !== undefined) setField(result, key, value)
-    } else {
-      const nested = projectFields({}, node, walk)
-      if (Object.keys(nested).length > 0) setField(result, key, nested)
-    }
+/** A `$slice` that is none of a find may still be the expression of that name. */
+const addSlice = (parsing: Parsing, parts: readonly string[], expression: Doc): void => {
+  try {
+    addLeaf(parsing, parts, { keep: slice(expression['$slice']) })
+    parsing.hasSlice = true
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    addSliceExpression(parsing, parts, expression, `${error.codeName}: ${error.message}`)
   }
 }
 
-/** Parses a projection; undefined when there is nothing to project. Used for `find` and for `$project`. */
+const addSliceExpression = (parsing: Parsing, parts: readonly string[], expression: Doc, why: string): void => {
+  try {
+    addExpression(parsing, parts, expression)
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    throw new CommandError(
+      error.code,
+      `Invalid $slice syntax. The given syntax ${shellText(expression)} did not match the find() syntax because :: ${why} :: The given syntax did not match the expression $slice syntax. :: caused by :: ${error.message}`,
+    )
+  }
+}
+
+const addElemMatch = (parsing: Parsing, parts: readonly string[], argument: unknown): void => {
+  if (!parsing.isFind) throw new CommandError(168, 'Cannot use $elemMatch in this context')
+  if (!isPlainObject(argument))
+    throw new CommandError(31274, `elemMatch: Invalid argument, object required, but got ${typeName(argument)}`)
+  if (parsing.hasPositional) throw new CommandError(31255, 'Cannot specify positional operator and $elemMatch.')
+  const [field = ''] = parts
+  if (parts.length > 1) throw new CommandError(31275, 'Cannot use $elemMatch projection on a nested field.')
+  const find = elemMatch(argument)
+  addLeaf(parsing, parts, { compute: (root) => find(ownValue(root, field)) })
+  parsing.hasElemMatch = true
+}
+
+/** Adds an object that is an expression; says whether it is one. */
+const addOperator = (parsing: Parsing, parts: readonly string[], spec: Doc): boolean => {
+  const [operator = '', ...others] = Object.keys(spec)
+  if (!operator.startsWith('$') || others.length > 0) return false
+  if (operator === '$meta') throw notImplemented('$meta')
+  if (operator === '$elemMatch') addElemMatch(parsing, parts, spec[operator])
+  else if (operator === '$slice' && parsing.isFind) addSlice(parsing, parts, spec)
+  else if (isExpressionName(operator)) addExpression(parsing, parts, spec)
+  else throw new CommandError(31325, `Unknown expression ${operator}`)
+  return true
+}
+
+const addObject = (parsing: Parsing, field: Field, spec: Doc): void => {
+  if (Object.keys(spec).length === 0)
+    throw new CommandError(51270, 'An empty sub-projection is not a valid value. Found empty object at path')
+  const parts = pathOf(field)
+  if (addOperator(parsing, parts, spec)) return
+  for (const [name, value] of Object.entries(spec)) addField(parsing, { above: parts, name, value })
+}
+
+const addField = (parsing: Parsing, field: Field): void => {
+  const { name, value } = field
+  if (name.includes('.$.'))
+    throw new CommandError(31394, "As of 4.4, it's illegal to specify positional operator in the middle of a path.")
+  const flag = asFlag(value)
+  if (name.endsWith('.$')) addPositional(parsing, field)
+  else if (isPlainObject(value)) addObject(parsing, field, value)
+  else if (flag !== undefined) addFlag(parsing, field, flag)
+  else addLiteral(parsing, field)
+}
+
+/** Whether fields that are not named go, where no field has decided it. */
+const includesByDefault = ({ hasSlice, hasElemMatch, id }: Parsing): boolean =>
+  hasElemMatch && !hasSlice ? true : id.flag === true
+
+const parse = (fields: [string, unknown][], isFind: boolean): Project => {
+  const parsing: Parsing = {
+    tree: emptyTree(),
+    isFind,
+    including: undefined,
+    id: { isNamed: false, flag: undefined },
+    hasPositional: false,
+    hasElemMatch: false,
+    hasSlice: false,
+  }
+  for (const [name, value] of fields) {
+    parsing.id.isNamed ||= name === '_id' || name.startsWith('_id.')
+    addField(parsing, { above: [], name, value })
+  }
+  const { tree, id, including = includesByDefault(parsing) } = parsing
+  if (including && !id.isNamed) plant(tree, ['_id'], { keep: (value) => value })
+  if (!including && id.flag === true) tree.children.delete('_id')
+  return (doc, context) => applyTree(tree, doc, { including, context })
+}
+
+/** Parses the projection of a find; undefined when there is nothing to project. */
 export const parseProjection = (spec: unknown): Project | undefined => {
   if (spec === undefined || spec === null) return undefined
   if (!isPlainObject(spec)) throw new CommandError(14, 'Expected field projection to be of type object')
-  if (Object.keys(spec).length === 0) return undefined
-  const { tree, including, id } = parse(spec)
-  if (!Object.hasOwn(tree, '_id')) setField(tree, '_id', { keep: id ?? true })
-  return (doc, context) => projectFields(doc, tree, { including, root: doc, context })
+  const fields = Object.entries(spec)
+  return fields.length === 0 ? undefined : parse(fields, true)
+}
+
+/** Parses the fields of the stage `$project`, without what only a find may ask for. */
+export const parseProjectStage = (fields: [string, unknown][]): ((doc: Doc) => Doc) => {
+  const project = parse(fields, false)
+  return (doc) => project(doc, {})
 }

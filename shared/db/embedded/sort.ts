@@ -2,7 +2,7 @@ import type { Doc } from './bson.ts'
 import { isPlainObject, toNumber } from './bson.ts'
 import type { Index } from './catalog.ts'
 import { badValue, CommandError, notImplemented } from './errors.ts'
-import { checkFieldPath } from './field-path.ts'
+import { fieldPath } from './field-path.ts'
 import { indexKeys } from './index-keys.ts'
 import { shellText } from './shell-text.ts'
 
@@ -28,7 +28,7 @@ export const parseSort = (sort: unknown): Sort | undefined => {
   if (paths.length === 0) return undefined
   if (paths.length > 32) throw new CommandError(13103, 'too many compound keys')
   const directions = paths.map((path) => {
-    checkFieldPath(path)
+    fieldPath(path)
     return directionOf(path, sort[path])
   })
   return { paths, directions }

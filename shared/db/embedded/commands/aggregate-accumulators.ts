@@ -1,7 +1,7 @@
 import { type Doc, isPlainObject } from '../bson.ts'
 import { compareValues } from '../compare.ts'
 import { CommandError } from '../errors.ts'
-import { evaluate } from '../expressions.ts'
+import { evaluate, evaluateTyped } from '../expressions.ts'
 import { encodeValue } from '../key-encoding.ts'
 import { type MakeAccumulator, numeric } from './accumulator.ts'
 import { SEVERAL } from './accumulators-several.ts'
@@ -120,6 +120,8 @@ const SIMPLE: Record<string, () => Collector> = {
   $stdDevSamp: deviation(1),
 }
 
+const NUMERIC = new Set(['$sum', '$avg', '$stdDevPop', '$stdDevSamp'])
+
 const counting = (argument: unknown): MakeAccumulator => {
   if (!isPlainObject(argument) || Object.keys(argument).length > 0)
     throw new CommandError(14, '$count takes no arguments, i.e. $count:{}')
@@ -135,7 +137,8 @@ export const accumulatorOf = (operator: string, argument: unknown): MakeAccumula
   if (Object.hasOwn(SEVERAL, operator)) return SEVERAL[operator]?.(argument)
   const make = Object.hasOwn(SIMPLE, operator) ? SIMPLE[operator] : undefined
   if (!make) return undefined
-  const compute = evaluate(argument)
+  // numbers are computed with as JavaScript's; what is only passed on keeps its type
+  const compute = NUMERIC.has(operator) ? evaluate(argument) : evaluateTyped(argument)
   return () => {
     const { add, result } = make()
     return { add: (doc) => add(compute(doc)), result }

@@ -1,7 +1,7 @@
 import { type Doc, isPlainObject } from '../bson.ts'
 import { CommandError, failedToParse } from '../errors.ts'
+import { documentStage } from './aggregate-document.ts'
 import type { Stage } from './aggregate-environment.ts'
-import { computing } from './aggregate-mingo.ts'
 import { setWindowFields } from './aggregate-window.ts'
 
 const METHODS: Record<string, string> = { locf: '$locf', linear: '$linearFill' }
@@ -27,6 +27,6 @@ export const fill = (argument: unknown): Stage => {
     partitionBy ?? (fields.length > 0 ? fields.map((field) => ({ $ifNull: [`$${String(field)}`, null] })) : null)
   const stages: Stage[] = []
   if (Object.keys(methods).length > 0) stages.push(setWindowFields({ partitionBy: by, sortBy, output: methods }))
-  if (Object.keys(values).length > 0) stages.push(computing('$set', values))
+  if (Object.keys(values).length > 0) stages.push(documentStage('$set')(values))
   return (input) => stages.reduce((stream, stage) => stage(stream), input)
 }

@@ -1,7 +1,7 @@
 import { type Doc, isPlainObject } from '../bson.ts'
 import { compareValues } from '../compare.ts'
 import { CommandError, notImplemented } from '../errors.ts'
-import { evaluate } from '../expressions.ts'
+import { evaluate, evaluateTyped } from '../expressions.ts'
 import { encodeValue } from '../key-encoding.ts'
 import type { Accumulator, MakeAccumulator } from './accumulator.ts'
 import { accumulatorOf } from './aggregate-accumulators.ts'
@@ -61,7 +61,7 @@ export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) =
   if (!isPlainObject(argument)) throw new CommandError(15947, "a group's fields must be specified in an object")
   if (!Object.hasOwn(argument, '_id')) throw new CommandError(15955, 'a group specification must include an _id')
   const fields = fieldsOf(argument)
-  const compute = evaluate(argument['_id'])
+  const compute = evaluateTyped(argument['_id'])
   return grouped({ idOf: (doc) => compute(doc) ?? null, fields })
 }
 

@@ -5,7 +5,7 @@ import type { Stage } from './aggregate-environment.ts'
 
 /** `$redact`: the expression says of each document, and of each within it, whether to keep, prune or look into it. */
 export const redact = (argument: unknown): Stage => {
-  const decide = evaluate(argument)
+  const decide = evaluate(argument, ['KEEP', 'PRUNE', 'DESCEND'])
 
   const redacted = (doc: Doc): Doc | undefined => {
     switch (decide(doc)) {

@@ -1,16 +1,17 @@
 import { type Doc, isPlainObject, toNumber } from '../bson.ts'
 import { CommandError, notImplemented } from '../errors.ts'
 import { parseFilter } from '../matcher.ts'
-import { parseProjection } from '../projection.ts'
 import { parseSort, sortKeyOf } from '../sort.ts'
 import { densify } from './aggregate-densify.ts'
+import { documentStage } from './aggregate-document.ts'
 import { collect, type DocStream, type Environment, type Stage } from './aggregate-environment.ts'
 import { fill } from './aggregate-fill.ts'
 import { bucketDocuments, groupDocuments } from './aggregate-group.ts'
 import { graphLookup, lookup, unionWith } from './aggregate-join.ts'
-import { computing, computingAll } from './aggregate-mingo.ts'
+import { computingAll } from './aggregate-mingo.ts'
 import { parseStages, stageCount } from './aggregate-plan.ts'
 import { redact } from './aggregate-redact.ts'
+import { unwind } from './aggregate-unwind.ts'
 import { setWindowFields } from './aggregate-window.ts'
 
 const LAST = new Set(['$out', '$merge'])
@@ -32,18 +33,6 @@ const match = (argument: unknown): Stage => {
   const { test } = parseFilter(argument)
   return function* (input) {
     for (const doc of input) if (doc === null || test(doc)) yield doc
-  }
-}
-
-const project = (argument: unknown): Stage => {
-  if (!isPlainObject(argument) || Object.keys(argument).length === 0)
-    throw new CommandError(
-      51272,
-      'Invalid $project :: caused by :: projection specification must have at least one field',
-    )
-  const run = parseProjection(argument)
-  return function* (input) {
-    for (const doc of input) yield doc && run ? run(doc, {}) : doc
   }
 }
 
@@ -92,8 +81,6 @@ const count = (argument: unknown): Stage => {
   }
 }
 
-const each = (name: string) => (argument: unknown) => computing(name, argument)
-
 /** So many documents by chance, each at most once. */
 const sample = (argument: unknown): Stage => {
   const size = isPlainObject(argument) ? toNumber(argument['size']) : undefined
@@ -112,18 +99,18 @@ const sample = (argument: unknown): Stage => {
 
 const STAGES: Record<string, (argument: unknown, environment: Environment) => Stage> = {
   $match: match,
-  $project: project,
+  $project: documentStage('$project'),
   $sort: sort,
   $skip: (argument) => slice(stageCount('$skip', argument, 0), Infinity),
   $limit: (argument) => slice(0, stageCount('$limit', argument, 1)),
   $count: count,
   $group: groupDocuments,
-  $addFields: each('$addFields'),
-  $set: each('$set'),
-  $unset: each('$unset'),
-  $unwind: each('$unwind'),
-  $replaceRoot: each('$replaceRoot'),
-  $replaceWith: each('$replaceWith'),
+  $addFields: documentStage('$addFields'),
+  $set: documentStage('$set'),
+  $unset: documentStage('$unset'),
+  $unwind: unwind,
+  $replaceRoot: documentStage('$replaceRoot'),
+  $replaceWith: documentStage('$replaceWith'),
   $sortByCount: (argument) => {
     const group = groupDocuments({ _id: argument, count: { $sum: 1 } })
     const order = sort({ count: -1 })

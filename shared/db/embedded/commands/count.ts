@@ -4,7 +4,7 @@ import { naturalNumber, timeLimit } from '../fields.ts'
 import { countSelected, planned } from '../counting.ts'
 import { encodeValue } from '../key-encoding.ts'
 import { badValue, failedToParse, missingField, wrongType } from '../errors.ts'
-import { checkFieldPath } from '../field-path.ts'
+import { fieldPath } from '../field-path.ts'
 import { valuesAtPath } from '../paths.ts'
 import { parseSelection } from '../question.ts'
 import { deadlineOf, drain, type Reader } from '../reader.ts'
@@ -39,7 +39,7 @@ export const distinct = async (reader: Reader, command: Command): Promise<Doc> =
   const path = body['key']
   if (path === undefined) throw missingField('distinct.key')
   if (typeof path !== 'string') throw wrongType('distinct.key', typeName(path), "type 'string'")
-  checkFieldPath(path)
+  fieldPath(path)
   const selection = parseSelection({
     filter: body['query'],
     hint: body['hint'],

@@ -5,10 +5,10 @@ import { checkFields, checkPart, collectionName, type Command, documentList, ref
 import { checkObject, checkRequired, flag, strictFlag } from '../fields.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection, type Selection } from '../question.ts'
+import { checkPipeline } from '../update-pipeline.ts'
 import { parseUpdate, type Update } from '../update.ts'
 import { checkUpsertFilter } from '../upsert-seed.ts'
 import { checkBatchSize, runStatements, withErrors } from '../write-errors.ts'
-import { parseStages } from './aggregate-plan.ts'
 
 const STATEMENT_FIELDS = [
   'q',
@@ -27,7 +27,7 @@ type Statement = { selection: Selection; update: Update; multi: boolean; upsert:
 
 /** Refuses an update that is neither a document nor a pipeline, which MongoDB finds while it reads the command. */
 export const checkForm = (update: unknown): void => {
-  if (Array.isArray(update)) parseStages(update)
+  if (Array.isArray(update)) checkPipeline(update)
   else if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
 }
 
