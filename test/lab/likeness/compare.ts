@@ -1,12 +1,13 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EJSON } from 'bson'
 import { MongoClient } from 'mongodb'
 import { startEmbeddedStore } from '#shared/db/embedded/server.ts'
 import { answers } from './ask.ts'
+import type { Spec } from './filters.ts'
 import { AREAS, type Area, drawn } from './questions.ts'
-import { recordedFile, type Recorded } from './recorded.ts'
+import { record, type Recorded } from './recorded.ts'
 
 /*
  * Asks the embedded store and the server of MONGODB_URL the same questions, and prints where they differ.
@@ -38,7 +39,7 @@ async function compare(area: Area): Promise<Recorded[]> {
   let [asked, refused] = [0, 0]
   for (const question of drawn(area, seed!, count!)) {
     const [ours, theirs] = [await answers(own!, question), await answers(other!, question)]
-    const same: { command: unknown; answer: string }[] = []
+    const same: { command: Spec; answer: string }[] = []
     for (const [place, command] of question.commands.entries()) {
       const [mine, real] = [ours[place]!, theirs[place]!]
       asked++
@@ -51,12 +52,8 @@ async function compare(area: Area): Promise<Recorded[]> {
         console.log(`  ${area}: ${pair}: ${EJSON.stringify(command)} of ${EJSON.stringify(question.documents)}`)
       }
     }
-    agreed.push({
-      area,
-      ...question,
-      commands: same.map(({ command }) => command),
-      answers: same.map((one) => one.answer),
-    })
+    const commands = same.map(({ command }) => command)
+    agreed.push({ area, question: { ...question, commands }, answers: same.map(({ answer }) => answer) })
   }
   const others = [...differing.values()].reduce((sum, one) => sum + one, 0)
   console.log(`${area}: ${asked} asked, ${others} differ, ${refused} refused as not supported`)
@@ -64,10 +61,9 @@ async function compare(area: Area): Promise<Recorded[]> {
 }
 
 console.log(`likeness: SEED=${seed}, MongoDB ${server['version']}`)
-const recorded: Recorded[] = []
-for (const area of AREAS) recorded.push(...(await compare(area)))
-if (process.argv.includes('--record'))
-  await writeFile(recordedFile, recorded.map((one) => `${EJSON.stringify(one, { relaxed: false })}\n`).join(''))
+const all: Recorded[] = []
+for (const area of AREAS) all.push(...(await compare(area)))
+if (process.argv.includes('--record')) await record(all)
 await other!.dropDatabase()
 for (const client of clients) await client.close()
 await store.stop()

@@ -1,15 +1,31 @@
-import { readFile } from 'node:fs/promises'
-import { EJSON } from 'bson'
+import { readFile, writeFile } from 'node:fs/promises'
+import { deserialize, serialize } from 'bson'
 import type { Area, Question } from './questions.ts'
 
 /** A question and the answers of a MongoDB, in the order of the commands. */
-export type Recorded = Omit<Question, 'commands'> & { area: Area; commands: unknown[]; answers: string[] }
+export type Recorded = { area: Area; question: Question; answers: string[] }
 
-/** One question on each line, as MongoDB's extended JSON. */
-export const recordedFile = new URL('recorded.jsonl', import.meta.url)
+/** One on each line; the question as BSON, whose types JSON has not all. */
+const file = new URL('recorded.jsonl', import.meta.url)
+
+const TYPED = { promoteValues: false, promoteLongs: false, bsonRegExp: true }
+
+type Line = { area: Area; bson: string; answers: string[] }
 
 /** What MongoDB 7.0.15 has answered, see compare.ts. */
 export async function recorded(): Promise<Recorded[]> {
-  const lines = (await readFile(recordedFile, 'utf8')).trimEnd().split('\n')
-  return lines.map((line) => EJSON.parse(line, { relaxed: false }) as Recorded)
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
+  return lines.map((line) => {
+    const { area, bson, answers } = JSON.parse(line) as Line
+    return { area, question: deserialize(Buffer.from(bson, 'base64'), TYPED) as Question, answers }
+  })
+}
+
+/** Puts other answers in place of those that are recorded. */
+export async function record(all: readonly Recorded[]): Promise<void> {
+  const lines = all.map(({ area, question, answers }): Line => {
+    const bson = Buffer.from(serialize(question, { ignoreUndefined: true })).toString('base64')
+    return { area, bson, answers }
+  })
+  await writeFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
 }
