@@ -16,6 +16,8 @@ const index = (spec: Document): Document => ({
 const find = (part: Document): Document => ({ find: 'things', ...part })
 const remove = (statement: Document): Document => ({ delete: 'things', deletes: [statement] })
 
+const stage = (one: Document): Document => ({ aggregate: 'things', pipeline: [one], cursor: {} })
+
 /** Commands that MongoDB 7.0 refuses as a whole, and its codes. */
 const REFUSED: Record<string, [command: Document, code: number][]> = {
   orders: [
@@ -97,6 +99,23 @@ const REFUSED: Record<string, [command: Document, code: number][]> = {
   aggregation: [
     [{ aggregate: 'things', cursor: {} }, 40414],
     [{ aggregate: 'things', pipeline: [], cursor: 1 }, 14],
+    [stage({ $limit: -1 }), 5107201],
+    [stage({ $limit: 'x' }), 5107201],
+    [stage({ $limit: 0 }), 15958],
+    [stage({ $skip: -1 }), 5107200],
+    [stage({ $sample: {} }), 28749],
+    [stage({ $sample: 1 }), 28745],
+    [stage({ $sortByCount: 1 }), 40149],
+    [stage({ $sortByCount: 'a' }), 40148],
+    [stage({ $facet: { a: 1 } }), 40170],
+    [stage({ $facet: { a: [{ $out: 'x' }] } }), 40600],
+    [stage({ $unwind: 'b' }), 28818],
+    [stage({ $unwind: {} }), 28812],
+    [stage({ $unwind: 1 }), 15981],
+    [stage({ $addFields: 1 }), 40272],
+    [stage({ $unset: 1 }), 31002],
+    [stage({ $unset: [] }), 31119],
+    [{ explain: { find: 'things' }, verbosity: 'x' }, 2],
   ],
 }
 

@@ -1,5 +1,6 @@
 import { type Doc, isPlainObject, toNumber } from '../bson.ts'
 import { CommandError } from '../errors.ts'
+import { shellText } from '../shell-text.ts'
 
 /** What of a pipeline the store does itself while it finds the documents; `rest` works on what comes out. */
 export type SplitPipeline = { filter: Doc; sort: unknown; skip: number; limit: number; rest: [string, unknown][] }
@@ -20,11 +21,12 @@ export const parseStages = (pipeline: unknown): [string, unknown][] => {
 /** A count of documents as $skip and $limit take it. */
 export const stageCount = (name: string, value: unknown, least: number): number => {
   const number = toNumber(value)
-  if (number === undefined || !Number.isInteger(number) || number < least)
+  if (number === undefined || !Number.isInteger(number) || number < 0)
     throw new CommandError(
-      least > 0 ? 15958 : 5107200,
-      `invalid argument to ${name} stage: Expected a ${least > 0 ? 'positive' : 'non-negative'} integer in: ${name}: ${String(value)}`,
+      name === '$limit' ? 5107201 : 5107200,
+      `invalid argument to ${name} stage: Expected a non-negative integer in: ${name}: ${shellText(value)}`,
     )
+  if (number < least) throw new CommandError(15958, 'the limit must be positive')
   return number
 }
 

@@ -1,4 +1,4 @@
-import { type Doc, isPlainObject, toNumber } from '../bson.ts'
+import { type Doc, isPlainObject, toNumber, typeName } from '../bson.ts'
 import { CommandError, notImplemented } from '../errors.ts'
 import { parseFilter } from '../matcher.ts'
 import { parseSort, sortKeyOf } from '../sort.ts'
@@ -83,7 +83,9 @@ const count = (argument: unknown): Stage => {
 
 /** So many documents by chance, each at most once. */
 const sample = (argument: unknown): Stage => {
-  const size = isPlainObject(argument) ? toNumber(argument['size']) : undefined
+  if (!isPlainObject(argument)) throw new CommandError(28745, 'the $sample stage specification must be an object')
+  if (argument['size'] === undefined) throw new CommandError(28749, '$sample stage must specify a size')
+  const size = toNumber(argument['size'])
   if (size === undefined || !Number.isInteger(size) || size <= 0)
     throw new CommandError(28747, 'size argument to $sample must be a positive whole number')
   return function* (input) {
@@ -111,11 +113,7 @@ const STAGES: Record<string, (argument: unknown, environment: Environment) => St
   $unwind: unwind,
   $replaceRoot: documentStage('$replaceRoot'),
   $replaceWith: documentStage('$replaceWith'),
-  $sortByCount: (argument) => {
-    const group = groupDocuments({ _id: argument, count: { $sum: 1 } })
-    const order = sort({ count: -1 })
-    return (input) => order(group(input))
-  },
+  $sortByCount: sortByCount,
   $bucket: bucketDocuments,
   $bucketAuto: (argument) => computingAll('$bucketAuto', argument),
   $sample: sample,
@@ -129,11 +127,33 @@ const STAGES: Record<string, (argument: unknown, environment: Environment) => St
   $densify: densify,
 }
 
+function sortByCount(argument: unknown): Stage {
+  if (typeof argument !== 'string' && !isPlainObject(argument))
+    throw new CommandError(40149, 'the sortByCount field must be specified as a string or as an object')
+  if (typeof argument === 'string' && !argument.startsWith('$'))
+    throw new CommandError(40148, 'the sortByCount field must be defined as a $-prefixed path or an expression')
+  const group = groupDocuments({ _id: argument, count: { $sum: 1 } })
+  const order = sort({ count: -1 })
+  return (input) => order(group(input))
+}
+
+/** What works on collections is not for a part of a pipeline. */
+const NOT_IN_FACETS = new Set([...LAST, '$facet', '$documents'])
+
+const facetStages = (name: string, pipeline: unknown): [string, unknown][] => {
+  if (!Array.isArray(pipeline))
+    throw new CommandError(40170, `arguments to $facet must be arrays, ${name} is type ${typeName(pipeline)}`)
+  const stages = parseStages(pipeline)
+  const refused = stages.find(([stage]) => NOT_IN_FACETS.has(stage))
+  if (refused) throw new CommandError(40600, `${refused[0]} is not allowed to be used within a $facet stage`)
+  return stages
+}
+
 function facet(argument: unknown, environment: Environment): Stage {
   if (!isPlainObject(argument) || Object.keys(argument).length === 0)
     throw new CommandError(40169, 'the $facet specification must be a non-empty object')
   const facets = Object.entries(argument).map(([name, pipeline]) => {
-    return { name, run: compileStages(parseStages(pipeline), environment) }
+    return { name, run: compileStages(facetStages(name, pipeline), environment) }
   })
   return function* (input) {
     const docs: Doc[] = []

@@ -106,9 +106,14 @@ const execute = async (
   }
 }
 
+const VERBOSITIES = new Set<unknown>(['queryPlanner', 'executionStats', 'allPlansExecution'])
+
 /** Says how a command would find its documents, and unless only the plan is asked, how much it reads. */
 export const explain = async (reader: Reader, command: Command): Promise<Doc> => {
   checkFields(command, ['verbosity', ...command.sequences.keys()])
+  const { verbosity = 'allPlansExecution' } = command.body
+  if (!VERBOSITIES.has(verbosity))
+    throw badValue(`Enumeration value '${String(verbosity)}' for field 'explain.verbosity' is not a valid value.`)
   const inner = innerCommand(command)
   const parse = EXPLAINED[inner.name]
   if (!parse) throw notImplemented(`Explaining '${inner.name}'`)
@@ -124,7 +129,7 @@ export const explain = async (reader: Reader, command: Command): Promise<Doc> =>
     winningPlan: collection ? winningPlan(plan, explained) : { stage: 'EOF' },
     rejectedPlans: [],
   }
-  const isPlanOnly = command.body['verbosity'] === 'queryPlanner'
+  const isPlanOnly = verbosity === 'queryPlanner'
   const executionStats = isPlanOnly
     ? {}
     : { executionStats: await execute(reader, collection, plan, explained, undefined) }
