@@ -37,6 +37,7 @@ const NAMES: Record<number, string> = {
   197: 'InvalidIndexSpecificationOption',
   224: 'QueryFeatureNotAllowed',
   238: 'NotImplemented',
+  241: 'ConversionFailure',
   263: 'OperationNotSupportedInTransaction',
   292: 'QueryExceededMemoryLimitNoDiskUseAllowed',
   10334: 'BSONObjectTooLarge',

@@ -1,30 +1,12 @@
-import { type Doc, isPlainObject, setField, toNumber, typeName } from './bson.ts'
+import { type Doc, isPlainObject, setField, toNumber } from './bson.ts'
 import { compareValues } from './compare.ts'
 import { CommandError } from './errors.ts'
+import { ARRAY_OPERATORS } from './expression-arrays.ts'
+import { NUMBER_OPERATORS } from './expression-numbers.ts'
+import { type Compute, isNothing, isTrue, listOf, nameOf, on, type Operator } from './expression-parts.ts'
 import { sum } from './numbers.ts'
 
-export type Compute = (doc: Doc) => unknown
-
-/** Compiles an operator; `compile` is for the expressions in its argument. */
-type Operator = (argument: unknown, compile: (expression: unknown) => Compute) => Compute
-
-const listOf = (argument: unknown): unknown[] => (Array.isArray(argument) ? (argument as unknown[]) : [argument])
-
-/** An operator that gets the values of all of its arguments. */
-const on =
-  (apply: (...values: unknown[]) => unknown): Operator =>
-  (argument, compile) => {
-    const computes = listOf(argument).map(compile)
-    return (doc) => apply(...computes.map((compute) => compute(doc)))
-  }
-
 const comparing = (accepts: (order: number) => unknown): Operator => on((a, b) => accepts(compareValues(a, b)))
-
-const isNothing = (value: unknown): boolean => value === undefined || value === null
-
-const nameOf = (value: unknown): string => (value === undefined ? 'missing' : typeName(value))
-
-const isTrue = (value: unknown): boolean => value !== false && !isNothing(value) && toNumber(value) !== 0
 
 const ifNull: Operator = (argument, compile) => {
   const computes = listOf(argument).map(compile)
@@ -65,6 +47,24 @@ const conditionParts = (argument: unknown): unknown[] => {
 const cond: Operator = (argument, compile) => {
   const [condition, then, otherwise] = conditionParts(argument).map(compile) as [Compute, Compute, Compute]
   return (doc) => (isTrue(condition(doc)) ? then(doc) : otherwise(doc))
+}
+
+/** Looks at arguments until one is not as the others have to be. */
+const every =
+  (wanted: boolean): Operator =>
+  (argument, compile) => {
+    const computes = listOf(argument).map(compile)
+    return (doc) => computes.every((compute) => isTrue(compute(doc)) === wanted) === wanted
+  }
+
+/** A value as text; what is no number and no date has none. */
+const textOf = (value: unknown): string => {
+  if (isNothing(value)) return ''
+  if (typeof value === 'string') return value
+  if (value instanceof Date) return value.toISOString()
+  if (toNumber(value) === undefined)
+    throw new CommandError(16007, `can't convert from BSON type ${nameOf(value)} to String`)
+  return String(value)
 }
 
 const size = on((value) => {
@@ -133,12 +133,19 @@ const slice = on((array, second, ...others) => {
 /** The operators that pass values on or look at their types, which mingo does not know. */
 export const OPERATORS: Record<string, Operator> = {
   $literal: (argument) => () => argument,
+  ...ARRAY_OPERATORS,
+  ...NUMBER_OPERATORS,
+  $and: every(true),
+  $or: every(false),
+  $not: on((value) => !isTrue(value)),
   $ifNull: ifNull,
   $cond: cond,
   $size: size,
   $slice: slice,
   $type: on(nameOf),
   $concat: concat,
+  $toLower: on((value) => textOf(value).toLowerCase()),
+  $toUpper: on((value) => textOf(value).toUpperCase()),
   $add: add,
   $mergeObjects: mergeObjects,
   $eq: comparing((order) => order === 0),

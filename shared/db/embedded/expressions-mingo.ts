@@ -151,6 +151,18 @@ const visible = (expression: unknown): ((doc: Doc) => Doc) => {
   }
 }
 
+/** A value as an expression that is nothing but it. */
+const literal = (value: unknown): unknown => (value === undefined ? '$missing' : { $literal: promote(value) })
+
+/** An operator of mingo on values, of which there are several or one. */
+export const mingoOperator = (operator: string): ((given: unknown, isList: boolean) => unknown) => {
+  const options = commandOptions()
+  return (given, isList) => {
+    const argument = isList ? (given as unknown[]).map(literal) : literal(given)
+    return guarded(() => demote(evalExpr({}, { [operator]: argument }, options)))
+  }
+}
+
 /** Compiles an expression for mingo. */
 export const computeByMingo = (expression: unknown): ((doc: Doc) => unknown) => {
   const promoted = promote(expression)

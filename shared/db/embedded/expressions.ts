@@ -1,6 +1,8 @@
 import { type Doc, isPlainObject, setField } from './bson.ts'
 import { checkExpression } from './expression-check.ts'
-import { type Compute, OPERATORS } from './expression-operators.ts'
+import { applied, takesValues } from './expression-apply.ts'
+import { OPERATORS } from './expression-operators.ts'
+import type { Compute } from './expression-parts.ts'
 import { computeByMingo, promote } from './expressions-mingo.ts'
 
 /** A path of an expression goes through arrays to the fields of the objects in them, and never to a place. */
@@ -47,8 +49,10 @@ const compile = (expression: unknown): Compute => {
   if (!isPlainObject(expression)) return () => expression
   const [operator] = Object.keys(expression)
   if (!operator?.startsWith('$')) return object(expression)
+  const argument = expression[operator]
   const own = Object.hasOwn(OPERATORS, operator) ? OPERATORS[operator] : undefined
-  return own ? own(expression[operator], compile) : computeByMingo(expression)
+  if (own) return own(argument, compile)
+  return takesValues(argument) ? applied(operator, argument, compile) : computeByMingo(expression)
 }
 
 /** Compiles an aggregation expression; undefined is what it gives for a field that is missing. */

@@ -28,14 +28,15 @@ const fromInteger = (result: bigint, long: boolean, operator: string): unknown =
   return !long && isInt32(number) ? number : Long.fromBigInt(result)
 }
 
-const fromDouble = (result: number): unknown => (isInt32(result) ? new Double(result) : result)
+/** A number that is a double also where it is whole. */
+export const asDouble = (result: number): unknown => (isInt32(result) ? new Double(result) : result)
 
 /** The sum with the type that MongoDB gives it; int32 grows to int64. */
 export const add = (a: unknown, b: unknown): unknown => {
   if (hasDecimal(a, b)) return addDecimals(a, b)
   const whole = integers(a, b)
   if (whole) return fromInteger(whole.a + whole.b, whole.long, '$inc')
-  return fromDouble((toNumber(a) ?? Number.NaN) + (toNumber(b) ?? Number.NaN))
+  return asDouble((toNumber(a) ?? Number.NaN) + (toNumber(b) ?? Number.NaN))
 }
 
 /** The sum as expressions make it: what does not fit into an int64 becomes a double. */
@@ -49,7 +50,7 @@ export const multiply = (a: unknown, b: unknown): unknown => {
   if (hasDecimal(a, b)) return multiplyDecimals(a, b)
   const whole = integers(a, b)
   if (whole) return fromInteger(whole.a * whole.b, whole.long, '$mul')
-  return fromDouble((toNumber(a) ?? Number.NaN) * (toNumber(b) ?? Number.NaN))
+  return asDouble((toNumber(a) ?? Number.NaN) * (toNumber(b) ?? Number.NaN))
 }
 
 /** `$bit`: whole numbers only. */

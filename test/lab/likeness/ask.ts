@@ -9,11 +9,17 @@ type WriteError = { code: unknown; index: unknown; keyPattern?: unknown; keyValu
 
 const comparableError = ({ code, index, keyPattern, keyValue }: WriteError) => ({ code, index, keyPattern, keyValue })
 
+/** Documents of groups, which have no order, are put into one. */
+function inOrder(documents: Document[]): Document[] {
+  if (!documents.every((one) => 'one' in one && 'two' in one)) return documents
+  return documents.toSorted((one, two) => (EJSON.stringify(one) < EJSON.stringify(two) ? -1 : 1))
+}
+
 /** An answer without what is of its server alone, and in one order. */
 function comparable({ ok, operationTime, $clusterTime, cursor, writeErrors, ...rest }: Document): Document {
   const found = {
     ...rest,
-    ...(cursor ? { documents: cursor.firstBatch, more: Number(cursor.id) !== 0 } : {}),
+    ...(cursor ? { documents: inOrder(cursor.firstBatch), more: Number(cursor.id) !== 0 } : {}),
     ...(writeErrors ? { writeErrors: (writeErrors as WriteError[]).map(comparableError) } : {}),
   }
   return Object.fromEntries(Object.entries(found).toSorted(([one], [two]) => (one < two ? -1 : 1)))

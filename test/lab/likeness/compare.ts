@@ -12,13 +12,14 @@ import { record, type Recorded } from './recorded.ts'
 /*
  * Asks the embedded store and the server of MONGODB_URL the same questions, and prints where they differ.
  *
- *   MONGODB_URL=mongodb://… node test/lab/likeness/compare.ts [SEED] [COUNT] [--record]
+ *   MONGODB_URL=mongodb://… node test/lab/likeness/compare.ts [SEED] [COUNT] [AREA…] [--record]
  *
  * COUNT questions of each area, each of some commands. With --record what they agree in becomes what
  * test/unit/embedded-recorded.test.ts asks of the embedded store ever after.
  */
 const numbers = process.argv.slice(2).filter((argument) => /^\d+$/.test(argument))
 const [seed = Date.now() % 100_000, count = 5] = numbers.map(Number)
+const only = process.argv.slice(2).filter((argument) => /^[a-z]/i.test(argument))
 const url = process.env['MONGODB_URL']
 if (!url) throw new Error('MONGODB_URL names the server to compare with')
 
@@ -62,7 +63,7 @@ async function compare(area: Area): Promise<Recorded[]> {
 
 console.log(`likeness: SEED=${seed}, MongoDB ${server['version']}`)
 const all: Recorded[] = []
-for (const area of AREAS) all.push(...(await compare(area)))
+for (const area of AREAS.filter((one) => only.length === 0 || only.includes(one))) all.push(...(await compare(area)))
 if (process.argv.includes('--record')) await record(all)
 await other!.dropDatabase()
 for (const client of clients) await client.close()

@@ -1,5 +1,6 @@
 import fc, { type Arbitrary } from 'fast-check'
 import { anySort, byPath, filter, projection, sort, type Spec } from './filters.ts'
+import { pipeline } from './stages.ts'
 import { arrayFilters, update } from './updates.ts'
 import { fields, path } from './values.ts'
 
@@ -78,12 +79,15 @@ const modifies = fc
     ...options,
   }))
 
+const aggregations = pipeline.map((stages): Spec => ({ aggregate: COLLECTION, pipeline: stages, cursor: {} }))
+
 /** What any server that speaks MongoDB's protocol answers alike, by area. */
 export const questions = {
   find: question(25, finds, { asked: 60, writes: false }),
   sort: question(25, sorts, { asked: 60, writes: false }),
   indexes: question(25, sortedFinds, { asked: 40, writes: false, indexes }),
   projection: question(12, projections, { asked: 40, writes: false }),
+  aggregate: question(4, aggregations, { asked: 40, writes: false }),
   update: question(1, updates, { asked: 8, writes: true }),
   positional: question(3, positional, { asked: 8, writes: true }),
   upsert: question(0, upserts, { asked: 8, writes: true }),

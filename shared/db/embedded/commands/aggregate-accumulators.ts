@@ -1,8 +1,9 @@
-import { type Doc, isPlainObject } from '../bson.ts'
+import { type Doc, isPlainObject, toNumber } from '../bson.ts'
 import { compareValues } from '../compare.ts'
 import { CommandError } from '../errors.ts'
 import { evaluate, evaluateTyped } from '../expressions.ts'
 import { encodeValue } from '../key-encoding.ts'
+import { asDouble, sum } from '../numbers.ts'
 import { type MakeAccumulator, numeric } from './accumulator.ts'
 import { SEVERAL } from './accumulators-several.ts'
 
@@ -20,22 +21,27 @@ const extreme = (sign: 1 | -1) => (): Collector => {
   }
 }
 
-const sum = (): Collector => {
-  let total = 0
-  return { add: (value) => void (total += numeric(value) ?? 0), result: () => total }
+const total = (): Collector => {
+  let all: unknown = 0
+  return {
+    add: (value) => {
+      if (toNumber(value) !== undefined) all = sum(all, value)
+    },
+    result: () => all,
+  }
 }
 
 const average = (): Collector => {
-  let total = 0
+  let all = 0
   let count = 0
   return {
     add: (value) => {
       const number = numeric(value)
       if (number === undefined) return
-      total += number
+      all += number
       count++
     },
-    result: () => (count === 0 ? null : total / count),
+    result: () => (count === 0 ? null : asDouble(all / count)),
   }
 }
 
@@ -98,7 +104,7 @@ const mergeObjects = (): Collector => {
   return {
     add: (value) => {
       if (value === undefined || value === null) return
-      if (!isPlainObject(value)) throw new CommandError(40400, '$mergeObjects requires object inputs')
+      if (!isPlainObject(value)) throw new CommandError(5911200, '$mergeObjects only supports objects')
       Object.assign(merged, value)
     },
     result: () => ({ ...merged }),
@@ -107,7 +113,7 @@ const mergeObjects = (): Collector => {
 
 /** The accumulators of one expression. */
 const SIMPLE: Record<string, () => Collector> = {
-  $sum: sum,
+  $sum: total,
   $avg: average,
   $min: extreme(-1),
   $max: extreme(1),
@@ -120,7 +126,7 @@ const SIMPLE: Record<string, () => Collector> = {
   $stdDevSamp: deviation(1),
 }
 
-const NUMERIC = new Set(['$sum', '$avg', '$stdDevPop', '$stdDevSamp'])
+const NUMERIC = new Set(['$avg', '$stdDevPop', '$stdDevSamp'])
 
 const counting = (argument: unknown): MakeAccumulator => {
   if (!isPlainObject(argument) || Object.keys(argument).length > 0)
