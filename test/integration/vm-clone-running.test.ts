@@ -12,12 +12,15 @@ import { done, work } from '../lab/work.ts'
 
 const GiB = 2 ** 30
 let lab: CloneLab
-let source: ReturnType<typeof runningSource>
+let source: Awaited<ReturnType<typeof runningSource>>
 beforeAll(async () => {
   lab = await startCloneLab()
-  source = runningSource(lab)
+  source = await runningSource(lab)
 }, 60_000)
-afterAll(() => lab?.stop())
+afterAll(async () => {
+  await source?.stop()
+  await lab?.stop()
+})
 afterEach(() => lab.clear())
 
 const begin = async (id: string, more: object = {}) =>

@@ -5,6 +5,8 @@ import { type Vm, vms } from '#shared/contracts/vms.ts'
 import { volumes } from '#shared/contracts/volumes.ts'
 import { GUEST_PREFIX } from '#shared/guest/tiny-guest.ts'
 import { localHost } from '#shared/host/local.ts'
+import { openConnection } from '#shared/libvirt/connection.ts'
+import { monitorCommand } from '#shared/libvirt/domain.ts'
 import type { CloneLab } from './clones.ts'
 import { guestOn } from './guest.ts'
 import { until } from './wait.ts'
@@ -13,7 +15,8 @@ import { done } from './work.ts'
 const GiB = 2 ** 30
 
 /** A guest that runs, with an ext4 file system that is mounted and two bare disks, and what is done to it. */
-export function runningSource({ horcrux, lab, images }: CloneLab) {
+export async function runningSource({ horcrux, lab, images }: CloneLab) {
+  const libvirt = await openConnection(lab.uri)
   const virsh = async (...words: string[]) =>
     (await localHost().runChecked('virsh', ['-q', '-c', lab.uri, ...words])).stdout.trim()
   const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id })).text
@@ -48,16 +51,19 @@ export function runningSource({ horcrux, lab, images }: CloneLab) {
     },
     /** Has QEMU copy no faster than this, as soon as it copies; 0: as fast as it can. */
     limit: async (id: string, mibPerSecond: number) => {
+      const uuid = await virsh('domuuid', id)
+      // A copy that nobody slows down may be over before a program that would do it has begun.
       const device = await until(
         async () => {
-          const { result } = await horcrux.call(guests, 'monitor', { id, execute: 'query-block-jobs' })
+          const { return: jobs } = await monitorCommand(libvirt, uuid, { execute: 'query-block-jobs' })
           // The last disk is the one that takes long.
-          return (result as { device: string }[]).find(({ device: job }) => job.includes('vdc'))?.device
+          return (jobs as { device: string }[]).find(({ device: job }) => job.includes('vdc'))?.device
         },
-        { what: 'a copy', intervalMs: 5 },
+        { what: 'a copy', intervalMs: 1, timeoutMs: 30_000 },
       )
-      const words = { execute: 'block-job-set-speed', arguments: { device, speed: mibPerSecond * 2 ** 20 } }
-      await virsh('qemu-monitor-command', id, JSON.stringify(words))
+      const words = { device, speed: mibPerSecond * 2 ** 20 }
+      await monitorCommand(libvirt, uuid, { execute: 'block-job-set-speed', arguments: words })
     },
+    stop: () => libvirt.close(),
   }
 }
