@@ -39,10 +39,12 @@ export function startVmLoad({ urls, token, random }: Options): { stop: () => Pro
       const id = `m${number}`
       const disks = [{ pool: 'images', size: 2 ** 30 }]
       await work('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks })
-      const isStarted = random() < 0.4
+      // The first has all of a life, however few there will be.
+      const isFirst = number === 0
+      const isStarted = isFirst || random() < 0.4
       if (isStarted) await work(`POST /api/vms/${id}/start`)
       // Every fourth stays, so that there is something to compare.
-      if (random() < 0.25) continue
+      if (!isFirst && random() < 0.25) continue
       if (isStarted) await work(`POST /api/vms/${id}/stop`, { force: true })
       await work(`DELETE /api/vms/${id}?purge=true`)
     }
