@@ -38,7 +38,7 @@ export async function allowedPath(
   for (const folder of own.map((name) => `${state}/${name}`))
     if (isInside(real, folder))
       throw invalid(field, `must not lie in ${folder}, which is Horcrux's own`, 'forbidden_path')
-  const allowed = [...allowed_paths, state_dir]
+  const allowed = [...new Set([...allowed_paths, state_dir])]
   for (const folder of allowed) if (isInside(real, await realPath(host, folder))) return real
   throw invalid(field, `must lie in one of the allowed folders of the node: ${allowed.join(', ')}`, 'forbidden_path')
 }
