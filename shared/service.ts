@@ -49,6 +49,7 @@ export function implement<C extends Contract>(contract: C, handlers: Handlers<C>
     const work: Plain = isOperation(action) ? (params, call) => acceptOperation(name, params, call) : (handler as Plain)
     return [key, { handler: (ctx: Incoming) => answer(name, contract.name, action, work, ctx) }] as const
   })
+  // Moleculer types what a handler gets more narrowly than the context that it gives.
   return { name: contract.name, actions: Object.fromEntries(actions) } as unknown as ServiceSchema
 }
 
