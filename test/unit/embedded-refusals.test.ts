@@ -127,6 +127,14 @@ describe.each(Object.keys(REFUSED))('%s', (area) => {
   })
 })
 
+test('names may end with a dot, and an index on _id makes its collection', async () => {
+  const made = { createIndexes: 'made.', indexes: [{ key: { _id: 1 }, name: '_id_' }] }
+  expect(await lab.db.command(made)).toMatchObject({ numIndexesAfter: 1, createdCollectionAutomatically: true })
+  const again = await lab.db.command(made)
+  expect(again).toMatchObject({ note: 'all indexes already exist' })
+  expect(again).not.toHaveProperty('createdCollectionAutomatically')
+})
+
 test('a hint takes a sparse index, also where it has fewer documents', async () => {
   await lab.db.collection('sparse').insertMany([{ a: 1 }, { b: 1 }])
   await lab.db.collection('sparse').createIndex({ a: 1 }, { sparse: true })

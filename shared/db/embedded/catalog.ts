@@ -80,9 +80,14 @@ const changed = (catalog: Catalog): void => {
 export const findCollection = (catalog: Catalog, db: string, name: string): Collection | undefined =>
   catalog.collections.get(`${db}.${name}`)
 
+/** Refuses what no collection can be called, whether it is there or not. */
+export const checkCollectionName = (name: string): void => {
+  if (name === '' || name.includes('\0') || name.includes('$') || name.startsWith('.'))
+    throw new CommandError(73, `Invalid collection name: '${name}'`)
+}
+
 const checkName = (db: string, name: string): void => {
-  if (name === '' || name.includes('\0') || name.includes('$') || name.startsWith('.') || name.endsWith('.'))
-    throw new CommandError(73, `Invalid collection name: ${name}`)
+  checkCollectionName(name)
   if (name.startsWith('system.')) throw new CommandError(73, `Invalid system namespace: ${db}.${name}`)
   if (Buffer.byteLength(`${db}.${name}`) > 255)
     throw new CommandError(73, `Fully qualified namespace is too long: ${db}.${name}`)

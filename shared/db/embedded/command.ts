@@ -1,4 +1,5 @@
 import { decode, type Doc, encode, isPlainObject, typeName } from './bson.ts'
+import { checkCollectionName } from './catalog.ts'
 import { badValue, CommandError, missingField, notImplemented } from './errors.ts'
 import type { Message } from './wire.ts'
 
@@ -70,9 +71,7 @@ export const checkPart = (where: string, part: Doc, known: readonly string[]): v
 export const collectionName = ({ name, body }: Command): string => {
   const value = body[name]
   if (typeof value !== 'string') throw new CommandError(73, `collection name has invalid type ${typeName(value)}`)
-  if (value === '') throw new CommandError(73, 'Invalid namespace specified: the collection has no name')
-  if (value.includes('\0') || value.includes('$') || value.startsWith('.'))
-    throw new CommandError(73, `Invalid collection name specified '${value}'`)
+  checkCollectionName(value)
   return value
 }
 

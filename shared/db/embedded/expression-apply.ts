@@ -53,8 +53,8 @@ export const applied = (operator: string, argument: unknown, compile: (expressio
     try {
       return apply(given, single === undefined)
     } catch (error) {
-      if (error instanceof CommandError && error.code !== 2) throw error
-      throw new CommandError(WRONG_TYPE.get(operator) ?? 2, (error as Error).message)
+      if (!(error instanceof CommandError) || error.code !== 2) throw error
+      throw new CommandError(WRONG_TYPE.get(operator) ?? 2, error.message)
     }
   }
 }

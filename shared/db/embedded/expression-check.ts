@@ -2,6 +2,7 @@ import * as accumulators from 'mingo/operators/accumulator'
 import * as expressions from 'mingo/operators/expression'
 import { type Doc, isPlainObject } from './bson.ts'
 import { CommandError, failedToParse, notImplemented } from './errors.ts'
+import { COMPARISONS } from './expression-parts.ts'
 import { SCRIPTS } from './expressions-mingo.ts'
 import { fieldPath } from './field-path.ts'
 
@@ -11,11 +12,9 @@ const OTHER_VARIABLES = new Set(['CLUSTER_TIME', 'USER_ROLES', 'SEARCH_META', 'J
 export const isExpressionName = (name: string): boolean =>
   Object.hasOwn(expressions, name) || Object.hasOwn(accumulators, name) || SCRIPTS.has(name)
 
-const COMPARISONS = ['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$cmp']
-
 /** How many arguments an operator takes at least and at most. */
 const ARGUMENTS: Record<string, [number, number]> = {
-  ...Object.fromEntries(COMPARISONS.map((name): [string, [number, number]] => [name, [2, 2]])),
+  ...Object.fromEntries(Object.keys(COMPARISONS).map((name): [string, [number, number]] => [name, [2, 2]])),
   $size: [1, 1],
   $type: [1, 1],
   $slice: [2, 3],

@@ -3,7 +3,7 @@ import { compareValues } from './compare.ts'
 import { CommandError } from './errors.ts'
 import { ARRAY_OPERATORS } from './expression-arrays.ts'
 import { NUMBER_OPERATORS } from './expression-numbers.ts'
-import { type Compute, isNothing, isTrue, listOf, nameOf, on, type Operator } from './expression-parts.ts'
+import { COMPARISONS, type Compute, isNothing, isTrue, listOf, nameOf, on, type Operator } from './expression-parts.ts'
 import { sum } from './numbers.ts'
 
 const comparing = (accepts: (order: number) => unknown): Operator => on((a, b) => accepts(compareValues(a, b)))
@@ -148,11 +148,5 @@ export const OPERATORS: Record<string, Operator> = {
   $toUpper: on((value) => textOf(value).toUpperCase()),
   $add: add,
   $mergeObjects: mergeObjects,
-  $eq: comparing((order) => order === 0),
-  $ne: comparing((order) => order !== 0),
-  $gt: comparing((order) => order > 0),
-  $gte: comparing((order) => order >= 0),
-  $lt: comparing((order) => order < 0),
-  $lte: comparing((order) => order <= 0),
-  $cmp: comparing((order) => Math.sign(order)),
+  ...Object.fromEntries(Object.entries(COMPARISONS).map(([name, accepts]) => [name, comparing(accepts)])),
 }

@@ -7,6 +7,17 @@ export type Operator = (argument: unknown, compile: (expression: unknown) => Com
 
 export const listOf = (argument: unknown): unknown[] => (Array.isArray(argument) ? (argument as unknown[]) : [argument])
 
+/** What each comparison makes of the order of its two values. */
+export const COMPARISONS: Record<string, (order: number) => unknown> = {
+  $eq: (order) => order === 0,
+  $ne: (order) => order !== 0,
+  $gt: (order) => order > 0,
+  $gte: (order) => order >= 0,
+  $lt: (order) => order < 0,
+  $lte: (order) => order <= 0,
+  $cmp: (order) => Math.sign(order),
+}
+
 /** An operator that gets the values of all of its arguments. */
 export const on =
   (apply: (...values: unknown[]) => unknown): Operator =>

@@ -10,6 +10,7 @@ import type { AnyObject, Options } from 'mingo/types'
 import { bsonType, type Doc, isPlainObject, setField } from './bson.ts'
 import { compareValues } from './compare.ts'
 import { CommandError, notImplemented } from './errors.ts'
+import { COMPARISONS } from './expression-parts.ts'
 
 type Operator = (doc: unknown, args: unknown, options: Options) => unknown
 
@@ -24,15 +25,9 @@ const comparison =
   }
 
 /** mingo compares arrays by their elements and BSON values by their text: the store's order is used in its place. */
-const COMPARISONS = {
-  $eq: comparison((order) => order === 0),
-  $ne: comparison((order) => order !== 0),
-  $gt: comparison((order) => order > 0),
-  $gte: comparison((order) => order >= 0),
-  $lt: comparison((order) => order < 0),
-  $lte: comparison((order) => order <= 0),
-  $cmp: comparison((order) => Math.sign(order)),
-}
+const OWN_COMPARISONS = Object.fromEntries(
+  Object.entries(COMPARISONS).map(([name, accepts]) => [name, comparison(accepts)]),
+)
 
 /** Whether mingo has a stage of that name, which nearly are MongoDB's. */
 export const isStageName = (name: string): boolean => Object.hasOwn(pipeline, name)
@@ -45,7 +40,7 @@ type Operators = NonNullable<Parameters<typeof Context.init>[0]>
 let captured: Options | undefined
 
 const CONTEXT = Context.init({
-  expression: { ...without(expressions), ...COMPARISONS },
+  expression: { ...without(expressions), ...OWN_COMPARISONS },
   accumulator: without(accumulators),
   projection: projections,
   query: without(queries),

@@ -72,7 +72,7 @@ export const createIndexes = (catalog: Catalog, command: Command): Doc => {
   const numIndexesBefore = before?.indexes.length ?? 1
   const numIndexesAfter = current().indexes.length
   const made =
-    numIndexesBefore === numIndexesAfter
+    before && numIndexesBefore === numIndexesAfter
       ? { note: 'all indexes already exist' }
       : { createdCollectionAutomatically: before === undefined }
   return { numIndexesBefore, numIndexesAfter, ...made, ok: 1 }
