@@ -2,6 +2,7 @@
 FROM node:24-bookworm-slim AS packages
 WORKDIR /opt/horcrux
 COPY package.json package-lock.json .npmrc ./
+COPY packages/embedded-store/package.json packages/embedded-store/
 # The image has its Node already.
 RUN npm ci --omit=dev --no-progress --loglevel=error && rm -rf node_modules/node node_modules/.bin/node
 

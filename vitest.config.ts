@@ -17,7 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['test/unit/**/*.test.ts'],
+          include: ['test/unit/**/*.test.ts', 'packages/*/test/*.test.ts'],
           testTimeout: 10_000,
           // To load the product anew for each file takes as long as all that is tested.
           isolate: false,
@@ -28,7 +28,7 @@ export default defineConfig({
         test: {
           ...system,
           name: 'system',
-          include: ['test/{drivers,integration,e2e}/**/*.test.ts'],
+          include: ['test/{drivers,integration,e2e}/**/*.test.ts', 'packages/*/test/system/*.test.ts'],
           exclude: [alone],
           maxWorkers: 2,
           sequence: { groupOrder: 1 },

@@ -36,7 +36,7 @@ function missingPackages(development) {
   if (!existsSync(node)) return Object.keys(wanted).filter(Boolean)
   return Object.entries(wanted)
     .filter(([path, { optional, devOptional, dev }]) => path && !optional && !devOptional && (development || !dev))
-    .filter(([path, { version }]) => there[path]?.version !== version)
+    .filter(([path, { version }]) => !there[path] || there[path].version !== version)
     .map(([path]) => path.replace(/^.*node_modules\//, ''))
 }
 

@@ -160,15 +160,6 @@ const mistakesOfStore = ({ mongodbUrl }: Config): string[] =>
         'MONGODB_URL: must be an address such as mongodb://user:password@mongo.example:27017/horcrux; in a password : / ? @ and % are written as %3A %2F %3F %40 %25',
       ]
 
-/** What the embedded store as a process of its own is told by its environment; the rest comes on its standard input. */
-export const storeSettings = (env: Env = process.env) => ({
-  folder: env['HORCRUX_STORE_FOLDER'],
-  host: env['HORCRUX_STORE_HOST'],
-  port: env['HORCRUX_STORE_PORT'],
-  user: env['HORCRUX_STORE_USER'],
-  password: env['HORCRUX_STORE_PASSWORD'],
-})
-
 /** How a running `npm start` is reached. */
 export type Endpoints = { api_url?: string; nats_url?: string; mongodb_url?: string }
 /** What `npm start` makes once. */

@@ -6,7 +6,7 @@ import { type KeptChild, keepRunning, startChild } from '#shared/host/child.ts'
 import type { Host, HostProcess } from '#shared/host/host.ts'
 import { rememberPort } from './data-folder.ts'
 
-const program = fileURLToPath(import.meta.resolve('#shared/db/embedded/main.ts'))
+const program = fileURLToPath(import.meta.resolve('@horcrux/embedded-store/main'))
 const user = 'horcrux'
 
 /** The embedded store as a child of this process, on a port of loopback that it keeps. @returns its MongoDB address */

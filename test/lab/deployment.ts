@@ -15,7 +15,7 @@ import { until } from './wait.ts'
 
 const password = 'Sonnenblume-7'
 const kinds = ['audit', 'auth', 'cluster', 'storage', 'vm'] as const
-const storeProgram = fileURLToPath(import.meta.resolve('#shared/db/embedded/main.ts'))
+const storeProgram = fileURLToPath(import.meta.resolve('@horcrux/embedded-store/main'))
 
 /** Whether a deployment has a store of its own, which tests may kill. */
 export const hasOwnStore = otherServer === undefined

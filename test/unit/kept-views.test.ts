@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { collection } from '#shared/db/collection.ts'
 import { createKept, type Kept, usualBounds } from '#shared/db/kept.ts'
 import type { MaySee } from '#shared/db/page.ts'
-import { startTestStore, type TestStore } from './embedded-lab.ts'
+import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
 
 const Record = Type.Object({ id: Type.String(), name: Type.String(), version: Type.Integer() })
 const records = collection('kept-records', Record, { kind: 'Record' })

@@ -11,7 +11,7 @@ import {
   write,
 } from '#shared/operation/journal.ts'
 import { now } from '#shared/events/event.ts'
-import { startTestStore, type TestStore } from './embedded-lab.ts'
+import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
 
 let lab: TestStore
 beforeAll(async () => {

@@ -1,0 +1,112 @@
+import { decode, type Doc, encode } from '../values/bson.ts'
+import type { Catalog, Collection } from '../storage/catalog.ts'
+import { readDocument } from '../storage/collection.ts'
+import { CommandError } from '../errors.ts'
+import type { Filter } from './matcher.ts'
+import type { MatchContext } from '../values/paths.ts'
+import type { Plan } from '../index/planner.ts'
+import { type Match, matches, type ScanStats } from './scan.ts'
+import { type Sort, sortKeyOf } from './sort.ts'
+
+export type Query = {
+  filter: Filter
+  sort: Sort | undefined
+  skip: number
+  limit: number
+  project: ((doc: Doc, context: MatchContext) => Doc) | undefined
+}
+
+/** What a sort keeps in memory is keys, not documents; MongoDB's limit for a sort is 100 MB too. */
+const MAX_SORT_BYTES = 100 * 1024 * 1024
+
+type SortEntry = { key: Buffer; rid: number }
+
+const byKey = (a: SortEntry, b: SortEntry): number => Buffer.compare(a.key, b.key) || a.rid - b.rid
+
+/** With a limit only the first entries are kept, so that a page out of a large collection needs little memory. */
+const addEntry = (entries: SortEntry[], entry: SortEntry, keep: number): void => {
+  entries.push(entry)
+  if (keep > 0 && entries.length >= keep * 2 + 1000) {
+    entries.sort(byKey)
+    entries.length = keep
+  }
+}
+
+function* sortedMatches(
+  catalog: Catalog,
+  collection: Collection,
+  plan: Plan,
+  query: Query & { sort: Sort },
+  stats: ScanStats,
+): Generator<Match | null> {
+  const keyOf = sortKeyOf(query.sort)
+  const keep = query.limit > 0 ? query.limit + query.skip : 0
+  const entries: SortEntry[] = []
+  let bytes = 0
+  for (const match of matches(catalog, collection, plan, stats)) {
+    if (match === null) {
+      yield null
+      continue
+    }
+    const key = keyOf(match.doc ?? decode(match.bytes))
+    bytes += key.length + 100
+    addEntry(entries, { key, rid: match.rid }, keep)
+    if (keep === 0 && bytes > MAX_SORT_BYTES)
+      throw new CommandError(
+        292,
+        'Sort exceeded memory limit of 104857600 bytes; an index on the sorted fields avoids the sort',
+      )
+  }
+  entries.sort(byKey)
+  for (const [i, { rid }] of entries.entries()) {
+    const document = readDocument(catalog, collection, rid)
+    // between the sort and this batch the document may have changed or gone
+    const doc = document && !query.filter.always ? decode(document) : undefined
+    if (document && (doc === undefined || query.filter.test(doc))) yield { rid, bytes: document, doc }
+    if (i % 100 === 99) yield null
+  }
+}
+
+/** The matching documents in the wanted order, skipped and limited. */
+export function* orderedMatches(
+  catalog: Catalog,
+  collection: Collection,
+  plan: Plan,
+  query: Query,
+  stats: ScanStats,
+): Generator<Match | null> {
+  const { sort, skip, limit } = query
+  const source =
+    sort && !plan.sorted
+      ? sortedMatches(catalog, collection, plan, { ...query, sort }, stats)
+      : matches(catalog, collection, plan, stats)
+  let seen = 0
+  for (const match of source) {
+    if (match === null) yield null
+    else {
+      seen++
+      if (seen > skip) yield match
+      if (limit > 0 && seen >= skip + limit) return
+    }
+  }
+}
+
+/** The documents of a find as bytes, projected. */
+export function* findDocuments(
+  catalog: Catalog,
+  collection: Collection,
+  plan: Plan,
+  query: Query,
+  stats: ScanStats,
+): Generator<Buffer | null> {
+  for (const match of orderedMatches(catalog, collection, plan, query, stats)) {
+    if (match === null) yield null
+    else if (!query.project) yield match.bytes
+    else {
+      const doc = match.doc ?? decode(match.bytes)
+      const context: MatchContext = {}
+      query.filter.test(doc, context)
+      yield encode(query.project(doc, context), 10334)
+    }
+  }
+}

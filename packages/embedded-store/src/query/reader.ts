@@ -1,0 +1,140 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { MAX_DOCUMENT_BYTES } from '../values/bson.ts'
+import { cursorReply } from '../wire/cursor-reply.ts'
+import { type Catalog, refresh } from '../storage/catalog.ts'
+import type { Cursor, Cursors, DocumentStream } from './cursors.ts'
+import { CommandError } from '../errors.ts'
+import { inSnapshot } from '../storage/storage.ts'
+
+/** What the commands that read work with. */
+export type Reader = { catalog: Catalog; cursors: Cursors }
+
+/** A long read gives way to others after this time. */
+const TURN_MS = 15
+const FIRST_BATCH = 101
+/** A batch may have 16 MB; smaller ones take less memory at both ends and cost nothing. */
+const BATCH_BYTES = 4 * 1024 * 1024
+
+/** Runs work on one moment of the data, with the catalog of that moment. */
+export const read = <T>({ catalog }: Reader, work: () => T): T =>
+  inSnapshot(catalog.storage, () => {
+    refresh(catalog)
+    return work()
+  })
+
+export type Deadline = { atMs: number | undefined }
+
+export const deadlineOf = (maxTimeMs: number | undefined): Deadline => ({
+  atMs: maxTimeMs ? performance.now() + maxTimeMs : undefined,
+})
+
+const checkDeadline = ({ atMs }: Deadline): void => {
+  if (atMs !== undefined && performance.now() > atMs) throw new CommandError(50, 'operation exceeded time limit')
+}
+
+/**
+ * Pulls from a stream until `accept` says stop (true) or it ends (the result is then true). Between turns other
+ * connections are served; a turn is one snapshot.
+ */
+export const drain = async <T>(
+  reader: Reader,
+  stream: Generator<T | null>,
+  accept: (value: T) => boolean,
+  deadline: Deadline = { atMs: undefined },
+): Promise<boolean> => {
+  for (;;) {
+    const outcome = read(reader, () => {
+      const endMs = performance.now() + TURN_MS
+      for (let i = 0; ; i++) {
+        const next = stream.next()
+        if (next.done) return 'ended'
+        if (next.value !== null && accept(next.value)) return 'full'
+        if ((next.value === null || i % 16 === 15) && performance.now() > endMs) return 'pause'
+      }
+    })
+    checkDeadline(deadline)
+    if (outcome !== 'pause') return outcome === 'ended'
+    await nextTurn()
+  }
+}
+
+type Batch = { documents: Uint8Array[]; bytes: number }
+
+const fits = (batch: Batch, document: Uint8Array): boolean =>
+  batch.documents.length === 0 || batch.bytes + document.length < BATCH_BYTES
+
+const add = (batch: Batch, document: Uint8Array): void => {
+  batch.documents.push(document)
+  batch.bytes += document.length + 16
+}
+
+/** Fills a batch; gives the document that no longer fits, and whether the stream has ended. */
+const fill = async (
+  reader: Reader,
+  stream: DocumentStream,
+  held: Uint8Array | undefined,
+  size: number,
+  deadline: Deadline,
+): Promise<{ documents: Uint8Array[]; held: Uint8Array | undefined; ended: boolean }> => {
+  const batch: Batch = { documents: [], bytes: 0 }
+  if (held) add(batch, held)
+  let left: Uint8Array | undefined
+  if (batch.documents.length >= size) return { documents: batch.documents, held: undefined, ended: false }
+  const ended = await drain(
+    reader,
+    stream,
+    (document) => {
+      if (document.length > MAX_DOCUMENT_BYTES + 16 * 1024)
+        throw new CommandError(10334, 'A result is larger than 16 MB')
+      if (!fits(batch, document)) {
+        left = document
+        return true
+      }
+      add(batch, document)
+      return batch.documents.length >= size
+    },
+    deadline,
+  )
+  return { documents: batch.documents, held: left, ended }
+}
+
+export type FirstBatch = {
+  namespace: string
+  batchSize: number | undefined
+  single: boolean
+  session: string | undefined
+  deadline: Deadline
+}
+
+/** The answer with the first batch; a cursor stays open when there is more. */
+export const firstBatch = async (reader: Reader, stream: DocumentStream, options: FirstBatch): Promise<Buffer> => {
+  const size = options.batchSize ?? FIRST_BATCH
+  const { documents, held, ended } =
+    size === 0
+      ? { documents: [], held: undefined, ended: false }
+      : await fill(reader, stream, undefined, size, options.deadline)
+  const isOpen = !ended && !options.single
+  const { namespace, session } = options
+  const id = isOpen ? reader.cursors.add({ namespace, stream, held, session }).id : 0n
+  return cursorReply('firstBatch', documents, id, namespace)
+}
+
+/** The answer to getMore. */
+export const nextBatch = async (
+  reader: Reader,
+  cursor: Cursor,
+  batchSize: number | undefined,
+  deadline: Deadline,
+): Promise<Buffer> => {
+  try {
+    const size = batchSize || Infinity
+    const { documents, held, ended } = await fill(reader, cursor.stream, cursor.held, size, deadline)
+    cursor.held = held
+    cursor.lastUsedMs = Date.now()
+    if (ended) reader.cursors.kill(cursor.id)
+    return cursorReply('nextBatch', documents, ended ? 0n : cursor.id, cursor.namespace)
+  } catch (error) {
+    reader.cursors.kill(cursor.id)
+    throw error
+  }
+}

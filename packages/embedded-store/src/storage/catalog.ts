@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto'
+import { decode, type Doc, encode } from '../values/bson.ts'
+import { CommandError } from '../errors.ts'
+import { type Filter, parseFilter } from '../query/matcher.ts'
+import { readMeta, type Storage } from './storage.ts'
+
+/** An index as the planner and the writer use it; `spec` is what listIndexes says. */
+export type Index = {
+  id: number
+  name: string
+  spec: Doc
+  paths: string[]
+  directions: (1 | -1)[]
+  unique: boolean
+  sparse: boolean
+  partial: Filter | undefined
+  multikey: boolean
+}
+
+export type Collection = { id: number; db: string; name: string; uuid: string; namespace: string; indexes: Index[] }
+
+/** All collections, as they were at `version`. */
+export type Catalog = { storage: Storage; version: number; collections: Map<string, Collection> }
+
+export const documentTable = (collection: Collection): string => `c${collection.id}`
+export const indexTable = (index: Index): string => `i${index.id}`
+
+/** The `_id` index is always the first. */
+export const idIndex = (collection: Collection): Index => collection.indexes[0] as Index
+
+export const keyPattern = (index: Index): Doc => index.spec['key'] as Doc
+
+const indexOf = (id: number, spec: Doc, multikey: boolean): Index => ({
+  id,
+  name: String(spec['name']),
+  spec,
+  paths: Object.keys(spec['key'] as Doc),
+  directions: Object.values(spec['key'] as Doc).map((direction) => (Number(direction) < 0 ? -1 : 1)),
+  unique: spec['unique'] === true || id === 0 || spec['name'] === '_id_',
+  sparse: spec['sparse'] === true,
+  partial: spec['partialFilterExpression'] === undefined ? undefined : parseFilter(spec['partialFilterExpression']),
+  multikey,
+})
+
+const load = (catalog: Catalog, version: number): void => {
+  const collections = new Map<string, Collection>()
+  const byId = new Map<unknown, Collection>()
+  for (const row of catalog.storage.statement('SELECT id, db, name, uuid FROM collections ORDER BY db, name').all()) {
+    const { id, db, name, uuid } = row as { id: number; db: string; name: string; uuid: string }
+    const collection: Collection = { id, db, name, uuid, namespace: `${db}.${name}`, indexes: [] }
+    collections.set(collection.namespace, collection)
+    byId.set(id, collection)
+  }
+  for (const row of catalog.storage.statement('SELECT id, collection, spec, multikey FROM indexes ORDER BY id').all()) {
+    const { id, collection, spec, multikey } = row as {
+      id: number
+      collection: number
+      spec: Uint8Array
+      multikey: number
+    }
+    byId.get(collection)?.indexes.push(indexOf(id, decode(spec), multikey === 1))
+  }
+  catalog.collections = collections
+  catalog.version = version
+}
+
+export const openCatalog = (storage: Storage): Catalog => ({ storage, version: 0, collections: new Map() })
+
+/** Reads the catalog again when the file has a newer one; call it inside the transaction that will use it. */
+export const refresh = (catalog: Catalog): void => {
+  const version = readMeta(catalog.storage, 'catalog')
+  if (version !== catalog.version) load(catalog, version)
+}
+
+const changed = (catalog: Catalog): void => {
+  catalog.storage.statement("UPDATE meta SET value = value + 1 WHERE name = 'catalog'").run()
+  refresh(catalog)
+}
+
+export const findCollection = (catalog: Catalog, db: string, name: string): Collection | undefined =>
+  catalog.collections.get(`${db}.${name}`)
+
+/** Refuses what no collection can be called, whether it is there or not. */
+export const checkCollectionName = (name: string): void => {
+  if (name === '' || name.includes('\0') || name.includes('$') || name.startsWith('.'))
+    throw new CommandError(73, `Invalid collection name: '${name}'`)
+}
+
+const checkName = (db: string, name: string): void => {
+  checkCollectionName(name)
+  if (name.startsWith('system.')) throw new CommandError(73, `Invalid system namespace: ${db}.${name}`)
+  if (Buffer.byteLength(`${db}.${name}`) > 255)
+    throw new CommandError(73, `Fully qualified namespace is too long: ${db}.${name}`)
+  if (db === '' || /[/\\. "$*<>:|?\0]/.test(db)) throw new CommandError(73, `Invalid database name: ${db}`)
+}
+
+/** Adds an index without its keys. */
+export const addIndex = (catalog: Catalog, collection: Collection, spec: Doc): Index => {
+  const { storage } = catalog
+  const added = storage
+    .statement('INSERT INTO indexes (collection, spec, multikey) VALUES (?, ?, 0)')
+    .run(collection.id, encode(spec))
+  const index = indexOf(Number(added.lastInsertRowid), spec, false)
+  // a unique index has its key alone as primary key, so that the file itself cannot hold a duplicate
+  const primary = index.unique ? 'key' : 'key, rid'
+  storage.db.exec(
+    `CREATE TABLE ${indexTable(index)} (key BLOB NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (${primary})) STRICT, WITHOUT ROWID`,
+  )
+  changed(catalog)
+  return index
+}
+
+/** Makes a collection with its `_id` index; the caller has seen that it does not exist. */
+export const createCollection = (catalog: Catalog, db: string, name: string): Collection => {
+  checkName(db, name)
+  const { storage } = catalog
+  const added = storage
+    .statement('INSERT INTO collections (db, name, uuid) VALUES (?, ?, ?)')
+    .run(db, name, randomUUID())
+  const id = Number(added.lastInsertRowid)
+  storage.db.exec(`CREATE TABLE c${id} (rid INTEGER PRIMARY KEY, doc BLOB NOT NULL) STRICT`)
+  const collection: Collection = { id, db, name, uuid: '', namespace: `${db}.${name}`, indexes: [] }
+  addIndex(catalog, collection, { v: 2, key: { _id: 1 }, name: '_id_' })
+  return findCollection(catalog, db, name) as Collection
+}
+
+export const getOrCreateCollection = (catalog: Catalog, db: string, name: string): Collection =>
+  findCollection(catalog, db, name) ?? createCollection(catalog, db, name)
+
+export const dropIndex = (catalog: Catalog, index: Index): void => {
+  catalog.storage.db.exec(`DROP TABLE ${indexTable(index)}`)
+  catalog.storage.statement('DELETE FROM indexes WHERE id = ?').run(index.id)
+  changed(catalog)
+}
+
+export const dropCollection = (catalog: Catalog, collection: Collection): void => {
+  for (const index of collection.indexes) catalog.storage.db.exec(`DROP TABLE ${indexTable(index)}`)
+  catalog.storage.db.exec(`DROP TABLE ${documentTable(collection)}`)
+  catalog.storage.statement('DELETE FROM indexes WHERE collection = ?').run(collection.id)
+  catalog.storage.statement('DELETE FROM collections WHERE id = ?').run(collection.id)
+  changed(catalog)
+}
+
+/** Notes that a document has more than one key in an index: from now on its bounds are chosen with care. */
+export const markMultikey = (catalog: Catalog, index: Index): void => {
+  index.multikey = true
+  catalog.storage.statement('UPDATE indexes SET multikey = 1 WHERE id = ?').run(index.id)
+  changed(catalog)
+}

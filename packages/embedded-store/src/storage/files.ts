@@ -1,0 +1,4 @@
+/** The files of a data folder, for programs that copy or restore a store that does not run. */
+export { embeddedGitVersion } from '../commands/handshake.ts'
+export { finishRestore, stagedFile } from './restore.ts'
+export { dataFile, FORMAT, lockDataDir } from './storage.ts'
