@@ -1,11 +1,11 @@
 import { Agent, request } from 'node:http'
-import { auth } from '#shared/contracts/auth.ts'
-import { users } from '#shared/contracts/users.ts'
+import { auth } from '#shared/contracts/access/auth.ts'
+import { users } from '#shared/contracts/access/users.ts'
 import { authService } from '../services/auth/service.ts'
 import { createGateway } from '../services/gateway/service.ts'
-import { signIn } from '../test/lab/auth.ts'
-import { things, thingsService } from '../test/lab/gateway-things.ts'
-import { startHorcrux } from '../test/lab/horcrux.ts'
+import { signIn } from '../test/lab/people/auth.ts'
+import { things, thingsService } from '../test/lab/product/things.ts'
+import { startHorcrux } from '../test/lab/product/horcrux.ts'
 import { median, type Row } from './figures.ts'
 
 const rounds = 60

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { localHost } from '#shared/host/local.ts'
-import { startHosts, stopHosts } from '../test/lab/hosts.ts'
-import { startProduct } from '../test/lab/product.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { startHosts, stopHosts } from '../test/lab/hosts/hosts.ts'
+import { startProduct } from '../test/lab/product/product.ts'
 import { demand, timed } from './demand.ts'
 import { median, type Row } from './figures.ts'
 

@@ -1,4 +1,4 @@
-import type { Product } from '../test/lab/product.ts'
+import type { Product } from '../test/lab/product/product.ts'
 
 /** How long some work takes, in milliseconds. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {

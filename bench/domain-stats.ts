@@ -1,10 +1,10 @@
 import { readFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { localHost } from '#shared/host/local.ts'
-import { openConnection } from '#shared/libvirt/connection.ts'
-import { domainSamples } from '#shared/libvirt/stats.ts'
-import { startHosts, stopHosts } from '../test/lab/hosts.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { openConnection } from '#shared/nodes/libvirt/connection.ts'
+import { domainSamples } from '#shared/nodes/libvirt/stats.ts'
+import { startHosts, stopHosts } from '../test/lab/hosts/hosts.ts'
 import type { Row } from './figures.ts'
 
 const count = 50

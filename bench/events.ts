@@ -1,10 +1,10 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import { compileRights } from '#shared/access.ts'
+import { compileRights } from '#shared/access/access.ts'
 import { event } from '#shared/events/event.ts'
 import { audienceOf } from '../services/gateway/events/audience.ts'
 import { frameOf, webSocketFrame } from '../services/gateway/events/frame.ts'
-import { crowd } from '../test/lab/crowd.ts'
-import { startDeployment } from '../test/lab/deployment.ts'
+import { crowd } from '../test/lab/load/event-load.ts'
+import { startDeployment } from '../test/lab/product/deployment.ts'
 import type { Row } from './figures.ts'
 
 const clients = 200

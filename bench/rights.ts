@@ -1,4 +1,4 @@
-import { compileRights } from '#shared/access.ts'
+import { compileRights } from '#shared/access/access.ts'
 import type { Row } from './figures.ts'
 
 const grants = 1000

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Operation } from '#shared/contracts/operations.ts'
+import type { Operation } from '#shared/contracts/core/operations.ts'
 
 /** What the API answered when it refused. */
 export class ApiError extends Error {

@@ -1,4 +1,4 @@
-import { ConfigError } from '#shared/config.ts'
+import { ConfigError } from '#shared/config/config.ts'
 import { AppError } from '#shared/errors.ts'
 import { ApiError } from './api-client.ts'
 import { UsageError } from './arguments.ts'

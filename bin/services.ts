@@ -1,4 +1,4 @@
-import type { Service } from '#shared/start.ts'
+import type { Service } from '#shared/service/start.ts'
 import { auditService } from '../services/audit/service.ts'
 import { authService } from '../services/auth/service.ts'
 import { clusterService } from '../services/cluster/service.ts'

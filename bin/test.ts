@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { localHost } from '#shared/host/local.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
 import { install, packagesOf } from '#shared/platform/apt.ts'
 import { requirements } from '#shared/platform/requirements.ts'
 

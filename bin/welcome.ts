@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { config } from '#shared/config.ts'
-import { apiUrl, type Ground } from '#shared/platform/ground.ts'
+import { config } from '#shared/config/config.ts'
+import { apiUrl, type Ground } from '#shared/platform/start-infrastructure.ts'
 
 type Facts = {
   /** How long the start took. */

@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { config } from '#shared/config.ts'
-import type { Finding, Verdict } from '#shared/contracts/audit.ts'
-import { fingerprintOf, readPublicKey } from '../../services/audit/public-key.ts'
-import { publicKeyOf, signingKeyFrom } from '../../services/audit/signing.ts'
-import { verifyStream } from '../../services/audit/verify-file.ts'
+import { config } from '#shared/config/config.ts'
+import type { Finding, Verdict } from '#shared/contracts/core/audit.ts'
+import { fingerprintOf, readPublicKey } from '../../services/audit/verify/public-key.ts'
+import { publicKeyOf, signingKeyFrom } from '../../services/audit/chain/signing.ts'
+import { verifyStream } from '../../services/audit/verify/verify-file.ts'
 import { UsageError } from '../arguments.ts'
 
 const usage = `Usage: horcrux audit verify FILE [--key KEYFILE] [-o json]

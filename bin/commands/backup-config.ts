@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
-import { config } from '#shared/config.ts'
+import { config } from '#shared/config/config.ts'
 import { BadRequestError } from '#shared/errors.ts'
-import { localHost } from '#shared/host/local.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
 import { restoreConfigCopy, writeConfigCopy } from '#shared/platform/config-copy.ts'
 import { UsageError } from '../arguments.ts'
 

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
-import { localHost } from '#shared/host/local.ts'
-import { authorization, keepKeys } from '#shared/identity/keys.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { authorization, keepKeys } from '#shared/bus/identity/keys.ts'
 import { UsageError } from '../arguments.ts'
 
 /**

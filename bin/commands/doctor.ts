@@ -1,7 +1,7 @@
-import { config } from '#shared/config.ts'
-import { localHost } from '#shared/host/local.ts'
+import { config } from '#shared/config/config.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
 import { diagnose, type Diagnosis } from '#shared/platform/doctor.ts'
-import { table } from '#shared/platform/table.ts'
+import { table } from '../table.ts'
 import { readArguments, UsageError } from '../arguments.ts'
 
 /** `horcrux doctor`: what this machine has and lacks. @returns the exit code: 1 when something needed is missing */

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { config } from '#shared/config.ts'
-import { buildTinyGuest } from '#shared/guest/tiny-guest.ts'
-import { localHost } from '#shared/host/local.ts'
+import { config } from '#shared/config/config.ts'
+import { buildTinyGuest } from '../../tools/tiny-guest/tiny-guest.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
 import { readArguments } from '../arguments.ts'
 
 /** `horcrux tiny-guest`: makes a guest that boots in seconds, and prints it as the `boot` of a virtual machine. */

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { AuditRecord } from '#shared/contracts/audit.ts'
+import { AuditRecord } from '#shared/contracts/core/audit.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { modelOf } from '#shared/db/model.ts'
 

@@ -1,4 +1,4 @@
-import { runProcess } from '#shared/start.ts'
+import { runProcess } from '#shared/service/start.ts'
 import { authService } from './service.ts'
 
 await runProcess(authService)

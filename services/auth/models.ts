@@ -1,8 +1,8 @@
 import { Type } from 'typebox'
-import { Proof } from '#shared/contracts/auth.ts'
+import { Proof } from '#shared/contracts/access/auth.ts'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
-import { Hours, Subject } from '#shared/contracts/permissions.ts'
-import { PrivilegeName } from '#shared/contracts/roles.ts'
+import { Hours, Subject } from '#shared/contracts/access/permissions.ts'
+import { PrivilegeName } from '#shared/contracts/access/roles.ts'
 import { collection } from '#shared/db/collection.ts'
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])

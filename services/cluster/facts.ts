@@ -1,8 +1,8 @@
-import { config } from '#shared/config.ts'
-import type { Facts } from '#shared/contracts/nodes.ts'
-import type { Host } from '#shared/host/host.ts'
-import { versions } from '#shared/libvirt/host-facts.ts'
-import type { HostConnection } from '#shared/libvirt/host-connection.ts'
+import { config } from '#shared/config/config.ts'
+import type { Facts } from '#shared/contracts/cluster/nodes.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { versions } from '#shared/nodes/libvirt/host-facts.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
 
 /**
  * Whether guests of a host can run with KVM: the processor must offer it (`vmx` or `svm` among its flags) and /dev/kvm

@@ -1,4 +1,4 @@
-import { runProcess } from '#shared/start.ts'
+import { runProcess } from '#shared/service/start.ts'
 import { clusterService } from './service.ts'
 
 await runProcess(clusterService)

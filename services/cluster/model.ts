@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { Node } from '#shared/contracts/nodes.ts'
+import { Node } from '#shared/contracts/cluster/nodes.ts'
 import { collection } from '#shared/db/collection.ts'
 
 const StoredNode = Type.Object({

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import mongoose from 'mongoose'
 import type { ServiceBroker } from 'moleculer'
-import { bus, isBusConnected } from '#shared/bus.ts'
-import type { Contract } from '#shared/contract.ts'
+import { bus, isBusConnected } from '#shared/bus/bus.ts'
+import type { Contract } from '#shared/contract/contract.ts'
 import { isStoreConnected } from '#shared/db/connect.ts'
 import { UnavailableError } from '#shared/errors.ts'
 

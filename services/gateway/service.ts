@@ -1,11 +1,11 @@
 import type { AddressInfo } from 'node:net'
-import { config } from '#shared/config.ts'
-import type { Contract } from '#shared/contract.ts'
+import { config } from '#shared/config/config.ts'
+import type { Contract } from '#shared/contract/contract.ts'
 import { contracts as all } from '#shared/contracts/index.ts'
-import { log } from '#shared/log.ts'
-import type { Service } from '#shared/start.ts'
+import { log } from '#shared/service/log.ts'
+import type { Service } from '#shared/service/start.ts'
 import { createApp } from './app.ts'
-import { sweepIdempotency } from './idempotency-store.ts'
+import { sweepIdempotency } from './idempotency/store.ts'
 
 /** A gateway in this process, and where it listens once it does: `http://127.0.0.1:8006`. */
 export type Gateway = Service & { url: () => string }

@@ -1,4 +1,4 @@
-import { runProcess } from '#shared/start.ts'
+import { runProcess } from '#shared/service/start.ts'
 import { storageService } from './service.ts'
 
 await runProcess(storageService)

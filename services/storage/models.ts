@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
-import { Pool, type Pool as PoolView } from '#shared/contracts/pools.ts'
-import { Volume } from '#shared/contracts/volumes.ts'
+import { Pool, type Pool as PoolView } from '#shared/contracts/storage/pools.ts'
+import { Volume } from '#shared/contracts/storage/volumes.ts'
 import { collection } from '#shared/db/collection.ts'
 
 const {

@@ -1,5 +1,5 @@
-import type { Service } from '#shared/start.ts'
-import { poolService } from './pools.ts'
-import { volumeService } from './volumes.ts'
+import type { Service } from '#shared/service/start.ts'
+import { poolService } from './pools/pools.ts'
+import { volumeService } from './volumes/volumes.ts'
 
 export const storageService: Service = { name: 'storage', serves: [poolService, volumeService] }

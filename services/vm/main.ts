@@ -1,4 +1,4 @@
-import { runProcess } from '#shared/start.ts'
+import { runProcess } from '#shared/service/start.ts'
 import { vmService } from './service.ts'
 
 await runProcess(vmService)

@@ -1,6 +1,6 @@
 import { validate } from 'uuid'
 import { Type } from 'typebox'
-import { Vm } from '#shared/contracts/vms.ts'
+import { Vm } from '#shared/contracts/vm/vms.ts'
 import { collection } from '#shared/db/collection.ts'
 import { idFrom } from '#shared/ids.ts'
 

@@ -1,15 +1,15 @@
-import type { Service } from '#shared/start.ts'
+import type { Service } from '#shared/service/start.ts'
 import { cloudinitService } from './cloudinit/service.ts'
-import { cloneJobService } from './clone-jobs.ts'
-import { deviceService } from './devices/service.ts'
-import { guestService } from './guests/service.ts'
-import { sweepFreezes } from './guests/freeze.ts'
-import { presetService } from './presets.ts'
-import { templateService } from './templates.ts'
+import { cloneJobService } from './clone/clone-jobs.ts'
+import { deviceService } from './hardware/devices/service.ts'
+import { guestService } from './guest-agent/service.ts'
+import { sweepFreezes } from './guest-agent/freeze.ts'
+import { presetService } from './clone/presets.ts'
+import { templateService } from './lifecycle/templates.ts'
 import { consoleService } from './consoles/consoles.ts'
 import { sweepConsoles } from './consoles/sweep.ts'
 import { vmService as vms } from './vms.ts'
-import { watchNodes } from './watch.ts'
+import { watchNodes } from './state/watch.ts'
 
 export const vmService: Service = {
   name: 'vm',

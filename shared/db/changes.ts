@@ -1,9 +1,9 @@
 import { v7 } from 'uuid'
 import { Events, type NatsConnection } from 'nats'
-import { bus, isBusConnected } from '#shared/bus.ts'
-import { becomeDeaf, flushBus } from '#shared/db/heard.ts'
+import { bus, isBusConnected } from '#shared/bus/bus.ts'
+import { becomeDeaf, flushBus } from '#shared/db/cache-barrier.ts'
 import { UnavailableError } from '#shared/errors.ts'
-import { changeSubjects } from '#shared/identity/subjects.ts'
+import { changeSubjects } from '#shared/bus/identity/subjects.ts'
 
 const { changing, changed } = changeSubjects
 

@@ -1,6 +1,6 @@
 import type { Static, TObject } from 'typebox'
-import { current, isTouched, noteTouched } from '#shared/current.ts'
-import type { Event } from '#shared/contracts/events.ts'
+import { current, isTouched, noteTouched } from '#shared/service/request-context.ts'
+import type { Event } from '#shared/contracts/core/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'

@@ -1,6 +1,6 @@
 import mongoose, { type Model, Schema, type SchemaDefinition } from 'mongoose'
 import type { TObject, TSchema } from 'typebox'
-import type { Event } from '#shared/contracts/events.ts'
+import type { Event } from '#shared/contracts/core/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 
 export type Index = {

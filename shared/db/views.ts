@@ -1,12 +1,12 @@
 import { Events, type NatsConnection } from 'nats'
-import { bus } from '#shared/bus.ts'
+import { bus } from '#shared/bus/bus.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 import { onChange, onChanging } from '#shared/db/changes.ts'
-import { hasHeardAll } from '#shared/db/heard.ts'
-import { createKept, type Kept } from '#shared/db/kept.ts'
+import { hasHeardAll } from '#shared/db/cache-barrier.ts'
+import { createKept, type Kept } from '#shared/db/collection-cache.ts'
 import type { MaySee, PageOf } from '#shared/db/page.ts'
-import { ready } from '#shared/db/ready.ts'
-import type { BytesOfPage, Shelf } from '#shared/db/shelf.ts'
+import { ready } from '#shared/db/preserialized.ts'
+import type { BytesOfPage, Shelf } from '#shared/db/json-buffer-list.ts'
 import { notFound } from '#shared/errors.ts'
 
 /** What this needs of a collection. */

@@ -1,5 +1,5 @@
 import { v7 } from 'uuid'
-import { type Event, type EventData, events, type EventType } from '#shared/contracts/events.ts'
+import { type Event, type EventData, events, type EventType } from '#shared/contracts/core/events.ts'
 
 /** Times on the wire and in the store: RFC 3339, UTC. */
 export const now = () => new Date().toISOString()

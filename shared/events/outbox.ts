@@ -1,9 +1,9 @@
-import { bus, busIsBackForMs, isBusConnected, onBus } from '#shared/bus.ts'
-import type { Event } from '#shared/contracts/events.ts'
+import { bus, busIsBackForMs, isBusConnected, onBus } from '#shared/bus/bus.ts'
+import type { Event } from '#shared/contracts/core/events.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
-import { log } from '#shared/log.ts'
-import { every } from '#shared/sweep.ts'
+import { log } from '#shared/service/log.ts'
+import { every } from '#shared/service/repeat.ts'
 
 const subjectOf = (event: Event) => `horcrux.events.${event.topic.replace(':', '.')}`
 

@@ -1,5 +1,5 @@
-import { isBusConnected } from '#shared/bus.ts'
-import { log } from '#shared/log.ts'
+import { isBusConnected } from '#shared/bus/bus.ts'
+import { log } from '#shared/service/log.ts'
 import { publish } from '#shared/events/outbox.ts'
 import { type Entry, updated } from '#shared/operation/journal.ts'
 import type { Running } from '#shared/operation/running.ts'

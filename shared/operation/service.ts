@@ -1,7 +1,7 @@
-import { type Caller, isBegunBy, restrictedKeyOf, subjectOf, type Rights } from '#shared/access.ts'
-import { bus } from '#shared/bus.ts'
-import { operations } from '#shared/contracts/operations.ts'
-import { placed } from '#shared/db/filter-places.ts'
+import { type Caller, isBegunBy, restrictedKeyOf, subjectOf, type Rights } from '#shared/access/access.ts'
+import { bus } from '#shared/bus/bus.ts'
+import { operations } from '#shared/contracts/core/operations.ts'
+import { placed } from '#shared/db/filter-field-map.ts'
 import { everything, page } from '#shared/db/page.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
@@ -16,9 +16,9 @@ import {
   viewOf,
 } from '#shared/operation/journal.ts'
 import { nudge, waitForEnd } from '#shared/operation/wait.ts'
-import type { Call } from '#shared/handler.ts'
-import { requireRight } from '#shared/require-right.ts'
-import { implement } from '#shared/service.ts'
+import type { Call } from '#shared/service/handler.ts'
+import { requireRight } from '#shared/access/require-right.ts'
+import { implement } from '#shared/service/implement.ts'
 
 const cancelSubject = 'horcrux.cancel'
 

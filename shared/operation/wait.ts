@@ -1,4 +1,4 @@
-import { bus } from '#shared/bus.ts'
+import { bus } from '#shared/bus/bus.ts'
 import { type Entry, findEntry, activeStates } from '#shared/operation/journal.ts'
 
 const subject = (id: string) => `horcrux.operation.${id}`

@@ -1,4 +1,4 @@
-import type { Host } from '#shared/host/host.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
 
 export type Accelerator = { accelerator: 'kvm' | 'tcg'; because: string }
 

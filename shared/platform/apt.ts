@@ -1,5 +1,5 @@
-import type { Host } from '#shared/host/host.ts'
-import { missing } from './find.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { missing } from './find-requirement.ts'
 import type { Requirement } from './requirements.ts'
 
 const installMs = 15 * 60_000

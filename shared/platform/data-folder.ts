@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { type Endpoints, endpointsFile, type Secrets, secretsFile } from '#shared/config.ts'
-import type { Host } from '#shared/host/host.ts'
+import { type Endpoints, endpointsFile, type Secrets, secretsFile } from '#shared/config/config.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
 
 /**
  * Makes the folder in which `npm start` keeps everything. Others may pass through it, since guests can run as a user of

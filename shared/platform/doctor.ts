@@ -1,8 +1,8 @@
 import { availableParallelism, freemem, totalmem, userInfo } from 'node:os'
-import type { Config } from '#shared/config.ts'
-import type { Host } from '#shared/host/host.ts'
+import type { Config } from '#shared/config/config.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
 import { accelerator } from './accelerator.ts'
-import { find, versionOf } from './find.ts'
+import { find, versionOf } from './find-requirement.ts'
 import { isLibvirtUp } from './libvirtd.ts'
 import { isNeeded, type Requirement, requirements } from './requirements.ts'
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type KeptChild, keepRunning, startChild } from '#shared/host/child.ts'
-import type { Host } from '#shared/host/host.ts'
-import { authorization, keepKeys, keysFolder } from '#shared/identity/keys.ts'
+import { type KeptChild, keepRunning, startChild } from '#shared/nodes/host/child.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { authorization, keepKeys, keysFolder } from '#shared/bus/identity/keys.ts'
 import { rememberPort } from './data-folder.ts'
 import { endOrphan } from './orphan.ts'
 

@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type KeptChild, keepRunning, startChild } from '#shared/host/child.ts'
-import type { Host, HostProcess } from '#shared/host/host.ts'
+import { type KeptChild, keepRunning, startChild } from '#shared/nodes/host/child.ts'
+import type { Host, HostProcess } from '#shared/nodes/host/host.ts'
 import { rememberPort } from './data-folder.ts'
 
 const program = fileURLToPath(import.meta.resolve('@horcrux/embedded-store/main'))

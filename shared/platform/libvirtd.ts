@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Host } from '#shared/host/host.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
 import type { Accelerator } from './accelerator.ts'
 
 const socket = '/run/libvirt/libvirt-sock'

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Host } from '#shared/host/host.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
 
 const endsMs = 10_000
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { RunResult } from '#shared/host/host.ts'
-import { localHost } from '#shared/host/local.ts'
+import type { RunResult } from '#shared/nodes/host/host.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
 import { until } from '../lab/wait.ts'
 import { type Machine, repository } from './machine.ts'
 

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { localHost } from '#shared/host/local.ts'
-import { ask } from '../lab/http.ts'
-import { type Product, startProduct } from '../lab/product.ts'
-import { openSocket } from '../lab/sockets.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { ask } from '../lab/clients/http.ts'
+import { type Product, startProduct } from '../lab/product/product.ts'
+import { openSocket } from '../lab/clients/sockets.ts'
 import { until } from '../lab/wait.ts'
-import { labHosts } from '../lab/lab.ts'
+import { labHosts } from '../lab/hosts/lab.ts'
 
 const GiB = 2 ** 30
 const [host] = labHosts

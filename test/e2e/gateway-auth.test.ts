@@ -3,11 +3,11 @@ import { contracts } from '#shared/contracts/index.ts'
 import { auditService } from '../../services/audit/service.ts'
 import { authService } from '../../services/auth/service.ts'
 import { createGateway } from '../../services/gateway/service.ts'
-import { startHorcrux, type TestHorcrux } from '../lab/horcrux.ts'
-import { ask } from '../lab/http.ts'
-import { missingForNats } from '../lab/nats.ts'
+import { startHorcrux, type TestHorcrux } from '../lab/product/horcrux.ts'
+import { ask } from '../lab/clients/http.ts'
+import { missingForNats } from '../lab/bus/nats.ts'
 import { available } from '../lab/requirements.ts'
-import { openSocket } from '../lab/sockets.ts'
+import { openSocket } from '../lab/clients/sockets.ts'
 
 const hasNats = available('nats', await missingForNats())
 const gateway = createGateway(contracts.filter(({ name }) => !['vms', 'pools', 'volumes', 'nodes'].includes(name)))

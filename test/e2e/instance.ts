@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
-import type { ExitStatus } from '#shared/host/host.ts'
+import type { ExitStatus } from '#shared/nodes/host/host.ts'
 import { freePort } from '#shared/platform/data-folder.ts'
 import { type Machine, repository } from './machine.ts'
 

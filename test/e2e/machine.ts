@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { HostProcess, RunResult } from '#shared/host/host.ts'
-import { localHost } from '#shared/host/local.ts'
+import type { HostProcess, RunResult } from '#shared/nodes/host/host.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
 
 /** A machine of its own, but for its network: see machine.sh. */
 export type Machine = {

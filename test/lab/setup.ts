@@ -2,8 +2,8 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { stopHosts } from './hosts.ts'
-import { startTime } from './processes.ts'
+import { stopHosts } from './hosts/hosts.ts'
+import { startTime } from './hosts/processes.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

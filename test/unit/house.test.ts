@@ -13,7 +13,7 @@ function sourcesIn(folder: string): string[] {
   })
 }
 
-const product = ['shared', 'services', 'bin', 'packages/embedded-store/src'].flatMap(sourcesIn)
+const product = ['shared', 'services', 'bin', 'tools', 'packages/embedded-store/src'].flatMap(sourcesIn)
 const textOf = (path: string) => readFileSync(join(root, path), 'utf8')
 
 /** What a file imports of the project, as paths from its root. */
@@ -46,28 +46,28 @@ test('shared code imports no service', () => {
 })
 
 test('contracts import nothing of the server', () => {
-  const allowed = /^shared\/(contracts\/|contract\.ts|privileges\.ts|audit-kinds\.ts)/
+  const allowed = /^shared\/(contracts\/|contract\/contract\.ts|access\/privileges\.ts|audit\/kinds\.ts)/
   expect(breaking(/^shared\/contracts\//, allowed)).toEqual([])
 })
 
-test('only shared/host starts processes or opens SSH', () => {
+test('only shared/nodes/host starts processes or opens SSH', () => {
   const starting = product.filter((path) => /from '(node:child_process|ssh2)'/.test(textOf(path)))
-  expect(outside(/^(shared\/host|bin)\//, starting)).toEqual([])
+  expect(outside(/^(shared\/nodes\/host|bin)\//, starting)).toEqual([])
 })
 
 test('the embedded store imports nothing of the product', () => {
   expect(breaking(/^packages\//, /^packages\//)).toEqual([])
 })
 
-test('only shared/config.ts and the settings file of the embedded store read the environment', () => {
+test('only shared/config/config.ts and the settings file of the embedded store read the environment', () => {
   const reading = product.filter((path) => /process\.env\b/.test(textOf(path)))
   // bin/ hands the environment on.
-  expect(outside(/^(shared\/config\.ts|packages\/embedded-store\/src\/settings\.ts|bin\/)/, reading)).toEqual([])
+  expect(outside(/^(shared\/config\/|packages\/embedded-store\/src\/settings\.ts|bin\/)/, reading)).toEqual([])
 })
 
-test('only shared/libvirt touches libvirt', () => {
+test('only shared/nodes/libvirt touches libvirt', () => {
   const touching = product.filter((path) => /from 'koffi'/.test(textOf(path)))
-  expect(outside(/^shared\/libvirt\//, touching)).toEqual([])
+  expect(outside(/^shared\/nodes\/libvirt\//, touching)).toEqual([])
 })
 
 test('what is served over HTTP comes from the contracts, but for health, pages and event streams', () => {
@@ -82,11 +82,11 @@ test('what is served over HTTP comes from the contracts, but for health, pages a
     'console/consoles.ts',
     'console/files.ts',
     'console/page.ts',
+    'events/sse.ts',
+    'events/websocket/route.ts',
     'health.ts',
-    'pages.ts',
-    'routes.ts',
-    'sse.ts',
-    'websocket/route.ts',
+    'pages/pages.ts',
+    'rest/routes.ts',
   ].map((file) => `gateway/${file}`)
   expect(gateway.toSorted()).toEqual(known)
 })

@@ -1,6 +1,6 @@
-import type { Hours } from '#shared/contracts/permissions.ts'
+import type { Hours } from '#shared/contracts/access/permissions.ts'
 import type { Violation } from '#shared/errors.ts'
-import { isInNetworks, isNetwork } from '#shared/networks.ts'
+import { isInNetworks, isNetwork } from '#shared/access/networks.ts'
 import type { Circumstances, PolicyGrant } from './policy.ts'
 
 /** Why a grant does not hold in these circumstances, or null when it does. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Right } from '#shared/access.ts'
-import { type Privilege, privileges } from '#shared/privileges.ts'
+import type { Right } from '#shared/access/access.ts'
+import { type Privilege, privileges } from '#shared/access/privileges.ts'
 import { nextChange, unmet } from './conditions.ts'
 import { canonicalPattern, formatPattern, intersect, matches, parsePattern } from './patterns.ts'
 import { type Circumstances, groupsOf, type Policy, type PolicyGrant } from './policy.ts'

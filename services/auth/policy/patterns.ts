@@ -1,6 +1,6 @@
 /**
  * Paths of grants as sets of paths: `/` (and `/**`) everything; `/a/*` the collection and what is directly in it;
- * `/a/**` the collection and all below it; anything else exactly that path. See shared/access.ts for asking many times.
+ * `/a/**` the collection and all below it; anything else exactly that path. See shared/access/access.ts for asking many times.
  */
 export type Pattern = { parts: string[]; reach: 'exact' | 'one' | 'any' }
 

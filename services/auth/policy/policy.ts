@@ -1,5 +1,5 @@
-import type { Hours, Subject } from '#shared/contracts/permissions.ts'
-import type { Privilege } from '#shared/privileges.ts'
+import type { Hours, Subject } from '#shared/contracts/access/permissions.ts'
+import type { Privilege } from '#shared/access/privileges.ts'
 
 /** A grant as decisions need it. */
 export type PolicyGrant = {

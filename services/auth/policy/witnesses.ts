@@ -1,5 +1,5 @@
-import type { Witness } from '#shared/contracts/permissions.ts'
-import type { Privilege } from '#shared/privileges.ts'
+import type { Witness } from '#shared/contracts/access/permissions.ts'
+import type { Privilege } from '#shared/access/privileges.ts'
 import type { StoredKey } from '../models.ts'
 import { unmet } from './conditions.ts'
 import { type Applied, grantsOf, grantsOfKey, reachOf } from './effective.ts'

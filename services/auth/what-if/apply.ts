@@ -1,9 +1,9 @@
-import type { PolicyChange } from '#shared/contracts/permissions.ts'
+import type { PolicyChange } from '#shared/contracts/access/permissions.ts'
 import { invalid, NotFoundError, notFound, ValidationError, type Violation } from '#shared/errors.ts'
-import { builtInRoles } from '#shared/privileges.ts'
+import { builtInRoles } from '#shared/access/privileges.ts'
 import { canonicalPattern } from '../policy/patterns.ts'
 import type { Policy, PolicyGroup, PolicyPool } from '../policy/policy.ts'
-import { memberPath } from '../pools/model.ts'
+import { memberPath } from '../resource-pools/model.ts'
 
 /** A policy and who of its users may sign in. */
 export type World = { policy: Policy; enabled: Set<string> }

@@ -1,5 +1,5 @@
-import type { Right } from '#shared/access.ts'
-import { type Privilege, privileges } from '#shared/privileges.ts'
+import type { Right } from '#shared/access/access.ts'
+import { type Privilege, privileges } from '#shared/access/privileges.ts'
 import { parsePattern } from '../policy/patterns.ts'
 
 /** Rights as a trie whose privileges are bits. */

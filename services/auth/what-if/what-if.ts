@@ -1,5 +1,5 @@
-import type { Right } from '#shared/access.ts'
-import type { WhatIf } from '#shared/contracts/permissions.ts'
+import type { Right } from '#shared/access/access.ts'
+import type { WhatIf } from '#shared/contracts/access/permissions.ts'
 import { effectiveRights, reachOf } from '../policy/effective.ts'
 import { parsePattern } from '../policy/patterns.ts'
 import type { Circumstances } from '../policy/policy.ts'

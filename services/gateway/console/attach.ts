@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { AppError } from '#shared/errors.ts'
-import { reach } from '#shared/nodes.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import { type Closing, codes, shortReason } from './closing.ts'
 import { openDisplay } from './display.ts'
 import { pump } from './pump.ts'

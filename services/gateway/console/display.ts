@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UnavailableError } from '#shared/errors.ts'
-import type { SocketTarget } from '#shared/host/host.ts'
-import { reach } from '#shared/nodes.ts'
+import type { SocketTarget } from '#shared/nodes/host/host.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 
 const tryForMs = 1000
 const againAfterMs = 50

@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import { asService } from '#shared/access.ts'
-import { question } from '#shared/call.ts'
-import type { Result } from '#shared/contract.ts'
-import { consoles, type Recording } from '#shared/contracts/consoles.ts'
+import { asService } from '#shared/access/access.ts'
+import { question } from '#shared/bus/call.ts'
+import type { Result } from '#shared/contract/contract.ts'
+import { consoles, type Recording } from '#shared/contracts/vm/consoles.ts'
 import { ConflictError, invalid } from '#shared/errors.ts'
-import { admit, type Gate, identifyAgain } from '../admit.ts'
+import { admit, type Gate, identifyAgain } from '../admission/admit.ts'
 import type { ConsoleSessions } from './sessions.ts'
 
 type Checked = Result<typeof consoles, 'check'>

@@ -1,7 +1,7 @@
-import type { Reach } from '#shared/contracts/nodes.ts'
-import type { Host } from '#shared/host/host.ts'
-import { closeHost } from '#shared/host/hosts.ts'
-import { hostApart } from '#shared/nodes.ts'
+import type { Reach } from '#shared/contracts/cluster/nodes.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { closeHost } from '#shared/nodes/host/hosts.ts'
+import { hostApart } from '#shared/nodes/nodes.ts'
 
 /** sshd bears ten sessions on one connection (MaxSessions), and a host here six streams. */
 const streamsPerLane = 5

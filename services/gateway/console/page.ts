@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import files from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
-import { addForBrowsers } from '../browser.ts'
+import { addForBrowsers } from '../pages/content-security-policy.ts'
 
 const packageOf = (main: string) => dirname(dirname(fileURLToPath(main)))
 const own = fileURLToPath(new URL('../../../web/console/', import.meta.url))

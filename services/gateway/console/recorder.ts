@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { StringDecoder } from 'node:string_decoder'
-import { call } from '#shared/call.ts'
-import { consoles } from '#shared/contracts/consoles.ts'
-import { log } from '#shared/log.ts'
+import { call } from '#shared/bus/call.ts'
+import { consoles } from '#shared/contracts/vm/consoles.ts'
+import { log } from '#shared/service/log.ts'
 
 const flushEveryMs = 1000
 const partChars = 131_072

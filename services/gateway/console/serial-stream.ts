@@ -1,7 +1,7 @@
-import type { Endpoint, Opened } from '#shared/contracts/consoles.ts'
+import type { Endpoint, Opened } from '#shared/contracts/vm/consoles.ts'
 import { UnavailableError } from '#shared/errors.ts'
-import type { Host, HostProcess } from '#shared/host/host.ts'
-import type { Reached } from '#shared/nodes.ts'
+import type { Host, HostProcess } from '#shared/nodes/host/host.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
 import { takeLane } from './lanes.ts'
 import { type SerialInput, serialInput } from './serial-input.ts'
 

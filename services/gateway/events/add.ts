@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import type { Gate } from '../admit.ts'
-import type { Identities } from '../identities.ts'
-import { addServerSentEvents } from '../sse.ts'
-import { addWebSocket } from '../websocket/route.ts'
+import type { Gate } from '../admission/admit.ts'
+import type { Identities } from '../admission/identities.ts'
+import { addServerSentEvents } from './sse.ts'
+import { addWebSocket } from './websocket/route.ts'
 import { createHub } from './hub.ts'
 import { createSessions } from './sessions.ts'
 

@@ -1,8 +1,8 @@
-import { type Caller, type Rights, restrictedKeyOf } from '#shared/access.ts'
-import { fillPath, onPath } from '#shared/contract.ts'
-import { events } from '#shared/contracts/events.ts'
-import type { Witness } from '#shared/contracts/permissions.ts'
-import { isInNetworks } from '#shared/networks.ts'
+import { type Caller, type Rights, restrictedKeyOf } from '#shared/access/access.ts'
+import { fillPath, onPath } from '#shared/contract/contract.ts'
+import { events } from '#shared/contracts/core/events.ts'
+import type { Witness } from '#shared/contracts/access/permissions.ts'
+import { isInNetworks } from '#shared/access/networks.ts'
 import type { Frame } from './frame.ts'
 
 /** Readers that may see the same: the same user with the same rights, from the same address. */

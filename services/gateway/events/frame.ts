@@ -1,4 +1,4 @@
-import type { Event, EventType, Topic } from '#shared/contracts/events.ts'
+import type { Event, EventType, Topic } from '#shared/contracts/core/events.ts'
 import type { Placed } from '#shared/events/stream.ts'
 
 /** How events reach a reader. */

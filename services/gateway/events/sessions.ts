@@ -1,9 +1,9 @@
 import type { ServiceBroker } from 'moleculer'
-import { asService } from '#shared/access.ts'
-import { within } from '#shared/current.ts'
+import { asService } from '#shared/access/access.ts'
+import { within } from '#shared/service/request-context.ts'
 import { AuthenticationError } from '#shared/errors.ts'
-import { rightsOf } from '#shared/rights.ts'
-import type { Identities, User } from '../identities.ts'
+import { rightsOf } from '#shared/access/rights.ts'
+import type { Identities, User } from '../admission/identities.ts'
 import { type Audience, audienceOf } from './audience.ts'
 import type { Hub, Reader } from './hub.ts'
 

@@ -1,4 +1,4 @@
-import type { Topic } from '#shared/contracts/events.ts'
+import type { Topic } from '#shared/contracts/core/events.ts'
 import type { Hub, Reader } from './hub.ts'
 import type { Session } from './sessions.ts'
 

@@ -1,5 +1,5 @@
-import type { Capabilities, VolumeFormat } from '#shared/contracts/pools.ts'
-import type { Host } from '#shared/host/host.ts'
+import type { Capabilities, VolumeFormat } from '#shared/contracts/storage/pools.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
 
 /** What a driver is given of a pool: where it is on its host. */
 export type PoolPlace = { path: string }

@@ -1,5 +1,5 @@
-import type { PoolType } from '#shared/contracts/pools.ts'
-import { dir } from './dir.ts'
+import type { PoolType } from '#shared/contracts/storage/pools.ts'
+import { dir } from './dir/dir.ts'
 import type { PoolDriver } from './driver.ts'
 
 /** Every driver there is; a type of the contract without one does not compile. */

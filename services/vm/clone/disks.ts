@@ -1,10 +1,10 @@
-import { call } from '#shared/call.ts'
-import { type Pool, pools } from '#shared/contracts/pools.ts'
-import type { Disk } from '#shared/contracts/vm-hardware.ts'
-import { type CloneMode, volumes } from '#shared/contracts/volumes.ts'
+import { call } from '#shared/bus/call.ts'
+import { type Pool, pools } from '#shared/contracts/storage/pools.ts'
+import type { Disk } from '#shared/contracts/vm/hardware.ts'
+import { type CloneMode, volumes } from '#shared/contracts/storage/volumes.ts'
 import { alreadyExists, NotFoundError, type Violation } from '#shared/errors.ts'
 import type { VmRecord } from '../model.ts'
-import type { Pooled } from '../plan.ts'
+import type { Pooled } from '../hardware/plan.ts'
 
 /** A disk of the source, and what becomes of it in the clone. */
 export type ClonedDisk = { source: Pooled; target: Pooled }

@@ -1,7 +1,7 @@
-import type { CloneParams } from '#shared/contracts/clones.ts'
-import type { CloneMode } from '#shared/contracts/volumes.ts'
+import type { CloneParams } from '#shared/contracts/vm/clones.ts'
+import type { CloneMode } from '#shared/contracts/storage/volumes.ts'
 import type { Violation } from '#shared/errors.ts'
-import { presetRecords } from '../presets.ts'
+import { presetRecords } from './presets.ts'
 
 export type CloneOptions = Omit<CloneParams, 'preset' | 'mode'> & { mode: CloneMode | undefined }
 

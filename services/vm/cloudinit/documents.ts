@@ -1,5 +1,5 @@
-import type { CloudInit, Ethernet } from '#shared/contracts/cloudinit.ts'
-import type { Nic } from '#shared/contracts/vm-hardware.ts'
+import type { CloudInit, Ethernet } from '#shared/contracts/vm/cloudinit.ts'
+import type { Nic } from '#shared/contracts/vm/hardware.ts'
 import type { Seed } from './seed.ts'
 
 type About = { id: string; name: string; nics: Pick<Nic, 'mac'>[] }

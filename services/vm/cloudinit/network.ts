@@ -1,5 +1,5 @@
-import type { CloudInit, Ethernet } from '#shared/contracts/cloudinit.ts'
-import type { NetworkConfig } from '#shared/contracts/clones.ts'
+import type { CloudInit, Ethernet } from '#shared/contracts/vm/cloudinit.ts'
+import type { NetworkConfig } from '#shared/contracts/vm/clones.ts'
 import type { Violation } from '#shared/errors.ts'
 import { cidrOf, isAddress, isOfNetwork } from './addresses.ts'
 

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { stringify } from 'yaml'
-import { current } from '#shared/current.ts'
-import { type Reached, reach } from '#shared/nodes.ts'
+import { current } from '#shared/service/request-context.ts'
+import { type Reached, reach } from '#shared/nodes/nodes.ts'
 
 /** The documents of a NoCloud seed. */
 export type Seed = { metaData: object; userData: object; networkConfig: object }

@@ -1,8 +1,8 @@
-import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
+import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import type { VmRecord } from '../model.ts'
-import { requireStatus, settle } from '../status.ts'
+import { requireStatus, settle } from '../state/status.ts'
 
 /** Where a console is now. @throws ConflictError saying what the guest lacks or must be, UnavailableError */
 export async function endpointOf(vm: Pick<VmRecord, 'id'>, type: ConsoleType): Promise<Endpoint> {

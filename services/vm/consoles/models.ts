@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
-import { Proof } from '#shared/contracts/auth.ts'
-import { ConsoleType, Recording } from '#shared/contracts/consoles.ts'
+import { Proof } from '#shared/contracts/access/auth.ts'
+import { ConsoleType, Recording } from '#shared/contracts/vm/consoles.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
 

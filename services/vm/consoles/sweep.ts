@@ -1,5 +1,5 @@
-import { hasGone } from '#shared/alive.ts'
-import { every } from '#shared/sweep.ts'
+import { hasGone } from '#shared/bus/liveness.ts'
+import { every } from '#shared/service/repeat.ts'
 import { markIncomplete, tickets } from './models.ts'
 import { close } from './tickets.ts'
 

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
-import { reach } from '#shared/nodes.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import { vmRecords } from '../model.ts'
 import { endpointOf } from './endpoint.ts'
 

@@ -1,10 +1,10 @@
-import type { Result } from '#shared/contract.ts'
-import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
-import type { Disk, Nic } from '#shared/contracts/vm-hardware.ts'
-import type { AgentView } from '#shared/contracts/vm-guests.ts'
-import type { VmStatus, vms } from '#shared/contracts/vms.ts'
+import type { Result } from '#shared/contract/contract.ts'
+import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
+import type { Disk, Nic } from '#shared/contracts/vm/hardware.ts'
+import type { AgentView } from '#shared/contracts/vm/guests.ts'
+import type { VmStatus, vms } from '#shared/contracts/vm/vms.ts'
 import type { Violation } from '#shared/errors.ts'
-import type { Reached } from '#shared/nodes.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
 import type { VmRecord } from '../model.ts'
 
 /** A guest, as far as its host needs to know to find it. */

@@ -1,4 +1,4 @@
-import type { Vm } from '#shared/contracts/vms.ts'
+import type { Vm } from '#shared/contracts/vm/vms.ts'
 import type { Hypervisor } from './driver.ts'
 import { lxd } from './lxd/lxd.ts'
 import { qemu } from './qemu/qemu.ts'

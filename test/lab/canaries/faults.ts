@@ -1,5 +1,5 @@
-import type { Route } from '../../../services/gateway/answer.ts'
-import type { ask } from '../http.ts'
+import type { Route } from '../../../services/gateway/rest/answer.ts'
+import type { ask } from '../clients/http.ts'
 import type { Canaries } from './canaries.ts'
 import type { Way } from './ways.ts'
 

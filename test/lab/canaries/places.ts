@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { NatsConnection } from 'nats'
-import { type Deployment, keysIn } from '../deployment.ts'
-import type { Desk } from './desk.ts'
+import { type Deployment, keysIn } from '../product/deployment.ts'
+import type { Desk } from './recorder.ts'
 
 /** The texts where secrets could be, by the name of the place. */
 export type Places = Record<string, string>

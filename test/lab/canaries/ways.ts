@@ -1,9 +1,9 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { Secret, TOTP } from 'otpauth'
-import type { LabHost } from '../hosts.ts'
-import { asNode } from '../scenarios.ts'
+import type { LabHost } from '../hosts/hosts.ts'
+import { asNode } from '../faults/scenarios.ts'
 import type { Canaries } from './canaries.ts'
-import type { Desk } from './desk.ts'
+import type { Desk } from './recorder.ts'
 
 /** What requests are made with; `vm` runs, and `host` is one that no node is on yet. */
 export type World = Desk & { canaries: Canaries; root: string; setupToken: string; host: LabHost; vm: string }

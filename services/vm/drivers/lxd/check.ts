@@ -1,7 +1,7 @@
 import { NotFoundError, UnavailableError, type Violation } from '#shared/errors.ts'
-import { type Engine, engineOf } from '#shared/lxd/client.ts'
-import type { EngineKind } from '#shared/lxd/engine.ts'
-import type { Reached } from '#shared/nodes.ts'
+import { type Engine, engineOf } from '#shared/nodes/lxd/client.ts'
+import type { EngineKind } from '#shared/nodes/lxd/engine.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Described } from '../driver.ts'
 
 type Server = {

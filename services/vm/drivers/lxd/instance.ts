@@ -1,4 +1,4 @@
-import type { VmStatus } from '#shared/contracts/vms.ts'
+import type { VmStatus } from '#shared/contracts/vm/vms.ts'
 import type { Definition, Guest, Seen, Sizes } from '../driver.ts'
 
 /** Where the guest is to be found again: engines have UUIDs of their own, and let nobody choose them. */

@@ -1,13 +1,13 @@
-import { Disk, Hardware, type Nic } from '#shared/contracts/vm-hardware.ts'
-import { VolumeFormat } from '#shared/contracts/pools.ts'
+import { Disk, Hardware, type Nic } from '#shared/contracts/vm/hardware.ts'
+import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import type { Violation } from '#shared/errors.ts'
-import { type DomainSummary, listDomains } from '#shared/libvirt/domain.ts'
-import { isValid } from '#shared/validate.ts'
+import { type DomainSummary, listDomains } from '#shared/nodes/libvirt/domain.ts'
+import { isValid } from '#shared/contract/validate.ts'
 import type { Adoptable, Adoption, Present } from '../driver.ts'
 import { inactiveXml, letGo } from './definition.ts'
-import { type Found, markOf, readDomain } from './read.ts'
+import { type Found, markOf, readDomain } from './xml/parse-domain-xml.ts'
 import { seenAs } from './state.ts'
-import { parseXml } from './xml.ts'
+import { parseXml } from './xml/xml.ts'
 
 const presentOf = (domain: DomainSummary): Present => ({
   uuid: domain.uuid,

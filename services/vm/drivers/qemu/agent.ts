@@ -1,7 +1,7 @@
-import type { AgentView } from '#shared/contracts/vm-guests.ts'
+import type { AgentView } from '#shared/contracts/vm/guests.ts'
 import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
-import { agentCommand, monitorCommand } from '#shared/libvirt/domain.ts'
-import { reach } from '#shared/nodes.ts'
+import { agentCommand, monitorCommand } from '#shared/nodes/libvirt/domain.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest, GuestCommand } from '../driver.ts'
 
 /** A freeze waits until all that is being written is on the disks. */

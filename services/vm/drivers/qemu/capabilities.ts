@@ -1,9 +1,9 @@
-import type { Architecture } from '#shared/contracts/vm-hardware.ts'
+import type { Architecture } from '#shared/contracts/vm/hardware.ts'
 import { ValidationError } from '#shared/errors.ts'
-import { domainCapabilities } from '#shared/libvirt/host-facts.ts'
-import type { Reached } from '#shared/nodes.ts'
+import { domainCapabilities } from '#shared/nodes/libvirt/host-facts.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
 import { platforms } from './platforms.ts'
-import { at, attribute, elements, parseXml, textOf } from './xml.ts'
+import { at, attribute, elements, parseXml, textOf } from './xml/xml.ts'
 
 /** What a node's QEMU has for guests of an architecture. */
 export type Capabilities = {

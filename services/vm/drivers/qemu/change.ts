@@ -1,14 +1,14 @@
 import { AppError, UnavailableError } from '#shared/errors.ts'
-import { domainXml, setAutostart, setMemory, setVcpus } from '#shared/libvirt/domain.ts'
-import type { HostConnection } from '#shared/libvirt/host-connection.ts'
-import { log } from '#shared/log.ts'
-import { reach } from '#shared/nodes.ts'
+import { domainXml, setAutostart, setMemory, setVcpus } from '#shared/nodes/libvirt/domain.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import { log } from '#shared/service/log.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
 import { inactiveXml } from './definition.ts'
-import { changeMedium } from './media.ts'
-import { type Size, sizeOf } from './read.ts'
+import { changeMedium } from './xml/media.ts'
+import { type Size, sizeOf } from './xml/parse-domain-xml.ts'
 import { unlessMissing } from './state.ts'
-import { attribute, parseXml } from './xml.ts'
+import { attribute, parseXml } from './xml/xml.ts'
 
 /** What a running domain can take, by the field that it belongs to. @returns whether it has taken it */
 const live: Record<string, (libvirt: HostConnection, vm: Definition, now: Size) => Promise<boolean>> = {

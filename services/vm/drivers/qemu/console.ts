@@ -1,10 +1,10 @@
 import { XMLParser } from 'fast-xml-parser'
-import type { ConsoleType, Endpoint } from '#shared/contracts/consoles.ts'
+import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
 import { ConflictError } from '#shared/errors.ts'
-import { domainXml } from '#shared/libvirt/domain.ts'
-import { reach } from '#shared/nodes.ts'
+import { domainXml } from '#shared/nodes/libvirt/domain.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../driver.ts'
-import type { Files } from './domain-xml.ts'
+import type { Files } from './xml/domain-xml.ts'
 import { filesOf } from './files.ts'
 
 /** The parts of a live domain's XML that tell where its consoles are (libvirt's "Domain XML format"). */

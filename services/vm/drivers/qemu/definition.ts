@@ -1,13 +1,19 @@
 import { dirname } from 'node:path'
-import { defineDomain, domainXml as xmlOf, renameDomain, setAutostart, undefineDomain } from '#shared/libvirt/domain.ts'
-import type { HostConnection } from '#shared/libvirt/host-connection.ts'
-import { reach } from '#shared/nodes.ts'
+import {
+  defineDomain,
+  domainXml as xmlOf,
+  renameDomain,
+  setAutostart,
+  undefineDomain,
+} from '#shared/nodes/libvirt/domain.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
-import { domainXml } from './domain-xml.ts'
+import { domainXml } from './xml/domain-xml.ts'
 import { filesOf, shelfOf, shelvedXml, variablesIn } from './files.ts'
-import { mergeDomain, unmarked } from './merge.ts'
+import { mergeDomain, unmarked } from './xml/merge.ts'
 import { unlessMissing } from './state.ts'
-import { at, parseXml, textOf } from './xml.ts'
+import { at, parseXml, textOf } from './xml/xml.ts'
 
 /** What the next start of a domain uses, with its secrets: without them they would be lost when it is defined again. */
 export const inactiveXml = (libvirt: HostConnection, uuid: string) =>

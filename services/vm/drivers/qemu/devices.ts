@@ -1,13 +1,13 @@
-import type { Disk } from '#shared/contracts/vm-hardware.ts'
+import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
-import { attachDevice, detachDevice, domainXml, resizeBlock } from '#shared/libvirt/domain.ts'
-import type { HostConnection } from '#shared/libvirt/host-connection.ts'
-import { reach } from '#shared/nodes.ts'
+import { attachDevice, detachDevice, domainXml, resizeBlock } from '#shared/nodes/libvirt/domain.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import type { Device, Guest } from '../driver.ts'
 import { inactiveXml } from './definition.ts'
-import { macOf, pathOf, targetOf } from './read.ts'
+import { macOf, pathOf, targetOf } from './xml/parse-domain-xml.ts'
 import { unlessMissing } from './state.ts'
-import { at, attribute, type Element, elements, parseXml, remove, writeXml } from './xml.ts'
+import { at, attribute, type Element, elements, parseXml, remove, writeXml } from './xml/xml.ts'
 
 const lookEveryMs = 1000
 

@@ -1,13 +1,13 @@
 import { dirname } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
-import { domainXml } from '#shared/libvirt/domain.ts'
-import { type Reached, reach } from '#shared/nodes.ts'
+import { domainXml } from '#shared/nodes/libvirt/domain.ts'
+import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../driver.ts'
-import type { Files } from './domain-xml.ts'
-import { firmwareOf } from './read.ts'
+import type { Files } from './xml/domain-xml.ts'
+import { firmwareOf } from './xml/parse-domain-xml.ts'
 import { serialLogOf, serialSocketOf } from './serial.ts'
 import { unlessMissing } from './state.ts'
-import { at, attribute, type Element, parseXml, textOf } from './xml.ts'
+import { at, attribute, type Element, parseXml, textOf } from './xml/xml.ts'
 
 /** The files of a guest on its node, under its id: a name may change, and another guest have it then. */
 export const filesOf = (reached: Reached, id: string): Files => ({

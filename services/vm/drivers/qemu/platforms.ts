@@ -1,4 +1,4 @@
-import type { Architecture, Firmware } from '#shared/contracts/vm-hardware.ts'
+import type { Architecture, Firmware } from '#shared/contracts/vm/hardware.ts'
 
 /** What a guest of an architecture is made with. */
 type Platform = {

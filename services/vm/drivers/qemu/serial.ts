@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { type Reached, reach } from '#shared/nodes.ts'
+import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../driver.ts'
 
 const tailBytes = 256 * 1024

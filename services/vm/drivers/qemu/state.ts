@@ -1,6 +1,6 @@
 import { NotFoundError } from '#shared/errors.ts'
-import type { VmStatus } from '#shared/contracts/vms.ts'
-import type { DomainState, StateAndReason } from '#shared/libvirt/states.ts'
+import type { VmStatus } from '#shared/contracts/vm/vms.ts'
+import type { DomainState, StateAndReason } from '#shared/nodes/libvirt/states.ts'
 import type { Seen } from '../driver.ts'
 
 const statuses: Record<DomainState, VmStatus> = {

@@ -1,7 +1,7 @@
-import { domainSamples } from '#shared/libvirt/stats.ts'
-import { reach } from '#shared/nodes.ts'
+import { domainSamples } from '#shared/nodes/libvirt/stats.ts'
+import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest, Stats } from '../driver.ts'
-import { isoDrive, seedDrive } from './read.ts'
+import { isoDrive, seedDrive } from './xml/parse-domain-xml.ts'
 
 const KiB = 1024
 

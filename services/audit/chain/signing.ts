@@ -1,0 +1,70 @@
+import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto'
+import type { Checkpoint, ExportHead } from '#shared/contracts/core/audit.ts'
+
+/** What an Ed25519 private key begins with in PKCS #8 (RFC 8410); the seed follows. */
+const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+/** The installation's signing key, the same in every replica: it follows from HORCRUX_SECRET_KEY. */
+export function signingKeyFrom(secretKey: string): KeyObject {
+  const seed = Buffer.from(hkdfSync('sha256', secretKey, 'horcrux', 'audit signature', 32))
+  return createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: 'der', type: 'pkcs8' })
+}
+
+/** As it is told to others: SPKI in base64url. */
+export const publicKeyOf = (key: KeyObject): string =>
+  createPublicKey(key).export({ format: 'der', type: 'spki' }).toString('base64url')
+
+type Unsigned<T> = Omit<T, 'signature'>
+
+const checkpointText = ({ seq, hash, time }: Unsigned<Checkpoint>) =>
+  JSON.stringify(['horcrux-audit-checkpoint-1', seq, hash, time])
+const headText = (head: Unsigned<ExportHead>) =>
+  JSON.stringify([
+    'horcrux-audit-head-1',
+    head.from_seq,
+    head.to_seq,
+    head.prev_hash,
+    head.hash,
+    head.checkpoints,
+    head.time,
+    head.public_key,
+  ])
+
+export const signCheckpoint = (checkpoint: Unsigned<Checkpoint>, key: KeyObject): Checkpoint => ({
+  ...checkpoint,
+  signature: signText(checkpointText(checkpoint), key),
+})
+export const signHead = (head: Unsigned<ExportHead>, key: KeyObject): ExportHead => ({
+  ...head,
+  signature: signText(headText(head), key),
+})
+export const isSignedCheckpoint = (checkpoint: Checkpoint, publicKey: string) =>
+  isSigned(checkpointText(checkpoint), checkpoint.signature, publicKey)
+export const isSignedHead = (head: ExportHead, publicKey: string) => isSigned(headText(head), head.signature, publicKey)
+
+const signText = (text: string, key: KeyObject) => sign(null, Buffer.from(text), key).toString('base64url')
+
+function isSigned(text: string, signature: string, publicKey: string): boolean {
+  const bytes = Buffer.from(signature, 'base64url')
+  // One signature has one spelling: what only looks the same after decoding was altered.
+  if (bytes.toString('base64url') !== signature) return false
+  const key = ed25519Key(publicKey)
+  return key !== null && verify(null, Buffer.from(text), key, bytes)
+}
+
+let lastKey: { text: string; key: KeyObject | null } | undefined
+
+/** A chain has one key and many signatures: the last one is kept, as reading it takes longer than a record. */
+function ed25519Key(text: string): KeyObject | null {
+  if (lastKey?.text !== text) lastKey = { text, key: readKey(text) }
+  return lastKey.key
+}
+
+function readKey(text: string): KeyObject | null {
+  try {
+    const key = createPublicKey({ key: Buffer.from(text, 'base64url'), format: 'der', type: 'spki' })
+    return key.asymmetricKeyType === 'ed25519' ? key : null
+  } catch {
+    return null
+  }
+}

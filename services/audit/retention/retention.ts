@@ -1,0 +1,38 @@
+import { inStore } from '#shared/db/connect.ts'
+import { readFirst } from '#shared/db/read.ts'
+import { log } from '#shared/service/log.ts'
+import { type End } from '../chain/chain.ts'
+import { makeCheckpoint } from '../chain/checkpoints.ts'
+import { auditState, chain, checkpoints } from '../models.ts'
+
+const id = 'retention'
+
+/** How many days records are kept; null is for ever, which is the default. */
+export async function retentionDays(): Promise<number | null> {
+  const stored = await readFirst<{ days?: number | null }>(auditState, { _id: id })
+  return stored?.days ?? null
+}
+
+export async function setRetentionDays(days: number | null): Promise<void> {
+  await inStore(() => auditState.updateOne({ _id: id } as never, { $set: { days } } as never, { upsert: true }))
+}
+
+/**
+ * Removes the records that are older than they are kept, from the beginning of the chain on. Before that it is signed
+ * where the chain has been cut, so that what is left still proves that nothing else is missing.
+ */
+export async function applyRetention(): Promise<number> {
+  const days = await retentionDays()
+  if (days === null) return 0
+  const before = new Date(Date.now() - days * 24 * 3_600_000).toISOString()
+  const kept = await readFirst<End>(chain, { time: { $gte: before } }, { sort: { seq: 1 }, fields: ['seq'] })
+  const old = kept ? { seq: { $lt: kept.seq } } : {}
+  const last = await readFirst<End>(chain, old, { sort: { seq: -1 }, fields: ['seq', 'hash'] })
+  if (!last) return 0
+  await makeCheckpoint(last, { cut: true })
+  const { deletedCount } = await inStore(() => chain.deleteMany({ seq: { $lte: last.seq } } as never))
+  await inStore(() => checkpoints.deleteMany({ seq: { $lt: last.seq } } as never))
+  await inStore(() => checkpoints.deleteMany({ seq: last.seq, cut: false } as never))
+  log('audit').info({ records: deletedCount, up_to: last.seq }, 'records older than the retention were removed')
+  return deletedCount
+}

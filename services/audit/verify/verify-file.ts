@@ -1,0 +1,46 @@
+import { AuditRecord, Checkpoint, ExportHead, type Verdict } from '#shared/contracts/core/audit.ts'
+import { isValid } from '#shared/contract/validate.ts'
+import { linesOf, maxLineBytes } from './lines.ts'
+import { newVerifier, type Verifier, type VerifierOptions } from './verifier.ts'
+
+/**
+ * Proves an export of the audit (`GET /api/audit/export` as NDJSON) line by line, without Horcrux: no network, no store.
+ * @param lines the file's lines, without their line ends
+ */
+export function verifyLines(lines: Iterable<string>, options: VerifierOptions = {}): Verdict {
+  const verifier = newVerifier(options)
+  let number = 0
+  for (const line of lines) takeLine(verifier, line, ++number)
+  return verifier.end()
+}
+
+/** The same for a file of any size, in bounded memory. */
+export async function verifyStream(chunks: AsyncIterable<Buffer>, options: VerifierOptions = {}): Promise<Verdict> {
+  const verifier = newVerifier(options)
+  let number = 0
+  for await (const line of linesOf(chunks)) takeLine(verifier, line, ++number)
+  return verifier.end()
+}
+
+function takeLine(verifier: Verifier, line: string | null, number: number): void {
+  if (line === null) return verifier.malformed(`it is longer than ${maxLineBytes / 2 ** 20} MiB`, number)
+  if (line.trim() === '') return
+  let piece: unknown
+  try {
+    piece = JSON.parse(line)
+  } catch {
+    return verifier.malformed('it is not JSON', number)
+  }
+  // A field that is there twice reads in one way to a person and in another to a program.
+  if (JSON.stringify(piece) !== line.trimEnd())
+    return verifier.malformed('it is not written as an export writes it', number)
+  // What has its schema's shape has its type.
+  if (isValid(AuditRecord, piece)) return verifier.record(piece as AuditRecord, number)
+  if (isValid(Checkpoint, piece)) return verifier.checkpoint(piece as Checkpoint, number)
+  if (isValid(ExportHead, piece)) return verifier.head(piece as ExportHead, number)
+  verifier.malformed('it is neither a record nor a checkpoint nor a head', number)
+}
+
+/** The same over the text of a file. */
+export const verifyText = (text: string, options: VerifierOptions = {}): Verdict =>
+  verifyLines(text.split('\n'), options)

@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { v7 } from 'uuid'
+import { config } from '#shared/config/config.ts'
+import { AuthenticationError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { signingKeys } from '../models.ts'
+import { deriveKey, tokenLifeMs } from './tokens.ts'
+
+type Ring = { newest: string; keys: Map<string, KeyObject>; loadedAt: number }
+
+let ring: Ring | undefined
+
+/** A new key signs from its first day on for so long; then the next one is made. */
+const rotateAfterMs = 30 * 24 * 3_600_000
+/** How old this process's view of the keys may be. */
+const maxAgeMs = 1000
+
+async function load(): Promise<Ring> {
+  const { jwtSecret } = config()
+  if (!jwtSecret) throw new Error('HORCRUX_JWT_SECRET is not set')
+  const stillNeeded = new Date(Date.now() - tokenLifeMs).toISOString()
+  const inForce = { $or: [{ retired_at: null }, { retired_at: { $gt: stillNeeded } }], revoked_at: { $exists: false } }
+  let stored = await signingKeys.all(inForce)
+  if (!stored.some(({ retired_at }) => retired_at === null)) {
+    await makeKey()
+    stored = await signingKeys.all({ retired_at: null })
+  }
+  // Ids are in the order of time, and of several that do not retire the newest signs.
+  const newest = stored.findLast(({ retired_at }) => retired_at === null)!
+  ring = {
+    newest: newest.id,
+    keys: new Map(stored.map(({ id, salt }) => [id, deriveKey(jwtSecret, salt)])),
+    loadedAt: Date.now(),
+  }
+  if (Date.parse(newest.created_at) < Date.now() - rotateAfterMs) await rotateKeys()
+  return ring
+}
+
+const makeKey = () =>
+  signingKeys.insert({ id: v7(), salt: randomBytes(32).toString('base64url'), created_at: now(), retired_at: null })
+
+const fresh = async () => (ring && Date.now() - ring.loadedAt < maxAgeMs ? ring : load())
+
+/** A new key signs from now on. Tokens of the old ones hold until they expire, or end at once when they are revoked. */
+export async function rotateKeys({ revoke = false }: { revoke?: boolean } = {}): Promise<{ kid: string }> {
+  const old = await signingKeys.all(revoke ? {} : { retired_at: null })
+  const made = await makeKey()
+  const at = now()
+  for (const { id } of old)
+    await signingKeys.updateWhere({ _id: id }, { set: { retired_at: at, ...(revoke && { revoked_at: at }) } })
+  ring = undefined
+  return { kid: made.id }
+}
+
+/** What was opened with a token lives as long as its session, but not when its key was revoked. @throws AuthenticationError */
+export async function requireUnrevoked(kid: string): Promise<void> {
+  if ((await signingKeys.get(kid))?.revoked_at !== undefined)
+    throw new AuthenticationError('The token is refused: its key was revoked')
+}
+
+/** Longer than any session lives. */
+const revokedKeptMs = 48 * 3_600_000
+const before = (ms: number) => ({ $lt: new Date(Date.now() - ms).toISOString(), $gt: '' })
+
+/** Forgets the keys whose last token has expired; the revoked ones once every session of that time has ended. */
+export const sweepKeys = () =>
+  signingKeys.removeWhere({
+    $or: [
+      { retired_at: before(2 * tokenLifeMs), revoked_at: { $exists: false } },
+      { revoked_at: before(revokedKeptMs) },
+    ],
+  })
+
+export async function signingKey(): Promise<{ kid: string; key: KeyObject }> {
+  const { newest, keys } = await fresh()
+  return { kid: newest, key: keys.get(newest)! }
+}
+
+/** @throws AuthenticationError when there is no such key (any more) */
+export async function keyNamed(kid: string): Promise<KeyObject> {
+  const known = await fresh()
+  // Another replica may have made it this very second; strangers' inventions must not load the keys each time.
+  const { keys } = known.keys.has(kid) || Date.now() - known.loadedAt < 50 ? known : await load()
+  const key = keys.get(kid)
+  if (!key) throw new AuthenticationError('The token is refused: its key is not known (any more)')
+  return key
+}

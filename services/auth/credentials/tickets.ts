@@ -1,0 +1,32 @@
+import type { Proof } from '#shared/access/access.ts'
+import type { Identity } from '#shared/contracts/access/auth.ts'
+import { AuthenticationError } from '#shared/errors.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { now } from '#shared/events/event.ts'
+import { recheck } from './identify.ts'
+import { tickets } from '../models.ts'
+import { newSecret, sha256 } from './opaque-secret.ts'
+
+const lifeMs = 30_000
+
+/** A ticket that lets somebody open one WebSocket, where neither header nor cookie can be sent. Only its hash is kept. */
+export async function issueTicket(user: string, proof: Proof): Promise<{ ticket: string; expires_at: string }> {
+  const ticket = newSecret()
+  const expires_at = new Date(Date.now() + lifeMs).toISOString()
+  await tickets.insert({ id: sha256(ticket), user, proof, expires_at })
+  return { ticket, expires_at }
+}
+
+/** Who a ticket speaks for, by the proof for which it was given. @throws AuthenticationError also the second time */
+export async function redeemTicket(ticket: string, address: string): Promise<Identity> {
+  const found = await inStore(() =>
+    tickets.model
+      .findOneAndDelete({ _id: sha256(ticket) } as never)
+      .lean<{ user: string; proof: Proof; expires_at: string }>(),
+  )
+  if (!found || found.expires_at <= now())
+    throw new AuthenticationError('The ticket is wrong, used or older than 30 seconds; ask for a new one')
+  return recheck({ user: found.user, proof: found.proof, address })
+}
+
+export const sweepTickets = () => tickets.removeWhere({ expires_at: { $lt: now() } })

@@ -1,0 +1,163 @@
+import type { Footprint, Limits, Member } from '#shared/contracts/access/resource-pools.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { holding, memberKey, pools, type Reserved, type StoredPool } from './model.ts'
+
+type Used = StoredPool['used']
+const dimensions = ['cpus', 'memory', 'disk', 'instances'] as const
+type Dimension = (typeof dimensions)[number]
+const units: Record<Dimension, string> = {
+  cpus: 'vCPUs',
+  memory: 'MiB memory',
+  disk: 'bytes disk',
+  instances: 'instances',
+}
+
+const none: Used = { cpus: 0, memory: 0, disk: 0, instances: 0 }
+
+/** What a member counts: storage and networks nothing, they are only collected. */
+const counted = ({ kind, cpus, memory, disk }: Pick<Member, 'kind'> & Footprint): Used =>
+  kind === 'vm' || kind === 'container' ? { cpus, memory, disk, instances: 1 } : none
+
+const difference = (to: Used, from: Used): Used => ({
+  cpus: to.cpus - from.cpus,
+  memory: to.memory - from.memory,
+  disk: to.disk - from.disk,
+  instances: to.instances - from.instances,
+})
+
+/** Where a pool would go over its limits with so much more: what needs no more is never refused. */
+function overruns(limits: Limits, used: Used, more: Used): string[] {
+  return dimensions.flatMap((dimension) => {
+    const limit = limits[dimension]
+    if (limit === null || more[dimension] <= 0 || used[dimension] + more[dimension] <= limit) return []
+    return [`${more[dimension]} ${units[dimension]} wanted, ${used[dimension]} of ${limit} used`]
+  })
+}
+
+type How = {
+  /** Only a member that is in the pool already is counted anew; another one is not taken in. */
+  knownOnly?: boolean
+}
+
+/**
+ * Counts a member in its pool, in one atomic write that only goes through while there is room: so a limit holds exactly,
+ * however many are counted at once. The same again changes nothing; with other amounts the member counts these.
+ * @throws ConflictError when there is no room
+ */
+export async function count(poolId: string, member: Reserved, { knownOnly = false }: How = {}): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const pool = await pools.require(poolId)
+    const known = pool.members[memberKey(member)]
+    if (known ? isCounted(known, member) : knownOnly) return
+    const more = difference(counted(member), known ? counted(known) : none)
+    const over = overruns(pool.limits, pool.used, more)
+    if (over.length === 0) {
+      if (await write(pool, member, known, more)) return
+    } else if ((await discountLapsed(pool)) === 0)
+      throw new ConflictError(`The resource pool '${pool.name}' has no room: ${over.join('; ')}`, {
+        details: { pool: poolId, limits: pool.limits, used: pool.used, wanted: more },
+      })
+  }
+  throw new ConflictError(`The resource pool '${poolId}' is being changed by others all the time`, { retryable: true })
+}
+
+function isCounted(known: Reserved, member: Reserved): boolean {
+  // Who only reserves leaves what is another's as it is: that the id is taken is for the owner of ids to tell.
+  const isOfAnother = member.reserved !== undefined && known.reserved?.by !== member.reserved.by
+  return isOfAnother || isSame(known, member)
+}
+
+const isSame = (a: Reserved, b: Reserved) =>
+  a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk && a.reserved?.until === b.reserved?.until
+
+/** @returns whether the pool still was as it was read, as far as it matters here */
+async function write(pool: StoredPool, member: Reserved, known: Reserved | undefined, more: Used): Promise<boolean> {
+  const key = `members.${memberKey(member)}`
+  const room = dimensions.flatMap((dimension) => {
+    const limit = pool.limits[dimension]
+    const free =
+      limit === null || more[dimension] <= 0 ? [] : [{ [`used.${dimension}`]: { $lte: limit - more[dimension] } }]
+    return [{ [`limits.${dimension}`]: limit }, ...free]
+  })
+  const filter = { _id: pool.id, $and: [...room, asKnown(key, known)] }
+  return apply(filter, { $set: { [key]: member, updated_at: now() }, $inc: { ...increments(more), version: 1 } })
+}
+
+const asKnown = (key: string, known: Reserved | undefined) =>
+  known
+    ? {
+        [`${key}.cpus`]: known.cpus,
+        [`${key}.memory`]: known.memory,
+        [`${key}.disk`]: known.disk,
+        [`${key}.reserved.until`]: known.reserved?.until ?? { $exists: false },
+      }
+    : { [key]: { $exists: false } }
+
+const increments = (more: Used) =>
+  Object.fromEntries(dimensions.map((dimension) => [`used.${dimension}`, more[dimension]]))
+
+async function apply(filter: object, update: object): Promise<boolean> {
+  const { modifiedCount } = await inStore(() => pools.model.updateOne(filter as never, update as never))
+  return modifiedCount === 1
+}
+
+type Named = Pick<Member, 'kind' | 'id'>
+
+/** Takes a member out of a pool as it was read, and gives back what it counted. @returns whether it still was so */
+const takeOut = (poolId: string, known: Reserved): Promise<boolean> => {
+  const key = `members.${memberKey(known)}`
+  const less = difference(none, counted(known))
+  const update = { $unset: { [key]: '' }, $set: { updated_at: now() }, $inc: { ...increments(less), version: 1 } }
+  return apply({ _id: poolId, $and: [asKnown(key, known)] }, update)
+}
+
+/** Takes a member out of a pool and gives back what it counted. @returns whether it was in it */
+export async function discount(poolId: string, member: Named): Promise<boolean> {
+  for (;;) {
+    const known = (await pools.get(poolId))?.members[memberKey(member)]
+    if (!known) return false
+    if (await takeOut(poolId, known)) return true
+  }
+}
+
+/** Gives back what an operation has reserved and does not need; what is a member for good stays. */
+export async function cancelReservation(poolId: string, member: Named, by: string): Promise<void> {
+  const known = (await pools.get(poolId))?.members[memberKey(member)]
+  if (known?.reserved?.by === by) await takeOut(poolId, known)
+}
+
+/** Takes a member out of every pool that it is in. */
+export async function discountEverywhere(member: Named): Promise<boolean> {
+  const found = await pools.all(holding(member))
+  for (const { id } of found) await discount(id, member)
+  return found.length > 0
+}
+
+/** Counts a member anew in every pool that it is in: in all of them, or in none when one has no room. */
+export async function recount(member: Member): Promise<void> {
+  const before: [pool: string, member: Reserved][] = []
+  try {
+    for (const { id, members } of await pools.all(holding(member))) {
+      const known = members[memberKey(member)]!
+      before.push([id, known])
+      await count(id, known.reserved ? { ...member, reserved: known.reserved } : member, { knownOnly: true })
+    }
+  } catch (error) {
+    for (const [pool, known] of before) await count(pool, known, { knownOnly: true })
+    throw error
+  }
+}
+
+/** Gives back what was reserved for something that never came to be. @returns how many members went */
+async function discountLapsed({ id, members }: StoredPool): Promise<number> {
+  let gone = 0
+  for (const member of Object.values(members))
+    if (member.reserved && Date.parse(member.reserved.until) < Date.now() && (await takeOut(id, member))) gone++
+  return gone
+}
+
+export async function sweepReservations(): Promise<void> {
+  for (const pool of await pools.all()) await discountLapsed(pool)
+}

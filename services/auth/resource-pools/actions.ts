@@ -1,0 +1,157 @@
+import {
+  type Footprint,
+  resourcePools,
+  type Limits,
+  type Member,
+  type ResourcePool,
+} from '#shared/contracts/access/resource-pools.ts'
+import { NotFoundError, notFound } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import type { Privilege } from '#shared/access/privileges.ts'
+import type { Call } from '#shared/service/handler.ts'
+import { requireRight } from '#shared/access/require-right.ts'
+import { implement } from '#shared/service/implement.ts'
+import { forgetGrants } from '../grants/forget.ts'
+import { refuseEscalation, rightsOfRole } from '../policy/escalation.ts'
+import { matches, parsePattern } from '../policy/patterns.ts'
+import type { Policy } from '../policy/policy.ts'
+import { changePolicy, policyChanged } from '../policy/store.ts'
+import { cancelReservation, count, discount, discountEverywhere, recount } from './account.ts'
+import { footprintOf } from './footprint.ts'
+import { memberPath, pools, type Reserved, type StoredPool } from './model.ts'
+
+const pathOf = (id: string) => `/api/resource-pools/${id}`
+
+const poolView = (pool: StoredPool): ResourcePool => ({
+  ...pool,
+  members: Object.entries(pool.members)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { reserved: _, ...member }]) => member),
+})
+
+const seeing: Privilege[] = ['PoolAllocate', 'VmAudit', 'ContainerAudit', 'DatastoreAudit', 'NetworkAudit']
+const maySee = ({ rights }: Call, id: string) => seeing.some((privilege) => rights.allows(privilege, pathOf(id)))
+
+type Given = { [K in keyof Limits]?: Limits[K] | undefined }
+const limitsOf = (given: Given = {}): Limits => ({
+  cpus: given.cpus ?? null,
+  memory: given.memory ?? null,
+  disk: given.disk ?? null,
+  instances: given.instances ?? null,
+})
+
+/** What one must see of a resource to take it into a pool, whose members tell what they are and take. */
+const sight: Record<Member['kind'], Privilege> = {
+  vm: 'VmAudit',
+  container: 'ContainerAudit',
+  storage: 'DatastoreAudit',
+  network: 'NetworkAudit',
+}
+
+/** Into a pool means into the hands of all who have grants on it: that takes having it all oneself. */
+function refuseTakeover(policy: Policy, call: Call, id: string, member: Pick<Member, 'kind' | 'id'>): void {
+  const path = `${memberPath(member)}/**`
+  const parts = ['api', 'resource-pools', id]
+  const onPool = policy.grants.filter((grant) => grant.path !== '/' && matches(parsePattern(grant.path), parts))
+  const given = onPool.flatMap(({ role }) => rightsOfRole(policy, role, path))
+  refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`, { policy })
+}
+
+/** Counts a resource as it is, also when it changes or goes while it is being counted. */
+async function takeIn(
+  poolId: string,
+  member: Pick<Member, 'kind' | 'id'>,
+  begin: (seen: Footprint) => Promise<unknown>,
+): Promise<void> {
+  let seen = await footprintOf(member)
+  await begin(seen)
+  for (; ; await count(poolId, { ...member, ...seen })) {
+    const again = await footprintOf(member).catch(async (error: unknown) => {
+      if (error instanceof NotFoundError && (await discount(poolId, member))) await policyChanged()
+      throw error
+    })
+    if (again.cpus === seen.cpus && again.memory === seen.memory && again.disk === seen.disk) return
+    seen = again
+  }
+}
+
+/** Collections of resources with limits to what they may take together. */
+export const poolActions = implement(resourcePools, {
+  list: async (query, call) => {
+    const found = await pools.list(query, { all: false, item: (id) => maySee(call, id) })
+    return { ...found, data: found.data.map(poolView) }
+  },
+
+  get: async ({ id }, call) => {
+    if (!maySee(call, id)) throw notFound('Resource pool', id)
+    return poolView(await pools.require(id))
+  },
+
+  create: async ({ id = newId(), name, description, limits }) => {
+    const time = now()
+    const empty = {
+      used: { cpus: 0, memory: 0, disk: 0, instances: 0 },
+      members: {},
+      created_at: time,
+      updated_at: time,
+    }
+    const made = await pools.insert({ id, name, description, limits: limitsOf(limits), ...empty })
+    await policyChanged()
+    return poolView(made)
+  },
+
+  replace: async ({ id, name, description, limits }) =>
+    poolView(await pools.change(id, () => ({ set: { name, description, limits: limitsOf(limits) } }))),
+
+  delete: async ({ id }) =>
+    changePolicy(async () => {
+      const pool = await pools.requireForChange(id)
+      await forgetGrants(pathOf(id))
+      await pools.remove(pool)
+      return null
+    }),
+
+  putMember: async ({ id, kind, member }, call) => {
+    await pools.requireForChange(id)
+    const resource = { kind, id: member }
+    requireRight(call, sight[kind], memberPath(resource))
+    await takeIn(id, resource, (seen) =>
+      // In its turn: nobody is granted anything on the pool between the look at its grants and the new member.
+      changePolicy(async (policy) => {
+        refuseTakeover(policy, call, id, resource)
+        await count(id, { ...resource, ...seen })
+      }),
+    )
+    return poolView(await pools.require(id))
+  },
+
+  removeMember: async ({ id, kind, member }) => {
+    await pools.requireForChange(id)
+    if (!(await discount(id, { kind, id: member }))) throw notFound('Member', `${kind}/${member}`)
+    await policyChanged()
+    return null
+  },
+
+  reserve: async ({ pool, ...member }) => {
+    // An optional field that is not given is not there: the check of the parameters sees to it.
+    await count(pool, member as Reserved)
+    if (!member.reserved) await policyChanged()
+    return null
+  },
+
+  cancel: async ({ pool, kind, id, by }) => {
+    await cancelReservation(pool, { kind, id }, by)
+    return null
+  },
+
+  recount: async (member) => {
+    await recount(member)
+    return null
+  },
+
+  release: async ({ kind, member }) => {
+    if (await discountEverywhere({ kind, id: member })) await policyChanged()
+    return null
+  },
+})

@@ -1,0 +1,34 @@
+import { call } from '#shared/bus/call.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import type { Footprint, Member } from '#shared/contracts/access/resource-pools.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { invalid } from '#shared/errors.ts'
+
+const nothing: Footprint = { cpus: 0, memory: 0, disk: 0 }
+
+/** How a resource is looked up, and what it takes of a pool. A kind that no service has yet has no entry. */
+const measures: { [K in Member['kind']]?: (id: string) => Promise<Footprint> } = {
+  vm: async (id) => {
+    const { cpus, memory, disks } = await call(vms, 'get', { id })
+    return { cpus, memory, disk: disks.reduce((sum, { size_bytes }) => sum + size_bytes, 0) }
+  },
+  storage: async (id) => {
+    await call(pools, 'get', { id })
+    return nothing
+  },
+}
+
+/**
+ * What a resource that is there takes of a pool.
+ * @throws NotFoundError when it is not there, ValidationError when nothing of its kind can be there yet
+ */
+export function footprintOf({ kind, id }: Pick<Member, 'kind' | 'id'>): Promise<Footprint> {
+  const measure = measures[kind]
+  if (measure) return measure(id)
+  const known = Object.keys(measures).join(' or ')
+  throw invalid(
+    'kind',
+    `this version of Horcrux has no ${kind} that could be a member; it takes ${known}`,
+    'unsupported',
+  )
+}

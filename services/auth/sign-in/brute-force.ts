@@ -1,0 +1,136 @@
+import { Type } from 'typebox'
+import { v7 } from 'uuid'
+import type { Caller } from '#shared/access/access.ts'
+import { recordAudit } from '#shared/audit/audit.ts'
+import { strict, Time, Version } from '#shared/contracts/common.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
+import { RateLimitedError } from '#shared/errors.ts'
+import { event, now } from '#shared/events/event.ts'
+import { flushAll, flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
+import { log } from '#shared/service/log.ts'
+
+/** Who is guessed at, or who guesses; `id` is such as `user:bob` or `address:192.0.2.7`. */
+const Guess = strict({ id: Type.String(), time: Type.Integer(), version: Version })
+const Guessing = strict({
+  id: Type.String(),
+  attempts: Type.Array(Guess),
+  until: Time,
+  told_at: Type.Optional(Time),
+  version: Version,
+})
+const model = modelOf('sign_in_attempts', Guessing, [{ fields: { until: 1 } }])
+sweepOutboxOf(model)
+
+export const windowMs = 15 * 60_000
+export const freeAttempts = 10
+const maxDelayMs = 15 * 60_000
+const keptAttempts = 100
+
+/** How long after the last of so many failures in a quarter of an hour the next attempt must wait. */
+export const delayAfter = (failures: number): number =>
+  failures < freeAttempts ? 0 : Math.min(maxDelayMs, 1000 * 2 ** Math.min(20, failures - freeAttempts))
+
+type Attempt = { id: string; time: number }
+/** An attempt in progress counts as a failure until it turns out well, so that many at once get no more than one by one. */
+export type Guarded = { succeeded: () => Promise<void>; withdraw: () => Promise<void> }
+
+/**
+ * Counts an attempt to prove who somebody is, for each of these subjects over all replicas, before it is looked at.
+ * @throws RateLimitedError when one of them has failed too often lately
+ */
+export async function guard(subjects: string[], caller: Caller, requestId: string): Promise<Guarded> {
+  const attempt: Attempt = { id: v7(), time: Date.now() }
+  const counted: string[] = []
+  const withdraw = async () => {
+    for (const subject of counted) await pull(subject, attempt)
+  }
+  for (const subject of subjects) {
+    const earlier = await push(subject, attempt)
+    counted.push(subject)
+    const waitMs = (earlier.at(-1)?.time ?? 0) + delayAfter(earlier.length) - attempt.time
+    if (earlier.length >= freeAttempts && waitMs > 0) {
+      await withdraw()
+      await tell(subject, earlier.length, caller, requestId)
+      throw tooOften(subject, Math.ceil(waitMs / 1000))
+    }
+  }
+  return {
+    withdraw,
+    succeeded: () =>
+      forget(
+        counted.filter((subject) => subject.startsWith('user:')),
+        withdraw,
+      ),
+  }
+}
+
+const tooOften = (subject: string, seconds: number) =>
+  new RateLimitedError(
+    `Too many failed attempts for this ${subject.split(':')[0]}; the next one is looked at in ${seconds} s`,
+    { retryable: true, details: { retry_after_seconds: seconds } },
+  )
+
+/** @returns the failures before this one that still count, oldest first */
+async function push(subject: string, attempt: Attempt): Promise<Attempt[]> {
+  const until = new Date(attempt.time + windowMs).toISOString()
+  const update = {
+    $push: { attempts: { $each: [attempt], $slice: -keptAttempts } },
+    $set: { until },
+    $inc: { version: 1 },
+  }
+  const options = { upsert: true, returnDocument: 'after' } as const
+  const write = () => model.findOneAndUpdate({ _id: subject } as never, update as never, options).lean()
+  // Of two that make the document at once, one meets a duplicate and finds it there the second time.
+  const changed = await inStore(() => write().catch(() => write()))
+  const { attempts } = storedAs<{ attempts: Attempt[] }>(changed)
+  const mine = attempts.findIndex(({ id }) => id === attempt.id)
+  return attempts.slice(0, mine).filter(({ time }) => time > attempt.time - windowMs)
+}
+
+const pull = (subject: string, { id }: Attempt) =>
+  inStore(() => model.updateOne({ _id: subject } as never, { $pull: { attempts: { id } } } as never))
+
+async function forget(users: string[], withdraw: () => Promise<void>): Promise<void> {
+  await withdraw()
+  // An address may hide many; only the user has shown to be who they are.
+  if (users.length > 0) await remove({ _id: { $in: users } })
+}
+
+const tellEveryMs = 60_000
+
+/** On record, as an alert and in the log: once a minute for each subject, whichever replicas it meets. */
+async function tell(subject: string, failures: number, caller: Caller, requestId: string): Promise<void> {
+  const [kind, name] = [subject.slice(0, subject.indexOf(':')), subject.slice(subject.indexOf(':') + 1)]
+  const message = `${failures} failed attempts within 15 minutes for the ${kind} ${name}`
+  const path = '/api/auth/login'
+  const about = { name: 'brute_force', severity: 'critical' as const, resource: path, message, timestamp: now() }
+  const alert = event('AlertTriggered', { alert_id: v7(), ...about })
+  const before = new Date(Date.now() - tellEveryMs).toISOString()
+  const untold = { _id: subject, $or: [{ told_at: { $exists: false } }, { told_at: { $lt: before } }] }
+  const update = { $set: { told_at: now() }, $push: { outbox: alert }, $inc: { version: 1 } }
+  const told = await inStore(() =>
+    model.findOneAndUpdate(untold as never, update as never, { returnDocument: 'after' }).lean(),
+  )
+  if (!told) return
+  flushSoon(model, storedAs<Stored>(told))
+  log('auth').warn({ subject, failures }, 'sign-in is being guessed at')
+  await recordAudit({
+    caller,
+    ...(kind === 'user' && { user: name }),
+    kind: 'brute_force_detected',
+    path,
+    action: 'auth.login',
+    result: 'denied',
+    severity: 'critical',
+    request_id: requestId,
+    message,
+  })
+}
+
+async function remove(filter: Record<string, unknown>): Promise<void> {
+  await flushAll(model, filter)
+  await inStore(() => model.deleteMany(filter as never))
+}
+
+export const sweepAttempts = () => remove({ until: { $lt: now() } })

@@ -1,0 +1,78 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isChange } from '#shared/contract/contract.ts'
+import { AppError, AuthenticationError, ForbiddenError } from '#shared/errors.ts'
+import type { Route } from '../rest/answer.ts'
+import { credentialOf, shownAgain } from './credentials.ts'
+import { inTime } from '../rest/answer-deadline.ts'
+import type { Identify, Identities } from './identities.ts'
+import type { Limits } from './rate-limit.ts'
+import { recordRefusalOf } from './audit-denied.ts'
+import { requireSameOrigin } from './same-origin.ts'
+
+export type Gate = Pick<Identities, 'identify' | 'known'> & { limits: Limits }
+
+/** Who it is by now, of a request that takes its time: as of a new one. @throws AuthenticationError */
+export async function identifyAgain(request: FastifyRequest, identify: Identify): Promise<void> {
+  const credential = credentialOf(request)
+  if (credential && request.caller.kind !== 'anonymous') request.caller = await identify(credential, request.address)
+}
+
+/**
+ * Once the body is there: it may have been long on its way, and who has lost their proof meanwhile is refused with it.
+ * Mostly it is still known who it is.
+ */
+export function admitBody({ identify }: Gate, route: Route) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    if (route.action.can === 'anyone') return
+    try {
+      await inTime(reply, identifyAgain(request, identify), leastMs)
+    } catch (error) {
+      await recordRefusalOf(request, route, error)
+      throw error
+    }
+  }
+}
+
+/** Also after a body that was long on its way. Milliseconds. */
+const leastMs = 2000
+
+/** Where passwords or set-up tokens can be guessed. */
+export const guessable = new Set(['auth.login', 'auth.setup'])
+
+/**
+ * What a request passes before its body is read: limits, then who it is, then whether a browser was misled into sending
+ * it. A credential that does not hold is refused only where one is needed: signing in works with a stale cookie.
+ */
+export function admit({ identify, known, limits }: Gate, route: Route) {
+  const { name, action } = route
+  const isOpen = action.can === 'anyone'
+  const change = isChange(action)
+  const look = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    if (guessable.has(name)) await limits.login(request, reply)
+    try {
+      const credential = credentialOf(request)
+      if (credential) {
+        request.caller = await identify(credential, request.address)
+        if (change && !isOpen && credential.from === 'cookie') requireSameOrigin(request)
+      }
+    } catch (error) {
+      if (!(isOpen && error instanceof AuthenticationError)) {
+        // Guessing counts against the address.
+        if (error instanceof AppError && error.status < 500) await limits.user(request, reply)
+        const isForged = error instanceof ForbiddenError
+        await recordRefusalOf(request, route, error, isForged ? 'suspicious_activity' : 'permission_denied')
+        throw error
+      }
+    }
+    if (!guessable.has(name)) await limits.user(request, reply)
+  }
+  return (request: FastifyRequest, reply: FastifyReply, done: () => void): Promise<void> | undefined => {
+    const shown = guessable.has(name) ? undefined : shownAgain(request)
+    const user = shown && known(shown, request.address)
+    if (user) request.caller = user
+    // Mostly it is known who it is; without limits nothing is to be waited for then.
+    const waiting = user ? limits.user(request, reply) : look(request, reply)
+    if (!waiting) done()
+    return waiting
+  }
+}

@@ -1,0 +1,21 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AppError } from '#shared/errors.ts'
+import type { Limits } from './rate-limit.ts'
+import { recordRefusedProof } from './audit-denied.ts'
+
+/**
+ * What a route of no contract passes first: who it is, as `look` finds out, then the limits. A refusal counts against the
+ * address; a proof that does not hold is on record.
+ */
+export const door =
+  (limits: Limits, action: string, look: (request: FastifyRequest) => Promise<void>) =>
+  async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    try {
+      await look(request)
+    } catch (error) {
+      if (error instanceof AppError && error.status < 500) await limits.user(request, reply)
+      await recordRefusedProof(request, action, error)
+      throw error
+    }
+    await limits.user(request, reply)
+  }

@@ -1,0 +1,90 @@
+import type { Contract } from '#shared/contract/contract.ts'
+import { topics } from '#shared/contracts/core/events.ts'
+import { commonHeaders } from './parts.ts'
+
+type Json = Record<string, unknown>
+
+const refused = (...statuses: number[]) =>
+  Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/E${status}` }]))
+const text = { type: 'string' }
+const parameter = (where: 'path' | 'query' | 'header', name: string, description: string, required = false) => ({
+  name,
+  in: where,
+  required: required || where === 'path',
+  description,
+  schema: text,
+})
+const file = (mediaType: string, description: string) => ({
+  200: { description, headers: commonHeaders, content: { [mediaType]: { schema: text } } },
+})
+const vmId = parameter('path', 'vm_id', 'The virtual machine')
+const upgraded = { description: 'It is a WebSocket from here on' }
+
+const eventPaths: Record<string, Json> = {
+  '/events': {
+    get: {
+      operationId: 'events.stream',
+      summary: 'Follow the events as Server-Sent Events',
+      description:
+        'Needs: to be signed in. Each event is checked against the rights of who reads. No `topics` means all.',
+      tags: ['events'],
+      parameters: [
+        parameter('query', 'topics', `Separated by commas: ${topics.join(', ')}`),
+        parameter('query', 'from', 'The seq of the last event that was seen; 0 is the oldest that is kept'),
+        parameter('header', 'Last-Event-ID', 'The same, as browsers send it; it counts before `from`'),
+      ],
+      responses: {
+        ...file('text/event-stream', 'Events, as long as the connection and what was signed in with last'),
+        ...refused(401, 422, 429, 500, 503),
+      },
+    },
+  },
+  '/ws': {
+    get: {
+      operationId: 'events.socket',
+      summary: 'Follow the events over a WebSocket',
+      description:
+        'The proof comes with the request or in a message `{"token": …}`; then `{"topics": [...], "from": …}` says which events.',
+      tags: ['events'],
+      security: [{ bearer: [] }, { apiKey: [] }, { session: [] }, {}],
+      parameters: [parameter('query', 'ticket', 'A one-time ticket of POST /auth/ws-ticket')],
+      responses: { 101: upgraded, ...refused(401, 403, 429, 500, 503) },
+    },
+  },
+}
+
+const consolePaths: Record<string, Json> = {
+  '/console/{vm_id}/vv': {
+    get: {
+      operationId: 'consoles.viewerFile',
+      summary: 'Get the file with which remote-viewer opens a SPICE console',
+      description: 'The ticket is the proof; this does not use it up.',
+      tags: ['consoles'],
+      security: [{}],
+      parameters: [vmId, parameter('query', 'ticket', 'A ticket for spice of POST /console/{vm_id}/spice', true)],
+      responses: {
+        ...file('application/x-virt-viewer', "remote-viewer's file of settings"),
+        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+      },
+    },
+  },
+  '/console/{vm_id}/recordings/{recording_id}/cast': {
+    get: {
+      operationId: 'consoles.cast',
+      summary: 'Get a recording of a serial console as asciicast v2',
+      description: 'Needs what the recording itself needs.',
+      tags: ['consoles'],
+      parameters: [vmId, parameter('path', 'recording_id', 'The recording')],
+      responses: {
+        ...file('application/x-asciicast', 'For `asciinema play`'),
+        ...refused(401, 403, 404, 422, 429, 500, 503),
+      },
+    },
+  },
+}
+
+/** The routes whose answers are streams or files: no contract has them. */
+export const streamPaths = (contracts: readonly Contract[]): Record<string, Json> => ({
+  ...eventPaths,
+  ...(contracts.some(({ name }) => name === 'consoles') && consolePaths),
+})

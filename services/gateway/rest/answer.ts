@@ -1,0 +1,129 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ServiceBroker } from 'moleculer'
+import type { TSchema } from 'typebox'
+import { v7 } from 'uuid'
+import { type Meta, question, send } from '#shared/bus/call.ts'
+import { requestTimeoutMs } from '#shared/bus/broker.ts'
+import { type Action, type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
+import { sessionCookie } from '../admission/credentials.ts'
+import { isNoneMatch } from './etag.ts'
+
+/** A contract's action as the gateway serves it. */
+export type Route = { name: string; method: string; path: string; action: Action; contract: Contract }
+
+/** What is sent, and kept for an idempotency key. */
+export type Answer = {
+  status: number
+  headers: Record<string, string>
+  /** JSON, or nothing. */
+  body: Buffer | null
+  /** The body as text, of an answer that is sent again and again. */
+  text?: string
+  cookie?: Meta['cookie']
+}
+
+/** What is shorter leaves as text: head and body in one write, which costs less than two. */
+const shortBytes = 16_384
+const textOf = (body: Buffer) => (body.length < shortBytes ? body.toString('utf8') : undefined)
+
+/** Makes the text of an answer once for all times that it is sent. */
+export function withText(answer: Answer): Answer {
+  const text = answer.body ? textOf(answer.body) : undefined
+  return text === undefined ? answer : { ...answer, text }
+}
+
+type Seconds = { type?: string; default?: number; maximum?: number }
+
+const isNothing = (schema: TSchema) => (schema as { type?: string }).type === 'null'
+
+/**
+ * A question that waits for as long as its parameter `timeout` says, in seconds, is given that time. The service has not
+ * looked at it yet, and timers of more than 2^31 ms fire at once: more than the most that it takes is not waited for.
+ */
+function timeoutMsOf({ action }: Route, params: Record<string, unknown>): number {
+  if (isChange(action)) return requestTimeoutMs
+  const schema = action.params.properties['timeout'] as Seconds | undefined
+  if (schema?.type !== 'number' && schema?.type !== 'integer') return requestTimeoutMs
+  const seconds = Math.min(Number(params['timeout'] ?? schema.default), schema.maximum ?? 0)
+  return requestTimeoutMs + (seconds > 0 ? seconds * 1000 : 0)
+}
+
+/** Less than this is not worth asking with. Milliseconds. */
+const leastMs = 100
+
+/**
+ * Has an action done by its service. Its bytes are passed on as they come. `spentMs`: how long the request has taken
+ * already. A change without a seed is given one, so that it can be repeated when the replica that works on it dies.
+ */
+export async function askService(
+  broker: ServiceBroker,
+  route: Route,
+  params: Record<string, unknown>,
+  meta: Meta,
+  spentMs: number,
+): Promise<Answer> {
+  const { action } = route
+  const change = isChange(action)
+  if (change) meta.idempotency ??= v7()
+  const timeoutMs = Math.max(leastMs, timeoutMsOf(route, params) - spentMs)
+  // A service answers with the bytes of its JSON when `bytes` is set.
+  const body = (await (change ? send : question)(broker, route.name, params, meta, timeoutMs)) as Buffer
+  const headers: Record<string, string> = {}
+  if (meta.etag !== undefined) headers['etag'] = meta.etag
+  const location = locationOf(route, body)
+  if (location !== undefined) headers['location'] = location
+  const cookie = meta.cookie === undefined ? {} : { cookie: meta.cookie }
+  if (isOperation(action)) return { status: 202, headers, body, ...cookie }
+  if (isNothing(action.result)) return { status: action.status ?? 204, headers, body: null, ...cookie }
+  return { status: action.status ?? 200, headers, body, ...cookie }
+}
+
+/** Where what was made, or the operation that makes it, can be seen. */
+function locationOf({ action, path, contract }: Route, body: Buffer): string | undefined {
+  if (isOperation(action)) return `/api/operations/${idIn(body, 'id')}`
+  if (action.status !== 201) return undefined
+  const own = Object.values(contract.actions).map(({ rest }) => /^GET (.*)\/\{(\w+)\}$/.exec(rest ?? ''))
+  const key = own.find((match) => match?.[1] === path)?.[2]
+  const id = key && idIn(body, key)
+  return id ? `/api${path}/${encodeURIComponent(id)}` : undefined
+}
+
+function idIn(body: Buffer, key: string): string | undefined {
+  // Every record and operation is an object; its own schema says that its key is text.
+  const record = JSON.parse(body.toString('utf8')) as Record<string, string> | null
+  return record?.[key]
+}
+
+/** Sends an answer; to a question whose answer the client has already, only that it is unchanged. */
+export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer): FastifyReply {
+  const { status, headers, body, text, cookie } = answer
+  if (cookie !== undefined) setCookie(request, reply, cookie)
+  const { etag } = headers
+  const isQuestion = request.method === 'GET' || request.method === 'HEAD'
+  void reply.headers(headers)
+  if (isQuestion && etag !== undefined && isNoneMatch(request.headers['if-none-match'], etag))
+    return reply.code(304).send()
+  if (body === null) return reply.code(status).send()
+  return reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .send(text ?? textOf(body) ?? body)
+}
+
+/** The session's cookie (RFC 6265); a cookie that is to go is one that ended long ago. */
+function setCookie(
+  { protocol }: FastifyRequest,
+  reply: FastifyReply,
+  cookie: NonNullable<Meta['cookie']> | null,
+): void {
+  const { value, expires_at } = cookie ?? { value: '', expires_at: 0 }
+  const parts = [
+    `${sessionCookie}=${encodeURIComponent(value)}`,
+    'Path=/',
+    `Expires=${new Date(expires_at).toUTCString()}`,
+    'HttpOnly',
+    'SameSite=Strict',
+    ...(protocol === 'https' ? ['Secure'] : []),
+  ]
+  void reply.header('set-cookie', parts.join('; '))
+}

@@ -1,0 +1,55 @@
+import type { FastifyRequest } from 'fastify'
+import type { TObject } from 'typebox'
+import { ValidationError, type Violation } from '#shared/errors.ts'
+import { check, fromText } from '#shared/contract/validate.ts'
+
+type Fields = Record<string, unknown>
+
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/**
+ * The parameters of an action out of path, query and body. Text is read by the schema, the body is taken as it is; the
+ * service checks them. What can only be seen here is refused here: one parameter given twice.
+ * @throws ValidationError with all violations
+ */
+export function paramsOf(schema: TObject, request: FastifyRequest): Fields {
+  const { body } = request
+  const violations: Violation[] = []
+  const refuse = (field: string, code: string, message: string) => violations.push({ field, code, message })
+  if (body !== undefined && body !== null && !isObject(body)) refuse('body', 'type', 'must be an object')
+
+  const text: Fields = {}
+  for (const [name, value] of Object.entries(request.query as Fields)) {
+    if (Array.isArray(value)) refuse(name, 'repeated', 'must be given only once')
+    else text[name] = value
+  }
+  for (const [name, value] of Object.entries(request.params as Fields)) {
+    if (name in text && text[name] !== value) refuse(name, 'mismatch', 'differs between path and query')
+    text[name] = value
+  }
+  const params = fromText(schema, text) as Fields
+  for (const [name, value] of isObject(body) ? Object.entries(body) : []) {
+    if (name in params && params[name] !== value)
+      refuse(
+        name,
+        'mismatch',
+        `differs from the '${name}' in the ${name in (request.params as Fields) ? 'path' : 'query'}`,
+      )
+    params[name] = value
+  }
+  if (violations.length === 0) return params
+  throw new ValidationError([...violations, ...othersOf(schema, params, violations)])
+}
+
+/** What else is wrong, so that the caller hears of everything at once. */
+function othersOf(schema: TObject, params: Fields, known: Violation[]): Violation[] {
+  const fields = new Set(known.map(({ field }) => field))
+  try {
+    check(schema, params)
+    return []
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error
+    return error.violations.filter(({ field }) => !fields.has(field))
+  }
+}

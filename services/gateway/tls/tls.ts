@@ -1,0 +1,50 @@
+import { X509Certificate } from 'node:crypto'
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { hostname, networkInterfaces } from 'node:os'
+import { join } from 'node:path'
+import { config } from '#shared/config/config.ts'
+import { log } from '#shared/service/log.ts'
+import { selfSigned } from './certificate.ts'
+
+const years = 10
+
+/** Key and certificate by HORCRUX_TLS, or null when it is off. */
+export async function tlsOptions(): Promise<{ key: string; cert: string } | null> {
+  const { tls, tlsCert, tlsKey, dataDir } = config()
+  if (tls === 'off') return null
+  if (tls === 'self-signed') return ownCertificate(join(dataDir, 'tls'))
+  const [cert, key] = await Promise.all([readFile(tlsCert!, 'utf8'), readFile(tlsKey!, 'utf8')])
+  return { cert, key }
+}
+
+/** The certificate in this folder, made at the first start: one file, so that key and certificate always belong together. */
+export async function ownCertificate(dir: string): Promise<{ key: string; cert: string }> {
+  const file = join(dir, 'self-signed.pem')
+  const kept = await readFile(file, 'utf8').catch(() => undefined)
+  if (kept && new X509Certificate(kept).validToDate > new Date()) return { key: kept, cert: kept }
+  if (kept) await rm(file)
+  await mkdir(dir, { recursive: true, mode: 0o700 })
+  const made = join(dir, `.${process.pid}.pem`)
+  const { key, cert } = selfSigned(namesOfThisMachine(), years)
+  await writeFile(made, `${key}${cert}`, { mode: 0o600 })
+  // Of two gateways that start at once, one makes it; linking does not overwrite.
+  await link(made, file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
+  await rm(made)
+  const pem = await readFile(file, 'utf8')
+  log('gateway').info({ file, fingerprint: new X509Certificate(pem).fingerprint256 }, 'the TLS certificate')
+  return { key: pem, cert: pem }
+}
+
+function namesOfThisMachine() {
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address))
+  const { host } = config()
+  const isAny = host === '0.0.0.0' || host === '::' || host === 'localhost'
+  return {
+    names: ['localhost', hostname()],
+    addresses: [...new Set(['127.0.0.1', '::1', ...(isAny ? [] : [host]), ...addresses])].filter(
+      (address) => !address.includes('%'),
+    ),
+  }
+}

@@ -1,0 +1,130 @@
+import { isBegunBy } from '#shared/access/access.ts'
+import { call } from '#shared/bus/call.ts'
+import { type CloneJob, cloneJobs, CloneStage } from '#shared/contracts/vm/clone-jobs.ts'
+import { operations } from '#shared/contracts/core/operations.ts'
+import { inStore } from '#shared/db/connect.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
+import { placed } from '#shared/db/filter-field-map.ts'
+import { everything, page } from '#shared/db/page.ts'
+import { ConflictError, notFound } from '#shared/errors.ts'
+import type { Call } from '#shared/service/handler.ts'
+import { type Entry, findEntry, fromStore, operationModel } from '#shared/operation/journal.ts'
+import { requireRight } from '#shared/access/require-right.ts'
+import { implement } from '#shared/service/implement.ts'
+import type { CloneInput } from './accept.ts'
+import { cloneKinds } from './clone.ts'
+import { consistencySteps, type Copied } from './live-clone.ts'
+import { pathOf } from '../model.ts'
+
+type Seen = Pick<Entry, 'kind' | 'user' | 'api_key' | 'input'>
+
+// The input of these kinds is what `acceptClone` returned.
+const inputOf = ({ input }: Pick<Entry, 'input'>) => input as CloneInput
+
+const seconds = (fromMs: number, toMs: number) => Math.max(0, Math.round((toMs - fromMs) / 100) / 10)
+
+/** The last step that tells of it counts: a copy may have been begun anew. */
+function consistencyOf({ results }: Pick<Entry, 'results'>): CloneJob['consistency'] {
+  const [found] = consistencySteps.flatMap((step) => results.filter(([name]) => name === step))
+  // That is what these steps return.
+  return (found?.[1] as Copied | undefined)?.consistency ?? null
+}
+
+function jobOf(entry: Entry): CloneJob {
+  const { id, state, stage, progress, eta, error, user, created_at, started_at, ended_at, version } = entry
+  const { source, mode, vm } = inputOf(entry)
+  const isCopying = mode === 'full' && progress.unit === 'bytes'
+  const endMs = ended_at === null ? Date.now() : Date.parse(ended_at)
+  const first = stage?.split(' ')[0]
+  return {
+    id,
+    source_vm_id: source,
+    target_vm_id: vm.id,
+    target_name: vm.name,
+    mode,
+    status: state,
+    stage: (CloneStage.enum as readonly string[]).includes(first ?? '') ? (first as CloneJob['stage']) : null,
+    progress_percent: progress.percent ?? 0,
+    bytes_copied: isCopying ? Math.round(progress.done) : 0,
+    total_bytes: isCopying ? Math.round(progress.total ?? 0) : 0,
+    elapsed_seconds: started_at === null ? 0 : seconds(Date.parse(started_at), endMs),
+    remaining_seconds: ended_at !== null ? 0 : eta === null ? null : seconds(Date.now(), Date.parse(eta)),
+    consistency: consistencyOf(entry),
+    error: error?.message ?? null,
+    user,
+    created_at,
+    started_at,
+    ended_at,
+    version,
+  }
+}
+
+const isMine = (entry: Seen, { caller }: Call) => caller.kind === 'service' || isBegunBy(caller, entry)
+
+function maySee(entry: Seen, call: Call): boolean {
+  const { source, vm } = inputOf(entry)
+  return isMine(entry, call) || [source, vm.id].some((id) => call.rights.allows('VmAudit', pathOf(id)))
+}
+
+async function find(id: string, call: Call): Promise<Entry> {
+  const entry = await findEntry(id)
+  if (!entry || !cloneKinds.includes(entry.kind) || !maySee(entry, call)) throw notFound('Clone job', id)
+  return entry
+}
+
+function requireOwn(entry: Entry, call: Call): void {
+  if (!isMine(entry, call)) requireRight(call, 'VmAllocate', pathOf(inputOf(entry).vm.id))
+}
+
+/** The ids of the jobs that a caller may see, or nothing when these are all. */
+async function visible(call: Call): Promise<string[] | undefined> {
+  if (call.caller.kind === 'service' || call.rights.allows('VmAudit', '/')) return undefined
+  const fields = { kind: 1, user: 1, api_key: 1, 'input.source': 1, 'input.vm.id': 1 }
+  const all = await inStore(() => operationModel.find({ kind: { $in: cloneKinds } } as never, fields).lean())
+  return all.map(fromStore).flatMap((entry) => (maySee(entry, call) ? [entry.id] : []))
+}
+
+/** Where a field of a job lies in the journal, for filters. */
+const places = {
+  status: 'state',
+  mode: 'input.mode',
+  source_vm_id: 'input.source',
+  target_vm_id: 'input.vm.id',
+}
+
+export const cloneJobService = implement(cloneJobs, {
+  list: async ({ filter, ...query }, call) => {
+    const ids = await visible(call)
+    const base = { kind: { $in: cloneKinds }, ...(ids && { _id: { $in: ids } }) }
+    const asked = { ...query, filter: placed(filter, places) }
+    const found = await page(operationModel, asked, everything, base, -1)
+    return { ...found, data: found.data.map((document) => jobOf(fromStore(document))) }
+  },
+
+  get: async ({ id }, call) => jobOf(await find(id, call)),
+
+  cancel: async ({ id }, asked) => {
+    const entry = await find(id, asked)
+    requireOwn(entry, asked)
+    requireVersion(`Clone job '${id}'`, entry.version)
+    await call(operations, 'cancel', { id })
+    return jobOf(await find(id, asked))
+  },
+
+  delete: async ({ id }, asked) => {
+    const entry = await find(id, asked)
+    requireOwn(entry, asked)
+    requireVersion(`Clone job '${id}'`, entry.version)
+    const { deletedCount } = await inStore(() =>
+      operationModel.deleteOne({ _id: id, ended_at: { $ne: null } } as never),
+    )
+    if (deletedCount === 0)
+      throw new ConflictError(
+        `Clone job '${id}' is ${entry.state}: cancel it first, with POST /api/clone-jobs/${id}/cancel`,
+        {
+          details: { state: entry.state },
+        },
+      )
+    return null
+  },
+})

@@ -1,0 +1,92 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { abortJob, type BackupJob, backupJob, backupXml, beginBackup } from '#shared/nodes/libvirt/backup.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import { reach } from '#shared/nodes/nodes.ts'
+import type { Copies, CopyTarget } from '../driver.ts'
+import { unlessMissing } from './state.ts'
+import { at, attribute, type Element, elements, parseXml, writeXml } from './xml/xml.ts'
+
+const lookEveryMs = 250
+/** QEMU finishes what it is writing just now. */
+const abortMs = 30_000
+
+const element = (name: string, attributes: Record<string, string>, ...children: Element[]): Element => ({
+  name,
+  attributes,
+  children,
+})
+
+/** What libvirt is to copy ("Backup XML format"); a disk that is not named is left out. */
+export const backupOf = (targets: CopyTarget[]): string =>
+  writeXml(
+    element(
+      'domainbackup',
+      { mode: 'push' },
+      element(
+        'disks',
+        {},
+        ...targets.map(({ disk, path, format }) =>
+          element(
+            'disk',
+            { name: disk, backup: 'yes', type: 'file' },
+            element('driver', { type: format }),
+            element('target', { file: path }),
+          ),
+        ),
+      ),
+    ),
+  )
+
+async function isUnderWay(libvirt: HostConnection, uuid: string, copy: string): Promise<boolean> {
+  const xml = await unlessMissing(() => backupXml(libvirt, uuid), null)
+  if (xml === null) return false
+  const disks = elements(at(parseXml(xml), 'disks'), 'disk')
+  return disks.some((disk) => attribute(at(disk, 'target'), 'file')?.includes(copy))
+}
+
+/** What libvirt tells of the job; of a guest that is switched off just now, nothing. */
+async function told(ask: () => Promise<BackupJob>): Promise<BackupJob> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof ConflictError || error instanceof NotFoundError)) throw error
+    return { state: 'none', done: 0, total: 0, error: null }
+  }
+}
+
+/** Copies by libvirt's backups: QEMU keeps what the guest overwrites until it is copied. */
+export const copies: Copies = {
+  begin: async ({ node, domain_uuid }, targets) => {
+    const { libvirt } = await reach(node)
+    await beginBackup(libvirt, domain_uuid, backupOf(targets))
+  },
+
+  isUnderWay: async ({ node, domain_uuid }, copy) => isUnderWay((await reach(node)).libvirt, domain_uuid, copy),
+
+  wait: async ({ id, node, domain_uuid }, copy, { signal, onProgress }) => {
+    const { libvirt } = await reach(node)
+    for (;;) {
+      signal.throwIfAborted()
+      if (!(await isUnderWay(libvirt, domain_uuid, copy))) break
+      const { state, done, total } = await told(() => backupJob(libvirt, domain_uuid))
+      if (state === 'running' && total > 0) onProgress(done, total)
+      await delay(lookEveryMs, undefined, { signal })
+    }
+    const { state, error } = await told(() => backupJob(libvirt, domain_uuid, { ended: true }))
+    if (state === 'completed') return true
+    if (state === 'failed' || state === 'cancelled')
+      throw new ConflictError(`QEMU ended the copy of '${id}' before it was whole: ${error ?? state}`)
+    return false
+  },
+
+  abort: async ({ id, node, domain_uuid }, copy) => {
+    const { libvirt } = await reach(node)
+    const deadline = Date.now() + abortMs
+    if (await isUnderWay(libvirt, domain_uuid, copy)) await abortJob(libvirt, domain_uuid)
+    while (await isUnderWay(libvirt, domain_uuid, copy)) {
+      if (Date.now() > deadline) throw new UnavailableError(`QEMU has not ended the copy of '${id}'`)
+      await delay(lookEveryMs / 5)
+    }
+  },
+}

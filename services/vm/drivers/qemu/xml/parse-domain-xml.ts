@@ -1,0 +1,187 @@
+/** What a domain's XML says, in the words of a VM's record. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Disk, Firmware, Nic } from '#shared/contracts/vm/hardware.ts'
+import type { Vm } from '#shared/contracts/vm/vms.ts'
+import { at, attribute, type Element, elements, textOf } from './xml.ts'
+
+const bytesOf: Record<string, number> = { b: 1, bytes: 1 }
+for (const [power, letter] of ['k', 'm', 'g', 't', 'p'].entries()) {
+  bytesOf[`${letter}b`] = 1000 ** (power + 1)
+  bytesOf[letter] = bytesOf[`${letter}ib`] = 1024 ** (power + 1)
+}
+
+/** A size in MiB, rounded down; libvirt counts in KiB unless it says otherwise. */
+function mib(of: Element | undefined): number | null {
+  if (!of) return null
+  const unit = bytesOf[(attribute(of, 'unit') ?? 'KiB').toLowerCase()] ?? 1024
+  return Math.max(1, Math.floor((Number(textOf(of)) * unit) / 2 ** 20))
+}
+
+export const memoryOf = (domain: Element) => mib(at(domain, 'memory')) ?? 1
+/** What it has of its memory, when that is less. */
+export function balloonOf(domain: Element): number | null {
+  const current = mib(at(domain, 'currentMemory'))
+  return current === null || current >= memoryOf(domain) ? null : current
+}
+
+export function cpusOf(domain: Element): Pick<Vm, 'cpus' | 'max_cpus'> {
+  const vcpu = at(domain, 'vcpu')
+  const most = Number(textOf(vcpu) || 1)
+  const cpus = Number(attribute(vcpu, 'current') ?? most)
+  return { cpus, max_cpus: cpus === most ? null : most }
+}
+
+export function processorOf(domain: Element): Pick<Vm, 'cpu_model' | 'topology'> {
+  const cpu = at(domain, 'cpu')
+  const mode = attribute(cpu, 'mode')
+  const model = textOf(at(cpu, 'model'))
+  const topology = at(cpu, 'topology')
+  const count = (name: string) => Number(attribute(topology, name) ?? 1)
+  return {
+    cpu_model: mode === undefined || mode === 'custom' ? model || null : mode,
+    topology: topology
+      ? { sockets: count('sockets') * count('dies'), cores: count('cores'), threads: count('threads') }
+      : null,
+  }
+}
+
+export function firmwareOf(domain: Element): Firmware {
+  const os = at(domain, 'os')
+  const isUefi = attribute(os, 'firmware') === 'efi' || attribute(at(os, 'loader'), 'type') === 'pflash'
+  return isUefi ? 'uefi' : 'bios'
+}
+
+export function bootOf(domain: Element): Vm['boot'] {
+  const os = at(domain, 'os')
+  const [kernel, initrd, cmdline] = ['kernel', 'initrd', 'cmdline'].map((name) => textOf(at(os, name)))
+  if (!kernel) return null
+  return { kernel, ...(initrd && { initrd }), ...(cmdline && { cmdline }) }
+}
+
+const devicesOf = (domain: Element, name: string) => elements(at(domain, 'devices'), name)
+/** What we call the drive of the ISO; an adopted domain calls its own otherwise. */
+export const isoDrive = 'sdz'
+/** Its port on the first SATA controller; a disk that would be there gets the next name. */
+export const isoPort = 5
+/** The drive of a cloud-init seed. */
+export const seedDrive = 'sdy'
+export const targetOf = (disk: Element) => attribute(at(disk, 'target'), 'dev') ?? ''
+export const pathOf = (disk: Element) => {
+  const source = at(disk, 'source')
+  return attribute(source, 'file') ?? attribute(source, 'dev') ?? null
+}
+export const isCdrom = (disk: Element) => attribute(disk, 'device') === 'cdrom'
+export const macOf = (nic: Element) => attribute(at(nic, 'mac'), 'address')?.toLowerCase() ?? ''
+export const cacheOf = (disk: Element) => attribute(at(disk, 'driver'), 'cache') ?? 'default'
+export const formatOf = (disk: Element) => attribute(at(disk, 'driver'), 'type') ?? 'raw'
+
+/** The drive that an ISO is put into: ours, else the first that is not ours for something else. */
+export function cdromIn(domain: Element): Element | undefined {
+  const drives = devicesOf(domain, 'disk').filter(isCdrom)
+  const { disks } = markOf(domain)
+  return (
+    drives.find((drive) => targetOf(drive) === isoDrive) ?? drives.find((drive) => !disks.includes(targetOf(drive)))
+  )
+}
+export const isoOf = (domain: Element) => {
+  const drive = cdromIn(domain)
+  return drive ? pathOf(drive) : null
+}
+
+/** The displays that can be looked at through Horcrux. */
+export const graphicsOf = (domain: Element): ('vnc' | 'spice')[] =>
+  (['vnc', 'spice'] as const).filter((type) =>
+    devicesOf(domain, 'graphics').some((each) => attribute(each, 'type') === type),
+  )
+export const videoOf = (domain: Element) => attribute(at(devicesOf(domain, 'video')[0], 'model'), 'type') ?? 'none'
+
+/** The disks that are files or devices of the node. */
+export const diskElementsOf = (domain: Element) =>
+  devicesOf(domain, 'disk').filter(
+    (disk) =>
+      (attribute(disk, 'device') ?? 'disk') === 'disk' && pathOf(disk) !== null && at(disk, 'source') !== undefined,
+  )
+
+type FoundDisk = Pick<Disk, 'id' | 'path' | 'readonly'> & Record<'format' | 'bus' | 'cache', string>
+const diskOf = (disk: Element): FoundDisk => ({
+  id: targetOf(disk),
+  path: pathOf(disk)!,
+  format: formatOf(disk),
+  bus: attribute(at(disk, 'target'), 'bus') ?? '',
+  cache: cacheOf(disk),
+  readonly: at(disk, 'readonly') !== undefined,
+})
+
+export const modelOf = (nic: Element) => attribute(at(nic, 'model'), 'type') ?? 'rtl8139'
+
+const nicOf = (nic: Element): Nic => ({
+  mac: macOf(nic),
+  network: attribute(at(nic, 'source'), 'network') ?? null,
+  bridge: attribute(nic, 'type') === 'bridge' ? (attribute(at(nic, 'source'), 'bridge') ?? null) : null,
+  model: modelOf(nic),
+})
+const nicsOf = (domain: Element) =>
+  devicesOf(domain, 'interface').filter((nic) => ['network', 'bridge'].includes(attribute(nic, 'type') ?? ''))
+
+const nameOf = (device: Element) =>
+  device.name === 'interface' ? macOf(device) : isCdrom(device) ? 'cdrom' : targetOf(device)
+const bootable = (domain: Element) => [...devicesOf(domain, 'disk'), ...devicesOf(domain, 'interface')]
+/** Disks, `cdrom` and MAC addresses: all that can stand in a boot order. */
+export const namesOf = (domain: Element) => bootable(domain).map(nameOf)
+
+/** The order that the devices themselves say, by disk, `cdrom` and MAC; null where `<os>` says it. */
+export function bootOrderOf(domain: Element): string[] | null {
+  const placed = bootable(domain).flatMap((device) => {
+    const order = attribute(at(device, 'boot'), 'order')
+    return order === undefined ? [] : [{ name: nameOf(device), order: Number(order) }]
+  })
+  const names = placed.toSorted((a, b) => a.order - b.order).map(({ name }) => name)
+  return names.length === 0 ? null : [...new Set(names)]
+}
+
+/** That order, as far as it is of what a record has: not of a floppy, or of a NIC on no network of the node. */
+function knownOrderOf(domain: Element): string[] | null {
+  const known = new Set(['cdrom', ...diskElementsOf(domain).map(targetOf), ...nicsOf(domain).map(macOf)])
+  const names = bootOrderOf(domain)?.filter((name) => known.has(name)) ?? []
+  return names.length === 0 ? null : names
+}
+
+const marked = (domain: Element) => at(domain, 'metadata', 'horcrux:vm')
+const words = (text = '') => text.split(' ').filter(Boolean)
+/** The id that Horcrux gave it, and the devices that are ours. */
+export const markOf = (domain: Element) => ({
+  id: attribute(marked(domain), 'id') ?? null,
+  disks: words(attribute(marked(domain), 'disks')),
+  nics: words(attribute(marked(domain), 'nics')),
+})
+
+/** What can be changed with virsh behind our back and is taken over when it is seen. */
+export const sizeOf = (domain: Element) => ({ memory: memoryOf(domain), balloon: balloonOf(domain), ...cpusOf(domain) })
+export type Size = ReturnType<typeof sizeOf>
+
+/** Everything of a domain that a record has; the rest of its XML stays where it is. */
+export const readDomain = (domain: Element) => ({
+  name: textOf(at(domain, 'name')),
+  uuid: textOf(at(domain, 'uuid')),
+  description: textOf(at(domain, 'description')),
+  type: attribute(domain, 'type') ?? '',
+  os: textOf(at(domain, 'os', 'type')),
+  architecture: attribute(at(domain, 'os', 'type'), 'arch') ?? '',
+  ...sizeOf(domain),
+  ...processorOf(domain),
+  firmware: firmwareOf(domain),
+  boot: bootOf(domain),
+  boot_order: knownOrderOf(domain),
+  iso: isoOf(domain),
+  // It has none of ours.
+  seed: null,
+  graphics: graphicsOf(domain),
+  video: videoOf(domain),
+  disks: diskElementsOf(domain).map(diskOf),
+  nics: nicsOf(domain).map(nicOf),
+})
+export type Found = ReturnType<typeof readDomain>
+
+/** Whether two domains say the same of something. */
+export const isSame = <T>(one: Element, other: Element, read: (domain: Element) => T) =>
+  isDeepStrictEqual(read(one), read(other))

@@ -1,0 +1,135 @@
+import { Type } from 'typebox'
+import { Id, strict, Time } from '#shared/contracts/common.ts'
+import { collection } from '#shared/db/collection.ts'
+import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
+import { log } from '#shared/service/log.ts'
+import { every } from '#shared/service/repeat.ts'
+import { requireFree } from '#shared/operation/locks.ts'
+import type { Agent } from '../drivers/driver.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import { pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { requireStatus, settle } from '../state/status.ts'
+
+const sweepEveryMs = 1000
+
+/** The guests that are frozen, or may be: written down before they are, so that a crash leaves none of them frozen. */
+const freezes = collection(
+  'freezes',
+  strict({ id: Id, thaws_at: Time, run: Type.Union([Type.String(), Type.Null()]) }),
+  { kind: 'Freeze of virtual machine', indexes: [{ fields: { thaws_at: 1 } }] },
+)
+
+export const thawsAt = async (id: string) => (await freezes.get(id))?.thaws_at ?? null
+
+/** A guest that runs, and the agent in it. @throws ConflictError */
+async function requireAgent(id: string): Promise<{ vm: VmRecord; agent: Agent }> {
+  const vm = await settle(id)
+  requireStatus(vm, 'ask the agent of', ['running'])
+  const { agent } = driverOf(vm)
+  if (!agent) throw new ConflictError(`The agents of virtual machines of ${vm.hypervisor} are not reached by Horcrux`)
+  return { vm, agent }
+}
+
+/** Freezes a guest until somebody thaws it, at the latest after so many seconds; again puts that off. */
+export async function freeze(id: string, seconds: number) {
+  await vmRecords.requireForChange(id)
+  await requireFree(pathOf(id))
+  const { vm, agent } = await requireAgent(id)
+  const { connected, reason } = await agent.look(vm)
+  if (!connected) throw new ConflictError(`No agent answers in the guest of '${id}': ${reason}`)
+  const thaws_at = new Date(Date.now() + seconds * 1000).toISOString()
+  await write(id, { thaws_at, run: await driverOf(vm).runOf(vm) })
+  try {
+    return { vm_id: id, filesystems: await agent.freeze(vm), thaws_at }
+  } catch (error) {
+    // It may have frozen some: they are thawed now.
+    await freezes.updateWhere({ _id: id }, { set: { thaws_at: new Date().toISOString() } })
+    throw error
+  }
+}
+
+async function write(id: string, freeze: { thaws_at: string; run: string | null }): Promise<void> {
+  if (!(await freezes.updateWhere({ _id: id }, { set: freeze }))) await freezes.insert({ id, ...freeze })
+}
+
+export async function thaw(id: string) {
+  await vmRecords.requireForChange(id)
+  const { vm, agent } = await requireAgent(id)
+  const filesystems = await agent.thaw(vm)
+  await freezes.removeWhere({ _id: id })
+  return { vm_id: id, filesystems, thaws_at: null }
+}
+
+/** What a copy of a guest that runs is: as its file systems were when they were frozen, or as after a power cut. */
+export type Consistency = 'filesystem' | 'crash'
+
+/** So long a guest stays frozen at the most when whoever has frozen it dies. */
+const copySeconds = 20
+
+/**
+ * Does something short to a guest while its file systems are frozen, if an agent in it answers; else it is done all the
+ * same. What somebody else has frozen stays frozen.
+ */
+export async function whileFrozen(vm: VmRecord, work: () => Promise<unknown>): Promise<Consistency> {
+  const { agent } = driverOf(vm)
+  const view = vm.status === 'running' ? await agent?.look(vm) : undefined
+  if (!agent || !view?.connected) {
+    await work()
+    return 'crash'
+  }
+  if (view.frozen) {
+    await work()
+    return (await agent.look(vm)).frozen ? 'filesystem' : 'crash'
+  }
+  const thawsMs = Date.now() + copySeconds * 1000
+  await write(vm.id, { thaws_at: new Date(thawsMs).toISOString(), run: await driverOf(vm).runOf(vm) })
+  try {
+    const filesystems = await triedToFreeze(vm, agent)
+    await work()
+    return filesystems > 0 && Date.now() < thawsMs ? 'filesystem' : 'crash'
+  } finally {
+    await thawNow(vm, agent)
+  }
+}
+
+async function triedToFreeze(vm: VmRecord, agent: Agent): Promise<number> {
+  try {
+    return await agent.freeze(vm)
+  } catch (error) {
+    if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
+    log('vms').info({ err: error, vm: vm.id }, 'a guest was not frozen for its copy')
+    return 0
+  }
+}
+
+/** What does not succeed now the sweep does. */
+async function thawNow(vm: VmRecord, agent: Agent): Promise<void> {
+  try {
+    await agent.thaw(vm)
+    await freezes.removeWhere({ _id: vm.id })
+  } catch (error) {
+    log('vms').warn({ err: error as Error, vm: vm.id }, 'a guest is not thawed yet')
+    await freezes.updateWhere({ _id: vm.id }, { set: { thaws_at: new Date().toISOString() } })
+  }
+}
+
+type Freeze = NonNullable<Awaited<ReturnType<typeof freezes.get>>>
+
+/** Thaws a guest whose time is over; one that has been off since is not frozen any more. */
+async function end({ id, version, run }: Freeze): Promise<void> {
+  const vm = await vmRecords.get(id)
+  if (vm && (await driverOf(vm).runOf(vm)) === run) await driverOf(vm).agent?.thaw(vm)
+  // Somebody may have put it off meanwhile.
+  await freezes.removeWhere({ _id: id, version })
+}
+
+async function sweep(): Promise<void> {
+  for (const freeze of await freezes.all({ thaws_at: { $lte: new Date().toISOString() } }))
+    await end(freeze).catch((error: Error) =>
+      log('vms').warn({ err: error, vm: freeze.id }, 'a guest is not thawed yet'),
+    )
+}
+
+/** Thaws guests whose time is over, whoever has frozen them. @returns a function that stops it */
+export const sweepFreezes = (): (() => void) =>
+  every(sweepEveryMs, sweep, { part: 'vms', failed: 'freezes could not be swept' })

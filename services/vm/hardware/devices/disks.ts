@@ -1,0 +1,137 @@
+import { call } from '#shared/bus/call.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import type { devices } from '#shared/contracts/vm/devices.ts'
+import type { Disk, NewDisks } from '#shared/contracts/vm/hardware.ts'
+import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { ConflictError, NotFoundError, notFound, type Violation } from '#shared/errors.ts'
+import { reach } from '#shared/nodes/nodes.ts'
+import { type Accepting, operation } from '#shared/operation/kinds.ts'
+import { allocateAll } from '../../lifecycle/allocate.ts'
+import { driverOf } from '../../drivers/drivers.ts'
+import { pathOf, type VmRecord, viewOf, vmRecords } from '../../model.ts'
+import { isInPool, placeBeside, planDisks, type PlannedDisk } from '../plan.ts'
+import { countRoom, requireRoom, requireStorage } from '../../lifecycle/quota-reservation.ts'
+import { settle } from '../../state/status.ts'
+import { throwAll } from '../../violations.ts'
+import { free, give, ofItem, plugAgain, requireForDevices, takeAway, takeBack } from './apply.ts'
+
+export function diskIn(vm: VmRecord, id: string): Disk {
+  const disk = vm.disks.find((each) => each.id === id)
+  if (!disk) throw notFound('Disk', `${vm.id}/${id}`)
+  return disk
+}
+
+/** @throws ConflictError naming the linked clones of a disk, which therefore must stay as it is */
+export async function requireNoBase(vm: VmRecord, { pool, volume, id }: Disk, what: string): Promise<void> {
+  const { data } = await call(volumes, 'clonesOf', { owners: [pathOf(vm.id)] })
+  const clones = data.filter((each) => each.volume === `${pool}/${volume}`).map(({ clone }) => clone)
+  if (clones.length === 0) return
+  throw new ConflictError(
+    `Disk ${id} of '${vm.id}' cannot ${what}: it is the backing file of ${clones.length} linked clone(s): ${clones.slice(0, 10).join(', ')}`,
+    { details: { clones } },
+  )
+}
+
+/** A name for a volume that neither the VM nor its pool has. */
+async function freeVolume(vm: VmRecord, pool: string): Promise<string> {
+  for (let index = vm.disks.length; ; index++) {
+    const volume = `${vm.id}-disk-${index}`
+    if (vm.disks.some((disk) => disk.volume === volume)) continue
+    try {
+      await call(volumes, 'get', { id: pool, volume })
+    } catch (error) {
+      if (error instanceof NotFoundError) return volume
+      throw error
+    }
+  }
+}
+
+type Given = Params<typeof devices, 'attachDisk'>
+
+/** What is given, as the disk that a new VM would be given. */
+function wantedOf({ id: _, size, image, volume, format, readonly, ...disk }: Given, violations: Violation[]): NewDisks {
+  const say = (field: string, message: string) => violations.push({ field, code: 'contradiction', message })
+  const isNew = size !== undefined || image !== undefined
+  if (isNew === (volume !== undefined))
+    say('size', 'must be given for a new disk, image for a copy of one, or volume for one that is there')
+  if (volume !== undefined && format !== undefined) say('format', 'is that of the volume')
+  if (isNew && readonly) say('readonly', 'is for a volume that is there')
+  const made = { ...disk, format: format ?? 'qcow2' }
+  if (image !== undefined) return [{ ...made, image, ...(size !== undefined && { size }) }]
+  if (size !== undefined) return [{ ...made, size }]
+  return volume === undefined ? [] : [{ ...disk, volume, readonly: readonly ?? false }]
+}
+
+async function planned(vm: VmRecord, given: Given): Promise<PlannedDisk> {
+  const violations: Violation[] = []
+  const wanted = wantedOf(given, violations)
+  throwAll(violations)
+  const used = vm.disks.map(({ id }) => id)
+  const place = placeBeside(used, given.bus)
+  const names = [await freeVolume(vm, given.pool)]
+  const [disk] = await planDisks(vm.id, vm.node, wanted, violations, { ids: [place], names })
+  if (disk) {
+    const after = { ...vm, disks: [...vm.disks, disk.disk] }
+    const lacking = await driverOf(vm).check(await reach(vm.node), after)
+    violations.push(...lacking.filter(({ field }) => field.startsWith(`disks.${vm.disks.length}`)))
+  }
+  throwAll(ofItem(violations))
+  return disk!
+}
+
+export const attachDisk = operation({
+  accept: async (given: Given, accepting: Accepting) => {
+    const { id, pool } = given
+    await accepting.hold(pathOf(id))
+    const vm = await requireForDevices(id, 'attach a disk to')
+    requireStorage(accepting, [pool])
+    const disk = await planned(vm, given)
+    await requireRoom(vm, { ...vm, disks: [...vm.disks, disk.disk] }, () => vmRecords.require(id))
+    return { id, planned: disk }
+  },
+  run: async (op, { id, planned: wanted }) => {
+    const read = () => vmRecords.require(id)
+    const count = async () => countRoom(await read())
+    const before = (await read()).disks.filter((disk) => disk.id !== wanted.disk.id)
+    await op.step('taking room', async () => countRoom({ ...(await read()), disks: [...before, wanted.disk] }), {
+      undo: count,
+    })
+    const [disk] = await allocateAll(op, id, [wanted])
+    // A guest that has not started yet lets go of nothing: from here on there is only forward.
+    await op.commit()
+    const attach = async () => {
+      await give(id, { disk: disk! })
+      await count()
+    }
+    await op.step('attaching', attach, { undo: () => takeBack(id, { disk: disk! }) })
+    return viewOf(await settle(id))
+  },
+})
+
+export const detachDisk = operation({
+  accept: async ({ id, disk: place, purge, timeout }: Params<typeof devices, 'detachDisk'>, { hold }: Accepting) => {
+    await hold(pathOf(id))
+    const vm = await requireForDevices(id, 'detach a disk from')
+    const disk = diskIn(vm, place)
+    if (purge && !isInPool(disk))
+      throw new ConflictError(`Disk ${place} of '${id}' is in no pool: Horcrux does not delete ${disk.path}`)
+    if (purge) await requireNoBase(vm, disk, 'be deleted')
+    return { id, disk, purge, timeout }
+  },
+  run: async (op, { id, disk, purge, timeout }) => {
+    const vm = await vmRecords.require(id)
+    await op.step('waiting for the guest', () => free(vm, { disk }, timeout, op.signal), {
+      undo: () => plugAgain(id, { disk }),
+    })
+    await op.commit()
+    // A disk whose bytes may be gone is not given back.
+    const undo = purge ? undefined : () => give(id, { disk })
+    await op.step('detaching', () => takeAway(id, { disk }), undo && { undo })
+    await op.step(`${purge ? 'deleting' : 'releasing'} disk ${disk.id}`, async () => {
+      const words = isInPool(disk) && { id: disk.pool, volume: disk.volume, owner: pathOf(id) }
+      if (words) await call(volumes, purge ? 'deleteFor' : 'detach', words)
+      await countRoom(await vmRecords.require(id))
+    })
+    return viewOf(await settle(id))
+  },
+})

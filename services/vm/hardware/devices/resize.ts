@@ -1,0 +1,83 @@
+import { call } from '#shared/bus/call.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import type { devices } from '#shared/contracts/vm/devices.ts'
+import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { type Accepting, operation } from '#shared/operation/kinds.ts'
+import { driverOf } from '../../drivers/drivers.ts'
+import { pathOf, viewOf, vmRecords } from '../../model.ts'
+import { isInPool, type Pooled } from '../plan.ts'
+import { countRoom, requireRoom, requireStorage } from '../../lifecycle/quota-reservation.ts'
+import { settle } from '../../state/status.ts'
+import { requireForDevices } from './apply.ts'
+import { diskIn, requireNoBase } from './disks.ts'
+
+type Sized = { id: string; disk: Pooled; size: number }
+
+async function accept(
+  { id, disk: place, size }: Params<typeof devices, 'resizeDisk'>,
+  accepting: Accepting,
+): Promise<Sized> {
+  await accepting.hold(pathOf(id))
+  const vm = await requireForDevices(id, 'resize a disk of')
+  const disk = diskIn(vm, place)
+  const refuse = (why: string) => new ConflictError(`Disk ${place} of '${id}' ${why}`)
+  if (!isInPool(disk)) throw refuse('is in no pool: it is resized where it comes from')
+  requireStorage(accepting, [disk.pool])
+  if (disk.readonly) throw refuse('is read-only')
+  if (size < disk.size_bytes) throw refuse(`has ${disk.size_bytes} bytes; making it smaller would cut off data`)
+  const { capabilities, type } = await call(pools, 'get', { id: disk.pool })
+  if (vm.status !== 'stopped' && !capabilities.live_resize)
+    throw refuse(`is in a pool of type ${type}, where disks grow while the virtual machine is off`)
+  await requireNoBase(vm, disk, 'be resized')
+  await requireRoom(vm, { ...vm, disks: vm.disks.map((each) => grown(each, disk.id, size)) }, () =>
+    vmRecords.require(id),
+  )
+  return { id, disk, size }
+}
+
+const grown = <D extends { id: string; size_bytes: number }>(disk: D, id: string, size: number): D =>
+  disk.id === id ? { ...disk, size_bytes: size } : disk
+
+/** The bytes of a guest that runs are QEMU's to grow; then the storage's record follows. */
+async function grow({ id, disk, size }: Sized): Promise<void> {
+  const vm = await vmRecords.require(id)
+  const driver = driverOf(vm)
+  if ((await driver.look(vm)).status !== 'stopped') await driver.devices?.grow(vm, disk, size)
+  await call(volumes, 'growFor', { id: disk.pool, volume: disk.volume, size, owner: pathOf(id) })
+}
+
+async function record({ id, disk, size }: Sized): Promise<void> {
+  const vm = await vmRecords.change(id, ({ disks, pending }) => ({
+    set: {
+      disks: disks.map((each) => grown(each, disk.id, size)),
+      pending: pending.map((each) =>
+        each.field === 'disks' ? { ...each, ...grownIn(each.current, 'current'), ...grownIn(each.next, 'next') } : each,
+      ),
+    },
+  }))
+  await countRoom(vm)
+
+  function grownIn(disks: unknown, key: 'current' | 'next') {
+    // What waits of the field `disks` is disks.
+    return { [key]: (disks as Pooled[]).map((each) => grown(each, disk.id, size)) }
+  }
+}
+
+export const resizeDisk = operation({
+  accept,
+  run: async (op, wanted: Sized) => {
+    const { id, disk, size } = wanted
+    const counted = async () => {
+      const vm = await vmRecords.require(id)
+      return countRoom({ ...vm, disks: vm.disks.map((each) => grown(each, disk.id, size)) })
+    }
+    await op.step('taking room', counted, { undo: async () => countRoom(await vmRecords.require(id)) })
+    // What has grown does not become smaller again.
+    await op.commit()
+    await op.step('growing', () => grow(wanted))
+    await op.step('recording', () => record(wanted))
+    return viewOf(await settle(id))
+  },
+})

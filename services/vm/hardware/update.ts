@@ -1,0 +1,103 @@
+import { isDeepStrictEqual } from 'node:util'
+import { subjectOf } from '#shared/access/access.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import { type Vm, type vms } from '#shared/contracts/vm/vms.ts'
+import { AppError, ConflictError, UnavailableError, type Violation } from '#shared/errors.ts'
+import type { Call } from '#shared/service/handler.ts'
+import { changing, requireFree } from '#shared/operation/locks.ts'
+import { type Reached, reach } from '#shared/nodes/nodes.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import { type Change, changedFields, newContradictions, pendingAfter, saysFields, waiting } from './hardware.ts'
+import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { requirePaths } from './paths.ts'
+import { throwAll } from '../violations.ts'
+import { withRoom } from '../lifecycle/quota-reservation.ts'
+import { requireNoTemplate } from '../lifecycle/templates.ts'
+
+type Wanted = Change & Partial<Pick<Vm, 'description' | 'protected' | 'tags'>>
+
+/** Changes a VM. What its definition has no part in is only written down. */
+export async function update(
+  { id, ...given }: Params<typeof vms, 'update'>,
+  { caller }: Pick<Call, 'caller'>,
+): Promise<Vm> {
+  // TypeBox reads the contract's arrays and objects as its own types: they are those of the record.
+  const wanted = given as Wanted
+  const before = await vmRecords.requireForChange(id)
+  if (changedFields(before, wanted).changed.length > 0 || isOwed(before, wanted))
+    // Who made a template of it meanwhile would have it defined again behind his back.
+    return changing(pathOf(id), subjectOf(caller), 'vms.update', async () =>
+      redefine(await vmRecords.requireForChange(id), wanted),
+    )
+  await requireFree(pathOf(id))
+  const { description, protected: isProtected, tags } = wanted
+  const set = { description, protected: isProtected, tags }
+  const isGiven = ([, value]: [string, unknown]) => value !== undefined
+  return viewOf(await vmRecords.change(id, () => ({ set: Object.fromEntries(Object.entries(set).filter(isGiven)) })))
+}
+
+/** Whether it asks for what the record has, but its host was not told. */
+const isOwed = ({ defined, template }: VmRecord, wanted: Wanted) => !defined && !template && saysFields(wanted)
+
+/**
+ * The record first, then the host's definition, then what the running guest can take at once. What it cannot take is
+ * pending. A crash in between is made good by the next start, which defines what is not defined.
+ */
+async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
+  const { id } = before
+  const { changed: fields, isRedefined: isOther } = changedFields(before, wanted)
+  const isRedefined = isOther || !before.defined
+  requireNoTemplate(before, 'change')
+  await requireChangeable(before, wanted, await reach(before.node))
+  const run = before.status === 'stopped' ? before.run : await driverOf(before).runOf(before)
+  const driver = driverOf(before)
+  const write = async () => {
+    const written = await vmRecords.change(id, (vm) => ({
+      set: {
+        ...wanted,
+        ...waiting(pendingAfter(vm, fields, wanted)),
+        run,
+        defined: false,
+      },
+    }))
+    if (isRedefined) await driver.define(written).catch((error: unknown) => refused(error, before, written, wanted))
+    return written
+  }
+  const { memory = before.memory, cpus = before.cpus } = wanted
+  const changed = await withRoom(before, { ...before, memory, cpus }, write, () => vmRecords.require(id))
+  const isRunning = changed.status === 'running' || changed.status === 'paused'
+  return viewOf(await settled(changed, fields, await driver.change(changed, fields, isRunning)))
+}
+
+/** What the host does not take is not in the record either; what it has not heard of waits there. */
+async function refused(error: unknown, before: VmRecord, { id, version }: VmRecord, wanted: Wanted): Promise<never> {
+  if (error instanceof AppError && !(error instanceof UnavailableError)) {
+    const was = Object.fromEntries(Object.entries(before).filter(([field]) => field in wanted))
+    const set = { ...was, ...waiting(before.pending), run: before.run, defined: false }
+    await vmRecords.updateWhere({ _id: id, version }, { set })
+  }
+  throw error
+}
+
+/** Writes down that the host has it, unless somebody else has changed these fields meanwhile. */
+async function settled(changed: VmRecord, fields: (keyof Change)[], taken: string[]): Promise<VmRecord> {
+  for (let now = changed; ; now = await vmRecords.require(changed.id)) {
+    if (!fields.every((field) => isDeepStrictEqual(now[field], changed[field]))) return now
+    const set = { ...waiting(now.pending.filter(({ field }) => !taken.includes(field))), defined: true }
+    const written = await vmRecords.updateWhere({ _id: now.id, version: now.version }, { set })
+    if (written) return written
+  }
+}
+
+async function requireChangeable(vm: VmRecord, given: Change, reached: Reached): Promise<void> {
+  if (given.name !== undefined && given.name !== vm.name && vm.status !== 'stopped')
+    throw new ConflictError(`Virtual machine '${vm.id}' is ${vm.status}; to rename it, it must be stopped`)
+  const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  const after: VmRecord = { ...vm, ...changes }
+  const violations: Violation[] = newContradictions(vm, changes)
+  const lacking = await driverOf(vm).check(reached, after)
+  // What was so before is not the caller's mistake: a network may be down while the description changes.
+  violations.push(...lacking.filter(({ field }) => field in changes))
+  await requirePaths(reached, { iso: given.iso ?? null, ...given.boot }, violations)
+  throwAll(violations)
+}

@@ -1,0 +1,165 @@
+import { call } from '#shared/bus/call.ts'
+import type { Params, Result } from '#shared/contract/contract.ts'
+import type { Disk } from '#shared/contracts/vm/hardware.ts'
+import { Name } from '#shared/contracts/common.ts'
+import type { Vm, vms } from '#shared/contracts/vm/vms.ts'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { alreadyExists, type Violation } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { type Reached, reach } from '#shared/nodes/nodes.ts'
+import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
+import { requireFree } from '#shared/operation/locks.ts'
+import { requireRight } from '#shared/access/require-right.ts'
+import { isValid } from '#shared/contract/validate.ts'
+import type { Adoptable } from '../drivers/driver.ts'
+import { driverOf, drivers } from '../drivers/drivers.ts'
+import { waiting } from '../hardware/hardware.ts'
+import { macKeyOf, ownerOf } from '../hardware/macs.ts'
+import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { isInPool, type Pooled } from '../hardware/plan.ts'
+import { checking, throwAll } from '../violations.ts'
+import { register } from './register.ts'
+import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './quota-reservation.ts'
+import { settle } from '../state/status.ts'
+
+/** The hypervisor whose guests are found on a node. */
+const hypervisor = 'qemu'
+const { adoption } = drivers[hypervisor]
+
+/** The guests of a node that no record is of. */
+export async function unmanaged({ id }: Params<typeof vms, 'unmanaged'>): Promise<Result<typeof vms, 'unmanaged'>> {
+  const all = (await adoption?.list(await reach(id))) ?? []
+  const ours = new Set((await vmRecords.all({ node: id })).map(({ domain_uuid }) => domain_uuid))
+  return { data: all.filter(({ uuid }) => !ours.has(uuid)) }
+}
+
+/** A disk of an adopted guest; one that no volume was of becomes one. */
+type Taken = { disk: Disk; isNew: boolean }
+type Input = { vm: Omit<VmRecord, 'version'>; disks: Taken[]; room?: Room }
+
+async function accept({ resource_pool, ...given }: Params<typeof vms, 'adopt'>, accepting: Accepting): Promise<Input> {
+  if (resource_pool === undefined) return prepared(given, accepting)
+  // What it takes is known when it has been looked at; whoever may not use the pool learns nothing of it.
+  requireRight(accepting, 'VmAllocate', `/api/resource-pools/${resource_pool}`)
+  const input = await prepared({ ...given, resource_pool }, accepting)
+  return preparedInRoom(resource_pool, input.vm, accepting.operationId, async () => input)
+}
+
+async function prepared(
+  { id = newId(), name: wanted, node, domain, resource_pool }: Params<typeof vms, 'adopt'>,
+  accepting: Accepting,
+): Promise<Input> {
+  const { hold, reserve } = accepting
+  // What is on a node and not Horcrux's is for those who may change the node.
+  requireRight(accepting, 'SysModify', `/api/cluster/nodes/${encodeURIComponent(node)}`)
+  await hold(pathOf(id))
+  if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
+  const violations: Violation[] = []
+  const reached = await checking('node', violations, () => reach(node))
+  if (resource_pool !== undefined)
+    await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
+  const found = reached && (await adoption?.find(reached, domain))
+  if (reached && !found)
+    violations.push({ field: 'domain', code: 'not_found', message: `node '${node}' has no domain '${domain}'` })
+  if (!reached || !found) return throwAll(violations) as never
+  await reserve(`domain ${found.uuid}`)
+  await reserve(...found.nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
+  // While it is being created it has no record yet, but it is not ours to take.
+  if (found.marked_id) await requireFree(pathOf(found.marked_id))
+  violations.push(...found.violations, ...(await obstacles(found, wanted)))
+  const name = wanted ?? found.name
+  await reserve(nameKeyOf(name))
+  const disks = found.violations.length > 0 ? [] : await findDisks(reached, found, violations)
+  throwAll(violations)
+  requireStorage(
+    accepting,
+    disks.flatMap(({ disk }) => disk.pool ?? []),
+  )
+
+  const { uuid, persistent: _p, marked_id: _m, violations: _v, status, ...hardware } = found
+  const at = now()
+  const vm = {
+    ...hardware,
+    ...waiting([]),
+    id,
+    name,
+    hypervisor,
+    node,
+    disks: disks.map(({ disk }) => disk),
+    status,
+    status_reason: null,
+    desired_state: status === 'stopped' ? ('stopped' as const) : ('running' as const),
+    protected: false,
+    template: false,
+    tags: [],
+    created_at: at,
+    updated_at: at,
+    domain_uuid: uuid,
+    defined: true,
+    run: null,
+  } satisfies Input['vm']
+  return { vm, disks }
+}
+
+async function obstacles({ uuid, name: found, status, nics }: Adoptable, wanted = found): Promise<Violation[]> {
+  const violations: Violation[] = []
+  const say = (field: string, code: string, message: string) => violations.push({ field, code, message })
+  const known = await vmRecords.find({ domain_uuid: uuid })
+  if (known) say('domain', 'managed', `is virtual machine '${known.id}' already`)
+  if (!isValid(Name, wanted))
+    say('name', 'invalid', `'${wanted}' has other characters than letters, digits, _ and -: give another name`)
+  if (await vmRecords.find({ name: wanted })) say('name', 'taken', `a virtual machine is called '${wanted}' already`)
+  if (wanted !== found && status !== 'stopped')
+    say('name', 'running', `'${found}' cannot be renamed while it is ${status}: shut it down, or keep its name`)
+  for (const { mac } of nics)
+    if (mac && (await ownerOf(mac)) !== undefined)
+      say('domain', 'taken', `its address ${mac} belongs to a NIC of another virtual machine`)
+  return violations
+}
+
+/** The disks, each with its pool if it lies in one. */
+function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
+  const one = async (disk: Disk): Promise<Taken> => {
+    const { path, format } = disk
+    const place = await checking('domain', violations, () => call(volumes, 'locate', { node: node.id, path, format }))
+    if (!place) return { disk, isNew: false }
+    const { pool, name: volume, size_bytes } = place
+    if (place.used_by)
+      violations.push({ field: 'domain', code: 'in_use', message: `its disk ${disk.id} belongs to ${place.used_by}` })
+    if (place.format !== format)
+      violations.push({
+        field: 'domain',
+        code: 'format',
+        message: `its disk ${disk.id} is used as ${format}, but pool '${pool}' takes it for ${place.format}`,
+      })
+    return { disk: { ...disk, pool, volume, size_bytes }, isNew: !place.is_known }
+  }
+  return Promise.all(found.disks.map(one))
+}
+
+async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
+  if (room)
+    await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
+      undo: () => giveRoomBack(room),
+    })
+  for (const { disk, isNew } of disks)
+    if (isInPool(disk))
+      await op.step(`taking disk ${disk.id}`, () => take(vm.id, disk, isNew), {
+        undo: () => giveBack(vm.id, disk, isNew),
+      })
+  await op.step('marking domain', () => driverOf(vm).define(vm), { undo: async () => adoption?.letGo(vm) })
+  await register(op, 'registering', vm)
+  return viewOf(await settle(vm.id))
+}
+
+async function take(vmId: string, { pool: id, volume, format }: Pooled, isNew: boolean): Promise<void> {
+  const owner = pathOf(vmId)
+  await (isNew ? call(volumes, 'adopt', { id, volume, format, owner }) : call(volumes, 'attach', { id, volume, owner }))
+}
+
+const giveBack = (vmId: string, { pool: id, volume }: Pooled, isNew: boolean) =>
+  call(volumes, isNew ? 'forget' : 'detach', { id, volume, owner: pathOf(vmId) })
+
+export const adopt = operation({ accept, run })

@@ -1,0 +1,137 @@
+import { call } from '#shared/bus/call.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import type { Vm, vms } from '#shared/contracts/vm/vms.ts'
+import { alreadyExists, NotFoundError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { reach } from '#shared/nodes/nodes.ts'
+import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
+import { allocateAll } from './allocate.ts'
+import { driverOf, drivers } from '../drivers/drivers.ts'
+import { contradictions, waiting } from '../hardware/hardware.ts'
+import { macKeyOf } from '../hardware/macs.ts'
+import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { requirePaths } from '../hardware/paths.ts'
+import { planDisks, type PlannedDisk, planNics } from '../hardware/plan.ts'
+import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './quota-reservation.ts'
+import { register } from './register.ts'
+import { settleAs } from '../state/status.ts'
+import { checking, throwAll } from '../violations.ts'
+
+type Given = Params<typeof vms, 'create'>
+/** The hardware as the record has it; the contract's own type of it is that of its parts. */
+type Wanted = Omit<Given, 'id' | 'start' | 'disks' | 'nics'> & Partial<typeof absent>
+/** What a guest has of what it is not given. */
+const absent: Pick<
+  Vm,
+  'balloon' | 'max_cpus' | 'cpu_model' | 'topology' | 'boot_order' | 'graphics' | 'video' | 'iso' | 'boot'
+> = {
+  balloon: null,
+  max_cpus: null,
+  cpu_model: null,
+  topology: null,
+  boot_order: null,
+  graphics: [],
+  video: 'none',
+  iso: null,
+  boot: null,
+}
+
+type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean; room?: Room }
+
+async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
+  const { resource_pool, disks } = given
+  const prepare = () => prepared({ ...given, id }, accepting)
+  requireStorage(
+    accepting,
+    disks.map(({ pool }) => pool),
+  )
+  if (resource_pool === undefined) return prepare()
+  const sizes = disks.map((disk) => ({ size_bytes: ('size' in disk && disk.size) || 0 }))
+  return preparedInRoom(resource_pool, { ...given, id, disks: sizes }, accepting.operationId, prepare)
+}
+
+async function prepared(
+  { id, start, disks, nics, resource_pool, ...wanted }: Given & { id: string },
+  { hold, reserve }: Accepting,
+): Promise<Input> {
+  const given = { ...absent, ...(wanted as Wanted) }
+  await hold(pathOf(id))
+  await reserve(nameKeyOf(given.name), ...nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
+  if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
+  if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
+
+  const { reached, violations } = await requireNode(given.node)
+  if (resource_pool !== undefined)
+    await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
+  const planned = await planDisks(id, given.node, disks, violations)
+  const planned_nics = await planNics(nics, violations)
+  const described = {
+    ...given,
+    firmware: 'bios' as const,
+    accel: 'tcg' as const,
+    ...(reached && (await drivers[given.hypervisor].suitable(reached, given))),
+    ...(wanted.firmware && { firmware: wanted.firmware }),
+    ...(wanted.cpu_model && { cpu_model: wanted.cpu_model }),
+    ...(wanted.graphics && { graphics: given.graphics }),
+    ...(wanted.video && { video: wanted.video }),
+    disks: planned.map(({ disk }) => disk),
+    nics: planned_nics,
+  }
+  violations.push(...contradictions(described))
+  if (reached) {
+    violations.push(...(await drivers[given.hypervisor].check(reached, described)))
+    await requirePaths(reached, { iso: given.iso, ...given.boot }, violations)
+  }
+  throwAll(violations)
+  await reserve(...planned_nics.map(({ mac }) => macKeyOf(mac)))
+
+  const at = now()
+  const vm = {
+    ...described,
+    id,
+    seed: null,
+    status: 'stopped' as const,
+    status_reason: null,
+    desired_state: start ? ('running' as const) : ('stopped' as const),
+    ...waiting([]),
+    run: null,
+    template: false,
+    created_at: at,
+    updated_at: at,
+    domain_uuid: domainUuidOf(id),
+    defined: true,
+  }
+  return { vm, disks: planned, start }
+}
+
+/** The node, or the violation that it is not one that a guest can be made on. */
+async function requireNode(id: string) {
+  try {
+    const reached = await reach(id)
+    const violations = reached.node.maintenance
+      ? [{ field: 'node', code: 'maintenance', message: `'${id}' is in maintenance` }]
+      : []
+    return { reached, violations }
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+    return { reached: undefined, violations: [{ field: 'node', code: 'not_found', message: error.message }] }
+  }
+}
+
+async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
+  if (room)
+    await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
+      undo: () => giveRoomBack(room),
+    })
+  const made = await allocateAll(op, vm.id, disks)
+  const complete = { ...vm, disks: made }
+  const driver = driverOf(vm)
+  await op.step('defining domain', () => driver.define(complete), { undo: () => driver.undefine(vm) })
+  await register(op, 'registering', complete)
+  if (start) await op.step('starting domain', () => driver.start(vm), { undo: () => driver.stop(vm) })
+  return viewOf(await settleAs(vm.id, start ? 'running' : 'stopped'))
+}
+
+export const create = operation({ accept, run })

@@ -1,0 +1,120 @@
+import type { Params } from '#shared/contract/contract.ts'
+import type { Vm, VmStatus, vms } from '#shared/contracts/vm/vms.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { type Op, operation } from '#shared/operation/kinds.ts'
+import type { Ask } from '../drivers/driver.ts'
+import { startDefined } from './start-domain.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { requireStatus, settle, settleAs } from '../state/status.ts'
+import { requireNoTemplate } from './templates.ts'
+import { waitForStop } from './wait-for-shutdown.ts'
+
+/** Every power operation: held and checked before it is accepted; done when its status is what it leads to. */
+function power<P extends { id: string }>(
+  action: string,
+  from: VmStatus[],
+  to: VmStatus,
+  work: (op: Op, vm: VmRecord, input: P) => Promise<unknown>,
+) {
+  return operation({
+    accept: async (params: P, { hold }) => {
+      await hold(pathOf(params.id))
+      requireNoTemplate(await vmRecords.requireForChange(params.id), action)
+      requireStatus(await settle(params.id), action, from)
+      return params
+    },
+    run: async (op, input): Promise<Vm> => {
+      await work(op, await vmRecords.require(input.id), input)
+      return viewOf(requireReached(await settleAs(input.id, to), action, to))
+    },
+  })
+}
+
+/** @throws ConflictError when what was done has not led to what was wanted; UnavailableError when nobody can say */
+function requireReached(vm: VmRecord, action: string, to: VmStatus): VmRecord {
+  if (vm.status === to) return vm
+  if (vm.status === 'unknown') requireStatus(vm, action, [to])
+  const why = vm.status_reason === null ? '' : ` (${vm.status_reason})`
+  throw new ConflictError(`Virtual machine '${vm.id}' was to be ${to} after the ${action}, but is ${vm.status}${why}`, {
+    details: { status: vm.status, wanted: to },
+  })
+}
+
+const desire = (vm: VmRecord, desired_state: Vm['desired_state']) =>
+  vm.desired_state === desired_state ? undefined : vmRecords.updateWhere({ _id: vm.id }, { set: { desired_state } })
+
+/** Asks the guest, and waits. @returns whether it has stopped in time */
+async function stopGently(
+  op: Op,
+  vm: VmRecord,
+  seconds: number,
+  { undo, mode }: { undo?: (hasStopped?: boolean) => Promise<unknown>; mode?: Ask | undefined } = {},
+): Promise<boolean> {
+  await op.step('asking the guest', () => driverOf(vm).askToStop(vm, mode))
+  return op.step('waiting for the guest', () => waitForStop(vm, seconds * 1000, op.signal), undo && { undo })
+}
+
+const stubborn = ({ id }: VmRecord, seconds: number) =>
+  new ConflictError(
+    `The guest of '${id}' has not shut down within ${seconds} s: it may have no ACPI support or agent. Stop it by force with POST /api/vms/${id}/stop`,
+  )
+
+async function startAgain(op: Op, vm: VmRecord): Promise<void> {
+  await op.step('starting domain', () => startDefined(vm))
+}
+
+export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], 'running', async (op, vm) => {
+  await op.step('starting domain', () => startDefined(vm), { undo: async () => driverOf(vm).stop(vm) })
+  await op.commit()
+  await op.step('recording', async () => desire(vm, 'running'))
+})
+
+export const shutdown = power<Params<typeof vms, 'shutdown'>>(
+  'shut down',
+  ['running'],
+  'stopped',
+  async (op, vm, { timeout, mode }) => {
+    if (!(await stopGently(op, vm, timeout, { mode }))) throw stubborn(vm, timeout)
+    await op.commit()
+    await op.step('recording', async () => desire(vm, 'stopped'))
+  },
+)
+
+export const stop = power<Params<typeof vms, 'stop'>>(
+  'stop',
+  ['running', 'paused'],
+  'stopped',
+  async (op, vm, { force, timeout = 0 }) => {
+    const hasStopped = !force && timeout > 0 && (await stopGently(op, vm, timeout))
+    await op.commit()
+    if (!hasStopped) await op.step('switching off', () => driverOf(vm).stop(vm))
+    await op.step('recording', async () => desire(vm, 'stopped'))
+  },
+)
+
+export const restart = power<Params<typeof vms, 'restart'>>(
+  'restart',
+  ['running'],
+  'running',
+  async (op, vm, { force, timeout }) => {
+    const startAfterAll = async (hasStopped?: boolean) => hasStopped && driverOf(vm).start(vm)
+    const hasStopped = await stopGently(op, vm, timeout, { undo: startAfterAll })
+    if (!hasStopped && !force) throw stubborn(vm, timeout)
+    await op.commit()
+    if (!hasStopped) await op.step('switching off', () => driverOf(vm).stop(vm))
+    await startAgain(op, vm)
+  },
+)
+
+export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], 'running', (op, vm) =>
+  op.step('resetting', () => driverOf(vm).act.reset(vm)),
+)
+
+export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], 'paused', (op, vm) =>
+  op.step('pausing', () => driverOf(vm).act.pause(vm), { undo: () => driverOf(vm).act.resume(vm) }),
+)
+
+export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], 'running', (op, vm) =>
+  op.step('resuming', () => driverOf(vm).act.resume(vm), { undo: () => driverOf(vm).act.pause(vm) }),
+)

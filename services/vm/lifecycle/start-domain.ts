@@ -1,0 +1,23 @@
+import { NotFoundError } from '#shared/errors.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import { type VmRecord, vmRecords } from '../model.ts'
+
+/** Starts a guest as it is recorded: defined anew first when its record has changed since, or its host has lost it. */
+export async function startDefined(vm: VmRecord): Promise<void> {
+  const driver = driverOf(vm)
+  if (vm.defined && (await isStarted(() => driver.start(vm)))) return
+  await driver.define(vm)
+  await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set: { defined: true } })
+  await driver.start(vm)
+}
+
+/** @returns false when there is nothing to start */
+async function isStarted(start: () => Promise<void>): Promise<boolean> {
+  try {
+    await start()
+    return true
+  } catch (error) {
+    if (error instanceof NotFoundError) return false
+    throw error
+  }
+}

@@ -1,0 +1,97 @@
+import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import { Errors, ServiceBroker } from 'moleculer'
+import { AppError, type PackedError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import { connectionOf } from '#shared/bus/identity/connection.ts'
+import { nodeIdOf } from '#shared/bus/identity/subjects.ts'
+import { log } from '#shared/service/log.ts'
+import { FramingSerializer } from '#shared/bus/serializer.ts'
+import { BusTransporter } from '#shared/bus/transporter.ts'
+
+/** Calls end after this long, unless the caller says otherwise. Milliseconds. */
+export const requestTimeoutMs = 4500
+
+/** Gives an error that came over the bus its class back, so that `instanceof` works across processes. */
+class Regenerator extends Errors.Regenerator {
+  override extractPlainError(error: Error): never {
+    if (isNotServed(error)) return packError(new NotServedError(error.message)) as never
+    // Also who serves a call gives it up when its time is over.
+    const { action = 'bus' } = (error as { data?: { action?: string } }).data ?? {}
+    return packError(translateBusError(error, action)) as never
+  }
+  override restoreCustomError(plain: Errors.PlainMoleculerError): Error {
+    // It is what `extractPlainError` has packed.
+    return unpackError(plain as unknown as PackedError)
+  }
+}
+
+/** The process's place on the bus. A killed process is out of the rotation in 5 s (heartbeats of 1 s and 3 s). */
+export function createBroker(name: string): ServiceBroker {
+  const logger = log('bus')
+  return new ServiceBroker({
+    nodeID: nodeIdOf(name, `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`),
+    transporter: new BusTransporter(connectionOf(name) as never) as never,
+    serializer: new FramingSerializer() as never,
+    // The library types neither `false` for its own log nor a regenerator with other hooks.
+    logger: false,
+    errorRegenerator: new Regenerator() as never,
+    internalServices: false,
+    // Its own handlers would end the process when the broker has stopped, and everything else not yet.
+    skipProcessEventRegistration: true,
+    requestTimeout: requestTimeoutMs,
+    heartbeatInterval: 1,
+    heartbeatTimeout: 3,
+    validator: false as never,
+    registry: { preferLocal: true },
+    // By default a process is a second late in telling what it serves.
+    transit: { serviceChangedDebounceTime: 50 } as never,
+    tracking: { enabled: true, shutdownTimeout: 3000 },
+    errorHandler: (error) => {
+      throw error
+    },
+    started: () => logger.debug('connected'),
+  })
+}
+
+const isNotServed = (error: unknown) =>
+  error instanceof Errors.ServiceNotFoundError || error instanceof Errors.ServiceNotAvailableError
+
+/** A process that is just stopping was asked for what it serves no more. */
+class NotServedError extends UnavailableError {
+  constructor(message: string) {
+    super(message, { details: { not_served: true }, retryAfterSeconds: 2 })
+  }
+}
+
+/**
+ * What became of a call that ended with this error: it never reached anybody, or it was lost with whoever worked on it,
+ * so that nobody knows how far it came. Undefined: it was answered, with this error.
+ */
+export function fateOf(error: unknown): 'unsent' | 'lost' | undefined {
+  if (error instanceof Errors.ServiceNotAvailableError || error instanceof Errors.BrokerDisconnectedError)
+    return 'unsent'
+  if (error instanceof UnavailableError && error.details['not_served'] === true) return 'unsent'
+  if (error instanceof Errors.RequestRejectedError) return 'lost'
+  return undefined
+}
+
+/** What Moleculer throws when nobody answers, as the 503 that says which service it was. */
+export function translateBusError(error: unknown, action: string): unknown {
+  if (error instanceof AppError) return error
+  const service = action.split('.')[0]
+  if (error instanceof Errors.BrokerDisconnectedError)
+    return new UnavailableError('The message bus does not answer', { retryAfterSeconds: 2, cause: error })
+  if (isNotServed(error))
+    return new UnavailableError(`The service '${service}' is not running`, {
+      details: { service },
+      retryAfterSeconds: 2,
+      cause: error,
+    })
+  if (error instanceof Errors.RequestTimeoutError || error instanceof Errors.RequestRejectedError)
+    return new UnavailableError(`The service '${service}' did not answer`, {
+      details: { service },
+      retryAfterSeconds: 2,
+      cause: error,
+    })
+  return error
+}

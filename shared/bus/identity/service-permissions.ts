@@ -1,0 +1,143 @@
+import type { Caller } from '#shared/access/access.ts'
+import { type Action, type Contract, isOperation } from '#shared/contract/contract.ts'
+import { audit } from '#shared/contracts/core/audit.ts'
+import { auth } from '#shared/contracts/access/auth.ts'
+import type { Topic } from '#shared/contracts/core/events.ts'
+import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
+import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
+import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
+import { consoles } from '#shared/contracts/vm/consoles.ts'
+import { devices } from '#shared/contracts/vm/devices.ts'
+import { groups } from '#shared/contracts/access/groups.ts'
+import { contracts } from '#shared/contracts/index.ts'
+import { guests } from '#shared/contracts/vm/guests.ts'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { operations } from '#shared/contracts/core/operations.ts'
+import { permissions } from '#shared/contracts/access/permissions.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { roles } from '#shared/contracts/access/roles.ts'
+import { templates } from '#shared/contracts/vm/templates.ts'
+import { users } from '#shared/contracts/access/users.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { volumes } from '#shared/contracts/storage/volumes.ts'
+
+/** What a service does on the bus. All that it may do there follows from this. */
+export type Member = {
+  serves: readonly Contract[]
+  /** The actions that it calls as itself. */
+  calls: readonly string[]
+  /** Its own events; those of operations everybody tells of. */
+  emits?: readonly Topic[]
+  /** It knows who the users are, calls in their names, and hears everything that they are to be told. */
+  isGateway?: true
+  /** It makes the streams when they are not there. */
+  keepsStreams?: true
+}
+
+const of = <C extends Contract>({ name }: C, ...actions: (keyof C['actions'] & string)[]) =>
+  actions.map((action) => `${name}.${action}`)
+
+/** Every service with an identity of its own. A test holds `calls` against what the code calls. */
+const table = {
+  gateway: {
+    serves: [],
+    calls: [
+      ...of(auth, 'identify', 'recheck', 'redeem', 'countTry'),
+      // A console is reached by the gateway itself, on whatever node it is.
+      ...of(consoles, 'redeem', 'check', 'append', 'keep', 'close'),
+      ...of(nodes, 'reach'),
+    ],
+    isGateway: true,
+  },
+  auth: {
+    serves: [auth, users, roles, permissions, groups, resourcePools],
+    calls: [...of(vms, 'get'), ...of(pools, 'get')],
+    emits: ['alerts'],
+    keepsStreams: true,
+  },
+  audit: { serves: [audit], calls: [] },
+  cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list'), ...of(permissions, 'forget')] },
+  storage: { serves: [pools, volumes], calls: [...of(nodes, 'reach'), ...of(permissions, 'forget')] },
+  vm: {
+    serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles],
+    calls: [
+      ...of(nodes, 'reach', 'reachAll'),
+      ...of(permissions, 'forget', 'witnesses'),
+      ...of(resourcePools, 'get', 'reserve', 'release', 'cancel', 'recount'),
+      ...of(pools, 'get'),
+      ...of(operations, 'cancel'),
+      ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor', 'growFor'),
+      ...of(
+        volumes,
+        'locate',
+        'adopt',
+        'forget',
+        'measure',
+        'inspect',
+        'importFor',
+        'cloneFor',
+        'clonesOf',
+        'receiveFor',
+        'placeFor',
+      ),
+    ],
+    emits: ['vm:status', 'vm:events'],
+  },
+} satisfies Record<string, Member>
+
+/** Every process looks up what a caller's rights are. */
+const everybodyCalls = of(auth, 'rights')
+
+/** The identity of a process that has all services in it, as `npm start` has; it may do everything. */
+export const wholeName = 'horcrux'
+export const memberNames: readonly string[] = Object.keys(table)
+
+/** @throws Error for a name that has no line in the table */
+export function memberOf(name: string): Member {
+  if (!Object.hasOwn(table, name))
+    throw new Error(
+      `'${name}' has no identity on the bus: it needs a line in shared/bus/identity/service-permissions.ts`,
+    )
+  const member: Member = table[name as keyof typeof table]
+  // The journal of operations is read by every process, and everybody answers for it.
+  return { ...member, serves: [...member.serves, operations], calls: [...member.calls, ...everybodyCalls] }
+}
+
+const members = new Map(memberNames.map((name) => [name, memberOf(name)]))
+
+/** The contracts with work for a queue. */
+export const queuedBy = ({ serves }: Member) =>
+  serves.filter(({ actions }) => Object.values(actions).some(isOperation)).map(({ name }) => name)
+
+/** Every action that users reach through the gateway. */
+export const routed = contracts.flatMap((contract) =>
+  Object.entries(contract.actions)
+    .filter(([, { rest }]) => rest !== undefined)
+    .map(([key]) => `${contract.name}.${key}`),
+)
+const isRouted = new Set(routed)
+
+/** Whether an identity may call an action at all; NATS holds the same. */
+export function maySend(name: string, action: string): boolean {
+  if (name === wholeName) return true
+  const member = members.get(name)
+  return member !== undefined && (member.calls.includes(action) || (member.isGateway === true && isRouted.has(action)))
+}
+
+/**
+ * Whether an identity may call an action in this name: as itself what it calls as itself, and in the name of users,
+ * known or not, only as the gateway, what has a route.
+ */
+export function maySpeak(name: string, action: string, { rest }: Action, caller: Caller): boolean {
+  if (name === wholeName) return true
+  const member = members.get(name)
+  if (!member) return false
+  if (caller.kind !== 'service') return member.isGateway === true && rest !== undefined
+  const isItself = caller.name === name || member.serves.some((contract) => contract.name === caller.name)
+  return isItself && member.calls.includes(action)
+}
+
+/** Whether an identity is known to serve a contract. */
+export const mayServe = (name: string, contract: string) =>
+  name === wholeName || members.get(name)?.serves.some((served) => served.name === contract) === true

@@ -1,0 +1,225 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { Done, Id, ListQuery, None, Page, strict, Time } from '#shared/contracts/common.ts'
+import { Password, User, Username } from '#shared/contracts/access/users.ts'
+import { privileges } from '#shared/access/privileges.ts'
+
+const ProofKind = Type.Enum(['session', 'token', 'api_key'])
+export const Proof = strict({
+  by: ProofKind,
+  id: Type.String({ description: "A session's id, or an API key's public id" }),
+  signed_by: Type.Optional(Type.String({ description: 'Of a token: the id of its key' })),
+  restricted: Type.Optional(Type.Boolean({ description: "Of an API key: it has only some of its user's rights" })),
+})
+const RightList = Type.Array(strict({ path: Type.String(), privileges: Type.Array(Type.Enum([...privileges])) }))
+
+/** Who it is, with which rights from this address now. */
+export const Identity = strict({
+  user: Type.String(),
+  rights: Type.String({ description: 'Name of the rights, by their content' }),
+  proof: Proof,
+  expires_at: Time,
+  rights_until: Type.Union([Time, Type.Null()], {
+    description: 'When the rights may change by themselves: an expiry, hours of the week; null is never',
+  }),
+})
+export type Identity = Static<typeof Identity>
+
+export const Session = strict({
+  id: Type.String(),
+  user: Type.String(),
+  address: Type.String({ description: 'Where it was begun from' }),
+  created_at: Time,
+  last_used_at: Time,
+  expires_at: Time,
+})
+export type Session = Static<typeof Session>
+
+const CurrentPassword = Type.String({ minLength: 1, maxLength: 1024 })
+const Code = Type.String({ maxLength: 64, description: 'Six digits, or a recovery code' })
+export const SignedIn = strict({
+  token: Type.String({ description: 'For the header Authorization: Bearer' }),
+  user: User,
+  expires_at: Type.String({ format: 'date-time', description: 'End of the token; refresh it before' }),
+})
+
+export type SignedIn = Static<typeof SignedIn>
+
+/** Subject on the bus that tells of every change of identities and rights: `{user?}`, where none means everybody. */
+export const authChangedSubject = 'horcrux.auth.changed'
+
+export const auth = contract('auth', {
+  identify: {
+    does: 'Tell who it is that shows this credential',
+    can: 'service',
+    params: strict({
+      by: ProofKind,
+      credential: Type.String({ maxLength: 8192 }),
+      address: Type.String(),
+    }),
+    result: Identity,
+    secret: ['credential'],
+  },
+  recheck: {
+    does: 'Tell whether a proof that was accepted still holds, and with which rights',
+    can: 'service',
+    params: strict({ user: Type.String(), proof: Proof, address: Type.String() }),
+    result: Identity,
+  },
+  rights: {
+    does: 'Look up the rights that have this name, from an offset on',
+    can: 'service',
+    params: strict({ name: Type.String(), offset: Type.Integer({ minimum: 0, default: 0 }) }),
+    result: strict({
+      rights: RightList,
+      next: Type.Union([Type.Integer(), Type.Null()], { description: 'The offset of the rest' }),
+    }),
+  },
+  redeem: {
+    does: 'Tell whose one-time ticket for a WebSocket this is; it is used up by this',
+    can: 'service',
+    params: strict({ ticket: Type.String({ maxLength: 256 }), address: Type.String() }),
+    result: Identity,
+    secret: ['ticket'],
+  },
+  countTry: {
+    does: 'Count a try to sign in or to set up, of an address within a minute, over all gateways',
+    can: 'service',
+    params: strict({ address: Type.String() }),
+    result: strict({
+      count: Type.Integer(),
+      reset_seconds: Type.Integer({ description: 'What is left of the minute' }),
+    }),
+  },
+  setup: {
+    does: 'Make the first user, an administrator, with the set-up token of the first start',
+    rest: 'POST /auth/setup',
+    can: 'anyone',
+    audit: 'config_changed',
+    status: 201,
+    params: strict({ token: Type.String({ maxLength: 256 }), username: Username, password: Password }),
+    result: User,
+    secret: ['token', 'password'],
+  },
+  login: {
+    does: 'Sign in; a second factor is its code or a recovery code',
+    rest: 'POST /auth/login',
+    can: 'anyone',
+    audit: 'login',
+    params: strict({
+      username: Type.String({ minLength: 1, maxLength: 255 }),
+      password: Type.String({ minLength: 1, maxLength: 1024 }),
+      totp: Type.Optional(Code),
+    }),
+    result: SignedIn,
+    secret: ['password', 'totp', 'token'],
+  },
+  logout: {
+    does: 'Sign out: the session and its tokens end',
+    rest: 'POST /auth/logout',
+    can: 'signed-in',
+    audit: 'logout',
+    status: 204,
+    params: None,
+    result: Done,
+  },
+  refresh: {
+    does: 'Get a new token by the session cookie',
+    rest: 'POST /auth/refresh',
+    can: 'signed-in',
+    audit: 'secret_accessed',
+    params: None,
+    result: SignedIn,
+    secret: ['token'],
+  },
+  password: {
+    does: 'Change the own password; all other sessions end',
+    rest: 'POST /auth/password',
+    can: 'signed-in',
+    audit: 'password_changed',
+    status: 204,
+    params: strict({ old_password: CurrentPassword, new_password: Password }),
+    result: Done,
+    secret: ['old_password', 'new_password'],
+  },
+  session: {
+    does: 'Tell who is signed in, how, and with which rights',
+    rest: 'GET /auth/session',
+    can: 'signed-in',
+    params: None,
+    result: strict({
+      user: User,
+      proof: Proof,
+      session: Type.Union([Session, Type.Null()]),
+      rights: RightList,
+    }),
+  },
+  sessions: {
+    does: 'List sessions: the own ones, or those of a user',
+    rest: 'GET /auth/sessions',
+    can: 'signed-in',
+    params: strict({ ...ListQuery('user').properties, username: Type.Optional(Username) }),
+    result: Page(Session),
+  },
+  endSession: {
+    does: 'End a session',
+    rest: 'DELETE /auth/sessions/{id}',
+    can: 'signed-in',
+    audit: 'logout',
+    status: 204,
+    params: strict({ id: Id }),
+    result: Done,
+  },
+  wsTicket: {
+    does: 'Get a ticket for one WebSocket connection within 30 seconds',
+    rest: 'POST /auth/ws-ticket',
+    can: 'signed-in',
+    audit: 'secret_accessed',
+    status: 201,
+    params: None,
+    result: strict({ ticket: Type.String(), expires_at: Time }),
+    secret: ['ticket'],
+  },
+  totp: {
+    does: 'Begin to set a second factor up; it counts once a code of it was confirmed',
+    rest: 'POST /auth/totp',
+    can: 'signed-in',
+    audit: 'totp_changed',
+    status: 201,
+    params: strict({ password: CurrentPassword }),
+    result: strict({
+      secret: Type.String({ description: 'Base32, for typing in' }),
+      uri: Type.String({ description: 'otpauth://, for a QR code' }),
+    }),
+    secret: ['password', 'secret', 'uri'],
+  },
+  totpConfirm: {
+    does: 'Switch the second factor on by its first code; the recovery codes are shown only now',
+    rest: 'POST /auth/totp/confirm',
+    can: 'signed-in',
+    audit: 'totp_changed',
+    params: strict({ code: Code }),
+    result: strict({ recovery_codes: Type.Array(Type.String()) }),
+    secret: ['code', 'recovery_codes'],
+  },
+  totpRemove: {
+    does: 'Switch the own second factor off',
+    rest: 'DELETE /auth/totp',
+    can: 'signed-in',
+    audit: 'totp_changed',
+    status: 204,
+    params: strict({ password: CurrentPassword, code: Type.Optional(Code) }),
+    result: Done,
+    secret: ['password', 'code'],
+  },
+  rotateKeys: {
+    does: 'Sign tokens with a new key; what the old ones signed ends by itself, or at once',
+    rest: 'POST /auth/rotate-keys',
+    can: 'SysModify on /api/auth',
+    audit: 'certificate_changed',
+    params: strict({
+      revoke: Type.Boolean({ default: false, description: 'Whether tokens of the old keys end at once' }),
+    }),
+    result: strict({ kid: Type.String() }),
+  },
+})

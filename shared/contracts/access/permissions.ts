@@ -1,0 +1,202 @@
+import { type Static, type TSchema, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { ById, Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Member, MemberKind } from '#shared/contracts/access/resource-pools.ts'
+import { GrantPath, PrivilegeName, RoleName } from '#shared/contracts/access/roles.ts'
+import { Circumstances, Username } from '#shared/contracts/access/users.ts'
+
+export const Subject = strict({
+  kind: oneOf('user', 'group', 'api_key'),
+  id: Type.String({ minLength: 1, maxLength: 64, description: "A user's name, or the id of a group or an API key" }),
+})
+export type Subject = Static<typeof Subject>
+
+const ClockTime = Type.String({
+  pattern: '^([01]\\d|2[0-3]):[0-5]\\d$|^24:00$',
+  errorMessage: 'must be a time of day such as 08:30; 24:00 is the end of the day',
+})
+export const Hours = strict({
+  timezone: Type.String({ default: 'UTC', maxLength: 64, description: 'IANA name, such as Europe/Berlin' }),
+  windows: Type.Array(
+    strict({
+      days: Type.Array(Type.Integer({ minimum: 0, maximum: 6 }), {
+        minItems: 1,
+        maxItems: 7,
+        description: '0 is Sunday',
+      }),
+      from: ClockTime,
+      until: ClockTime,
+    }),
+    { minItems: 1, maxItems: 50, description: 'A window that ends before it begins goes on into the next day' },
+  ),
+})
+export type Hours = Static<typeof Hours>
+
+const conditions = {
+  networks: Type.Optional(
+    Type.Array(Type.String({ maxLength: 64 }), {
+      minItems: 1,
+      maxItems: 100,
+      description: 'Networks (CIDR) that the request must come from',
+    }),
+  ),
+  hours: Type.Optional(Hours),
+  expires_at: Type.Optional(Time),
+}
+export const NewGrant = strict({ subject: Subject, role: RoleName, path: GrantPath, ...conditions })
+export type NewGrant = Static<typeof NewGrant>
+export const Grant = strict({
+  id: Type.String(),
+  ...NewGrant.properties,
+  created_at: Time,
+  created_by: Type.String(),
+  version: Version,
+})
+export type Grant = Static<typeof Grant>
+
+const ResourcePath = Type.String({
+  maxLength: 1024,
+  pattern: '^/([A-Za-z0-9._~%:@+-]+(/[A-Za-z0-9._~%:@+-]+)*)?$',
+  errorMessage: 'must be the path of a resource, such as /api/vms/7',
+})
+
+const Step = strict({
+  grant: Type.String(),
+  subject: Subject,
+  role: Type.String(),
+  path: Type.String(),
+  via: Type.Array(Type.String(), {
+    description: 'Groups by which it comes, from the own one up; none when it is direct',
+  }),
+  pool: Type.Union([Type.String(), Type.Null()], { description: 'Resource pool of which the resource is a member' }),
+  fails: Type.Array(oneOf('privilege', 'path', 'expired', 'network', 'hours'), {
+    description: 'Why it does not allow this; empty when it does',
+  }),
+})
+export type Step = Static<typeof Step>
+
+/** Why somebody may or may not. */
+export const Explanation = strict({
+  user: Type.String(),
+  api_key: Type.Union([Type.String(), Type.Null()]),
+  privilege: PrivilegeName,
+  path: Type.String(),
+  allowed: Type.Boolean(),
+  because: Type.String(),
+  proof: Type.Array(Step, { description: 'Every grant that allows it' }),
+  near: Type.Array(Step, { description: 'Grants that miss it by one thing only' }),
+})
+export type Explanation = Static<typeof Explanation>
+
+/** A grant that ends with its resource: who has it, and the networks from each of which (one of its list) it holds. */
+export const Witness = strict({
+  kind: oneOf('user', 'api_key'),
+  id: Type.String(),
+  networks: Type.Array(Type.Array(Type.String())),
+})
+export type Witness = Static<typeof Witness>
+
+const change = <const N extends string, T extends Record<string, TSchema>>(name: N, properties: T) =>
+  strict({ change: Type.Literal(name), ...properties })
+
+export const PolicyChange = Type.Union([
+  change('grant', NewGrant.properties),
+  change('revoke', { id: Id }),
+  change('role', { name: RoleName, privileges: Type.Array(PrivilegeName, { uniqueItems: true }) }),
+  change('delete_role', { name: RoleName }),
+  change('member', { group: Id, user: Username, is_member: Type.Boolean() }),
+  change('parents', { group: Id, parents: Type.Array(Id, { uniqueItems: true }) }),
+  change('delete_group', { group: Id }),
+  change('pool_member', { pool: Id, kind: MemberKind, id: Member.properties.id, is_member: Type.Boolean() }),
+  change('delete_pool', { pool: Id }),
+  change('user', { user: Username, enabled: Type.Boolean() }),
+])
+export type PolicyChange = Static<typeof PolicyChange>
+
+const Differences = strict({
+  user: Type.String(),
+  gains: Type.Array(PrivilegeName),
+  loses: Type.Array(PrivilegeName),
+  paths: Type.Array(Type.String(), {
+    description:
+      'Where. Without resources asked about, /a/* and /a/** stand for every other path there that is not named in the answer',
+  }),
+})
+
+export const WhatIf = strict({
+  users: Type.Integer({ description: 'Users who were looked at' }),
+  resources: Type.Integer({ description: 'Paths that were looked at' }),
+  users_changed: Type.Integer(),
+  total: Type.Integer({ description: 'Pairs of user and path for which something changes' }),
+  truncated: Type.Boolean({ description: 'Whether there are more pairs than are listed' }),
+  data: Type.Array(Differences),
+})
+export type WhatIf = Static<typeof WhatIf>
+
+export const permissions = contract('permissions', {
+  list: {
+    does: 'List grants',
+    rest: 'GET /permissions',
+    can: 'signed-in',
+    params: ListQuery('role', 'path', 'subject'),
+    result: Page(Grant),
+  },
+  create: {
+    does: 'Grant a role on a path',
+    rest: 'POST /permissions',
+    can: 'UserModify on /api/permissions',
+    audit: 'role_assigned',
+    status: 201,
+    params: strict({ ...NewGrant.properties, id: Type.Optional(Id) }),
+    result: Grant,
+  },
+  delete: {
+    does: 'Take a grant back',
+    rest: 'DELETE /permissions/{id}',
+    can: 'UserModify on /api/permissions/{id}',
+    audit: 'role_revoked',
+    status: 204,
+    params: ById,
+    result: Done,
+  },
+  explain: {
+    does: 'Prove by the grants that lead to it why somebody may or may not do something',
+    rest: 'GET /permissions/explain',
+    can: 'signed-in',
+    params: strict({
+      user: Type.Optional(Username),
+      api_key: Type.Optional(Id),
+      privilege: PrivilegeName,
+      path: ResourcePath,
+      ...Circumstances,
+    }),
+    result: Explanation,
+  },
+  whatIf: {
+    does: 'Tell exactly who would gain or lose what by changes that are not made',
+    rest: 'POST /permissions/what-if',
+    can: 'UserModify on /api/permissions',
+    params: strict({
+      changes: Type.Array(PolicyChange, { minItems: 1, maxItems: 1000 }),
+      users: Type.Optional(Type.Array(Username, { maxItems: 10_000, description: 'All when not given' })),
+      resources: Type.Optional(
+        Type.Array(ResourcePath, { maxItems: 20_000, description: 'Every path there can be when not given' }),
+      ),
+      ...Circumstances,
+      limit: Type.Integer({ minimum: 0, maximum: 10_000, default: 1000, description: 'Pairs that are listed' }),
+    }),
+    result: WhatIf,
+  },
+  witnesses: {
+    does: 'Tell who may see a resource only for as long as it is there, so that they hear of its end',
+    can: 'service',
+    params: strict({ path: Type.String({ pattern: '^/api/.+' }), privilege: PrivilegeName }),
+    result: strict({ pools: Type.Array(Type.String()), witnesses: Type.Array(Witness) }),
+  },
+  forget: {
+    does: 'Remove the grants and pool memberships of a resource that is gone; one made under its id inherits nothing',
+    can: 'service',
+    params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),
+    result: Done,
+  },
+})

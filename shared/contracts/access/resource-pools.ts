@@ -1,0 +1,148 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { ById, Done, Id, ListQuery, Name, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+
+const Amount = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const footprint = {
+  cpus: Type.Integer({ minimum: 0, description: 'vCPUs' }),
+  memory: Type.Integer({ minimum: 0, description: 'MiB' }),
+  disk: Type.Integer({ minimum: 0, description: 'Bytes' }),
+}
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+const limit = (unit: string) =>
+  Type.Union([Amount, Type.Null()], { default: null, description: `${unit}; null is no limit` })
+
+export const Limits = strict({
+  cpus: limit('vCPUs'),
+  memory: limit('MiB'),
+  disk: limit('Bytes'),
+  instances: limit('VMs and containers'),
+})
+export type Limits = Static<typeof Limits>
+
+const Footprint = strict(footprint)
+export type Footprint = Static<typeof Footprint>
+
+export const MemberKind = oneOf('vm', 'container', 'storage', 'network')
+export const Member = strict({
+  kind: MemberKind,
+  id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,255}$', errorMessage: 'must be the id of a resource' }),
+  ...footprint,
+})
+export type Member = Static<typeof Member>
+
+export const ResourcePool = strict({
+  id: Type.String(),
+  name: Name,
+  description: Type.String({ maxLength: 1000 }),
+  limits: Limits,
+  used: strict({ ...footprint, instances: Type.Integer({ minimum: 0 }) }),
+  members: Type.Array(Member),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
+export type ResourcePool = Static<typeof ResourcePool>
+
+const Given = {
+  name: Name,
+  description: Type.String({ maxLength: 1000, default: '' }),
+  limits: Type.Optional(
+    strict({
+      cpus: Type.Optional(nullable(Amount)),
+      memory: Type.Optional(nullable(Amount)),
+      disk: Type.Optional(nullable(Amount)),
+      instances: Type.Optional(nullable(Amount)),
+    }),
+  ),
+}
+const OfMember = strict({ id: Id, kind: MemberKind, member: Member.properties.id })
+
+/** Whoever may see one of a pool's members by a grant on the pool sees the pool. */
+export const resourcePools = contract('resource-pools', {
+  list: {
+    does: 'List resource pools',
+    rest: 'GET /resource-pools',
+    can: 'signed-in',
+    params: ListQuery('id', 'name'),
+    result: Page(ResourcePool),
+  },
+  get: {
+    does: 'Get a resource pool',
+    rest: 'GET /resource-pools/{id}',
+    can: 'signed-in',
+    params: ById,
+    result: ResourcePool,
+  },
+  create: {
+    does: 'Create a resource pool',
+    rest: 'POST /resource-pools',
+    can: 'PoolAllocate on /api/resource-pools',
+    audit: 'config_changed',
+    status: 201,
+    params: strict({ id: Type.Optional(Id), ...Given }),
+    result: ResourcePool,
+  },
+  replace: {
+    does: 'Change a resource pool; limits below what is used hold for what is made from now on',
+    rest: 'PUT /resource-pools/{id}',
+    can: 'PoolAllocate on /api/resource-pools/{id}',
+    audit: 'config_changed',
+    params: strict({ id: Id, ...Given }),
+    result: ResourcePool,
+  },
+  delete: {
+    does: 'Delete a resource pool; its members stay',
+    rest: 'DELETE /resource-pools/{id}',
+    can: 'PoolAllocate on /api/resource-pools/{id}',
+    audit: 'config_changed',
+    status: 204,
+    params: ById,
+    result: Done,
+  },
+  putMember: {
+    does: 'Take a VM, container, storage pool or network into the pool',
+    rest: 'PUT /resource-pools/{id}/members/{kind}/{member}',
+    can: 'PoolAllocate on /api/resource-pools/{id}',
+    audit: 'config_changed',
+    params: OfMember,
+    result: ResourcePool,
+  },
+  removeMember: {
+    does: 'Take a member out of the pool',
+    rest: 'DELETE /resource-pools/{id}/members/{kind}/{member}',
+    can: 'PoolAllocate on /api/resource-pools/{id}',
+    audit: 'config_changed',
+    status: 204,
+    params: OfMember,
+    result: Done,
+  },
+  reserve: {
+    does: 'Count a VM or container in its pool before it is made: for good, or until it is known whether it will be made',
+    can: 'service',
+    params: strict({
+      pool: Id,
+      ...Member.properties,
+      reserved: Type.Optional(strict({ until: Time, by: Type.String({ description: 'Id of the operation' }) })),
+    }),
+    result: Done,
+  },
+  cancel: {
+    does: 'Give back what an operation has reserved that never came to be',
+    can: 'service',
+    params: strict({ pool: Id, kind: MemberKind, id: Member.properties.id, by: Type.String() }),
+    result: Done,
+  },
+  recount: {
+    does: 'Count other amounts for a VM or container in every pool that it is in, or in none when one has no room',
+    can: 'service',
+    params: Member,
+    result: Done,
+  },
+  release: {
+    does: 'Take a VM or container that is gone, or never came to be, out of every pool',
+    can: 'service',
+    params: strict({ kind: MemberKind, member: Member.properties.id }),
+    result: Done,
+  },
+})

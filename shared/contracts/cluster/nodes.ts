@@ -1,0 +1,188 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import {
+  ById,
+  Done,
+  Id,
+  ListQuery,
+  Name,
+  None,
+  oneOf,
+  Page,
+  Path,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
+
+export const Accel = oneOf('kvm', 'tcg')
+
+const Facts = strict({
+  hostname: Type.String(),
+  architecture: Type.String(),
+  cpu_model: Type.String(),
+  cpus: Type.Integer({ description: 'Processors that are online' }),
+  memory_mib: Type.Integer(),
+  kernel: Type.String(),
+  libvirt_version: Type.Union([Type.String(), Type.Null()]),
+  qemu_version: Type.Union([Type.String(), Type.Null()]),
+  accel: Accel,
+  accel_reason: Type.String({ description: 'Why guests run with KVM or in emulation' }),
+})
+export type Facts = Static<typeof Facts>
+
+const Address = Type.String({
+  minLength: 1,
+  maxLength: 253,
+  pattern: '^[A-Za-z0-9.:_-]+$',
+  errorMessage: 'must be a host name or an IP address',
+})
+const Fingerprint = Type.String({
+  pattern: '^SHA256:[A-Za-z0-9+/]{43}$',
+  errorMessage: 'must be a fingerprint such as ssh-keygen -l prints: SHA256:…',
+})
+const User = Type.String({ pattern: '^[a-z_][a-z0-9_-]{0,31}$', errorMessage: 'must be a user name of the host' })
+const Port = Type.Integer({ minimum: 1, maximum: 65_535 })
+
+const PrivateKey = Type.String({
+  minLength: 1,
+  maxLength: 16_384,
+  description: 'PEM or OpenSSH format, without passphrase',
+})
+const LibvirtUri = Type.String({
+  pattern: '^qemu(\\+unix)?:///(system|session)(\\?socket=/[^&]*)?$',
+  errorMessage: 'must be a local URI of the node: qemu:///system or qemu+unix:///system?socket=/path',
+})
+
+const EngineSockets = strict({ lxd: Type.Optional(Path), incus: Type.Optional(Path) })
+
+export const Node = strict({
+  id: Id,
+  name: Name,
+  kind: oneOf('local', 'ssh'),
+  address: Type.Union([Address, Type.Null()]),
+  ssh_port: Type.Union([Port, Type.Null()]),
+  ssh_user: Type.Union([User, Type.Null()]),
+  host_key: Type.Union([Fingerprint, Type.Null()], { description: 'The pinned host key; no other is accepted' }),
+  libvirt_uri: Type.String({ description: 'As seen on the node, such as qemu:///system' }),
+  allowed_paths: Type.Array(Path, { description: 'Folders of the node that pools, kernels and images may lie in' }),
+  state_dir: Path,
+  engine_sockets: EngineSockets,
+  status: oneOf('online', 'offline', 'unknown'),
+  status_reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not online' }),
+  hypervisor_status: oneOf('online', 'offline', 'unknown'),
+  hypervisor_reason: Type.Union([Type.String(), Type.Null()]),
+  maintenance: Type.Boolean({ description: 'Nothing new is placed on it' }),
+  facts: Type.Union([Facts, Type.Null()]),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
+export type Node = Static<typeof Node>
+
+/** How a node is reached, for services; the private key is sealed (secrets.ts, purpose `node`). */
+const Reach = strict({
+  id: Type.String(),
+  name: Type.String(),
+  kind: oneOf('local', 'ssh'),
+  address: Type.String(),
+  port: Type.Integer(),
+  user: Type.String(),
+  host_key: Type.String(),
+  sealed_key: Type.String(),
+  libvirt_uri: Type.String(),
+  allowed_paths: Type.Array(Type.String()),
+  state_dir: Type.String(),
+  engine_sockets: EngineSockets,
+  accel: Type.Union([Accel, Type.Null()]),
+  architecture: Type.Union([Type.String(), Type.Null()]),
+  maintenance: Type.Boolean(),
+})
+export type Reach = Static<typeof Reach>
+
+export const nodes = contract('nodes', {
+  list: {
+    does: 'List the nodes',
+    rest: 'GET /cluster/nodes',
+    can: 'signed-in',
+    sees: 'SysAudit on /api/cluster/nodes/{id}',
+    params: ListQuery('name', 'kind', 'status'),
+    result: Page(Node),
+  },
+  get: {
+    does: 'Get a node',
+    rest: 'GET /cluster/nodes/{id}',
+    can: 'SysAudit on /api/cluster/nodes/{id}',
+    params: ById,
+    result: Node,
+  },
+  hostKey: {
+    does: 'Read the host key that an address shows, to compare it before it is pinned',
+    rest: 'GET /cluster/host-key',
+    can: 'SysModify on /api/cluster/nodes',
+    params: strict({ address: Address, ssh_port: Type.Integer({ minimum: 1, maximum: 65_535, default: 22 }) }),
+    result: strict({ type: Type.String(), fingerprint: Type.String(), public_key: Type.String() }),
+  },
+  register: {
+    does: 'Register a host as a node, over SSH',
+    rest: 'POST /cluster/nodes',
+    can: 'SysModify on /api/cluster/nodes/{id}',
+    operation: true,
+    audit: 'node_added',
+    params: strict({
+      id: Type.Optional(Id),
+      name: Name,
+      address: Address,
+      ssh_port: Type.Integer({ minimum: 1, maximum: 65_535, default: 22 }),
+      ssh_user: Type.String({ ...User, default: 'root' }),
+      private_key: PrivateKey,
+      host_key: Type.Optional(Fingerprint),
+      libvirt_uri: Type.String({ ...LibvirtUri, default: 'qemu:///system' }),
+      allowed_paths: Type.Array(Path, { minItems: 1, maxItems: 50, default: ['/var/lib/horcrux'] }),
+      engine_sockets: Type.Object(EngineSockets.properties, {
+        additionalProperties: false,
+        default: {},
+        description: "Where LXD's and Incus's sockets are, if not in the usual places",
+      }),
+    }),
+    result: Node,
+    secret: ['private_key'],
+  },
+  update: {
+    does: 'Change a node; how it is reached is changed only when it answers that way',
+    rest: 'PATCH /cluster/nodes/{id}',
+    can: 'SysModify on /api/cluster/nodes/{id}',
+    audit: 'config_changed',
+    params: strict({
+      id: Id,
+      name: Type.Optional(Name),
+      maintenance: Type.Optional(Type.Boolean()),
+      allowed_paths: Type.Optional(Type.Array(Path, { minItems: 1, maxItems: 50 })),
+      engine_sockets: Type.Optional(EngineSockets),
+      address: Type.Optional(Address),
+      ssh_port: Type.Optional(Port),
+      ssh_user: Type.Optional(User),
+      private_key: Type.Optional(PrivateKey),
+      host_key: Type.Optional(Fingerprint),
+      libvirt_uri: Type.Optional(LibvirtUri),
+    }),
+    result: Node,
+    secret: ['private_key'],
+  },
+  remove: {
+    does: 'Remove a node that holds nothing',
+    rest: 'DELETE /cluster/nodes/{id}',
+    can: 'SysModify on /api/cluster/nodes/{id}',
+    audit: 'node_removed',
+    params: ById,
+    result: Done,
+    status: 204,
+  },
+  reach: { does: 'Tell a service how a node is reached', can: 'service', params: ById, result: Reach },
+  reachAll: {
+    does: 'Tell a service how all nodes are reached',
+    can: 'service',
+    params: None,
+    result: Type.Array(Reach),
+  },
+})

@@ -1,0 +1,259 @@
+import { type Static, Type } from 'typebox'
+import { auditKinds } from '#shared/audit/kinds.ts'
+import { contract } from '#shared/contract/contract.ts'
+import { None, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
+
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+const Text = nullable(Type.String())
+
+/** A record as a service leaves it. */
+export const AuditEntry = strict({
+  id: Type.String(),
+  time: Time,
+  kind: Type.Enum([...auditKinds]),
+  user: Type.String(),
+  address: Text,
+  path: Type.String({ description: 'Path of the resource' }),
+  action: Type.String({ description: 'The action, such as vms.start' }),
+  result: oneOf('success', 'failure', 'denied', 'accepted'),
+  severity: oneOf('info', 'warning', 'critical'),
+  request_id: Type.String(),
+  operation_id: Text,
+  before_hash: Type.Union([Type.String(), Type.Null()], { description: 'SHA-256 of what was changed, before' }),
+  after_hash: Type.Union([Type.String(), Type.Null()], { description: 'SHA-256 of what was changed, after' }),
+  message: Type.Union([Type.String(), Type.Null()], { description: 'Why it failed or was refused' }),
+})
+export type AuditEntry = Static<typeof AuditEntry>
+
+const Hash = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256' })
+const Seq = Type.Integer({ minimum: 1 })
+
+const { user, path, ...entry } = AuditEntry.properties
+const Personal = (of: typeof Hash | ReturnType<typeof Type.String>) =>
+  strict({ user: Type.Optional(of), address: Type.Optional(of), path: Type.Optional(of), message: Type.Optional(of) })
+
+/**
+ * A record in the chain. `hash` covers all of it but what is personal (user, address, path, message), for which a salted
+ * commitment each is covered instead; so these can be removed, with their salts, and the chain still proves the rest.
+ */
+export const AuditRecord = strict({
+  seq: Seq,
+  ...entry,
+  user: nullable(user),
+  path: nullable(path),
+  salts: Personal(Type.String()),
+  commitments: strict({ user: Hash, address: Hash, path: Hash, message: Hash }),
+  prev_hash: Hash,
+  hash: Hash,
+})
+export type AuditRecord = Static<typeof AuditRecord>
+
+const Signature = Type.String({ description: 'Ed25519, base64url' })
+/** Signed: up to this record the chain has this hash. */
+export const Checkpoint = strict({
+  type: Type.Literal('checkpoint'),
+  seq: Type.Integer({ minimum: 0 }),
+  hash: Hash,
+  time: Time,
+  signature: Signature,
+})
+export type Checkpoint = Static<typeof Checkpoint>
+
+/** The first line of an export. Signed: which records it has. */
+export const ExportHead = strict({
+  type: Type.Literal('head'),
+  from_seq: Seq,
+  to_seq: Type.Integer({ minimum: 0 }),
+  prev_hash: Hash,
+  hash: Hash,
+  checkpoints: Type.Integer({ minimum: 0, description: 'How many of them are among the records' }),
+  time: Time,
+  public_key: Type.String({ description: 'Ed25519, SPKI, base64url; compare it with the one that you know' }),
+  signature: Signature,
+})
+export type ExportHead = Static<typeof ExportHead>
+
+export const Finding = strict({
+  seq: nullable(Type.Integer()),
+  line: nullable(Type.Integer()),
+  problem: oneOf(
+    'altered',
+    'missing',
+    'inserted',
+    'misplaced',
+    'duplicate',
+    'truncated',
+    'signature',
+    'malformed',
+    'unanchored',
+  ),
+  message: Type.String(),
+})
+export type Finding = Static<typeof Finding>
+export const Verdict = strict({
+  valid: Type.Boolean(),
+  records: Type.Integer({ minimum: 0 }),
+  from_seq: nullable(Type.Integer()),
+  to_seq: nullable(Type.Integer()),
+  head_hash: nullable(Hash),
+  removed: Type.Integer({ minimum: 0, description: 'Records of which personal data was removed' }),
+  checkpoints: Type.Integer({ minimum: 0 }),
+  public_key: nullable(Type.String()),
+  findings: Type.Array(Finding),
+})
+export type Verdict = Static<typeof Verdict>
+
+const Severity = oneOf('info', 'warning', 'critical')
+const between = {
+  since: Type.Optional(Time),
+  until: Type.Optional(Time),
+}
+/** Of what is in one order only, and long: there is no going on from a number of items. */
+const byCursor = {
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
+  cursor: Type.Optional(Type.String({ maxLength: 512, description: "The page's next_cursor" })),
+  fields: Type.Optional(Type.String({ maxLength: 1000 })),
+}
+const paging = { ...byCursor, offset: Type.Optional(Type.Integer({ minimum: 0 })) }
+export const AuditQuery = strict({
+  ...paging,
+  ...between,
+  kind: Type.Optional(
+    Type.String({
+      maxLength: 1000,
+      description: `One or more, separated by commas, vm_* is all that begin so: ${auditKinds.join(', ')}`,
+    }),
+  ),
+  user: Type.Optional(Type.String({ maxLength: 255 })),
+  address: Type.Optional(Type.String({ maxLength: 64 })),
+  severity: Type.Optional(Severity),
+  result: Type.Optional(oneOf('success', 'failure', 'denied', 'accepted')),
+  resource: Type.Optional(
+    Type.String({ maxLength: 1024, description: 'Path of the resource; a trailing * is any end' }),
+  ),
+  request_id: Type.Optional(Type.String({ maxLength: 128 })),
+  operation_id: Type.Optional(Type.String({ maxLength: 128 })),
+  order: Type.Enum(['desc', 'asc'], { default: 'desc', description: 'desc: the newest first' }),
+})
+export type AuditQuery = Static<typeof AuditQuery>
+
+const Counts = Type.Record(Type.String(), Type.Integer({ minimum: 0 }))
+const Selected = strict({ ...paging, ...between })
+
+export const audit = contract('audit', {
+  list: {
+    does: 'List audit records',
+    rest: 'GET /audit/events',
+    can: 'SysAudit on /api/audit',
+    params: AuditQuery,
+    result: Page(AuditRecord),
+  },
+  stats: {
+    does: 'Count audit records by kind, result, severity and user',
+    rest: 'GET /audit/stats',
+    can: 'SysAudit on /api/audit',
+    params: strict(between),
+    result: strict({
+      total: Type.Integer(),
+      by_kind: Counts,
+      by_result: Counts,
+      by_severity: Counts,
+      by_user: Counts,
+      first: nullable(Time),
+      last: nullable(Time),
+    }),
+  },
+  securityEvents: {
+    does: 'List refusals, failed logins, guessing and whatever else is of warning or critical severity',
+    rest: 'GET /audit/security-events',
+    can: 'SysAudit on /api/audit',
+    params: Selected,
+    result: Page(AuditRecord),
+  },
+  failedLogins: {
+    does: 'List failed logins',
+    rest: 'GET /audit/failed-logins',
+    can: 'SysAudit on /api/audit',
+    params: strict({ ...Selected.properties, user: Type.Optional(Type.String({ maxLength: 255 })) }),
+    result: Page(AuditRecord),
+  },
+  bruteForce: {
+    does: 'List who was guessed at, and from where, within a time',
+    rest: 'GET /audit/brute-force',
+    can: 'SysAudit on /api/audit',
+    params: strict({
+      ...between,
+      threshold: Type.Integer({
+        minimum: 2,
+        maximum: 10_000,
+        default: 10,
+        description: 'Failures from which on it counts',
+      }),
+    }),
+    result: strict({
+      data: Type.Array(
+        strict({
+          by: oneOf('user', 'address'),
+          name: Type.String(),
+          failures: Type.Integer(),
+          first: Time,
+          last: Time,
+          others: Type.Array(Type.String(), {
+            description: 'Addresses of a user, or users of an address; at most 100',
+          }),
+          succeeded_after: Type.Boolean({ description: 'Whether a login succeeded after the failures' }),
+        }),
+      ),
+    }),
+  },
+  verify: {
+    does: 'Prove that no record was altered, dropped, moved or inserted',
+    rest: 'GET /audit/verify',
+    can: 'SysAudit on /api/audit',
+    params: strict({
+      seq: Type.Optional(Seq),
+      hash: Type.Optional(Hash),
+    }),
+    result: Verdict,
+  },
+  key: {
+    does: 'Tell the public key that the audit is signed with; keep it somewhere else',
+    rest: 'GET /audit/key',
+    can: 'SysAudit on /api/audit',
+    params: None,
+    result: strict({
+      public_key: Type.String({ description: 'Ed25519, SPKI, base64url' }),
+      fingerprint: Type.String({ description: 'SHA-256 of it, as ssh-keygen shows keys' }),
+    }),
+  },
+  export: {
+    does: 'Export the whole chain with its signed head and checkpoints, for the verifier',
+    rest: 'GET /audit/export',
+    can: 'SysAudit on /api/audit',
+    params: strict(byCursor),
+    result: Page(Type.Union([ExportHead, AuditRecord, Checkpoint])),
+  },
+  retention: {
+    does: 'Tell how long records are kept',
+    rest: 'GET /audit/retention',
+    can: 'SysAudit on /api/audit',
+    params: None,
+    result: strict({ days: nullable(Type.Integer()) }),
+  },
+  setRetention: {
+    does: 'Say how long records are kept; null is for ever',
+    rest: 'PUT /audit/retention',
+    can: 'SysModify on /api/audit',
+    audit: 'config_changed',
+    params: strict({ days: nullable(Type.Integer({ minimum: 1, maximum: 36_500 })) }),
+    result: strict({ days: nullable(Type.Integer()) }),
+  },
+  erase: {
+    does: 'Remove the personal data of a user from all records; what happened stays proven',
+    rest: 'POST /audit/erase',
+    can: 'SysModify on /api/audit',
+    audit: 'config_changed',
+    params: strict({ user: Type.String({ minLength: 1, maxLength: 255 }) }),
+    result: strict({ records: Type.Integer({ minimum: 0 }) }),
+  },
+})

@@ -1,0 +1,91 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { ById, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+
+export const OperationState = oneOf(
+  'queued',
+  'running',
+  'cancelling',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'rolled_back',
+  'needs_attention',
+)
+export type OperationState = Static<typeof OperationState>
+
+const StepState = oneOf('running', 'done', 'failed', 'undoing', 'undone')
+export const Failure = strict({ error: Type.String(), message: Type.String(), details: Type.Optional(Type.Unknown()) })
+
+export const Operation = strict({
+  id: Type.String(),
+  kind: Type.String({ description: 'The action, such as vms.create' }),
+  state: OperationState,
+  stage: Type.Union([Type.String(), Type.Null()], { description: 'The step that runs or ran last' }),
+  progress: strict({
+    done: Type.Number(),
+    total: Type.Union([Type.Number(), Type.Null()]),
+    unit: Type.Enum(['steps', 'bytes']),
+    percent: Type.Union([Type.Number({ minimum: 0, maximum: 100 }), Type.Null()]),
+  }),
+  eta: Type.Union([Time, Type.Null()], { description: 'When it is expected to end; null when that is not known' }),
+  steps: Type.Array(
+    strict({
+      name: Type.String(),
+      state: StepState,
+      started_at: Time,
+      ended_at: Type.Union([Time, Type.Null()]),
+      error: Type.Optional(Failure),
+    }),
+  ),
+  resources: Type.Array(Type.String(), { description: 'Paths of what it works on' }),
+  user: Type.String(),
+  request_id: Type.String(),
+  created_at: Time,
+  started_at: Type.Union([Time, Type.Null()]),
+  ended_at: Type.Union([Time, Type.Null()]),
+  cancellable: Type.Boolean(),
+  result: Type.Unknown(),
+  error: Type.Union([Failure, Type.Null()]),
+  version: Version,
+})
+export type Operation = Static<typeof Operation>
+
+const LogLine = strict({ time: Time, message: Type.String() })
+
+/** Whoever started an operation, and who may audit the system, sees it; to others it does not exist. */
+export const operations = contract('operations', {
+  list: {
+    does: 'List operations, the newest first',
+    rest: 'GET /operations',
+    can: 'signed-in',
+    params: ListQuery('state', 'kind', 'user', 'resource'),
+    result: Page(Operation),
+  },
+  get: { does: 'Get an operation', rest: 'GET /operations/{id}', can: 'signed-in', params: ById, result: Operation },
+  wait: {
+    does: 'Wait until an operation has ended, or the time is over',
+    rest: 'GET /operations/{id}/wait',
+    can: 'signed-in',
+    params: strict({
+      id: ById.properties.id,
+      timeout: Type.Number({ minimum: 0, maximum: 60, default: 30, description: 'Seconds' }),
+    }),
+    result: Operation,
+  },
+  log: {
+    does: "Read an operation's log",
+    rest: 'GET /operations/{id}/log',
+    can: 'signed-in',
+    params: ById,
+    result: strict({ data: Type.Array(LogLine) }),
+  },
+  cancel: {
+    does: 'Cancel an operation; what it has done is undone',
+    rest: 'POST /operations/{id}/cancel',
+    can: 'signed-in',
+    audit: 'config_changed',
+    params: ById,
+    result: Operation,
+  },
+})

@@ -1,0 +1,88 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { ById, Done, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { OperationState } from '#shared/contracts/core/operations.ts'
+import { CloneMode } from '#shared/contracts/storage/volumes.ts'
+
+export const CloneStage = oneOf(
+  'preparing',
+  'cloning_disk',
+  'generating_macs',
+  'configuring_network',
+  'creating_cloud_init',
+  'finalizing',
+)
+export type CloneStage = Static<typeof CloneStage>
+
+const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+
+/** The operation of a clone, seen as a clone; its id is the operation's. */
+export const CloneJob = strict({
+  id: Type.String(),
+  source_vm_id: Type.String(),
+  target_vm_id: Type.String(),
+  target_name: Type.String(),
+  mode: CloneMode,
+  status: OperationState,
+  stage: orNull(CloneStage),
+  progress_percent: Type.Number({ minimum: 0, maximum: 100 }),
+  bytes_copied: Type.Integer(),
+  total_bytes: Type.Integer({
+    description:
+      'Bytes of data in the disks, of those of a guest that runs their whole size; 0 for a linked clone, and until it is measured',
+  }),
+  consistency: orNull(
+    Type.Enum(['filesystem', 'crash'], {
+      description:
+        'Of a guest that ran: its file systems were frozen when it was copied, or they are as after a power cut; else null',
+    }),
+  ),
+  elapsed_seconds: Type.Number(),
+  remaining_seconds: orNull(Type.Number({ description: 'Expected; null when that is not known' })),
+  error: orNull(Type.String()),
+  user: Type.String(),
+  created_at: Time,
+  started_at: orNull(Time),
+  ended_at: orNull(Time),
+  version: Version,
+})
+export type CloneJob = Static<typeof CloneJob>
+
+/**
+ * Whoever may see the source or the clone, or started it, sees a job; to others it does not exist. Cancelling and deleting
+ * is for who started it, and for VmAllocate on the clone.
+ */
+export const cloneJobs = contract('clone-jobs', {
+  list: {
+    does: 'List the clones that are being made or were made, the newest first',
+    rest: 'GET /clone-jobs',
+    can: 'signed-in',
+    params: ListQuery('status', 'user', 'mode', 'source_vm_id', 'target_vm_id'),
+    result: Page(CloneJob),
+  },
+  get: {
+    does: 'Get a clone job',
+    rest: 'GET /clone-jobs/{id}',
+    can: 'signed-in',
+    params: ById,
+    result: CloneJob,
+    computed: true,
+  },
+  cancel: {
+    does: 'Cancel a clone; nothing is left of it',
+    rest: 'POST /clone-jobs/{id}/cancel',
+    can: 'signed-in',
+    audit: 'vm_config_changed',
+    params: ById,
+    result: CloneJob,
+  },
+  delete: {
+    does: 'Forget a clone job that has ended; the clone stays',
+    rest: 'DELETE /clone-jobs/{id}',
+    can: 'signed-in',
+    audit: 'vm_config_changed',
+    params: ById,
+    result: Done,
+    status: 204,
+  },
+})

@@ -1,0 +1,75 @@
+import { type Static, Type } from 'typebox'
+import { Id, Name, strict } from '#shared/contracts/common.ts'
+import { Cpus, Memory, Nic } from '#shared/contracts/vm/hardware.ts'
+import { CloneMode } from '#shared/contracts/storage/volumes.ts'
+
+const Label = '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
+const IpAddress = Type.String({ maxLength: 45, description: 'IPv4 or IPv6 address' })
+
+/** What a preset can say about the network; the rest differs from guest to guest. */
+export const CommonNetwork = {
+  gateway: Type.Optional(IpAddress),
+  dns_servers: Type.Optional(Type.Array(IpAddress, { maxItems: 8 })),
+  domain: Type.Optional(
+    Type.String({
+      pattern: `^${Label}(\\.${Label})*$`,
+      // With a host name of 63 before it, it is a whole name of at most 253.
+      maxLength: 189,
+      errorMessage: 'must be a domain name, such as example.org',
+    }),
+  ),
+}
+
+/** What cloud-init sets up in the guest at its first start. Gateway and DNS servers are the first NIC's. */
+export const NetworkConfig = strict({
+  hostname: Type.Optional(
+    Type.String({
+      pattern: `^${Label}$`,
+      description: "The clone's name unless given",
+      errorMessage: 'must be a host name: 1 to 63 letters, digits and hyphens, no hyphen at its ends',
+    }),
+  ),
+  ip_addresses: Type.Optional(
+    Type.Array(Type.String({ maxLength: 49, description: 'With its prefix, such as 10.0.0.5/24; or dhcp' }), {
+      maxItems: 16,
+      description: 'One for each NIC, in their order; all of them dhcp unless given',
+    }),
+  ),
+  ...CommonNetwork,
+})
+export type NetworkConfig = Static<typeof NetworkConfig>
+
+const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$' }), {
+  maxItems: 50,
+  uniqueItems: true,
+})
+
+/** What clones can have in common: a preset keeps these. */
+export const presetOptions = {
+  mode: Type.Optional(CloneMode),
+  start: Type.Optional(Type.Boolean({ description: 'Start the clone; false unless a preset says otherwise' })),
+  pool: Type.Optional(
+    Type.String({ ...Id, description: "Storage pool of a full clone's disks; the source's unless given" }),
+  ),
+  cpus: Type.Optional(Cpus),
+  memory: Type.Optional(Memory),
+  tags: Type.Optional(Tags),
+}
+
+/** What a clone is asked to be. What is not given comes from the preset, else from the source. */
+export const cloneParams = {
+  ...presetOptions,
+  id: Type.Optional(Type.String({ ...Id, description: 'Id of the clone; made by the server unless given' })),
+  name: Name,
+  description: Type.Optional(Type.String({ maxLength: 8192 })),
+  mac_addresses: Type.Optional(
+    Type.Array(Nic.properties.mac, { maxItems: 16, description: 'One for each NIC; new ones unless given' }),
+  ),
+  network_config: Type.Optional(NetworkConfig),
+  resource_pool: Type.Optional(
+    Type.String({ ...Id, description: 'Resource pool that the clone is made in, within its limits and for its users' }),
+  ),
+  preset: Type.Optional(Type.String({ ...Id, description: 'A clone preset, for what is not given here' })),
+}
+const CloneParams = strict(cloneParams)
+export type CloneParams = Static<typeof CloneParams>

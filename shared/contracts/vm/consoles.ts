@@ -1,0 +1,190 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { Proof } from '#shared/contracts/access/auth.ts'
+import { Done, Id, ListQuery, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
+
+export const ConsoleType = oneOf('vnc', 'spice', 'serial')
+export type ConsoleType = Static<typeof ConsoleType>
+
+const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+const TicketId = Type.String({
+  pattern: '^[0-9a-f-]{36}$',
+  errorMessage: 'must be the part of a ticket before the dot',
+})
+const RecordingId = Type.String({ pattern: '^[0-9a-f-]{36}$', errorMessage: 'must be the id of a recording' })
+
+/** A stream socket, as seen from the node. */
+const Socket = Type.Union([strict({ path: Type.String() }), strict({ host: Type.String(), port: Type.Integer() })])
+
+/** How a console is reached on its node: a socket, or a log that grows with a socket for what is typed. */
+const Endpoint = Type.Union([
+  strict({ kind: oneOf('display'), socket: Socket, password: orNull(Type.String()) }),
+  strict({ kind: oneOf('serial'), log: Type.String(), input: orNull(Socket) }),
+])
+export type Endpoint = Static<typeof Endpoint>
+
+const ConsoleTicket = strict({
+  vm_id: Type.String(),
+  console_type: ConsoleType,
+  ticket: Type.String({ description: 'For one use; what is before the dot names it, what is after is secret' }),
+  websocket_path: Type.String({ description: 'With the ticket; subprotocol `binary`' }),
+  expires_at: Time,
+  host: Type.String({ description: 'Address of the node that the VM runs on' }),
+  port: orNull(Type.Integer({ description: 'Where the display listens there; null for a Unix socket' })),
+  password: orNull(Type.String({ description: 'What the display itself asks for, where its definition has one' })),
+})
+
+const TicketStatus = strict({
+  ticket_id: Type.String(),
+  vm_id: Type.String(),
+  console_type: ConsoleType,
+  status: oneOf('unused', 'open', 'closed', 'expired'),
+  created_at: Time,
+  expires_at: Time,
+  opened_at: orNull(Time),
+  closed_at: orNull(Time),
+  reason: orNull(Type.String({ description: 'Why it was closed' })),
+  recording_id: orNull(Type.String()),
+})
+export type TicketStatus = Static<typeof TicketStatus>
+
+export const Recording = strict({
+  id: Type.String(),
+  vm_id: Type.String(),
+  user: Type.String({ description: 'At whose console it was made' }),
+  started_at: Time,
+  ended_at: orNull(Time),
+  size_bytes: Type.Integer(),
+  parts: Type.Integer(),
+  complete: Type.Boolean({ description: 'False: some of what was shown is missing' }),
+  reason: Type.Optional(Type.String({ description: 'Why it is not complete' })),
+})
+export type Recording = Static<typeof Recording>
+
+const Opened = strict({
+  ticket_id: Type.String(),
+  vm_id: Type.String(),
+  vm_name: Type.String(),
+  console_type: ConsoleType,
+  node: Type.String(),
+  user: Type.String(),
+  proof: Proof,
+  endpoint: Endpoint,
+  recording_id: orNull(Type.String()),
+})
+export type Opened = Static<typeof Opened>
+
+const OfVm = strict({ vm_id: Id, recording_id: RecordingId })
+const onVm = 'VmConsole on /api/vms/{vm_id}' as const
+
+export const consoles = contract('consoles', {
+  open: {
+    does: 'Get a ticket for one console of a running virtual machine, for one use within 5 minutes',
+    rest: 'POST /console/{vm_id}/{console_type}',
+    can: onVm,
+    audit: 'secret_accessed',
+    status: 201,
+    params: strict({
+      vm_id: Id,
+      console_type: ConsoleType,
+      record: Type.Boolean({ default: false, description: 'Record what a serial console shows, as asciicast v2' }),
+    }),
+    result: ConsoleTicket,
+    secret: ['ticket', 'websocket_path', 'password'],
+  },
+  ticket: {
+    does: 'Tell what has become of a ticket; only to its user',
+    rest: 'GET /console/ticket/{ticket_id}',
+    can: 'signed-in',
+    params: strict({ ticket_id: TicketId }),
+    result: TicketStatus,
+  },
+  write: {
+    does: 'Type text on the serial console of a running virtual machine',
+    rest: 'POST /vms/{id}/serial',
+    can: 'VmConsole on /api/vms/{id}',
+    audit: 'console_opened',
+    status: 204,
+    params: strict({ id: Id, text: Type.String({ minLength: 1, maxLength: 65_536 }) }),
+    result: Done,
+    secret: ['text'],
+  },
+  recordings: {
+    does: 'List the recordings of the serial console of a virtual machine',
+    rest: 'GET /console/{vm_id}/recordings',
+    can: onVm,
+    params: strict({ vm_id: Id, ...ListQuery('user').properties }),
+    result: Page(Recording),
+  },
+  recording: {
+    does: 'Get a recording of a serial console; its asciicast v2 is at …/cast',
+    rest: 'GET /console/{vm_id}/recordings/{recording_id}',
+    can: onVm,
+    params: OfVm,
+    result: Recording,
+  },
+  deleteRecording: {
+    does: 'Delete a recording of a serial console that has ended',
+    rest: 'DELETE /console/{vm_id}/recordings/{recording_id}',
+    can: 'VmConfig on /api/vms/{vm_id}',
+    audit: 'vm_config_changed',
+    status: 204,
+    params: OfVm,
+    result: Done,
+  },
+  part: {
+    does: 'Read a part of a recording',
+    can: onVm,
+    params: strict({ ...OfVm.properties, part: Type.Integer({ minimum: 0 }) }),
+    result: strict({ text: Type.String() }),
+  },
+  check: {
+    does: 'Look at a ticket without using it up',
+    can: 'service',
+    params: strict({ vm_id: Type.String(), ticket: Type.String({ maxLength: 256 }) }),
+    result: strict({
+      console_type: ConsoleType,
+      password: orNull(Type.String()),
+      vm_name: Type.String(),
+      user: Type.String(),
+      proof: Proof,
+    }),
+    secret: ['ticket', 'password'],
+  },
+  redeem: {
+    does: 'Use a ticket up: tell whose it is and where its console is',
+    can: 'service',
+    params: strict({
+      vm_id: orNull(Type.String({ description: 'Null where only the ticket says which' })),
+      ticket: Type.String({ maxLength: 256 }),
+      address: Type.String(),
+      gateway: Type.String({ description: 'The process that holds the console open' }),
+      user: orNull(Type.String({ description: 'Who shows it, if that is known' })),
+    }),
+    result: Opened,
+    secret: ['ticket', 'endpoint.password'],
+  },
+  keep: {
+    does: 'Tell which of these open consoles have to be closed, and why',
+    can: 'service',
+    params: strict({ ticket_ids: Type.Array(Type.String(), { maxItems: 10_000 }) }),
+    result: Type.Array(strict({ ticket_id: Type.String(), reason: Type.String() })),
+  },
+  close: {
+    does: 'Put on record that a console was closed',
+    can: 'service',
+    params: strict({ ticket_id: Type.String(), reason: Type.String({ maxLength: 1000 }) }),
+    result: Done,
+  },
+  append: {
+    does: 'Add a part to a recording; false when it is full',
+    can: 'service',
+    params: strict({
+      recording_id: Type.String(),
+      part: Type.Integer({ minimum: 0 }),
+      text: Type.String({ maxLength: 524_288 }),
+      lossy: Type.Boolean({ description: 'Some of what was shown was left out before its end' }),
+    }),
+    result: Type.Boolean(),
+  },
+})

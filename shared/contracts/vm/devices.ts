@@ -1,0 +1,76 @@
+import { Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { ById, Id, Path, strict } from '#shared/contracts/common.ts'
+import { ExistingDisk, ImagePath, NewDisk, NewNic, Nic } from '#shared/contracts/vm/hardware.ts'
+import { Vm } from '#shared/contracts/vm/vms.ts'
+import { DiskSize } from '#shared/contracts/storage/volumes.ts'
+
+const Place = Type.String({
+  pattern: '^(vd|sd|hd)[a-z]$',
+  description: 'Its place, such as vda',
+  errorMessage: 'must be the place of a disk, such as vda',
+})
+const LetGoSeconds = Type.Integer({
+  minimum: 1,
+  maximum: 300,
+  default: 20,
+  description: 'Seconds that a guest that runs has to let go of it',
+})
+
+const change = { can: 'VmConfig on /api/vms/{id}', audit: 'vm_config_changed', result: Vm } as const
+
+/** Devices of a virtual machine, changed in its definition and, where it runs, in the guest at once. */
+export const devices = contract('devices', {
+  attachDisk: {
+    ...change,
+    does: 'Attach a disk: a new one of a `size`, a copy of an `image`, or a `volume` that is there; a guest that cannot take it now has it at its next start',
+    rest: 'POST /vms/{id}/disks',
+    operation: true,
+    params: strict({
+      id: Id,
+      pool: Id,
+      size: Type.Optional(DiskSize),
+      image: Type.Optional(ImagePath),
+      volume: Type.Optional(ExistingDisk.properties.volume),
+      format: Type.Optional(Type.Enum(['qcow2', 'raw'], { description: 'Of a new one; qcow2 unless given' })),
+      bus: NewDisk.properties.bus,
+      cache: NewDisk.properties.cache,
+      readonly: Type.Optional(Type.Boolean({ description: 'Of a volume that is there' })),
+    }),
+  },
+  detachDisk: {
+    ...change,
+    does: 'Detach a disk, and delete its volume when `purge` is set; a guest that does not let go of it keeps it',
+    rest: 'DELETE /vms/{id}/disks/{disk}',
+    operation: true,
+    params: strict({ id: Id, disk: Place, purge: Type.Boolean({ default: false }), timeout: LetGoSeconds }),
+  },
+  resizeDisk: {
+    ...change,
+    does: 'Grow a disk, also while the guest runs',
+    rest: 'POST /vms/{id}/disks/{disk}/resize',
+    operation: true,
+    params: strict({ id: Id, disk: Place, size: DiskSize }),
+  },
+  attachNic: {
+    ...change,
+    does: 'Attach a NIC; a guest that cannot take it now has it at its next start',
+    rest: 'POST /vms/{id}/nics',
+    operation: true,
+    params: strict({ id: Id, ...NewNic.properties }),
+  },
+  detachNic: {
+    ...change,
+    does: 'Detach a NIC; a guest that does not let go of it keeps it',
+    rest: 'DELETE /vms/{id}/nics/{mac}',
+    operation: true,
+    params: strict({ id: Id, mac: Nic.properties.mac, timeout: LetGoSeconds }),
+  },
+  insert: {
+    ...change,
+    does: 'Put an ISO into the CD drive',
+    rest: 'PUT /vms/{id}/cdrom',
+    params: strict({ id: Id, path: Path }),
+  },
+  eject: { ...change, does: 'Take the ISO out of the CD drive', rest: 'DELETE /vms/{id}/cdrom', params: ById },
+})

@@ -1,0 +1,259 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { cloneParams } from '#shared/contracts/vm/clones.ts'
+import { Accel } from '#shared/contracts/cluster/nodes.ts'
+import {
+  Boot,
+  ChangedHardware,
+  Disk,
+  Disks,
+  Hardware,
+  NewHardware,
+  Nic,
+  Nics,
+  Pending,
+} from '#shared/contracts/vm/hardware.ts'
+
+export const VmStatus = oneOf('running', 'stopped', 'paused', 'unknown')
+export type VmStatus = Static<typeof VmStatus>
+
+const Description = Type.String({ maxLength: 8192 })
+const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$' }), {
+  maxItems: 50,
+  uniqueItems: true,
+})
+
+export const Vm = strict({
+  id: Id,
+  name: Name,
+  description: Description,
+  hypervisor: oneOf('qemu', 'lxd', 'incus'),
+  ...Hardware,
+  disks: Type.Array(Disk),
+  nics: Type.Array(Nic),
+  iso: Type.Union([Path, Type.Null()]),
+  seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),
+  boot: Type.Union([Boot, Type.Null()]),
+  accel: Accel,
+  node: Id,
+  status: VmStatus,
+  status_reason: Type.Union([Type.String(), Type.Null()]),
+  desired_state: oneOf('running', 'stopped'),
+  pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
+  pending: Type.Array(Pending, { description: 'The changes that wait for the next start' }),
+  protected: Type.Boolean({ description: 'It cannot be deleted' }),
+  template: Type.Boolean({ description: 'It is there to be cloned: it cannot be started or changed' }),
+  tags: Tags,
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
+export type Vm = Static<typeof Vm>
+
+const timeoutSeconds = (ifNotGiven: number) =>
+  Type.Integer({ minimum: 1, maximum: 3600, default: ifNotGiven, description: 'Seconds' })
+
+const VmStats = strict({
+  vm_id: Type.String(),
+  status: VmStatus,
+  cpu_time_ns: Type.Union([Type.Integer(), Type.Null()], { description: 'Processor time since the start' }),
+  memory_mib: Type.Union([Type.Number(), Type.Null()], { description: 'What the guest has been given' }),
+  memory_rss_mib: Type.Union([Type.Number(), Type.Null()], { description: 'What the guest takes of the host' }),
+  disks: Type.Array(
+    strict({
+      id: Type.String(),
+      read_bytes: Type.Integer(),
+      written_bytes: Type.Integer(),
+      capacity_bytes: Type.Union([Type.Integer(), Type.Null()]),
+      allocation_bytes: Type.Union([Type.Integer(), Type.Null()]),
+    }),
+  ),
+  nics: Type.Array(strict({ name: Type.String(), received_bytes: Type.Integer(), sent_bytes: Type.Integer() })),
+  timestamp: Time,
+})
+
+const power = { operation: true, audit: 'vm_config_changed', can: 'VmPowerMgmt on /api/vms/{id}', result: Vm } as const
+
+/** A guest of a node that Horcrux does not manage. */
+const Unmanaged = strict({
+  uuid: Type.String(),
+  name: Type.String(),
+  status: VmStatus,
+  autostart: Type.Boolean(),
+  persistent: Type.Boolean({ description: 'Only what is defined on its node can be adopted' }),
+})
+
+export const vms = contract('vms', {
+  list: {
+    does: 'List virtual machines',
+    rest: 'GET /vms',
+    can: 'signed-in',
+    sees: 'VmAudit on /api/vms/{id}',
+    madeOf: ['vms'],
+    params: ListQuery('name', 'status', 'node', 'tags', 'hypervisor', 'template'),
+    result: Page(Vm),
+  },
+  get: {
+    does: 'Get a virtual machine',
+    rest: 'GET /vms/{id}',
+    can: 'VmAudit on /api/vms/{id}',
+    madeOf: ['vms'],
+    params: ById,
+    result: Vm,
+  },
+  create: {
+    does: 'Create a virtual machine',
+    rest: 'POST /vms',
+    can: 'VmAllocate on /api/vms/{id}',
+    canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',
+    operation: true,
+    audit: 'vm_created',
+    params: strict({
+      id: Type.Optional(Id),
+      name: Name,
+      description: Type.String({ ...Description, default: '' }),
+      hypervisor: Type.Enum(['qemu', 'lxd', 'incus'], { default: 'qemu' }),
+      ...NewHardware,
+      disks: Disks,
+      nics: Nics,
+      iso: Type.Optional(Path),
+      boot: Type.Optional(Boot),
+      node: Type.String({ ...Id, default: 'local' }),
+      resource_pool: Type.Optional(
+        Type.String({ ...Id, description: 'Resource pool that it is made in, within its limits and for its users' }),
+      ),
+      start: Type.Boolean({ default: false }),
+      protected: Type.Boolean({ default: false }),
+      tags: Type.Array(Tags.items, { maxItems: 50, uniqueItems: true, default: [] }),
+    }),
+    result: Vm,
+  },
+  unmanaged: {
+    does: 'List the guests of a node that Horcrux does not manage',
+    rest: 'GET /cluster/nodes/{id}/domains',
+    can: 'SysAudit on /api/cluster/nodes/{id}',
+    params: ById,
+    result: strict({ data: Type.Array(Unmanaged) }),
+  },
+  adopt: {
+    does: 'Take over a guest that is there already, as it is, running or not; takes SysModify on its node as well, and VmAllocate on its resource pool',
+    rest: 'POST /vms/adopt',
+    can: 'VmAllocate on /api/vms/{id}',
+    operation: true,
+    audit: 'vm_created',
+    params: strict({
+      node: Type.String({ ...Id, default: 'local' }),
+      domain: Type.String({ minLength: 1, maxLength: 255, description: 'Its UUID or name on the node' }),
+      id: Type.Optional(Id),
+      name: Type.Optional(Name),
+      resource_pool: Type.Optional(
+        Type.String({ ...Id, description: 'Resource pool that it is taken into, within its limits and for its users' }),
+      ),
+    }),
+    result: Vm,
+  },
+  update: {
+    does: 'Change a virtual machine; what a running one cannot change now waits for its next start',
+    rest: 'PATCH /vms/{id}',
+    can: 'VmConfig on /api/vms/{id}',
+    audit: 'vm_config_changed',
+    params: strict({
+      id: Id,
+      name: Type.Optional(Name),
+      description: Type.Optional(Description),
+      ...ChangedHardware,
+      iso: Type.Optional(Type.Union([Path, Type.Null()])),
+      boot: Type.Optional(Type.Union([Boot, Type.Null()])),
+      protected: Type.Optional(Type.Boolean()),
+      tags: Type.Optional(Tags),
+    }),
+    result: Vm,
+  },
+  delete: {
+    does: 'Delete a stopped virtual machine, with its disks when `purge` is set',
+    rest: 'DELETE /vms/{id}',
+    can: 'VmAllocate on /api/vms/{id}',
+    operation: true,
+    audit: 'vm_deleted',
+    params: strict({ id: Id, purge: Type.Boolean({ default: false }) }),
+    result: Done,
+  },
+  clone: {
+    does: 'Clone a virtual machine, running or off, or a template; takes VmConfig on the source as well',
+    rest: 'POST /vms/{vm}/clone',
+    can: 'VmAllocate on /api/vms/{id}',
+    canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',
+    operation: true,
+    audit: 'vm_created',
+    params: strict({ vm: Id, ...cloneParams }),
+    result: Vm,
+  },
+  start: { ...power, does: 'Start a virtual machine', rest: 'POST /vms/{id}/start', audit: 'vm_started', params: ById },
+  shutdown: {
+    ...power,
+    does: 'Ask the guest to shut down, and wait until it has',
+    rest: 'POST /vms/{id}/shutdown',
+    audit: 'vm_stopped',
+    params: strict({
+      id: Id,
+      timeout: timeoutSeconds(120),
+      mode: Type.Optional(
+        Type.Enum(['acpi', 'agent'], {
+          description: 'By its power button, or by the agent in it; not given: by whichever answers',
+        }),
+      ),
+    }),
+  },
+  stop: {
+    ...power,
+    does: 'Switch a virtual machine off: at once, or when the guest has not shut down within the timeout',
+    rest: 'POST /vms/{id}/stop',
+    audit: 'vm_stopped',
+    params: strict({
+      id: Id,
+      force: Type.Boolean({ default: false, description: 'At once, whatever the timeout says' }),
+      timeout: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 3600,
+          description: 'Seconds that the guest has to shut down; none: at once',
+        }),
+      ),
+    }),
+  },
+  restart: {
+    ...power,
+    does: 'Shut the guest down and start it again',
+    rest: 'POST /vms/{id}/restart',
+    audit: 'vm_restarted',
+    params: strict({
+      id: Id,
+      force: Type.Boolean({ default: false, description: 'Switch it off when it has not shut down in time' }),
+      timeout: timeoutSeconds(120),
+    }),
+  },
+  reset: {
+    ...power,
+    does: 'Press the reset button',
+    rest: 'POST /vms/{id}/reset',
+    audit: 'vm_restarted',
+    params: ById,
+  },
+  pause: { ...power, does: 'Pause a running virtual machine', rest: 'POST /vms/{id}/pause', params: ById },
+  resume: { ...power, does: 'Let a paused virtual machine run on', rest: 'POST /vms/{id}/resume', params: ById },
+  stats: {
+    does: 'Read the counters of a virtual machine',
+    rest: 'GET /vms/{id}/stats',
+    can: 'VmAudit on /api/vms/{id}',
+    params: ById,
+    result: VmStats,
+  },
+  serial: {
+    does: 'Read what the guest has written to its serial console since its last start',
+    rest: 'GET /vms/{id}/serial',
+    can: 'VmConsole on /api/vms/{id}',
+    params: ById,
+    result: strict({ text: Type.String({ description: 'The last 256 KiB' }) }),
+  },
+})

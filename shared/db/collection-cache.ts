@@ -1,0 +1,144 @@
+import type { Change } from '#shared/db/changes.ts'
+import { createShelf, type Shelf } from '#shared/db/json-buffer-list.ts'
+
+/** A record's id and the JSON of what callers see of it. */
+export type View = { id: string; json: string }
+/** Reads out of the store, in the order of the ids: everything (up to a number), or some. */
+export type Source = {
+  all: (limit: number) => Promise<View[]>
+  some: (ids: string[]) => Promise<View[]>
+}
+
+export type Bounds = { records: number; bytes: number; ageMs: number; openMs: number; some: number }
+
+/**
+ * What is kept of a collection at most; a larger one is not kept. `ageMs`: after this all is read anew, whatever was
+ * heard. `openMs`: a write of which no end was heard has ended by then, longer than the store lets any take. `some`:
+ * of more changed records than this, reading them one by one costs more than reading all.
+ */
+export const usualBounds: Bounds = { records: 10_000, bytes: 32 * 2 ** 20, ageMs: 30_000, openMs: 30_000, some: 200 }
+
+/** A collection in memory. It knows of changes only what it is told; whoever asks must have heard all before. */
+export type Kept = {
+  /** Somebody is about to write: until the end is heard, what it writes is read anew by every question. */
+  changing: (change: Change) => void
+  changed: (change: Change) => void
+  /** Nothing that was kept counts any more. */
+  forget: () => void
+  /** Everything as it is now. Null when it is too much to be kept. */
+  fresh: () => Promise<Shelf | null>
+}
+
+export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
+  /** Counts marks and readings, so that it is known which came first. */
+  let clock = 0
+  let shelf: Shelf | undefined
+  let readAt = -Infinity
+  let tooMuchUntil = -Infinity
+  /** When the last reading that is done began. */
+  let readUpTo = 0
+  let running: Promise<void> | undefined
+  let generation = 0
+  let allStale = 0
+  const stale = new Map<string, number>()
+  const open = new Map<string, { id: string | null; until: number }>()
+
+  const mark = (id: string | null) => {
+    const at = ++clock
+    if (id !== null && stale.size < bounds.some) return void stale.set(id, at)
+    allStale = at
+    stale.clear()
+  }
+  const endOld = () => {
+    const now = performance.now()
+    for (const [token, { id, until }] of open) {
+      if (until > now) continue
+      open.delete(token)
+      mark(id)
+    }
+  }
+  const isClean = () => {
+    if (open.size > 0) endOld()
+    return open.size === 0 && stale.size === 0 && allStale === 0 && performance.now() - readAt < bounds.ageMs
+  }
+
+  const readAll = async (): Promise<void> => {
+    const began = generation
+    const views = await source.all(bounds.records + 1)
+    if (began !== generation) return
+    const read = createShelf()
+    for (const { id, json } of views) read.put(id, json)
+    shelf = read
+    readAt = performance.now()
+  }
+  const readSome = async (into: Shelf, ids: string[]): Promise<void> => {
+    const began = generation
+    const views = await source.some(ids)
+    if (began !== generation) return
+    const gone = new Set(ids)
+    for (const { id, json } of views) {
+      gone.delete(id)
+      into.put(id, json)
+    }
+    for (const id of gone) into.remove(id)
+  }
+
+  /** What is to be read anew; null is everything. */
+  const staleIds = (): string[] | null => {
+    const opened = [...open.values()].map(({ id }) => id)
+    const isOld = performance.now() - readAt >= bounds.ageMs
+    if (isOld || allStale > 0 || opened.includes(null)) return null
+    const ids = [...new Set([...stale.keys(), ...opened.filter((id) => id !== null)])]
+    return ids.length > bounds.some ? null : ids
+  }
+  const forgetIfTooMuch = () => {
+    if (!shelf) return
+    const { records, bytes } = shelf.size()
+    if (records <= bounds.records && bytes <= bounds.bytes) return
+    shelf = undefined
+    tooMuchUntil = performance.now() + bounds.ageMs
+  }
+  const read = async (): Promise<void> => {
+    const at = ++clock
+    const ids = staleIds()
+    await (shelf && ids ? readSome(shelf, ids) : readAll())
+    // What was marked while it was being read may have been read before it changed.
+    for (const [id, marked] of stale) if (marked <= at) stale.delete(id)
+    if (allStale <= at) allStale = 0
+    readUpTo = at
+    forgetIfTooMuch()
+  }
+
+  const fresh: Kept['fresh'] = async () => {
+    if (shelf && isClean()) return shelf
+    const asked = ++clock
+    while (readUpTo < asked && performance.now() >= tooMuchUntil) {
+      endOld()
+      running ??= read().finally(() => (running = undefined))
+      await running
+      // One that had begun before will do when all that was told by now was told before it began.
+      if (shelf && isClean()) return shelf
+    }
+    return shelf ?? null
+  }
+
+  return {
+    changing: ({ token, id }) => {
+      if (open.size >= bounds.some) endOld()
+      open.set(token, { id, until: performance.now() + bounds.openMs })
+    },
+    changed: ({ token, id }) => {
+      open.delete(token)
+      mark(id)
+    },
+    forget: () => {
+      generation++
+      shelf = undefined
+      readAt = tooMuchUntil = -Infinity
+      allStale = 0
+      stale.clear()
+      open.clear()
+    },
+    fresh,
+  }
+}

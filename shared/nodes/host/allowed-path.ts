@@ -1,0 +1,44 @@
+import { dirname } from 'node:path'
+import { invalid, NotFoundError } from '#shared/errors.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+
+/** Where a path really leads, also when its last parts are not there yet. */
+async function realPath(host: Host, path: string): Promise<string> {
+  try {
+    return await host.realpath(path)
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || path === '/') throw error
+    const parent = await realPath(host, dirname(path))
+    return `${parent === '/' ? '' : parent}/${path.slice(path.lastIndexOf('/') + 1)}`
+  }
+}
+
+const isInside = (path: string, folder: string) =>
+  path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
+
+/** What of a node's own folder is Horcrux's: secrets and records, and what belongs to one guest alone. */
+const own = ['audit', 'bus', 'nats', 'nvram', 'run', 'secrets', 'seeds', 'serial', 'shelved', 'store', 'tls']
+
+type Folders = { allowed_paths: string[]; state_dir: string }
+
+/**
+ * The real path, when it lies in one of the node's allowed folders; links that lead out of them, or to what is
+ * Horcrux's own, do not help.
+ * @throws ValidationError naming the folders
+ */
+export async function allowedPath(
+  host: Host,
+  path: string,
+  { allowed_paths, state_dir }: Folders,
+  field: string,
+): Promise<string> {
+  if (path.split('/').some((part) => part === '..' || part === '.')) throw invalid(field, 'must not contain . or ..')
+  const real = await realPath(host, path)
+  const state = await realPath(host, state_dir)
+  for (const folder of own.map((name) => `${state}/${name}`))
+    if (isInside(real, folder))
+      throw invalid(field, `must not lie in ${folder}, which is Horcrux's own`, 'forbidden_path')
+  const allowed = [...new Set([...allowed_paths, state_dir])]
+  for (const folder of allowed) if (isInside(real, await realPath(host, folder))) return real
+  throw invalid(field, `must lie in one of the allowed folders of the node: ${allowed.join(', ')}`, 'forbidden_path')
+}

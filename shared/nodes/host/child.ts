@@ -1,0 +1,108 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { log } from '#shared/service/log.ts'
+import type { ExitStatus, Host, HostProcess } from './host.ts'
+
+const FIRST_PAUSE_MS = 200
+const LONGEST_PAUSE_MS = 10_000
+/** One that ran this long was well: the pauses begin anew. */
+const WELL_MS = 30_000
+
+/** A program that is kept running. */
+export type KeptChild = { stop: () => Promise<void> }
+
+/**
+ * Starts a child and starts it again, after growing pauses, whenever it ends by itself. `start` resolves when the child
+ * is ready. @throws what the first start throws
+ */
+export async function keepRunning(name: string, start: () => Promise<HostProcess>): Promise<KeptChild> {
+  const stopping = new AbortController()
+  const logger = log(name)
+  let child: HostProcess | undefined = await start()
+
+  async function watch(): Promise<void> {
+    let pauseMs = FIRST_PAUSE_MS
+    while (!stopping.signal.aborted) {
+      const since = performance.now()
+      if (child) {
+        const status = await child.exit.catch((error: unknown) => error)
+        child = undefined
+        if (stopping.signal.aborted) return
+        if (performance.now() - since > WELL_MS) pauseMs = FIRST_PAUSE_MS
+        logger.error({ pauseMs, ...lastWords(status) }, `${name} ended and is started again`)
+      }
+      await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
+      if (stopping.signal.aborted) return
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+      child = await start().catch((error: unknown) => {
+        logger.error({ pauseMs, err: error }, `${name} does not start`)
+        return undefined
+      })
+    }
+  }
+
+  const watching = watch()
+  return {
+    async stop() {
+      stopping.abort()
+      await child?.kill()
+      await watching
+      await child?.kill() // one that became ready only now
+    },
+  }
+}
+
+function lastWords(status: unknown): object {
+  if (status instanceof Error) return { err: status }
+  const { code, stderr } = status as ExitStatus
+  return { code, stderr: lastLines(stderr) }
+}
+
+const lastLines = (text: string): string => text.trim().split('\n').slice(-12).join('\n').slice(-2000)
+
+export type ChildOptions = {
+  /** Written to standard input, which stays open: children may take its end for ours. */
+  input?: string
+  env?: Record<string, string>
+  /** Its working folder, whose `.env` it reads; default ours. */
+  cwd?: string
+  /** Resolves when the child is ready; the signal says that nobody waits any more. */
+  ready: (child: HostProcess, signal: AbortSignal) => Promise<void>
+  /** Default 15,000. */
+  timeoutMs?: number
+}
+
+/**
+ * Starts a child that ends when this process ends, however that ends, and waits until it is ready. A child that ends
+ * first, or is not ready in time, is killed and its last words are in the error.
+ */
+export async function startChild(
+  host: Host,
+  program: string,
+  args: readonly string[],
+  { input, env, cwd, ready, timeoutMs = 15_000 }: ChildOptions,
+): Promise<HostProcess> {
+  const setpriv = await host.which('setpriv')
+  const words = ['--pdeathsig', 'TERM', program, ...args]
+  const child = setpriv ? await host.spawn(setpriv, words, { env, cwd }) : await host.spawn(program, args, { env, cwd })
+  if (input) child.stdin.write(input)
+  const done = new AbortController()
+  const ended = child.exit.then(({ code }) => {
+    throw new Error(`${program} ended with exit code ${code}`)
+  })
+  const late = sleep(timeoutMs, undefined, { signal: done.signal }).then(() => {
+    throw new Error(`${program} was not ready within ${timeoutMs / 1000} s`)
+  })
+  ended.catch(() => {})
+  late.catch(() => {})
+  try {
+    await Promise.race([ready(child, done.signal), ended, late])
+    child.stdout.resume()
+    return child
+  } catch (error) {
+    await child.kill()
+    const said = await child.exit.then(({ stderr }) => lastLines(stderr)).catch(() => '')
+    throw new Error(`${(error as Error).message}${said && `; it said: ${said}`}`, { cause: error })
+  } finally {
+    done.abort()
+  }
+}

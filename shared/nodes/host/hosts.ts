@@ -1,0 +1,47 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Host } from './host.ts'
+import { localHost } from './local/local.ts'
+import { type SshTarget, sshHost } from './ssh/ssh.ts'
+
+/** How a node is reached. */
+export type HostDescription = { kind: 'local' } | ({ kind: 'ssh' } & SshTarget)
+
+export type Hosts = {
+  /** The node's one Host. A changed description replaces it: what ran through the old one is ended. */
+  hostFor: (nodeId: string, description: HostDescription) => Host
+  /** Closes the node's Host, if there is one: for a node that is removed. */
+  closeHost: (nodeId: string) => Promise<void>
+  closeAll: () => Promise<void>
+}
+
+/** A registry of hosts, keyed by node id. `searchPath` is where programs are looked for on this machine. */
+export function createHosts(options: { searchPath?: string } = {}): Hosts {
+  const known = new Map<string, { description: HostDescription; host: Host }>()
+
+  const open = (description: HostDescription) =>
+    description.kind === 'local' ? localHost(options) : sshHost(description)
+
+  async function closeHost(nodeId: string): Promise<void> {
+    const entry = known.get(nodeId)
+    known.delete(nodeId)
+    await entry?.host.close()
+  }
+
+  return {
+    hostFor(nodeId, description) {
+      const entry = known.get(nodeId)
+      if (entry && isDeepStrictEqual(entry.description, description)) return entry.host
+      void closeHost(nodeId)
+      const host = open(description)
+      known.set(nodeId, { description: { ...description }, host })
+      return host
+    },
+    closeHost,
+    async closeAll() {
+      await Promise.all([...known.keys()].map(closeHost))
+    },
+  }
+}
+
+/** The registry of this process: all its services share one connection per node. */
+export const { hostFor, closeHost, closeAll } = createHosts()

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { constants, homedir } from 'node:os'
+import { NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { missingProgram } from '../errors.ts'
+import type { ExitStatus, HostProcess, SpawnOptions } from '../host.ts'
+import { refuseNul } from '../quote.ts'
+import { collectTail, drained } from '../streams.ts'
+
+const STDERR_BYTES = 2 ** 20
+const GRACE_MS = 2000
+
+/** Exit code as a shell gives it: 128 + number for a signal. */
+export const codeOfSignal = (signal: string): number =>
+  128 + ((constants.signals as Record<string, number>)[signal] ?? 0)
+
+/** Starts a program in a process group of its own, so that `kill` reaches its children too. */
+export async function spawnLocal(
+  program: string,
+  args: readonly string[],
+  options: SpawnOptions,
+  searchPath: string,
+): Promise<HostProcess> {
+  options.signal?.throwIfAborted()
+  refuseNul([program, ...args, ...Object.values(options.env ?? {})])
+  // A clean environment, as over SSH: ours may hold the passwords of the store and the bus.
+  // SHLVL: bash takes Node's pipes, which are sockets, for a network login, and would read ~/.bashrc.
+  const env = { PATH: searchPath, HOME: homedir(), LC_ALL: 'C.UTF-8', SHLVL: '1', ...options.env }
+  const child = spawn(program, [...args], { env, cwd: options.cwd, detached: true, stdio: 'pipe' })
+  // The program may end before it has read all: that is its exit code's matter.
+  child.stdin.on('error', () => {})
+  child.stdout.on('error', () => {})
+
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', (error: NodeJS.ErrnoException) => reject(startError(error, program, options.cwd)))
+  })
+
+  const stderr = collectTail(child.stderr, STDERR_BYTES)
+  let giveUp = () => {}
+  const exit = new Promise<ExitStatus>((resolve, reject) => {
+    child.once('exit', (code, signal) => {
+      void drained(child.stderr).then(() =>
+        resolve({ code: code ?? codeOfSignal(signal ?? ''), signal, stderr: stderr() }),
+      )
+    })
+    giveUp = () => reject(new UnavailableError(`${program} (pid ${child.pid}) does not end, even when killed`))
+  })
+
+  const kill = () => killGroup(child.pid as number, exit, giveUp)
+  const onAbort = () => void kill()
+  options.signal?.addEventListener('abort', onAbort, { once: true })
+  const forget = () => options.signal?.removeEventListener('abort', onAbort)
+  exit.then(forget, forget)
+  if (options.signal?.aborted) onAbort()
+  return { stdin: child.stdin, stdout: child.stdout, exit, kill }
+}
+
+async function killGroup(pid: number, exit: Promise<unknown>, giveUp: () => void): Promise<void> {
+  const send = (signal: 'SIGTERM' | 'SIGKILL') => {
+    try {
+      process.kill(-pid, signal)
+    } catch {
+      // The group has gone.
+    }
+  }
+  send('SIGTERM')
+  const harder = setTimeout(() => send('SIGKILL'), GRACE_MS)
+  // A process that waits in the kernel for a dead disk cannot be killed; nobody shall wait for it.
+  const last = setTimeout(giveUp, 3 * GRACE_MS)
+  await exit.catch(() => {})
+  clearTimeout(harder)
+  clearTimeout(last)
+  send('SIGKILL')
+}
+
+function startError(error: NodeJS.ErrnoException, program: string, cwd: string | undefined): Error {
+  if (error.code === 'ENOENT' && cwd !== undefined && !existsSync(cwd))
+    return new NotFoundError(`Directory '${cwd}' not found on this machine`, { details: { kind: 'File', id: cwd } })
+  if (error.code === 'ENOENT') return missingProgram(program, 'this machine')
+  return new UnavailableError(`${program} cannot be started on this machine: ${error.message}`, { cause: error })
+}

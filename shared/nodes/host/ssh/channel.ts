@@ -1,0 +1,135 @@
+import { Duplex, Readable, Writable } from 'node:stream'
+import type { Client, ClientChannel } from 'ssh2'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { UnavailableError } from '#shared/errors.ts'
+import type { SshConnection } from './connection.ts'
+
+export const lost = (name: string, cause?: unknown): UnavailableError =>
+  new UnavailableError(`The connection to ${name} was lost`, { details: { reason: 'lost' }, cause })
+
+/** A channel and the connection that carries it. `exited` is the program's exit code or signal; it may stay pending. */
+export type Opened = { client: Client; channel: ClientChannel; exited: Promise<[number | null, string | undefined]> }
+type Callback = (error: Error | undefined, channel: ClientChannel) => void
+
+/** How long a session that sshd has no room for is asked for again. */
+const FULL_MS = 5000
+
+/**
+ * Opens a channel on the live connection, and on a new one when the old turns out to be dead before anything was sent.
+ * `refused` puts the server's refusal into words.
+ */
+export async function openChannel(
+  connection: SshConnection,
+  name: string,
+  open: (client: Client, done: Callback) => void,
+  refused: (error: Error & { reason?: unknown }) => Error,
+): Promise<Opened> {
+  let dead = false
+  for (;;) {
+    const client = await connection.use()
+    try {
+      return await new Promise<Opened>((resolve, reject) => {
+        open(client, (error, channel) => {
+          if (error) return reject(error)
+          // Listening must begin here: a short program's exit may be in the packet that ssh2 is at.
+          const exited: Opened['exited'] = new Promise((told) => {
+            channel.once('exit', (code: number | null, signal?: string) => told([code, signal]))
+          })
+          resolve({ client, channel, exited })
+        })
+      })
+    } catch (error) {
+      const unsent = (error as Error).message === 'Not connected'
+      if (unsent && !dead) {
+        dead = true
+        connection.drop(client)
+      } else if (unsent || !connection.isLive(client)) throw lost(name, error)
+      else throw refused(error as Error)
+    }
+  }
+}
+
+/**
+ * Opens a session, of which sshd allows few (MaxSessions): it still counts one for a moment after its end, and an
+ * administrator may have set a low limit.
+ */
+export async function whileFull<T>(open: () => Promise<T>): Promise<T> {
+  const end = performance.now() + FULL_MS
+  for (let waitMs = 5; ; waitMs = Math.min(2 * waitMs, 200)) {
+    try {
+      return await open()
+    } catch (error) {
+      // RFC 4254 section 5.1: 2 = connect failed, which is what OpenSSH says here.
+      const { reason } = ((error as Error).cause ?? {}) as { reason?: unknown }
+      if (reason !== 2 || performance.now() > end) throw error
+      await sleep(waitMs)
+    }
+  }
+}
+
+/**
+ * What comes out of a channel. Unlike ssh2's own stream it fails when the connection is lost instead of ending as if all
+ * had come.
+ */
+export function channelReadable({ client, channel }: Opened, name: string): Readable {
+  const stream = new Readable({
+    read: () => void channel.resume(),
+    destroy(error, done) {
+      client.off('close', onLost)
+      channel.resume() // ssh2 closes a channel only after its data was read
+      done(error)
+    },
+  })
+  const onLost = () => stream.destroy(lost(name))
+  client.once('close', onLost)
+  channel.on('data', (chunk: Buffer) => {
+    if (!stream.destroyed && !stream.push(chunk)) channel.pause()
+  })
+  // After a loss ssh2 ends its streams, too, a moment before the client's close.
+  channel.once('end', () => setImmediate(() => stream.destroyed || stream.push(null)))
+  stream.on('error', () => {})
+  return stream
+}
+
+/** What goes into a channel. Unlike ssh2's own stream it fails when the channel is closed instead of waiting for ever. */
+export function channelWritable({ client, channel, exited }: Opened, name: string): Writable {
+  let waiting: ((error?: Error) => void) | undefined
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      waiting = done
+      channel.write(chunk, () => {
+        if (waiting !== done) return
+        waiting = undefined
+        done()
+      })
+    },
+    final(done) {
+      channel.end()
+      done()
+    },
+    destroy(error, done) {
+      client.off('close', onClosed)
+      channel.off('close', onClosed)
+      done(error)
+    },
+  })
+  const onClosed = () => {
+    const error = Object.assign(new Error(`The other end on ${name} was closed`), { code: 'EPIPE' })
+    if (!stream.writableFinished && !stream.destroyed) stream.destroy(error)
+  }
+  client.once('close', onClosed)
+  channel.once('close', onClosed)
+  void exited.then(onClosed)
+  stream.on('error', () => {})
+  return stream
+}
+
+/** A channel as a socket. */
+export function channelDuplex(opened: Opened, name: string): Duplex {
+  const readable = channelReadable(opened, name)
+  const writable = channelWritable(opened, name)
+  const duplex = Duplex.from({ readable, writable })
+  duplex.once('close', () => opened.channel.close())
+  duplex.on('error', () => {})
+  return duplex
+}

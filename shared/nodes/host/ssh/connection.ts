@@ -1,0 +1,186 @@
+import ssh2, { type Client } from 'ssh2'
+import { type AppError, UnavailableError, invalid } from '#shared/errors.ts'
+import { closedError } from '../errors.ts'
+import { type HostKey, describeHostKey, parsePinnedKey } from './host-key.ts'
+
+/** How a host is reached over SSH. */
+export type SshTarget = {
+  address: string
+  port: number
+  user: string
+  /** Text of an OpenSSH or PEM private key. */
+  privateKey: string
+  passphrase?: string | undefined
+  /** The only key that the host may show: `SHA256:…` or `ssh-ed25519 AAAA…`. */
+  hostKey: string
+}
+
+export type SshConnection = {
+  /** The live connection, made when there is none. Throws UnavailableError with the cause in plain words. */
+  use: () => Promise<Client>
+  /** Whether this is still the live connection. ssh2 words the errors of a dying one in many ways. */
+  isLive: (client: Client) => boolean
+  /** The next `use` makes a new connection. */
+  drop: (client: Client) => void
+  close: () => Promise<void>
+}
+
+const CONNECT_TIMEOUT_MS = 10_000
+// Two unanswered pings and a third interval: a dead peer is noticed after 12 s.
+const KEEP_ALIVE_MS = 4000
+const MAX_BACK_OFF_MS = 5000
+
+/** A connection that is made on first use and again after it was lost; after a failure not at once, but with back-off. */
+export function createConnection(target: SshTarget, name: string): SshConnection {
+  let current: Promise<Client> | undefined
+  let open: Client | undefined
+  let failure: { error: unknown; count: number; retryAt: number } | undefined
+  let closed = false
+
+  async function connectOnce(): Promise<Client> {
+    try {
+      const client = await connect(target, name)
+      if (closed) {
+        client.destroy()
+        throw closedError(name)
+      }
+      failure = undefined
+      open = client
+      const dropped = () => drop(client)
+      client.once('error', dropped).once('end', dropped).once('close', dropped)
+      return client
+    } catch (error) {
+      const count = (failure?.count ?? 0) + 1
+      failure = { error, count, retryAt: performance.now() + Math.min(125 * 2 ** count, MAX_BACK_OFF_MS) }
+      current = undefined
+      throw error
+    }
+  }
+
+  function drop(client: Client): void {
+    if (open !== client) return
+    open = undefined
+    current = undefined
+  }
+
+  return {
+    async use() {
+      if (closed) throw closedError(name)
+      if (!current && failure && performance.now() < failure.retryAt) throw failure.error
+      current ??= connectOnce()
+      return current
+    },
+    isLive: (client) => open === client,
+    drop,
+    async close() {
+      closed = true
+      const client = open
+      if (!client) return
+      drop(client)
+      await new Promise<void>((resolve) => {
+        client.once('close', () => resolve())
+        client.destroy()
+      })
+    },
+  }
+}
+
+function connect(target: SshTarget, name: string): Promise<Client> {
+  const pinned = parsePinnedKey(target.hostKey)
+  const client = new ssh2.Client()
+  let stage: 'connect' | 'handshake' | 'login' = 'connect'
+  let refusal: AppError | undefined
+
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error & { code?: string; level?: string }) => {
+      reject(refusal ?? connectError(error, stage, target, name))
+      client.destroy()
+    }
+    client.on('error', fail) // Stays: an error without a listener would end the process.
+    client.once('close', () => fail(new Error('the connection was closed')))
+    client.once('connect', () => (stage = 'handshake'))
+    client.once('handshake', () => (stage = 'login'))
+    client.once('ready', () => {
+      client.setNoDelay(true)
+      client.setMaxListeners(0)
+      resolve(client)
+    })
+    const hostVerifier = (wire: Buffer): boolean => {
+      const shown = describeHostKey(wire)
+      if (shown.fingerprint !== pinned.fingerprint) refusal = keyMismatch(name, pinned.fingerprint, shown)
+      return refusal === undefined
+    }
+    try {
+      client.connect({
+        host: target.address,
+        port: target.port,
+        username: target.user,
+        privateKey: target.privateKey,
+        ...(target.passphrase === undefined ? {} : { passphrase: target.passphrase }),
+        ...(pinned.algorithms === undefined ? {} : { algorithms: { serverHostKey: pinned.algorithms } }),
+        hostVerifier,
+        readyTimeout: CONNECT_TIMEOUT_MS,
+        keepaliveInterval: KEEP_ALIVE_MS,
+        keepaliveCountMax: 2,
+      })
+    } catch (error) {
+      reject(invalid('private_key', `the private key for ${name} cannot be used: ${(error as Error).message}`))
+    }
+  })
+}
+
+function keyMismatch(name: string, expected: string, shown: HostKey): UnavailableError {
+  const why = `expected ${expected}, the host shows ${shown.fingerprint} (${shown.type})`
+  return new UnavailableError(
+    `The host key of ${name} is not the pinned one: ${why}. The host was reinstalled, or another machine answers at its address. Nothing was sent; register the new key once you have checked it on the host.`,
+    { details: { reason: 'host_key', expected, shown: shown.fingerprint } },
+  )
+}
+
+type Reason = 'refused' | 'unreachable' | 'unknown_name' | 'timeout' | 'authentication' | 'lost'
+
+const socketReasons: Record<string, [Reason, string]> = {
+  ECONNREFUSED: ['refused', 'nothing listens on that port (connection refused)'],
+  EHOSTUNREACH: ['unreachable', 'no route to the host'],
+  ENETUNREACH: ['unreachable', 'the network is unreachable'],
+  ETIMEDOUT: ['timeout', 'no answer in time'],
+  ENOTFOUND: ['unknown_name', 'the name is not known'],
+  EAI_AGAIN: ['unknown_name', 'the name cannot be resolved now'],
+  ECONNRESET: ['lost', 'the host closed the connection'],
+}
+
+function connectError(
+  error: Error & { code?: string; level?: string },
+  stage: 'connect' | 'handshake' | 'login',
+  target: Pick<SshTarget, 'user'>,
+  name: string,
+): UnavailableError {
+  const [reason, why] = explain(error, stage, target.user)
+  return new UnavailableError(`Cannot connect to ${name}: ${why}`, { details: { reason }, cause: error })
+}
+
+function explain(error: Error & { code?: string; level?: string }, stage: string, user: string): [Reason, string] {
+  if (error.level === 'client-authentication')
+    return ['authentication', `the host refused the key for user ${user} (authentication failed)`]
+  if (error.level === 'client-timeout' && stage === 'connect') return ['timeout', 'no answer within 10 s']
+  if (error.level === 'client-timeout') return ['timeout', `the ${stage} did not finish within 10 s`]
+  const known = error.code ? socketReasons[error.code] : undefined
+  return known ?? ['lost', `the ${stage} failed: ${error.message}`]
+}
+
+/** Asks a server for its host key, without logging in. Throws UnavailableError. */
+export function scanHostKey(address: string, port: number): Promise<HostKey> {
+  const client = new ssh2.Client()
+  const name = `${address}:${port}`
+  let stage: 'connect' | 'handshake' = 'connect'
+  return new Promise((resolve, reject) => {
+    client.on('error', (error) => reject(connectError(error, stage, { user: '' }, name)))
+    client.once('connect', () => (stage = 'handshake'))
+    client.once('close', () => reject(connectError(new Error('the connection was closed'), stage, { user: '' }, name)))
+    const hostVerifier = (wire: Buffer): boolean => {
+      resolve(describeHostKey(wire))
+      return false // enough is known: ssh2 disconnects
+    }
+    client.connect({ host: address, port, username: 'none', hostVerifier, readyTimeout: CONNECT_TIMEOUT_MS })
+  })
+}

@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto'
+import { NotFoundError, UnavailableError, invalid } from '#shared/errors.ts'
+import { missingProgram } from '../errors.ts'
+import type { ExitStatus, HostProcess, SpawnOptions } from '../host.ts'
+import { codeOfSignal } from '../local/process.ts'
+import { quoteCommand } from '../quote.ts'
+import { type Opened, channelReadable, channelWritable, lost, openChannel, whileFull } from './channel.ts'
+import type { SshConnection } from './connection.ts'
+import { collectTail, drained } from '../streams.ts'
+
+const STDERR_BYTES = 2 ** 20
+/** Linux takes no single argument that is longer (MAX_ARG_STRLEN), and sshd hands the command over as one. */
+const MAX_COMMAND_BYTES = 128 * 1024 - 1
+const KILLED_WITHIN_MS = 6000
+
+// SSH does not tell the process id, and OpenSSH takes no signal after the end of stdin. So the shell says its own id,
+// which exec keeps, on stderr before anything else. sshd made it the leader of its process group.
+const WITH_PID = `printf '%s %s\\n' "$1" "$$" >&2; shift; exec "$@"`
+
+// dash knows no `--` here.
+const KILL = `kill -TERM "-$1" 2>/dev/null
+n=0
+while [ $n -lt 20 ] && kill -0 "-$1" 2>/dev/null; do sleep 0.1; n=$((n + 1)); done
+kill -KILL "-$1" 2>/dev/null
+exit 0`
+
+export type SshExec = {
+  connection: SshConnection
+  name: string
+  /** For a follow-up when the shell says 127: was it the program that is missing? */
+  which: (program: string) => Promise<string | null>
+}
+
+/** Starts a program over SSH. `released` is called once when its session has ended. */
+export async function spawnSsh(
+  ssh: SshExec,
+  program: string,
+  args: readonly string[],
+  options: SpawnOptions,
+  released: () => void,
+): Promise<HostProcess> {
+  const mark = randomUUID()
+  // sshd gives an ordinary user a PATH without sbin.
+  const words = ['-c', `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; ${WITH_PID}`, 'sh', mark, program, ...args]
+  const env = { LC_ALL: 'C.UTF-8', ...options.env }
+  const opened = await openExec(ssh, 'sh', words, { env, cwd: options.cwd }).catch((error: unknown) => {
+    released()
+    throw error
+  })
+  const { channel } = opened
+  const stderr = collectTail(channel.stderr, STDERR_BYTES)
+  const pid = pidFrom(channel.stderr, mark)
+
+  const givenUp = Promise.withResolvers<never>()
+  const ended = exitOf(opened, ssh.name, mark, stderr, released)
+  const exit = Promise.race([ended, givenUp.promise]).then((status) =>
+    startedOrThrow(ssh, program, options.cwd, status, pid.seen()),
+  )
+  exit.catch(() => {})
+
+  const kill = async () => {
+    const timer = setTimeout(() => {
+      channel.close()
+      givenUp.reject(new UnavailableError(`${program} on ${ssh.name} does not end, even when killed`))
+    }, KILLED_WITHIN_MS)
+    const id = await Promise.race([pid.promise, exit.then(() => null).catch(() => null)])
+    if (id !== null) await killGroup(ssh, id).catch(() => {})
+    await exit.catch(() => {})
+    clearTimeout(timer)
+  }
+  const onAbort = () => void kill()
+  options.signal?.addEventListener('abort', onAbort, { once: true })
+  const forget = () => options.signal?.removeEventListener('abort', onAbort)
+  exit.then(forget, forget)
+  if (options.signal?.aborted) onAbort()
+  return { stdin: channelWritable(opened, ssh.name), stdout: channelReadable(opened, ssh.name), exit, kill }
+}
+
+async function exitOf(
+  { client, channel, exited }: Opened,
+  name: string,
+  mark: string,
+  stderr: () => string,
+  released: () => void,
+): Promise<ExitStatus> {
+  const [code, signal] = await new Promise<[number | null, string | undefined]>((resolve, reject) => {
+    const onLost = () => {
+      released()
+      reject(lost(name))
+    }
+    client.once('close', onLost)
+    void exited.then(resolve)
+    // Without an exit before it: the connection or the server's session died.
+    channel.once('close', () => {
+      client.off('close', onLost)
+      setImmediate(onLost) // after `exited`
+    })
+  })
+  await drained(channel.stderr)
+  const text = stderr()
+  const start = text.indexOf(`${mark} `)
+  const own = start < 0 ? text : text.slice(text.indexOf('\n', start) + 1)
+  return { code: code ?? codeOfSignal(signal ?? ''), signal: signal ?? null, stderr: own }
+}
+
+async function openExec(
+  { connection, name }: SshExec,
+  ...[program, args, options]: Parameters<typeof quoteCommand>
+): Promise<Opened> {
+  const command = quoteCommand(program, args, options)
+  if (Buffer.byteLength(command) > MAX_COMMAND_BYTES)
+    throw invalid('arguments', `the command is longer than ${MAX_COMMAND_BYTES} bytes; give long data as input`)
+  const open = () =>
+    openChannel(
+      connection,
+      name,
+      (client, done) => client.exec(command, done),
+      (cause) => new UnavailableError(`${name} refused to run a command: ${cause.message}`, { cause }),
+    )
+  return whileFull(open)
+}
+
+async function killGroup(ssh: SshExec, pid: number): Promise<void> {
+  const { channel } = await openExec(ssh, 'sh', ['-c', KILL, 'sh', String(pid)])
+  channel.resume()
+  channel.stderr.resume()
+  await new Promise((resolve) => channel.once('close', resolve))
+}
+
+function pidFrom(stderr: NodeJS.ReadableStream, mark: string): { promise: Promise<number>; seen: () => boolean } {
+  const { promise, resolve } = Promise.withResolvers<number>()
+  let text = ''
+  let seen = false
+  const look = (chunk: Buffer) => {
+    text += chunk.toString('latin1')
+    const found = new RegExp(`${mark} (\\d+)\\n`).exec(text)
+    if (!found) return
+    seen = true
+    stderr.off('data', look)
+    resolve(Number(found[1]))
+  }
+  stderr.on('data', look)
+  return { promise, seen: () => seen }
+}
+
+async function startedOrThrow(
+  ssh: SshExec,
+  program: string,
+  cwd: string | undefined,
+  status: ExitStatus,
+  started: boolean,
+): Promise<ExitStatus> {
+  if (!started && cwd !== undefined)
+    throw new NotFoundError(`Directory '${cwd}' not found on ${ssh.name}`, { details: { kind: 'File', id: cwd } })
+  if (!started)
+    throw new UnavailableError(`${ssh.name} gives no shell: ${status.stderr.trim() || `exit ${status.code}`}`)
+  if (status.code === 127 && (await ssh.which(program)) === null) throw missingProgram(program, ssh.name)
+  return status
+}

@@ -1,0 +1,121 @@
+import { UnavailableError } from '#shared/errors.ts'
+import { closedError } from '../errors.ts'
+import type { Host, HostCore, HostProcess, SocketTarget } from '../host.ts'
+import { completeHost } from '../run.ts'
+import { createSlots } from '../slots.ts'
+import { channelDuplex, openChannel } from './channel.ts'
+import { type SshConnection, type SshTarget, createConnection } from './connection.ts'
+import { sshFiles } from './files.ts'
+import { type SshExec, spawnSsh } from './process.ts'
+
+export { type SshTarget, scanHostKey } from './connection.ts'
+
+// OpenSSH allows ten sessions per connection (MaxSessions). One is for SFTP, one stays free to kill with.
+const SESSIONS = 8
+// Streams may last for hours. They leave sessions for short commands.
+const STREAMS = 6
+const START_GRACE_MS = 6000
+
+const FIND = `IFS=:
+case $1 in */*) set -- "$1"; [ -f "$1" ] && [ -x "$1" ] && printf %s "$1"; exit;; esac
+for d in $PATH; do [ -f "$d/$1" ] && [ -x "$d/$1" ] && { printf %s "$d/$1"; exit; }; done
+exit 1`
+
+/** A host over SSH: one connection, made on first use, pinned to a host key, kept alive, made anew after a loss. */
+export function sshHost(target: SshTarget): Host {
+  const name = `${target.user}@${target.address}:${target.port}`
+  const connection = createConnection(target, name)
+  const slots = createSlots(SESSIONS)
+  const streams = createSlots(STREAMS)
+  const running = new Set<HostProcess>()
+  let closed = false
+  // Closing still needs the connection itself, to kill what runs.
+  const guarded: SshConnection = {
+    ...connection,
+    use: () => (closed ? Promise.reject(closedError(name)) : connection.use()),
+  }
+
+  async function spawn(...[program, args, options = {}]: Parameters<HostCore['spawn']>): Promise<HostProcess> {
+    if (closed) throw closedError(name)
+    const release = await slots.take(options.signal)
+    await orAborted(guarded.use(), options.signal, 0).catch((error: unknown) => {
+      release()
+      throw error
+    })
+    // From here on it may run already: whoever cancels waits until it was started and killed, but not for a dead host.
+    const child = await orAborted(spawnSsh(exec, program, args, options, release), options.signal, START_GRACE_MS)
+    running.add(child)
+    const forget = () => void running.delete(child)
+    child.exit.then(forget, forget)
+    return child
+  }
+
+  async function which(program: string): Promise<string | null> {
+    const { code, stdout } = await host.run('sh', ['-c', FIND, 'sh', program])
+    return code === 0 ? stdout : null
+  }
+
+  const exec: SshExec = { connection, name, which }
+  const host: Host = completeHost({
+    ...sshFiles(guarded, name, (program, args, options) => host.run(program, args, options)),
+    describe: () => name,
+    spawn,
+    which,
+    async openSocket(socket) {
+      const opened = await openChannel(guarded, name, openerOf(socket), (cause) => refusedSocket(socket, name, cause))
+      return channelDuplex(opened, name)
+    },
+    async close() {
+      closed = true
+      await Promise.all([...running].map((child) => child.kill().catch(() => {})))
+      await connection.close()
+    },
+  })
+
+  return {
+    ...host,
+    async spawn(program, args, options = {}) {
+      const release = await streams.take(options.signal)
+      try {
+        const child = await spawn(program, args, options)
+        child.exit.then(release, release)
+        return child
+      } catch (error) {
+        release()
+        throw error
+      }
+    },
+  }
+}
+
+/** The outcome of `work`, or `graceMs` after the signal's abort its reason. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined, graceMs: number): Promise<T> {
+  if (!signal) return work
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined
+    const onAbort = () => {
+      timer = setTimeout(() => reject(signal.reason as Error), graceMs)
+    }
+    const forget = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    }
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.then(resolve, reject).then(forget, forget)
+  })
+}
+
+const openerOf =
+  (socket: SocketTarget): Parameters<typeof openChannel>[2] =>
+  (client, done) => {
+    if ('path' in socket) client.openssh_forwardOutStreamLocal(socket.path, done)
+    else client.forwardOut('127.0.0.1', 0, socket.host, socket.port, done)
+  }
+
+function refusedSocket(socket: SocketTarget, name: string, cause: Error & { reason?: unknown }): UnavailableError {
+  const where = 'path' in socket ? socket.path : `${socket.host}:${socket.port}`
+  // RFC 4254 section 5.1: 1 = administratively prohibited.
+  const why = cause.reason === 1 ? 'sshd does not permit forwarding' : 'nothing answers there'
+  return new UnavailableError(`Cannot open ${where} on ${name}: ${why} (${cause.message})`, { cause })
+}

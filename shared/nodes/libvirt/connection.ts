@@ -1,0 +1,234 @@
+/**
+ * A connection to one libvirtd: sessions as many as its calls need at once. It does not heal; host-connection.ts does
+ * that.
+ */
+import { UnavailableError } from '#shared/errors.ts'
+import type { OperationArguments, OperationName, OperationResult } from './calls.ts'
+import { translate, translateConnect } from './errors.ts'
+import { eventLoop, type EventLoop } from './event-loop.ts'
+import type { DomainEvent, EventKind } from './events.ts'
+import type { Outcome, Running } from './pool.ts'
+import { lanes, queue, type Lane } from './queue.ts'
+import { openSession, type Session } from './session.ts'
+
+type CallOptions = {
+  /**
+   * For calls that may rightly take long (start, shutdown, migration): they have no time limit of their own and do not
+   * take the places of questions. They end when libvirt answers, or when keep-alive finds the daemon dead.
+   */
+  isSlow?: boolean
+}
+
+/** What the functions of domain.ts, stats.ts and host-facts.ts work on: a Connection or a HostConnection. */
+export type Libvirt = {
+  /** The host's name, for messages. */
+  readonly host: string
+  /** Runs one operation of calls.ts. Throws what shared/nodes/libvirt/errors.ts makes of libvirt's errors. */
+  call<K extends OperationName>(
+    operation: K,
+    args: OperationArguments<K>,
+    options?: CallOptions,
+  ): Promise<OperationResult<K>>
+}
+
+export type Connection = Libvirt & {
+  /** Starts to deliver events of these kinds to `onEvent`. Again for a kind that is on: nothing. */
+  listen(kinds: readonly EventKind[]): Promise<void>
+  /** Ends the connection; calls under way fail. Takes half a second at most, also when the daemon hangs. */
+  close(): Promise<void>
+}
+
+export type ConnectionOptions = {
+  /** The host's name in messages. Default: the URI. */
+  host?: string
+  /** The connection is gone for another reason than close(). */
+  onClose?: (error: UnavailableError) => void
+  onEvent?: (event: DomainEvent) => void
+  /** A silent daemon is asked this often, and is dead after the third time. Whole seconds. Default 5. */
+  keepAliveSeconds?: number
+  /** How long opening, and a call that is not slow, may take. Default 10,000. */
+  timeoutMs?: number
+}
+
+export type Limits = { keepAliveSeconds: number; timeoutMs: number }
+export const defaultLimits: Limits = { keepAliveSeconds: 5, timeoutMs: 10_000 }
+
+/** How many calls of each lane, hence how many sessions, one host gets. */
+const room: Record<Lane, number> = { quick: 3, slow: 4 }
+const closeMs = 500
+const idleMs = 30_000
+
+/**
+ * Opens a connection.
+ * @param uri such as `qemu:///system`, `qemu+unix:///system?socket=/run/x.sock`, `qemu+tcp://10.0.0.1/system`
+ * Throws UnavailableError when the library is missing, the daemon cannot be reached, or it does not answer in time.
+ */
+export const openConnection = async (uri: string, options: ConnectionOptions = {}): Promise<Connection> => {
+  const opening = beginConnection(uri, options)
+  const { timeoutMs = defaultLimits.timeoutMs, host = uri } = options
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    opening.abort()
+    late.reject(doesNotAnswer(host, timeoutMs))
+  }, timeoutMs)
+  try {
+    return await Promise.race([opening.connection, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+export const doesNotAnswer = (host: string, timeoutMs: number) =>
+  new UnavailableError(`Host '${host}': libvirt did not answer within ${timeoutMs / 1000} s`, { details: { host } })
+
+const wasClosed = (host: string) =>
+  new UnavailableError(`Host '${host}': the connection was closed`, { details: { host } })
+
+/**
+ * Begins to open a connection, for as long as it takes. `abandon` lets the process end meanwhile; `abort` gives up,
+ * and whatever comes of it is closed.
+ */
+export const beginConnection = (uri: string, options: ConnectionOptions) => {
+  const { host = uri, keepAliveSeconds = defaultLimits.keepAliveSeconds, timeoutMs = defaultLimits.timeoutMs } = options
+  let isAborted = false
+  let onLost: (message?: string) => void = () => {}
+  const primary = openSession({
+    uri,
+    keepAliveSeconds,
+    onEvent: options.onEvent,
+    onLost: (failure) => onLost(failure?.message),
+  })
+  const open = async () => {
+    const session = value(await primary.outcome, host)
+    const loop = await eventLoop()
+    const connection = establish(session, loop, { ...options, uri, host, keepAliveSeconds, timeoutMs })
+    onLost = connection.lose
+    if (!isAborted) return connection
+    await connection.close()
+    throw wasClosed(host)
+  }
+  const connection: Promise<Connection> = open()
+  connection.catch(() => {}) // who aborts does not listen any more
+  return {
+    connection,
+    abandon: primary.abandon,
+    abort() {
+      isAborted = true
+      primary.abandon()
+    },
+  }
+}
+
+const value = <T>(outcome: Outcome<T>, host: string): T => {
+  if (outcome.ok) return outcome.value
+  throw 'bug' in outcome ? outcome.bug : translateConnect(outcome.failure, host)
+}
+
+type Established = ConnectionOptions & Limits & { uri: string; host: string }
+
+const establish = (
+  primary: Session,
+  loop: EventLoop,
+  { uri, host, timeoutMs, keepAliveSeconds, onClose }: Established,
+): Connection & { lose(why?: string): void } => {
+  const sessions = new Set<Session>([primary])
+  const retiring = new Map<Session, NodeJS.Timeout>()
+  let opening: Running<Session> | undefined
+  let end: UnavailableError | undefined
+  loop.hold()
+
+  const finish = async (reason: UnavailableError) => {
+    end = reason
+    calls.fail(reason, lanes, 'all')
+    opening?.abandon()
+    for (const timer of retiring.values()) clearTimeout(timer)
+    const releases = [...sessions].map((session) => session.release())
+    const patience = Promise.withResolvers<void>()
+    const timer = setTimeout(patience.resolve, closeMs)
+    await Promise.race([Promise.all(releases.map(({ isDone }) => isDone)), patience.promise])
+    clearTimeout(timer)
+    for (const release of releases) release.abandon()
+    loop.unhold()
+  }
+
+  const lose = (why?: string) => {
+    if (end) return
+    const reason = `Host '${host}': the connection to libvirt was lost`
+    const error = new UnavailableError(why ? `${reason}: ${why}` : reason, { details: { host } })
+    void finish(error)
+    onClose?.(error)
+  }
+
+  const drop = (session: Session) => {
+    sessions.delete(session)
+    clearTimeout(retiring.get(session))
+    retiring.delete(session)
+    session.release().abandon()
+  }
+
+  /** Opens one more session. One at a time: a daemon that hangs is not asked for more. */
+  const grow = async () => {
+    if (opening || end) return
+    let session: Session | undefined
+    opening = openSession({ uri, keepAliveSeconds, onLost: () => session && drop(session) })
+    const outcome = await opening.outcome
+    opening = undefined
+    if (outcome.ok) {
+      session = outcome.value
+      sessions.add(session)
+      if (end) return drop(session)
+      retireWhenIdle(session)
+      calls.proceed()
+    } else if (sessions.size === 1) {
+      // Nobody else can take the slow calls; questions have the primary session still.
+      calls.fail('bug' in outcome ? outcome.bug : translateConnect(outcome.failure, host), ['slow'])
+    }
+  }
+
+  const retireWhenIdle = (session: Session) => {
+    if (session === primary || end || !sessions.has(session)) return
+    retiring.set(session, setTimeout(() => drop(session), idleMs).unref())
+  }
+
+  /** A session for one more call. The primary one is not for slow calls: they would keep it from listening. */
+  const take = (lane: Lane) => {
+    const free = [...sessions].find((session) => !session.isBusy() && (lane === 'quick' || session !== primary))
+    if (!free) void grow()
+    return free
+  }
+  const calls = queue(room, take)
+
+  const runOn = <K extends OperationName>(session: Session, operation: K, args: OperationArguments<K>) => {
+    clearTimeout(retiring.get(session))
+    const { outcome, abandon } = session.run(operation, args)
+    const rest = async () => {
+      await outcome
+      retireWhenIdle(session)
+    }
+    void rest()
+    return { outcome, abandon }
+  }
+
+  const limit = { ms: timeoutMs, error: () => doesNotAnswer(host, timeoutMs) }
+  const result = <T>(outcome: Outcome<T>): T => {
+    if (outcome.ok) return outcome.value
+    throw 'bug' in outcome ? outcome.bug : translate(outcome.failure, host)
+  }
+
+  return {
+    host,
+    lose,
+    async call(operation, args, { isSlow = false } = {}) {
+      if (end) throw end
+      const start = (session: Session) => runOn(session, operation, args)
+      return result(await calls.add(isSlow ? 'slow' : 'quick', start, isSlow ? undefined : limit))
+    },
+    async listen(kinds) {
+      if (end) throw end
+      for (const kind of kinds) result(await calls.add('quick', () => primary.listen(kind), limit))
+    },
+    async close() {
+      if (!end) await finish(wasClosed(host))
+    },
+  }
+}

@@ -1,0 +1,75 @@
+import { type Config, setConfig } from '#shared/config/config.ts'
+import { UnavailableError } from '#shared/errors.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { log } from '#shared/service/log.ts'
+import { type Accelerator, accelerator } from './accelerator.ts'
+import { install, packagesOf } from './apt.ts'
+import { keepSecrets, writeEndpoints } from './data-folder.ts'
+import { startEmbeddedBus } from './embedded-bus.ts'
+import { startEmbeddedStore } from './embedded-store.ts'
+import { ensureLibvirtd, type LibvirtState } from './libvirtd.ts'
+import { requirements } from './requirements.ts'
+
+/** What the services stand on: a bus, a store, secrets, and libvirt if it can be had. */
+export type Ground = {
+  accelerator: Accelerator
+  /** Settles after the services may start: they wait for libvirt by themselves. */
+  libvirt: Promise<LibvirtState>
+  /** Debian's packages that are not there, for parts that do without. */
+  lacking: string[]
+}
+
+type Tools = {
+  say: (line: string) => void
+  /** Gets what ends a part, to be called when all stops, the last one first. */
+  onStop: (undo: () => Promise<unknown>) => void
+}
+
+/** Installs what is missing, and starts bus, store and libvirtd where none are given. `config` is completed by it. */
+export async function layGround(host: Host, config: Config, { say, onStop }: Tools): Promise<Ground> {
+  const { dataDir } = config
+  const wanted = requirements.filter(({ level, unless }) => level !== 'test' && !(unless && config[unless]))
+  const { stillMissing, problem } = await install(host, wanted, say)
+  if (problem) log('install').warn({ problem }, 'apt-get could not install what is missing')
+  const core = stillMissing.filter(({ level }) => level === 'core')
+  if (core.length > 0)
+    throw new UnavailableError(
+      `Horcrux needs ${core.map(({ name, neededFor }) => `${name}, ${neededFor}`).join('; ')}. As root: apt-get install ${packagesOf(core).join(' ')}${problem ? ` (apt-get said: ${problem})` : ''}`,
+    )
+
+  const found = await accelerator(host, config.vmAccel)
+  const libvirt = ensureLibvirtd(host, found).catch((error: unknown): LibvirtState => ({
+    running: false,
+    why: String(error),
+    help: 'horcrux doctor',
+  }))
+  const secrets = await keepSecrets(host, dataDir)
+  const [natsUrl, mongodbUrl] = await Promise.all([
+    config.natsUrl ?? child(startEmbeddedBus(host, dataDir), onStop),
+    config.mongodbUrl ?? child(startEmbeddedStore(host, dataDir, secrets.mongodb_password), onStop),
+  ])
+  setConfig({
+    natsUrl,
+    mongodbUrl,
+    jwtSecret: config.jwtSecret ?? secrets.jwt_secret,
+    secretKey: config.secretKey ?? secrets.secret_key,
+  })
+  await writeEndpoints(host, dataDir, { api_url: apiUrl(config), nats_url: natsUrl, mongodb_url: mongodbUrl })
+  onStop(() => writeEndpoints(host, dataDir, null))
+  return { accelerator: found, libvirt, lacking: packagesOf(stillMissing) }
+}
+
+async function child(
+  starting: Promise<{ url: string; stop: () => Promise<void> }>,
+  onStop: Tools['onStop'],
+): Promise<string> {
+  const { url, stop } = await starting
+  onStop(stop)
+  return url
+}
+
+/** Where the API answers, for a client on this machine. */
+export function apiUrl({ host, port, tls }: Config): string {
+  const name = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[host] ?? (host.includes(':') ? `[${host}]` : host)
+  return `${tls === 'off' ? 'http' : 'https'}://${name}:${port}`
+}

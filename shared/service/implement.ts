@@ -1,0 +1,176 @@
+import { hash } from 'node:crypto'
+import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
+import { type Caller, type Rights, subjectOf } from '#shared/access/access.ts'
+import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
+import type { Meta, Reply } from '#shared/bus/call.ts'
+import {
+  accessOf,
+  type Action,
+  type Change,
+  type Contract,
+  fillPath,
+  isChange,
+  isOperation,
+  type OnPath,
+  onPath,
+  type Params,
+  type Result,
+} from '#shared/contract/contract.ts'
+import { current, within } from '#shared/service/request-context.ts'
+import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
+import type { Call } from '#shared/service/handler.ts'
+import { maySpeak } from '#shared/bus/identity/service-permissions.ts'
+import { identityOf } from '#shared/bus/identity/subjects.ts'
+import { log, logFields } from '#shared/service/log.ts'
+import type { MaySee } from '#shared/db/page.ts'
+import { jsonOf } from '#shared/db/preserialized.ts'
+import { pickerOf } from '#shared/contract/fields.ts'
+import { acceptOperation } from '#shared/operation/accept.ts'
+import { requireCurrent } from '#shared/operation/journal.ts'
+import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
+import { rightsOf } from '#shared/access/rights.ts'
+import { requireRight } from '#shared/access/require-right.ts'
+import { check } from '#shared/contract/validate.ts'
+
+type Handler<C extends Contract, K extends keyof C['actions']> = C['actions'][K] extends { operation: true }
+  ? OperationHandler<Params<C, K>, Result<C, K>>
+  : (params: Params<C, K>, call: Call) => Promise<Result<C, K>>
+type Handlers<C extends Contract> = { [K in keyof C['actions']]: Handler<C, K> }
+
+type Incoming = Context<Record<string, unknown>, Meta> & { broker: ServiceBroker }
+type Plain = (params: unknown, call: Call) => Promise<unknown>
+
+/** The Moleculer service of a contract. A missing or misspelt handler does not compile. */
+export function implement<C extends Contract>(contract: C, handlers: Handlers<C>): ServiceSchema {
+  const actions = Object.entries(contract.actions).map(([key, action]) => {
+    const name = `${contract.name}.${key}`
+    const handler = handlers[key as keyof C['actions']] as unknown
+    if (isOperation(action)) registerKind(name, contract.name, action, handler as OperationHandler)
+    const work: Plain = isOperation(action) ? (params, call) => acceptOperation(name, params, call) : (handler as Plain)
+    return [key, { handler: (ctx: Incoming) => answer(name, contract.name, action, work, ctx) }] as const
+  })
+  // Moleculer types what a handler gets more narrowly than the context that it gives.
+  return { name: contract.name, actions: Object.fromEntries(actions) } as unknown as ServiceSchema
+}
+
+/** Authorise, check, work, put on record, answer: in this order, for every action there is. */
+async function answer(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
+  const { caller, requestId = 'none', ifMatch, idempotency, operationId, fence, bytes } = ctx.meta
+  if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
+  const context = {
+    broker: ctx.broker,
+    service,
+    caller,
+    requestId,
+    ...(isChange(action) && { touched: new Map() }),
+    ...(ifMatch !== undefined && { ifMatch }),
+    ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
+    ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0 } }),
+  }
+  return within(context, () =>
+    logFields.run({ request_id: requestId }, async () => {
+      const record: Call['record'] = {}
+      const onRecord = recorder(name, action, ctx.params, caller, requestId, record)
+      try {
+        requireSender(name, action, caller, ctx)
+        const rights = await rightsOf(caller)
+        authorize(action, ctx.params, caller, rights)
+        if (fence && !action.rest?.startsWith('GET')) await requireCurrent(fence)
+        const params = check<Record<string, unknown>>(action.params, ctx.params)
+        const pick = pickerOf(action.result, params['fields'])
+        const reply: Reply = {}
+        const call = { caller, requestId, rights, maySee: maySee(action, rights), reply, record }
+        const result = await work(params, call).catch(isGoneAlready(action, ctx.meta))
+        if (!isOperation(action)) await onRecord('success', result)
+        Object.assign(ctx.meta, reply)
+        return pack(ctx.meta, bytes, pick ? pick(result) : result, 'computed' in action)
+      } catch (error) {
+        if (!(error instanceof AppError)) log(service).error({ err: error, action: name }, 'a bug: unexpected error')
+        await onRecord(error instanceof ForbiddenError ? 'denied' : 'failure', undefined, error as Error)
+        throw error
+      }
+    }),
+  )
+}
+
+/**
+ * What an earlier try, lost with its replica, has deleted is not there any more: so it was to be. An operation that was
+ * lost finds itself by its id; when it does not, somebody else has deleted the thing.
+ */
+const isGoneAlready =
+  (action: Action, { repeated }: Meta) =>
+  (error: unknown): null => {
+    const isDone = action.rest?.startsWith('DELETE') && !isOperation(action)
+    if (repeated && isDone && error instanceof NotFoundError) return null
+    throw error
+  }
+
+/** @throws ForbiddenError when another process calls in a name in which it may not */
+function requireSender(name: string, action: Action, caller: Caller, { nodeID, broker }: Incoming): void {
+  if (!nodeID || nodeID === broker.nodeID) return
+  const from = identityOf(nodeID)
+  if (!maySpeak(from, name, action, caller))
+    throw new ForbiddenError(`The service '${from}' may not call ${name} as '${subjectOf(caller)}'`)
+}
+
+/** @throws AuthenticationError or ForbiddenError when the contract's `can` does not hold */
+export function authorize(action: Action, params: Record<string, unknown>, caller: Caller, rights: Rights): void {
+  const can = accessOf(action, params)
+  if (can === 'anyone' || caller.kind === 'service') return
+  if (caller.kind === 'anonymous')
+    throw new AuthenticationError('Sign in first: no valid session, token or API key came with the request')
+  if (can === 'signed-in') return
+  if (can === 'service') throw new ForbiddenError('This action is for services only')
+  const { privilege, path } = onPath(can)
+  requireRight({ caller, rights }, privilege, fillPath(path, params))
+}
+
+function maySee(action: Action, rights: Rights): MaySee {
+  const sees = 'sees' in action ? action.sees : undefined
+  if (!sees) return { all: true, item: () => true }
+  const { privilege, path } = onPath(sees)
+  return { all: rights.allows(privilege, '/'), item: (id) => rights.allows(privilege, fillPath(path, { id })) }
+}
+
+type Outcome = 'success' | 'failure' | 'denied'
+
+/** Changes are on record however they end; of questions only that they were refused. */
+function recorder(
+  name: string,
+  action: Action,
+  params: Record<string, unknown>,
+  caller: Caller,
+  requestId: string,
+  record: Call['record'],
+) {
+  return async (result: Outcome, made?: unknown, error?: Error) => {
+    if (!isChange(action) && result !== 'denied') return
+    const kind = result === 'denied' ? 'permission_denied' : (record.kind ?? (action as Change).audit)
+    const path = resourceOf(action, { ...(made as object | null), ...params })
+    await recordAudit({
+      caller,
+      kind,
+      path,
+      action: name,
+      result,
+      request_id: requestId,
+      message: error?.message ?? null,
+      ...hashesOf(current()?.touched),
+      ...(record.user !== undefined && { user: record.user }),
+      ...(record.severity && { severity: record.severity }),
+    })
+  }
+}
+
+/** The resource that an action is about: what its privilege is on, else its route. */
+export const resourceOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
+  fillPath(can.includes(' on ') ? onPath(can as OnPath).path : `/api${rest?.split(' ')[1] ?? ''}`, params)
+
+function pack(meta: Meta, bytes: boolean | undefined, result: unknown, isComputed: boolean): unknown {
+  const version = (result as { version?: unknown } | null)?.version
+  const answer = bytes ? jsonOf(result) : result
+  if (typeof version === 'number')
+    meta.etag =
+      isComputed && answer instanceof Uint8Array ? `"${version}-${hash('sha1', answer, 'base64url')}"` : `"${version}"`
+  return answer
+}

@@ -1,0 +1,17 @@
+import { log } from '#shared/service/log.ts'
+
+/**
+ * Does some work again and again, never twice at once; a failure is logged, and the next turn comes all the same.
+ * @returns a function that stops it
+ */
+export function every(ms: number, work: () => Promise<unknown>, { part, failed }: { part: string; failed: string }) {
+  let isAtWork = false
+  const timer = setInterval(() => {
+    if (isAtWork) return
+    isAtWork = true
+    work()
+      .catch((error: Error) => log(part).warn({ err: error }, failed))
+      .finally(() => (isAtWork = false))
+  }, ms)
+  return () => clearInterval(timer)
+}

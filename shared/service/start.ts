@@ -1,0 +1,98 @@
+import type { ServiceBroker, ServiceSchema } from 'moleculer'
+import { asService } from '#shared/access/access.ts'
+import { answerAlive } from '#shared/bus/liveness.ts'
+import { createBroker } from '#shared/bus/broker.ts'
+import { connectBus, disconnectBus } from '#shared/bus/bus.ts'
+import { ConfigError } from '#shared/config/config.ts'
+import { within } from '#shared/service/request-context.ts'
+import { connectStore, disconnectStore } from '#shared/db/connect.ts'
+import { createIndexes } from '#shared/db/model.ts'
+import { sweepOutboxes } from '#shared/events/outbox.ts'
+import { closeAll } from '#shared/nodes/host/hosts.ts'
+import { closeEngines } from '#shared/nodes/lxd/client.ts'
+import { closeNodes } from '#shared/nodes/nodes.ts'
+import { AppError } from '#shared/errors.ts'
+import { log } from '#shared/service/log.ts'
+import { startWorkers } from '#shared/operation/queue.ts'
+import { operationService } from '#shared/operation/service.ts'
+
+/** One part of Horcrux: what it serves on the bus, and what else it does while it runs. */
+export type Service = {
+  name: string
+  serves: ServiceSchema[]
+  /** Done before anybody can reach it: bus and store are there, other services need not be. */
+  prepare?: () => Promise<void>
+  /** Runs once bus and store are there, as this service; what it returns is called when the process stops. */
+  start?: (broker: ServiceBroker) => Promise<() => unknown>
+}
+
+/** Services that run in this process. */
+export type Running = {
+  broker: ServiceBroker
+  /** Begins to work on operations. @returns what hands over and ends that */
+  work: () => () => Promise<void>
+  /** Hands over what it works on and lets go of everything. */
+  stop: () => Promise<void>
+}
+
+/**
+ * Runs services in this process until they are stopped.
+ * @param how.works whether it works on operations from the start; otherwise it only answers, until `work()` is called
+ */
+export async function startServices(name: string, services: Service[], { works = true } = {}): Promise<Running> {
+  await Promise.all([connectStore(), connectBus(name)])
+  await createIndexes()
+  const broker = createBroker(name)
+  answerAlive(broker)
+  for (const schema of services.flatMap(({ serves }) => serves)) broker.createService(schema)
+  broker.createService(operationService)
+  const asItself = <T>(service: string, work: () => T): T =>
+    within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
+  for (const { name: service, prepare } of services) if (prepare) await asItself(service, prepare)
+  await broker.start()
+  const stops: (() => unknown)[] = [sweepOutboxes()]
+  const work = () => startWorkers(broker)
+  if (works) stops.push(work())
+  for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))
+  log('start').info({ services: services.map((service) => service.name) }, `${name} is up`)
+  const stop = async () => {
+    for (const undo of stops.toReversed()) await undo()
+    await broker.stop()
+    await closeEngines()
+    await closeNodes()
+    await closeAll()
+    await disconnectBus()
+    await disconnectStore()
+  }
+  return { broker, work, stop }
+}
+
+/** The whole of a service's `main.ts`: runs it as a process of its own, stops it on SIGTERM and SIGINT. */
+export async function runProcess(service: Service): Promise<void> {
+  try {
+    const { stop } = await startServices(service.name, [service])
+    let stopping = false
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.on(signal, () => {
+        if (stopping) return
+        stopping = true
+        void stop().then(() => process.exit(0))
+      })
+  } catch (error) {
+    exitWith(error)
+  }
+}
+
+/** Ends the process that cannot start: 78 for a wrong configuration, else 1. */
+export function exitWith(error: unknown): never {
+  if (error instanceof ConfigError) {
+    process.stderr.write(`${error.message}\n`)
+    process.exit(78)
+  }
+  if (error instanceof AppError) {
+    process.stderr.write(`${error.message}\n`)
+    process.exit(1)
+  }
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto'
+import { ServiceBroker } from 'moleculer'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Caller } from '#shared/access/access.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { identityNames, keyFile } from '#shared/bus/identity/keys.ts'
+import { readFile } from 'node:fs/promises'
+import { type Deployment, keysIn, startDeployment } from '../../lab/product/deployment.ts'
+import { ask } from '../../lab/clients/http.ts'
+import { type Intruder, intrude } from '../../lab/bus/intruder.ts'
+import { missingForNats } from '../../lab/bus/nats.ts'
+import { withPool } from '../../lab/load/outage.ts'
+import { processesWith } from '../../lab/hosts/processes.ts'
+import { available } from '../../lab/requirements.ts'
+import { until } from '../../lab/wait.ts'
+
+const hasNats = available('nats', await missingForNats())
+const evil = 'evil-1'
+const admin: Caller = {
+  kind: 'user',
+  user: 'admin',
+  rights: 'none',
+  address: '127.0.0.1',
+  proof: { by: 'token', id: 'none' },
+}
+
+type Answer = { success: boolean; error?: { message: string }; data: unknown }
+
+describe.skipIf(!hasNats)('services with an identity each', () => {
+  let horcrux: Deployment
+  let vm: Intruder
+  let gateway: Intruder
+  const linesWith = (text: string) =>
+    [...horcrux.services, ...horcrux.gateways].flatMap(({ said }) => said().filter((line) => line.includes(text)))
+
+  beforeAll(async () => {
+    horcrux = await withPool(await startDeployment())
+    const server = horcrux.env['NATS_URL']!
+    vm = await intrude(server, keysIn(horcrux.dir), 'vm')
+    gateway = await intrude(server, keysIn(horcrux.dir), 'gateway')
+  })
+  afterAll(async () => {
+    await vm?.close()
+    await gateway?.close()
+    await horcrux?.stop()
+  })
+
+  const send = ({ nats }: Intruder, subject: string, payload: object) =>
+    nats.publish(subject, JSON.stringify({ ver: ServiceBroker.PROTOCOL_VERSION, ...payload }))
+
+  /** The node id of the process that serves something: what NATS tells everybody in the announcements. */
+  async function processOf(name: string): Promise<string> {
+    const heard = vm.nats.subscribe('MOL.HEARTBEAT.*')
+    for await (const message of heard) {
+      const { sender } = message.json<{ sender: string }>()
+      if (sender.startsWith(`${name}.`)) return sender
+    }
+    throw new Error('the bus is closed')
+  }
+
+  /** Calls an action as the identity of the intruder, with a caller of its choice. */
+  async function call(as: Intruder, name: string, to: string, action: string, caller: Caller): Promise<Answer> {
+    const id = randomUUID()
+    const sender = `${name}.${evil}`
+    const answers = as.nats.subscribe(`MOL.RES.*.${name}.${evil}`, { timeout: 5000 })
+    const meta = { caller, requestId: 'intruder' }
+    const request = { sender, id, action, params: { id: 'local' }, meta, level: 1, tracing: null, stream: false }
+    send(as, `MOL.REQ.${name}.${await processOf(to)}.${action}`, request)
+    for await (const message of answers) {
+      const answer = message.json<Answer & { id: string }>()
+      if (answer.id === id) return answer
+    }
+    throw new Error('the bus is closed')
+  }
+
+  test('work together, and NATS refuses them nothing that they need', async () => {
+    const { token, gateways } = horcrux
+    const made = await ask(gateways[0]!.url, 'POST /api/storage/pools/main/volumes', {
+      token,
+      json: { name: 'identified', size: 2 ** 30 },
+    })
+    expect(made.status).toBe(202)
+    const isThere = async () =>
+      (await ask(gateways[0]!.url, 'GET /api/storage/pools/main/volumes/identified', { token })).status === 200
+    await until(isThere, { what: 'the volume' })
+    for (const line of [
+      'GET /api/vms',
+      'GET /api/cluster/nodes',
+      'GET /api/operations',
+      'GET /api/audit/events',
+      'GET /api/users',
+    ])
+      expect((await ask(gateways[0]!.url, line, { token })).status, line).toBe(200)
+    expect(linesWith('NATS refuses')).toEqual([])
+  })
+
+  test('call each other as themselves, and as nobody else', async () => {
+    const reach = (as: Intruder, name: string, caller: Caller) => call(as, name, 'cluster', 'nodes.reach', caller)
+    expect(await reach(vm, 'vm', { kind: 'service', name: 'vms' })).toMatchObject({ success: true })
+    for (const caller of [admin, { kind: 'service', name: 'storage' } as const]) {
+      const { success, error } = await reach(vm, 'vm', caller)
+      expect(success).toBe(false)
+      expect(error?.message).toMatch(/The service 'vm' may not call nodes\.reach as '(admin|service:storage)'/)
+    }
+    const asService = await call(gateway, 'gateway', 'vm', 'vms.list', { kind: 'service', name: 'gateway' })
+    expect(asService.error?.message).toMatch(/The service 'gateway' may not call vms\.list/)
+  })
+
+  test('take no requests that are for others, whatever they announce', async () => {
+    const stolen: unknown[] = []
+    vm.nats.subscribe(`MOL.REQ.*.vm.${evil}.>`, { callback: (_, message) => stolen.push(message.string()) })
+    const actions = Object.fromEntries(['auth.login', 'auth.identify'].map((name) => [name, { name, rawName: name }]))
+    send(vm, 'MOL.INFO.vm', {
+      sender: `vm.${evil}`,
+      instanceID: randomUUID(),
+      services: [{ name: 'auth', fullName: 'auth', settings: {}, metadata: {}, actions, events: {} }],
+      config: {},
+      client: {},
+      metadata: {},
+      seq: 1,
+    })
+    await vm.nats.flush()
+    const json = { username: 'admin', password: 'wrong' }
+    // Whether they go in turn or at random, this many would have come along here.
+    for (let again = 0; again < 4; again++)
+      expect((await ask(horcrux.gateways[0]!.url, 'POST /api/auth/login', { json })).status).toBe(401)
+    for (let again = 0; again < 20; again++)
+      expect((await ask(horcrux.gateways[0]!.url, 'GET /api/vms', { token: `none-${again}` })).status).toBe(401)
+    expect(stolen).toEqual([])
+  })
+
+  test('are not sent away by a packet in their name', async () => {
+    const auth = await processOf('auth')
+    send(vm, 'MOL.DISCONNECT.vm', { sender: auth })
+    await vm.nats.flush()
+    await until(() => linesWith('in the name of another').some((line) => line.includes(auth)))
+    const { status } = await ask(horcrux.gateways[0]!.url, 'GET /api/users', { token: horcrux.token })
+    expect(status).toBe(200)
+  })
+
+  test('without its secret a service does not start, and says why', async () => {
+    const env = { ...horcrux.env, NATS_URL: horcrux.env['NATS_URL']! }
+    const { code, stderr } = await localHost().run(process.execPath, ['services/vm/main.ts'], {
+      env,
+      timeoutMs: 20_000,
+    })
+    expect(code).toBe(1)
+    expect(stderr).toContain("NATS does not take this process for 'vm': see NATS_URL and NATS_NKEY_FILE")
+  })
+
+  test('show their secrets neither in what they print nor in the arguments of a process', async () => {
+    for (const name of identityNames) {
+      const seed = (await readFile(keyFile(keysIn(horcrux.dir), name), 'utf8')).trim()
+      expect(linesWith(seed)).toEqual([])
+      expect(processesWith(seed)).toEqual([])
+    }
+  })
+})

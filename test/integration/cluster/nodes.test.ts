@@ -1,0 +1,110 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { ConflictError, UnavailableError } from '#shared/errors.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
+import { clusterService } from '../../../services/cluster/service.ts'
+import { storageService } from '../../../services/storage/service.ts'
+import { vmService } from '../../../services/vm/service.ts'
+import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
+import type { LabHost } from '../../lab/hosts/hosts.ts'
+import { labHosts } from '../../lab/hosts/lab.ts'
+import { asNode } from '../../lab/faults/scenarios.ts'
+import { done } from '../../lab/product/run-operation.ts'
+
+const [first, second] = labHosts as [LabHost, LabHost]
+const fingerprintOf = ({ hostKey }: LabHost) => parsePinnedKey(hostKey).fingerprint
+let horcrux: TestHorcrux
+
+const hv = () => horcrux.call(nodes, 'get', { id: 'hv1' })
+const change = (given: object) => horcrux.call(nodes, 'update', { id: 'hv1', ...given })
+
+/** A key of its own that the lab's hosts let in while `work` runs. @param work is given the key, in OpenSSH format */
+async function withAnotherKey(
+  work: (privateKey: string, lockOld: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const file = join(inject('run').dir, 'another-key')
+  await localHost().runChecked('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file])
+  const allowed = `${first.keyFile}.pub`
+  const before = await readFile(allowed, 'utf8')
+  const added = await readFile(`${file}.pub`, 'utf8')
+  try {
+    await writeFile(allowed, before + added)
+    await work(await readFile(file, 'utf8'), () => writeFile(allowed, added))
+  } finally {
+    await writeFile(allowed, before)
+    await localHost().remove(file)
+    await localHost().remove(`${file}.pub`)
+  }
+}
+
+beforeAll(async () => {
+  horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
+  await done(horcrux, nodes, 'register', asNode('hv1', first))
+})
+afterAll(() => horcrux.stop())
+
+test('a way that leads nowhere is not taken: the node stays as it was, and is reached', async () => {
+  const before = await hv()
+  // Nothing listens there, another machine is there, no key, a key that nobody lets in.
+  await expect(change({ ssh_port: 9 })).rejects.toThrow(UnavailableError)
+  await expect(change({ address: second.address })).rejects.toThrow(/host key/i)
+  await expect(change({ private_key: 'no key', name: 'renamed' })).rejects.toThrow(/key/)
+  await expect(change({ ssh_user: 'nobody-at-all' })).rejects.toThrow(UnavailableError)
+  expect(await hv()).toEqual(before)
+  expect(
+    await horcrux.call(pools, 'create', { id: 'p', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/p' }),
+  ).toMatchObject({
+    id: 'p',
+  })
+})
+
+test('a node whose key is replaced is reached with the new one, and the old one is not needed any more', async () => {
+  await withAnotherKey(async (private_key, lockOld) => {
+    const changed = await change({ private_key })
+    expect(changed).toMatchObject({ status: 'online', version: expect.any(Number) })
+    expect(JSON.stringify(changed)).not.toContain('PRIVATE KEY')
+    await lockOld()
+    // A new one is made for a pool that is not known yet, within the two seconds for which a way is remembered.
+    await horcrux.call(pools, 'create', { id: 'q', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/q' })
+    await change({ private_key: first.privateKey }).then(
+      () => expect.unreachable('the old key is locked'),
+      (error: unknown) => expect(error).toBeInstanceOf(UnavailableError),
+    )
+  })
+  // As the key is gone now with the others that let it in, its own comes back.
+  await change({ private_key: first.privateKey })
+})
+
+test('a node that has moved to other hardware is found there, by its new host key', async () => {
+  expect((await hv()).facts).toMatchObject({ hostname: 'node1' })
+  const moved = await change({ address: second.address, host_key: fingerprintOf(second) })
+  expect(moved).toMatchObject({ address: second.address, facts: { hostname: 'node2' }, status: 'online' })
+  await change({ address: first.address, host_key: fingerprintOf(first) })
+  expect((await hv()).facts).toMatchObject({ hostname: 'node1' })
+})
+
+test('how the machine itself is reached is not changed, and each mistake is named', async () => {
+  await horcrux.call(nodes, 'update', { id: 'local', maintenance: false })
+  await expect(
+    horcrux.call(nodes, 'update', {
+      id: 'local',
+      address: 'elsewhere',
+      private_key: 'key',
+      libvirt_uri: 'qemu:///session',
+    }),
+  ).rejects.toMatchObject({
+    status: 422,
+    violations: [{ field: 'address' }, { field: 'private_key' }, { field: 'libvirt_uri' }],
+  })
+})
+
+test('a node that holds something is not removed, and says what; an empty one is', async () => {
+  await expect(horcrux.call(nodes, 'remove', { id: 'hv1' })).rejects.toThrow(ConflictError)
+  for (const id of ['p', 'q']) await horcrux.call(pools, 'delete', { id })
+  await horcrux.call(nodes, 'remove', { id: 'hv1' })
+  await done(horcrux, nodes, 'register', asNode('hv1', first))
+})

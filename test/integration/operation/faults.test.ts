@@ -1,0 +1,205 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { type Operation, operations } from '#shared/contracts/core/operations.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import type { HostProcess } from '#shared/nodes/host/host.ts'
+import { allKinds } from '#shared/operation/kinds.ts'
+import { enqueue } from '#shared/operation/queue.ts'
+import { clusterService } from '../../../services/cluster/service.ts'
+import { storageService } from '../../../services/storage/service.ts'
+import { vmService } from '../../../services/vm/service.ts'
+import type { Fault } from '../../lab/faults/faulty-replica.ts'
+import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
+import { asNode, clear, scenarios } from '../../lab/faults/scenarios.ts'
+import { sample, seedOf } from '../../lab/faults/seed.ts'
+import { until } from '../../lab/wait.ts'
+import { done } from '../../lab/product/run-operation.ts'
+import { leftovers, look, type World } from '../../lab/faults/world.ts'
+import { labHosts } from '../../lab/hosts/lab.ts'
+
+const [host, second] = labHosts
+const every = scenarios(second!, host!)
+/** The kind of operation that a scenario is of; its name unless it says another. */
+const kindOf = (scenario: string) => every[scenario]!.kind ?? scenario
+/** `KINDS=vms.clone,templates.deploy` takes these only. */
+const wanted = process.env['KINDS']?.split(',')
+const all = Object.fromEntries(Object.entries(every).filter(([name]) => wanted?.includes(kindOf(name)) ?? true))
+const seed = seedOf('operation-faults')
+/** Steps and outcomes of every scenario when nothing disturbs it. */
+const undisturbed = new Map<string, { steps: string[]; before: World; after: World; state: string }>()
+
+let horcrux: TestHorcrux
+/** Begins and ends this process's own work on operations. */
+let workHere: () => () => Promise<void>
+
+beforeAll(async () => {
+  horcrux = await startHorcrux({
+    services: [clusterService, storageService, vmService],
+    works: false,
+    config: { leaseSeconds: 1 },
+  })
+  workHere = horcrux.work
+  const stop = workHere()
+  await done(horcrux, nodes, 'register', asNode('hv1', host!))
+  await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
+  for (const [name, scenario] of Object.entries(all)) {
+    await scenario.before?.(horcrux)
+    const before = await look(horcrux, host!)
+    const { steps, state } = await finished(await begin(name))
+    undisturbed.set(name, { steps: steps.map(({ name }) => name), before, after: await look(horcrux, host!), state })
+    await clear(horcrux)
+  }
+  await stop()
+}, 120_000)
+afterAll(() => horcrux.stop())
+
+async function begin(scenario: string): Promise<Operation> {
+  const [service, action] = kindOf(scenario).split('.') as [string, string]
+  // The kinds are the contracts' own; here they are gone through by name.
+  return (await horcrux.call(
+    { name: service, actions: {} } as never,
+    action as never,
+    all[scenario]!.params,
+  )) as Operation
+}
+
+const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 50 }, { timeoutMs: 55_000 })
+
+/** A faulty replica; `wake` lets a stopped one go on, until it has noticed that its work is not its own any more. */
+type Replica = { process: HostProcess; hasCut: Promise<void>; wake: () => Promise<void> }
+
+/** A replica that goes wrong at one place. It is the only one that works, until it has gone wrong. */
+async function faulty(fault: Fault): Promise<Replica> {
+  const env = { ...horcrux.env, FAULT: JSON.stringify(fault), HORCRUX_LEASE_SECONDS: '1' }
+  const words = ['--pdeathsig', 'KILL', process.execPath, 'test/lab/faults/faulty-replica.ts']
+  const replica = await localHost().spawn('setpriv', words, { env })
+  const heard: string[] = []
+  replica.stdout.on('data', (chunk: Buffer) => heard.push(...chunk.toString().split('\n')))
+  await until(() => heard.includes('working'), { what: 'the faulty replica', timeoutMs: 20_000 })
+  const hasCut = until(() => heard.includes('cut'), { what: 'the fault', timeoutMs: 20_000 }).then(() => undefined)
+  hasCut.catch(() => undefined)
+  const wake = async () => {
+    process.kill(Number(heard.find((line) => line.startsWith('pid '))?.slice(4)), 'SIGCONT')
+    await until(() => heard.includes('let go'), { what: 'the stopped replica letting go', timeoutMs: 20_000 })
+  }
+  return { process: replica, hasCut, wake }
+}
+
+test('every kind of operation has its scenario in the matrix', () => {
+  expect([...allKinds().keys()].toSorted()).toEqual([...new Set(Object.keys(every).map(kindOf))].toSorted())
+})
+
+type Case = Fault & { scenario: string; name: string }
+const cases = (scenario: string): Case[] =>
+  undisturbed.get(scenario)!.steps.flatMap((step) => {
+    const at = (does: Fault['does'], when: Fault['when'], afterMs = 0) => ({
+      scenario,
+      kind: kindOf(scenario),
+      step,
+      does,
+      when,
+      afterMs,
+      name: `${does} ${when} ${step}`,
+    })
+    return [
+      at('fail', 'before'),
+      at('fail', 'after'),
+      at('kill', 'before'),
+      at('kill', 'during', 15),
+      at('kill', 'after'),
+      at('kill', 'recorded'),
+      at('stop', 'before'),
+      at('stop', 'after'),
+    ]
+  })
+
+/** The world of the undisturbed end, or that of the beginning; never one in between. */
+async function expectWhole(scenario: string, ended: Operation, what: string): Promise<void> {
+  const { before, after } = undisturbed.get(scenario)!
+  expect(ended.ended_at, `${what} goes on: ${JSON.stringify(ended.steps)}`).not.toBeNull()
+  expect(ended.state, `${what}: ${JSON.stringify(ended.error)}`).not.toBe('needs_attention')
+  const world = await look(horcrux, host!)
+  const expected =
+    ended.state === 'succeeded' || ended.state === undisturbed.get(scenario)!.state ? [after, before] : [before]
+  expect(expected, `${what} ended ${ended.state}`).toContainEqual(world)
+  if (ended.state === 'succeeded') expect(world, what).toEqual(after)
+  await until(async () => Object.values(await leftovers()).every((count) => count === 0), {
+    what: `nothing left after ${what}`,
+    timeoutMs: 20_000,
+  })
+}
+
+/** Tries each of many, whatever becomes of the others, and fails with all that failed. */
+async function tryEach<T>(many: T[], attempt: (one: T) => Promise<void>): Promise<void> {
+  const failures: string[] = []
+  for (const one of many) await attempt(one).catch(({ message }: Error) => failures.push(message))
+  expect(failures).toEqual([])
+}
+
+async function disturb({ name, scenario, ...fault }: Case): Promise<void> {
+  const what = `${scenario}: ${name}`
+  const stopSetUp = workHere()
+  await all[scenario]!.before?.(horcrux)
+  await stopSetUp()
+  const replica = await faulty(fault)
+  const operation = await begin(scenario)
+  await replica.hasCut
+  const stop = workHere()
+  try {
+    const ended = await finished(operation)
+    // A stopped replica wakes up when all is over: whatever it still does must be refused.
+    if (fault.does === 'stop') await replica.wake()
+    await expectWhole(scenario, ended, what)
+  } catch (error) {
+    // Clearing up may fail for the same reason, and would hide it.
+    process.stdout.write(`  ${what}: ${(error as Error).message}\n`)
+    throw error
+  } finally {
+    await replica.process.kill()
+    await clear(horcrux)
+    await stop()
+  }
+}
+
+test('operations end whole whatever happens to the process that works on them', async () => {
+  const everything = Object.keys(all).flatMap(cases)
+  await tryEach(sample(everything, seed, 9), async (one) => {
+    await disturb(one)
+    process.stdout.write(`  ${one.scenario}: ${one.name}: whole\n`)
+  })
+}, 3_600_000)
+
+test('operations are cancelled whole at each of their steps', async () => {
+  const places = [...undisturbed].flatMap(([name, { steps }]) => steps.map((step) => ({ name, step })))
+  const stop = workHere()
+  await tryEach(sample(places, seed, 5), async ({ name, step }) => {
+    await clear(horcrux)
+    await all[name]!.before?.(horcrux)
+    const operation = await begin(name)
+    const isThere = async () => {
+      const { stage, ended_at } = await horcrux.call(operations, 'get', { id: operation.id })
+      return stage === step || ended_at !== null
+    }
+    await until(isThere, { what: step, intervalMs: 2 })
+    await horcrux.call(operations, 'cancel', { id: operation.id }).catch(() => undefined)
+    await expectWhole(name, await finished(operation), `${name} cancelled at ${step}`)
+  })
+  await clear(horcrux)
+  await stop()
+}, 1_800_000)
+
+test('an operation whose message is delivered several times is done once', async () => {
+  const stop = workHere()
+  await tryEach(sample(Object.keys(all), seed, 3), async (name) => {
+    await clear(horcrux)
+    await all[name]!.before?.(horcrux)
+    const operation = await begin(name)
+    for (const epoch of [91, 92, 93]) enqueue({ id: operation.id, service: kindOf(name).split('.')[0]!, epoch })
+    const ended = await finished(operation)
+    expect(ended.state).toBe(undisturbed.get(name)!.state)
+    await expectWhole(name, ended, `${name} delivered again`)
+  })
+  await clear(horcrux)
+  await stop()
+}, 600_000)

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { within } from '#shared/service/request-context.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import { reach } from '#shared/nodes/nodes.ts'
+import { qemu } from '../../../services/vm/drivers/qemu/qemu.ts'
+import { startGuests } from '../../lab/guests/guests.ts'
+import { until } from '../../lab/wait.ts'
+import { done } from '../../lab/product/run-operation.ts'
+import { labHosts } from '../../lab/hosts/lab.ts'
+
+const count = 200
+const [host] = labHosts
+let guests: Awaited<ReturnType<typeof startGuests>>
+
+beforeAll(async () => {
+  guests = await startGuests(host!)
+})
+afterAll(() => guests?.horcrux.stop())
+
+test(`${count} stopped machines are listed with live state, for one libvirt call however many there are`, async () => {
+  const { horcrux } = guests
+  const ids = Array.from({ length: count }, (_, number) => `bulk-${number}`)
+  const make = (id: string) => done(horcrux, vms, 'create', { id, name: id, memory: 128, cpus: 1, node: 'hv1' })
+  for (let from = 0; from < count; from += 20) await Promise.all(ids.slice(from, from + 20).map(make))
+
+  const calls: string[] = []
+  const context = {
+    broker: horcrux.broker,
+    service: 'vms',
+    caller: { kind: 'service', name: 'vms' },
+    requestId: '',
+  } as const
+  const seen = await within(context, async () => {
+    const reached = await reach('hv1')
+    const counting: HostConnection = Object.assign(Object.create(reached.libvirt) as HostConnection, {
+      call: ((operation, args, options) => {
+        calls.push(operation)
+        return reached.libvirt.call(operation, args, options)
+      }) as HostConnection['call'],
+    })
+    return qemu.lookAtAll({ ...reached, libvirt: counting })
+  })
+  expect(calls).toEqual(['states'])
+  expect(seen.size).toBe(count)
+
+  await guests.virsh('start', 'bulk-77')
+  const list = async () => (await horcrux.call(vms, 'list', { limit: 1000, filter: 'node:hv1' })).data
+  await until(async () => (await list()).find(({ id }) => id === 'bulk-77')?.status === 'running', { timeoutMs: 1000 })
+  expect((await list()).filter(({ status }) => status === 'stopped')).toHaveLength(count - 1)
+  await done(horcrux, vms, 'stop', { id: 'bulk-77', force: true })
+  for (let from = 0; from < count; from += 20)
+    await Promise.all(ids.slice(from, from + 20).map((id) => done(horcrux, vms, 'delete', { id })))
+}, 240_000)

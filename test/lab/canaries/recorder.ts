@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto'
+import { contracts } from '#shared/contracts/index.ts'
+import type { Route } from '../../../services/gateway/rest/answer.ts'
+import { routesOf } from '../../../services/gateway/rest/routes.ts'
+import { type Answered, ask } from '../clients/http.ts'
+import type { Canaries } from './canaries.ts'
+
+type Asked = Parameters<typeof ask>[2]
+type Told = { line: string; answer: Answered; may: ReadonlySet<string> }
+
+/** Where all requests are made: it keeps every answer, and learns the secrets that answers may show. */
+export type Desk = {
+  ask: (line: string, asked?: Asked) => Promise<Answered>
+  answers: Told[]
+  /** What stands in an answer and must not. */
+  leaks: () => string[]
+}
+
+/** The routes of the actions that take or give a secret. */
+export const secretRoutes = routesOf(contracts).filter(({ action }) => action.secret !== undefined)
+const patterns = secretRoutes.map((route) => ({
+  route,
+  pattern: new RegExp(`^${route.method} /api${route.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`),
+}))
+
+/** The texts under these names, at any depth. */
+function textsUnder(names: readonly string[], value: unknown, isNamed = false): string[] {
+  if (typeof value === 'string') return isNamed ? [value] : []
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, inner]) =>
+    textsUnder(names, inner, Array.isArray(value) ? isNamed : names.includes(key)),
+  )
+}
+
+/** What of a shown secret is the secret: not what names a key or a ticket, nor what a token says in clear. */
+const core = (text: string) => {
+  if (text.startsWith('hx_')) return text.slice(text.indexOf('_', 3) + 1)
+  return /[?&]secret=([A-Z2-7]+)/.exec(text)?.[1] ?? text.split('.').at(-1)!
+}
+
+/** What an answer may show: the secrets of its action, and the cookie that is set. */
+function secretsIn({ action }: Route, { body, headers }: Answered): string[] {
+  const cookie = /horcrux_session=([^;]+)/.exec(headers['set-cookie'] ?? '')?.[1]
+  return [...textsUnder(action.secret!, body).map(core), ...(cookie ? [decodeURIComponent(cookie)] : [])]
+}
+
+const newAddress = () => `127.${[...randomBytes(3)].map((byte) => (byte % 254) + 1).join('.')}`
+
+export function createDesk(url: () => string, canaries: Canaries): Desk {
+  const answers: Told[] = []
+  const shown = new Map<string, ReadonlySet<string>>()
+  return {
+    answers,
+    ask: async (line, asked = {}) => {
+      // Each from an address of its own: guesses at passwords shall not slow down what comes after them.
+      const answer = await ask(url(), line, { localAddress: newAddress(), ...asked })
+      const name = `${line} ${asked.headers?.['idempotency-key'] ?? ''}`
+      const { route } = patterns.find(({ pattern }) => pattern.test(line.split('?')[0]!)) ?? {}
+      const isShown = route !== undefined && answer.status < 300
+      const secrets = isShown ? secretsIn(route, answer) : []
+      // A repetition shows again what the first showed, and nothing else may.
+      const replayed = answer.headers['idempotency-replayed'] === 'true' ? shown.get(name) : undefined
+      if (!replayed) for (const secret of secrets) canaries.learn(`what ${route!.name} gave`, secret)
+      const may = replayed ?? new Set(secrets)
+      if (isShown) shown.set(name, may)
+      answers.push({ line, answer, may })
+      return answer
+    },
+    leaks: () =>
+      answers.flatMap(({ line, answer: { status, headers, text }, may }) =>
+        canaries.leaksIn(`the answer ${status} to ${line.split('?')[0]}`, `${JSON.stringify(headers)}\n${text}`, may),
+      ),
+  }
+}

@@ -1,0 +1,217 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { NotFoundError } from '#shared/errors.ts'
+import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { templates } from '#shared/contracts/vm/templates.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { guestOn } from '../guests/tiny-guest.ts'
+import { until } from '../wait.ts'
+import { foreignDomain } from '../guests/foreign-domain.ts'
+import { haveBridge } from '../hosts/bridges.ts'
+import type { TestHorcrux } from '../product/horcrux.ts'
+import type { LabHost } from '../hosts/hosts.ts'
+import { operations } from '#shared/contracts/core/operations.ts'
+import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
+import { done } from '../product/run-operation.ts'
+
+const GiB = 2 ** 30
+
+/** How an operation of one kind comes about: what is there before, and what it is asked to do. */
+export type Scenario = {
+  before?: (horcrux: TestHorcrux) => Promise<unknown>
+  params: Record<string, unknown>
+  /** Where one kind comes about in several ways. */
+  kind?: string
+}
+
+const newVm = { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
+const team = { id: 'team', name: 'team', limits: { instances: 1 } }
+const inTeam = { ...newVm, resource_pool: team.id }
+const withTeam = (horcrux: TestHorcrux) => horcrux.call(resourcePools, 'create', team)
+const made = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', newVm)
+const madeInTeam = async (horcrux: TestHorcrux) => {
+  await withTeam(horcrux)
+  await done(horcrux, vms, 'create', inTeam)
+}
+const running = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', { ...newVm, start: true })
+const paused = async (horcrux: TestHorcrux) => {
+  await running(horcrux)
+  await done(horcrux, vms, 'pause', { id: 'it' })
+}
+const twoDisks = [
+  { pool: 'images', size: GiB },
+  { pool: 'images', size: GiB, format: 'raw' },
+]
+const runningWithDisks = (horcrux: TestHorcrux) =>
+  done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, firmware: 'uefi', start: true })
+const withNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, 'lan')
+  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge: 'lan' }] })
+}
+const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
+const withSeed = async (horcrux: TestHorcrux) => {
+  await made(horcrux)
+  await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
+}
+const template = async (horcrux: TestHorcrux) => {
+  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
+  await done(horcrux, templates, 'create', { vm_id: 'it' })
+}
+const copyOfDisk = {
+  id: 'images',
+  volume: 'it-disk-0',
+  source_owner: '/api/vms/it',
+  mode: 'full',
+  pool: 'images',
+  name: 'copy-disk-0',
+  format: 'qcow2',
+  owner: '/api/vms/copy',
+}
+const image = '/var/lib/libvirt/images/source.vdi'
+/** An image of another format, of which 16 MiB are data. */
+const withImage =
+  ({ dir }: LabHost) =>
+  async (horcrux: TestHorcrux) => {
+    await withTeam(horcrux)
+    const [raw, vdi] = [join(dir, 'source.raw'), join(dir, 'source.vdi')]
+    await writeFile(raw, Buffer.alloc(16 * 2 ** 20, 7))
+    await localHost().runChecked('qemu-img', ['convert', '-f', 'raw', '-O', 'vdi', raw, vdi])
+  }
+const ofImage = { id: 'images', name: 'it-disk-0', size: GiB, format: 'qcow2', image, owner: '/api/vms/it' }
+const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
+
+const mac = '52:54:00:00:00:01'
+const nic = { bridge: 'lan', mac }
+const withTeamAndRun = async (horcrux: TestHorcrux) => {
+  await withTeam(horcrux)
+  await done(horcrux, vms, 'create', { ...inTeam, start: true })
+}
+/** A guest that hears when a device is wanted back; one without an operating system does not. */
+const hearing = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await withTeam(horcrux)
+  const disks = [{ pool: 'images', size: GiB }, ...twoDisks]
+  await done(horcrux, vms, 'create', { ...inTeam, memory: 256, disks, boot: await guestOn(host), start: true })
+  const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${GUEST_PREFIX} up`)
+  await until(isUp, { what: 'the guest', timeoutMs: 40_000 })
+}
+const withKnownNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, nic.bridge)
+  await done(horcrux, vms, 'create', { ...newVm, nics: [nic] })
+}
+const besideBridge = (host: LabHost) => async (horcrux: TestHorcrux) => {
+  await haveBridge(host, nic.bridge)
+  await running(horcrux)
+}
+
+const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
+/** A guest with a disk in the pool's folder, of which Horcrux knows nothing. */
+async function byHand({ uri, dir }: LabHost): Promise<void> {
+  const disk = join(dir, 'pool/foreign.qcow2')
+  await localHost().runChecked('qemu-img', ['create', '-q', '-f', 'qcow2', disk, String(GiB)])
+  const file = join(dir, 'foreign.xml')
+  await writeFile(file, foreignDomain('foreign', foreignUuid, ['/var/lib/libvirt/images/pool/foreign.qcow2']))
+  await localHost().runChecked('virsh', ['-q', '-c', uri, 'define', file])
+}
+
+/** How a lab host is registered as a node. */
+export const asNode = (id: string, { address, port, user, privateKey, hostKey }: LabHost) => ({
+  id,
+  name: id,
+  address,
+  ssh_port: port,
+  ssh_user: user,
+  private_key: privateKey,
+  host_key: parsePinnedKey(hostKey).fingerprint,
+  allowed_paths: ['/var/lib/libvirt/images'],
+})
+
+/** At least one for every kind of operation; the matrix fails for a kind that has none. */
+export const scenarios = (second: LabHost, first: LabHost): Record<string, Scenario> => ({
+  'vms.adopt': {
+    before: async (horcrux) => {
+      await withTeam(horcrux)
+      await byHand(first)
+    },
+    params: { id: 'it', node: 'hv1', domain: foreignUuid, resource_pool: team.id },
+  },
+  'vms.create': { before: withTeam, params: { ...inTeam, start: true } },
+  'vms.create of an image': {
+    kind: 'vms.create',
+    before: withImage(first),
+    params: { ...inTeam, disks: [{ pool: 'images', image }] },
+  },
+  'vms.start': { before: made, params: { id: 'it' } },
+  'vms.shutdown': { before: running, params: { id: 'it', timeout: 1 } },
+  'vms.stop': { before: running, params: { id: 'it', timeout: 1 } },
+  'vms.restart': { before: running, params: { id: 'it', timeout: 1, force: true } },
+  'vms.reset': { before: running, params: { id: 'it' } },
+  'vms.pause': { before: running, params: { id: 'it' } },
+  'vms.resume': { before: paused, params: { id: 'it' } },
+  'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
+  'vms.clone': { before: withNic(first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
+  'vms.clone of a guest that runs': {
+    kind: 'vms.clone',
+    before: runningWithDisks,
+    params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', start: true },
+  },
+  'devices.attachDisk': { before: withTeamAndRun, params: { id: 'it', pool: 'images', size: GiB } },
+  'devices.detachDisk': { before: hearing(first), params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 } },
+  'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },
+  'devices.attachNic': { before: besideBridge(first), params: { id: 'it', ...nic } },
+  'devices.detachNic': { before: withKnownNic(first), params: { id: 'it', mac } },
+  'cloudinit.set': {
+    before: withNic(first),
+    params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },
+  },
+  'cloudinit.remove': { before: withSeed, params: { id: 'it' } },
+  'templates.create': { before: made, params: { vm_id: 'it' } },
+  'templates.delete': { before: template, params: { id: 'it' } },
+  'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
+  'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
+  'volumes.cloneFor': { before: made, params: copyOfDisk },
+  'volumes.importFor': { before: withImage(first), params: ofImage },
+  'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
+  'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
+  'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
+  'nodes.register': { params: asNode('hv2', second) },
+})
+
+/** What others are based on goes last. */
+const newestFirst = <T extends { created_at: string }>(all: T[]): T[] =>
+  all.toSorted((a, b) => b.created_at.localeCompare(a.created_at))
+
+/** Ends what a test that failed has left running. */
+async function endAll(horcrux: TestHorcrux): Promise<void> {
+  for (const { id, state } of (await horcrux.call(operations, 'list', { limit: 1000 })).data) {
+    if (!['queued', 'running'].includes(state)) continue
+    // It may have ended, or have come too far to be cancelled.
+    await horcrux.call(operations, 'cancel', { id }).catch(() => undefined)
+    await horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
+  }
+}
+
+/** Takes away all that a scenario may have left, by the API itself. */
+export async function clear(horcrux: TestHorcrux): Promise<void> {
+  await endAll(horcrux)
+  for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
+    await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
+  const guests = (await horcrux.call(vms, 'list', {})).data
+  for (const { id, status } of newestFirst(guests)) {
+    if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
+    await done(horcrux, vms, 'delete', { id, purge: true })
+  }
+  const left = (await horcrux.call(volumes, 'list', { id: 'images' })).data
+  for (const { name, used_by } of newestFirst(left))
+    if (used_by) await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: name, owner: used_by })
+    else await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
+  await horcrux.call(resourcePools, 'delete', { id: team.id }).catch((error: Error) => {
+    if (!(error instanceof NotFoundError)) throw error
+  })
+  for (const { id } of (await horcrux.call(nodes, 'list', {})).data)
+    if (id === 'hv2') await horcrux.call(nodes, 'remove', { id })
+}

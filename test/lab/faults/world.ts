@@ -1,0 +1,85 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import mongoose from 'mongoose'
+import { bus, streams } from '#shared/bus/bus.ts'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import type { TestHorcrux } from '../product/horcrux.ts'
+import type { LabHost } from '../hosts/hosts.ts'
+
+/** All that operations act on: what Horcrux says there is, and what there really is. */
+export type World = Record<
+  'guests' | 'devices' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'jobs' | 'files' | 'seeds' | 'variables',
+  string[]
+>
+
+export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> {
+  const [guests, disks, hosts, rooms] = await Promise.all([
+    horcrux.call(vms, 'list', {}),
+    horcrux.call(volumes, 'list', { id: 'images' }),
+    horcrux.call(nodes, 'list', {}),
+    horcrux.call(resourcePools, 'list', {}),
+  ])
+  const { stdout } = await localHost().runChecked('virsh', ['-c', host.uri, 'list', '--all'])
+  const domains = stdout.split('\n').slice(2).filter(Boolean)
+  const states = domains.map((line) =>
+    line
+      .trim()
+      .replace(/^(\d+|-)\s+/, '')
+      .replaceAll(/\s+/g, ' '),
+  )
+  return {
+    guests: guests.data.map(({ id, status, template }) => `${id} ${status}${template ? ' template' : ''}`),
+    devices: [
+      ...guests.data.map(({ id, disks: own, nics, pending }) => {
+        const parts = own.map((disk) => `${disk.id}=${disk.volume}:${disk.size_bytes}`)
+        return `${id}: ${parts.join(' ')}, ${nics.length} NICs, waiting: ${pending.map(({ field }) => field).join(' ')}`
+      }),
+      ...(await Promise.all(guests.data.map(({ name }) => pluggedIn(host, name)))),
+    ],
+    volumes: disks.data.map(({ name, size_bytes, used_by }) => `${name} ${size_bytes} ${used_by}`),
+    nodes: hosts.data.map(({ id }) => id),
+    rooms: rooms.data.map(({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`),
+    domains: states,
+    jobs: (await Promise.all(states.map((state) => jobOf(host, state)))).flat(),
+    seeds: await keptOf(host, 'seeds', 'copy'),
+    variables: [...(await keptOf(host, 'nvram', 'it')), ...(await keptOf(host, 'nvram', 'copy'))],
+    files: (await readdir(join(host.dir, 'pool'))).toSorted(),
+  }
+}
+
+/** The devices of a domain: by its definition, and as it runs. */
+async function pluggedIn({ uri }: LabHost, name: string): Promise<string> {
+  const asked = [['--inactive'], []].map(async (how) => {
+    const { stdout } = await localHost().run('virsh', ['-c', uri, 'dumpxml', name, ...how])
+    const disks = [...stdout.matchAll(/<target dev='([a-z]+)' bus/g)].map(([, target]) => target)
+    return `${disks.join(' ')} and ${stdout.split('<interface ').length - 1} NICs`
+  })
+  return `${name} has ${(await Promise.all(asked)).join('; runs with ')}`
+}
+
+/** What libvirt is doing to a domain beside running it. @param state its name and state */
+async function jobOf({ uri }: LabHost, state: string): Promise<string[]> {
+  const [name] = state.split(' ') as [string]
+  const { stdout } = await localHost().run('virsh', ['-c', uri, 'domjobinfo', name])
+  const type = /Job type:\s+(.*\S)/.exec(stdout)?.[1] ?? 'None'
+  return type === 'None' ? [] : [`${name} ${type}`]
+}
+
+/** What is kept of a guest in a folder of its node. */
+async function keptOf({ stateDir }: LabHost, folder: string, id: string): Promise<string[]> {
+  const all = await readdir(join(stateDir, folder)).catch(() => [])
+  return all.filter((name) => name.startsWith(`${id}.`)).toSorted()
+}
+
+/** What an operation must never leave: locks, and messages that nobody has taken care of. */
+export async function leftovers(): Promise<{ locks: number; messages: number; outboxes: number }> {
+  const { db } = mongoose.connection
+  const locks = await db!.collection('locks').countDocuments()
+  const outboxes = await db!.collection('operations').countDocuments({ 'outbox.id': { $gt: '' } })
+  const { state } = await (await bus().manager()).streams.info(streams.work)
+  return { locks, outboxes, messages: state.messages }
+}

@@ -1,0 +1,33 @@
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import type { EngineKind } from '#shared/nodes/lxd/engine.ts'
+import { until } from '../wait.ts'
+
+const script = fileURLToPath(new URL('engines.sh', import.meta.url))
+const host = localHost()
+
+/** What this machine lacks for LXD and Incus of the test's own. */
+export async function missingForEngines(): Promise<string[]> {
+  return (await host.runChecked('bash', [script, 'needs'])).stdout.split('\n').filter(Boolean)
+}
+
+export type LabEngine = { socket: string; stop: () => Promise<void> }
+
+/** Brings what Debian 12 itself has not into a folder, for all engines that run below it. */
+export const fetchEngines = (dir: string) => host.runChecked('bash', [script, 'fetch', dir], { timeoutMs: 300_000 })
+
+/** An engine with nothing in it. Its mounts and processes are its own, and end with this process, however that ends. */
+export async function startEngine(kind: EngineKind, dir: string): Promise<LabEngine> {
+  const data = join(dir, kind)
+  const own = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
+  const engine = await host.spawn('setpriv', ['--pdeathsig', 'KILL', ...own, 'bash', script, 'serve', kind, data])
+  engine.stdout.resume()
+  const socket = join(data, 'unix.socket')
+  const died = engine.exit.then(({ stderr }) => Promise.reject(new Error(`${kind} ended: ${stderr.slice(-2000)}`)))
+  const answers = async () =>
+    (await host.run('curl', ['-sf', '--unix-socket', socket, 'http://engine/1.0'])).stdout.includes('"auth":"trusted"')
+  await Promise.race([died, until(answers, { what: kind, timeoutMs: 60_000, intervalMs: 200 })])
+  died.catch(() => {})
+  return { socket, stop: () => engine.kill() }
+}

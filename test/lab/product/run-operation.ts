@@ -1,0 +1,27 @@
+import type { Contract, Params } from '#shared/contract/contract.ts'
+import { type Operation, operations } from '#shared/contracts/core/operations.ts'
+import type { TestHorcrux } from './horcrux.ts'
+
+/** Starts an operation and waits for its end. @returns the ended operation */
+export async function work<C extends Contract, K extends keyof C['actions'] & string>(
+  horcrux: Pick<TestHorcrux, 'call'>,
+  contract: C,
+  action: K,
+  params: Params<C, K> | Record<string, unknown>,
+  options?: Parameters<TestHorcrux['call']>[3],
+): Promise<Operation> {
+  const started = (await horcrux.call(contract, action, params, options)) as unknown as Operation
+  return horcrux.call(operations, 'wait', { id: started.id, timeout: 60 }, { ...options, timeoutMs: 65_000 })
+}
+
+/** As {@link work}, for an operation that has to succeed. @returns its result */
+export async function done<C extends Contract, K extends keyof C['actions'] & string>(
+  horcrux: Pick<TestHorcrux, 'call'>,
+  contract: C,
+  action: K,
+  params: Params<C, K> | Record<string, unknown>,
+): Promise<unknown> {
+  const ended = await work(horcrux, contract, action, params)
+  if (ended.state !== 'succeeded') throw new Error(`${ended.kind} ${ended.state}: ${JSON.stringify(ended.error)}`)
+  return ended.result
+}

@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest'
+import type { Action } from '#shared/contract/contract.ts'
+import { contracts } from '#shared/contracts/index.ts'
+import { secretFields } from '#shared/service/log.ts'
+import { privileges } from '#shared/access/privileges.ts'
+
+const actions = contracts.flatMap((contract) =>
+  Object.entries(contract.actions as Record<string, Action>).map(([key, action]) => ({
+    name: `${contract.name}.${key}`,
+    action,
+  })),
+)
+
+test('every action says who may: a known privilege on a path, signed-in, anyone or service', () => {
+  for (const { name, action } of actions) {
+    const [privilege, path] = action.can.split(' on ')
+    const isPlain = ['anyone', 'signed-in', 'service'].includes(action.can)
+    expect(isPlain || ((privileges as readonly string[]).includes(privilege!) && path!.startsWith('/')), name).toBe(
+      true,
+    )
+  }
+})
+
+test('every parameter of a route is among the parameters of its action', () => {
+  for (const { name, action } of actions)
+    for (const [, key] of (action.rest ?? '').matchAll(/\{(\w+)\}/g))
+      expect(Object.keys(action.params.properties), name).toContain(key)
+})
+
+test('no two actions have the same route', () => {
+  const routes = actions.flatMap(({ action }) => (action.rest ? [action.rest.replaceAll(/\{\w+\}/g, '{}')] : []))
+  expect(routes.filter((route, index) => routes.indexOf(route) !== index)).toEqual([])
+})
+
+test('no action takes fields that its contract does not name', () => {
+  for (const { name, action } of actions) expect(action.params, name).toHaveProperty('additionalProperties', false)
+})
+
+test('a list that filters its items is open to all who are signed in', () => {
+  for (const { name, action } of actions)
+    if ('sees' in action && action.sees) expect(action.can, name).toBe('signed-in')
+})
+
+const smell =
+  /passw|passphrase|secret|token|credential|ticket|totp|cookie|authorization|seed|nkey|(^|_)(key|keys|code|codes)$/
+/** What only sounds like a secret, and why it is none. */
+const harmless: Record<string, string> = {
+  host_key: 'the fingerprint of a public key',
+  public_key: 'public',
+  ssh_keys: 'public keys, for authorized_keys',
+  ticket_id: 'names a ticket; what opens a console is the rest of it',
+  ticket_ids: 'name tickets',
+  api_key: 'the public id of one',
+  sealed_key: 'encrypted; it cannot be read without HORCRUX_SECRET_KEY',
+  seed: 'where the seed of cloud-init is, in which no password is in clear',
+}
+
+type Schema = { type?: unknown; properties?: Record<string, Schema>; items?: Schema; anyOf?: Schema[]; const?: unknown }
+/** Every field of a schema at any depth, as `user.plain_password`, and whether it can hold a text. */
+function fieldsOf({ properties = {}, items, anyOf = [] }: Schema, path = ''): { path: string; isText: boolean }[] {
+  const own = Object.entries(properties).flatMap(([key, schema]) => [
+    { path: `${path}${key}`, isText: holdsText(schema) },
+    ...fieldsOf(schema, `${path}${key}.`),
+  ])
+  return [...own, ...[...(items ? [items] : []), ...anyOf].flatMap((schema) => fieldsOf(schema, path))]
+}
+const nameOf = (path: string) => path.split('.').at(-1)!
+const holdsText = ({ type, items, anyOf = [] }: Schema): boolean =>
+  type === 'string' || (items !== undefined && holdsText(items)) || anyOf.some(holdsText)
+
+test('whatever sounds like a secret is in the list of the secrets of its action, or is explained', () => {
+  const sounding = actions.flatMap(({ name, action }) =>
+    [...fieldsOf(action.params), ...fieldsOf(action.result as Schema)]
+      .filter(({ path, isText }) => isText && smell.test(nameOf(path)) && !action.secret?.includes(path))
+      .map(({ path }) => ({ field: nameOf(path), at: `${name}: ${path}` })),
+  )
+  expect(sounding.filter(({ field }) => !(field in harmless)).map(({ at }) => at)).toEqual([])
+  // What explains nothing any more would hide what comes next.
+  expect(new Set(sounding.map(({ field }) => field))).toEqual(new Set(Object.keys(harmless)))
+})
+
+test('every secret that is listed is there', () => {
+  for (const { name, action } of actions) {
+    const fields = [...fieldsOf(action.params), ...fieldsOf(action.result as Schema)].map(({ path }) => path)
+    for (const secret of action.secret ?? []) expect(fields, name).toContain(secret)
+  }
+})
+
+test('whatever is listed as a secret is kept out of the logs by its name', () => {
+  // Many other things have these names, such as the code of an error, which a log has to tell.
+  const ambiguous = ['code', 'text', 'uri']
+  const listed = actions.flatMap(({ action }) => (action.secret ?? []).map(nameOf))
+  expect(listed.filter((name) => ![...secretFields, ...ambiguous].includes(name))).toEqual([])
+})

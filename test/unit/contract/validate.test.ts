@@ -1,0 +1,75 @@
+import { Type } from 'typebox'
+import { expect, test } from 'vitest'
+import { permissions } from '#shared/contracts/access/permissions.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import type { ValidationError } from '#shared/errors.ts'
+import { check } from '#shared/contract/validate.ts'
+
+function violations(schema: Parameters<typeof check>[0], value: unknown): [string, string][] {
+  try {
+    check(schema, value)
+    return []
+  } catch (error) {
+    return (error as ValidationError).violations.map(({ field, message }) => [field, message])
+  }
+}
+
+const vm = vms.actions.create.params
+const good = { name: 'web', memory: 256, cpus: 1 }
+
+test('three mistakes are three violations, each with its field', () => {
+  expect(violations(vm, { name: 'a b', memory: 100, cpus: 0 }).toSorted()).toEqual([
+    ['cpus', 'must be at least 1'],
+    ['memory', 'must be at least 128 and must be a multiple of 128'],
+    ['name', 'must have only letters, digits, _ and -'],
+  ])
+})
+
+test('a missing and an unknown field are each their own violation', () => {
+  expect(violations(vm, { name: 'web', cpus: 1, colour: 'red' }).toSorted()).toEqual([
+    ['colour', 'is not known here'],
+    ['memory', 'is required'],
+  ])
+})
+
+test('of the two forms of a disk the one that fits best is explained', () => {
+  const GiB = 2 ** 30
+  expect(violations(vm, { ...good, disks: [{ pool: 'p', size: GiB - 512 }] })).toEqual([
+    ['disks.0.size', `must be at least ${GiB}`],
+  ])
+  expect(violations(vm, { ...good, disks: [{ pool: 'p', volume: '-x' }] }).map(([field]) => field)).toEqual([
+    'disks.0.volume',
+  ])
+})
+
+test('defaults are filled in, also within the forms of a disk', () => {
+  const filled = check<Record<string, unknown>>(vm, { ...good, disks: [{ pool: 'p', size: 2 ** 30 }] })
+  expect(filled).toMatchObject({
+    node: 'local',
+    start: false,
+    disks: [{ format: 'qcow2', bus: 'virtio', cache: 'writeback' }],
+  })
+})
+
+test('numbers are not read out of text in a body', () => {
+  expect(violations(vm, { ...good, memory: '256' })).toEqual([['memory', 'must be an integer']])
+})
+
+test('a reserved word is not an id', () => {
+  expect(violations(vm, { ...good, id: 'summary' }).map(([field]) => field)).toEqual(['id'])
+})
+
+test('more mistakes than the validator lists by default are all named', () => {
+  const many = Type.Object(Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`f${index}`, Type.Integer()])))
+  expect(violations(many, {})).toHaveLength(30)
+})
+
+test('each item of a list of alternatives has its own mistakes, and an unknown alternative is told which there are', () => {
+  const { params } = permissions.actions.whatIf
+  const changes = [{ change: 'revoke' }, { change: 'granted', id: 'x' }, { change: 'delete_pool' }]
+  const [first, second, third, ...others] = violations(params, { changes })
+  expect(first).toEqual(['changes.0.id', 'is required'])
+  expect(second).toEqual(['changes.1.change', expect.stringMatching(/^must be one of grant, revoke, role, .*, user$/)])
+  expect(third).toEqual(['changes.2.pool', 'is required'])
+  expect(others).toEqual([])
+})

@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest'
+import { seenAs } from '../../../services/vm/drivers/qemu/state.ts'
+import { requireStatus } from '../../../services/vm/state/status.ts'
+import { places } from '../../../services/vm/hardware/plan.ts'
+import type { Definition } from '../../../services/vm/drivers/driver.ts'
+import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
+import { plainGuest } from '../../lab/guests/plain-guest.ts'
+
+test('a guest that QEMU is still starting is not taken for one that somebody paused', () => {
+  expect(seenAs({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })
+  expect(seenAs({ state: 'paused', reason: 'user' })).toEqual({ status: 'paused', status_reason: null })
+})
+
+test('why a guest is paused or off is told where it says more than the state', () => {
+  expect(seenAs({ state: 'paused', reason: 'io_error' })).toEqual({ status: 'paused', status_reason: 'io error' })
+  expect(seenAs({ state: 'crashed', reason: 'panicked' })).toEqual({
+    status: 'stopped',
+    status_reason: 'The guest crashed',
+  })
+})
+
+test('a refused action says what the guest is and what it would have to be', () => {
+  const vm = { id: 'web', status: 'running', status_reason: null } as const
+  expect(() => requireStatus(vm, 'start', ['stopped'])).toThrow(
+    "Virtual machine 'web' is running; to start it, it must be stopped",
+  )
+  expect(() => requireStatus({ ...vm, status: 'unknown' }, 'start', ['stopped'])).toThrow('unknown')
+})
+
+test('disks have places of their own on each bus', () => {
+  expect(places(['virtio', 'scsi', 'virtio', 'sata'])).toEqual(['vda', 'sda', 'vdb', 'sdb'])
+})
+
+test('nothing in a description of a guest breaks out of its XML', () => {
+  const vm: Definition = {
+    ...plainGuest,
+    iso: `/x"><evil a='`,
+    seed: null,
+    boot: { kernel: '/k', cmdline: '</cmdline><evil/>&' },
+  }
+  const xml = domainXml(vm, { log: '/log', socket: '/socket', variables: '/variables' })
+  expect(xml).not.toContain('<evil')
+  expect(xml).toContain('&lt;/cmdline&gt;&lt;evil/&gt;&amp;')
+})

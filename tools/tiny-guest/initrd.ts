@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto'
+import { basename, join } from 'node:path'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { type CpioEntry, cpio } from './cpio.ts'
+import { init, inittab, mdevConf, powerButton, report, shutdown } from './init.ts'
+
+/** Kernel modules that the guest loads, by file name; those that a kernel has built in are not in its folder. */
+const MODULES = [
+  'virtio_pci',
+  'virtio_blk',
+  'virtio_net',
+  'virtio_balloon',
+  'virtio_console',
+  'virtio-rng',
+  'evdev',
+  'button',
+  'virtio_scsi',
+  'sr_mod',
+  'isofs',
+]
+
+/** What a guest with an agent loads beside them: a file system that can be frozen. */
+const AGENT_MODULES = ['ext4']
+
+/** Differs when an initrd made from the same kernel would. */
+export const recipe: string = createHash('sha256')
+  .update([init, inittab, mdevConf, powerButton, report, shutdown, ...MODULES, ...AGENT_MODULES].join('\0'))
+  .digest('hex')
+  .slice(0, 12)
+
+type Module = { file: string; data: Buffer; dependsOn: string[] }
+
+/** The guest's first root file system, uncompressed: emulation would spend longer on unpacking it. */
+export async function buildInitrd(
+  host: Host,
+  modulesFolder: string,
+  busybox: string,
+  agent: CpioEntry[] = [],
+): Promise<Buffer> {
+  const modules = await loadOrder(host, modulesFolder, agent.length > 0 ? [...MODULES, ...AGENT_MODULES] : MODULES)
+  const folder = (path: string): CpioEntry => ({ path, mode: 0o040755 })
+  const program = (path: string, data: string | Buffer): CpioEntry => ({ path, mode: 0o100755, data })
+  const folders = ['bin', 'dev', 'proc', 'sys', 'tmp', 'mnt', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'modules']
+  return cpio([
+    ...folders.map(folder),
+    program('bin/busybox', await host.readFile(busybox)),
+    program('init', init),
+    program('etc/inittab', inittab),
+    program('etc/mdev.conf', mdevConf),
+    program('bin/report', report),
+    program('etc/acpi/PWRF/00000080', powerButton),
+    ...agent,
+    program('modules/order', modules.map(({ file }) => `${file}\n`).join('')),
+    ...modules.map(({ file, data }) => program(`modules/${file}`, data)),
+  ])
+}
+
+/** The modules and what they need, each after what it needs. */
+async function loadOrder(host: Host, modulesFolder: string, names: string[]): Promise<Module[]> {
+  const { stdout } = await host.runChecked('find', [join(modulesFolder, 'kernel'), '-name', '*.ko*'])
+  const paths = new Map(stdout.split('\n').map((path) => [moduleName(path), path]))
+  const ordered = new Map<string, Module>()
+
+  async function add(name: string): Promise<void> {
+    const path = paths.get(name)
+    if (!path || ordered.has(name)) return
+    const loaded = await readModule(host, path)
+    for (const dependency of loaded.dependsOn) await add(moduleName(dependency))
+    ordered.set(name, loaded)
+  }
+
+  for (const name of names) await add(moduleName(name))
+  return [...ordered.values()]
+}
+
+/** A module's name, in which the kernel takes - and _ for the same. */
+const moduleName = (path: string): string =>
+  basename(path)
+    .replace(/\.ko.*$/, '')
+    .replaceAll('-', '_')
+
+async function readModule(host: Host, path: string): Promise<Module> {
+  const data = path.endsWith('.xz') ? (await host.runChecked('xz', ['-dc', path])).bytes : await host.readFile(path)
+  // The .modinfo section: strings that end in NUL, one of them "depends=a,b".
+  const depends = /(?:^|\0)depends=([^\0]*)\0/.exec(data.toString('latin1'))?.[1] ?? ''
+  return { file: `${moduleName(path)}.ko`, data, dependsOn: depends.split(',').filter(Boolean) }
+}
