@@ -1,3 +1,4 @@
+import cookies from '@fastify/cookie'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -48,6 +49,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   // With `https` the types want to know of another server, which nothing here looks at.
   const app = Fastify({ ...options, ...(tls && { https: tls }) } as FastifyServerOptions)
 
+  await app.register(cookies)
   app.decorateRequest('caller')
   app.decorateRequest('address', '')
   app.addHook('onRequest', (request, reply, done) => {

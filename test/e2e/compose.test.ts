@@ -108,7 +108,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   })
 
   test('ends TLS in the gateway, with a certificate of its own or of the host', { timeout: 3 * minutes }, async () => {
-    const { cert, key } = selfSigned({ names: ['localhost'], addresses: ['127.0.0.1'] }, 1)
+    const { cert, key } = await selfSigned({ names: ['localhost'], addresses: ['127.0.0.1'] }, 1)
     const files = { HORCRUX_TLS_CERT: join(machine.dir, 'cert.pem'), HORCRUX_TLS_KEY: join(machine.dir, 'key.pem') }
     await writeFile(files.HORCRUX_TLS_CERT, cert)
     await writeFile(files.HORCRUX_TLS_KEY, key)

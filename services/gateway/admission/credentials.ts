@@ -2,27 +2,28 @@ import type { FastifyRequest } from 'fastify'
 import type { Proof } from '#shared/access/access.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 
-/** What a request shows to say who sent it. */
+/** The credential of a request, and the header it came in: a cookie is sent by browsers without being asked. */
 export type Credential = { by: Proof['by']; credential: string; from: 'header' | 'cookie' }
 
 export const sessionCookie = 'horcrux_session'
 
 /**
- * The one credential that counts: a token or key in a header before the cookie, which browsers send unasked.
- * @throws AuthenticationError for an Authorization header of a kind that is not known here
+ * Picks the one credential of a request: the Authorization header, else the X-Api-Key header, else the session cookie.
+ * @throws AuthenticationError for an Authorization header of any scheme but Bearer
  */
-export function credentialOf({ headers, raw }: Pick<FastifyRequest, 'headers' | 'raw'>): Credential | null {
+export function credentialOf(request: Pick<FastifyRequest, 'headers' | 'raw' | 'cookies'>): Credential | null {
+  const { headers, raw, cookies } = request
   const { authorization } = headers
   if (authorization !== undefined) return bearerOf(raw.socket, authorization)
   const key = headers['x-api-key']
   if (typeof key === 'string') return { by: 'api_key', credential: key, from: 'header' }
-  const session = headers.cookie === undefined ? undefined : cookieOf(headers.cookie)
-  return session === undefined ? null : { by: 'session', credential: session, from: 'cookie' }
+  const session = cookies[sessionCookie]
+  return session ? { by: 'session', credential: session, from: 'cookie' } : null
 }
 
 const lastShown = new WeakMap<object, { authorization: string; credential: Credential }>()
 
-/** What the connection's last request showed, when this one shows the same header: mostly it does. */
+/** The credential of the connection's previous request, if this one has the same Authorization header. Saves parsing it. */
 export function shownAgain({ headers, raw }: Pick<FastifyRequest, 'headers' | 'raw'>): Credential | undefined {
   const last = lastShown.get(raw.socket)
   return last !== undefined && last.authorization === headers.authorization ? last.credential : undefined
@@ -30,28 +31,15 @@ export function shownAgain({ headers, raw }: Pick<FastifyRequest, 'headers' | 'r
 
 function bearerOf(connection: object, authorization: string): Credential {
   const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
-  if (token === undefined) throw new AuthenticationError('Authorization: only `Bearer <token>` is known here')
+  if (token === undefined) throw new AuthenticationError('Authorization: only `Bearer <token>` is supported')
   const credential = tokenOrKey(token)
   lastShown.set(connection, { authorization, credential })
   return credential
 }
 
-/** Programs that can only send a bearer token may send their API key as one. */
+/** A bearer token that begins with `hx_` is an API key: some programs can send nothing but a bearer token. */
 export const tokenOrKey = (text: string): Credential => ({
   by: text.startsWith('hx_') ? 'api_key' : 'token',
   credential: text,
   from: 'header',
 })
-
-const cookiePattern = new RegExp(`(?:^|;) *${sessionCookie}=([^;]+)`)
-const cookieOf = (header: string) => {
-  const value = cookiePattern.exec(header)?.[1]?.trim()
-  return value?.includes('%') ? decoded(value) : value
-}
-const decoded = (value: string) => {
-  try {
-    return decodeURIComponent(value)
-  } catch {
-    return value
-  }
-}

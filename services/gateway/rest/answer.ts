@@ -97,7 +97,7 @@ function idIn(body: Buffer, key: string): string | undefined {
 /** Sends an answer; to a question whose answer the client has already, only that it is unchanged. */
 export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer): FastifyReply {
   const { status, headers, body, text, cookie } = answer
-  if (cookie !== undefined) setCookie(request, reply, cookie)
+  if (cookie !== undefined) setCookie(reply, cookie)
   const { etag } = headers
   const isQuestion = request.method === 'GET' || request.method === 'HEAD'
   void reply.headers(headers)
@@ -110,20 +110,9 @@ export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer:
     .send(text ?? textOf(body) ?? body)
 }
 
-/** The session's cookie (RFC 6265); a cookie that is to go is one that ended long ago. */
-function setCookie(
-  { protocol }: FastifyRequest,
-  reply: FastifyReply,
-  cookie: NonNullable<Meta['cookie']> | null,
-): void {
-  const { value, expires_at } = cookie ?? { value: '', expires_at: 0 }
-  const parts = [
-    `${sessionCookie}=${encodeURIComponent(value)}`,
-    'Path=/',
-    `Expires=${new Date(expires_at).toUTCString()}`,
-    'HttpOnly',
-    'SameSite=Strict',
-    ...(protocol === 'https' ? ['Secure'] : []),
-  ]
-  void reply.header('set-cookie', parts.join('; '))
+/** Sets the session cookie; null clears it. */
+function setCookie(reply: FastifyReply, cookie: NonNullable<Meta['cookie']> | null): void {
+  const attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure: 'auto' } as const
+  if (cookie) void reply.setCookie(sessionCookie, cookie.value, { ...attributes, expires: new Date(cookie.expires_at) })
+  else void reply.clearCookie(sessionCookie, attributes)
 }

@@ -4,11 +4,10 @@ import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { config } from '#shared/config/config.ts'
 import { log } from '#shared/service/log.ts'
-import { selfSigned } from './certificate.ts'
 
 const years = 10
 
-/** Key and certificate by HORCRUX_TLS, or null when it is off. */
+/** Reads or makes the key and the certificate that HORCRUX_TLS asks for. @returns null when TLS is off */
 export async function tlsOptions(): Promise<{ key: string; cert: string } | null> {
   const { tls, tlsCert, tlsKey, dataDir } = config()
   if (tls === 'off') return null
@@ -17,7 +16,10 @@ export async function tlsOptions(): Promise<{ key: string; cert: string } | null
   return { cert, key }
 }
 
-/** The certificate in this folder, made at the first start: one file, so that key and certificate always belong together. */
+/**
+ * Reads the self-signed certificate in this folder; makes it when there is none or it has expired. Key and certificate
+ * are one file, so that they always belong together.
+ */
 export async function ownCertificate(dir: string): Promise<{ key: string; cert: string }> {
   const file = join(dir, 'self-signed.pem')
   const kept = await readFile(file, 'utf8').catch(() => undefined)
@@ -25,9 +27,11 @@ export async function ownCertificate(dir: string): Promise<{ key: string; cert: 
   if (kept) await rm(file)
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const made = join(dir, `.${process.pid}.pem`)
-  const { key, cert } = selfSigned(namesOfThisMachine(), years)
+  // Loaded when it is needed, once in ten years: the library takes some 10 MB.
+  const { selfSigned } = await import('./certificate.ts')
+  const { key, cert } = await selfSigned(namesOfThisMachine(), years)
   await writeFile(made, `${key}${cert}`, { mode: 0o600 })
-  // Of two gateways that start at once, one makes it; linking does not overwrite.
+  // link() does not overwrite: of two gateways that start at once, the first one's certificate stays.
   await link(made, file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error
   })

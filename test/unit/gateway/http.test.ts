@@ -1,3 +1,5 @@
+import cookies from '@fastify/cookie'
+import Fastify from 'fastify'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
@@ -73,13 +75,24 @@ describe('origins', () => {
   ])('%j: %s', (headers, same) => expect(from(headers)).toBe(same))
 })
 
-test('the credential in a header counts, then the cookie', () => {
-  const of = (headers: Record<string, string>) => credentialOf({ headers, raw: { socket: {} } } as never)
-  expect(of({ cookie: 'x=1; horcrux_session=abc; y=2' })).toEqual({ by: 'session', credential: 'abc', from: 'cookie' })
-  expect(of({ cookie: 'not_horcrux_session=abc' })).toBeNull()
-  expect(of({ authorization: 'bearer t', cookie: 'horcrux_session=abc' })).toMatchObject({ by: 'token' })
-  expect(of({ 'x-api-key': 'hx_a_b' })).toMatchObject({ by: 'api_key' })
-  expect(() => of({ authorization: 'Basic abc' })).toThrow('Bearer')
+test('the credential in a header counts, then the cookie', async () => {
+  const app = Fastify()
+  await app.register(cookies)
+  app.get('/', (request) => ({ found: credentialOf(request) }))
+  app.setErrorHandler((error, _, reply) => reply.code(400).send({ message: (error as Error).message }))
+  const of = async (headers: Record<string, string>) => {
+    const { found, message } = (await app.inject({ url: '/', headers })).json<{ found?: unknown; message?: string }>()
+    return message ?? found
+  }
+  const session = { by: 'session', credential: 'abc', from: 'cookie' }
+  expect(await of({ cookie: 'x=1; horcrux_session=abc; y=2' })).toEqual(session)
+  expect(await of({ cookie: 'horcrux_session=a%62c; horcrux_session=second' })).toEqual(session)
+  expect(await of({ cookie: 'horcrux_session=%E0%A4' })).toMatchObject({ credential: '%E0%A4' })
+  expect(await of({ cookie: 'not_horcrux_session=abc' })).toBeNull()
+  expect(await of({ cookie: 'horcrux_session=' })).toBeNull()
+  expect(await of({ authorization: 'bearer t', cookie: 'horcrux_session=abc' })).toMatchObject({ by: 'token' })
+  expect(await of({ 'x-api-key': 'hx_a_b' })).toMatchObject({ by: 'api_key' })
+  expect(await of({ authorization: 'Basic abc' })).toContain('Bearer')
 })
 
 describe('the error body', () => {
@@ -103,8 +116,11 @@ describe('the error body', () => {
   })
 })
 
-test('the certificate of its own is one that Node accepts for its names', () => {
-  const { cert, key } = selfSigned({ names: ['localhost', 'box'], addresses: ['127.0.0.1', '::1', '2001:db8::7'] }, 10)
+test('the certificate of its own is one that Node accepts for its names', async () => {
+  const { cert, key } = await selfSigned(
+    { names: ['localhost', 'box'], addresses: ['127.0.0.1', '::1', '2001:db8::7'] },
+    10,
+  )
   const certificate = new X509Certificate(cert)
   expect(certificate.verify(certificate.publicKey)).toBe(true)
   expect(certificate.checkHost('box')).toBe('box')

@@ -59,7 +59,8 @@ test.each([
 )
 
 test('TLS files are looked into, and at whether they belong together', async () => {
-  const [one, other] = [selfSigned({ names: ['a'], addresses: [] }, 1), selfSigned({ names: ['b'], addresses: [] }, 1)]
+  const one = await selfSigned({ names: ['a'], addresses: [] }, 1)
+  const other = await selfSigned({ names: ['b'], addresses: [] }, 1)
   const file = async (name: string, text: string) => {
     await writeFile(join(dir, name), text)
     return join(dir, name)
