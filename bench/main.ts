@@ -7,9 +7,10 @@ import { domainStats } from './domain-stats.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
+import { benchIdle } from './idle.ts'
 import { benchRights } from './rights.ts'
 
-/** Every benchmark, by the word that picks it. Each measures what it compares in one run. */
+/** Every benchmark by its name on the command line. Each measures the things that it compares in one run. */
 const benchmarks: Record<string, () => Promise<Row[]>> = {
   gateway: benchGateway,
   rights: benchRights,
@@ -19,6 +20,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-start': domainStart,
   'domain-stats': domainStats,
   clone: benchClone,
+  idle: benchIdle,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */
