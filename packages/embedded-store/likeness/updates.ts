@@ -33,17 +33,6 @@ const pushed = fc.record(
 const element = fc
   .tuple(fc.constantFrom('x', 'y'), fc.oneof(value, operator))
   .map(([name, given]) => ({ [name]: given }))
-const MASKS: unknown[] = [
-  { and: new Int32(1) },
-  { or: new Int32(4) },
-  { xor: Long.fromNumber(5) },
-  { nor: 1 },
-  { and: new Double(1.5) },
-  {},
-  1,
-  { and: new Int32(3), or: new Int32(4) },
-]
-
 /** What each operator may be given, and how often it is drawn. */
 const OPERANDS: [operators: string[], operand: Arbitrary<unknown>, weight: number][] = [
   [['$set'], value, 5],
@@ -57,7 +46,6 @@ const OPERANDS: [operators: string[], operand: Arbitrary<unknown>, weight: numbe
   [['$pop'], fc.constantFrom<unknown>(1, -1, 0, 2, 'x', new Double(1)), 2],
   [['$pull'], fc.oneof(value, operator, element), 4],
   [['$pullAll'], fc.oneof({ weight: 5, arbitrary: values }, { weight: 1, arbitrary: scalar }), 2],
-  [['$bit'], fc.constantFrom(...MASKS), 2],
   [['$currentDate'], fc.constantFrom<unknown>('x', { $type: 'x' }, 1), 1],
   [['$nonsense', '$pushAll'], scalar, 1],
 ]
@@ -73,48 +61,6 @@ const changes = fc.array(change, { minLength: 1, maxLength: 3 }).map((all) => {
   return update
 })
 
-const EXPRESSIONS: unknown[] = [
-  '$b',
-  '$c.x',
-  { $literal: '$a' },
-  'text',
-  new Int32(5),
-  { $add: ['$a', 1] },
-  { $concat: ['$a', 'x'] },
-  '$$ROOT',
-  '$$REMOVE',
-  { x: '$b' },
-  ['$b', 1],
-  { $size: '$a' },
-  { $ifNull: ['$a', 'none'] },
-  { $type: '$a' },
-  '$$nonsense',
-  { $cond: [{ $gt: ['$a', 1] }, 'big', 'small'] },
-  { $nonsense: 1 },
-]
-const STAGES: Spec[] = [
-  { $unset: 'a' },
-  { $unset: ['a', 'c.x'] },
-  { $project: { a: 1 } },
-  { $project: { a: 0 } },
-  { $replaceWith: '$c' },
-  { $replaceRoot: { newRoot: { $mergeObjects: ['$$ROOT', { z: 1 }] } } },
-  { $match: {} },
-  { $lookup: {} },
-  {},
-  { $set: {} },
-  { $unset: '' },
-  { $group: { _id: 1 } },
-]
-const setting = fc
-  .tuple(
-    fc.constantFrom('$set', '$addFields'),
-    fc.constantFrom('a', 'c.x', 'd', 'd.x', 'a.x', '_id'),
-    fc.constantFrom(...EXPRESSIONS),
-  )
-  .map(([stage, where, expression]) => ({ [stage]: { [where]: expression } }))
-const pipeline = fc.array(fc.oneof(setting, fc.constantFrom(...STAGES)), { maxLength: 2 })
-
 const ODD: unknown[] = [
   {},
   { $set: 1 },
@@ -125,10 +71,9 @@ const ODD: unknown[] = [
   { _id: 77 },
 ]
 
-/** An update: operators, a pipeline, a document in place of the other, or none of these. */
+/** An update: operators, a document in place of the other, or neither. */
 export const update: Arbitrary<unknown> = fc.oneof(
   { weight: 10, arbitrary: changes },
-  { weight: 3, arbitrary: pipeline },
   { weight: 2, arbitrary: fields },
   { weight: 1, arbitrary: fc.constantFrom(...ODD) },
 )

@@ -37,7 +37,6 @@ const NAMES: Record<number, string> = {
   197: 'InvalidIndexSpecificationOption',
   224: 'QueryFeatureNotAllowed',
   238: 'NotImplemented',
-  241: 'ConversionFailure',
   263: 'OperationNotSupportedInTransaction',
   292: 'QueryExceededMemoryLimitNoDiskUseAllowed',
   10334: 'BSONObjectTooLarge',
@@ -98,7 +97,6 @@ export const toCommandError = (error: unknown): CommandError => {
     return new CommandError(14031, 'The disk of the store is full: free some space, then try again')
   if (code !== undefined && /no such table/.test(message))
     return new CommandError(175, 'The collection or index was dropped while it was read')
-  if (error instanceof Error && error.name === 'MingoError') return badValue(message)
   if (error instanceof Error && error.name.startsWith('BSON')) return new CommandError(22, message)
   return new CommandError(1, `Internal error: ${message}`)
 }

@@ -5,7 +5,6 @@ import { backupTo } from './storage/backup.ts'
 import { type Doc, encode } from './values/bson.ts'
 import { openCatalog } from './storage/catalog.ts'
 import { checkFields, type Command, parseCommand } from './wire/command.ts'
-import { isWriting } from './commands/aggregate-write.ts'
 import { buildInfo, hello } from './commands/handshake.ts'
 import { READS } from './commands/reads.ts'
 import { WRITES } from './commands/writes.ts'
@@ -102,17 +101,13 @@ const restoreCommand = ({ options, giveUp }: Store, command: Command): Doc => {
   return { ok: ONE }
 }
 
-/** An aggregation writes only when it ends with a stage that does. */
-const isWrite = (message: Message, name: string): boolean =>
-  Object.hasOwn(WRITES, name) && (name !== 'aggregate' || isWriting(parseCommand(message, name)))
-
 const runCommand = async (store: Store, client: Client, message: Message, raw: Buffer): Promise<Doc | Uint8Array> => {
   const name = commandName(message)
   const open = Object.hasOwn(STRANGERS, name) ? STRANGERS[name] : undefined
   if (open) return open(parseCommand(message, name), client)
   if (!client.login.isAuthenticated) throw new CommandError(13, `Command ${name} requires authentication`)
   if (message.legacy) throw new CommandError(59, `OP_QUERY is for the handshake only, not for '${name}'`)
-  if (isWrite(message, name)) return store.writer.run(raw)
+  if (Object.hasOwn(WRITES, name)) return store.writer.run(raw)
   const run = Object.hasOwn(READS, name) ? READS[name] : undefined
   if (run) return run(store.reader, parseCommand(message, name))
   if (name === 'serverStatus') return serverStatus(store)

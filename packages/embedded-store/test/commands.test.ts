@@ -113,9 +113,7 @@ test('a statement that fails on its way counts nothing', async () => {
 test('an update that has not the form of one fails the command', async () => {
   for (const [u, code] of [
     [5, 9],
-    [[5], 14],
-    [[{}], 40323],
-    [[{ $set: { a: 1 }, $unset: 'b' }], 40323],
+    ['x', 9],
   ])
     expect(await codeOf({ update: 'things', updates: [{ q: { $nonsense: 1 }, u }] })).toBe(code)
 })
@@ -123,7 +121,6 @@ test('an update that has not the form of one fails the command', async () => {
 test('findAndModify tells the mistakes of the update before those of the query', async () => {
   expect(await codeOf({ findAndModify: 'things', query: { $or: 1 }, update: { $set: 1 } })).toBe(9)
   expect(await codeOf({ findAndModify: 'things', query: { $or: 1 }, update: { $set: { a: 1 } } })).toBe(2)
-  expect(await codeOf({ findAndModify: 'things', query: { $expr: 1 }, update: { a: 1 }, upsert: true })).toBe(224)
 })
 
 test('findAndModify answers with the document before or after, and what it did', async () => {
@@ -157,11 +154,6 @@ test('findAndModify answers with the document before or after, and what it did',
     lastErrorObject: { n: 1 },
   })
   expect((await modify({ query: { _id: 77 }, remove: true }))['value']).toBeNull()
-  expect((await modify({ query: { _id: 1 }, update: [{ $set: { b: '$a' } }], new: true }))['value']).toEqual({
-    _id: 1,
-    a: 3,
-    b: 3,
-  })
   expect(await codeOf({ findAndModify: 'things', remove: true, update: {} })).toBe(9)
   expect(await codeOf({ findAndModify: 'things', remove: true, new: true })).toBe(9)
   expect(await codeOf({ findAndModify: 'things' })).toBe(9)

@@ -1,8 +1,7 @@
-import { Decimal128, Double, Long } from 'mongodb'
+import { Double, Long } from 'mongodb'
 import { describeUpdates } from './update-table.ts'
 
 const big = Long.fromString('9223372036854775807')
-const decimal = (text: string) => Decimal128.fromString(text)
 
 /** Expectations are the manual's: https://www.mongodb.com/docs/manual/reference/operator/update/ */
 describeUpdates({
@@ -50,23 +49,15 @@ describeUpdates({
     [{ a: big }, { $inc: { a: 1 } }, 2],
     [{ a: 1 }, { $inc: { a: 0.5 } }, { a: 1.5 }],
     [{ a: new Double(1) }, { $inc: { a: 1 } }, { a: new Double(2) }],
-    [{ a: decimal('10.99') }, { $inc: { a: 1 } }, { a: decimal('11.99') }],
-    [{ a: 1 }, { $inc: { a: decimal('0.1') } }, { a: decimal('1.1') }],
-    [
-      { a: decimal('9999999999999999999999999999999999') },
-      { $inc: { a: decimal('0.6') } },
-      { a: decimal('1.000000000000000000000000000000000E+34') },
-    ],
     [{ a: null }, { $inc: { a: 1 } }, 14],
     [{ a: '1' }, { $inc: { a: 1 } }, 14],
     [{ a: 1 }, { $inc: { a: '1' } }, 14],
-    [{ a: decimal('10.99'), b: 25 }, { $mul: { a: decimal('1.25'), b: 2 } }, { a: decimal('13.7375'), b: 50 }],
     [{}, { $mul: { a: new Long(100) } }, { a: new Long(0) }],
     [{ a: 5 }, { $mul: { a: new Long(10) } }, { a: new Long(50) }],
     [{ a: 65536 }, { $mul: { a: 65536 } }, { a: Long.fromNumber(4294967296) }],
     [{ a: [1, 2] }, { $inc: { a: 1 } }, 14],
   ],
-  '$min, $max and $bit': [
+  '$min and $max': [
     [
       { high: 800, low: 200 },
       { $min: { low: 150 }, $max: { high: 950 } },
@@ -76,14 +67,6 @@ describeUpdates({
     [{ a: 5 }, { $max: { a: '5' } }, { a: '5' }],
     [{ a: 5 }, { $min: { a: null } }, { a: null }],
     [{ a: new Date(5) }, { $max: { a: new Date(7) } }, { a: new Date(7) }],
-    [{ a: 13 }, { $bit: { a: { and: 10 } } }, { a: 8 }],
-    [{ a: 3 }, { $bit: { a: { or: 5 } } }, { a: 7 }],
-    [{ a: 1 }, { $bit: { a: { xor: 5 } } }, { a: 4 }],
-    [{ a: new Long(13) }, { $bit: { a: { and: 10 } } }, { a: new Long(8) }],
-    [{}, { $bit: { a: { or: 5 } } }, { a: 5 }],
-    [{ a: 1.5 }, { $bit: { a: { or: 5 } } }, 2],
-    [{ a: 1 }, { $bit: { a: { or: 1.5 } } }, 2],
-    [{ a: 1 }, { $bit: { a: { not: 1 } } }, 2],
     [{ a: 1 }, { $currentDate: { a: { $type: 'x' } } }, 2],
   ],
   'names that begin with a dollar': [
@@ -120,46 +103,5 @@ describeUpdates({
     [{ a: [1], b: 1 }, { $rename: { b: 'a.x' } }, 2],
     [{}, { $set: { 'a.10': 1, 'a.2': 1 } }, { a: { 2: 1, 10: 1 } }],
     [{}, { $set: { _id: new Long(1) } }, 66],
-  ],
-  pipelines: [
-    [
-      { a: 95, b: 92 },
-      [{ $set: { total: { $add: ['$a', '$b'] }, average: { $avg: ['$a', '$b'] } } }],
-      { a: 95, b: 92, total: 187, average: 93.5 },
-    ],
-    [{ m1: 'x', m2: 'y' }, [{ $set: { c: ['$m1', '$m2'] } }, { $unset: ['m1', 'm2'] }], { c: ['x', 'y'] }],
-    [{ a: { b: 1 } }, [{ $replaceWith: { $mergeObjects: [{ c: 2 }, '$a'] } }], { c: 2, b: 1 }],
-    [{ a: 1 }, [{ $set: { b: '$missing' } }], { a: 1 }],
-    [{ a: 1 }, [{ $set: { b: { $literal: '$a' } } }], { a: 1, b: '$a' }],
-    [{ a: 1 }, [{ $project: { b: { $ifNull: ['$x', 'none'] } } }], { b: 'none' }],
-    [{ a: 2 }, [{ $set: { 'a.x': '$a' } }], { a: { x: 2 } }],
-    [{}, [{ $set: { 'a.x': '$missing' } }], { a: {} }],
-    [
-      { a: [1, { x: 2 }, [3, { y: 4 }], []] },
-      [{ $set: { 'a.x': 5 } }],
-      { a: [{ x: 5 }, { x: 5 }, [{ x: 5 }, { y: 4, x: 5 }], []] },
-    ],
-    [{ a: [7, { y: 1 }] }, [{ $set: { a: { x: { $literal: {} } } } }], { a: [{ x: {} }, { y: 1, x: {} }] }],
-    [{ a: { x: 1, y: 2 } }, [{ $set: { 'a.x': '$$REMOVE' } }], { a: { y: 2 } }],
-    [{ b: [new Long(3)] }, [{ $set: { a: { x: '$b' } } }], { b: [new Long(3)], a: { x: [new Long(3)] } }],
-    [
-      { b: { c: new Double(3) } },
-      [{ $set: { a: [{ $ifNull: ['$b.c', 0] }, '$x'] } }],
-      { b: { c: new Double(3) }, a: [new Double(3), null] },
-    ],
-    [{ a: new Long(3) }, [{ $set: { a: { $add: ['$a', 1] } } }], { a: new Long(4) }],
-    [{ a: decimal('0.1') }, [{ $set: { b: { $concat: ['x', 'y'] } } }], { a: decimal('0.1'), b: 'xy' }],
-    [{ a: 1, b: 2 }, [{ $project: { a: 1 } }], { a: 1 }],
-    [{ a: 1, b: 2 }, [{ $unset: ['b', '_id'] }], { a: 1 }],
-    [{ a: 1 }, [{ $match: { a: 1 } }], 72],
-    [{ a: 1 }, [{ $nonsense: 1 }], 40324],
-    [{ a: 1 }, [{ $unset: '' }], 40352],
-    [{ a: 1 }, [{ $set: { b: '$$nonsense' } }], 17276],
-    [{ a: 1 }, [{ $set: { b: { $size: '$missing' } } }], 17124],
-    [{ a: 1 }, [{ $set: { a: 1, 'a.b': 1 } }], 40176],
-    [{ a: 1 }, [{ $replaceWith: '$a' }], 40228],
-    [{ a: 'x' }, [{ $set: { b: { $add: ['$a', 1] } } }], 14],
-    [{ a: 1 }, [{ $set: { b: { $concat: ['$a', 'x'] } } }], 16702],
-    [{ a: 1 }, [{ $set: { _id: 5 } }], 66],
   ],
 })

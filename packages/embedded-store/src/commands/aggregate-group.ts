@@ -1,12 +1,72 @@
-import { type Doc, isPlainObject } from '../values/bson.ts'
-import { compareValues } from '../values/compare.ts'
+import { type Doc, isPlainObject, setField, toNumber, typeName } from '../values/bson.ts'
 import { CommandError, notImplemented } from '../errors.ts'
-import { evaluate, evaluateTyped } from '../expressions/expressions.ts'
+import { fieldPath } from '../values/field-path.ts'
 import { encodeValue } from '../values/key-encoding.ts'
-import type { Accumulator, MakeAccumulator } from './accumulator.ts'
-import { accumulatorOf } from './aggregate-accumulators.ts'
+import { sum } from '../values/numbers.ts'
+import { MISSING, ownValue } from '../values/paths.ts'
+import type { Stage } from './aggregate-stages.ts'
 
-type Field = { name: string; make: MakeAccumulator }
+/** Reads one value of a document; MISSING where it has none. */
+type Read = (doc: Doc) => unknown
+
+/** The value at a path, an array of values where the path goes through an array: how `$a.b` is evaluated. */
+const valueAt = (value: unknown, parts: readonly string[]): unknown => {
+  if (parts.length === 0) return value
+  if (Array.isArray(value)) return value.map((element) => valueInArray(element, parts)).filter((one) => one !== MISSING)
+  const next = isPlainObject(value) ? ownValue(value, parts[0] as string) : MISSING
+  return next === MISSING ? MISSING : valueAt(next, parts.slice(1))
+}
+
+const valueInArray = (element: unknown, parts: readonly string[]): unknown =>
+  isPlainObject(element) || Array.isArray(element) ? valueAt(element, parts) : MISSING
+
+const readObject = (spec: Doc): Read => {
+  const fields = Object.entries(spec).map(([name, value]) => {
+    if (name.startsWith('$')) throw notImplemented(`The expression ${name}`)
+    if (name.includes('.')) throw new CommandError(40183, `FieldPath field names may not contain '.': ${name}`)
+    return { name, read: readerOf(value) }
+  })
+  return (doc) => {
+    const result: Doc = {}
+    for (const { name, read } of fields) {
+      const value = read(doc)
+      if (value !== MISSING) setField(result, name, value)
+    }
+    return result
+  }
+}
+
+/** Compiles a field path (`$a.b`), a constant, or an object of these. @throws CommandError 238 for an expression */
+const readerOf = (spec: unknown): Read => {
+  if (isPlainObject(spec)) return readObject(spec)
+  if (Array.isArray(spec)) throw notImplemented('An array in an expression')
+  if (typeof spec !== 'string' || !spec.startsWith('$')) return () => spec
+  if (spec.startsWith('$$')) throw notImplemented(`The variable ${spec}`)
+  if (spec === '$') throw new CommandError(16872, "'$' by itself is not a valid FieldPath")
+  const parts = fieldPath(spec.slice(1))
+  return (doc) => valueAt(doc, parts)
+}
+
+/** MongoDB's other accumulators. */
+const OTHER = new Set(
+  (
+    '$accumulator $addToSet $avg $bottom $bottomN $concatArrays $first $firstN $last $lastN $max $maxN $median ' +
+    '$mergeObjects $min $minN $percentile $push $setUnion $stdDevPop $stdDevSamp $top $topN'
+  ).split(' '),
+)
+
+type Field = { name: string; read: Read }
+
+const summed = (operator: string, argument: unknown): Read => {
+  if (operator === '$sum') return readerOf(argument)
+  if (operator !== '$count')
+    throw OTHER.has(operator)
+      ? notImplemented(`The accumulator ${operator}`)
+      : new CommandError(15952, `unknown group operator '${operator}'`)
+  if (!isPlainObject(argument) || Object.keys(argument).length > 0)
+    throw new CommandError(14, '$count takes no arguments, i.e. $count:{}')
+  return () => 1
+}
 
 const parseField = (name: string, value: unknown): Field => {
   const entries = isPlainObject(value) ? Object.entries(value) : []
@@ -16,91 +76,49 @@ const parseField = (name: string, value: unknown): Field => {
   if (name.includes('.')) throw new CommandError(40235, `The field name '${name}' cannot contain '.'`)
   const [operator, argument] = entry
   if (!operator.startsWith('$')) throw new CommandError(40234, `The field '${name}' must be an accumulator object`)
-  if (operator === '$accumulator') throw notImplemented(operator)
-  const make = accumulatorOf(operator, argument)
-  if (!make) throw new CommandError(15952, `unknown group operator '${operator}'`)
-  return { name, make }
+  return { name, read: summed(operator, argument) }
 }
 
-const MAX_GROUPS = 1_000_000
+/** Memory for groups, as MongoDB limits it: keys, and some bytes for each group and sum. */
+const MAX_GROUP_BYTES = 100 * 1024 * 1024
+const GROUP_BYTES = 300
+const SUM_BYTES = 50
 
-type Groups = Generator<Doc | null>
+type Group = { id: unknown; sums: unknown[] }
 
-type Grouping = { idOf: (doc: Doc) => unknown; fields: Field[] }
-
-/** The documents pass by, only the groups are kept; a document whose id is undefined is left out. */
-const grouped = ({ idOf, fields }: Grouping) =>
-  function* (input: Groups): Groups {
-    const groups = new Map<string, { id: unknown; accumulators: Accumulator[] }>()
+/** `$group` by field paths, with sums: the documents pass by, only the groups are kept. */
+export const group = (argument: unknown): Stage => {
+  if (!isPlainObject(argument))
+    throw new CommandError(15947, `a group's fields must be specified in an object, not ${typeName(argument)}`)
+  if (!Object.hasOwn(argument, '_id')) throw new CommandError(15955, 'a group specification must include an _id')
+  const fields = Object.entries(argument)
+    .filter(([name]) => name !== '_id')
+    .map(([name, value]) => parseField(name, value))
+  const readId = readerOf(argument['_id'])
+  return function* (input) {
+    const groups = new Map<string, Group>()
+    let bytes = 0
     for (const doc of input) {
       if (doc === null) {
         yield null
         continue
       }
-      const id = idOf(doc)
+      const found = readId(doc)
+      const id = found === MISSING || found === undefined ? null : found
       const key = encodeValue(id).toString('latin1')
-      let group = groups.get(key)
-      if (!group) {
-        if (groups.size >= MAX_GROUPS) throw new CommandError(292, `$group makes more than ${MAX_GROUPS} groups`)
-        group = { id, accumulators: fields.map(({ make }) => make(id)) }
-        groups.set(key, group)
+      let known = groups.get(key)
+      if (!known) {
+        bytes += 2 * key.length + GROUP_BYTES + SUM_BYTES * fields.length
+        if (bytes > MAX_GROUP_BYTES) throw new CommandError(292, 'Exceeded memory limit for $group')
+        known = { id, sums: fields.map(() => 0) }
+        groups.set(key, known)
       }
-      for (const accumulator of group.accumulators) accumulator.add(doc)
+      for (const [i, { read }] of fields.entries()) {
+        const value = read(doc)
+        if (toNumber(value) !== undefined) known.sums[i] = sum(known.sums[i], value)
+      }
     }
-    for (const { id, accumulators } of groups.values())
-      yield { _id: id, ...Object.fromEntries(fields.map(({ name }, i) => [name, accumulators[i]?.result()])) }
-  }
-
-const fieldsOf = (spec: Doc): Field[] =>
-  Object.entries(spec)
-    .filter(([name]) => name !== '_id')
-    .map(([name, value]) => parseField(name, value))
-
-/** `$group`. */
-export const groupDocuments = (argument: unknown): ((input: Groups) => Groups) => {
-  if (!isPlainObject(argument)) throw new CommandError(15947, "a group's fields must be specified in an object")
-  if (!Object.hasOwn(argument, '_id')) throw new CommandError(15955, 'a group specification must include an _id')
-  const fields = fieldsOf(argument)
-  const compute = evaluateTyped(argument['_id'])
-  return grouped({ idOf: (doc) => compute(doc) ?? null, fields })
-}
-
-const boundariesOf = (spec: Doc): unknown[] => {
-  const boundaries = spec['boundaries']
-  if (!Array.isArray(boundaries) || boundaries.length < 2)
-    throw new CommandError(40192, "The $bucket 'boundaries' field must have at least 2 values")
-  for (let i = 1; i < boundaries.length; i++)
-    if (compareValues(boundaries[i - 1], boundaries[i]) >= 0)
-      throw new CommandError(40194, "The 'boundaries' option to $bucket must be sorted")
-  return boundaries as unknown[]
-}
-
-/** `$bucket`: a group for each pair of boundaries, the lower one inclusive, in their order. */
-export const bucketDocuments = (argument: unknown): ((input: Groups) => Groups) => {
-  if (!isPlainObject(argument)) throw new CommandError(40201, 'Argument to $bucket stage must be an object')
-  for (const key of Object.keys(argument))
-    if (!['groupBy', 'boundaries', 'default', 'output'].includes(key))
-      throw new CommandError(40197, `Unrecognized option to $bucket: ${key}`)
-  const boundaries = boundariesOf(argument)
-  const compute = evaluate(argument['groupBy'])
-  const fields = fieldsOf((argument['output'] ?? { count: { $sum: 1 } }) as Doc)
-  const idOf = (doc: Doc): unknown => {
-    const value = compute(doc) ?? null
-    const above = boundaries.findIndex((boundary) => compareValues(value, boundary) < 0)
-    if (above > 0) return boundaries[above - 1]
-    if (!Object.hasOwn(argument, 'default'))
-      throw new CommandError(
-        40066,
-        '$switch could not find a matching branch for an input, and no default was specified: a value is outside the boundaries of $bucket',
-      )
-    return argument['default']
-  }
-  const group = grouped({ idOf, fields })
-  return function* (input) {
-    const buckets: Doc[] = []
-    for (const bucket of group(input))
-      if (bucket === null) yield null
-      else buckets.push(bucket)
-    yield* buckets.sort((a, b) => compareValues(a['_id'], b['_id']))
+    for (const { id, sums } of groups.values())
+      yield { _id: id, ...Object.fromEntries(fields.map(({ name }, i) => [name, sums[i]])) }
   }
 }

@@ -6,7 +6,7 @@ import { shellText } from '../values/shell-text.ts'
 export type SplitPipeline = { filter: Doc; sort: unknown; skip: number; limit: number; rest: [string, unknown][] }
 
 /** The stages of a pipeline as name and argument. */
-export const parseStages = (pipeline: unknown): [string, unknown][] => {
+const parseStages = (pipeline: unknown): [string, unknown][] => {
   if (!Array.isArray(pipeline)) throw new CommandError(14, "'pipeline' option must be specified as an array")
   return (pipeline as unknown[]).map((stage) => {
     if (!isPlainObject(stage)) throw new CommandError(14, "Each element of the 'pipeline' array must be an object")

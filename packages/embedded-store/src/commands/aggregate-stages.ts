@@ -1,40 +1,37 @@
-import { type Doc, isPlainObject, toNumber, typeName } from '../values/bson.ts'
+import { type Doc, encode, isPlainObject } from '../values/bson.ts'
 import { CommandError, notImplemented } from '../errors.ts'
 import { parseFilter } from '../query/matcher.ts'
+import { parseProjectStage } from '../query/projection.ts'
 import { parseSort, sortKeyOf } from '../query/sort.ts'
-import { densify } from './aggregate-densify.ts'
-import { documentStage } from './aggregate-document.ts'
-import { collect, type DocStream, type Environment, type Stage } from './aggregate-environment.ts'
-import { fill } from './aggregate-fill.ts'
-import { bucketDocuments, groupDocuments } from './aggregate-group.ts'
-import { graphLookup, lookup, unionWith } from './aggregate-join.ts'
-import { computingAll } from './aggregate-mingo.ts'
-import { parseStages, stageCount } from './aggregate-plan.ts'
-import { redact } from './aggregate-redact.ts'
-import { unwind } from './aggregate-unwind.ts'
-import { setWindowFields } from './aggregate-window.ts'
+import { group } from './aggregate-group.ts'
+import { stageCount } from './aggregate-plan.ts'
 
-const LAST = new Set(['$out', '$merge'])
+/** Documents on their way through a pipeline; null is a place to pause. */
+export type DocStream = Generator<Doc | null>
 
-const UNSUPPORTED = new Set([
-  '$geoNear',
-  '$indexStats',
-  '$collStats',
-  '$currentOp',
-  '$listSessions',
-  '$planCacheStats',
-  '$search',
-  '$searchMeta',
-  '$vectorSearch',
-  '$listLocalSessions',
-])
+export type Stage = (input: DocStream) => DocStream
+
+/** MongoDB's other stages, as of version 8. */
+const OTHER = new Set(
+  (
+    '$addFields $bucket $bucketAuto $changeStream $changeStreamSplitLargeEvent $collStats $currentOp $densify ' +
+    '$documents $facet $fill $geoNear $graphLookup $indexStats $listClusterCatalog $listLocalSessions ' +
+    '$listSampledQueries $listSearchIndexes $listSessions $lookup $merge $out $planCacheStats $querySettings ' +
+    '$queryStats $rankFusion $redact $replaceRoot $replaceWith $sample $search $searchMeta $set $setWindowFields ' +
+    '$shardedDataDistribution $sortByCount $unionWith $unset $unwind $vectorSearch'
+  ).split(' '),
+)
 
 const match = (argument: unknown): Stage => {
+  if (!isPlainObject(argument)) throw new CommandError(15959, 'the match filter must be an expression in an object')
   const { test } = parseFilter(argument)
   return function* (input) {
     for (const doc of input) if (doc === null || test(doc)) yield doc
   }
 }
+
+/** MongoDB's limit for a sort in memory. */
+const MAX_SORT_BYTES = 100 * 1024 * 1024
 
 const sort = (argument: unknown): Stage => {
   if (!isPlainObject(argument)) throw new CommandError(15973, 'the $sort key specification must be an object')
@@ -42,9 +39,19 @@ const sort = (argument: unknown): Stage => {
   if (!parsed) throw new CommandError(15976, '$sort stage must have at least one sort key')
   const keyOf = sortKeyOf(parsed)
   return function* (input) {
-    const docs: Doc[] = []
-    yield* collect('$sort', input, docs)
-    const entries = docs.map((doc) => ({ key: keyOf(doc), doc }))
+    const entries: { key: Buffer; doc: Doc }[] = []
+    let bytes = 0
+    for (const doc of input) {
+      if (doc === null) {
+        yield null
+        continue
+      }
+      const key = keyOf(doc)
+      bytes += key.length + 3 * encode(doc, 10334).length
+      if (bytes > MAX_SORT_BYTES)
+        throw new CommandError(292, 'Sort exceeded memory limit of 104857600 bytes: reduce the documents before it')
+      entries.push({ key, doc })
+    }
     entries.sort((a, b) => Buffer.compare(a.key, b.key))
     for (const { doc } of entries) yield doc
   }
@@ -81,108 +88,36 @@ const count = (argument: unknown): Stage => {
   }
 }
 
-/** So many documents by chance, each at most once. */
-const sample = (argument: unknown): Stage => {
-  if (!isPlainObject(argument)) throw new CommandError(28745, 'the $sample stage specification must be an object')
-  if (argument['size'] === undefined) throw new CommandError(28749, '$sample stage must specify a size')
-  const size = toNumber(argument['size'])
-  if (size === undefined || !Number.isInteger(size) || size <= 0)
-    throw new CommandError(28747, 'size argument to $sample must be a positive whole number')
+const project = (argument: unknown): Stage => {
+  const make = parseProjectStage(argument)
   return function* (input) {
-    const docs: Doc[] = []
-    yield* collect('$sample', input, docs)
-    for (let left = docs.length; left > 0 && left > docs.length - size; left--) {
-      const chosen = Math.floor(Math.random() * left)
-      yield docs[chosen] as Doc
-      docs[chosen] = docs[left - 1] as Doc
-    }
+    for (const doc of input) yield doc && make(doc)
   }
 }
 
-const STAGES: Record<string, (argument: unknown, environment: Environment) => Stage> = {
+const STAGES: Record<string, (argument: unknown) => Stage> = {
   $match: match,
-  $project: documentStage('$project'),
+  $project: project,
   $sort: sort,
   $skip: (argument) => slice(stageCount('$skip', argument, 0), Infinity),
   $limit: (argument) => slice(0, stageCount('$limit', argument, 1)),
   $count: count,
-  $group: groupDocuments,
-  $addFields: documentStage('$addFields'),
-  $set: documentStage('$set'),
-  $unset: documentStage('$unset'),
-  $unwind: unwind,
-  $replaceRoot: documentStage('$replaceRoot'),
-  $replaceWith: documentStage('$replaceWith'),
-  $sortByCount: sortByCount,
-  $bucket: bucketDocuments,
-  $bucketAuto: (argument) => computingAll('$bucketAuto', argument),
-  $sample: sample,
-  $facet: facet,
-  $lookup: lookup,
-  $unionWith: unionWith,
-  $graphLookup: graphLookup,
-  $redact: redact,
-  $setWindowFields: setWindowFields,
-  $fill: fill,
-  $densify: densify,
+  $group: group,
 }
 
-function sortByCount(argument: unknown): Stage {
-  if (typeof argument !== 'string' && !isPlainObject(argument))
-    throw new CommandError(40149, 'the sortByCount field must be specified as a string or as an object')
-  if (typeof argument === 'string' && !argument.startsWith('$'))
-    throw new CommandError(40148, 'the sortByCount field must be defined as a $-prefixed path or an expression')
-  const group = groupDocuments({ _id: argument, count: { $sum: 1 } })
-  const order = sort({ count: -1 })
-  return (input) => order(group(input))
-}
-
-/** What works on collections is not for a part of a pipeline. */
-const NOT_IN_FACETS = new Set([...LAST, '$facet', '$documents'])
-
-const facetStages = (name: string, pipeline: unknown): [string, unknown][] => {
-  if (!Array.isArray(pipeline))
-    throw new CommandError(40170, `arguments to $facet must be arrays, ${name} is type ${typeName(pipeline)}`)
-  const stages = parseStages(pipeline)
-  const refused = stages.find(([stage]) => NOT_IN_FACETS.has(stage))
-  if (refused) throw new CommandError(40600, `${refused[0]} is not allowed to be used within a $facet stage`)
-  return stages
-}
-
-function facet(argument: unknown, environment: Environment): Stage {
-  if (!isPlainObject(argument) || Object.keys(argument).length === 0)
-    throw new CommandError(40169, 'the $facet specification must be a non-empty object')
-  const facets = Object.entries(argument).map(([name, pipeline]) => {
-    return { name, run: compileStages(facetStages(name, pipeline), environment) }
-  })
-  return function* (input) {
-    const docs: Doc[] = []
-    yield* collect('$facet', input, docs)
-    const result: Doc = {}
-    for (const { name, run } of facets) result[name] = [...run(replay(docs))].filter((doc) => doc !== null)
-    yield result
-  }
-}
-
-function* replay(docs: Doc[]): DocStream {
-  yield* docs
-}
-
-const compileStage = ([name, argument]: [string, unknown], environment: Environment): Stage => {
-  const compile = Object.hasOwn(STAGES, name) ? STAGES[name] : undefined
-  if (compile) return compile(argument, environment)
-  if (name === '$changeStream')
-    throw new CommandError(40573, 'The $changeStream stage is only supported on replica sets')
-  if (LAST.has(name)) throw new CommandError(40601, `${name} can only be the final stage in the pipeline`)
-  if (name === '$documents')
-    throw new CommandError(40602, '$documents is only valid as the first stage in a pipeline on no collection')
-  if (UNSUPPORTED.has(name)) throw notImplemented(`The stage ${name}`)
+/** Refuses a stage that the store does not have. @throws CommandError 238 for one that MongoDB has, else 40324 */
+export const checkStageName = (name: string): void => {
+  if (Object.hasOwn(STAGES, name)) return
+  if (OTHER.has(name)) throw notImplemented(`The stage ${name}`)
   throw new CommandError(40324, `Unrecognized pipeline stage name: '${name}'`)
 }
 
 /** Compiles the stages of a pipeline into one. */
-export const compileStages = (stages: [string, unknown][], environment: Environment): Stage => {
-  const compiled = stages.map((stage) => compileStage(stage, environment))
+export const compileStages = (stages: [string, unknown][]): Stage => {
+  const compiled = stages.map(([name, argument]) => {
+    checkStageName(name)
+    return (STAGES[name] as (argument: unknown) => Stage)(argument)
+  })
   return (input) => {
     let stream = input
     for (const stage of compiled) stream = stage(stream)

@@ -1,61 +1,67 @@
-import { type Doc, isPlainObject } from '../values/bson.ts'
-import { checkFields, type Command, refuse } from '../wire/command.ts'
-import { checkRequired, naturalNumber, timeLimit } from '../wire/fields.ts'
-import { countSelected, planned } from '../query/counting.ts'
+import { decode, type Doc, encode, isPlainObject } from '../values/bson.ts'
 import { CommandError, typeMismatch } from '../errors.ts'
-import type { Query } from '../query/ordered.ts'
-import { parseSelection, type Selection } from '../query/selection.ts'
+import { countSelected, planned } from '../query/counting.ts'
+import type { DocumentStream } from '../query/cursors.ts'
+import { orderedMatches, type Query } from '../query/ordered.ts'
 import { deadlineOf, type FirstBatch, firstBatch, type Reader } from '../query/reader.ts'
-import type { DocStream, Environment } from './aggregate-environment.ts'
-import { AGGREGATE_FIELDS } from './aggregate-fields.ts'
+import { parseSelection, planSelection, type Selection } from '../query/selection.ts'
+import { findCollection } from '../storage/catalog.ts'
+import { checkFields, collectionName, type Command, refuse } from '../wire/command.ts'
+import { checkRequired, naturalNumber, timeLimit } from '../wire/fields.ts'
 import { countOnly, splitPipeline } from './aggregate-plan.ts'
-import { decoded, encoded, environmentOf, source } from './aggregate-source.ts'
-import { compileStages } from './aggregate-stages.ts'
+import { compileStages, type DocStream } from './aggregate-stages.ts'
 import { sessionOf } from './find.ts'
 
-/** Counts without looking at the documents where the keys are enough; no documents make no group. */
+const FIELDS = ['pipeline', 'cursor', 'explain', 'allowDiskUse', 'bypassDocumentValidation', 'collation', 'hint', 'let']
+
+/** The documents that a pipeline begins with, as bytes; planned when the first one is pulled. */
+function* source({ catalog }: Reader, db: string, name: string, selection: Selection, query: Query): DocumentStream {
+  const collection = findCollection(catalog, db, name)
+  if (!collection) return
+  const plan = planSelection(catalog, collection, selection)
+  for (const match of orderedMatches(catalog, collection, plan, query, { keys: 0, docs: 0 })) yield match && match.bytes
+}
+
+function* decoded(stream: DocumentStream): DocStream {
+  for (const bytes of stream) yield bytes && decode(bytes)
+}
+
+function* encoded(stream: Iterable<Doc | null>): DocumentStream {
+  for (const doc of stream) yield doc && encode(doc, 10334)
+}
+
+/** Counts without reading documents where the keys of an index are enough; no documents make no group. */
 const counted = async (
   reader: Reader,
-  { db, body }: Command,
+  command: Command,
   selection: Selection,
   { skip, limit }: Query,
   { id, field }: { id: unknown; field: string },
-): Promise<Generator<Uint8Array | null>> => {
-  const target = planned(reader, db, String(body['aggregate']), selection)
+): Promise<DocumentStream> => {
+  const target = planned(reader, command.db, collectionName(command), selection)
   const stopAt = limit > 0 ? skip + limit : Infinity
-  const found = target ? await countSelected(reader, target, stopAt, timeLimit(body)) : 0
+  const found = target ? await countSelected(reader, target, stopAt, timeLimit(command.body)) : 0
   const n = Math.max(0, found - skip)
-  return encoded(one(n > 0 ? { _id: id, [field]: n } : undefined))
+  return encoded(n > 0 ? [{ _id: id, [field]: n }] : [])
 }
 
-function* one(doc: Doc | undefined): DocStream {
-  if (doc) yield doc
-}
-
-/** A pipeline that brings its documents with it: `$documents`. */
-const onNothing = (reader: Reader, command: Command, environment: Environment): Promise<Buffer> => {
-  const { body, db } = command
-  return firstBatch(reader, encoded(environment.run(undefined, body['pipeline'])), {
-    namespace: `${db}.$cmd.aggregate`,
-    batchSize: isPlainObject(body['cursor']) ? naturalNumber(body['cursor'], 'batchSize') : undefined,
-    single: false,
-    session: sessionOf(command),
-    deadline: deadlineOf(timeLimit(body)),
-  })
+const cursorOptions = (body: Doc): Doc => {
+  const options = body['cursor']
+  if (options === undefined || options === null)
+    throw new CommandError(9, "The 'cursor' option is required, except for aggregate with the explain argument")
+  if (!isPlainObject(options)) throw typeMismatch('cursor field must be missing or an object')
+  return options
 }
 
 export const aggregate = async (reader: Reader, command: Command): Promise<Buffer> => {
   const { body, db } = command
-  checkFields(command, AGGREGATE_FIELDS)
+  checkFields(command, FIELDS)
   refuse(body, ['let', 'explain'])
-  const name = body['aggregate']
-  const environment = environmentOf(reader.catalog, db)
-  if (typeof name !== 'string') return onNothing(reader, command, environment)
+  if (typeof body['aggregate'] === 'number')
+    throw new CommandError(73, '{aggregate: 1} is for stages that the embedded store does not have')
+  const name = collectionName(command)
   checkRequired('aggregate', body, ['pipeline'])
-  if (body['cursor'] !== undefined && !isPlainObject(body['cursor']))
-    throw typeMismatch('cursor field must be missing or an object')
-  if (!body['cursor'])
-    throw new CommandError(9, "The 'cursor' option is required, except for aggregate with the explain argument")
+  const batchSize = naturalNumber(cursorOptions(body), 'batchSize')
   const { filter, sort, skip, limit, rest } = splitPipeline(body['pipeline'])
   const selection = parseSelection({
     filter,
@@ -65,16 +71,16 @@ export const aggregate = async (reader: Reader, command: Command): Promise<Buffe
     limited: limit > 0,
   })
   const query: Query = { filter: selection.filter, sort: selection.sort, skip, limit, project: undefined }
-  const stages = compileStages(rest, environment)
+  const stages = compileStages(rest)
   const options: FirstBatch = {
     namespace: `${db}.${name}`,
-    batchSize: naturalNumber(body['cursor'], 'batchSize'),
+    batchSize,
     single: false,
     session: sessionOf(command),
     deadline: deadlineOf(timeLimit(body)),
   }
   const count = countOnly(rest)
   if (count) return firstBatch(reader, await counted(reader, command, selection, query, count), options)
-  const documents = source(environment, name, selection, query)
+  const documents = source(reader, db, name, selection, query)
   return firstBatch(reader, rest.length === 0 ? documents : encoded(stages(decoded(documents))), options)
 }

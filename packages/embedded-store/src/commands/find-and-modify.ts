@@ -4,12 +4,10 @@ import { deleteRow, findRows, updateRow, upsert } from '../update/change.ts'
 import { checkFields, collectionName, type Command, refuse } from '../wire/command.ts'
 import { flag } from '../wire/fields.ts'
 import { failedToParse } from '../errors.ts'
-import type { MatchContext } from '../values/paths.ts'
 import { parseProjection } from '../query/projection.ts'
 import { parseSelection, type Selection } from '../query/selection.ts'
-import { parseUpdate, type Update } from '../update/update.ts'
+import { checkForm, parseUpdate, type Update } from '../update/update.ts'
 import { checkUpsertFilter } from '../update/upsert-seed.ts'
-import { checkForm } from './update.ts'
 
 const FIELDS = [
   'query',
@@ -80,7 +78,5 @@ export const findAndModify = (catalog: Catalog, command: Command): Doc => {
   const { value, lastErrorObject } = update
     ? updateOne(catalog, command, selection, update)
     : removeOne(catalog, command, selection)
-  const context: MatchContext = {}
-  if (project && value) selection.filter.test(value, context)
-  return { lastErrorObject, value: value ? (project ? project(value, context) : value) : null, ok: 1 }
+  return { lastErrorObject, value: value ? (project ? project(value) : value) : null, ok: 1 }
 }

@@ -1,12 +1,11 @@
-import { type Doc, isPlainObject } from '../values/bson.ts'
+import type { Doc } from '../values/bson.ts'
 import { type Catalog, findCollection } from '../storage/catalog.ts'
 import { findRows, updateRow, upsert } from '../update/change.ts'
 import { checkFields, checkPart, collectionName, type Command, documentList, refuse } from '../wire/command.ts'
 import { checkObject, checkRequired, flag, strictFlag } from '../wire/fields.ts'
 import { failedToParse } from '../errors.ts'
 import { parseSelection, type Selection } from '../query/selection.ts'
-import { checkPipeline } from '../update/update-pipeline.ts'
-import { parseUpdate, type Update } from '../update/update.ts'
+import { checkForm, parseUpdate, type Update } from '../update/update.ts'
 import { checkUpsertFilter } from '../update/upsert-seed.ts'
 import { checkBatchSize, runStatements, withErrors } from './write-errors.ts'
 
@@ -24,12 +23,6 @@ const STATEMENT_FIELDS = [
 ]
 
 type Statement = { selection: Selection; update: Update; multi: boolean; upsert: boolean }
-
-/** Refuses an update that is neither a document nor a pipeline, which MongoDB finds while it reads the command. */
-export const checkForm = (update: unknown): void => {
-  if (Array.isArray(update)) checkPipeline(update)
-  else if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
-}
 
 /** Refuses the whole command for a statement that is none. */
 const checkStatement = (statement: Doc): void => {

@@ -1,7 +1,6 @@
 import type { Doc } from '../values/bson.ts'
 import type { Catalog } from '../storage/catalog.ts'
 import type { Command } from '../wire/command.ts'
-import { aggregateInto } from './aggregate-write.ts'
 import { create, drop, dropDatabase } from './collections.ts'
 import { remove } from './delete.ts'
 import { findAndModify } from './find-and-modify.ts'
@@ -12,7 +11,6 @@ import { update } from './update.ts'
 /** The commands that change something, run by the writer's thread one after the other. */
 export const WRITES: Record<string, (catalog: Catalog, command: Command) => Doc> = {
   insert,
-  aggregate: aggregateInto,
   update,
   delete: remove,
   findAndModify,

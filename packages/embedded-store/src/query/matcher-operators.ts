@@ -3,7 +3,7 @@ import { bsonType, isPlainObject, toNumber, typeName } from '../values/bson.ts'
 import { compareValues, equalValues } from '../values/compare.ts'
 import { badValue, failedToParse } from '../errors.ts'
 import { keyType, KeyType } from '../values/key-encoding.ts'
-import { bitsTest, modTest } from './matcher-numbers.ts'
+import { modTest } from './matcher-numbers.ts'
 import { MISSING, type ValueTest } from '../values/paths.ts'
 import { toRegExp } from './regex.ts'
 
@@ -130,10 +130,6 @@ export const FIELD_OPERATORS: Record<string, (wanted: unknown) => FieldTest> = {
   $type: (wanted) => positive(typeTest(wanted)),
   $size: (wanted) => positive(sizeTest(wanted), false),
   $mod: (wanted) => positive(modTest(wanted)),
-  $bitsAllSet: (wanted) => positive(bitsTest(wanted, (found, mask) => found === mask)),
-  $bitsAllClear: (wanted) => positive(bitsTest(wanted, (found) => found === 0n)),
-  $bitsAnySet: (wanted) => positive(bitsTest(wanted, (found) => found !== 0n)),
-  $bitsAnyClear: (wanted) => positive(bitsTest(wanted, (found, mask) => found !== mask)),
 }
 
 /** The test of `field: /regex/` and `$regex`. */

@@ -1,7 +1,6 @@
 import { BSONRegExp } from 'bson'
-import { type Doc, isPlainObject, toNumber } from '../values/bson.ts'
-import { badValue, CommandError, failedToParse, notImplemented } from '../errors.ts'
-import { evaluate } from '../expressions/expressions.ts'
+import { type Doc, isPlainObject } from '../values/bson.ts'
+import { badValue, CommandError, notImplemented } from '../errors.ts'
 import { FIELD_OPERATORS, type FieldTest, isRegex, regexTest } from './matcher-operators.ts'
 import { anyAtPath, type MatchContext, type ValueTest } from '../values/paths.ts'
 import { checkFlags } from './regex.ts'
@@ -15,16 +14,24 @@ type Condition = { test: Test; single: ValueTest }
 export type Predicate = { path: string; operator: string; value: unknown } & Condition
 
 /**
- * A parsed filter: predicates, each `$or` as its branches, and the conditions that no index can help with (`$nor`,
- * `$expr`). All must hold; `always` says that there are none.
+ * A parsed filter: predicates, each `$or` as its branches, and the conditions that no index can help with (`$nor`). All must hold; `always` says that there are none.
  */
 export type Filter = { test: Test; predicates: Predicate[]; unions: Filter[][]; rest: Test[]; always: boolean }
 
 /** What stands at the top of a filter, also of one for elements that are objects. */
-const LOGICAL = new Set(['$and', '$or', '$nor', '$comment', '$alwaysTrue', '$alwaysFalse'])
+const LOGICAL = new Set(['$and', '$or', '$nor', '$comment'])
 
-const UNSUPPORTED = new Set(['$where', '$text', '$jsonSchema', '$sampleRate'])
-const UNSUPPORTED_OF_FIELDS = new Set(['$near', '$nearSphere', '$geoWithin', '$geoIntersects'])
+const UNSUPPORTED = new Set(['$expr', '$where', '$text', '$jsonSchema', '$sampleRate', '$alwaysTrue', '$alwaysFalse'])
+const UNSUPPORTED_OF_FIELDS = new Set([
+  '$near',
+  '$nearSphere',
+  '$geoWithin',
+  '$geoIntersects',
+  '$bitsAllSet',
+  '$bitsAllClear',
+  '$bitsAnySet',
+  '$bitsAnyClear',
+])
 
 const allOf =
   (tests: readonly Test[]): Test =>
@@ -177,17 +184,6 @@ const logicalTest = (operator: string, value: unknown): Test => {
   if (operator === '$nor') {
     const tests = clauses(operator, value).map(({ test }) => test)
     return (doc) => !tests.some((test) => test(doc))
-  }
-  if (operator === '$expr') {
-    const compute = evaluate(value)
-    return (doc) => {
-      const result = compute(doc)
-      return result !== false && result !== null && result !== undefined && result !== 0
-    }
-  }
-  if (operator === '$alwaysTrue' || operator === '$alwaysFalse') {
-    if (toNumber(value) !== 1) throw failedToParse(`${operator} must be an integer value of 1`)
-    return () => operator === '$alwaysTrue'
   }
   if (UNSUPPORTED.has(operator)) throw notImplemented(operator)
   throw badValue(

@@ -3,7 +3,6 @@ import type { Catalog, Collection } from '../storage/catalog.ts'
 import { readDocument } from '../storage/collection.ts'
 import { CommandError } from '../errors.ts'
 import type { Filter } from './matcher.ts'
-import type { MatchContext } from '../values/paths.ts'
 import type { Plan } from '../index/planner.ts'
 import { type Match, matches, type ScanStats } from './scan.ts'
 import { type Sort, sortKeyOf } from './sort.ts'
@@ -13,7 +12,7 @@ export type Query = {
   sort: Sort | undefined
   skip: number
   limit: number
-  project: ((doc: Doc, context: MatchContext) => Doc) | undefined
+  project: ((doc: Doc) => Doc) | undefined
 }
 
 /** What a sort keeps in memory is keys, not documents; MongoDB's limit for a sort is 100 MB too. */
@@ -102,11 +101,6 @@ export function* findDocuments(
   for (const match of orderedMatches(catalog, collection, plan, query, stats)) {
     if (match === null) yield null
     else if (!query.project) yield match.bytes
-    else {
-      const doc = match.doc ?? decode(match.bytes)
-      const context: MatchContext = {}
-      query.filter.test(doc, context)
-      yield encode(query.project(doc, context), 10334)
-    }
+    else yield encode(query.project(match.doc ?? decode(match.bytes)), 10334)
   }
 }

@@ -31,12 +31,6 @@ const checkSameId = (before: Doc, after: Doc): void => {
     throw new CommandError(66, "Performing an update on the path '_id' would modify the immutable field '_id'")
 }
 
-/** A pipeline that takes the `_id` away leaves it where it was. */
-const withId = (made: Doc, start: Doc, update: Update): Doc =>
-  update.kind === 'pipeline' && !Object.hasOwn(made, '_id') && Object.hasOwn(start, '_id')
-    ? { _id: start['_id'], ...made }
-    : made
-
 /** Updates one document; undefined when it is gone. */
 export const updateRow = (
   catalog: Catalog,
@@ -50,12 +44,10 @@ export const updateRow = (
   const before = decode(bytes)
   const context: MatchContext = {}
   filter.test(before, context)
-  const made = update.apply(before, { arrayIndex: context.arrayIndex, inserting: false })
-  const after = withId(made, before, update)
+  const after = update.apply(before, { arrayIndex: context.arrayIndex, inserting: false })
   checkSameId(before, after)
   const newBytes = encode(after)
-  // to MongoDB an _id that was taken away and put back is a change
-  const modified = after !== made || !newBytes.equals(bytes) || update.countsAlways(before)
+  const modified = !newBytes.equals(bytes) || update.countsAlways(before)
   if (modified) replaceDocument(catalog, collection, rid, before, after, newBytes)
   return { before, after, modified }
 }
@@ -72,7 +64,7 @@ export const deleteRow = (catalog: Catalog, collection: Collection, rid: number)
 /** Inserts the document that an upsert makes; throws 11000. */
 export const upsert = (catalog: Catalog, db: string, name: string, filter: Filter, update: Update): Doc => {
   const start = seed(filter, update.kind === 'document')
-  const made = withId(update.apply(start, { arrayIndex: undefined, inserting: true }), start, update)
+  const made = update.apply(start, { arrayIndex: undefined, inserting: true })
   if (Object.hasOwn(start, '_id') && !equalValues(start['_id'], made['_id']))
     throw new CommandError(
       66,

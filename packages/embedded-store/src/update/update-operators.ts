@@ -2,7 +2,7 @@ import { Timestamp } from 'bson'
 import { clone, type Doc, isPlainObject, toNumber, typeName } from '../values/bson.ts'
 import { compareValues } from '../values/compare.ts'
 import { badValue, CommandError, failedToParse, typeMismatch } from '../errors.ts'
-import { add, bitwise, multiply } from '../values/numbers.ts'
+import { add, multiply } from '../values/numbers.ts'
 import { MISSING } from '../values/paths.ts'
 import { shellText } from '../values/shell-text.ts'
 import { getSlot, removeSlot, setSlot, type Slot, type UpdateContext, type Way } from './update-paths.ts'
@@ -60,23 +60,6 @@ const currentDate: Compile = (argument) => {
   )
 }
 
-const bit: Compile = (argument, path) => {
-  const entries = isPlainObject(argument) ? Object.entries(argument) : []
-  if (entries.length === 0)
-    throw badValue(`The $bit modifier needs an embedded document: {${path}: ${shellText(argument)}}`)
-  for (const [kind, value] of entries)
-    if (!['and', 'or', 'xor'].includes(kind) || !['int', 'long'].includes(typeName(value)))
-      throw badValue(`The $bit modifier only supports 'and', 'or', and 'xor' of integers, not '${kind}'`)
-  return setting((slot) => {
-    const value = getSlot(slot)
-    const start: unknown = value === MISSING ? 0 : value
-    setSlot(
-      slot,
-      entries.reduce((current, [kind, operand]) => bitwise(kind, current, operand), start),
-    )
-  })
-}
-
 /** The array that an operator works on, undefined where there is none; throws where there is something else. */
 export const arrayAt = (slot: Slot, doc: Doc): unknown[] | undefined => {
   const value = getSlot(slot)
@@ -116,7 +99,6 @@ export const FIELD_UPDATES: Record<string, Compile> = {
   $min: extreme(-1),
   $max: extreme(1),
   $currentDate: currentDate,
-  $bit: bit,
   $pop: pop,
 }
 

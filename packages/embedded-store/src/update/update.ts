@@ -3,7 +3,7 @@ import { clone, type Doc, isPlainObject, setField, typeName } from '../values/bs
 import { compareValues, equalValues } from '../values/compare.ts'
 import { checkId, checkUnchangedId } from './document-id.ts'
 import { checkDollarField } from './dollar-fields.ts'
-import { CommandError, failedToParse } from '../errors.ts'
+import { CommandError, failedToParse, notImplemented } from '../errors.ts'
 import type { Test } from '../query/matcher.ts'
 import { isArrayIndex, MISSING, ownValue } from '../values/paths.ts'
 import { shellText } from '../values/shell-text.ts'
@@ -11,12 +11,11 @@ import { ARRAY_UPDATES } from './update-arrays.ts'
 import { checkMeeting, claim, type Claims, noClaims } from './update-conflicts.ts'
 import { FIELD_UPDATES, type Operation } from './update-operators.ts'
 import { checkPath, isElements, type UpdateContext, visitPath } from './update-paths.ts'
-import { compilePipeline } from './update-pipeline.ts'
 import { rename } from './update-rename.ts'
 
 /** An update that is ready to run; `apply` gives the new document and leaves the old one as it is. */
 export type Update = {
-  kind: 'operators' | 'document' | 'pipeline'
+  kind: 'operators' | 'document'
   /** Whether a document that stays as it is counts as modified all the same. */
   countsAlways: (before: Doc) => boolean
   apply: (doc: Doc, situation: { arrayIndex: number | undefined; inserting: boolean }) => Doc
@@ -61,6 +60,7 @@ const stepOf = (parsing: Parsing, operator: string, path: string, argument: unkn
 }
 
 const stepsOf = (parsing: Parsing, operator: string, fields: unknown): Step[] => {
+  if (operator === '$bit') throw notImplemented('The update operator $bit')
   if (operator !== '$rename' && !Object.hasOwn(COMPILERS, operator))
     throw failedToParse(
       `Unknown modifier: ${operator}. Expected a valid update modifier or pipeline-style update specified as an array`,
@@ -167,14 +167,16 @@ const replacement = (update: Doc): Update => ({
   },
 })
 
-/** Parses `u` of an update: operators, a whole document, or a pipeline. */
-export const parseUpdate = (update: unknown, arrayFilters: unknown): Update => {
-  if (Array.isArray(update)) {
-    if (parseArrayFilters(arrayFilters).size > 0)
-      throw failedToParse('arrayFilters may not be specified for pipeline-syle updates')
-    return { kind: 'pipeline', countsAlways: () => false, apply: compilePipeline(update) }
-  }
+/** Refuses an update that is neither operators nor a document; MongoDB checks it before anything else. */
+export const checkForm = (update: unknown): void => {
+  if (Array.isArray(update)) throw notImplemented('An update by a pipeline')
   if (!isPlainObject(update)) throw failedToParse('Update argument must be either an object or an array')
+}
+
+/** Parses `u` of an update: operators, or a whole document. */
+export const parseUpdate = (update: unknown, arrayFilters: unknown): Update => {
+  checkForm(update)
+  if (!isPlainObject(update)) throw failedToParse('Update argument must be an object')
   if (Object.keys(update)[0]?.startsWith('$')) return operatorUpdate(update, arrayFilters)
   // a whole document does nothing with array filters, but they have to be right
   parseArrayFilters(arrayFilters)

@@ -1,7 +1,6 @@
 import { Double, Long } from 'bson'
 import { isInt32, toNumber, typeName } from './bson.ts'
-import { addDecimals, multiplyDecimals } from './decimal.ts'
-import { CommandError } from '../errors.ts'
+import { CommandError, notImplemented } from '../errors.ts'
 
 /** What MongoDB makes of two numbers of different types: decimal over double over long over int. */
 type Integers = { a: bigint; b: bigint; long: boolean }
@@ -16,7 +15,9 @@ const integers = (a: unknown, b: unknown): Integers | undefined => {
   return { a: whole(a), b: whole(b), long: types.includes('long') }
 }
 
-const hasDecimal = (a: unknown, b: unknown): boolean => [a, b].some((value) => typeName(value) === 'decimal')
+const refuseDecimals = (a: unknown, b: unknown): void => {
+  if ([a, b].some((value) => typeName(value) === 'decimal')) throw notImplemented('Arithmetic with Decimal128')
+}
 
 const fromInteger = (result: bigint, long: boolean, operator: string): unknown => {
   if (result > MAX_LONG || result < MIN_LONG)
@@ -29,11 +30,11 @@ const fromInteger = (result: bigint, long: boolean, operator: string): unknown =
 }
 
 /** A number that is a double also where it is whole. */
-export const asDouble = (result: number): unknown => (isInt32(result) ? new Double(result) : result)
+const asDouble = (result: number): unknown => (isInt32(result) ? new Double(result) : result)
 
 /** The sum with the type that MongoDB gives it; int32 grows to int64. */
 export const add = (a: unknown, b: unknown): unknown => {
-  if (hasDecimal(a, b)) return addDecimals(a, b)
+  refuseDecimals(a, b)
   const whole = integers(a, b)
   if (whole) return fromInteger(whole.a + whole.b, whole.long, '$inc')
   return asDouble((toNumber(a) ?? Number.NaN) + (toNumber(b) ?? Number.NaN))
@@ -47,16 +48,8 @@ export const sum = (a: unknown, b: unknown): unknown => {
 }
 
 export const multiply = (a: unknown, b: unknown): unknown => {
-  if (hasDecimal(a, b)) return multiplyDecimals(a, b)
+  refuseDecimals(a, b)
   const whole = integers(a, b)
   if (whole) return fromInteger(whole.a * whole.b, whole.long, '$mul')
   return asDouble((toNumber(a) ?? Number.NaN) * (toNumber(b) ?? Number.NaN))
-}
-
-/** `$bit`: whole numbers only. */
-export const bitwise = (kind: string, a: unknown, b: unknown): unknown => {
-  const whole = integers(a, b)
-  if (!whole) throw new CommandError(2, 'Cannot apply $bit to a value that is not an integer')
-  const result = kind === 'and' ? whole.a & whole.b : kind === 'or' ? whole.a | whole.b : whole.a ^ whole.b
-  return fromInteger(result, whole.long, '$bit')
 }
