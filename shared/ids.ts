@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { v5, v7, validate, version } from 'uuid'
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 
 const namespace = 'c1e3b4a2-6d0f-5a57-9a0e-5f2f0a8f7c11'
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { implement } from '#shared/service/implement.ts'
 import type { Service } from '#shared/service/start.ts'
 import { drain, endOfChain, isInboxEmpty } from './chain/chain.ts'

@@ -1,6 +1,6 @@
 import { auth } from '#shared/contracts/access/auth.ts'
 import { AuthenticationError, notFound } from '#shared/errors.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call } from '#shared/runtime/handler.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { implement } from '#shared/service/implement.ts'
 import { guard } from './sign-in/brute-force.ts'

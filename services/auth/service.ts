@@ -1,4 +1,4 @@
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import type { Service } from '#shared/service/start.ts'
 import { authActions } from './auth.ts'
 import { sweepAttempts } from './sign-in/brute-force.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Node } from '#shared/contracts/cluster/nodes.ts'
 import { versions } from '#shared/nodes/libvirt/host-facts.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { open } from '#shared/nodes/nodes.ts'
 import { nodeRecords, type StoredNode } from './model.ts'
 import { factsOf } from './facts.ts'

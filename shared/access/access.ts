@@ -6,6 +6,9 @@ export type Right = { path: string; privileges: readonly Privilege[] }
 /** Rights compiled for many questions: a trie over the segments of the paths. */
 export type Rights = { allows: (privilege: Privilege, path: string) => boolean; all: boolean; rights: Right[] }
 
+/** Which items of a list a caller may see: all of them, or those whose id passes. */
+export type MaySee = { all: boolean; item: (id: string) => boolean }
+
 /** Privileges as bits: on exactly this path, on it and one level below, on it and everything below. */
 type Node = { exact: number; one: number; any: number; next: Map<string, Node> }
 

@@ -1,6 +1,5 @@
-import { subjectOf } from '#shared/access/access.ts'
+import { type Caller, type Rights, subjectOf } from '#shared/access/access.ts'
 import { ForbiddenError } from '#shared/errors.ts'
-import type { Call } from '#shared/service/handler.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
 
 /**
@@ -9,7 +8,7 @@ import type { Privilege } from '#shared/access/privileges.ts'
  * @throws ForbiddenError naming user, privilege and path
  */
 export function requireRight(
-  { caller, rights }: Pick<Call, 'caller' | 'rights'>,
+  { caller, rights }: { caller: Caller; rights: Rights },
   privilege: Privilege,
   path: string,
   hint = '',

@@ -4,7 +4,7 @@ import { Errors, ServiceBroker } from 'moleculer'
 import { AppError, type PackedError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
 import { connectionOf } from '#shared/bus/identity/connection.ts'
 import { nodeIdOf } from '#shared/bus/identity/subjects.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { FramingSerializer } from '#shared/bus/serializer.ts'
 import { BusTransporter } from '#shared/bus/transporter.ts'
 

@@ -14,7 +14,7 @@ import { UnavailableError } from '#shared/errors.ts'
 import { connectionOf } from '#shared/bus/identity/connection.ts'
 import { memberOf, wholeName } from '#shared/bus/identity/service-permissions.ts'
 import { streams, streamsSubject } from '#shared/bus/identity/subjects.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 export { streams }
 

@@ -3,8 +3,9 @@ import { askAround, askOnce } from '#shared/bus/hedged-call.ts'
 import { busIsBackForMs } from '#shared/bus/bus.ts'
 import { fateOf, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
 import { type Action, type Contract, isChange, type Params, type Result } from '#shared/contract/contract.ts'
-import { current, type Fence } from '#shared/service/request-context.ts'
+import { current, type Fence } from '#shared/runtime/request-context.ts'
 import { UnavailableError } from '#shared/errors.ts'
+import type { Reply } from '#shared/runtime/handler.ts'
 import type { ServiceBroker } from 'moleculer'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -24,13 +25,6 @@ export type Meta = {
   /** The answer is wanted as the bytes of its JSON. */
   bytes?: boolean
 } & Reply
-
-/** What a service answers beside the result, for the gateway. */
-export type Reply = {
-  etag?: string
-  /** The session cookie to set, or null to clear it. */
-  cookie?: { value: string; expires_at: string } | null
-}
 
 type Sent<C extends Contract, K extends keyof C['actions']> =
   Partial<Params<C, K>> extends Params<C, K> ? Params<C, K> | undefined : Params<C, K>

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ErrorCode, type NatsError } from 'nats'
 import type { ServiceBroker } from 'moleculer'
 import { bus, busIsBackForMs, respond } from '#shared/bus/bus.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 const subject = (nodeId: string) => `horcrux.alive.${nodeId}`
 /** A process whose event loop turns answers within a few milliseconds, on a busy machine within some more. */

@@ -3,7 +3,7 @@ import { type NatsConnection, Events } from 'nats'
 import { maySend } from '#shared/bus/identity/service-permissions.ts'
 import { genuine, type Payload } from '#shared/bus/identity/packets.ts'
 import { heardSubject, identityOf, isUsed, packetSubject } from '#shared/bus/identity/subjects.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 /** What of Moleculer's inside this needs; it is in none of its types. */
 type Inside = {

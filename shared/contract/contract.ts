@@ -1,5 +1,5 @@
 import type { Static, TObject, TSchema } from 'typebox'
-import type { AuditKind } from '#shared/audit/kinds.ts'
+import type { AuditKind } from '#shared/contract/audit-kinds.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
 
 type Verb = 'POST' | 'PUT' | 'PATCH' | 'DELETE'

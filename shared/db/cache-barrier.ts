@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { bus, busIsBackForMs, isBusConnected } from '#shared/bus/bus.ts'
 
 /** After the bus was away, others may not be back on it yet, and could not tell what they change. Milliseconds. */

@@ -1,14 +1,15 @@
 import type { Static, TObject } from 'typebox'
-import { current, isTouched, noteTouched } from '#shared/service/request-context.ts'
+import { current, isTouched, noteTouched } from '#shared/runtime/request-context.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
 import { type Index, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
-import { type MaySee, page, type PageOf } from '#shared/db/page.ts'
+import type { MaySee } from '#shared/access/access.ts'
+import { page, type PageOf } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
-import { flushAll, flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
+import { flushAll, flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
 type Filter = Record<string, unknown>

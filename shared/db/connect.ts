@@ -1,7 +1,7 @@
 import mongoose from 'mongoose'
 import { config, ConfigError } from '#shared/config/config.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 /**
  * Connects this process to its store; every model uses this one connection.

@@ -1,4 +1,4 @@
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 import { PreconditionFailedError } from '#shared/errors.ts'
 
 /** Before a thing is changed: `what` names it. @throws PreconditionFailedError when the call's `If-Match` names another version */

@@ -1,5 +1,6 @@
 import type { ListQuery } from '#shared/contracts/common.ts'
-import { afterOf, cursorOf, type MaySee } from '#shared/db/page.ts'
+import type { MaySee } from '#shared/access/access.ts'
+import { afterOf, cursorOf } from '#shared/db/page.ts'
 
 /** The bytes of a page, and what they say beside the items. */
 export type BytesOfPage = { bytes: Buffer; next_cursor: string | null; total: number }

@@ -1,10 +1,9 @@
+import type { MaySee } from '#shared/access/access.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { invalid } from '#shared/errors.ts'
 
-/** Which items of a list a caller may see: all of them, or those whose id passes. */
-export type MaySee = { all: boolean; item: (id: string) => boolean }
 export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number }
 
 type Filter = Record<string, unknown>

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AckPolicy, type Consumer, type ConsumerMessages, DeliverPolicy, Events, type JsMsg, nanos } from 'nats'
 import { bus, ensureStreams, onBus, streams } from '#shared/bus/bus.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 /** An event and its place in the stream. */
 export type Placed = { seq: number; event: Event }

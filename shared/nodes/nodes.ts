@@ -1,5 +1,5 @@
 import { call } from '#shared/bus/call.ts'
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 import { nodes, type Reach } from '#shared/contracts/cluster/nodes.ts'
 import { type Forward, type Host } from '#shared/nodes/host/host.ts'
 import { closeHost, hostFor } from '#shared/nodes/host/hosts.ts'

@@ -3,14 +3,14 @@ import { restrictedKeyOf, subjectOf } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
 import { fillPath } from '#shared/contract/contract.ts'
 import type { Operation } from '#shared/contracts/core/operations.ts'
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 import { now } from '#shared/events/event.ts'
 import { type Entry, findEntry, insertEntry, ownLease, viewOf } from '#shared/operation/journal.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
 import { hold, release, share } from '#shared/operation/locks.ts'
 import { enqueue, takeRoomHere } from '#shared/operation/queue.ts'
 import { idOfSeed } from '#shared/ids.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call } from '#shared/runtime/handler.ts'
 
 /**
  * Accepts an operation: its handler checks and prepares, the locks are taken, the fact is stored and on record. From

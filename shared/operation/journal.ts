@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { hostname } from 'node:os'
 import { v7 } from 'uuid'
 import { type Static, Type } from 'typebox'
-import type { Fence } from '#shared/service/request-context.ts'
+import type { Fence } from '#shared/runtime/request-context.ts'
 import { config } from '#shared/config/config.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
@@ -10,7 +10,7 @@ import { inStore } from '#shared/db/connect.ts'
 import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import { AppError, type PackedError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
-import { flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
+import { flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
 
 /** How long a process may be silent before another takes its operations over. Milliseconds. */
 export const leaseMs = () => config().leaseSeconds * 1000

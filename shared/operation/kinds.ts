@@ -1,7 +1,7 @@
 import type { Change, Contract } from '#shared/contract/contract.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import type { Params, Result } from '#shared/contract/contract.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call } from '#shared/runtime/handler.ts'
 
 /** What an operation's work is given. See the engine's page in docs for the rules that work must keep. */
 export type Op = {

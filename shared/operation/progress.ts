@@ -1,6 +1,6 @@
 import { isBusConnected } from '#shared/bus/bus.ts'
-import { log } from '#shared/service/log.ts'
-import { publish } from '#shared/events/outbox.ts'
+import { log } from '#shared/runtime/log.ts'
+import { publish } from '#shared/events/publish.ts'
 import { type Entry, updated } from '#shared/operation/journal.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { tellProgress } from '#shared/operation/wait.ts'

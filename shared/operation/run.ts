@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { asService } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
-import type { AuditKind } from '#shared/audit/kinds.ts'
+import type { AuditKind } from '#shared/contract/audit-kinds.ts'
 import type { ServiceBroker } from 'moleculer'
-import { within } from '#shared/service/request-context.ts'
+import { within } from '#shared/runtime/request-context.ts'
 import { AppError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idOfSeed } from '#shared/ids.ts'
-import { log, logFields } from '#shared/service/log.ts'
+import { log, logFields } from '#shared/runtime/log.ts'
 import {
   type Entry,
   findEntry,

@@ -1,5 +1,5 @@
 import type { Event } from '#shared/contracts/core/events.ts'
-import type { Touched } from '#shared/service/request-context.ts'
+import type { Touched } from '#shared/runtime/request-context.ts'
 import type { Entry, LogLine } from '#shared/operation/journal.ts'
 
 /** An operation in the hands of this process: its entry as last written, and what undoes the steps taken so far. */

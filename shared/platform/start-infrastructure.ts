@@ -1,7 +1,7 @@
 import { type Config, setConfig } from '#shared/config/config.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { type Accelerator, accelerator } from './accelerator.ts'
 import { install, packagesOf } from './apt.ts'
 import { keepSecrets, writeEndpoints } from './data-folder.ts'

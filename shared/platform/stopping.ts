@@ -1,4 +1,4 @@
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 const longestMs = 9000
 /** npm and the terminal both send Ctrl-C to the same process: what comes this soon after the first is the same one. */

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
-import { type Caller, type Rights, subjectOf } from '#shared/access/access.ts'
+import { type Caller, type MaySee, type Rights, subjectOf } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
-import type { Meta, Reply } from '#shared/bus/call.ts'
+import type { Meta } from '#shared/bus/call.ts'
 import {
   accessOf,
   type Action,
@@ -16,19 +16,18 @@ import {
   type Params,
   type Result,
 } from '#shared/contract/contract.ts'
-import { current, within } from '#shared/service/request-context.ts'
+import { current, within } from '#shared/runtime/request-context.ts'
 import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call, Reply } from '#shared/runtime/handler.ts'
 import { maySpeak } from '#shared/bus/identity/service-permissions.ts'
 import { identityOf } from '#shared/bus/identity/subjects.ts'
-import { log, logFields } from '#shared/service/log.ts'
-import type { MaySee } from '#shared/db/page.ts'
+import { log, logFields } from '#shared/runtime/log.ts'
 import { jsonOf } from '#shared/db/preserialized.ts'
 import { pickerOf } from '#shared/contract/fields.ts'
 import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrent } from '#shared/operation/journal.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
-import { rightsOf } from '#shared/access/rights.ts'
+import { rightsOf } from '#shared/service/rights.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { check } from '#shared/contract/validate.ts'
 

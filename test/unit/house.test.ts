@@ -46,8 +46,66 @@ test('shared code imports no service', () => {
 })
 
 test('contracts import nothing of the server', () => {
-  const allowed = /^shared\/(contracts\/|contract\/contract\.ts|access\/privileges\.ts|audit\/kinds\.ts)/
+  const allowed = /^shared\/(contracts\/|contract\/(contract|audit-kinds)\.ts|access\/privileges\.ts)/
   expect(breaking(/^shared\/contracts\//, allowed)).toEqual([])
+})
+
+/**
+ * The rooms of shared/ from the bottom up: each imports only itself and the rooms named before it. The
+ * longest name that fits a file counts: `nodes/host` before `nodes`.
+ */
+const layers = [
+  'errors.ts',
+  'access',
+  'contract',
+  'contracts',
+  'config',
+  'runtime',
+  'ids.ts',
+  'nodes/host',
+  'nodes/libvirt',
+  'bus',
+  'nodes',
+  'events',
+  'db',
+  'audit',
+  'operation',
+  'service',
+  'platform',
+]
+
+/** The place of a file of shared/ in the layers. */
+function layerOf(path: string): number {
+  const inRoom = path.slice('shared/'.length)
+  const fits = layers.filter((name) => inRoom === name || inRoom.startsWith(`${name}/`))
+  return layers.indexOf(fits.toSorted((a, b) => b.length - a.length)[0] ?? '')
+}
+
+test('each room of shared/ imports only the rooms below it', () => {
+  const files = product.filter((path) => path.startsWith('shared/'))
+  expect(files.filter((path) => layerOf(path) < 0)).toEqual([])
+  const upwards = files.flatMap((path) =>
+    importsOf(path)
+      .filter((name) => layerOf(name) > layerOf(path))
+      .map((name) => `${path} imports ${name}`),
+  )
+  expect(upwards).toEqual([])
+})
+
+test('no file imports itself through others, not even for a type', () => {
+  // Files of the embedded store that are about to be deleted still do.
+  const files = product.filter((path) => !path.startsWith('packages/'))
+  const imported = new Map(files.map((path) => [path, importsOf(path)]))
+  const done = new Set<string>()
+  const circles: string[] = []
+  const follow = (path: string, trail: string[]): void => {
+    if (trail.includes(path)) circles.push([...trail.slice(trail.indexOf(path)), path].join(' > '))
+    if (trail.includes(path) || done.has(path)) return
+    for (const next of imported.get(path) ?? []) follow(next, [...trail, path])
+    done.add(path)
+  }
+  for (const path of files) follow(path, [])
+  expect(circles).toEqual([])
 })
 
 test('only shared/nodes/host starts processes or opens SSH', () => {

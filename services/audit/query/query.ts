@@ -3,7 +3,7 @@ import type { AuditQuery, AuditRecord } from '#shared/contracts/core/audit.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { readMany } from '#shared/db/read.ts'
 import { invalid } from '#shared/errors.ts'
-import { auditKinds } from '#shared/audit/kinds.ts'
+import { auditKinds } from '#shared/contract/audit-kinds.ts'
 import { fromStore, type StoredRecord } from '../chain/chain.ts'
 import { chain } from '../models.ts'
 

@@ -1,6 +1,6 @@
 import { inStore } from '#shared/db/connect.ts'
 import { readFirst } from '#shared/db/read.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { type End } from '../chain/chain.ts'
 import { makeCheckpoint } from '../chain/checkpoints.ts'
 import { auditState, chain, checkpoints } from '../models.ts'

@@ -1,6 +1,6 @@
 import type { Caller, Proof } from '#shared/access/access.ts'
 import { ForbiddenError } from '#shared/errors.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call } from '#shared/runtime/handler.ts'
 
 type UserCaller = Extract<Caller, { kind: 'user' }>
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { recordAudit } from '#shared/audit/audit.ts'
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { guard } from '../sign-in/brute-force.ts'

@@ -1,7 +1,7 @@
 import { type Caller, restrictedKeyOf, type Right, subjectOf } from '#shared/access/access.ts'
 import { ConflictError, ForbiddenError } from '#shared/errors.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call } from '#shared/runtime/handler.ts'
 import { effectiveRights, grantsOf, grantsOfGroups, reachOf } from './effective.ts'
 import { covers, parsePattern } from './patterns.ts'
 import { ancestry, type Policy } from './policy.ts'

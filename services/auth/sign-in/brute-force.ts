@@ -7,8 +7,8 @@ import { inStore } from '#shared/db/connect.ts'
 import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import { RateLimitedError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
-import { flushAll, flushSoon, sweepOutboxOf } from '#shared/events/outbox.ts'
-import { log } from '#shared/service/log.ts'
+import { flushAll, flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
+import { log } from '#shared/runtime/log.ts'
 
 /** Who is guessed at, or who guesses; `id` is such as `user:bob` or `address:192.0.2.7`. */
 const Guess = strict({ id: Type.String(), time: Type.Integer(), version: Version })

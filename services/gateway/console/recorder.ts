@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { StringDecoder } from 'node:string_decoder'
 import { call } from '#shared/bus/call.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 const flushEveryMs = 1000
 const partChars = 131_072

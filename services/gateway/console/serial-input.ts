@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 /** What types on a serial console. */
 export type SerialInput = {

@@ -1,6 +1,6 @@
 import type { Topic } from '#shared/contracts/core/events.ts'
 import { eventsAfter, followEvents, streamExtent } from '#shared/events/stream.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import type { Audience } from './audience.ts'
 import { type Control, controlBytes, type Frame, frameOf, type Medium } from './frame.ts'
 import type { Outlet } from './outlet.ts'

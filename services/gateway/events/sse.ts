@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Topic, topics } from '#shared/contracts/core/events.ts'
 import { AuthenticationError, ValidationError } from '#shared/errors.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import type { Gate } from '../admission/admit.ts'
 import { credentialOf } from '../admission/credentials.ts'
 import { door } from '../admission/guard-plain-route.ts'

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import { question } from '#shared/bus/call.ts'
 import type { Action } from '#shared/contract/contract.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import type { Route } from './answer.ts'
 
 const ndjson = 'application/x-ndjson'

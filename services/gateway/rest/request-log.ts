@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { subjectOf } from '#shared/access/access.ts'
 import type { Logger } from 'pino'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 let kept: Logger | undefined
 /** Making a logger costs more than most requests. */

@@ -3,7 +3,7 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { config } from '#shared/config/config.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 const years = 10
 

@@ -1,6 +1,6 @@
 import { call } from '#shared/bus/call.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
-import type { CloneParams, NetworkConfig } from '#shared/contracts/vm/clones.ts'
+import type { CloneParams } from '#shared/contracts/vm/clones.ts'
 import type { CloneMode } from '#shared/contracts/storage/volumes.ts'
 import { alreadyExists, ConflictError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -16,25 +16,13 @@ import { waiting } from '../hardware/hardware.ts'
 import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { isInPool } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
-import { preparedInRoom, requireStorage, type Room } from '../lifecycle/quota-reservation.ts'
+import { preparedInRoom, requireStorage } from '../lifecycle/quota-reservation.ts'
 import { requireStatus, settle } from '../state/status.ts'
-import { type ClonedDisk, planDisks } from './disks.ts'
+import { planDisks } from './disks.ts'
 import { checkMacs, macKeyOf, newMacs } from '../hardware/macs.ts'
 import { type CloneOptions, withPreset } from './options.ts'
+import type { CloneInput } from './input.ts'
 import { copyKeyOf, whileRunning } from './live-clone.ts'
-
-export type CloneInput = {
-  source: string
-  mode: CloneMode
-  /** The clone as it will be, but for its disks' paths. */
-  vm: Omit<VmRecord, 'version'>
-  disks: ClonedDisk[]
-  network: (NetworkConfig & { hostname: string }) | null
-  start: boolean
-  /** The source runs: its hypervisor copies its disks. */
-  isRunning?: boolean
-  room?: Room
-}
 
 /** Where clones come from: what the caller must be allowed there, and how they are made unless one says so. */
 export type Origin = { id: string; privilege: Privilege; mode?: CloneMode; isTemplate?: true }

@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Copies } from '../drivers/driver.ts'
@@ -9,7 +9,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { type Consistency, whileFrozen } from '../guest-agent/freeze.ts'
 import { pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
-import type { CloneInput } from './accept.ts'
+import type { CloneInput } from './input.ts'
 import { type ClonedDisk, takeBack } from './disks.ts'
 
 /** Held by the one copy that a guest that runs has at a time. */

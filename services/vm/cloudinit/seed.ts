@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { stringify } from 'yaml'
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 
 /** The documents of a NoCloud seed. */

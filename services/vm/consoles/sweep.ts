@@ -1,5 +1,5 @@
 import { hasGone } from '#shared/bus/liveness.ts'
-import { every } from '#shared/service/repeat.ts'
+import { every } from '#shared/runtime/repeat.ts'
 import { markIncomplete, tickets } from './models.ts'
 import { close } from './tickets.ts'
 

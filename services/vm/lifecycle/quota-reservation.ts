@@ -2,7 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import { type Footprint, resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { NotFoundError } from '#shared/errors.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call } from '#shared/runtime/handler.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 
 /** Room that is reserved for an operation that never came to be is free after this long. Milliseconds. */

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { auditKinds } from '#shared/audit/kinds.ts'
+import { auditKinds } from '#shared/contract/audit-kinds.ts'
 import { contract } from '#shared/contract/contract.ts'
 import { None, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import type { ExitStatus, Host, HostProcess } from './host.ts'
 
 const FIRST_PAUSE_MS = 200

@@ -1,9 +1,9 @@
 import { nanos } from 'nats'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bus, ensureStreams, streams } from '#shared/bus/bus.ts'
-import { within } from '#shared/service/request-context.ts'
+import { within } from '#shared/runtime/request-context.ts'
 import { event } from '#shared/events/event.ts'
-import { publish } from '#shared/events/outbox.ts'
+import { publish } from '#shared/events/publish.ts'
 import { createGateway } from '../../../services/gateway/service.ts'
 import {
   asAnn,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { event, now } from '#shared/events/event.ts'
-import { publish } from '#shared/events/outbox.ts'
+import { publish } from '#shared/events/publish.ts'
 import { ask } from '../../lab/clients/http.ts'
 import { type Product, startProduct } from '../../lab/product/product.ts'
 import { openSocket } from '../../lab/clients/sockets.ts'

@@ -1,5 +1,5 @@
 import { event } from '#shared/events/event.ts'
-import { publish } from '#shared/events/outbox.ts'
+import { publish } from '#shared/events/publish.ts'
 import { people, resetPeople, tellAuthChanged } from '../product/things.ts'
 import { openSocket, type TestSocket } from './sockets.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { auditKinds } from '#shared/audit/kinds.ts'
+import { auditKinds } from '#shared/contract/audit-kinds.ts'
 import { contracts } from '#shared/contracts/index.ts'
 
 /** The routes of sections 1 and 8 of the specification, written down a second time on purpose. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { coalesced } from '#shared/service/single-flight.ts'
+import { coalesced } from '#shared/runtime/single-flight.ts'
 
 /** Work that ends when it is told to, and knows how often it was begun. */
 function workOf() {

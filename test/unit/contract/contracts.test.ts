@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Action } from '#shared/contract/contract.ts'
 import { contracts } from '#shared/contracts/index.ts'
-import { secretFields } from '#shared/service/log.ts'
+import { secretFields } from '#shared/runtime/log.ts'
 import { privileges } from '#shared/access/privileges.ts'
 
 const actions = contracts.flatMap((contract) =>

@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { collection } from '#shared/db/collection.ts'
 import { createKept, type Kept, usualBounds } from '#shared/db/collection-cache.ts'
-import type { MaySee } from '#shared/db/page.ts'
+import type { MaySee } from '#shared/access/access.ts'
 import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
 
 const Record = Type.Object({ id: Type.String(), name: Type.String(), version: Type.Integer() })

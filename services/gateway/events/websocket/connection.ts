@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { AppError, AuthenticationError, BadRequestError, InternalError } from '#shared/errors.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { tokenOrKey } from '../../admission/credentials.ts'
 import { controlBytes } from '../frame.ts'
 import type { Hub } from '../hub.ts'

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
-import { current } from '#shared/service/request-context.ts'
+import { current } from '#shared/runtime/request-context.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import type { Again, Copying, Origin } from '../driver.ts'
 import { dataBytes, imageInfo, longQemuImg, optionsOf, percentIn, punchHoles, qemuImg } from '../../images/qemu-img.ts'
 

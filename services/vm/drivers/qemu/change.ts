@@ -1,7 +1,7 @@
 import { AppError, UnavailableError } from '#shared/errors.ts'
 import { domainXml, setAutostart, setMemory, setVcpus } from '#shared/nodes/libvirt/domain.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
 import { inactiveXml } from './definition.ts'

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Disk, Nic, Pending } from '#shared/contracts/vm/hardware.ts'
 import { AppError, ConflictError, UnavailableError, type Violation } from '#shared/errors.ts'
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 import type { Device } from '../../drivers/driver.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import { waiting } from '../hardware.ts'

@@ -1,4 +1,4 @@
-import { log } from '#shared/service/log.ts'
+import { log } from '#shared/runtime/log.ts'
 
 /**
  * Does some work again and again, never twice at once; a failure is logged, and the next turn comes all the same.

@@ -16,7 +16,7 @@ import {
   viewOf,
 } from '#shared/operation/journal.ts'
 import { nudge, waitForEnd } from '#shared/operation/wait.ts'
-import type { Call } from '#shared/service/handler.ts'
+import type { Call } from '#shared/runtime/handler.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { implement } from '#shared/service/implement.ts'
 

@@ -1,19 +1,9 @@
-import { bus, busIsBackForMs, isBusConnected, onBus } from '#shared/bus/bus.ts'
-import type { Event } from '#shared/contracts/core/events.ts'
+import { busIsBackForMs, isBusConnected } from '#shared/bus/bus.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
-import { log } from '#shared/service/log.ts'
-import { every } from '#shared/service/repeat.ts'
-
-const subjectOf = (event: Event) => `horcrux.events.${event.topic.replace(':', '.')}`
-
-/**
- * Puts an event into the stream; an event that is there already is not doubled.
- * @throws UnavailableError when the stream does not say that it has it
- */
-export async function publish(event: Event): Promise<void> {
-  await onBus(() => bus().jetStream.publish(subjectOf(event), JSON.stringify(event), { msgID: event.id }))
-}
+import { publish } from '#shared/events/publish.ts'
+import { log } from '#shared/runtime/log.ts'
+import { every } from '#shared/runtime/repeat.ts'
 
 /**
  * Publishes what a document's outbox holds, oldest first, and takes it out. The whole outbox is sent, also what another

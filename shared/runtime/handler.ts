@@ -1,8 +1,13 @@
-import type { Caller, Rights } from '#shared/access/access.ts'
-import type { AuditKind } from '#shared/audit/kinds.ts'
-import type { Reply } from '#shared/bus/call.ts'
+import type { Caller, MaySee, Rights } from '#shared/access/access.ts'
+import type { AuditKind } from '#shared/contract/audit-kinds.ts'
 import type { AuditEntry } from '#shared/contracts/core/audit.ts'
-import type { MaySee } from '#shared/db/page.ts'
+
+/** Response metadata beside the result; the gateway turns it into headers. */
+export type Reply = {
+  etag?: string
+  /** The session cookie to set, or null to clear it. */
+  cookie?: { value: string; expires_at: string } | null
+}
 
 /** What a handler may want to know of its call, beside the parameters. */
 export type Call = {

@@ -1,0 +1,19 @@
+import type { CloneMode } from '#shared/contracts/storage/volumes.ts'
+import type { NetworkConfig } from '#shared/contracts/vm/clones.ts'
+import type { Room } from '../lifecycle/quota-reservation.ts'
+import type { VmRecord } from '../model.ts'
+import type { ClonedDisk } from './disks.ts'
+
+/** The stored input of a clone operation: `acceptClone` returns it, each run gets it. */
+export type CloneInput = {
+  source: string
+  mode: CloneMode
+  /** The clone as it will be, but for its disks' paths. */
+  vm: Omit<VmRecord, 'version'>
+  disks: ClonedDisk[]
+  network: (NetworkConfig & { hostname: string }) | null
+  start: boolean
+  /** The source runs: its hypervisor copies its disks. */
+  isRunning?: boolean
+  room?: Room
+}
