@@ -17,7 +17,7 @@ const seconds = 3
  */
 export async function benchEvents(): Promise<Row[]> {
   const rights = compileRights([{ path: '/api/vms/**', privileges: ['VmAudit'] }])
-  const user = { kind: 'user', user: 'ann', rights: 'r', address: '', proof: { by: 'token', id: '' } } as const
+  const user = { kind: 'user', user: 'ann', rights: 'r', address: '', credential: { by: 'token', id: '' } } as const
   const audience = audienceOf(user, rights)
   const timestamp = new Date().toISOString()
   const changed = { vm_id: 'vm-0001', old_status: 'running', new_status: 'stopped', timestamp } as const

@@ -21,13 +21,13 @@ const running = new Set(['queued', 'running', 'cancelling'])
 
 /** A client of the REST API. `token` is a JWT or an API key (`hx_…`). @throws ApiError in each of its calls */
 export function apiClient(url: string, token?: string): ApiClient {
-  const proof: Record<string, string> =
+  const credentials: Record<string, string> =
     token === undefined ? {} : token.startsWith('hx_') ? { 'x-api-key': token } : { authorization: `Bearer ${token}` }
 
   async function ask(method: string, path: string, body?: object): Promise<{ status: number; body: unknown }> {
     const response = await fetch(`${url}/api${path}`, {
       method,
-      headers: { ...proof, prefer: 'wait=60', ...(body && { 'content-type': 'application/json' }) },
+      headers: { ...credentials, prefer: 'wait=60', ...(body && { 'content-type': 'application/json' }) },
       ...(body && { body: JSON.stringify(body) }),
     }).catch((error: Error) => {
       throw new ApiError(0, `${url} does not answer: ${String(error.cause ?? error.message)}`)

@@ -58,8 +58,8 @@ export const authActions = implement(auth, {
   login: (credentials, call) => login(credentials, call),
 
   logout: async (_, call) => {
-    const { user, proof } = userOf(call)
-    const id = sessionIdOf(proof)
+    const { user, credential } = userOf(call)
+    const id = sessionIdOf(credential)
     if (id === null) throw new AuthenticationError('An API key has no session to end; revoke the key instead')
     await sessions.removeWhere({ _id: id, user })
     tellOfChange(user)
@@ -68,17 +68,17 @@ export const authActions = implement(auth, {
   },
 
   refresh: async (_, call) => {
-    const { user, proof } = userOf(call)
-    if (proof.by !== 'session')
+    const { user, credential } = userOf(call)
+    if (credential.by !== 'session')
       throw new AuthenticationError(
         'A new token is given for the session cookie; a token or an API key cannot renew itself',
       )
-    return signedIn(await users.require(user), await sessionById(proof.id))
+    return signedIn(await users.require(user), await sessionById(credential.id))
   },
 
   password: async ({ old_password, new_password }, call) => {
     refuseApiKey(call, 'Changing the password')
-    const { user: username, proof } = userOf(call)
+    const { user: username, credential } = userOf(call)
     const user = await requirePassword(old_password, call)
     checkPassword(new_password, username, 'new_password')
     const password_hash = await hashPassword(new_password)
@@ -87,17 +87,17 @@ export const authActions = implement(auth, {
       { set: { password_hash } },
     )
     if (!changed) throw new AuthenticationError('The password was changed by somebody else at this very moment')
-    await endSessionsOf(username, proof.id)
+    await endSessionsOf(username, credential.id)
     tellOfChange(username)
     return null
   },
 
   session: async (_, call) => {
-    const { user, proof } = userOf(call)
-    const id = sessionIdOf(proof)
+    const { user, credential } = userOf(call)
+    const id = sessionIdOf(credential)
     return {
       user: userView(await users.require(user)),
-      proof,
+      proof: credential,
       session: id === null ? null : sessionView(await sessionById(id)),
       rights: call.rights.rights.map(mutable),
     }
@@ -120,8 +120,8 @@ export const authActions = implement(auth, {
   },
 
   wsTicket: (_, call) => {
-    const { user, proof } = userOf(call)
-    return issueTicket(user, proof)
+    const { user, credential } = userOf(call)
+    return issueTicket(user, credential)
   },
 
   totp: async ({ password }, call) => {

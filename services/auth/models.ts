@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { Proof } from '#shared/contracts/access/auth.ts'
+import { CredentialRef } from '#shared/contracts/access/auth.ts'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
 import { Hours, Subject } from '#shared/contracts/access/permissions.ts'
 import { PrivilegeName } from '#shared/contracts/access/roles.ts'
@@ -142,7 +142,7 @@ export const tickets = collection(
   strict({
     id: common.id,
     user: Type.String(),
-    proof: Proof,
+    credential: CredentialRef,
     expires_at: Time,
     version: Version,
   }),

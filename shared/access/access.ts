@@ -74,7 +74,7 @@ export type Caller =
       user: string
       /** Names the compiled rights, see rights.ts. */ rights: string
       address: string
-      proof: Proof
+      credential: CredentialRef
       /** When both have to be asked about again. Milliseconds. */ until?: number
     }
   | { kind: 'service'; name: string; /** For whom it works. */ user?: string; address?: string }
@@ -83,11 +83,16 @@ export type Caller =
  * How a user proved who they are, and with what: a session's id, an API key's public id. A token names the key that has
  * signed it; an API key says whether it has only some of its user's rights.
  */
-export type Proof = { by: 'session' | 'token' | 'api_key'; id: string; signed_by?: string; restricted?: boolean }
+export type CredentialRef = {
+  by: 'session' | 'token' | 'api_key'
+  id: string
+  signed_by?: string
+  restricted?: boolean
+}
 
 /** The API key with which a caller came who has fewer rights than its user. */
 export const restrictedKeyOf = (caller: Caller): string | undefined =>
-  caller.kind === 'user' && caller.proof.restricted ? caller.proof.id : undefined
+  caller.kind === 'user' && caller.credential.restricted ? caller.credential.id : undefined
 
 /** Whether it was the caller who began something: a restricted key only knows of what it has begun itself. */
 export function isBegunBy(caller: Caller, { user, api_key }: { user: string; api_key?: string | undefined }): boolean {

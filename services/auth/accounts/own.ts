@@ -1,4 +1,4 @@
-import type { Caller, Proof } from '#shared/access/access.ts'
+import type { Caller, CredentialRef } from '#shared/access/access.ts'
 import { ForbiddenError } from '#shared/errors.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 
@@ -12,16 +12,16 @@ export function userOf({ caller }: Call): UserCaller {
 
 /** Whoever found an API key must not be able to make more of it: what concerns the account itself takes a sign-in. */
 export function refuseApiKey(call: Call, what: string): void {
-  if (call.caller.kind === 'user' && call.caller.proof.by === 'api_key')
+  if (call.caller.kind === 'user' && call.caller.credential.by === 'api_key')
     throw new ForbiddenError(`${what} takes a session; an API key cannot do that. Sign in with the password`)
 }
 
 /** The session that is behind a proof: a token speaks for its session. */
-export const sessionIdOf = ({ by, id }: Proof): string | null => (by === 'api_key' ? null : id)
+export const sessionIdOf = ({ by, id }: CredentialRef): string | null => (by === 'api_key' ? null : id)
 
 /** Whether it is the user who has signed in, and not a key of theirs. */
 export const isOwnSignIn = ({ caller }: Call, username: string): boolean =>
-  caller.kind === 'user' && caller.user === username && caller.proof.by !== 'api_key'
+  caller.kind === 'user' && caller.user === username && caller.credential.by !== 'api_key'
 
 /** Whether it concerns the caller's own account, or they may manage that user. */
 export const mayManage = ({ caller, rights }: Call, username: string): boolean =>

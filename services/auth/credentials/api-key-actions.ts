@@ -64,7 +64,7 @@ export async function createKey(params: Params<C, 'createKey'>, call: Call): Pro
 
 export async function revokeKey(username: string, id: string, call: Call): Promise<null> {
   await requireAccount(username, call)
-  const isItself = call.caller.kind === 'user' && call.caller.proof.id === id
+  const isItself = call.caller.kind === 'user' && call.caller.credential.id === id
   if (!isItself && !mayChange(call, username)) refuseApiKey(call, 'Revoking another API key')
   return changePolicy(async () => {
     const key = await apiKeys.find({ _id: id, user: username })

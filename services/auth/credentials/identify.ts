@@ -1,4 +1,4 @@
-import type { Proof } from '#shared/access/access.ts'
+import type { CredentialRef } from '#shared/access/access.ts'
 import type { Identity } from '#shared/contracts/access/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import { keyById, keyShown, noteKeyUse } from './api-keys.ts'
@@ -8,7 +8,7 @@ import { endOf, noteUse, sessionByCookie, sessionById } from './sessions.ts'
 import { keyNamed, requireUnrevoked } from './signing-keys.ts'
 import { keyIdOf, verifyToken } from './tokens.ts'
 
-type Shown = { by: Proof['by']; credential: string; address: string }
+type Shown = { by: CredentialRef['by']; credential: string; address: string }
 /** For as long as a key without an end may be believed before it is asked about again. Milliseconds. */
 const believedMs = 3_600_000
 
@@ -29,21 +29,29 @@ export async function identify({ by, credential, address }: Shown): Promise<Iden
 }
 
 /** Whether what was proven before still holds. @throws AuthenticationError */
-export async function recheck({ user, proof, address }: { user: string; proof: Proof; address: string }) {
-  if (proof.signed_by !== undefined) await requireUnrevoked(proof.signed_by)
+export async function recheck({
+  user,
+  credential,
+  address,
+}: {
+  user: string
+  credential: CredentialRef
+  address: string
+}) {
+  if (credential.signed_by !== undefined) await requireUnrevoked(credential.signed_by)
   const identity =
-    proof.by === 'api_key'
-      ? await byKey(await keyById(proof.id), address)
-      : await bySession(await sessionById(proof.id), proof, address)
-  if (identity.user !== user) throw new AuthenticationError('The proof is of another user')
+    credential.by === 'api_key'
+      ? await byKey(await keyById(credential.id), address)
+      : await bySession(await sessionById(credential.id), credential, address)
+  if (identity.user !== user) throw new AuthenticationError('The credential belongs to another user')
   return identity
 }
 
-async function bySession(session: StoredSession, proof: Proof, address: string): Promise<Identity> {
+async function bySession(session: StoredSession, credential: CredentialRef, address: string): Promise<Identity> {
   await requireEnabled(session.user)
   const rights = await nameRights({ user: session.user }, { at: new Date(), address })
   await noteUse(session)
-  return { user: session.user, ...rights, proof, expires_at: endOf(session).toISOString() }
+  return { user: session.user, ...rights, credential, expires_at: endOf(session).toISOString() }
 }
 
 async function byKey(key: StoredKey, address: string): Promise<Identity> {
@@ -52,8 +60,8 @@ async function byKey(key: StoredKey, address: string): Promise<Identity> {
   const rights = await nameRights(asker, { at: new Date(), address })
   await noteKeyUse(key, address)
   const expires_at = key.expires_at ?? new Date(Date.now() + believedMs).toISOString()
-  const proof = { by: 'api_key' as const, id: key.id, ...(key.restricted && { restricted: true }) }
-  return { user: key.user, ...rights, proof, expires_at }
+  const credential = { by: 'api_key' as const, id: key.id, ...(key.restricted && { restricted: true }) }
+  return { user: key.user, ...rights, credential, expires_at }
 }
 
 async function requireEnabled(user: string): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Proof } from '#shared/access/access.ts'
+import type { CredentialRef } from '#shared/access/access.ts'
 import type { Identity } from '#shared/contracts/access/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import { inStore } from '#shared/db/connect.ts'
@@ -10,10 +10,13 @@ import { newSecret, sha256 } from './opaque-secret.ts'
 const lifeMs = 30_000
 
 /** A ticket that lets somebody open one WebSocket, where neither header nor cookie can be sent. Only its hash is kept. */
-export async function issueTicket(user: string, proof: Proof): Promise<{ ticket: string; expires_at: string }> {
+export async function issueTicket(
+  user: string,
+  credential: CredentialRef,
+): Promise<{ ticket: string; expires_at: string }> {
   const ticket = newSecret()
   const expires_at = new Date(Date.now() + lifeMs).toISOString()
-  await tickets.insert({ id: sha256(ticket), user, proof, expires_at })
+  await tickets.insert({ id: sha256(ticket), user, credential, expires_at })
   return { ticket, expires_at }
 }
 
@@ -22,11 +25,11 @@ export async function redeemTicket(ticket: string, address: string): Promise<Ide
   const found = await inStore(() =>
     tickets.model
       .findOneAndDelete({ _id: sha256(ticket) } as never)
-      .lean<{ user: string; proof: Proof; expires_at: string }>(),
+      .lean<{ user: string; credential: CredentialRef; expires_at: string }>(),
   )
   if (!found || found.expires_at <= now())
     throw new AuthenticationError('The ticket is wrong, used or older than 30 seconds; ask for a new one')
-  return recheck({ user: found.user, proof: found.proof, address })
+  return recheck({ user: found.user, credential: found.credential, address })
 }
 
 export const sweepTickets = () => tickets.removeWhere({ expires_at: { $lt: now() } })

@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
-import type { Proof } from '#shared/access/access.ts'
+import type { CredentialRef } from '#shared/access/access.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 
 /** The credential of a request, and the header it came in: a cookie is sent by browsers without being asked. */
-export type Credential = { by: Proof['by']; credential: string; from: 'header' | 'cookie' }
+export type Credential = { by: CredentialRef['by']; credential: string; from: 'header' | 'cookie' }
 
 export const sessionCookie = 'horcrux_session'
 

@@ -67,9 +67,9 @@ export function createIdentities(broker: ServiceBroker): Identities {
     const at = heardCount
     // All three actions of the contract answer an Identity.
     const identity = (await how(broker, action, { ...params, address }, meta)) as Identity
-    const { user, rights, proof, expires_at, rights_until } = identity
+    const { user, rights, credential, expires_at, rights_until } = identity
     const ends = [expires_at, rights_until].flatMap((time) => (time === null ? [] : Date.parse(time)))
-    const answer: User = { kind: 'user', user, rights, address, proof, until: Math.min(...ends) }
+    const answer: User = { kind: 'user', user, rights, address, credential, until: Math.min(...ends) }
     askedAt.set(answer, at)
     return answer
   }
@@ -108,7 +108,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
       const answer = known.get(keyOf(shown, address))
       return answer && holds(answer) ? answer.now : undefined
     },
-    recheck: ({ user, proof, address }) => ask('auth.recheck', { user, proof }, address),
+    recheck: ({ user, credential, address }) => ask('auth.recheck', { user, credential }, address),
     redeem: (ticket, address) => ask('auth.redeem', { ticket }, address, once),
     isCurrent: (user) => (askedAt.get(user) ?? -1) >= Math.max(heardOfAll, heardOf.get(user.user) ?? 0),
     onChanged: (heard) => void listeners.push(heard),

@@ -60,7 +60,10 @@ export function addConsoleFiles(
     if (typeof ticket !== 'string' || ticket.length > 256) throw invalid('ticket', 'must be given once', 'required')
     const meta = { caller: asService('gateway'), requestId: request.id }
     const found = (await question(broker, 'consoles.check', { vm_id, ticket }, meta)) as Checked
-    await mayStill({ kind: 'user', user: found.user, rights: '', address: request.address, proof: found.proof }, vm_id)
+    await mayStill(
+      { kind: 'user', user: found.user, rights: '', address: request.address, credential: found.credential },
+      vm_id,
+    )
     return reply
       .type('application/x-virt-viewer')
       .header('content-disposition', `attachment; filename="${vm_id}.vv"`)

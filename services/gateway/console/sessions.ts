@@ -136,9 +136,9 @@ export function createConsoleSessions(broker: ServiceBroker, { recheck, onChange
       inContext(async () => {
         const gateway = broker.nodeID
         const opened = await call(consoles, 'redeem', { vm_id: vmId, ticket, address, gateway, user })
-        const { user: owner, proof, ticket_id, vm_id } = opened
+        const { user: owner, credential, ticket_id, vm_id } = opened
         try {
-          return hold(opened, await prove({ kind: 'user', user: owner, rights: '', address, proof }, vm_id))
+          return hold(opened, await prove({ kind: 'user', user: owner, rights: '', address, credential }, vm_id))
         } catch (error) {
           record(ticket_id, (error as Error).message)
           throw error

@@ -21,7 +21,9 @@ type Work = { ask: (seed: string) => Promise<Answer>; mayStill: () => Promise<vo
 /** An API key is told nothing that another proof of its user was, and who has not signed in nothing of other addresses. */
 function whoAsks(caller: Caller): string[] {
   if (caller.kind === 'anonymous') return [subjectOf(caller), caller.address]
-  return caller.kind === 'user' && caller.proof.by === 'api_key' ? [caller.user, caller.proof.id] : [subjectOf(caller)]
+  return caller.kind === 'user' && caller.credential.by === 'api_key'
+    ? [caller.user, caller.credential.id]
+    : [subjectOf(caller)]
 }
 
 const waitForOtherMs = 4000

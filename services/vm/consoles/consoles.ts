@@ -17,8 +17,8 @@ export const consoleService = implement(consoles, {
     const vm = await vmRecords.require(vm_id)
     const endpoint = await endpointOf(vm, console_type)
     const { node } = await reach(vm.node)
-    const { user, proof } = caller
-    const made = await issue({ vm_id, console_type, user, proof, record })
+    const { user, credential } = caller
+    const made = await issue({ vm_id, console_type, user, credential, record })
     const display = endpoint.kind === 'display' ? endpoint : null
     return {
       vm_id,
@@ -44,11 +44,11 @@ export const consoleService = implement(consoles, {
   append: ({ recording_id, ...part }) => append(recording_id, part),
 
   check: async ({ vm_id, ticket }) => {
-    const { console_type, user, proof } = await unused(ticket, vm_id)
+    const { console_type, user, credential } = await unused(ticket, vm_id)
     const vm = await vmRecords.require(vm_id)
     const endpoint = await endpointOf(vm, console_type)
     const password = endpoint.kind === 'display' ? endpoint.password : null
-    return { console_type, vm_name: vm.name, password, user, proof }
+    return { console_type, vm_name: vm.name, password, user, credential }
   },
   redeem,
   keep: async ({ ticket_ids }) => {

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { Proof } from '#shared/contracts/access/auth.ts'
+import { CredentialRef } from '#shared/contracts/access/auth.ts'
 import { ConsoleType, Recording } from '#shared/contracts/vm/consoles.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
@@ -11,7 +11,7 @@ const StoredTicket = strict({
   id: Type.String(),
   vm_id: Type.String(),
   user: Type.String(),
-  proof: Proof,
+  credential: CredentialRef,
   console_type: ConsoleType,
   secret_hash: Type.String(),
   record: Type.Boolean(),

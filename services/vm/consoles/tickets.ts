@@ -13,7 +13,7 @@ import { recordings, type StoredTicket, tickets } from './models.ts'
 const lifeMs = 5 * 60_000
 const sha256 = (text: string) => hash('sha256', text, 'hex')
 
-type Asked = Pick<StoredTicket, 'vm_id' | 'user' | 'proof' | 'console_type' | 'record'>
+type Asked = Pick<StoredTicket, 'vm_id' | 'user' | 'credential' | 'console_type' | 'record'>
 
 /** A ticket and its secret, which is not kept: a call that is repeated gets another one. */
 export async function issue(asked: Asked): Promise<{ ticket: string; expires_at: string }> {
@@ -71,7 +71,7 @@ export async function redeem(params: Params<typeof consoles, 'redeem'>): Promise
     const begun = { vm_id, user: found.user, started_at: opened_at, ended_at: null, size_bytes: 0, parts: 0 }
     if (recording_id) await recordings.insert({ ...begun, id: recording_id, complete: true })
     await onRecord('console_opened', taken, recording_id ? 'recorded' : null)
-    const { id: ticket_id, console_type, user: owner, proof } = found
+    const { id: ticket_id, console_type, user: owner, credential } = found
     return {
       ticket_id,
       vm_id,
@@ -79,7 +79,7 @@ export async function redeem(params: Params<typeof consoles, 'redeem'>): Promise
       console_type,
       node: vm.node,
       user: owner,
-      proof,
+      credential,
       endpoint,
       recording_id,
     }

@@ -5,7 +5,7 @@ import { Password, User, Username } from '#shared/contracts/access/users.ts'
 import { privileges } from '#shared/access/privileges.ts'
 
 const ProofKind = Type.Enum(['session', 'token', 'api_key'])
-export const Proof = strict({
+export const CredentialRef = strict({
   by: ProofKind,
   id: Type.String({ description: "A session's id, or an API key's public id" }),
   signed_by: Type.Optional(Type.String({ description: 'Of a token: the id of its key' })),
@@ -17,7 +17,7 @@ const RightList = Type.Array(strict({ path: Type.String(), privileges: Type.Arra
 export const Identity = strict({
   user: Type.String(),
   rights: Type.String({ description: 'Name of the rights, by their content' }),
-  proof: Proof,
+  credential: CredentialRef,
   expires_at: Time,
   rights_until: Type.Union([Time, Type.Null()], {
     description: 'When the rights may change by themselves: an expiry, hours of the week; null is never',
@@ -61,9 +61,9 @@ export const auth = contract('auth', {
     secret: ['credential'],
   },
   recheck: {
-    does: 'Tell whether a proof that was accepted still holds, and with which rights',
+    does: 'Check that an accepted credential is still valid, and return its rights',
     can: 'service',
-    params: strict({ user: Type.String(), proof: Proof, address: Type.String() }),
+    params: strict({ user: Type.String(), credential: CredentialRef, address: Type.String() }),
     result: Identity,
   },
   rights: {
@@ -149,7 +149,7 @@ export const auth = contract('auth', {
     params: None,
     result: strict({
       user: User,
-      proof: Proof,
+      proof: CredentialRef,
       session: Type.Union([Session, Type.Null()]),
       rights: RightList,
     }),

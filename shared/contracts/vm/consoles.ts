@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Proof } from '#shared/contracts/access/auth.ts'
+import { CredentialRef } from '#shared/contracts/access/auth.ts'
 import { Done, Id, ListQuery, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
 
 export const ConsoleType = oneOf('vnc', 'spice', 'serial')
@@ -68,7 +68,7 @@ const Opened = strict({
   console_type: ConsoleType,
   node: Type.String(),
   user: Type.String(),
-  proof: Proof,
+  credential: CredentialRef,
   endpoint: Endpoint,
   recording_id: orNull(Type.String()),
 })
@@ -147,7 +147,7 @@ export const consoles = contract('consoles', {
       password: orNull(Type.String()),
       vm_name: Type.String(),
       user: Type.String(),
-      proof: Proof,
+      credential: CredentialRef,
     }),
     secret: ['ticket', 'password'],
   },

@@ -44,7 +44,7 @@ test('a disabled user loses session, token and API key at once on every replica,
     ['api_key', key],
   ] as const
   for (const [by, credential] of proofs)
-    expect(await elsewhere(by, credential)).toMatchObject({ user: 'gone', proof: { by } })
+    expect(await elsewhere(by, credential)).toMatchObject({ user: 'gone', credential: { by } })
   const heard = bus().nats.subscribe(authChangedSubject, { max: 1 })
   await root.call(users, 'change', { username: 'gone', enabled: false })
   for (const [by, credential] of proofs)

@@ -102,7 +102,7 @@ const identify = (credential: string) =>
   horcrux.call(auth, 'identify', { by: 'token', credential, address: '192.0.2.1' })
 
 test('the honest token is accepted', async () => {
-  expect(await identify(honest)).toMatchObject({ user: 'alice', proof: { by: 'token', id: sid } })
+  expect(await identify(honest)).toMatchObject({ user: 'alice', credential: { by: 'token', id: sid } })
 })
 
 describe('a hostile token is refused as one, never a failure of ours', () => {

@@ -21,7 +21,7 @@ const admin: Caller = {
   user: 'admin',
   rights: 'none',
   address: '127.0.0.1',
-  proof: { by: 'token', id: 'none' },
+  credential: { by: 'token', id: 'none' },
 }
 
 type Answer = { success: boolean; error?: { message: string }; data: unknown }

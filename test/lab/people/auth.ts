@@ -12,7 +12,13 @@ export const admin = { username: 'admin', password: 'Sonnenblume-7' }
 /** Somebody who has signed in: their proofs, and calls in their name. */
 export type Person = Awaited<ReturnType<typeof signIn>>
 
-export const callerOf = ({ user, rights, proof }: Identity): Caller => ({ kind: 'user', user, rights, proof, address })
+export const callerOf = ({ user, rights, credential }: Identity): Caller => ({
+  kind: 'user',
+  user,
+  rights,
+  credential,
+  address,
+})
 
 /** Signs in as the gateway would, and calls as the gateway would: with who it is looked up for each call. */
 export async function signIn(horcrux: TestHorcrux, username: string, password: string, totp?: string) {

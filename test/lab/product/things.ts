@@ -177,7 +177,7 @@ const shown = (credential: string, by: string) => {
   return {
     user: person.user,
     rights: nameOf(person.rights),
-    proof: { by, id: credential },
+    credential: { by, id: credential },
     expires_at: new Date(Date.now() + 600_000).toISOString(),
     rights_until: null,
   }
@@ -187,8 +187,8 @@ const identities: ServiceSchema = {
   name: 'auth',
   actions: {
     identify: ({ params }: { params: { by: string; credential: string } }) => shown(params.credential, params.by),
-    recheck: async ({ params }: { params: { proof: { by: string; id: string } } }) => {
-      const answer = shown(params.proof.id, params.proof.by)
+    recheck: async ({ params }: { params: { credential: { by: string; id: string } } }) => {
+      const answer = shown(params.credential.id, params.credential.by)
       await late.recheck
       return answer
     },

@@ -81,7 +81,7 @@ describe('who may speak', () => {
     user: 'alice',
     rights: 'x',
     address: '192.0.2.1',
-    proof: { by: 'token', id: 't' },
+    credential: { by: 'token', id: 't' },
   }
   const service = (name: string): Caller => ({ kind: 'service', name })
   const actionOf = (action: string) =>

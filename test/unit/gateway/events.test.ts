@@ -68,7 +68,7 @@ describe('the ring', () => {
 })
 
 describe('an audience', () => {
-  const user = { kind: 'user', user: 'bob', rights: 'r', address: '', proof: { by: 'token', id: '' } } as const
+  const user = { kind: 'user', user: 'bob', rights: 'r', address: '', credential: { by: 'token', id: '' } } as const
   const bob = audienceOf(user, compileRights([{ path: '/api/vms/b', privileges: ['VmAudit'] }]))
   const auditor = audienceOf(user, compileRights([{ path: '/', privileges: ['SysAudit'] }]))
   const owned = (by: string) => ({ ...created(1), type: 'OperationUpdated', data: { user: by } }) as Frame
