@@ -32,7 +32,7 @@ const vmOf = (number: number) => ({
 const unkept: Contract = {
   name: vms.name,
   actions: Object.fromEntries(
-    Object.entries((vms as Contract).actions).map(([key, action]) => [key, { ...action, madeOf: [] }]),
+    Object.entries((vms as Contract).actions).map(([key, action]) => [key, { ...action, cachedFrom: [] }]),
   ),
 }
 

@@ -60,5 +60,6 @@ export function apiClient(url: string, token?: string): ApiClient {
   }
 }
 
-const isOperation = (body: unknown): body is Operation =>
-  typeof body === 'object' && body !== null && 'kind' in body && 'steps' in body && 'state' in body
+function isOperation(body: unknown): body is Operation {
+  return typeof body === 'object' && body !== null && 'kind' in body && 'steps' in body && 'state' in body
+}

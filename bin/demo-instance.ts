@@ -93,11 +93,12 @@ async function temporary(host: Host): Promise<Instance> {
   }
 }
 
-const isReady = async (url: string): Promise<boolean> =>
-  fetch(`${url}/readyz`).then(
+async function isReady(url: string): Promise<boolean> {
+  return fetch(`${url}/readyz`).then(
     ({ ok }) => ok,
     () => false,
   )
+}
 
 async function comesUp(url: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted && !(await isReady(url))) await sleep(50)

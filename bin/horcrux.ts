@@ -2,7 +2,7 @@ import { ConfigError } from '#shared/config/config.ts'
 import { AppError } from '#shared/errors.ts'
 import { ApiError } from './api-client.ts'
 import { UsageError } from './arguments.ts'
-import { nearestWord } from './nearest.ts'
+import { nearestWord } from './nearest-word.ts'
 
 type Command = { does: string; run: (words: string[]) => Promise<number> }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { config } from '#shared/config/config.ts'
-import { apiUrl, type Ground } from '#shared/platform/start-infrastructure.ts'
+import { apiUrl, type Infrastructure } from '#shared/platform/start-infrastructure.ts'
 
 type Facts = {
   /** How long the start took. */
@@ -11,7 +11,7 @@ type Facts = {
 }
 
 /** What the user reads when Horcrux is up: where, what is missing, and what to type next. */
-export async function welcome({ accelerator, libvirt, lacking }: Ground, facts: Facts): Promise<void> {
+export async function welcome({ accelerator, libvirt, lacking }: Infrastructure, facts: Facts): Promise<void> {
   const { dataDir } = config()
   const url = apiUrl(config())
   const state = await libvirt

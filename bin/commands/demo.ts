@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
-import { buildTinyGuest, GUEST_PREFIX, type TinyGuest } from '../../tools/tiny-guest/tiny-guest.ts'
+import { buildTinyGuest, guestPrefix, type TinyGuest } from '../../tools/tiny-guest/tiny-guest.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { type ApiClient, apiClient } from '../api-client.ts'
@@ -49,7 +49,7 @@ async function live(host: Host, api: ApiClient, boot: TinyGuest, timed: Stopwatc
       () => api.send('POST', `/vms/${vm.id}/start`),
       () => 'started',
     )
-    const line = `${GUEST_PREFIX} up`
+    const line = `${guestPrefix} up`
     await timed(
       () => says(api, vm.id, line, signal),
       () => `its serial console says "${line}"`,

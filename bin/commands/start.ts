@@ -7,7 +7,7 @@ import { UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { wholeName } from '#shared/bus/identity/service-permissions.ts'
 import { makeDataFolder, writeEndpoints } from '#shared/platform/data-folder.ts'
-import { layGround } from '#shared/platform/start-infrastructure.ts'
+import { startInfrastructure } from '#shared/platform/start-infrastructure.ts'
 import { lockDataFolder } from '#shared/platform/lock.ts'
 import { stopOnSignals } from '#shared/platform/stopping.ts'
 import { startServices } from '#shared/service/start.ts'
@@ -32,11 +32,11 @@ export async function start(words: string[]): Promise<number> {
     await writeEndpoints(host, dataDir, null)
     const settings = reloadConfig()
     await demandFreePort(settings)
-    const ground = await layGround(host, settings, { say, onStop })
+    const infrastructure = await startInfrastructure(host, settings, { say, onStop })
     const running = await startServices(wholeName, [...services])
     onStop(running.stop)
     const seconds = (performance.now() - since) / 1000
-    await welcome(ground, { seconds, setupToken: issuedSetupToken(), say })
+    await welcome(infrastructure, { seconds, setupToken: issuedSetupToken(), say })
   } catch (error) {
     await stop()
     // What was begun and is now taken away fails: that is no error of the start.

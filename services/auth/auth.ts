@@ -8,7 +8,7 @@ import { makeAdministrator, useSetupToken } from './sign-in/first-start.ts'
 import { identify, recheck } from './credentials/identify.ts'
 import { login, signedIn } from './sign-in/login.ts'
 import { sessions, type StoredUser, users } from './models.ts'
-import { mayChange, mayManage, refuseApiKey, sessionIdOf, userOf } from './accounts/own.ts'
+import { mayChange, mayManage, refuseApiKey, sessionIdOf, userOf } from './accounts/account-access.ts'
 import { checkNewUser, checkPassword } from './sign-in/password-rules.ts'
 import { hashPassword, isPassword } from './sign-in/passwords.ts'
 import { tellOfChange } from './policy/store.ts'
@@ -16,16 +16,17 @@ import { mutable, rightsNamed } from './grants/rights.ts'
 import { endSessionsOf, sessionById } from './credentials/sessions.ts'
 import { rotateKeys } from './credentials/signing-keys.ts'
 import { issueTicket, redeemTicket } from './credentials/tickets.ts'
-import { countTry } from './sign-in/tries.ts'
+import { countSignInAttempt } from './sign-in/sign-in-rate.ts'
 import { beginTotp, confirmTotp, requireCode } from './sign-in/totp.ts'
-import { sessionView, userView } from './accounts/views.ts'
+import { sessionView, userView } from './accounts/user-view.ts'
 
-const attemptOf = (call: Call, user?: string) =>
-  guard(
+function attemptOf(call: Call, user?: string) {
+  return guard(
     [...(user === undefined ? [] : [`user:${user}`]), `address:${call.caller.address ?? 'unknown'}`],
     call.caller,
     call.requestId,
   )
+}
 
 /** The caller, who has given their password once more. @throws AuthenticationError */
 async function requirePassword(password: string, call: Call): Promise<StoredUser> {
@@ -43,7 +44,7 @@ export const authActions = implement(auth, {
   recheck: (proven) => recheck(proven),
   rights: ({ name, offset }) => rightsNamed(name, offset),
 
-  countTry: ({ address }) => countTry(address),
+  countSignInAttempt: ({ address }) => countSignInAttempt(address),
   redeem: ({ ticket, address }) => redeemTicket(ticket, address),
 
   setup: async ({ token, username, password }, call) => {

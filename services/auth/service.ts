@@ -12,7 +12,7 @@ import { sweepRights } from './grants/rights.ts'
 import { roleActions } from './grants/roles.ts'
 import { sweepSessions } from './credentials/sessions.ts'
 import { signingKey, sweepKeys } from './credentials/signing-keys.ts'
-import { sweepTries } from './sign-in/tries.ts'
+import { sweepSignInRates } from './sign-in/sign-in-rate.ts'
 import { sweepTickets } from './credentials/tickets.ts'
 import { userActions } from './accounts/users.ts'
 
@@ -25,7 +25,7 @@ async function sweep(): Promise<void> {
   await sweepRights()
   await sweepTickets()
   await sweepReservations()
-  await sweepTries()
+  await sweepSignInRates()
 }
 
 /** Who somebody is, and what they may do. */

@@ -19,10 +19,12 @@ const bits = new Map(privileges.map((privilege, i) => [privilege, 1 << i]))
 const segments = (path: string) => unversioned(path).split('/').filter(Boolean)
 
 const version = '/api/v1'
-const unversioned = (path: string) =>
-  path.startsWith(version) && (path.length === version.length || path[version.length] === '/')
+
+function unversioned(path: string) {
+  return path.startsWith(version) && (path.length === version.length || path[version.length] === '/')
     ? `/api${path.slice(version.length)}`
     : path
+}
 
 /**
  * Paths of grants: `/` is everything; `/api/vms/*` is the collection and what is directly in it; `/api/vms/**` is the
@@ -91,8 +93,9 @@ export type CredentialRef = {
 }
 
 /** The API key with which a caller came who has fewer rights than its user. */
-export const restrictedKeyOf = (caller: Caller): string | undefined =>
-  caller.kind === 'user' && caller.credential.restricted ? caller.credential.id : undefined
+export function restrictedKeyOf(caller: Caller): string | undefined {
+  return caller.kind === 'user' && caller.credential.restricted ? caller.credential.id : undefined
+}
 
 /** Whether it was the caller who began something: a restricted key only knows of what it has begun itself. */
 export function isBegunBy(caller: Caller, { user, api_key }: { user: string; api_key?: string | undefined }): boolean {

@@ -6,7 +6,7 @@ type Verb = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 /**
  * Who may: `anyone`, whoever is `signed-in`, only another `service`, or a privilege on the path of the resource, whose
- * `{id}` is filled in from the parameters. A list says `signed-in` and names in `sees` what each item takes.
+ * `{id}` is filled in from the parameters. A list says `signed-in` and names in `itemAccess` what each item takes.
  */
 export type Access = 'anyone' | 'signed-in' | 'service' | OnPath
 export type OnPath = `${Privilege} on /${string}`
@@ -28,9 +28,9 @@ type Common = {
 /** Asks and changes nothing. A question too long for a URL is asked by POST. */
 export type Query = Common & {
   rest?: `GET /${string}` | `POST /${string}`
-  sees?: OnPath
+  itemAccess?: OnPath
   /** The collections that, with the caller's rights, alone decide the answer: until one changes it stays the same. */
-  madeOf?: readonly string[]
+  cachedFrom?: readonly string[]
   /** The answer holds more than its record, such as what was measured: its ETag tells the version and what it says. */
   computed?: true
 }
@@ -56,10 +56,12 @@ export type Params<C extends Contract, K extends keyof C['actions']> = Static<C[
 export type Result<C extends Contract, K extends keyof C['actions']> = Static<C['actions'][K]['result']>
 
 /** Everything the platform knows about a resource: validation, types, routes, OpenAPI, permission and audit come from it. */
-export const contract = <const N extends string, const A extends Record<string, Action>>(
+export function contract<const N extends string, const A extends Record<string, Action>>(
   name: N,
   actions: A,
-): Contract<N, A> => ({ name, actions })
+): Contract<N, A> {
+  return { name, actions }
+}
 
 export const isChange = (action: Action): action is Change => 'audit' in action
 export const isOperation = (action: Action): action is Change => isChange(action) && action.operation === true

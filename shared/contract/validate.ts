@@ -143,11 +143,12 @@ function explain(error: TLocalizedValidationError, schema: TSchema): { field: st
 }
 
 /** The schema at a path such as `#/properties/name`. */
-const schemaAt = (schema: TSchema, schemaPath: string): unknown =>
-  schemaPath
+function schemaAt(schema: TSchema, schemaPath: string): unknown {
+  return schemaPath
     .split('/')
     .slice(1)
     .reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], schema)
+}
 
 function ownMessage(schema: TSchema, error: TLocalizedValidationError): string | undefined {
   if (isConst(error)) return `must be one of ${choices(schema, error).join(', ')}`
@@ -156,6 +157,9 @@ function ownMessage(schema: TSchema, error: TLocalizedValidationError): string |
 }
 
 /** Defaults are not filled into a union of which no branch fits: what has one is not missing. */
-const hasDefault = (object: unknown, name: string) =>
-  (object as { properties?: Record<string, { default?: unknown }> } | undefined)?.properties?.[name]?.default !==
-  undefined
+function hasDefault(object: unknown, name: string) {
+  return (
+    (object as { properties?: Record<string, { default?: unknown }> } | undefined)?.properties?.[name]?.default !==
+    undefined
+  )
+}

@@ -17,5 +17,6 @@ export async function accelerator(host: Host, wanted: 'auto' | 'kvm' | 'tcg'): P
 }
 
 /** `vmx` (Intel) or `svm` (AMD) when /proc/cpuinfo has it among the flags. */
-export const virtualizationFlag = (cpuinfo: string): string | undefined =>
-  /^flags\s*:.*\b(vmx|svm)\b/m.exec(cpuinfo)?.[1]
+export function virtualizationFlag(cpuinfo: string): string | undefined {
+  return /^flags\s*:.*\b(vmx|svm)\b/m.exec(cpuinfo)?.[1]
+}

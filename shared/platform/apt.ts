@@ -29,8 +29,9 @@ export async function install(
 
 export const packagesOf = (list: readonly Requirement[]): string[] => [...new Set(list.flatMap(({ debian }) => debian))]
 
-const mayInstall = async (host: Host): Promise<boolean> =>
-  process.getuid?.() === 0 && (await host.which('apt-get')) !== null
+async function mayInstall(host: Host): Promise<boolean> {
+  return process.getuid?.() === 0 && (await host.which('apt-get')) !== null
+}
 
 /** @returns what apt-get says when it fails */
 async function aptInstall(host: Host, packages: string[]): Promise<string | null> {
@@ -51,8 +52,9 @@ async function apt(host: Host, words: string[]): Promise<string | null> {
   return code === 0 ? null : (stderr.trim() || stdout.trim()).slice(-2000)
 }
 
-const hasLists = async (host: Host): Promise<boolean> =>
-  (await host.list('/var/lib/apt/lists').catch(() => [])).some(({ name }) => name.includes('_Packages'))
+async function hasLists(host: Host): Promise<boolean> {
+  return (await host.list('/var/lib/apt/lists').catch(() => [])).some(({ name }) => name.includes('_Packages'))
+}
 
 /** Debian asks policy-rc.d before it starts a daemon (invoke-rc.d(8)); 101 is "no". A policy that is there stays. */
 async function withoutServiceStarts<T>(host: Host, work: () => Promise<T>): Promise<T> {

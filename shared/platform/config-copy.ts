@@ -29,8 +29,9 @@ async function withStore<T>(url: string, work: (client: mongoose.mongo.MongoClie
   }
 }
 
-const commandStore = (url: string, command: Record<string, unknown>) =>
-  withStore(url, (client) => client.db('admin').command(command))
+function commandStore(url: string, command: Record<string, unknown>) {
+  return withStore(url, (client) => client.db('admin').command(command))
+}
 
 /** A MongoDB has tools of its own, that know its clusters and its users. @throws ConflictError, UnavailableError */
 async function demandEmbedded(url: string, dataDir: string): Promise<void> {

@@ -43,8 +43,9 @@ export async function readJson<T extends object>(host: Host, file: string): Prom
   }
 }
 
-const writeJson = (host: Host, file: string, value: object) =>
-  host.writeFile(file, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
+function writeJson(host: Host, file: string, value: object) {
+  return host.writeFile(file, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
+}
 
 /** A free TCP port of loopback: the one of last time where that is possible, so that others find it again. */
 export async function rememberPort(host: Host, dataDir: string, name: 'nats' | 'store'): Promise<number> {

@@ -10,18 +10,20 @@ const startMs = 15_000
 /** Whether libvirt is there for guests; if not, why, and what would help. */
 export type LibvirtState = { running: true; started: boolean } | { running: false; why: string; help: string }
 
-export const isLibvirtUp = (host: Host): Promise<boolean> =>
-  host.openSocket({ path: socket }).then(
+export function isLibvirtUp(host: Host): Promise<boolean> {
+  return host.openSocket({ path: socket }).then(
     (stream) => {
       stream.destroy()
       return true
     },
     () => false,
   )
+}
 
 /** Whether systemd is in charge (sd_booted(3)). */
-export const hasServiceManager = async (host: Host): Promise<boolean> =>
-  (await host.stat('/run/systemd/system')) !== null
+export async function hasServiceManager(host: Host): Promise<boolean> {
+  return (await host.stat('/run/systemd/system')) !== null
+}
 
 /**
  * Sees to it that libvirtd runs: asks the service manager, or where there is none starts it in a way that outlives this

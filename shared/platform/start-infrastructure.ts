@@ -11,7 +11,7 @@ import { ensureLibvirtd, type LibvirtState } from './libvirtd.ts'
 import { requirements } from './requirements.ts'
 
 /** What the services stand on: a bus, a store, secrets, and libvirt if it can be had. */
-export type Ground = {
+export type Infrastructure = {
   accelerator: Accelerator
   /** Settles after the services may start: they wait for libvirt by themselves. */
   libvirt: Promise<LibvirtState>
@@ -26,7 +26,7 @@ type Tools = {
 }
 
 /** Installs what is missing, and starts bus, store and libvirtd where none are given. `config` is completed by it. */
-export async function layGround(host: Host, config: Config, { say, onStop }: Tools): Promise<Ground> {
+export async function startInfrastructure(host: Host, config: Config, { say, onStop }: Tools): Promise<Infrastructure> {
   const { dataDir } = config
   const wanted = requirements.filter(({ level, unless }) => level !== 'test' && !(unless && config[unless]))
   const { stillMissing, problem } = await install(host, wanted, say)

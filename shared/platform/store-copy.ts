@@ -12,7 +12,7 @@ const table = 'horcrux_copy'
 
 export type Extras = Record<string, string>
 
-const syncFile = async (path: string): Promise<void> => {
+async function syncFile(path: string): Promise<void> {
   const handle = await open(path, 'r')
   await handle.sync().finally(() => handle.close())
 }
@@ -38,8 +38,9 @@ export async function completeCopy(copy: string, extras: Extras, destination: st
   await rm(copy)
 }
 
-export const alreadyThere = (path: string) =>
-  new ConflictError(`${path} exists already; a copy is never written over anything`, { details: { path } })
+export function alreadyThere(path: string) {
+  return new ConflictError(`${path} exists already; a copy is never written over anything`, { details: { path } })
+}
 
 /** What a copy holds beside the store. @throws BadRequestError saying why a file is no whole copy; NotFoundError */
 export function readCopy(path: string): Extras {

@@ -14,7 +14,7 @@ export type Call = {
   caller: Caller
   requestId: string
   rights: Rights
-  /** By the contract's `sees`. */
+  /** By the contract's `itemAccess`. */
   maySee: MaySee
   /** What the answer carries beside the result. */
   reply: Reply

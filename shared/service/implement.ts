@@ -125,9 +125,9 @@ export function authorize(action: Action, params: Record<string, unknown>, calle
 }
 
 function maySee(action: Action, rights: Rights): MaySee {
-  const sees = 'sees' in action ? action.sees : undefined
-  if (!sees) return { all: true, item: () => true }
-  const { privilege, path } = onPath(sees)
+  const itemAccess = 'itemAccess' in action ? action.itemAccess : undefined
+  if (!itemAccess) return { all: true, item: () => true }
+  const { privilege, path } = onPath(itemAccess)
   return { all: rights.allows(privilege, '/'), item: (id) => rights.allows(privilege, fillPath(path, { id })) }
 }
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { GUEST_PREFIX } from '../../tools/tiny-guest/tiny-guest.ts'
+import { guestPrefix } from '../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { complaintsOf, startBrowser } from '../lab/clients/browser.ts'
 import { guestOn } from '../lab/guests/tiny-guest.ts'
@@ -78,7 +78,7 @@ test.runIf(canRun)(
     await page.fill('[name=password]', password)
     await page.click('form button')
     await state('connected')
-    await until(async () => (await serial()).includes(`${GUEST_PREFIX} up`), { timeoutMs: 40_000, what: 'the guest' })
+    await until(async () => (await serial()).includes(`${guestPrefix} up`), { timeoutMs: 40_000, what: 'the guest' })
     const text = await until(
       async () => {
         const seen = await lit()

@@ -1,5 +1,5 @@
 /** What the guest writes on its serial console before each of its messages. */
-export const GUEST_PREFIX = 'horcrux-guest:'
+export const guestPrefix = 'horcrux-guest:'
 
 /** The first program: mounts, modules, reports, then busybox's init, which reaps and keeps shells on the consoles. */
 export const init = `#!/bin/busybox sh
@@ -14,18 +14,18 @@ for nic in /sys/class/net/eth*; do [ -e "$nic" ] && report add net "\${nic##*/}"
 for disk in /sys/block/[vs]d*; do [ -e "$disk/device" ] && report add block "\${disk##*/}"; done
 for drive in /sys/block/sr*; do [ -e "$drive" ] && report add seed "\${drive##*/}" & done
 for word in $(cat /proc/cmdline); do
-  case $word in horcrux.*) echo "${GUEST_PREFIX} parameter $word" ;; esac
+  case $word in horcrux.*) echo "${guestPrefix} parameter $word" ;; esac
 done
-echo "${GUEST_PREFIX} cpus $(grep -c ^processor /proc/cpuinfo)"
+echo "${guestPrefix} cpus $(grep -c ^processor /proc/cpuinfo)"
 if [ -x /bin/qemu-ga ]; then
-  for disk in /dev/vd?; do mount -t ext4 "$disk" /mnt 2>/dev/null && echo "${GUEST_PREFIX} mounted $disk"; done
+  for disk in /dev/vd?; do mount -t ext4 "$disk" /mnt 2>/dev/null && echo "${guestPrefix} mounted $disk"; done
   for port in /sys/class/virtio-ports/*; do
     grep -q org.qemu.guest_agent.0 "$port/name" && qemu-ga -m virtio-serial -p "/dev/\${port##*/}" -t /tmp -f /tmp/agent.pid &
   done
 fi
 acpid -l /dev/null -p /tmp/acpid.pid
 mdev -d
-echo "${GUEST_PREFIX} up"
+echo "${guestPrefix} up"
 exec init
 `
 
@@ -38,7 +38,7 @@ seed() {
   # A drive is there before its medium is ready.
   for try in 1 2 3 4 5 6; do mount -t iso9660 -o ro /dev/$3 /tmp/cd-$3 2>/dev/null && break; sleep 0.5; done
   [ -e /tmp/cd-$3/meta-data ] && for file in /tmp/cd-$3/*; do
-    while IFS= read -r line; do echo "${GUEST_PREFIX} seed \${file##*/} $line"; done <"$file"
+    while IFS= read -r line; do echo "${guestPrefix} seed \${file##*/} $line"; done <"$file"
   done
   umount /tmp/cd-$3 2>/dev/null
 }
@@ -48,10 +48,10 @@ case $1-$2 in
 esac
 case $1-$2 in
   add-seed) seed "$@" ;;
-  add-block) echo "${GUEST_PREFIX} disk $3 $(($(cat /sys/block/$3/size) * 512))" ;;
-  add-net) ip link set $3 up; echo "${GUEST_PREFIX} nic $3 $(cat /sys/class/net/$3/address)" ;;
-  remove-block) echo "${GUEST_PREFIX} disk $3 gone" ;;
-  remove-net) echo "${GUEST_PREFIX} nic $3 gone" ;;
+  add-block) echo "${guestPrefix} disk $3 $(($(cat /sys/block/$3/size) * 512))" ;;
+  add-net) ip link set $3 up; echo "${guestPrefix} nic $3 $(cat /sys/class/net/$3/address)" ;;
+  remove-block) echo "${guestPrefix} disk $3 gone" ;;
+  remove-net) echo "${guestPrefix} nic $3 gone" ;;
 esac >/dev/console 2>&1
 `
 
@@ -69,7 +69,7 @@ tty1::respawn:/bin/sh -c "echo 'Tiny guest of Horcrux'; exec sh"
 
 /** How its agent shuts it down. */
 export const shutdown = `#!/bin/sh
-echo "${GUEST_PREFIX} agent shutdown" >/dev/console
+echo "${guestPrefix} agent shutdown" >/dev/console
 sync
 umount -a -r 2>/dev/null
 poweroff -f
@@ -77,7 +77,7 @@ poweroff -f
 
 /** What acpid runs for the power button: it is how \`virsh shutdown\` asks. */
 export const powerButton = `#!/bin/sh
-echo "${GUEST_PREFIX} power button" >/dev/console
+echo "${guestPrefix} power button" >/dev/console
 sync
 umount -a -r 2>/dev/null
 poweroff -f

@@ -5,7 +5,7 @@ import { type CpioEntry, cpio } from './cpio.ts'
 import { init, inittab, mdevConf, powerButton, report, shutdown } from './init.ts'
 
 /** Kernel modules that the guest loads, by file name; those that a kernel has built in are not in its folder. */
-const MODULES = [
+const guestModules = [
   'virtio_pci',
   'virtio_blk',
   'virtio_net',
@@ -20,11 +20,11 @@ const MODULES = [
 ]
 
 /** What a guest with an agent loads beside them: a file system that can be frozen. */
-const AGENT_MODULES = ['ext4']
+const agentModules = ['ext4']
 
 /** Differs when an initrd made from the same kernel would. */
 export const recipe: string = createHash('sha256')
-  .update([init, inittab, mdevConf, powerButton, report, shutdown, ...MODULES, ...AGENT_MODULES].join('\0'))
+  .update([init, inittab, mdevConf, powerButton, report, shutdown, ...guestModules, ...agentModules].join('\0'))
   .digest('hex')
   .slice(0, 12)
 
@@ -37,7 +37,11 @@ export async function buildInitrd(
   busybox: string,
   agent: CpioEntry[] = [],
 ): Promise<Buffer> {
-  const modules = await loadOrder(host, modulesFolder, agent.length > 0 ? [...MODULES, ...AGENT_MODULES] : MODULES)
+  const modules = await loadOrder(
+    host,
+    modulesFolder,
+    agent.length > 0 ? [...guestModules, ...agentModules] : guestModules,
+  )
   const folder = (path: string): CpioEntry => ({ path, mode: 0o040755 })
   const program = (path: string, data: string | Buffer): CpioEntry => ({ path, mode: 0o100755, data })
   const folders = ['bin', 'dev', 'proc', 'sys', 'tmp', 'mnt', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'modules']
@@ -74,10 +78,11 @@ async function loadOrder(host: Host, modulesFolder: string, names: string[]): Pr
 }
 
 /** A module's name, in which the kernel takes - and _ for the same. */
-const moduleName = (path: string): string =>
-  basename(path)
+function moduleName(path: string): string {
+  return basename(path)
     .replace(/\.ko.*$/, '')
     .replaceAll('-', '_')
+}
 
 async function readModule(host: Host, path: string): Promise<Module> {
   const data = path.endsWith('.xz') ? (await host.runChecked('xz', ['-dc', path])).bytes : await host.readFile(path)

@@ -43,8 +43,9 @@ async function kernelUnder(host: Host, root: string): Promise<Kernel | null> {
   return null
 }
 
-const isReadable = async (host: Host, path: string): Promise<boolean> =>
-  (await host.run('test', ['-r', path])).code === 0
+async function isReadable(host: Host, path: string): Promise<boolean> {
+  return (await host.run('test', ['-r', path])).code === 0
+}
 
 /** Makes a folder whole or not at all: another process may be at the same. */
 export async function fetchInto(host: Host, folder: string, work: (aside: string) => Promise<void>): Promise<void> {

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { UnavailableError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 
-const NETWORK_MS = 300_000
+const networkTimeoutMs = 300_000
 
 /**
  * Unpacks a Debian package into `folder` without installing it, which needs no root. With `follow`, the package is a
@@ -13,13 +13,13 @@ export async function unpackPackage(host: Host, name: string, folder: string, fo
   await host.mkdir(folder)
   const real = await retryWithNewLists(host, async () => {
     const found = follow ? await dependency(host, name, follow) : name
-    await host.runChecked('apt-get', ['-q', 'download', found], { cwd: folder, timeoutMs: NETWORK_MS })
+    await host.runChecked('apt-get', ['-q', 'download', found], { cwd: folder, timeoutMs: networkTimeoutMs })
     return found
   })
   const archive = (await host.list(folder)).find((entry) => entry.name.startsWith(`${real}_`))
   if (!archive) throw new UnavailableError(`apt-get on ${host.describe()} did not bring ${real}`)
   const path = join(folder, archive.name)
-  await host.runChecked('dpkg-deb', ['-x', path, folder], { timeoutMs: NETWORK_MS })
+  await host.runChecked('dpkg-deb', ['-x', path, folder], { timeoutMs: networkTimeoutMs })
   await host.remove(path)
 }
 
@@ -42,7 +42,7 @@ async function retryWithNewLists<T>(host: Host, work: () => Promise<T>): Promise
         cause,
       })
     }
-    await host.runChecked('apt-get', ['-q', 'update'], { timeoutMs: NETWORK_MS })
+    await host.runChecked('apt-get', ['-q', 'update'], { timeoutMs: networkTimeoutMs })
     return work()
   }
 }

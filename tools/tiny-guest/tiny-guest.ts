@@ -4,13 +4,13 @@ import { agentFiles } from './agent.ts'
 import { buildInitrd, recipe } from './initrd.ts'
 import { findBusybox, findKernel } from './kernel.ts'
 
-export { GUEST_PREFIX } from './init.ts'
+export { guestPrefix } from './init.ts'
 
 /** Paths on the host, readable by all, and the kernel's command line. */
 export type TinyGuest = { kernel: string; initrd: string; cmdline: string }
 
 /** The console is for the guest, not for the kernel. The rest saves a second under emulation. */
-const CMDLINE = 'console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr cryptomgr.notests=1'
+const commandLine = 'console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr cryptomgr.notests=1'
 
 /**
  * Makes a guest that boots in seconds even under emulation, from a Debian kernel and busybox, in `folder` on the host;
@@ -30,7 +30,7 @@ export async function buildTinyGuest(host: Host, folder: string, { agent = false
   const guest = {
     kernel: join(folder, `vmlinuz-${kernel.version}`),
     initrd: join(folder, `initrd-${kernel.version}-${recipe}${agent ? '-agent' : ''}`),
-    cmdline: CMDLINE,
+    cmdline: commandLine,
   }
   if (!(await host.stat(guest.kernel))) await host.writeFile(guest.kernel, await host.readFile(kernel.image))
   if (!(await host.stat(guest.initrd))) {

@@ -59,7 +59,7 @@ type Left = { entries: string } | Omit<AuditEntry, 'id'>
 type Found = Left & { _id: string }
 type Batch = { documents: string[]; entries: AuditEntry[] }
 
-const entriesIn = (found: Found): AuditEntry[] => {
+function entriesIn(found: Found): AuditEntry[] {
   // Only shared/audit/audit.ts writes here.
   if ('entries' in found) return JSON.parse(found.entries) as AuditEntry[]
   const { _id: id, ...entry } = found

@@ -11,12 +11,13 @@ export const personalFields = ['user', 'address', 'path', 'message'] as const
 export type PersonalField = (typeof personalFields)[number]
 
 /** Binds a value without telling it: without the salt nobody can find out by trying. */
-export const commit = (field: PersonalField, salt: string, value: string | null) =>
-  sha256(['horcrux-audit-field-1', field, salt, value])
+export function commit(field: PersonalField, salt: string, value: string | null) {
+  return sha256(['horcrux-audit-field-1', field, salt, value])
+}
 
 /** The hash of a record: over all that is not personal, the commitments of what is, and the record before. */
-export const hashOf = (record: Omit<AuditRecord, 'hash'>): string =>
-  sha256([
+export function hashOf(record: Omit<AuditRecord, 'hash'>): string {
+  return sha256([
     'horcrux-audit-1',
     record.seq,
     record.prev_hash,
@@ -32,6 +33,7 @@ export const hashOf = (record: Omit<AuditRecord, 'hash'>): string =>
     record.after_hash,
     ...personalFields.map((field) => record.commitments[field]),
   ])
+}
 
 const saltBytes = 16
 let pool = Buffer.alloc(0)

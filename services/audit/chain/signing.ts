@@ -11,15 +11,18 @@ export function signingKeyFrom(secretKey: string): KeyObject {
 }
 
 /** As it is told to others: SPKI in base64url. */
-export const publicKeyOf = (key: KeyObject): string =>
-  createPublicKey(key).export({ format: 'der', type: 'spki' }).toString('base64url')
+export function publicKeyOf(key: KeyObject): string {
+  return createPublicKey(key).export({ format: 'der', type: 'spki' }).toString('base64url')
+}
 
 type Unsigned<T> = Omit<T, 'signature'>
 
-const checkpointText = ({ seq, hash, time }: Unsigned<Checkpoint>) =>
-  JSON.stringify(['horcrux-audit-checkpoint-1', seq, hash, time])
-const headText = (head: Unsigned<ExportHead>) =>
-  JSON.stringify([
+function checkpointText({ seq, hash, time }: Unsigned<Checkpoint>) {
+  return JSON.stringify(['horcrux-audit-checkpoint-1', seq, hash, time])
+}
+
+function headText(head: Unsigned<ExportHead>) {
+  return JSON.stringify([
     'horcrux-audit-head-1',
     head.from_seq,
     head.to_seq,
@@ -29,17 +32,25 @@ const headText = (head: Unsigned<ExportHead>) =>
     head.time,
     head.public_key,
   ])
+}
 
-export const signCheckpoint = (checkpoint: Unsigned<Checkpoint>, key: KeyObject): Checkpoint => ({
-  ...checkpoint,
-  signature: signText(checkpointText(checkpoint), key),
-})
-export const signHead = (head: Unsigned<ExportHead>, key: KeyObject): ExportHead => ({
-  ...head,
-  signature: signText(headText(head), key),
-})
-export const isSignedCheckpoint = (checkpoint: Checkpoint, publicKey: string) =>
-  isSigned(checkpointText(checkpoint), checkpoint.signature, publicKey)
+export function signCheckpoint(checkpoint: Unsigned<Checkpoint>, key: KeyObject): Checkpoint {
+  return {
+    ...checkpoint,
+    signature: signText(checkpointText(checkpoint), key),
+  }
+}
+
+export function signHead(head: Unsigned<ExportHead>, key: KeyObject): ExportHead {
+  return {
+    ...head,
+    signature: signText(headText(head), key),
+  }
+}
+
+export function isSignedCheckpoint(checkpoint: Checkpoint, publicKey: string) {
+  return isSigned(checkpointText(checkpoint), checkpoint.signature, publicKey)
+}
 export const isSignedHead = (head: ExportHead, publicKey: string) => isSigned(headText(head), head.signature, publicKey)
 
 const signText = (text: string, key: KeyObject) => sign(null, Buffer.from(text), key).toString('base64url')

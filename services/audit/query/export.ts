@@ -40,10 +40,9 @@ export async function exportPage(limit: number, cursor: string | undefined): Pro
   return { data, next_cursor: more ? cursorOf({ after: last, to, time }) : null, total: to }
 }
 
-const withMarks = (record: AuditRecord, marks: Checkpoint[]): Piece[] => [
-  record,
-  ...marks.filter(({ seq }) => seq === record.seq),
-]
+function withMarks(record: AuditRecord, marks: Checkpoint[]): Piece[] {
+  return [record, ...marks.filter(({ seq }) => seq === record.seq)]
+}
 
 async function begin(): Promise<{ head: ExportHead[]; place: Place }> {
   const cut = await lastCut()

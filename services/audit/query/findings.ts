@@ -12,8 +12,8 @@ type Row = { time: string; kind: string; user: string | null; address: string | 
 type Group = { _id: { kind: string; result: string; severity: string; user: string | null }; n: number }
 
 /** All counts from one pass over the records. */
-const groupsOf = (filter: Filter): Promise<Group[]> =>
-  inStore(() =>
+function groupsOf(filter: Filter): Promise<Group[]> {
+  return inStore(() =>
     chain.aggregate<Group>([
       { $match: filter },
       {
@@ -24,6 +24,7 @@ const groupsOf = (filter: Filter): Promise<Group[]> =>
       },
     ]),
   )
+}
 
 const maxNames = 1000
 
@@ -37,7 +38,7 @@ function countBy(groups: Group[], field: keyof Group['_id']): Record<string, num
   return Object.fromEntries([...counts].toSorted(([, a], [, b]) => b - a).slice(0, maxNames))
 }
 
-const edge = async (filter: Filter, direction: 1 | -1): Promise<string | null> => {
+async function edge(filter: Filter, direction: 1 | -1): Promise<string | null> {
   const found = await readFirst<{ time: string }>(chain, filter, { sort: { seq: direction }, fields: ['time'] })
   return found?.time ?? null
 }

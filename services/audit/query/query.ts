@@ -21,7 +21,7 @@ function kindsOf(kind: string): string[] {
   })
 }
 
-export const between = ({ since, until }: { since?: string | undefined; until?: string | undefined }): Filter => {
+export function between({ since, until }: { since?: string | undefined; until?: string | undefined }): Filter {
   const time = {
     ...(since !== undefined && { $gte: new Date(since).toISOString() }),
     ...(until !== undefined && { $lt: new Date(until).toISOString() }),

@@ -2,10 +2,12 @@ import { inStore } from '#shared/db/connect.ts'
 import { chain } from '../models.ts'
 
 /** Values and their salts go together: without the salt a commitment cannot be tried out. */
-const without = (...fields: string[]) => ({
-  $set: Object.fromEntries(fields.map((field) => [field, null])),
-  $unset: Object.fromEntries(fields.map((field) => [`salts.${field}`, ''])),
-})
+function without(...fields: string[]) {
+  return {
+    $set: Object.fromEntries(fields.map((field) => [field, null])),
+    $unset: Object.fromEntries(fields.map((field) => [`salts.${field}`, ''])),
+  }
+}
 
 /**
  * Removes what tells of a user: in their own records the name, the address and the message; in the records of others

@@ -19,5 +19,6 @@ export function readPublicKey(text: string): string | null {
 }
 
 /** Short enough to be compared by eye or over the telephone, as ssh-keygen shows keys. */
-export const fingerprintOf = (publicKey: string) =>
-  `SHA256:${hash('sha256', Buffer.from(publicKey, 'base64url'), 'base64').replace(/=+$/, '')}`
+export function fingerprintOf(publicKey: string) {
+  return `SHA256:${hash('sha256', Buffer.from(publicKey, 'base64url'), 'base64').replace(/=+$/, '')}`
+}

@@ -42,5 +42,6 @@ function takeLine(verifier: Verifier, line: string | null, number: number): void
 }
 
 /** The same over the text of a file. */
-export const verifyText = (text: string, options: VerifierOptions = {}): Verdict =>
-  verifyLines(text.split('\n'), options)
+export function verifyText(text: string, options: VerifierOptions = {}): Verdict {
+  return verifyLines(text.split('\n'), options)
+}

@@ -9,8 +9,9 @@ import { newVerifier, type Verifier } from './verifier.ts'
 
 const pageSize = 2000
 
-const readFrom = (seq: number, to: number) =>
-  readMany<StoredRecord>(chain, { seq: { $gte: seq, $lte: to } }, { sort: { seq: 1 }, limit: pageSize })
+function readFrom(seq: number, to: number) {
+  return readMany<StoredRecord>(chain, { seq: { $gte: seq, $lte: to } }, { sort: { seq: 1 }, limit: pageSize })
+}
 
 /**
  * Proves the chain as it lies in the store, up to `end`.
@@ -32,8 +33,8 @@ export async function verifyStore(end: End, known?: End): Promise<Verdict> {
   return { ...verdict, valid: findings.length === 0, findings }
 }
 
-const headOf = (begin: End, end: End, checkpoints: number) =>
-  signHead(
+function headOf(begin: End, end: End, checkpoints: number) {
+  return signHead(
     {
       type: 'head',
       from_seq: begin.seq + 1,
@@ -46,6 +47,7 @@ const headOf = (begin: End, end: End, checkpoints: number) =>
     },
     signingKey(),
   )
+}
 
 /** Hands the chain to the verifier, checkpoints where they belong. @returns what does not fit to the anchors */
 async function readThrough(verifier: Verifier, from: number, to: number, marks: Checkpoint[], anchors: End[]) {
@@ -75,9 +77,11 @@ async function readThrough(verifier: Verifier, from: number, to: number, marks: 
   return findings
 }
 
-const finding = (seq: number, problem: Finding['problem'], message: string): Finding => ({
-  seq,
-  line: null,
-  problem,
-  message,
-})
+function finding(seq: number, problem: Finding['problem'], message: string): Finding {
+  return {
+    seq,
+    line: null,
+    problem,
+    message,
+  }
+}

@@ -4,16 +4,18 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { implement } from '#shared/service/implement.ts'
-import { forgetGrants } from '../grants/forget.ts'
+import { removeGrantsOn } from '../grants/remove-grants.ts'
 import { grants, groups, type StoredGroup, users } from '../models.ts'
 import { refuseEscalation, requireAdministrator, rightsOfGroup } from '../policy/escalation.ts'
 import { cycleThrough, type Policy, type PolicyGroup } from '../policy/policy.ts'
 import { changePolicy } from '../policy/store.ts'
 
-const withGroup = (policy: Policy, group: PolicyGroup): Policy => ({
-  ...policy,
-  groups: new Map([...policy.groups, [group.id, group]]),
-})
+function withGroup(policy: Policy, group: PolicyGroup): Policy {
+  return {
+    ...policy,
+    groups: new Map([...policy.groups, [group.id, group]]),
+  }
+}
 
 /** @throws ValidationError, ConflictError or ForbiddenError unless the group may become like this */
 async function checkGroup(policy: Policy, group: PolicyGroup, call: Call): Promise<void> {
@@ -40,25 +42,30 @@ async function unknownUsers(names: string[]): Promise<string[]> {
   return names.filter((name) => !found.has(name))
 }
 
-const missingIn = (field: string, called: string, names: string[]): Violation[] =>
-  names.length === 0 ? [] : [{ field, code: 'unknown', message: `there is no ${called} '${names.join("', '")}'` }]
+function missingIn(field: string, called: string, names: string[]): Violation[] {
+  return names.length === 0
+    ? []
+    : [{ field, code: 'unknown', message: `there is no ${called} '${names.join("', '")}'` }]
+}
 
-const requireAdministratorAfter = async (after: Policy) =>
-  requireAdministrator(
+async function requireAdministratorAfter(after: Policy) {
+  return requireAdministrator(
     after,
     (await users.all({ enabled: true })).map(({ id }) => id),
   )
+}
 
 const isMember = ({ caller }: Call, { members }: StoredGroup) => caller.kind === 'user' && members.includes(caller.user)
 
 /** Changes who is in a group. */
-const changeMembers = (id: string, username: string, call: Call, to: (members: string[]) => string[]) =>
-  changePolicy(async (policy) => {
+function changeMembers(id: string, username: string, call: Call, to: (members: string[]) => string[]) {
+  return changePolicy(async (policy) => {
     const group = await groups.requireForChange(id)
     const members = to(group.members)
     await checkGroup(policy, { ...group, members }, call)
     return groups.change(id, () => ({ set: { members } }))
   }, username)
+}
 
 /** Users who are given rights together. */
 export const groupActions = implement(contract, {
@@ -104,7 +111,7 @@ export const groupActions = implement(contract, {
           { set: { parents: child.parents.filter((parent) => parent !== id) } },
         )
       await grants.removeWhere({ 'subject.kind': 'group', 'subject.id': id })
-      await forgetGrants(`/api/groups/${id}`)
+      await removeGrantsOn(`/api/groups/${id}`)
       await groups.remove(group)
       return null
     }),

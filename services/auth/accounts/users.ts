@@ -5,26 +5,28 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { implement } from '#shared/service/implement.ts'
-import { forgetGrants } from '../grants/forget.ts'
+import { removeGrantsOn } from '../grants/remove-grants.ts'
 import { createKey, listKeys, revokeKey } from '../credentials/api-key-actions.ts'
 import { apiKeys, grants, groups, users } from '../models.ts'
-import { isOwnSignIn, mayManage } from './own.ts'
+import { isOwnSignIn, mayManage } from './account-access.ts'
 import { checkNewUser, checkPassword } from '../sign-in/password-rules.ts'
 import { hashPassword } from '../sign-in/passwords.ts'
 import { refuseEscalation, requireAdministrator, rightsAtMost, rightsOfRole } from '../policy/escalation.ts'
 import type { Policy } from '../policy/policy.ts'
 import { changePolicy, currentPolicy, tellOfChange } from '../policy/store.ts'
-import { circumstancesOf } from '../grants/questions.ts'
+import { circumstancesOf } from '../grants/permission-queries.ts'
 import { rightsWithGrants } from '../grants/rights.ts'
 import { requireRole, unknownRoles } from '../grants/roles.ts'
 import { endSessionsOf } from '../credentials/sessions.ts'
-import { userView } from './views.ts'
+import { userView } from './user-view.ts'
 
-const mayRead = (call: Call, username: string) =>
-  mayManage(call, username) || call.rights.allows('SysAudit', `/api/users/${username}`)
+function mayRead(call: Call, username: string) {
+  return mayManage(call, username) || call.rights.allows('SysAudit', `/api/users/${username}`)
+}
 
-const enabledUsers = async (except: string) =>
-  (await users.all({ enabled: true })).map(({ id }) => id).filter((id) => id !== except)
+async function enabledUsers(except: string) {
+  return (await users.all({ enabled: true })).map(({ id }) => id).filter((id) => id !== except)
+}
 
 /** Users, their API keys, and what they may do. */
 export const userActions = implement(contract, {
@@ -95,7 +97,7 @@ export const userActions = implement(contract, {
       await apiKeys.removeWhere({ user: username })
       const gone = [{ kind: 'user', id: username }, ...keys.map(({ id }) => ({ kind: 'api_key', id }))]
       for (const { kind, id } of gone) await grants.removeWhere({ 'subject.kind': kind, 'subject.id': id })
-      await forgetGrants(`/api/users/${username}`)
+      await removeGrantsOn(`/api/users/${username}`)
       for (const { id } of await groups.all({ members: username }))
         await groups.change(id, ({ members }) => ({ set: { members: members.filter((name) => name !== username) } }))
       await users.removeWhere({ _id: username })
@@ -116,8 +118,9 @@ export const userActions = implement(contract, {
 })
 
 /** Of a change what was given; undefined would take a field away. */
-const givenOf = (values: Record<string, unknown>) =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+function givenOf(values: Record<string, unknown>) {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+}
 
 /** Whoever found a session or a key lying about must not make it theirs: the own proofs are changed by whoever has the old ones. */
 function refuseOwnProof(

@@ -9,12 +9,12 @@ import type { Call } from '#shared/runtime/handler.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { newKey } from './api-keys.ts'
 import { apiKeys, grants, users } from '../models.ts'
-import { mayChange, mayManage, refuseApiKey } from '../accounts/own.ts'
+import { mayChange, mayManage, refuseApiKey } from '../accounts/account-access.ts'
 import { refuseEscalation, rightsAtMost } from '../policy/escalation.ts'
 import { canonicalPattern } from '../policy/patterns.ts'
 import { changePolicy, currentPolicy } from '../policy/store.ts'
 import { requireRole } from '../grants/roles.ts'
-import { keyView } from '../accounts/views.ts'
+import { keyView } from '../accounts/user-view.ts'
 
 type C = typeof contract
 

@@ -30,8 +30,9 @@ export async function beginSession(user: string, address: string): Promise<Store
 }
 
 /** When a session ends unless it is used before. */
-export const endOf = ({ expires_at, last_used_at }: StoredSession): Date =>
-  new Date(Math.min(Date.parse(expires_at), Date.parse(last_used_at) + sessionIdleMs))
+export function endOf({ expires_at, last_used_at }: StoredSession): Date {
+  return new Date(Math.min(Date.parse(expires_at), Date.parse(last_used_at) + sessionIdleMs))
+}
 
 export const sessionByCookie = async (cookie: string) => alive(await sessions.find({ token_hash: sha256(cookie) }))
 export const sessionById = async (id: string) => alive(await sessions.get(id))
@@ -58,13 +59,15 @@ export async function tokenFor(session: StoredSession): Promise<{ token: string;
 }
 
 /** Ends all sessions of a user, or all but one. */
-export const endSessionsOf = (user: string, except?: string) =>
-  sessions.removeWhere({ user, ...(except !== undefined && { _id: { $ne: except } }) })
+export function endSessionsOf(user: string, except?: string) {
+  return sessions.removeWhere({ user, ...(except !== undefined && { _id: { $ne: except } }) })
+}
 
-export const sweepSessions = () =>
-  sessions.removeWhere({
+export function sweepSessions() {
+  return sessions.removeWhere({
     $or: [
       { expires_at: { $lt: now() } },
       { last_used_at: { $lt: new Date(Date.now() - sessionIdleMs - noteUseEveryMs).toISOString() } },
     ],
   })
+}

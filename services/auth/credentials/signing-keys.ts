@@ -37,8 +37,14 @@ async function load(): Promise<Ring> {
   return ring
 }
 
-const makeKey = () =>
-  signingKeys.insert({ id: v7(), salt: randomBytes(32).toString('base64url'), created_at: now(), retired_at: null })
+function makeKey() {
+  return signingKeys.insert({
+    id: v7(),
+    salt: randomBytes(32).toString('base64url'),
+    created_at: now(),
+    retired_at: null,
+  })
+}
 
 const fresh = async () => (ring && Date.now() - ring.loadedAt < maxAgeMs ? ring : load())
 
@@ -64,13 +70,14 @@ const revokedKeptMs = 48 * 3_600_000
 const before = (ms: number) => ({ $lt: new Date(Date.now() - ms).toISOString(), $gt: '' })
 
 /** Forgets the keys whose last token has expired; the revoked ones once every session of that time has ended. */
-export const sweepKeys = () =>
-  signingKeys.removeWhere({
+export function sweepKeys() {
+  return signingKeys.removeWhere({
     $or: [
       { retired_at: before(2 * tokenLifeMs), revoked_at: { $exists: false } },
       { revoked_at: before(revokedKeptMs) },
     ],
   })
+}
 
 export async function signingKey(): Promise<{ kid: string; key: KeyObject }> {
   const { newest, keys } = await fresh()

@@ -9,8 +9,9 @@ export const tokenLifeMs = 15 * 60_000
 const issuer = 'horcrux'
 
 /** The key that follows from the installation's secret and a salt, by HKDF (RFC 5869). */
-export const deriveKey = (jwtSecret: string, salt: string): KeyObject =>
-  createSecretKey(Buffer.from(hkdfSync('sha256', jwtSecret, salt, 'horcrux jwt', 32)))
+export function deriveKey(jwtSecret: string, salt: string): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', jwtSecret, salt, 'horcrux jwt', 32)))
+}
 
 export function signToken({ user, session, expiresAt }: Claims, kid: string, key: KeyObject): string {
   const payload = { sid: session, exp: Math.floor(expiresAt.getTime() / 1000) }

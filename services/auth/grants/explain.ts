@@ -31,8 +31,8 @@ export function explain(policy: Policy, question: Question): Explanation {
 
 const isProof = ({ fails }: Step) => fails.length === 0
 
-const judge = (policy: Policy, grants: Applied[], question: Question): Step[] =>
-  grants.map(({ grant, via }) => {
+function judge(policy: Policy, grants: Applied[], question: Question): Step[] {
+  return grants.map(({ grant, via }) => {
     const { privilege, path, circumstances } = question
     const pool = coveringPool(policy, grant.path, path)
     const covers = matches(parsePattern(grant.path), parsePattern(path).parts) || pool !== null
@@ -45,6 +45,7 @@ const judge = (policy: Policy, grants: Applied[], question: Question): Step[] =>
     ]
     return { grant: grant.id, subject: grant.subject, role: grant.role, path: grant.path, via, pool, fails }
   })
+}
 
 /** The pool that a grant covers and that has the resource as a member, or null. */
 function coveringPool(policy: Policy, grantPath: string, path: string): string | null {

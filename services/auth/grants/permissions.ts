@@ -6,7 +6,7 @@ import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { implement } from '#shared/service/implement.ts'
 import { subjectOf } from '#shared/access/access.ts'
-import { forgetGrants, grantsAt } from './forget.ts'
+import { removeGrantsOn, grantsAt } from './remove-grants.ts'
 import { apiKeys, grants, groups, type StoredGrant, users } from '../models.ts'
 import { conditionViolations } from '../policy/conditions.ts'
 import { grantsOf, grantsOfKey } from '../policy/effective.ts'
@@ -16,7 +16,7 @@ import { changePolicy, currentPolicy, policyChanged } from '../policy/store.ts'
 import { isOn, poolsOf, witnessesOf } from '../policy/witnesses.ts'
 import { discountEverywhere } from '../resource-pools/account.ts'
 import { memberAt } from '../resource-pools/model.ts'
-import { answerExplain, answerWhatIf } from './questions.ts'
+import { answerExplain, answerWhatIf } from './permission-queries.ts'
 import { requireRole } from './roles.ts'
 
 const holders = {
@@ -82,7 +82,7 @@ export const permissionActions = implement(contract, {
         after,
         (await users.all({ enabled: true })).map((user) => user.id),
       )
-      await forgetGrants(`/api/permissions/${id}`)
+      await removeGrantsOn(`/api/permissions/${id}`)
       await grants.remove(grant)
       return null
     }),
@@ -106,7 +106,7 @@ export const permissionActions = implement(contract, {
       return null
     }
     return changePolicy(async () => {
-      await forgetGrants(path)
+      await removeGrantsOn(path)
       return null
     })
   },

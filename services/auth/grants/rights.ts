@@ -64,8 +64,9 @@ export async function rightsNamed(name: string, offset: number): Promise<Result<
 
 export const mutable = ({ path, privileges }: Right) => ({ path, privileges: [...privileges] })
 
-export const sweepRights = () =>
-  rightSets.removeWhere({ used_at: { $lt: new Date(Date.now() - keptMs).toISOString() } })
+export function sweepRights() {
+  return rightSets.removeWhere({ used_at: { $lt: new Date(Date.now() - keptMs).toISOString() } })
+}
 
 /** What a user may do, path by path, with the grants that give it. */
 export function rightsWithGrants(policy: Policy, user: string, circumstances: Circumstances) {

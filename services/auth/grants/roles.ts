@@ -4,14 +4,14 @@ import { alreadyExists, ConflictError, invalid, type Violation } from '#shared/e
 import { now } from '#shared/events/event.ts'
 import { builtInRoles } from '#shared/access/privileges.ts'
 import { implement } from '#shared/service/implement.ts'
-import { forgetGrants } from './forget.ts'
+import { removeGrantsOn } from './remove-grants.ts'
 import { grants, roles, users } from '../models.ts'
 import { refuseEscalation, requireAdministrator, rightsOfPrivileges } from '../policy/escalation.ts'
 import type { Policy } from '../policy/policy.ts'
 import { changePolicy } from '../policy/store.ts'
 
-const builtIn = (name: string): Role | undefined =>
-  Object.hasOwn(builtInRoles, name)
+function builtIn(name: string): Role | undefined {
+  return Object.hasOwn(builtInRoles, name)
     ? {
         name,
         description: 'Built in',
@@ -22,6 +22,7 @@ const builtIn = (name: string): Role | undefined =>
         version: 1,
       }
     : undefined
+}
 
 type StoredRole = NonNullable<Awaited<ReturnType<typeof roles.get>>>
 const roleView = ({ id, ...role }: StoredRole): Role => ({ name: id, built_in: false, ...role })
@@ -32,10 +33,11 @@ export function requireRole(policy: Policy, name: string, field: string): void {
 }
 
 /** What is wrong with roles that are to be given: those that are not there. */
-export const unknownRoles = (policy: Policy, names: readonly string[], field: string): Violation[] =>
-  names
+export function unknownRoles(policy: Policy, names: readonly string[], field: string): Violation[] {
+  return names
     .filter((name) => !policy.roles.has(name))
     .map((name) => ({ field, code: 'unknown', message: `there is no role '${name}'` }))
+}
 
 function refuseBuiltIn(name: string): void {
   if (builtIn(name)) throw new ConflictError(`The role '${name}' is built in and cannot be changed`)
@@ -89,7 +91,7 @@ export const roleActions = implement(contract, {
         throw new ConflictError(`The role '${name}' is granted ${used.length} times; take these grants back first`, {
           details: { grants: used.slice(0, 100).map(({ id }) => id) },
         })
-      await forgetGrants(`/api/roles/${name}`)
+      await removeGrantsOn(`/api/roles/${name}`)
       await roles.remove(role)
       return null
     })

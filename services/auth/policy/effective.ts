@@ -30,11 +30,13 @@ export function grantsOf(policy: Policy, user: string): Applied[] {
 }
 
 /** Every grant of these groups, each with the way that leads to it. */
-export const grantsOfGroups = (policy: Policy, found: Map<string, string[]>): Applied[] =>
-  [...found].flatMap(([id, way]) => grantsTo(policy, 'group', id).map((grant) => ({ grant, via: way })))
+export function grantsOfGroups(policy: Policy, found: Map<string, string[]>): Applied[] {
+  return [...found].flatMap(([id, way]) => grantsTo(policy, 'group', id).map((grant) => ({ grant, via: way })))
+}
 
-export const grantsOfKey = (policy: Policy, id: string): Applied[] =>
-  grantsTo(policy, 'api_key', id).map((grant) => ({ grant, via: [] }))
+export function grantsOfKey(policy: Policy, id: string): Applied[] {
+  return grantsTo(policy, 'api_key', id).map((grant) => ({ grant, via: [] }))
+}
 
 /** The patterns in which a grant holds: its own, and all below each member of each pool that it covers. */
 export function reachOf(policy: Policy, path: string): string[] {
@@ -103,5 +105,6 @@ export function normalized(rights: Right[]): Right[] {
 }
 
 /** The name of rights: by their content. */
-export const nameOf = (rights: Right[]) =>
-  `r1-${createHash('sha256').update(JSON.stringify(rights)).digest('base64url')}`
+export function nameOf(rights: Right[]) {
+  return `r1-${createHash('sha256').update(JSON.stringify(rights)).digest('base64url')}`
+}

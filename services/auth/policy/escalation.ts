@@ -52,27 +52,35 @@ function rightsLasting(caller: Caller & { kind: 'user' }, { policy, until = neve
 }
 
 /** What a role gives on a path, whatever the conditions of a grant. */
-export const rightsOfRole = (policy: Policy, role: string, path: string): Right[] =>
-  rightsOfPrivileges(policy, policy.roles.get(role) ?? [], path)
+export function rightsOfRole(policy: Policy, role: string, path: string): Right[] {
+  return rightsOfPrivileges(policy, policy.roles.get(role) ?? [], path)
+}
 
-export const rightsOfPrivileges = (policy: Policy, privileges: readonly Privilege[], path: string): Right[] =>
-  reachOf(policy, path).map((reached) => ({ path: reached, privileges }))
+export function rightsOfPrivileges(policy: Policy, privileges: readonly Privilege[], path: string): Right[] {
+  return reachOf(policy, path).map((reached) => ({ path: reached, privileges }))
+}
 
 /** Everything that a user could ever do by their grants, whatever the conditions. */
-export const rightsAtMost = (policy: Policy, user: string): Right[] =>
-  grantsOf(policy, user).flatMap(({ grant }) => rightsOfRole(policy, grant.role, grant.path))
+export function rightsAtMost(policy: Policy, user: string): Right[] {
+  return grantsOf(policy, user).flatMap(({ grant }) => rightsOfRole(policy, grant.role, grant.path))
+}
 
 /** Everything that membership in a group could ever give. */
-export const rightsOfGroup = (policy: Policy, id: string): Right[] =>
-  grantsOfGroups(policy, ancestry(policy, [id])).flatMap(({ grant }) => rightsOfRole(policy, grant.role, grant.path))
+export function rightsOfGroup(policy: Policy, id: string): Right[] {
+  return grantsOfGroups(policy, ancestry(policy, [id])).flatMap(({ grant }) =>
+    rightsOfRole(policy, grant.role, grant.path),
+  )
+}
 
-const isAdministrator = (policy: Policy, user: string) =>
-  effectiveRights({ ...policy, grants: unconditional(policy) }, { user }, { at: new Date(), address: '' }).some(
+function isAdministrator(policy: Policy, user: string) {
+  return effectiveRights({ ...policy, grants: unconditional(policy) }, { user }, { at: new Date(), address: '' }).some(
     ({ path, privileges }) => path === '/' && privileges.includes('UserModify') && privileges.includes('SysModify'),
   )
+}
 
-const unconditional = ({ grants }: Policy) =>
-  grants.filter(({ networks, hours, expires_at }) => !networks && !hours && expires_at === undefined)
+function unconditional({ grants }: Policy) {
+  return grants.filter(({ networks, hours, expires_at }) => !networks && !hours && expires_at === undefined)
+}
 
 /** @throws ConflictError when nobody could administer the system any more */
 export function requireAdministrator(after: Policy, enabledUsers: readonly string[]): void {

@@ -28,8 +28,9 @@ export type Policy = {
 export type Circumstances = { at: Date; address: string | null }
 
 /** The groups that a user is in, and all that they inherit from, each once and with the way that leads to it. */
-export const groupsOf = (policy: Policy, user: string): Map<string, string[]> =>
-  ancestry(policy, memberships(policy).get(user) ?? [])
+export function groupsOf(policy: Policy, user: string): Map<string, string[]> {
+  return ancestry(policy, memberships(policy).get(user) ?? [])
+}
 
 const byMember = new WeakMap<Policy, Map<string, string[]>>()
 

@@ -112,8 +112,9 @@ async function acquire(holder: string): Promise<void> {
   }
 }
 
-const busy = () =>
-  new UnavailableError('Users and rights are being changed by others; try again', { retryAfterSeconds: 2 })
+function busy() {
+  return new UnavailableError('Users and rights are being changed by others; try again', { retryAfterSeconds: 2 })
+}
 
 /** Who holds it, if that replica has died over it: nobody need wait for the end of its lease. */
 async function deadHolder(): Promise<string | undefined> {
@@ -123,10 +124,11 @@ async function deadHolder(): Promise<string | undefined> {
 }
 
 /** The revision goes up whether the work succeeded or not: a part of it may be done. */
-const release = (holder: string) =>
-  inStore(() =>
+function release(holder: string) {
+  return inStore(() =>
     policies.model.updateOne({ _id: id, holder } as never, { $set: { holder: null }, $inc: { revision: 1 } } as never),
   )
+}
 
 /** After a change that needs no turn because it is one atomic write of its own: has everybody load the policy anew. */
 export async function policyChanged(): Promise<void> {

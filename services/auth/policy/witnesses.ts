@@ -12,8 +12,9 @@ const maxWitnesses = 5000
 type Question = { path: string; privilege: Privilege; at: Date }
 
 /** The pools that have a resource as a member. */
-export const poolsOf = ({ pools }: Policy, path: string): string[] =>
-  [...pools.values()].flatMap(({ id, members }) => (members.includes(path) ? [id] : []))
+export function poolsOf({ pools }: Policy, path: string): string[] {
+  return [...pools.values()].flatMap(({ id, members }) => (members.includes(path) ? [id] : []))
+}
 
 /** Whether a grant is on the resource itself or below it, and so ends when the resource does. */
 export const isOn = ({ path: granted }: PolicyGrant, path: string) => granted === path || granted.startsWith(`${path}/`)

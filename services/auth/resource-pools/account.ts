@@ -17,15 +17,18 @@ const units: Record<Dimension, string> = {
 const none: Used = { cpus: 0, memory: 0, disk: 0, instances: 0 }
 
 /** What a member counts: storage and networks nothing, they are only collected. */
-const counted = ({ kind, cpus, memory, disk }: Pick<Member, 'kind'> & Footprint): Used =>
-  kind === 'vm' || kind === 'container' ? { cpus, memory, disk, instances: 1 } : none
+function counted({ kind, cpus, memory, disk }: Pick<Member, 'kind'> & Footprint): Used {
+  return kind === 'vm' || kind === 'container' ? { cpus, memory, disk, instances: 1 } : none
+}
 
-const difference = (to: Used, from: Used): Used => ({
-  cpus: to.cpus - from.cpus,
-  memory: to.memory - from.memory,
-  disk: to.disk - from.disk,
-  instances: to.instances - from.instances,
-})
+function difference(to: Used, from: Used): Used {
+  return {
+    cpus: to.cpus - from.cpus,
+    memory: to.memory - from.memory,
+    disk: to.disk - from.disk,
+    instances: to.instances - from.instances,
+  }
+}
 
 /** Where a pool would go over its limits with so much more: what needs no more is never refused. */
 function overruns(limits: Limits, used: Used, more: Used): string[] {
@@ -69,8 +72,9 @@ function isCounted(known: Reserved, member: Reserved): boolean {
   return isOfAnother || isSame(known, member)
 }
 
-const isSame = (a: Reserved, b: Reserved) =>
-  a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk && a.reserved?.until === b.reserved?.until
+function isSame(a: Reserved, b: Reserved) {
+  return a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk && a.reserved?.until === b.reserved?.until
+}
 
 /** @returns whether the pool still was as it was read, as far as it matters here */
 async function write(pool: StoredPool, member: Reserved, known: Reserved | undefined, more: Used): Promise<boolean> {
@@ -85,8 +89,8 @@ async function write(pool: StoredPool, member: Reserved, known: Reserved | undef
   return apply(filter, { $set: { [key]: member, updated_at: now() }, $inc: { ...increments(more), version: 1 } })
 }
 
-const asKnown = (key: string, known: Reserved | undefined) =>
-  known
+function asKnown(key: string, known: Reserved | undefined) {
+  return known
     ? {
         [`${key}.cpus`]: known.cpus,
         [`${key}.memory`]: known.memory,
@@ -94,9 +98,11 @@ const asKnown = (key: string, known: Reserved | undefined) =>
         [`${key}.reserved.until`]: known.reserved?.until ?? { $exists: false },
       }
     : { [key]: { $exists: false } }
+}
 
-const increments = (more: Used) =>
-  Object.fromEntries(dimensions.map((dimension) => [`used.${dimension}`, more[dimension]]))
+function increments(more: Used) {
+  return Object.fromEntries(dimensions.map((dimension) => [`used.${dimension}`, more[dimension]]))
+}
 
 async function apply(filter: object, update: object): Promise<boolean> {
   const { modifiedCount } = await inStore(() => pools.model.updateOne(filter as never, update as never))
@@ -106,7 +112,7 @@ async function apply(filter: object, update: object): Promise<boolean> {
 type Named = Pick<Member, 'kind' | 'id'>
 
 /** Takes a member out of a pool as it was read, and gives back what it counted. @returns whether it still was so */
-const takeOut = (poolId: string, known: Reserved): Promise<boolean> => {
+function takeOut(poolId: string, known: Reserved): Promise<boolean> {
   const key = `members.${memberKey(known)}`
   const less = difference(none, counted(known))
   const update = { $unset: { [key]: '' }, $set: { updated_at: now() }, $inc: { ...increments(less), version: 1 } }

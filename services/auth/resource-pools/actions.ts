@@ -12,7 +12,7 @@ import type { Privilege } from '#shared/access/privileges.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { implement } from '#shared/service/implement.ts'
-import { forgetGrants } from '../grants/forget.ts'
+import { removeGrantsOn } from '../grants/remove-grants.ts'
 import { refuseEscalation, rightsOfRole } from '../policy/escalation.ts'
 import { matches, parsePattern } from '../policy/patterns.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -23,23 +23,27 @@ import { memberPath, pools, type Reserved, type StoredPool } from './model.ts'
 
 const pathOf = (id: string) => `/api/resource-pools/${id}`
 
-const poolView = (pool: StoredPool): ResourcePool => ({
-  ...pool,
-  members: Object.entries(pool.members)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { reserved: _, ...member }]) => member),
-})
+function poolView(pool: StoredPool): ResourcePool {
+  return {
+    ...pool,
+    members: Object.entries(pool.members)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, { reserved: _, ...member }]) => member),
+  }
+}
 
 const seeing: Privilege[] = ['PoolAllocate', 'VmAudit', 'ContainerAudit', 'DatastoreAudit', 'NetworkAudit']
 const maySee = ({ rights }: Call, id: string) => seeing.some((privilege) => rights.allows(privilege, pathOf(id)))
 
 type Given = { [K in keyof Limits]?: Limits[K] | undefined }
-const limitsOf = (given: Given = {}): Limits => ({
-  cpus: given.cpus ?? null,
-  memory: given.memory ?? null,
-  disk: given.disk ?? null,
-  instances: given.instances ?? null,
-})
+function limitsOf(given: Given = {}): Limits {
+  return {
+    cpus: given.cpus ?? null,
+    memory: given.memory ?? null,
+    disk: given.disk ?? null,
+    instances: given.instances ?? null,
+  }
+}
 
 /** What one must see of a resource to take it into a pool, whose members tell what they are and take. */
 const sight: Record<Member['kind'], Privilege> = {
@@ -107,7 +111,7 @@ export const poolActions = implement(resourcePools, {
   delete: async ({ id }) =>
     changePolicy(async () => {
       const pool = await pools.requireForChange(id)
-      await forgetGrants(pathOf(id))
+      await removeGrantsOn(pathOf(id))
       await pools.remove(pool)
       return null
     }),

@@ -28,8 +28,9 @@ const maxDelayMs = 15 * 60_000
 const keptAttempts = 100
 
 /** How long after the last of so many failures in a quarter of an hour the next attempt must wait. */
-export const delayAfter = (failures: number): number =>
-  failures < freeAttempts ? 0 : Math.min(maxDelayMs, 1000 * 2 ** Math.min(20, failures - freeAttempts))
+export function delayAfter(failures: number): number {
+  return failures < freeAttempts ? 0 : Math.min(maxDelayMs, 1000 * 2 ** Math.min(20, failures - freeAttempts))
+}
 
 type Attempt = { id: string; time: number }
 /** An attempt in progress counts as a failure until it turns out well, so that many at once get no more than one by one. */
@@ -65,11 +66,12 @@ export async function guard(subjects: string[], caller: Caller, requestId: strin
   }
 }
 
-const tooOften = (subject: string, seconds: number) =>
-  new RateLimitedError(
+function tooOften(subject: string, seconds: number) {
+  return new RateLimitedError(
     `Too many failed attempts for this ${subject.split(':')[0]}; the next one is looked at in ${seconds} s`,
     { retryable: true, details: { retry_after_seconds: seconds } },
   )
+}
 
 /** @returns the failures before this one that still count, oldest first */
 async function push(subject: string, attempt: Attempt): Promise<Attempt[]> {
@@ -88,8 +90,9 @@ async function push(subject: string, attempt: Attempt): Promise<Attempt[]> {
   return attempts.slice(0, mine).filter(({ time }) => time > attempt.time - windowMs)
 }
 
-const pull = (subject: string, { id }: Attempt) =>
-  inStore(() => model.updateOne({ _id: subject } as never, { $pull: { attempts: { id } } } as never))
+function pull(subject: string, { id }: Attempt) {
+  return inStore(() => model.updateOne({ _id: subject } as never, { $pull: { attempts: { id } } } as never))
+}
 
 async function forget(users: string[], withdraw: () => Promise<void>): Promise<void> {
   await withdraw()

@@ -5,12 +5,13 @@ const file = new URL('common-passwords.txt', import.meta.url)
 let words: Set<string> | undefined
 
 /** The list holds words in their plainest form, so that each stands for all its disguises. */
-const list = () =>
-  (words ??= new Set(
+function list() {
+  return (words ??= new Set(
     readFileSync(file, 'utf8')
       .split(/\s+/)
       .filter((word) => word !== ''),
   ))
+}
 
 const disguises: Record<string, string> = {
   '@': 'a',

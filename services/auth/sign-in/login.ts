@@ -9,7 +9,7 @@ import { type StoredSession, type StoredUser, users } from '../models.ts'
 import { hashPassword, isOutdated, isPassword } from './passwords.ts'
 import { beginSession, tokenFor } from '../credentials/sessions.ts'
 import { requireCode } from './totp.ts'
-import { userView } from '../accounts/views.ts'
+import { userView } from '../accounts/user-view.ts'
 
 type Credentials = { username: string; password: string; totp?: string }
 
@@ -37,10 +37,12 @@ export async function login(credentials: Credentials, call: Call): Promise<Signe
   return signedIn(user, session)
 }
 
-export const signedIn = async (user: StoredUser, session: StoredSession): Promise<SignedIn> => ({
-  ...(await tokenFor(session)),
-  user: userView(user),
-})
+export async function signedIn(user: StoredUser, session: StoredSession): Promise<SignedIn> {
+  return {
+    ...(await tokenFor(session)),
+    user: userView(user),
+  }
+}
 
 /** With the password at hand, a hash of lesser parameters than today's is made anew. */
 async function noteLogin(user: StoredUser, password: string): Promise<void> {

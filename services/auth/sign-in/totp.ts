@@ -12,8 +12,9 @@ const stepMs = 30_000
 /** Wrong codes in a row after which only a recovery code, or somebody who may manage the user, helps. */
 export const maxWrongCodes = 8
 
-const totpOf = (username: string, secret: Secret) =>
-  new TOTP({ issuer: 'Horcrux', label: username, algorithm: 'SHA1', digits: 6, period: stepMs / 1000, secret })
+function totpOf(username: string, secret: Secret) {
+  return new TOTP({ issuer: 'Horcrux', label: username, algorithm: 'SHA1', digits: 6, period: stepMs / 1000, secret })
+}
 
 /** Makes a secret that counts for nothing until a code of it was confirmed. */
 export async function beginTotp(user: StoredUser): Promise<{ secret: string; uri: string }> {
@@ -37,12 +38,13 @@ export function stepOfCode(secret: string, code: string, atMs: number): number |
   return delta === null ? null : Math.floor(atMs / stepMs) + delta
 }
 
-const newRecoveryCodes = () =>
-  Array.from({ length: 10 }, () =>
+function newRecoveryCodes() {
+  return Array.from({ length: 10 }, () =>
     randomBytes(10)
       .toString('hex')
       .replace(/(.{5})(?=.)/g, '$1-'),
   )
+}
 
 /** Switches the second factor on. @returns the recovery codes, of which only hashes are kept */
 export async function confirmTotp(user: StoredUser, code: string): Promise<string[]> {

@@ -104,8 +104,9 @@ function visit(tree: PathTree, a: Side, b: Side, tell: OnDifference): void {
 }
 
 type Change = [before: number, after: number]
-const isSameChange = (one: Change, other: Change) =>
-  gained(...one) === gained(...other) && lost(...one) === lost(...other)
+function isSameChange(one: Change, other: Change) {
+  return gained(...one) === gained(...other) && lost(...one) === lost(...other)
+}
 
 const isNamed = (part: string, a: Node, b: Node) => a.next.has(part) || b.next.has(part)
 

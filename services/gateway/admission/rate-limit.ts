@@ -48,9 +48,9 @@ export async function createLimits(app: FastifyInstance, broker: ServiceBroker):
   const login: Limited = async (request, reply) => {
     await triesHere(request, reply)
     const meta = { caller: asService('gateway'), requestId: request.id }
-    const counted = await send(broker, 'auth.countTry', { address: request.address }, meta)
+    const counted = await send(broker, 'auth.countSignInAttempt', { address: request.address }, meta)
     // The contract's own type of the result.
-    const { count, reset_seconds } = counted as Result<typeof auth, 'countTry'>
+    const { count, reset_seconds } = counted as Result<typeof auth, 'countSignInAttempt'>
     tell(reply, loginLimit, count, reset_seconds)
   }
   const user = limited(rateLimit, ({ caller, address }) => (caller.kind === 'user' ? `user:${caller.user}` : address))

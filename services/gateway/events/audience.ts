@@ -21,9 +21,9 @@ export function audienceOf(caller: Caller & { kind: 'user' }, rights: Rights): A
     const kind = events[type] as (typeof events)[typeof type] | undefined
     // An event of a newer version, whose rights this one does not know.
     if (!kind) return false
-    if (kind.sees === 'owner')
+    if (kind.access === 'owner')
       return seesOperations || (data['user'] === user && (restrictedTo === undefined || to.api_key === restrictedTo))
-    const { privilege, path } = onPath(kind.sees)
+    const { privilege, path } = onPath(kind.access)
     const allowed = rights.allows(privilege, fillPath(path, data))
     const isInPool = to.pools?.some((pool) => rights.allows(privilege, `/api/resource-pools/${pool}`))
     return allowed || isInPool === true || to.witnesses?.some(isWitness) === true

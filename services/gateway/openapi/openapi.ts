@@ -63,11 +63,12 @@ function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
     action.can === 'anyone'
       ? 'Needs no signing in.'
       : `Needs: ${action.can === 'signed-in' ? 'to be signed in' : action.can}.${insideOf(action)}`
-  const sees = 'sees' in action && action.sees ? ` Shows what the caller has ${action.sees} for.` : ''
+  const itemAccess =
+    'itemAccess' in action && action.itemAccess ? ` Shows what the caller has ${action.itemAccess} for.` : ''
   return {
     operationId: name,
     summary: action.does,
-    description: `${access}${sees}`,
+    description: `${access}${itemAccess}`,
     tags: [contract.name],
     ...(action.can === 'anyone' && { security: [{}] }),
     parameters: [...fields, ...own.map((parameter) => ref('parameters', parameter))],

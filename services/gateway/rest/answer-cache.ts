@@ -29,7 +29,7 @@ const smallBytes = 1000
 /** `now` is the answer, once it has come. */
 type Kept = { answer: Promise<Answer>; now?: Answer; stamp: number; bytes: number }
 
-const madeOf = (action: Action): readonly string[] => ('madeOf' in action ? (action.madeOf ?? []) : [])
+const cachedFrom = (action: Action): readonly string[] => ('cachedFrom' in action ? (action.cachedFrom ?? []) : [])
 const rightsOf = (caller: Caller) => (caller.kind === 'user' ? caller.rights : '')
 
 export function createCache(): Cache {
@@ -69,7 +69,7 @@ export function createCache(): Cache {
 
   const answer: Cache['answer'] = ({ action }, request, ask) => {
     const key = keyOf(request)
-    const stamp = stampOf(madeOf(action))
+    const stamp = stampOf(cachedFrom(action))
     const found = find(key, stamp)
     // A refusal is each one's own: it names who was refused, and each is on record.
     if (found)
@@ -83,11 +83,12 @@ export function createCache(): Cache {
     return asked
   }
   const drop: Cache['drop'] = ({ contract }) => {
-    for (const action of Object.values(contract.actions)) for (const collection of madeOf(action)) changed(collection)
+    for (const action of Object.values(contract.actions))
+      for (const collection of cachedFrom(action)) changed(collection)
   }
   return {
-    keeps: ({ action, method }) => method === 'GET' && madeOf(action).length > 0,
-    known: ({ action }, request) => find(keyOf(request), stampOf(madeOf(action)))?.now,
+    keeps: ({ action, method }) => method === 'GET' && cachedFrom(action).length > 0,
+    known: ({ action }, request) => find(keyOf(request), stampOf(cachedFrom(action)))?.now,
     answer,
     drop,
     stop: () => {

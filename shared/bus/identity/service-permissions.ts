@@ -43,7 +43,7 @@ const table = {
   gateway: {
     serves: [],
     calls: [
-      ...of(auth, 'identify', 'recheck', 'redeem', 'countTry'),
+      ...of(auth, 'identify', 'recheck', 'redeem', 'countSignInAttempt'),
       // A console is reached by the gateway itself, on whatever node it is.
       ...of(consoles, 'redeem', 'check', 'append', 'keep', 'close'),
       ...of(nodes, 'reach'),

@@ -82,7 +82,7 @@ export const auth = contract('auth', {
     result: Identity,
     secret: ['ticket'],
   },
-  countTry: {
+  countSignInAttempt: {
     does: 'Count a try to sign in or to set up, of an address within a minute, over all gateways',
     can: 'service',
     params: strict({ address: Type.String() }),

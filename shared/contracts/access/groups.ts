@@ -27,7 +27,7 @@ export const groups = contract('groups', {
     does: 'List groups: all that one may manage, and the own ones',
     rest: 'GET /groups',
     can: 'signed-in',
-    sees: 'UserModify on /api/groups/{id}',
+    itemAccess: 'UserModify on /api/groups/{id}',
     params: ListQuery('id', 'name', 'members'),
     result: Page(Group),
   },

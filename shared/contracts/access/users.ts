@@ -76,7 +76,7 @@ export const users = contract('users', {
     does: 'List users',
     rest: 'GET /users',
     can: 'signed-in',
-    sees: 'UserModify on /api/users/{id}',
+    itemAccess: 'UserModify on /api/users/{id}',
     params: ListQuery('username', 'id', 'enabled', 'email'),
     result: Page(User),
   },

@@ -105,7 +105,7 @@ export const nodes = contract('nodes', {
     does: 'List the nodes',
     rest: 'GET /cluster/nodes',
     can: 'signed-in',
-    sees: 'SysAudit on /api/cluster/nodes/{id}',
+    itemAccess: 'SysAudit on /api/cluster/nodes/{id}',
     params: ListQuery('name', 'kind', 'status'),
     result: Page(Node),
   },

@@ -21,29 +21,29 @@ export const topics = [
 export type Topic = (typeof topics)[number]
 
 /** An event's topic, its data, and the right that a reader needs to be given it. */
-type EventKind = { topic: Topic; sees: OnPath | 'owner'; data: TObject }
+type EventKind = { topic: Topic; access: OnPath | 'owner'; data: TObject }
 const kind = <const K extends EventKind>(definition: K) => definition
 
 /** Every event that there is. `owner`: whoever started the operation, and who may audit the system. */
 export const events = {
   VmStatusChanged: kind({
     topic: 'vm:status',
-    sees: 'VmAudit on /api/vms/{vm_id}',
+    access: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), old_status: VmStatus, new_status: VmStatus, timestamp: Time }),
   }),
   VmCreated: kind({
     topic: 'vm:events',
-    sees: 'VmAudit on /api/vms/{vm_id}',
+    access: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), name: Type.String(), timestamp: Time }),
   }),
   VmDeleted: kind({
     topic: 'vm:events',
-    sees: 'VmAudit on /api/vms/{vm_id}',
+    access: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), name: Type.String(), timestamp: Time }),
   }),
   AlertTriggered: kind({
     topic: 'alerts',
-    sees: 'SysAudit on /api/alerts/{alert_id}',
+    access: 'SysAudit on /api/alerts/{alert_id}',
     data: strict({
       alert_id: Type.String(),
       name: Type.String({ description: 'What it is about, such as brute_force' }),
@@ -53,7 +53,7 @@ export const events = {
       timestamp: Time,
     }),
   }),
-  OperationUpdated: kind({ topic: 'operations', sees: 'owner', data: Operation }),
+  OperationUpdated: kind({ topic: 'operations', access: 'owner', data: Operation }),
 }
 export type EventType = keyof typeof events
 export type EventData<T extends EventType> = Static<(typeof events)[T]['data']>

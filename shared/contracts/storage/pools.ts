@@ -46,7 +46,7 @@ export const pools = contract('pools', {
     does: 'List the storage pools',
     rest: 'GET /storage/pools',
     can: 'signed-in',
-    sees: 'DatastoreAudit on /api/storage/pools/{id}',
+    itemAccess: 'DatastoreAudit on /api/storage/pools/{id}',
     params: ListQuery('name', 'type', 'node', 'state'),
     result: Page(Pool),
   },

@@ -25,7 +25,7 @@ export const clonePresets = contract('clone-presets', {
     does: 'List the clone presets',
     rest: 'GET /clone-presets',
     can: 'signed-in',
-    sees: 'VmAudit on /api/clone-presets/{id}',
+    itemAccess: 'VmAudit on /api/clone-presets/{id}',
     params: ListQuery('name', 'mode', 'pool'),
     result: Page(ClonePreset),
   },

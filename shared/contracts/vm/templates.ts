@@ -18,7 +18,7 @@ export const templates = contract('templates', {
     does: 'List the templates',
     rest: 'GET /templates',
     can: 'signed-in',
-    sees: 'VmAudit on /api/vms/{id}',
+    itemAccess: 'VmAudit on /api/vms/{id}',
     params: ListQuery('name', 'node', 'tags', 'hypervisor'),
     result: Page(Template),
   },

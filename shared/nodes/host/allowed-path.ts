@@ -13,8 +13,9 @@ async function realPath(host: Host, path: string): Promise<string> {
   }
 }
 
-const isInside = (path: string, folder: string) =>
-  path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
+function isInside(path: string, folder: string) {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
+}
 
 /** What of a node's own folder is Horcrux's: secrets and records, and what belongs to one guest alone. */
 const own = ['audit', 'bus', 'nats', 'nvram', 'run', 'secrets', 'seeds', 'serial', 'shelved', 'store', 'tls']

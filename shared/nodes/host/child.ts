@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { log } from '#shared/runtime/log.ts'
 import type { ExitStatus, Host, HostProcess } from './host.ts'
 
-const FIRST_PAUSE_MS = 200
-const LONGEST_PAUSE_MS = 10_000
+const firstPauseMs = 200
+const longestPauseMs = 10_000
 /** One that ran this long was well: the pauses begin anew. */
-const WELL_MS = 30_000
+const healthyAfterMs = 30_000
 
 /** A program that is kept running. */
 export type KeptChild = { stop: () => Promise<void> }
@@ -20,19 +20,19 @@ export async function keepRunning(name: string, start: () => Promise<HostProcess
   let child: HostProcess | undefined = await start()
 
   async function watch(): Promise<void> {
-    let pauseMs = FIRST_PAUSE_MS
+    let pauseMs = firstPauseMs
     while (!stopping.signal.aborted) {
       const since = performance.now()
       if (child) {
         const status = await child.exit.catch((error: unknown) => error)
         child = undefined
         if (stopping.signal.aborted) return
-        if (performance.now() - since > WELL_MS) pauseMs = FIRST_PAUSE_MS
+        if (performance.now() - since > healthyAfterMs) pauseMs = firstPauseMs
         logger.error({ pauseMs, ...lastWords(status) }, `${name} ended and is started again`)
       }
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
       if (stopping.signal.aborted) return
-      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+      pauseMs = Math.min(pauseMs * 2, longestPauseMs)
       child = await start().catch((error: unknown) => {
         logger.error({ pauseMs, err: error }, `${name} does not start`)
         return undefined

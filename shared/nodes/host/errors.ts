@@ -1,6 +1,6 @@
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 
-const STDERR_CHARS = 2000
+const stderrChars = 2000
 
 /** A program ended with an exit code other than 0. For drivers to translate; carries no argument and no input. */
 export class CommandError extends Error {
@@ -10,7 +10,7 @@ export class CommandError extends Error {
   readonly stderr: string
 
   constructor(program: string, code: number, stderr: string, host: string) {
-    const text = stderr.trim().slice(-STDERR_CHARS)
+    const text = stderr.trim().slice(-stderrChars)
     super(`${program} on ${host} failed with exit code ${code}${text ? `: ${text}` : ''}`)
     this.name = 'CommandError'
     this.program = program
@@ -56,8 +56,9 @@ const packages: Record<string, string> = {
 }
 
 /** A verb of a host that was closed. */
-export const closedError = (host: string): UnavailableError =>
-  new UnavailableError(`The connection to ${host} was closed`)
+export function closedError(host: string): UnavailableError {
+  return new UnavailableError(`The connection to ${host} was closed`)
+}
 
 /** A program that the host does not have, with the Debian package that brings it where known. */
 export function missingProgram(program: string, host: string): UnavailableError {

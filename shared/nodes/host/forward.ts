@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Forward, HostCore, SocketTarget } from './host.ts'
 
-const PREFIX = 'horcrux-forward-'
+const folderPrefix = 'horcrux-forward-'
 /** The folders of this process's forwards, so that even an exit without `close` leaves no file. */
 const folders = new Set<string>()
 process.on('exit', () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })))
@@ -38,7 +38,7 @@ function isRunning(pid: number): boolean {
  */
 export async function forwardSocket(host: Pick<HostCore, 'openSocket'>, target: SocketTarget): Promise<Forward> {
   await swept()
-  const path = join(await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`)), 's')
+  const path = join(await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`)), 's')
   folders.add(dirname(path))
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, (local) => {

@@ -1,7 +1,7 @@
 import { invalid } from '#shared/errors.ts'
 
-const SAFE = /^[A-Za-z0-9_/.:@%+,-]+$/
-const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+const safeWord = /^[A-Za-z0-9_/.:@%+,-]+$/
+const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 
 /** Throws ValidationError when one of the words has a NUL, which no program can be given. */
 export function refuseNul(words: readonly string[]): void {
@@ -12,7 +12,7 @@ export function refuseNul(words: readonly string[]): void {
 /** One word for a POSIX shell: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_02 */
 export function quote(word: string): string {
   refuseNul([word])
-  return SAFE.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
+  return safeWord.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }
 
 /**
@@ -25,7 +25,7 @@ export function quoteCommand(
   { env = {}, cwd }: { env?: Record<string, string> | undefined; cwd?: string | undefined } = {},
 ): string {
   const exports = Object.entries(env).map(([name, value]) => {
-    if (!NAME.test(name)) throw invalid('env', `'${name}' is not the name of an environment variable`)
+    if (!variableName.test(name)) throw invalid('env', `'${name}' is not the name of an environment variable`)
     return `export ${name}=${quote(value)}`
   })
   const enter = cwd === undefined ? [] : [`cd -- ${quote(cwd.startsWith('-') ? `./${cwd}` : cwd)}`]

@@ -5,8 +5,8 @@ import { forwardSocket } from './forward.ts'
 import type { Forward, Host, HostCore, RunOptions, RunResult } from './host.ts'
 import { drained } from './streams.ts'
 
-const TIMEOUT_MS = 60_000
-const MAX_OUTPUT_BYTES = 16 * 2 ** 20
+const defaultTimeoutMs = 60_000
+const defaultMaxOutputBytes = 16 * 2 ** 20
 
 /** Adds to a host what is the same on every host: whole runs and forwarded sockets. */
 export function completeHost(core: HostCore): Host {
@@ -33,7 +33,7 @@ export function completeHost(core: HostCore): Host {
 }
 
 async function run(host: HostCore, program: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
-  const { timeoutMs = TIMEOUT_MS, maxOutputBytes = MAX_OUTPUT_BYTES, onStdout, secretInput } = options
+  const { timeoutMs = defaultTimeoutMs, maxOutputBytes = defaultMaxOutputBytes, onStdout, secretInput } = options
   const limit = new AbortController()
   const refuse = (why: string) => limit.abort(new UnavailableError(`${program} on ${host.describe()} ${why}`))
   const signal = options.signal ? AbortSignal.any([options.signal, limit.signal]) : limit.signal
@@ -67,15 +67,17 @@ function feed(stdin: Writable, input: string | Uint8Array | undefined): void {
   else stdin.end(input)
 }
 
-const result = (code: number, signal: string | null, stderr: string, bytes: Buffer): RunResult => ({
-  code,
-  signal,
-  stderr,
-  bytes,
-  get stdout() {
-    return bytes.toString()
-  },
-})
+function result(code: number, signal: string | null, stderr: string, bytes: Buffer): RunResult {
+  return {
+    code,
+    signal,
+    stderr,
+    bytes,
+    get stdout() {
+      return bytes.toString()
+    },
+  }
+}
 
 function withoutSecret(text: string, secret: string | undefined): string {
   const hidden = secret?.trim()

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { tickets } from '../../../services/vm/consoles/models.ts'
 import { type ConsoleSocket, openConsole } from '../../lab/clients/console-sockets.ts'
@@ -56,7 +56,7 @@ beforeAll(async () => {
   }
   ;[ann, bob] = [await signedIn('ann'), await signedIn('bob')]
   const text = async () => String((await product.ask('GET /api/vms/tiny/serial')).body['text'])
-  await until(async () => (await text()).includes(`${GUEST_PREFIX} up`), { timeoutMs: 40_000, what: 'the guest' })
+  await until(async () => (await text()).includes(`${guestPrefix} up`), { timeoutMs: 40_000, what: 'the guest' })
 }, 180_000)
 afterAll(() => product?.stop())
 
@@ -126,9 +126,9 @@ test('a display has several viewers at once', async () => {
 
 test('a serial console is shared: all see what one types, late ones what was before, each key within 50 ms', async () => {
   const first = await open('tiny/serial', ann)
-  await first.shows(`${GUEST_PREFIX} up`)
+  await first.shows(`${guestPrefix} up`)
   const second = await open('tiny/serial', bob)
-  await second.shows(`${GUEST_PREFIX} up`)
+  await second.shows(`${guestPrefix} up`)
   first.socket.send(Buffer.from('echo $((6*7))-for-all\n'))
   await Promise.all([first.shows('42-for-all'), second.shows('42-for-all')])
   second.socket.send(Buffer.from('echo $((7*7))-back\n'))

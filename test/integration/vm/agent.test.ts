@@ -4,7 +4,7 @@ import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
-import { GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { guestOn } from '../../lab/guests/tiny-guest.ts'
 import { startGuests } from '../../lab/guests/guests.ts'
@@ -98,7 +98,7 @@ test("QEMU's monitor answers queries and nothing else", async () => {
 test('a guest shuts down when its agent is asked', async () => {
   const vm = (await done(lab.horcrux, vms, 'shutdown', { id, mode: 'agent', timeout: 30 })) as Vm
   expect(vm.status).toBe('stopped')
-  expect(await serial()).toContain(`${GUEST_PREFIX} agent shutdown`)
+  expect(await serial()).toContain(`${guestPrefix} agent shutdown`)
   expect(await serial()).not.toContain('power button')
   await done(lab.horcrux, vms, 'delete', { id, purge: true })
 }, 60_000)

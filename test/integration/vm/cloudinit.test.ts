@@ -7,7 +7,7 @@ import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { ValidationError } from '#shared/errors.ts'
-import { buildTinyGuest, GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { buildTinyGuest, guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
@@ -32,7 +32,7 @@ const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id }))
 const told = async (id: string, file: string) =>
   (await serial(id))
     .split(/\r?\n/)
-    .flatMap((line) => line.split(`${GUEST_PREFIX} seed ${file} `)[1] ?? [])
+    .flatMap((line) => line.split(`${guestPrefix} seed ${file} `)[1] ?? [])
     .join('\n')
 
 const settings = {
@@ -98,7 +98,7 @@ test('a guest reads its seed, and finds all that it was given; the password only
   // It has the hash of a password in it.
   expect((await localHost().stat(vm.seed!.replace('/var/lib/horcrux', host!.stateDir)))?.mode).toBe(0o600)
   await done(horcrux, vms, 'start', { id: 'web' })
-  await until(async () => (await serial('web')).includes(`${GUEST_PREFIX} up`), {
+  await until(async () => (await serial('web')).includes(`${guestPrefix} up`), {
     timeoutMs: 40_000,
     what: 'the guest',
   })

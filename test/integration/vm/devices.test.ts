@@ -7,7 +7,7 @@ import { guests } from '#shared/contracts/vm/guests.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
-import { GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { guestOn } from '../../lab/guests/tiny-guest.ts'
@@ -25,7 +25,7 @@ let boot: object
 const serial = async () => (await lab.horcrux.call(vms, 'serial', { id })).text
 /** Waits until the guest has said something about its devices. */
 const says = (what: string) =>
-  until(async () => (await serial()).includes(`${GUEST_PREFIX} ${what}`), { timeoutMs: 30_000, what })
+  until(async () => (await serial()).includes(`${guestPrefix} ${what}`), { timeoutMs: 30_000, what })
 /** Has the guest's shell say something, and waits until it has. */
 async function types(line: string, answer: string): Promise<void> {
   await lab.horcrux.call(consoles, 'write', { id, text: `${line}\n` })

@@ -4,7 +4,7 @@ import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
-import { buildTinyGuest, GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { buildTinyGuest, guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
@@ -24,7 +24,7 @@ let boot: { kernel: string; initrd: string; cmdline: string }
 const create = (given: object) => ({ memory: 256, cpus: 1, node: 'hv1', ...given })
 const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id })).text
 const up = (id: string) =>
-  until(async () => (await serial(id)).includes(`${GUEST_PREFIX} up`), { timeoutMs: 40_000, what: 'the guest' })
+  until(async () => (await serial(id)).includes(`${guestPrefix} up`), { timeoutMs: 40_000, what: 'the guest' })
 
 beforeAll(async () => {
   horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
@@ -44,8 +44,8 @@ test('a guest boots from kernel and initrd, sees its disks, tells on the serial 
   await done(horcrux, vms, 'create', create({ id: 'tiny', name: 'tiny', boot, disks, start: true }))
   await up('tiny')
   const told = await serial('tiny')
-  expect(told).toContain(`${GUEST_PREFIX} disk vda ${GiB}`)
-  expect(told).toContain(`${GUEST_PREFIX} disk vdb ${2 * GiB}`)
+  expect(told).toContain(`${guestPrefix} disk vda ${GiB}`)
+  expect(told).toContain(`${guestPrefix} disk vdb ${2 * GiB}`)
   const stats = await horcrux.call(vms, 'stats', { id: 'tiny' })
   expect(stats.cpu_time_ns).toBeGreaterThan(0)
   expect(stats.disks.map(({ id, capacity_bytes }) => [id, capacity_bytes])).toEqual([

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
-import { buildTinyGuest, GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { buildTinyGuest, guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { startGuests } from '../../lab/guests/guests.ts'
 import { until } from '../../lab/wait.ts'
@@ -36,7 +36,7 @@ const memoryNow = async () => (await guests.horcrux.call(vms, 'stats', { id })).
 
 async function boots(): Promise<void> {
   const serial = async () => (await guests.horcrux.call(vms, 'serial', { id })).text
-  const isUp = async () => (await serial()).includes(`${GUEST_PREFIX} up`)
+  const isUp = async () => (await serial()).includes(`${guestPrefix} up`)
   await until(isUp, { timeoutMs: 150_000, what: 'the guest' }).catch(async (error: Error) => {
     throw new Error(`${error.message}; it said: ${(await serial()).slice(-2000)}`, { cause: error })
   })

@@ -8,7 +8,7 @@ import { templates } from '#shared/contracts/vm/templates.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { guestOn } from '../guests/tiny-guest.ts'
 import { until } from '../wait.ts'
 import { foreignDomain } from '../guests/foreign-domain.ts'
@@ -96,7 +96,7 @@ const hearing = (host: LabHost) => async (horcrux: TestHorcrux) => {
   await withTeam(horcrux)
   const disks = [{ pool: 'images', size: GiB }, ...twoDisks]
   await done(horcrux, vms, 'create', { ...inTeam, memory: 256, disks, boot: await guestOn(host), start: true })
-  const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${GUEST_PREFIX} up`)
+  const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${guestPrefix} up`)
   await until(isUp, { what: 'the guest', timeoutMs: 40_000 })
 }
 const withKnownNic = (host: LabHost) => async (horcrux: TestHorcrux) => {

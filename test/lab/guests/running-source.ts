@@ -3,7 +3,7 @@ import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
-import { GUEST_PREFIX } from '../../../tools/tiny-guest/tiny-guest.ts'
+import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { openConnection } from '#shared/nodes/libvirt/connection.ts'
 import { monitorCommand } from '#shared/nodes/libvirt/domain.ts'
@@ -21,7 +21,7 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
     (await localHost().runChecked('virsh', ['-q', '-c', lab.uri, ...words])).stdout.trim()
   const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id })).text
   const isUp = (id: string) =>
-    until(async () => (await serial(id)).includes(`${GUEST_PREFIX} up`), { what: `guest ${id}`, timeoutMs: 150_000 })
+    until(async () => (await serial(id)).includes(`${guestPrefix} up`), { what: `guest ${id}`, timeoutMs: 150_000 })
   return {
     virsh,
     serial,

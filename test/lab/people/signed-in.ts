@@ -22,7 +22,7 @@ const askerAt = (url: string, headers: Record<string, string>) => ({
 })
 
 /** As a virtual machine is: what a gateway has answered of one is kept until it changes. */
-const keptThings = contract('things', { ...things.actions, get: { ...things.actions.get, madeOf: ['things'] } })
+const keptThings = contract('things', { ...things.actions, get: { ...things.actions.get, cachedFrom: ['things'] } })
 
 /** Gateway, sign-in and audit as they are, with the resource `things`, and users who may what the test says. */
 export async function startSignedIn() {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { grantsAt } from '../../../services/auth/grants/forget.ts'
+import { grantsAt } from '../../../services/auth/grants/remove-grants.ts'
 import { memberAt, memberPath } from '../../../services/auth/resource-pools/model.ts'
 
 const member = fc.record({

@@ -38,7 +38,7 @@ test('no action takes fields that its contract does not name', () => {
 
 test('a list that filters its items is open to all who are signed in', () => {
   for (const { name, action } of actions)
-    if ('sees' in action && action.sees) expect(action.can, name).toBe('signed-in')
+    if ('itemAccess' in action && action.itemAccess) expect(action.can, name).toBe('signed-in')
 })
 
 const smell =

@@ -12,7 +12,7 @@ import { apiUrl } from '#shared/platform/start-infrastructure.ts'
 import { lockDataFolder } from '#shared/platform/lock.ts'
 import { requirements } from '#shared/platform/requirements.ts'
 import { table } from '../../../bin/table.ts'
-import { nearestWord } from '../../../bin/nearest.ts'
+import { nearestWord } from '../../../bin/nearest-word.ts'
 
 const host = localHost()
 let dir = ''

@@ -9,20 +9,20 @@ import { localFiles } from './files.ts'
 import { spawnLocal } from './process.ts'
 import { completeHost } from '../run.ts'
 
-const SEARCH_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-const NAME = 'this machine'
+const defaultSearchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const hostName = 'this machine'
 
 /** This machine. `searchPath` is where programs are looked for, in the form of PATH. */
-export function localHost({ searchPath = SEARCH_PATH }: { searchPath?: string } = {}): Host {
+export function localHost({ searchPath = defaultSearchPath }: { searchPath?: string } = {}): Host {
   const running = new Set<HostProcess>()
   const sockets = new Set<Socket>()
   let closed = false
 
   const core: HostCore = {
-    ...localFiles(NAME),
-    describe: () => NAME,
+    ...localFiles(hostName),
+    describe: () => hostName,
     async spawn(program, args, options = {}) {
-      if (closed) throw closedError(NAME)
+      if (closed) throw closedError(hostName)
       const child = await spawnLocal(program, args, options, searchPath)
       running.add(child)
       const forget = () => void running.delete(child)
@@ -31,7 +31,7 @@ export function localHost({ searchPath = SEARCH_PATH }: { searchPath?: string } 
     },
     which: (program) => which(program, searchPath),
     async openSocket(target) {
-      if (closed) throw closedError(NAME)
+      if (closed) throw closedError(hostName)
       const socket = await openLocalSocket(target)
       sockets.add(socket)
       socket.once('close', () => sockets.delete(socket))
@@ -63,7 +63,7 @@ function openLocalSocket(target: SocketTarget): Promise<Socket> {
     const socket = connect({ ...target, allowHalfOpen: true })
     const where = 'path' in target ? target.path : `${target.host}:${target.port}`
     const fail = (cause: Error) =>
-      reject(new UnavailableError(`Nothing answers at ${where} on ${NAME}: ${cause.message}`, { cause }))
+      reject(new UnavailableError(`Nothing answers at ${where} on ${hostName}: ${cause.message}`, { cause }))
     socket.once('error', fail).once('connect', () => {
       socket.off('error', fail)
       resolve(socket)

@@ -7,12 +7,13 @@ import type { ExitStatus, HostProcess, SpawnOptions } from '../host.ts'
 import { refuseNul } from '../quote.ts'
 import { collectTail, drained } from '../streams.ts'
 
-const STDERR_BYTES = 2 ** 20
-const GRACE_MS = 2000
+const stderrBytes = 2 ** 20
+const killGraceMs = 2000
 
 /** Exit code as a shell gives it: 128 + number for a signal. */
-export const codeOfSignal = (signal: string): number =>
-  128 + ((constants.signals as Record<string, number>)[signal] ?? 0)
+export function codeOfSignal(signal: string): number {
+  return 128 + ((constants.signals as Record<string, number>)[signal] ?? 0)
+}
 
 /** Starts a program in a process group of its own, so that `kill` reaches its children too. */
 export async function spawnLocal(
@@ -36,7 +37,7 @@ export async function spawnLocal(
     child.once('error', (error: NodeJS.ErrnoException) => reject(startError(error, program, options.cwd)))
   })
 
-  const stderr = collectTail(child.stderr, STDERR_BYTES)
+  const stderr = collectTail(child.stderr, stderrBytes)
   let giveUp = () => {}
   const exit = new Promise<ExitStatus>((resolve, reject) => {
     child.once('exit', (code, signal) => {
@@ -65,9 +66,9 @@ async function killGroup(pid: number, exit: Promise<unknown>, giveUp: () => void
     }
   }
   send('SIGTERM')
-  const harder = setTimeout(() => send('SIGKILL'), GRACE_MS)
+  const harder = setTimeout(() => send('SIGKILL'), killGraceMs)
   // A process that waits in the kernel for a dead disk cannot be killed; nobody shall wait for it.
-  const last = setTimeout(giveUp, 3 * GRACE_MS)
+  const last = setTimeout(giveUp, 3 * killGraceMs)
   await exit.catch(() => {})
   clearTimeout(harder)
   clearTimeout(last)

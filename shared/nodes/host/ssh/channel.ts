@@ -4,15 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { UnavailableError } from '#shared/errors.ts'
 import type { SshConnection } from './connection.ts'
 
-export const lost = (name: string, cause?: unknown): UnavailableError =>
-  new UnavailableError(`The connection to ${name} was lost`, { details: { reason: 'lost' }, cause })
+export function lost(name: string, cause?: unknown): UnavailableError {
+  return new UnavailableError(`The connection to ${name} was lost`, { details: { reason: 'lost' }, cause })
+}
 
 /** A channel and the connection that carries it. `exited` is the program's exit code or signal; it may stay pending. */
 export type Opened = { client: Client; channel: ClientChannel; exited: Promise<[number | null, string | undefined]> }
 type Callback = (error: Error | undefined, channel: ClientChannel) => void
 
 /** How long a session that sshd has no room for is asked for again. */
-const FULL_MS = 5000
+const sessionsFullMs = 5000
 
 /**
  * Opens a channel on the live connection, and on a new one when the old turns out to be dead before anything was sent.
@@ -54,7 +55,7 @@ export async function openChannel(
  * administrator may have set a low limit.
  */
 export async function whileFull<T>(open: () => Promise<T>): Promise<T> {
-  const end = performance.now() + FULL_MS
+  const end = performance.now() + sessionsFullMs
   for (let waitMs = 5; ; waitMs = Math.min(2 * waitMs, 200)) {
     try {
       return await open()

@@ -25,10 +25,10 @@ export type SshConnection = {
   close: () => Promise<void>
 }
 
-const CONNECT_TIMEOUT_MS = 10_000
+const connectTimeoutMs = 10_000
 // Two unanswered pings and a third interval: a dead peer is noticed after 12 s.
-const KEEP_ALIVE_MS = 4000
-const MAX_BACK_OFF_MS = 5000
+const keepAliveMs = 4000
+const maxBackOffMs = 5000
 
 /** A connection that is made on first use and again after it was lost; after a failure not at once, but with back-off. */
 export function createConnection(target: SshTarget, name: string): SshConnection {
@@ -51,7 +51,7 @@ export function createConnection(target: SshTarget, name: string): SshConnection
       return client
     } catch (error) {
       const count = (failure?.count ?? 0) + 1
-      failure = { error, count, retryAt: performance.now() + Math.min(125 * 2 ** count, MAX_BACK_OFF_MS) }
+      failure = { error, count, retryAt: performance.now() + Math.min(125 * 2 ** count, maxBackOffMs) }
       current = undefined
       throw error
     }
@@ -119,8 +119,8 @@ function connect(target: SshTarget, name: string): Promise<Client> {
         ...(target.passphrase === undefined ? {} : { passphrase: target.passphrase }),
         ...(pinned.algorithms === undefined ? {} : { algorithms: { serverHostKey: pinned.algorithms } }),
         hostVerifier,
-        readyTimeout: CONNECT_TIMEOUT_MS,
-        keepaliveInterval: KEEP_ALIVE_MS,
+        readyTimeout: connectTimeoutMs,
+        keepaliveInterval: keepAliveMs,
         keepaliveCountMax: 2,
       })
     } catch (error) {
@@ -181,6 +181,6 @@ export function scanHostKey(address: string, port: number): Promise<HostKey> {
       resolve(describeHostKey(wire))
       return false // enough is known: ssh2 disconnects
     }
-    client.connect({ host: address, port, username: 'none', hostVerifier, readyTimeout: CONNECT_TIMEOUT_MS })
+    client.connect({ host: address, port, username: 'none', hostVerifier, readyTimeout: connectTimeoutMs })
   })
 }

@@ -114,8 +114,9 @@ export function sshFiles(connection: SshConnection, name: string, run: Run): Hos
   }
 }
 
-const call = <T>(start: (done: Done<T>) => void): Promise<T> =>
-  new Promise((resolve, reject) => start((error, value) => (error ? reject(error) : resolve(value))))
+function call<T>(start: (done: Done<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => start((error, value) => (error ? reject(error) : resolve(value))))
+}
 
 /** ssh2 leaves some SFTP calls without an answer when the connection dies, such as the close after a failed read. */
 function orLost<T>(client: Client, work: Promise<T>): Promise<T> {

@@ -8,17 +8,17 @@ import { type Opened, channelReadable, channelWritable, lost, openChannel, while
 import type { SshConnection } from './connection.ts'
 import { collectTail, drained } from '../streams.ts'
 
-const STDERR_BYTES = 2 ** 20
+const stderrBytes = 2 ** 20
 /** Linux takes no single argument that is longer (MAX_ARG_STRLEN), and sshd hands the command over as one. */
-const MAX_COMMAND_BYTES = 128 * 1024 - 1
-const KILLED_WITHIN_MS = 6000
+const maxCommandBytes = 128 * 1024 - 1
+const killedWithinMs = 6000
 
 // SSH does not tell the process id, and OpenSSH takes no signal after the end of stdin. So the shell says its own id,
 // which exec keeps, on stderr before anything else. sshd made it the leader of its process group.
-const WITH_PID = `printf '%s %s\\n' "$1" "$$" >&2; shift; exec "$@"`
+const reportPid = `printf '%s %s\\n' "$1" "$$" >&2; shift; exec "$@"`
 
 // dash knows no `--` here.
-const KILL = `kill -TERM "-$1" 2>/dev/null
+const killScript = `kill -TERM "-$1" 2>/dev/null
 n=0
 while [ $n -lt 20 ] && kill -0 "-$1" 2>/dev/null; do sleep 0.1; n=$((n + 1)); done
 kill -KILL "-$1" 2>/dev/null
@@ -41,14 +41,14 @@ export async function spawnSsh(
 ): Promise<HostProcess> {
   const mark = randomUUID()
   // sshd gives an ordinary user a PATH without sbin.
-  const words = ['-c', `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; ${WITH_PID}`, 'sh', mark, program, ...args]
+  const words = ['-c', `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; ${reportPid}`, 'sh', mark, program, ...args]
   const env = { LC_ALL: 'C.UTF-8', ...options.env }
   const opened = await openExec(ssh, 'sh', words, { env, cwd: options.cwd }).catch((error: unknown) => {
     released()
     throw error
   })
   const { channel } = opened
-  const stderr = collectTail(channel.stderr, STDERR_BYTES)
+  const stderr = collectTail(channel.stderr, stderrBytes)
   const pid = pidFrom(channel.stderr, mark)
 
   const givenUp = Promise.withResolvers<never>()
@@ -62,7 +62,7 @@ export async function spawnSsh(
     const timer = setTimeout(() => {
       channel.close()
       givenUp.reject(new UnavailableError(`${program} on ${ssh.name} does not end, even when killed`))
-    }, KILLED_WITHIN_MS)
+    }, killedWithinMs)
     const id = await Promise.race([pid.promise, exit.then(() => null).catch(() => null)])
     if (id !== null) await killGroup(ssh, id).catch(() => {})
     await exit.catch(() => {})
@@ -108,8 +108,8 @@ async function openExec(
   ...[program, args, options]: Parameters<typeof quoteCommand>
 ): Promise<Opened> {
   const command = quoteCommand(program, args, options)
-  if (Buffer.byteLength(command) > MAX_COMMAND_BYTES)
-    throw invalid('arguments', `the command is longer than ${MAX_COMMAND_BYTES} bytes; give long data as input`)
+  if (Buffer.byteLength(command) > maxCommandBytes)
+    throw invalid('arguments', `the command is longer than ${maxCommandBytes} bytes; give long data as input`)
   const open = () =>
     openChannel(
       connection,
@@ -121,7 +121,7 @@ async function openExec(
 }
 
 async function killGroup(ssh: SshExec, pid: number): Promise<void> {
-  const { channel } = await openExec(ssh, 'sh', ['-c', KILL, 'sh', String(pid)])
+  const { channel } = await openExec(ssh, 'sh', ['-c', killScript, 'sh', String(pid)])
   channel.resume()
   channel.stderr.resume()
   await new Promise((resolve) => channel.once('close', resolve))

@@ -11,12 +11,12 @@ import { type SshExec, spawnSsh } from './process.ts'
 export { type SshTarget, scanHostKey } from './connection.ts'
 
 // OpenSSH allows ten sessions per connection (MaxSessions). One is for SFTP, one stays free to kill with.
-const SESSIONS = 8
+const maxSessions = 8
 // Streams may last for hours. They leave sessions for short commands.
-const STREAMS = 6
-const START_GRACE_MS = 6000
+const maxStreams = 6
+const startGraceMs = 6000
 
-const FIND = `IFS=:
+const findScript = `IFS=:
 case $1 in */*) set -- "$1"; [ -f "$1" ] && [ -x "$1" ] && printf %s "$1"; exit;; esac
 for d in $PATH; do [ -f "$d/$1" ] && [ -x "$d/$1" ] && { printf %s "$d/$1"; exit; }; done
 exit 1`
@@ -25,8 +25,8 @@ exit 1`
 export function sshHost(target: SshTarget): Host {
   const name = `${target.user}@${target.address}:${target.port}`
   const connection = createConnection(target, name)
-  const slots = createSlots(SESSIONS)
-  const streams = createSlots(STREAMS)
+  const slots = createSlots(maxSessions)
+  const streams = createSlots(maxStreams)
   const running = new Set<HostProcess>()
   let closed = false
   // Closing still needs the connection itself, to kill what runs.
@@ -43,7 +43,7 @@ export function sshHost(target: SshTarget): Host {
       throw error
     })
     // From here on it may run already: whoever cancels waits until it was started and killed, but not for a dead host.
-    const child = await orAborted(spawnSsh(exec, program, args, options, release), options.signal, START_GRACE_MS)
+    const child = await orAborted(spawnSsh(exec, program, args, options, release), options.signal, startGraceMs)
     running.add(child)
     const forget = () => void running.delete(child)
     child.exit.then(forget, forget)
@@ -51,7 +51,7 @@ export function sshHost(target: SshTarget): Host {
   }
 
   async function which(program: string): Promise<string | null> {
-    const { code, stdout } = await host.run('sh', ['-c', FIND, 'sh', program])
+    const { code, stdout } = await host.run('sh', ['-c', findScript, 'sh', program])
     return code === 0 ? stdout : null
   }
 

@@ -4,4 +4,4 @@ import { grants } from '../models.ts'
 export const grantsAt = (path: string) => ({ $or: [{ path }, { path: { $gte: `${path}/`, $lt: `${path}0` } }] })
 
 /** Removes the grants on a resource that is gone, so that one made later under its name does not inherit them. */
-export const forgetGrants = (path: string) => grants.removeWhere(grantsAt(path))
+export const removeGrantsOn = (path: string) => grants.removeWhere(grantsAt(path))

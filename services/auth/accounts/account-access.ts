@@ -20,13 +20,16 @@ export function refuseApiKey(call: Call, what: string): void {
 export const sessionIdOf = ({ by, id }: CredentialRef): string | null => (by === 'api_key' ? null : id)
 
 /** Whether it is the user who has signed in, and not a key of theirs. */
-export const isOwnSignIn = ({ caller }: Call, username: string): boolean =>
-  caller.kind === 'user' && caller.user === username && caller.credential.by !== 'api_key'
+export function isOwnSignIn({ caller }: Call, username: string): boolean {
+  return caller.kind === 'user' && caller.user === username && caller.credential.by !== 'api_key'
+}
 
 /** Whether it concerns the caller's own account, or they may manage that user. */
-export const mayManage = ({ caller, rights }: Call, username: string): boolean =>
-  (caller.kind === 'user' && caller.user === username) || rights.allows('UserModify', `/api/users/${username}`)
+export function mayManage({ caller, rights }: Call, username: string): boolean {
+  return (caller.kind === 'user' && caller.user === username) || rights.allows('UserModify', `/api/users/${username}`)
+}
 
 /** Whether the caller may change what belongs to an account: a key of the user may not, unless it may manage users. */
-export const mayChange = (call: Call, username: string): boolean =>
-  isOwnSignIn(call, username) || call.rights.allows('UserModify', `/api/users/${username}`)
+export function mayChange(call: Call, username: string): boolean {
+  return isOwnSignIn(call, username) || call.rights.allows('UserModify', `/api/users/${username}`)
+}

@@ -5,13 +5,13 @@ import { modelOf, storedAs } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
 
 /** How often an address has tried to sign in in the minute that began with its first try; `id` is the address. */
-const Tries = strict({ id: Type.String(), count: Type.Integer(), until: Time, version: Version })
-const model = modelOf('sign_in_tries', Tries, [{ fields: { until: 1 } }])
+const SignInRate = strict({ id: Type.String(), count: Type.Integer(), until: Time, version: Version })
+const model = modelOf('sign_in_rates', SignInRate, [{ fields: { until: 1 } }])
 
 const minuteMs = 60_000
 
 /** Counts a try over all gateways. @returns how many there were in this minute, and the seconds that are left of it */
-export async function countTry(address: string): Promise<{ count: number; reset_seconds: number }> {
+export async function countSignInAttempt(address: string): Promise<{ count: number; reset_seconds: number }> {
   const time = Date.now()
   const isOver = { _id: address, until: { $lte: new Date(time).toISOString() } }
   const first = { $set: { count: 1, until: new Date(time + minuteMs).toISOString() }, $inc: { version: 1 } }
@@ -39,4 +39,4 @@ export async function countTry(address: string): Promise<{ count: number; reset_
   return { count, reset_seconds: Math.max(1, Math.ceil(leftMs / 1000)) }
 }
 
-export const sweepTries = () => inStore(() => model.deleteMany({ until: { $lt: now() } } as never))
+export const sweepSignInRates = () => inStore(() => model.deleteMany({ until: { $lt: now() } } as never))
