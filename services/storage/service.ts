@@ -1,5 +1,6 @@
 import type { Service } from '#shared/service/start.ts'
 import { poolService } from './pools/pools.ts'
+import { volumeInternalService } from './volumes/internal.ts'
 import { volumeService } from './volumes/volumes.ts'
 
-export const storageService: Service = { name: 'storage', serves: [poolService, volumeService] }
+export const storageService: Service = { name: 'storage', serves: [poolService, volumeService, volumeInternalService] }

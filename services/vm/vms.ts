@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { viewsOf } from '#shared/db/views.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -71,7 +71,7 @@ export const vmService = implement(vms, {
 type Deleted = Pick<VmRecord, 'id' | 'name'> & { purge: boolean }
 
 async function letGo({ id, purge }: Deleted, { pool, volume }: Pooled): Promise<void> {
-  await call(volumes, purge ? 'deleteFor' : 'detach', { id: pool, volume, owner: pathOf(id) })
+  await call(volumesInternal, purge ? 'deleteFor' : 'detach', { id: pool, volume, owner: pathOf(id) })
 }
 
 async function unregister(op: Op, vm: Deleted): Promise<void> {

@@ -11,6 +11,12 @@ type Verb = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 export type Access = 'anyone' | 'signed-in' | 'service' | OnPath
 export type OnPath = `${Privilege} on /${string}`
 
+/** The services that there are; each has an identity of its own on the bus. */
+export type ServiceName = 'gateway' | 'auth' | 'audit' | 'cluster' | 'storage' | 'vm'
+
+/** For other services only. `callers` names those that call it; the bus lets nobody else. */
+type ForServices = { can: 'service'; callers: readonly ServiceName[] | 'all'; rest?: never }
+
 type Common = {
   /** One sentence in the imperative, for people: "Start a VM". */
   does: string
@@ -41,11 +47,11 @@ export type Query = Common & {
  */
 export type Change = Common & { audit: AuditKind; operation?: true } & (
     | { rest: `${Verb} /${string}` }
-    | { can: 'service'; operation: true; rest?: never }
+    | (ForServices & { operation: true })
   )
 
-/** Between services only: not reachable from outside, and without a record of its own. */
-export type Internal = Common & { can: 'service'; rest?: never }
+/** Between services only: no route, no audit record. */
+export type Internal = Common & ForServices
 
 export type Action = Query | Change | Internal
 export type Contract<N extends string = string, A extends Record<string, Action> = Record<string, Action>> = {

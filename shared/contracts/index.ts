@@ -18,6 +18,7 @@ import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 
 /** Every contract that there is: routes, OpenAPI and clients are made from this list. */
 export const contracts: readonly Contract[] = [
@@ -30,6 +31,7 @@ export const contracts: readonly Contract[] = [
   nodes,
   pools,
   volumes,
+  volumesInternal,
   vms,
   devices,
   guests,

@@ -1,5 +1,6 @@
 import type { Params, Result } from '#shared/contract/contract.ts'
-import type { Volume, volumes } from '#shared/contracts/storage/volumes.ts'
+import type { Volume } from '#shared/contracts/storage/volumes.ts'
+import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
@@ -13,7 +14,7 @@ type Wanted = { image: string; target: Pick<Volume, 'pool' | 'name' | 'format' |
 export async function inspect({
   node,
   path,
-}: Params<typeof volumes, 'inspect'>): Promise<Result<typeof volumes, 'inspect'>> {
+}: Params<typeof volumesInternal, 'inspect'>): Promise<Result<typeof volumesInternal, 'inspect'>> {
   const { host } = await reach(node)
   const { format, virtualSize } = await probe(host, path)
   return { size_bytes: virtualSize, data_bytes: await dataBytes(host, path, format) }
@@ -33,7 +34,7 @@ async function copyIn(op: Op, { image, target, owner }: Wanted): Promise<Volume>
 
 export const importFor = operation({
   accept: async (
-    { id: pool, name, format, size: size_bytes, image, owner }: Params<typeof volumes, 'importFor'>,
+    { id: pool, name, format, size: size_bytes, image, owner }: Params<typeof volumesInternal, 'importFor'>,
     { hold },
   ): Promise<Wanted> => {
     await hold(pathOf(pool, name))

@@ -1,5 +1,6 @@
 import type { Params, Result } from '#shared/contract/contract.ts'
-import type { Volume, volumes } from '#shared/contracts/storage/volumes.ts'
+import type { Volume } from '#shared/contracts/storage/volumes.ts'
+import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes/nodes.ts'
@@ -8,10 +9,10 @@ import { drivers } from '../drivers/drivers.ts'
 import { poolRecords, volumeRecords } from '../models.ts'
 import { volumeId } from './volume.ts'
 
-type Place = Result<typeof volumes, 'locate'>
+type Place = Result<typeof volumesInternal, 'locate'>
 
 /** The pool of a node in which an image lies as one of its volumes would, and whether it is one already. */
-export async function locate({ node, path, format }: Params<typeof volumes, 'locate'>): Promise<Place> {
+export async function locate({ node, path, format }: Params<typeof volumesInternal, 'locate'>): Promise<Place> {
   const { host } = await reach(node)
   for (const pool of await poolRecords.all({ node })) {
     const found = await drivers[pool.type].volumeAt?.(host, pool, path)
@@ -24,7 +25,12 @@ export async function locate({ node, path, format }: Params<typeof volumes, 'loc
 }
 
 /** Makes a file that is there a volume, which belongs to a VM; again for the same owner finds it. */
-export async function adoptFile({ id, volume: name, format, owner }: Params<typeof volumes, 'adopt'>): Promise<Volume> {
+export async function adoptFile({
+  id,
+  volume: name,
+  format,
+  owner,
+}: Params<typeof volumesInternal, 'adopt'>): Promise<Volume> {
   const pool = await poolRecords.require(id)
   const known = await volumeRecords.get(volumeId(id, name))
   if (known?.used_by === owner) return known
@@ -49,7 +55,7 @@ export async function adoptFile({ id, volume: name, format, owner }: Params<type
 }
 
 /** Takes the record away and leaves the file. */
-export async function forgetFile({ id, volume, owner }: Params<typeof volumes, 'forget'>): Promise<null> {
+export async function forgetFile({ id, volume, owner }: Params<typeof volumesInternal, 'forget'>): Promise<null> {
   await volumeRecords.removeWhere({ _id: volumeId(id, volume), used_by: owner })
   return null
 }

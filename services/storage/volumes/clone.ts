@@ -1,4 +1,5 @@
 import type { CloneMode, Volume, volumes } from '#shared/contracts/storage/volumes.ts'
+import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import {
   alreadyExists,
@@ -122,7 +123,7 @@ export async function takeBack({ pool, name }: Pick<Volume, 'pool' | 'name'>, ow
   if (there?.used_by === owner) await deleteBytes(pool, name, owner)
 }
 
-type Given = Pick<Params<typeof volumes, 'cloneFor'>, 'mode' | 'name' | 'pool'> & { format?: Volume['format'] }
+type Given = Pick<Params<typeof volumesInternal, 'cloneFor'>, 'mode' | 'name' | 'pool'> & { format?: Volume['format'] }
 
 async function plan(source: Volume, given: Given, owner: string | null): Promise<Wanted> {
   const { mode, name, pool } = given
@@ -152,7 +153,7 @@ export const clone = operation({
 
 export const cloneFor = operation({
   accept: async (
-    { id, volume, source_owner, owner, ...given }: Params<typeof volumes, 'cloneFor'>,
+    { id, volume, source_owner, owner, ...given }: Params<typeof volumesInternal, 'cloneFor'>,
     { hold, share },
   ) => {
     await hold(pathOf(given.pool, given.name))
@@ -162,13 +163,16 @@ export const cloneFor = operation({
   run,
 })
 
-export async function measure({ id, volume }: Params<typeof volumes, 'measure'>): Promise<{ data_bytes: number }> {
+export async function measure({
+  id,
+  volume,
+}: Params<typeof volumesInternal, 'measure'>): Promise<{ data_bytes: number }> {
   const source = await findVolume(id, volume)
   const { host, driver } = await place(id)
   return { data_bytes: driver.clone ? await driver.clone.dataBytes(host, source) : source.size_bytes }
 }
 
-export async function clonesOf({ owners }: Params<typeof volumes, 'clonesOf'>) {
+export async function clonesOf({ owners }: Params<typeof volumesInternal, 'clonesOf'>) {
   const sources = await volumeRecords.all({ used_by: { $in: owners } })
   const ownerOf = new Map(sources.map(({ id, used_by }) => [id, used_by]))
   const clones = await volumeRecords.all({ backing: { $in: [...ownerOf.keys()] } })

@@ -1,11 +1,12 @@
 import type { Params, Result } from '#shared/contract/contract.ts'
-import type { Volume, volumes } from '#shared/contracts/storage/volumes.ts'
+import type { Volume } from '#shared/contracts/storage/volumes.ts'
+import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { register, requireSpace } from './clone.ts'
 import { volumeRecords } from '../models.ts'
 import { place, requireOwned } from './volume.ts'
 
-type Given = Params<typeof volumes, 'receiveFor'>
+type Given = Params<typeof volumesInternal, 'openCopyTargets'>
 
 /** The driver of a pool that a hypervisor can write into. */
 async function placeToReceive(id: string) {
@@ -33,7 +34,7 @@ async function requireSpaceFor(disks: { source: Volume; pool: string; format: Vo
  * Prepares for disks that a hypervisor copies itself: each volume is written down, and an empty image lies beside its
  * place. Again, the images are empty again.
  */
-export async function receiveFor({ copy, source_owner, owner, disks }: Given): Promise<{ paths: string[] }> {
+export async function openCopyTargets({ copy, source_owner, owner, disks }: Given): Promise<{ paths: string[] }> {
   const known = await Promise.all(
     disks.map(async ({ id, volume, ...to }) => ({ ...to, source: await requireOwned(id, volume, source_owner) })),
   )
@@ -49,11 +50,11 @@ export async function receiveFor({ copy, source_owner, owner, disks }: Given): P
 }
 
 /** Makes the images what their volumes are. @throws ConflictError when one of these was deleted meanwhile */
-export async function placeFor({
+export async function commitCopyTargets({
   copy,
   owner,
   disks,
-}: Params<typeof volumes, 'placeFor'>): Promise<Result<typeof volumes, 'placeFor'>> {
+}: Params<typeof volumesInternal, 'commitCopyTargets'>): Promise<Result<typeof volumesInternal, 'commitCopyTargets'>> {
   const data: Volume[] = []
   for (const { id, volume } of disks) {
     const record = await requireOwned(id, volume, owner)

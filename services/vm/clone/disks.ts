@@ -2,6 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import { type Pool, pools } from '#shared/contracts/storage/pools.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { type CloneMode, volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { alreadyExists, NotFoundError, type Violation } from '#shared/errors.ts'
 import type { VmRecord } from '../model.ts'
 import type { Pooled } from '../hardware/plan.ts'
@@ -81,5 +82,5 @@ async function requireNew(planned: ClonedDisk[]): Promise<void> {
 /** Deletes a disk of a clone, unless the volume of that name turned out to be another's. */
 export async function takeBack({ pool: id, volume }: Pooled, owner: string): Promise<void> {
   const there = await unlessMissing(call(volumes, 'get', { id, volume }))
-  if (there?.used_by === owner) await call(volumes, 'deleteFor', { id, volume, owner })
+  if (there?.used_by === owner) await call(volumesInternal, 'deleteFor', { id, volume, owner })
 }

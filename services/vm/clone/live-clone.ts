@@ -1,6 +1,6 @@
 import { call } from '#shared/bus/call.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { current } from '#shared/runtime/request-context.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
@@ -60,8 +60,8 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
     return { id, volume, pool, name, format }
   })
   const { paths } = await call(
-    volumes,
-    'receiveFor',
+    volumesInternal,
+    'openCopyTargets',
     { copy: op.id, source_owner: pathOf(source), owner: pathOf(clone.id), disks: wanted },
     { timeoutMs: 120_000 },
   )
@@ -120,7 +120,12 @@ export async function copyRunning(
   await op.step('cloning_disk', () => follow(part, begun, onProgress))
   const places = disks.map(({ target: { pool: id, volume } }) => ({ id, volume }))
   const { data } = await op.step('cloning_disk in place', () =>
-    call(volumes, 'placeFor', { copy: op.id, owner: pathOf(input.vm.id), disks: places }, { timeoutMs: 60_000 }),
+    call(
+      volumesInternal,
+      'commitCopyTargets',
+      { copy: op.id, owner: pathOf(input.vm.id), disks: places },
+      { timeoutMs: 60_000 },
+    ),
   )
   return disks.map(({ target }, index) => {
     const { path, format, size_bytes } = data[index]!

@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import { documentsOf } from '../cloudinit/documents.ts'
 import { dropSeed, keepSettings } from '../cloudinit/model.ts'
@@ -56,7 +56,7 @@ async function prepare({ source, mode, disks, isRunning }: CloneInput): Promise<
     const { pool: id, volume, size_bytes } = disk.source
     // QEMU counts empty space as well.
     if (isRunning && isWritten(disk)) return size_bytes
-    return (await call(volumes, 'measure', { id, volume }, { timeoutMs: 120_000 })).data_bytes
+    return (await call(volumesInternal, 'measure', { id, volume }, { timeoutMs: 120_000 })).data_bytes
   })
   return Promise.all(measured)
 }
@@ -89,7 +89,7 @@ async function cloneDisk(
   const { pool, volume: name, format } = target
   const owner = pathOf(vm.id)
   const { path, size_bytes } = await op.child(
-    volumes,
+    volumesInternal,
     'cloneFor',
     { id: from.pool, volume: from.volume, source_owner: pathOf(source), mode, pool, name, format, owner },
     { name: `cloning_disk ${target.id}`, within, undo: () => takeBack(target, owner) },

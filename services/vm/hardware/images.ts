@@ -1,5 +1,6 @@
 import { call } from '#shared/bus/call.ts'
-import { diskBytes, volumes } from '#shared/contracts/storage/volumes.ts'
+import { diskBytes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { requireFile } from './paths.ts'
@@ -19,7 +20,7 @@ export async function planImage(
 ): Promise<{ image: Image; size_bytes: number } | undefined> {
   const found = await checking(`${field}.image`, violations, async () => {
     const path = await requireFile(await reach(node), image, `${field}.image`)
-    return { path, ...(await call(volumes, 'inspect', { node, path }, { timeoutMs: 60_000 })) }
+    return { path, ...(await call(volumesInternal, 'inspect', { node, path }, { timeoutMs: 60_000 })) }
   })
   if (!found) return undefined
   const { path, data_bytes, size_bytes } = found

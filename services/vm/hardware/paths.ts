@@ -1,6 +1,6 @@
 import { call } from '#shared/bus/call.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { invalid, NotFoundError, type Violation } from '#shared/errors.ts'
 import { allowedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
@@ -16,7 +16,7 @@ async function refuseDisk(node: string, path: string, field: string): Promise<vo
   const refused = () => invalid(field, 'is a disk: attach it as a volume of its pool', 'disk')
   if (await vmRecords.find({ node, 'disks.path': path })) throw refused()
   const format = image.exec(path)?.[1] as Disk['format'] | undefined
-  if (format && (await call(volumes, 'locate', { node, path, format })).pool !== null) throw refused()
+  if (format && (await call(volumesInternal, 'locate', { node, path, format })).pool !== null) throw refused()
 }
 
 /** The real path of a file that may be read for a guest. */

@@ -4,7 +4,7 @@ import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { Name } from '#shared/contracts/common.ts'
 import type { Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { alreadyExists, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -123,7 +123,9 @@ async function obstacles({ uuid, name: found, status, nics }: Adoptable, wanted 
 function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
   const one = async (disk: Disk): Promise<Taken> => {
     const { path, format } = disk
-    const place = await checking('domain', violations, () => call(volumes, 'locate', { node: node.id, path, format }))
+    const place = await checking('domain', violations, () =>
+      call(volumesInternal, 'locate', { node: node.id, path, format }),
+    )
     if (!place) return { disk, isNew: false }
     const { pool, name: volume, size_bytes } = place
     if (place.used_by)
@@ -156,10 +158,12 @@ async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
 
 async function take(vmId: string, { pool: id, volume, format }: Pooled, isNew: boolean): Promise<void> {
   const owner = pathOf(vmId)
-  await (isNew ? call(volumes, 'adopt', { id, volume, format, owner }) : call(volumes, 'attach', { id, volume, owner }))
+  await (isNew
+    ? call(volumesInternal, 'adopt', { id, volume, format, owner })
+    : call(volumesInternal, 'attach', { id, volume, owner }))
 }
 
 const giveBack = (vmId: string, { pool: id, volume }: Pooled, isNew: boolean) =>
-  call(volumes, isNew ? 'forget' : 'detach', { id, volume, owner: pathOf(vmId) })
+  call(volumesInternal, isNew ? 'forget' : 'detach', { id, volume, owner: pathOf(vmId) })
 
 export const adopt = operation({ accept, run })

@@ -1,6 +1,6 @@
 import { call } from '#shared/bus/call.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import { pathOf } from '../model.ts'
 import type { PlannedDisk } from '../hardware/plan.ts'
@@ -28,7 +28,7 @@ async function allocate(
   if (!image) return op.step(`allocating disk ${disk.id}`, () => allocateNow(vmId, planned), { undo })
   const { pool: id, volume: name, size_bytes: size, format } = disk
   const { path } = await op.child(
-    volumes,
+    volumesInternal,
     'importFor',
     { id, name, size, format, image: image.path, owner: pathOf(vmId) },
     { name: `copying image to disk ${disk.id}`, within, undo },
@@ -40,10 +40,10 @@ async function allocateNow(vmId: string, { disk, isNew }: PlannedDisk): Promise<
   const { pool: id, volume, size_bytes: size, format } = disk
   const owner = pathOf(vmId)
   const made = isNew
-    ? await call(volumes, 'createFor', { id, name: volume, size, format, owner }, { timeoutMs: 60_000 })
-    : await call(volumes, 'attach', { id, volume, owner })
+    ? await call(volumesInternal, 'createFor', { id, name: volume, size, format, owner }, { timeoutMs: 60_000 })
+    : await call(volumesInternal, 'attach', { id, volume, owner })
   return { ...disk, path: made.path, format: made.format, size_bytes: made.size_bytes }
 }
 
 const giveBack = (vmId: string, { disk: { pool: id, volume }, isNew }: PlannedDisk) =>
-  call(volumes, isNew ? 'deleteFor' : 'detach', { id, volume, owner: pathOf(vmId) })
+  call(volumesInternal, isNew ? 'deleteFor' : 'detach', { id, volume, owner: pathOf(vmId) })

@@ -1,6 +1,6 @@
 import { call } from '#shared/bus/call.ts'
 import { type Template, templates } from '#shared/contracts/vm/templates.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
@@ -11,7 +11,7 @@ import { requireStatus, settle } from '../state/status.ts'
 
 /** What reads from the disks of some VMs, by the VM's path. */
 async function clonesOf(vms: Pick<VmRecord, 'id'>[]): Promise<Map<string, string[]>> {
-  const { data } = await call(volumes, 'clonesOf', { owners: vms.map(({ id }) => pathOf(id)) })
+  const { data } = await call(volumesInternal, 'clonesOf', { owners: vms.map(({ id }) => pathOf(id)) })
   const found = new Map<string, Set<string>>()
   for (const { owner, clone, used_by } of data)
     found.set(owner, (found.get(owner) ?? new Set()).add(used_by ?? `volume ${clone}`))

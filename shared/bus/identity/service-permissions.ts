@@ -1,5 +1,5 @@
 import type { Caller } from '#shared/access/access.ts'
-import { type Action, type Contract, isOperation } from '#shared/contract/contract.ts'
+import { type Action, type Contract, isOperation, type ServiceName } from '#shared/contract/contract.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { auth } from '#shared/contracts/access/auth.ts'
 import type { Topic } from '#shared/contracts/core/events.ts'
@@ -21,35 +21,30 @@ import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 
-/** What a service does on the bus. All that it may do there follows from this. */
+/** A service's place on the bus: everything that it may do there follows from this. */
 export type Member = {
   serves: readonly Contract[]
-  /** The actions that it calls as itself. */
+  /** Actions that it calls as itself. */
   calls: readonly string[]
-  /** Its own events; those of operations everybody tells of. */
+  /** Topics of its own events; every service publishes those of operations. */
   emits?: readonly Topic[]
-  /** It knows who the users are, calls in their names, and hears everything that they are to be told. */
+  /** Calls routed actions in the names of users, and subscribes to every event. */
   isGateway?: true
-  /** It makes the streams when they are not there. */
+  /** Creates the JetStream streams when they are missing. */
   keepsStreams?: true
 }
 
 const of = <C extends Contract>({ name }: C, ...actions: (keyof C['actions'] & string)[]) =>
   actions.map((action) => `${name}.${action}`)
 
-/** Every service with an identity of its own. A test holds `calls` against what the code calls. */
-const table = {
-  gateway: {
-    serves: [],
-    calls: [
-      ...of(auth, 'identify', 'recheck', 'redeem', 'countSignInAttempt'),
-      // A console is reached by the gateway itself, on whatever node it is.
-      ...of(consoles, 'redeem', 'check', 'append', 'keep', 'close'),
-      ...of(nodes, 'reach'),
-    ],
-    isGateway: true,
-  },
+/**
+ * Every service with an identity of its own. `calls` has only actions for people: those for services name their callers
+ * in the contract. A test holds both against what the code calls.
+ */
+const table: Record<ServiceName, Member> = {
+  gateway: { serves: [], calls: [], isGateway: true },
   auth: {
     serves: [auth, users, roles, permissions, groups, resourcePools],
     calls: [...of(vms, 'get'), ...of(pools, 'get')],
@@ -57,37 +52,25 @@ const table = {
     keepsStreams: true,
   },
   audit: { serves: [audit], calls: [] },
-  cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list'), ...of(permissions, 'forget')] },
-  storage: { serves: [pools, volumes], calls: [...of(nodes, 'reach'), ...of(permissions, 'forget')] },
+  cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list')] },
+  storage: { serves: [pools, volumes, volumesInternal], calls: [] },
   vm: {
     serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles],
-    calls: [
-      ...of(nodes, 'reach', 'reachAll'),
-      ...of(permissions, 'forget', 'witnesses'),
-      ...of(resourcePools, 'get', 'reserve', 'release', 'cancel', 'recount'),
-      ...of(pools, 'get'),
-      ...of(operations, 'cancel'),
-      ...of(volumes, 'get', 'createFor', 'attach', 'detach', 'deleteFor', 'growFor'),
-      ...of(
-        volumes,
-        'locate',
-        'adopt',
-        'forget',
-        'measure',
-        'inspect',
-        'importFor',
-        'cloneFor',
-        'clonesOf',
-        'receiveFor',
-        'placeFor',
-      ),
-    ],
+    calls: [...of(resourcePools, 'get'), ...of(pools, 'get'), ...of(volumes, 'get'), ...of(operations, 'cancel')],
     emits: ['vm:status', 'vm:events'],
   },
-} satisfies Record<string, Member>
+}
 
-/** Every process looks up what a caller's rights are. */
-const everybodyCalls = of(auth, 'rights')
+const isCaller = (name: ServiceName, action: Action) =>
+  'callers' in action && (action.callers === 'all' || action.callers.includes(name))
+
+/** The actions for services that name a service among their callers. */
+const internalCallsOf = (name: ServiceName): string[] =>
+  contracts.flatMap((contract) =>
+    Object.entries(contract.actions)
+      .filter(([, action]) => isCaller(name, action))
+      .map(([key]) => `${contract.name}.${key}`),
+  )
 
 /** The identity of a process that has all services in it, as `npm start` has; it may do everything. */
 export const wholeName = 'horcrux'
@@ -99,9 +82,10 @@ export function memberOf(name: string): Member {
     throw new Error(
       `'${name}' has no identity on the bus: it needs a line in shared/bus/identity/service-permissions.ts`,
     )
-  const member: Member = table[name as keyof typeof table]
-  // The journal of operations is read by every process, and everybody answers for it.
-  return { ...member, serves: [...member.serves, operations], calls: [...member.calls, ...everybodyCalls] }
+  const service = name as ServiceName
+  const member = table[service]
+  // Every process reads the journal of operations and answers for it.
+  return { ...member, serves: [...member.serves, operations], calls: [...member.calls, ...internalCallsOf(service)] }
 }
 
 const members = new Map(memberNames.map((name) => [name, memberOf(name)]))

@@ -52,6 +52,7 @@ export const auth = contract('auth', {
   identify: {
     does: 'Tell who it is that shows this credential',
     can: 'service',
+    callers: ['gateway'],
     params: strict({
       by: ProofKind,
       credential: Type.String({ maxLength: 8192 }),
@@ -63,12 +64,14 @@ export const auth = contract('auth', {
   recheck: {
     does: 'Check that an accepted credential is still valid, and return its rights',
     can: 'service',
+    callers: ['gateway'],
     params: strict({ user: Type.String(), credential: CredentialRef, address: Type.String() }),
     result: Identity,
   },
   rights: {
     does: 'Look up the rights that have this name, from an offset on',
     can: 'service',
+    callers: 'all',
     params: strict({ name: Type.String(), offset: Type.Integer({ minimum: 0, default: 0 }) }),
     result: strict({
       rights: RightList,
@@ -78,6 +81,7 @@ export const auth = contract('auth', {
   redeem: {
     does: 'Tell whose one-time ticket for a WebSocket this is; it is used up by this',
     can: 'service',
+    callers: ['gateway'],
     params: strict({ ticket: Type.String({ maxLength: 256 }), address: Type.String() }),
     result: Identity,
     secret: ['ticket'],
@@ -85,6 +89,7 @@ export const auth = contract('auth', {
   countSignInAttempt: {
     does: 'Count a try to sign in or to set up, of an address within a minute, over all gateways',
     can: 'service',
+    callers: ['gateway'],
     params: strict({ address: Type.String() }),
     result: strict({
       count: Type.Integer(),

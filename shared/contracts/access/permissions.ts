@@ -190,12 +190,14 @@ export const permissions = contract('permissions', {
   witnesses: {
     does: 'Tell who may see a resource only for as long as it is there, so that they hear of its end',
     can: 'service',
+    callers: ['vm'],
     params: strict({ path: Type.String({ pattern: '^/api/.+' }), privilege: PrivilegeName }),
     result: strict({ pools: Type.Array(Type.String()), witnesses: Type.Array(Witness) }),
   },
   forget: {
     does: 'Remove the grants and pool memberships of a resource that is gone; one made under its id inherits nothing',
     can: 'service',
+    callers: ['cluster', 'storage', 'vm'],
     params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),
     result: Done,
   },

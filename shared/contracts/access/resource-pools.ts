@@ -120,6 +120,7 @@ export const resourcePools = contract('resource-pools', {
   reserve: {
     does: 'Count a VM or container in its pool before it is made: for good, or until it is known whether it will be made',
     can: 'service',
+    callers: ['vm'],
     params: strict({
       pool: Id,
       ...Member.properties,
@@ -130,18 +131,21 @@ export const resourcePools = contract('resource-pools', {
   cancel: {
     does: 'Give back what an operation has reserved that never came to be',
     can: 'service',
+    callers: ['vm'],
     params: strict({ pool: Id, kind: MemberKind, id: Member.properties.id, by: Type.String() }),
     result: Done,
   },
   recount: {
     does: 'Count other amounts for a VM or container in every pool that it is in, or in none when one has no room',
     can: 'service',
+    callers: ['vm'],
     params: Member,
     result: Done,
   },
   release: {
     does: 'Take a VM or container that is gone, or never came to be, out of every pool',
     can: 'service',
+    callers: ['vm'],
     params: strict({ kind: MemberKind, member: Member.properties.id }),
     result: Done,
   },

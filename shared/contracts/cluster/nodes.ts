@@ -178,10 +178,17 @@ export const nodes = contract('nodes', {
     result: Done,
     status: 204,
   },
-  reach: { does: 'Tell a service how a node is reached', can: 'service', params: ById, result: Reach },
+  reach: {
+    does: 'Tell a service how a node is reached',
+    can: 'service',
+    callers: ['gateway', 'storage', 'vm'],
+    params: ById,
+    result: Reach,
+  },
   reachAll: {
     does: 'Tell a service how all nodes are reached',
     can: 'service',
+    callers: ['vm'],
     params: None,
     result: Type.Array(Reach),
   },

@@ -38,7 +38,8 @@ export const Volume = strict({
 })
 export type Volume = Static<typeof Volume>
 
-const one = { id: Id, volume: VolumeName }
+/** Parameters that name one volume. */
+export const oneVolume = { id: Id, volume: VolumeName }
 
 export const volumes = contract('volumes', {
   list: {
@@ -55,7 +56,7 @@ export const volumes = contract('volumes', {
     does: 'Get a volume',
     rest: 'GET /storage/pools/{id}/volumes/{volume}',
     can: 'DatastoreAudit on /api/storage/pools/{id}',
-    params: strict(one),
+    params: strict(oneVolume),
     result: Volume,
   },
   create: {
@@ -78,7 +79,7 @@ export const volumes = contract('volumes', {
     can: 'DatastoreAllocate on /api/storage/pools/{id}',
     operation: true,
     audit: 'config_changed',
-    params: strict({ ...one, size: DiskSize }),
+    params: strict({ ...oneVolume, size: DiskSize }),
     result: Volume,
   },
   delete: {
@@ -87,7 +88,7 @@ export const volumes = contract('volumes', {
     can: 'DatastoreAllocate on /api/storage/pools/{id}',
     operation: true,
     audit: 'volume_deleted',
-    params: strict(one),
+    params: strict(oneVolume),
     result: Done,
   },
   clone: {
@@ -97,7 +98,7 @@ export const volumes = contract('volumes', {
     operation: true,
     audit: 'volume_created',
     params: strict({
-      ...one,
+      ...oneVolume,
       name: VolumeName,
       mode: CloneMode,
       pool: Type.Optional(
@@ -106,135 +107,5 @@ export const volumes = contract('volumes', {
       format: Type.Optional(VolumeFormat),
     }),
     result: Volume,
-  },
-  cloneFor: {
-    does: 'Copy a volume of a VM into one of another VM',
-    can: 'service',
-    operation: true,
-    audit: 'volume_created',
-    params: strict({
-      ...one,
-      source_owner: Type.String(),
-      mode: CloneMode,
-      pool: Id,
-      name: VolumeName,
-      format: VolumeFormat,
-      owner: Type.String(),
-    }),
-    result: Volume,
-  },
-  inspect: {
-    does: 'Tell how large a disk an image on a node is, and how many bytes of data are in it',
-    can: 'service',
-    params: strict({ node: Id, path: Path }),
-    result: strict({ size_bytes: Type.Integer(), data_bytes: Type.Integer() }),
-  },
-  importFor: {
-    does: 'Make a volume of a VM that holds a copy of an image on the node, as large as the image or larger',
-    can: 'service',
-    operation: true,
-    audit: 'volume_created',
-    params: strict({
-      id: Id,
-      name: VolumeName,
-      size: DiskSize,
-      format: VolumeFormat,
-      image: Path,
-      owner: Type.String(),
-    }),
-    result: Volume,
-  },
-  receiveFor: {
-    does: 'Make the empty images that the disks of a guest that runs are copied to, beside where they will be volumes of another VM',
-    can: 'service',
-    params: strict({
-      copy: Type.String({ format: 'uuid', description: 'In the name of every image' }),
-      source_owner: Type.String(),
-      owner: Type.String(),
-      disks: Type.Array(strict({ ...one, pool: Id, name: VolumeName, format: VolumeFormat }), { maxItems: 64 }),
-    }),
-    result: strict({ paths: Type.Array(Path) }),
-  },
-  placeFor: {
-    does: 'Put images that have been filled in their places; again, what is there is fine',
-    can: 'service',
-    params: strict({ copy: Type.String({ format: 'uuid' }), owner: Type.String(), disks: Type.Array(strict(one)) }),
-    result: strict({ data: Type.Array(Volume) }),
-  },
-  measure: {
-    does: 'Tell how many bytes a full clone of a volume copies',
-    can: 'service',
-    params: strict(one),
-    result: strict({ data_bytes: Type.Integer() }),
-  },
-  clonesOf: {
-    does: 'List the linked clones of the volumes of some VMs',
-    can: 'service',
-    params: strict({ owners: Type.Array(Type.String(), { maxItems: 1000 }) }),
-    result: strict({
-      data: Type.Array(
-        strict({
-          owner: Type.String(),
-          volume: Type.String(),
-          clone: Type.String(),
-          used_by: Volume.properties.used_by,
-        }),
-      ),
-    }),
-  },
-  createFor: {
-    does: 'Create a volume that belongs to a VM',
-    can: 'service',
-    params: strict({ id: Id, name: VolumeName, size: DiskSize, format: VolumeFormat, owner: Type.String() }),
-    result: Volume,
-  },
-  locate: {
-    does: 'Tell in which pool of a node an image is, and as which volume; pool null when it is in none',
-    can: 'service',
-    params: strict({ node: Id, path: Path, format: VolumeFormat }),
-    result: strict({
-      pool: Type.Union([Id, Type.Null()]),
-      name: Type.Union([VolumeName, Type.Null()]),
-      format: VolumeFormat,
-      size_bytes: Type.Integer(),
-      is_known: Type.Boolean({ description: 'It is a volume of the pool already' }),
-      used_by: Type.Union([Type.String(), Type.Null()]),
-    }),
-  },
-  adopt: {
-    does: 'Make a file that lies in a pool a volume of it, which belongs to a VM',
-    can: 'service',
-    params: strict({ ...one, format: VolumeFormat, owner: Type.String() }),
-    result: Volume,
-  },
-  forget: {
-    does: 'Make a volume of a VM a mere file again; one that is gone is fine',
-    can: 'service',
-    params: strict({ ...one, owner: Type.String() }),
-    result: Done,
-  },
-  attach: {
-    does: 'Make a free volume belong to a VM',
-    can: 'service',
-    params: strict({ ...one, owner: Type.String() }),
-    result: Volume,
-  },
-  detach: {
-    does: 'Let a volume belong to nobody',
-    can: 'service',
-    params: strict({ ...one, owner: Type.String() }),
-    result: Done,
-  },
-  growFor: {
-    does: 'Grow the volume of a VM; where its guest has made the bytes grow already, only its record',
-    can: 'service',
-    params: strict({ ...one, size: DiskSize, owner: Type.String() }),
-    result: Volume,
-  },
-  deleteFor: {
-    does: 'Delete the volume of a VM; one that is gone is fine',
-    can: 'service',
-    params: strict({ ...one, owner: Type.String() }),
-    result: Done,
   },
 })

@@ -141,6 +141,7 @@ export const consoles = contract('consoles', {
   check: {
     does: 'Look at a ticket without using it up',
     can: 'service',
+    callers: ['gateway'],
     params: strict({ vm_id: Type.String(), ticket: Type.String({ maxLength: 256 }) }),
     result: strict({
       console_type: ConsoleType,
@@ -154,6 +155,7 @@ export const consoles = contract('consoles', {
   redeem: {
     does: 'Use a ticket up: tell whose it is and where its console is',
     can: 'service',
+    callers: ['gateway'],
     params: strict({
       vm_id: orNull(Type.String({ description: 'Null where only the ticket says which' })),
       ticket: Type.String({ maxLength: 256 }),
@@ -167,18 +169,21 @@ export const consoles = contract('consoles', {
   keep: {
     does: 'Tell which of these open consoles have to be closed, and why',
     can: 'service',
+    callers: ['gateway'],
     params: strict({ ticket_ids: Type.Array(Type.String(), { maxItems: 10_000 }) }),
     result: Type.Array(strict({ ticket_id: Type.String(), reason: Type.String() })),
   },
   close: {
     does: 'Put on record that a console was closed',
     can: 'service',
+    callers: ['gateway'],
     params: strict({ ticket_id: Type.String(), reason: Type.String({ maxLength: 1000 }) }),
     result: Done,
   },
   append: {
     does: 'Add a part to a recording; false when it is full',
     can: 'service',
+    callers: ['gateway'],
     params: strict({
       recording_id: Type.String(),
       part: Type.Integer({ minimum: 0 }),

@@ -134,7 +134,7 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
       'gateway',
       [
         'MOL.REQ.gateway.cluster.a-1.nodes.reachAll',
-        'MOL.REQ.gateway.storage.a-1.volumes.deleteFor',
+        'MOL.REQ.gateway.storage.a-1.volumes-internal.deleteFor',
         'horcrux.work.vms',
         'horcrux.auth.changed',
       ],
@@ -150,7 +150,10 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
       ],
     ],
     ['storage', ['MOL.REQ.storage.vm.a-1.vms.delete', 'horcrux.events.vm.status']],
-    ['cluster', ['MOL.REQ.cluster.auth.a-1.permissions.create', 'MOL.REQ.cluster.storage.a-1.volumes.deleteFor']],
+    [
+      'cluster',
+      ['MOL.REQ.cluster.auth.a-1.permissions.create', 'MOL.REQ.cluster.storage.a-1.volumes-internal.deleteFor'],
+    ],
     ['audit', ['MOL.REQ.audit.cluster.a-1.nodes.reachAll', 'MOL.REQ.audit.auth.a-1.users.list']],
     ['auth', ['MOL.REQ.auth.cluster.a-1.nodes.reachAll', 'MOL.REQ.auth.vm.a-1.vms.delete']],
   ])('%s calls nothing that it has no need to', async (name, send) => {

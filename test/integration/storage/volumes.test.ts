@@ -6,6 +6,7 @@ import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, NotFoundError, PreconditionFailedError, ValidationError } from '#shared/errors.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
@@ -47,8 +48,8 @@ test.each([GiB, 2 * GiB])(
     await expect(horcrux.call(volumes, 'create', given)).rejects.toThrow(/is there already, and belongs to no volume/)
     // As for the disk of a new machine, which is made later than it is asked for.
     const owned = { ...given, format: 'qcow2', owner: '/api/vms/it' }
-    await expect(horcrux.call(volumes, 'createFor', owned)).rejects.toBeInstanceOf(ConflictError)
-    await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: 'theirs', owner: '/api/vms/it' })
+    await expect(horcrux.call(volumesInternal, 'createFor', owned)).rejects.toBeInstanceOf(ConflictError)
+    await horcrux.call(volumesInternal, 'deleteFor', { id: 'images', volume: 'theirs', owner: '/api/vms/it' })
     await expect(get('theirs')).rejects.toBeInstanceOf(NotFoundError)
     expect(await images.checksum('theirs.qcow2')).toBe(before)
     await images.host.remove(images.pathOf('theirs.qcow2'))
@@ -81,14 +82,14 @@ test.each(['delete', 'resize'] as const)(
     const words = { id: 'images', volume: name, ...(action === 'resize' && { size: 2 * GiB }) }
     const { id } = (await horcrux.call(volumes, action, words)) as unknown as Operation
     const owner = '/api/vms/quick'
-    await horcrux.call(volumes, 'attach', { id: 'images', volume: name, owner })
+    await horcrux.call(volumesInternal, 'attach', { id: 'images', volume: name, owner })
     const stop = horcrux.work()
     const ended = await horcrux.call(operations, 'wait', { id, timeout: 30 }, { timeoutMs: 35_000 })
     await stop()
     expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringContaining(owner) } })
     expect(await get(name)).toMatchObject({ used_by: owner, size_bytes: GiB })
     expect((await images.info(`${name}.qcow2`))['virtual-size']).toBe(GiB)
-    await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: name, owner })
+    await horcrux.call(volumesInternal, 'deleteFor', { id: 'images', volume: name, owner })
   },
 )
 

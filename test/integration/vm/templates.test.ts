@@ -5,6 +5,7 @@ import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
@@ -125,7 +126,7 @@ test('what linked clones read from is neither deleted nor changed, and the refus
       /backing files in use by 1 linked clone.*\/api\/vms\/one/,
     )
   const byOwner = { id: 'images', volume: 'gold-disk-0', owner: '/api/vms/gold' }
-  expect((await refusal(horcrux.call(volumes, 'deleteFor', byOwner), ConflictError)).message).toMatch(
+  expect((await refusal(horcrux.call(volumesInternal, 'deleteFor', byOwner), ConflictError)).message).toMatch(
     /backing file in use/,
   )
   expect(await horcrux.call(volumes, 'get', { id: 'images', volume: 'gold-disk-0' })).not.toHaveProperty(
@@ -149,7 +150,7 @@ test('volumes of nobody: a linked clone protects its source there too', async ()
   expect(clone).toMatchObject({ id: 'images/child', format: 'qcow2', backing: 'images/base', size_bytes: GiB })
   await refusal(horcrux.call(volumes, 'delete', one), ConflictError)
   await refusal(horcrux.call(volumes, 'resize', { ...one, size: 2 * GiB }), ConflictError)
-  await refusal(horcrux.call(volumes, 'attach', { ...one, owner: '/api/vms/x' }), ConflictError)
+  await refusal(horcrux.call(volumesInternal, 'attach', { ...one, owner: '/api/vms/x' }), ConflictError)
   expect((await horcrux.call(volumes, 'get', one)).used_by).toBeNull()
   const copy = await done(horcrux, volumes, 'clone', { ...one, volume: 'child', name: 'copy', mode: 'full' })
   expect(copy).toMatchObject({ format: 'qcow2', backing: null })

@@ -7,6 +7,7 @@ import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { guestOn } from '../guests/tiny-guest.ts'
@@ -173,8 +174,8 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
-  'volumes.cloneFor': { before: made, params: copyOfDisk },
-  'volumes.importFor': { before: withImage(first), params: ofImage },
+  'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
+  'volumes-internal.importFor': { before: withImage(first), params: ofImage },
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
@@ -207,7 +208,7 @@ export async function clear(horcrux: TestHorcrux): Promise<void> {
   }
   const left = (await horcrux.call(volumes, 'list', { id: 'images' })).data
   for (const { name, used_by } of newestFirst(left))
-    if (used_by) await horcrux.call(volumes, 'deleteFor', { id: 'images', volume: name, owner: used_by })
+    if (used_by) await horcrux.call(volumesInternal, 'deleteFor', { id: 'images', volume: name, owner: used_by })
     else await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
   await horcrux.call(resourcePools, 'delete', { id: team.id }).catch((error: Error) => {
     if (!(error instanceof NotFoundError)) throw error

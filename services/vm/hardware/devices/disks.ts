@@ -3,6 +3,7 @@ import type { Params } from '#shared/contract/contract.ts'
 import type { devices } from '#shared/contracts/vm/devices.ts'
 import type { Disk, NewDisks } from '#shared/contracts/vm/hardware.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, NotFoundError, notFound, type Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
@@ -23,7 +24,7 @@ export function diskIn(vm: VmRecord, id: string): Disk {
 
 /** @throws ConflictError naming the linked clones of a disk, which therefore must stay as it is */
 export async function requireNoBase(vm: VmRecord, { pool, volume, id }: Disk, what: string): Promise<void> {
-  const { data } = await call(volumes, 'clonesOf', { owners: [pathOf(vm.id)] })
+  const { data } = await call(volumesInternal, 'clonesOf', { owners: [pathOf(vm.id)] })
   const clones = data.filter((each) => each.volume === `${pool}/${volume}`).map(({ clone }) => clone)
   if (clones.length === 0) return
   throw new ConflictError(
@@ -129,7 +130,7 @@ export const detachDisk = operation({
     await op.step('detaching', () => takeAway(id, { disk }), undo && { undo })
     await op.step(`${purge ? 'deleting' : 'releasing'} disk ${disk.id}`, async () => {
       const words = isInPool(disk) && { id: disk.pool, volume: disk.volume, owner: pathOf(id) }
-      if (words) await call(volumes, purge ? 'deleteFor' : 'detach', words)
+      if (words) await call(volumesInternal, purge ? 'deleteFor' : 'detach', words)
       await countRoom(await vmRecords.require(id))
     })
     return viewOf(await settle(id))

@@ -2,7 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import type { devices } from '#shared/contracts/vm/devices.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../../drivers/drivers.ts'
@@ -45,7 +45,7 @@ async function grow({ id, disk, size }: Sized): Promise<void> {
   const vm = await vmRecords.require(id)
   const driver = driverOf(vm)
   if ((await driver.look(vm)).status !== 'stopped') await driver.devices?.grow(vm, disk, size)
-  await call(volumes, 'growFor', { id: disk.pool, volume: disk.volume, size, owner: pathOf(id) })
+  await call(volumesInternal, 'growFor', { id: disk.pool, volume: disk.volume, size, owner: pathOf(id) })
 }
 
 async function record({ id, disk, size }: Sized): Promise<void> {
