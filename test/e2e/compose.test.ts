@@ -14,8 +14,8 @@ import { selfSigned } from '../../services/gateway/tls/certificate.ts'
 import { missingForHosts } from '../lab/hosts/hosts.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
-import { type Compose, missingForDocker, startDocker } from './docker.ts'
-import { type Machine, repository, startMachine } from './machine.ts'
+import { type Compose, missingForDocker, startDocker } from '../lab/docker/docker.ts'
+import { type Machine, repository, startMachine } from '../lab/machine/machine.ts'
 
 const minutes = 60_000
 const password = randomBytes(20).toString('hex')

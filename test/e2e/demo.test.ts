@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { missingForHosts } from '../lab/hosts/hosts.ts'
 import { missingForNats } from '../lab/bus/nats.ts'
 import { available } from '../lab/requirements.ts'
-import { horcrux } from './instance.ts'
-import { type Machine, startMachine } from './machine.ts'
+import { horcrux } from '../lab/machine/instance.ts'
+import { type Machine, startMachine } from '../lab/machine/machine.ts'
 
 describe.skipIf(!available('qemu', [...(await missingForHosts()), ...(await missingForNats())]))('horcrux demo', () => {
   let machine: Machine

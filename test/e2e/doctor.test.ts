@@ -4,8 +4,8 @@ import type { Diagnosis } from '#shared/platform/doctor.ts'
 import { missingForHosts } from '../lab/hosts/hosts.ts'
 import { missingForNats } from '../lab/bus/nats.ts'
 import { available } from '../lab/requirements.ts'
-import { horcrux } from './instance.ts'
-import { type Machine, startMachine } from './machine.ts'
+import { horcrux } from '../lab/machine/instance.ts'
+import { type Machine, startMachine } from '../lab/machine/machine.ts'
 
 describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await missingForNats())]))(
   'horcrux doctor',

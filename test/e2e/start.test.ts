@@ -7,8 +7,8 @@ import { missingForHosts } from '../lab/hosts/hosts.ts'
 import { missingForNats } from '../lab/bus/nats.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
-import { horcrux, type Instance, startHorcrux } from './instance.ts'
-import { type Machine, repository, startMachine } from './machine.ts'
+import { horcrux, type Instance, startHorcrux } from '../lab/machine/instance.ts'
+import { type Machine, repository, startMachine } from '../lab/machine/machine.ts'
 
 const problems = [...(await missingForHosts()), ...(await missingForNats())]
 const answers = async (url: string) => (await fetch(`${url}/readyz`)).ok

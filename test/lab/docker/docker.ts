@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { RunResult } from '#shared/nodes/host/host.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { until } from '../lab/wait.ts'
-import { type Machine, repository } from './machine.ts'
+import { until } from '../wait.ts'
+import { type Machine, repository } from '../machine/machine.ts'
 
 const script = fileURLToPath(new URL('docker.sh', import.meta.url))
 const override = fileURLToPath(new URL('compose.override.yml', import.meta.url))

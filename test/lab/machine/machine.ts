@@ -17,7 +17,7 @@ export type Machine = {
 }
 
 const script = fileURLToPath(new URL('machine.sh', import.meta.url))
-export const repository = fileURLToPath(new URL('../..', import.meta.url))
+export const repository = fileURLToPath(new URL('../../..', import.meta.url))
 
 /** @param parent a folder for the machine's own */
 export async function startMachine(parent: string): Promise<Machine> {

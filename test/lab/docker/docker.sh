@@ -9,7 +9,7 @@
 #   docker.sh base DIR       makes the image
 set -eu
 cmd=$1; DIR=${2:-}
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+ROOT=$(cd "$(dirname "$0")/../../.." && pwd)
 
 needs() {
   [ "$(id -u)" = 0 ] || echo "root"
