@@ -3,8 +3,9 @@ import { defineConfig } from 'vitest/config'
 const alone = 'test/{drivers,integration,e2e}/**/*.alone.test.ts'
 const system = {
   globalSetup: ['test/lab/setup.ts'],
-  testTimeout: 60_000,
-  hookTimeout: 120_000,
+  setupFiles: ['test/lab/environment.ts'],
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
 }
 
 /**
@@ -18,7 +19,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts', 'packages/*/test/*.test.ts'],
-          testTimeout: 10_000,
+          setupFiles: ['test/lab/environment.ts'],
+          testTimeout: 60_000,
           // To load the product anew for each file takes as long as all that is tested.
           isolate: false,
           maxWorkers: '100%',

@@ -15,7 +15,8 @@ import { missingForHosts } from '../lab/hosts/hosts.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
 import { type Compose, missingForDocker, startDocker } from '../lab/docker/docker.ts'
-import { type Machine, repository, startMachine } from '../lab/machine/machine.ts'
+import { type Machine, startMachine } from '../lab/machine/machine.ts'
+import { repository } from '../lab/repository.ts'
 
 const minutes = 60_000
 const password = randomBytes(20).toString('hex')
@@ -71,7 +72,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     const services = ['audit', 'auth', 'cluster', 'gateway', 'mongodb', 'nats', 'storage', 'vm', 'vm', 'vm']
     expect(stdout.trim().split('\n').toSorted()).toEqual(services.map((name) => `${name} running`))
     const url = `http://127.0.0.1:${settings['HORCRUX_PORT']}`
-    await until(async () => (await fetch(`${url}/readyz`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
+    await until(async () => (await fetch(`${url}/readyz`)).ok, { what: 'the gateway' })
     const body = { username: 'admin', password }
     api = apiClient(url, (await apiClient(url).send<{ token: string }>('POST', '/auth/login', body)).token)
   })
@@ -97,7 +98,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     const listed = await machine.run('virsh', ['-q', '-c', 'qemu:///system', 'list', '--name'])
     expect(listed.stdout).toContain('composed')
     const serial = async () => (await api.get<{ text: string }>(`/vms/${vm.id}/serial`)).text
-    await until(async () => (await serial()).includes('horcrux-guest: up'), { what: 'the guest', timeoutMs: 40_000 })
+    await until(async () => (await serial()).includes('horcrux-guest: up'), { what: 'the guest' })
     await api.send('POST', `/vms/${vm.id}/stop`, { force: true })
     await api.send('DELETE', `/vms/${vm.id}`)
   })

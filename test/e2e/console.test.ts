@@ -14,7 +14,7 @@ const { dir } = inject('run')
 const [host] = labHosts
 const missing = (await localHost().which('chromium')) ? [] : ['chromium']
 const canRun = host !== undefined && available('chromium', missing)
-const wait = { headers: { prefer: 'wait=30' } }
+const wait = { headers: { prefer: 'wait=60' } }
 const password = 'Sonnenblume-7'
 let product: Product
 let browser: Browser
@@ -22,7 +22,7 @@ let page: Page
 let complaints: string[]
 
 const serial = async () => String((await product.ask('GET /api/vms/tiny/serial')).body['text'])
-const state = (name: string) => page.waitForSelector(`body[data-state="${name}"]`, { timeout: 15_000 })
+const state = (name: string) => page.waitForSelector(`body[data-state="${name}"]`, { timeout: 120_000 })
 const address = (type: string) => `${product.url}/console/?vm=tiny&type=${type}`
 
 /** How many points of the guest's screen are lit, of how many. */
@@ -64,7 +64,7 @@ beforeAll(async () => {
   browser = await starting
   page = await browser.newPage({ viewport: { width: 1000, height: 640 } })
   complaints = complaintsOf(page)
-}, 180_000)
+})
 afterAll(async () => {
   await browser?.close()
   await product?.stop()
@@ -78,13 +78,13 @@ test.runIf(canRun)(
     await page.fill('[name=password]', password)
     await page.click('form button')
     await state('connected')
-    await until(async () => (await serial()).includes(`${guestPrefix} up`), { timeoutMs: 40_000, what: 'the guest' })
+    await until(async () => (await serial()).includes(`${guestPrefix} up`), { what: 'the guest' })
     const text = await until(
       async () => {
         const seen = await lit()
         return seen.width === 720 && seen.points > 200 && seen
       },
-      { timeoutMs: 20_000, what: 'the prompt on the screen' },
+      { what: 'the prompt on the screen' },
     )
     await page.click('#view canvas')
     await press('echo from-the-screen-$((6*7)) | tee /dev/ttyS0\n')

@@ -8,7 +8,7 @@ import { labHosts } from '../lab/hosts/lab.ts'
 
 const GiB = 2 ** 30
 const [host] = labHosts
-const wait = { headers: { prefer: 'wait=30' } }
+const wait = { headers: { prefer: 'wait=60' } }
 const password = 'Nebelkrähe-12'
 let product: Product
 
@@ -36,7 +36,7 @@ test('a first virtual machine, with nothing but HTTP', async () => {
   })
   expect(asked.status).toBe(202)
   expect(asked.headers['location']).toBe(`/api/operations/${String(asked.body['id'])}`)
-  const created = await product.ask(`GET ${asked.headers['location']}/wait?timeout=30`)
+  const created = await product.ask(`GET ${asked.headers['location']}/wait?timeout=60`)
   expect(created.body).toMatchObject({ state: 'succeeded', result: { id: 'web', status: 'stopped' } })
 
   const socket = await openSocket(product.url, {
@@ -87,7 +87,7 @@ test('a grant on one machine gives that machine and no other', async () => {
     json: { subject: { kind: 'user', id: 'ann' }, role: 'VmUser', path: '/api/vms/mine' },
   })
   expect(grant.status, grant.text).toBe(201)
-  await until(async () => (await ask(product.url, 'GET /api/vms', { token })).body['total'] === 1, { timeoutMs: 1500 })
+  await until(async () => (await ask(product.url, 'GET /api/vms', { token })).body['total'] === 1)
   expect(await ask(product.url, 'GET /api/vms/mine', { token })).toMatchObject({ status: 200 })
   expect(await ask(product.url, 'GET /api/vms/theirs', { token })).toMatchObject({ status: 403 })
   for (const id of ['mine', 'theirs']) await product.ask(`DELETE /api/vms/${id}`, wait)

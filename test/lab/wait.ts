@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
- * Asks again and again until the answer is neither false, null nor undefined, and returns it. A throw counts as "not
- * yet". Throws after `timeoutMs` (default 10,000), with the last error as cause.
+ * Calls `ask` again and again until its answer is neither false, null nor undefined, and returns the answer. A throw
+ * counts as "not yet". The time limit is for what never comes, on the busiest machine: it proves no speed.
+ * @throws after `timeoutMs`, with the last error as cause
  */
 export async function until<T>(
   ask: () => T | false | null | undefined | Promise<T | false | null | undefined>,
   {
-    timeoutMs = 10_000,
+    timeoutMs = 120_000,
     intervalMs = 25,
     what = 'the condition',
   }: { timeoutMs?: number; intervalMs?: number; what?: string } = {},

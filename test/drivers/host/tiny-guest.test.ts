@@ -53,8 +53,7 @@ describe.skipIf(!available('qemu', qemu ? [] : ['qemu-system-x86_64 (Debian: qem
       child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
       const ended = child.exit.then(({ stderr }) => Promise.reject(new Error(`QEMU ended: ${stderr} ${text}`)))
       ended.catch(() => {})
-      const said = (what: string) =>
-        Promise.race([ended, until(() => text.includes(what), { timeoutMs: 30_000, what: `"${what}"` })])
+      const said = (what: string) => Promise.race([ended, until(() => text.includes(what), { what: `"${what}"` })])
       const command = (line: string) => void connect(monitor).end(`${line}\n`)
       return { child, said, command, text: () => text }
     }

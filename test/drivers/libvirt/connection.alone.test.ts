@@ -133,10 +133,8 @@ describe.skipIf(!hasLab())('connections to a real libvirt', () => {
       error: expect.any(UnavailableError),
     })
     expect(libvirt.isConnected()).toBe(false)
-    const before = performance.now()
-    await expect(domain.listDomains(libvirt)).rejects.toThrow(/Host 'node1'/)
+    await expect(domain.listDomains(libvirt)).rejects.toThrow(/Host 'node1': the connection to libvirt was lost/)
     await expect(domain.listDomains(libvirt)).rejects.toThrow(UnavailableError)
-    expect(performance.now() - before).toBeLessThan(50)
 
     const again = inbox<HostNews>()
     libvirt.subscribe([], again.put)

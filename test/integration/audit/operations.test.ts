@@ -110,7 +110,7 @@ test('one that fails and one that is cancelled are on record as that, with what 
   const { id } = (await horcrux.call(lamps, 'rework', { id: 'cancelled', colour: 'green' })) as unknown as Operation
   await until(async () => (await horcrux.call(operations, 'get', { id })).stage === 'drying', { what: 'drying' })
   await horcrux.call(operations, 'cancel', { id })
-  expect(await horcrux.call(operations, 'wait', { id, timeout: 20 }, { timeoutMs: 25_000 })).toMatchObject({
+  expect(await horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })).toMatchObject({
     state: 'cancelled',
   })
   await stop()
@@ -134,7 +134,7 @@ test('what was changed before another process took over is in the hashes of the 
   await stop()
   isSecond = true
   const stopAgain = horcrux.work()
-  await horcrux.call(operations, 'wait', { id, timeout: 20 }, { timeoutMs: 25_000 })
+  await horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
   await stopAgain()
   const all = await onRecord('moved')
   expect(outcomes(all)).toEqual(['success', 'accepted', 'success'])

@@ -59,7 +59,7 @@ beforeAll(async () => {
   }
   for (const person of people) await introduce(person)
   await policyChanged()
-}, 120_000)
+})
 afterAll(async () => {
   agent.destroy()
   await product?.stop()

@@ -91,7 +91,7 @@ test('a proof that does not hold, and a page of another site, are on record', as
   expect(await lab.onRecord('kind=suspicious_activity&resource=/api/ws')).toHaveLength(1)
 })
 
-test('who reads a list slowly is given no more of it once they are disabled', { timeout: 120_000 }, async () => {
+test('who reads a list slowly is given no more of it once they are disabled', async () => {
   const reader = await lab.person('reader', ['Auditor', '/'])
   const caller = { kind: 'service', name: 'test' } as const
   const one = (i: number) => ({ caller, kind: 'config_changed', path: `/api/things/${i}`, action: 'test' }) as const

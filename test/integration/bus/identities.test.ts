@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { ServiceBroker } from 'moleculer'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Caller } from '#shared/access/access.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { identityNames, keyFile } from '#shared/bus/identity/keys.ts'
-import { readFile } from 'node:fs/promises'
 import { type Deployment, keysIn, startDeployment } from '../../lab/product/deployment.ts'
 import { ask } from '../../lab/clients/http.ts'
 import { type Intruder, intrude } from '../../lab/bus/intruder.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
 import { withPool } from '../../lab/load/outage.ts'
 import { processesWith } from '../../lab/hosts/processes.ts'
+import { repository } from '../../lab/repository.ts'
 import { available } from '../../lab/requirements.ts'
 import { until } from '../../lab/wait.ts'
 
@@ -140,9 +142,9 @@ describe.skipIf(!hasNats)('services with an identity each', () => {
 
   test('without its secret a service does not start, and says why', async () => {
     const env = { ...horcrux.env, NATS_URL: horcrux.env['NATS_URL']! }
-    const { code, stderr } = await localHost().run(process.execPath, ['services/vm/main.ts'], {
+    const { code, stderr } = await localHost().run(process.execPath, [join(repository, 'services/vm/main.ts')], {
       env,
-      timeoutMs: 20_000,
+      timeoutMs: 120_000,
     })
     expect(code).toBe(1)
     expect(stderr).toContain("NATS does not take this process for 'vm': see NATS_URL and NATS_NKEY_FILE")

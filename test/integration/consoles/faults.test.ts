@@ -8,7 +8,7 @@ import { until } from '../../lab/wait.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 
 const [host] = labHosts
-const wait = { prefer: 'wait=30' }
+const wait = { prefer: 'wait=60' }
 let horcrux: Deployment
 const gateway = (number: number) => horcrux.gateways[number]!
 const asked = (line: string, json?: unknown, number = 1) =>
@@ -19,7 +19,7 @@ beforeAll(async () => {
   expect((await asked('POST /api/cluster/nodes', asNode('hv1', host!))).body).toMatchObject({ state: 'succeeded' })
   const json = { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv1', start: true }
   expect((await asked('POST /api/vms', json)).body).toMatchObject({ state: 'succeeded' })
-}, 120_000)
+})
 afterAll(() => horcrux?.stop())
 
 /** Programs of the lab host that follow this guest's log, and sockets to its display that somebody holds. */
@@ -58,11 +58,11 @@ test('a gateway that is killed leaves no socket, no program and no open ticket',
     { what: 'the node to let go' },
   )
   for (const { status } of [screen, serial])
-    await until(async () => (await status())['status'] === 'closed', { timeoutMs: 15_000, what: 'the ticket' })
+    await until(async () => (await status())['status'] === 'closed', { what: 'the ticket' })
   expect(await screen.status()).toMatchObject({ reason: 'The gateway that held it has gone' })
   const { body } = await asked('GET /api/audit/events?limit=1000&kind=console_closed')
   expect(body['total']).toBe(2)
-}, 60_000)
+})
 
 test('a viewer that goes, and a vm service that is killed meanwhile, leave nothing either', async () => {
   const [screen, serial] = [await open('vnc', 1), await open('serial', 1)]
@@ -78,5 +78,5 @@ test('a viewer that goes, and a vm service that is killed meanwhile, leave nothi
   })
   await service.start()
   for (const { status } of [screen, serial])
-    await until(async () => (await status())['status'] === 'closed', { timeoutMs: 15_000, what: 'the ticket' })
-}, 60_000)
+    await until(async () => (await status())['status'] === 'closed', { what: 'the ticket' })
+})

@@ -8,7 +8,7 @@ import { until } from '../../lab/wait.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 
 const [host] = labHosts
-const wait = { headers: { prefer: 'wait=30' } }
+const wait = { headers: { prefer: 'wait=60' } }
 let product: Product
 
 beforeAll(async () => {
@@ -16,7 +16,7 @@ beforeAll(async () => {
   const json = { id: 'spicy', name: 'spicy', memory: 128, cpus: 1, node: 'hv1', graphics: ['spice'], video: 'qxl' }
   const made = await product.ask('POST /api/vms', { ...wait, json: { ...json, start: true } })
   expect(made.body['state'], made.text).toBe('succeeded')
-}, 60_000)
+})
 afterAll(() => product?.stop())
 
 const ticket = async (type = 'spice') => {

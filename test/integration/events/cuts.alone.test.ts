@@ -124,7 +124,6 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
       await load.stop()
       const reckoned = await reckon(urls[0]!, token, load.wishes)
       const state = await until(() => settled(urls[0]!, token), {
-        timeoutMs: 30_000,
         what: 'the end of all operations',
       }).catch(async (error: Error) => {
         throw new Error(`${error.message}; SEED=${seed}, still open: ${await unsettled(urls[0]!, token)}`)
@@ -135,10 +134,10 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
         kept = await keptEvents(connect)
         return isDeepStrictEqual(fold(known, kept), state)
       }
-      await until(isWhole, { timeoutMs: 20_000, what: 'the last event in the stream' }).catch(() => undefined)
+      await until(isWhole, { what: 'the last event in the stream' }).catch(() => undefined)
       const last = kept.at(-1)!
       const hasAll = ({ seen }: Follower) => JSON.stringify(seen.at(-1)?.data) === JSON.stringify(last.data)
-      await until(() => followers.every(hasAll), { timeoutMs: 20_000, what: 'the last event' }).catch(() => undefined)
+      await until(() => followers.every(hasAll), { what: 'the last event' }).catch(() => undefined)
       await Promise.all(followers.map((follower) => follower.stop()))
 
       const found = followers.map((follower) => judge(follower, kept, { from, known }))

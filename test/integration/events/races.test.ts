@@ -80,7 +80,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
     bob.socket.close()
   })
 
-  test('who does not read Server-Sent Events is told too, and goes on where it was', { timeout: 120_000 }, async () => {
+  test('who does not read Server-Sent Events is told too, and goes on where it was', async () => {
     const place = await placeAt(gateway)
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${gateway.url()}/api/events?topics=vm:events`, { headers: asAnn }, resolve).on('error', reject)
@@ -93,7 +93,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
     // The stream has taken them all, and the gateway has been given them.
     const quick = await open(asAnn)
     await created('after')
-    await until(() => ids(quick).includes('after'), { timeoutMs: 60_000 })
+    await until(() => ids(quick).includes('after'))
     quick.socket.close()
     let text = ''
     for await (const part of answer.setEncoding('utf8')) text += String(part)

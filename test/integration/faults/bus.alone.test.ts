@@ -20,7 +20,7 @@ describe.skipIf(!hasNats)('a bus that goes away', () => {
   })
   afterAll(() => horcrux?.stop())
 
-  test.each(isTorture ? [3, 30] : [3])('for %i s loses and doubles nothing', { timeout: 180_000 }, async (seconds) => {
+  test.each(isTorture ? [3, 30] : [3])('for %i s loses and doubles nothing', async (seconds) => {
     const { nats } = horcrux
     const found = await disturbance(horcrux, `NATS killed for ${seconds} s`, async () => {
       await nats.kill()
@@ -30,31 +30,27 @@ describe.skipIf(!hasNats)('a bus that goes away', () => {
     expect(found).toMatchObject({ ...nothingWrong, resyncs: [] })
   })
 
-  test(
-    'and comes back with nothing that it kept: streams, queue and events are made anew',
-    { timeout: 180_000 },
-    async () => {
-      const { nats, jetStreamDir, gateways, token } = horcrux
-      const { url } = gateways[0]!
-      const found = await disturbance(horcrux, 'JetStream folder deleted', async () => {
-        await nats.kill()
-        await rm(jetStreamDir, { recursive: true })
-        await delay(3000)
-        await nats.start()
-      })
-      expect(found).toMatchObject(nothingWrong)
-      expect(found.resyncs.length).toBeGreaterThan(0)
-      const socket = await openSocket(url, {
-        headers: { authorization: `Bearer ${token}` },
-        first: { topics: ['operations'] },
-      })
-      await socket.next('Subscribed')
-      const { body } = await ask(url, 'POST /api/storage/pools/main/volumes', {
-        token,
-        json: { name: 'after', size: 2 ** 30 },
-      })
-      await until(() => socket.events().some(({ data }) => data['id'] === body['id'] && data['state'] === 'succeeded'))
-      socket.socket.close()
-    },
-  )
+  test('and comes back with nothing that it kept: streams, queue and events are made anew', async () => {
+    const { nats, jetStreamDir, gateways, token } = horcrux
+    const { url } = gateways[0]!
+    const found = await disturbance(horcrux, 'JetStream folder deleted', async () => {
+      await nats.kill()
+      await rm(jetStreamDir, { recursive: true })
+      await delay(3000)
+      await nats.start()
+    })
+    expect(found).toMatchObject(nothingWrong)
+    expect(found.resyncs.length).toBeGreaterThan(0)
+    const socket = await openSocket(url, {
+      headers: { authorization: `Bearer ${token}` },
+      first: { topics: ['operations'] },
+    })
+    await socket.next('Subscribed')
+    const { body } = await ask(url, 'POST /api/storage/pools/main/volumes', {
+      token,
+      json: { name: 'after', size: 2 ** 30 },
+    })
+    await until(() => socket.events().some(({ data }) => data['id'] === body['id'] && data['state'] === 'succeeded'))
+    socket.socket.close()
+  })
 })

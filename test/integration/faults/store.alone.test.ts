@@ -17,7 +17,7 @@ describe.skipIf(!hasNats || !mayKill)('a store that goes away', () => {
   })
   afterAll(() => horcrux?.stop())
 
-  test('killed, and started again, loses and doubles nothing', { timeout: 180_000 }, async () => {
+  test('killed, and started again, loses and doubles nothing', async () => {
     const { store } = horcrux
     const found = await disturbance(horcrux, `store killed for ${seconds} s`, async () => {
       await store.kill()
@@ -27,7 +27,7 @@ describe.skipIf(!hasNats || !mayKill)('a store that goes away', () => {
     expect(found).toMatchObject({ ...nothingWrong, resyncs: [] })
   })
 
-  test('that hangs, and goes on, loses and doubles nothing', { timeout: 180_000 }, async () => {
+  test('that hangs, and goes on, loses and doubles nothing', async () => {
     const { store } = horcrux
     const found = await disturbance(horcrux, `store stopped for ${seconds} s`, async () => {
       store.signal('SIGSTOP')

@@ -143,7 +143,7 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
   test('of an operation names the same operation', async () => {
     await post('key-8', '/api/things', { id: 'op', name: 'op', size: 2 })
     const first = await post('key-9', '/api/things/op/grow', { by: 2 })
-    const again = await post('key-9', '/api/things/op/grow', { by: 2 }, { headers: { prefer: 'wait=20' } })
+    const again = await post('key-9', '/api/things/op/grow', { by: 2 }, { headers: { prefer: 'wait=60' } })
     expect(again).toMatchObject({
       status: 200,
       body: { id: first.body['id'], state: 'succeeded', result: { size: 4 } },

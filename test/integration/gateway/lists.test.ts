@@ -53,7 +53,7 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
     })
     test('of operations are filtered by what these work on, also by its beginning', async () => {
       await make({ id: 'filtered', name: 'filtered', size: 2 })
-      await asAnn('POST /api/things/filtered/grow', { json: { by: 2 }, headers: { prefer: 'wait=20' } })
+      await asAnn('POST /api/things/filtered/grow', { json: { by: 2 }, headers: { prefer: 'wait=60' } })
       const totalOf = async (filter: string) => (await asAnn(`GET /api/operations?filter=${filter}`)).body['total']
       expect(await totalOf('resource:/api/things/filtered')).toBe(1)
       expect(await totalOf('resource:/api/things/filt*,state:succeeded')).toBe(1)
@@ -62,7 +62,7 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
     test('of operations begin with the newest, page by page', async () => {
       await make({ id: 'ordered', name: 'ordered', size: 2 })
       for (const by of [1, 2, 3])
-        await asAnn('POST /api/things/ordered/grow', { json: { by }, headers: { prefer: 'wait=20' } })
+        await asAnn('POST /api/things/ordered/grow', { json: { by }, headers: { prefer: 'wait=60' } })
       const seen: string[] = []
       let next = ''
       do {

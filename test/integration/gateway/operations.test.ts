@@ -60,7 +60,7 @@ describe.skipIf(!hasNats)('operations through the gateway', () => {
     await make({ id: 'wait', name: 'wait', size: 2 })
     const { status, headers, body } = await asAnn('POST /api/things/wait/grow', {
       json: { by: 2 },
-      headers: { prefer: 'wait=20' },
+      headers: { prefer: 'wait=60' },
     })
     expect({ status, applied: headers['preference-applied'] }).toEqual({ status: 200, applied: 'wait=20' })
     expect(body).toMatchObject({ state: 'succeeded', result: { size: 4 } })

@@ -135,7 +135,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
     )
     test('a time to wait that is longer than any timer', async () => {
       const id = '00000000-0000-7000-8000-000000000000'
-      const { status, body } = await asAnn(`GET /api/operations/${id}/wait?timeout=3000000`)
+      const { status, body } = await asAnn(`GET /api/operations/${id}/wait?timeout=6000000`)
       expect({ status, body }).toMatchObject({ status: 422, body: { violations: [{ field: 'timeout' }] } })
     })
     test('no such route, and the methods that there are', async () => {

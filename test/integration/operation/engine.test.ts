@@ -61,7 +61,7 @@ const begin = async (id: string, work: (op: Op) => Promise<unknown>) => {
   return (await horcrux.call(jobs, 'run', { id })) as Operation
 }
 const get = (id: string) => horcrux.call(operations, 'get', { id })
-const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 20 }, { timeoutMs: 25_000 })
+const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
 /** What its log says, without how long each step took. */
 const logOf = async ({ id }: Operation) =>
   (await horcrux.call(operations, 'log', { id })).data.map(({ message }) => message.replace(/ after [\d.]+ s$/, ''))

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { type Operation, operations } from '#shared/contracts/core/operations.ts'
@@ -13,6 +14,7 @@ import type { Fault } from '../../lab/faults/faulty-replica.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
 import { asNode, clear, scenarios } from '../../lab/faults/scenarios.ts'
 import { sample, seedOf } from '../../lab/faults/seed.ts'
+import { repository } from '../../lab/repository.ts'
 import { until } from '../../lab/wait.ts'
 import { done } from '../../lab/product/run-operation.ts'
 import { leftovers, look, type World } from '../../lab/faults/world.ts'
@@ -51,7 +53,7 @@ beforeAll(async () => {
     await clear(horcrux)
   }
   await stop()
-}, 120_000)
+})
 afterAll(() => horcrux.stop())
 
 async function begin(scenario: string): Promise<Operation> {
@@ -64,7 +66,7 @@ async function begin(scenario: string): Promise<Operation> {
   )) as Operation
 }
 
-const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 50 }, { timeoutMs: 55_000 })
+const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
 
 /** A faulty replica; `wake` lets a stopped one go on, until it has noticed that its work is not its own any more. */
 type Replica = { process: HostProcess; hasCut: Promise<void>; wake: () => Promise<void> }
@@ -72,16 +74,16 @@ type Replica = { process: HostProcess; hasCut: Promise<void>; wake: () => Promis
 /** A replica that goes wrong at one place. It is the only one that works, until it has gone wrong. */
 async function faulty(fault: Fault): Promise<Replica> {
   const env = { ...horcrux.env, FAULT: JSON.stringify(fault), HORCRUX_LEASE_SECONDS: '1' }
-  const words = ['--pdeathsig', 'KILL', process.execPath, 'test/lab/faults/faulty-replica.ts']
+  const words = ['--pdeathsig', 'KILL', process.execPath, join(repository, 'test/lab/faults/faulty-replica.ts')]
   const replica = await localHost().spawn('setpriv', words, { env })
   const heard: string[] = []
   replica.stdout.on('data', (chunk: Buffer) => heard.push(...chunk.toString().split('\n')))
-  await until(() => heard.includes('working'), { what: 'the faulty replica', timeoutMs: 20_000 })
-  const hasCut = until(() => heard.includes('cut'), { what: 'the fault', timeoutMs: 20_000 }).then(() => undefined)
+  await until(() => heard.includes('working'), { what: 'the faulty replica' })
+  const hasCut = until(() => heard.includes('cut'), { what: 'the fault' }).then(() => undefined)
   hasCut.catch(() => undefined)
   const wake = async () => {
     process.kill(Number(heard.find((line) => line.startsWith('pid '))?.slice(4)), 'SIGCONT')
-    await until(() => heard.includes('let go'), { what: 'the stopped replica letting go', timeoutMs: 20_000 })
+    await until(() => heard.includes('let go'), { what: 'the stopped replica letting go' })
   }
   return { process: replica, hasCut, wake }
 }
@@ -126,7 +128,7 @@ async function expectWhole(scenario: string, ended: Operation, what: string): Pr
   if (ended.state === 'succeeded') expect(world, what).toEqual(after)
   await until(async () => Object.values(await leftovers()).every((count) => count === 0), {
     what: `nothing left after ${what}`,
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
   })
 }
 

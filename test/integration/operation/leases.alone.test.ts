@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import mongoose from 'mongoose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -13,6 +14,7 @@ import { vmService } from '../../../services/vm/service.ts'
 import type { Fault } from '../../lab/faults/faulty-replica.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
+import { repository } from '../../lab/repository.ts'
 import { available } from '../../lab/requirements.ts'
 import { until } from '../../lab/wait.ts'
 
@@ -32,17 +34,17 @@ describe.skipIf(!hasNats)('leases, with their usual time', () => {
   /** Another replica that works on operations; it goes wrong as told. Ready when it works. */
   const startReplica = async (fault: Partial<Fault> = {}) => {
     const env = { ...horcrux.env, FAULT: JSON.stringify(fault) }
-    const words = ['--pdeathsig', 'KILL', process.execPath, 'test/lab/faults/faulty-replica.ts']
+    const words = ['--pdeathsig', 'KILL', process.execPath, join(repository, 'test/lab/faults/faulty-replica.ts')]
     const replica = await localHost().spawn('setpriv', words, { env })
     replicas.push(replica)
     const heard: string[] = []
     replica.stdout.on('data', (chunk: Buffer) => heard.push(...chunk.toString().split('\n')))
-    await until(() => heard.includes('working'), { what: 'the other replica', timeoutMs: 30_000 })
-    return { hasCut: () => until(() => heard.includes('cut'), { what: 'the fault', timeoutMs: 20_000 }) }
+    await until(() => heard.includes('working'), { what: 'the other replica' })
+    return { hasCut: () => until(() => heard.includes('cut'), { what: 'the fault' }) }
   }
   const begin = async (name: string) =>
     (await horcrux.call(volumes, 'create', { id: 'main', name, size: GiB })) as unknown as Operation
-  const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 50 }, { timeoutMs: 55_000 })
+  const finished = ({ id }: Operation) => horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
 
   beforeAll(async () => {
     horcrux = await startHorcrux({ services: [clusterService, storageService, vmService], works: false })
@@ -92,7 +94,7 @@ describe.skipIf(!hasNats)('leases, with their usual time', () => {
     const changed = (await horcrux.call(volumes, 'delete', { id: 'main', volume: 'held' })) as unknown as Operation
     expect((await finished(changed)).state).toBe('succeeded')
     await stop()
-  }, 90_000)
+  })
 
   test('share the work among the replicas of a service, each operation in one pair of hands', async () => {
     await startReplica()
@@ -119,5 +121,5 @@ describe.skipIf(!hasNats)('leases, with their usual time', () => {
       .find({ _id: { $in: begun.map(({ id }) => id) } })
       .toArray()
     expect(new Set(journalled.map(({ epoch }) => epoch)), 'how often each was taken').toEqual(new Set([1]))
-  }, 60_000)
+  })
 })

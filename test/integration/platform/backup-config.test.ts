@@ -1,6 +1,6 @@
 import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import mongoose from 'mongoose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
@@ -8,6 +8,7 @@ import { keepSecrets, makeDataFolder, writeEndpoints } from '#shared/platform/da
 import { startEmbeddedBus } from '#shared/platform/embedded-bus.ts'
 import { startEmbeddedStore } from '#shared/platform/embedded-store.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
+import { repository } from '../../lab/repository.ts'
 import { available } from '../../lab/requirements.ts'
 
 const hasNats = available('nats', await missingForNats())
@@ -16,7 +17,7 @@ let dir: string
 let dataDir: string
 let undo: (() => Promise<unknown>)[]
 
-const program = resolve('bin/horcrux.ts')
+const program = join(repository, 'bin/horcrux.ts')
 const horcrux = (words: string[], env: Record<string, string> = {}, cwd = process.cwd()) =>
   host.run(process.execPath, [program, 'backup-config', ...words], { env: { HORCRUX_DATA: dataDir, ...env }, cwd })
 
@@ -79,7 +80,7 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
     await stop()
     await copyFile(kept, join(dataDir, 'store/horcrux-store.sqlite'))
     expect(await names(await start())).toEqual(['a', 'b', 'late'])
-  }, 60_000)
+  })
 
   test('another machine gets everything from the copy alone, secrets too', async () => {
     await put(await start(), 'a')
@@ -94,7 +95,7 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
     expect(await names(await start())).toEqual(['a'])
     const second = await secretsOf()
     expect([second['jwt_secret'], second['secret_key']]).toEqual([first['jwt_secret'], first['secret_key']])
-  }, 60_000)
+  })
 
   test('what cannot be is said, and nothing is touched', async () => {
     const file = join(dir, 'copy')
@@ -149,5 +150,5 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
     expect(await horcrux(['read', file])).toMatchObject({ code: 2 })
     expect(await names(url)).toEqual(['a'])
     expect((await readdir(join(dataDir, 'store'))).filter((name) => /restor|Z\.sqlite/.test(name))).toEqual([])
-  }, 60_000)
+  })
 })

@@ -72,7 +72,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     if (way.state !== undefined) {
       const { id } = first.body
       if (way.state === 'cancelled') await desk.ask(`POST /api/operations/${String(id)}/cancel`, { token: way.token! })
-      const ended = await desk.ask(`GET /api/operations/${String(id)}/wait?timeout=30`, { token: way.token! })
+      const ended = await desk.ask(`GET /api/operations/${String(id)}/wait?timeout=60`, { token: way.token! })
       expect(ended.body['state'], ended.text).toBe(way.state)
     }
     if (route.method === 'POST' && way.token !== undefined) {
@@ -112,7 +112,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     )
   })
   afterAll(async () => {
-    const stopping = { token: world?.root ?? '', headers: { prefer: 'wait=20' } }
+    const stopping = { token: world?.root ?? '', headers: { prefer: 'wait=60' } }
     processes.stop()
     await Promise.all(followers.map((follower) => follower.stop()))
     if (world?.vm) await desk.ask(`POST /api/vms/${world.vm}/stop`, { ...stopping, json: { force: true } })
@@ -157,7 +157,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
       await Promise.all(struck.map((part) => part.start()))
     })
     expect(statuses).toContain(503)
-    await until(async () => (await desk.ask('GET /readyz')).status === 200, { what: 'readiness', timeoutMs: 20_000 })
+    await until(async () => (await desk.ask('GET /readyz')).status === 200, { what: 'readiness' })
   })
 
   test.skipIf(!hasOwnStore)('the store is down', async () => {
@@ -168,7 +168,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
       await horcrux.store.start()
     })
     expect(new Set(statuses)).toContain(503)
-    await until(async () => (await desk.ask('GET /api/vms', { token: world.root })).status < 500, { timeoutMs: 20_000 })
+    await until(async () => (await desk.ask('GET /api/vms', { token: world.root })).status < 500)
   })
 
   describe('then', () => {

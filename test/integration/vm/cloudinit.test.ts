@@ -64,7 +64,7 @@ beforeAll(async () => {
   await haveBridge(host!, 'seedbr')
   const nics = [first, second].map((mac) => ({ bridge: 'seedbr', mac }))
   await done(horcrux, vms, 'create', { id: 'web', name: 'web', memory: 256, cpus: 1, node: 'hv1', boot, nics })
-}, 180_000)
+})
 afterAll(() => horcrux?.stop())
 
 test('everything that is wrong with a seed is said at once', async () => {
@@ -99,7 +99,6 @@ test('a guest reads its seed, and finds all that it was given; the password only
   expect((await localHost().stat(vm.seed!.replace('/var/lib/horcrux', host!.stateDir)))?.mode).toBe(0o600)
   await done(horcrux, vms, 'start', { id: 'web' })
   await until(async () => (await serial('web')).includes(`${guestPrefix} up`), {
-    timeoutMs: 40_000,
     what: 'the guest',
   })
   const isRead = async () => (await told('web', 'user-data')).includes('nginx')
@@ -164,12 +163,12 @@ test('a guest that runs and is given another seed finds that one in its drive at
 test('a guest that has suspended itself is woken by resume', async () => {
   await horcrux.call(consoles, 'write', { id: 'web', text: 'echo mem >/sys/power/state; echo wo""ken\n' })
   const status = async () => (await horcrux.call(vms, 'get', { id: 'web' })).status
-  await until(async () => (await status()) === 'paused', { what: 'the guest, suspended', timeoutMs: 20_000 })
+  await until(async () => (await status()) === 'paused', { what: 'the guest, suspended' })
   expect(await horcrux.call(vms, 'get', { id: 'web' })).toMatchObject({
     status_reason: 'The guest has suspended itself',
   })
   expect(await done(horcrux, vms, 'resume', { id: 'web' })).toMatchObject({ status: 'running', status_reason: null })
-  await until(async () => (await serial('web')).includes('woken'), { what: 'the guest, awake', timeoutMs: 20_000 })
+  await until(async () => (await serial('web')).includes('woken'), { what: 'the guest, awake' })
 })
 
 test('a name that is no host name is no host name of a seed', async () => {
@@ -208,9 +207,8 @@ test('a seed that a running guest has no drive for waits for its next start, and
   const started = (await done(horcrux, vms, 'restart', { id: 'late', force: true, timeout: 1 })) as Vm
   expect(started).toMatchObject({ pending: [], pending_restart: false, status: 'running' })
   await until(async () => (await told('late', 'user-data')).includes('hostname: later'), {
-    timeoutMs: 60_000,
     what: 'the seed, read by the guest',
   })
   await done(horcrux, vms, 'stop', { id: 'late', force: true })
   await done(horcrux, vms, 'delete', { id: 'late' })
-}, 120_000)
+})

@@ -23,8 +23,7 @@ let boot: { kernel: string; initrd: string; cmdline: string }
 
 const create = (given: object) => ({ memory: 256, cpus: 1, node: 'hv1', ...given })
 const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id })).text
-const up = (id: string) =>
-  until(async () => (await serial(id)).includes(`${guestPrefix} up`), { timeoutMs: 40_000, what: 'the guest' })
+const up = (id: string) => until(async () => (await serial(id)).includes(`${guestPrefix} up`), { what: 'the guest' })
 
 beforeAll(async () => {
   horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
@@ -33,7 +32,7 @@ beforeAll(async () => {
   const asSeen = (path: string) => join(seen, 'guest', basename(path))
   boot = { ...built, kernel: asSeen(built.kernel), initrd: asSeen(built.initrd) }
   await horcrux.call(pools, 'create', { id: 'disks', type: 'dir', node: 'hv1', path: `${seen}/disks` })
-}, 180_000)
+})
 afterAll(() => horcrux?.stop())
 
 test('a guest boots from kernel and initrd, sees its disks, tells on the serial console, and shuts down when asked', async () => {
@@ -60,7 +59,7 @@ test('a guest boots from kernel and initrd, sees its disks, tells on the serial 
 
   expect(((await done(horcrux, vms, 'shutdown', { id: 'tiny', timeout: 30 })) as Vm).status).toBe('stopped')
   await done(horcrux, vms, 'delete', { id: 'tiny', purge: true })
-}, 180_000)
+})
 
 test('a guest that does not react to its power button fails the shutdown with what to do, and runs on', async () => {
   await done(horcrux, vms, 'create', create({ id: 'deaf', name: 'deaf', start: true }))

@@ -49,7 +49,7 @@ for (const [architecture, greeting] of Object.entries(emulators)) {
       const vm = await create(id, { architecture, disks: [{ pool: 'images', size: GiB }], start: true })
       expect(vm).toMatchObject({ architecture, status: 'running', accel: 'tcg' })
       const serial = async () => (await guests.horcrux.call(vms, 'serial', { id })).text
-      await until(async () => (await serial()).includes(greeting), { timeoutMs: 30_000, what: greeting })
+      await until(async () => (await serial()).includes(greeting), { what: greeting })
       await remove(id)
     },
     60_000,
@@ -142,14 +142,14 @@ test('a running guest takes what it can at once; the rest is pending, with what 
   await done(guests.horcrux, vms, 'restart', { id: 'grow', force: true, timeout: 1 })
   expect(await get('grow')).toMatchObject({ pending: [], pending_restart: false, firmware: 'uefi', status: 'running' })
   await remove('grow')
-}, 60_000)
+})
 
 test('what waited is there after a start behind our back, and what virsh changes is seen', async () => {
   await create('edited', { start: true })
   await change('edited', { memory: 384 })
   await guests.virsh('destroy', 'edited')
   await guests.virsh('start', 'edited')
-  await until(async () => (await get('edited')).pending.length === 0, { timeoutMs: 1000 })
+  await until(async () => (await get('edited')).pending.length === 0)
   const xml = await guests.virsh('dumpxml', '--inactive', '--security-info', 'edited')
   const edited = xml
     .replace(/<(memory|currentMemory) unit='KiB'>\d+/g, "<$1 unit='KiB'>655360")
@@ -160,7 +160,7 @@ test('what waited is there after a start behind our back, and what virsh changes
     .replace('</devices>', "<watchdog model='i6300esb' action='reset'/></devices>")
   await guests.defineByHand('edited', edited)
   const pending = [{ field: 'memory', current: 384, next: 640 }]
-  await until(async () => (await get('edited')).pending.length === 1, { timeoutMs: 1000 })
+  await until(async () => (await get('edited')).pending.length === 1)
   expect(await get('edited')).toMatchObject({ memory: 640, pending })
   await change('edited', { cpus: 2 })
   const after = await guests.virsh('dumpxml', '--inactive', 'edited')

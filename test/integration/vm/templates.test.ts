@@ -71,7 +71,7 @@ test('of a change and the making of a template at the same time one is refused, 
   }
   process.stdout.write(`  ${[...outcomes].join('; ')}\n`)
   expect(outcomes).not.toContain('machine')
-}, 120_000)
+})
 
 test('a linked clone reads the template’s data and writes only its own', async () => {
   const { images } = lab

@@ -19,7 +19,7 @@ beforeAll(async () => {
   const built = await buildTinyGuest(localHost(), join(host!.dir, 'guest'))
   const asSeen = (path: string) => join('/var/lib/libvirt/images/guest', basename(path))
   boot = { ...built, kernel: asSeen(built.kernel), initrd: asSeen(built.initrd) }
-}, 180_000)
+})
 afterAll(() => guests?.horcrux.stop())
 
 const ours =
@@ -37,7 +37,7 @@ const memoryNow = async () => (await guests.horcrux.call(vms, 'stats', { id })).
 async function boots(): Promise<void> {
   const serial = async () => (await guests.horcrux.call(vms, 'serial', { id })).text
   const isUp = async () => (await serial()).includes(`${guestPrefix} up`)
-  await until(isUp, { timeoutMs: 150_000, what: 'the guest' }).catch(async (error: Error) => {
+  await until(isUp, { what: 'the guest' }).catch(async (error: Error) => {
     throw new Error(`${error.message}; it said: ${(await serial()).slice(-2000)}`, { cause: error })
   })
 }
@@ -68,9 +68,9 @@ const steps = (): Step[] => [
   ['virsh start', virsh('start'), { ...running, ...none, memory: 640 }],
   ['the guest boots again', boots, running],
   ['balloon', patch({ balloon: 384 }), { ...running, ...none, balloon: 384 }],
-  ['the guest gives memory', () => until(async () => (await memoryNow()) === 384, { timeoutMs: 20_000 }), running],
+  ['the guest gives memory', () => until(async () => (await memoryNow()) === 384), running],
   ['virsh setmem', virsh('setmem', '512M', '--live'), running],
-  ['the guest takes memory', () => until(async () => (await memoryNow()) === 512, { timeoutMs: 20_000 }), running],
+  ['the guest takes memory', () => until(async () => (await memoryNow()) === 512), running],
   ['balloon away', patch({ balloon: null }), { ...running, ...none, balloon: null }],
   ['reset', ours('reset'), running],
   ['patch cpus down', patch({ cpus: 1 }), { ...running, cpus: 1, ...waits('cpus', 2, 1) }],
@@ -100,12 +100,12 @@ test('a life of thirty steps, with virsh interfering: GET tells the truth within
   for (const [what, act, then] of all) {
     await act()
     // The guest takes its time to shut down; from then on it is a second.
-    if (what === 'virsh shutdown') await until(isOff, { timeoutMs: 60_000, what })
+    if (what === 'virsh shutdown') await until(isOff, { what })
     const isTold = async () => {
       expect(await get()).toMatchObject(then)
       return true
     }
-    await until(isTold, { timeoutMs: 1000, what })
+    await until(isTold, { what })
   }
   await done(guests.horcrux, vms, 'delete', { id, purge: true })
   expect(await guests.virsh('list', '--all', '--name')).not.toContain(id)

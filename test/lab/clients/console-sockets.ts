@@ -6,7 +6,7 @@ export type ConsoleSocket = {
   socket: WebSocket
   bytes: () => Buffer
   /** Resolves when this text has come. */
-  shows: (text: string, timeoutMs?: number) => Promise<unknown>
+  shows: (text: string) => Promise<unknown>
   closed: Promise<{ code: number; reason: string }>
 }
 
@@ -38,7 +38,6 @@ export async function openConsole(
   })
   socket.on('error', () => undefined)
   const bytes = () => Buffer.concat(chunks)
-  const shows = (text: string, timeoutMs = 10_000) =>
-    until(() => bytes().includes(text), { timeoutMs, what: `'${text}' on the console` })
+  const shows = (text: string) => until(() => bytes().includes(text), { what: `'${text}' on the console` })
   return { socket, bytes, shows, closed }
 }

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url'
 import type { RunResult } from '#shared/nodes/host/host.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { until } from '../wait.ts'
-import { type Machine, repository } from '../machine/machine.ts'
+import type { Machine } from '../machine/machine.ts'
+import { repository } from '../repository.ts'
 
 const script = fileURLToPath(new URL('docker.sh', import.meta.url))
 const override = fileURLToPath(new URL('compose.override.yml', import.meta.url))
@@ -32,7 +33,7 @@ export async function startDocker(machine: Machine): Promise<Compose> {
   const ended = engine.exit.then(({ stderr }) => Promise.reject(new Error(`dockerd has ended: ${stderr.slice(-2000)}`)))
   ended.catch(() => {})
   const answers = async () => (await host.run('docker', ['-H', socket, 'version'])).code === 0
-  const engineIsUp = until(answers, { what: 'dockerd', timeoutMs: 30_000, intervalMs: 200 })
+  const engineIsUp = until(answers, { what: 'dockerd', intervalMs: 200 })
   await Promise.race([
     ended,
     Promise.all([

@@ -32,6 +32,6 @@ async function goWrong({ does, afterMs }: Fault, operation: string): Promise<voi
   // The signal comes a moment later: nothing may be done in between.
   if (does !== 'stop') return delay(60_000)
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
-  const hasLetGo = until(() => !runningHere(operation), { what: 'the stopped replica letting go', timeoutMs: 20_000 })
+  const hasLetGo = until(() => !runningHere(operation), { what: 'the stopped replica letting go' })
   hasLetGo.then(() => process.stdout.write('let go\n')).catch(() => undefined)
 }

@@ -98,7 +98,7 @@ const hearing = (host: LabHost) => async (horcrux: TestHorcrux) => {
   const disks = [{ pool: 'images', size: GiB }, ...twoDisks]
   await done(horcrux, vms, 'create', { ...inTeam, memory: 256, disks, boot: await guestOn(host), start: true })
   const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${guestPrefix} up`)
-  await until(isUp, { what: 'the guest', timeoutMs: 40_000 })
+  await until(isUp, { what: 'the guest' })
 }
 const withKnownNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
   await haveBridge(host, nic.bridge)

@@ -21,7 +21,7 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
     (await localHost().runChecked('virsh', ['-q', '-c', lab.uri, ...words])).stdout.trim()
   const serial = async (id: string) => (await horcrux.call(vms, 'serial', { id })).text
   const isUp = (id: string) =>
-    until(async () => (await serial(id)).includes(`${guestPrefix} up`), { what: `guest ${id}`, timeoutMs: 150_000 })
+    until(async () => (await serial(id)).includes(`${guestPrefix} up`), { what: `guest ${id}` })
   return {
     virsh,
     serial,
@@ -41,13 +41,13 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
       await done(horcrux, vms, 'start', { id })
       await isUp(id)
       const isConnected = async () => (await horcrux.call(guests, 'agent', { id })).connected
-      if (agent) await until(isConnected, { what: 'the agent', timeoutMs: 60_000, intervalMs: 500 })
+      if (agent) await until(isConnected, { what: 'the agent', intervalMs: 500 })
       return vm
     },
     /** Types a line, and waits for words that only its outcome has. */
     types: async (id: string, line: string, outcome: string) => {
       await horcrux.call(consoles, 'write', { id, text: `${line}\n` })
-      await until(async () => (await serial(id)).includes(outcome), { what: `'${outcome}'`, timeoutMs: 30_000 })
+      await until(async () => (await serial(id)).includes(outcome), { what: `'${outcome}'` })
     },
     /** Has QEMU copy no faster than this, as soon as it copies; 0: as fast as it can. */
     limit: async (id: string, mibPerSecond: number) => {
@@ -59,7 +59,7 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
           // The last disk is the one that takes long.
           return (jobs as { device: string }[]).find(({ device: job }) => job.includes('vdc'))?.device
         },
-        { what: 'a copy', intervalMs: 1, timeoutMs: 30_000 },
+        { what: 'a copy', intervalMs: 1 },
       )
       const words = { device, speed: mibPerSecond * 2 ** 20 }
       await monitorCommand(libvirt, uuid, { execute: 'block-job-set-speed', arguments: words })

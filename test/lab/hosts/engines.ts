@@ -27,7 +27,7 @@ export async function startEngine(kind: EngineKind, dir: string): Promise<LabEng
   const died = engine.exit.then(({ stderr }) => Promise.reject(new Error(`${kind} ended: ${stderr.slice(-2000)}`)))
   const answers = async () =>
     (await host.run('curl', ['-sf', '--unix-socket', socket, 'http://engine/1.0'])).stdout.includes('"auth":"trusted"')
-  await Promise.race([died, until(answers, { what: kind, timeoutMs: 60_000, intervalMs: 200 })])
+  await Promise.race([died, until(answers, { what: kind, intervalMs: 200 })])
   died.catch(() => {})
   return { socket, stop: () => engine.kill() }
 }

@@ -127,7 +127,7 @@ async function heard(socket: TestSocket, wishes: Wish[]): Promise<Pick<Found, 'u
     socket.events().filter(({ data }) => data['id'] === id && data['ended_at'] !== null).length
   const isResync = ({ type }: { type: string }) => type === 'Resync'
   const hasAll = () => ids.every((id) => ends(id) > 0) || socket.received.some(isResync)
-  await until(hasAll, { timeoutMs: 8000, what: 'all events' }).catch(() => undefined)
+  await until(hasAll, { what: 'all events' }).catch(() => undefined)
   const resyncs = socket.received.filter(isResync).map(({ seq, data }) => `${seq} ${String(data['reason'])}`)
   return {
     resyncs,

@@ -37,7 +37,7 @@ export async function reckon(url: string, token: string, wishes: Wish[]): Promis
     }
     return ends.size === ids.length
   }
-  await until(look, { timeoutMs: 40_000, intervalMs: 300, what: 'the end of all operations' }).catch(() => undefined)
+  await until(look, { intervalMs: 300, what: 'the end of all operations' }).catch(() => undefined)
   const [pools, volumes, users] = [
     await everything(url, token, '/api/storage/pools'),
     await everything(url, token, '/api/storage/pools/main/volumes'),

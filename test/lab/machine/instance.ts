@@ -2,7 +2,8 @@ import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import type { ExitStatus } from '#shared/nodes/host/host.ts'
 import { freePort } from '#shared/platform/data-folder.ts'
-import { type Machine, repository } from './machine.ts'
+import { repository } from '../repository.ts'
+import type { Machine } from './machine.ts'
 
 /** A Horcrux that a test has started as a user does. */
 export type Instance = {

@@ -1,10 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { until } from '../wait.ts'
-
-const repository = fileURLToPath(new URL('../../..', import.meta.url))
 
 type Wanted = {
   name: string
@@ -39,7 +36,7 @@ export function partOf({ name, words, env = {}, input, ready }: Wanted): Part {
     const begin = said.length
     const program = ['--pdeathsig', 'KILL', ...words]
     const own = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '/', LC_ALL: 'C.UTF-8', ...env }
-    child = spawn('setpriv', program, { env: own, cwd: repository, stdio: 'pipe' })
+    child = spawn('setpriv', program, { env: own, stdio: 'pipe' })
     for (const stream of [child.stdout!, child.stderr!])
       createInterface({ input: stream }).on('line', (line) => said.push(line))
     child.stdin!.on('error', () => undefined)

@@ -9,6 +9,7 @@ import { authorization, keepKeys, keyFile } from '#shared/bus/identity/keys.ts'
 import { wholeName } from '#shared/bus/identity/service-permissions.ts'
 import { freePort } from '#shared/platform/data-folder.ts'
 import { ask } from '../clients/http.ts'
+import { repository } from '../repository.ts'
 import { type Part, partOf } from './child-process.ts'
 import { otherServer, startStore, type TestedStore } from './store.ts'
 import { until } from '../wait.ts'
@@ -83,6 +84,7 @@ export async function startDeployment({
       HORCRUX_ADMIN_PASSWORD: password,
       HORCRUX_RATE_LIMIT: '0',
       HORCRUX_LOGIN_LIMIT: '0',
+      HORCRUX_METRICS_PORT: '0',
       HORCRUX_LOG_LEVEL: 'info',
       ...extra,
     }
@@ -166,7 +168,11 @@ async function storeOf(dir: string): Promise<{ part: Part; url: string }> {
 }
 
 function serviceOf(name: string, number: number, env: Record<string, string>): Part {
-  const words = [process.execPath, '--disable-warning=ExperimentalWarning', `services/${name}/main.ts`]
+  const words = [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    join(repository, `services/${name}/main.ts`),
+  ]
   const ready = (lines: string[]) => lines.some((line) => line.includes(`${name} is up`))
   const own = { ...env, NATS_NKEY_FILE: keyFile(keysIn(env['HORCRUX_DATA']!), name) }
   return partOf({ name: `${name}-${number + 1}`, words, env: own, ready })

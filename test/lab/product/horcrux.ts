@@ -12,6 +12,7 @@ import { memberOf, wholeName } from '#shared/bus/identity/service-permissions.ts
 import { type Service, startServices } from '#shared/service/start.ts'
 import { authService } from '../../../services/auth/service.ts'
 import { startNats } from '../bus/nats.ts'
+import { repository } from '../repository.ts'
 import { startStore } from './store.ts'
 import { until } from '../wait.ts'
 
@@ -64,7 +65,15 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
     const mongodbUrl = store.url('horcrux')
     const natsUrl = nats.url.replace('://', `://${nats.user}:${nats.password}@`)
     const secrets = { jwtSecret: randomBytes(32).toString('hex'), secretKey: randomBytes(32).toString('hex') }
-    const made = { dataDir: dir, natsUrl, mongodbUrl, logLevel: 'silent' as const, ...secrets, ...config }
+    const made = {
+      dataDir: dir,
+      natsUrl,
+      mongodbUrl,
+      logLevel: 'silent' as const,
+      metricsPort: 0,
+      ...secrets,
+      ...config,
+    }
     setConfig(made)
     const running = await startServices(wholeName, withRights(services), { works })
     undo.push(running.stop)
@@ -74,6 +83,7 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
       MONGODB_URL: mongodbUrl,
       HORCRUX_JWT_SECRET: secrets.jwtSecret,
       HORCRUX_SECRET_KEY: secrets.secretKey,
+      HORCRUX_METRICS_PORT: '0',
       HORCRUX_LOG_LEVEL: 'warn',
     }
     const { broker } = running
@@ -123,7 +133,7 @@ async function startReplica(
       id.startsWith(`${service}.`),
     )
   const before = new Set(nodes().map(({ id }) => id))
-  const words = ['--pdeathsig', 'KILL', process.execPath, `services/${service}/main.ts`]
+  const words = ['--pdeathsig', 'KILL', process.execPath, join(repository, `services/${service}/main.ts`)]
   const replica = await localHost().spawn('setpriv', words, { env })
   replica.stdout.resume()
   const kill = async () => void (await replica.kill())
@@ -134,7 +144,7 @@ async function startReplica(
   const { id: nodeId } = await Promise.race([died, arrived])
   await broker.waitForServices(
     memberOf(service).serves.map(({ name }) => ({ name })),
-    10_000,
+    60_000,
   )
   return { nodeId, kill }
 }

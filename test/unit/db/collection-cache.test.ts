@@ -72,7 +72,7 @@ const questions = fc.record({
 })
 
 describe('what is kept of a collection', () => {
-  test('answers every page byte for byte as the store does, whatever has changed', { timeout: 60_000 }, async () => {
+  test('answers every page byte for byte as the store does, whatever has changed', async () => {
     const rounds = fc.array(fc.record({ change: changes, question: questions }), { minLength: 5, maxLength: 30 })
     await fc.assert(
       fc.asyncProperty(rounds, async (steps) => {

@@ -103,4 +103,4 @@ test('a password that no user could have ends the first start before anything is
   expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining('HORCRUX_ADMIN_PASSWORD: must have') })
   await expect(rm(join(dir, 'data'))).rejects.toThrow('ENOENT')
   // It loads every service, for the first time on a new machine.
-}, 60_000)
+})
