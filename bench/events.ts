@@ -3,7 +3,7 @@ import { compileRights } from '#shared/access/access.ts'
 import { event } from '#shared/events/event.ts'
 import { audienceOf } from '../services/gateway/events/audience.ts'
 import { frameOf, webSocketFrame } from '../services/gateway/events/frame.ts'
-import { crowd } from '../test/lab/load/event-load.ts'
+import { eventLoad } from '../test/lab/load/event-load.ts'
 import { startDeployment } from '../test/lab/product/deployment.ts'
 import type { Row } from './figures.ts'
 
@@ -57,7 +57,7 @@ async function latencies(): Promise<Row[]> {
     const { gateways, connect, token } = horcrux
     const asked = { readers: 1000, stalled: 50, perSecond: 20, seconds: 10 }
     const url = gateways[0]!.url
-    const found = await crowd({ url, connect, token, ...asked })
+    const found = await eventLoad({ url, connect, token, ...asked })
     return [
       { what: '1,000 readers of which 50 stall: p50', value: found.p50Ms, unit: 'ms' },
       { what: '1,000 readers of which 50 stall: p99 (below 250)', value: found.p99Ms, unit: 'ms' },

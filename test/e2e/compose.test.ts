@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { get } from 'node:https'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
+import { config, downAll, exec, logs, ps, upAll, upOne } from 'docker-compose'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { buildTinyGuest } from '../../tools/tiny-guest/tiny-guest.ts'
@@ -14,7 +14,7 @@ import { selfSigned } from '../../services/gateway/tls/certificate.ts'
 import { missingForHosts } from '../lab/hosts/hosts.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
-import { type Compose, missingForDocker, startDocker } from '../lab/docker/docker.ts'
+import { type Compose, missingForDocker, outcome, startDocker } from '../lab/docker/docker.ts'
 import { type Machine, startMachine } from '../lab/machine/machine.ts'
 import { repository } from '../lab/repository.ts'
 
@@ -27,7 +27,8 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   let compose: Compose
   let api: ApiClient
   let settings: Record<string, string>
-  const up = (...words: string[]) => compose.run(['up', '-d', '--no-build', '--wait', ...words], settings)
+  const options = (...words: string[]) => compose.options(settings, ...words)
+  const inService = async (service: string, ...command: string[]) => (await exec(service, command, options())).out
 
   beforeAll(async () => {
     machine = await startMachine(join(inject('run').dir, 'compose'))
@@ -51,26 +52,26 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   }, 12 * minutes)
 
   afterAll(async () => {
-    await compose?.run(['down', '-v', '-t', '1'], settings)
+    await downAll(options('--volumes', '--timeout', '1'))
     await compose?.stop()
     await machine?.remove()
   }, 2 * minutes)
 
   test('refuses to start without its secrets, and names the one that is missing', async () => {
-    if (existsSync(join(repository, '.env'))) return
-    const { code, stderr } = await compose.run(['config', '-q'], { ...settings, HORCRUX_SECRET_KEY: '' })
-    expect(code).not.toBe(0)
-    expect(stderr).toMatch(/HORCRUX_SECRET_KEY .*set it in \.env/)
-    expect((await compose.run(['config', '-q'], settings)).stderr).toBe('')
+    const { exitCode, err } = await outcome(config(compose.options({ ...settings, HORCRUX_SECRET_KEY: '' })))
+    expect(exitCode).not.toBe(0)
+    expect(err).toMatch(/HORCRUX_SECRET_KEY .*set it in \.env/)
+    expect(await config(options())).toMatchObject({ exitCode: 0, err: '' })
   })
 
   test('starts a container for each service, and three for vm', { timeout: 3 * minutes }, async () => {
-    const { code, stderr } = await up('--scale', 'vm=3')
-    const logs = code === 0 ? '' : (await compose.run(['logs', '--tail', '20'], settings)).stdout
-    expect(code, `${stderr}\n${logs}`).toBe(0)
-    const { stdout } = await compose.run(['ps', '--format', '{{.Service}} {{.State}}'], settings)
+    const { exitCode, err } = await outcome(upAll(options('--no-build', '--wait', '--scale', 'vm=3')))
+    const said = exitCode === 0 ? '' : (await logs([], options('--tail', '20'))).out
+    expect(exitCode, `${err}\n${said}`).toBe(0)
+    const { data } = await ps({ ...options(), commandOptions: [['--format', 'json']] })
     const services = ['audit', 'auth', 'cluster', 'gateway', 'mongodb', 'nats', 'storage', 'vm', 'vm', 'vm']
-    expect(stdout.trim().split('\n').toSorted()).toEqual(services.map((name) => `${name} running`))
+    const found = data.services.map(({ name, state }) => `${name.replace(/^horcrux-(.*)-\d+$/, '$1')} ${state}`)
+    expect(found.toSorted()).toEqual(services.map((name) => `${name} running`))
     const url = `http://127.0.0.1:${settings['HORCRUX_PORT']}`
     await until(async () => (await fetch(`${url}/readyz`)).ok, { what: 'the gateway' })
     const body = { username: 'admin', password }
@@ -79,16 +80,13 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
 
   test('runs as an ordinary user what touches neither guests nor disks', async () => {
     for (const service of ['gateway', 'auth', 'audit'])
-      expect((await compose.run(['exec', '-T', service, 'id', '-u'], settings)).stdout.trim()).toBe('1000')
+      expect((await inService(service, 'id', '-u')).trim()).toBe('1000')
   })
 
   test('gives each service its own identity on the bus, and no other', async () => {
     for (const service of ['gateway', 'auth', 'audit', 'cluster', 'storage', 'vm']) {
-      const { stdout } = await compose.run(
-        ['exec', '-T', service, 'sh', '-c', 'ls /run/secrets; cat /run/secrets/*'],
-        settings,
-      )
-      expect(stdout).toBe(`bus\n${await readFile(join(settings['HORCRUX_BUS']!, `${service}.nk`), 'utf8')}`)
+      const secrets = await inService(service, 'sh', '-c', 'ls /run/secrets; cat /run/secrets/*')
+      expect(secrets).toBe(`bus\n${await readFile(join(settings['HORCRUX_BUS']!, `${service}.nk`), 'utf8')}`)
     }
   })
 
@@ -104,7 +102,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   })
 
   test('goes on while two of three replicas are away', { timeout: 2 * minutes }, async () => {
-    expect((await up('--scale', 'vm=1')).code).toBe(0)
+    await upAll(options('--no-build', '--wait', '--scale', 'vm=1'))
     for (let again = 0; again < 5; again++) expect(await api.get<{ total: number }>('/vms')).toMatchObject({ total: 0 })
   })
 
@@ -116,7 +114,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     for (const tls of [{ HORCRUX_TLS: 'self-signed' }, { HORCRUX_TLS: 'files', ...files }]) {
       Object.assign(settings, tls)
       // Until its own check says that it is well.
-      expect(await up('gateway')).toMatchObject({ code: 0 })
+      await upOne('gateway', options('--no-build', '--wait'))
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       const url = `https://127.0.0.1:${settings['HORCRUX_PORT']}/healthz`
       get(url, { rejectUnauthorized: false }, (answer) => {

@@ -7,7 +7,7 @@ import { fold, type Folded } from '../../lab/clients/state-from-events.ts'
 import { follow, type Follower } from '../../lab/clients/follower.ts'
 import { ask } from '../../lab/clients/http.ts'
 import { type Kept, keptEvents } from '../../lab/bus/stored-events.ts'
-import { everything, reckon } from '../../lab/load/reconcile.ts'
+import { everything, reconcile } from '../../lab/load/reconcile.ts'
 import { startLoad } from '../../lab/load/load.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
 import { bugsOf, withPool } from '../../lab/load/outage.ts'
@@ -122,7 +122,7 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
       const seconds = Math.round((performance.now() - begin) / 1000)
       await machines?.stop()
       await load.stop()
-      const reckoned = await reckon(urls[0]!, token, load.wishes)
+      const reconciled = await reconcile(urls[0]!, token, load.wishes)
       const state = await until(() => settled(urls[0]!, token), {
         what: 'the end of all operations',
       }).catch(async (error: Error) => {
@@ -158,7 +158,7 @@ describe.skipIf(!hasNats)('clients, gateways and NATS that are cut off at random
       for (const one of found)
         expect(one).toMatchObject({ gaps: [], doubles: [], strange: [], resyncs: [], refusals: [] })
       for (const one of found) expect(one.state, one.name).toEqual(state)
-      expect(reckoned).toMatchObject({ lost: [], doubled: [], unended: [], failed: [] })
+      expect(reconciled).toMatchObject({ lost: [], doubled: [], unended: [], failed: [] })
       expect(bugsOf(horcrux)).toEqual([])
     },
   )

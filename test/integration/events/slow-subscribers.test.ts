@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { crowd } from '../../lab/load/event-load.ts'
+import { eventLoad } from '../../lab/load/event-load.ts'
 import { type Deployment, startDeployment } from '../../lab/product/deployment.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
 import { available } from '../../lab/requirements.ts'
@@ -22,7 +22,7 @@ describe.skipIf(!hasNats)('many readers', () => {
 
   test('are not held up by those who do not read, who are told and closed', async () => {
     const { gateways, connect, token } = horcrux
-    const found = await crowd({ url: gateways[0]!.url, connect, token, ...asked })
+    const found = await eventLoad({ url: gateways[0]!.url, connect, token, ...asked })
     const { delivered, p50Ms: p50, p99Ms: p99, longestMs, goodbyes } = found
     process.stdout.write(
       `${asked.readers} readers, ${asked.stalled} of them stalled: ${delivered} deliveries, p50 ${p50.toFixed(1)} ms, ` +

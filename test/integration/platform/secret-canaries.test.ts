@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createCanaries } from '../../lab/canaries/canaries.ts'
-import { createDesk, secretRoutes } from '../../lab/canaries/recorder.ts'
+import { createRecorder, secretRoutes } from '../../lab/canaries/recorder.ts'
 import { faultsOf, guessed, lineOf } from '../../lab/canaries/faults.ts'
 import { filesOf, logsOf, type Places, recordsOf, streamsOf, watchProcesses } from '../../lab/canaries/places.ts'
 import { failing, makeVm, person, type Way, ways, type World } from '../../lab/canaries/ways.ts'
@@ -26,7 +26,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
   const processes = watchProcesses()
   let horcrux: Deployment
   let url = ''
-  const desk = createDesk(() => url, canaries)
+  const recorder = createRecorder(() => url, canaries)
   let world: World
   let someone: Awaited<ReturnType<typeof person>>
   const followers: Follower[] = []
@@ -37,13 +37,13 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     const said = services.flatMap((part) => (part.name.startsWith('auth') ? part.said() : [])).join('\n')
     const setupToken = /Set-up token, [^:]+: (\S+?)"/.exec(said)?.[1] ?? ''
     canaries.learn('the set-up token', setupToken)
-    world = { ...desk, canaries, root: '', setupToken, host: labHosts[1]!, vm: '' }
+    world = { ...recorder, canaries, root: '', setupToken, host: labHosts[1]!, vm: '' }
     const route = secretRoutes.find(({ name }) => name === 'auth.setup')!
     await goWrong(route, await ways['auth.setup']!(world))
     const way = await ways['auth.setup']!(world)
     const { username, password } = way.params
     await goWell(route, way)
-    const { body } = await desk.ask('POST /api/auth/login', { json: { username, password } })
+    const { body } = await recorder.ask('POST /api/auth/login', { json: { username, password } })
     return String(body['token'])
   }
 
@@ -51,13 +51,13 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
   const goWrong = async (route: Route, way: Way): Promise<void> => {
     const weak = someone?.token ?? ''
     for (const { what, line, asked, statuses } of faultsOf(route, way, weak, canaries)) {
-      const { status, text } = await desk.ask(line, asked)
+      const { status, text } = await recorder.ask(line, asked)
       expect(statuses, `${line}, ${what}: ${status} ${text}`).toContain(status)
     }
   }
   const sendBy = (route: Route, way: Way, params = way.params, headers: Record<string, string> = {}) => {
     const { line, json } = lineOf(route, params)
-    return desk.ask(line, {
+    return recorder.ask(line, {
       json,
       headers: { ...way.headers, ...headers },
       ...(way.token !== undefined && { token: way.token }),
@@ -71,8 +71,9 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     expect(first.status, `${route.name}: ${first.text}`).toBeLessThan(300)
     if (way.state !== undefined) {
       const { id } = first.body
-      if (way.state === 'cancelled') await desk.ask(`POST /api/operations/${String(id)}/cancel`, { token: way.token! })
-      const ended = await desk.ask(`GET /api/operations/${String(id)}/wait?timeout=60`, { token: way.token! })
+      if (way.state === 'cancelled')
+        await recorder.ask(`POST /api/operations/${String(id)}/cancel`, { token: way.token! })
+      const ended = await recorder.ask(`GET /api/operations/${String(id)}/wait?timeout=60`, { token: way.token! })
       expect(ended.body['state'], ended.text).toBe(way.state)
     }
     if (route.method === 'POST' && way.token !== undefined) {
@@ -115,8 +116,8 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     const stopping = { token: world?.root ?? '', headers: { prefer: 'wait=60' } }
     processes.stop()
     await Promise.all(followers.map((follower) => follower.stop()))
-    if (world?.vm) await desk.ask(`POST /api/vms/${world.vm}/stop`, { ...stopping, json: { force: true } })
-    if (world?.vm) await desk.ask(`DELETE /api/vms/${world.vm}?purge=true`, stopping)
+    if (world?.vm) await recorder.ask(`POST /api/vms/${world.vm}/stop`, { ...stopping, json: { force: true } })
+    if (world?.vm) await recorder.ask(`DELETE /api/vms/${world.vm}?purge=true`, stopping)
     await horcrux?.stop()
   })
 
@@ -132,7 +133,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
   })
 
   test('WebSockets are opened with tickets and tokens, right ones and wrong ones', async () => {
-    const { body } = await desk.ask('POST /api/auth/ws-ticket', { token: world.root })
+    const { body } = await recorder.ask('POST /api/auth/ws-ticket', { token: world.root })
     const query = `?ticket=${String(body['ticket'])}`
     const socket = await openSocket(url, { query, first: { token: canaries.make('a token in a message') } })
     expect(JSON.stringify(await socket.next('Error'))).not.toContain('C4nary')
@@ -143,8 +144,8 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     socket.socket.close()
     for (const ticket of [String(body['ticket']), canaries.make('a wrong ticket')])
       await expect(openSocket(url, { query: `?ticket=${ticket}` })).rejects.toThrow('401')
-    await desk.ask(`GET /api/console/${world.vm}/websocket?ticket=${canaries.make('a ticket of a console')}`)
-    await desk.ask(`GET /api/events?topics=operations&token=${canaries.make('a token in the address of SSE')}`)
+    await recorder.ask(`GET /api/console/${world.vm}/websocket?ticket=${canaries.make('a ticket of a console')}`)
+    await recorder.ask(`GET /api/events?topics=operations&token=${canaries.make('a token in the address of SSE')}`)
   })
 
   test('the services are killed in mid-call', async () => {
@@ -157,7 +158,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
       await Promise.all(struck.map((part) => part.start()))
     })
     expect(statuses).toContain(503)
-    await until(async () => (await desk.ask('GET /readyz')).status === 200, { what: 'readiness' })
+    await until(async () => (await recorder.ask('GET /readyz')).status === 200, { what: 'readiness' })
   })
 
   test.skipIf(!hasOwnStore)('the store is down', async () => {
@@ -168,7 +169,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
       await horcrux.store.start()
     })
     expect(new Set(statuses)).toContain(503)
-    await until(async () => (await desk.ask('GET /api/vms', { token: world.root })).status < 500)
+    await until(async () => (await recorder.ask('GET /api/vms', { token: world.root })).status < 500)
   })
 
   describe('then', () => {
@@ -183,7 +184,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
 
     beforeAll(async () => {
       const { env, dir } = horcrux
-      const someNode = /"(node-[0-9a-f]{8})"/.exec(desk.answers.map(({ answer }) => answer.text).join('\n'))![1]!
+      const someNode = /"(node-[0-9a-f]{8})"/.exec(recorder.answers.map(({ answer }) => answer.text).join('\n'))![1]!
       await until(() => followers.every(({ seen }) => JSON.stringify(seen).includes(someNode)), { what: 'the events' })
       // What only the test and its deployment know; it is in none of the requests.
       for (const name of ['HORCRUX_JWT_SECRET', 'HORCRUX_SECRET_KEY']) canaries.learn(name, env[name]!)
@@ -191,7 +192,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
       canaries.learn('the key of the whole bus', await wholeKey(dir))
       const nats = await horcrux.connect()
       places = {
-        ...(await recordsOf(desk, horcrux.token)),
+        ...(await recordsOf(recorder, horcrux.token)),
         ...(await streamsOf(nats)),
         ...(await filesOf(horcrux)),
         ...logsOf(horcrux),
@@ -200,7 +201,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
       }
       await nats.close()
       process.stdout.write(
-        `${canaries.count()} secrets, ${desk.answers.length} answers, ${Object.keys(places).length} places with ` +
+        `${canaries.count()} secrets, ${recorder.answers.length} answers, ${Object.keys(places).length} places with ` +
           `${Math.round(Object.values(places).reduce((sum, { length }) => sum + length, 0) / 2 ** 20)} MiB\n`,
       )
     })
@@ -217,8 +218,8 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     })
 
     test('no answer has one, but for what it is asked for', () => {
-      expect(desk.answers.length).toBeGreaterThan(200)
-      expect(desk.leaks()).toEqual([])
+      expect(recorder.answers.length).toBeGreaterThan(200)
+      expect(recorder.leaks()).toEqual([])
     })
 
     test('no event has one', () => {

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { NatsConnection } from 'nats'
 import { type Deployment, keysIn } from '../product/deployment.ts'
-import type { Desk } from './recorder.ts'
+import type { Recorder } from './recorder.ts'
 
 /** The texts where secrets could be, by the name of the place. */
 export type Places = Record<string, string>
@@ -44,7 +44,7 @@ export async function filesOf({ dir }: Deployment): Promise<Places> {
 }
 
 /** What the API tells of the past: the audit and the operations with their logs. */
-export async function recordsOf({ ask }: Pick<Desk, 'ask'>, token: string): Promise<Places> {
+export async function recordsOf({ ask }: Pick<Recorder, 'ask'>, token: string): Promise<Places> {
   const headers = { accept: 'application/x-ndjson' }
   const textOf = async (path: string) => {
     const { status, text } = await ask(`GET ${path}`, { token, headers })

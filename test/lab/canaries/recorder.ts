@@ -9,7 +9,7 @@ type Asked = Parameters<typeof ask>[2]
 type Told = { line: string; answer: Answered; may: ReadonlySet<string> }
 
 /** Where all requests are made: it keeps every answer, and learns the secrets that answers may show. */
-export type Desk = {
+export type Recorder = {
   ask: (line: string, asked?: Asked) => Promise<Answered>
   answers: Told[]
   /** What stands in an answer and must not. */
@@ -46,7 +46,7 @@ function secretsIn({ action }: Route, { body, headers }: Answered): string[] {
 
 const newAddress = () => `127.${[...randomBytes(3)].map((byte) => (byte % 254) + 1).join('.')}`
 
-export function createDesk(url: () => string, canaries: Canaries): Desk {
+export function createRecorder(url: () => string, canaries: Canaries): Recorder {
   const answers: Told[] = []
   const shown = new Map<string, ReadonlySet<string>>()
   return {

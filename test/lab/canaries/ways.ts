@@ -3,10 +3,10 @@ import { Secret, TOTP } from 'otpauth'
 import type { LabHost } from '../hosts/hosts.ts'
 import { asNode } from '../faults/scenarios.ts'
 import type { Canaries } from './canaries.ts'
-import type { Desk } from './recorder.ts'
+import type { Recorder } from './recorder.ts'
 
 /** What requests are made with; `vm` runs, and `host` is one that no node is on yet. */
-export type World = Desk & { canaries: Canaries; root: string; setupToken: string; host: LabHost; vm: string }
+export type World = Recorder & { canaries: Canaries; root: string; setupToken: string; host: LabHost; vm: string }
 /** A request that succeeds; `state`: what an operation that it starts ends as, by itself or because it is cancelled. */
 export type Way = {
   params: Record<string, unknown>

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { RunResult } from '#shared/nodes/host/host.ts'
+import type { IDockerComposeOptions, IDockerComposeResult } from 'docker-compose'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { until } from '../wait.ts'
 import type { Machine } from '../machine/machine.ts'
@@ -16,9 +16,11 @@ export async function missingForDocker(): Promise<string[]> {
   return (await host.runChecked('bash', [script, 'needs'])).stdout.split('\n').filter(Boolean)
 }
 
+type Settings = Record<string, string>
+
 export type Compose = {
-  /** Runs `docker compose` with these words and settings, from the repository. */
-  run: (words: readonly string[], settings?: Record<string, string>) => Promise<RunResult>
+  /** How npm's docker-compose runs the checkout's docker-compose.yml on this engine, with these settings and no `.env`. */
+  options: (settings: Settings, ...commandOptions: string[]) => IDockerComposeOptions
   /** Builds the image of the Dockerfile. */
   build: () => Promise<void>
   stop: () => Promise<void>
@@ -41,14 +43,16 @@ export async function startDocker(machine: Machine): Promise<Compose> {
       host.runChecked('bash', [script, 'compose', dir], { timeoutMs: longMs }),
     ]),
   ])
-  const files = ['-f', join(repository, 'docker-compose.yml'), '-f', override]
+  const environment = { PATH: process.env['PATH'], HOME: process.env['HOME'], DOCKER_HOST: socket }
   return {
-    run: (words, settings = {}) =>
-      host.run(join(dir, 'docker-compose'), [...files, ...words], {
-        cwd: repository,
-        env: { DOCKER_HOST: socket, ...settings },
-        timeoutMs: longMs,
-      }),
+    options: (settings, ...commandOptions) => ({
+      cwd: repository,
+      executable: { executablePath: join(dir, 'docker-compose'), standalone: true },
+      composeOptions: ['--env-file', '/dev/null', '--project-name', 'horcrux'],
+      config: [join(repository, 'docker-compose.yml'), override],
+      commandOptions,
+      env: { ...environment, ...settings },
+    }),
     async build() {
       const words = ['-H', socket, 'build', '-q', '--network', 'host', '-t', 'horcrux', repository]
       await host.runChecked('docker', words, { env: { DOCKER_BUILDKIT: '0' }, timeoutMs: longMs })
@@ -59,3 +63,8 @@ export async function startDocker(machine: Machine): Promise<Compose> {
     },
   }
 }
+
+/** The outcome of a command, also of one that fails, which npm's docker-compose rejects with. */
+export const outcome = (command: Promise<IDockerComposeResult>): Promise<IDockerComposeResult> =>
+  // A result has an exit code; an error that is none means that Compose did not start.
+  command.catch((result: IDockerComposeResult) => (result.exitCode === undefined ? Promise.reject(result) : result))

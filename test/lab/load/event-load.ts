@@ -16,7 +16,7 @@ type Wanted = {
 }
 
 /** How long events took from their making to their readers, and what became of those who did not read. */
-export type CrowdFound = {
+export type EventLoadFound = {
   delivered: number
   missing: number
   p50Ms: number
@@ -32,7 +32,7 @@ const burdenBytes = 60_000
 const burden = 'x'.repeat(burdenBytes)
 
 /** Has many readers hear events while some of them do not read. Their latency is of those who do. */
-export async function crowd({
+export async function eventLoad({
   url,
   connect,
   token,
@@ -40,7 +40,7 @@ export async function crowd({
   stalled,
   perSecond,
   seconds,
-}: Wanted): Promise<CrowdFound> {
+}: Wanted): Promise<EventLoadFound> {
   const nats = await connect()
   const latencies: number[] = []
   const sockets: WebSocket[] = []

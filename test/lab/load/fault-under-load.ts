@@ -1,25 +1,29 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { cut, type Load, type Sent, startLoad } from './load.ts'
 import type { Part } from '../product/child-process.ts'
+import { until } from '../wait.ts'
 
-/** Requests a second: what is promised, and what is tried on a machine that is too busy for that even undisturbed. */
+/** Requests a second: the promised pace, then lower ones for a machine that is too busy for it even undisturbed. */
 const paces = [50, 25, 12, 6]
-const usualMs = 1000
 
 export type How = 'killed' | 'stopped'
 
-/** What happened while one process was away and came back. */
-export type Turn = { name: string; perSecond: number; sent: Sent[]; failed: string[] }
+/** The requests sent while one process was away and came back. */
+export type FaultUnderLoad = { name: string; perSecond: number; sent: Sent[]; failed: string[] }
 
-type Door = { urls: string[]; token: string }
+type Gateways = { urls: string[]; token: string }
 
-/** Whether everything is answered well and soon at this pace while nothing is broken. */
-async function isFastEnough(door: Door, perSecond: number, loads: Load[], forMs = 2000): Promise<boolean> {
-  const load = startLoad({ ...door, perSecond })
+const answered = async ({ sent }: Load, count: number) => {
+  const wanted = sent.length + count
+  await until(() => sent.length >= wanted, { what: `${count} answers` })
+}
+
+/** Whether so many requests all succeed at this pace while nothing is broken. */
+async function succeedsUndisturbed(to: Gateways, perSecond: number, loads: Load[], count: number): Promise<boolean> {
+  const load = startLoad({ ...to, perSecond })
   loads.push(load)
-  await delay(forMs)
+  await answered(load, count)
   await load.stop()
-  return load.sent.every(({ ms, status }) => ms < usualMs && status < 300)
+  return load.sent.every(({ status }) => status >= 200 && status < 300)
 }
 
 const end = async (part: Part, how: How) => {
@@ -29,21 +33,28 @@ const end = async (part: Part, how: How) => {
 }
 
 /**
- * Ends a process under load and starts it again. When requests fail, and then also fail or take long with nothing
- * broken, the machine was too busy with other things to tell: it is tried again at a lower pace. All that was sent is in
- * `loads`, so that what was acknowledged can be looked for.
+ * Ends a process under load and starts it again, with so many seconds' worth of answers before, between and after. When
+ * requests fail, and fail with nothing broken too, the machine is too busy to tell: it is tried again at a lower pace.
+ * All requests are in `loads`, so that the acknowledged changes can be looked for.
  */
-export async function takeTurn(part: Part, how: How, door: Door, betweenMs: number, loads: Load[]): Promise<Turn> {
+export async function faultUnderLoad(
+  part: Part,
+  how: How,
+  to: Gateways,
+  secondsEach: number,
+  loads: Load[],
+): Promise<FaultUnderLoad> {
   for (const perSecond of paces) {
-    if (!(await isFastEnough(door, perSecond, loads))) continue
-    const load = startLoad({ ...door, perSecond })
+    const count = perSecond * secondsEach
+    if (!(await succeedsUndisturbed(to, perSecond, loads, 2 * perSecond))) continue
+    const load = startLoad({ ...to, perSecond })
     loads.push(load)
     const since = performance.now()
-    await delay(betweenMs)
+    await answered(load, count)
     await end(part, how)
-    await delay(betweenMs)
+    await answered(load, count)
     await part.start()
-    await delay(betweenMs)
+    await answered(load, count)
     await load.stop()
     // What had no key and was cut off with its gateway: nobody but its sender may repeat it.
     const isOfNobody = ({ status, line }: Sent) =>
@@ -54,10 +65,9 @@ export async function takeTurn(part: Part, how: How, door: Door, betweenMs: numb
         ({ at, line, status, ms, body }) =>
           `${part.name} ${how}, ${((at - since) / 1000).toFixed(1)} s: ${line} ${status} after ${Math.round(ms)} ms ${JSON.stringify(body)}`,
       )
-    const turn = { name: part.name, perSecond, sent: load.sent, failed }
-    const asLongMs = performance.now() - since
-    if (failed.length === 0 || (await isFastEnough(door, perSecond, loads, asLongMs))) return turn
+    const found = { name: part.name, perSecond, sent: load.sent, failed }
+    if (failed.length === 0 || (await succeedsUndisturbed(to, perSecond, loads, load.sent.length))) return found
     process.stdout.write(`${part.name} ${how}: at ${perSecond}/s ${failed.length} failed, but so they do undisturbed\n`)
   }
-  throw new Error('This machine is too busy for this test: it does not answer 6 requests a second within a second')
+  throw new Error('This machine is too busy for this test: of 6 requests a second some fail with nothing broken')
 }

@@ -1,34 +1,34 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Deployment } from '../product/deployment.ts'
 import { ask } from '../clients/http.ts'
-import { type Reckoning, reckon } from './reconcile.ts'
+import { type Reconciliation, reconcile } from './reconcile.ts'
 import { countsOf, type Sent, startLoad, type Wish } from './load.ts'
 import { openSocket, type TestSocket } from '../clients/sockets.ts'
 import { until } from '../wait.ts'
 
 const perSecond = 10
-const before = 1500
-/** By then everything works again after an outage. */
-const recoveredMs = 2000
-const afterwards = 2500
-const longestMs = 5000
+/** Requests answered before the outage begins. */
+const before = 15
+/** So many successes one after the other show that everything works again: each kind of request is among them. */
+const wholeRound = 10
+/** Requests answered after that. */
+const afterwards = 25
 
-/** What an outage under load led to. Every list but `answers` is to be empty. */
-export type Found = Reckoning & {
+/** The faults that an outage under load led to: every list has to be empty. */
+export type Found = Reconciliation & {
   answers: Record<string, number>
   /** Neither success nor a 503 that says when to come back. */
   wrong: string[]
-  /** Answers that took more than 5 s. */
-  late: string[]
-  /** What failed although everything has been back for 2 s. */
+  /** Failures after a whole round of requests had succeeded again. */
   unrecovered: string[]
   /** Operations whose end a subscriber was not told of, and those that it was told of twice. */
   unheard: string[]
   heardTwice: string[]
-  /** What processes logged as a bug of ours. */
+  /** Lines that a process logged as a bug of ours. */
   bugs: string[]
-  /** What the subscriber was told of lost events. */
+  /** Messages to the subscriber about lost events. */
   resyncs: string[]
+  /** For the benchmark: the longest answers before the outage and in all, and the first success after its end. */
+  times: { usualMs: number; longestMs: number; firstSuccessMs: number }
 }
 
 /** What is found when nothing is wrong. */
@@ -38,7 +38,6 @@ export const nothingWrong = {
   unended: [],
   failed: [],
   wrong: [],
-  late: [],
   unrecovered: [],
   unheard: [],
   heardTwice: [],
@@ -63,7 +62,7 @@ const words = ({ line, status, ms, body, at }: Sent, since: number) =>
 const isWrong = ({ status, headers }: Sent) =>
   !((status >= 200 && status < 300) || (status === 503 && headers['retry-after'] !== undefined))
 
-/** Sends 10 requests a second, breaks something and mends it, and says what was found. Printed too. */
+/** Sends 10 requests a second, breaks something and mends it; returns and prints the faults that this led to. */
 export async function disturbance(
   horcrux: Deployment,
   what: string,
@@ -77,31 +76,41 @@ export async function disturbance(
   })
   await socket.next('Subscribed')
   const load = startLoad({ urls: [url], token, perSecond, insistMs: 60_000 })
-  await delay(before)
-  // On a machine that is busy with other things everything takes longer by what it takes undisturbed.
-  const usualMs = Math.max(0, ...load.sent.map(({ ms }) => ms))
+  const { sent, wishes } = load
+  await until(() => sent.length >= before, { what: 'answers before the outage' })
+  const usualMs = Math.max(...sent.map(({ ms }) => ms))
   const since = performance.now()
   await breakAndMend()
   const mended = performance.now()
-  await delay(recoveredMs + afterwards)
+  const answeredAtMend = sent.length
+  const isWhole = () => {
+    const last = sent.slice(answeredAtMend).slice(-wholeRound)
+    return last.length === wholeRound && last.every(({ at, status }) => at > mended && status >= 200 && status < 300)
+  }
+  await until(isWhole, { what: 'a whole round of successes after the outage' })
+  const recovered = performance.now()
+  const answeredAtRecovery = sent.length
+  await until(() => sent.length >= answeredAtRecovery + afterwards, { what: 'answers after the outage' })
   await load.stop()
-  const { sent, wishes } = load
+  const longestMs = Math.max(...sent.map(({ ms }) => ms))
+  const firstSuccessMs = Math.min(
+    ...sent.filter(({ at, status }) => at > mended && status < 300).map(({ at, ms }) => at + ms - mended),
+  )
   const tell = (those: Sent[]) => those.map((one) => words(one, since))
   const found = {
-    ...(await reckon(url, token, wishes)),
+    ...(await reconcile(url, token, wishes)),
     ...(await heard(socket, wishes)),
     bugs: bugsOf(horcrux),
     answers: countsOf(sent),
     wrong: tell(sent.filter(isWrong)),
-    late: tell(sent.filter(({ ms }) => ms > longestMs + usualMs)),
-    unrecovered: tell(sent.filter(({ at, status }) => at > mended + recoveredMs + usualMs && status >= 500)),
+    unrecovered: tell(sent.filter(({ at, status }) => at > recovered && status >= 500)),
+    times: { usualMs, longestMs, firstSuccessMs },
   }
   socket.socket.close()
-  const firsts = sent.filter(({ at, status }) => at > mended && status < 300).map(({ at, ms }) => at + ms - mended)
   const { answers, acknowledged, lost, doubled, unended, unrecovered, unheard, resyncs } = found
   process.stdout.write(
     `${what}: ${sent.length} requests ${JSON.stringify(answers)}, ${acknowledged} changes acknowledged, usual answer up to ${Math.round(usualMs)} ms, ` +
-      `longest answer ${Math.round(Math.max(...sent.map(({ ms }) => ms)))} ms, first success ${Math.round(Math.min(...firsts))} ms after the end; ` +
+      `longest answer ${Math.round(longestMs)} ms, first success ${Math.round(firstSuccessMs)} ms after the end; ` +
       `lost ${lost.length}, doubled ${doubled.length}, not ended ${unended.length}, failed later ${unrecovered.length}, ` +
       `events unheard ${unheard.length}, resyncs ${resyncs.length}\n`,
   )

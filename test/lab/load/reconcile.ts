@@ -24,10 +24,16 @@ export async function everything(url: string, token: string, path: string): Prom
  * What became of the wishes: those that were acknowledged and are not there (or not deleted, or not renamed), those that
  * are there twice, and the operations that did not end, or not well.
  */
-export type Reckoning = { acknowledged: number; lost: string[]; doubled: string[]; unended: string[]; failed: string[] }
+export type Reconciliation = {
+  acknowledged: number
+  lost: string[]
+  doubled: string[]
+  unended: string[]
+  failed: string[]
+}
 
 /** Waits until all operations that were accepted have ended, and compares what was acknowledged with what is there. */
-export async function reckon(url: string, token: string, wishes: Wish[]): Promise<Reckoning> {
+export async function reconcile(url: string, token: string, wishes: Wish[]): Promise<Reconciliation> {
   const ids = wishes.flatMap(({ operation }) => operation ?? [])
   const ends = new Map<string, string>()
   const look = async () => {
