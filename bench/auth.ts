@@ -3,9 +3,10 @@ import { auth } from '#shared/contracts/access/auth.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { authService } from '../services/auth/service.ts'
 import { createGateway } from '../services/gateway/service.ts'
-import { signIn } from '../test/lab/people/auth.ts'
+import { type Person, signIn } from '../test/lab/people/auth.ts'
 import { things, thingsService } from '../test/lab/product/things.ts'
-import { startHorcrux } from '../test/lab/product/horcrux.ts'
+import { startHorcrux, type TestHorcrux } from '../test/lab/product/horcrux.ts'
+import { timed } from './demand.ts'
 import { median, type Row } from './figures.ts'
 
 const rounds = 60
@@ -33,6 +34,25 @@ async function asked(agent: Agent, url: string, headers: Headers): Promise<{ mid
     times.push((performance.now() - begin) * 1000)
   }
   return { middle: median(times), mean: meanOf(times) }
+}
+
+/** Sign-ins with a wrong password: names that exist against names that do not, each pair in turn. @returns their ratio */
+async function wrongSignIns(horcrux: TestHorcrux, root: Person): Promise<number> {
+  const known = Array.from({ length: 6 }, (_, number) => `clock-${number}`)
+  for (const username of known) await root.call(users, 'create', { username, password })
+  const refused = (username: string, from: string) =>
+    timed(async () => {
+      const meta = { caller: { kind: 'anonymous', address: from } as const }
+      await horcrux.call(auth, 'login', { username, password: 'wrong' }, meta).catch(() => undefined)
+    })
+  const ratios: number[] = []
+  // Nine tries each: a tenth is slowed down.
+  for (let round = 0; round < 9; round++)
+    for (const [index, username] of known.entries()) {
+      const from = `203.0.${round}.${index}`
+      ratios.push((await refused(username, from)) / (await refused(`ghost-${index}`, from)))
+    }
+  return median(ratios)
 }
 
 /** What it costs a request that it is known who sends it: the same route without, with a token, with a key, in turn. */
@@ -70,6 +90,12 @@ export async function benchAuth(): Promise<Row[]> {
       // With the moment once a second in which the auth service is asked anew, and with all that disturbs.
       { what: 'a JWT, mean of all rounds', value: meanOf(over('jwt', 'mean')), unit: 'µs' },
       { what: 'a cached API key, mean of all rounds', value: meanOf(over('key', 'mean')), unit: 'µs' },
+      {
+        what: 'a wrong sign-in: a name that exists over one that does not, off 1 by',
+        value: Math.abs((await wrongSignIns(horcrux, root)) - 1),
+        unit: '',
+        below: 0.05,
+      },
     ]
   } finally {
     agent.destroy()

@@ -8,7 +8,11 @@ import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
 import { benchIdle } from './idle.ts'
+import { benchFailover } from './failover.ts'
+import { benchHang } from './hang.ts'
+import { benchLatency } from './latency.ts'
 import { benchRights } from './rights.ts'
+import { benchStart } from './start-time.ts'
 
 /** Every benchmark by its name on the command line. Each measures the things that it compares in one run. */
 const benchmarks: Record<string, () => Promise<Row[]>> = {
@@ -20,6 +24,10 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-start': domainStart,
   'domain-stats': domainStats,
   clone: benchClone,
+  start: benchStart,
+  latency: benchLatency,
+  failover: benchFailover,
+  hang: benchHang,
   idle: benchIdle,
 }
 

@@ -52,7 +52,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   }, 12 * minutes)
 
   afterAll(async () => {
-    await downAll(options('--volumes', '--timeout', '1'))
+    if (compose) await outcome(downAll(options('--volumes', '--timeout', '1')))
     await compose?.stop()
     await machine?.remove()
   }, 2 * minutes)
