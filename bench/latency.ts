@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { GUEST_PREFIX } from '../tools/tiny-guest/tiny-guest.ts'
+import { guestPrefix } from '../tools/tiny-guest/tiny-guest.ts'
 import { openConsole } from '../test/lab/clients/console-sockets.ts'
 import { ask } from '../test/lab/clients/http.ts'
 import { openSocket } from '../test/lab/clients/sockets.ts'
@@ -25,7 +25,7 @@ async function consoleOf({ url }: Product, type: 'serial' | 'vnc', token: string
 /** From a key that is pressed to its echo by the guest: over SSH, the gateway and a WebSocket. */
 async function keyEcho(product: Product): Promise<number> {
   const viewer = await consoleOf(product, 'serial', product.token)
-  await viewer.shows(`${GUEST_PREFIX} up`)
+  await viewer.shows(`${guestPrefix} up`)
   const delays: number[] = []
   for (let key = 0; key < 15; key++) {
     const before = viewer.bytes().length
