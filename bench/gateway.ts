@@ -25,7 +25,7 @@ const vmOf = (number: number) => ({
   tags: ['bench', `rack-${number % 10}`],
   created_at: now(),
   updated_at: now(),
-  domain_uuid: `uuid-${number}`,
+  handle: `uuid-${number}`,
 })
 
 /** The same contract, of which the gateway keeps nothing. */

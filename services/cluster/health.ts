@@ -1,56 +1,56 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Node } from '#shared/contracts/cluster/nodes.ts'
-import { versions } from '#shared/nodes/libvirt/host-facts.ts'
-import { log } from '#shared/runtime/log.ts'
+import { isDeepStrictEqual } from 'node:util'
 import { open } from '#shared/nodes/nodes.ts'
-import { nodeRecords, type StoredNode } from './model.ts'
-import { factsOf } from './facts.ts'
-import { reachOf } from './nodes.ts'
+import { log } from '#shared/runtime/log.ts'
+import { engineStatesOf, factsOf } from './facts.ts'
+import { nodeRecords } from './model.ts'
+import type { StoredNode } from './stored-node.ts'
+import { reachOf } from './view.ts'
 
 const everyMs = 5000
 
-type Health = Pick<Node, 'status' | 'status_reason' | 'hypervisor_status' | 'hypervisor_reason'>
+type Health = Pick<StoredNode, 'status' | 'status_reason' | 'engines'>
 
 const words = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
-/** Asks the host and its libvirt, each for itself: the one may be well when the other is not. */
+/** Asks the host and each of its engines: the host may be well when an engine is not. */
 export async function healthOf(node: StoredNode): Promise<Health> {
-  const { host, libvirt } = open(reachOf(node))
-  const [shell, hypervisor] = await Promise.allSettled([host.stat('/proc/version'), versions(libvirt)])
-  return {
-    status: shell.status === 'fulfilled' ? 'online' : 'offline',
-    status_reason: shell.status === 'fulfilled' ? null : words(shell.reason),
-    hypervisor_status: hypervisor.status === 'fulfilled' ? 'online' : 'offline',
-    hypervisor_reason: hypervisor.status === 'fulfilled' ? null : words(hypervisor.reason),
-  }
+  const reached = open(reachOf(node))
+  const [shell, engines] = await Promise.all([
+    reached.host.stat('/proc/version').then(
+      () => ({ status: 'online' as const, status_reason: null }),
+      (error: unknown) => ({ status: 'offline' as const, status_reason: words(error) }),
+    ),
+    engineStatesOf(reached, node.engines),
+  ])
+  return { ...shell, engines }
 }
 
-/** Looks once after a node and writes down what has changed, its facts too when it came back or was upgraded. */
-export async function lookAfter(node: StoredNode): Promise<void> {
+/** Checks a node once, and records what has changed; its facts too when it came back or an engine was upgraded. */
+export async function checkNode(node: StoredNode): Promise<void> {
   const health = await healthOf(node)
-  const hasChanged = (Object.keys(health) as (keyof Health)[]).some((key) => health[key] !== node[key])
-  if (!hasChanged && node.facts) return
-  const { host, libvirt } = open(reachOf(node))
-  const facts = health.status === 'online' ? await factsOf(host, libvirt) : node.facts
+  const { status, status_reason, engines } = node
+  if (isDeepStrictEqual(health, { status, status_reason, engines }) && node.facts) return
+  const facts = health.status === 'online' ? await factsOf(open(reachOf(node)).host) : node.facts
   await nodeRecords.updateWhere({ _id: node.id, version: node.version }, { set: { ...health, facts } })
 }
 
-/** Looks after every node every five seconds; one that hangs holds up no other. @returns a function that stops it */
+/** Checks every node every five seconds; one that hangs delays no other. @returns a function that stops it */
 export function watchHealth(): () => void {
   const stop = new AbortController()
   const busy = new Set<string>()
-  const look = async (node: StoredNode) => {
+  const check = async (node: StoredNode) => {
     if (busy.has(node.id)) return
     busy.add(node.id)
-    await lookAfter(node).catch((error: Error) =>
-      log('nodes').warn({ err: error, node: node.id }, 'could not look after it'),
+    await checkNode(node).catch((error: Error) =>
+      log('nodes').warn({ err: error, node: node.id }, 'a node could not be checked'),
     )
     busy.delete(node.id)
   }
   void (async () => {
     while (!stop.signal.aborted) {
       const all = await nodeRecords.all().catch(() => [])
-      for (const node of all) void look(node)
+      for (const node of all) void check(node)
       await delay(everyMs, undefined, { signal: stop.signal }).catch(() => undefined)
     }
   })()

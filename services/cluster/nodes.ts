@@ -1,40 +1,22 @@
+import { isDeepStrictEqual } from 'node:util'
 import { call } from '#shared/bus/call.ts'
-import { type Node, nodes, type Reach } from '#shared/contracts/cluster/nodes.ts'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { alreadyExists, ConflictError, invalid, ValidationError } from '#shared/errors.ts'
-import { now } from '#shared/events/event.ts'
 import { scanHostKey } from '#shared/nodes/host/ssh/ssh.ts'
 import { newId } from '#shared/ids.ts'
 import { forget, open } from '#shared/nodes/nodes.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { seal } from '#shared/config/secrets.ts'
 import { implement } from '#shared/service/implement.ts'
-import { factsOf } from './facts.ts'
-import { localId, nodeRecords, type StoredNode } from './model.ts'
-
-/** A record as callers see it: without the key. */
-export const viewOf = ({ sealed_key: _, ...node }: StoredNode): Node => node
-
-/** How services reach it. */
-export const reachOf = (node: StoredNode): Reach => ({
-  id: node.id,
-  name: node.name,
-  kind: node.kind,
-  address: node.address ?? '',
-  port: node.ssh_port ?? 22,
-  user: node.ssh_user ?? '',
-  host_key: node.host_key ?? '',
-  sealed_key: node.sealed_key,
-  libvirt_uri: node.libvirt_uri,
-  allowed_paths: node.allowed_paths,
-  state_dir: node.state_dir,
-  engine_sockets: node.engine_sockets,
-  accel: node.facts?.accel ?? null,
-  architecture: node.facts?.architecture ?? null,
-  maintenance: node.maintenance,
-})
+import { engineStatesOf, factsOf } from './facts.ts'
+import { localId, nodeRecords } from './model.ts'
+import { configFromOlderNames } from './older-names.ts'
+import type { StoredNode } from './stored-node.ts'
+import { unchecked, unknownEngines } from './unchecked.ts'
+import { reachOf, viewOf } from './view.ts'
 
 export const nodeService = implement(nodes, {
   list: async (query, { maySee }) => {
@@ -51,13 +33,17 @@ export const nodeService = implement(nodes, {
   },
 
   register: operation({
-    accept: async ({ id = newId(), private_key, ...given }, { hold, reserve }) => {
+    accept: async (
+      { id = newId(), private_key, libvirt_uri, engine_sockets, engine_config, ...given },
+      { hold, reserve },
+    ) => {
       await hold(`/api/cluster/nodes/${id}`)
       await reserve(`node name ${given.name}`)
       if (await nodeRecords.get(id)) throw alreadyExists(id, { field: 'id' })
       if (await nodeRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
       const host_key = given.host_key ?? (await demandHostKey(given.address, given.ssh_port))
-      return { ...given, id, host_key, sealed_key: seal(private_key, 'node') }
+      const engines = engine_config ?? configFromOlderNames({}, { libvirt_uri, engine_sockets })
+      return { ...given, id, host_key, engine_config: engines, sealed_key: seal(private_key, 'node') }
     },
     run: async (op, { id, address, ssh_port, ssh_user, ...given }) => {
       const node: StoredNode = {
@@ -68,15 +54,16 @@ export const nodeService = implement(nodes, {
         ssh_port,
         ssh_user,
         state_dir: '/var/lib/horcrux',
-        ...unseen(),
+        ...unchecked(),
         version: 1,
       }
       const reached = open(reachOf(node))
       const close = () => forget(id)
-      const facts = await op.step('probing', () => factsOf(reached.host, reached.libvirt), { undo: close })
+      const probe = async () => ({ facts: await factsOf(reached.host), engines: await engineStatesOf(reached) })
+      const found = await op.step('probing host and engines', probe, { undo: close })
       // Reading its facts has shown that it answers.
-      const seen = { ...node, facts, status: 'online' as const }
-      const registered = await op.step('registering', () => insertOnce(seen), {
+      const probed = { ...node, ...found, status: 'online' as const }
+      const registered = await op.step('registering', () => insertOnce(probed), {
         undo: async () => nodeRecords.removeWhere({ _id: id }),
       })
       return viewOf(registered)
@@ -84,8 +71,17 @@ export const nodeService = implement(nodes, {
   }),
 
   update: async ({ id, private_key, ...given }) => {
-    const set = { ...given, ...(private_key !== undefined && { sealed_key: seal(private_key, 'node') }) }
-    const changed = await nodeRecords.change(id, async (node) => ({ set: { ...set, ...(await answering(node, set)) } }))
+    const changed = await nodeRecords.change(id, async (node) => {
+      const { libvirt_uri, engine_sockets, engine_config, ...fields } = given
+      if (node.kind === 'local') refuseForLocal({ ...given, private_key }, node)
+      const engines = engine_config ?? configFromOlderNames(node.engine_config, { libvirt_uri, engine_sockets })
+      const set = {
+        ...fields,
+        ...(private_key !== undefined && { sealed_key: seal(private_key, 'node') }),
+        ...(!isDeepStrictEqual(engines, node.engine_config) && { engine_config: engines, engines: unknownEngines() }),
+      }
+      return { set: { ...set, ...(await probeChanged(node, set)) } }
+    })
     return viewOf(changed)
   },
 
@@ -105,46 +101,40 @@ export const nodeService = implement(nodes, {
   },
 })
 
-const ways = ['address', 'ssh_port', 'ssh_user', 'host_key', 'sealed_key', 'libvirt_uri'] as const
+/** Fields of a request that say how a node is reached. */
+const addressing = ['address', 'ssh_port', 'ssh_user', 'host_key', 'private_key', 'libvirt_uri'] as const
+
+/** @throws ValidationError naming every field that cannot be changed of the machine that Horcrux runs on */
+function refuseForLocal(given: Partial<Record<(typeof addressing)[number], unknown>>, node: StoredNode): void {
+  const view: Record<string, unknown> = viewOf(node)
+  const refused = addressing.filter((field) => given[field] !== undefined && given[field] !== view[field])
+  if (refused.length === 0) return
+  const message = 'cannot be changed: Horcrux itself runs on this machine'
+  throw new ValidationError(refused.map((field) => ({ field, code: 'local', message })))
+}
+
+/** Fields of a record that a connection is made from. */
+const connecting = ['address', 'ssh_port', 'ssh_user', 'host_key', 'sealed_key', 'engine_config'] as const
 
 /**
- * Reaches a node in another way, when it is to be: a mistake must not cut off what runs there.
- * @returns what that has shown of the node; nothing when it is reached as before
+ * Connects to a node in the way that it is to be reached from now on: a mistake must not cut off what runs there.
+ * @returns what that has shown of the node; nothing when it is reached as before, or is this machine
  * @throws UnavailableError when it does not answer, or shows another host key than the one that is pinned
  */
-async function answering(node: StoredNode, set: Partial<StoredNode>): Promise<Partial<StoredNode>> {
-  const changed = ways.filter((field) => set[field] !== undefined && set[field] !== node[field])
-  if (changed.length === 0) return {}
-  if (node.kind === 'local') {
-    const words = 'is not a matter of the machine that Horcrux runs on'
-    throw new ValidationError(
-      changed
-        .map((name) => name.replace('sealed', 'private'))
-        .map((field) => ({ field, code: 'local', message: words })),
-    )
-  }
-  const aside = `${node.id}/${newId()}`
-  const { host, libvirt } = open({ ...reachOf({ ...node, ...set }), id: aside })
+async function probeChanged(node: StoredNode, set: Partial<StoredNode>): Promise<Partial<StoredNode>> {
+  const isChanged = connecting.some((field) => set[field] !== undefined && !isDeepStrictEqual(set[field], node[field]))
+  if (!isChanged || node.kind === 'local') return {}
+  const id = `${node.id}/${newId()}`
+  const reached = open({ ...reachOf({ ...node, ...set }), id })
   try {
-    return { facts: await factsOf(host, libvirt), status: 'online', status_reason: null }
+    const [facts, engines] = [await factsOf(reached.host), await engineStatesOf(reached)]
+    return { facts, engines, status: 'online', status_reason: null }
   } finally {
-    await forget(aside)
+    await forget(id)
   }
 }
 
-/** What is said of a node before anybody has looked after it. */
-const unseen = () => ({
-  status: 'unknown' as const,
-  status_reason: null,
-  hypervisor_status: 'unknown' as const,
-  hypervisor_reason: null,
-  maintenance: false,
-  facts: null,
-  created_at: now(),
-  updated_at: now(),
-})
-
-/** Nobody's key is taken on trust: the caller compares what the host shows and sends it back. */
+/** Asks the caller to compare the key that the host shows with the host's own, and to send it back. @throws ValidationError always */
 async function demandHostKey(address: string, port: number): Promise<never> {
   const { fingerprint, type } = await scanHostKey(address, port)
   throw invalid(
@@ -154,30 +144,7 @@ async function demandHostKey(address: string, port: number): Promise<never> {
   )
 }
 
-/** Registers, or finds what this operation registered before it was interrupted. */
+/** Inserts a node; on a repeated try, finds the one that the first try inserted. */
 async function insertOnce(node: StoredNode): Promise<StoredNode> {
   return (await nodeRecords.get(node.id)) ?? (await nodeRecords.insert(node))
-}
-
-/** The machine that this process runs on, as the node `local`; made at the first start, brought up to date at each. */
-export async function registerLocal(fixed: Pick<Node, 'allowed_paths' | 'state_dir' | 'name'>): Promise<void> {
-  const there = await nodeRecords.get(localId)
-  if (there) {
-    const { allowed_paths, state_dir } = fixed
-    await nodeRecords.updateWhere({ _id: localId }, { set: { allowed_paths, state_dir, facts: null } })
-    return
-  }
-  await nodeRecords.insert({
-    ...fixed,
-    id: localId,
-    kind: 'local',
-    engine_sockets: {},
-    address: null,
-    ssh_port: null,
-    ssh_user: null,
-    host_key: null,
-    sealed_key: '',
-    libvirt_uri: 'qemu:///system',
-    ...unseen(),
-  })
 }

@@ -7,16 +7,17 @@ import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
-import { adopt, unmanaged } from './lifecycle/adopt.ts'
+import { adopt } from './lifecycle/adopt.ts'
+import { unmanaged } from './lifecycle/unmanaged.ts'
 import { clone } from './clone/clone.ts'
 import { dropSeed } from './cloudinit/model.ts'
 import { forgetConsoles } from './consoles/models.ts'
 import { create } from './lifecycle/create.ts'
-import { driverOf } from './drivers/drivers.ts'
+import { driverOf, requirePart } from './drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { isInPool, type Pooled } from './hardware/plan.ts'
 import * as power from './lifecycle/power.ts'
-import { deletionOf } from './lifecycle/register.ts'
+import { deletionOf } from './lifecycle/events.ts'
 import { requireStatus, settle } from './state/status.ts'
 import { requireNoLinkedClones } from './lifecycle/templates.ts'
 import { update } from './hardware/update.ts'
@@ -28,11 +29,13 @@ export const vmService = implement(vms, {
   get: ({ id }) => views.require(id),
   stats: async ({ id }) => {
     const vm = await vmRecords.require(id)
-    return { vm_id: id, status: vm.status, ...(await driverOf(vm).stats(vm)), timestamp: now() }
+    const statistics = requirePart(vm, 'statistics', (hypervisor) => `${hypervisor} counts nothing of its guests`)
+    return { vm_id: id, status: vm.status, ...(await statistics.read(vm)), timestamp: now() }
   },
   serial: async ({ id }) => {
     const vm = await vmRecords.require(id)
-    return { text: await driverOf(vm).serialText(vm) }
+    const lack = (hypervisor: string) => `${hypervisor} keeps nothing of the serial consoles of its guests`
+    return { text: await requirePart(vm, 'serialLog', lack).text(vm) }
   },
 
   create,
@@ -50,11 +53,11 @@ export const vmService = implement(vms, {
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
       if (vm.template) await requireNoLinkedClones(vm, 'be deleted')
-      const { name, hypervisor, node, domain_uuid, disks } = vm
-      return { id, name, hypervisor, node, domain_uuid, disks, purge }
+      const { name, hypervisor, node, handle, disks } = vm
+      return { id, name, hypervisor, node, handle, disks, purge }
     },
     run: async (op, vm) => {
-      // Whoever started it behind our back since is not switched off: undefining would.
+      // A guest that was started by other means since is not switched off: undefining would.
       await op.step('looking again', async () => requireStatus(await settle(vm.id), 'delete', ['stopped']))
       await op.commit()
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))

@@ -4,7 +4,7 @@ import type { Event } from '#shared/contracts/core/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
-import { type Index, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
+import { type Index, type Migration, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import type { MaySee } from '#shared/access/access.ts'
 import { page, type PageOf } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError, notFound } from '#shared/errors.ts'
@@ -22,15 +22,15 @@ type Versioned = { id: string; version: number }
 const idIn = ({ _id }: Filter) => (typeof _id === 'string' ? _id : null)
 
 /** Which kind of thing a collection holds, for messages: "Virtual machine 'x' not found". */
-type Options = { kind: string; indexes?: Index[] }
+type Options = { kind: string; indexes?: Index[]; migrate?: Migration }
 
 /**
  * A collection of records of one schema, opened by its owner only. Every change of a record raises its `version`, sets
  * its `updated_at` when it has one, honours the call's `If-Match`, and takes its events along in the same write.
  */
-export function collection<S extends TObject>(name: string, schema: S, { kind, indexes = [] }: Options) {
+export function collection<S extends TObject>(name: string, schema: S, { kind, indexes = [], migrate }: Options) {
   type T = Static<S> & Versioned
-  const model = modelOf(name, schema, indexes)
+  const model = modelOf(name, schema, indexes, { migrate })
   sweepOutboxOf(model)
   const hasUpdatedAt = 'updated_at' in schema.properties
 

@@ -1,4 +1,4 @@
-import mongoose, { type Model, Schema, type SchemaDefinition } from 'mongoose'
+import mongoose, { type Collection, type Model, Schema, type SchemaDefinition } from 'mongoose'
 import type { TObject, TSchema } from 'typebox'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { inStore } from '#shared/db/connect.ts'
@@ -28,13 +28,22 @@ function pathOf(schema: TSchema) {
   return { type: (type && pathTypes[type]) || Schema.Types.Mixed, default: undefined }
 }
 
-const made: { model: StoredModel; indexes: Index[] }[] = []
+/** Brings documents that an earlier version stored to the form of today. Every process runs it at its start, also twice. */
+export type Migration = (documents: Collection) => Promise<void>
+
+const made: { model: StoredModel; indexes: Index[]; migrate: Migration | undefined }[] = []
 
 /**
  * The mongoose model of a record's schema; `id` is `_id` there. A field that the schema does not have is refused.
+ * @param how.migrate run before the indexes are made
  * @param how.tells whether its changes have events: without them there is no outbox to be looked for
  */
-export function modelOf(name: string, schema: TObject, indexes: Index[], { tells = true } = {}): StoredModel {
+export function modelOf(
+  name: string,
+  schema: TObject,
+  indexes: Index[],
+  { tells = true, migrate }: { tells?: boolean; migrate?: Migration | undefined } = {},
+): StoredModel {
   const { id: _, ...properties } = schema.properties
   const paths: SchemaDefinition = {
     _id: String,
@@ -54,13 +63,15 @@ export function modelOf(name: string, schema: TObject, indexes: Index[], { tells
     }) as never,
   )
   const outbox: Index = { fields: { 'outbox.id': 1 }, sparse: true }
-  made.push({ model, indexes: tells ? [...indexes, outbox] : indexes })
+  made.push({ model, indexes: tells ? [...indexes, outbox] : indexes, migrate })
   return model
 }
 
-/** Makes the collections and indexes of every model that this process has; harmless when they are there. */
+/** Migrates the collections of every model that this process has, and makes their indexes; harmless when that is done. */
 export async function createIndexes(): Promise<void> {
-  for (const { model, indexes } of made)
+  for (const { model, indexes, migrate } of made) {
+    if (migrate) await inStore(() => migrate(model.collection))
     for (const { fields, ...options } of indexes)
       await inStore(() => model.collection.createIndex(fields, options as { unique?: true }))
+  }
 }

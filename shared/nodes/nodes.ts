@@ -1,14 +1,21 @@
 import { call } from '#shared/bus/call.ts'
 import { current } from '#shared/runtime/request-context.ts'
-import { nodes, type Reach } from '#shared/contracts/cluster/nodes.ts'
-import { type Forward, type Host } from '#shared/nodes/host/host.ts'
-import { closeHost, hostFor } from '#shared/nodes/host/hosts.ts'
-import { type HostConnection, hostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import { type EngineConfig, type EngineKind, nodes, type Reach } from '#shared/contracts/cluster/nodes.ts'
+import type { Engine, EngineDriver } from '#shared/nodes/engine.ts'
+import { type EngineOf, engines } from '#shared/nodes/engines.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { closeAll, closeHost, hostFor } from '#shared/nodes/host/hosts.ts'
 import { unseal } from '#shared/config/secrets.ts'
 
-export type Reached = { node: Reach; host: Host; libvirt: HostConnection }
+/** A node with its host and its engines, each one connection for the whole process. */
+export type Reached = {
+  node: Reach
+  host: Host
+  /** Opens nothing until the engine is used; another object after its connection was replaced. */
+  engine: <K extends EngineKind>(kind: K) => EngineOf<K>
+}
 
-// How a node is reached changes rarely; a change is noticed within this time.
+// The address of a node changes rarely; a change is noticed within this time.
 const freshMs = 2000
 const known = new Map<string, { at: number; node: Promise<Reach> }>()
 
@@ -22,7 +29,7 @@ async function reachOf(id: string): Promise<Reach> {
   return node
 }
 
-/** A node's host and its libvirt, each one connection for the whole process. Opens nothing until it is used. */
+/** The node with its connections. @throws NotFoundError for a node that is not registered */
 export async function reach(id: string): Promise<Reached> {
   const reached = open(await reachOf(id))
   current()?.guard?.()
@@ -33,26 +40,36 @@ export async function reach(id: string): Promise<Reached> {
 export const reachAll = async (): Promise<Reached[]> =>
   (await call(nodes, 'reachAll', {}, { isQuestion: true })).map(open)
 
-const connections = new Map<string, { key: string; libvirt: HostConnection }>()
+type Opened = { key: string; engine: Engine }
+/** By node and kind. */
+const opened = new Map<string, Map<EngineKind, Opened>>()
 
-/** What is needed to work on a node that may not be registered yet. */
+/** The connections to a node, which need not be registered yet. */
 export function open(node: Reach): Reached {
   const host = hostOf(node)
-  const key = JSON.stringify([
-    node.kind,
-    node.address,
-    node.port,
-    node.user,
-    node.host_key,
-    node.sealed_key,
-    node.libvirt_uri,
-  ])
-  const there = connections.get(node.id)
-  if (there?.key === key) return { node, host, libvirt: there.libvirt }
-  void there?.libvirt.close()
-  const libvirt = hostConnection({ host: node.name, resolveUri: uriOf(node) })
-  connections.set(node.id, { key, libvirt })
-  return { node, host, libvirt }
+  return {
+    node,
+    host,
+    // The driver of a kind makes engines of that kind.
+    engine: <K extends EngineKind>(kind: K) => engineOf(node, host, kind) as EngineOf<K>,
+  }
+}
+
+/** The engine of a node; its connection is replaced when the node or this engine is reached in another way than before. */
+function engineOf(node: Reach, host: Host, kind: EngineKind): Engine {
+  const { id, name, kind: way, address, port, user, host_key, sealed_key } = node
+  const config = node.engine_config[kind]
+  const key = JSON.stringify([name, way, address, port, user, host_key, sealed_key, config])
+  const ofNode = opened.get(id) ?? new Map<EngineKind, Opened>()
+  opened.set(id, ofNode)
+  const there = ofNode.get(kind)
+  if (there?.key === key) return there.engine
+  void there?.engine.close()
+  // Each driver takes the branch of the configuration that has its name.
+  const driver = engines[kind] as EngineDriver<EngineConfig[EngineKind]>
+  const engine = driver.connect({ node: id, name, isLocal: way === 'local', host, config })
+  ofNode.set(kind, { key, engine })
+  return engine
 }
 
 function hostOf({ id, kind, address, port, user, host_key, sealed_key }: Reach): Host {
@@ -63,27 +80,17 @@ function hostOf({ id, kind, address, port, user, host_key, sealed_key }: Reach):
 /** Another connection to a node beside its usual one; `closeHost('NODE/NAME')` ends it. */
 export const hostApart = (node: Reach, name: string): Host => hostOf({ ...node, id: `${node.id}/${name}` })
 
-/** Behind SSH the node's libvirt socket is forwarded to one here: one connection, one pinned key for everything. */
-function uriOf(node: Reach): () => Promise<string> {
-  if (node.kind === 'local') return async () => node.libvirt_uri
-  let forward: Forward | undefined
-  return async () => {
-    await forward?.close()
-    const url = new URL(node.libvirt_uri)
-    const socket = url.searchParams.get('socket') ?? '/run/libvirt/libvirt-sock'
-    forward = await hostOf(node).forwardSocket({ path: socket })
-    return `qemu+unix://${url.pathname}?socket=${encodeURIComponent(forward.path)}`
-  }
-}
-
-/** Lets go of a node that is removed, of its connections too. */
+/** Closes all connections to a node that is removed. */
 export async function forget(id: string): Promise<void> {
   known.delete(id)
-  await connections.get(id)?.libvirt.close()
-  connections.delete(id)
+  const ofNode = [...(opened.get(id)?.values() ?? [])]
+  opened.delete(id)
+  await Promise.all(ofNode.map(({ engine }) => engine.close()))
   await closeHost(id)
 }
 
+/** Closes the engines and hosts of all nodes, at the end of the process. */
 export async function closeNodes(): Promise<void> {
-  await Promise.all([...connections.keys()].map(forget))
+  await Promise.all([...opened.keys()].map(forget))
+  await closeAll()
 }

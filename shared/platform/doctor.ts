@@ -1,7 +1,7 @@
 import { availableParallelism, freemem, totalmem, userInfo } from 'node:os'
 import type { Config } from '#shared/config/config.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { accelerator } from './accelerator.ts'
+import { accelerator } from '#shared/nodes/accelerator.ts'
 import { find, versionOf } from './find-requirement.ts'
 import { isLibvirtUp } from './libvirtd.ts'
 import { isNeeded, type Requirement, requirements } from './requirements.ts'

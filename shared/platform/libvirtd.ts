@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Host } from '#shared/nodes/host/host.ts'
-import type { Accelerator } from './accelerator.ts'
+import type { Accelerator } from '#shared/nodes/accelerator.ts'
 
 const socket = '/run/libvirt/libvirt-sock'
 const script = fileURLToPath(new URL('libvirtd.sh', import.meta.url))

@@ -8,8 +8,6 @@ import { within } from '#shared/runtime/request-context.ts'
 import { connectStore, disconnectStore } from '#shared/db/connect.ts'
 import { createIndexes } from '#shared/db/model.ts'
 import { sweepOutboxes } from '#shared/db/outbox.ts'
-import { closeAll } from '#shared/nodes/host/hosts.ts'
-import { closeEngines } from '#shared/nodes/lxd/client.ts'
 import { closeNodes } from '#shared/nodes/nodes.ts'
 import { AppError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -58,9 +56,7 @@ export async function startServices(name: string, services: Service[], { works =
   const stop = async () => {
     for (const undo of stops.toReversed()) await undo()
     await broker.stop()
-    await closeEngines()
     await closeNodes()
-    await closeAll()
     await disconnectBus()
     await disconnectStore()
   }

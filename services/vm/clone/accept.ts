@@ -13,10 +13,11 @@ import { hostnameOf } from '../cloudinit/hostname.ts'
 import { checkNetwork } from '../cloudinit/network.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware/hardware.ts'
-import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { isInPool } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
-import { preparedInRoom, requireStorage } from '../lifecycle/quota-reservation.ts'
+import { preparedInRoom } from '../lifecycle/quota-reservation.ts'
+import { requireStorage } from '../lifecycle/require-storage.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { planDisks } from './disks.ts'
 import { checkMacs, macKeyOf, newMacs } from '../hardware/macs.ts'
@@ -148,12 +149,12 @@ function recordOf(
     status_reason: null,
     desired_state: start ? 'running' : 'stopped',
     ...waiting([]),
-    run: null,
+    boot_id: null,
     protected: false,
     template: false,
     created_at: at,
     updated_at: at,
-    domain_uuid: domainUuidOf(id),
+    handle: driverOf(source).naming.handleOf(id),
     defined: true,
   }
 }

@@ -4,8 +4,8 @@ import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { current } from '#shared/runtime/request-context.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
-import type { Copies } from '../drivers/driver.ts'
-import { driverOf } from '../drivers/drivers.ts'
+import type { Copies } from '../drivers/parts.ts'
+import { requirePart } from '../drivers/drivers.ts'
 import { type Consistency, whileFrozen } from '../guest-agent/freeze.ts'
 import { pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
@@ -41,11 +41,8 @@ export const isWritten = ({ source }: ClonedDisk) => !source.readonly
 const begunIn = new Set<string>()
 const runOf = ({ id }: Op) => `${id}/${current()?.fence?.epoch}`
 
-function copiesOf(vm: VmRecord): Copies {
-  const { copies } = driverOf(vm)
-  if (copies) return copies
-  throw new ConflictError(`A virtual machine of ${vm.hypervisor} is copied while it is off`)
-}
+const copiesOf = (vm: VmRecord): Copies =>
+  requirePart(vm, 'copies', (hypervisor) => `A virtual machine of ${hypervisor} is copied while it is off`)
 
 type Part = { op: Op; input: CloneInput; disks: ClonedDisk[] }
 

@@ -54,7 +54,7 @@ async function prepare({ source, mode, disks, isRunning }: CloneInput): Promise<
   if (mode === 'linked') return disks.map(() => 0)
   const measured = disks.map(async (disk) => {
     const { pool: id, volume, size_bytes } = disk.source
-    // QEMU counts empty space as well.
+    // The hypervisor counts empty space as well.
     if (isRunning && isWritten(disk)) return size_bytes
     return (await call(volumesInternal, 'measure', { id, volume }, { timeoutMs: 120_000 })).data_bytes
   })
@@ -100,8 +100,9 @@ async function cloneDisk(
 async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {
   const driver = driverOf(vm)
   await op.step('finalizing domain', () => driver.define(vm), { undo: () => driver.undefine(vm) })
-  if (vm.firmware === 'uefi')
-    await op.step('finalizing firmware', async () => driver.copyFirmware?.(await vmRecords.require(source), vm))
+  const { firmware } = driver
+  if (firmware?.isKept(vm))
+    await op.step('finalizing firmware', async () => firmware.copy(await vmRecords.require(source), vm))
   await register(op, 'finalizing record', vm)
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })
 }

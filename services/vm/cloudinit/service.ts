@@ -7,6 +7,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware/hardware.ts'
 import { pathOf, viewOf, vmRecords } from '../model.ts'
 import { throwAll } from '../violations.ts'
+import { bootIdOf } from '../state/boot-id.ts'
 import { settle } from '../state/status.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
 import { checkEthernets } from './check.ts'
@@ -27,12 +28,12 @@ async function putIn(id: string, seed: string | null): Promise<void> {
   const driver = driverOf(vm)
   await driver.define(vm)
   const isOff = vm.status === 'stopped'
-  const hasDrive = isOff || (await driver.changeMedium?.(vm, 'seed', seed)) === true
-  const run = isOff ? vm.run : await driver.runOf(vm)
+  const hasDrive = isOff || (await driver.media?.change(vm, 'seed', seed)) === true
+  const boot_id = isOff ? vm.boot_id : await bootIdOf(vm)
   const waits = hasDrive || seed === null ? [] : [{ field: 'seed', current: null, next: seed }]
   await vmRecords.change(id, ({ pending }) => {
     const others = pending.filter(({ field }) => field !== 'seed')
-    return { set: { defined: true, run, ...waiting([...others, ...waits]) } }
+    return { set: { defined: true, boot_id, ...waiting([...others, ...waits]) } }
   })
 }
 

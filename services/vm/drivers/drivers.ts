@@ -1,13 +1,34 @@
 import type { Vm } from '#shared/contracts/vm/vms.ts'
+import { ConflictError } from '#shared/errors.ts'
 import type { Hypervisor } from './driver.ts'
 import { lxd } from './lxd/lxd.ts'
+import type { Parts } from './parts.ts'
 import { qemu } from './qemu/qemu.ts'
 
-/** One line per hypervisor of the contract; a missing one does not compile. */
+/** The driver of each hypervisor of the contract, one line for each; a missing one does not compile. */
 export const drivers: Record<Vm['hypervisor'], Hypervisor> = {
   qemu,
   lxd: lxd('lxd'),
   incus: lxd('incus'),
 }
 
-export const driverOf = ({ hypervisor }: Pick<Vm, 'hypervisor'>): Hypervisor => drivers[hypervisor]
+type Named = Pick<Vm, 'hypervisor'>
+export const driverOf = ({ hypervisor }: Named): Hypervisor => drivers[hypervisor]
+
+// The keys of the map are the contract's names.
+export const hypervisors = Object.keys(drivers) as Vm['hypervisor'][]
+
+/**
+ * An optional part of a VM's hypervisor.
+ * @param lack the refusal when the hypervisor does not have this part, given its name
+ * @throws ConflictError
+ */
+export function requirePart<P extends keyof Parts>(
+  vm: Named,
+  part: P,
+  lack: (hypervisor: string) => string,
+): NonNullable<Parts[P]> {
+  const found = driverOf(vm)[part]
+  if (!found) throw new ConflictError(lack(vm.hypervisor), { details: { hypervisor: vm.hypervisor, capability: part } })
+  return found
+}

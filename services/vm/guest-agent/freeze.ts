@@ -1,22 +1,28 @@
 import { Type } from 'typebox'
 import { Id, strict, Time } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
+import { renameFields } from '#shared/db/rename-fields.ts'
 import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { requireFree } from '#shared/operation/locks.ts'
-import type { Agent } from '../drivers/driver.ts'
-import { driverOf } from '../drivers/drivers.ts'
+import { driverOf, requirePart } from '../drivers/drivers.ts'
+import type { Agent } from '../drivers/parts.ts'
 import { pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { bootIdOf } from '../state/boot-id.ts'
 import { requireStatus, settle } from '../state/status.ts'
 
 const sweepEveryMs = 1000
 
-/** The guests that are frozen, or may be: written down before they are, so that a crash leaves none of them frozen. */
+/** Guests that are frozen or may be. Recorded before a freeze, so that the sweep thaws the guest after a crash. */
 const freezes = collection(
   'freezes',
-  strict({ id: Id, thaws_at: Time, run: Type.Union([Type.String(), Type.Null()]) }),
-  { kind: 'Freeze of virtual machine', indexes: [{ fields: { thaws_at: 1 } }] },
+  strict({ id: Id, thaws_at: Time, boot_id: Type.Union([Type.String(), Type.Null()]) }),
+  {
+    kind: 'Freeze of virtual machine',
+    indexes: [{ fields: { thaws_at: 1 } }],
+    migrate: renameFields({ run: 'boot_id' }),
+  },
 )
 
 export const thawsAt = async (id: string) => (await freezes.get(id))?.thaws_at ?? null
@@ -25,30 +31,29 @@ export const thawsAt = async (id: string) => (await freezes.get(id))?.thaws_at ?
 async function requireAgent(id: string): Promise<{ vm: VmRecord; agent: Agent }> {
   const vm = await settle(id)
   requireStatus(vm, 'ask the agent of', ['running'])
-  const { agent } = driverOf(vm)
-  if (!agent) throw new ConflictError(`The agents of virtual machines of ${vm.hypervisor} are not reached by Horcrux`)
+  const agent = requirePart(vm, 'agent', (hypervisor) => `Horcrux does not reach the agents in guests of ${hypervisor}`)
   return { vm, agent }
 }
 
-/** Freezes a guest until somebody thaws it, at the latest after so many seconds; again puts that off. */
+/** Freezes a guest until it is thawed, at the latest after so many seconds; a second call counts them anew. */
 export async function freeze(id: string, seconds: number) {
   await vmRecords.requireForChange(id)
   await requireFree(pathOf(id))
   const { vm, agent } = await requireAgent(id)
-  const { connected, reason } = await agent.look(vm)
+  const { connected, reason } = await agent.view(vm)
   if (!connected) throw new ConflictError(`No agent answers in the guest of '${id}': ${reason}`)
   const thaws_at = new Date(Date.now() + seconds * 1000).toISOString()
-  await write(id, { thaws_at, run: await driverOf(vm).runOf(vm) })
+  await write(id, { thaws_at, boot_id: await bootIdOf(vm) })
   try {
     return { vm_id: id, filesystems: await agent.freeze(vm), thaws_at }
   } catch (error) {
-    // It may have frozen some: they are thawed now.
+    // It may have frozen some file systems: the sweep thaws them now.
     await freezes.updateWhere({ _id: id }, { set: { thaws_at: new Date().toISOString() } })
     throw error
   }
 }
 
-async function write(id: string, freeze: { thaws_at: string; run: string | null }): Promise<void> {
+async function write(id: string, freeze: { thaws_at: string; boot_id: string | null }): Promise<void> {
   if (!(await freezes.updateWhere({ _id: id }, { set: freeze }))) await freezes.insert({ id, ...freeze })
 }
 
@@ -60,29 +65,29 @@ export async function thaw(id: string) {
   return { vm_id: id, filesystems, thaws_at: null }
 }
 
-/** What a copy of a guest that runs is: as its file systems were when they were frozen, or as after a power cut. */
+/** Consistency of a copy of a running guest: of frozen file systems, or as after a power cut. */
 export type Consistency = 'filesystem' | 'crash'
 
-/** So long a guest stays frozen at the most when whoever has frozen it dies. */
+/** Limit of a freeze for a copy, in case this process dies. */
 const copySeconds = 20
 
 /**
- * Does something short to a guest while its file systems are frozen, if an agent in it answers; else it is done all the
- * same. What somebody else has frozen stays frozen.
+ * Does something short to a guest while its file systems are frozen; without an agent that answers, while they are not.
+ * File systems that another caller has frozen stay frozen.
  */
 export async function whileFrozen(vm: VmRecord, work: () => Promise<unknown>): Promise<Consistency> {
   const { agent } = driverOf(vm)
-  const view = vm.status === 'running' ? await agent?.look(vm) : undefined
+  const view = vm.status === 'running' ? await agent?.view(vm) : undefined
   if (!agent || !view?.connected) {
     await work()
     return 'crash'
   }
   if (view.frozen) {
     await work()
-    return (await agent.look(vm)).frozen ? 'filesystem' : 'crash'
+    return (await agent.view(vm)).frozen ? 'filesystem' : 'crash'
   }
   const thawsMs = Date.now() + copySeconds * 1000
-  await write(vm.id, { thaws_at: new Date(thawsMs).toISOString(), run: await driverOf(vm).runOf(vm) })
+  await write(vm.id, { thaws_at: new Date(thawsMs).toISOString(), boot_id: await bootIdOf(vm) })
   try {
     const filesystems = await triedToFreeze(vm, agent)
     await work()
@@ -102,7 +107,7 @@ async function triedToFreeze(vm: VmRecord, agent: Agent): Promise<number> {
   }
 }
 
-/** What does not succeed now the sweep does. */
+/** Thaws a guest; after a failure the sweep tries again. */
 async function thawNow(vm: VmRecord, agent: Agent): Promise<void> {
   try {
     await agent.thaw(vm)
@@ -115,11 +120,11 @@ async function thawNow(vm: VmRecord, agent: Agent): Promise<void> {
 
 type Freeze = NonNullable<Awaited<ReturnType<typeof freezes.get>>>
 
-/** Thaws a guest whose time is over; one that has been off since is not frozen any more. */
-async function end({ id, version, run }: Freeze): Promise<void> {
+/** Thaws a guest whose time is over; a guest that has started anew since is not frozen any more. */
+async function end({ id, version, boot_id }: Freeze): Promise<void> {
   const vm = await vmRecords.get(id)
-  if (vm && (await driverOf(vm).runOf(vm)) === run) await driverOf(vm).agent?.thaw(vm)
-  // Somebody may have put it off meanwhile.
+  if (vm && (await bootIdOf(vm)) === boot_id) await driverOf(vm).agent?.thaw(vm)
+  // Another call may have put it off meanwhile.
   await freezes.removeWhere({ _id: id, version })
 }
 
@@ -130,6 +135,6 @@ async function sweep(): Promise<void> {
     )
 }
 
-/** Thaws guests whose time is over, whoever has frozen them. @returns a function that stops it */
+/** Thaws guests whose time is over, also those that a dead process has frozen. @returns a function that stops it */
 export const sweepFreezes = (): (() => void) =>
   every(sweepEveryMs, sweep, { part: 'vms', failed: 'freezes could not be swept' })

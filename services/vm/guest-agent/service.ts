@@ -1,8 +1,7 @@
 import { guests } from '#shared/contracts/vm/guests.ts'
-import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { implement } from '#shared/service/implement.ts'
-import { driverOf } from '../drivers/drivers.ts'
+import { driverOf, requirePart } from '../drivers/drivers.ts'
 import { vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { freeze, thaw, thawsAt } from './freeze.ts'
@@ -20,9 +19,9 @@ const unknown = {
 export const guestService = implement(guests, {
   agent: async ({ id }) => {
     const vm = await vmRecords.require(id)
-    const view = (await driverOf(vm).agent?.look(vm)) ?? {
+    const view = (await driverOf(vm).agent?.view(vm)) ?? {
       ...unknown,
-      reason: `Agents of ${vm.hypervisor} are not reached by Horcrux`,
+      reason: `Horcrux does not reach the agents in guests of ${vm.hypervisor}`,
     }
     return { vm_id: id, ...view, thaws_at: await thawsAt(id), timestamp: now() }
   },
@@ -32,9 +31,8 @@ export const guestService = implement(guests, {
   monitor: async ({ id, execute, arguments: words }) => {
     const vm = await settle(id)
     requireStatus(vm, 'ask the monitor of', ['running', 'paused'])
-    const { monitor } = driverOf(vm)
-    if (!monitor) throw new ConflictError(`A virtual machine of ${vm.hypervisor} has no monitor that Horcrux reaches`)
-    const result = await monitor(vm, { execute, ...(words && { arguments: words }) })
+    const lack = (hypervisor: string) => `A virtual machine of ${hypervisor} has no monitor that Horcrux reaches`
+    const result = await requirePart(vm, 'monitor', lack).query(vm, execute, words)
     return { vm_id: id, execute, result, timestamp: now() }
   },
 })

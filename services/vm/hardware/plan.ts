@@ -3,7 +3,7 @@ import { pools } from '#shared/contracts/storage/pools.ts'
 import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vm/hardware.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import type { Violation } from '#shared/errors.ts'
-import { isoPort } from '../drivers/qemu/xml/parse-domain-xml.ts'
+import type { Naming } from '../drivers/driver.ts'
 import { type Image, planImage } from './images.ts'
 import { newMac, ownerOf } from './macs.ts'
 import { checking } from '../violations.ts'
@@ -14,27 +14,15 @@ export type PlannedDisk = { disk: Pooled; isNew: boolean; image?: Image }
 export type Pooled = Disk & { pool: string; volume: string }
 export const isInPool = (disk: Disk): disk is Pooled => disk.pool !== null && disk.volume !== null
 
-const letter = (index: number) => String.fromCodePoint('a'.codePointAt(0)! + index)
-
-/** The place of each disk among those of its kind: vda, vdb … for virtio, sda, sdb … for the others. */
-export function places(buses: Disk['bus'][]): string[] {
+/** The place of each disk among those of its kind; null for one that its bus has no place for. */
+export function placesFor({ nextPlace }: Naming, buses: Disk['bus'][]): (string | null)[] {
   const used: string[] = []
-  for (const bus of buses) used.push(placeBeside(used, bus))
-  return used
+  return buses.map((bus) => {
+    const place = nextPlace(used, bus)
+    if (place !== null) used.push(place)
+    return place
+  })
 }
-
-/** The first place that is free for a disk beside others, and beside the drive of the ISO. */
-export function placeBeside(used: string[], bus: Disk['bus']): string {
-  const prefix = bus === 'virtio' ? 'vd' : 'sd'
-  for (let index = 0; ; index++) {
-    const place = `${prefix}${letter(index)}`
-    if (prefix === 'sd' && index === isoPort) continue
-    if (!used.includes(place)) return place
-  }
-}
-
-/** sdy and sdz are the drives of the seed and the ISO. */
-const diskPlace = /^(vd[a-z]|sd[a-x])$/
 
 /** The disks of a new VM, each in a pool that its node reaches. */
 export async function planDisks(
@@ -42,14 +30,12 @@ export async function planDisks(
   node: string,
   given: NewDisks,
   violations: Violation[],
-  {
-    ids = places(given.map(({ bus }) => bus)),
-    names = given.map((_, index) => `${vmId}-disk-${index}`),
-  }: { ids?: string[]; names?: string[] } = {},
+  { places, names = given.map((_, index) => `${vmId}-disk-${index}`) }: { places: (string | null)[]; names?: string[] },
 ): Promise<PlannedDisk[]> {
   const planned = given.map(async (wanted, index): Promise<PlannedDisk | undefined> => {
     const field = `disks.${index}`
-    if (!diskPlace.test(ids[index]!))
+    const id = places[index] ?? null
+    if (id === null)
       violations.push({ field: `${field}.bus`, code: 'full', message: `${wanted.bus} has no place for another disk` })
     const pool = await checking(`${field}.pool`, violations, () => call(pools, 'get', { id: wanted.pool }))
     if (!pool) return undefined
@@ -61,7 +47,7 @@ export async function planDisks(
       })
     if (pool.state !== 'active')
       violations.push({ field: `${field}.pool`, code: 'inactive', message: `'${pool.id}' is not active` })
-    const place = { id: ids[index]!, pool: pool.id, bus: wanted.bus, cache: wanted.cache }
+    const place = { id: id ?? '', pool: pool.id, bus: wanted.bus, cache: wanted.cache }
     if (!('volume' in wanted)) {
       if (!pool.capabilities.formats.includes(wanted.format))
         violations.push({

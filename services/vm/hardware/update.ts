@@ -10,6 +10,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { type Change, changedFields, newContradictions, pendingAfter, saysFields, waiting } from './hardware.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requirePaths } from './paths.ts'
+import { bootIdOf } from '../state/boot-id.ts'
 import { throwAll } from '../violations.ts'
 import { withRoom } from '../lifecycle/quota-reservation.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
@@ -49,14 +50,14 @@ async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
   const isRedefined = isOther || !before.defined
   requireNoTemplate(before, 'change')
   await requireChangeable(before, wanted, await reach(before.node))
-  const run = before.status === 'stopped' ? before.run : await driverOf(before).runOf(before)
+  const boot_id = before.status === 'stopped' ? before.boot_id : await bootIdOf(before)
   const driver = driverOf(before)
   const write = async () => {
     const written = await vmRecords.change(id, (vm) => ({
       set: {
         ...wanted,
         ...waiting(pendingAfter(vm, fields, wanted)),
-        run,
+        boot_id,
         defined: false,
       },
     }))
@@ -66,14 +67,15 @@ async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
   const { memory = before.memory, cpus = before.cpus } = wanted
   const changed = await withRoom(before, { ...before, memory, cpus }, write, () => vmRecords.require(id))
   const isRunning = changed.status === 'running' || changed.status === 'paused'
-  return viewOf(await settled(changed, fields, await driver.change(changed, fields, isRunning)))
+  const taken = (await driver.changes?.apply(changed, fields, isRunning)) ?? []
+  return viewOf(await settled(changed, fields, taken))
 }
 
 /** What the host does not take is not in the record either; what it has not heard of waits there. */
 async function refused(error: unknown, before: VmRecord, { id, version }: VmRecord, wanted: Wanted): Promise<never> {
   if (error instanceof AppError && !(error instanceof UnavailableError)) {
     const was = Object.fromEntries(Object.entries(before).filter(([field]) => field in wanted))
-    const set = { ...was, ...waiting(before.pending), run: before.run, defined: false }
+    const set = { ...was, ...waiting(before.pending), boot_id: before.boot_id, defined: false }
     await vmRecords.updateWhere({ _id: id, version }, { set })
   }
   throw error

@@ -1,5 +1,5 @@
 import { call } from '#shared/bus/call.ts'
-import type { Params, Result } from '#shared/contract/contract.ts'
+import type { Params } from '#shared/contract/contract.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { Name } from '#shared/contracts/common.ts'
 import type { Vm, vms } from '#shared/contracts/vm/vms.ts'
@@ -13,35 +13,26 @@ import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { isValid } from '#shared/contract/validate.ts'
-import type { Adoptable } from '../drivers/driver.ts'
-import { driverOf, drivers } from '../drivers/drivers.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import type { Adoptable } from '../drivers/parts.ts'
 import { waiting } from '../hardware/hardware.ts'
 import { macKeyOf, ownerOf } from '../hardware/macs.ts'
 import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
+import { findUnmanaged } from './unmanaged.ts'
 import { register } from './register.ts'
-import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './quota-reservation.ts'
+import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reservation.ts'
+import { requireStorage } from './require-storage.ts'
 import { settle } from '../state/status.ts'
 
-/** The hypervisor whose guests are found on a node. */
-const hypervisor = 'qemu'
-const { adoption } = drivers[hypervisor]
-
-/** The guests of a node that no record is of. */
-export async function unmanaged({ id }: Params<typeof vms, 'unmanaged'>): Promise<Result<typeof vms, 'unmanaged'>> {
-  const all = (await adoption?.list(await reach(id))) ?? []
-  const ours = new Set((await vmRecords.all({ node: id })).map(({ domain_uuid }) => domain_uuid))
-  return { data: all.filter(({ uuid }) => !ours.has(uuid)) }
-}
-
-/** A disk of an adopted guest; one that no volume was of becomes one. */
+/** A disk of an adopted guest, and whether a new volume is made of it. */
 type Taken = { disk: Disk; isNew: boolean }
 type Input = { vm: Omit<VmRecord, 'version'>; disks: Taken[]; room?: Room }
 
 async function accept({ resource_pool, ...given }: Params<typeof vms, 'adopt'>, accepting: Accepting): Promise<Input> {
   if (resource_pool === undefined) return prepared(given, accepting)
-  // What it takes is known when it has been looked at; whoever may not use the pool learns nothing of it.
+  // Its size is known once the guest was read. A caller who may not use the pool learns nothing of the guest.
   requireRight(accepting, 'VmAllocate', `/api/resource-pools/${resource_pool}`)
   const input = await prepared({ ...given, resource_pool }, accepting)
   return preparedInRoom(resource_pool, input.vm, accepting.operationId, async () => input)
@@ -52,7 +43,7 @@ async function prepared(
   accepting: Accepting,
 ): Promise<Input> {
   const { hold, reserve } = accepting
-  // What is on a node and not Horcrux's is for those who may change the node.
+  // Guests of a node that are not Horcrux's need the right to change the node.
   requireRight(accepting, 'SysModify', `/api/cluster/nodes/${encodeURIComponent(node)}`)
   await hold(pathOf(id))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
@@ -60,15 +51,16 @@ async function prepared(
   const reached = await checking('node', violations, () => reach(node))
   if (resource_pool !== undefined)
     await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
-  const found = reached && (await adoption?.find(reached, domain))
-  if (reached && !found)
+  const candidate = reached && (await findUnmanaged(reached, domain))
+  if (reached && !candidate)
     violations.push({ field: 'domain', code: 'not_found', message: `node '${node}' has no domain '${domain}'` })
-  if (!reached || !found) return throwAll(violations) as never
-  await reserve(`domain ${found.uuid}`)
+  if (!reached || !candidate) return throwAll(violations) as never
+  const { hypervisor, found } = candidate
+  await reserve(`guest ${found.handle} of ${hypervisor} on ${node}`)
   await reserve(...found.nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
-  // While it is being created it has no record yet, but it is not ours to take.
+  // A guest that is being created has our mark, and no record yet.
   if (found.marked_id) await requireFree(pathOf(found.marked_id))
-  violations.push(...found.violations, ...(await obstacles(found, wanted)))
+  violations.push(...found.violations, ...(await obstacles({ node, hypervisor, found }, wanted)))
   const name = wanted ?? found.name
   await reserve(nameKeyOf(name))
   const disks = found.violations.length > 0 ? [] : await findDisks(reached, found, violations)
@@ -78,7 +70,7 @@ async function prepared(
     disks.flatMap(({ disk }) => disk.pool ?? []),
   )
 
-  const { uuid, persistent: _p, marked_id: _m, violations: _v, status, ...hardware } = found
+  const { persistent: _p, marked_id: _m, violations: _v, status, ...hardware } = found
   const at = now()
   const vm = {
     ...hardware,
@@ -96,23 +88,26 @@ async function prepared(
     tags: [],
     created_at: at,
     updated_at: at,
-    domain_uuid: uuid,
     defined: true,
-    run: null,
+    boot_id: null,
   } satisfies Input['vm']
   return { vm, disks }
 }
 
-async function obstacles({ uuid, name: found, status, nics }: Adoptable, wanted = found): Promise<Violation[]> {
+type Candidate = Pick<VmRecord, 'node' | 'hypervisor'> & { found: Adoptable }
+
+/** The reasons that a guest cannot become a VM under a name. */
+async function obstacles({ node, hypervisor, found }: Candidate, wanted = found.name): Promise<Violation[]> {
+  const { handle, name, status, nics } = found
   const violations: Violation[] = []
   const say = (field: string, code: string, message: string) => violations.push({ field, code, message })
-  const known = await vmRecords.find({ domain_uuid: uuid })
+  const known = await vmRecords.find({ handle, hypervisor, node })
   if (known) say('domain', 'managed', `is virtual machine '${known.id}' already`)
   if (!isValid(Name, wanted))
     say('name', 'invalid', `'${wanted}' has other characters than letters, digits, _ and -: give another name`)
   if (await vmRecords.find({ name: wanted })) say('name', 'taken', `a virtual machine is called '${wanted}' already`)
-  if (wanted !== found && status !== 'stopped')
-    say('name', 'running', `'${found}' cannot be renamed while it is ${status}: shut it down, or keep its name`)
+  if (wanted !== name && status !== 'stopped')
+    say('name', 'running', `'${name}' cannot be renamed while it is ${status}: shut it down, or keep its name`)
   for (const { mac } of nics)
     if (mac && (await ownerOf(mac)) !== undefined)
       say('domain', 'taken', `its address ${mac} belongs to a NIC of another virtual machine`)
@@ -151,7 +146,7 @@ async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
       await op.step(`taking disk ${disk.id}`, () => take(vm.id, disk, isNew), {
         undo: () => giveBack(vm.id, disk, isNew),
       })
-  await op.step('marking domain', () => driverOf(vm).define(vm), { undo: async () => adoption?.letGo(vm) })
+  await op.step('marking domain', () => driverOf(vm).define(vm), { undo: async () => driverOf(vm).adoption?.letGo(vm) })
   await register(op, 'registering', vm)
   return viewOf(await settle(vm.id))
 }

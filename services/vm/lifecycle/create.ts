@@ -11,10 +11,11 @@ import { allocateAll } from './allocate.ts'
 import { driverOf, drivers } from '../drivers/drivers.ts'
 import { contradictions, waiting } from '../hardware/hardware.ts'
 import { macKeyOf } from '../hardware/macs.ts'
-import { domainUuidOf, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requirePaths } from '../hardware/paths.ts'
-import { planDisks, type PlannedDisk, planNics } from '../hardware/plan.ts'
-import { giveRoomBack, preparedInRoom, requireStorage, type Room, takeRoom } from './quota-reservation.ts'
+import { placesFor, planDisks, type PlannedDisk, planNics } from '../hardware/plan.ts'
+import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reservation.ts'
+import { requireStorage } from './require-storage.ts'
 import { register } from './register.ts'
 import { settleAs } from '../state/status.ts'
 import { checking, throwAll } from '../violations.ts'
@@ -22,7 +23,7 @@ import { checking, throwAll } from '../violations.ts'
 type Given = Params<typeof vms, 'create'>
 /** The hardware as the record has it; the contract's own type of it is that of its parts. */
 type Wanted = Omit<Given, 'id' | 'start' | 'disks' | 'nics'> & Partial<typeof absent>
-/** What a guest has of what it is not given. */
+/** The values of a new guest that neither the request nor the hypervisor names. */
 const absent: Pick<
   Vm,
   'balloon' | 'max_cpus' | 'cpu_model' | 'topology' | 'boot_order' | 'graphics' | 'video' | 'iso' | 'boot'
@@ -62,29 +63,33 @@ async function prepared(
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
 
+  const driver = drivers[given.hypervisor]
   const { reached, violations } = await requireNode(given.node)
   if (resource_pool !== undefined)
     await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
-  const planned = await planDisks(id, given.node, disks, violations)
+  const places = placesFor(
+    driver.naming,
+    disks.map(({ bus }) => bus),
+  )
+  const planned = await planDisks(id, given.node, disks, violations, { places })
   const planned_nics = await planNics(nics, violations)
-  const described = {
-    ...given,
-    firmware: 'bios' as const,
-    accel: 'tcg' as const,
-    ...(reached && (await drivers[given.hypervisor].suitable(reached, given))),
+  const hardware = { ...given, disks: planned.map(({ disk }) => disk), nics: planned_nics }
+  violations.push(...contradictions(hardware))
+  const described = reached && {
+    ...hardware,
+    ...(await driver.defaults(reached, given)),
     ...(wanted.firmware && { firmware: wanted.firmware }),
     ...(wanted.cpu_model && { cpu_model: wanted.cpu_model }),
     ...(wanted.graphics && { graphics: given.graphics }),
     ...(wanted.video && { video: wanted.video }),
-    disks: planned.map(({ disk }) => disk),
-    nics: planned_nics,
   }
-  violations.push(...contradictions(described))
-  if (reached) {
-    violations.push(...(await drivers[given.hypervisor].check(reached, described)))
+  if (described) {
+    violations.push(...(await driver.check(reached, described)))
     await requirePaths(reached, { iso: given.iso, ...given.boot }, violations)
   }
   throwAll(violations)
+  // Without a node there is a violation.
+  if (!described) throw new NotFoundError(`Node '${given.node}' not found`)
   await reserve(...planned_nics.map(({ mac }) => macKeyOf(mac)))
 
   const at = now()
@@ -96,11 +101,11 @@ async function prepared(
     status_reason: null,
     desired_state: start ? ('running' as const) : ('stopped' as const),
     ...waiting([]),
-    run: null,
+    boot_id: null,
     template: false,
     created_at: at,
     updated_at: at,
-    domain_uuid: domainUuidOf(id),
+    handle: driver.naming.handleOf(id),
     defined: true,
   }
   return { vm, disks: planned, start }

@@ -1,16 +1,15 @@
 import type { Params } from '#shared/contract/contract.ts'
-import type { Vm, VmStatus, vms } from '#shared/contracts/vm/vms.ts'
+import type { ShutdownMode, Vm, VmStatus, vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
-import type { Ask } from '../drivers/driver.ts'
 import { startDefined } from './start-domain.ts'
-import { driverOf } from '../drivers/drivers.ts'
+import { driverOf, requirePart } from '../drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requireStatus, settle, settleAs } from '../state/status.ts'
 import { requireNoTemplate } from './templates.ts'
 import { waitForStop } from './wait-for-shutdown.ts'
 
-/** Every power operation: held and checked before it is accepted; done when its status is what it leads to. */
+/** Makes a power operation: it holds and checks the VM before it is accepted, and ends when the status is reached. */
 function power<P extends { id: string }>(
   action: string,
   from: VmStatus[],
@@ -31,7 +30,7 @@ function power<P extends { id: string }>(
   })
 }
 
-/** @throws ConflictError when what was done has not led to what was wanted; UnavailableError when nobody can say */
+/** @throws ConflictError when the status was not reached; UnavailableError when it is unknown */
 function requireReached(vm: VmRecord, action: string, to: VmStatus): VmRecord {
   if (vm.status === to) return vm
   if (vm.status === 'unknown') requireStatus(vm, action, [to])
@@ -49,15 +48,15 @@ async function stopGently(
   op: Op,
   vm: VmRecord,
   seconds: number,
-  { undo, mode }: { undo?: (hasStopped?: boolean) => Promise<unknown>; mode?: Ask | undefined } = {},
+  { undo, mode }: { undo?: (hasStopped?: boolean) => Promise<unknown>; mode?: ShutdownMode | undefined } = {},
 ): Promise<boolean> {
-  await op.step('asking the guest', () => driverOf(vm).askToStop(vm, mode))
+  await op.step('asking the guest', () => driverOf(vm).shutdown(vm, mode))
   return op.step('waiting for the guest', () => waitForStop(vm, seconds * 1000, op.signal), undo && { undo })
 }
 
 const stubborn = ({ id }: VmRecord, seconds: number) =>
   new ConflictError(
-    `The guest of '${id}' has not shut down within ${seconds} s: it may have no ACPI support or agent. Stop it by force with POST /api/vms/${id}/stop`,
+    `The guest of '${id}' has not shut down within ${seconds} s: it may not react to its power button, and have no agent. Stop it by force with POST /api/vms/${id}/stop`,
   )
 
 async function startAgain(op: Op, vm: VmRecord): Promise<void> {
@@ -107,14 +106,17 @@ export const restart = power<Params<typeof vms, 'restart'>>(
   },
 )
 
+const powerOf = (vm: VmRecord) =>
+  requirePart(vm, 'power', (hypervisor) => `A virtual machine of ${hypervisor} is only started and stopped`)
+
 export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], 'running', (op, vm) =>
-  op.step('resetting', () => driverOf(vm).act.reset(vm)),
+  op.step('resetting', () => powerOf(vm).reset(vm)),
 )
 
 export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], 'paused', (op, vm) =>
-  op.step('pausing', () => driverOf(vm).act.pause(vm), { undo: () => driverOf(vm).act.resume(vm) }),
+  op.step('pausing', () => powerOf(vm).pause(vm), { undo: () => powerOf(vm).resume(vm) }),
 )
 
 export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], 'running', (op, vm) =>
-  op.step('resuming', () => driverOf(vm).act.resume(vm), { undo: () => driverOf(vm).act.pause(vm) }),
+  op.step('resuming', () => powerOf(vm).resume(vm), { undo: () => powerOf(vm).pause(vm) }),
 )

@@ -2,8 +2,6 @@ import { call } from '#shared/bus/call.ts'
 import { type Footprint, resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { NotFoundError } from '#shared/errors.ts'
-import type { Call } from '#shared/runtime/handler.ts'
-import { requireRight } from '#shared/access/require-right.ts'
 
 /** Room that is reserved for an operation that never came to be is free after this long. Milliseconds. */
 const orphanMs = 30_000
@@ -100,19 +98,5 @@ export async function withRoom<T>(
       counted = now
       await recount(now)
     }
-  }
-}
-
-const hint = ': a disk there takes it, or VmAllocate by a resource pool that holds the storage pool'
-
-/**
- * Users take disks from storage pools that are in a resource pool of theirs, or on which they have a right of their own.
- * @throws ForbiddenError naming privilege and path
- */
-export function requireStorage(call: Pick<Call, 'caller' | 'rights'>, storage: string[]): void {
-  for (const id of new Set(storage)) {
-    const path = `/api/storage/pools/${encodeURIComponent(id)}`
-    // A member of the resource pool is below the grant by which the VM is made.
-    if (!call.rights.allows('VmAllocate', path)) requireRight(call, 'DatastoreAllocate', path, hint)
   }
 }

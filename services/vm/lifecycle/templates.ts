@@ -9,7 +9,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
 
-/** What reads from the disks of some VMs, by the VM's path. */
+/** The linked clones of some VMs, by the VM's path. */
 async function clonesOf(vms: Pick<VmRecord, 'id'>[]): Promise<Map<string, string[]>> {
   const { data } = await call(volumesInternal, 'clonesOf', { owners: vms.map(({ id }) => pathOf(id)) })
   const found = new Map<string, Set<string>>()
@@ -23,7 +23,7 @@ const templateOf = (vm: VmRecord, clones: Map<string, string[]>): Template => ({
   linked_clones: clones.get(pathOf(vm.id)) ?? [],
 })
 
-const look = async (vm: VmRecord): Promise<Template> => templateOf(vm, await clonesOf([vm]))
+const viewWithClones = async (vm: VmRecord): Promise<Template> => templateOf(vm, await clonesOf([vm]))
 
 async function requireTemplate(id: string): Promise<VmRecord> {
   const vm = await vmRecords.requireForChange(id)
@@ -51,16 +51,16 @@ export function requireNoTemplate({ id, template }: Pick<VmRecord, 'id' | 'templ
   )
 }
 
-/** Its host forgets it, but not what it would have to know to have it back. */
+/** Removes a guest's definition from its host; it is kept beside it where the hypervisor can. */
 function shelve(vm: VmRecord): Promise<void> {
-  const driver = driverOf(vm)
-  return driver.shelve ? driver.shelve(vm) : driver.undefine(vm)
+  const { shelf, undefine } = driverOf(vm)
+  return shelf ? shelf.shelve(vm) : undefine(vm)
 }
 
 const mark = (id: string, template: boolean) =>
   vmRecords.updateWhere({ _id: id }, { set: { template, defined: !template } })
 
-/** Whoever started it behind our back since is not switched off: undefining would. */
+/** Marks a VM that is still off. A guest that was started by other means is not switched off: undefining would. */
 async function markStopped(id: string): Promise<void> {
   requireStatus(await settle(id), 'make a template of', ['stopped'])
   await mark(id, true)
@@ -72,7 +72,7 @@ export const templateService = implement(templates, {
     const clones = await clonesOf(page.data)
     return { ...page, data: page.data.map((vm) => templateOf(vm, clones)) }
   },
-  get: async ({ id }) => look(await requireTemplate(id)),
+  get: async ({ id }) => viewWithClones(await requireTemplate(id)),
 
   create: operation({
     accept: async ({ vm_id: id }, { hold }) => {
@@ -84,9 +84,9 @@ export const templateService = implement(templates, {
     run: async (op, { id }): Promise<Template> => {
       const vm = await vmRecords.require(id)
       await op.step('marking', () => markStopped(id), { undo: () => mark(id, false) })
-      // What its host does not know nobody starts behind our back, which would change what its clones read.
+      // A guest that the host does not know is not started by other means: that would change the disks that clones read.
       await op.step('undefining domain', () => shelve(vm), { undo: () => driverOf(vm).define(vm) })
-      return look(await settle(id))
+      return viewWithClones(await settle(id))
     },
   }),
 

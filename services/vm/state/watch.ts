@@ -1,112 +1,117 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import { coalesced } from '#shared/runtime/single-flight.ts'
-import { log } from '#shared/runtime/log.ts'
+import type { Engine } from '#shared/nodes/engine.ts'
 import { forget, type Reached, reachAll } from '#shared/nodes/nodes.ts'
-import type { Hypervisor, News } from '../drivers/driver.ts'
-import { drivers } from '../drivers/drivers.ts'
-import { vmRecords } from '../model.ts'
-import { note, settle, takeOver } from './status.ts'
+import { log } from '#shared/runtime/log.ts'
+import { coalesced } from '#shared/runtime/single-flight.ts'
+import type { Hypervisor, HypervisorEvent } from '../drivers/driver.ts'
+import { drivers, hypervisors } from '../drivers/drivers.ts'
+import { type VmRecord, vmRecords } from '../model.ts'
+import { recordSizes } from './sizes.ts'
+import { recordStatus, settle } from './status.ts'
 
-const lookForNodesEveryMs = 2000
+const findNodesEveryMs = 2000
 const reconcileEveryMs = 20_000
-const patienceMs = 3000
+/** How long a connection may be away before its guests are unknown. */
+const graceMs = 3000
 
-/** One hypervisor of one node. */
-type Place = { reached: Reached; hypervisor: keyof typeof drivers; driver: Hypervisor }
+/** One hypervisor of one node, and the engine that it works through. */
+type Watched = { reached: Reached; engine: Engine; hypervisor: VmRecord['hypervisor']; driver: Hypervisor }
 
-const recordsAt = ({ reached, hypervisor }: Place) => vmRecords.all({ node: reached.node.id, hypervisor })
+const guestsOf = ({ reached, hypervisor }: Watched) => ({ node: reached.node.id, hypervisor })
 
-/** Compares the records of a place's guests with what it says, in one question for all of them. */
-async function reconcile(place: Place): Promise<void> {
-  const all = await place.driver.lookAtAll(place.reached)
-  for (const vm of await recordsAt(place)) {
-    const seen = all.get(vm.domain_uuid) ?? { status: 'stopped' as const, status_reason: null }
-    if (seen.status !== vm.status || seen.status_reason !== vm.status_reason || vm.pending_restart) await settle(vm.id)
+/** Compares all records of a node's guests with their statuses, which are read in one question. */
+async function reconcile(watched: Watched): Promise<void> {
+  const all = await watched.driver.statuses(watched.reached)
+  for (const vm of await vmRecords.all(guestsOf(watched))) {
+    const found = all.get(vm.handle) ?? { status: 'stopped' as const, status_reason: null }
+    if (found.status !== vm.status || found.status_reason !== vm.status_reason || vm.pending_restart)
+      await settle(vm.id)
   }
 }
 
-async function markUnknown(place: Place, reason: string): Promise<void> {
-  if (place.driver.isConnected(place.reached)) return
-  for (const vm of await recordsAt(place)) await note(vm, { status: 'unknown', status_reason: reason })
+async function markUnknown(watched: Watched, reason: string): Promise<void> {
+  if (watched.engine.isConnected()) return
+  for (const vm of await vmRecords.all(guestsOf(watched)))
+    await recordStatus(vm, { status: 'unknown', status_reason: reason })
 }
 
 const warn = (error: Error) => log('vms').warn({ err: error }, 'a status could not be brought up to date')
 
-async function withDomain(uuid: string, work: (id: string) => Promise<unknown>): Promise<void> {
-  const vm = await vmRecords.find({ domain_uuid: uuid })
-  if (vm) await work(vm.id)
-}
-
-/** Follows what a hypervisor tells of a node. @returns a function that stops it */
-function follow(place: Place): () => void {
-  const { reached, driver } = place
-  // A start alone is four pieces of news.
-  const look = coalesced((uuid) => withDomain(uuid, settle))
-  const compare = coalesced((uuid) => withDomain(uuid, takeOver))
-  let patience: NodeJS.Timeout | undefined
-  const unfollow = driver.follow(
+/** Follows the events of a hypervisor on a node. @returns a function that stops it */
+function follow(watched: Watched): () => void {
+  const { reached, engine, driver } = watched
+  const withVm = (work: (id: string) => Promise<unknown>) =>
+    // A start alone is four events.
+    coalesced(async (handle: string) => {
+      const vm = await vmRecords.find({ ...guestsOf(watched), handle })
+      if (vm) await work(vm.id)
+    })
+  const readStatus = withVm(settle)
+  const readSizes = withVm(recordSizes)
+  let grace: NodeJS.Timeout | undefined
+  const unsubscribe = driver.events(
     reached,
-    AsyncLocalStorage.bind((news: News) => {
-      if (news.kind === 'guest') look(news.domain_uuid).catch(warn)
-      if (news.kind === 'changed') compare(news.domain_uuid).catch(warn)
-      if (news.kind === 'connected') {
-        clearTimeout(patience)
-        reconcile(place).catch(warn)
+    AsyncLocalStorage.bind((event: HypervisorEvent) => {
+      if (event.kind === 'guest') readStatus(event.handle).catch(warn)
+      if (event.kind === 'changed') readSizes(event.handle).catch(warn)
+      if (event.kind === 'connected') {
+        clearTimeout(grace)
+        reconcile(watched).catch(warn)
       }
-      if (news.kind === 'disconnected')
-        patience = setTimeout(
-          () => void markUnknown(place, `Node '${reached.node.id}': ${news.error.message}`).catch(warn),
-          patienceMs,
+      if (event.kind === 'disconnected')
+        grace = setTimeout(
+          () => void markUnknown(watched, `Node '${reached.node.id}': ${event.error.message}`).catch(warn),
+          graceMs,
         )
     }),
   )
-  const timer = setInterval(() => driver.isConnected(reached) && void reconcile(place).catch(warn), reconcileEveryMs)
+  const timer = setInterval(() => engine.isConnected() && void reconcile(watched).catch(warn), reconcileEveryMs)
   return () => {
-    unfollow()
-    clearTimeout(patience)
+    unsubscribe()
+    clearTimeout(grace)
     clearInterval(timer)
   }
 }
 
-/** Follows all hypervisors of a node. @returns a function that stops it */
-function followAll(reached: Reached): () => void {
-  const ends = Object.entries(drivers).map(([hypervisor, driver]) =>
-    // The keys of `drivers` are its hypervisors.
-    follow({ reached, hypervisor: hypervisor as keyof typeof drivers, driver }),
-  )
-  return () => {
-    for (const end of ends) end()
-  }
-}
-
-/** Keeps every VM's status true: by the events of all nodes, and by a look at all guests now and then. */
+/** Keeps the status of every VM true: by the events of all nodes, and by reading all statuses now and then. */
 export function watchNodes(): () => void {
   const stop = new AbortController()
-  const followed = new Map<string, { libvirt: Reached['libvirt']; end: () => void }>()
-  const adopt = async () => {
-    const all = await reachAll()
-    for (const reached of all) {
-      const known = followed.get(reached.node.id)
-      if (known?.libvirt === reached.libvirt) continue
+  /** By node and hypervisor. A replaced engine is followed anew, the others of its node are not. */
+  const followed = new Map<string, Map<string, { engine: Engine; end: () => void }>>()
+  const endNode = (node: string) => {
+    for (const { end } of followed.get(node)?.values() ?? []) end()
+    followed.delete(node)
+  }
+  const followNode = (reached: Reached) => {
+    const ofNode = followed.get(reached.node.id) ?? new Map<string, { engine: Engine; end: () => void }>()
+    followed.set(reached.node.id, ofNode)
+    for (const hypervisor of hypervisors) {
+      const driver = drivers[hypervisor]
+      const engine = driver.engineOf(reached)
+      const known = ofNode.get(hypervisor)
+      if (known?.engine === engine) continue
       known?.end()
-      followed.set(reached.node.id, { libvirt: reached.libvirt, end: followAll(reached) })
+      ofNode.set(hypervisor, { engine, end: follow({ reached, engine, hypervisor, driver }) })
     }
-    for (const [id, { end }] of followed) {
-      if (all.some(({ node }) => node.id === id)) continue
-      end()
-      followed.delete(id)
-      await forget(id)
+  }
+  const update = async () => {
+    const all = await reachAll()
+    for (const reached of all) followNode(reached)
+    for (const node of followed.keys()) {
+      if (all.some(({ node: { id } }) => id === node)) continue
+      endNode(node)
+      await forget(node)
     }
   }
   void (async () => {
     while (!stop.signal.aborted) {
-      await adopt().catch((error: Error) => log('vms').debug({ err: error }, 'the nodes are not known yet'))
-      await delay(lookForNodesEveryMs, undefined, { signal: stop.signal }).catch(() => undefined)
+      await update().catch((error: Error) => log('vms').debug({ err: error }, 'the nodes are not known yet'))
+      await delay(findNodesEveryMs, undefined, { signal: stop.signal }).catch(() => undefined)
     }
   })()
   return () => {
     stop.abort()
-    for (const { end } of followed.values()) end()
+    for (const node of followed.keys()) endNode(node)
   }
 }

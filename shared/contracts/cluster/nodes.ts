@@ -17,6 +17,9 @@ import {
 
 export const Accel = oneOf('kvm', 'tcg')
 
+/** The description of a field that says what another field says too, and is kept for clients of before. */
+const olderName = (of: string) => `Older name; see ${of}`
+
 const Facts = strict({
   hostname: Type.String(),
   architecture: Type.String(),
@@ -24,8 +27,8 @@ const Facts = strict({
   cpus: Type.Integer({ description: 'Processors that are online' }),
   memory_mib: Type.Integer(),
   kernel: Type.String(),
-  libvirt_version: Type.Union([Type.String(), Type.Null()]),
-  qemu_version: Type.Union([Type.String(), Type.Null()]),
+  libvirt_version: Type.Union([Type.String(), Type.Null()], { description: olderName('`engines`') }),
+  qemu_version: Type.Union([Type.String(), Type.Null()], { description: olderName('`engines`') }),
   accel: Accel,
   accel_reason: Type.String({ description: 'Why guests run with KVM or in emulation' }),
 })
@@ -54,7 +57,38 @@ const LibvirtUri = Type.String({
   errorMessage: 'must be a local URI of the node: qemu:///system or qemu+unix:///system?socket=/path',
 })
 
-const EngineSockets = strict({ lxd: Type.Optional(Path), incus: Type.Optional(Path) })
+const Socket = strict({ socket: Path })
+
+/** How the engines of a node are reached: one branch for each engine. */
+const EngineConfig = Type.Object(
+  {
+    libvirt: Type.Optional(strict({ uri: LibvirtUri })),
+    lxd: Type.Optional(Socket),
+    incus: Type.Optional(Socket),
+  },
+  {
+    additionalProperties: false,
+    description:
+      'Where the engines of the node are, as seen on the node; one that is not named is looked for in the usual places',
+  },
+)
+export type EngineConfig = Static<typeof EngineConfig>
+export type EngineKind = keyof EngineConfig
+
+const EngineState = strict({
+  kind: Type.String({ description: Object.keys(EngineConfig.properties).join(', ') }),
+  status: Type.Enum(['online', 'offline', 'absent', 'unknown'], { description: 'absent: the host does not have it' }),
+  reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not online' }),
+  version: Type.Union([Type.String(), Type.Null()]),
+  components: Type.Record(Type.String(), Type.String(), { description: 'Versions of the programs that it brings' }),
+  checked_at: Type.Union([Time, Type.Null()], { description: 'When this state was found; it holds since' }),
+})
+export type EngineState = Static<typeof EngineState>
+
+const EngineSockets = Type.Object(
+  { lxd: Type.Optional(Path), incus: Type.Optional(Path) },
+  { additionalProperties: false, description: olderName('`engine_config`') },
+)
 
 export const Node = strict({
   id: Id,
@@ -64,14 +98,16 @@ export const Node = strict({
   ssh_port: Type.Union([Port, Type.Null()]),
   ssh_user: Type.Union([User, Type.Null()]),
   host_key: Type.Union([Fingerprint, Type.Null()], { description: 'The pinned host key; no other is accepted' }),
-  libvirt_uri: Type.String({ description: 'As seen on the node, such as qemu:///system' }),
+  libvirt_uri: Type.String({ description: olderName('`engine_config`') }),
   allowed_paths: Type.Array(Path, { description: 'Folders of the node that pools, kernels and images may lie in' }),
   state_dir: Path,
+  engine_config: EngineConfig,
   engine_sockets: EngineSockets,
   status: oneOf('online', 'offline', 'unknown'),
   status_reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not online' }),
-  hypervisor_status: oneOf('online', 'offline', 'unknown'),
-  hypervisor_reason: Type.Union([Type.String(), Type.Null()]),
+  engines: Type.Array(EngineState),
+  hypervisor_status: Type.Enum(['online', 'offline', 'unknown'], { description: olderName('`engines`') }),
+  hypervisor_reason: Type.Union([Type.String(), Type.Null()], { description: olderName('`engines`') }),
   maintenance: Type.Boolean({ description: 'Nothing new is placed on it' }),
   facts: Type.Union([Facts, Type.Null()]),
   created_at: Time,
@@ -90,10 +126,9 @@ const Reach = strict({
   user: Type.String(),
   host_key: Type.String(),
   sealed_key: Type.String(),
-  libvirt_uri: Type.String(),
+  engine_config: EngineConfig,
   allowed_paths: Type.Array(Type.String()),
   state_dir: Type.String(),
-  engine_sockets: EngineSockets,
   accel: Type.Union([Accel, Type.Null()]),
   architecture: Type.Union([Type.String(), Type.Null()]),
   maintenance: Type.Boolean(),
@@ -137,13 +172,10 @@ export const nodes = contract('nodes', {
       ssh_user: Type.String({ ...User, default: 'root' }),
       private_key: PrivateKey,
       host_key: Type.Optional(Fingerprint),
-      libvirt_uri: Type.String({ ...LibvirtUri, default: 'qemu:///system' }),
+      libvirt_uri: Type.Optional(Type.String({ ...LibvirtUri, description: olderName('`engine_config`') })),
       allowed_paths: Type.Array(Path, { minItems: 1, maxItems: 50, default: ['/var/lib/horcrux'] }),
-      engine_sockets: Type.Object(EngineSockets.properties, {
-        additionalProperties: false,
-        default: {},
-        description: "Where LXD's and Incus's sockets are, if not in the usual places",
-      }),
+      engine_config: Type.Optional(EngineConfig),
+      engine_sockets: Type.Optional(EngineSockets),
     }),
     result: Node,
     secret: ['private_key'],
@@ -158,13 +190,14 @@ export const nodes = contract('nodes', {
       name: Type.Optional(Name),
       maintenance: Type.Optional(Type.Boolean()),
       allowed_paths: Type.Optional(Type.Array(Path, { minItems: 1, maxItems: 50 })),
+      engine_config: Type.Optional(EngineConfig),
       engine_sockets: Type.Optional(EngineSockets),
       address: Type.Optional(Address),
       ssh_port: Type.Optional(Port),
       ssh_user: Type.Optional(User),
       private_key: Type.Optional(PrivateKey),
       host_key: Type.Optional(Fingerprint),
-      libvirt_uri: Type.Optional(LibvirtUri),
+      libvirt_uri: Type.Optional(Type.String({ ...LibvirtUri, description: olderName('`engine_config`') })),
     }),
     result: Node,
     secret: ['private_key'],

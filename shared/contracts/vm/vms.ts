@@ -24,11 +24,18 @@ const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62
   uniqueItems: true,
 })
 
+/** One for each driver. The first is that of a new VM that names none. */
+const Hypervisor = oneOf('qemu', 'lxd', 'incus')
+
+/** The ways to ask a guest to shut down: by its power button, or by the agent in it. */
+const ShutdownMode = oneOf('acpi', 'agent')
+export type ShutdownMode = Static<typeof ShutdownMode>
+
 export const Vm = strict({
   id: Id,
   name: Name,
   description: Description,
-  hypervisor: oneOf('qemu', 'lxd', 'incus'),
+  hypervisor: Hypervisor,
   ...Hardware,
   disks: Type.Array(Disk),
   nics: Type.Array(Nic),
@@ -77,7 +84,8 @@ const power = { operation: true, audit: 'vm_config_changed', can: 'VmPowerMgmt o
 
 /** A guest of a node that Horcrux does not manage. */
 const Unmanaged = strict({
-  uuid: Type.String(),
+  hypervisor: Hypervisor,
+  uuid: Type.String({ description: "The hypervisor's own name of it" }),
   name: Type.String(),
   status: VmStatus,
   autostart: Type.Boolean(),
@@ -113,7 +121,7 @@ export const vms = contract('vms', {
       id: Type.Optional(Id),
       name: Name,
       description: Type.String({ ...Description, default: '' }),
-      hypervisor: Type.Enum(['qemu', 'lxd', 'incus'], { default: 'qemu' }),
+      hypervisor: Type.Enum([...Hypervisor.enum], { default: Hypervisor.enum[0] }),
       ...NewHardware,
       disks: Disks,
       nics: Nics,
@@ -144,7 +152,7 @@ export const vms = contract('vms', {
     audit: 'vm_created',
     params: strict({
       node: Type.String({ ...Id, default: 'local' }),
-      domain: Type.String({ minLength: 1, maxLength: 255, description: 'Its UUID or name on the node' }),
+      domain: Type.String({ minLength: 1, maxLength: 255, description: 'Its `uuid` or name on the node' }),
       id: Type.Optional(Id),
       name: Type.Optional(Name),
       resource_pool: Type.Optional(
@@ -199,7 +207,7 @@ export const vms = contract('vms', {
       id: Id,
       timeout: timeoutSeconds(120),
       mode: Type.Optional(
-        Type.Enum(['acpi', 'agent'], {
+        Type.Enum([...ShutdownMode.enum], {
           description: 'By its power button, or by the agent in it; not given: by whichever answers',
         }),
       ),

@@ -1,8 +1,5 @@
-import { Agent, request } from 'undici'
+import { type Agent, request } from 'undici'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
-import type { Forward } from '#shared/nodes/host/host.ts'
-import type { Reached } from '#shared/nodes/nodes.ts'
-import { type EngineKind, socketOf } from './engine.ts'
 
 /** The envelope of every answer (LXD and Incus, "REST API": return values). */
 type Envelope = {
@@ -16,36 +13,27 @@ type Envelope = {
 /** A background operation of the engine. */
 type Operation = { status: 'Success' | 'Failure' | 'Cancelled' | 'Running'; err: string; status_code: number }
 
-export type Engine = {
+/** The REST API of an LXD or Incus. All throw UnavailableError when it does not answer. */
+export type Api = {
   /** Such as `Incus on node 'a'`, for messages. */
   name: string
-  /** What an answer carries. */
+  /** Reads the metadata of an answer. */
   get: <T>(path: string) => Promise<T>
-  /** A file that the engine keeps, as text. */
+  /** Reads a file that the engine keeps, as text. */
   text: (path: string) => Promise<string>
-  /** Does something; what the engine does in the background is waited for. */
+  /** Changes something, and waits for the end of what the engine does in the background. */
   send: (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<void>
-  /** Has the engine begin something, and does not wait for its end. */
+  /** Begins a change, and does not wait for its end. */
   begin: (method: 'PUT', path: string, body: unknown) => Promise<void>
   dispatcher: Agent
 }
 
 const answerWithinMs = 20_000
-/** What an engine may take for one thing that it does in the background. */
-const doneWithinSeconds = 120
+/** Time limit of one background operation of the engine. */
+export const doneWithinSeconds = 120
 
-type Opened = { forward: Forward; dispatcher: Agent }
-const opened = new Map<string, { key: string; opened: Promise<Opened> }>()
-
-/**
- * LXD or Incus of a node, over its Unix socket, wherever the node is. One connection pool per engine for the process.
- * @throws UnavailableError when the node has no such engine, or it does not answer
- */
-export async function engineOf(reached: Reached, kind: EngineKind): Promise<Engine> {
-  const name = `${kind === 'lxd' ? 'LXD' : 'Incus'} on node '${reached.node.id}'`
-  const path = await socketOf(reached, kind)
-  if (path === null) throw new UnavailableError(`${name} is not there: no socket was found`, { retryAfterSeconds: 30 })
-  const { dispatcher } = await open(reached, path)
+/** The API of an engine at the other end of these connections. @param name such as `Incus on node 'a'`, for messages */
+export function apiOver(name: string, dispatcher: Agent): Api {
   const ask = (method: string, url: string, body?: unknown) => exchange({ dispatcher, name }, method, url, body)
   return {
     name,
@@ -68,36 +56,7 @@ export async function engineOf(reached: Reached, kind: EngineKind): Promise<Engi
   }
 }
 
-/** The pool of connections to a socket of a node; made anew when the node is reached otherwise than before. */
-async function open(reached: Reached, path: string): Promise<Opened> {
-  const { node, host } = reached
-  const id = `${node.id} ${path}`
-  const key = host.describe()
-  const there = opened.get(id)
-  if (there?.key === key) return there.opened
-  void there?.opened.then(close, () => undefined)
-  const made = host.forwardSocket({ path }).then((forward) => ({
-    forward,
-    dispatcher: new Agent({ connect: { socketPath: forward.path }, headersTimeout: (doneWithinSeconds + 10) * 1000 }),
-  }))
-  opened.set(id, { key, opened: made })
-  made.catch(() => opened.delete(id))
-  return made
-}
-
-async function close({ forward, dispatcher }: Opened): Promise<void> {
-  await dispatcher.destroy()
-  await forward.close()
-}
-
-/** Lets go of all engines; for the end of the process. */
-export async function closeEngines(): Promise<void> {
-  const all = [...opened.values()]
-  opened.clear()
-  await Promise.all(all.map(async (each) => each.opened.then(close, () => undefined)))
-}
-
-type Way = Pick<Engine, 'dispatcher' | 'name'>
+type Way = Pick<Api, 'dispatcher' | 'name'>
 
 async function respond({ dispatcher, name }: Way, method: string, path: string, body?: unknown) {
   try {
@@ -120,10 +79,10 @@ async function exchange(way: Way, method: string, path: string, body?: unknown):
   return answer
 }
 
-/** What an engine says of what will be over by itself. */
+/** Messages of conditions that end by themselves. */
 const passing = /is busy running|timed? ?out|connection refused|database is locked/i
 
-/** What an engine refuses, with its own words: it knows best why. */
+/** The engine's refusal as one of our errors, in the engine's own words. */
 function refusal(name: string, code: number, words: string): Error {
   const message = `${name}: ${words}`
   if (code === 404) return new NotFoundError(message)

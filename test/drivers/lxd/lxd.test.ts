@@ -7,11 +7,10 @@ import { devices } from '#shared/contracts/vm/devices.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { within } from '#shared/runtime/request-context.ts'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
-import { engineOf } from '#shared/nodes/lxd/client.ts'
-import type { EngineKind } from '#shared/nodes/lxd/engine.ts'
+import { type LxdKind, lxdOf } from '#shared/nodes/lxd/engine.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
-import type { Definition, News } from '../../../services/vm/drivers/driver.ts'
+import type { Definition, HypervisorEvent } from '../../../services/vm/drivers/driver.ts'
 import { lxd } from '../../../services/vm/drivers/lxd/lxd.ts'
 import { vmRecords } from '../../../services/vm/model.ts'
 import { vmService } from '../../../services/vm/service.ts'
@@ -28,7 +27,7 @@ const guest: Definition = {
   ...plainGuest,
   id: 'web',
   name: 'web',
-  domain_uuid: '6b2f0f4e-7e0b-4c52-9f63-2f3c9f1f0a11',
+  handle: '6b2f0f4e-7e0b-4c52-9f63-2f3c9f1f0a11',
   memory: 128,
   firmware: 'uefi',
   cpu_model: null,
@@ -41,7 +40,7 @@ trap 'exit 0' PWR TERM
 while :; do /bin/busybox sleep 0.2; done
 `
 
-describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: EngineKind) => {
+describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: LxdKind) => {
   // This machine's engines run no virtual machines (no vhost_vsock); to the API, a container is an instance like any other.
   const driver = lxd(kind, 'container')
   let dir: string
@@ -52,16 +51,16 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
       { broker: horcrux.broker, service: 'vms', caller: { kind: 'service', name: 'vms' }, requestId: 'test' },
       work,
     )
-  const api = () => inside(async () => engineOf(await reach('local'), kind))
-  const statusOf = async () => (await inside(() => driver.look(guest))).status
+  const api = () => inside(async () => lxdOf(await reach('local'), kind).api())
+  const statusOf = async () => (await inside(() => driver.status(guest))).status
 
   /** The service refuses what would change the devices of an instance that runs, and the clone of it. */
-  async function refusesDevices({ id, name, domain_uuid }: Definition): Promise<void> {
+  async function refusesDevices({ id, name, handle }: Definition): Promise<void> {
     const record = {
       ...plainRecord,
       id,
       name,
-      domain_uuid,
+      handle,
       hypervisor: kind,
       node: 'local',
       status: 'running' as const,
@@ -99,7 +98,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     horcrux = await starting
     await until(() => horcrux.call(nodes, 'get', { id: 'local' }).catch(() => null), { what: 'the node' })
     await horcrux.call(nodes, 'update', { id: 'local', engine_sockets: { [kind]: engine.socket } })
-    await until(async () => (await inside(() => reach('local'))).node.engine_sockets[kind], { what: 'the socket' })
+    await until(async () => (await inside(() => reach('local'))).node.engine_config[kind], { what: 'the socket' })
   })
   afterAll(async () => {
     await horcrux?.stop()
@@ -128,7 +127,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
   test('a virtual machine is asked for in words that the engine understands, and refuses for its lack alone', async () => {
     const on = await api()
     await on.send('POST', '/1.0/storage-pools', { name: 'default', driver: 'dir', config: {} })
-    const machine = { ...guest, name: 'machine', domain_uuid: 'b0c0a9ac-2a4c-4d0c-a0f3-9f2f6d3c8b77' }
+    const machine = { ...guest, name: 'machine', handle: 'b0c0a9ac-2a4c-4d0c-a0f3-9f2f6d3c8b77' }
     const error = await inside(() => lxd(kind).define(machine)).catch((thrown: Error) => thrown)
     expect(error).toBeInstanceOf(ConflictError)
     expect((error as Error).message).toContain('"virtual-machine" is not supported on this server')
@@ -137,9 +136,9 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
   test('an instance lives: made, started, frozen, resumed, counted, renamed, shut down, removed; each verb twice', async () => {
     const on = await api()
     const twice = (verb: () => Promise<unknown>) => inside(async () => (await verb(), await verb()))
-    const heard: News[] = []
-    const unfollow = await inside(async () => driver.follow(await reach('local'), (news) => heard.push(news)))
-    await until(() => heard.some(({ kind }) => kind === 'connected'), { what: 'news' })
+    const heard: HypervisorEvent[] = []
+    const unsubscribe = await inside(async () => driver.events(await reach('local'), (event) => heard.push(event)))
+    await until(() => heard.some(({ kind }) => kind === 'connected'), { what: 'events' })
 
     await twice(() => driver.define(guest))
     await on.send('PATCH', '/1.0/instances/web', { config: { 'security.privileged': 'true', 'user.mine': 'kept' } })
@@ -152,23 +151,28 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
 
     await twice(() => driver.start(guest))
     expect(await statusOf()).toBe('running')
-    await until(() => heard.some((news) => news.kind === 'guest' && news.domain_uuid === guest.domain_uuid), {
-      what: 'news of the guest',
+    await until(() => heard.some((event) => event.kind === 'guest' && event.handle === guest.handle), {
+      what: 'an event of the guest',
     })
-    const all = await inside(async () => driver.lookAtAll(await reach('local')))
-    expect([...all]).toEqual([[guest.domain_uuid, { status: 'running', status_reason: null }]])
-    const stats = await until(() => inside(() => driver.stats(guest)).then((now) => (now.cpu_time_ns ? now : null)), {
-      what: 'its counters',
-    })
+    const all = await inside(async () => driver.statuses(await reach('local')))
+    expect([...all]).toEqual([[guest.handle, { status: 'running', status_reason: null }]])
+    const stats = await until(
+      () => inside(() => driver.statistics!.read(guest)).then((now) => (now.cpu_time_ns ? now : null)),
+      {
+        what: 'its counters',
+      },
+    )
     expect(stats.cpu_time_ns).toBeGreaterThan(0)
 
-    await until(async () => (await inside(() => driver.serialText(guest))).includes('hello'), { what: 'its console' })
+    await until(async () => (await inside(() => driver.serialLog!.text(guest))).includes('hello'), {
+      what: 'its console',
+    })
 
-    await twice(() => driver.act.pause(guest))
+    await twice(() => driver.power!.pause(guest))
     expect(await statusOf()).toBe('paused')
-    await twice(() => driver.act.resume(guest))
+    await twice(() => driver.power!.resume(guest))
     expect(await statusOf()).toBe('running')
-    await inside(() => driver.askToStop(guest))
+    await inside(() => driver.shutdown(guest))
     await until(async () => (await statusOf()) === 'stopped', { what: 'its end' })
 
     const renamed = { ...guest, name: 'web-2', memory: 256 }
@@ -177,12 +181,12 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     expect(config).toMatchObject({ 'limits.memory': '256MiB', 'user.mine': 'kept', 'security.privileged': 'true' })
 
     await inside(() => driver.start(renamed))
-    await inside(() => driver.act.reset(renamed))
-    expect((await inside(() => driver.look(renamed))).status).toBe('running')
+    await inside(() => driver.power!.reset(renamed))
+    expect((await inside(() => driver.status(renamed))).status).toBe('running')
     await refusesDevices(renamed)
     await twice(() => driver.undefine(renamed))
     expect(await on.get('/1.0/instances')).toEqual([])
-    unfollow()
+    unsubscribe()
   })
 
   test('an instance of somebody else is never taken for a guest', async () => {
@@ -200,12 +204,12 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
   })
 
   test('an engine that is gone is told of, and unavailable', async () => {
-    const heard: News[] = []
-    const unfollow = await inside(async () => driver.follow(await reach('local'), (news) => heard.push(news)))
+    const heard: HypervisorEvent[] = []
+    const unsubscribe = await inside(async () => driver.events(await reach('local'), (event) => heard.push(event)))
     await until(() => heard.length > 0, { what: 'the connection' })
     await engine.stop()
     await until(() => heard.some(({ kind }) => kind === 'disconnected'), { what: 'the end of the connection' })
-    await expect(inside(() => driver.look(guest))).rejects.toThrow(UnavailableError)
-    unfollow()
+    await expect(inside(() => driver.status(guest))).rejects.toThrow(UnavailableError)
+    unsubscribe()
   })
 })

@@ -18,7 +18,7 @@ const hasNats = available('nats', await missingForNats())
 const caller = asService('test')
 const ids = ['one', 'three', 'two']
 
-const vmOf = (id: string) => ({ ...plainRecord, id, name: id, domain_uuid: `uuid-of-${id}` })
+const vmOf = (id: string) => ({ ...plainRecord, id, name: id, handle: `uuid-of-${id}` })
 
 describe.skipIf(!hasNats)('a change that was answered', () => {
   let horcrux: Deployment

@@ -33,13 +33,14 @@ test(`${count} stopped machines are listed with live state, for one libvirt call
   } as const
   const seen = await within(context, async () => {
     const reached = await reach('hv1')
-    const counting: HostConnection = Object.assign(Object.create(reached.libvirt) as HostConnection, {
+    const engine = reached.engine('libvirt')
+    const counting: HostConnection = Object.assign(Object.create(engine.client) as HostConnection, {
       call: ((operation, args, options) => {
         calls.push(operation)
-        return reached.libvirt.call(operation, args, options)
+        return engine.client.call(operation, args, options)
       }) as HostConnection['call'],
     })
-    return qemu.lookAtAll({ ...reached, libvirt: counting })
+    return qemu.statuses({ ...reached, engine: (() => ({ ...engine, client: counting })) as typeof reached.engine })
   })
   expect(calls).toEqual(['states'])
   expect(seen.size).toBe(count)

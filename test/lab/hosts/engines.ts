@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import type { EngineKind } from '#shared/nodes/lxd/engine.ts'
+import type { LxdKind } from '#shared/nodes/lxd/engine.ts'
 import { until } from '../wait.ts'
 
 const script = fileURLToPath(new URL('engines.sh', import.meta.url))
@@ -18,7 +18,7 @@ export type LabEngine = { socket: string; stop: () => Promise<void> }
 export const fetchEngines = (dir: string) => host.runChecked('bash', [script, 'fetch', dir], { timeoutMs: 300_000 })
 
 /** An engine with nothing in it. Its mounts and processes are its own, and end with this process, however that ends. */
-export async function startEngine(kind: EngineKind, dir: string): Promise<LabEngine> {
+export async function startEngine(kind: LxdKind, dir: string): Promise<LabEngine> {
   const data = join(dir, kind)
   const own = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
   const engine = await host.spawn('setpriv', ['--pdeathsig', 'KILL', ...own, 'bash', script, 'serve', kind, data])

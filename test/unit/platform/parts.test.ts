@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { endpointsFile, readConfig, secretsFile } from '#shared/config/config.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { virtualizationFlag } from '#shared/platform/accelerator.ts'
+import { judge } from '#shared/nodes/accelerator.ts'
 import { packagesOf } from '#shared/platform/apt.ts'
 import { keepSecrets, makeDataFolder, rememberPort, writeEndpoints } from '#shared/platform/data-folder.ts'
 import { apiUrl } from '#shared/platform/start-infrastructure.ts'
@@ -22,9 +22,18 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
 test('a virtualization flag is a whole word among the flags', () => {
-  expect(virtualizationFlag('processor\t: 0\nflags\t\t: fpu vmx sse\n')).toBe('vmx')
-  expect(virtualizationFlag('flags\t\t: fpu sse svm\n')).toBe('svm')
-  expect(virtualizationFlag('flags\t\t: fpu svm_lock vmxnet\nbugs\t: vmx\n')).toBeUndefined()
+  expect(judge('processor\t: 0\nflags\t\t: fpu vmx sse\n', true).because).toContain('the processor has vmx')
+  expect(judge('flags\t\t: fpu sse svm\n', true).because).toContain('the processor has svm')
+  expect(judge('flags\t\t: fpu svm_lock vmxnet\nbugs\t: vmx\n', true)).toEqual({
+    accelerator: 'tcg',
+    because: 'the processor has no vmx or svm flag',
+  })
+})
+
+test('guests run with KVM only where there are both a virtualization flag and a device', () => {
+  expect(judge('flags\t\t: vmx\n', true).accelerator).toBe('kvm')
+  expect(judge('flags\t\t: vmx\n', false)).toEqual({ accelerator: 'tcg', because: 'there is no device /dev/kvm' })
+  expect(judge('', false).because).toBe('the processor has no vmx or svm flag, and there is no device /dev/kvm')
 })
 
 test('the word that was meant is found by two letters or by its beginning', () => {

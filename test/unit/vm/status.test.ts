@@ -1,19 +1,20 @@
 import { expect, test } from 'vitest'
-import { seenAs } from '../../../services/vm/drivers/qemu/state.ts'
+import { naming } from '../../../services/vm/drivers/qemu/naming.ts'
+import { statusOf } from '../../../services/vm/drivers/qemu/state.ts'
 import { requireStatus } from '../../../services/vm/state/status.ts'
-import { places } from '../../../services/vm/hardware/plan.ts'
+import { placesFor } from '../../../services/vm/hardware/plan.ts'
 import type { Definition } from '../../../services/vm/drivers/driver.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { plainGuest } from '../../lab/guests/plain-guest.ts'
 
 test('a guest that QEMU is still starting is not taken for one that somebody paused', () => {
-  expect(seenAs({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })
-  expect(seenAs({ state: 'paused', reason: 'user' })).toEqual({ status: 'paused', status_reason: null })
+  expect(statusOf({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })
+  expect(statusOf({ state: 'paused', reason: 'user' })).toEqual({ status: 'paused', status_reason: null })
 })
 
 test('why a guest is paused or off is told where it says more than the state', () => {
-  expect(seenAs({ state: 'paused', reason: 'io_error' })).toEqual({ status: 'paused', status_reason: 'io error' })
-  expect(seenAs({ state: 'crashed', reason: 'panicked' })).toEqual({
+  expect(statusOf({ state: 'paused', reason: 'io_error' })).toEqual({ status: 'paused', status_reason: 'io error' })
+  expect(statusOf({ state: 'crashed', reason: 'panicked' })).toEqual({
     status: 'stopped',
     status_reason: 'The guest crashed',
   })
@@ -28,7 +29,7 @@ test('a refused action says what the guest is and what it would have to be', () 
 })
 
 test('disks have places of their own on each bus', () => {
-  expect(places(['virtio', 'scsi', 'virtio', 'sata'])).toEqual(['vda', 'sda', 'vdb', 'sdb'])
+  expect(placesFor(naming, ['virtio', 'scsi', 'virtio', 'sata'])).toEqual(['vda', 'sda', 'vdb', 'sdb'])
 })
 
 test('nothing in a description of a guest breaks out of its XML', () => {

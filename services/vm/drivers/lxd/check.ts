@@ -1,7 +1,6 @@
 import { NotFoundError, UnavailableError, type Violation } from '#shared/errors.ts'
-import { type Engine, engineOf } from '#shared/nodes/lxd/client.ts'
-import type { EngineKind } from '#shared/nodes/lxd/engine.ts'
-import type { Reached } from '#shared/nodes/nodes.ts'
+import type { Api } from '#shared/nodes/lxd/client.ts'
+import type { LxdEngine, LxdKind } from '#shared/nodes/lxd/engine.ts'
 import type { Described } from '../driver.ts'
 
 type Server = {
@@ -9,7 +8,7 @@ type Server = {
   environment: { driver: string; server_version: string; architectures: string[] }
 }
 
-export const serverOf = (engine: Engine) => engine.get<Server>('/1.0')
+export const serverOf = (api: Api) => api.get<Server>('/1.0')
 
 /** Whether the server can start guests of a BIOS; newer ones cannot do without UEFI where they lack it. */
 export const hasCsm = ({ api_extensions }: Server) => api_extensions.includes('security_csm')
@@ -18,27 +17,27 @@ export const hasCsm = ({ api_extensions }: Server) => api_extensions.includes('s
  * Why an engine runs no virtual machines, in its own words; null when it does. It tells in its warnings
  * ("Instance type not operational").
  */
-export async function whyNoGuests(engine: Engine): Promise<string | null> {
-  const { environment } = await serverOf(engine)
+export async function whyNoGuests(api: Api): Promise<string | null> {
+  const { environment } = await serverOf(api)
   if (environment.driver.includes('qemu')) return null
-  const warnings = await engine.get<{ type: string; last_message: string }[] | null>('/1.0/warnings?recursion=1')
+  const warnings = await api.get<{ type: string; last_message: string }[] | null>('/1.0/warnings?recursion=1')
   const told = warnings?.find(({ type }) => type === 'Instance type not operational')
   return told?.last_message ?? 'its driver for QEMU is not there'
 }
 
 /** The engine's storage pool for what it insists on keeping itself of an instance: the default profile's, else its first. */
-export async function rootPoolOf(engine: Engine): Promise<string | null> {
-  const profile = await engine.get<{ devices: Record<string, Record<string, string>> }>('/1.0/profiles/default')
+export async function rootPoolOf(api: Api): Promise<string | null> {
+  const profile = await api.get<{ devices: Record<string, Record<string, string>> }>('/1.0/profiles/default')
   const root = Object.values(profile.devices).find(({ type, path }) => type === 'disk' && path === '/')
   // Incus says null where LXD says that there is none.
-  const pools = await engine.get<string[] | null>('/1.0/storage-pools')
+  const pools = await api.get<string[] | null>('/1.0/storage-pools')
   return root?.['pool'] ?? pools?.[0]?.split('/').at(-1) ?? null
 }
 
 const instanceName = /^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/
 
-/** What no engine of this kind has. */
-function lacking(kind: EngineKind, wanted: Described): Violation[] {
+/** The hardware that no engine of this kind has. */
+function lacking(kind: LxdKind, wanted: Described): Violation[] {
   const violations: Violation[] = []
   const refuse = (field: string, code: string, message: string) => violations.push({ field, code, message })
   const chosen = `${kind} chooses it by itself`
@@ -59,22 +58,22 @@ function lacking(kind: EngineKind, wanted: Described): Violation[] {
   return violations
 }
 
-/** What is wrong with a guest for LXD or Incus on this node: everything at once. */
-export async function check(kind: EngineKind, reached: Reached, wanted: Described): Promise<Violation[]> {
+/** Lists everything that LXD or Incus of a node cannot give a guest, at once. */
+export async function check(kind: LxdKind, engine: LxdEngine, wanted: Described): Promise<Violation[]> {
   const violations = lacking(kind, wanted)
   const refuse = (field: string, code: string, message: string) => violations.push({ field, code, message })
   try {
-    const engine = await engineOf(reached, kind)
-    const server = await serverOf(engine)
+    const api = await engine.api()
+    const server = await serverOf(api)
     const { environment } = server
     if (wanted.firmware === 'bios' && !hasCsm(server))
-      refuse('firmware', 'unsupported', `${engine.name} starts with UEFI only`)
-    const why = await whyNoGuests(engine)
-    if (why !== null) refuse('hypervisor', 'unsupported', `${engine.name} runs no virtual machines: ${why}`)
+      refuse('firmware', 'unsupported', `${api.name} starts with UEFI only`)
+    const why = await whyNoGuests(api)
+    if (why !== null) refuse('hypervisor', 'unsupported', `${api.name} runs no virtual machines: ${why}`)
     if (!environment.architectures.includes(wanted.architecture))
-      refuse('architecture', 'unsupported', `${engine.name} has only ${environment.architectures.join(', ')}`)
-    if ((await rootPoolOf(engine)) === null)
-      refuse('hypervisor', 'unsupported', `${engine.name} has no storage pool: make one with \`${kind} admin init\``)
+      refuse('architecture', 'unsupported', `${api.name} has only ${environment.architectures.join(', ')}`)
+    if ((await rootPoolOf(api)) === null)
+      refuse('hypervisor', 'unsupported', `${api.name} has no storage pool: make one with \`${kind} admin init\``)
   } catch (error) {
     if (!(error instanceof UnavailableError || error instanceof NotFoundError)) throw error
     refuse('hypervisor', 'unavailable', error.message)

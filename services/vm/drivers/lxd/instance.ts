@@ -1,12 +1,13 @@
 import type { VmStatus } from '#shared/contracts/vm/vms.ts'
-import type { Definition, Guest, Seen, Sizes } from '../driver.ts'
+import type { Definition, Guest, Status } from '../driver.ts'
+import type { Sizes } from '../parts.ts'
 
-/** Where the guest is to be found again: engines have UUIDs of their own, and let nobody choose them. */
-const uuidKey = 'user.horcrux.uuid'
+/** The key of the instance's configuration that has our handle: an engine lets nobody choose its own UUIDs. */
+const handleKey = 'user.horcrux.uuid'
 
 export type Device = Record<string, string>
 
-/** An instance, as far as Horcrux looks at it (LXD and Incus, "REST API": GET /1.0/instances/{name}). */
+/** The fields of an instance that Horcrux reads (LXD and Incus, "REST API": GET /1.0/instances/{name}). */
 export type Instance = {
   name: string
   type: 'virtual-machine' | 'container'
@@ -19,8 +20,8 @@ export type Instance = {
   last_used_at: string
 }
 
-export const uuidOf = ({ config }: Pick<Instance, 'config'>) => config[uuidKey]
-export const isOf = (instance: Instance, { domain_uuid }: Guest) => uuidOf(instance) === domain_uuid
+export const handleIn = ({ config }: Pick<Instance, 'config'>) => config[handleKey]
+export const isOf = (instance: Instance, { handle }: Guest) => handleIn(instance) === handle
 
 /** Status codes of the API ("REST API": status codes). */
 const statuses: Record<number, VmStatus> = {
@@ -32,12 +33,12 @@ const statuses: Record<number, VmStatus> = {
 }
 const isErrored = 112
 
-export const seenAs = ({ status, status_code }: Pick<Instance, 'status' | 'status_code'>): Seen => ({
+export const statusOf = ({ status, status_code }: Pick<Instance, 'status' | 'status_code'>): Status => ({
   status: statuses[status_code] ?? 'unknown',
   status_reason: status_code === isErrored ? 'The engine reports an error' : status_code in statuses ? null : status,
 })
 
-/** The sizes that an instance is given, where they are in the words that Horcrux uses. */
+/** The sizes of an instance; null where they are written in another way than Horcrux writes them. */
 export function sizesOf({ config }: Pick<Instance, 'config'>): Sizes | null {
   const memory = /^(\d+)MiB$/.exec(config['limits.memory'] ?? '')?.[1]
   const cpus = /^\d+$/.exec(config['limits.cpu'] ?? '')?.[0]
@@ -77,7 +78,7 @@ function devicesOf({ disks, nics, iso, seed }: Definition): Record<string, Devic
   return Object.fromEntries(all)
 }
 
-/** What of an instance follows from the guest's description. */
+/** The configuration and devices that an instance gets from the guest's definition. */
 export function wantedOf(
   vm: Definition,
   { type, hasCsm }: { type: Instance['type']; hasCsm: boolean },
@@ -88,7 +89,7 @@ export function wantedOf(
   }
   return {
     config: {
-      [uuidKey]: vm.domain_uuid,
+      [handleKey]: vm.handle,
       'user.horcrux.id': vm.id,
       'limits.memory': `${vm.memory}MiB`,
       'limits.cpu': String(vm.cpus),
@@ -99,7 +100,7 @@ export function wantedOf(
   }
 }
 
-/** An instance as it is to be: what Horcrux gives it, and what it has from others. */
+/** An instance after a change: with Horcrux's configuration and devices, and with those that others gave it. */
 export function changed(
   { config, devices, profiles, description }: Instance,
   wanted: Pick<Instance, 'config' | 'devices'>,

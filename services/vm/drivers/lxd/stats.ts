@@ -1,8 +1,8 @@
-import type { Stats } from '../driver.ts'
+import type { Stats } from '../parts.ts'
 
 const MiB = 2 ** 20
 
-/** The state of an instance, as far as it is counted ("REST API": GET /1.0/instances/{name}/state). */
+/** The counters in the state of an instance ("REST API": GET /1.0/instances/{name}/state). */
 type State = {
   status_code: number
   cpu: { usage: number } | null

@@ -3,21 +3,22 @@ import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import type { Violation } from '#shared/errors.ts'
 import { type DomainSummary, listDomains } from '#shared/nodes/libvirt/domain.ts'
 import { isValid } from '#shared/contract/validate.ts'
-import type { Adoptable, Adoption, Present } from '../driver.ts'
+import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
+import type { Adoptable, Adoption, Present } from '../parts.ts'
 import { inactiveXml, letGo } from './definition.ts'
 import { type Found, markOf, readDomain } from './xml/parse-domain-xml.ts'
-import { seenAs } from './state.ts'
+import { statusOf } from './state.ts'
 import { parseXml } from './xml/xml.ts'
 
 const presentOf = (domain: DomainSummary): Present => ({
-  uuid: domain.uuid,
+  handle: domain.uuid,
   name: domain.name,
-  status: seenAs(domain).status,
+  status: statusOf(domain).status,
   autostart: domain.isAutostart,
   persistent: domain.isPersistent,
 })
 
-/** Why a domain is nothing that Horcrux could manage. */
+/** The reasons that Horcrux cannot manage a domain. */
 export function obstacles({ type, os, architecture, disks }: Found): Violation[] {
   const violations: Violation[] = []
   const refuse = (message: string) => violations.push({ field: 'domain', code: 'unsupported', message })
@@ -33,9 +34,10 @@ export function obstacles({ type, os, architecture, disks }: Found): Violation[]
 }
 
 export const adoption: Adoption = {
-  list: async ({ libvirt }) => (await listDomains(libvirt)).map(presentOf),
+  list: async (reached) => (await listDomains(libvirtOf(reached))).map(presentOf),
 
-  find: async ({ libvirt }, wanted) => {
+  find: async (reached, wanted) => {
+    const libvirt = libvirtOf(reached)
     const domains = await listDomains(libvirt)
     const there =
       domains.find(({ uuid }) => uuid === wanted.toLowerCase()) ?? domains.find(({ name }) => name === wanted)
@@ -49,7 +51,7 @@ export const adoption: Adoption = {
         code: 'transient',
         message: 'is transient: have its node keep it with virsh define',
       })
-    const { type, os: _, disks, nics, ...hardware } = found
+    const { type, os: _, uuid: _uuid, disks, nics, ...hardware } = found
     const described = {
       ...hardware,
       ...presentOf(there),
@@ -59,7 +61,7 @@ export const adoption: Adoption = {
       marked_id: markOf(domain).id,
       violations,
     }
-    // Values that the contract does not have are among the violations.
+    // Values that the contract does not have are among the violations, so that no such guest is adopted.
     return described as Adoptable
   },
 

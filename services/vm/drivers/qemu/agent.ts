@@ -1,23 +1,23 @@
 import type { AgentView } from '#shared/contracts/vm/guests.ts'
-import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
-import { agentCommand, monitorCommand } from '#shared/nodes/libvirt/domain.ts'
-import { reach } from '#shared/nodes/nodes.ts'
-import type { Guest, GuestCommand } from '../driver.ts'
+import { AppError, UnavailableError } from '#shared/errors.ts'
+import { agentCommand } from '#shared/nodes/libvirt/domain.ts'
+import type { Guest } from '../driver.ts'
+import { libvirtAt } from './libvirt.ts'
 
 /** A freeze waits until all that is being written is on the disks. */
 const freezeSeconds = 60
 
-async function ask<T>({ node, domain_uuid }: Guest, command: GuestCommand, seconds?: number): Promise<T> {
-  const { libvirt } = await reach(node)
-  const answer = await agentCommand(libvirt, domain_uuid, command, seconds === undefined ? {} : { seconds })
-  // What the agent's protocol says of each command (QEMU Guest Agent Protocol Reference).
+async function ask<T>({ node, handle: uuid }: Guest, execute: string, seconds?: number): Promise<T> {
+  const libvirt = await libvirtAt(node)
+  const answer = await agentCommand(libvirt, uuid, { execute }, seconds === undefined ? {} : { seconds })
+  // The caller names the type that the QEMU Guest Agent Protocol Reference gives for the command.
   return answer['return'] as T
 }
 
-/** What the agent answers; null for what it does not know, has been forbidden, or cannot say while it is frozen. */
-async function told<T>(guest: Guest, execute: string): Promise<T | null> {
+/** The agent's answer; null for a command that it does not know, is forbidden, or cannot run while it is frozen. */
+async function answerTo<T>(guest: Guest, execute: string): Promise<T | null> {
   try {
-    return await ask<T>(guest, { execute })
+    return await ask<T>(guest, execute)
   } catch (error) {
     if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
     return null
@@ -49,21 +49,21 @@ const osOf = (os: Os): AgentView['os'] => ({
   machine: os.machine ?? null,
 })
 
-/** All that the agent in a guest tells of it. One that does not answer is not connected. */
-export async function lookByAgent(guest: Guest): Promise<AgentView> {
+/** Reads all that the agent in a guest tells of it. An agent that does not answer is not connected. */
+export async function viewByAgent(guest: Guest): Promise<AgentView> {
   let info: { version: string }
   try {
-    info = await ask(guest, { execute: 'guest-info' })
+    info = await ask(guest, 'guest-info')
   } catch (error) {
     if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
     return { ...silent, connected: false, reason: error.message }
   }
   const [os, host, nics, disks, freezing] = [
-    await told<Os>(guest, 'guest-get-osinfo'),
-    await told<{ 'host-name': string }>(guest, 'guest-get-host-name'),
-    await told<Interface[]>(guest, 'guest-network-get-interfaces'),
-    await told<FileSystem[]>(guest, 'guest-get-fsinfo'),
-    await told<string>(guest, 'guest-fsfreeze-status'),
+    await answerTo<Os>(guest, 'guest-get-osinfo'),
+    await answerTo<{ 'host-name': string }>(guest, 'guest-get-host-name'),
+    await answerTo<Interface[]>(guest, 'guest-network-get-interfaces'),
+    await answerTo<FileSystem[]>(guest, 'guest-get-fsinfo'),
+    await answerTo<string>(guest, 'guest-fsfreeze-status'),
   ]
   return {
     connected: true,
@@ -91,19 +91,10 @@ const fileSystemOf = ({ name, mountpoint, type, ...bytes }: FileSystem) => ({
   total_bytes: bytes['total-bytes'] ?? null,
 })
 
-/** Freezes what a guest has mounted; a guest that is frozen stays so. @throws ConflictError without an agent */
+/** Freezes the mounted file systems of a guest; a guest that is frozen stays so. @throws ConflictError without an agent */
 export async function freeze(guest: Guest): Promise<number> {
-  if ((await ask(guest, { execute: 'guest-fsfreeze-status' })) === 'frozen') return 0
-  return ask(guest, { execute: 'guest-fsfreeze-freeze' }, freezeSeconds)
+  if ((await ask(guest, 'guest-fsfreeze-status')) === 'frozen') return 0
+  return ask(guest, 'guest-fsfreeze-freeze', freezeSeconds)
 }
 
-export const thaw = (guest: Guest): Promise<number> => ask(guest, { execute: 'guest-fsfreeze-thaw' }, freezeSeconds)
-
-/** QEMU's answer to a command of its monitor. @throws ConflictError in QEMU's words */
-export async function monitor({ node, domain_uuid }: Guest, command: GuestCommand): Promise<unknown> {
-  const { libvirt } = await reach(node)
-  const answer = await monitorCommand(libvirt, domain_uuid, command)
-  const error = answer['error'] as { class: string; desc: string } | undefined
-  if (error) throw new ConflictError(`QEMU: ${error.desc}`, { details: { class: error.class } })
-  return answer['return'] ?? null
-}
+export const thaw = (guest: Guest): Promise<number> => ask(guest, 'guest-fsfreeze-thaw', freezeSeconds)

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { abortJob, type BackupJob, backupJob, backupXml, beginBackup } from '#shared/nodes/libvirt/backup.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
-import { reach } from '#shared/nodes/nodes.ts'
-import type { Copies, CopyTarget } from '../driver.ts'
+import type { Copies, CopyTarget } from '../parts.ts'
+import { libvirtAt } from './libvirt.ts'
 import { unlessMissing } from './state.ts'
 import { at, attribute, type Element, elements, parseXml, writeXml } from './xml/xml.ts'
 
@@ -57,34 +57,34 @@ async function told(ask: () => Promise<BackupJob>): Promise<BackupJob> {
 
 /** Copies by libvirt's backups: QEMU keeps what the guest overwrites until it is copied. */
 export const copies: Copies = {
-  begin: async ({ node, domain_uuid }, targets) => {
-    const { libvirt } = await reach(node)
-    await beginBackup(libvirt, domain_uuid, backupOf(targets))
+  begin: async ({ node, handle: uuid }, targets) => {
+    const libvirt = await libvirtAt(node)
+    await beginBackup(libvirt, uuid, backupOf(targets))
   },
 
-  isUnderWay: async ({ node, domain_uuid }, copy) => isUnderWay((await reach(node)).libvirt, domain_uuid, copy),
+  isUnderWay: async ({ node, handle: uuid }, copy) => isUnderWay(await libvirtAt(node), uuid, copy),
 
-  wait: async ({ id, node, domain_uuid }, copy, { signal, onProgress }) => {
-    const { libvirt } = await reach(node)
+  wait: async ({ id, node, handle: uuid }, copy, { signal, onProgress }) => {
+    const libvirt = await libvirtAt(node)
     for (;;) {
       signal.throwIfAborted()
-      if (!(await isUnderWay(libvirt, domain_uuid, copy))) break
-      const { state, done, total } = await told(() => backupJob(libvirt, domain_uuid))
+      if (!(await isUnderWay(libvirt, uuid, copy))) break
+      const { state, done, total } = await told(() => backupJob(libvirt, uuid))
       if (state === 'running' && total > 0) onProgress(done, total)
       await delay(lookEveryMs, undefined, { signal })
     }
-    const { state, error } = await told(() => backupJob(libvirt, domain_uuid, { ended: true }))
+    const { state, error } = await told(() => backupJob(libvirt, uuid, { ended: true }))
     if (state === 'completed') return true
     if (state === 'failed' || state === 'cancelled')
       throw new ConflictError(`QEMU ended the copy of '${id}' before it was whole: ${error ?? state}`)
     return false
   },
 
-  abort: async ({ id, node, domain_uuid }, copy) => {
-    const { libvirt } = await reach(node)
+  abort: async ({ id, node, handle: uuid }, copy) => {
+    const libvirt = await libvirtAt(node)
     const deadline = Date.now() + abortMs
-    if (await isUnderWay(libvirt, domain_uuid, copy)) await abortJob(libvirt, domain_uuid)
-    while (await isUnderWay(libvirt, domain_uuid, copy)) {
+    if (await isUnderWay(libvirt, uuid, copy)) await abortJob(libvirt, uuid)
+    while (await isUnderWay(libvirt, uuid, copy)) {
       if (Date.now() > deadline) throw new UnavailableError(`QEMU has not ended the copy of '${id}'`)
       await delay(lookEveryMs / 5)
     }

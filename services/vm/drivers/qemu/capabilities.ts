@@ -1,5 +1,6 @@
 import type { Architecture } from '#shared/contracts/vm/hardware.ts'
 import { ValidationError } from '#shared/errors.ts'
+import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { domainCapabilities } from '#shared/nodes/libvirt/host-facts.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { platforms } from './platforms.ts'
@@ -42,7 +43,7 @@ export async function capabilitiesOf(reached: Reached, architecture: Architectur
 async function ask(reached: Reached, arch: Architecture): Promise<Capabilities | null> {
   const virtType = accelFor(reached, arch) === 'kvm' ? 'kvm' : 'qemu'
   try {
-    return parse(await domainCapabilities(reached.libvirt, { arch, machine: platforms[arch].machine, virtType }))
+    return parse(await domainCapabilities(libvirtOf(reached), { arch, machine: platforms[arch].machine, virtType }))
   } catch (error) {
     // So libvirt says that it finds no emulator.
     if (error instanceof ValidationError) return null

@@ -2,46 +2,46 @@ import { AppError, UnavailableError } from '#shared/errors.ts'
 import { domainXml, setAutostart, setMemory, setVcpus } from '#shared/nodes/libvirt/domain.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
 import { log } from '#shared/runtime/log.ts'
-import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
+import { libvirtAt } from './libvirt.ts'
 import { inactiveXml } from './definition.ts'
 import { changeMedium } from './xml/media.ts'
 import { type Size, sizeOf } from './xml/parse-domain-xml.ts'
 import { unlessMissing } from './state.ts'
 import { attribute, parseXml } from './xml/xml.ts'
 
-/** What a running domain can take, by the field that it belongs to. @returns whether it has taken it */
+/** Changes of a running domain, by field. @returns whether the guest has taken the change */
 const live: Record<string, (libvirt: HostConnection, vm: Definition, now: Size) => Promise<boolean>> = {
   balloon: async (libvirt, vm, now) => {
     // A guest that runs with less than it is to have gets the rest at its next start.
     if (vm.memory !== now.memory && vm.balloon === null) return false
-    await setMemory(libvirt, vm.domain_uuid, Math.min(vm.balloon ?? vm.memory, now.memory), { live: true })
+    await setMemory(libvirt, vm.handle, Math.min(vm.balloon ?? vm.memory, now.memory), { live: true })
     return true
   },
   iso: async (_, vm) => changeMedium(vm, 'iso', vm.iso),
   cpus: async (libvirt, vm, now) => {
     if (vm.cpus < now.cpus || vm.cpus > (now.max_cpus ?? now.cpus)) return false
-    if (vm.cpus > now.cpus) await setVcpus(libvirt, vm.domain_uuid, vm.cpus, { live: true })
+    if (vm.cpus > now.cpus) await setVcpus(libvirt, vm.handle, vm.cpus, { live: true })
     return true
   },
 }
 
-/** Brings to a guest what it can take without a new start. @returns the fields that it has taken */
+/** Changes a guest as far as that needs no new start. @returns the fields that it has taken */
 export async function change(vm: Definition, fields: string[], isRunning: boolean): Promise<string[]> {
-  const { libvirt } = await reach(vm.node)
+  const libvirt = await libvirtAt(vm.node)
   const taken: string[] = []
   if (fields.includes('autostart')) {
-    await setAutostart(libvirt, vm.domain_uuid, vm.autostart)
+    await setAutostart(libvirt, vm.handle, vm.autostart)
     taken.push('autostart')
   }
   const wanted = isRunning ? fields.filter((field) => field in live) : []
   if (wanted.length === 0) return taken
-  const now = sizeOf(parseXml(await domainXml(libvirt, vm.domain_uuid)))
+  const now = sizeOf(parseXml(await domainXml(libvirt, vm.handle)))
   for (const field of wanted) if (await tried(() => live[field]!(libvirt, vm, now), field)) taken.push(field)
   return taken
 }
 
-/** What a guest refuses, it takes at its next start. */
+/** Tries a change; one that the guest refuses waits for its next start. */
 async function tried(work: () => Promise<boolean>, field: string): Promise<boolean> {
   try {
     return await work()
@@ -52,20 +52,17 @@ async function tried(work: () => Promise<boolean>, field: string): Promise<boole
   }
 }
 
-/** Another number at every start; null for a guest that is off. */
-export async function runOf({ node, domain_uuid }: Guest): Promise<string | null> {
-  const { libvirt } = await reach(node)
-  const xml = await unlessMissing(() => domainXml(libvirt, domain_uuid), null)
+/** libvirt's number of a domain that runs: another one at every start; null for a guest that is off. */
+export async function bootIdOf({ node, handle: uuid }: Guest): Promise<string | null> {
+  const libvirt = await libvirtAt(node)
+  const xml = await unlessMissing(() => domainXml(libvirt, uuid), null)
   return xml === null ? null : (attribute(parseXml(xml), 'id') ?? null)
 }
 
 /** The sizes of a guest as its host has them: for its next start, and those that it runs with where they differ. */
-export async function sizes({ node, domain_uuid }: Guest): Promise<{ next: Size; current: Size } | null> {
-  const { libvirt } = await reach(node)
-  const both = await unlessMissing(
-    () => Promise.all([inactiveXml(libvirt, domain_uuid), domainXml(libvirt, domain_uuid)]),
-    null,
-  )
+export async function sizes({ node, handle: uuid }: Guest): Promise<{ next: Size; current: Size } | null> {
+  const libvirt = await libvirtAt(node)
+  const both = await unlessMissing(() => Promise.all([inactiveXml(libvirt, uuid), domainXml(libvirt, uuid)]), null)
   if (!both) return null
   const [next, current] = both.map((xml) => sizeOf(parseXml(xml)))
   return { next: next!, current: current! }

@@ -1,13 +1,14 @@
 import type { Nic } from '#shared/contracts/vm/hardware.ts'
 import { NotFoundError, type Violation } from '#shared/errors.ts'
+import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { isNetworkActive } from '#shared/nodes/libvirt/host-facts.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
-import type { Described, Suitable } from '../driver.ts'
+import type { Defaults, Described } from '../driver.ts'
 import { accelFor, type Capabilities, capabilitiesOf } from './capabilities.ts'
 import { platforms } from './platforms.ts'
 
-/** What suits a node for a guest that does not say it. */
-export async function suitable(reached: Reached, { architecture }: Pick<Described, 'architecture'>): Promise<Suitable> {
+/** Values that suit a node, for a guest that does not say them. */
+export async function defaults(reached: Reached, { architecture }: Pick<Described, 'architecture'>): Promise<Defaults> {
   const accel = accelFor(reached, architecture)
   const { modes = [] } = (await capabilitiesOf(reached, architecture)) ?? {}
   const best = accel === 'kvm' ? 'host-model' : 'maximum'
@@ -72,11 +73,8 @@ function checkModel(
     miss('cpu_model', `${where} knows no model ${model}; it has ${other.slice(0, 40).join(', ') || 'none to choose'}`)
 }
 
-async function checkNic(
-  { host, libvirt, node }: Reached,
-  { network, bridge }: Nic,
-  field: string,
-): Promise<Violation[]> {
+async function checkNic(reached: Reached, { network, bridge }: Nic, field: string): Promise<Violation[]> {
+  const { host, node } = reached
   if (bridge !== null) {
     const there = await host.stat(`/sys/class/net/${bridge}/bridge`)
     if (there) return []
@@ -85,7 +83,7 @@ async function checkNic(
   if (network === null) return []
   const say = (code: string, message: string) => [{ field: `${field}.network`, code, message }]
   try {
-    if (await isNetworkActive(libvirt, network)) return []
+    if (await isNetworkActive(libvirtOf(reached), network)) return []
     return say('inactive', `network '${network}' of node '${node.id}' is not active: start it with virsh net-start`)
   } catch (error) {
     if (error instanceof NotFoundError) return say('not_found', `node '${node.id}' has no network '${network}'`)

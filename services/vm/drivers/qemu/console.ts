@@ -1,6 +1,7 @@
 import { XMLParser } from 'fast-xml-parser'
 import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
 import { ConflictError } from '#shared/errors.ts'
+import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { domainXml } from '#shared/nodes/libvirt/domain.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../driver.ts'
@@ -23,8 +24,7 @@ const parser = new XMLParser({
 /** Where a console of a guest is, by the definition that it runs with. @throws ConflictError */
 export async function findConsole(guest: Guest, type: ConsoleType): Promise<Endpoint> {
   const reached = await reach(guest.node)
-  const { libvirt } = reached
-  const { domain } = parser.parse(await domainXml(libvirt, guest.domain_uuid, { secure: true })) as Live
+  const { domain } = parser.parse(await domainXml(libvirtOf(reached), guest.handle, { secure: true })) as Live
   const { graphics = [], serial = [] } = domain.devices
   return type === 'serial' ? serialIn(serial, guest, filesOf(reached, guest.id)) : displayIn(graphics, type, guest)
 }

@@ -6,9 +6,11 @@ import {
   setAutostart,
   undefineDomain,
 } from '#shared/nodes/libvirt/domain.ts'
+import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../driver.ts'
+import { libvirtAt } from './libvirt.ts'
 import { domainXml } from './xml/domain-xml.ts'
 import { filesOf, shelfOf, shelvedXml, variablesIn } from './files.ts'
 import { mergeDomain, unmarked } from './xml/merge.ts'
@@ -25,37 +27,37 @@ export const inactiveXml = (libvirt: HostConnection, uuid: string) =>
  */
 export async function define(vm: Definition): Promise<void> {
   const reached = await reach(vm.node)
-  const { host, libvirt } = reached
+  const { host } = reached
+  const libvirt = libvirtOf(reached)
   const files = filesOf(reached, vm.id)
   // virtlogd and QEMU, who are other users, pass through the folders.
   const folders = [files.log, ...(vm.firmware === 'uefi' ? [files.variables] : [])].map((path) => dirname(path))
   const [there] = await Promise.all([
-    unlessMissing(() => inactiveXml(libvirt, vm.domain_uuid), null),
+    unlessMissing(() => inactiveXml(libvirt, vm.handle), null),
     ...folders.map((folder) => host.mkdir(folder, { mode: 0o711 })),
   ])
   const wanted = domainXml(vm, files)
-  if (there !== null && textOf(at(parseXml(there), 'name')) !== vm.name)
-    await renameDomain(libvirt, vm.domain_uuid, vm.name)
+  if (there !== null && textOf(at(parseXml(there), 'name')) !== vm.name) await renameDomain(libvirt, vm.handle, vm.name)
   const before = there ?? (await shelvedXml(reached, vm.id))
   // libvirt has accepted what is there already, though perhaps not by its own schema.
   if (before === null) await defineDomain(libvirt, wanted)
   else await defineDomain(libvirt, mergeDomain(before, wanted), { validate: false })
   // Also where it was not changed: whoever was to change it may have been interrupted.
-  if (there !== null || vm.autostart) await setAutostart(libvirt, vm.domain_uuid, vm.autostart)
+  if (there !== null || vm.autostart) await setAutostart(libvirt, vm.handle, vm.autostart)
   await host.remove(shelfOf(reached, vm.id))
 }
 
 /** Leaves the domain as it is, without our mark. */
-export async function letGo({ node, domain_uuid }: Guest): Promise<void> {
-  const { libvirt } = await reach(node)
-  const there = await unlessMissing(() => inactiveXml(libvirt, domain_uuid), null)
+export async function letGo({ node, handle: uuid }: Guest): Promise<void> {
+  const libvirt = await libvirtAt(node)
+  const there = await unlessMissing(() => inactiveXml(libvirt, uuid), null)
   if (there !== null) await defineDomain(libvirt, unmarked(there), { validate: false })
 }
 
 /** Makes a guest that is off unknown to its node, with all that is kept of it there; one that is gone is fine. */
-export async function undefine({ id, node, domain_uuid }: Guest): Promise<void> {
+export async function undefine({ id, node, handle: uuid }: Guest): Promise<void> {
   const reached = await reach(node)
-  await unlessMissing(() => undefineDomain(reached.libvirt, domain_uuid), undefined)
+  await unlessMissing(() => undefineDomain(libvirtOf(reached), uuid), undefined)
   const shelved = await shelvedXml(reached, id)
   const variables = shelved === null ? null : variablesIn(parseXml(shelved))
   const paths = [...Object.values(filesOf(reached, id)), ...(variables === null ? [] : [variables])]
@@ -65,15 +67,16 @@ export async function undefine({ id, node, domain_uuid }: Guest): Promise<void> 
 }
 
 /** Makes a guest that is off unknown to its node, which keeps all that {@link define} needs to have it back as it was. */
-export async function shelve({ id, node, domain_uuid }: Guest): Promise<void> {
+export async function shelve({ id, node, handle: uuid }: Guest): Promise<void> {
   const reached = await reach(node)
-  const { host, libvirt } = reached
-  const there = await unlessMissing(() => inactiveXml(libvirt, domain_uuid), null)
+  const { host } = reached
+  const libvirt = libvirtOf(reached)
+  const there = await unlessMissing(() => inactiveXml(libvirt, uuid), null)
   if (there === null) return
   const shelf = shelfOf(reached, id)
   await host.mkdir(dirname(shelf), { mode: 0o700 })
   // There may be passwords in it.
   await host.writeFile(`${shelf}.new`, there, { mode: 0o600 })
   await host.rename(`${shelf}.new`, shelf)
-  await unlessMissing(() => undefineDomain(libvirt, domain_uuid, { keepNvram: true }), undefined)
+  await unlessMissing(() => undefineDomain(libvirt, uuid, { keepNvram: true }), undefined)
 }

@@ -2,8 +2,9 @@ import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
 import { attachDevice, detachDevice, domainXml, resizeBlock } from '#shared/nodes/libvirt/domain.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
-import { reach } from '#shared/nodes/nodes.ts'
-import type { Device, Guest } from '../driver.ts'
+import type { Guest } from '../driver.ts'
+import type { Device } from '../parts.ts'
+import { libvirtAt } from './libvirt.ts'
 import { inactiveXml } from './definition.ts'
 import { macOf, pathOf, targetOf } from './xml/parse-domain-xml.ts'
 import { unlessMissing } from './state.ts'
@@ -26,21 +27,21 @@ const inDomain = (domain: Element, device: Device): Element | undefined =>
 const nameOf = (device: Device) => ('disk' in device ? `disk ${device.disk.id}` : `NIC ${device.nic.mac}`)
 
 /** Gives a guest that runs what its definition has; one that is off gets it when it starts. */
-export async function plug({ node, domain_uuid }: Guest, device: Device): Promise<void> {
-  const { libvirt } = await reach(node)
-  const live = await liveDomain(libvirt, domain_uuid)
+export async function plug({ node, handle: uuid }: Guest, device: Device): Promise<void> {
+  const libvirt = await libvirtAt(node)
+  const live = await liveDomain(libvirt, uuid)
   if (!live) return
   const there = inDomain(live, device)
   if (there && 'disk' in device && pathOf(there) !== device.disk.path)
     throw new ConflictError(`The guest still runs with another disk at ${device.disk.id}`)
   if (there) return
-  const next = parseXml(await inactiveXml(libvirt, domain_uuid))
+  const next = parseXml(await inactiveXml(libvirt, uuid))
   const wanted = inDomain(next, device)
   if (!wanted) throw new ConflictError(`The definition of the guest has no ${nameOf(device)}`)
-  if (attribute(at(wanted, 'target'), 'bus') === 'scsi') await plugController(libvirt, domain_uuid, { live, next })
+  if (attribute(at(wanted, 'target'), 'bus') === 'scsi') await plugController(libvirt, uuid, { live, next })
   // Its place in the running guest is another one, and what starts first is decided at the start.
   remove(wanted, 'address', 'alias', 'boot')
-  await attachDevice(libvirt, domain_uuid, writeXml(wanted), { live: true })
+  await attachDevice(libvirt, uuid, writeXml(wanted), { live: true })
 }
 
 /** A guest that was started without a SCSI controller needs that of its definition; libvirt itself would take another kind. */
@@ -59,14 +60,14 @@ async function plugController(
 
 /** Asks a guest to let go of a device, and waits until it has. */
 export async function unplug(
-  { node, domain_uuid }: Guest,
+  { node, handle: uuid }: Guest,
   device: Device,
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const { libvirt } = await reach(node)
+  const libvirt = await libvirtAt(node)
   const find = async () => {
-    const live = await liveDomain(libvirt, domain_uuid)
+    const live = await liveDomain(libvirt, uuid)
     return live && inDomain(live, device)
   }
   const there = await find()
@@ -79,7 +80,7 @@ export async function unplug(
     wake()
   })
   try {
-    await ask(libvirt, domain_uuid, there)
+    await ask(libvirt, uuid, there)
     for (;;) {
       const { promise, resolve } = Promise.withResolvers<void>()
       wake = resolve
@@ -107,9 +108,9 @@ async function ask(libvirt: HostConnection, uuid: string, device: Element): Prom
 }
 
 /** Grows a disk of a guest that runs; QEMU makes the image larger itself. One that it has from its next start on stays. */
-export async function grow({ node, domain_uuid }: Guest, disk: Disk, bytes: number): Promise<void> {
-  const { libvirt } = await reach(node)
-  const live = await liveDomain(libvirt, domain_uuid)
+export async function grow({ node, handle: uuid }: Guest, disk: Disk, bytes: number): Promise<void> {
+  const libvirt = await libvirtAt(node)
+  const live = await liveDomain(libvirt, uuid)
   const there = live && inDomain(live, { disk })
-  if (there && pathOf(there) === disk.path) await resizeBlock(libvirt, domain_uuid, disk.id, bytes)
+  if (there && pathOf(there) === disk.path) await resizeBlock(libvirt, uuid, disk.id, bytes)
 }

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
+import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { domainXml } from '#shared/nodes/libvirt/domain.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../driver.ts'
@@ -44,8 +45,8 @@ export function variablesIn(domain: Element): string | null {
 /** The UEFI that a domain says it runs; none: libvirt's choice. */
 const loaderIn = (domain: Element) => textOf(at(domain, 'os', 'loader'))
 
-async function definitionOf(reached: Reached, { id, domain_uuid }: Guest): Promise<Element | null> {
-  const there = await unlessMissing(() => domainXml(reached.libvirt, domain_uuid, { inactive: true }), null)
+async function definitionOf(reached: Reached, { id, handle: uuid }: Guest): Promise<Element | null> {
+  const there = await unlessMissing(() => domainXml(libvirtOf(reached), uuid, { inactive: true }), null)
   const xml = there ?? (await shelvedXml(reached, id))
   return xml === null ? null : parseXml(xml)
 }

@@ -10,30 +10,33 @@ import {
   suspendDomain,
   wakeDomain,
 } from '#shared/nodes/libvirt/domain.ts'
+import { libvirtEngineOf, libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
 import { domainStates } from '#shared/nodes/libvirt/stats.ts'
-import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest, Hypervisor } from '../driver.ts'
 import { adoption } from './adoption.ts'
-import { change, runOf, sizes } from './change.ts'
-import { check, suitable } from './check.ts'
-import { findConsole } from './console.ts'
+import { freeze, thaw, viewByAgent } from './agent.ts'
 import { copies } from './backup-job.ts'
+import { bootIdOf, change, sizes } from './change.ts'
+import { check, defaults } from './check.ts'
+import { findConsole } from './console.ts'
 import { define, shelve, undefine } from './definition.ts'
-import { freeze, lookByAgent, monitor, thaw } from './agent.ts'
 import { grow, plug, unplug } from './devices.ts'
 import { copyFirmware } from './files.ts'
-import { changeMedium } from './xml/media.ts'
+import { libvirtAt } from './libvirt.ts'
+import { query } from './monitor.ts'
+import { naming } from './naming.ts'
 import { serialText } from './serial.ts'
-import { isOff, seenAs, unlessMissing } from './state.ts'
+import { isOff, statusOf, unlessMissing } from './state.ts'
 import { stats } from './stats.ts'
+import { changeMedium } from './xml/media.ts'
 
 type Domain = (libvirt: HostConnection, uuid: string) => Promise<unknown>
 
 /** Does something to the domain of a guest; one that its host does not know is fine. */
-async function onDomain({ node, domain_uuid }: Guest, act: Domain): Promise<void> {
-  const { libvirt } = await reach(node)
-  await unlessMissing(() => act(libvirt, domain_uuid), undefined)
+async function onDomain({ node, handle: uuid }: Guest, act: Domain): Promise<void> {
+  const libvirt = await libvirtAt(node)
+  await unlessMissing(() => act(libvirt, uuid), undefined)
 }
 
 const awakeWithinMs = 5000
@@ -52,38 +55,54 @@ const stop = (guest: Guest) =>
 
 /** QEMU, over libvirt. */
 export const qemu: Hypervisor = {
-  suitable,
+  naming,
+  engineOf: libvirtEngineOf,
+
+  defaults,
   check,
   define,
-  change,
-  sizes,
-  runOf,
   undefine: async (guest) => {
     await stop(guest)
     await undefine(guest)
   },
-  shelve: async (guest) => {
-    await stop(guest)
-    await shelve(guest)
-  },
-  copyFirmware,
-
-  start: async ({ node, domain_uuid }) => {
-    const { libvirt } = await reach(node)
+  start: async ({ node, handle: uuid }) => {
+    const libvirt = await libvirtAt(node)
     try {
-      await startDomain(libvirt, domain_uuid)
+      await startDomain(libvirt, uuid)
     } catch (error) {
       // A start that is repeated finds it on.
-      const isOn = error instanceof ConflictError && !isOff((await domainState(libvirt, domain_uuid)).state)
+      const isOn = error instanceof ConflictError && !isOff((await domainState(libvirt, uuid)).state)
       if (!isOn) throw error
     }
   },
   stop,
-  askToStop: (guest, how) =>
+  shutdown: (guest, mode) =>
     onDomain(guest, async (libvirt, uuid) => {
-      if (!isOff((await domainState(libvirt, uuid)).state)) await shutdownDomain(libvirt, uuid, how)
+      if (!isOff((await domainState(libvirt, uuid)).state)) await shutdownDomain(libvirt, uuid, mode)
     }),
-  act: {
+  status: async ({ node, handle: uuid }) => {
+    const libvirt = await libvirtAt(node)
+    return statusOf(await unlessMissing(() => domainState(libvirt, uuid), { state: 'shut_off', reason: 'unknown' }))
+  },
+  statuses: async (reached) =>
+    new Map((await domainStates(libvirtOf(reached))).map((sample) => [sample.uuid, statusOf(sample)])),
+  events: (reached, listener) =>
+    libvirtEngineOf(reached).events((event) => {
+      if (event.kind !== 'object') return listener(event)
+      listener({ kind: 'guest', handle: event.id })
+      if (event.change === 'defined' || event.change === 'started') listener({ kind: 'changed', handle: event.id })
+    }),
+
+  adoption,
+  agent: { view: viewByAgent, freeze, thaw },
+  changes: { apply: change, sizes, bootIdOf },
+  consoles: { find: findConsole },
+  copies,
+  devices: { plug, unplug, grow },
+  firmware: { isKept: ({ firmware }) => firmware === 'uefi', copy: copyFirmware },
+  media: { change: changeMedium },
+  monitor: { query },
+  power: {
     reset: (guest) => onDomain(guest, resetDomain),
     pause: (guest) =>
       onDomain(guest, async (libvirt, uuid) => {
@@ -96,32 +115,12 @@ export const qemu: Hypervisor = {
         if (state === 'pm_suspended') await wake(libvirt, uuid)
       }),
   },
-
-  changeMedium,
-  look: async ({ node, domain_uuid }) => {
-    const { libvirt } = await reach(node)
-    return seenAs(
-      await unlessMissing(() => domainState(libvirt, domain_uuid), { state: 'shut_off', reason: 'unknown' }),
-    )
+  serialLog: { text: serialText },
+  shelf: {
+    shelve: async (guest) => {
+      await stop(guest)
+      await shelve(guest)
+    },
   },
-  lookAtAll: async ({ libvirt }) =>
-    new Map((await domainStates(libvirt)).map((sample) => [sample.uuid, seenAs(sample)])),
-  follow: ({ libvirt }, heard) =>
-    libvirt.subscribe(['lifecycle'], (news) => {
-      if (news.kind === 'lifecycle') {
-        heard({ kind: 'guest', domain_uuid: news.uuid })
-        if (news.event === 'defined' || news.event === 'started') heard({ kind: 'changed', domain_uuid: news.uuid })
-      }
-      if (news.kind === 'connected' || news.kind === 'disconnected') heard(news)
-    }),
-  isConnected: ({ libvirt }) => libvirt.isConnected(),
-
-  stats,
-  serialText,
-  adoption,
-  devices: { plug, unplug, grow },
-  agent: { look: lookByAgent, freeze, thaw },
-  copies,
-  monitor,
-  consoles: { find: findConsole },
+  statistics: { read: stats },
 }

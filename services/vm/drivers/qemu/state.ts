@@ -1,7 +1,7 @@
 import { NotFoundError } from '#shared/errors.ts'
 import type { VmStatus } from '#shared/contracts/vm/vms.ts'
 import type { DomainState, StateAndReason } from '#shared/nodes/libvirt/states.ts'
-import type { Seen } from '../driver.ts'
+import type { Status } from '../driver.ts'
 
 const statuses: Record<DomainState, VmStatus> = {
   no_state: 'unknown',
@@ -30,16 +30,16 @@ const plain = new Set([
   'starting_up',
 ])
 
-const told: Partial<Record<DomainState, string>> = {
+const explained: Partial<Record<DomainState, string>> = {
   crashed: 'The guest crashed',
   pm_suspended: 'The guest has suspended itself',
 }
 
 /** libvirt's state in our words; a reason only where it tells more than the state. */
-export const seenAs = ({ state, reason }: StateAndReason): Seen => ({
+export const statusOf = ({ state, reason }: StateAndReason): Status => ({
   // A guest is paused for a moment while QEMU starts; it does not run yet, and nobody has paused it.
   status: reason === 'starting_up' ? 'stopped' : statuses[state],
-  status_reason: told[state] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' ')),
+  status_reason: explained[state] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' ')),
 })
 
 /** The answer, or something else when the domain is not there. */

@@ -1,14 +1,15 @@
 import { domainSamples } from '#shared/nodes/libvirt/stats.ts'
-import { reach } from '#shared/nodes/nodes.ts'
-import type { Guest, Stats } from '../driver.ts'
+import type { Guest } from '../driver.ts'
+import type { Stats } from '../parts.ts'
+import { libvirtAt } from './libvirt.ts'
 import { isoDrive, seedDrive } from './xml/parse-domain-xml.ts'
 
 const KiB = 1024
 
 /** The counters of one guest; a stopped one has none. */
-export async function stats({ node, domain_uuid }: Guest): Promise<Stats> {
-  const { libvirt } = await reach(node)
-  const [sample] = await domainSamples(libvirt, { uuids: [domain_uuid] })
+export async function stats({ node, handle: uuid }: Guest): Promise<Stats> {
+  const libvirt = await libvirtAt(node)
+  const [sample] = await domainSamples(libvirt, { uuids: [uuid] })
   const { balloon } = sample ?? {}
   return {
     cpu_time_ns: sample?.cpu_time_ns ?? null,

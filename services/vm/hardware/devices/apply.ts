@@ -2,10 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Disk, Nic, Pending } from '#shared/contracts/vm/hardware.ts'
 import { AppError, ConflictError, UnavailableError, type Violation } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
-import type { Device } from '../../drivers/driver.ts'
 import { driverOf } from '../../drivers/drivers.ts'
+import type { Device } from '../../drivers/parts.ts'
 import { waiting } from '../hardware.ts'
 import { type VmRecord, vmRecords } from '../../model.ts'
+import { bootIdOf } from '../../state/boot-id.ts'
 import { requireStatus, settle } from '../../state/status.ts'
 import { requireNoTemplate } from '../../lifecycle/templates.ts'
 
@@ -43,8 +44,8 @@ function waitingWith(vm: VmRecord, field: 'disks' | 'nics', next: Part[], runnin
   return waiting([...others, ...mine])
 }
 
-/** Which run of the guest `pending` is about. */
-const runOf = async (vm: VmRecord) => (vm.status === 'stopped' ? vm.run : driverOf(vm).runOf(vm))
+/** The run of the guest that `pending` is about. */
+const pendingRunOf = async (vm: VmRecord) => (vm.status === 'stopped' ? vm.boot_id : bootIdOf(vm))
 
 /**
  * Gives a VM a device: the record, the definition, and the guest that runs. What it cannot take now it has at its next
@@ -55,7 +56,14 @@ export async function give(id: string, device: Device): Promise<void> {
   const vm = await vmRecords.change(id, async (now) => {
     const next = [...without(now[field], device), part]
     const running = without(runningWith(now, field), device)
-    return { set: { [field]: next, ...waitingWith(now, field, next, running), run: await runOf(now), defined: false } }
+    return {
+      set: {
+        [field]: next,
+        ...waitingWith(now, field, next, running),
+        boot_id: await pendingRunOf(now),
+        defined: false,
+      },
+    }
   })
   const driver = driverOf(vm)
   await driver.define(vm)
@@ -69,7 +77,7 @@ export async function give(id: string, device: Device): Promise<void> {
 /** Whether a guest has it now. What it refuses, it takes at its next start. */
 async function takes(vm: VmRecord, device: Device): Promise<boolean> {
   const driver = driverOf(vm)
-  if ((await driver.look(vm)).status === 'stopped') return true
+  if ((await driver.status(vm)).status === 'stopped') return true
   try {
     await driver.devices?.plug(vm, device)
     return true
@@ -84,7 +92,7 @@ async function takes(vm: VmRecord, device: Device): Promise<boolean> {
 export async function free(vm: VmRecord, device: Device, seconds: number, signal?: AbortSignal): Promise<void> {
   const driver = driverOf(vm)
   const { devices } = driver
-  if (!devices || (await driver.look(vm)).status === 'stopped') return
+  if (!devices || (await driver.status(vm)).status === 'stopped') return
   if (await devices.unplug(vm, device, seconds * 1000, signal)) return
   throw new ConflictError(
     `The guest of '${vm.id}' has not let go of ${keyOf(partOf(device))} within ${seconds} s: it may still be starting, be paused, or use it. It has it still; try again, or shut it down first`,
@@ -107,7 +115,7 @@ export async function takeAway(id: string, device: Device): Promise<void> {
     const order = now.boot_order?.filter((name) => name !== keyOf(partOf(device))) ?? []
     const waits = waitingWith(now, field, next, without(runningWith(now, field), device))
     const boot_order = order.length === 0 ? null : order
-    return { set: { [field]: next, boot_order, ...waits, run: await runOf(now), defined: false } }
+    return { set: { [field]: next, boot_order, ...waits, boot_id: await pendingRunOf(now), defined: false } }
   })
   await driverOf(vm).define(vm)
   await vmRecords.updateWhere({ _id: id }, { set: { defined: true } })

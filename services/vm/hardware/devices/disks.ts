@@ -10,8 +10,9 @@ import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { allocateAll } from '../../lifecycle/allocate.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import { pathOf, type VmRecord, viewOf, vmRecords } from '../../model.ts'
-import { isInPool, placeBeside, planDisks, type PlannedDisk } from '../plan.ts'
-import { countRoom, requireRoom, requireStorage } from '../../lifecycle/quota-reservation.ts'
+import { isInPool, planDisks, type PlannedDisk } from '../plan.ts'
+import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
+import { requireStorage } from '../../lifecycle/require-storage.ts'
 import { settle } from '../../state/status.ts'
 import { throwAll } from '../../violations.ts'
 import { free, give, ofItem, plugAgain, requireForDevices, takeAway, takeBack } from './apply.ts'
@@ -68,9 +69,9 @@ async function planned(vm: VmRecord, given: Given): Promise<PlannedDisk> {
   const wanted = wantedOf(given, violations)
   throwAll(violations)
   const used = vm.disks.map(({ id }) => id)
-  const place = placeBeside(used, given.bus)
+  const places = [driverOf(vm).naming.nextPlace(used, given.bus)]
   const names = [await freeVolume(vm, given.pool)]
-  const [disk] = await planDisks(vm.id, vm.node, wanted, violations, { ids: [place], names })
+  const [disk] = await planDisks(vm.id, vm.node, wanted, violations, { places, names })
   if (disk) {
     const after = { ...vm, disks: [...vm.disks, disk.disk] }
     const lacking = await driverOf(vm).check(await reach(vm.node), after)

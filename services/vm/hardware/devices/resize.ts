@@ -8,7 +8,8 @@ import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import { pathOf, viewOf, vmRecords } from '../../model.ts'
 import { isInPool, type Pooled } from '../plan.ts'
-import { countRoom, requireRoom, requireStorage } from '../../lifecycle/quota-reservation.ts'
+import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
+import { requireStorage } from '../../lifecycle/require-storage.ts'
 import { settle } from '../../state/status.ts'
 import { requireForDevices } from './apply.ts'
 import { diskIn, requireNoBase } from './disks.ts'
@@ -44,7 +45,7 @@ const grown = <D extends { id: string; size_bytes: number }>(disk: D, id: string
 async function grow({ id, disk, size }: Sized): Promise<void> {
   const vm = await vmRecords.require(id)
   const driver = driverOf(vm)
-  if ((await driver.look(vm)).status !== 'stopped') await driver.devices?.grow(vm, disk, size)
+  if ((await driver.status(vm)).status !== 'stopped') await driver.devices?.grow(vm, disk, size)
   await call(volumesInternal, 'growFor', { id: disk.pool, volume: disk.volume, size, owner: pathOf(id) })
 }
 

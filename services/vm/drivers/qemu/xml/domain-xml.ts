@@ -139,7 +139,7 @@ export function domainXml(vm: Definition, files: Files): string {
   const domain = {
     '@type': vm.accel === 'kvm' ? 'kvm' : 'qemu',
     name: vm.name,
-    uuid: vm.domain_uuid,
+    uuid: vm.handle,
     metadata: { 'horcrux:vm': mark },
     memory: { '@unit': 'MiB', '#text': vm.memory },
     ...(vm.balloon !== null && { currentMemory: { '@unit': 'MiB', '#text': vm.balloon } }),

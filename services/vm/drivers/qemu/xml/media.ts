@@ -1,6 +1,6 @@
 import { domainXml, updateDevice } from '#shared/nodes/libvirt/domain.ts'
-import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../../driver.ts'
+import { libvirtAt } from '../libvirt.ts'
 import { cdromIn, pathOf, seedDrive, targetOf } from './parse-domain-xml.ts'
 import { at, elements, parseXml, put, remove, writeXml } from './xml.ts'
 
@@ -9,12 +9,12 @@ import { at, elements, parseXml, put, remove, writeXml } from './xml.ts'
  * @returns false when the guest was started without such a drive
  */
 export async function changeMedium(
-  { node, domain_uuid }: Guest,
+  { node, handle: uuid }: Guest,
   drive: 'iso' | 'seed',
   path: string | null,
 ): Promise<boolean> {
-  const { libvirt } = await reach(node)
-  const domain = parseXml(await domainXml(libvirt, domain_uuid))
+  const libvirt = await libvirtAt(node)
+  const domain = parseXml(await domainXml(libvirt, uuid))
   const disks = elements(at(domain, 'devices'), 'disk')
   const found = drive === 'iso' ? cdromIn(domain) : disks.find((disk) => targetOf(disk) === seedDrive)
   if (!found) return false
@@ -22,7 +22,7 @@ export async function changeMedium(
   if (isThere && (path === null || drive === 'iso')) return true
   remove(found, 'source', 'backingStore')
   found.attributes['type'] = 'file'
-  const update = () => updateDevice(libvirt, domain_uuid, writeXml(found), { live: true, force: true })
+  const update = () => updateDevice(libvirt, uuid, writeXml(found), { live: true, force: true })
   // A new seed has the path of the one before, whose file QEMU would keep open.
   if (isThere) await update()
   if (path !== null) put(found, { name: 'source', attributes: { file: path }, children: [] })

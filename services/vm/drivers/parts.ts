@@ -1,0 +1,141 @@
+/** What a hypervisor can do beside the verbs that each has. A part that it lacks is undefined: requirePart tells callers. */
+import type { Result } from '#shared/contract/contract.ts'
+import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
+import type { AgentView } from '#shared/contracts/vm/guests.ts'
+import type { Disk, Nic } from '#shared/contracts/vm/hardware.ts'
+import type { vms } from '#shared/contracts/vm/vms.ts'
+import type { Violation } from '#shared/errors.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
+import type { VmRecord } from '../model.ts'
+import type { Definition, Guest } from './driver.ts'
+
+export type Parts = {
+  adoption?: Adoption
+  agent?: Agent
+  changes?: Changes
+  consoles?: Consoles
+  copies?: Copies
+  devices?: Devices
+  firmware?: Firmware
+  media?: Media
+  monitor?: Monitor
+  power?: Power
+  serialLog?: SerialLog
+  shelf?: Shelf
+  statistics?: Statistics
+}
+
+export type Power = Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>
+
+export type Sizes = Pick<VmRecord, 'memory' | 'balloon' | 'cpus' | 'max_cpus'>
+
+/** Changes of a guest while it runs, by Horcrux and by others. */
+export type Changes = {
+  /** Gives a guest what it can take at once of a definition that is written. @returns the fields that it has taken */
+  apply: (definition: Definition, fields: string[], isRunning: boolean) => Promise<string[]>
+  /** The sizes of a guest for its next start, and in its present run; null for one that is gone. */
+  sizes: (guest: Guest) => Promise<{ next: Sizes; current: Sizes } | null>
+  /** The boot id: changes at every start; null for a guest that is off. */
+  bootIdOf: (guest: Guest) => Promise<string | null>
+}
+
+/** Keeps the host's definition of a guest while the host does not know the guest. */
+export type Shelf = {
+  /** As `undefine`; the next `define` brings back all that the definition had. */
+  shelve: (guest: Guest) => Promise<void>
+}
+
+/** State that a guest's firmware keeps, such as boot entries. */
+export type Firmware = {
+  isKept: (guest: Pick<Definition, 'firmware'>) => boolean
+  /** Gives a guest that has not started yet the state of another one. */
+  copy: (from: Guest, to: Guest) => Promise<void>
+}
+
+export type Media = {
+  /** Puts another medium into a drive of a guest that runs; null takes it out. @returns false when it has no such drive */
+  change: (guest: Guest, drive: 'iso' | 'seed', path: string | null) => Promise<boolean>
+}
+
+export type Stats = Pick<
+  Result<typeof vms, 'stats'>,
+  'cpu_time_ns' | 'memory_mib' | 'memory_rss_mib' | 'disks' | 'nics'
+>
+export type Statistics = { read: (guest: Guest) => Promise<Stats> }
+
+export type SerialLog = {
+  /** The end of what a guest wrote to its serial console since its last start. */
+  text: (guest: Guest) => Promise<string>
+}
+
+export type Consoles = {
+  /** The address of a console of a guest that runs. @throws ConflictError when the guest has no such console */
+  find: (guest: Guest, type: ConsoleType) => Promise<Endpoint>
+}
+
+export type Device = { disk: Disk } | { nic: Nic }
+
+/** Devices of a guest that runs, beside its definition. */
+export type Devices = {
+  /** Plugs in a device that the definition has; one that is there is fine. @throws ConflictError when the guest cannot take it */
+  plug: (guest: Guest, device: Device) => Promise<void>
+  /** Unplugs a device; one that is gone is fine. @returns false when the guest has not let go of it in time */
+  unplug: (guest: Guest, device: Device, timeoutMs: number, signal?: AbortSignal) => Promise<boolean>
+  /** Grows a disk of a guest that runs, with its bytes. */
+  grow: (guest: Guest, disk: Disk, bytes: number) => Promise<void>
+}
+
+/** A disk of a guest, and the empty image of the same size that it is copied to. */
+export type CopyTarget = { disk: string; path: string; format: Disk['format'] }
+
+/**
+ * Copies of the disks of a guest that runs, all of one moment, while it runs on. A guest has one copy at a time; it goes on
+ * in the hypervisor when the process that began it dies. `copy` is a word that the paths of all its images contain.
+ */
+export type Copies = {
+  /** @throws ConflictError when the guest does not run, or is being copied */
+  begin: (guest: Guest, targets: CopyTarget[]) => Promise<void>
+  isUnderWay: (guest: Guest, copy: string) => Promise<boolean>
+  /**
+   * Waits for the end of a copy. @returns whether it is known to be whole: not when the hypervisor has forgotten its end
+   * @throws ConflictError when it has failed
+   */
+  wait: (guest: Guest, copy: string, how: Copying) => Promise<boolean>
+  /** Ends a copy; one that is not under way is fine. Its images are not written to afterwards. */
+  abort: (guest: Guest, copy: string) => Promise<void>
+}
+export type Copying = { signal: AbortSignal; onProgress: (doneBytes: number, totalBytes: number) => void }
+
+/** The agent in a guest. */
+export type Agent = {
+  /** Reads what the agent tells of its guest. */
+  view: (guest: Guest) => Promise<AgentView>
+  /** @returns the number of file systems that are frozen. @throws ConflictError when no agent answers */
+  freeze: (guest: Guest) => Promise<number>
+  /** Lets the file systems be written again; those that are not frozen are fine. */
+  thaw: (guest: Guest) => Promise<number>
+}
+
+/** The hypervisor's own console of a guest, in the hypervisor's own protocol. */
+export type Monitor = {
+  /** Sends a query, which changes nothing. @throws ConflictError with the hypervisor's refusal */
+  query: (guest: Guest, command: string, words?: object) => Promise<unknown>
+}
+
+/** A guest of a node, managed by Horcrux or not. */
+export type Present = Omit<Result<typeof vms, 'unmanaged'>['data'][number], 'uuid' | 'hypervisor'> &
+  Pick<Guest, 'handle'>
+
+/** A guest that can be adopted, as a record would describe it; its disks are known by their sources alone. */
+export type Adoptable = Present &
+  Omit<Definition, keyof Guest> &
+  Pick<VmRecord, 'description'> & { marked_id: string | null; violations: Violation[] }
+
+/** Guests that are on a node already and become VMs of Horcrux. */
+export type Adoption = {
+  list: (reached: Reached) => Promise<Present[]>
+  /** @param wanted the handle or the name of a guest. @returns null when there is none */
+  find: (reached: Reached, wanted: string) => Promise<Adoptable | null>
+  /** Removes our mark from a guest, and leaves the rest as it is; one that is gone is fine. */
+  letGo: (guest: Guest) => Promise<void>
+}
