@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { open } from '#shared/nodes/nodes.ts'
+import { open, type Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { engineStatesOf, factsOf } from './facts.ts'
 import { nodeRecords } from './model.ts'
@@ -14,24 +14,24 @@ type Health = Pick<StoredNode, 'status' | 'status_reason' | 'engines'>
 const words = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 /** Asks the host and each of its engines: the host may be well when an engine is not. */
-export async function healthOf(node: StoredNode): Promise<Health> {
-  const reached = open(reachOf(node))
+async function healthOf(reached: Reached, before: StoredNode['engines']): Promise<Health> {
   const [shell, engines] = await Promise.all([
     reached.host.stat('/proc/version').then(
       () => ({ status: 'online' as const, status_reason: null }),
       (error: unknown) => ({ status: 'offline' as const, status_reason: words(error) }),
     ),
-    engineStatesOf(reached, node.engines),
+    engineStatesOf(reached, before),
   ])
   return { ...shell, engines }
 }
 
 /** Checks a node once, and records what has changed; its facts too when it came back or an engine was upgraded. */
 export async function checkNode(node: StoredNode): Promise<void> {
-  const health = await healthOf(node)
+  const reached = open(reachOf(node))
   const { status, status_reason, engines } = node
+  const health = await healthOf(reached, engines)
   if (isDeepStrictEqual(health, { status, status_reason, engines }) && node.facts) return
-  const facts = health.status === 'online' ? await factsOf(open(reachOf(node)).host) : node.facts
+  const facts = health.status === 'online' ? await factsOf(reached.host) : node.facts
   await nodeRecords.updateWhere({ _id: node.id, version: node.version }, { set: { ...health, facts } })
 }
 

@@ -7,7 +7,7 @@ import { pools } from '#shared/contracts/storage/pools.ts'
 import { alreadyExists, ConflictError, invalid, ValidationError } from '#shared/errors.ts'
 import { scanHostKey } from '#shared/nodes/host/ssh/ssh.ts'
 import { newId } from '#shared/ids.ts'
-import { forget, open } from '#shared/nodes/nodes.ts'
+import { forget, open, remember } from '#shared/nodes/nodes.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { seal } from '#shared/config/secrets.ts'
 import { implement } from '#shared/service/implement.ts'
@@ -82,6 +82,7 @@ export const nodeService = implement(nodes, {
       }
       return { set: { ...set, ...(await probeChanged(node, set)) } }
     })
+    remember(reachOf(changed))
     return viewOf(changed)
   },
 

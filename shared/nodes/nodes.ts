@@ -37,8 +37,16 @@ export async function reach(id: string): Promise<Reached> {
 }
 
 /** All registered nodes. */
-export const reachAll = async (): Promise<Reached[]> =>
-  (await call(nodes, 'reachAll', {}, { isQuestion: true })).map(open)
+export async function reachAll(): Promise<Reached[]> {
+  const all = await call(nodes, 'reachAll', {}, { isQuestion: true })
+  for (const node of all) remember(node)
+  return all.map(open)
+}
+
+/** Replaces the remembered address of a node: two addresses in one process would close each other's connections. */
+export function remember(node: Reach): void {
+  known.set(node.id, { at: Date.now(), node: Promise.resolve(node) })
+}
 
 type Opened = { key: string; engine: Engine }
 /** By node and kind. */

@@ -1,0 +1,91 @@
+import mongoose from 'mongoose'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
+import { setConfig } from '#shared/config/config.ts'
+import { createIndexes } from '#shared/db/model.ts'
+import { nodeRecords } from '../../../services/cluster/model.ts'
+import { viewOf } from '../../../services/cluster/view.ts'
+import { vmRecords } from '../../../services/vm/model.ts'
+import { plainRecord } from '../../lab/guests/plain-guest.ts'
+
+let lab: TestStore
+beforeAll(async () => {
+  lab = await startTestStore()
+  setConfig({ dataDir: '/nonexistent', logLevel: 'silent' })
+  await mongoose.connect(lab.url('stored-before'))
+})
+afterAll(async () => {
+  await mongoose.disconnect()
+  await lab.stop()
+})
+
+const at = '2026-01-01T00:00:00.000Z'
+
+/** A node as the version before engines stored it. */
+const nodeOfBefore = {
+  _id: 'hv1',
+  name: 'hv1',
+  kind: 'ssh',
+  address: '10.0.0.1',
+  ssh_port: 22,
+  ssh_user: 'root',
+  host_key: 'SHA256:key',
+  sealed_key: 'sealed',
+  libvirt_uri: 'qemu+unix:///system?socket=/run/other.sock',
+  allowed_paths: ['/var/lib/horcrux'],
+  state_dir: '/var/lib/horcrux',
+  engine_sockets: { incus: '/run/own.socket' },
+  status: 'online',
+  status_reason: null,
+  hypervisor_status: 'online',
+  hypervisor_reason: null,
+  maintenance: true,
+  facts: { hostname: 'one', accel: 'kvm', libvirt_version: '9.0.0', qemu_version: '7.2.0' },
+  created_at: at,
+  updated_at: at,
+  version: 7,
+}
+
+const { handle, boot_id: _, id: _id, ...recordOfBefore } = plainRecord
+const vmOfBefore = (id: string, domain_uuid: string) => ({
+  ...recordOfBefore,
+  _id: id,
+  name: id,
+  domain_uuid,
+  run: '12',
+  version: 3,
+})
+
+test('records of an earlier version are found in the form of today, however often they are migrated', async () => {
+  await nodeRecords.model.collection.insertOne(nodeOfBefore as never)
+  const stored = vmRecords.model.collection
+  await stored.createIndex({ domain_uuid: 1 }, { unique: true })
+  await stored.insertMany([vmOfBefore('web', handle), vmOfBefore('db', 'another')] as never)
+
+  await createIndexes()
+  await createIndexes()
+
+  const vm = await vmRecords.require('web')
+  expect(vm).toMatchObject({ id: 'web', handle, boot_id: '12', version: 3 })
+  expect(Object.keys(vm).filter((key) => ['domain_uuid', 'run'].includes(key))).toEqual([])
+  // The unique index of the old field would take two records without it for the same.
+  for (const id of ['new-1', 'new-2']) await vmRecords.insert({ ...plainRecord, id, name: id, handle: id })
+  await expect(vmRecords.insert({ ...plainRecord, id: 'twin', name: 'twin', handle })).rejects.toThrow('already exists')
+
+  const node = await nodeRecords.require('hv1')
+  expect(node).toMatchObject({
+    engine_config: { libvirt: { uri: nodeOfBefore.libvirt_uri }, incus: { socket: '/run/own.socket' } },
+    facts: { hostname: 'one', accel: 'kvm' },
+    maintenance: true,
+    version: 7,
+  })
+  expect(node.engines.map(({ status }) => status)).toEqual(['unknown', 'unknown', 'unknown'])
+  const older = ['libvirt_uri', 'engine_sockets', 'hypervisor_status', 'hypervisor_reason']
+  expect(Object.keys(node).filter((key) => older.includes(key))).toEqual([])
+  expect(viewOf(node)).toMatchObject({
+    libvirt_uri: nodeOfBefore.libvirt_uri,
+    engine_sockets: nodeOfBefore.engine_sockets,
+    hypervisor_status: 'unknown',
+  })
+  expect(await nodeRecords.updateWhere({ _id: 'hv1' }, { set: { maintenance: false } })).toMatchObject({ version: 8 })
+})

@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { engineKinds } from '#shared/nodes/engines.ts'
+import { hypervisors } from '../../services/vm/drivers/drivers.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+
+const product = ['shared', 'services', 'bin'].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => join(folder, path)),
+)
+const textOf = (path: string) => readFileSync(join(root, path), 'utf8')
+
+/** Where a name is a string of its own. */
+const filesNaming = (name: string) => product.filter((path) => new RegExp(`(['"\`])${name}\\1`).test(textOf(path)))
+
+type Places = {
+  kind: string
+  names: readonly string[]
+  /** The branch of the contract, and the line of the map. */
+  contract: string
+  map: string
+  /** The folder of a name's driver. */
+  driver: (name: string) => string
+}
+
+/** Two engines, or hypervisors, that speak one API share a driver. */
+const folderOf = (name: string) => (name === 'incus' ? 'lxd' : name)
+
+const places: Places[] = [
+  {
+    kind: 'hypervisor',
+    names: hypervisors,
+    contract: 'shared/contracts/vm/vms.ts',
+    map: 'services/vm/drivers/drivers.ts',
+    driver: (name) => `services/vm/drivers/${folderOf(name)}/`,
+  },
+  {
+    kind: 'engine',
+    names: engineKinds,
+    contract: 'shared/contracts/cluster/nodes.ts',
+    map: 'shared/nodes/engines.ts',
+    driver: (name) => `shared/nodes/${folderOf(name)}/`,
+  },
+]
+
+/** Other files that write a name, each with its reason. */
+const exceptions: Record<string, string[]> = {
+  // The packages of Debian that the machine of Horcrux gets: the tests need LXD, guests need libvirt.
+  'shared/platform/requirements.ts': ['libvirt', 'lxd'],
+  // libvirt's own word for a domain that is emulated.
+  'shared/nodes/libvirt/host-facts.ts': ['qemu'],
+  // LXD's own word for its driver of virtual machines.
+  'services/vm/drivers/lxd/check.ts': ['qemu'],
+  // Fields of the API that are of single engines, from before a node had engines.
+  'services/cluster/older-names.ts': ['qemu'],
+}
+
+const every = [...new Set(places.flatMap(({ names }) => names))]
+
+describe('the name of a hypervisor or an engine', () => {
+  test.each(every)('%s stands in its driver, in the contract and in the map, and nowhere else', (name) => {
+    const own = places.filter(({ names }) => names.includes(name))
+    const isOwn = (path: string) =>
+      own.some(({ contract, map, driver }) => path === contract || path === map || path.startsWith(driver(name)))
+    const elsewhere = filesNaming(name).filter((path) => !isOwn(path) && !exceptions[path]?.includes(name))
+    expect(elsewhere).toEqual([])
+  })
+
+  test('is no exception any more where the file has ceased to write it', () => {
+    const stale = Object.entries(exceptions).flatMap(([path, names]) =>
+      names.filter((name) => !filesNaming(name).includes(path)).map((name) => `${path}: ${name}`),
+    )
+    expect(stale).toEqual([])
+  })
+
+  test('is a line of the map for each in the contract', () => {
+    for (const { names, map } of places) for (const name of names) expect(textOf(map)).toMatch(new RegExp(`\\b${name}\\b`))
+  })
+})
