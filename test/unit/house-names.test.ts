@@ -77,6 +77,7 @@ describe('the name of a hypervisor or an engine', () => {
   })
 
   test('is a line of the map for each in the contract', () => {
-    for (const { names, map } of places) for (const name of names) expect(textOf(map)).toMatch(new RegExp(`\\b${name}\\b`))
+    for (const { names, map } of places)
+      for (const name of names) expect(textOf(map)).toMatch(new RegExp(`\\b${name}\\b`))
   })
 })

@@ -4,32 +4,8 @@ import type { Violation } from '#shared/errors.ts'
 import type { Engine } from '#shared/nodes/engine.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { VmRecord } from '../model.ts'
+import type { Definition, Described, Guest } from './guest.ts'
 import type { Parts } from './parts.ts'
-
-/** A guest, as its host finds it. `handle` is the driver's own name of it: nobody else takes it apart or makes one. */
-export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'handle'>
-
-/** The hardware of a guest that a node must be able to give. */
-export type Described = Pick<
-  VmRecord,
-  | 'name'
-  | 'boot'
-  | 'architecture'
-  | 'firmware'
-  | 'balloon'
-  | 'cpu_model'
-  | 'cpus'
-  | 'max_cpus'
-  | 'topology'
-  | 'boot_order'
-  | 'graphics'
-  | 'video'
-  | 'disks'
-  | 'nics'
->
-
-/** All that a host's definition of a guest is made of. */
-export type Definition = Guest & Described & Pick<VmRecord, 'memory' | 'autostart' | 'iso' | 'seed' | 'accel'>
 
 /** Values for a new guest that does not say them. */
 export type Defaults = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware' | 'graphics' | 'video'>

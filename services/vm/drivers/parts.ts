@@ -7,7 +7,7 @@ import type { vms } from '#shared/contracts/vm/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { VmRecord } from '../model.ts'
-import type { Definition, Guest } from './driver.ts'
+import type { Definition, Guest } from './guest.ts'
 
 export type Parts = {
   adoption?: Adoption

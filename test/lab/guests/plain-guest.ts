@@ -1,4 +1,4 @@
-import type { Definition } from '../../../services/vm/drivers/driver.ts'
+import type { Definition } from '../../../services/vm/drivers/guest.ts'
 import type { VmRecord } from '../../../services/vm/model.ts'
 
 /** A guest's description with only what it must have. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Disk, Nic } from '#shared/contracts/vm/hardware.ts'
-import type { Definition } from '../../../services/vm/drivers/driver.ts'
+import type { Definition } from '../../../services/vm/drivers/guest.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { mergeDomain, unmarked } from '../../../services/vm/drivers/qemu/xml/merge.ts'
 import { readDomain } from '../../../services/vm/drivers/qemu/xml/parse-domain-xml.ts'

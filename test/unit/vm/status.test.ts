@@ -3,7 +3,7 @@ import { naming } from '../../../services/vm/drivers/qemu/naming.ts'
 import { statusOf } from '../../../services/vm/drivers/qemu/state.ts'
 import { requireStatus } from '../../../services/vm/state/status.ts'
 import { placesFor } from '../../../services/vm/hardware/plan.ts'
-import type { Definition } from '../../../services/vm/drivers/driver.ts'
+import type { Definition } from '../../../services/vm/drivers/guest.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { plainGuest } from '../../lab/guests/plain-guest.ts'
 

@@ -1,7 +1,7 @@
 import { NotFoundError, UnavailableError, type Violation } from '#shared/errors.ts'
 import type { Api } from '#shared/nodes/lxd/client.ts'
 import type { LxdEngine, LxdKind } from '#shared/nodes/lxd/engine.ts'
-import type { Described } from '../driver.ts'
+import type { Described } from '../guest.ts'
 
 type Server = {
   api_extensions: string[]

@@ -1,5 +1,6 @@
 import type { VmStatus } from '#shared/contracts/vm/vms.ts'
-import type { Definition, Guest, Status } from '../driver.ts'
+import type { Status } from '../driver.ts'
+import type { Definition, Guest } from '../guest.ts'
 import type { Sizes } from '../parts.ts'
 
 /** The key of the instance's configuration that has our handle: an engine lets nobody choose its own UUIDs. */

@@ -1,7 +1,7 @@
 import type { AgentView } from '#shared/contracts/vm/guests.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
 import { agentCommand } from '#shared/nodes/libvirt/domain.ts'
-import type { Guest } from '../driver.ts'
+import type { Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'
 
 /** A freeze waits until all that is being written is on the disks. */

@@ -4,7 +4,7 @@ import { ConflictError } from '#shared/errors.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { domainXml } from '#shared/nodes/libvirt/domain.ts'
 import { reach } from '#shared/nodes/nodes.ts'
-import type { Guest } from '../driver.ts'
+import type { Guest } from '../guest.ts'
 import type { Files } from './xml/domain-xml.ts'
 import { filesOf } from './files.ts'
 

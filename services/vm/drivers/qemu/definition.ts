@@ -9,7 +9,7 @@ import {
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
 import { reach } from '#shared/nodes/nodes.ts'
-import type { Definition, Guest } from '../driver.ts'
+import type { Definition, Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'
 import { domainXml } from './xml/domain-xml.ts'
 import { filesOf, shelfOf, shelvedXml, variablesIn } from './files.ts'

@@ -1,6 +1,6 @@
 import { ConflictError } from '#shared/errors.ts'
 import { monitorCommand } from '#shared/nodes/libvirt/domain.ts'
-import type { Guest } from '../driver.ts'
+import type { Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'
 
 /** Sends a command of QMP to a guest's monitor. @throws ConflictError in QEMU's words */

@@ -1,5 +1,5 @@
 import { domainSamples } from '#shared/nodes/libvirt/stats.ts'
-import type { Guest } from '../driver.ts'
+import type { Guest } from '../guest.ts'
 import type { Stats } from '../parts.ts'
 import { libvirtAt } from './libvirt.ts'
 import { isoDrive, seedDrive } from './xml/parse-domain-xml.ts'

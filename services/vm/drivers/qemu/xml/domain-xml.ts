@@ -1,6 +1,6 @@
 import { XMLBuilder } from 'fast-xml-parser'
 import type { Disk, Nic } from '#shared/contracts/vm/hardware.ts'
-import type { Definition } from '../../driver.ts'
+import type { Definition } from '../../guest.ts'
 import { platforms } from '../platforms.ts'
 import { isoDrive, isoPort, seedDrive } from './parse-domain-xml.ts'
 

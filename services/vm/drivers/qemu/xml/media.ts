@@ -1,5 +1,5 @@
 import { domainXml, updateDevice } from '#shared/nodes/libvirt/domain.ts'
-import type { Guest } from '../../driver.ts'
+import type { Guest } from '../../guest.ts'
 import { libvirtAt } from '../libvirt.ts'
 import { cdromIn, pathOf, seedDrive, targetOf } from './parse-domain-xml.ts'
 import { at, elements, parseXml, put, remove, writeXml } from './xml.ts'
