@@ -5,11 +5,12 @@ import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { qemu } from '../../../services/vm/drivers/qemu/qemu.ts'
 import { startGuests } from '../../lab/guests/guests.ts'
+import { amount } from '../../lab/faults/seed.ts'
 import { until } from '../../lab/wait.ts'
 import { done } from '../../lab/product/run-operation.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 
-const count = 200
+const count = amount({ sample: 60, all: 200 })
 const [host] = labHosts
 let guests: Awaited<ReturnType<typeof startGuests>>
 
@@ -45,11 +46,11 @@ test(`${count} stopped machines are listed with live state, for one libvirt call
   expect(calls).toEqual(['states'])
   expect(seen.size).toBe(count)
 
-  await guests.virsh('start', 'bulk-77')
+  await guests.virsh('start', 'bulk-7')
   const list = async () => (await horcrux.call(vms, 'list', { limit: 1000, filter: 'node:hv1' })).data
-  await until(async () => (await list()).find(({ id }) => id === 'bulk-77')?.status === 'running')
+  await until(async () => (await list()).find(({ id }) => id === 'bulk-7')?.status === 'running')
   expect((await list()).filter(({ status }) => status === 'stopped')).toHaveLength(count - 1)
-  await done(horcrux, vms, 'stop', { id: 'bulk-77', force: true })
+  await done(horcrux, vms, 'stop', { id: 'bulk-7', force: true })
   for (let from = 0; from < count; from += 20)
     await Promise.all(ids.slice(from, from + 20).map((id) => done(horcrux, vms, 'delete', { id })))
 })

@@ -117,7 +117,7 @@ test('cancelled in the middle, nothing is left: no file, no job, and the guest r
 })
 
 test('whoever takes a clone over goes on with the copy that QEMU makes', async () => {
-  await source.make('live', { agent: false, filledMib: 600 })
+  await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 20)
   const reached = await until(async () => ((await copiedMib(job)) > 60 ? copiedMib(job) : null), {
@@ -135,7 +135,7 @@ test('whoever takes a clone over goes on with the copy that QEMU makes', async (
 })
 
 test('a copy that ended while nobody looked is made again', async () => {
-  await source.make('live', { agent: false, filledMib: 600 })
+  await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 20)
   await until(async () => (await copiedMib(job)) > 20, { what: 'some bytes' })
@@ -148,7 +148,7 @@ test('a copy that ended while nobody looked is made again', async () => {
 })
 
 test('a guest that is switched off behind our back is not cloned by half', async () => {
-  await source.make('live', { agent: false, filledMib: 600 })
+  await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 1)
   await source.virsh('destroy', 'live')
@@ -160,7 +160,7 @@ test('a guest that is switched off behind our back is not cloned by half', async
 })
 
 test('while it is copied it is neither stopped nor changed nor copied again; linked it is not cloned at all', async () => {
-  await source.make('live', { agent: false, filledMib: 600 })
+  await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 1)
   const { horcrux } = lab

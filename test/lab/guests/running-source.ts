@@ -26,8 +26,12 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
     virsh,
     serial,
     isUp,
-    /** @param how.filledMib so much of its last disk has data */
-    make: async (id: string, { agent = true, filledMib = 0 } = {}): Promise<Vm> => {
+    /**
+     * Makes the guest and starts it.
+     * @param how.filledMib so much of its last disk has data
+     * @param how.boots false for a guest without an operating system, which runs at once and writes nothing
+     */
+    make: async (id: string, { agent = true, filledMib = 0, boots = true } = {}): Promise<Vm> => {
       await done(horcrux, volumes, 'create', { id: 'images', name: `${id}-fs`, size: GiB, format: 'raw' })
       await localHost().runChecked('mkfs.ext4', ['-q', '-F', join(lab.dir, `pool/${id}-fs.raw`)])
       const disks = [
@@ -35,10 +39,11 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
         { pool: 'images', size: GiB },
         { pool: 'images', size: GiB, format: 'raw' },
       ]
-      const given = { memory: 256, cpus: 1, node: 'hv1', disks, boot: await guestOn(lab, { agent }) }
+      const given = { memory: 256, cpus: 1, node: 'hv1', disks, ...(boots && { boot: await guestOn(lab, { agent }) }) }
       const vm = (await done(horcrux, vms, 'create', { id, name: id, ...given })) as Vm
       if (filledMib > 0) await images.write(`${id}-disk-2.raw`, 0xb2, 64, filledMib)
       await done(horcrux, vms, 'start', { id })
+      if (!boots) return vm
       await isUp(id)
       const isConnected = async () => (await horcrux.call(guests, 'agent', { id })).connected
       if (agent) await until(isConnected, { what: 'the agent', intervalMs: 500 })
