@@ -78,7 +78,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     api = apiClient(url, (await apiClient(url).send<{ token: string }>('POST', '/auth/login', body)).token)
   })
 
-  test('runs as an ordinary user what touches neither guests nor disks', async () => {
+  test('runs services that touch neither guests nor disks as an ordinary user', async () => {
     for (const service of ['gateway', 'auth', 'audit'])
       expect((await inService(service, 'id', '-u')).trim()).toBe('1000')
   })
@@ -101,7 +101,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     await api.send('DELETE', `/vms/${vm.id}`)
   })
 
-  test('goes on while two of three replicas are away', { timeout: 2 * minutes }, async () => {
+  test('works on when two of three replicas are gone', { timeout: 2 * minutes }, async () => {
     await upAll(options('--no-build', '--wait', '--scale', 'vm=1'))
     for (let again = 0; again < 5; again++) expect(await api.get<{ total: number }>('/vms')).toMatchObject({ total: 0 })
   })

@@ -71,7 +71,7 @@ afterAll(async () => {
 })
 
 test.runIf(canRun)(
-  'noVNC shows the screen of a guest, and what is typed there is done by the guest',
+  'noVNC shows the screen of a guest and sends it the keys',
   async () => {
     await page.goto(address('vnc'))
     await page.fill('[name=username]', 'admin')
@@ -105,7 +105,7 @@ test.runIf(canRun)(
 )
 
 test.runIf(canRun)(
-  'xterm.js shows the shell of a guest, and what is typed there is executed',
+  'xterm.js shows the shell of a guest and sends it what is typed',
   async () => {
     await page.goto(address('serial'))
     await state('connected')
@@ -126,7 +126,7 @@ test.runIf(canRun)(
 )
 
 test.runIf(canRun)(
-  'a machine that is stopped closes its console with the reason, and says so to who reconnects',
+  'a stopped VM closes its console with the reason, and gives it again on reconnecting',
   async () => {
     expect(await product.ask('POST /api/vms/tiny/stop', wait)).toMatchObject({ body: { state: 'succeeded' } })
     await state('closed')

@@ -24,7 +24,7 @@ describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await m
     const hide = (program: string) =>
       machine.run('bash', ['-c', 'mount --bind /dev/null "$(command -v "$0")"', program])
 
-    test('shows what there is, and ends with 0 on a machine that has what is needed', async () => {
+    test('lists the findings, and ends with 0 on a machine that lacks nothing needed', async () => {
       const { stdout, code } = await machine.run('node', [horcrux, 'doctor'])
       expect(stdout).toMatch(/^ok +nats-server +2\.\d+\.\d+/m)
       expect(stdout).toMatch(/^ok +curl +\d+\.\d+/m)
@@ -39,7 +39,7 @@ describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await m
       else expect(acceleration?.needed_for).toMatch(/vmx|svm/)
     })
 
-    test('names the packages of what is missing, and ends with 1 when that is needed', async () => {
+    test('names the packages of missing programs, and ends with 1 when one of them is needed', async () => {
       await hide('genisoimage')
       expect(await doctor()).toMatchObject({ code: 0, healthy: true })
       await hide('nats-server')

@@ -103,7 +103,7 @@ test('three mistakes are one answer with three violations', async () => {
   ])
 })
 
-test('what was done, tried and refused is on record', async () => {
+test('actions done, attempted and refused are in the audit', async () => {
   const { body } = await product.ask('GET /api/audit/events?limit=1000')
   const records = body['data'] as { kind: string; result: string; path: string; user: string }[]
   const has = (kind: string, result: string, path: string) =>

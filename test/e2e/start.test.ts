@@ -67,7 +67,7 @@ describe.skipIf(!available('libvirt', problems))('horcrux start', () => {
     expect(listed.stdout).toMatch(/first.*running/)
   })
 
-  test('lets nobody else read its secrets, and shows them in no list of processes', async () => {
+  test('keeps its secrets unreadable for other users, and out of the list of processes', async () => {
     const { nats_url, mongodb_url } = await endpointsOf(first)
     const processes = (await machine.processes()).join('\n')
     expect(processes).toContain('nats-server')
@@ -82,7 +82,7 @@ describe.skipIf(!available('libvirt', problems))('horcrux start', () => {
       expect((await stat(file)).mode & 0o777).toBe(0o600)
   })
 
-  test('refuses a data folder that another one runs on, and says which process that is', async () => {
+  test('refuses a data folder that is in use, and names the process', async () => {
     const { code, stderr } = await machine.run('node', [horcrux, 'start'], { HORCRUX_DATA: first.dataDir })
     expect(code).toBe(1)
     expect(stderr).toMatch(/already runs on .* \(process \d+\)/)
@@ -106,7 +106,7 @@ describe.skipIf(!available('libvirt', problems))('horcrux start', () => {
     for (const name of Object.keys(env)) expect(stderr).toContain(name)
   })
 
-  test('runs beside another one that knows nothing of it', async () => {
+  test('two instances on one machine do not see each other', async () => {
     const second = await startHorcrux(machine, { HORCRUX_DATA: join(machine.dir, 'second'), ...secret })
     const [one, other] = [await endpointsOf(first), await endpointsOf(second)]
     for (const name of ['api_url', 'nats_url', 'mongodb_url'] as const) expect(one[name]).not.toBe(other[name])
@@ -196,7 +196,7 @@ describe.skipIf(!available('libvirt', problems))('a user who is not root, withou
   })
   afterAll(() => machine?.remove())
 
-  test('can start it all the same, and reads what is missing and what would help', async () => {
+  test('can start Horcrux, and is told what is missing and how to get it', async () => {
     const env = { HORCRUX_DATA: '/media/data', HOME: '/media' }
     const instance = await startHorcrux(machine, env, [...nobody, 'node', '/mnt/bin/horcrux.js'])
     expect(instance.said()).toMatch(/guests +none yet: libvirtd does not run, and only root can start it -> /)

@@ -130,7 +130,7 @@ test('only shared/nodes/libvirt touches libvirt', () => {
   expect(outside(/^shared\/nodes\/libvirt\//, touching)).toEqual([])
 })
 
-test('what is served over HTTP comes from the contracts, but for health, pages and event streams', () => {
+test('every HTTP route comes from the contracts, except health, pages and event streams', () => {
   const registering = product.filter((path) =>
     /\b\w+\.(get|post|put|patch|delete|all|route)\(\s*(\{$|'\/)/m.test(textOf(path)),
   )

@@ -113,7 +113,7 @@ describe.skipIf(!node)('a host over SSH', () => {
     })
     afterAll(() => void broken.close())
 
-    it('is tried once for all who ask, and again only after a pause', async () => {
+    it('is tried once for all callers, and again only after a pause', async () => {
       const host = open({ address: '127.0.0.1', port })
       const ask = () => Promise.allSettled(Array.from({ length: 20 }, () => host.run('true', [])))
       const outcomes = [...(await ask()), ...(await ask())]
@@ -139,7 +139,7 @@ describe.skipIf(!node)('a host over SSH', () => {
       return stdout !== ''
     }
 
-    it('fails what runs, and works again at the next use', async () => {
+    it('fails the running calls, and works again at the next use', async () => {
       const others = await sessions()
       const host = open()
       const time = `3600.${randomInt(2 ** 40)}`

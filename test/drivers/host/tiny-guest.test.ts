@@ -58,7 +58,7 @@ describe.skipIf(!available('qemu', qemu ? [] : ['qemu-system-x86_64 (Debian: qem
       return { child, said, command, text: () => text }
     }
 
-    it('says what it has, then that it is up, and powers off at its power button', async () => {
+    it('reports its devices, then that it is up, and powers off at its power button', async () => {
       const start = performance.now()
       const { child, said, command, text } = await boot()
       await said('horcrux-guest: up')

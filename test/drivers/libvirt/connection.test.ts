@@ -104,7 +104,7 @@ describe.skipIf(!hasLab())('connections to a real libvirt', () => {
     expect(await Promise.all(slow)).toHaveLength(6)
   })
 
-  test('a host connection opens when it is used, and tells what happens', async () => {
+  test('a host connection opens at its first use, and reports events', async () => {
     let resolved = 0
     const libvirt = host(async () => {
       resolved++

@@ -149,7 +149,7 @@ describe.skipIf(!hasLab())('domains of a real libvirt', () => {
     await expect(domain.agentCommand(libvirt, uuid, { execute: 'guest-ping' })).rejects.toThrow(ConflictError)
   })
 
-  test('what libvirt refuses says why in our terms', async () => {
+  test("an error of libvirt is translated into ours, with libvirt's reason", async () => {
     const uuid = await define()
     await expect(domain.defineDomain(libvirt, '<domain/>')).rejects.toThrow(ValidationError)
     await expect(domain.defineDomain(libvirt, tinyDomain(randomUUID(), 'x', '<nonsense/>'))).rejects.toThrow(/schema/)
@@ -165,7 +165,7 @@ describe.skipIf(!hasLab())('domains of a real libvirt', () => {
     await expect(domain.attachDevice(libvirt, uuid, '<disk/>', { live: true })).rejects.toThrow(ValidationError)
   })
 
-  test('the host tells what it is', async () => {
+  test("the host's facts are read", async () => {
     expect(await versions(libvirt)).toMatchObject({
       libvirt: expect.stringMatching(/^\d+\.\d+\.\d+$/),
       hypervisor: expect.stringMatching(/^\d+\.\d+\.\d+$/),

@@ -47,7 +47,7 @@ describe.skipIf(!hasLab())('the libvirt library in this process', () => {
     expect(run).toMatchObject({ code: 0, stdout: 'NotFoundError\nUnavailableError\n', stderr: '' })
   })
 
-  test('without the library importing works, and connecting says what to install', async () => {
+  test('without the library the import works, and connecting names the package to install', async () => {
     const library = await realpath('/usr/lib/x86_64-linux-gnu/libvirt.so.0')
     const script = `
       import { openConnection } from '#shared/nodes/libvirt/connection.ts'

@@ -190,7 +190,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     unsubscribe()
   })
 
-  test('an instance of somebody else is never taken for a guest', async () => {
+  test('an instance that Horcrux did not make is never listed as a guest', async () => {
     const on = await api()
     await on.send('POST', '/1.0/instances', {
       name: 'theirs',

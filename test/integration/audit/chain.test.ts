@@ -21,7 +21,7 @@ afterAll(() => horcrux?.stop())
 const leave = (id: string, path = '/api/vms/7') =>
   recordAudit({ id, caller: bob, kind: 'vm_started', path, action: 'vms.start', result: 'success', request_id: 'r' })
 
-test('what was just done is in the list, the newest first', async () => {
+test('the latest actions are in the list, the newest first', async () => {
   await horcrux
     .call(auth, 'login', { username: 'mallory', password: 'wrong' }, { caller: anonymous })
     .catch(() => undefined)
@@ -50,7 +50,7 @@ test('a record that was altered in the store is found and located', async () => 
   expect(await horcrux.call(audit, 'verify', {})).toMatchObject({ valid: true })
 })
 
-test('personal data can be removed, and the chain still proves what happened', async () => {
+test('personal data can be removed, and the chain still verifies', async () => {
   const { records } = await horcrux.call(audit, 'erase', { user: 'bob' })
   expect(records).toBe(2000)
   const { data } = await horcrux.call(audit, 'list', { kind: 'vm_started', limit: 1 })

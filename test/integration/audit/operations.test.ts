@@ -87,7 +87,7 @@ test('an operation has the state before it on both its records, and the state it
   expect(ended!.after_hash).not.toBe(before)
 })
 
-test('one that fails and one that is cancelled are on record as that, with what the undo has left', async () => {
+test('a failed and a cancelled operation are recorded as such, with the state after the undo', async () => {
   const stop = horcrux.work()
   await made('failed')
   rework = async (op, colour) => {
@@ -119,7 +119,7 @@ test('one that fails and one that is cancelled are on record as that, with what 
   expect(all[2]).toMatchObject({ message: 'Cancelled', operation_id: id, after_hash: await hashNow('cancelled') })
 })
 
-test('what was changed before another process took over is in the hashes of the end', async () => {
+test('changes made before another process took over are in the hashes of the final record', async () => {
   await made('moved')
   const before = await hashNow('moved')
   let isSecond = false

@@ -72,7 +72,7 @@ test('filters, cursor and order', async () => {
   await expect(horcrux.call(audit, 'list', { cursor: 'bm9wZQ' })).rejects.toThrow(/not a cursor/)
 })
 
-test('records that were cut from the end of the store are missed, thanks to what was signed before', async () => {
+test('records cut from the end of the store are reported missing, because the signed head names them', async () => {
   const before = await horcrux.call(audit, 'verify', {})
   await exported()
   const [last] = await chain.collection.find({ seq: before.to_seq! }).toArray()
@@ -84,7 +84,7 @@ test('records that were cut from the end of the store are missed, thanks to what
   expect((await horcrux.call(audit, 'verify', {})).valid).toBe(true)
 })
 
-test('what retention removes is signed for; what else is removed is missed', async () => {
+test('records removed by retention are signed for; other removed records are reported missing', async () => {
   await horcrux.call(audit, 'setRetention', { days: 30 })
   await leave()
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 31 * 24 * 3_600_000 })

@@ -97,7 +97,7 @@ describe('every route of every contract answers as the specification of the role
     expect(passing.length).toBeGreaterThan(rows.length)
   })
 
-  test('who has not signed in', async () => {
+  test('a caller who has not signed in', async () => {
     expect(await findings('anonymous', ({ can }) => (can === 'anyone' ? 'passes' : 401))).toEqual([])
   })
 

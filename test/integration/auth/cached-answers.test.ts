@@ -48,7 +48,7 @@ test('whose sign-in was kept is no oracle for passwords from elsewhere', async (
   expect((await lab.onRecord('kind=login_failed&user=victim')).map(({ address }) => address)).toEqual(['192.0.2.66'])
 })
 
-test('of two with the same rights who are refused at once each is named, and each is on record', async () => {
+test('two users with the same rights who are refused at once are each named in the answer and in the audit', async () => {
   const people = [await lab.person('first'), await lab.person('second')]
   const asked = Array.from({ length: 20 }, (_, i) => people[i % 2]!.ask('GET /api/things/secret'))
   const answers = await Promise.all(asked)
@@ -91,7 +91,7 @@ test('a proof that does not hold, and a page of another site, are on record', as
   expect(await lab.onRecord('kind=suspicious_activity&resource=/api/ws')).toHaveLength(1)
 })
 
-test('who reads a list slowly is given no more of it once they are disabled', async () => {
+test('a user who is disabled while a list is being sent gets no more of it', async () => {
   const reader = await lab.person('reader', ['Auditor', '/'])
   const caller = { kind: 'service', name: 'test' } as const
   const one = (i: number) => ({ caller, kind: 'config_changed', path: `/api/things/${i}`, action: 'test' }) as const

@@ -72,7 +72,7 @@ test('an API key ends on its day', async () => {
   await expect(holder.identity()).rejects.toThrow(/expired/)
 })
 
-test('a restricted API key has of its grants only what its user has too, and cannot make another key', async () => {
+test('a restricted API key has only those of its grants that its user has too, and cannot make another key', async () => {
   await makeUser('narrow', { roles: ['VmUser'] })
   const person = await signIn(horcrux, 'narrow', password)
   const { key } = await person.call(users, 'createKey', {
@@ -86,7 +86,7 @@ test('a restricted API key has of its grants only what its user has too, and can
   await expect(bot.call(users, 'createKey', { username: 'narrow', name: 'more' })).rejects.toThrow(ForbiddenError)
 })
 
-test('a key that may manage users takes neither its user over nor what is theirs', async () => {
+test("a key with the right to manage users can neither take over its own user nor read that user's secrets", async () => {
   await root.call(roles, 'create', { name: 'Clerk', description: '', privileges: ['UserModify'] })
   const grants = [{ role: 'Clerk', path: '/api/users/*' }]
   const { key } = await root.call(users, 'createKey', { username: 'admin', name: 'clerk', grants })
@@ -106,7 +106,7 @@ test('a key that may manage users takes neither its user over nor what is theirs
   await minder.identity()
 })
 
-test('nobody sets their own password without the old one, not even who may manage users', async () => {
+test("a user's own password changes only with the old one, even with the right to manage users", async () => {
   const change = (params: object) => root.call(users, 'change', { username: 'admin', ...params })
   await expect(change({ password: 'Apfelstrudel-3' })).rejects.toThrow(/POST \/api\/auth\/password/)
   await expect(change({ totp: false })).rejects.toThrow(/DELETE \/api\/auth\/totp/)
@@ -181,7 +181,7 @@ test('a ticket opens one connection, for its own proof, within 30 seconds', asyn
   await expect(redeem(orphan.ticket)).rejects.toThrow(AuthenticationError)
 })
 
-test('every call that the contract does not leave to anyone refuses who has not signed in', async () => {
+test('every action that is not for anyone refuses a caller who has not signed in', async () => {
   await expect(horcrux.call(users, 'list', {}, { caller: anonymous })).rejects.toThrow(AuthenticationError)
   await makeUser('plain')
   const plain = await signIn(horcrux, 'plain', password)

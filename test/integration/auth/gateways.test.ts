@@ -49,7 +49,7 @@ test('five tries a minute of an address are looked at, however many gateways it 
   expect((await signIn(1, admin.username, admin.password, '192.0.2.51')).status).toBe(200)
 })
 
-test('guessing is one alert, for those who may audit the system and for nobody else', async () => {
+test('guessing passwords raises one alert, sent only to users who may audit the system', async () => {
   await asRoot('POST /api/users', { username: 'plain', password })
   const plain = String((await signIn(0, 'plain', password, '192.0.2.60')).body['token'])
   const topics = ['alerts']

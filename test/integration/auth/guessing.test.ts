@@ -33,7 +33,7 @@ const login = (username: string, secret: string, address: string, nodeID?: strin
 }
 const kindsOf = async (filter: object) => (await root.call(audit, 'list', { limit: 1000, ...filter })).data
 
-test('of many guesses at once over two replicas only ten are looked at', async () => {
+test('of 40 simultaneous guesses over two replicas only ten are checked', async () => {
   await root.call(users, 'create', { username: 'target', password })
   const guesses = await Promise.allSettled(
     Array.from({ length: 40 }, (_, i) =>
@@ -50,7 +50,7 @@ test('of many guesses at once over two replicas only ten are looked at', async (
   expect(data[0]).toMatchObject({ by: 'user', name: 'target', failures: 40, succeeded_after: false })
 })
 
-test('the delay grows with each further failure, the right password waits as well, and a quarter of an hour later all is forgotten', async () => {
+test('each further failure doubles the delay, also for the right password; after 15 minutes the count is reset', async () => {
   await root.call(users, 'create', { username: 'patient', password })
   for (let i = 0; i < 10; i++) await login('patient', 'wrong', `198.51.100.${i}`).catch(() => undefined)
   const waits: number[] = []
@@ -85,7 +85,7 @@ test('one address that tries many names is slowed down, others are not', async (
   await login('admin', admin.password, '203.0.113.67')
 })
 
-test("guesses at an API key's secret are on record and slowed down", async () => {
+test('wrong secrets of an API key are in the audit and slowed down', async () => {
   const { key, id } = await root.call(users, 'createKey', { username: 'admin', name: 'guessed' })
   const show = (credential: string) =>
     horcrux.call(auth, 'identify', { by: 'api_key', credential, address: '203.0.113.80' })

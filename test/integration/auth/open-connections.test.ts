@@ -49,7 +49,7 @@ test('a grant that ends by the clock ends the events of an open connection', asy
   socket.socket.close()
 })
 
-test('a deletion is heard of by whoever could see what is gone, and by nobody else', async () => {
+test('the event of a deletion reaches those who could see the deleted resource, and no others', async () => {
   const owner = await lab.person('owner', marks, ['VmAdmin', '/api/vms/kept'])
   const key = await lab.keyOf(owner, 'owner', [{ role: 'VmUser', path: marks[1] }])
   const others = [owner, key, await lab.person('stranger', marks)]
@@ -92,7 +92,7 @@ test('a restricted key knows only of the operations that it has begun', async ()
   socket.socket.close()
 })
 
-test('revoking the keys of tokens closes what was opened with tokens, and rotating them does not', async () => {
+test('revoking the signing keys closes connections opened with tokens; rotating the keys does not', async () => {
   const person = await lab.person('holder', marks)
   const key = await lab.keyOf(person, 'holder', [{ role: 'VmUser', path: marks[1] }])
   const [byToken, byKey] = [await listen(person), await listen(key)]

@@ -34,7 +34,7 @@ const there = (action: string, params: object) =>
     meta: { caller: { kind: 'service', name: 'test' }, requestId: 'test' },
   })
 
-test('what is granted holds at once on every replica, and so does its end', async () => {
+test('a new grant and its removal hold at once on every replica', async () => {
   await makeUser('reader')
   const question = { user: 'reader', privilege: 'VmAudit', path: '/api/vms/7' }
   expect(await there('permissions.explain', question)).toMatchObject({ allowed: false })
@@ -48,7 +48,7 @@ test('what is granted holds at once on every replica, and so does its end', asyn
   expect(await there('permissions.explain', question)).toMatchObject({ allowed: false })
 })
 
-test('conditions of a grant: network, hours, expiry; what is nonsense is refused', async () => {
+test('conditions of a grant: network, hours, expiry; impossible conditions are refused', async () => {
   await makeUser('worker')
   await grant(toUser('worker'), 'VmUser', '/api/vms/**', {
     networks: ['10.0.0.0/8'],
@@ -73,7 +73,7 @@ test('conditions of a grant: network, hours, expiry; what is nonsense is refused
   await expect(grant(toUser('worker'), 'VmUser', '/api/*/vms')).rejects.toThrow(ValidationError)
 })
 
-test('nobody gives, or takes over, more than they have', async () => {
+test('a user can neither grant nor take over more rights than their own', async () => {
   await makeUser('victim')
   await grant(toUser('victim'), 'StorageAdmin', '/')
   const clerk = await makeUser('clerk')
@@ -94,7 +94,7 @@ test('nobody gives, or takes over, more than they have', async () => {
   await clerk.call(permissions, 'create', { subject: toUser('victim'), role: 'VmUser', path: '/api/vms/7' })
 })
 
-test('nobody gives for longer than they have, nor takes over somebody who has for longer', async () => {
+test('a user can neither grant a right for longer than their own lasts, nor take over a user whose right lasts longer', async () => {
   const temp = await makeUser('temp')
   await root.call(groups, 'create', { id: 'lasting', name: 'lasting' })
   await grant({ kind: 'group', id: 'lasting' }, 'VmUser', '/api/vms/9')
@@ -115,7 +115,7 @@ test('nobody gives for longer than they have, nor takes over somebody who has fo
   await temp.call(users, 'create', { username: 'harmless', password })
 })
 
-test('somebody is left who may administer, whatever is tried', async () => {
+test('the last administrator cannot be removed, by any way', async () => {
   const [own] = (await root.call(permissions, 'list', { filter: 'subject:admin' })).data
   const attempts = [
     () => root.call(users, 'change', { username: 'admin', enabled: false }),
@@ -199,7 +199,7 @@ test('a grant on a pool covers its members while they are in it', async () => {
   expect(await may('guest-1', 'VmPowerMgmt', '/api/vms/inside')).toBe(false)
 })
 
-test('what is only reserved in a pool gives nobody a right to it', async () => {
+test('a reservation in a resource pool gives no right to the reserved VM', async () => {
   const guest = await makeUser('guest-2')
   await root.call(resourcePools, 'create', { id: 'trap', name: 'trap' })
   await grant(toUser('guest-2'), 'VmAdmin', '/api/resource-pools/trap')
@@ -220,7 +220,7 @@ test('what is only reserved in a pool gives nobody a right to it', async () => {
   expect((await guest.call(auth, 'session', {})).rights.map(({ path }) => path)).toEqual(['/api/resource-pools/trap'])
 })
 
-test('what-if says who would gain and lose, and changes nothing', async () => {
+test('what-if lists the users who would gain and lose rights, and changes nothing', async () => {
   await makeUser('hopeful')
   const { id } = await grant(toUser('hopeful'), 'VmUser', '/api/vms/7')
   const changes = [

@@ -27,7 +27,7 @@ test('the set-up token makes the first administrator, once', async () => {
   await expect(setup(token)).rejects.toThrow(/wrong, used or expired/)
 })
 
-test('a login gives a token that tells who it is', async () => {
+test('a login gives a token that identifies the user', async () => {
   const { token, user } = await login('alice', password)
   expect(user.username).toBe('alice')
   const identity = await horcrux.call(auth, 'identify', { by: 'token', credential: token, address: '192.0.2.1' })

@@ -96,7 +96,7 @@ describe.skipIf(!hasNats)('services with an identity each', () => {
     expect(linesWith('NATS refuses')).toEqual([])
   })
 
-  test('call each other as themselves, and as nobody else', async () => {
+  test('call each other under their own identity, and under no other', async () => {
     const reach = (as: Intruder, name: string, caller: Caller) => call(as, name, 'cluster', 'nodes.reach', caller)
     expect(await reach(vm, 'vm', { kind: 'service', name: 'vms' })).toMatchObject({ success: true })
     for (const caller of [admin, { kind: 'service', name: 'storage' } as const]) {
@@ -150,7 +150,7 @@ describe.skipIf(!hasNats)('services with an identity each', () => {
     expect(stderr).toContain("NATS does not take this process for 'vm': see NATS_URL and NATS_NKEY_FILE")
   })
 
-  test('show their secrets neither in what they print nor in the arguments of a process', async () => {
+  test('show their secrets neither in their output nor in the arguments of a process', async () => {
     for (const name of identityNames) {
       const seed = (await readFile(keyFile(keysIn(horcrux.dir), name), 'utf8')).trim()
       expect(linesWith(seed)).toEqual([])

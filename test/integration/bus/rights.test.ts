@@ -48,7 +48,7 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
     await rm(dir, { recursive: true, force: true })
   })
 
-  test('without credentials, or with those of nobody, there is no way in', async () => {
+  test('the bus refuses a connection without credentials, and one with unknown credentials', async () => {
     await expect(connect({ servers: bus.url })).rejects.toThrow('Authorization Violation')
     await expect(connect({ servers: bus.url, user: 'horcrux', pass: 'horcrux' })).rejects.toThrow(NatsError)
     // The library does not say the type of its keys.
@@ -72,7 +72,7 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
     },
   )
 
-  test.each(memberNames)('%s may do in its own name what it lives by', async (name) => {
+  test.each(memberNames)('%s may do all that its own work needs', async (name) => {
     const refused = await as(name).refused({
       hear: [`MOL.REQ.*.${name}.a-1.>`, `MOL.RES.*.${name}.a-1`, `_INBOX.${name}.x.*`, `horcrux.alive.${name}.a-1`],
       send: [`MOL.INFO.${name}`, `MOL.HEARTBEAT.${name}`, `MOL.RES.${name}.vm.a-1`, ...queues(name)],
@@ -80,7 +80,7 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
     expect(refused).toEqual([])
   })
 
-  test.each(pairs)('%s neither hears what is for %s nor speaks in its name', async (name, other) => {
+  test.each(pairs)('%s neither receives messages for %s nor sends in its name', async (name, other) => {
     const hear = [
       `MOL.REQ.*.${other}.>`,
       `MOL.REQ.*.${other}.a-1.>`,
@@ -103,31 +103,34 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
     expect(refused.toSorted()).toEqual([...new Set([...hear, ...send])].toSorted())
   })
 
-  test.each(memberNames)('%s hears neither everything nor what it can only have by a wildcard', async (name) => {
-    const hear = [
-      '>',
-      '*.>',
-      'MOL.>',
-      'MOL.*.>',
-      'MOL.REQ.>',
-      'MOL.REQ.*.*.>',
-      'MOL.RES.>',
-      'MOL.RES.*.*.*',
-      '_INBOX.>',
-    ]
-    const more = [
-      '_INBOX.*.>',
-      'horcrux.>',
-      'horcrux.events.>',
-      'horcrux.work.>',
-      'horcrux.alive.>',
-      '$JS.>',
-      '$JS.API.>',
-      '$SYS.>',
-    ]
-    const refused = await as(name).refused({ hear: [...hear, ...more] })
-    expect(refused.toSorted()).toEqual([...hear, ...more].toSorted())
-  })
+  test.each(memberNames)(
+    '%s may not subscribe to everything, nor by a wildcard to more than its own subjects',
+    async (name) => {
+      const hear = [
+        '>',
+        '*.>',
+        'MOL.>',
+        'MOL.*.>',
+        'MOL.REQ.>',
+        'MOL.REQ.*.*.>',
+        'MOL.RES.>',
+        'MOL.RES.*.*.*',
+        '_INBOX.>',
+      ]
+      const more = [
+        '_INBOX.*.>',
+        'horcrux.>',
+        'horcrux.events.>',
+        'horcrux.work.>',
+        'horcrux.alive.>',
+        '$JS.>',
+        '$JS.API.>',
+        '$SYS.>',
+      ]
+      const refused = await as(name).refused({ hear: [...hear, ...more] })
+      expect(refused.toSorted()).toEqual([...hear, ...more].toSorted())
+    },
+  )
 
   test.each([
     [
@@ -188,7 +191,7 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
     expect((await streams.info(events)).config.subjects).toEqual(['horcrux.events.>'])
   })
 
-  test('only who was asked may answer, and once', async () => {
+  test('only the service that received a request may answer it, and only once', async () => {
     const asked = as('vm').nats.subscribe('horcrux.alive.vm.a-1', { max: 1 })
     const request = as('gateway').nats.request('horcrux.alive.vm.a-1', '', { timeout: 2000 })
     for await (const message of asked) {

@@ -102,7 +102,7 @@ test('how the machine itself is reached is not changed, and each mistake is name
   })
 })
 
-test('a node that holds something is not removed, and says what; an empty one is', async () => {
+test('a node that holds VMs or storage pools is not removed, and the refusal names them; an empty node is', async () => {
   await expect(horcrux.call(nodes, 'remove', { id: 'hv1' })).rejects.toThrow(ConflictError)
   for (const id of ['p', 'q']) await horcrux.call(pools, 'delete', { id })
   await horcrux.call(nodes, 'remove', { id: 'hv1' })

@@ -61,7 +61,7 @@ beforeAll(async () => {
 afterAll(() => product?.stop())
 
 describe('a ticket', () => {
-  test('opens one console once, and its user can see what became of it, without its secret', async () => {
+  test('opens one console once; its user can read its status, but not its secret', async () => {
     const asked = await ticketFor('tiny/vnc', ann)
     const [id = ''] = asked.ticket.split('.')
     const { created_at } = await tickets.require(id)
@@ -84,7 +84,7 @@ describe('a ticket', () => {
     expect((await records('console_opened'))[0]).toMatchObject({ address: '127.0.0.1' })
   })
 
-  test('is of no use to another user, for another machine, with another secret, or when it is old', async () => {
+  test('is refused for another user, another VM, a wrong secret, and after its time', async () => {
     const { ticket, websocket_path } = await ticketFor('tiny/serial', ann)
     expect(await refused(websocket_path, { authorization: `Bearer ${bob}` })).toMatchObject({ status: 403 })
     expect(await refused(websocket_path.replace('tiny', 'plain'))).toMatchObject({ status: 401 })
@@ -102,7 +102,7 @@ describe('a ticket', () => {
     expect((await statusOf(late.ticket, ann)).body).toMatchObject({ status: 'expired' })
   })
 
-  test('is only given for a console that is there, to who may have it', async () => {
+  test('is given only for an existing console, and only to a user with the right', async () => {
     expect(await ask(product.url, 'POST /api/console/plain/vnc', { token: ann })).toMatchObject({ status: 403 })
     expect(await product.ask('POST /api/console/plain/vnc')).toMatchObject({ status: 409 })
     expect(await product.ask('POST /api/console/nobody/vnc')).toMatchObject({ status: 404 })
@@ -110,7 +110,7 @@ describe('a ticket', () => {
     expect(await ask(product.url, 'POST /api/console/tiny/vnc')).toMatchObject({ status: 401 })
   })
 
-  test('does not help a page of another origin that rides on a cookie', async () => {
+  test("is refused to a page of another origin that sends the user's cookie", async () => {
     const login = await ask(product.url, 'POST /api/auth/login', { json: { username: 'ann', password } })
     const cookie = login.headers['set-cookie']!.split(';')[0]!
     const { websocket_path } = await ticketFor('tiny/vnc', ann)
@@ -186,7 +186,7 @@ test('a serial console is recorded when that is asked for, as asciicast that can
   expect(await list()).toEqual([])
 })
 
-test('a recording takes a burst, and says what it has left out of one that is too much', async () => {
+test('a recording keeps a burst whole, and notes the characters that it drops from a flood', async () => {
   const viewer = await open('plain/serial', product.token, { record: true })
   const { stdout } = await localHost().runChecked('ip', ['netns', 'pids', host!.netns])
   const log = '/var/lib/horcrux/serial/plain.log'
@@ -216,7 +216,7 @@ test('a recording takes a burst, and says what it has left out of one that is to
   })
 })
 
-test('only what can be recorded is asked to be', async () => {
+test('recording a screen is refused: only serial consoles are recorded', async () => {
   const asked = await ask(product.url, 'POST /api/console/tiny/vnc', { token: ann, json: { record: true } })
   expect(asked).toMatchObject({ status: 422 })
 })
@@ -235,7 +235,7 @@ test('a revoked right and an ended session close the open console', async () => 
   expect(await left.closed).toMatchObject({ code: 4401 })
 })
 
-test('a machine that is stopped closes all its consoles and says so', async () => {
+test('a stopped VM closes all its consoles with the reason', async () => {
   const [screen, serial] = [await open('tiny/vnc'), await open('tiny/serial')]
   await screen.shows('RFB')
   expect(await product.ask('POST /api/vms/tiny/stop', wait)).toMatchObject({ body: { state: 'succeeded' } })

@@ -110,7 +110,7 @@ describe.skipIf(!hasNats)('events', () => {
     }
   })
 
-  test('each is given only what its rights show', async () => {
+  test('each client gets only the events that its rights allow', async () => {
     const [ann, bob] = [await open(asAnn), await open(asBob)]
     await created('secret')
     await created('b1')
@@ -140,7 +140,7 @@ describe.skipIf(!hasNats)('events', () => {
     bob.socket.close()
   })
 
-  test('who may not sign in any more is told and closed', async () => {
+  test('a client whose credentials end is told so and closed', async () => {
     const bob = await open(asBob)
     people.delete('bob-token')
     await tellAuthChanged('bob')
@@ -148,7 +148,7 @@ describe.skipIf(!hasNats)('events', () => {
     expect(bob.received.at(-1)).toMatchObject({ type: 'Error' })
   })
 
-  test('who does not read is told and closed, and others are not held up', async () => {
+  test('a client that does not read is told so and closed; others are not delayed', async () => {
     const [slow, quick] = [await open(asAnn), await open(asAnn)]
     slow.socket.pause()
     const long = 'x'.repeat(50_000)
@@ -164,7 +164,7 @@ describe.skipIf(!hasNats)('events', () => {
     quick.socket.close()
   })
 
-  test('a burst of more than may wait for a reader closes nobody who reads', async () => {
+  test("a burst larger than a client's buffer closes no client that reads", async () => {
     const quick = await open(asAnn)
     const numbers = Array.from({ length: 200 }, (_, number) => number)
     const long = 'y'.repeat(50_000)
@@ -195,7 +195,7 @@ describe.skipIf(!hasNats)('events', () => {
     expect(await ask(gateway.url(), 'GET /api/events?topics=no', { token: 'ann-token' })).toMatchObject({ status: 422 })
   })
 
-  test('after the retention there is Resync, over both media; what is still kept is given', async () => {
+  test('a place older than the retention gives Resync over both media, then the events that are still kept', async () => {
     const before = await placeAt(gateway)
     for (let number = 0; number < 20; number++) await created(`old-${number}`)
     const { streams: kept } = await bus().manager()

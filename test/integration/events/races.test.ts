@@ -37,7 +37,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
 
   const onlyB2: Person = { user: 'bob', rights: [{ path: '/api/vms/b2', privileges: ['VmAudit'] }] }
 
-  test('an answer that is late does not give back what was taken away since', async () => {
+  test('a late answer about rights does not restore a right that was removed meanwhile', async () => {
     const bob = await open(asBob)
     const held = Promise.withResolvers<void>()
     late.recheck = held.promise
@@ -80,7 +80,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
     bob.socket.close()
   })
 
-  test('who does not read Server-Sent Events is told too, and goes on where it was', async () => {
+  test('a client that does not read Server-Sent Events is told too, and can resume where it stopped', async () => {
     const place = await placeAt(gateway)
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${gateway.url()}/api/events?topics=vm:events`, { headers: asAnn }, resolve).on('error', reject)
@@ -110,7 +110,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
     expect(Number(lastId)).toBeGreaterThan(place)
   })
 
-  test('what is given up while old events are read is an error, not a hole', async () => {
+  test('events dropped from the stream while old ones are read give an error, not a gap', async () => {
     const from = await placeAt(gateway)
     for (let number = 0; number < 1200; number++) {
       const old = event('VmCreated', { vm_id: `old-${number}`, name: 'old', timestamp })

@@ -20,7 +20,7 @@ describe.skipIf(!hasNats)('many readers', () => {
   })
   afterAll(() => horcrux?.stop())
 
-  test('are not held up by those who do not read, who are told and closed', async () => {
+  test('are not delayed by clients that do not read, which are told so and closed', async () => {
     const { gateways, connect, token } = horcrux
     const found = await eventLoad({ url: gateways[0]!.url, connect, token, ...asked })
     const { delivered, p50Ms: p50, p99Ms: p99, longestMs, goodbyes } = found

@@ -23,7 +23,7 @@ describe.skipIf(!hasNats)('asking for events', () => {
   afterAll(() => horcrux?.stop())
   beforeEach(resetClients)
 
-  test('what is not known is refused, all of it at once', async () => {
+  test('unknown topics are refused, all in one answer', async () => {
     const { status, body } = await ask(gateway.url(), 'GET /api/events?topic=vm:status&topics=x&from=y', {
       headers: asAnn,
     })

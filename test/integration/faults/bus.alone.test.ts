@@ -30,7 +30,7 @@ describe.skipIf(!hasNats)('a bus that goes away', () => {
     expect(found).toMatchObject({ ...nothingWrong, resyncs: [] })
   })
 
-  test('and comes back with nothing that it kept: streams, queue and events are made anew', async () => {
+  test('and comes back empty: streams, queue and events are created again', async () => {
     const { nats, jetStreamDir, gateways, token } = horcrux
     const { url } = gateways[0]!
     const found = await disturbance(horcrux, 'JetStream folder deleted', async () => {

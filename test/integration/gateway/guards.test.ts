@@ -40,7 +40,7 @@ describe.skipIf(!hasNats)('the gateway guards itself', () => {
   })
   afterAll(() => horcrux?.stop())
 
-  test('who guesses at the events is counted as everywhere, and closed after five wrong tokens', async () => {
+  test('wrong tokens on the event socket count like other guesses; the fifth closes the connection', async () => {
     const from = '127.0.0.77'
     const guess = () => ask(gateway.url(), 'GET /api/events', { token: 'wrong', localAddress: from })
     const statuses = (await Promise.all(Array.from({ length: 21 }, guess))).map(({ status }) => status)
@@ -88,7 +88,7 @@ describe.skipIf(!hasNats)('the gateway guards itself', () => {
     expect(Number(headers['retry-after'])).toBeGreaterThan(0)
   })
 
-  test('readiness names what is missing; liveness does not depend on it', async () => {
+  test('readiness names the missing services; liveness does not depend on them', async () => {
     expect(await ask(gateway.url(), 'GET /healthz')).toMatchObject({ status: 200, body: { status: 'ok' } })
     expect(await ask(gateway.url(), 'GET /readyz')).toMatchObject({
       status: 503,
@@ -114,7 +114,7 @@ describe.skipIf(!hasNats)('the gateway guards itself', () => {
     expect(new Set(fingerprints).size).toBe(1)
   })
 
-  test('stopping, it ends what runs and tells its sockets', async () => {
+  test('a gateway that stops finishes its requests and closes its sockets with the reason', async () => {
     const other = createGateway([operations, things])
     const stop = await start(other, {})
     const socket = await openSocket(other.url(), { first: { token: 'ann-token', topics: ['vm:events'] } })

@@ -37,12 +37,12 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
       expect(ids).toEqual(Array.from({ length: 25 }, (_, index) => `page-${index + 10}`))
       expect(rest['next_cursor']).toBeNull()
     })
-    test('hold what the caller may see', async () => {
+    test('hold the items that the caller has the right to see', async () => {
       await make({ id: 'b1', name: 'bobs', size: 2 })
       const { body } = await ask('GET /api/things?fields=name', { token: 'bob-token' })
       expect(body).toEqual({ data: [{ id: 'b1', name: 'bobs' }], next_cursor: null, total: 1 })
     })
-    test('say which fields there are to who asks for others', async () => {
+    test('name the existing fields when a request asks for an unknown one', async () => {
       const { status, body } = await asAnn('GET /api/things?fields=name,nmae,color')
       expect(status).toBe(422)
       expect(body).toMatchObject({
@@ -51,7 +51,7 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
         ],
       })
     })
-    test('of operations are filtered by what these work on, also by its beginning', async () => {
+    test('of operations are filtered by their resource, also by the beginning of its path', async () => {
       await make({ id: 'filtered', name: 'filtered', size: 2 })
       await asAnn('POST /api/things/filtered/grow', { json: { by: 2 }, headers: { prefer: 'wait=60' } })
       const totalOf = async (filter: string) => (await asAnn(`GET /api/operations?filter=${filter}`)).body['total']

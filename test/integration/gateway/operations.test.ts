@@ -39,7 +39,7 @@ describe.skipIf(!hasNats)('operations through the gateway', () => {
     const ended = await asAnn(`GET ${headers['location']}/wait?timeout=20`)
     expect(ended).toMatchObject({ status: 200, body: { state: 'succeeded', result: { size: 4 } } })
   })
-  test('of others are cancelled by who may change the system, at the version that is named', async () => {
+  test('of other users are cancelled only with SysModify, and only at the named version', async () => {
     await make({ id: 'long', name: 'long', size: 2 })
     const { promise, resolve } = Promise.withResolvers<void>()
     hold.grow = promise

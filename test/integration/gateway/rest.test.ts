@@ -41,7 +41,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
   })
 
-  describe('what is wrong with a request', () => {
+  describe('mistakes in a request', () => {
     test('is told all at once', async () => {
       const { status, body } = await asAnn('POST /api/things', { json: { name: 'no spaces', size: 3, color: 'green' } })
       expect(status).toBe(422)
@@ -150,8 +150,8 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
   })
 
-  describe('who it is', () => {
-    test('anonymous may what anyone may, and nothing else', async () => {
+  describe('the identity of a caller', () => {
+    test('an anonymous caller may use actions for anyone, and no others', async () => {
       expect(await ask('GET /api/hello')).toMatchObject({ status: 200, body: { user: 'anonymous' } })
       expect(await ask('GET /api/things')).toMatchObject({ status: 401, body: { error: 'AUTHENTICATION_FAILED' } })
     })
@@ -178,7 +178,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
       expect(status).toBe(403)
       expect(body['message']).toBe("User 'bob' lacks the privilege VmAllocate on /api/things/b1")
     })
-    test('who it is counts for a second, and not after the word that it changed', async () => {
+    test('an identity is cached for a second, and dropped when a change is announced', async () => {
       await ask('GET /api/hello', { token: 'bob-token' })
       const before = identified.count
       await Promise.all([1, 2, 3].map(() => ask('GET /api/hello', { token: 'bob-token' })))
@@ -209,7 +209,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
   })
 
   describe('versions', () => {
-    test('If-Match changes only what was seen', async () => {
+    test('If-Match refuses a change of a version that the client has not seen', async () => {
       await make({ id: 'etag', name: 'etag', size: 2 })
       const change = (etag: string) =>
         asAnn('PATCH /api/things/etag', { json: { size: 8 }, headers: { 'if-match': etag } })
@@ -221,7 +221,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
       expect(await change('"1"')).toMatchObject({ status: 200, headers: { etag: '"2"' } })
       expect(await change('*')).toMatchObject({ status: 200 })
     })
-    test('If-None-Match spares what the client has', async () => {
+    test('If-None-Match is answered 304 when the client has the current version', async () => {
       const { headers } = await asAnn('GET /api/things/etag')
       const again = await asAnn('GET /api/things/etag', { headers: { 'if-none-match': `"0", ${headers['etag']}` } })
       expect(again).toMatchObject({ status: 304, text: '' })
@@ -236,7 +236,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
     expect(odd.body['request_id']).toBe(odd.headers['x-request-id'])
   })
 
-  test('what is no HTTP, or too much of it, gets an error of the same shape', async () => {
+  test('malformed HTTP and a body that is too large get an error of the same shape', async () => {
     const { hostname, port } = new URL(gateway.url())
     const say = (text: string) =>
       new Promise<string>((resolve, reject) => {

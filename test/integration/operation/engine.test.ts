@@ -69,7 +69,7 @@ const logOf = async ({ id }: Operation) =>
 const forEver = (op: Op) =>
   new Promise<never>((_, reject) => op.signal.addEventListener('abort', () => reject(op.signal.reason as Error)))
 
-test('what does not answer between two steps is waited for, and no step is done again', async () => {
+test('a service that does not answer between two steps is waited for, and no step runs twice', async () => {
   const did: string[] = []
   let asked = 0
   const ended = await finished(
@@ -141,7 +141,7 @@ test('a failure undoes the steps before it, last first, and says why', async () 
   ])
 })
 
-test('an undo that does not succeed asks for a person, and says what is left', async () => {
+test('an undo that fails leaves the operation in needs_attention, with the leftovers named', async () => {
   const ended = await finished(
     await begin('stuck', async (op) => {
       await op.step('a', async () => 1, { undo: async () => Promise.reject(new ConflictError('it is nailed down')) })
@@ -183,7 +183,7 @@ test('an operation whose steps a new version has changed is not half run', async
   expect(done).toEqual(['old'])
 })
 
-test('cancelling a parent cancels its child, and undoes what the child did', async () => {
+test("cancelling a parent cancels its child and undoes the child's steps", async () => {
   works.set('child', (op) => op.step('long', () => forEver(op)))
   const parent = (await horcrux.call(parents, 'run', { id: 'child' })) as unknown as Operation
   const childOf = async () =>

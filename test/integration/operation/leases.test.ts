@@ -55,7 +55,7 @@ describe.skipIf(!hasNats)('leases, with their usual time', () => {
     await horcrux?.stop()
   })
 
-  test('of a holder that was killed ends by itself within 30 s; until then the 409 says who, what, and when', async () => {
+  test('the lease of a killed holder ends by itself; until then the 409 names the user, the reason and the times', async () => {
     const { hasCut } = await startReplica({
       kind: 'volumes.create',
       step: 'creating',

@@ -60,7 +60,7 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
     await rm(dir, { recursive: true, force: true })
   })
 
-  test('a copy made and put back while it runs brings back what was then, and keeps what was there before', async () => {
+  test('a backup written and restored while Horcrux runs brings back the old state, and keeps the replaced one aside', async () => {
     const url = await start()
     await put(url, 'a', 'b')
     await inStore(url, (db) => db.collection<Named>('operations').insertOne({ _id: 'op', state: 'running' }))
@@ -97,7 +97,7 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
     expect([second['jwt_secret'], second['secret_key']]).toEqual([first['jwt_secret'], first['secret_key']])
   })
 
-  test('what cannot be is said, and nothing is touched', async () => {
+  test('an impossible backup or restore is refused with the reason, and changes nothing', async () => {
     const file = join(dir, 'copy')
     expect(await horcrux(['write', file])).toMatchObject({
       code: 1,

@@ -16,10 +16,10 @@ describe.each(['sh', 'bash'])('the quoting function, read by %s', (shell) => {
 })
 
 describe('rights', () => {
-  test('compiled rights and explain decide as the book does', { timeout: 600_000 }, () =>
+  test('compiled rights and explain decide as the reference implementation does', { timeout: 600_000 }, () =>
     accessRightsGoByTheBook({ numRuns: amount({ sample: 5000, all: 50000 }), seed }),
   )
-  test('without resources, what-if speaks of every path there can be', { timeout: 600_000 }, () =>
+  test('without resources, what-if covers every possible path', { timeout: 600_000 }, () =>
     whatIfIsNotSilent({ numRuns: amount({ sample: 1000, all: 10000 }), seed }),
   )
 })

@@ -158,7 +158,7 @@ async function imageOf(format: string, byte: number, MiB: number): Promise<strin
   return image
 }
 
-test('a machine is made of images: what is in them is on its disks, grown to their sizes', async () => {
+test('a VM made from images has their contents on its disks, grown to the wanted sizes', async () => {
   const stop = horcrux.work()
   const limits = { instances: 2, disk: 4 * GiB }
   await horcrux.call(resourcePools, 'create', { id: 'small', name: 'small', limits })
@@ -214,7 +214,7 @@ test('an image that names other files, is larger than its disk, or is none is re
   ])
 })
 
-test('what is a disk is not copied as an image', async () => {
+test('a volume of a storage pool is not copied as an image', async () => {
   const stop = horcrux.work()
   await done(horcrux, volumes, 'create', { id: 'images', name: 'secret', size: GiB })
   const given = machine('thief', [{ pool: 'images', image: images.pathOf('secret.qcow2') }])
@@ -247,7 +247,7 @@ test('a creation is cancelled while its image is copied: its progress is told, a
   await stop()
 })
 
-test('only the owner of the files reads what is on disks', async () => {
+test('disk files are readable by their owner alone', async () => {
   const stop = horcrux.work()
   for (const format of ['qcow2', 'raw'])
     await done(horcrux, volumes, 'create', { id: 'images', name: `own-${format}`, size: GiB, format })

@@ -102,7 +102,7 @@ test('a guest that is off is adopted under another name, and starts', async () =
   await done(horcrux, vms, 'delete', { id: 'some' })
 })
 
-test('what cannot be adopted is refused with everything that is wrong, and nothing is touched', async () => {
+test('a guest that cannot be adopted is refused with all reasons at once, and is not changed', async () => {
   const { horcrux, virsh, defineByHand } = guests
   const uuid = randomUUID()
   await image('pool/theirs.vmdk', 'vmdk')
@@ -158,7 +158,7 @@ test('a guest that is adopted into a resource pool is counted there within its l
   await virsh('undefine', two)
 })
 
-test('a guest that starts from what no record knows is adopted, and changed in all else', async () => {
+test('a guest that boots from a device unknown to Horcrux is adopted, and its other settings can be changed', async () => {
   const { horcrux, virsh, defineByHand } = guests
   const uuid = randomUUID()
   await image('pool/odd.qcow2')

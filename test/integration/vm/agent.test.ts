@@ -35,7 +35,7 @@ beforeAll(async () => {
 })
 afterAll(() => lab?.horcrux.stop())
 
-test('a guest that is off, or has no agent, is not connected, and what needs the agent says so', async () => {
+test('without an agent a guest is not connected, and actions that need the agent say so', async () => {
   expect(await agent()).toMatchObject({ connected: false, version: null, frozen: null, reason: expect.any(String) })
   await expect(lab.horcrux.call(guests, 'freeze', { id })).rejects.toThrow('is stopped')
   await done(lab.horcrux, vms, 'create', { id: 'mute', name: 'mute', memory: 128, cpus: 1, node: 'hv1', start: true })
@@ -74,7 +74,7 @@ test('a frozen guest writes nothing until it is thawed', async () => {
   expect(await agent()).toMatchObject({ frozen: false, thaws_at: null })
 })
 
-test('a guest whose time is over is thawed by whoever is there, though the one who froze it was killed', async () => {
+test('a frozen guest is thawed at its time limit by another replica when the one that froze it was killed', async () => {
   const replica = await lab.horcrux.startReplica('vm')
   const meta = { caller: { kind: 'service', name: 'test' }, requestId: 'test' }
   await lab.horcrux.broker.call('guests.freeze', { id, seconds: 3 }, { nodeID: replica.nodeId, meta })

@@ -34,7 +34,7 @@ async function person(username: string, ...grants: [string, string][]) {
   return (line: string, json?: unknown) => ask(product.url, line, { token, ...(json !== undefined && { json }) })
 }
 
-test('a job is seen by whoever may see the source or the clone; only who may is allowed to end or forget it', async () => {
+test('a job is shown to users who may see its source or its clone; cancelling or deleting it needs a right', async () => {
   const cloner = await person('cloner', ['VmAdmin', '/api/vms/*'], ['VmAdmin', '/api/storage/pools/images'])
   const watcher = await person('watcher', ['Auditor', '/api/vms/copy'])
   const stranger = await person('stranger', ['VmAdmin', '/api/vms/other'])
@@ -80,7 +80,7 @@ test('a job is seen by whoever may see the source or the clone; only who may is 
   expect((await cloner(`GET ${path}`)).status).toBe(404)
 })
 
-test('whoever may see a template may deploy it, where they may make machines', async () => {
+test('a user who may see a template may deploy it where they may create VMs', async () => {
   expect((await product.ask('POST /api/templates', { ...wait, json: { vm_id: 'web' } })).status).toBe(200)
   const deployer = await person(
     'deployer',

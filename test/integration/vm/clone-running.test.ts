@@ -37,7 +37,7 @@ const copiedMib = async (job: Operation) => (await lab.jobOf(job)).bytes_copied 
 const linesOf = async ({ id }: Operation) =>
   (await lab.horcrux.call(operations, 'log', { id })).data.filter(({ message }) => /frozen|consistent/.test(message))
 
-test('the clone of a guest that runs starts with what the guest has written, its file systems frozen for the moment', async () => {
+test('the clone of a running guest has its latest writes, because its file systems are frozen when the copy begins', async () => {
   await source.make('live')
   // It is not synced: only the freeze brings it to the disk.
   await source.types('live', 'echo kept-$((40+2)) >/mnt/file; echo written $((1+1))', 'written 2')
@@ -99,7 +99,7 @@ test('all disks are copied as they were at one moment, while the guest writes on
   expect(await numberIn('busy-disk-1.qcow2')).toBeGreaterThan(first)
 })
 
-test('cancelled in the middle, nothing is left: no file, no job, and the guest runs on', async () => {
+test('a clone of a running guest cancelled midway leaves no file and no job, and the guest runs on', async () => {
   await source.make('live', { agent: false, filledMib: 600 })
   const before = await lab.world()
   const run = await source.virsh('domid', 'live')
@@ -116,7 +116,7 @@ test('cancelled in the middle, nothing is left: no file, no job, and the guest r
   await source.types('live', 'echo alive $((1+1))', 'alive 2')
 })
 
-test('whoever takes a clone over goes on with the copy that QEMU makes', async () => {
+test("a replica that takes over a clone continues with QEMU's running copy", async () => {
   await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 20)
@@ -134,7 +134,7 @@ test('whoever takes a clone over goes on with the copy that QEMU makes', async (
   expect(await linesOf(job)).toHaveLength(1)
 })
 
-test('a copy that ended while nobody looked is made again', async () => {
+test('a copy that was aborted during a takeover is made again or fails with the reason', async () => {
   await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 20)
@@ -147,7 +147,7 @@ test('a copy that ended while nobody looked is made again', async () => {
   expect((await lab.world()).jobs).toEqual([])
 })
 
-test('a guest that is switched off behind our back is not cloned by half', async () => {
+test('a guest that virsh switches off during the copy fails the clone, which leaves no disks', async () => {
   await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 1)
@@ -159,7 +159,7 @@ test('a guest that is switched off behind our back is not cloned by half', async
   expect([...files, ...volumes].filter((name) => name.includes('copy'))).toEqual([])
 })
 
-test('while it is copied it is neither stopped nor changed nor copied again; linked it is not cloned at all', async () => {
+test('a guest that is being copied cannot be stopped, changed or copied again; a running guest has no linked clones', async () => {
   await source.make('live', { boots: false, filledMib: 600 })
   const job = await begin('live')
   await source.limit('live', 1)
@@ -184,7 +184,7 @@ test('while it is copied it is neither stopped nor changed nor copied again; lin
   expect(waiting.message).toMatch(/is running: it has other disks from its next start on/)
 })
 
-test('a guest that is paused is cloned as it stands, also what it has of read-only disks', async () => {
+test('a paused guest is cloned as it stands, with its read-only disks', async () => {
   const base = await lab.makeSource('base')
   await done(lab.horcrux, vms, 'delete', { id: 'base' })
   const disks = [

@@ -165,7 +165,7 @@ test('while it is copied a guest can be cloned again, and not be started, change
   await done(lab.horcrux, vms, 'start', { id: 'web' })
 })
 
-test('cancelled in the middle of a big copy, qemu-img is gone at once and nothing is left', async () => {
+test('a clone cancelled during a big copy ends qemu-img and leaves nothing', async () => {
   const { horcrux, images } = lab
   await lab.makeSource('web')
   await images.write('web-disk-1.raw', 0xb2, 0, 1000)
@@ -197,7 +197,7 @@ test('fifty clones with the same id have one winner', async () => {
   expect(await lab.images.areEqual('web-disk-0.qcow2', 'one-disk-0.qcow2')).toBe(true)
 })
 
-test('everything that is wrong with a clone is said at once', async () => {
+test('all mistakes in a clone request are reported in one answer', async () => {
   await lab.makeSource('web', { nics: [{ bridge: 'lan', mac: '52:54:00:00:00:01' }] })
   const wrong = {
     vm: 'web',
@@ -242,7 +242,7 @@ test('the limits of a resource pool refuse a clone before anything is copied', a
   await horcrux.call(resourcePools, 'delete', { id: 'tight' })
 })
 
-test('a clone that its host refuses is undone whole, and says what the host said', async () => {
+test("a clone that its host refuses is undone completely, and gives the host's reason", async () => {
   const { horcrux } = lab
   await lab.makeSource('web')
   const before = await lab.world()

@@ -67,7 +67,7 @@ beforeAll(async () => {
 })
 afterAll(() => horcrux?.stop())
 
-test('everything that is wrong with a seed is said at once', async () => {
+test('all mistakes in a seed are reported in one answer', async () => {
   const wrong = {
     ethernets: {
       lan: { addresses: ['10.0.0.5'], gateway: '10.9.9.9', nameservers: { addresses: ['nobody'] } },
@@ -92,7 +92,7 @@ test('everything that is wrong with a seed is said at once', async () => {
   await expect(horcrux.call(cloudinit, 'set', { id: 'web' })).rejects.toThrow()
 })
 
-test('a guest reads its seed, and finds all that it was given; the password only as a hash', async () => {
+test('a guest reads its seed and finds every setting in it, the password only as a hash', async () => {
   const vm = (await done(horcrux, cloudinit, 'set', { id: 'web', ...settings })) as Vm
   expect(vm.seed).toMatch(/web\.iso$/)
   // It has the hash of a password in it.
@@ -150,7 +150,7 @@ test('a guest reads its seed, and finds all that it was given; the password only
   expect(JSON.stringify(kept)).not.toContain(passwd)
 })
 
-test('a guest that runs and is given another seed finds that one in its drive at once', async () => {
+test('a running guest finds a changed seed in its drive at once', async () => {
   const vm = (await done(horcrux, cloudinit, 'set', { id: 'web', hostname: 'another' })) as Vm
   expect(vm).toMatchObject({ status: 'running', pending: [] })
   const text =
@@ -160,7 +160,7 @@ test('a guest that runs and is given another seed finds that one in its drive at
   expect(await serial('web')).toMatch(/local-hostname: another\r\n/)
 })
 
-test('a guest that has suspended itself is woken by resume', async () => {
+test('resume wakes a guest that has suspended itself', async () => {
   await horcrux.call(consoles, 'write', { id: 'web', text: 'echo mem >/sys/power/state; echo wo""ken\n' })
   const status = async () => (await horcrux.call(vms, 'get', { id: 'web' })).status
   await until(async () => (await status()) === 'paused', { what: 'the guest, suspended' })
@@ -171,7 +171,7 @@ test('a guest that has suspended itself is woken by resume', async () => {
   await until(async () => (await serial('web')).includes('woken'), { what: 'the guest, awake' })
 })
 
-test('a name that is no host name is no host name of a seed', async () => {
+test("a VM's name that is no valid host name is not used as one in its seed", async () => {
   await done(horcrux, vms, 'create', { id: 'under', name: 'web_1', memory: 128, cpus: 1, node: 'hv1' })
   const error = await horcrux
     .call(cloudinit, 'set', { id: 'under', runcmd: ['true'] })
@@ -186,7 +186,7 @@ test('a name that is no host name is no host name of a seed', async () => {
   await done(horcrux, vms, 'delete', { id: 'under' })
 })
 
-test('a seed is ejected from a guest that runs, and gone', async () => {
+test('a removed seed is ejected from a running guest and deleted', async () => {
   const { seed } = await horcrux.call(vms, 'get', { id: 'web' })
   const onHost = async () => (await localHost().stat(seed!.replace('/var/lib/horcrux', host!.stateDir))) !== null
   const vm = (await done(horcrux, cloudinit, 'remove', { id: 'web' })) as Vm
@@ -198,7 +198,7 @@ test('a seed is ejected from a guest that runs, and gone', async () => {
   await done(horcrux, vms, 'delete', { id: 'web' })
 })
 
-test('a seed that a running guest has no drive for waits for its next start, and is taken back', async () => {
+test('a seed for a running guest without a drive is pending until its next start, and can be removed before', async () => {
   await done(horcrux, vms, 'create', { id: 'late', name: 'late', memory: 128, cpus: 1, node: 'hv1', boot, start: true })
   const waits = (await done(horcrux, cloudinit, 'set', { id: 'late', ...settings, network: undefined })) as Vm
   expect(waits).toMatchObject({ pending_restart: true, pending: [{ field: 'seed', current: null, next: waits.seed }] })

@@ -61,7 +61,7 @@ test('a guest boots from kernel and initrd, sees its disks, tells on the serial 
   await done(horcrux, vms, 'delete', { id: 'tiny', purge: true })
 })
 
-test('a guest that does not react to its power button fails the shutdown with what to do, and runs on', async () => {
+test('the shutdown of a guest that ignores its power button fails with advice, and the guest runs on', async () => {
   await done(horcrux, vms, 'create', create({ id: 'deaf', name: 'deaf', start: true }))
   const ended = await work(horcrux, vms, 'shutdown', { id: 'deaf', timeout: 1 })
   expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringContaining('/api/vms/deaf/stop') } })

@@ -56,7 +56,7 @@ for (const [architecture, greeting] of Object.entries(emulators)) {
   )
 }
 
-test('what a node or an architecture lacks is refused, with the package that would bring it', async () => {
+test('hardware that the node or architecture lacks is refused, with the package that provides it', async () => {
   expect(
     await refusal({ architecture: 'riscv64', firmware: 'uefi', topology: { sockets: 1, cores: 1, threads: 1 } }),
   ).toEqual([
@@ -119,7 +119,7 @@ const topologyOf = ({ topology, max_cpus, cpus }: { topology: object; max_cpus: 
   cpus,
 })
 
-test('a running guest takes what it can at once; the rest is pending, with what it has and what it gets', async () => {
+test('a running guest takes a change at once where it can; the rest is pending, with current and next value', async () => {
   await create('grow', { memory: 512, max_cpus: 4, start: true })
   const at = await change('grow', { cpus: 3, description: 'bigger', tags: ['big'] })
   expect(at).toMatchObject({ cpus: 3, pending: [], pending_restart: false, tags: ['big'] })
@@ -144,7 +144,7 @@ test('a running guest takes what it can at once; the rest is pending, with what 
   await remove('grow')
 })
 
-test('what waited is there after a start behind our back, and what virsh changes is seen', async () => {
+test('pending changes are applied by a start with virsh, and changes made with virsh are shown', async () => {
   await create('edited', { start: true })
   await change('edited', { memory: 384 })
   await guests.virsh('destroy', 'edited')

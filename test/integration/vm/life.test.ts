@@ -82,7 +82,7 @@ test('a guest that virsh changes behind our back shows within a second', async (
   await done(horcrux, vms, 'delete', { id: 'seen' })
 })
 
-test('what was to start with its node and was interrupted is mended when the guest is defined again', async () => {
+test('the next update restores an autostart that virsh has switched off', async () => {
   await done(horcrux, vms, 'create', create({ id: 'early', name: 'early', autostart: true }))
   await virsh('autostart', '--disable', 'early')
   await horcrux.call(vms, 'update', { id: 'early', memory: 256 })
@@ -175,7 +175,7 @@ test('a creation that fails at its last step leaves nothing behind', async () =>
   expect((await horcrux.call(volumes, 'list', { id: 'images' })).total).toBe(0)
 })
 
-test('what a second operation is told by a lock: who holds it, for what, since when', async () => {
+test("a second operation on a locked VM is told the lock's holder, reason and begin", async () => {
   await done(horcrux, vms, 'create', create({ id: 'busy', name: 'busy' }))
   await done(horcrux, vms, 'start', { id: 'busy' })
   const shutdown = await horcrux.call(vms, 'shutdown', { id: 'busy', timeout: 3600 })

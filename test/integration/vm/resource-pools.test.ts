@@ -99,7 +99,7 @@ test.each([
   expect(await poolOf(limit)).toMatchObject({ used: nothing, members: [] })
 })
 
-test('kill -9 in the middle of creations leaves counted what there is, and nothing once it is deleted', async () => {
+test('after kill -9 during creations the resource pool counts the VMs that exist, and nothing once they are deleted', async () => {
   await makePool('shaken', { cpus: 12 })
   const vm = horcrux.services.find(({ name }) => name.startsWith('vm'))!
   const asked = create('shaken', 60)
@@ -125,7 +125,7 @@ test('kill -9 in the middle of creations leaves counted what there is, and nothi
   expect(await poolOf('shaken')).toMatchObject({ used: nothing, members: [] })
 })
 
-test('a VM counts what it takes: when it is taken in, when it changes, and not when it has left', async () => {
+test('a VM counts in its resource pool when it enters and when it changes, and no more when it has left', async () => {
   await makePool('wide', { memory: 512, cpus: 4 })
   await done('POST /api/vms', { json: newVm('moved', { memory: 384, disks: [{ pool: 'images', size: GiB }] }) })
   expect((await call('PUT /api/resource-pools/wide/members/vm/moved')).status).toBe(200)
@@ -146,7 +146,7 @@ test('a VM counts what it takes: when it is taken in, when it changes, and not w
   await deleteAll()
 })
 
-test('what is not there, or of a kind that nothing serves, is no member', async () => {
+test('a missing resource, and one of an unknown kind, cannot become a member', async () => {
   await makePool('strict')
   const put = (member: string) => call(`PUT /api/resource-pools/strict/members/${member}`)
   expect((await put('vm/nothing')).status).toBe(404)
@@ -159,7 +159,7 @@ test('what is not there, or of a kind that nothing serves, is no member', async 
   expect((await poolOf('strict')).members.map(({ id }) => id)).toEqual(['images'])
 })
 
-test('who has a role on a resource pool only makes and runs virtual machines in it, and nothing outside', async () => {
+test('a user with a role on a resource pool makes and runs VMs in it, and nothing outside', async () => {
   await makePool('team')
   await call('PUT /api/resource-pools/team/members/storage/images')
   await call('POST /api/users', { json: { username: 'teammate', password } })

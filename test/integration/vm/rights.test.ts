@@ -75,7 +75,7 @@ test('a disk takes a right on its storage pool, wherever one is made', async () 
   expect((await asRoot('GET /api/storage/pools/room/volumes'))['total']).toBe(6)
 })
 
-test('who may allocate in one storage pool copies nothing into another', async () => {
+test('a user with the right to allocate in one storage pool cannot copy into another', async () => {
   const keeper = await person('keeper', ['StorageAdmin', '/api/storage/pools/room'])
   await asRoot('POST /api/storage/pools/room/volumes', { name: 'r-spare', size: GiB })
   const copy = (pool: string) =>
@@ -84,7 +84,7 @@ test('who may allocate in one storage pool copies nothing into another', async (
   expect((await copy('room')).status).toBe(200)
 })
 
-test('neither a disk nor what is Horcrux’s own is read by calling it an ISO or a kernel', async () => {
+test('neither a disk nor a file of Horcrux’s own can be read by naming it as an ISO or a kernel', async () => {
   const reader = await person('curious', ['VmAdmin', '/api/vms/r-bare'])
   const refused = async (json: object) => (await reader.ask('PATCH /api/vms/r-bare', json)).body['violations']
   const disk = `${pathOf('room')}/r-source-disk-0.qcow2`
@@ -95,7 +95,7 @@ test('neither a disk nor what is Horcrux’s own is read by calling it an ISO or
   expect(await refused({ iso: seed })).toMatchObject([{ field: 'iso', code: 'forbidden_path' }])
 })
 
-test('what runs on a node is taken over by who may change the node', async () => {
+test('adopting a guest needs the right to change its node', async () => {
   const taker = await person('taker', ['VmAdmin', '/'])
   expect(await taker.ask('POST /api/vms/adopt', { node: 'hv1', domain: 'payroll' })).toMatchObject({
     status: 403,
@@ -103,7 +103,7 @@ test('what runs on a node is taken over by who may change the node', async () =>
   })
 })
 
-test('whoever could see a machine hears of its deletion, and nothing of it is left to them', async () => {
+test("the event of a VM's deletion reaches those who could see it; their rights to it are gone", async () => {
   await asRoot('POST /api/resource-pools', { id: 'r-team', name: 'r-team' }, 201)
   await asRoot('POST /api/vms', newVm('r-gone', { resource_pool: 'r-team' }))
   const mark: [string, string] = ['VmUser', '/api/vms/r-mark']

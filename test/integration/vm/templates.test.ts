@@ -104,7 +104,7 @@ test('a linked clone reads the template’s data and writes only its own', async
   expect(await Promise.all([images.checksum('gold-disk-0.qcow2'), images.checksum('gold-disk-1.raw')])).toEqual(base)
 })
 
-test('what linked clones read from is neither deleted nor changed, and the refusal names them', async () => {
+test('the source of linked clones is neither deleted nor changed; the refusal names the clones', async () => {
   const { horcrux } = lab
   await lab.makeSource('gold')
   await lab.makeTemplate('gold')
@@ -141,7 +141,7 @@ test('what linked clones read from is neither deleted nor changed, and the refus
   expect(await lab.images.holds(`${full.disks[0]!.volume}.qcow2`, 0xa1, 0, 16)).toBe(true)
 })
 
-test('volumes of nobody: a linked clone protects its source there too', async () => {
+test('a volume without an owner is protected by its linked clones too', async () => {
   const { horcrux } = lab
   const GiB = 2 ** 30
   const one = { id: 'images', volume: 'base' }
@@ -170,7 +170,7 @@ test('twenty linked clones of one template at once', async () => {
   expect((await domains()).trim().split('\n')).toHaveLength(20)
 })
 
-test('a preset says what a request does not; tags filter lists, several at once', async () => {
+test('a preset fills the fields that a request leaves out; lists can be filtered by several tags', async () => {
   const { horcrux } = lab
   await lab.makeSource('gold', { nics: [{ bridge: 'lan' }], tags: ['base'] })
   await lab.makeTemplate('gold')
@@ -195,7 +195,7 @@ test('a preset says what a request does not; tags filter lists, several at once'
   expect((await horcrux.call(clonePresets, 'list', {})).data).toEqual([])
 })
 
-test('what a template had that Horcrux does not know is there again when it becomes a machine', async () => {
+test('XML that Horcrux does not know survives the time as a template', async () => {
   const { horcrux } = lab
   const virsh = (...words: string[]) => localHost().runChecked('virsh', ['-q', '-c', lab.lab.uri, ...words])
   const file = `${lab.lab.dir}/by-hand.xml`

@@ -94,7 +94,7 @@ async function setAndStart(): Promise<void> {
 const isOff = async () => (await guests.virsh('domstate', id)) === 'shut off'
 const refusedDelete = () => expect(guests.horcrux.call(vms, 'delete', { id })).rejects.toThrow('protected')
 
-test('a life of thirty steps, with virsh interfering: GET tells the truth within a second of each', async () => {
+test('a life of thirty steps, with virsh interfering: GET shows the state after each', async () => {
   const all = steps()
   expect(all.length).toBeGreaterThanOrEqual(30)
   for (const [what, act, then] of all) {

@@ -45,7 +45,7 @@ test('without a key the fingerprint of the file’s own is shown, to be compared
   expect(said).toMatch(/No --key was given: .* SHA256:[A-Za-z0-9+/]{43}/)
 })
 
-test('what cannot be looked at is a mistake of the command line, not a verdict', async () => {
+test('a file that cannot be read is a mistake of the command line, not a verdict', async () => {
   await expect(run('verify', join(dir, 'nothing'))).rejects.toThrow(/cannot be read/)
   await expect(run('verify', await inDir('some', ''), '--key', join(dir, 'some'))).rejects.toThrow(
     /no Ed25519 public key/,

@@ -4,12 +4,12 @@ import { manyUsers } from '../../lab/people/many-users.ts'
 import { accessRightsGoByTheBook, whatIfIsNotSilent } from './rights-property.ts'
 import { whatIfGoesByTheBook } from './what-if-property.ts'
 
-test('what-if tells exactly what asking about everything before and after tells', () => whatIfGoesByTheBook(100))
+test('what-if gives the difference of all rights before and after', () => whatIfGoesByTheBook(100))
 
-test('compiled rights and explain decide as the book does (a sample)', () => accessRightsGoByTheBook({ numRuns: 300 }))
+test('compiled rights and explain decide as the reference implementation does (a sample)', () =>
+  accessRightsGoByTheBook({ numRuns: 300 }))
 
-test('without resources, what-if speaks of every path there can be (a sample)', () =>
-  whatIfIsNotSilent({ numRuns: 60 }))
+test('without resources, what-if covers every possible path (a sample)', () => whatIfIsNotSilent({ numRuns: 60 }))
 
 test('10,000,000 changes of 1,000 users are counted, and the first 1,000 of them listed', () => {
   const { before, after, question } = manyUsers()

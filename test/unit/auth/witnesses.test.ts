@@ -26,7 +26,7 @@ const policyOf = (...grants: PolicyGrant[]): Policy => ({
 const keyOf = (id: string, user: string) => ({ id, user, restricted: true }) as StoredKey
 const ask = (policy: Policy, keys: StoredKey[] = []) => witnessesOf(policy, keys, { path, privilege: 'VmAudit', at })
 
-test('witnesses are those who have the privilege by a grant that ends with the resource, and nobody else', () => {
+test('witnesses of a deletion are the users whose privilege comes from a grant that ends with the resource', () => {
   const policy = policyOf(
     grant('user:ann', 'VmUser', path),
     grant('user:bob', 'VmUser', `${path}/**`, { networks: ['10.0.0.0/8'] }),

@@ -44,7 +44,7 @@ function callsOf(service: string): Set<string> {
   ])
 }
 
-describe('the table of who serves and calls what', () => {
+describe('the table of services and the actions they serve and call', () => {
   test('has a line for each service, which serves what the service serves', () => {
     expect(memberNames.toSorted()).toEqual(services.map(({ name }) => name).toSorted())
     for (const { name, serves } of services)
@@ -54,7 +54,7 @@ describe('the table of who serves and calls what', () => {
       ])
   })
 
-  test.each(memberNames)('has %s call just what its code calls', (name) => {
+  test.each(memberNames)('lets %s call the actions that its code calls, and no others', (name) => {
     expect([...new Set(memberOf(name).calls)].toSorted()).toEqual([...callsOf(name)].toSorted())
   })
 
@@ -68,14 +68,14 @@ describe('the table of who serves and calls what', () => {
     ])
   })
 
-  test('lets nobody in who has no line', () => {
+  test('refuses a service without a line', () => {
     expect(() => memberOf('stranger')).toThrow(/'stranger' has no identity on the bus.*service-permissions\.ts/)
     expect(() => memberOf('toString')).toThrow(/has no identity/)
     expect(maySend('stranger', 'vms.get')).toBe(false)
   })
 })
 
-describe('who may speak', () => {
+describe('permissions to publish', () => {
   const alice: Caller = {
     kind: 'user',
     user: 'alice',
@@ -125,14 +125,14 @@ describe('a packet', () => {
     expect(genuine(type, subject, payload, nobody)).toBe(is)
   })
 
-  test('that answers comes from who was asked', () => {
+  test('an answer comes from the service that was asked', () => {
     const answer = { sender, id: '7' }
     expect(genuine('RES', 'MOL.RES.vm.gateway.b-1', answer, () => sender)).toBe(true)
     expect(genuine('RES', 'MOL.RES.vm.gateway.b-1', answer, () => 'auth.a-1')).toBe(false)
     expect(genuine('RES', 'MOL.RES.vm.gateway.b-1', answer, nobody)).toBe(true)
   })
 
-  test('announces only what its sender is known to serve', () => {
+  test('announces only actions that its sender serves', () => {
     const payload = {
       sender,
       services: [

@@ -14,7 +14,7 @@ function workOf() {
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 describe('work that many ask for at once', () => {
-  test('runs anew for whoever asks while it runs, once for all of them', async () => {
+  test('runs once more for the callers that come while it runs, once for all of them', async () => {
     const { runs, ask } = workOf()
     const first = ask('a')
     const others = [ask('a'), ask('a'), ask('a')]
@@ -40,7 +40,7 @@ describe('work that many ask for at once', () => {
     expect(runs.map(({ key }) => key)).toEqual(['a', 'b'])
   })
 
-  test('that fails fails for those who shared it, and runs again for the next', async () => {
+  test('that fails fails for all its callers, and runs again for the next one', async () => {
     const { runs, ask } = workOf()
     const first = ask('a')
     const second = ask('a')

@@ -4,7 +4,7 @@ import { Done, None } from '#shared/contracts/common.ts'
 
 const plain = { does: 'Do something', params: None, result: Done } as const
 
-test('an action that does not say who may does not compile', () => {
+test('an action without its privilege does not compile', () => {
   const forgotten = contract('forgotten', {
     // @ts-expect-error: `can` is missing; should this ever compile, the type check fails for the line that expects it
     read: { ...plain, rest: 'GET /forgotten' },
@@ -20,7 +20,7 @@ test('an action that does not say who may does not compile', () => {
   expect([forgotten, misspelt, nowhere].map(({ name }) => name)).toEqual(['forgotten', 'misspelt', 'nowhere'])
 })
 
-test('what is made inside of something else takes the privilege there, and only when it is named', () => {
+test('creating inside a parent needs the privilege on the parent, when the parent is named', () => {
   const action: Action = {
     ...plain,
     rest: 'POST /things',
@@ -32,7 +32,7 @@ test('what is made inside of something else takes the privilege there, and only 
   expect(accessOf(action, { id: 'a', box: 'b' })).toBe('VmAllocate on /api/boxes/{box}')
 })
 
-test('a path is made of parameters that nobody has looked at yet', () => {
+test('a resource path is built from parameters before they are validated', () => {
   const path = '/api/vms/{id}/disks/{disk}'
   expect(fillPath(path, { id: 'a/../b c', disk: '\uD800' })).toBe('/api/vms/a%2F..%2Fb%20c/disks/%EF%BF%BD')
   expect(fillPath(path, { id: { toString: true }, disk: 'vda' })).toBe('/api/vms/disks/vda')

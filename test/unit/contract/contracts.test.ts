@@ -11,7 +11,7 @@ const actions = contracts.flatMap((contract) =>
   })),
 )
 
-test('every action says who may: a known privilege on a path, signed-in, anyone or service', () => {
+test('every action names its access: a known privilege on a path, signed-in, anyone or service', () => {
   for (const { name, action } of actions) {
     const [privilege, path] = action.can.split(' on ')
     const isPlain = ['anyone', 'signed-in', 'service'].includes(action.can)
@@ -36,7 +36,7 @@ test('no action takes fields that its contract does not name', () => {
   for (const { name, action } of actions) expect(action.params, name).toHaveProperty('additionalProperties', false)
 })
 
-test('a list that filters its items is open to all who are signed in', () => {
+test('a list that filters its items is open to every signed-in user', () => {
   for (const { name, action } of actions)
     if ('itemAccess' in action && action.itemAccess) expect(action.can, name).toBe('signed-in')
 })

@@ -71,7 +71,7 @@ const questions = fc.record({
   seen: fc.option(fc.subarray(ids), { nil: undefined }),
 })
 
-describe('what is kept of a collection', () => {
+describe('the cache of a collection', () => {
   test('answers every page byte for byte as the store does, whatever has changed', async () => {
     const rounds = fc.array(fc.record({ change: changes, question: questions }), { minLength: 5, maxLength: 30 })
     await fc.assert(
@@ -131,7 +131,7 @@ describe('what is kept of a collection', () => {
     expect(await names(kept)).toEqual(['second'])
   })
 
-  test('of what was forgotten while it was being read, nothing is kept', async () => {
+  test('an entry invalidated while it is read is not cached', async () => {
     await records.removeWhere({})
     await insert('one', 'first')
     const kept = keep()
@@ -185,7 +185,7 @@ describe('what is kept of a collection', () => {
     await expect.poll(async () => (await kept.fresh())?.size().records, { timeout: 2000 }).toBe(2)
   })
 
-  test('a store that does not answer is an error to who asks, and nothing afterwards', async () => {
+  test('a store that does not answer fails the call, and leaves nothing in the cache', async () => {
     await records.removeWhere({})
     await insert('one', 'first')
     const kept = keep()

@@ -14,7 +14,7 @@ test.each(['/console', '/console/', '/console/?vm=web&type=serial'])('%s is the 
   expect(body).not.toMatch(/<script(?![^>]*\bsrc=)|\bon\w+=/)
 })
 
-test('all that the page and its scripts load is there', async () => {
+test('every file that the page and its scripts load exists', async () => {
   const left = ['/console/']
   const seen = new Set<string>()
   for (const url of left) {

@@ -38,7 +38,7 @@ describe('frames', () => {
 })
 
 describe('the ring', () => {
-  test('gives what comes after a place, whatever was given up', () => {
+  test('gives the events after a place, also when older ones were dropped', () => {
     const numbers = fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 60 })
     fc.assert(
       fc.property(numbers, fc.integer({ min: 1, max: 20 }), (steps, most) => {
@@ -72,14 +72,14 @@ describe('an audience', () => {
   const bob = audienceOf(user, compileRights([{ path: '/api/vms/b', privileges: ['VmAudit'] }]))
   const auditor = audienceOf(user, compileRights([{ path: '/', privileges: ['SysAudit'] }]))
   const owned = (by: string) => ({ ...created(1), type: 'OperationUpdated', data: { user: by } }) as Frame
-  test('is given events of what it may see', () => {
+  test('gets events of resources that it may see', () => {
     expect([bob.mayReceive(created(1, 'b')), bob.mayReceive(created(1, 'c'))]).toEqual([true, false])
   })
   test('is given its own operations, and all of them with SysAudit', () => {
     expect([owned('bob'), owned('ann')].map(bob.mayReceive)).toEqual([true, false])
     expect(auditor.mayReceive(owned('ann'))).toBe(true)
   })
-  test('is not given what nobody has defined rights for', () => {
+  test('gets no event of a kind without defined rights', () => {
     expect(auditor.mayReceive({ ...created(1), type: 'FromTheFuture' as never })).toBe(false)
   })
 })

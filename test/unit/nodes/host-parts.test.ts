@@ -22,7 +22,7 @@ describe('slots', () => {
     void fourth
   })
 
-  it('forget one who leaves the queue', async () => {
+  it('drop a waiter that leaves the queue', async () => {
     const slots = createSlots(1)
     const give = await slots.take()
     const leaver = new AbortController()
@@ -97,7 +97,7 @@ describe('the registry of hosts', () => {
     await closeAll()
   })
 
-  it('closes what it forgets', async () => {
+  it('closes the connections that it drops', async () => {
     const { hostFor, closeHost } = createHosts()
     const host = hostFor('a', { kind: 'local' })
     await closeHost('a')

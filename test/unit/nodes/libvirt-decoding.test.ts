@@ -59,7 +59,7 @@ describe('typed parameters', () => {
     expect(decodeParameters(bytes, 1, readText).get('cpu.time')).toBe(2 ** 64)
   })
 
-  test('a name that fills its field, and a type that is not known, harm nobody', () => {
+  test('a name that fills its field and an unknown type are decoded safely', () => {
     const long = 'n'.repeat(80)
     const bytes = encode([
       { name: long, type: 1, value: -5 },

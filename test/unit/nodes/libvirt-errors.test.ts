@@ -38,7 +38,7 @@ describe("libvirt's errors in our terms", () => {
     expect(translate({ ...failure, domain: qemu }, 'node1')).toBeInstanceOf(ConflictError)
   })
 
-  test('what may pass by itself is retryable, and names the host', () => {
+  test('a temporary error is retryable and names the host', () => {
     expect(translate({ code: 39, domain: rpc, message: 'gone' }, 'node1')).toMatchObject({
       retryable: true,
       message: "Host 'node1': gone",

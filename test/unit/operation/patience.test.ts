@@ -11,13 +11,13 @@ const silent = (seconds: number) => {
   return Promise.reject(new UnavailableError("The service 'volumes' did not answer"))
 }
 
-test('an answer that was waited for in vain, for however long, is asked for once more', async () => {
+test('a call that timed out is repeated once, however long it took', async () => {
   let tries = 0
   expect(await patiently(() => (tries++ === 0 ? silent(60) : Promise.resolve('made')))).toBe('made')
   expect(tries).toBe(2)
 })
 
-test('what never answers is given up 40 s after that was known, what is refused at once', async () => {
+test('a silent service is given up 40 s after its silence is noticed; a refused call fails at once', async () => {
   const away = vi.fn(() => silent(30))
   await expect(patiently(away)).rejects.toThrow('did not answer')
   expect(away).toHaveBeenCalledTimes(3)

@@ -63,7 +63,7 @@ test('a renewal and an end that are written at once are both written, and told o
   expect(await toldOf('at-once')).toMatchObject([{ state, version }])
 })
 
-test('who was taken over writes nothing', async () => {
+test('a run that was taken over writes nothing', async () => {
   const entry = await begun('taken')
   await operationModel.updateOne({ _id: 'taken' } as never, { $inc: { epoch: 1 } } as never)
   await expect(write(entry, ending, endOf(entry))).rejects.toThrow(LostLeaseError)

@@ -80,7 +80,7 @@ test('every address with every prefix in whose network the gateway lies is taken
   )
 })
 
-test('the last percentage of what qemu-img has said counts', () => {
+test("the last percentage in qemu-img's output counts", () => {
   expect(percentIn('    (0.00/100%)\r    (12.34/100%)\r')).toBe(12.34)
   expect(percentIn('    (100/100%)\n')).toBe(100)
   expect(percentIn('    (1')).toBeUndefined()
@@ -135,7 +135,7 @@ test('a pool that cannot take the disks of a guest that runs says so; read-only 
   expect(checkPool(pool, 'hv1', { ...disk, readonly: true }, { ...wanted, isRunning: true })).toEqual([])
 })
 
-test('what libvirt is told to copy names every disk with its image, and survives odd names', () => {
+test('the XML of a copy names every disk with its image, also with odd names', () => {
   const path = '/pool/a"&<b>.qcow2'
   const xml = parseXml(backupOf([{ disk: 'vda', path, format: 'raw' }]))
   expect([xml.name, xml.attributes]).toEqual(['domainbackup', { mode: 'push' }])

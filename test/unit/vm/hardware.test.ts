@@ -17,7 +17,7 @@ const wrong = (given: object, firmware = '<value>efi</value>') =>
     ({ field, message }) => `${field}: ${message}`,
   )
 
-test('what a node lacks is told by what its libvirt says it has', () => {
+test("missing hardware of a node is found from its libvirt's capabilities", () => {
   expect(wrong({})).toEqual([])
   expect(wrong({ cpu_model: 'Penryn', cpus: 16, firmware: 'uefi' })).toEqual([])
   expect(wrong({ firmware: 'uefi' }, '')).toEqual([
@@ -37,7 +37,7 @@ test('a guest that contradicts itself is told of everything at once', () => {
   expect(contradictions({ ...plainGuest, cpus: 3, topology })).toEqual([])
 })
 
-test('what waits says what the guest has, however often it is changed, and is gone when it is changed back', () => {
+test("a pending change keeps the guest's current value through further changes, and ends when it is changed back", () => {
   // Only these fields of a record decide it.
   const record = (given: Partial<Vm>) =>
     ({ ...plainGuest, status: 'running', pending: [], ...given }) as unknown as VmRecord

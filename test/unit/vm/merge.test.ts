@@ -81,7 +81,7 @@ function sow(xml: string, all: [number, Element][]): { xml: string; marks: strin
 /** Devices that every guest of this test has, whatever else changes of it. */
 const isKept = ({ name }: Element) => ['serial', 'channel', 'rng', 'memballoon'].includes(name)
 
-test('what is merged says what is wanted, and keeps everything that Horcrux does not know', () => {
+test('merged XML has the wanted settings, and keeps everything that Horcrux does not know', () => {
   fc.assert(
     fc.property(guests, guests, sown, (was, wanted, things) => {
       const there = sow(xmlOf(was), things)
@@ -95,7 +95,7 @@ test('what is merged says what is wanted, and keeps everything that Horcrux does
   )
 })
 
-test('merging what is there already changes nothing, and merging twice is merging once', () => {
+test('merging the current settings changes nothing, and merging twice equals merging once', () => {
   fc.assert(
     fc.property(guests, guests, (was, wanted) => {
       const there = writeXml(parseXml(xmlOf(was)))

@@ -7,7 +7,7 @@ import type { Definition } from '../../../services/vm/drivers/guest.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { plainGuest } from '../../lab/guests/plain-guest.ts'
 
-test('a guest that QEMU is still starting is not taken for one that somebody paused', () => {
+test('a guest that QEMU is still starting is not reported as paused', () => {
   expect(statusOf({ state: 'paused', reason: 'starting_up' })).toEqual({ status: 'stopped', status_reason: null })
   expect(statusOf({ state: 'paused', reason: 'user' })).toEqual({ status: 'paused', status_reason: null })
 })
@@ -20,7 +20,7 @@ test('why a guest is paused or off is told where it says more than the state', (
   })
 })
 
-test('a refused action says what the guest is and what it would have to be', () => {
+test("a refused action names the guest's status and the statuses that allow it", () => {
   const vm = { id: 'web', status: 'running', status_reason: null } as const
   expect(() => requireStatus(vm, 'start', ['stopped'])).toThrow(
     "Virtual machine 'web' is running; to start it, it must be stopped",
