@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url'
 import { type KeptChild, keepRunning, startChild } from '#shared/nodes/host/child.ts'
 import type { Host, HostProcess } from '#shared/nodes/host/host.ts'
 import { rememberPort } from './data-folder.ts'
+import options from './node-options.json' with { type: 'json' }
 
 const program = fileURLToPath(import.meta.resolve('@horcrux/embedded-store/main'))
+const words = [...options.flags, '--import', fileURLToPath(new URL('strip-types.js', import.meta.url)), program]
 const user = 'horcrux'
 
 /** The embedded store as a child of this process, on a port of loopback that it keeps. @returns its MongoDB address */
@@ -18,7 +20,8 @@ export async function startEmbeddedStore(
   const port = await rememberPort(host, dataDir, 'store')
   const settings = { folder: join(dataDir, 'store'), host: '127.0.0.1', port, user, password }
   const start = () =>
-    startChild(host, process.execPath, ['--disable-warning=ExperimentalWarning', program], {
+    startChild(host, process.execPath, words, {
+      env: options.environment,
       input: `${JSON.stringify(settings)}\n`,
       ready: saysReady,
     })

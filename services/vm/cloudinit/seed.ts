@@ -1,5 +1,4 @@
 import { dirname } from 'node:path'
-import { stringify } from 'yaml'
 import { current } from '#shared/runtime/request-context.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 
@@ -17,6 +16,7 @@ export const seedPathOf = ({ node }: Pick<Reached, 'node'>, id: string) => `${no
  * @returns its path on the node
  */
 export async function createSeed({ id, node }: Place, { metaData, userData, networkConfig }: Seed): Promise<string> {
+  const { stringify } = await import('yaml')
   const reached = await reach(node)
   const { host } = reached
   const path = seedPathOf(reached, id)

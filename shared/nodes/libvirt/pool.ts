@@ -17,7 +17,8 @@ export type Outcome<T = unknown> =
 
 /** A connection has at most 7 calls under way, so only many hanging hosts at once come near this. */
 const maxThreads = 128
-const keptIdle = 2
+/** An idle thread takes 10 MB and is started in some 60 ms. */
+const keptIdle = 1
 const idleMs = 30_000
 
 type Task = { job: Job; resolve: (outcome: Outcome) => void; isAbandoned: boolean; thread?: Thread }

@@ -1,4 +1,4 @@
-import { type Agent, request } from 'undici'
+import type { Agent } from 'undici'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 
 /** The envelope of every answer (LXD and Incus, "REST API": return values). */
@@ -59,6 +59,7 @@ export function apiOver(name: string, dispatcher: Agent): Api {
 type Way = Pick<Api, 'dispatcher' | 'name'>
 
 async function respond({ dispatcher, name }: Way, method: string, path: string, body?: unknown) {
+  const { request } = await import('undici')
   try {
     return await request(`http://engine${path}`, {
       dispatcher,

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { WebSocket } from 'undici'
 import { UnavailableError } from '#shared/errors.ts'
 import type { EngineEvent } from '../engine.ts'
 import type { Api } from './client.ts'
@@ -21,6 +20,7 @@ export function eventsOf({ api, isPresent }: Source) {
   /** One connection, from its beginning to its end. */
   const listen = async (signal: AbortSignal): Promise<void> => {
     const { name, dispatcher } = await api()
+    const { WebSocket } = await import('undici')
     if (signal.aborted) return
     const socket = new WebSocket('ws://engine/1.0/events?type=lifecycle', { dispatcher })
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()

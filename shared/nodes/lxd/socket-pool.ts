@@ -1,4 +1,4 @@
-import { Agent } from 'undici'
+import type { Agent } from 'undici'
 import type { Forward, Host } from '../host/host.ts'
 import { doneWithinSeconds } from './client.ts'
 
@@ -9,6 +9,8 @@ export function socketPool(host: Host) {
   let opened: Opened | undefined
 
   const make = async (path: string) => {
+    // Loaded at its first use: a process without such an engine spares 4 MB.
+    const { Agent } = await import('undici')
     const forward = await host.forwardSocket({ path })
     const headersTimeout = (doneWithinSeconds + 10) * 1000
     return { forward, dispatcher: new Agent({ connect: { socketPath: forward.path }, headersTimeout }) }

@@ -1,7 +1,8 @@
-import ssh2, { type Client } from 'ssh2'
+import type { Client } from 'ssh2'
 import { type AppError, UnavailableError, invalid } from '#shared/errors.ts'
 import { closedError } from '../errors.ts'
 import { type HostKey, describeHostKey, parsePinnedKey } from './host-key.ts'
+import { ssh2 } from './library.ts'
 
 /** How a host is reached over SSH. */
 export type SshTarget = {
@@ -87,7 +88,7 @@ export function createConnection(target: SshTarget, name: string): SshConnection
 
 function connect(target: SshTarget, name: string): Promise<Client> {
   const pinned = parsePinnedKey(target.hostKey)
-  const client = new ssh2.Client()
+  const client = new (ssh2().Client)()
   let stage: 'connect' | 'handshake' | 'login' = 'connect'
   let refusal: AppError | undefined
 
@@ -170,7 +171,7 @@ function explain(error: Error & { code?: string; level?: string }, stage: string
 
 /** Asks a server for its host key, without logging in. Throws UnavailableError. */
 export function scanHostKey(address: string, port: number): Promise<HostKey> {
-  const client = new ssh2.Client()
+  const client = new (ssh2().Client)()
   const name = `${address}:${port}`
   let stage: 'connect' | 'handshake' = 'connect'
   return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import ssh2, { type ParsedKey, type ServerHostKeyAlgorithm } from 'ssh2'
+import type { ParsedKey, ServerHostKeyAlgorithm } from 'ssh2'
 import { invalid } from '#shared/errors.ts'
+import { ssh2 } from './library.ts'
 
 /** `publicKey` as in known_hosts: type and base64. `fingerprint` as ssh-keygen -l prints it: `SHA256:…`. */
 export type HostKey = { type: string; fingerprint: string; publicKey: string }
@@ -28,7 +29,7 @@ export function parsePinnedKey(text: string): PinnedKey {
 }
 
 function parsePublicKey(text: string): ParsedKey | Error {
-  const parsed = ssh2.utils.parseKey(text)
+  const parsed = ssh2().utils.parseKey(text)
   // Despite its type, parseKey gives an array for some formats.
   return Array.isArray(parsed) ? (parsed[0] as ParsedKey) : parsed
 }
