@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation } from '#shared/contracts/core/operations.ts'
 
-/** What the API answered when it refused. */
+/** Error answer of the API. */
 export class ApiError extends Error {
   readonly status: number
   constructor(status: number, message: string) {
@@ -13,13 +13,13 @@ export class ApiError extends Error {
 
 export type ApiClient = {
   get: <T>(path: string) => Promise<T>
-  /** Sends a change. An operation is waited for. @returns the body, or what the operation has made */
+  /** Sends a change, and waits for an operation. @returns the body, or the resource made by the operation */
   send: <T>(method: 'POST' | 'PATCH' | 'DELETE', path: string, body?: object) => Promise<T>
 }
 
 const running = new Set(['queued', 'running', 'cancelling'])
 
-/** A client of the REST API. `token` is a JWT or an API key (`hx_…`). @throws ApiError in each of its calls */
+/** A client of the REST API. `token` is a JWT or an API key (`hx_…`). @throws ApiError from each call */
 export function apiClient(url: string, token?: string): ApiClient {
   const credentials: Record<string, string> =
     token === undefined ? {} : token.startsWith('hx_') ? { 'x-api-key': token } : { authorization: `Bearer ${token}` }
@@ -40,7 +40,7 @@ export function apiClient(url: string, token?: string): ApiClient {
   }
 
   return {
-    // The contract of the route says what it answers; the caller names it.
+    // The contract of the route defines the type; the caller names it.
     get: async <T>(path: string) => (await ask('GET', path)).body as T,
     async send<T>(method: string, path: string, body?: object) {
       const answer = await ask(method, path, body)

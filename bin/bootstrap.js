@@ -1,4 +1,4 @@
-// Plain JavaScript without packages: any Node from 20 on runs it on a fresh clone.
+// Plain JavaScript without packages: Node 20 or newer runs it in a fresh clone.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -8,14 +8,14 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const node = join(root, 'node_modules/.bin/node')
 
-/** Installs the packages of package-lock.json, Node 24 among them, when they are not there as they should be. */
+/** Installs the packages of package-lock.json, Node 24 among them, unless they are complete. */
 export function ensurePackages({ development }) {
   const missing = missingPackages(development)
   if (missing.length === 0) return
   const some = missing.length > 3 ? `${missing.length} packages` : missing.join(', ')
   process.stderr.write(`Installing ${some} with npm ci (once; it brings Node 24) ...\n`)
   const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm']
-  // npm lends its own settings to what it runs; `npm ci` below is to see the project's.
+  // npm passes its settings to its children by environment; `npm ci` below must use the project's.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')))
   const { status, error } = spawnSync(npm[0], [...npm.slice(1), 'ci', '--no-progress', '--loglevel=error'], {
     cwd: root,
@@ -51,9 +51,9 @@ function packagesOf(file) {
 const platform = join(root, 'shared/platform')
 
 /**
- * Goes on as `script` under Node 24: replaces this process where Node can do that, else stands before it. The options
- * keep its memory small: a young generation of 2 MiB in place of 16, one arena of malloc for all threads, and no stripper
- * of types. `npm run bench idle` shows what that is worth, `npm run bench gateway` that it costs nothing.
+ * Continues as `script` under Node 24: replaces this process if Node can, else runs it as a child. The options reduce
+ * memory: a young generation of 2 MiB instead of 16, one malloc arena for all threads, and types stripped before the
+ * start. `npm run bench idle` measures the gain, `npm run bench gateway` shows that throughput is the same.
  */
 export function goOnAs(script, args) {
   const { flags, environment } = JSON.parse(readFileSync(join(platform, 'node-options.json'), 'utf8'))

@@ -15,18 +15,18 @@ export type Instance = {
   url: string
   kind: string
   token: () => Promise<string>
-  /** Where the guest's kernel may lie. */
+  /** Folder for the guest's kernel. */
   folder: string
   leave: () => Promise<void>
-  /** What `leave` has done. */
+  /** Report of the actions of `leave`. */
   left: string
 }
 
 const program = fileURLToPath(new URL('horcrux.ts', import.meta.url))
 
 /**
- * A Horcrux to show: the one at HORCRUX_URL, or the one that runs on HORCRUX_DATA, when HORCRUX_TOKEN says who asks;
- * else a temporary one.
+ * Finds a Horcrux for the demo: the one at HORCRUX_URL, or the one running on HORCRUX_DATA, if HORCRUX_TOKEN is set;
+ * else starts a temporary one.
  */
 export async function findInstance(host: Host): Promise<Instance> {
   const { dataDir } = config()
@@ -68,7 +68,7 @@ async function temporary(host: Host): Promise<Instance> {
   const clean = () => rm(folder, { recursive: true, force: true })
   const child = await startChild(host, process.execPath, ['--disable-warning=ExperimentalWarning', program, 'start'], {
     env,
-    // A `.env` beside us may name the bus and the store of a Horcrux in use.
+    // Another working folder, since a `.env` in ours may name the bus and the store of a running Horcrux.
     cwd: folder,
     ready: (_, signal) => comesUp(url, signal),
     timeoutMs: 60_000,

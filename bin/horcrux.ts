@@ -6,7 +6,7 @@ import { nearestWord } from './nearest-word.ts'
 
 type Command = { does: string; run: (words: string[]) => Promise<number> }
 
-/** Each loads what it needs when it is run: `doctor` shall not wait for all services. */
+/** Each command is imported when it runs, so that `doctor` does not load all services. */
 const commands: Record<string, Command> = {
   start: {
     does: 'Start Horcrux on this machine',
@@ -78,5 +78,5 @@ function fail(code: number, message: string): number {
   return code
 }
 
-// What a failed start has left open shall not keep it alive. Writing to files and pipes is synchronous on Linux.
+// Ends the process even if a failed start left handles open. Writing to files and pipes is synchronous on Linux.
 process.exit(await main(process.argv.slice(2)))

@@ -1,4 +1,4 @@
-/** The word that is meant, when one is at most two letters away or begins like it. */
+/** The most similar word: at most two edits away, or with the same beginning. */
 export function nearestWord(word: string, words: readonly string[]): string | undefined {
   const ranked = words.map((one) => ({ one, away: distance(word, one) })).sort((a, b) => a.away - b.away)
   const [best] = ranked

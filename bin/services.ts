@@ -6,7 +6,7 @@ import { gatewayService } from '../services/gateway/service.ts'
 import { storageService } from '../services/storage/service.ts'
 import { vmService } from '../services/vm/service.ts'
 
-/** All parts of Horcrux, those that others need first at the front; the gateway opens its door last. */
+/** All services in start order: services come before those that need them, the gateway last. */
 export const services: readonly Service[] = [
   auditService,
   authService,

@@ -1,4 +1,4 @@
-/** Rows as columns of even width, two spaces apart. */
+/** Formats rows as columns of even width, two spaces apart. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = []
   for (const row of rows)

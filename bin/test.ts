@@ -8,14 +8,14 @@ import { install, packagesOf } from '#shared/platform/apt.ts'
 import { requirements } from '#shared/platform/requirements.ts'
 
 /**
- * `npm test [-- words for vitest]`: installs what the tests need, and runs them all; without words after a check of
- * types and style. The last line says how many passed and failed.
+ * `npm test [-- words for vitest]`: installs the requirements of the tests and runs all tests; without words after
+ * checking types and style. The last line has the numbers of passed and failed tests.
  */
 const root = fileURLToPath(new URL('..', import.meta.url))
 const bin = (name: string) => join(root, 'node_modules/.bin', name)
 const say = (text: string) => void process.stderr.write(`${text}\n`)
 
-/** Runs a program here, on our terminal. @returns its exit code; 1 when a signal ended it */
+/** Runs a program on this terminal. @returns its exit code; 1 if a signal ended it */
 function run(program: string, words: string[]): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const child = spawn(program, words, { cwd: root, stdio: 'inherit' })
@@ -23,14 +23,14 @@ function run(program: string, words: string[]): Promise<number> {
   return promise
 }
 
-/** The parts of vitest's JSON report that count. */
+/** The used fields of vitest's JSON report. */
 type Report = {
   numPassedTests: number
   numFailedTests: number
   testResults: { status: string; assertionResults: { status: string }[] }[]
 }
 
-/** A file that could not even be read or set up counts as one failure. */
+/** A file that could not be loaded or set up counts as one failure. */
 function countOf({ numPassedTests, numFailedTests, testResults }: Report): { passed: number; failed: number } {
   const brokenFiles = testResults.filter(
     ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((one) => one.status === 'failed'),
@@ -53,7 +53,7 @@ async function runTests(words: string[]): Promise<{ code: number; passed: number
 }
 
 async function main(words: string[]): Promise<number> {
-  // vitest ends its daemons when it is told to; this process waits for it.
+  // vitest handles these signals and stops its daemons; this process waits for it.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
   const { stillMissing, problem } = await install(localHost(), requirements, say)
   if (stillMissing.length > 0)

@@ -3,14 +3,14 @@ import { config } from '#shared/config/config.ts'
 import { apiUrl, type Infrastructure } from '#shared/platform/start-infrastructure.ts'
 
 type Facts = {
-  /** How long the start took. */
+  /** Duration of the start. */
   seconds: number
-  /** While there is no user. */
+  /** Given if there is no user yet. */
   setupToken: string | undefined
   say: (text: string) => void
 }
 
-/** What the user reads when Horcrux is up: where, what is missing, and what to type next. */
+/** Prints the address, missing requirements and the next commands after a start. */
 export async function welcome({ accelerator, libvirt, lacking }: Infrastructure, facts: Facts): Promise<void> {
   const { dataDir } = config()
   const url = apiUrl(config())
@@ -32,7 +32,7 @@ export async function welcome({ accelerator, libvirt, lacking }: Infrastructure,
   )
 }
 
-/** Three commands to type: they need nothing but curl. A certificate that we signed ourselves is not known to it. */
+/** Three commands that need only curl. A self-signed certificate needs `-k`. */
 function nextCommands(url: string, setupToken: string | undefined): string[] {
   const curl = url.startsWith('https') ? 'curl -sk' : 'curl -s'
   const password = setupToken ? randomBytes(12).toString('base64url') : '...'

@@ -55,7 +55,7 @@ function parsed(words: string[]) {
   try {
     return parseArgs({ args: words, options, strict: true, allowPositionals: true })
   } catch (error) {
-    // Node goes on about file names that begin with a hyphen.
+    // Node's message continues with advice about file names that begin with a hyphen.
     throw new UsageError((error as Error).message.split('. ')[0]!, { cause: error })
   }
 }
@@ -107,7 +107,7 @@ async function verify(file: string, publicKey: string | undefined, asJson: boole
   return verdict.valid ? 0 : 1
 }
 
-/** The first findings may be of a file that is something else altogether, which is then said instead. */
+/** Holds back the first findings: if the file turns out to be no export at all, one message replaces them. */
 function holdBack(tell: (finding: Finding) => unknown) {
   const held: Finding[] = []
   let isHolding = true

@@ -5,17 +5,17 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { restoreConfigCopy, writeConfigCopy } from '#shared/platform/config-copy.ts'
 import { UsageError } from '../arguments.ts'
 
-/** `horcrux backup-config write FILE` and `… restore FILE`: a copy of all that Horcrux knows, guests' disks aside. */
+/** `horcrux backup-config write FILE` and `… restore FILE`: copies all data of Horcrux except the disks of guests. */
 export async function backupConfig([verb, file, ...more]: string[]): Promise<number> {
   if ((verb !== 'write' && verb !== 'restore') || file === undefined || file.startsWith('-') || more.length > 0)
     throw new UsageError('say what to do: backup-config write FILE, or backup-config restore FILE')
-  // First, because it also reads `.env`, where the store may be named.
+  // Called first, because it also reads `.env`, which may name the store.
   config()
   refuseMongoDb()
   return verb === 'write' ? write(resolve(file)) : restore(resolve(file))
 }
 
-/** MongoDB has tools of its own, that know its clusters and its users. */
+/** Refuses a MongoDB server: it has its own backup tools, which know its cluster and users. */
 function refuseMongoDb(): void {
   if (!process.env['MONGODB_URL'] && !process.env['MONGODB_URL_FILE']) return
   throw new BadRequestError(

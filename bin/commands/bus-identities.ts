@@ -4,8 +4,8 @@ import { authorization, keepKeys } from '#shared/bus/identity/keys.ts'
 import { UsageError } from '../arguments.ts'
 
 /**
- * `horcrux bus-identities FOLDER`: for a NATS of one's own, the secret of each service and what the server is to know of
- * them. Secrets that are there are kept.
+ * `horcrux bus-identities FOLDER`: makes the secret of each service, and the configuration for an external NATS server.
+ * Existing secrets are kept.
  */
 export async function busIdentities([folder, ...more]: string[]): Promise<number> {
   if (folder === undefined || folder.startsWith('-') || more.length > 0)
@@ -13,7 +13,8 @@ export async function busIdentities([folder, ...more]: string[]): Promise<number
   const host = localHost()
   try {
     const path = resolve(folder)
-    // A container sees only the one file that it is given, and reads it as another user. The folder is closed to others.
+    // Mode 0444, because a container sees only its own file and reads it as another user. The folder is closed to
+    // others.
     const publicKeys = await keepKeys(host, path, 0o444)
     const conf = join(path, 'identities.conf')
     const text = `${JSON.stringify({ authorization: authorization(publicKeys) }, null, 2)}\n`

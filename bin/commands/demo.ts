@@ -12,7 +12,7 @@ const upMs = 50_000
 
 type Stats = { status: string; cpu_time_ns: number | null; memory_mib: number | null; memory_rss_mib: number | null }
 
-/** `horcrux demo`: a small virtual machine's whole life through the REST API. Leaves nothing behind. */
+/** `horcrux demo`: runs a small VM from creation to deletion through the REST API. Leaves nothing behind. */
 export async function demo(words: string[]): Promise<number> {
   readArguments(words, {})
   const host = localHost()
@@ -91,7 +91,7 @@ async function says(api: ApiClient, id: string, line: string, signal: AbortSigna
 }
 
 type Stopwatch = {
-  /** Does something, and prints what it was and how long it took. */
+  /** Runs a step, and prints its result and duration. */
   <T>(work: () => Promise<T>, what: (result: T) => string): Promise<T>
   /** Seconds since the beginning. */
   total: () => string

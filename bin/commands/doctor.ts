@@ -4,7 +4,7 @@ import { diagnose, type Diagnosis } from '#shared/platform/doctor.ts'
 import { table } from '../table.ts'
 import { readArguments, UsageError } from '../arguments.ts'
 
-/** `horcrux doctor`: what this machine has and lacks. @returns the exit code: 1 when something needed is missing */
+/** `horcrux doctor`: lists the requirements of this machine. @returns the exit code: 1 if a required one is missing */
 export async function doctor(words: string[]): Promise<number> {
   const { output } = readArguments(words, { output: { type: 'string', short: 'o', default: 'table' } })
   if (output !== 'table' && output !== 'json') throw new UsageError(`-o ${output} is not known: it is table or json`)

@@ -16,7 +16,10 @@ import { readArguments } from '../arguments.ts'
 import { services } from '../services.ts'
 import { welcome } from '../welcome.ts'
 
-/** `horcrux start`: everything in this process, with a bus and a store of its own. Ends when it is told to. */
+/**
+ * `horcrux start`: runs all services in this process, with its own bus and store unless external ones are configured.
+ * Returns after a stop signal.
+ */
 export async function start(words: string[]): Promise<number> {
   readArguments(words, {})
   const since = performance.now()
@@ -28,7 +31,7 @@ export async function start(words: string[]): Promise<number> {
     await makeDataFolder(host, dataDir)
     const unlock = lockDataFolder(dataDir)
     onStop(async () => unlock())
-    // An instance that was killed left its addresses; they are not settings.
+    // A killed instance left its addresses; they must not be read as settings.
     await writeEndpoints(host, dataDir, null)
     const settings = reloadConfig()
     await demandFreePort(settings)
@@ -39,23 +42,26 @@ export async function start(words: string[]): Promise<number> {
     await welcome(infrastructure, { seconds, setupToken: issuedSetupToken(), say })
   } catch (error) {
     await stop()
-    // What was begun and is now taken away fails: that is no error of the start.
+    // During a stop, steps of the start fail because their parts are gone: no error.
     if (!isStopping()) throw error
   }
   await stopped
   return 0
 }
 
-/** For people: on a terminal where the log is too, else beside the log's JSON lines. */
+/**
+ * Messages for the user: to the terminal if standard output is one, else to standard error, beside the JSON lines of
+ * the log.
+ */
 const say = (text: string) => void (process.stdout.isTTY ? process.stdout : process.stderr).write(`${text}\n`)
 
-/** What makes the first user is looked at before bus and store are started. @throws ConfigError */
+/** Checks the password of the first user before bus and store are started. @throws ConfigError */
 function demandAdminPassword({ adminPassword, dataDir, mongodbUrl }: Config): void {
   const isFirst = mongodbUrl === undefined && !existsSync(dataFile(join(dataDir, 'store')))
   if (isFirst && adminPassword !== undefined) checkAdminPassword(adminPassword)
 }
 
-/** @throws UnavailableError when something else listens there, before anything is started for nothing */
+/** Checks that the port is free before anything is started. @throws UnavailableError */
 async function demandFreePort({ host, port }: Config): Promise<void> {
   const server = createServer()
   const { promise, resolve, reject } = Promise.withResolvers<void>()

@@ -4,7 +4,7 @@ import { buildTinyGuest } from '../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { readArguments } from '../arguments.ts'
 
-/** `horcrux tiny-guest`: makes a guest that boots in seconds, and prints it as the `boot` of a virtual machine. */
+/** `horcrux tiny-guest`: builds a guest that boots in seconds, and prints it as the `boot` field of a VM. */
 export async function tinyGuest(words: string[]): Promise<number> {
   const { folder } = readArguments(words, { folder: { type: 'string' } })
   const host = localHost()

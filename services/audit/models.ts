@@ -3,12 +3,12 @@ import { AuditRecord } from '#shared/contracts/core/audit.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { modelOf } from '#shared/db/model.ts'
 
-/** What somebody who looks after security wants to see. */
+/** Filter of records that a security review looks at. */
 export const alarming = { $in: ['warning', 'critical'] }
 
 /**
- * The chain. A unique `seq` lets only one of two that go on from the same record succeed; the entry's own id as the key
- * makes an entry that is moved twice one record. Each further index costs every record; most records are not alarming.
+ * The chain. The unique `seq` lets only one of two writers continue from the same record; the entry's id as key makes a
+ * repeated move a no-op. Each further index costs every record, so only alarming records have one.
  */
 export const chain = modelOf(
   'audit_events',
@@ -23,7 +23,10 @@ export const chain = modelOf(
   { tells: false },
 )
 
-/** Signed statements about the chain; `id` is the seq, so that they sort. A `cut` is where retention has ended it. */
+/**
+ * Checkpoints: signed statements about the chain; `id` is the seq in sortable form. A `cut` marks the place before
+ * which retention removed records.
+ */
 export const checkpoints = modelOf(
   'audit_checkpoints',
   strict({
@@ -38,7 +41,7 @@ export const checkpoints = modelOf(
   { tells: false },
 )
 
-/** Who chains now, and settings. */
+/** Lease of the replica that writes the chain, and settings. */
 export const auditState = modelOf(
   'audit_state',
   strict({ id: Type.String(), holder: Type.String(), until: Time, days: Type.Unknown() }),

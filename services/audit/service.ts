@@ -15,7 +15,7 @@ import { between, filterOf, select } from './query/query.ts'
 import { applyRetention, retentionDays, setRetentionDays } from './retention/retention.ts'
 import { verifyStore } from './verify/verify.ts'
 
-/** Every question first takes in what is on record but not in the chain yet, so that it sees what was just done. */
+/** Each query first drains the inbox into the chain, so that it includes all records written before it. */
 const auditActions = implement(audit, {
   list: async (query) => {
     await drain()
@@ -69,7 +69,7 @@ const leaseMs = 3000
 const retentionEveryMs = 3_600_000
 const me = randomUUID()
 
-/** One replica chains at a time, so that they do not get into each other's way; two would do no harm. */
+/** Takes the lease, so that only one replica writes the chain at a time; two writers would be safe but slow. */
 async function isMyTurn(): Promise<boolean> {
   const now = Date.now()
   const update = { $set: { holder: me, until: new Date(now + leaseMs).toISOString() } }
@@ -78,7 +78,7 @@ async function isMyTurn(): Promise<boolean> {
     await inStore(() => auditState.updateOne(free as never, update as never, { upsert: true }))
     return true
   } catch (error) {
-    // Somebody else's lease is there, which the upsert stumbles upon.
+    // Another replica holds the lease, so the upsert fails with a duplicate key.
     if ((error as { code?: number }).code === 11_000) return false
     throw error
   }
@@ -89,13 +89,13 @@ let lookedAt = 0
 async function chainWhatWaits(): Promise<void> {
   const isEmpty = await isInboxEmpty()
   if (!isEmpty && (await isMyTurn())) await drain()
-  // Also when nothing more comes: the last records shall not stay unsigned.
+  // Runs also without new records, so that the last ones get signed.
   if (isEmpty && Date.now() - lookedAt < checkpointEveryMs) return
   lookedAt = Date.now()
   await checkpointWhenDue()
 }
 
-/** Who did what: keeps the records of all services in one chain that cannot be tampered with unseen. */
+/** The audit service: keeps the records of all services in one tamper-evident chain. */
 export const auditService: Service = {
   name: 'audit',
   serves: [auditActions],

@@ -28,7 +28,7 @@ function attemptOf(call: Call, user?: string) {
   )
 }
 
-/** The caller, who has given their password once more. @throws AuthenticationError */
+/** Requires the caller's password. @throws AuthenticationError */
 async function requirePassword(password: string, call: Call): Promise<StoredUser> {
   const { user: username } = userOf(call)
   const user = await users.require(username)
@@ -38,7 +38,7 @@ async function requirePassword(password: string, call: Call): Promise<StoredUser
   return user
 }
 
-/** Who somebody is, and how they prove it. */
+/** Sign-in, sessions, tokens, tickets, second factor and signing keys. */
 export const authActions = implement(auth, {
   identify: (shown) => identify(shown),
   recheck: (proven) => recheck(proven),

@@ -8,7 +8,7 @@ import { collection } from '#shared/db/collection.ts'
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 const common = { id: Type.String(), created_at: Time, updated_at: Time, version: Version }
 
-/** A user; `id` is the name. */
+/** Users; `id` is the user name. */
 export const users = collection(
   'users',
   strict({
@@ -46,7 +46,7 @@ export const sessions = collection(
 )
 export type StoredSession = NonNullable<Awaited<ReturnType<typeof sessions.get>>>
 
-/** An API key; `id` is its public part. */
+/** API keys; `id` is the public part of the key. */
 export const apiKeys = collection(
   'api_keys',
   strict({
@@ -81,7 +81,7 @@ export const grants = collection(
 )
 export type StoredGrant = NonNullable<Awaited<ReturnType<typeof grants.get>>>
 
-/** A custom role; `id` is its name. The built-in ones are not stored. */
+/** Custom roles; `id` is the name of the role. Built-in roles are not stored. */
 export const roles = collection(
   'roles',
   strict({ ...common, description: Type.String(), privileges: Type.Array(PrivilegeName) }),
@@ -101,14 +101,14 @@ export const groups = collection(
 )
 export type StoredGroup = NonNullable<Awaited<ReturnType<typeof groups.get>>>
 
-/** Sets of rights by the name of their content; what nobody has used for a month is swept. */
+/** Sets of rights by the hash of their content. A sweeper removes those that were not used for a month. */
 export const rightSets = collection(
   'right_sets',
   strict({ id: common.id, rights: Type.Unknown(), used_at: Time, version: Version }),
   { kind: 'Set of rights', indexes: [{ fields: { used_at: 1 } }] },
 )
 
-/** Keys that sign tokens: a salt each, from which with HORCRUX_JWT_SECRET the key follows; no secret is stored. */
+/** Signing keys of tokens: only a salt is stored; the key is derived from it and HORCRUX_JWT_SECRET. */
 export const signingKeys = collection(
   'signing_keys',
   strict({
@@ -122,14 +122,14 @@ export const signingKeys = collection(
   { kind: 'Signing key' },
 )
 
-/** The one set-up token, while there is no user. */
+/** The set-up token. It exists only as long as there is no user. */
 export const setups = collection(
   'setups',
   strict({ id: common.id, token_hash: Type.String(), expires_at: Time, version: Version }),
   { kind: 'Set-up token' },
 )
 
-/** The policy as a whole: its version, and who changes it now. */
+/** State of the policy: its revision, and the lease of the replica that changes it. */
 export const policies = collection(
   'policies',
   strict({ id: common.id, revision: Type.Integer(), holder: nullable(Type.String()), until: Time, version: Version }),

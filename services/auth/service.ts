@@ -28,7 +28,7 @@ async function sweep(): Promise<void> {
   await sweepSignInRates()
 }
 
-/** Who somebody is, and what they may do. */
+/** The auth service: identities, credentials, roles, grants, groups and resource pools. */
 export const authService: Service = {
   name: 'auth',
   serves: [authActions, userActions, roleActions, permissionActions, groupActions, poolActions],

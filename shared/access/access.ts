@@ -1,21 +1,21 @@
 import { type Privilege, privileges } from '#shared/access/privileges.ts'
 
-/** What a grant comes down to once its role is looked up. */
+/** A grant with its role resolved to privileges. */
 export type Right = { path: string; privileges: readonly Privilege[] }
 
-/** Rights compiled for many questions: a trie over the segments of the paths. */
+/** Rights compiled for many checks: a trie over the segments of the paths. */
 export type Rights = { allows: (privilege: Privilege, path: string) => boolean; all: boolean; rights: Right[] }
 
 /** Which items of a list a caller may see: all of them, or those whose id passes. */
 export type MaySee = { all: boolean; item: (id: string) => boolean }
 
-/** Privileges as bits: on exactly this path, on it and one level below, on it and everything below. */
+/** Privileges as bit sets: on exactly this path, on it and one level below, on it and everything below. */
 type Node = { exact: number; one: number; any: number; next: Map<string, Node> }
 
 const emptyNode = (): Node => ({ exact: 0, one: 0, any: 0, next: new Map() })
 const bits = new Map(privileges.map((privilege, i) => [privilege, 1 << i]))
 
-/** The segments of `/api/vms/7`: `['api', 'vms', '7']`. `/api/v1/…` names the same resources. */
+/** Splits `/api/vms/7` into `['api', 'vms', '7']`. `/api/v1/…` names the same resources. */
 const segments = (path: string) => unversioned(path).split('/').filter(Boolean)
 
 const version = '/api/v1'
@@ -27,8 +27,8 @@ function unversioned(path: string) {
 }
 
 /**
- * Paths of grants: `/` is everything; `/api/vms/*` is the collection and what is directly in it; `/api/vms/**` is the
- * collection and all below it; anything else is exactly that resource.
+ * Compiles rights into a trie. Paths of grants: `/` is everything; `/api/vms/*` is the collection and its direct
+ * children; `/api/vms/**` is the collection and everything below it; any other path is exactly that resource.
  */
 export function compileRights(rights: Right[]): Rights {
   const root = emptyNode()
@@ -45,7 +45,9 @@ export function compileRights(rights: Right[]): Rights {
   return { rights, all: root.any !== 0, allows: (privilege, path) => find(root, bits.get(privilege)!, path) }
 }
 
-/** Goes down the path without taking it apart first: this is asked for each request and each item of a list. */
+/**
+ * Walks the trie along the path without splitting the path first: this runs for each request and each item of a list.
+ */
 function find(root: Node, bit: number, given: string): boolean {
   const path = unversioned(given)
   let node: Node | undefined = root
@@ -68,22 +70,30 @@ function isLast(path: string, end: number): boolean {
   return at >= path.length
 }
 
-/** Who makes a call. The gateway makes the first kinds out of credentials; services name themselves on the bus. */
+/**
+ * The caller of an action. The gateway makes `anonymous` and `user` from credentials; services name themselves on the
+ * bus.
+ */
 export type Caller =
   | { kind: 'anonymous'; address: string }
   | {
       kind: 'user'
       user: string
-      /** Names the compiled rights, see rights.ts. */ rights: string
+      /** Name of the compiled rights, see service/rights.ts. */ rights: string
       address: string
       credential: CredentialRef
-      /** When both have to be asked about again. Milliseconds. */ until?: number
+      /** Time after which credential and rights are checked again. Milliseconds since the epoch. */ until?: number
     }
-  | { kind: 'service'; name: string; /** For whom it works. */ user?: string; address?: string }
+  | {
+      kind: 'service'
+      name: string
+      /** The user on whose behalf the service works. */ user?: string
+      address?: string
+    }
 
 /**
- * How a user proved who they are, and with what: a session's id, an API key's public id. A token names the key that has
- * signed it; an API key says whether it has only some of its user's rights.
+ * Reference to the credential of a user: the id of a session, or the public id of an API key. `signed_by` is the id of
+ * the key that signed a token; `restricted` marks an API key that has only some of its user's rights.
  */
 export type CredentialRef = {
   by: 'session' | 'token' | 'api_key'
@@ -92,25 +102,28 @@ export type CredentialRef = {
   restricted?: boolean
 }
 
-/** The API key with which a caller came who has fewer rights than its user. */
+/** The id of the caller's API key, if that key has fewer rights than its user. */
 export function restrictedKeyOf(caller: Caller): string | undefined {
   return caller.kind === 'user' && caller.credential.restricted ? caller.credential.id : undefined
 }
 
-/** Whether it was the caller who began something: a restricted key only knows of what it has begun itself. */
+/** Checks that the caller began an operation. A restricted API key counts only for operations that it began itself. */
 export function isBegunBy(caller: Caller, { user, api_key }: { user: string; api_key?: string | undefined }): boolean {
   const key = restrictedKeyOf(caller)
   return user === subjectOf(caller) && (key === undefined || key === api_key)
 }
 
-/** A service with all rights; it remembers for whom it works, for the audit and the operations it starts. */
+/**
+ * A service as the caller, with all rights. It keeps the user and address of the original caller, for the audit and for
+ * operations that it starts.
+ */
 export function asService(name: string, on?: Caller): Caller {
   if (!on || on.kind === 'anonymous') return { kind: 'service', name }
   const { user, address } = on
   return { kind: 'service', name, ...(user !== undefined && { user }), ...(address !== undefined && { address }) }
 }
 
-/** How a caller is called in messages, logs and the audit: the user who is behind it, else the service itself. */
+/** The name of a caller in messages, logs and the audit: the user, else `service:` and the service's name. */
 export function subjectOf(caller: Caller): string {
   if (caller.kind === 'anonymous') return 'anonymous'
   return caller.user ?? `service:${(caller as { name: string }).name}`

@@ -2,7 +2,7 @@ import ipaddr from 'ipaddr.js'
 
 type Range = ReturnType<typeof ipaddr.parseCIDR>
 
-/** A network such as `10.0.0.0/8`; an address alone is a network of one. @throws Error when it is neither */
+/** Parses a network such as `10.0.0.0/8`; a single address is a network of one. @throws Error for any other text */
 function parseNetwork(text: string): Range {
   if (text.includes('/')) return ipaddr.parseCIDR(text)
   const address = ipaddr.parse(text)
@@ -20,7 +20,9 @@ function rangeOf(network: string): Range {
   return made
 }
 
-/** An IPv4 address in IPv6 clothes (`::ffff:10.0.0.1`) counts as the IPv4 address. */
+/**
+ * Checks that an address lies in one of the networks. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) counts as IPv4.
+ */
 export function isInNetworks(address: string, networks: readonly string[]): boolean {
   if (!ipaddr.isValid(address)) return false
   const from = ipaddr.process(address)
@@ -30,7 +32,7 @@ export function isInNetworks(address: string, networks: readonly string[]): bool
   })
 }
 
-/** Whether it is an address or a network such as `2001:db8::/32`. */
+/** Checks that the text is an address or a network such as `2001:db8::/32`. */
 export function isNetwork(text: string): boolean {
   try {
     parseNetwork(text)

@@ -1,4 +1,4 @@
-/** Every privilege there is. A grant gives a role, a role is a set of these. */
+/** All privileges. A role is a set of these; a grant gives a role. */
 export const privileges = [
   'VmAllocate',
   'VmConfig',
@@ -27,7 +27,7 @@ export type Privilege = (typeof privileges)[number]
 
 const startingWith = (prefix: string) => privileges.filter((privilege) => privilege.startsWith(prefix))
 
-/** The roles that are always there and cannot be changed. */
+/** Built-in roles. They always exist and cannot be changed. */
 export const builtInRoles: Record<string, readonly Privilege[]> = {
   Administrator: privileges,
   VmAdmin: startingWith('Vm'),

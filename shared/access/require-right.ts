@@ -3,9 +3,9 @@ import { ForbiddenError } from '#shared/errors.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
 
 /**
- * Services have every right.
- * @param hint what would help, for the message
- * @throws ForbiddenError naming user, privilege and path
+ * Requires a privilege of the caller. Services have all rights.
+ * @param hint advice that is added to the message
+ * @throws ForbiddenError with user, privilege and path
  */
 export function requireRight(
   { caller, rights }: { caller: Caller; rights: Rights },

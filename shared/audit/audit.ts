@@ -12,8 +12,8 @@ import { now } from '#shared/events/event.ts'
 export type { AuditEntry }
 
 /**
- * Where every service leaves its records; the audit service takes them from here into the chain. What was written
- * together is one document, and its records are JSON: they are looked at only once, on their way into the chain.
+ * Inbox of audit records: services write here, the audit service moves the records into the chain. Records of one batch
+ * are one document with the records as JSON, which is parsed only once, on the way into the chain.
  */
 export const auditInbox = modelOf('audit_inbox', strict({ id: Type.String(), entries: Type.String() }), [], {
   tells: false,
@@ -22,12 +22,12 @@ export const auditInbox = modelOf('audit_inbox', strict({ id: Type.String(), ent
 type Given = Pick<AuditEntry, 'kind' | 'path' | 'action' | 'result' | 'request_id'> &
   Partial<Pick<AuditEntry, 'id' | 'operation_id' | 'message' | 'severity' | 'before_hash' | 'after_hash'>> & {
     caller: Caller
-    /** When it is not the caller. */ user?: string
+    /** Given if it is not the caller. */ user?: string
   }
 
 /**
- * Writes a record of what was done, tried or refused. It is durable when this returns, so that nothing is answered
- * that is not on record; it needs neither the bus nor the audit service.
+ * Writes an audit record of an action that was done, attempted or denied. The record is durable when the promise
+ * resolves, so that no answer precedes its record. Needs neither the bus nor the audit service.
  */
 export function recordAudit({ id = v7(), caller, user, ...given }: Given): Promise<void> {
   const entry = {
@@ -49,8 +49,8 @@ export function recordAudit({ id = v7(), caller, user, ...given }: Given): Promi
 }
 
 /**
- * What was changed, before and after, as hashes: so that it can be proven later which state somebody left, without the
- * state being in the audit. One record's is the SHA-256 of its JSON with all names in order; of several it is that of all their names and hashes.
+ * Hashes of the changed records, before and after: they prove a state later without storing that state in the audit.
+ * For one record it is the SHA-256 of its JSON with sorted names; for several, the SHA-256 of their names and hashes.
  */
 export function hashesOf(touched: Touched = new Map()): Pick<AuditEntry, 'before_hash' | 'after_hash'> {
   const changes = [...touched].toSorted(([a], [b]) => (a < b ? -1 : 1))
@@ -67,7 +67,7 @@ const waiting: Waiting[] = []
 let isWriting = false
 const batchSize = 500
 
-/** What comes while a write is under way goes together in the next one, so that each write to the disk serves many. */
+/** Writes waiting records in batches: records that arrive during a write form the next batch (group commit). */
 async function writeWaiting(): Promise<void> {
   if (isWriting) return
   isWriting = true
@@ -81,7 +81,7 @@ async function writeWaiting(): Promise<void> {
 async function write(batch: Waiting[]): Promise<void> {
   const document = { _id: v7(), entries: JSON.stringify(batch.map(({ entry }) => entry)) }
   try {
-    // The driver's own: there is nothing here for a model to cast.
+    // Insert by the MongoDB driver: there is nothing for mongoose to cast.
     await inStore(() => auditInbox.collection.insertOne(document as never))
     for (const { resolve } of batch) resolve()
   } catch (error) {

@@ -1,4 +1,7 @@
-/** Kinds of audit records, as clients filter by them. Some are of what is not there yet, so that filters need not change. */
+/**
+ * Kinds of audit records, for filters of clients. Some belong to features that are still to come, so that filters need
+ * not change.
+ */
 export const auditKinds = [
   'login',
   'logout',

@@ -5,52 +5,62 @@ import type { Privilege } from '#shared/access/privileges.ts'
 type Verb = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 /**
- * Who may: `anyone`, whoever is `signed-in`, only another `service`, or a privilege on the path of the resource, whose
- * `{id}` is filled in from the parameters. A list says `signed-in` and names in `itemAccess` what each item takes.
+ * Access to an action: `anyone`, any caller that is `signed-in`, only another `service`, or a privilege on the path of
+ * the resource, whose `{id}` is filled in from the parameters. A list has `signed-in` and names in `itemAccess` the
+ * right needed for each item.
  */
 export type Access = 'anyone' | 'signed-in' | 'service' | OnPath
 export type OnPath = `${Privilege} on /${string}`
 
-/** The services that there are; each has an identity of its own on the bus. */
+/** All services. Each has its own identity on the bus. */
 export type ServiceName = 'gateway' | 'auth' | 'audit' | 'cluster' | 'storage' | 'vm'
 
-/** For other services only. `callers` names those that call it; the bus lets nobody else. */
+/** An action for other services. `callers` lists the services that call it; the bus permits no other. */
 type ForServices = { can: 'service'; callers: readonly ServiceName[] | 'all'; rest?: never }
 
 type Common = {
-  /** One sentence in the imperative, for people: "Start a VM". */
+  /** Summary: one sentence in the imperative, such as "Start a VM". */
   does: string
   can: Access
-  /** Counts instead of `can` when the parameter in its path is given: what is made inside of something else. */
+  /**
+   * Replaces `can` if the parameter in this path is given: for resources made inside another one, such as a VM in a
+   * resource pool.
+   */
   canInside?: OnPath
   params: TObject
   result: TSchema
-  /** The HTTP status of success, when it is not 200 (or 202 for an operation). */
+  /** HTTP status of success, if it is not 200 (or 202 for an operation). */
   status?: 201 | 204
-  /** Secrets of the parameters or the result, for the log's redaction and the audit. */
+  /** Secret fields of the parameters or the result, removed from logs and the audit. */
   secret?: readonly string[]
 }
 
-/** Asks and changes nothing. A question too long for a URL is asked by POST. */
+/** A read-only action. A query too long for a URL is sent by POST. */
 export type Query = Common & {
   rest?: `GET /${string}` | `POST /${string}`
   itemAccess?: OnPath
-  /** The collections that, with the caller's rights, alone decide the answer: until one changes it stays the same. */
+  /**
+   * Collections that determine the answer together with the caller's rights. The answer may be cached until one of them
+   * changes.
+   */
   cachedFrom?: readonly string[]
-  /** The answer holds more than its record, such as what was measured: its ETag tells the version and what it says. */
+  /**
+   * The answer has more than the stored record, such as measured values: its ETag is made from the version and the
+   * content.
+   */
   computed?: true
 }
 
 /**
- * Changes something, and is on record for it. An operation answers 202 and works on in the background; one that only
- * other services start has no route.
+ * An action that changes state and is audited. An operation answers 202 and runs in the background; an operation that
+ * only other services start has no route.
  */
 export type Change = Common & { audit: AuditKind; operation?: true } & (
     | { rest: `${Verb} /${string}` }
     | (ForServices & { operation: true })
   )
 
-/** Between services only: no route, no audit record. */
+/** An action between services: it has no route and no audit record of its own. */
 export type Internal = Common & ForServices
 
 export type Action = Query | Change | Internal
@@ -61,7 +71,9 @@ export type Contract<N extends string = string, A extends Record<string, Action>
 export type Params<C extends Contract, K extends keyof C['actions']> = Static<C['actions'][K]['params']>
 export type Result<C extends Contract, K extends keyof C['actions']> = Static<C['actions'][K]['result']>
 
-/** Everything the platform knows about a resource: validation, types, routes, OpenAPI, permission and audit come from it. */
+/**
+ * Defines the actions of a resource. Validation, types, routes, OpenAPI, access checks and audit are derived from it.
+ */
 export function contract<const N extends string, const A extends Record<string, Action>>(
   name: N,
   actions: A,
@@ -74,7 +86,7 @@ export const isOperation = (action: Action): action is Change => isChange(action
 
 const pieces = new Map<string, string[]>()
 
-/** `/vms/{id}/disks` as its literal pieces and between them the names of what is to be filled in. */
+/** Splits `/vms/{id}/disks` into literal pieces and the parameter names between them. */
 function piecesOf(path: string): string[] {
   const known = pieces.get(path)
   if (known) return known
@@ -84,8 +96,8 @@ function piecesOf(path: string): string[] {
 }
 
 /**
- * `/vms/{id}` and `{ id: '7' }` make `/vms/7`; a part that is not known yet is left out with its slash, and so is what
- * cannot name anything: nobody has looked at the parameters yet when it is asked who may what.
+ * Fills `/vms/{id}` with `{ id: '7' }` to `/vms/7`. A missing parameter, or one that is no string, is left out with its
+ * slash: access is checked before the parameters are validated.
  */
 export function fillPath(path: string, params: Record<string, unknown>): string {
   let filled = ''
@@ -100,14 +112,14 @@ const isName = (value: unknown) => typeof value === 'string'
 
 const takenApart = new Map<OnPath, { privilege: Privilege; path: string }>()
 
-/** Who may do it with these parameters. */
+/** The access rule that applies with these parameters: `canInside` if all its parameters are given, else `can`. */
 export function accessOf({ can, canInside }: Action, params: Record<string, unknown>): Access {
   if (canInside === undefined) return can
   const keys = piecesOf(canInside).filter((_, index) => index % 2 === 1)
   return keys.every((key) => params[key] !== undefined) ? canInside : can
 }
 
-/** `'VmAudit on /api/vms/{id}'` taken apart. */
+/** Parses `'VmAudit on /api/vms/{id}'`, with a cache. */
 export function onPath(access: OnPath): { privilege: Privilege; path: string } {
   const known = takenApart.get(access)
   if (known) return known

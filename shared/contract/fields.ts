@@ -3,19 +3,19 @@ import { invalid } from '#shared/errors.ts'
 
 type Shape = { properties?: Record<string, Shape>; items?: Shape }
 
-/** The fields of what an action answers: of the record, or of each item of a page. Undefined when it is neither. */
+/** The field names of a result: of the record, or of each item of a page. Undefined for other results. */
 function fieldsOf(result: TSchema): string[] | undefined {
-  // TypeBox's schemas are JSON Schema.
+  // TypeBox schemas are JSON Schema.
   const { properties } = result as Shape
   const record = properties?.['data']?.items ?? { properties }
   return record.properties && Object.keys(record.properties)
 }
 
 /**
- * Keeps the fields that `fields=` asks for, of a record or of each item of a page. What it is known by (`id`, or the first
- * field of what has none) is always among them.
- * @returns undefined when everything is wanted
- * @throws ValidationError when a field is asked for that there is not
+ * Returns a function that keeps only the fields listed in `fields=`, of a record or of each item of a page. The
+ * identifying field (`id`, or the first field of a record without one) is always kept.
+ * @returns undefined if all fields are wanted
+ * @throws ValidationError for an unknown field
  */
 export function pickerOf(result: TSchema, fields: unknown): ((answer: unknown) => unknown) | undefined {
   if (typeof fields !== 'string') return undefined

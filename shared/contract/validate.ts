@@ -19,8 +19,9 @@ function compile(schema: TSchema): Compiled {
 }
 
 /**
- * Checks a value against its schema, with defaults filled in. A schema's own `errorMessage` speaks for its `pattern`.
- * @throws ValidationError with every violation at once, one for each field.
+ * Fills in defaults and checks a value against its schema. A schema's own `errorMessage` replaces the message of its
+ * `pattern`.
+ * @throws ValidationError with all violations, one for each field
  */
 export function check<T>(schema: TSchema, value: unknown): T {
   const validator = compile(schema)
@@ -32,8 +33,8 @@ export function check<T>(schema: TSchema, value: unknown): T {
 export const isValid = (schema: TSchema, value: unknown) => compile(schema).Check(value)
 
 /**
- * Query strings and path parameters carry only text: by the schema, plain decimal numbers and `true` or `false` are read
- * out of it; what is not exactly that stays text, for the schema to refuse.
+ * Converts the text of query strings and path parameters by the schema: plain decimal numbers, `true` and `false`. Any
+ * other text stays text, and the schema refuses it.
  */
 export function fromText(schema: TObject, text: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(text).map(([name, value]) => [name, read(schema.properties[name], value)]))
@@ -50,7 +51,9 @@ function read(schema: TSchema | undefined, value: unknown): unknown {
   return value
 }
 
-/** One violation for each field, in the API's words; an alternative that fits best speaks for a whole union. */
+/**
+ * Makes one violation for each field, with the API's messages. For a union only the best-fitting branch is reported.
+ */
 export function violationsOf(errors: TLocalizedValidationError[], schema: TSchema): Violation[] {
   const byField = new Map<string, Violation>()
   for (const error of withoutOtherBranches(errors)) {
@@ -63,12 +66,15 @@ export function violationsOf(errors: TLocalizedValidationError[], schema: TSchem
   return [...byField.values()]
 }
 
-/** Of a union's branches only the one with the fewest complaints is kept, and a wrong constant rules a branch out. */
+/**
+ * Drops the errors of all branches of a union but the one with the fewest errors. A wrong constant (tag) rules a branch
+ * out.
+ */
 function withoutOtherBranches(errors: TLocalizedValidationError[]): TLocalizedValidationError[] {
   const dropped = new Set<TLocalizedValidationError>()
   for (const union of errors.filter(({ keyword }) => keyword === 'anyOf')) {
     const prefix = `${union.schemaPath}/anyOf/`
-    // All items of an array have the same schema; each has complaints of its own.
+    // All items of an array share a schema path; the errors of each item are separate.
     const isWithin = ({ instancePath }: TLocalizedValidationError) =>
       instancePath === union.instancePath || instancePath.startsWith(`${union.instancePath}/`)
     const branches = Map.groupBy(
@@ -78,7 +84,7 @@ function withoutOtherBranches(errors: TLocalizedValidationError[]): TLocalizedVa
     const cost = (branch: TLocalizedValidationError[]) => branch.length + branch.filter(isConst).length * 1000
     const ranked = [...branches.values()].sort((a, b) => cost(a) - cost(b))
     for (const branch of ranked.slice(1)) for (const error of branch) dropped.add(error)
-    // When no branch's constant fits it is not known what else is wanted.
+    // If no constant fits, the wanted branch is unknown, so its other errors say nothing.
     const [best = []] = ranked
     if (best.some(isConst)) for (const error of best) if (!isConst(error)) dropped.add(error)
     if (ranked.length > 0) dropped.add(union)
@@ -88,7 +94,7 @@ function withoutOtherBranches(errors: TLocalizedValidationError[]): TLocalizedVa
 
 const isConst = ({ keyword }: TLocalizedValidationError) => keyword === 'const'
 
-/** The values that the branches of a union have where this one has a constant: what there is to choose from. */
+/** The constants of all branches of the union at this place: the allowed values. */
 function choices(schema: TSchema, { schemaPath }: TLocalizedValidationError): unknown[] {
   const [, union = '', rest = ''] = /^(.*)\/anyOf\/\d+(\/.*)$/.exec(schemaPath) ?? []
   const branches = schemaAt(schema, `${union}/anyOf`)
@@ -102,7 +108,10 @@ const fieldOf = (pointer: string) => pointer.slice(1).replaceAll('/', '.').repla
 const join = (parent: string, name: string) => (parent ? `${parent}.${name}` : name)
 const article = (type: unknown) => (/^[aeiou]/.test(String(type)) ? `an ${String(type)}` : `a ${String(type)}`)
 
-/** An error in the words that the API promises. A missing or unknown property is the property's violation, not its parent's. */
+/**
+ * Translates a schema error into field and message. A missing or unknown property is a violation of the property, not
+ * of its parent.
+ */
 function explain(error: TLocalizedValidationError, schema: TSchema): { field: string; message: string }[] {
   const { keyword, instancePath, params, message } = error
   const field = fieldOf(instancePath)
@@ -142,7 +151,7 @@ function explain(error: TLocalizedValidationError, schema: TSchema): { field: st
   }
 }
 
-/** The schema at a path such as `#/properties/name`. */
+/** The subschema at a path such as `#/properties/name`. */
 function schemaAt(schema: TSchema, schemaPath: string): unknown {
   return schemaPath
     .split('/')
@@ -156,7 +165,10 @@ function ownMessage(schema: TSchema, error: TLocalizedValidationError): string |
   return (schemaAt(schema, error.schemaPath) as { errorMessage?: string } | undefined)?.errorMessage
 }
 
-/** Defaults are not filled into a union of which no branch fits: what has one is not missing. */
+/**
+ * Checks that a property has a default. Defaults are not filled into a union that no branch fits, so such a property is
+ * not missing.
+ */
 function hasDefault(object: unknown, name: string) {
   return (
     (object as { properties?: Record<string, { default?: unknown }> } | undefined)?.properties?.[name]?.default !==

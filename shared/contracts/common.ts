@@ -1,6 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 
-/** Words that stand in routes where an id could stand. */
+/** Path segments of routes that could otherwise be taken for an id. */
 export const reservedIds = ['summary', 'tree', 'ticket', 'new']
 
 export const Id = Type.String({
@@ -31,7 +31,7 @@ export const oneOf = <const T extends readonly [string, ...string[]]>(...values:
 export const strict = <T extends Record<string, TSchema>>(properties: T) =>
   Type.Object(properties, { additionalProperties: false })
 
-/** A page of a list. `total` counts what the caller may see. */
+/** Schema of a page of a list. `total` counts only items that the caller may see. */
 export const Page = <T extends TSchema>(item: T) =>
   strict({
     data: Type.Array(item),
@@ -39,7 +39,7 @@ export const Page = <T extends TSchema>(item: T) =>
     total: Type.Integer({ minimum: 0 }),
   })
 
-/** The query of a list whose items can be filtered by these fields: `filter=status:running,name:web*`. */
+/** Schema of the query of a list with filters on these fields: `filter=status:running,name:web*`. */
 export const ListQuery = (...filterable: string[]) =>
   strict({
     limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),

@@ -9,8 +9,9 @@ const policyMark = '# By Horcrux, while it installs packages'
 export type Installation = { installed: string[]; stillMissing: Requirement[]; problem: string | null }
 
 /**
- * Installs what is missing of the list, where this is root on Debian; elsewhere only tells. What it installs starts no
- * daemons by itself (a NATS server on the usual port, say). `say` gets a line for the user before it takes time.
+ * Installs the missing packages of the list if this is Debian and we are root; otherwise only reports them. Installed
+ * daemons are not started (such as a NATS server on its default port). `say` gets a line for the user before long
+ * steps.
  */
 export async function install(
   host: Host,
@@ -33,12 +34,12 @@ async function mayInstall(host: Host): Promise<boolean> {
   return process.getuid?.() === 0 && (await host.which('apt-get')) !== null
 }
 
-/** @returns what apt-get says when it fails */
+/** @returns the error output of apt-get, or null */
 async function aptInstall(host: Host, packages: string[]): Promise<string | null> {
   if (!(await hasLists(host))) await apt(host, ['update'])
   const first = await apt(host, ['install', ...packages])
   if (first === null) return null
-  // Old lists name versions that the mirror no longer has.
+  // Outdated lists name versions that the mirror no longer has.
   await apt(host, ['update'])
   return apt(host, ['install', ...packages])
 }
@@ -56,7 +57,10 @@ async function hasLists(host: Host): Promise<boolean> {
   return (await host.list('/var/lib/apt/lists').catch(() => [])).some(({ name }) => name.includes('_Packages'))
 }
 
-/** Debian asks policy-rc.d before it starts a daemon (invoke-rc.d(8)); 101 is "no". A policy that is there stays. */
+/**
+ * Runs `work` with a policy-rc.d that denies daemon starts (exit code 101, see invoke-rc.d(8)). An existing policy
+ * stays.
+ */
 async function withoutServiceStarts<T>(host: Host, work: () => Promise<T>): Promise<T> {
   const there = (await host.stat(policyFile)) ? (await host.readFile(policyFile)).toString() : null
   const isOurs = there === null || there.includes(policyMark)

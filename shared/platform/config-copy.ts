@@ -16,7 +16,7 @@ import { wholeName } from '#shared/bus/identity/service-permissions.ts'
 import { streams } from '#shared/bus/identity/subjects.ts'
 import { makeDataFolder, readJson } from './data-folder.ts'
 
-/** Which secrets of an installation it takes to use its store. */
+/** Secrets that are needed to use the store of an installation. */
 const kept = ['jwt_secret', 'secret_key'] as const
 const storeDirOf = ({ dataDir }: Config) => join(dataDir, 'store')
 
@@ -33,7 +33,10 @@ function commandStore(url: string, command: Record<string, unknown>) {
   return withStore(url, (client) => client.db('admin').command(command))
 }
 
-/** A MongoDB has tools of its own, that know its clusters and its users. @throws ConflictError, UnavailableError */
+/**
+ * Refuses a MongoDB server: it has its own backup tools, which know its cluster and users.
+ * @throws ConflictError, UnavailableError
+ */
 async function demandEmbedded(url: string, dataDir: string): Promise<void> {
   const found = await commandStore(url, { buildInfo: 1 }).catch((error: unknown) => {
     throw new UnavailableError(
@@ -48,8 +51,8 @@ async function demandEmbedded(url: string, dataDir: string): Promise<void> {
 }
 
 /**
- * Copies the store, and what it takes to use it, to a new file that only we may read, while Horcrux runs.
- * @throws ConflictError when there is such a file; UnavailableError when Horcrux does not run
+ * Copies the store and its secrets to a new file of mode 0600, while Horcrux runs.
+ * @throws ConflictError if the file exists; UnavailableError if Horcrux does not run
  */
 export async function writeConfigCopy(config: Config, file: string): Promise<void> {
   const { mongodbUrl, jwtSecret = '', secretKey = '', dataDir } = config
@@ -72,19 +75,19 @@ export async function writeConfigCopy(config: Config, file: string): Promise<voi
 }
 
 export type Restored = {
-  /** When the copy was made. */
+  /** Time of the copy. */
   created_at: string
-  /** Where the store is kept that was in use before; null when there was none. */
+  /** Folder of the previous store; null if there was none. */
   kept: string | null
-  /** Operations that were under way when the copy was made; they are not gone on with. */
+  /** Number of operations that were active at the time of the copy; they are not continued. */
   operations: number
-  /** The running processes still have other secrets: Horcrux is to be started again. */
+  /** The running processes still use other secrets, so Horcrux has to be restarted. */
   needsRestart: boolean
 }
 
 /**
- * Puts a copy in the place of the store: of the running one, which goes over to it within a second, or of one that does
- * not run. Nothing is touched before the copy has proven whole; what was there is kept beside it.
+ * Restores a copy: into the running store, which switches within a second, or into one that does not run. Nothing is
+ * changed before the copy is verified; the previous store is kept beside it.
  */
 export async function restoreConfigCopy(
   host: Host,
@@ -112,7 +115,7 @@ export async function restoreConfigCopy(
   }
 }
 
-/** Prepares the copy, opened once by a store of its own, and puts it where the next start of the store finds it. */
+/** Stages the copy: opens it once with a temporary store, and puts it where the next start of the store finds it. */
 async function stage(storeDir: string, file: string): Promise<number> {
   const dir = await mkdtemp(join(storeDir, 'restoring-'))
   try {
@@ -126,7 +129,10 @@ async function stage(storeDir: string, file: string): Promise<number> {
   }
 }
 
-/** What was under way then is long over, or was cut off with its machine: to go on with it now would do it twice. */
+/**
+ * Ends operations that were active at the time of the copy: they have finished or failed since, and continuing them
+ * would repeat their effects.
+ */
 async function endOperations(dir: string): Promise<number> {
   const store = await startEmbeddedStore({ dataDir: dir, user: 'restore', password: randomBytes(16).toString('hex') })
   try {
@@ -149,7 +155,7 @@ async function endOperations(dir: string): Promise<number> {
   }
 }
 
-/** Makes the copy's secrets this installation's. @returns whether they were others; these are kept beside them */
+/** Installs the secrets of the copy. @returns true if they differ from the previous ones, which are kept beside them */
 async function adoptSecrets(
   host: Host,
   { dataDir }: Config,
@@ -180,7 +186,7 @@ function switchAtRest(config: Config): string | null {
 
 const backWithinMs = 30_000
 
-/** Has the running store go over to the staged copy, and tells all who follow the events that they know nothing any more. */
+/** Switches the running store to the staged copy, and makes all event subscribers resynchronize. */
 async function switchOver(config: Config, mongodbUrl: string): Promise<string | null> {
   await commandStore(mongodbUrl, { horcruxRestore: 1 })
   const deadline = Date.now() + backWithinMs

@@ -5,15 +5,15 @@ import { type Endpoints, endpointsFile, type Secrets, secretsFile } from '#share
 import type { Host } from '#shared/nodes/host/host.ts'
 
 /**
- * Makes the folder in which `npm start` keeps everything. Others may pass through it, since guests can run as a user of
- * their own and their disks may lie below; what is secret lies in folders that only we may enter.
+ * Makes the data folder. Others may traverse it (mode 0711), since guests can run as another user with disks below it;
+ * secrets lie in folders of mode 0700.
  */
 export async function makeDataFolder(host: Host, dataDir: string): Promise<void> {
   await host.mkdir(dataDir, { mode: 0o711 })
   for (const name of ['run', 'secrets', 'nats', 'store']) await host.mkdir(join(dataDir, name), { mode: 0o700 })
 }
 
-/** The secrets of this installation; those that are missing are made and kept. */
+/** Reads the secrets of this installation; makes and stores missing ones. */
 export async function keepSecrets(host: Host, dataDir: string): Promise<Secrets> {
   const file = secretsFile(dataDir)
   const kept = await readJson<Partial<Secrets>>(host, file)
@@ -26,13 +26,16 @@ export async function keepSecrets(host: Host, dataDir: string): Promise<Secrets>
   return secrets
 }
 
-/** Says how this instance is reached; `null` when it no longer is. */
+/** Writes the addresses of this instance; null removes them. */
 export async function writeEndpoints(host: Host, dataDir: string, endpoints: Endpoints | null): Promise<void> {
   if (endpoints) await writeJson(host, endpointsFile(dataDir), endpoints)
   else await host.remove(endpointsFile(dataDir))
 }
 
-/** A JSON file's object; `{}` when there is no such file. A damaged one throws: a new secret would lock everything out. */
+/**
+ * Reads a JSON object from a file; `{}` if the file does not exist. Throws on a damaged file, because a new secret
+ * would lock all users out.
+ */
 export async function readJson<T extends object>(host: Host, file: string): Promise<T> {
   if (!(await host.stat(file))) return {} as T
   const text = (await host.readFile(file)).toString()
@@ -47,7 +50,7 @@ function writeJson(host: Host, file: string, value: object) {
   return host.writeFile(file, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
 }
 
-/** A free TCP port of loopback: the one of last time where that is possible, so that others find it again. */
+/** A free TCP port on loopback: the one of the last start if possible, so that other processes find it again. */
 export async function rememberPort(host: Host, dataDir: string, name: 'nats' | 'store'): Promise<number> {
   const file = join(dataDir, 'run', 'ports.json')
   const ports = await readJson<Record<string, number>>(host, file).catch(() => ({}) as Record<string, number>)
@@ -56,7 +59,7 @@ export async function rememberPort(host: Host, dataDir: string, name: 'nats' | '
   return port
 }
 
-/** A free TCP port of loopback, the wanted one if it is free; 0 wants none. */
+/** A free TCP port on loopback: the wanted one if it is free; 0 for any. */
 export function freePort(wanted: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()

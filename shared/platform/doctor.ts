@@ -9,11 +9,11 @@ import { isNeeded, type Requirement, requirements } from './requirements.ts'
 export type Finding = {
   name: string
   state: 'ok' | 'missing' | 'note'
-  /** A missing one is needed: Horcrux does not start, or runs no guests. */
+  /** True if Horcrux does not start, or runs no guests, without it. */
   needed: boolean
   found: string
   needed_for: string
-  /** What would help. */
+  /** Advice for the user. */
   help: string
 }
 
@@ -21,7 +21,7 @@ export type Diagnosis = { healthy: boolean; findings: Finding[] }
 
 const lowDiskBytes = 5 * 2 ** 30
 
-/** What this machine has and lacks. Starts and changes nothing. */
+/** Checks the requirements of this machine. Starts and changes nothing. */
 export async function diagnose(host: Host, config: Config): Promise<Diagnosis> {
   const listed = await Promise.all(
     requirements
@@ -92,7 +92,7 @@ async function disk(host: Host, { dataDir }: Config): Promise<Finding> {
   }
 }
 
-/** The folder, or where it would be made. */
+/** The folder, or its nearest existing parent. */
 async function nearest(host: Host, path: string): Promise<string> {
   if (path === '/' || (await host.stat(path))) return path
   return nearest(host, path.slice(0, path.lastIndexOf('/')) || '/')

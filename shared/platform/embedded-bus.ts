@@ -10,8 +10,9 @@ const maxPayloadBytes = 8 * 2 ** 20
 const maxMemoryBytes = 256 * 2 ** 20
 
 /**
- * A NATS server with JetStream as a child of this process, on a port of loopback that it keeps. It knows the identities of
- * all services, whose secrets are made and kept here. @returns its address
+ * Starts a NATS server with JetStream as a child process, on a loopback port that stays the same. It knows the
+ * identities of all services, whose secrets are made and stored here.
+ * @returns its address
  */
 export async function startEmbeddedBus(host: Host, dataDir: string): Promise<KeptChild & { url: string }> {
   const conf = join(dataDir, 'run', 'nats.conf')
@@ -19,7 +20,7 @@ export async function startEmbeddedBus(host: Host, dataDir: string): Promise<Kep
   await endOrphan(host, pidFile, conf)
   const port = await rememberPort(host, dataDir, 'nats')
   const publicKeys = await keepKeys(host, keysFolder(dataDir))
-  // nats-server reads JSON too.
+  // nats-server accepts JSON as configuration.
   const settings = {
     listen: `127.0.0.1:${port}`,
     server_name: 'horcrux',
@@ -38,7 +39,7 @@ export async function startEmbeddedBus(host: Host, dataDir: string): Promise<Kep
   return { ...child, url: `nats://127.0.0.1:${port}` }
 }
 
-/** From 2.10 on a message can be on the disk before it is acknowledged; 2.9 knows no such setting and refuses it. */
+/** `sync_interval: always` writes a message to disk before it is acknowledged; nats-server 2.9 refuses the setting. */
 async function durability(host: Host): Promise<{ sync_interval?: 'always' }> {
   const { stdout } = await host.runChecked('nats-server', ['--version'])
   const [, major, minor] = /v(\d+)\.(\d+)/.exec(stdout) ?? []

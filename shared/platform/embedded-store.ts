@@ -11,7 +11,10 @@ const program = fileURLToPath(import.meta.resolve('@horcrux/embedded-store/main'
 const words = [...options.flags, '--import', fileURLToPath(new URL('strip-types.js', import.meta.url)), program]
 const user = 'horcrux'
 
-/** The embedded store as a child of this process, on a port of loopback that it keeps. @returns its MongoDB address */
+/**
+ * Starts the embedded store as a child process, on a loopback port that stays the same.
+ * @returns its MongoDB address
+ */
 export async function startEmbeddedStore(
   host: Host,
   dataDir: string,
@@ -29,7 +32,7 @@ export async function startEmbeddedStore(
   return { ...child, url: `mongodb://${user}:${password}@127.0.0.1:${port}/horcrux?authSource=admin` }
 }
 
-/** The store of a process that was just killed may still hold the folder, for a moment. */
+/** Retries: the store of a process that was just killed may hold its folder for a moment. */
 async function severalTimes<T>(work: () => Promise<T>, more = 4): Promise<T> {
   try {
     return await work()
@@ -40,7 +43,7 @@ async function severalTimes<T>(work: () => Promise<T>, more = 4): Promise<T> {
   }
 }
 
-/** It prints one line of JSON once it listens. */
+/** The store prints one line of JSON when it listens. */
 async function saysReady(child: HostProcess): Promise<void> {
   for await (const _ of createInterface({ input: child.stdout })) return
 }

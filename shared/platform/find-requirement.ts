@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { Requirement, Sign } from './requirements.ts'
 
-/** Where it is, or null. */
+/** The path of a requirement, or null. */
 export async function find(host: Host, sign: Sign): Promise<string | null> {
   if ('program' in sign) return host.which(sign.program)
   if ('file' in sign) return (await host.stat(sign.file)) ? sign.file : null
@@ -14,20 +14,20 @@ export async function find(host: Host, sign: Sign): Promise<string | null> {
   return null
 }
 
-/** The dynamic linker's usual folders, those of Debian's multiarch among them. */
+/** The default folders of the dynamic linker, with Debian's multiarch folders. */
 async function libraryFolders(): Promise<string[]> {
   const bases = ['/usr/lib', '/usr/lib64', '/usr/local/lib', '/lib', '/lib64']
   const entries = await readdir('/usr/lib').catch(() => [])
   return [...bases, ...entries.filter((name) => name.includes('-linux-')).map((name) => join('/usr/lib', name))]
 }
 
-/** What of a list is not on this machine. */
+/** The requirements of a list that this machine lacks. */
 export async function missing(host: Host, list: readonly Requirement[]): Promise<Requirement[]> {
   const found = await Promise.all(list.map(({ sign }) => find(host, sign)))
   return list.filter((_, index) => found[index] === null)
 }
 
-/** The version that a program says it has, such as `7.2.22`; where it says none, its path. */
+/** The version that a program prints, such as `7.2.22`; its path if it prints none. */
 export async function versionOf(host: Host, { sign }: Requirement, path: string): Promise<string> {
   if (!('program' in sign) || !sign.version) return path
   const result = await host.run(path, sign.version, { timeoutMs: 10_000 }).catch(() => null)

@@ -7,7 +7,7 @@ const socket = '/run/libvirt/libvirt-sock'
 const script = fileURLToPath(new URL('libvirtd.sh', import.meta.url))
 const startMs = 15_000
 
-/** Whether libvirt is there for guests; if not, why, and what would help. */
+/** State of libvirt on this machine; if it does not run, the reason and advice. */
 export type LibvirtState = { running: true; started: boolean } | { running: false; why: string; help: string }
 
 export function isLibvirtUp(host: Host): Promise<boolean> {
@@ -20,14 +20,14 @@ export function isLibvirtUp(host: Host): Promise<boolean> {
   )
 }
 
-/** Whether systemd is in charge (sd_booted(3)). */
+/** Checks that systemd is the service manager (sd_booted(3)). */
 export async function hasServiceManager(host: Host): Promise<boolean> {
   return (await host.stat('/run/systemd/system')) !== null
 }
 
 /**
- * Sees to it that libvirtd runs: asks the service manager, or where there is none starts it in a way that outlives this
- * process, since guests do. Changes nothing where it runs already.
+ * Ensures that libvirtd runs: by the service manager, or without one as a daemon that outlives this process, as guests
+ * do. Changes nothing if it runs already.
  */
 export async function ensureLibvirtd(
   host: Host,
@@ -68,5 +68,5 @@ async function comesUp(host: Host): Promise<boolean> {
   return false
 }
 
-/** Ends the libvirtd that {@link ensureLibvirtd} started; guests go on, and the next one finds them. */
+/** Stops the libvirtd that {@link ensureLibvirtd} started. Guests continue, and the next libvirtd finds them. */
 export const stopLibvirtd = async (host: Host): Promise<void> => void (await host.runChecked('bash', [script, 'down']))

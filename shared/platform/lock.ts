@@ -4,8 +4,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { ConflictError } from '#shared/errors.ts'
 
 /**
- * Makes this process the only one that runs on the data folder. SQLite's lock is the kernel's (fcntl): it goes with the
- * process, however that ends, so that no lock is ever left over. @throws ConflictError naming who has it
+ * Locks the data folder for this process. SQLite's lock is a kernel lock (fcntl): it ends with the process, so no stale
+ * lock remains.
+ * @throws ConflictError naming the holder
  */
 export function lockDataFolder(dataDir: string): () => void {
   const folder = join(dataDir, 'run')

@@ -4,8 +4,8 @@ import type { Host } from '#shared/nodes/host/host.ts'
 const endsMs = 10_000
 
 /**
- * Ends a child of an earlier process that was killed: it may still be on its way out. It is known by its pid file and
- * by `word` among its arguments, so that no stranger with the same pid is touched.
+ * Ends a child of an earlier process that was killed. The child is identified by its pid file and by `word` among its
+ * arguments, so that another process with a reused pid is not touched.
  */
 export async function endOrphan(host: Host, pidFile: string, word: string): Promise<void> {
   if (!(await host.stat(pidFile))) return

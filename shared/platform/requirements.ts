@@ -1,19 +1,19 @@
-/** How one can see that something is there. */
+/** How the presence of a requirement is checked. */
 export type Sign = { program: string; version?: readonly string[] } | { library: string } | { file: string }
 
 export type Requirement = {
   name: string
   sign: Sign
-  /** What it is for, as an end of "… needs it". */
+  /** Purpose, as the end of "… needs it". */
   neededFor: string
   /**
-   * `core`: Horcrux does not start without it. `guests`: it starts, and runs no virtual machines. `more`: a smaller part
-   * is missing. `test`: only the tests use it.
+   * `core`: Horcrux does not start without it. `guests`: Horcrux starts, but runs no virtual machines. `more`: a
+   * smaller feature is missing. `test`: only the tests need it.
    */
   level: 'core' | 'guests' | 'more' | 'test'
-  /** Debian's packages that bring it. */
+  /** Debian packages that provide it. */
   debian: readonly string[]
-  /** What `MONGODB_URL`-like setting makes it needless. */
+  /** Setting that makes it unnecessary. */
   unless?: 'natsUrl'
 }
 
@@ -25,7 +25,7 @@ const emulators: Partial<Record<string, { program: string; debian: string }>> = 
 }
 const emulator = emulators[process.arch] ?? { program: 'qemu-system-x86_64', debian: 'qemu-system-x86' }
 
-/** All that Horcrux takes from the machine: what `npm start` and `npm test` install, and what `horcrux doctor` shows. */
+/** All requirements of the machine: installed by `npm start` and `npm test`, and shown by `horcrux doctor`. */
 export const requirements: readonly Requirement[] = [
   {
     name: 'nats-server',
@@ -191,5 +191,5 @@ export const requirements: readonly Requirement[] = [
   },
 ]
 
-/** Those without which nothing starts or no guest runs. */
+/** Checks that nothing starts, or no guest runs, without this requirement. */
 export const isNeeded = ({ level }: Requirement): boolean => level === 'core' || level === 'guests'

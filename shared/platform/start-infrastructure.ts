@@ -10,22 +10,25 @@ import { startEmbeddedStore } from './embedded-store.ts'
 import { ensureLibvirtd, type LibvirtState } from './libvirtd.ts'
 import { requirements } from './requirements.ts'
 
-/** What the services stand on: a bus, a store, secrets, and libvirt if it can be had. */
+/** Infrastructure of the services: bus, store, secrets, and libvirt if available. */
 export type Infrastructure = {
   accelerator: Accelerator
-  /** Settles after the services may start: they wait for libvirt by themselves. */
+  /** May settle after the services have started; they wait for libvirt themselves. */
   libvirt: Promise<LibvirtState>
-  /** Debian's packages that are not there, for parts that do without. */
+  /** Missing Debian packages of optional features. */
   lacking: string[]
 }
 
 type Tools = {
   say: (line: string) => void
-  /** Gets what ends a part, to be called when all stops, the last one first. */
+  /** Registers a function that stops a part; at shutdown the last one runs first. */
   onStop: (undo: () => Promise<unknown>) => void
 }
 
-/** Installs what is missing, and starts bus, store and libvirtd where none are given. `config` is completed by it. */
+/**
+ * Installs missing packages, and starts bus, store and libvirtd unless external ones are configured. Completes
+ * `config`.
+ */
 export async function startInfrastructure(host: Host, config: Config, { say, onStop }: Tools): Promise<Infrastructure> {
   const { dataDir } = config
   const wanted = requirements.filter(({ level, unless }) => level !== 'test' && !(unless && config[unless]))
@@ -68,7 +71,7 @@ async function child(
   return url
 }
 
-/** Where the API answers, for a client on this machine. */
+/** Address of the API for a client on this machine. */
 export function apiUrl({ host, port, tls }: Config): string {
   const name = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[host] ?? (host.includes(':') ? `[${host}]` : host)
   return `${tls === 'off' ? 'http' : 'https'}://${name}:${port}`

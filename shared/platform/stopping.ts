@@ -1,20 +1,22 @@
 import { log } from '#shared/runtime/log.ts'
 
 const longestMs = 9000
-/** npm and the terminal both send Ctrl-C to the same process: what comes this soon after the first is the same one. */
+/** npm and the terminal both send Ctrl-C to this process: a second signal within this time is the same one. */
 const sameMs = 500
 
 export type Stopping = {
   onStop: (undo: () => Promise<unknown>) => void
-  /** Undoes everything, the last one first, whatever fails. */
+  /** Runs all undo functions, the last one first, even if some fail. */
   stop: () => Promise<void>
-  /** Resolves when a signal asked to stop and all was undone. */
+  /** Resolves when a signal requested a stop and all undo functions have run. */
   stopped: Promise<void>
-  /** Whether a signal has asked to stop. */
+  /** Checks that a signal has requested a stop. */
   isStopping: () => boolean
 }
 
-/** Ends a process well: the first SIGINT or SIGTERM undoes what was begun, a second one ends it at once. */
+/**
+ * Stops a process in order: the first SIGINT or SIGTERM runs the undo functions, a second one ends the process at once.
+ */
 export function stopOnSignals(): Stopping {
   const undos: (() => Promise<unknown>)[] = []
   const { promise: stopped, resolve } = Promise.withResolvers<void>()

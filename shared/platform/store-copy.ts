@@ -4,10 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { BadRequestError, ConflictError, NotFoundError } from '#shared/errors.ts'
 import { FORMAT } from '@horcrux/embedded-store/files'
 
-/**
- * A copy that stands alone is one SQLite file: the store's own, and in a table of its own what else it takes to use it,
- * as names and texts.
- */
+/** Table with the secrets, as names and texts. A copy is one SQLite file: the store's own with this table added. */
 const table = 'horcrux_copy'
 
 export type Extras = Record<string, string>
@@ -17,7 +14,10 @@ async function syncFile(path: string): Promise<void> {
   await handle.sync().finally(() => handle.close())
 }
 
-/** Writes the extras into a copy that the store has made, and gives it its name. @throws ConflictError when that is taken */
+/**
+ * Writes the extras into a copy made by the store, and renames it to its destination.
+ * @throws ConflictError if the destination exists
+ */
 export async function completeCopy(copy: string, extras: Extras, destination: string): Promise<void> {
   await chmod(copy, 0o600)
   const db = new DatabaseSync(copy)
@@ -42,7 +42,10 @@ export function alreadyThere(path: string) {
   return new ConflictError(`${path} exists already; a copy is never written over anything`, { details: { path } })
 }
 
-/** What a copy holds beside the store. @throws BadRequestError saying why a file is no whole copy; NotFoundError */
+/**
+ * Reads the extras of a copy.
+ * @throws BadRequestError with the reason if the file is no complete copy; NotFoundError
+ */
 export function readCopy(path: string): Extras {
   if (!existsSync(path)) throw new NotFoundError(`There is no file ${path}`, { details: { path } })
   try {
@@ -64,7 +67,7 @@ export function readCopy(path: string): Extras {
   }
 }
 
-/** Takes the extras out of a copy, so that it is a store's file again. */
+/** Removes the extras from a copy, so that it is a plain store file again. */
 export function stripCopy(path: string): void {
   const db = new DatabaseSync(path)
   db.exec(`DROP TABLE ${table}`)

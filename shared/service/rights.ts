@@ -7,10 +7,10 @@ import { auth } from '#shared/contracts/access/auth.ts'
 const everything: Rights = { rights: [], all: true, allows: () => true }
 const nothing: Rights = compileRights([])
 
-// Rights are named by their content, so an entry never grows stale; a caller whose rights change gets another name.
+// Rights are named by a hash of their content, so an entry never becomes stale; changed rights have another name.
 const compiled = new LRUCache<string, Rights>({ max: 1000 })
 
-/** The rights of a caller, compiled once for each set of them. */
+/** The compiled rights of a caller, from an LRU cache by name. */
 export async function rightsOf(caller: Caller): Promise<Rights> {
   if (caller.kind === 'service') return everything
   if (caller.kind === 'anonymous') return nothing
@@ -21,7 +21,7 @@ export async function rightsOf(caller: Caller): Promise<Rights> {
   return made
 }
 
-/** In pieces, because a message on the bus holds at most 1 MiB. */
+/** Reads the rights from auth in pages, because a message on the bus holds at most 1 MiB. */
 async function fetchRights(name: string): Promise<Right[]> {
   const found: Right[] = []
   for (let offset: number | null = 0; offset !== null;) {

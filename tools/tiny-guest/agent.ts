@@ -6,8 +6,8 @@ import { fetchInto } from './kernel.ts'
 import { unpackPackage } from './packages.ts'
 
 /**
- * QEMU's guest agent for an initrd, from Debian's package, which is unpacked in `folder`. Its libraries are the host's:
- * they are those that QEMU needs too.
+ * Files of QEMU's guest agent for the initrd, from Debian's package, unpacked in `folder`. Its libraries come from the
+ * host, which has them for QEMU.
  */
 export async function agentFiles(host: Host, folder: string): Promise<CpioEntry[]> {
   const agent = join(folder, 'usr/sbin/qemu-ga')
@@ -32,7 +32,7 @@ export async function agentFiles(host: Host, folder: string): Promise<CpioEntry[
   ]
 }
 
-/** `lib/x86` has the folders `lib` and `lib/x86`. */
+/** All parents of a path: `lib/x86` has `lib` and `lib/x86`. */
 function parents(path: string): string[] {
   const folder = dirname(path)
   return folder === '.' ? [] : [...parents(folder), folder]

@@ -4,8 +4,8 @@ export type CpioEntry = { path: string; mode: number; data?: string | Uint8Array
 const pad = (length: number): Buffer => Buffer.alloc((4 - (length % 4)) % 4)
 
 /**
- * An archive in the "newc" format, as the Linux kernel unpacks it for its first root file system. The format:
- * https://docs.kernel.org/driver-api/early-userspace/buffer-format.html. Folders come before what is in them.
+ * Makes an archive in the "newc" format, which the Linux kernel unpacks as its initial root file system:
+ * https://docs.kernel.org/driver-api/early-userspace/buffer-format.html. Folders come before their content.
  */
 export function cpio(entries: readonly CpioEntry[]): Buffer {
   const end: CpioEntry = { path: 'TRAILER!!!', mode: 0 }

@@ -1,7 +1,10 @@
-/** What the guest writes on its serial console before each of its messages. */
+/** Prefix of each message of the guest on its serial console. */
 export const guestPrefix = 'horcrux-guest:'
 
-/** The first program: mounts, modules, reports, then busybox's init, which reaps and keeps shells on the consoles. */
+/**
+ * The init script: mounts, loads modules, reports, then runs busybox's init, which reaps and keeps shells on the
+ * consoles.
+ */
 export const init = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -29,13 +32,13 @@ echo "${guestPrefix} up"
 exec init
 `
 
-/** Tells of a device that came or went, each only once: mdev repeats those that were there at its start. */
+/** Reports an added or removed device once: mdev repeats the devices present at its start. */
 export const report = `#!/bin/sh
 seen=/tmp/seen-$3
-# What is on a CD with a cloud-init seed, line by line.
+# Prints the files of a cloud-init seed on a CD, line by line.
 seed() {
   mkdir -p /tmp/cd-$3
-  # A drive is there before its medium is ready.
+  # The drive appears before its medium is ready.
   for try in 1 2 3 4 5 6; do mount -t iso9660 -o ro /dev/$3 /tmp/cd-$3 2>/dev/null && break; sleep 0.5; done
   [ -e /tmp/cd-$3/meta-data ] && for file in /tmp/cd-$3/*; do
     while IFS= read -r line; do echo "${guestPrefix} seed \${file##*/} $line"; done <"$file"
@@ -55,19 +58,19 @@ case $1-$2 in
 esac >/dev/console 2>&1
 `
 
-/** mdev's rules: disks and network cards that are plugged in or pulled out while it runs. */
+/** mdev's rules for hot-plugged disks and network cards. */
 export const mdevConf = `-[vs]d[a-z]+ 0:0 660 *report "$ACTION" block "$MDEV"
 -sr[0-9]+ 0:0 660 *report "$ACTION" seed "$MDEV"
 -eth[0-9]+ 0:0 660 *report "$ACTION" net "$MDEV"
 `
 
-/** A terminal without a size would make the shell ask it for one, in escape sequences. */
+/** inittab; the terminal size is set because a shell on a terminal without one asks for it in escape sequences. */
 export const inittab = `ttyS0::respawn:/bin/sh -c "stty cols 80 rows 24; exec sh"
 tty1::respawn:/bin/sh -c "echo 'Tiny guest of Horcrux'; exec sh"
 ::ctrlaltdel:/bin/reboot -f
 `
 
-/** How its agent shuts it down. */
+/** The shutdown program that the agent runs. */
 export const shutdown = `#!/bin/sh
 echo "${guestPrefix} agent shutdown" >/dev/console
 sync
@@ -75,7 +78,7 @@ umount -a -r 2>/dev/null
 poweroff -f
 `
 
-/** What acpid runs for the power button: it is how \`virsh shutdown\` asks. */
+/** Script that acpid runs for the power button, which \`virsh shutdown\` presses. */
 export const powerButton = `#!/bin/sh
 echo "${guestPrefix} power button" >/dev/console
 sync

@@ -4,7 +4,7 @@ import type { Host } from '#shared/nodes/host/host.ts'
 import { type CpioEntry, cpio } from './cpio.ts'
 import { init, inittab, mdevConf, powerButton, report, shutdown } from './init.ts'
 
-/** Kernel modules that the guest loads, by file name; those that a kernel has built in are not in its folder. */
+/** Kernel modules that the guest loads, by file name; built-in ones are not in the kernel's folder. */
 const guestModules = [
   'virtio_pci',
   'virtio_blk',
@@ -19,10 +19,10 @@ const guestModules = [
   'isofs',
 ]
 
-/** What a guest with an agent loads beside them: a file system that can be frozen. */
+/** Modules for a guest with an agent: a file system that can be frozen. */
 const agentModules = ['ext4']
 
-/** Differs when an initrd made from the same kernel would. */
+/** Hash of the ingredients: it differs if an initrd made from the same kernel would. */
 export const recipe: string = createHash('sha256')
   .update([init, inittab, mdevConf, powerButton, report, shutdown, ...guestModules, ...agentModules].join('\0'))
   .digest('hex')
@@ -30,7 +30,7 @@ export const recipe: string = createHash('sha256')
 
 type Module = { file: string; data: Buffer; dependsOn: string[] }
 
-/** The guest's first root file system, uncompressed: emulation would spend longer on unpacking it. */
+/** Builds the initrd, uncompressed: under emulation unpacking would take longer. */
 export async function buildInitrd(
   host: Host,
   modulesFolder: string,
@@ -59,7 +59,7 @@ export async function buildInitrd(
   ])
 }
 
-/** The modules and what they need, each after what it needs. */
+/** The modules and their dependencies, each after its dependencies. */
 async function loadOrder(host: Host, modulesFolder: string, names: string[]): Promise<Module[]> {
   const { stdout } = await host.runChecked('find', [join(modulesFolder, 'kernel'), '-name', '*.ko*'])
   const paths = new Map(stdout.split('\n').map((path) => [moduleName(path), path]))
@@ -77,7 +77,7 @@ async function loadOrder(host: Host, modulesFolder: string, names: string[]): Pr
   return [...ordered.values()]
 }
 
-/** A module's name, in which the kernel takes - and _ for the same. */
+/** Module name; the kernel treats - and _ as the same. */
 function moduleName(path: string): string {
   return basename(path)
     .replace(/\.ko.*$/, '')

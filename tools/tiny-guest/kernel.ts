@@ -4,10 +4,13 @@ import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { unpackPackage } from './packages.ts'
 
-/** A kernel and its modules: the image's path and the folder that has `kernel/` in it. */
+/** A kernel: the path of its image, and the folder that contains `kernel/` with the modules. */
 export type Kernel = { version: string; image: string; modules: string }
 
-/** A kernel for a guest: the one in `folder` from before, else the host's own in /boot, else Debian's cloud kernel. */
+/**
+ * Finds a kernel for a guest: the one in `folder` from an earlier run, else the host's own in /boot, else Debian's
+ * cloud kernel.
+ */
 export async function findKernel(host: Host, folder: string): Promise<Kernel> {
   const found = (await kernelUnder(host, folder)) ?? (await kernelUnder(host, '/'))
   if (found) return found
@@ -21,7 +24,7 @@ export async function findKernel(host: Host, folder: string): Promise<Kernel> {
   return fetched
 }
 
-/** The path of a busybox that needs no library: the host's, else Debian's in `folder`. */
+/** Finds a statically linked busybox: the host's, else Debian's, unpacked in `folder`. */
 export async function findBusybox(host: Host, folder: string): Promise<string> {
   const own = await host.which('busybox')
   if (own && isStatic(await host.readFile(own))) return own
@@ -47,7 +50,7 @@ async function isReadable(host: Host, path: string): Promise<boolean> {
   return (await host.run('test', ['-r', path])).code === 0
 }
 
-/** Makes a folder whole or not at all: another process may be at the same. */
+/** Makes a folder atomically, since another process may make the same one: in a temporary folder, then renamed. */
 export async function fetchInto(host: Host, folder: string, work: (aside: string) => Promise<void>): Promise<void> {
   const aside = `${folder}.${randomUUID()}`
   try {
@@ -60,7 +63,10 @@ export async function fetchInto(host: Host, folder: string, work: (aside: string
   }
 }
 
-/** Whether an ELF64 program has no interpreter, that is a dynamic linker (elf(5): a program header of type PT_INTERP, 3). */
+/**
+ * Checks that an ELF64 program has no interpreter (dynamic linker): no program header of type PT_INTERP (3), see
+ * elf(5).
+ */
 function isStatic(program: Buffer): boolean {
   const [start, size, count] = [Number(program.readBigUInt64LE(32)), program.readUInt16LE(54), program.readUInt16LE(56)]
   return Array.from({ length: count }, (_, index) => program.readUInt32LE(start + index * size)).every(

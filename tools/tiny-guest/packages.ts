@@ -5,9 +5,9 @@ import type { Host } from '#shared/nodes/host/host.ts'
 const networkTimeoutMs = 300_000
 
 /**
- * Unpacks a Debian package into `folder` without installing it, which needs no root. With `follow`, the package is a
- * metapackage, and the first dependency whose name it matches is meant. Throws UnavailableError when Debian's package
- * lists are missing and only root could fetch them.
+ * Unpacks a Debian package into `folder` without installing it, which needs no root. With `follow` the package is a
+ * metapackage, and its first dependency with a matching name is unpacked.
+ * @throws UnavailableError if Debian's package lists are missing and only root could fetch them
  */
 export async function unpackPackage(host: Host, name: string, folder: string, follow?: RegExp): Promise<void> {
   await host.mkdir(folder)

@@ -9,20 +9,21 @@ export { guestPrefix } from './init.ts'
 /** Paths on the host, readable by all, and the kernel's command line. */
 export type TinyGuest = { kernel: string; initrd: string; cmdline: string }
 
-/** The console is for the guest, not for the kernel. The rest saves a second under emulation. */
+/** The kernel is quiet, since the console belongs to the guest. The other options save a second under emulation. */
 const commandLine = 'console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr cryptomgr.notests=1'
 
 /**
- * Makes a guest that boots in seconds even under emulation, from a Debian kernel and busybox, in `folder` on the host;
- * what is there from before is used again. On its serial console it writes lines such as
+ * Builds a guest that boots in seconds even under emulation, from a Debian kernel and busybox, in `folder` on the host.
+ * Existing files are reused. On its serial console it prints lines such as
  *
  *     horcrux-guest: nic eth0 52:54:00:12:34:56
  *     horcrux-guest: disk vda 1073741824
  *     horcrux-guest: parameter horcrux.name=demo
  *     horcrux-guest: up
  *
- * (disks in bytes; parameters are the words `horcrux.…` of its command line), then it has a shell there, and another one
- * on its screen. With `agent` it runs QEMU's guest agent, and has those of its disks at /mnt that are ext4. It powers off when its power button is pressed. It needs 128 MiB of memory.
+ * (disks in bytes; parameters are the words `horcrux.…` of its command line), then it runs a shell there and another one
+ * on its screen. With `agent` it runs QEMU's guest agent and mounts an ext4 disk at /mnt. The power button powers it off.
+ * It needs 128 MiB of memory.
  */
 export async function buildTinyGuest(host: Host, folder: string, { agent = false } = {}): Promise<TinyGuest> {
   await host.mkdir(folder)

@@ -11,7 +11,7 @@ export const fromStore = ({ _id, ...record }: StoredRecord): AuditRecord => ({ i
 
 export type End = { seq: number; hash: string }
 
-/** The last record; where all were cut away by retention, the signed cut stands for it. */
+/** The last record of the chain; if retention removed all, the signed cut. */
 export async function endOfChain(): Promise<End> {
   const last = await readFirst<End>(chain, {}, { sort: { seq: -1 }, fields: ['seq', 'hash'] })
   if (last) return { seq: last.seq, hash: last.hash }
@@ -19,7 +19,7 @@ export async function endOfChain(): Promise<End> {
   return cut ? { seq: cut.seq, hash: cut.hash } : { seq: 0, hash: noHash }
 }
 
-/** So many records, or a few more, are added at once; and so many documents, of up to 500 records each, are read at once. */
+/** Batch sizes: records added at once, and inbox documents (of up to 500 records each) read at once. */
 const batchSize = 1000
 const documentsAtOnce = 100
 const maxReads = 50
@@ -28,12 +28,12 @@ let draining: Promise<number> | undefined
 let again: Promise<number> | undefined
 
 /**
- * Moves what services have left into the chain. What was on record before this was called is in the chain when it
- * returns, whoever else drains at the same time.
- * @returns how many entries this call has moved
+ * Moves the inbox into the chain. Records that were in the inbox before the call are in the chain when it resolves,
+ * also with concurrent drains.
+ * @returns the number of entries moved by this call
  */
 export function drain(): Promise<number> {
-  // A run that is under way may have read the inbox before the newest entry came; the one after it will not have.
+  // A running drain may have read the inbox before the newest entry was written, so wait for the run after it.
   if (!draining) return (draining = drainNow().finally(() => (draining = undefined)))
   again ??= draining
     .catch(() => 0)
@@ -54,13 +54,13 @@ async function drainNow(): Promise<number> {
   return moved
 }
 
-/** What lies in the inbox: records as JSON, or a single one as an earlier version has left it. */
+/** A document of the inbox: records as JSON, or a single record written by an earlier version. */
 type Left = { entries: string } | Omit<AuditEntry, 'id'>
 type Found = Left & { _id: string }
 type Batch = { documents: string[]; entries: AuditEntry[] }
 
 function entriesIn(found: Found): AuditEntry[] {
-  // Only shared/audit/audit.ts writes here.
+  // Written only by shared/audit/audit.ts, so it needs no validation.
   if ('entries' in found) return JSON.parse(found.entries) as AuditEntry[]
   const { _id: id, ...entry } = found
   return [{ id, ...entry }]
@@ -78,7 +78,7 @@ function batchesOf(found: Found[]): Batch[] {
   return batches
 }
 
-/** Each once, as whoever names a record may have left it twice; documents are in the order of time, records nearly so. */
+/** Removes duplicates (a record with a given id may be written twice) and keeps the order of time. */
 function inOrder(entries: AuditEntry[]): AuditEntry[] {
   const seen = new Set<string>()
   const once = entries.filter(({ id }) => !seen.has(id) && seen.add(id))
@@ -87,10 +87,10 @@ function inOrder(entries: AuditEntry[]): AuditEntry[] {
 
 export const isInboxEmpty = async () => (await readFirst(auditInbox, {}, { fields: ['_id'] })) === undefined
 
-/** @returns how many records were moved; what another replica was faster with is looked at again */
+/** @returns the number of records moved; records that another replica moved first are checked again */
 async function moveBatch({ documents, entries }: Batch): Promise<number> {
   const wanted = inOrder(entries)
-  // Nearly always nothing of it is in the chain yet; only when that turns out wrong it is looked at one by one.
+  // Optimistic: usually none of the records is in the chain yet. Only after a conflict are they checked one by one.
   if (!(await append(wanted))) {
     const there = await idsInChain(wanted.map(({ id }) => id))
     const left = wanted.filter(({ id }) => !there.has(id))
@@ -106,8 +106,8 @@ async function idsInChain(ids: string[]): Promise<Set<string>> {
 }
 
 /**
- * Adds records behind the last one, up to one whose place or entry is in the chain already.
- * @returns whether all were added; otherwise another replica was faster, or a run before this one did not get to its end
+ * Appends records, up to the first whose place or entry is in the chain already.
+ * @returns false if another replica was faster or an earlier run stopped halfway
  */
 async function append(entries: AuditEntry[]): Promise<boolean> {
   let { seq, hash } = await endOfChain()

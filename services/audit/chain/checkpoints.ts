@@ -22,7 +22,7 @@ export const publicKey = () => publicKeyOf(signingKey())
 
 const idOf = (seq: number, cut: boolean) => `${String(seq).padStart(16, '0')}${cut ? '-cut' : ''}`
 
-/** Signs that the chain has this hash here; `cut`: that what was before has been removed by retention. */
+/** Signs the hash of the chain at this record. `cut`: retention removed the records before it. */
 export async function makeCheckpoint({ seq, hash }: End, { cut = false } = {}): Promise<Checkpoint> {
   const checkpoint = signCheckpoint({ type: 'checkpoint', seq, hash, time: now() }, signingKey())
   const { type: _, ...stored } = checkpoint
@@ -42,7 +42,7 @@ export async function checkpointsBetween(from: number, to: number): Promise<Chec
   return stored.map(({ seq, hash, time, signature }) => ({ type: 'checkpoint', seq, hash, time, signature }))
 }
 
-/** Where retention has cut the chain off, as it was signed; null when it begins at its beginning. */
+/** The signed cut of the last retention run; null if the chain is complete. */
 export async function lastCut(): Promise<Checkpoint | null> {
   const found = await readFirst<StoredCheckpoint>(checkpoints, { cut: true }, { sort: { seq: -1 } })
   return found
@@ -54,7 +54,7 @@ const everyRecords = 1000
 export const checkpointEveryMs = 60_000
 let last = { seq: -1, at: 0 }
 
-/** A checkpoint at the end of the chain, when the last one is a thousand records or a minute ago. */
+/** Makes a checkpoint at the end of the chain if the last one is a thousand records or a minute old. */
 export async function checkpointWhenDue(): Promise<void> {
   const isLongAgo = Date.now() - last.at > checkpointEveryMs
   const end = await endOfChain()
@@ -66,7 +66,7 @@ export async function checkpointWhenDue(): Promise<void> {
 
 const anchorFile = () => join(config().dataDir, 'audit', 'anchor.json')
 
-/** Outside of the store, so that a store that was set back to an earlier day is found out. */
+/** The anchor lies outside the store, so that a store restored to an earlier day is detected. */
 async function writeAnchor(end: End): Promise<void> {
   try {
     const file = anchorFile()
@@ -78,7 +78,7 @@ async function writeAnchor(end: End): Promise<void> {
   }
 }
 
-/** The last end of the chain that this process's data folder knows of. */
+/** The last end of the chain that is recorded in the data folder. */
 export async function readAnchor(): Promise<End | null> {
   try {
     return JSON.parse(await readFile(anchorFile(), 'utf8')) as End

@@ -1,13 +1,15 @@
 /**
- * Places of the chain whose record has not come: `hash` is that of the last one, where the record behind it tells, and
- * `line` where that lies.
+ * A range of missing records. `hash` is the hash of the last one, if the record after it tells; `line` is the line of
+ * that record.
  */
 export type Gap = { from: number; to: number; hash: string | null; line: number | null }
 
-/** More than this many are not waited for: they are told as missing at once, and a file of any size fits into memory. */
+/**
+ * Limit of open gaps: further ones are reported as missing at once, so that memory is bounded for files of any size.
+ */
 const maxGaps = 10_000
 
-/** Keeps the gaps of a chain, in their order, until their records come after all. */
+/** Tracks the gaps of a chain in order, until their records follow. */
 export function newGaps(tooMany: (gap: Gap) => void) {
   const gaps: Gap[] = []
   const indexOf = (seq: number) => gaps.findIndex(({ from, to }) => seq >= from && seq <= to)
@@ -19,12 +21,15 @@ export function newGaps(tooMany: (gap: Gap) => void) {
       if (gaps.length >= maxGaps) tooMany(gap)
       else gaps.push(gap)
     },
-    /** The record behind a gap says which hash the last one in it has. */
+    /** Notes the hash that the record after a gap expects of the last one in it. */
     expect: (seq: number, hash: string) => {
       const last = gaps.at(-1)
       if (last?.to === seq) last.hash = hash
     },
-    /** A record that comes late fills its place. @returns the hash that was expected, undefined when nothing is missing there */
+    /**
+     * Fills a gap with a late record.
+     * @returns the expected hash, null if unknown, or undefined if the record is not missing
+     */
     fill: (seq: number): string | null | undefined => {
       const index = indexOf(seq)
       const gap = gaps[index]

@@ -1,21 +1,23 @@
 import { hash as digest, randomBytes } from 'node:crypto'
 import type { AuditEntry, AuditRecord } from '#shared/contracts/core/audit.ts'
 
-/** Before the first record. */
+/** `prev_hash` of the first record. */
 export const noHash = '0'.repeat(64)
 
 const sha256 = (value: unknown) => digest('sha256', JSON.stringify(value), 'hex')
 
-/** What tells of people, and so may be removed one day. */
+/** Personal fields. They can be erased later. */
 export const personalFields = ['user', 'address', 'path', 'message'] as const
 export type PersonalField = (typeof personalFields)[number]
 
-/** Binds a value without telling it: without the salt nobody can find out by trying. */
+/** Commitment to a value that does not reveal it: without the salt it cannot be found by guessing. */
 export function commit(field: PersonalField, salt: string, value: string | null) {
   return sha256(['horcrux-audit-field-1', field, salt, value])
 }
 
-/** The hash of a record: over all that is not personal, the commitments of what is, and the record before. */
+/**
+ * Hash of a record: over its other fields, the commitments of the personal fields, and the hash of the previous record.
+ */
 export function hashOf(record: Omit<AuditRecord, 'hash'>): string {
   return sha256([
     'horcrux-audit-1',
@@ -39,7 +41,7 @@ const saltBytes = 16
 let pool = Buffer.alloc(0)
 let used = 0
 
-/** Drawn in large portions: the kernel is asked once for a thousand of them. Each is used once. */
+/** Random salts, drawn in blocks of a thousand to save system calls. Each is used once. */
 function newSalt(): string {
   if (used === pool.length) {
     pool = randomBytes(saltBytes * 1024)
@@ -48,7 +50,7 @@ function newSalt(): string {
   return pool.toString('hex', used, (used += saltBytes))
 }
 
-/** The record that an entry becomes at this place of the chain. */
+/** Makes the chain record of an entry at this place. */
 export function chained(entry: AuditEntry, seq: number, prev_hash: string): AuditRecord {
   const salts = { user: newSalt(), address: newSalt(), path: newSalt(), message: newSalt() }
   const commitments = {
@@ -61,7 +63,7 @@ export function chained(entry: AuditEntry, seq: number, prev_hash: string): Audi
   return { ...record, hash: hashOf(record) }
 }
 
-/** What is wrong with a record by itself, or null. What was removed has neither a value nor a salt. */
+/** The defect of a single record, or null. An erased field has neither a value nor a salt. */
 export function flawOf(record: AuditRecord): string | null {
   for (const field of personalFields) {
     const salt = record.salts[field]

@@ -1,16 +1,16 @@
 import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto'
 import type { Checkpoint, ExportHead } from '#shared/contracts/core/audit.ts'
 
-/** What an Ed25519 private key begins with in PKCS #8 (RFC 8410); the seed follows. */
+/** Prefix of an Ed25519 private key in PKCS #8 (RFC 8410); the seed follows. */
 const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
 
-/** The installation's signing key, the same in every replica: it follows from HORCRUX_SECRET_KEY. */
+/** Derives the signing key from HORCRUX_SECRET_KEY. It is the same in every replica. */
 export function signingKeyFrom(secretKey: string): KeyObject {
   const seed = Buffer.from(hkdfSync('sha256', secretKey, 'horcrux', 'audit signature', 32))
   return createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: 'der', type: 'pkcs8' })
 }
 
-/** As it is told to others: SPKI in base64url. */
+/** Public key as SPKI in base64url, as shown by the API. */
 export function publicKeyOf(key: KeyObject): string {
   return createPublicKey(key).export({ format: 'der', type: 'spki' }).toString('base64url')
 }
@@ -57,7 +57,7 @@ const signText = (text: string, key: KeyObject) => sign(null, Buffer.from(text),
 
 function isSigned(text: string, signature: string, publicKey: string): boolean {
   const bytes = Buffer.from(signature, 'base64url')
-  // One signature has one spelling: what only looks the same after decoding was altered.
+  // A signature has one canonical spelling; another spelling of the same bytes was altered.
   if (bytes.toString('base64url') !== signature) return false
   const key = ed25519Key(publicKey)
   return key !== null && verify(null, Buffer.from(text), key, bytes)
@@ -65,7 +65,7 @@ function isSigned(text: string, signature: string, publicKey: string): boolean {
 
 let lastKey: { text: string; key: KeyObject | null } | undefined
 
-/** A chain has one key and many signatures: the last one is kept, as reading it takes longer than a record. */
+/** Cache of the last parsed key: a chain has one key and many signatures, and parsing costs more than a record. */
 function ed25519Key(text: string): KeyObject | null {
   if (lastKey?.text !== text) lastKey = { text, key: readKey(text) }
   return lastKey.key

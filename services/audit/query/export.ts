@@ -10,7 +10,7 @@ import { noHash } from '../chain/record.ts'
 import { signHead } from '../chain/signing.ts'
 
 type Piece = ExportHead | AuditRecord | Checkpoint
-/** Where an export has got to: all its pages tell of the chain as it was when it began. */
+/** Position of an export: the last exported record, the end of the chain at its beginning, and that time. */
 type Place = { after: number; to: number; time: string }
 
 const cursorOf = ({ after, to, time }: Place) => Buffer.from(JSON.stringify([after, to, time])).toString('base64url')
@@ -21,12 +21,12 @@ function placeOf(cursor: string): Place {
     if (Number.isSafeInteger(after) && Number.isSafeInteger(to) && !Number.isNaN(Date.parse(time)))
       return { after, to, time }
   } catch {
-    // Said below.
+    // Refused below.
   }
   throw invalid('cursor', 'is not a cursor of this export')
 }
 
-/** One page of the chain for the verifier: first a signed head, then the records in order with checkpoints among them. */
+/** One page of an export for the verifier: first a signed head, then the records in order with their checkpoints. */
 export async function exportPage(limit: number, cursor: string | undefined): Promise<PageOf<Piece>> {
   const begun = cursor === undefined ? await begin() : { head: [], place: placeOf(cursor) }
   const { after, to, time } = begun.place

@@ -11,7 +11,7 @@ type Row = { time: string; kind: string; user: string | null; address: string | 
 
 type Group = { _id: { kind: string; result: string; severity: string; user: string | null }; n: number }
 
-/** All counts from one pass over the records. */
+/** Groups for all counts, in one pass over the records. */
 function groupsOf(filter: Filter): Promise<Group[]> {
   return inStore(() =>
     chain.aggregate<Group>([
@@ -28,7 +28,7 @@ function groupsOf(filter: Filter): Promise<Group[]> {
 
 const maxNames = 1000
 
-/** The counts by one field, the largest first, at most a thousand. */
+/** Counts by one field, the largest first, at most a thousand. */
 function countBy(groups: Group[], field: keyof Group['_id']): Record<string, number> {
   const counts = new Map<string, number>()
   for (const { _id, n } of groups) {
@@ -56,7 +56,7 @@ export async function statsOf(filter: Filter): Promise<Stats> {
   }
 }
 
-/** Who was guessed at and who guessed: at least so many failed logins, and what else is known of them. */
+/** Users and addresses with at least `threshold` failed logins, and their other login records. */
 export async function bruteForceIn(filter: Filter, threshold: number): Promise<BruteForce[]> {
   const logins = { ...filter, kind: { $in: ['login', 'login_failed'] } }
   const rows = await readMany<Row>(chain, logins, { sort: { seq: 1 }, fields: ['time', 'kind', 'user', 'address'] })

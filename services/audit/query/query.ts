@@ -10,7 +10,7 @@ import { chain } from '../models.ts'
 type Filter = Record<string, unknown>
 type Paging = Pick<AuditQuery, 'limit' | 'cursor' | 'offset' | 'order'>
 
-/** `vm_created,console_*`: kinds, or how they begin. @throws ValidationError naming a kind that does not exist */
+/** Parses `vm_created,console_*`: kinds, or prefixes of kinds. @throws ValidationError for an unknown kind */
 function kindsOf(kind: string): string[] {
   return kind.split(',').flatMap((part) => {
     const word = part.trim()
@@ -29,7 +29,7 @@ export function between({ since, until }: { since?: string | undefined; until?: 
   return Object.keys(time).length > 0 ? { time } : {}
 }
 
-/** The store's filter for a question. */
+/** The store's filter for a query. */
 export function filterOf(query: Partial<AuditQuery>): Filter {
   const { kind, resource } = query
   const filter: Filter = between(query)
@@ -50,7 +50,7 @@ export function seqOf(cursor: string): number {
   return Number(text)
 }
 
-/** One page in the order of the chain; the cursor is the last place in it, so that new records move nothing. */
+/** One page in the order of the chain. The cursor is the last `seq`, so new records shift nothing. */
 export async function select(
   filter: Filter,
   { limit, cursor, offset = 0, order }: Paging,

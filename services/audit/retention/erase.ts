@@ -1,7 +1,7 @@
 import { inStore } from '#shared/db/connect.ts'
 import { chain } from '../models.ts'
 
-/** Values and their salts go together: without the salt a commitment cannot be tried out. */
+/** Removes values together with their salts: without the salt a commitment cannot be tested by guessing. */
 function without(...fields: string[]) {
   return {
     $set: Object.fromEntries(fields.map((field) => [field, null])),
@@ -10,8 +10,9 @@ function without(...fields: string[]) {
 }
 
 /**
- * Removes what tells of a user: in their own records the name, the address and the message; in the records of others
- * the path and the message that name them. @returns of how many records
+ * Erases personal data of a user: name, address and message in the user's own records; path and message in other
+ * records that name the user.
+ * @returns the number of records
  */
 export async function erase(user: string): Promise<number> {
   const segment = RegExp.escape(encodeURIComponent(user))

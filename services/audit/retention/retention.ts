@@ -7,7 +7,7 @@ import { auditState, chain, checkpoints } from '../models.ts'
 
 const id = 'retention'
 
-/** How many days records are kept; null is for ever, which is the default. */
+/** Retention in days; null (the default) keeps records for ever. */
 export async function retentionDays(): Promise<number | null> {
   const stored = await readFirst<{ days?: number | null }>(auditState, { _id: id })
   return stored?.days ?? null
@@ -18,8 +18,8 @@ export async function setRetentionDays(days: number | null): Promise<void> {
 }
 
 /**
- * Removes the records that are older than they are kept, from the beginning of the chain on. Before that it is signed
- * where the chain has been cut, so that what is left still proves that nothing else is missing.
+ * Removes expired records from the beginning of the chain. The cut is signed first, so that the rest still proves that
+ * nothing else is missing.
  */
 export async function applyRetention(): Promise<number> {
   const days = await retentionDays()

@@ -1,8 +1,8 @@
-/** A record is far smaller; what is longer is skipped instead of being held. */
+/** Limit of a line, far above the size of a record. Longer lines are skipped, not buffered. */
 export const maxLineBytes = 2 ** 20
 const newline = 0x0a
 
-/** The lines of a stream of bytes, without their ends; null stands for one that is too long. */
+/** Splits a stream of bytes into lines; null stands for a line above the limit. */
 export async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string | null> {
   let parts: Buffer[] = []
   let bytes = 0

@@ -1,8 +1,8 @@
 import { createPublicKey, hash } from 'node:crypto'
 
 /**
- * The key that a file holds: as Horcrux tells it (SPKI in base64url), or in PEM.
- * @returns it as exports name it, or null when it is no Ed25519 public key
+ * Reads a public key from a file: SPKI in base64url, as the API shows it, or PEM.
+ * @returns the key as exports name it, or null if it is no Ed25519 public key
  */
 export function readPublicKey(text: string): string | null {
   const trimmed = text.trim()
@@ -18,7 +18,7 @@ export function readPublicKey(text: string): string | null {
   }
 }
 
-/** Short enough to be compared by eye or over the telephone, as ssh-keygen shows keys. */
+/** Fingerprint, short enough to compare by eye or over the telephone, in the format of ssh-keygen. */
 export function fingerprintOf(publicKey: string) {
   return `SHA256:${hash('sha256', Buffer.from(publicKey, 'base64url'), 'base64').replace(/=+$/, '')}`
 }

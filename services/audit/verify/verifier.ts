@@ -4,20 +4,20 @@ import { fingerprintOf } from './public-key.ts'
 import { flawOf, isRemoved } from '../chain/record.ts'
 import { isSignedCheckpoint, isSignedHead } from '../chain/signing.ts'
 
-/** Takes the chain piece by piece, in the order in which it lies there, and tells in the end what is wrong with it. */
+/** Verifier of a chain. Takes its pieces in order and reports all defects in the verdict. */
 export type Verifier = {
   head: (head: ExportHead, line: number | null) => void
   record: (record: AuditRecord, line: number | null) => void
   checkpoint: (checkpoint: Checkpoint, line: number | null) => void
-  /** Something lies there that is none of these. */
+  /** A piece that is neither head, record nor checkpoint. */
   malformed: (message: string, line: number | null) => void
   end: () => Verdict
 }
 
 export type VerifierOptions = {
-  /** The installation's, known from elsewhere; without it an export's own word is taken for it. */
+  /** Public key of the installation from a trusted source. Without it the key in the export is trusted. */
   publicKey?: string | undefined
-  /** Hears of every finding; the verdict has the first thousand of them. */
+  /** Called for each finding; the verdict contains only the first thousand. */
   onFinding?: ((finding: Finding) => void) | undefined
 }
 
@@ -34,7 +34,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
   let records = 0
   let removed = 0
   let seenCheckpoints = 0
-  // Pieces that cannot be believed, not even their place: they get one from the next that can.
+  // Pieces whose own `seq` cannot be trusted; they get a place from the next valid record.
   let suspects: Suspect[] = []
 
   const find = (problem: Finding['problem'], seq: number | null, line: number | null, message: string) => {
@@ -44,7 +44,10 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
   }
   const gaps = newGaps((gap) => find('missing', gap.from, null, notThere(gap)))
 
-  /** Gives the suspects since the last good record their places: `gap` of them stand for records, the others were put in. */
+  /**
+   * Assigns places to the suspects since the last valid record: `gap` of them stand for missing records, the others
+   * were inserted.
+   */
   const place = (from: number, gap: number, behind: number | null = null) => {
     suspects.forEach(({ line, message, malformed }, i) => {
       if (i < gap) find(malformed ? 'malformed' : 'altered', from + i, line, `record ${from + i}: ${message}`)
@@ -57,7 +60,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
 
   const suspect = (one: Suspect) => {
     suspects.push(one)
-    // So many in a row are no chain: they are told without waiting for a record that gives them their places.
+    // Too many in a row: report them without waiting for a valid record.
     if (suspects.length >= maxSuspects) place(next(), 0)
   }
 
@@ -73,7 +76,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
       find('altered', seq, line, `record ${seq} is not the one that record ${seq + 1} follows`)
   }
 
-  /** The place that comes next; in records without a head it is where the first good one says. */
+  /** The next expected place; for records without a head the first valid one decides. */
   const earliest = ({ seq }: AuditRecord) => (last || head ? next() : seq - suspects.length)
 
   const follow = (record: AuditRecord, line: number | null) => {
@@ -119,7 +122,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
           line,
           `the export was signed with another key, ${theirs}: by another installation, or anew`,
         )
-        // What it is in itself can still be told.
+        // The head can still be checked against its own key.
         trusted = given.public_key
       } else if (!isSignedHead(given, trusted)) find('signature', null, line, "the head's signature is not true of it")
     },
@@ -136,7 +139,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
     checkpoint: (checkpoint, line) => {
       seenCheckpoints++
       const { seq, hash } = checkpoint
-      // Without a head and a key it cannot be told; that there is no head is said in the end.
+      // Without a head and a key the signature cannot be checked; the missing head is reported at the end.
       if (trusted !== undefined && !isSignedCheckpoint(checkpoint, trusted))
         return find('signature', seq, line, `the checkpoint at record ${seq} has no true signature`)
       const at = last?.seq ?? (head ? head.from_seq - 1 : undefined)
@@ -152,7 +155,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
     end: () => {
       if (head) endByHead(head)
       else endWithoutHead()
-      // Behind the last record that is there it is a truncation.
+      // A gap after the last record is a truncation.
       for (const gap of gaps.left())
         find(head && last && gap.from > last.seq ? 'truncated' : 'missing', gap.from, null, notThere(gap))
       return {

@@ -4,8 +4,8 @@ import { linesOf, maxLineBytes } from './lines.ts'
 import { newVerifier, type Verifier, type VerifierOptions } from './verifier.ts'
 
 /**
- * Proves an export of the audit (`GET /api/audit/export` as NDJSON) line by line, without Horcrux: no network, no store.
- * @param lines the file's lines, without their line ends
+ * Verifies an export (`GET /api/audit/export` as NDJSON) line by line, offline: no network, no store.
+ * @param lines the lines of the file without their ends
  */
 export function verifyLines(lines: Iterable<string>, options: VerifierOptions = {}): Verdict {
   const verifier = newVerifier(options)
@@ -14,7 +14,7 @@ export function verifyLines(lines: Iterable<string>, options: VerifierOptions = 
   return verifier.end()
 }
 
-/** The same for a file of any size, in bounded memory. */
+/** Verifies a file of any size in bounded memory. */
 export async function verifyStream(chunks: AsyncIterable<Buffer>, options: VerifierOptions = {}): Promise<Verdict> {
   const verifier = newVerifier(options)
   let number = 0
@@ -31,17 +31,17 @@ function takeLine(verifier: Verifier, line: string | null, number: number): void
   } catch {
     return verifier.malformed('it is not JSON', number)
   }
-  // A field that is there twice reads in one way to a person and in another to a program.
+  // JSON with a duplicate field can be read in two ways, so only the canonical text is accepted.
   if (JSON.stringify(piece) !== line.trimEnd())
     return verifier.malformed('it is not written as an export writes it', number)
-  // What has its schema's shape has its type.
+  // A value that matches the schema has its type.
   if (isValid(AuditRecord, piece)) return verifier.record(piece as AuditRecord, number)
   if (isValid(Checkpoint, piece)) return verifier.checkpoint(piece as Checkpoint, number)
   if (isValid(ExportHead, piece)) return verifier.head(piece as ExportHead, number)
   verifier.malformed('it is neither a record nor a checkpoint nor a head', number)
 }
 
-/** The same over the text of a file. */
+/** Verifies the text of a file. */
 export function verifyText(text: string, options: VerifierOptions = {}): Verdict {
   return verifyLines(text.split('\n'), options)
 }

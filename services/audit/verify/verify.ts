@@ -13,10 +13,7 @@ function readFrom(seq: number, to: number) {
   return readMany<StoredRecord>(chain, { seq: { $gte: seq, $lte: to } }, { sort: { seq: 1 }, limit: pageSize })
 }
 
-/**
- * Proves the chain as it lies in the store, up to `end`.
- * @param known a place whose hash somebody has kept
- */
+/** Verifies the stored chain up to `end`. @param known a record and its hash that the caller has kept */
 export async function verifyStore(end: End, known?: End): Promise<Verdict> {
   const verifier = newVerifier({ publicKey: publicKey() })
   const cut = await lastCut()
@@ -49,7 +46,7 @@ function headOf(begin: End, end: End, checkpoints: number) {
   )
 }
 
-/** Hands the chain to the verifier, checkpoints where they belong. @returns what does not fit to the anchors */
+/** Feeds the chain with its checkpoints to the verifier. @returns findings about anchors that do not match */
 async function readThrough(verifier: Verifier, from: number, to: number, marks: Checkpoint[], anchors: End[]) {
   const findings: Finding[] = []
   const waiting = [...marks]

@@ -17,7 +17,7 @@ function withGroup(policy: Policy, group: PolicyGroup): Policy {
   }
 }
 
-/** @throws ValidationError, ConflictError or ForbiddenError unless the group may become like this */
+/** Checks a new or changed group against the policy. @throws ValidationError, ConflictError or ForbiddenError */
 async function checkGroup(policy: Policy, group: PolicyGroup, call: Call): Promise<void> {
   const after = withGroup(policy, group)
   const what = `change who has it by the group '${group.id}'`
@@ -57,7 +57,7 @@ async function requireAdministratorAfter(after: Policy) {
 
 const isMember = ({ caller }: Call, { members }: StoredGroup) => caller.kind === 'user' && members.includes(caller.user)
 
-/** Changes who is in a group. */
+/** Changes the members of a group. */
 function changeMembers(id: string, username: string, call: Call, to: (members: string[]) => string[]) {
   return changePolicy(async (policy) => {
     const group = await groups.requireForChange(id)
@@ -67,7 +67,7 @@ function changeMembers(id: string, username: string, call: Call, to: (members: s
   }, username)
 }
 
-/** Users who are given rights together. */
+/** Actions on groups: users who receive grants together. */
 export const groupActions = implement(contract, {
   list: async (query, call) => {
     const { caller, maySee } = call

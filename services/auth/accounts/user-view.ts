@@ -3,7 +3,7 @@ import type { ApiKey, User } from '#shared/contracts/access/users.ts'
 import type { StoredKey, StoredSession, StoredUser } from '../models.ts'
 import { endOf } from '../credentials/sessions.ts'
 
-/** What is told of a user: never a hash, never a secret. */
+/** The public fields of a user, without hashes and secrets. */
 export function userView(user: StoredUser): User {
   return {
     username: user.id,

@@ -28,7 +28,7 @@ async function enabledUsers(except: string) {
   return (await users.all({ enabled: true })).map(({ id }) => id).filter((id) => id !== except)
 }
 
-/** Users, their API keys, and what they may do. */
+/** Actions on users and their API keys. */
 export const userActions = implement(contract, {
   list: async ({ filter, ...query }, call) => {
     const item = (id: string) => mayRead(call, id)
@@ -48,7 +48,7 @@ export const userActions = implement(contract, {
     const time = now()
     const record = { id: username, full_name, email, enabled, password_hash, totp: null, last_login_at: null }
     const insert = async () => userView(await users.insert({ ...record, created_at: time, updated_at: time }))
-    // Without roles nothing changes of what anybody may: no turn is needed.
+    // Without roles no rights change, so the policy lease is not needed.
     if (roles.length === 0) return insert().finally(() => tellOfChange(username))
     return changePolicy(async (policy) => {
       for (const role of roles) {
@@ -91,7 +91,8 @@ export const userActions = implement(contract, {
     changePolicy(async (policy) => {
       await requireChangeable(policy, username, call)
       requireAdministrator(policy, await enabledUsers(username))
-      // The user last: cut off on the way, nothing is left for somebody who is later given the same name.
+      // The user is removed last: after a crash in between, no API key or grant is left for a later user of the same
+      // name.
       await endSessionsOf(username)
       const keys = await apiKeys.all({ user: username })
       await apiKeys.removeWhere({ user: username })
@@ -101,7 +102,7 @@ export const userActions = implement(contract, {
       for (const { id } of await groups.all({ members: username }))
         await groups.change(id, ({ members }) => ({ set: { members: members.filter((name) => name !== username) } }))
       await users.removeWhere({ _id: username })
-      // One that was begun meanwhile.
+      // A session that was opened in the meantime.
       await endSessionsOf(username)
       return null
     }, username),
@@ -117,12 +118,15 @@ export const userActions = implement(contract, {
   revokeKey: ({ username, id }, call) => revokeKey(username, id, call),
 })
 
-/** Of a change what was given; undefined would take a field away. */
+/** The given fields of a change. An undefined value would remove the field. */
 function givenOf(values: Record<string, unknown>) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
 }
 
-/** Whoever found a session or a key lying about must not make it theirs: the own proofs are changed by whoever has the old ones. */
+/**
+ * Refuses to change the caller's own password or second factor this way: those changes require the current password, so
+ * that a stolen session or key is not enough.
+ */
 function refuseOwnProof(
   call: Call,
   username: string,
@@ -134,7 +138,7 @@ function refuseOwnProof(
   if (totp !== undefined) throw new ForbiddenError(`Your own second factor ${instead}DELETE /api/auth/totp`)
 }
 
-/** A user whom the caller may change: one who could not do more than the caller. @throws ForbiddenError */
+/** The user, if the caller may change it: only a user with no more rights than the caller. @throws ForbiddenError */
 async function requireChangeable(policy: Policy, username: string, call: Call) {
   const user = await users.requireForChange(username)
   // An API key may have fewer rights than its user.

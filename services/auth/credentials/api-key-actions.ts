@@ -18,7 +18,7 @@ import { keyView } from '../accounts/user-view.ts'
 
 type C = typeof contract
 
-/** @throws NotFoundError when the caller may not know of the user */
+/** Requires an account that the caller may manage. @throws NotFoundError also if the caller may not know of it */
 async function requireAccount(username: string, call: Call) {
   if (!mayManage(call, username)) throw notFound('User', username)
   return users.require(username)
@@ -30,7 +30,7 @@ export async function listKeys(username: string, query: ListQuery, call: Call): 
   return { ...found, data: found.data.map(keyView) }
 }
 
-/** A key speaks for its user, so that making one for somebody else takes all the rights that they have. */
+/** Makes an API key. A key acts as its user, so making one for another user requires all rights of that user. */
 export async function createKey(params: Params<C, 'createKey'>, call: Call): Promise<Result<C, 'createKey'>> {
   const { username, name, expires_in_days, grants: given } = params
   refuseApiKey(call, 'Creating an API key')

@@ -9,7 +9,7 @@ import { apiKeys, type StoredKey } from '../models.ts'
 import { newSecret, sha256 } from './opaque-secret.ts'
 import { hashPassword, isPassword } from '../sign-in/passwords.ts'
 
-/** Use is written down at most this often. */
+/** Minimum interval between two writes of the last use. */
 const noteUseEveryMs = 60_000
 
 const refused = () => new AuthenticationError('The API key is wrong, revoked or expired')
@@ -20,12 +20,12 @@ export async function newKey(): Promise<{ id: string; key: string; secret_hash: 
   return { id, key: `hx_${id}_${secret}`, secret_hash: await hashPassword(secret) }
 }
 
-/** That this very key was right, for a minute, so that Argon2 is not done for each request. */
+/** Cache of verified keys for one minute, so that Argon2 does not run for each request. */
 const verified = new LRUCache<string, true>({ max: 10_000, ttl: 60_000 })
 const running = new Map<string, Promise<boolean>>()
 
 async function isSecret(stored: StoredKey, secret: string, address: string): Promise<boolean> {
-  // The stored hash is part of the name: a key that is replaced is verified anew.
+  // The cache key contains the stored hash, so a replaced key is verified again.
   const name = sha256(`${stored.secret_hash} ${secret}`)
   if (verified.get(name)) return true
   let check = running.get(name)
@@ -38,7 +38,10 @@ async function isSecret(stored: StoredKey, secret: string, address: string): Pro
   return fits
 }
 
-/** A wrong secret for a key that is there is a guess: it is on record, and too many of them are slowed down. */
+/**
+ * Verifies a secret with Argon2. A wrong secret for an existing key counts as a guess: it is audited, and too many of
+ * them are delayed.
+ */
 async function verifySlowly({ id, user, secret_hash }: StoredKey, secret: string, address: string): Promise<boolean> {
   const caller = { kind: 'anonymous', address } as const
   const requestId = current()?.requestId ?? 'none'
@@ -62,10 +65,10 @@ async function verifySlowly({ id, user, secret_hash }: StoredKey, secret: string
 
 const shape = /^hx_([0-9a-f]{24})_([A-Za-z0-9_-]{43})$/
 
-/** The key that is shown. @throws AuthenticationError when it is wrong, revoked or expired */
+/** The API key of a request. @throws AuthenticationError if it is wrong, revoked or expired */
 export async function keyShown(shown: string, address: string): Promise<StoredKey> {
   const [, id, secret] = shape.exec(shown) ?? []
-  // An id is random as well, so that there is nothing to learn from how fast an unknown one is refused.
+  // Ids are random as well, so the faster refusal of an unknown id reveals nothing useful.
   const stored = id ? await apiKeys.get(id) : null
   if (!stored || !secret || !(await isSecret(stored, secret, address))) throw refused()
   return unexpired(stored)

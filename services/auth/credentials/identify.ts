@@ -9,10 +9,10 @@ import { keyNamed, requireUnrevoked } from './signing-keys.ts'
 import { keyIdOf, verifyToken } from './tokens.ts'
 
 type Shown = { by: CredentialRef['by']; credential: string; address: string }
-/** For as long as a key without an end may be believed before it is asked about again. Milliseconds. */
+/** Interval after which an API key without an expiry is checked again. Milliseconds. */
 const believedMs = 3_600_000
 
-/** Who it is that shows a credential. @throws AuthenticationError saying why it is not accepted */
+/** Identifies the user of a credential. @throws AuthenticationError with the reason */
 export async function identify({ by, credential, address }: Shown): Promise<Identity> {
   if (by === 'api_key') return byKey(await keyShown(credential, address), address)
   if (by === 'session') {
@@ -28,7 +28,7 @@ export async function identify({ by, credential, address }: Shown): Promise<Iden
   return { ...identity, expires_at: new Date(expiresAt).toISOString() }
 }
 
-/** Whether what was proven before still holds. @throws AuthenticationError */
+/** Checks that a credential accepted earlier is still valid. @throws AuthenticationError */
 export async function recheck({
   user,
   credential,

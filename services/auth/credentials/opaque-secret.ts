@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 
-/** A secret of 256 bits as text. Such a secret needs no slow hash: it cannot be guessed. */
+/** A random secret of 256 bits as text. It cannot be guessed, so a fast hash is enough to store it. */
 export const newSecret = () => randomBytes(32).toString('base64url')
 
 export const sha256 = (text: string) => createHash('sha256').update(text).digest('base64url')

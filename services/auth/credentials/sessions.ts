@@ -6,13 +6,13 @@ import { newSecret, sha256 } from './opaque-secret.ts'
 import { signingKey } from './signing-keys.ts'
 import { signToken, tokenLifeMs } from './tokens.ts'
 
-/** However much it is used, a session ends after a day, and after an hour in which it is not used. */
+/** Life of a session: at most a day, and at most an hour without use. */
 export const sessionLifeMs = 24 * 3_600_000
 export const sessionIdleMs = 3_600_000
-/** Use is written down at most this often. */
+/** Minimum interval between two writes of the last use. */
 const noteUseEveryMs = 60_000
 
-/** Begins a session. @returns it, with the secret for the cookie, which is not kept */
+/** Begins a session. @returns the session with the secret for the cookie, which is not stored */
 export async function beginSession(user: string, address: string): Promise<StoredSession & { cookie: string }> {
   const cookie = newSecret()
   const time = now()
@@ -29,7 +29,7 @@ export async function beginSession(user: string, address: string): Promise<Store
   return { ...session, cookie }
 }
 
-/** When a session ends unless it is used before. */
+/** End of a session if it is not used again. */
 export function endOf({ expires_at, last_used_at }: StoredSession): Date {
   return new Date(Math.min(Date.parse(expires_at), Date.parse(last_used_at) + sessionIdleMs))
 }
@@ -43,13 +43,13 @@ function alive(session: StoredSession | null): StoredSession {
   return session
 }
 
-/** Notes that a session is used, for its idle limit; at most once a minute. */
+/** Records the use of a session for its idle limit, at most once a minute. */
 export async function noteUse({ id, last_used_at }: StoredSession): Promise<void> {
   if (Date.parse(last_used_at) > Date.now() - noteUseEveryMs) return
   await sessions.updateWhere({ _id: id }, { set: { last_used_at: now() } })
 }
 
-/** A token that speaks for the session, for a quarter of an hour at most. */
+/** Issues a token for the session, valid for at most 15 minutes. */
 export async function tokenFor(session: StoredSession): Promise<{ token: string; expires_at: string }> {
   const { kid, key } = await signingKey()
   const end = Math.min(Date.now() + tokenLifeMs, Date.parse(session.expires_at))
@@ -58,7 +58,7 @@ export async function tokenFor(session: StoredSession): Promise<{ token: string;
   return { token, expires_at: expiresAt.toISOString() }
 }
 
-/** Ends all sessions of a user, or all but one. */
+/** Ends all sessions of a user, except one if given. */
 export function endSessionsOf(user: string, except?: string) {
   return sessions.removeWhere({ user, ...(except !== undefined && { _id: { $ne: except } }) })
 }

@@ -11,9 +11,9 @@ type Ring = { newest: string; keys: Map<string, KeyObject>; loadedAt: number }
 
 let ring: Ring | undefined
 
-/** A new key signs from its first day on for so long; then the next one is made. */
+/** Age at which a signing key is replaced. */
 const rotateAfterMs = 30 * 24 * 3_600_000
-/** How old this process's view of the keys may be. */
+/** Maximum age of this process's copy of the keys. */
 const maxAgeMs = 1000
 
 async function load(): Promise<Ring> {
@@ -26,7 +26,7 @@ async function load(): Promise<Ring> {
     await makeKey()
     stored = await signingKeys.all({ retired_at: null })
   }
-  // Ids are in the order of time, and of several that do not retire the newest signs.
+  // Ids are ordered by time; of several active keys the newest signs.
   const newest = stored.findLast(({ retired_at }) => retired_at === null)!
   ring = {
     newest: newest.id,
@@ -48,7 +48,10 @@ function makeKey() {
 
 const fresh = async () => (ring && Date.now() - ring.loadedAt < maxAgeMs ? ring : load())
 
-/** A new key signs from now on. Tokens of the old ones hold until they expire, or end at once when they are revoked. */
+/**
+ * Makes a new signing key. Tokens of the old keys stay valid until they expire, or become invalid at once with
+ * `revoke`.
+ */
 export async function rotateKeys({ revoke = false }: { revoke?: boolean } = {}): Promise<{ kid: string }> {
   const old = await signingKeys.all(revoke ? {} : { retired_at: null })
   const made = await makeKey()
@@ -59,17 +62,21 @@ export async function rotateKeys({ revoke = false }: { revoke?: boolean } = {}):
   return { kid: made.id }
 }
 
-/** What was opened with a token lives as long as its session, but not when its key was revoked. @throws AuthenticationError */
+/**
+ * Requires that a signing key is not revoked. A connection opened with a token lives as long as its session, but ends
+ * when the key is revoked.
+ * @throws AuthenticationError
+ */
 export async function requireUnrevoked(kid: string): Promise<void> {
   if ((await signingKeys.get(kid))?.revoked_at !== undefined)
     throw new AuthenticationError('The token is refused: its key was revoked')
 }
 
-/** Longer than any session lives. */
+/** Retention of revoked keys: longer than the life of a session. */
 const revokedKeptMs = 48 * 3_600_000
 const before = (ms: number) => ({ $lt: new Date(Date.now() - ms).toISOString(), $gt: '' })
 
-/** Forgets the keys whose last token has expired; the revoked ones once every session of that time has ended. */
+/** Removes keys whose last token has expired; revoked keys once every session of their time has ended. */
 export function sweepKeys() {
   return signingKeys.removeWhere({
     $or: [
@@ -84,10 +91,11 @@ export async function signingKey(): Promise<{ kid: string; key: KeyObject }> {
   return { kid: newest, key: keys.get(newest)! }
 }
 
-/** @throws AuthenticationError when there is no such key (any more) */
+/** The signing key with this id. @throws AuthenticationError if it does not exist */
 export async function keyNamed(kid: string): Promise<KeyObject> {
   const known = await fresh()
-  // Another replica may have made it this very second; strangers' inventions must not load the keys each time.
+  // Another replica may have made the key a moment ago, so reload; but at most every 50 ms, so that invented key ids do
+  // not cause a read each.
   const { keys } = known.keys.has(kid) || Date.now() - known.loadedAt < 50 ? known : await load()
   const key = keys.get(kid)
   if (!key) throw new AuthenticationError('The token is refused: its key is not known (any more)')

@@ -9,7 +9,10 @@ import { newSecret, sha256 } from './opaque-secret.ts'
 
 const lifeMs = 30_000
 
-/** A ticket that lets somebody open one WebSocket, where neither header nor cookie can be sent. Only its hash is kept. */
+/**
+ * Issues a ticket for one WebSocket connection, for clients that can send neither header nor cookie. Only its hash is
+ * stored.
+ */
 export async function issueTicket(
   user: string,
   credential: CredentialRef,
@@ -20,7 +23,10 @@ export async function issueTicket(
   return { ticket, expires_at }
 }
 
-/** Who a ticket speaks for, by the proof for which it was given. @throws AuthenticationError also the second time */
+/**
+ * Redeems a ticket once: the identity of the credential for which it was issued.
+ * @throws AuthenticationError also on a second use
+ */
 export async function redeemTicket(ticket: string, address: string): Promise<Identity> {
   const found = await inStore(() =>
     tickets.model

@@ -2,13 +2,13 @@ import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import { AuthenticationError } from '#shared/errors.ts'
 
-/** A token says whose session it speaks for; rights are looked up each time. */
+/** Claims of a token: user and session. Rights are looked up for each request. */
 export type Claims = { user: string; session: string; expiresAt: Date }
 
 export const tokenLifeMs = 15 * 60_000
 const issuer = 'horcrux'
 
-/** The key that follows from the installation's secret and a salt, by HKDF (RFC 5869). */
+/** Derives a signing key from HORCRUX_JWT_SECRET and a salt, by HKDF (RFC 5869). */
 export function deriveKey(jwtSecret: string, salt: string): KeyObject {
   return createSecretKey(Buffer.from(hkdfSync('sha256', jwtSecret, salt, 'horcrux jwt', 32)))
 }
@@ -21,7 +21,7 @@ export function signToken({ user, session, expiresAt }: Claims, kid: string, key
 const kidPattern = /^[a-z0-9-]{1,64}$/
 const maxLength = 2048
 
-/** The key id that a token names, before anything of it is believed. @throws AuthenticationError */
+/** Reads the key id of a token, before its signature is verified. @throws AuthenticationError */
 export function keyIdOf(token: string): string {
   if (token.length > maxLength) throw refused('it is too long')
   const head = headOf(token)
@@ -41,7 +41,7 @@ function headOf(token: string): Record<string, unknown> | null {
   }
 }
 
-/** What a token says, once it is proven. @throws AuthenticationError */
+/** Verifies a token and returns its claims. @throws AuthenticationError */
 export function verifyToken(token: string, key: KeyObject): Claims {
   const now = Math.floor(Date.now() / 1000)
   let payload: jwt.JwtPayload | string

@@ -7,7 +7,7 @@ import type { Circumstances, Policy } from '../policy/policy.ts'
 
 type Question = { asker: Asker; isEnabled: boolean; privilege: Privilege; path: string; circumstances: Circumstances }
 
-/** Why somebody may or may not, shown by the very grants from which rights are made. */
+/** Explains an access decision by the same grants from which rights are computed. */
 export function explain(policy: Policy, question: Question): Explanation {
   const { asker, isEnabled, privilege, path } = question
   const ofUser = judge(policy, grantsOf(policy, asker.user), question)
@@ -47,7 +47,7 @@ function judge(policy: Policy, grants: Applied[], question: Question): Step[] {
   })
 }
 
-/** The pool that a grant covers and that has the resource as a member, or null. */
+/** The id of the resource pool that a grant covers and that has the resource as a member, or null. */
 function coveringPool(policy: Policy, grantPath: string, path: string): string | null {
   const pattern = parsePattern(grantPath)
   if (pattern.parts.length === 0) return null

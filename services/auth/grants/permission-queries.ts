@@ -26,7 +26,10 @@ export function circumstancesOf({
   return { at: at === undefined ? new Date() : new Date(at), address: address ?? null }
 }
 
-/** A question about oneself is free; about others it takes the right to audit or to manage grants. */
+/**
+ * Explains a right of a user. Callers may ask about themselves; asking about others requires the right to audit or to
+ * manage grants.
+ */
 export async function answerExplain(params: Params<C, 'explain'>, call: Call): Promise<Explanation> {
   const { privilege, path, api_key } = params
   const user = params.user ?? userOf(call).user
@@ -44,7 +47,7 @@ export async function answerExplain(params: Params<C, 'explain'>, call: Call): P
   })
 }
 
-/** Users whom the changes name and who are not there. */
+/** Violations for users in the changes that do not exist. */
 function strangers(changes: Params<C, 'whatIf'>['changes'], known: Set<string>): Violation[] {
   return changes.flatMap((change, i) => {
     const isOfUser = change.change === 'grant' && change.subject.kind === 'user'

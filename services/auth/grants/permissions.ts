@@ -25,7 +25,7 @@ const holders = {
   api_key: { collection: apiKeys, called: 'API key' },
 } as const
 
-/** @throws ValidationError naming all that is not there or makes no sense */
+/** Checks a new grant: subject, role, path and conditions. @throws ValidationError with all violations */
 async function checkGrant(grant: NewGrant): Promise<void> {
   const { subject, role } = grant
   const { collection, called } = holders[subject.kind]
@@ -37,7 +37,7 @@ async function checkGrant(grant: NewGrant): Promise<void> {
   if (violations.length > 0) throw new ValidationError(violations)
 }
 
-/** Without the right to manage grants, one sees those that concern oneself. */
+/** Filter of visible grants: without the right to manage grants, a caller sees only grants to itself and its groups. */
 async function visibleTo(call: Call): Promise<Record<string, unknown>> {
   const { caller, rights } = call
   if (caller.kind !== 'user' || rights.allows('UserModify', '/api/permissions')) return {}
@@ -50,7 +50,7 @@ async function visibleTo(call: Call): Promise<Record<string, unknown>> {
 
 const grantView = (grant: StoredGrant): Grant => grant
 
-/** Who may do what, where. */
+/** Actions on grants. */
 export const permissionActions = implement(contract, {
   list: async ({ filter, ...query }, call) => {
     const everything = { all: true, item: () => true }

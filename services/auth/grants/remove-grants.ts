@@ -1,7 +1,7 @@
 import { grants } from '../models.ts'
 
-/** The grants on a resource and on anything below it: `/api/vms/7`, `/api/vms/7/**`, but not `/api/vms/70`. */
+/** Filter for grants on a resource and on anything below it: `/api/vms/7`, `/api/vms/7/**`, but not `/api/vms/70`. */
 export const grantsAt = (path: string) => ({ $or: [{ path }, { path: { $gte: `${path}/`, $lt: `${path}0` } }] })
 
-/** Removes the grants on a resource that is gone, so that one made later under its name does not inherit them. */
+/** Removes the grants on a deleted resource, so that a later resource with the same id does not inherit them. */
 export const removeGrantsOn = (path: string) => grants.removeWhere(grantsAt(path))

@@ -18,7 +18,9 @@ import {
 import type { Circumstances, Policy } from '../policy/policy.ts'
 import { currentPolicy } from '../policy/store.ts'
 
-/** A set that is in use is noted so once a day, and kept for a month: an operation may still need it. */
+/**
+ * Use of a set of rights is recorded once a day, and an unused set is kept for 35 days: an operation may still need it.
+ */
 const noteUseEveryMs = 24 * 3_600_000
 const keptMs = 35 * 24 * 3_600_000
 
@@ -27,7 +29,10 @@ const recent = new LRUCache<string, Right[]>({ max: 500 })
 
 type Named = Pick<Identity, 'rights' | 'rights_until'>
 
-/** The name of what somebody may do now from there, and until when; from then on every replica can look it up. */
+/**
+ * Names the rights of a principal at this time and address, stores them under that name for all replicas, and tells
+ * until when they hold.
+ */
 export async function nameRights(asker: Asker, circumstances: Circumstances): Promise<Named> {
   const policy = await currentPolicy()
   const rights = effectiveRights(policy, asker, circumstances)
@@ -48,10 +53,10 @@ async function keep(name: string, rights: Right[]): Promise<void> {
   noted.set(name, true)
 }
 
-/** As much as surely fits into a message of the bus. */
+/** Page size that is safely below the limit of a message on the bus (1 MiB). */
 const pageBytes = 400_000
 
-/** A piece of the rights of this name. @throws NotFoundError when no such rights were ever named */
+/** One page of the rights of this name. @throws NotFoundError for an unknown name */
 export async function rightsNamed(name: string, offset: number): Promise<Result<typeof auth, 'rights'>> {
   const all = recent.get(name) ?? ((await rightSets.get(name))?.rights as Right[] | undefined)
   if (!all) throw notFound('Set of rights', name)
@@ -68,7 +73,7 @@ export function sweepRights() {
   return rightSets.removeWhere({ used_at: { $lt: new Date(Date.now() - keptMs).toISOString() } })
 }
 
-/** What a user may do, path by path, with the grants that give it. */
+/** The rights of a user by path, with the grants that give them. */
 export function rightsWithGrants(policy: Policy, user: string, circumstances: Circumstances) {
   const applied = grantsOf(policy, user).map((one) => ({
     id: one.grant.id,

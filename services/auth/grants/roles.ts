@@ -27,12 +27,12 @@ function builtIn(name: string): Role | undefined {
 type StoredRole = NonNullable<Awaited<ReturnType<typeof roles.get>>>
 const roleView = ({ id, ...role }: StoredRole): Role => ({ name: id, built_in: false, ...role })
 
-/** @throws ValidationError when there is no such role */
+/** Requires that a role exists. @throws ValidationError */
 export function requireRole(policy: Policy, name: string, field: string): void {
   if (!policy.roles.has(name)) throw invalid(field, `there is no role '${name}'`, 'unknown')
 }
 
-/** What is wrong with roles that are to be given: those that are not there. */
+/** Violations for roles that do not exist. */
 export function unknownRoles(policy: Policy, names: readonly string[], field: string): Violation[] {
   return names
     .filter((name) => !policy.roles.has(name))
@@ -43,7 +43,7 @@ function refuseBuiltIn(name: string): void {
   if (builtIn(name)) throw new ConflictError(`The role '${name}' is built in and cannot be changed`)
 }
 
-/** What may be done together. The built-in roles come first in the list. */
+/** Actions on roles. Built-in roles come first in the list. */
 export const roleActions = implement(contract, {
   list: async (query) => {
     const everything = { all: true, item: () => true }

@@ -3,7 +3,7 @@ import type { Violation } from '#shared/errors.ts'
 import { isInNetworks, isNetwork } from '#shared/access/networks.ts'
 import type { Circumstances, PolicyGrant } from './policy.ts'
 
-/** Why a grant does not hold in these circumstances, or null when it does. */
+/** The condition of a grant that is not met in these circumstances, or null. */
 export function unmet(grant: PolicyGrant, { at, address }: Circumstances): 'expired' | 'network' | 'hours' | null {
   if (grant.expires_at !== undefined && Date.parse(grant.expires_at) <= at.getTime()) return 'expired'
   if (grant.networks && address !== null && !isInNetworks(address, grant.networks)) return 'network'
@@ -13,7 +13,10 @@ export function unmet(grant: PolicyGrant, { at, address }: Circumstances): 'expi
 
 const minuteMs = 60_000
 
-/** When a grant may begin or cease to hold by itself, after this moment; hours of the week begin and end with a minute. */
+/**
+ * The times after this moment at which a grant may start or stop to hold by itself; weekly hours start and stop at a
+ * full minute.
+ */
 export function nextChange({ expires_at, hours }: PolicyGrant, at: Date): number[] {
   const end = expires_at === undefined ? Infinity : Date.parse(expires_at)
   if (end <= at.getTime()) return []
@@ -24,7 +27,7 @@ export function nextChange({ expires_at, hours }: PolicyGrant, at: Date): number
 const clocks = new Map<string, Intl.DateTimeFormat>()
 const weekdays = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
 
-/** The day of the week (0 is Sunday) and the minute of the day that clocks show in a time zone. */
+/** Day of the week (0 is Sunday) and minute of the day in a time zone. */
 export function clockIn(timezone: string, at: Date): { day: number; minute: number } {
   let clock = clocks.get(timezone)
   if (!clock) {
@@ -64,7 +67,7 @@ function isTimezone(timezone: string): boolean {
 
 type Conditions = Pick<PolicyGrant, 'networks' | 'hours' | 'expires_at'>
 
-/** What is wrong with the conditions of a grant that is to be made. */
+/** Violations in the conditions of a new grant. */
 export function conditionViolations({ networks = [], hours, expires_at }: Conditions, prefix = ''): Violation[] {
   const wrong = networks.flatMap((network, i) =>
     isNetwork(network)

@@ -5,15 +5,15 @@ import { nextChange, unmet } from './conditions.ts'
 import { canonicalPattern, formatPattern, intersect, matches, parsePattern } from './patterns.ts'
 import { type Circumstances, groupsOf, type Policy, type PolicyGrant } from './policy.ts'
 
-/** Who asks: a user, or a user by an API key that has only its own grants. */
+/** Principal of a check: a user, or a user restricted to the grants of an API key. */
 export type Asker = { user: string; restrictedTo?: string | undefined }
 
-/** A grant that applies to somebody, and the groups that lead to it (none when it is their own). */
+/** A grant that applies to a user, and the chain of groups that leads to it (empty for a direct grant). */
 export type Applied = { grant: PolicyGrant; via: string[] }
 
 const indexes = new WeakMap<Policy, Map<string, PolicyGrant[]>>()
 
-/** A policy is never changed once it is made, so its grants are sorted by their subjects once. */
+/** Grants by subject, from an index that is built once for each policy object; policies are immutable. */
 function grantsTo(policy: Policy, kind: string, id: string): PolicyGrant[] {
   let index = indexes.get(policy)
   if (!index) {
@@ -23,13 +23,13 @@ function grantsTo(policy: Policy, kind: string, id: string): PolicyGrant[] {
   return index.get(`${kind}:${id}`) ?? []
 }
 
-/** Every grant of a user, own or by groups, whether its conditions hold or not. */
+/** All grants of a user, direct and by groups, regardless of conditions. */
 export function grantsOf(policy: Policy, user: string): Applied[] {
   const own = grantsTo(policy, 'user', user).map((grant) => ({ grant, via: [] }))
   return [...own, ...grantsOfGroups(policy, groupsOf(policy, user))]
 }
 
-/** Every grant of these groups, each with the way that leads to it. */
+/** All grants of these groups, each with the chain of groups that leads to it. */
 export function grantsOfGroups(policy: Policy, found: Map<string, string[]>): Applied[] {
   return [...found].flatMap(([id, way]) => grantsTo(policy, 'group', id).map((grant) => ({ grant, via: way })))
 }
@@ -38,7 +38,9 @@ export function grantsOfKey(policy: Policy, id: string): Applied[] {
   return grantsTo(policy, 'api_key', id).map((grant) => ({ grant, via: [] }))
 }
 
-/** The patterns in which a grant holds: its own, and all below each member of each pool that it covers. */
+/**
+ * The path patterns that a grant covers: its own, and everything below each member of a resource pool that it covers.
+ */
 export function reachOf(policy: Policy, path: string): string[] {
   const pattern = parsePattern(path)
   const own = canonicalPattern(path)
@@ -47,7 +49,7 @@ export function reachOf(policy: Policy, path: string): string[] {
   return [own, ...pools.flatMap(({ members }) => members.map((member) => `${member}/**`))]
 }
 
-/** What grants come down to: for each path the privileges there, each once. */
+/** Combines grants to rights: for each path its privileges, without duplicates. */
 export function rightsOfGrants(policy: Policy, grants: readonly Applied[], circumstances: Circumstances): Right[] {
   const rights = grants
     .filter(({ grant }) => unmet(grant, circumstances) === null)
@@ -57,21 +59,24 @@ export function rightsOfGrants(policy: Policy, grants: readonly Applied[], circu
   return normalized(rights)
 }
 
-/** What somebody may do, in these circumstances. A restricted API key has of its grants what its user has too. */
+/**
+ * The rights of a principal in these circumstances. For a restricted API key: the intersection of its own grants and
+ * the rights of its user.
+ */
 export function effectiveRights(policy: Policy, { user, restrictedTo }: Asker, circumstances: Circumstances): Right[] {
   const ofUser = rightsOfGrants(policy, grantsOf(policy, user), circumstances)
   if (restrictedTo === undefined) return ofUser
   return bothHave(ofUser, rightsOfGrants(policy, grantsOfKey(policy, restrictedTo), circumstances))
 }
 
-/** The next moment at which somebody's rights may change though nobody changes them, or null. */
+/** The next time at which the rights may change without a change of the policy (expiry, hours), or null. */
 export function rightsEnd(policy: Policy, { user, restrictedTo }: Asker, at: Date): Date | null {
   const applied = [...grantsOf(policy, user), ...(restrictedTo === undefined ? [] : grantsOfKey(policy, restrictedTo))]
   const ends = applied.flatMap(({ grant }) => nextChange(grant, at))
   return ends.length === 0 ? null : new Date(Math.min(...ends))
 }
 
-/** The rights that are in both, exactly: each path of the one cut with each of the other. */
+/** Exact intersection of two sets of rights: each path of one is intersected with each path of the other. */
 export function bothHave(a: Right[], b: Right[]): Right[] {
   const [left, right] = [a, b].map((rights) => rights.map((r) => ({ ...r, pattern: parsePattern(r.path) }))) as [
     (Right & { pattern: ReturnType<typeof parsePattern> })[],
@@ -90,7 +95,7 @@ export function bothHave(a: Right[], b: Right[]): Right[] {
 
 const order = new Map(privileges.map((privilege, i) => [privilege, i]))
 
-/** The one way in which these rights are written, so that equal rights have an equal name. */
+/** Normal form of rights, so that equal rights have equal names. */
 export function normalized(rights: Right[]): Right[] {
   const byPath = new Map<string, Set<Privilege>>()
   for (const { path, privileges } of rights) {
@@ -104,7 +109,7 @@ export function normalized(rights: Right[]): Right[] {
     .map(([path, set]) => ({ path, privileges: [...set].toSorted((a, b) => order.get(a)! - order.get(b)!) }))
 }
 
-/** The name of rights: by their content. */
+/** Name of rights: a hash of their normal form. */
 export function nameOf(rights: Right[]) {
   return `r1-${createHash('sha256').update(JSON.stringify(rights)).digest('base64url')}`
 }

@@ -6,7 +6,7 @@ import { effectiveRights, grantsOf, grantsOfGroups, reachOf } from './effective.
 import { covers, parsePattern } from './patterns.ts'
 import { ancestry, type Policy } from './policy.ts'
 
-/** What of `wanted` is not within `held`: for each path, the privileges that are missing there. */
+/** The part of `wanted` that is not covered by `held`: for each path the missing privileges. */
 export function missing(held: readonly Right[], wanted: readonly Right[]): Right[] {
   const patterns = held.map(({ path, privileges }) => ({ pattern: parsePattern(path), privileges }))
   return wanted.flatMap(({ path, privileges }) => {
@@ -18,13 +18,13 @@ export function missing(held: readonly Right[], wanted: readonly Right[]): Right
   })
 }
 
-/** What is given lasts as long as this policy says, at most until then. */
+/** The policy, and the time until which the given rights last at most. */
 type Lasting = { policy: Policy; until?: string | undefined }
 
 /**
- * Nobody gives what they do not have: neither by a grant, nor by a role, nor by taking over somebody who has more, nor
- * for longer than they have it.
- * @throws ForbiddenError naming the first privilege and path that the caller lacks
+ * Refuses to give rights that the caller does not have: by a grant, a role, or control of a user with more rights, nor
+ * for longer than the caller has them.
+ * @throws ForbiddenError with the first missing privilege and path
  */
 export function refuseEscalation(call: Call, wanted: readonly Right[], what: string, lasting?: Lasting): void {
   const { caller, rights } = call
@@ -44,14 +44,14 @@ export function refuseEscalation(call: Call, wanted: readonly Right[], what: str
 
 const never = '9999-12-31T23:59:59Z'
 
-/** What somebody will still have then; networks and hours come and go, and say nothing of that. */
+/** The rights of the caller at the end of the given time. Networks and hours are ignored: they recur. */
 function rightsLasting(caller: Caller & { kind: 'user' }, { policy, until = never }: Lasting): Right[] {
   const grants = policy.grants.map(({ networks: _, hours: __, ...grant }) => grant)
   const asker = { user: caller.user, restrictedTo: restrictedKeyOf(caller) }
   return effectiveRights({ ...policy, grants }, asker, { at: new Date(until), address: null })
 }
 
-/** What a role gives on a path, whatever the conditions of a grant. */
+/** The rights that a role gives on a path, without conditions. */
 export function rightsOfRole(policy: Policy, role: string, path: string): Right[] {
   return rightsOfPrivileges(policy, policy.roles.get(role) ?? [], path)
 }
@@ -60,12 +60,12 @@ export function rightsOfPrivileges(policy: Policy, privileges: readonly Privileg
   return reachOf(policy, path).map((reached) => ({ path: reached, privileges }))
 }
 
-/** Everything that a user could ever do by their grants, whatever the conditions. */
+/** The maximum rights of a user by all grants, without conditions. */
 export function rightsAtMost(policy: Policy, user: string): Right[] {
   return grantsOf(policy, user).flatMap(({ grant }) => rightsOfRole(policy, grant.role, grant.path))
 }
 
-/** Everything that membership in a group could ever give. */
+/** The maximum rights that membership in a group gives. */
 export function rightsOfGroup(policy: Policy, id: string): Right[] {
   return grantsOfGroups(policy, ancestry(policy, [id])).flatMap(({ grant }) =>
     rightsOfRole(policy, grant.role, grant.path),
@@ -82,7 +82,7 @@ function unconditional({ grants }: Policy) {
   return grants.filter(({ networks, hours, expires_at }) => !networks && !hours && expires_at === undefined)
 }
 
-/** @throws ConflictError when nobody could administer the system any more */
+/** Requires that at least one enabled user keeps all privileges. @throws ConflictError */
 export function requireAdministrator(after: Policy, enabledUsers: readonly string[]): void {
   if (enabledUsers.some((user) => isAdministrator(after, user))) return
   throw new ConflictError(

@@ -1,6 +1,7 @@
 /**
- * Paths of grants as sets of paths: `/` (and `/**`) everything; `/a/*` the collection and what is directly in it;
- * `/a/**` the collection and all below it; anything else exactly that path. See shared/access/access.ts for asking many times.
+ * Path patterns of grants as sets of paths: `/` (and `/**`) everything; `/a/*` the collection and its direct children;
+ * `/a/**` the collection and everything below; any other path only itself. shared/access/access.ts has the compiled
+ * form for many checks.
  */
 export type Pattern = { parts: string[]; reach: 'exact' | 'one' | 'any' }
 
@@ -17,7 +18,7 @@ export function parsePattern(path: string): Pattern {
 
 const suffixes = { exact: '', one: '/*', any: '/**' }
 
-/** The one way in which a pattern is written: `/api/v1/vms/` and `/api/vms` are the same. */
+/** Normal form of a pattern: `/api/v1/vms/` and `/api/vms` are the same. */
 export function formatPattern({ parts, reach }: Pattern): string {
   const path = parts.map((part) => `/${part}`).join('')
   return path === '' && reach === 'any' ? '/' : `${path}${suffixes[reach]}` || '/'
@@ -27,17 +28,17 @@ export const canonicalPattern = (path: string) => formatPattern(parsePattern(pat
 
 const beginsWith = (parts: string[], prefix: string[]) => prefix.every((part, i) => parts[i] === part)
 
-/** Whether the path of a resource is in the pattern. */
+/** Checks that a resource path is in the pattern. */
 export function matches({ parts, reach }: Pattern, resource: string[]): boolean {
   if (!beginsWith(resource, parts)) return false
   const deeper = resource.length - parts.length
   return reach === 'any' || deeper === 0 || (reach === 'one' && deeper === 1)
 }
 
-/** What is in both patterns; always again one pattern, or nothing. */
+/** Intersection of two patterns: one pattern, or null if they have no path in common. */
 export function intersect(a: Pattern, b: Pattern): Pattern | null {
   if (a.parts.length > b.parts.length) return intersect(b, a)
-  // `a` is the shorter one: what is left of `b` decides.
+  // `a` is the shorter pattern; the rest of `b` decides.
   if (!beginsWith(b.parts, a.parts)) return null
   const deeper = b.parts.length - a.parts.length
   if (a.reach === 'any') return b
@@ -46,7 +47,7 @@ export function intersect(a: Pattern, b: Pattern): Pattern | null {
   return a.reach === 'one' && deeper === 1 ? { parts: b.parts, reach: 'exact' } : null
 }
 
-/** Whether all of `b` is in `a`. */
+/** Checks that every path of `b` is in `a`. */
 export function covers(a: Pattern, b: Pattern): boolean {
   if (!matches(a, b.parts)) return false
   if (a.reach === 'any' || b.reach === 'exact') return true

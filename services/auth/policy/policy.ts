@@ -1,7 +1,7 @@
 import type { Hours, Subject } from '#shared/contracts/access/permissions.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
 
-/** A grant as decisions need it. */
+/** The fields of a grant that access decisions need. */
 export type PolicyGrant = {
   id: string
   subject: Subject
@@ -11,12 +11,12 @@ export type PolicyGrant = {
   hours?: Hours | undefined
   expires_at?: string | undefined
 }
-/** A group has its members, and inherits the grants of its parents. */
+/** A group: its members, and the parent groups whose grants it inherits. */
 export type PolicyGroup = { id: string; parents: string[]; members: string[] }
-/** A pool's members, as paths of their resources. */
+/** A resource pool: the paths of its members. */
 export type PolicyPool = { id: string; members: string[] }
 
-/** Everything that decisions follow from, beside who asks, when and from where. */
+/** All stored data that access decisions depend on. Immutable. */
 export type Policy = {
   grants: PolicyGrant[]
   roles: Map<string, readonly Privilege[]>
@@ -24,17 +24,17 @@ export type Policy = {
   pools: Map<string, PolicyPool>
 }
 
-/** Circumstances of a request, for the conditions of grants. Without an address every network counts as the right one. */
+/** Time and address of a request, for the conditions of grants. Without an address, network conditions are met. */
 export type Circumstances = { at: Date; address: string | null }
 
-/** The groups that a user is in, and all that they inherit from, each once and with the way that leads to it. */
+/** The groups of a user and all their ancestors, each once, with the chain of groups that leads to it. */
 export function groupsOf(policy: Policy, user: string): Map<string, string[]> {
   return ancestry(policy, memberships(policy).get(user) ?? [])
 }
 
 const byMember = new WeakMap<Policy, Map<string, string[]>>()
 
-/** The groups that each user is directly in; a policy is never changed once it is made. */
+/** The direct groups of each user, indexed once for each policy object. */
 function memberships(policy: Policy): Map<string, string[]> {
   let found = byMember.get(policy)
   if (!found) {
@@ -46,7 +46,7 @@ function memberships(policy: Policy): Map<string, string[]> {
   return found
 }
 
-/** These groups and all that they inherit from, each once and with the shortest way that leads to it. */
+/** These groups and all their ancestors, each once, with the shortest chain that leads to it. */
 export function ancestry(policy: Policy, ids: string[]): Map<string, string[]> {
   const found = new Map<string, string[]>()
   const queue = ids.map((id) => ({ id, way: [id] }))
@@ -59,7 +59,7 @@ export function ancestry(policy: Policy, ids: string[]): Map<string, string[]> {
   return found
 }
 
-/** Whether the group would inherit from itself. @returns the way round, or null */
+/** Finds a cycle of parents through this group. @returns the cycle, or null */
 export function cycleThrough(groups: Map<string, PolicyGroup>, id: string): string[] | null {
   const seen = new Set<string>()
   const visit = (at: string, way: string[]): string[] | null => {

@@ -13,10 +13,10 @@ import { isForGood, memberPath, pools } from '../resource-pools/model.ts'
 import type { Policy } from './policy.ts'
 
 const id = 'policy'
-/** Whoever changes the policy is done by then, or has died. */
+/** Lease of a policy change: after it the holder has finished or died. */
 const leaseMs = 10_000
 const loadAgainAfterMs = 500
-/** A call to a service ends soon after this. */
+/** Wait for the lease: shorter than the timeout of a service call. */
 const patienceMs = 4000
 const looksAfterTries = 15
 
@@ -24,15 +24,15 @@ type Known = { policy: Policy; revision: number; isSettled: boolean; loadedAt: n
 let known: Known | undefined
 
 /**
- * The policy as it is now. A loaded one is used again as long as its revision is the store's and nobody is changing it,
- * so what is granted or revoked through any replica holds here with the next question.
+ * The current policy, from a cache. The cached policy is used as long as its revision equals the stored one and no
+ * change is in progress, so a grant or revocation through any replica counts for the next check.
  */
 export async function currentPolicy(): Promise<Policy> {
   const state = await policies.get(id)
   const isSettled = state?.holder === null || state === null
   const revision = state?.revision ?? 0
   if (known?.revision === revision) {
-    // While somebody changes it, or has died over it, it is not known what of it is done yet.
+    // During a change, or after its holder died, the written part of the change is unknown, so the policy is reloaded.
     const isRecent = Date.now() - known.loadedAt < loadAgainAfterMs
     if (isSettled ? known.isSettled : isRecent) return known.policy
   }
@@ -41,7 +41,7 @@ export async function currentPolicy(): Promise<Policy> {
   return policy
 }
 
-/** The policy as it stands in the store, for decisions that a change depends on. */
+/** Loads the policy from the store, for decisions that a change depends on. */
 export async function loadPolicy(): Promise<Policy> {
   const [allGrants, allRoles, allGroups, allPools] = await Promise.all([
     grants.all(),
@@ -68,14 +68,14 @@ export async function loadPolicy(): Promise<Policy> {
 let queue: Promise<unknown> = Promise.resolve()
 
 /**
- * Changes the policy with nobody else changing it, in any replica, so that what was checked stays true while it is
- * written. Then every gateway hears of it.
- * @param about whose rights change; none means anybody's
+ * Changes the policy under a lease that excludes all other replicas, so that the checks stay true until the write. Then
+ * notifies every gateway.
+ * @param about the user whose rights change; omitted for all users
  */
 export function changePolicy<T>(work: (policy: Policy) => Promise<T>, about?: string): Promise<T> {
   const deadline = Date.now() + patienceMs
   const turn = queue.then(() => {
-    // Whoever asked has been told by now that nobody answered: to do it all the same would keep the next one waiting.
+    // The caller has timed out by now; doing the change would only delay the next one.
     if (Date.now() > deadline) throw busy()
     return changeInTurn(work, about)
   })
@@ -116,21 +116,21 @@ function busy() {
   return new UnavailableError('Users and rights are being changed by others; try again', { retryAfterSeconds: 2 })
 }
 
-/** Who holds it, if that replica has died over it: nobody need wait for the end of its lease. */
+/** The holder of the lease, if its replica has died: then waiting for the end of the lease is needless. */
 async function deadHolder(): Promise<string | undefined> {
   const holder = (await policies.get(id))?.holder
   const node = holder?.split('/')[0]
   return holder && node && (await hasGone(node)) ? holder : undefined
 }
 
-/** The revision goes up whether the work succeeded or not: a part of it may be done. */
+/** Raises the revision also after a failure: a part of the change may be written. */
 function release(holder: string) {
   return inStore(() =>
     policies.model.updateOne({ _id: id, holder } as never, { $set: { holder: null }, $inc: { revision: 1 } } as never),
   )
 }
 
-/** After a change that needs no turn because it is one atomic write of its own: has everybody load the policy anew. */
+/** Invalidates the cached policy of all replicas after a single atomic write that needed no lease. */
 export async function policyChanged(): Promise<void> {
   await ensureState()
   await inStore(() => policies.model.updateOne({ _id: id } as never, { $inc: { revision: 1 } } as never))
@@ -140,16 +140,16 @@ export async function policyChanged(): Promise<void> {
 async function ensureState(): Promise<void> {
   if (await policies.get(id)) return
   const until = new Date(0).toISOString()
-  // Another replica may have made it meanwhile.
+  // Another replica may have inserted it at the same time.
   await policies.insert({ id, revision: 1, holder: null, until }).catch(() => undefined)
 }
 
-/** Tells every gateway to ask anew who somebody is and what they may. */
+/** Notifies every gateway to identify users and read rights again. */
 export function tellOfChange(user?: string): void {
   try {
     bus().nats.publish(authChangedSubject, JSON.stringify(user === undefined ? {} : { user }))
   } catch (error) {
-    // Without the bus there is nobody who could be told, and what gateways remember ends within a second anyway.
+    // Without a bus no gateway can be notified; their caches expire within a second anyway.
     log('auth').debug({ err: error }, 'nobody could be told of the change')
   }
 }

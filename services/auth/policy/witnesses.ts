@@ -11,17 +11,17 @@ const maxWitnesses = 5000
 
 type Question = { path: string; privilege: Privilege; at: Date }
 
-/** The pools that have a resource as a member. */
+/** The resource pools that have the resource as a member. */
 export function poolsOf({ pools }: Policy, path: string): string[] {
   return [...pools.values()].flatMap(({ id, members }) => (members.includes(path) ? [id] : []))
 }
 
-/** Whether a grant is on the resource itself or below it, and so ends when the resource does. */
+/** Checks that a grant is on the resource itself or below it, and so ends with the resource. */
 export const isOn = ({ path: granted }: PolicyGrant, path: string) => granted === path || granted.startsWith(`${path}/`)
 
 /**
- * Whoever has a privilege on a resource by a grant that ends with it, now: what networks such a grant wants is left to
- * whoever knows where they come from. A restricted key has it by a grant of its own and one of its user's.
+ * Users and API keys that have a privilege on a resource by a grant that ends with it, now. Network conditions are
+ * returned for the gateway, which knows the address. A restricted key needs a grant of its own and one of its user.
  */
 export function witnessesOf(policy: Policy, keys: readonly StoredKey[], { path, privilege, at }: Question): Witness[] {
   const { parts } = parsePattern(path)
@@ -49,7 +49,7 @@ export function witnessesOf(policy: Policy, keys: readonly StoredKey[], { path, 
   return [...ofUsers, ...ofKeys].slice(0, maxWitnesses)
 }
 
-/** The users who have a grant on the resource, of their own or by a group. */
+/** Users with a grant on the resource, direct or by a group. */
 function usersOf(policy: Policy, path: string): string[] {
   const subjects = policy.grants.flatMap((grant) => (isOn(grant, path) ? [grant.subject] : []))
   const direct = subjects.flatMap(({ kind, id }) => (kind === 'user' ? [id] : []))

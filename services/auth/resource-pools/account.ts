@@ -16,7 +16,7 @@ const units: Record<Dimension, string> = {
 
 const none: Used = { cpus: 0, memory: 0, disk: 0, instances: 0 }
 
-/** What a member counts: storage and networks nothing, they are only collected. */
+/** The amounts that a member counts. Storage pools and networks count nothing. */
 function counted({ kind, cpus, memory, disk }: Pick<Member, 'kind'> & Footprint): Used {
   return kind === 'vm' || kind === 'container' ? { cpus, memory, disk, instances: 1 } : none
 }
@@ -30,7 +30,7 @@ function difference(to: Used, from: Used): Used {
   }
 }
 
-/** Where a pool would go over its limits with so much more: what needs no more is never refused. */
+/** The limits that the additional amounts would exceed. A dimension without increase is never refused. */
 function overruns(limits: Limits, used: Used, more: Used): string[] {
   return dimensions.flatMap((dimension) => {
     const limit = limits[dimension]
@@ -40,14 +40,14 @@ function overruns(limits: Limits, used: Used, more: Used): string[] {
 }
 
 type How = {
-  /** Only a member that is in the pool already is counted anew; another one is not taken in. */
+  /** Recounts only an existing member; does not add one. */
   knownOnly?: boolean
 }
 
 /**
- * Counts a member in its pool, in one atomic write that only goes through while there is room: so a limit holds exactly,
- * however many are counted at once. The same again changes nothing; with other amounts the member counts these.
- * @throws ConflictError when there is no room
+ * Counts a member in its resource pool by one atomic conditional write, so that limits hold exactly under concurrency.
+ * Idempotent: repeating it changes nothing; with other amounts the member counts these.
+ * @throws ConflictError if a limit would be exceeded
  */
 export async function count(poolId: string, member: Reserved, { knownOnly = false }: How = {}): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
@@ -67,7 +67,7 @@ export async function count(poolId: string, member: Reserved, { knownOnly = fals
 }
 
 function isCounted(known: Reserved, member: Reserved): boolean {
-  // Who only reserves leaves what is another's as it is: that the id is taken is for the owner of ids to tell.
+  // A reservation leaves the member of another operation untouched: the owner of ids reports that the id is taken.
   const isOfAnother = member.reserved !== undefined && known.reserved?.by !== member.reserved.by
   return isOfAnother || isSame(known, member)
 }
@@ -76,7 +76,7 @@ function isSame(a: Reserved, b: Reserved) {
   return a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk && a.reserved?.until === b.reserved?.until
 }
 
-/** @returns whether the pool still was as it was read, as far as it matters here */
+/** @returns false if the relevant part of the resource pool has changed since it was read */
 async function write(pool: StoredPool, member: Reserved, known: Reserved | undefined, more: Used): Promise<boolean> {
   const key = `members.${memberKey(member)}`
   const room = dimensions.flatMap((dimension) => {
@@ -111,7 +111,10 @@ async function apply(filter: object, update: object): Promise<boolean> {
 
 type Named = Pick<Member, 'kind' | 'id'>
 
-/** Takes a member out of a pool as it was read, and gives back what it counted. @returns whether it still was so */
+/**
+ * Removes a member from a resource pool and returns its amounts.
+ * @returns false if the member has changed since it was read
+ */
 function takeOut(poolId: string, known: Reserved): Promise<boolean> {
   const key = `members.${memberKey(known)}`
   const less = difference(none, counted(known))
@@ -119,7 +122,7 @@ function takeOut(poolId: string, known: Reserved): Promise<boolean> {
   return apply({ _id: poolId, $and: [asKnown(key, known)] }, update)
 }
 
-/** Takes a member out of a pool and gives back what it counted. @returns whether it was in it */
+/** Removes a member from a resource pool and returns its amounts. @returns false if it was no member */
 export async function discount(poolId: string, member: Named): Promise<boolean> {
   for (;;) {
     const known = (await pools.get(poolId))?.members[memberKey(member)]
@@ -128,20 +131,20 @@ export async function discount(poolId: string, member: Named): Promise<boolean> 
   }
 }
 
-/** Gives back what an operation has reserved and does not need; what is a member for good stays. */
+/** Removes the reservation of an operation; a permanent member stays. */
 export async function cancelReservation(poolId: string, member: Named, by: string): Promise<void> {
   const known = (await pools.get(poolId))?.members[memberKey(member)]
   if (known?.reserved?.by === by) await takeOut(poolId, known)
 }
 
-/** Takes a member out of every pool that it is in. */
+/** Removes a member from every resource pool. */
 export async function discountEverywhere(member: Named): Promise<boolean> {
   const found = await pools.all(holding(member))
   for (const { id } of found) await discount(id, member)
   return found.length > 0
 }
 
-/** Counts a member anew in every pool that it is in: in all of them, or in none when one has no room. */
+/** Recounts a member in every resource pool it is in: in all of them, or in none if a limit would be exceeded. */
 export async function recount(member: Member): Promise<void> {
   const before: [pool: string, member: Reserved][] = []
   try {
@@ -156,7 +159,7 @@ export async function recount(member: Member): Promise<void> {
   }
 }
 
-/** Gives back what was reserved for something that never came to be. @returns how many members went */
+/** Removes expired reservations. @returns the number of removed members */
 async function discountLapsed({ id, members }: StoredPool): Promise<number> {
   let gone = 0
   for (const member of Object.values(members))

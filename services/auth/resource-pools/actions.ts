@@ -45,7 +45,7 @@ function limitsOf(given: Given = {}): Limits {
   }
 }
 
-/** What one must see of a resource to take it into a pool, whose members tell what they are and take. */
+/** Privilege needed on a resource to add it to a resource pool, whose members show name and amounts. */
 const sight: Record<Member['kind'], Privilege> = {
   vm: 'VmAudit',
   container: 'ContainerAudit',
@@ -53,7 +53,7 @@ const sight: Record<Member['kind'], Privilege> = {
   network: 'NetworkAudit',
 }
 
-/** Into a pool means into the hands of all who have grants on it: that takes having it all oneself. */
+/** Refuses to add a resource unless the caller has all rights that the users of the resource pool will get on it. */
 function refuseTakeover(policy: Policy, call: Call, id: string, member: Pick<Member, 'kind' | 'id'>): void {
   const path = `${memberPath(member)}/**`
   const parts = ['api', 'resource-pools', id]
@@ -62,7 +62,7 @@ function refuseTakeover(policy: Policy, call: Call, id: string, member: Pick<Mem
   refuseEscalation(call, given, `put it into the pool '${id}', whose users would have it`, { policy })
 }
 
-/** Counts a resource as it is, also when it changes or goes while it is being counted. */
+/** Counts a resource with its current amounts, and again if it changes or goes during the count. */
 async function takeIn(
   poolId: string,
   member: Pick<Member, 'kind' | 'id'>,
@@ -80,7 +80,7 @@ async function takeIn(
   }
 }
 
-/** Collections of resources with limits to what they may take together. */
+/** Actions on resource pools: collections of resources with common limits. */
 export const poolActions = implement(resourcePools, {
   list: async (query, call) => {
     const found = await pools.list(query, { all: false, item: (id) => maySee(call, id) })
@@ -121,7 +121,7 @@ export const poolActions = implement(resourcePools, {
     const resource = { kind, id: member }
     requireRight(call, sight[kind], memberPath(resource))
     await takeIn(id, resource, (seen) =>
-      // In its turn: nobody is granted anything on the pool between the look at its grants and the new member.
+      // Under the policy lease: no grant on the resource pool can be added between the check and the new member.
       changePolicy(async (policy) => {
         refuseTakeover(policy, call, id, resource)
         await count(id, { ...resource, ...seen })
@@ -138,7 +138,7 @@ export const poolActions = implement(resourcePools, {
   },
 
   reserve: async ({ pool, ...member }) => {
-    // An optional field that is not given is not there: the check of the parameters sees to it.
+    // The parameters are validated, so a missing optional field is absent, not undefined.
     await count(pool, member as Reserved)
     if (!member.reserved) await policyChanged()
     return null

@@ -6,7 +6,7 @@ import { invalid } from '#shared/errors.ts'
 
 const nothing: Footprint = { cpus: 0, memory: 0, disk: 0 }
 
-/** How a resource is looked up, and what it takes of a pool. A kind that no service has yet has no entry. */
+/** Measures the amounts of a resource, by kind. Kinds without a service have no entry. */
 const measures: { [K in Member['kind']]?: (id: string) => Promise<Footprint> } = {
   vm: async (id) => {
     const { cpus, memory, disks } = await call(vms, 'get', { id })
@@ -19,8 +19,8 @@ const measures: { [K in Member['kind']]?: (id: string) => Promise<Footprint> } =
 }
 
 /**
- * What a resource that is there takes of a pool.
- * @throws NotFoundError when it is not there, ValidationError when nothing of its kind can be there yet
+ * The amounts of an existing resource.
+ * @throws NotFoundError if it does not exist, ValidationError for a kind without a service
  */
 export function footprintOf({ kind, id }: Pick<Member, 'kind' | 'id'>): Promise<Footprint> {
   const measure = measures[kind]

@@ -5,14 +5,20 @@ import { collection } from '#shared/db/collection.ts'
 
 const { members: _, ...fields } = ResourcePool.properties
 
-/** How long a member is only reserved, and by which operation; without it, it is a member for good. */
+/** A reservation: its end, and the operation that holds it. A member without one is permanent. */
 export type Reservation = { until: string; by: string }
 export type Reserved = Member & { reserved?: Reservation }
 
-/** What is only reserved gives nobody a right: its id may turn out to be that of something that is another's. */
+/**
+ * Checks that a member is permanent. A reservation gives no rights: its id may turn out to be taken by another
+ * resource.
+ */
 export const isForGood = ({ reserved }: Reserved) => reserved === undefined
 
-/** Members by `kind:id`, so that one more and one less is one atomic write; `used` is always their sum. */
+/**
+ * Resource pools. Members are keyed by `kind:id`, so that adding or removing one is one atomic write; `used` is always
+ * their sum.
+ */
 export const pools = collection(
   'resource_pools',
   strict({ ...fields, members: Type.Unsafe<Record<string, Reserved>>(Type.Unknown()) }),
@@ -30,16 +36,16 @@ const kinds = Object.keys(folders) as Member['kind'][]
 
 type Named = Pick<Member, 'kind' | 'id'>
 
-/** The path of the resource that is a member. */
+/** The API path of a member. */
 export const memberPath = ({ kind, id }: Named) => `${folders[kind]}/${encodeURIComponent(id)}`
 export const memberKey = ({ kind, id }: Named) => `${kind}:${id}`
 
-/** The member that a resource's path would be, or null when it is none of a kind that pools collect. */
+/** The member at a resource path, or null for a kind that resource pools do not collect. */
 export function memberAt(path: string): Named | null {
   const [, folder, id] = /^(.+)\/([^/]+)$/.exec(path) ?? []
   const kind = kinds.find((one) => folders[one] === folder)
   return kind && id !== undefined ? { kind, id: decodeURIComponent(id) } : null
 }
 
-/** Finds the pools that have this member. */
+/** Filter for resource pools with this member. */
 export const holding = (member: Named) => ({ [`members.${memberKey(member)}`]: { $exists: true } })

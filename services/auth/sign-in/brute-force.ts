@@ -10,7 +10,7 @@ import { event, now } from '#shared/events/event.ts'
 import { flushAll, flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
 import { log } from '#shared/runtime/log.ts'
 
-/** Who is guessed at, or who guesses; `id` is such as `user:bob` or `address:192.0.2.7`. */
+/** Failed attempts of a subject; `id` is for example `user:bob` or `address:192.0.2.7`. */
 const Guess = strict({ id: Type.String(), time: Type.Integer(), version: Version })
 const Guessing = strict({
   id: Type.String(),
@@ -27,18 +27,18 @@ export const freeAttempts = 10
 const maxDelayMs = 15 * 60_000
 const keptAttempts = 100
 
-/** How long after the last of so many failures in a quarter of an hour the next attempt must wait. */
+/** Delay before the next attempt, by the number of failures in the last 15 minutes. Milliseconds. */
 export function delayAfter(failures: number): number {
   return failures < freeAttempts ? 0 : Math.min(maxDelayMs, 1000 * 2 ** Math.min(20, failures - freeAttempts))
 }
 
 type Attempt = { id: string; time: number }
-/** An attempt in progress counts as a failure until it turns out well, so that many at once get no more than one by one. */
+/** A running attempt. It counts as a failure until it succeeds, so that parallel attempts gain nothing. */
 export type Guarded = { succeeded: () => Promise<void>; withdraw: () => Promise<void> }
 
 /**
- * Counts an attempt to prove who somebody is, for each of these subjects over all replicas, before it is looked at.
- * @throws RateLimitedError when one of them has failed too often lately
+ * Counts a sign-in attempt for each of these subjects over all replicas, before the credential is checked.
+ * @throws RateLimitedError after too many recent failures
  */
 export async function guard(subjects: string[], caller: Caller, requestId: string): Promise<Guarded> {
   const attempt: Attempt = { id: v7(), time: Date.now() }
@@ -73,7 +73,7 @@ function tooOften(subject: string, seconds: number) {
   )
 }
 
-/** @returns the failures before this one that still count, oldest first */
+/** Adds an attempt. @returns the earlier failures that still count, oldest first */
 async function push(subject: string, attempt: Attempt): Promise<Attempt[]> {
   const until = new Date(attempt.time + windowMs).toISOString()
   const update = {
@@ -83,7 +83,7 @@ async function push(subject: string, attempt: Attempt): Promise<Attempt[]> {
   }
   const options = { upsert: true, returnDocument: 'after' } as const
   const write = () => model.findOneAndUpdate({ _id: subject } as never, update as never, options).lean()
-  // Of two that make the document at once, one meets a duplicate and finds it there the second time.
+  // If two replicas insert the document at once, one gets a duplicate key error and updates on the second try.
   const changed = await inStore(() => write().catch(() => write()))
   const { attempts } = storedAs<{ attempts: Attempt[] }>(changed)
   const mine = attempts.findIndex(({ id }) => id === attempt.id)
@@ -96,13 +96,13 @@ function pull(subject: string, { id }: Attempt) {
 
 async function forget(users: string[], withdraw: () => Promise<void>): Promise<void> {
   await withdraw()
-  // An address may hide many; only the user has shown to be who they are.
+  // Only the failures of the user are cleared: an address may be shared by many.
   if (users.length > 0) await remove({ _id: { $in: users } })
 }
 
 const tellEveryMs = 60_000
 
-/** On record, as an alert and in the log: once a minute for each subject, whichever replicas it meets. */
+/** Audits, logs and alerts once a minute for each subject, over all replicas. */
 async function tell(subject: string, failures: number, caller: Caller, requestId: string): Promise<void> {
   const [kind, name] = [subject.slice(0, subject.indexOf(':')), subject.slice(subject.indexOf(':') + 1)]
   const message = `${failures} failed attempts within 15 minutes for the ${kind} ${name}`

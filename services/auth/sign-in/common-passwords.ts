@@ -4,7 +4,7 @@ const file = new URL('common-passwords.txt', import.meta.url)
 
 let words: Set<string> | undefined
 
-/** The list holds words in their plainest form, so that each stands for all its disguises. */
+/** The list has plain forms only; each stands for all its variants. */
 function list() {
   return (words ??= new Set(
     readFileSync(file, 'utf8')
@@ -25,7 +25,10 @@ const disguises: Record<string, string> = {
   '7': 't',
 }
 
-/** `P@ssw0rd2024!` → `password`: lower case, digits and signs around it gone, disguised letters seen through. */
+/**
+ * Plain forms of a password: `P@ssw0rd2024!` → `password`. Lower case, without surrounding digits and signs, with
+ * letters for look-alike characters.
+ */
 export function plainForms(password: string): string[] {
   const lower = password.toLowerCase().normalize('NFKC')
   const bare = lower.replaceAll(/^[^\p{L}]+|[^\p{L}]+$/gu, '')
@@ -34,7 +37,7 @@ export function plainForms(password: string): string[] {
   return [...new Set([lower, bare, undisguised, all, undisguised.replaceAll(/[^\p{L}]/gu, '')])]
 }
 
-/** Whether a password is a common one, or one in disguise, or one written twice. */
+/** Checks that a password is a common one, a variant of one, or one written twice. */
 export function isCommonPassword(password: string): boolean {
   return plainForms(password).some((form) => {
     const half = form.slice(0, form.length / 2)

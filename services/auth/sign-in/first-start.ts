@@ -14,10 +14,13 @@ const lifeMs = 3_600_000
 
 let issued: string | undefined
 
-/** The set-up token that this process has issued, for whoever started it; undefined when there are users already. */
+/** The set-up token issued by this process, to be shown at its start; undefined if there are users. */
 export const issuedSetupToken = () => issued
 
-/** Without a user nobody can sign in: makes `admin` when a password for it is configured, else issues a set-up token. */
+/**
+ * Prepares the first sign-in if there is no user: makes `admin` if a password for it is configured, else issues a
+ * set-up token.
+ */
 export async function prepareFirstStart(): Promise<void> {
   if ((await users.all()).length > 0) return
   const { adminPassword } = config()
@@ -26,7 +29,7 @@ export async function prepareFirstStart(): Promise<void> {
   log('auth').warn(`There is no user yet. Set-up token, valid once and for an hour: ${issued}`)
 }
 
-/** @throws ConfigError when no user could have this password */
+/** Checks the configured password of `admin` against the password rules. @throws ConfigError */
 export function checkAdminPassword(password: string): void {
   const mistakes = passwordViolations(password, 'admin').map(({ message }) => `HORCRUX_ADMIN_PASSWORD: ${message}`)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
@@ -43,7 +46,7 @@ async function makeConfiguredAdmin(password: string): Promise<void> {
   }
 }
 
-/** A new set-up token; any older one is void from now on. Only its hash is stored. */
+/** Issues a new set-up token; older ones become invalid. Only its hash is stored. */
 export async function issueSetupToken(): Promise<string> {
   const token = newSecret()
   const record = { token_hash: sha256(token), expires_at: new Date(Date.now() + lifeMs).toISOString() }
@@ -53,13 +56,13 @@ export async function issueSetupToken(): Promise<string> {
     await setups.insert({ id, ...record })
     return token
   } catch (error) {
-    // Another replica was faster; the last token is the one that counts.
+    // Another replica was faster; the last token counts.
     if (error instanceof ConflictError) return issueSetupToken()
     throw error
   }
 }
 
-/** @throws AuthenticationError unless it is the set-up token; it is void from now on */
+/** Redeems the set-up token. @throws AuthenticationError if it is not the current one */
 export async function useSetupToken(token: string): Promise<void> {
   const used = await setups.removeWhere({ _id: id, token_hash: sha256(token), expires_at: { $gt: now() } })
   if (used === 0)
@@ -69,7 +72,7 @@ export async function useSetupToken(token: string): Promise<void> {
   issued = undefined
 }
 
-/** A user who may do everything. */
+/** Makes a user with all rights. */
 export async function makeAdministrator(username: string, password: string): Promise<StoredUser> {
   const time = now()
   const password_hash = await hashPassword(password)

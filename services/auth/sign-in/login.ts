@@ -13,7 +13,7 @@ import { userView } from '../accounts/user-view.ts'
 
 type Credentials = { username: string; password: string; totp?: string }
 
-/** Signs in. Unknown name, wrong password and disabled user are one and the same answer, after the same time. */
+/** Signs in. An unknown name, a wrong password and a disabled user get the same answer after the same time. */
 export async function login(credentials: Credentials, call: Call): Promise<SignedIn> {
   const { username, password } = credentials
   const isName = isValid(Username, username)
@@ -44,7 +44,10 @@ export async function signedIn(user: StoredUser, session: StoredSession): Promis
   }
 }
 
-/** With the password at hand, a hash of lesser parameters than today's is made anew. */
+/**
+ * Rehashes the password with current parameters if the stored hash has weaker ones; possible only while the password is
+ * at hand.
+ */
 async function noteLogin(user: StoredUser, password: string): Promise<void> {
   const password_hash = isOutdated(user.password_hash) ? await hashPassword(password) : undefined
   await users.updateWhere(

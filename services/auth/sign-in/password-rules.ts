@@ -2,7 +2,7 @@ import type { Violation } from '#shared/errors.ts'
 import { ValidationError } from '#shared/errors.ts'
 import { isCommonPassword } from './common-passwords.ts'
 
-/** Names that look like a part of the system. */
+/** User names that look like a part of the system. */
 const reservedNames = new Set(
   (
     'root system nobody horcrux daemon bin sys sync mail www-data service services anonymous guest everyone anybody ' +
@@ -10,13 +10,13 @@ const reservedNames = new Set(
   ).split(' '),
 )
 
-/** @throws ValidationError with all that is wrong with the name, the password and whatever else of a new user */
+/** Checks name and password of a new user. @throws ValidationError with all violations, also `others` */
 export function checkNewUser(username: string, password: string, others: Violation[] = []): void {
   const violations = [...nameViolations(username), ...passwordViolations(password, username), ...others]
   if (violations.length > 0) throw new ValidationError(violations)
 }
 
-/** @throws ValidationError */
+/** Checks a password against the rules. @throws ValidationError */
 export function checkPassword(password: string, username: string, field = 'password'): void {
   const violations = passwordViolations(password, username, field)
   if (violations.length > 0) throw new ValidationError(violations)
@@ -28,7 +28,7 @@ function nameViolations(username: string): Violation[] {
   return [{ field: 'username', code: 'reserved', message: `'${username}' is a reserved name; choose another` }]
 }
 
-/** What is wrong with a password; its length counts characters, not bytes. */
+/** Violations of a password. Its length counts characters, not bytes. */
 export function passwordViolations(password: string, username: string, field = 'password'): Violation[] {
   const violation = (code: string, message: string) => ({ field, code, message })
   const length = [...password].length

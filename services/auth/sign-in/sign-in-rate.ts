@@ -4,13 +4,13 @@ import { inStore } from '#shared/db/connect.ts'
 import { modelOf, storedAs } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
 
-/** How often an address has tried to sign in in the minute that began with its first try; `id` is the address. */
+/** Sign-in attempts of an address within a minute; `id` is the address. The minute starts with the first attempt. */
 const SignInRate = strict({ id: Type.String(), count: Type.Integer(), until: Time, version: Version })
 const model = modelOf('sign_in_rates', SignInRate, [{ fields: { until: 1 } }])
 
 const minuteMs = 60_000
 
-/** Counts a try over all gateways. @returns how many there were in this minute, and the seconds that are left of it */
+/** Counts a sign-in attempt over all gateways. @returns the attempts in this minute, and the seconds left of it */
 export async function countSignInAttempt(address: string): Promise<{ count: number; reset_seconds: number }> {
   const time = Date.now()
   const isOver = { _id: address, until: { $lte: new Date(time).toISOString() } }
@@ -27,14 +27,14 @@ export async function countSignInAttempt(address: string): Promise<{ count: numb
   const found = await inStore(
     async () =>
       (await countOne()) ??
-      // Of several that begin the minute at once, all but one meet a duplicate and count after it.
+      // If several replicas start the minute at once, all but one get a duplicate key error and count after it.
       (await model
         .findOneAndUpdate(isOver as never, first as never, { ...after, upsert: true })
         .lean()
         .catch(countOne)),
   )
   const { count, until } = storedAs<{ count: number; until: string }>(found)
-  // Who came before the first may be counted after it.
+  // An attempt with an earlier clock may be counted after the first one, hence the minimum.
   const leftMs = Math.min(minuteMs, Date.parse(until) - time)
   return { count, reset_seconds: Math.max(1, Math.ceil(leftMs / 1000)) }
 }

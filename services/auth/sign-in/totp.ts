@@ -9,14 +9,14 @@ type Factor = NonNullable<StoredUser['totp']>
 
 const purpose = 'totp'
 const stepMs = 30_000
-/** Wrong codes in a row after which only a recovery code, or somebody who may manage the user, helps. */
+/** Consecutive wrong codes after which only a recovery code, or a caller that may manage the user, can help. */
 export const maxWrongCodes = 8
 
 function totpOf(username: string, secret: Secret) {
   return new TOTP({ issuer: 'Horcrux', label: username, algorithm: 'SHA1', digits: 6, period: stepMs / 1000, secret })
 }
 
-/** Makes a secret that counts for nothing until a code of it was confirmed. */
+/** Makes a TOTP secret. It is inactive until a code of it is confirmed. */
 export async function beginTotp(user: StoredUser): Promise<{ secret: string; uri: string }> {
   if (user.totp?.confirmed) throw new ConflictError('The second factor is on already; switch it off first')
   const secret = new Secret({ size: 20 })
@@ -31,7 +31,7 @@ export async function beginTotp(user: StoredUser): Promise<{ secret: string; uri
   return { secret: secret.base32, uri: totpOf(user.id, secret).toString() }
 }
 
-/** The time step that a code is of, or null; the step before and the one after count too (RFC 6238, 5.2). */
+/** The time step of a code, or null. The step before and the one after are accepted too (RFC 6238, 5.2). */
 export function stepOfCode(secret: string, code: string, atMs: number): number | null {
   if (!/^\d{6}$/.test(code)) return null
   const delta = totpOf('', Secret.fromBase32(secret)).validate({ token: code, timestamp: atMs, window: 1 })
@@ -46,7 +46,7 @@ function newRecoveryCodes() {
   )
 }
 
-/** Switches the second factor on. @returns the recovery codes, of which only hashes are kept */
+/** Enables the second factor. @returns the recovery codes; only their hashes are stored */
 export async function confirmTotp(user: StoredUser, code: string): Promise<string[]> {
   const { totp } = user
   if (!totp) throw new ConflictError('Begin with POST /api/auth/totp')
@@ -61,7 +61,7 @@ export async function confirmTotp(user: StoredUser, code: string): Promise<strin
 }
 
 /**
- * Takes a code or a recovery code, each of which counts once, also when it is shown to two replicas at once.
+ * Requires a TOTP code or a recovery code. Each is accepted once, also if two replicas receive it at once.
  * @throws AuthenticationError
  */
 export async function requireCode(user: StoredUser, given: string | undefined): Promise<void> {
@@ -71,7 +71,7 @@ export async function requireCode(user: StoredUser, given: string | undefined): 
     throw new AuthenticationError('A code of the second factor is needed as well', { details: { totp_required: true } })
   if (await takeRecoveryCode(user.id, given)) return
   const locked = { 'totp.wrong_codes': { $lt: maxWrongCodes } }
-  // Counted as wrong before it is looked at, so that many at once get no more than one by one.
+  // Counted as wrong before it is checked, so that parallel attempts gain nothing.
   const counted = await users.model.updateOne({ _id: user.id, ...locked } as never, {
     $inc: { 'totp.wrong_codes': 1, version: 1 },
   })

@@ -5,13 +5,13 @@ import { canonicalPattern } from '../policy/patterns.ts'
 import type { Policy, PolicyGroup, PolicyPool } from '../policy/policy.ts'
 import { memberPath } from '../resource-pools/model.ts'
 
-/** A policy and who of its users may sign in. */
+/** A policy and the users that are enabled. */
 export type World = { policy: Policy; enabled: Set<string> }
 
 /**
- * The world as it would be after these changes, one after the other. Nothing of the one that is given is changed.
- * @param known what is known to be wrong with them already
- * @throws ValidationError naming every change that cannot be made
+ * Applies changes one after the other to a copy.
+ * @param known violations found before
+ * @throws ValidationError with every change that cannot be applied
  */
 export function applyChanges(
   { policy, enabled }: World,

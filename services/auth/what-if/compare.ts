@@ -2,11 +2,11 @@ import type { Right } from '#shared/access/access.ts'
 import { type Privilege, privileges } from '#shared/access/privileges.ts'
 import { parsePattern } from '../policy/patterns.ts'
 
-/** Rights as a trie whose privileges are bits. */
+/** Rights as a trie with privileges as bit sets. */
 type Node = { exact: number; one: number; any: number; next: Map<string, Node> }
 /**
- * Paths as a trie; the paths at and below a node are those from `from` to before `to` in its order. In a flat one nothing
- * lies deeper than its children.
+ * Paths as a trie; the paths at and below a node have the numbers `from` to before `to`. A flat tree has only one level
+ * below its root.
  */
 export type PathTree = { next: Map<string, PathTree>; at: number; from: number; to: number; isFlat: boolean }
 
@@ -31,7 +31,7 @@ export function trieOf(rights: readonly Right[]): Node {
 
 const emptyTree = (): PathTree => ({ next: new Map(), at: -1, from: 0, to: 0, isFlat: true })
 
-/** @returns the tree, and the given paths in its order */
+/** Builds the trie. @returns the tree, and the given paths in its order */
 export function treeOf(paths: readonly string[][]): { tree: PathTree; order: number[] } {
   const tree: PathTree = emptyTree()
   const given = new Map<PathTree, number>()
@@ -59,12 +59,12 @@ export function treeOf(paths: readonly string[][]): { tree: PathTree; order: num
   return { tree, order }
 }
 
-/** Told of each run of paths (in the tree's order) on which the same is gained and lost. */
+/** Callback for each run of paths (in the order of the tree) with the same gained and lost privileges. */
 export type OnDifference = (from: number, to: number, gains: number, loses: number) => void
 
 /**
- * Where two sets of rights differ on the paths of a tree. Goes only where one of them has something to say of its own:
- * where neither has, a whole subtree is the same and is told of as one run.
+ * Compares two sets of rights on the paths of a tree. Descends only where one of them has an entry; elsewhere a whole
+ * subtree is the same and is reported as one run.
  */
 export function compare(before: Node, after: Node, tree: PathTree, tell: OnDifference): void {
   visit(tree, { node: before, any: 0, one: 0 }, { node: after, any: 0, one: 0 }, tell)
@@ -72,8 +72,8 @@ export function compare(before: Node, after: Node, tree: PathTree, tell: OnDiffe
 
 type Side = {
   node: Node
-  /** From above, any depth. */ any: number
-  /** From the parent, one level. */ one: number
+  /** Inherited from above, any depth. */ any: number
+  /** Inherited from the parent, one level. */ one: number
 }
 
 const silent: Node = { exact: 0, one: 0, any: 0, next: new Map() }
@@ -97,7 +97,7 @@ function visit(tree: PathTree, a: Side, b: Side, tell: OnDifference): void {
   const named = namedIn(tree, a.node, b.node)
   for (const [part, next] of named) go(part, next)
   if (anyA === anyB && directA === directB) return
-  // All that is not named is alike: on it the same is gained and lost, but what lies deeper may differ from what is direct.
+  // Children without an entry have the same difference, but deeper paths may differ from direct ones.
   const isAlike = tree.isFlat || isSameChange([directA, directB], [anyA, anyB])
   if (isAlike) tellBetween(tree, named, (from, to) => differ(from, to, directA, directB, tell))
   else for (const [part, next] of tree.next) if (!isNamed(part, a.node, b.node)) go(part, next)
@@ -110,7 +110,7 @@ function isSameChange(one: Change, other: Change) {
 
 const isNamed = (part: string, a: Node, b: Node) => a.next.has(part) || b.next.has(part)
 
-/** The children of a tree of which one of the sides has something to say of its own, in the order of the tree. */
+/** The children of a tree for which one of the sides has an entry, in the order of the tree. */
 function namedIn(tree: PathTree, a: Node, b: Node): [string, PathTree][] {
   const size = a.next.size + b.next.size
   if (size === 0) return []
@@ -123,7 +123,7 @@ function namedIn(tree: PathTree, a: Node, b: Node): [string, PathTree][] {
   return found.toSorted(([, one], [, other]) => one.from - other.from)
 }
 
-/** Tells of the runs below a tree that lie between the named children. */
+/** Reports the runs below a tree between the children with entries. */
 function tellBetween(tree: PathTree, named: [string, PathTree][], tell: (from: number, to: number) => void): void {
   let from = tree.at >= 0 ? tree.at + 1 : tree.from
   for (const [, next] of named) {

@@ -8,14 +8,14 @@ import { compare, type PathTree, privilegesOf, treeOf, trieOf } from './compare.
 
 type Question = {
   users: readonly string[]
-  /** Paths of resources; none means every path there can be. */
+  /** Paths of resources; none means every possible path. */
   resources?: readonly string[] | undefined
   circumstances: Circumstances
-  /** Pairs of user and path to be listed. */
+  /** Maximum number of listed pairs of user and path. */
   limit: number
 }
 
-/** Exactly who gains or loses what on which path, between two worlds. */
+/** Computes the gained and lost privileges of each user on each path between two policies. */
 export function whatIf(before: World, after: World, { users, resources, circumstances, limit }: Question): WhatIf {
   const names = resources ?? everyPath([before, after])
   const { tree, order } = treeOf(names.map(partsOf))
@@ -54,7 +54,7 @@ export function whatIf(before: World, after: World, { users, resources, circumst
 
 type Run = [from: number, to: number, gains: number, loses: number]
 
-/** Users of the same rights, before and after, are compared once. */
+/** Compares users with the same rights before and after only once. */
 function comparer(tree: PathTree): (before: Right[], after: Right[]) => Run[] {
   const known = new Map<string, Run[]>()
   return (before, after) => {
@@ -65,7 +65,7 @@ function comparer(tree: PathTree): (before: Right[], after: Right[]) => Run[] {
     if (!runs) {
       const made: Run[] = []
       compare(trieOf(before), trieOf(after), tree, (...run) => made.push(run))
-      // What is kept is bounded; a thousand classes of users are many.
+      // The cache is bounded: more than a thousand classes of users are unusual.
       if (known.size < 1000) known.set(key, made)
       runs = made
     }
@@ -75,7 +75,7 @@ function comparer(tree: PathTree): (before: Right[], after: Right[]) => Run[] {
 
 const other = '\0'
 
-/** `/a/*` and `/a/**` name here what lies directly, or deeper, in `/a` under no name of its own. */
+/** Here `/a/*` and `/a/**` stand for all direct, or deeper, paths in `/a` that are not named otherwise. */
 function partsOf(path: string): string[] {
   const { parts, reach } = parsePattern(path)
   if (path === '/') return []
@@ -84,8 +84,8 @@ function partsOf(path: string): string[] {
 }
 
 /**
- * Every path there can be, each kind once: those that a grant or a pool names, what else is directly in them, and what is
- * deeper. On all paths of a kind everybody's rights are the same.
+ * All distinct kinds of paths: those named by a grant or a resource pool, other direct children of them, and deeper
+ * paths. Within a kind, the rights of a user are the same for all paths.
  */
 function everyPath(worlds: World[]): string[] {
   const named = new Set<string>()

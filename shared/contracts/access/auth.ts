@@ -13,7 +13,7 @@ export const CredentialRef = strict({
 })
 const RightList = Type.Array(strict({ path: Type.String(), privileges: Type.Array(Type.Enum([...privileges])) }))
 
-/** Who it is, with which rights from this address now. */
+/** The user behind a credential, with the rights from this address at this moment. */
 export const Identity = strict({
   user: Type.String(),
   rights: Type.String({ description: 'Name of the rights, by their content' }),
@@ -45,7 +45,7 @@ export const SignedIn = strict({
 
 export type SignedIn = Static<typeof SignedIn>
 
-/** Subject on the bus that tells of every change of identities and rights: `{user?}`, where none means everybody. */
+/** Bus subject for every change of identities or rights: `{user?}`; without a user it concerns all users. */
 export const authChangedSubject = 'horcrux.auth.changed'
 
 export const auth = contract('auth', {

@@ -75,7 +75,7 @@ const Step = strict({
 })
 export type Step = Static<typeof Step>
 
-/** Why somebody may or may not. */
+/** The result of a permission check with the grants that decided it. */
 export const Explanation = strict({
   user: Type.String(),
   api_key: Type.Union([Type.String(), Type.Null()]),
@@ -88,7 +88,9 @@ export const Explanation = strict({
 })
 export type Explanation = Static<typeof Explanation>
 
-/** A grant that ends with its resource: who has it, and the networks from each of which (one of its list) it holds. */
+/**
+ * A user or API key whose right to a resource ends with the resource: `networks` restricts each grant to its networks.
+ */
 export const Witness = strict({
   kind: oneOf('user', 'api_key'),
   id: Type.String(),

@@ -58,7 +58,7 @@ const Given = {
 }
 const OfMember = strict({ id: Id, kind: MemberKind, member: Member.properties.id })
 
-/** Whoever may see one of a pool's members by a grant on the pool sees the pool. */
+/** A caller that may see a member by a grant on the resource pool may see the resource pool. */
 export const resourcePools = contract('resource-pools', {
   list: {
     does: 'List resource pools',

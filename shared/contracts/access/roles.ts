@@ -10,7 +10,7 @@ export const RoleName = Type.String({
 })
 export const PrivilegeName = Type.Enum([...privileges])
 
-/** Where a grant holds. A wildcard stands only at the end. */
+/** Path pattern of a grant. A wildcard stands only at the end. */
 export const GrantPath = Type.String({
   maxLength: 1024,
   pattern: '^/$|^/\\*\\*$|^/api(/v1)?(/[A-Za-z0-9._~%:@+-]+)*(/\\*\\*?)?$',

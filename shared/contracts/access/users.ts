@@ -11,7 +11,7 @@ export const Username = Type.String({
   description: '3 to 64 of a–z, 0–9, dot, underscore and hyphen',
   errorMessage: 'must be 3 to 64 of a-z, 0-9, dot, underscore and hyphen',
 })
-/** Its rules are checked where it is set; here only its size is bounded. */
+/** Password, limited in size here; the password rules are checked when it is set. */
 export const Password = Type.String({
   minLength: 1,
   maxLength: 128,
@@ -52,14 +52,14 @@ export const ApiKey = strict({
 })
 export type ApiKey = Static<typeof ApiKey>
 
-/** What a user may do somewhere, and by which grants. */
+/** Privileges of a user on a path, with the grants that give them. */
 export const EffectiveRight = strict({
   path: Type.String({ description: 'As in a grant: /api/vms/* one level, /api/vms/** any depth' }),
   privileges: Type.Array(Type.Enum([...privileges])),
   grants: Type.Array(Type.String(), { description: 'Ids of the grants that give it' }),
 })
 
-/** When and from where something is to be done, for the conditions of grants. */
+/** Time and address for the conditions of grants. */
 export const Circumstances = {
   at: Type.Optional(Type.String({ format: 'date-time', description: 'For hours and expiry; now when not given' })),
   address: Type.Optional(
@@ -70,7 +70,7 @@ export const Circumstances = {
 const ByUsername = strict({ username: Username })
 const given = { full_name: Type.Optional(nullable(FullName)), email: Type.Optional(nullable(Email)) }
 
-/** Everybody sees and may change their own record in part; others take UserModify on the user. */
+/** Users see and partly change their own record; other callers need UserModify on the user. */
 export const users = contract('users', {
   list: {
     does: 'List users',

@@ -6,7 +6,7 @@ import { None, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 const Text = nullable(Type.String())
 
-/** A record as a service leaves it. */
+/** Audit record as written by a service. */
 export const AuditEntry = strict({
   id: Type.String(),
   time: Time,
@@ -33,8 +33,9 @@ const Personal = (of: typeof Hash | ReturnType<typeof Type.String>) =>
   strict({ user: Type.Optional(of), address: Type.Optional(of), path: Type.Optional(of), message: Type.Optional(of) })
 
 /**
- * A record in the chain. `hash` covers all of it but what is personal (user, address, path, message), for which a salted
- * commitment each is covered instead; so these can be removed, with their salts, and the chain still proves the rest.
+ * Audit record in the chain. `hash` covers all fields but the personal ones (user, address, path, message); of these it
+ * covers salted commitments. Personal fields can therefore be erased together with their salts, and the chain stays
+ * verifiable.
  */
 export const AuditRecord = strict({
   seq: Seq,
@@ -49,7 +50,7 @@ export const AuditRecord = strict({
 export type AuditRecord = Static<typeof AuditRecord>
 
 const Signature = Type.String({ description: 'Ed25519, base64url' })
-/** Signed: up to this record the chain has this hash. */
+/** Signed statement that the chain has this hash at this record. */
 export const Checkpoint = strict({
   type: Type.Literal('checkpoint'),
   seq: Type.Integer({ minimum: 0 }),
@@ -59,7 +60,7 @@ export const Checkpoint = strict({
 })
 export type Checkpoint = Static<typeof Checkpoint>
 
-/** The first line of an export. Signed: which records it has. */
+/** First line of an export: a signed statement of the records in it. */
 export const ExportHead = strict({
   type: Type.Literal('head'),
   from_seq: Seq,
@@ -108,7 +109,7 @@ const between = {
   since: Type.Optional(Time),
   until: Type.Optional(Time),
 }
-/** Of what is in one order only, and long: there is no going on from a number of items. */
+/** Query of a long list with a fixed order: paging by cursor only, no offset. */
 const byCursor = {
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
   cursor: Type.Optional(Type.String({ maxLength: 512, description: "The page's next_cursor" })),

@@ -20,11 +20,11 @@ export const topics = [
 ] as const
 export type Topic = (typeof topics)[number]
 
-/** An event's topic, its data, and the right that a reader needs to be given it. */
+/** Topic and data of an event, and the right that a subscriber needs to receive it. */
 type EventKind = { topic: Topic; access: OnPath | 'owner'; data: TObject }
 const kind = <const K extends EventKind>(definition: K) => definition
 
-/** Every event that there is. `owner`: whoever started the operation, and who may audit the system. */
+/** All events. `owner`: the user who started the operation, and users with SysAudit. */
 export const events = {
   VmStatusChanged: kind({
     topic: 'vm:status',
@@ -58,14 +58,14 @@ export const events = {
 export type EventType = keyof typeof events
 export type EventData<T extends EventType> = Static<(typeof events)[T]['data']>
 
-/** Who is given an event beside, or only together with, what its type says. Readers are not told. */
+/** Recipients beyond, or besides, the access rule of the type. Removed before delivery to subscribers. */
 type Addressed = {
-  /** The restricted API key that began the operation. */ api_key?: string
-  /** Resource pools that the resource was in: whoever has the privilege on one of them. */ pools?: string[]
+  /** Restricted API key that began the operation. */ api_key?: string
+  /** Resource pools of the deleted resource: users with the privilege on one of them receive the event. */ pools?: string[]
   witnesses?: Witness[]
 }
 
-/** An event on its way; the stream gives it its `seq`. */
+/** An event before publication; the stream assigns its `seq`. */
 export type Event<T extends EventType = EventType> = {
   id: string
   type: T

@@ -53,7 +53,7 @@ export type Operation = Static<typeof Operation>
 
 const LogLine = strict({ time: Time, message: Type.String() })
 
-/** Whoever started an operation, and who may audit the system, sees it; to others it does not exist. */
+/** Visible to the user who started the operation, and to users with SysAudit; for others it does not exist (404). */
 export const operations = contract('operations', {
   list: {
     does: 'List operations, the newest first',

@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import { invalid, NotFoundError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 
-/** Where a path really leads, also when its last parts are not there yet. */
+/** Resolves the links of a path whose last parts may not exist yet. */
 async function realPath(host: Host, path: string): Promise<string> {
   try {
     return await host.realpath(path)
@@ -17,14 +17,14 @@ function isInside(path: string, folder: string) {
   return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 }
 
-/** What of a node's own folder is Horcrux's: secrets and records, and what belongs to one guest alone. */
+/** Folders of Horcrux itself in a node's folder: secrets, records, and files of single guests. */
 const own = ['audit', 'bus', 'nats', 'nvram', 'run', 'secrets', 'seeds', 'serial', 'shelved', 'store', 'tls']
 
 type Folders = { allowed_paths: string[]; state_dir: string }
 
 /**
- * The real path, when it lies in one of the node's allowed folders; links that lead out of them, or to what is
- * Horcrux's own, do not help.
+ * Resolves a path and requires that it lies in one of the node's allowed folders, outside Horcrux's own. Links are
+ * resolved first, so they cannot lead elsewhere.
  * @throws ValidationError naming the folders
  */
 export async function allowedPath(

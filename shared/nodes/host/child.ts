@@ -4,15 +4,15 @@ import type { ExitStatus, Host, HostProcess } from './host.ts'
 
 const firstPauseMs = 200
 const longestPauseMs = 10_000
-/** One that ran this long was well: the pauses begin anew. */
+/** A child that ran this long was healthy: the back-off starts again from its beginning. */
 const healthyAfterMs = 30_000
 
-/** A program that is kept running. */
+/** A supervised child process. */
 export type KeptChild = { stop: () => Promise<void> }
 
 /**
- * Starts a child and starts it again, after growing pauses, whenever it ends by itself. `start` resolves when the child
- * is ready. @throws what the first start throws
+ * Starts a child, and restarts it with growing back-off whenever it exits. `start` resolves when the child is ready.
+ * @throws the error of the first start
  */
 export async function keepRunning(name: string, start: () => Promise<HostProcess>): Promise<KeptChild> {
   const stopping = new AbortController()
@@ -46,7 +46,7 @@ export async function keepRunning(name: string, start: () => Promise<HostProcess
       stopping.abort()
       await child?.kill()
       await watching
-      await child?.kill() // one that became ready only now
+      await child?.kill() // a child that became ready during the stop
     },
   }
 }
@@ -60,20 +60,20 @@ function lastWords(status: unknown): object {
 const lastLines = (text: string): string => text.trim().split('\n').slice(-12).join('\n').slice(-2000)
 
 export type ChildOptions = {
-  /** Written to standard input, which stays open: children may take its end for ours. */
+  /** Written to standard input, which stays open: a child may take its end for our exit. */
   input?: string
   env?: Record<string, string>
-  /** Its working folder, whose `.env` it reads; default ours. */
+  /** Working folder, whose `.env` the child reads. Default: ours. */
   cwd?: string
-  /** Resolves when the child is ready; the signal says that nobody waits any more. */
+  /** Resolves when the child is ready. The signal aborts when the wait is over. */
   ready: (child: HostProcess, signal: AbortSignal) => Promise<void>
   /** Default 15,000. */
   timeoutMs?: number
 }
 
 /**
- * Starts a child that ends when this process ends, however that ends, and waits until it is ready. A child that ends
- * first, or is not ready in time, is killed and its last words are in the error.
+ * Starts a child that ends with this process, also after `kill -9`, and waits until it is ready. A child that exits
+ * first or is not ready in time is killed; the error has the end of its stderr.
  */
 export async function startChild(
   host: Host,

@@ -2,7 +2,7 @@ import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.t
 
 const stderrChars = 2000
 
-/** A program ended with an exit code other than 0. For drivers to translate; carries no argument and no input. */
+/** A program ended with a non-zero exit code. Drivers translate it; it contains no arguments and no input. */
 export class CommandError extends Error {
   readonly program: string
   readonly code: number
@@ -19,7 +19,7 @@ export class CommandError extends Error {
   }
 }
 
-/** Debian's package for the programs that drivers call under another name than their package's. */
+/** Debian packages of programs that have another name than their package. */
 const packages: Record<string, string> = {
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
@@ -55,12 +55,12 @@ const packages: Record<string, string> = {
   sshd: 'openssh-server',
 }
 
-/** A verb of a host that was closed. */
+/** Error of a call on a closed host. */
 export function closedError(host: string): UnavailableError {
   return new UnavailableError(`The connection to ${host} was closed`)
 }
 
-/** A program that the host does not have, with the Debian package that brings it where known. */
+/** Error for a missing program, with its Debian package if known. */
 export function missingProgram(program: string, host: string): UnavailableError {
   const debian = packages[program]
   const help = debian ? `; on Debian: apt-get install ${debian}` : ''
@@ -83,7 +83,7 @@ const words: Record<string, string> = {
   EIO: 'input/output error of the device',
 }
 
-/** Translates a file system error, known by its errno name, into ours. */
+/** Translates a file system error, identified by its errno name. */
 export function fileError(errno: string, doing: string, path: string, host: string, cause: unknown): Error {
   const details = { kind: 'File', id: path }
   if (errno === 'ENOENT') return new NotFoundError(`File '${path}' not found on ${host}`, { details, cause })

@@ -7,11 +7,11 @@ import { pipeline } from 'node:stream/promises'
 import type { Forward, HostCore, SocketTarget } from './host.ts'
 
 const folderPrefix = 'horcrux-forward-'
-/** The folders of this process's forwards, so that even an exit without `close` leaves no file. */
+/** Folders of this process's forwards, removed on exit also without `close`. */
 const folders = new Set<string>()
 process.on('exit', () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })))
 
-/** Folders of processes that were killed. */
+/** Removes folders left by killed processes. */
 const swept = memo(async () => {
   for (const name of await readdir(tmpdir())) {
     const pid = /^horcrux-forward-(\d+)-/.exec(name)?.[1]
@@ -33,8 +33,8 @@ function isRunning(pid: number): boolean {
 }
 
 /**
- * Listens on a Unix socket in a new 0700 folder and joins each connection with one that the host opens to `target`.
- * When the host cannot open it, the local connection is closed at once.
+ * Listens on a Unix socket in a new folder of mode 0700, and connects each client to `target` through the host. If the
+ * host cannot open the target, the client is disconnected at once.
  */
 export async function forwardSocket(host: Pick<HostCore, 'openSocket'>, target: SocketTarget): Promise<Forward> {
   await swept()

@@ -1,12 +1,15 @@
 import type { Duplex, Readable, Writable } from 'node:stream'
 
-/** Where a stream socket listens, seen from the host: a Unix socket or a TCP port. */
+/** Address of a stream socket as seen from the host: a Unix socket or a TCP port. */
 export type SocketTarget = { path: string } | { host: string; port: number }
 
 export type SpawnOptions = {
-  /** Added to a small clean environment (PATH, HOME, LC_ALL=C.UTF-8). Over SSH others on the host may see it: no secrets. */
+  /**
+   * Added to a minimal environment (PATH, HOME, LC_ALL=C.UTF-8). Over SSH other users of the host may see it, so no
+   * secrets.
+   */
   env?: Record<string, string> | undefined
-  /** Working directory; missing is a NotFoundError. */
+  /** Working directory. @throws NotFoundError if it is missing */
   cwd?: string | undefined
   /** Aborting kills the process and everything in its process group. */
   signal?: AbortSignal | undefined
@@ -15,32 +18,32 @@ export type SpawnOptions = {
 export type RunOptions = SpawnOptions & {
   /** Written to standard input, which is then closed. */
   input?: string | Uint8Array | undefined
-  /** As `input`, for passwords and keys: it appears in no message, even when the program repeats it on stderr. */
+  /** Like `input`, for passwords and keys: it appears in no message, even if the program repeats it on stderr. */
   secretInput?: string | undefined
   /** The process is killed after this time. Default 60,000; `Infinity` for no limit. */
   timeoutMs?: number | undefined
   /** The process is killed when it writes more than this to stdout. Default 16 MiB. */
   maxOutputBytes?: number | undefined
-  /** Gets stdout piece by piece; then nothing is collected and `maxOutputBytes` does not apply. */
+  /** Receives stdout in pieces; then nothing is collected and `maxOutputBytes` does not apply. */
   onStdout?: ((chunk: Buffer) => void) | undefined
 }
 
 export type ExitStatus = {
-  /** Exit code; 128 + the signal's number when a signal ended it, as in a shell. */
+  /** Exit code; 128 + signal number after a signal, as in a shell. */
   code: number
-  /** Such as `SIGKILL`, when a signal ended it. */
+  /** Name of the signal that ended it, such as `SIGKILL`. */
   signal: string | null
   /** The last 1 MiB of stderr. */
   stderr: string
 }
 
-/** `stdout` is decoded as UTF-8 when read; `bytes` has it as it came. */
+/** `stdout` is decoded as UTF-8 on access; `bytes` is the raw output. */
 export type RunResult = ExitStatus & { readonly stdout: string; bytes: Buffer }
 
-/** A running program. stderr is drained and kept by the host, so that a full pipe stops nobody. */
+/** A running program. The host drains stderr, so that a full pipe blocks nothing. */
 export type HostProcess = {
   stdin: Writable
-  /** Must be read (or destroyed): the program waits when nobody does. */
+  /** Must be read or destroyed; otherwise the program blocks on a full pipe. */
   stdout: Readable
   /** Resolves when the process has ended; rejects with UnavailableError when the host is lost. Safe to ignore. */
   exit: Promise<ExitStatus>
@@ -65,50 +68,57 @@ export type FileStat = {
 export type Forward = { path: string; close: () => Promise<void> }
 
 /**
- * A machine on which drivers work: this one or one over SSH. All verbs throw UnavailableError when the host cannot be
- * reached, is out of space or does not permit it. Paths are absolute. No verb runs its arguments through a shell.
+ * A machine that drivers work on: this one, or one over SSH. Paths are absolute. No method runs its arguments through a
+ * shell.
+ * @throws UnavailableError from all methods if the host is unreachable, out of space or denies permission
  */
 export type Host = {
-  /** For messages: `this machine` or `root@10.0.0.7:22`. */
+  /** Name in messages: `this machine` or `root@10.0.0.7:22`. */
   describe: () => string
-  /** Runs a program to its end, whatever its exit code. Throws UnavailableError: missing program, time over, too much output. */
+  /**
+   * Runs a program to its end and returns any exit code.
+   * @throws UnavailableError for a missing program, a timeout or too much output
+   */
   run: (program: string, args: readonly string[], options?: RunOptions) => Promise<RunResult>
-  /** As `run`, but an exit code other than 0 throws CommandError. */
+  /** Like `run`. @throws CommandError for a non-zero exit code */
   runChecked: (program: string, args: readonly string[], options?: RunOptions) => Promise<RunResult>
-  /** Starts a program and gives its streams, for pipes of any length. No time limit. */
+  /** Starts a program and returns its streams, for data of any length. No time limit. */
   spawn: (program: string, args: readonly string[], options?: SpawnOptions) => Promise<HostProcess>
   /** Path of a program, or null. */
   which: (program: string) => Promise<string | null>
 
-  /** Throws NotFoundError. */
+  /** Reads a file. @throws NotFoundError */
   readFile: (path: string) => Promise<Buffer>
-  /** Atomic and durable: written aside, synced, renamed over. `mode` default 0o644. A link at `path` is replaced. */
+  /**
+   * Writes a file atomically and durably: written to a temporary file, synced, renamed. `mode` default 0o644. A link at
+   * `path` is replaced.
+   */
   writeFile: (path: string, data: string | Uint8Array, options?: { mode?: number }) => Promise<void>
-  /** Creates the file or throws ConflictError when it exists. A reader may see it empty for a moment. */
+  /** Creates a file. It may be visible empty for a moment. @throws ConflictError if it exists */
   createExclusive: (path: string, data: string | Uint8Array, options?: { mode?: number }) => Promise<void>
-  /** Follows links; null when there is nothing. */
+  /** Follows links; null if nothing exists there. */
   stat: (path: string) => Promise<FileStat | null>
-  /** Names in a directory, sorted. Throws NotFoundError. */
+  /** Names in a directory, sorted. @throws NotFoundError */
   list: (path: string) => Promise<{ name: string; kind: FileKind }[]>
-  /** With parents; an existing directory is fine. `mode` is for the directories that it makes. */
+  /** Makes a directory and its parents; an existing one is fine. `mode` applies to the directories it makes. */
   mkdir: (path: string, options?: { mode?: number }) => Promise<void>
-  /** A missing file is fine. A directory needs `recursive`. */
+  /** Removes a file; a missing one is fine. A directory needs `recursive`. */
   remove: (path: string, options?: { recursive?: boolean }) => Promise<void>
-  /** Atomic; replaces a file at `to`. Throws NotFoundError. */
+  /** Renames atomically and replaces a file at `to`. @throws NotFoundError */
   rename: (from: string, to: string) => Promise<void>
-  /** Of the file system of `path`: its size, and what an ordinary user can still write. Throws NotFoundError. */
+  /** Size of the file system of `path`, and the space that an ordinary user can still write. @throws NotFoundError */
   space: (path: string) => Promise<{ totalBytes: number; freeBytes: number }>
-  /** The path without links. Throws NotFoundError. */
+  /** Resolves all links. @throws NotFoundError */
   realpath: (path: string) => Promise<string>
 
-  /** Throws UnavailableError when nothing listens there. */
+  /** Connects to a socket. @throws UnavailableError if nothing listens there */
   openSocket: (target: SocketTarget) => Promise<Duplex>
-  /** A local Unix socket in a folder that only this user can enter; each connection opens one at the host. */
+  /** Makes a local Unix socket in a folder of mode 0700; each connection to it opens one on the host. */
   forwardSocket: (target: SocketTarget) => Promise<Forward>
 
-  /** Ends what still runs through this host, its forwards and its connection. Afterwards every verb throws. */
+  /** Ends all programs, forwards and connections of this host. Afterwards every method throws. */
   close: () => Promise<void>
 }
 
-/** What a host implements itself; `completeHost` adds the rest. */
+/** The part that each kind of host implements; `completeHost` adds the rest. */
 export type HostCore = Omit<Host, 'run' | 'runChecked' | 'forwardSocket'>

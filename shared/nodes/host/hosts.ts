@@ -3,18 +3,18 @@ import type { Host } from './host.ts'
 import { localHost } from './local/local.ts'
 import { type SshTarget, sshHost } from './ssh/ssh.ts'
 
-/** How a node is reached. */
+/** Connection data of a node. */
 export type HostDescription = { kind: 'local' } | ({ kind: 'ssh' } & SshTarget)
 
 export type Hosts = {
-  /** The node's one Host. A changed description replaces it: what ran through the old one is ended. */
+  /** The Host of a node. A changed description replaces it, and ends all programs of the old one. */
   hostFor: (nodeId: string, description: HostDescription) => Host
-  /** Closes the node's Host, if there is one: for a node that is removed. */
+  /** Closes the Host of a node that is removed. */
   closeHost: (nodeId: string) => Promise<void>
   closeAll: () => Promise<void>
 }
 
-/** A registry of hosts, keyed by node id. `searchPath` is where programs are looked for on this machine. */
+/** A registry of hosts by node id. `searchPath` is the PATH for programs on this machine. */
 export function createHosts(options: { searchPath?: string } = {}): Hosts {
   const known = new Map<string, { description: HostDescription; host: Host }>()
 

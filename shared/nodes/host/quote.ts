@@ -3,21 +3,25 @@ import { invalid } from '#shared/errors.ts'
 const safeWord = /^[A-Za-z0-9_/.:@%+,-]+$/
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 
-/** Throws ValidationError when one of the words has a NUL, which no program can be given. */
+/** Refuses words with a NUL character, which no program argument can contain. @throws ValidationError */
 export function refuseNul(words: readonly string[]): void {
   if (words.some((word) => word.includes('\0')))
     throw invalid('arguments', 'a command argument cannot contain a NUL character')
 }
 
-/** One word for a POSIX shell: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_02 */
+/**
+ * Quotes one word for a POSIX shell:
+ * https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_02
+ */
 export function quote(word: string): string {
   refuseNul([word])
   return safeWord.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }
 
 /**
- * The string that makes a POSIX shell run exactly this program with exactly these arguments, environment additions and
- * working directory, in place of the shell itself. Throws ValidationError for a NUL or a bad variable name.
+ * Makes the shell command that replaces the shell by this program with these arguments, environment additions and
+ * working directory.
+ * @throws ValidationError for a NUL or a bad variable name
  */
 export function quoteCommand(
   program: string,

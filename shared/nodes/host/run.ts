@@ -8,7 +8,7 @@ import { drained } from './streams.ts'
 const defaultTimeoutMs = 60_000
 const defaultMaxOutputBytes = 16 * 2 ** 20
 
-/** Adds to a host what is the same on every host: whole runs and forwarded sockets. */
+/** Adds the methods that are the same on every host: complete runs and forwarded sockets. */
 export function completeHost(core: HostCore): Host {
   const forwards = new Set<Forward>()
   return {

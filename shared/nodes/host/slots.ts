@@ -1,4 +1,4 @@
-/** At most `size` at a time; the rest wait in the order in which they came. `take` gives the function that gives back. */
+/** A semaphore with a FIFO queue: at most `size` holders at a time. `take` returns the function that releases. */
 export type Slots = { take: (signal?: AbortSignal) => Promise<() => void> }
 
 export function createSlots(size: number): Slots {

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
 
 /**
- * Resolves when a flowing stream has ended, or was silent for `graceMs`: a daemon that the program left behind may hold
- * the pipe open for ever.
+ * Resolves when a flowing stream has ended or was silent for `graceMs`: a daemon left by the program may hold the pipe
+ * open for ever.
  */
 export function drained(stream: Readable, graceMs = 500): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return Promise.resolve()
@@ -18,7 +18,7 @@ export function drained(stream: Readable, graceMs = 500): Promise<void> {
   })
 }
 
-/** Collects the last `maxBytes` of a stream, which it keeps flowing. */
+/** Collects the last `maxBytes` of a stream, and keeps it flowing. */
 export function collectTail(stream: Readable, maxBytes: number): () => string {
   let chunks: Buffer[] = []
   let size = 0

@@ -5,10 +5,10 @@ import { dirname, join } from 'node:path'
 import { fileError } from '../errors.ts'
 import type { FileKind, HostCore } from '../host.ts'
 
-/** The file verbs of a host. */
+/** The file methods of a host. */
 export type HostFiles = Omit<HostCore, 'describe' | 'spawn' | 'which' | 'openSocket' | 'close'>
 
-/** The file verbs on this machine; `name` is for messages. */
+/** The file methods on this machine; `name` is used in messages. */
 export function localFiles(name: string): HostFiles {
   const as = async <T>(doing: string, path: string, work: Promise<T>): Promise<T> => {
     try {
@@ -68,7 +68,7 @@ async function writeAtomically(path: string, data: string | Uint8Array, mode: nu
 async function writeSynced(path: string, data: string | Uint8Array, mode: number): Promise<void> {
   const file = await fs.open(path, 'wx', mode)
   try {
-    await file.chmod(mode) // open() takes the umask off
+    await file.chmod(mode) // open() applies the umask
     await file.writeFile(data)
     await file.sync()
   } catch (error) {
@@ -88,13 +88,13 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** What both Node's and ssh2's stat results can tell. */
+/** The common part of the stat results of Node and ssh2. */
 type Kinds = Pick<
   Stats,
   'isFile' | 'isDirectory' | 'isSymbolicLink' | 'isBlockDevice' | 'isCharacterDevice' | 'isSocket' | 'isFIFO'
 >
 
-/** Kind of a file by its stat result. */
+/** Kind of a file from its stat result. */
 export function kindOf(stat: Kinds): FileKind {
   if (stat.isFile()) return 'file'
   if (stat.isDirectory()) return 'directory'

@@ -12,7 +12,7 @@ import { completeHost } from '../run.ts'
 const defaultSearchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const hostName = 'this machine'
 
-/** This machine. `searchPath` is where programs are looked for, in the form of PATH. */
+/** The host for this machine. `searchPath` has the form of PATH. */
 export function localHost({ searchPath = defaultSearchPath }: { searchPath?: string } = {}): Host {
   const running = new Set<HostProcess>()
   const sockets = new Set<Socket>()

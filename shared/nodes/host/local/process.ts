@@ -10,7 +10,7 @@ import { collectTail, drained } from '../streams.ts'
 const stderrBytes = 2 ** 20
 const killGraceMs = 2000
 
-/** Exit code as a shell gives it: 128 + number for a signal. */
+/** Exit code for a signal, as in a shell: 128 + signal number. */
 export function codeOfSignal(signal: string): number {
   return 128 + ((constants.signals as Record<string, number>)[signal] ?? 0)
 }
@@ -24,11 +24,11 @@ export async function spawnLocal(
 ): Promise<HostProcess> {
   options.signal?.throwIfAborted()
   refuseNul([program, ...args, ...Object.values(options.env ?? {})])
-  // A clean environment, as over SSH: ours may hold the passwords of the store and the bus.
-  // SHLVL: bash takes Node's pipes, which are sockets, for a network login, and would read ~/.bashrc.
+  // A minimal environment, as over SSH: ours may hold the passwords of store and bus. SHLVL is set because bash takes
+  // Node's pipes, which are sockets, for a network login and would read ~/.bashrc.
   const env = { PATH: searchPath, HOME: homedir(), LC_ALL: 'C.UTF-8', SHLVL: '1', ...options.env }
   const child = spawn(program, [...args], { env, cwd: options.cwd, detached: true, stdio: 'pipe' })
-  // The program may end before it has read all: that is its exit code's matter.
+  // The program may exit before it has read all input; its exit code tells the result.
   child.stdin.on('error', () => {})
   child.stdout.on('error', () => {})
 
@@ -62,12 +62,12 @@ async function killGroup(pid: number, exit: Promise<unknown>, giveUp: () => void
     try {
       process.kill(-pid, signal)
     } catch {
-      // The group has gone.
+      // The process group has ended.
     }
   }
   send('SIGTERM')
   const harder = setTimeout(() => send('SIGKILL'), killGraceMs)
-  // A process that waits in the kernel for a dead disk cannot be killed; nobody shall wait for it.
+  // A process in uninterruptible sleep (dead disk) cannot be killed; give up waiting for it.
   const last = setTimeout(giveUp, 3 * killGraceMs)
   await exit.catch(() => {})
   clearTimeout(harder)

@@ -8,16 +8,16 @@ export function lost(name: string, cause?: unknown): UnavailableError {
   return new UnavailableError(`The connection to ${name} was lost`, { details: { reason: 'lost' }, cause })
 }
 
-/** A channel and the connection that carries it. `exited` is the program's exit code or signal; it may stay pending. */
+/** A channel and its connection. `exited` is the program's exit code or signal; it may stay pending. */
 export type Opened = { client: Client; channel: ClientChannel; exited: Promise<[number | null, string | undefined]> }
 type Callback = (error: Error | undefined, channel: ClientChannel) => void
 
-/** How long a session that sshd has no room for is asked for again. */
+/** Retry period for a session that sshd has no free slot for. */
 const sessionsFullMs = 5000
 
 /**
- * Opens a channel on the live connection, and on a new one when the old turns out to be dead before anything was sent.
- * `refused` puts the server's refusal into words.
+ * Opens a channel on the live connection; on a new one if the old one is found dead before anything was sent. `refused`
+ * translates the server's refusal.
  */
 export async function openChannel(
   connection: SshConnection,
@@ -32,7 +32,7 @@ export async function openChannel(
       return await new Promise<Opened>((resolve, reject) => {
         open(client, (error, channel) => {
           if (error) return reject(error)
-          // Listening must begin here: a short program's exit may be in the packet that ssh2 is at.
+          // Listeners are added here: the exit of a short program may be in the packet that ssh2 is parsing.
           const exited: Opened['exited'] = new Promise((told) => {
             channel.once('exit', (code: number | null, signal?: string) => told([code, signal]))
           })
@@ -51,8 +51,8 @@ export async function openChannel(
 }
 
 /**
- * Opens a session, of which sshd allows few (MaxSessions): it still counts one for a moment after its end, and an
- * administrator may have set a low limit.
+ * Retries while sshd has no free session (MaxSessions): it still counts a session for a moment after its end, and the
+ * configured limit may be low.
  */
 export async function whileFull<T>(open: () => Promise<T>): Promise<T> {
   const end = performance.now() + sessionsFullMs
@@ -68,10 +68,7 @@ export async function whileFull<T>(open: () => Promise<T>): Promise<T> {
   }
 }
 
-/**
- * What comes out of a channel. Unlike ssh2's own stream it fails when the connection is lost instead of ending as if all
- * had come.
- */
+/** The output of a channel. Unlike ssh2's own stream it fails on a lost connection instead of ending as if complete. */
 export function channelReadable({ client, channel }: Opened, name: string): Readable {
   const stream = new Readable({
     read: () => void channel.resume(),
@@ -86,13 +83,13 @@ export function channelReadable({ client, channel }: Opened, name: string): Read
   channel.on('data', (chunk: Buffer) => {
     if (!stream.destroyed && !stream.push(chunk)) channel.pause()
   })
-  // After a loss ssh2 ends its streams, too, a moment before the client's close.
+  // After a lost connection ssh2 ends its streams, too, shortly before the client's close event.
   channel.once('end', () => setImmediate(() => stream.destroyed || stream.push(null)))
   stream.on('error', () => {})
   return stream
 }
 
-/** What goes into a channel. Unlike ssh2's own stream it fails when the channel is closed instead of waiting for ever. */
+/** The input of a channel. Unlike ssh2's own stream it fails on a closed channel instead of waiting for ever. */
 export function channelWritable({ client, channel, exited }: Opened, name: string): Writable {
   let waiting: ((error?: Error) => void) | undefined
   const stream = new Writable({
@@ -125,7 +122,7 @@ export function channelWritable({ client, channel, exited }: Opened, name: strin
   return stream
 }
 
-/** A channel as a socket. */
+/** A channel as a duplex socket. */
 export function channelDuplex(opened: Opened, name: string): Duplex {
   const readable = channelReadable(opened, name)
   const writable = channelWritable(opened, name)

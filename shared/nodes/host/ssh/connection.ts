@@ -4,7 +4,7 @@ import { closedError } from '../errors.ts'
 import { type HostKey, describeHostKey, parsePinnedKey } from './host-key.ts'
 import { ssh2 } from './library.ts'
 
-/** How a host is reached over SSH. */
+/** Address and keys of a host over SSH. */
 export type SshTarget = {
   address: string
   port: number
@@ -12,14 +12,14 @@ export type SshTarget = {
   /** Text of an OpenSSH or PEM private key. */
   privateKey: string
   passphrase?: string | undefined
-  /** The only key that the host may show: `SHA256:…` or `ssh-ed25519 AAAA…`. */
+  /** Pinned host key: `SHA256:…` or `ssh-ed25519 AAAA…`. */
   hostKey: string
 }
 
 export type SshConnection = {
-  /** The live connection, made when there is none. Throws UnavailableError with the cause in plain words. */
+  /** The live connection; connects if there is none. @throws UnavailableError with the cause */
   use: () => Promise<Client>
-  /** Whether this is still the live connection. ssh2 words the errors of a dying one in many ways. */
+  /** Checks that this is still the live connection. ssh2 reports the end of a connection by many different errors. */
   isLive: (client: Client) => boolean
   /** The next `use` makes a new connection. */
   drop: (client: Client) => void
@@ -27,11 +27,11 @@ export type SshConnection = {
 }
 
 const connectTimeoutMs = 10_000
-// Two unanswered pings and a third interval: a dead peer is noticed after 12 s.
+// A dead peer is noticed after 12 s: two unanswered pings and a third interval.
 const keepAliveMs = 4000
 const maxBackOffMs = 5000
 
-/** A connection that is made on first use and again after it was lost; after a failure not at once, but with back-off. */
+/** A connection that is made on first use and again after a loss; after a failure with back-off. */
 export function createConnection(target: SshTarget, name: string): SshConnection {
   let current: Promise<Client> | undefined
   let open: Client | undefined
@@ -97,7 +97,7 @@ function connect(target: SshTarget, name: string): Promise<Client> {
       reject(refusal ?? connectError(error, stage, target, name))
       client.destroy()
     }
-    client.on('error', fail) // Stays: an error without a listener would end the process.
+    client.on('error', fail) // Stays attached: an error without a listener would end the process.
     client.once('close', () => fail(new Error('the connection was closed')))
     client.once('connect', () => (stage = 'handshake'))
     client.once('handshake', () => (stage = 'login'))
@@ -169,7 +169,7 @@ function explain(error: Error & { code?: string; level?: string }, stage: string
   return known ?? ['lost', `the ${stage} failed: ${error.message}`]
 }
 
-/** Asks a server for its host key, without logging in. Throws UnavailableError. */
+/** Reads a server's host key without logging in. @throws UnavailableError */
 export function scanHostKey(address: string, port: number): Promise<HostKey> {
   const client = new (ssh2().Client)()
   const name = `${address}:${port}`

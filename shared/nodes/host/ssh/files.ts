@@ -11,10 +11,10 @@ import type { SshConnection } from './connection.ts'
 type Run = (program: string, args: readonly string[], options?: RunOptions) => Promise<RunResult>
 type Done<T> = (error: Error | null | undefined, value: T) => void
 
-/** SFTP's few status codes (draft-ietf-secsh-filexfer-02 section 7) as errno names. 4, "failure", says nothing. */
+/** SFTP status codes (draft-ietf-secsh-filexfer-02 section 7) as errno names. Code 4, "failure", has no errno. */
 const errnos: Record<number, string> = { 2: 'ENOENT', 3: 'EACCES' }
 
-/** The file verbs over SFTP; what SFTP cannot do well, such as removing a tree, is one command. */
+/** The file methods over SFTP; operations that SFTP does badly, such as removing a tree, use one command. */
 export function sshFiles(connection: SshConnection, name: string, run: Run): HostFiles {
   const sessions = new WeakMap<Client, Promise<SFTPWrapper>>()
 
@@ -54,7 +54,7 @@ export function sshFiles(connection: SshConnection, name: string, run: Run): Hos
     }
   }
 
-  /** Runs one of the file commands, and puts its failure into the words of the file verbs. */
+  /** Runs a file command and translates its failure to the errors of the file methods. */
   async function command(doing: string, path: string, program: string, args: string[]): Promise<void> {
     const { code, stderr } = await run(program, args)
     if (code !== 0) throw fileError(errnoIn(stderr), doing, path, name, new Error(stderr.trim()))
@@ -104,7 +104,7 @@ export function sshFiles(connection: SshConnection, name: string, run: Run): Hos
       return { totalBytes: info.f_blocks * info.f_frsize, freeBytes: info.f_bavail * info.f_frsize }
     },
     async realpath(path) {
-      // OpenSSH lets the last part be missing.
+      // OpenSSH accepts a path whose last part is missing.
       return ask('read', path, async (sftp) => {
         const real = await call<string>((done) => sftp.realpath(path, done))
         await call<unknown>((done) => sftp.stat(real, done))
@@ -144,7 +144,7 @@ async function writeSynced(sftp: SFTPWrapper, path: string, data: string | Uint8
   const bytes = typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.length)
   const file = await call<Buffer>((done) => sftp.open(path, 'wx', mode, done))
   try {
-    await call<void>((done) => sftp.fchmod(file, mode, done)) // open takes the umask off
+    await call<void>((done) => sftp.fchmod(file, mode, done)) // open applies the umask
     if (bytes.length > 0) await call<void>((done) => sftp.write(file, bytes, 0, bytes.length, 0, done))
     await call<void>((done) => sftp.ext_openssh_fsync(file, done))
     await call<void>((done) => sftp.close(file, done))

@@ -13,10 +13,10 @@ export function describeHostKey(wire: Buffer): HostKey {
   return { type, fingerprint: `SHA256:${hash}`, publicKey: `${type} ${wire.toString('base64')}` }
 }
 
-/** What a pinned key says: the fingerprint to expect, and the key types to ask the server for where they are known. */
+/** A parsed pinned key: the expected fingerprint, and the key types to request from the server if known. */
 export type PinnedKey = { fingerprint: string; algorithms: ServerHostKeyAlgorithm[] | undefined }
 
-/** Reads a pinned host key: `SHA256:…` or a public key with its type. Throws ValidationError. */
+/** Parses a pinned host key: `SHA256:…` or a public key with its type. @throws ValidationError */
 export function parsePinnedKey(text: string): PinnedKey {
   const trimmed = text.trim()
   if (/^SHA256:[A-Za-z0-9+/]{43}=?$/.test(trimmed))

@@ -9,12 +9,12 @@ import type { SshConnection } from './connection.ts'
 import { collectTail, drained } from '../streams.ts'
 
 const stderrBytes = 2 ** 20
-/** Linux takes no single argument that is longer (MAX_ARG_STRLEN), and sshd hands the command over as one. */
+/** Limit of a single argument on Linux (MAX_ARG_STRLEN): sshd passes the command as one argument. */
 const maxCommandBytes = 128 * 1024 - 1
 const killedWithinMs = 6000
 
-// SSH does not tell the process id, and OpenSSH takes no signal after the end of stdin. So the shell says its own id,
-// which exec keeps, on stderr before anything else. sshd made it the leader of its process group.
+// Prints the process id. SSH does not report it, and OpenSSH accepts no signal after the end of stdin. So the shell
+// prints its own id, which exec keeps, on stderr first. sshd made it the leader of its process group.
 const reportPid = `printf '%s %s\\n' "$1" "$$" >&2; shift; exec "$@"`
 
 // dash knows no `--` here.
@@ -27,7 +27,7 @@ exit 0`
 export type SshExec = {
   connection: SshConnection
   name: string
-  /** For a follow-up when the shell says 127: was it the program that is missing? */
+  /** Distinguishes a missing program from exit code 127 of the program itself. */
   which: (program: string) => Promise<string | null>
 }
 
@@ -40,7 +40,7 @@ export async function spawnSsh(
   released: () => void,
 ): Promise<HostProcess> {
   const mark = randomUUID()
-  // sshd gives an ordinary user a PATH without sbin.
+  // sshd gives ordinary users a PATH without sbin.
   const words = ['-c', `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; ${reportPid}`, 'sh', mark, program, ...args]
   const env = { LC_ALL: 'C.UTF-8', ...options.env }
   const opened = await openExec(ssh, 'sh', words, { env, cwd: options.cwd }).catch((error: unknown) => {
@@ -90,7 +90,7 @@ async function exitOf(
     }
     client.once('close', onLost)
     void exited.then(resolve)
-    // Without an exit before it: the connection or the server's session died.
+    // No exit before the close: the connection or the server's session died.
     channel.once('close', () => {
       client.off('close', onLost)
       setImmediate(onLost) // after `exited`

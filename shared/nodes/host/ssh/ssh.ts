@@ -10,9 +10,9 @@ import { type SshExec, spawnSsh } from './process.ts'
 
 export { type SshTarget, scanHostKey } from './connection.ts'
 
-// OpenSSH allows ten sessions per connection (MaxSessions). One is for SFTP, one stays free to kill with.
+// OpenSSH allows ten sessions per connection (MaxSessions). One is for SFTP, one is reserved to kill programs.
 const maxSessions = 8
-// Streams may last for hours. They leave sessions for short commands.
+// Streams may last for hours. The difference is left for short commands.
 const maxStreams = 6
 const startGraceMs = 6000
 
@@ -21,7 +21,7 @@ case $1 in */*) set -- "$1"; [ -f "$1" ] && [ -x "$1" ] && printf %s "$1"; exit;
 for d in $PATH; do [ -f "$d/$1" ] && [ -x "$d/$1" ] && { printf %s "$d/$1"; exit; }; done
 exit 1`
 
-/** A host over SSH: one connection, made on first use, pinned to a host key, kept alive, made anew after a loss. */
+/** A host over SSH: one connection, made on first use, with a pinned host key, kept alive, reconnected after a loss. */
 export function sshHost(target: SshTarget): Host {
   const name = `${target.user}@${target.address}:${target.port}`
   const connection = createConnection(target, name)
@@ -29,7 +29,7 @@ export function sshHost(target: SshTarget): Host {
   const streams = createSlots(maxStreams)
   const running = new Set<HostProcess>()
   let closed = false
-  // Closing still needs the connection itself, to kill what runs.
+  // Closing needs the connection itself, to kill running programs.
   const guarded: SshConnection = {
     ...connection,
     use: () => (closed ? Promise.reject(closedError(name)) : connection.use()),
@@ -42,7 +42,7 @@ export function sshHost(target: SshTarget): Host {
       release()
       throw error
     })
-    // From here on it may run already: whoever cancels waits until it was started and killed, but not for a dead host.
+    // The program may be running from here on: a cancel waits until it was started and killed, but not for a dead host.
     const child = await orAborted(spawnSsh(exec, program, args, options, release), options.signal, startGraceMs)
     running.add(child)
     const forget = () => void running.delete(child)
@@ -88,7 +88,7 @@ export function sshHost(target: SshTarget): Host {
   }
 }
 
-/** The outcome of `work`, or `graceMs` after the signal's abort its reason. */
+/** The result of `work`; after an abort its reason, at the latest after `graceMs`. */
 function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined, graceMs: number): Promise<T> {
   if (!signal) return work
   return new Promise((resolve, reject) => {
