@@ -35,7 +35,9 @@ export async function findInstance(host: Host): Promise<Instance> {
   const isThere = url !== undefined && (await isReady(url))
   if (isThere && HORCRUX_TOKEN) return running(host, url, HORCRUX_TOKEN)
   if (isThere)
-    process.stdout.write(`Horcrux runs at ${url}. HORCRUX_TOKEN=... would use it; this is a temporary one beside it.\n`)
+    process.stdout.write(
+      `Horcrux runs at ${url}. This demo uses a temporary one beside it; set HORCRUX_TOKEN=... to use the running one.\n`,
+    )
   return temporary(host)
 }
 

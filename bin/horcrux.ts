@@ -13,27 +13,27 @@ const commands: Record<string, Command> = {
     run: async (words) => (await import('./commands/start.ts')).start(words),
   },
   doctor: {
-    does: 'Show what this machine has and lacks (-o json)',
+    does: 'Check the requirements of this machine (-o json)',
     run: async (words) => (await import('./commands/doctor.ts')).doctor(words),
   },
   demo: {
-    does: 'Make, start, look at and delete a small virtual machine',
+    does: 'Create, start, inspect and delete a small VM',
     run: async (words) => (await import('./commands/demo.ts')).demo(words),
   },
   'tiny-guest': {
-    does: 'Make a kernel and an initrd to try Horcrux with, in HORCRUX_DATA (--folder)',
+    does: 'Build a kernel and an initrd for trying Horcrux, in HORCRUX_DATA (--folder)',
     run: async (words) => (await import('./commands/tiny-guest.ts')).tinyGuest(words),
   },
   'backup-config': {
-    does: 'Copy the configuration to a file while Horcrux runs, or put such a copy back (write FILE, restore FILE)',
+    does: 'Back up all data except disks while Horcrux runs, or restore it (write FILE, restore FILE)',
     run: async (words) => (await import('./commands/backup-config.ts')).backupConfig(words),
   },
   'bus-identities': {
-    does: 'Make the secrets of the services on a NATS of your own, and what it is to know of them (FOLDER)',
+    does: 'Make the secrets and the configuration for an external NATS server (FOLDER)',
     run: async (words) => (await import('./commands/bus-identities.ts')).busIdentities(words),
   },
   audit: {
-    does: 'Prove an export of the audit without asking Horcrux (verify FILE; see audit --help)',
+    does: 'Verify an export of the audit offline (verify FILE; see audit --help)',
     run: async (words) => (await import('./commands/audit.ts')).audit(words),
   },
   bench: {

@@ -61,7 +61,7 @@ async function main(words: string[]): Promise<number> {
   for (const check of words.length > 0 ? [] : ['tsc', 'oxlint']) {
     const code = await run(bin(check), [])
     if (code !== 0) {
-      process.stdout.write(`${check} found mistakes; no test was run\n0 passed, 1 failed\n`)
+      process.stdout.write(`${check} failed; no test was run\n0 passed, 1 failed\n`)
       return code
     }
   }

@@ -19,7 +19,7 @@ export async function welcome({ accelerator, libvirt, lacking }: Infrastructure,
   facts.say(
     [
       '',
-      `Horcrux is ready at ${url} (${facts.seconds.toFixed(1)} s). Ctrl-C stops it; guests go on.`,
+      `Horcrux is ready at ${url} (${facts.seconds.toFixed(1)} s). Ctrl-C stops it; guests continue.`,
       `  data      ${dataDir}`,
       `  guests    ${state.running ? guests : `none yet: ${state.why} -> ${state.help}`}`,
       ...(lacking.length > 0 ? [`  missing   apt-get install ${lacking.join(' ')}`] : []),

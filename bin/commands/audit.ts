@@ -95,14 +95,14 @@ async function verify(file: string, publicKey: string | undefined, asJson: boole
   }
   if (!hasHead && verdict.records === 0 && verdict.checkpoints === 0)
     throw new UsageError(
-      `${file} is no export of the audit: nothing in it is one's head or a record. An export is what GET /api/audit/export answers with 'Accept: application/x-ndjson'`,
+      `${file} is no export of the audit: it contains neither a head nor a record. Get one by GET /api/audit/export with 'Accept: application/x-ndjson'`,
     )
   held.giveAll()
   if (asJson) say(JSON.stringify(verdict, null, 2))
   else say(summaryOf(verdict))
   if (publicKey === undefined && verdict.public_key !== null)
     note(
-      `No --key was given: the key is the file's own word, ${fingerprintOf(verdict.public_key)}. Whoever wrote the whole file anew would not be found out: compare it with the one you know.`,
+      `No --key was given: the key is the one in the file, ${fingerprintOf(verdict.public_key)}. A file that was rewritten as a whole would pass: compare the key with the one you know.`,
     )
   return verdict.valid ? 0 : 1
 }
@@ -128,8 +128,8 @@ const lineOf = ({ line, problem, message }: Finding) => `${line === null ? '' : 
 function summaryOf({ valid, records, from_seq, to_seq, checkpoints, removed, head_hash }: Verdict): string {
   const which =
     records === 0 ? 'no records' : `${records} records, ${from_seq} to ${to_seq}, ${checkpoints} checkpoints`
-  const without = removed > 0 ? `; of ${removed} personal data was removed` : ''
+  const without = removed > 0 ? `; personal data was removed from ${removed}` : ''
   return valid
     ? `VALID: ${which}${without}. Hash of the last: ${head_hash ?? 'none'}`
-    : `TAMPERED WITH, or not whole: ${which}${without}`
+    : `TAMPERED WITH, or incomplete: ${which}${without}`
 }

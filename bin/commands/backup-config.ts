@@ -8,7 +8,7 @@ import { UsageError } from '../arguments.ts'
 /** `horcrux backup-config write FILE` and `… restore FILE`: copies all data of Horcrux except the disks of guests. */
 export async function backupConfig([verb, file, ...more]: string[]): Promise<number> {
   if ((verb !== 'write' && verb !== 'restore') || file === undefined || file.startsWith('-') || more.length > 0)
-    throw new UsageError('say what to do: backup-config write FILE, or backup-config restore FILE')
+    throw new UsageError('the command is missing: backup-config write FILE, or backup-config restore FILE')
   // Called first, because it also reads `.env`, which may name the store.
   config()
   refuseMongoDb()
@@ -27,7 +27,9 @@ const say = (line: string) => void process.stdout.write(`${line}\n`)
 
 async function write(file: string): Promise<number> {
   await writeConfigCopy(config(), file)
-  say(`Written: ${file}. It has everything but the guests' disks, secrets too: keep it as safe as a password.`)
+  say(
+    `Written: ${file}. It contains all data except the disks of guests, also the secrets: keep it as safe as a password.`,
+  )
   return 0
 }
 
@@ -42,10 +44,12 @@ async function restore(file: string): Promise<number> {
   }
   try {
     const { created_at, kept, operations, needsRestart } = await restoreConfigCopy(host, config(), file, fixed)
-    say(`The configuration of ${created_at} is back.`)
-    if (kept) say(`What was there before is kept: ${kept}`)
-    if (operations > 0) say(`${operations} operation(s) were under way then; they are marked as needing attention.`)
-    if (needsRestart) say('It came from another installation, whose secrets are now this one’s: restart Horcrux now.')
+    say(`The configuration of ${created_at} is restored.`)
+    if (kept) say(`The previous store is kept: ${kept}`)
+    if (operations > 0)
+      say(`${operations} operation(s) were active at the time of the copy; they are marked as needing attention.`)
+    if (needsRestart)
+      say('The copy came from another installation, and its secrets were installed here: restart Horcrux now.')
     return 0
   } finally {
     await host.close()

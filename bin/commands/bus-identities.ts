@@ -9,7 +9,7 @@ import { UsageError } from '../arguments.ts'
  */
 export async function busIdentities([folder, ...more]: string[]): Promise<number> {
   if (folder === undefined || folder.startsWith('-') || more.length > 0)
-    throw new UsageError('say where: bus-identities FOLDER')
+    throw new UsageError('the folder is missing: bus-identities FOLDER')
   const host = localHost()
   try {
     const path = resolve(folder)

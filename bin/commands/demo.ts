@@ -34,7 +34,7 @@ export async function demo(words: string[]): Promise<number> {
     await timed(instance.leave, () => instance.left)
     await host.close()
   }
-  process.stdout.write(`The whole took ${timed.total()} s.\n`)
+  process.stdout.write(`Total: ${timed.total()} s.\n`)
   return 0
 }
 
@@ -52,7 +52,7 @@ async function live(host: Host, api: ApiClient, boot: TinyGuest, timed: Stopwatc
     const line = `${guestPrefix} up`
     await timed(
       () => says(api, vm.id, line, signal),
-      () => `its serial console says "${line}"`,
+      () => `its serial console prints "${line}"`,
     )
     await timed(
       () => api.get<Stats>(`/vms/${vm.id}/stats`),
@@ -84,7 +84,7 @@ async function says(api: ApiClient, id: string, line: string, signal: AbortSigna
     if (signal.aborted) throw new Error('interrupted')
     if (performance.now() > end)
       throw new Error(
-        `the guest did not say "${line}" within ${upMs / 1000} s; its console says:\n${text.slice(-2000)}`,
+        `the guest did not print "${line}" within ${upMs / 1000} s; its console says:\n${text.slice(-2000)}`,
       )
     await sleep(100)
   }

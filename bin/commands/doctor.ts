@@ -7,7 +7,7 @@ import { readArguments, UsageError } from '../arguments.ts'
 /** `horcrux doctor`: lists the requirements of this machine. @returns the exit code: 1 if a required one is missing */
 export async function doctor(words: string[]): Promise<number> {
   const { output } = readArguments(words, { output: { type: 'string', short: 'o', default: 'table' } })
-  if (output !== 'table' && output !== 'json') throw new UsageError(`-o ${output} is not known: it is table or json`)
+  if (output !== 'table' && output !== 'json') throw new UsageError(`-o must be table or json, not '${output}'`)
   const diagnosis = await diagnose(localHost(), config())
   process.stdout.write(output === 'json' ? `${JSON.stringify(diagnosis, null, 2)}\n` : asText(diagnosis))
   return diagnosis.healthy ? 0 : 1
@@ -25,6 +25,6 @@ function asText({ healthy, findings }: Diagnosis): string {
   ])
   const verdict = healthy
     ? 'Horcrux has what it needs here.'
-    : 'Something that Horcrux needs is missing. As root on Debian, `npm start` installs it.'
+    : 'A requirement of Horcrux is missing. As root on Debian, `npm start` installs it.'
   return `${table([['', 'what', 'found', 'for', ''], ...rows])}\n\n${verdict}\n`
 }

@@ -114,7 +114,7 @@ export const auditService: Service = {
       try {
         await turn()
       } catch (error) {
-        log('audit').warn({ err: error }, 'records wait outside of the chain')
+        log('audit').warn({ err: error }, 'records could not be added to the chain; they wait in the inbox')
       }
       if (!stopped) timer = setTimeout(() => (running = loop()), everyMs)
     }

@@ -87,7 +87,8 @@ export const authActions = implement(auth, {
       { _id: username, password_hash: user.password_hash },
       { set: { password_hash } },
     )
-    if (!changed) throw new AuthenticationError('The password was changed by somebody else at this very moment')
+    if (!changed)
+      throw new AuthenticationError('The password was changed by another request at the same time; try again')
     await endSessionsOf(username, credential.id)
     tellOfChange(username)
     return null
@@ -126,17 +127,17 @@ export const authActions = implement(auth, {
   },
 
   totp: async ({ password }, call) => {
-    refuseApiKey(call, 'Setting a second factor up')
+    refuseApiKey(call, 'Setting up a second factor')
     return beginTotp(await requirePassword(password, call))
   },
 
   totpConfirm: async ({ code }, call) => {
-    refuseApiKey(call, 'Setting a second factor up')
+    refuseApiKey(call, 'Setting up a second factor')
     return { recovery_codes: await confirmTotp(await users.require(userOf(call).user), code) }
   },
 
   totpRemove: async ({ password, code }, call) => {
-    refuseApiKey(call, 'Switching the second factor off')
+    refuseApiKey(call, 'Disabling the second factor')
     const user = await requirePassword(password, call)
     await requireCode(user, code)
     await users.change(user.id, () => ({ set: { totp: null } }))

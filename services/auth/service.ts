@@ -38,7 +38,7 @@ export const authService: Service = {
   },
   start: async () => {
     const timer = setInterval(() => {
-      sweep().catch((error: Error) => log('auth').warn({ err: error }, 'what has expired could not be swept'))
+      sweep().catch((error: Error) => log('auth').warn({ err: error }, 'expired records could not be swept'))
     }, sweepEveryMs)
     return () => clearInterval(timer)
   },

@@ -15,7 +15,7 @@ export const Name = Type.String({
   errorMessage: 'must have only letters, digits, _ and -',
 })
 export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' })
-export const Version = Type.Integer({ minimum: 1, description: 'Goes up with every change; the ETag' })
+export const Version = Type.Integer({ minimum: 1, description: 'Incremented by every change; the ETag' })
 export const Path = Type.String({
   pattern: '^/[^\\0]*$',
   maxLength: 4096,

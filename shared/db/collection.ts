@@ -101,7 +101,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       const changed = await updateWhere({ _id: id, version: record.version }, await decide(record))
       if (changed) return changed
     }
-    throw new ConflictError(`${kind} '${id}' is being changed by others all the time`, { retryable: true })
+    throw new ConflictError(`${kind} '${id}' is changed by too many other requests; try again`, { retryable: true })
   }
 
   /**

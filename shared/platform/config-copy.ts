@@ -99,7 +99,7 @@ export async function restoreConfigCopy(
   for (const name of kept)
     if (fixed[name] !== undefined && fixed[name] !== extras[name])
       throw new ConflictError(
-        `The copy was made with another ${name} than the one that the environment sets: take HORCRUX_${name.toUpperCase()} away, and the copy's own is used`,
+        `The copy was made with another ${name} than the one set in the environment: remove HORCRUX_${name.toUpperCase()} to use the one of the copy`,
       )
   const { mongodbUrl, dataDir } = config
   if (mongodbUrl) await demandEmbedded(mongodbUrl, dataDir)
@@ -137,7 +137,7 @@ async function endOperations(dir: string): Promise<number> {
   const store = await startEmbeddedStore({ dataDir: dir, user: 'restore', password: randomBytes(16).toString('hex') })
   try {
     return await withStore(store.url('horcrux'), async (client) => {
-      const message = 'It was under way when the configuration was copied that was restored. Look at how far it came.'
+      const message = 'The operation was active when the restored copy was made. Check how far it came.'
       const ended = {
         state: 'needs_attention',
         lease: null,

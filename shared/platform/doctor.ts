@@ -59,7 +59,7 @@ function machine(): Finding[] {
       needed: false,
       found: username,
       needed_for: 'root installs what is missing and starts libvirtd',
-      help: isRoot ? '' : 'as another user, be in the group libvirt: usermod -aG libvirt USER',
+      help: isRoot ? '' : 'for other users: usermod -aG libvirt USER',
     },
     { ...ok, name: 'processors', found: String(availableParallelism()), needed_for: 'guests' },
     { ...ok, name: 'memory', found: `${gib(freemem())} free of ${gib(totalmem())}`, needed_for: 'guests' },
@@ -75,7 +75,7 @@ async function guests(host: Host, config: Config): Promise<Finding> {
     needed: false,
     found: isKvm ? 'KVM' : 'emulation (TCG)',
     needed_for: `speed of guests: ${found.because}`,
-    help: isKvm ? '' : 'turn on virtualization in the firmware, or nested virtualization on the host',
+    help: isKvm ? '' : 'enable virtualization in the firmware, or nested virtualization on the host',
   }
 }
 
@@ -88,7 +88,7 @@ async function disk(host: Host, { dataDir }: Config): Promise<Finding> {
     needed: false,
     found: `${gib(free)} free`,
     needed_for: `HORCRUX_DATA in ${dataDir}`,
-    help: free < lowDiskBytes ? 'make room, or set HORCRUX_DATA to a folder on a larger disk' : '',
+    help: free < lowDiskBytes ? 'free some space, or set HORCRUX_DATA to a folder on a larger disk' : '',
   }
 }
 

@@ -44,8 +44,8 @@ export async function ensureLibvirtd(
   if (!isRoot && (await host.stat(socket)))
     return {
       running: false,
-      why: 'libvirtd may not be used by this user',
-      help: 'usermod -aG libvirt USER, then sign in anew',
+      why: 'this user has no access to libvirtd',
+      help: 'usermod -aG libvirt USER, then sign in again',
     }
   const managed = await hasServiceManager(host)
   const help = managed ? 'systemctl enable --now libvirtd' : 'start Horcrux as root, or libvirtd by hand'

@@ -73,7 +73,7 @@ export const requirements: readonly Requirement[] = [
   {
     name: 'virsh',
     sign: { program: 'virsh', version: ['--version'] },
-    neededFor: 'looking at guests by hand',
+    neededFor: 'virsh on the command line',
     level: 'more',
     debian: ['libvirt-clients'],
   },
@@ -101,7 +101,7 @@ export const requirements: readonly Requirement[] = [
   {
     name: 'curl',
     sign: { program: 'curl', version: ['--version'] },
-    neededFor: 'the commands that `npm start` and the README show',
+    neededFor: 'the commands in the README',
     level: 'more',
     debian: ['curl'],
   },

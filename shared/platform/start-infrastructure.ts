@@ -33,7 +33,7 @@ export async function startInfrastructure(host: Host, config: Config, { say, onS
   const { dataDir } = config
   const wanted = requirements.filter(({ level, unless }) => level !== 'test' && !(unless && config[unless]))
   const { stillMissing, problem } = await install(host, wanted, say)
-  if (problem) log('install').warn({ problem }, 'apt-get could not install what is missing')
+  if (problem) log('install').warn({ problem }, 'apt-get could not install the missing packages')
   const core = stillMissing.filter(({ level }) => level === 'core')
   if (core.length > 0)
     throw new UnavailableError(

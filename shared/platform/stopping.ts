@@ -24,7 +24,7 @@ export function stopOnSignals(): Stopping {
 
   async function stop(): Promise<void> {
     for (let undo = undos.pop(); undo; undo = undos.pop())
-      await undo().catch((error: unknown) => log('stop').error({ err: error }, 'a part did not stop well'))
+      await undo().catch((error: unknown) => log('stop').error({ err: error }, 'a part failed to stop'))
   }
 
   async function onSignal(signal: NodeJS.Signals): Promise<void> {
@@ -34,7 +34,7 @@ export function stopOnSignals(): Stopping {
       return
     }
     firstAt = now
-    log('stop').info({ signal }, 'stopping; guests go on')
+    log('stop').info({ signal }, 'stopping; guests continue')
     setTimeout(() => process.exit(1), longestMs).unref()
     await stop()
     resolve()

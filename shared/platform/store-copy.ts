@@ -39,7 +39,7 @@ export async function completeCopy(copy: string, extras: Extras, destination: st
 }
 
 export function alreadyThere(path: string) {
-  return new ConflictError(`${path} exists already; a copy is never written over anything`, { details: { path } })
+  return new ConflictError(`${path} exists already; a copy never overwrites a file`, { details: { path } })
 }
 
 /**
@@ -61,9 +61,12 @@ export function readCopy(path: string): Extras {
       db.close()
     }
   } catch (error) {
-    throw new BadRequestError(`${path} is not a whole copy of Horcrux's configuration: ${(error as Error).message}`, {
-      cause: error,
-    })
+    throw new BadRequestError(
+      `${path} is not a complete copy of Horcrux's configuration: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -17,7 +17,7 @@ export async function unpackPackage(host: Host, name: string, folder: string, fo
     return found
   })
   const archive = (await host.list(folder)).find((entry) => entry.name.startsWith(`${real}_`))
-  if (!archive) throw new UnavailableError(`apt-get on ${host.describe()} did not bring ${real}`)
+  if (!archive) throw new UnavailableError(`apt-get on ${host.describe()} did not download ${real}`)
   const path = join(folder, archive.name)
   await host.runChecked('dpkg-deb', ['-x', path, folder], { timeoutMs: networkTimeoutMs })
   await host.remove(path)
@@ -38,7 +38,7 @@ async function retryWithNewLists<T>(host: Host, work: () => Promise<T>): Promise
     if ((await host.runChecked('id', ['-u'])).stdout.trim() !== '0') {
       const help = 'run "apt-get update" as root on it, then try again'
       const why = (cause as Error).message
-      throw new UnavailableError(`No package of Debian's can be fetched on ${host.describe()}: ${help} (${why})`, {
+      throw new UnavailableError(`Debian packages cannot be downloaded on ${host.describe()}: ${help} (${why})`, {
         cause,
       })
     }

@@ -74,7 +74,7 @@ async function writeAnchor(end: End): Promise<void> {
     await writeFile(`${file}.new`, JSON.stringify(end), { mode: 0o600 })
     await rename(`${file}.new`, file)
   } catch (error) {
-    log('audit').warn({ err: error }, 'the end of the audit chain could not be noted outside of the store')
+    log('audit').warn({ err: error }, 'the anchor of the audit chain could not be written')
   }
 }
 

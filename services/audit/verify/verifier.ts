@@ -70,8 +70,8 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
     const { seq, hash } = record
     const awaited = gaps.fill(seq)
     if (awaited === undefined)
-      return find('duplicate', seq, line, `record ${seq} is there twice, or a false one was put in`)
-    find('misplaced', seq, line, `record ${seq} lies behind record ${last?.seq}`)
+      return find('duplicate', seq, line, `record ${seq} occurs twice, or a false one was inserted`)
+    find('misplaced', seq, line, `record ${seq} follows record ${last?.seq}`)
     if (awaited !== null && awaited !== hash)
       find('altered', seq, line, `record ${seq} is not the one that record ${seq + 1} follows`)
   }
@@ -104,7 +104,7 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
   const endWithoutHead = () => {
     place(next(), 0)
     const unsigned = trusted === undefined ? ', nor who has signed it' : ''
-    const message = `there is no signed head, so it cannot be told whether records are missing at the end${unsigned}`
+    const message = `there is no signed head, so records may be missing at the end${unsigned}`
     find('unanchored', null, null, message)
   }
 
@@ -120,11 +120,11 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
           'signature',
           null,
           line,
-          `the export was signed with another key, ${theirs}: by another installation, or anew`,
+          `the export was signed with another key, ${theirs}: by another installation, or again later`,
         )
         // The head can still be checked against its own key.
         trusted = given.public_key
-      } else if (!isSignedHead(given, trusted)) find('signature', null, line, "the head's signature is not true of it")
+      } else if (!isSignedHead(given, trusted)) find('signature', null, line, 'the signature of the head is wrong')
     },
 
     record: (record, line) => {
@@ -141,13 +141,13 @@ export function newVerifier({ publicKey, onFinding }: VerifierOptions = {}): Ver
       const { seq, hash } = checkpoint
       // Without a head and a key the signature cannot be checked; the missing head is reported at the end.
       if (trusted !== undefined && !isSignedCheckpoint(checkpoint, trusted))
-        return find('signature', seq, line, `the checkpoint at record ${seq} has no true signature`)
+        return find('signature', seq, line, `the signature of the checkpoint at record ${seq} is wrong`)
       const at = last?.seq ?? (head ? head.from_seq - 1 : undefined)
       if (suspects.length > 0) return
       if (at !== undefined && at !== seq)
-        return find('misplaced', seq, line, `the checkpoint of record ${seq} lies behind record ${at}`)
+        return find('misplaced', seq, line, `the checkpoint of record ${seq} follows record ${at}`)
       if (last && last.hash !== hash)
-        find('altered', seq, line, `record ${seq} is not the one that was signed: the chain was written anew before it`)
+        find('altered', seq, line, `record ${seq} is not the one that was signed: the chain before it was rewritten`)
     },
 
     malformed: (message, line) => suspect({ line, message, malformed: true }),

@@ -58,7 +58,7 @@ async function readThrough(verifier: Verifier, from: number, to: number, marks: 
     for (const { seq, hash } of anchors.filter((anchor) => anchor.seq === record.seq)) {
       missed.delete(seq)
       if (hash !== record.hash)
-        findings.push(finding(seq, 'altered', `record ${seq} is not the one that was noted outside of the store`))
+        findings.push(finding(seq, 'altered', `record ${seq} is not the one in the anchor outside the store`))
     }
   }
   for (let next = from; ;) {
@@ -68,9 +68,9 @@ async function readThrough(verifier: Verifier, from: number, to: number, marks: 
     next = page.at(-1)!.seq + 1
   }
   for (const seq of missed.keys())
-    findings.push(finding(seq, 'truncated', `record ${seq}, which was noted outside of the store, is not there`))
+    findings.push(finding(seq, 'truncated', `record ${seq}, which the anchor outside the store names, is missing`))
   for (const { seq } of waiting)
-    findings.push(finding(seq, 'truncated', `record ${seq}, for which there is a signed checkpoint, is not there`))
+    findings.push(finding(seq, 'truncated', `record ${seq}, which has a signed checkpoint, is missing`))
   return findings
 }
 

@@ -16,7 +16,7 @@ export function userOf({ caller }: Call): UserCaller {
  */
 export function refuseApiKey(call: Call, what: string): void {
   if (call.caller.kind === 'user' && call.caller.credential.by === 'api_key')
-    throw new ForbiddenError(`${what} takes a session; an API key cannot do that. Sign in with the password`)
+    throw new ForbiddenError(`${what} requires a sign-in with the password; an API key is not enough`)
 }
 
 /** The session of a credential (a token belongs to a session), or null for an API key. */

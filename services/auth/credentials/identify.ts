@@ -22,7 +22,7 @@ export async function identify({ by, credential, address }: Shown): Promise<Iden
   const signed_by = keyIdOf(credential)
   const claims = verifyToken(credential, await keyNamed(signed_by))
   const session = await sessionById(claims.session)
-  if (session.user !== claims.user) throw new AuthenticationError('The token is refused: it is of another session')
+  if (session.user !== claims.user) throw new AuthenticationError('The token is refused: it belongs to another session')
   const identity = await bySession(session, { by, id: session.id, signed_by }, address)
   const expiresAt = Math.min(Date.parse(identity.expires_at), claims.expiresAt.getTime())
   return { ...identity, expires_at: new Date(expiresAt).toISOString() }

@@ -98,6 +98,6 @@ export async function keyNamed(kid: string): Promise<KeyObject> {
   // not cause a read each.
   const { keys } = known.keys.has(kid) || Date.now() - known.loadedAt < 50 ? known : await load()
   const key = keys.get(kid)
-  if (!key) throw new AuthenticationError('The token is refused: its key is not known (any more)')
+  if (!key) throw new AuthenticationError('The token is refused: its signing key is unknown or was removed')
   return key
 }

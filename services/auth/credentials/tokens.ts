@@ -54,7 +54,7 @@ export function verifyToken(token: string, key: KeyObject): Claims {
   const { sub, sid, exp, iat } = payload as { sub?: unknown; sid?: unknown; exp?: unknown; iat?: unknown }
   if (typeof sub !== 'string' || typeof sid !== 'string' || typeof exp !== 'number' || typeof iat !== 'number')
     throw refused('it is malformed')
-  if (iat > now + 60 || exp - iat > tokenLifeMs / 1000 + 1) throw refused('its times are not ours')
+  if (iat > now + 60 || exp - iat > tokenLifeMs / 1000 + 1) throw refused('its times are out of range')
   return { user: sub, session: sid, expiresAt: new Date(exp * 1000) }
 }
 

@@ -88,7 +88,7 @@ export const roleActions = implement(contract, {
       const role = await roles.requireForChange(name)
       const used = await grants.all({ role: name })
       if (used.length > 0)
-        throw new ConflictError(`The role '${name}' is granted ${used.length} times; take these grants back first`, {
+        throw new ConflictError(`The role '${name}' is granted ${used.length} times; remove these grants first`, {
           details: { grants: used.slice(0, 100).map(({ id }) => id) },
         })
       await removeGrantsOn(`/api/roles/${name}`)

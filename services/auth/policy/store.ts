@@ -113,7 +113,7 @@ async function acquire(holder: string): Promise<void> {
 }
 
 function busy() {
-  return new UnavailableError('Users and rights are being changed by others; try again', { retryAfterSeconds: 2 })
+  return new UnavailableError('Other changes of users and rights are in progress; try again', { retryAfterSeconds: 2 })
 }
 
 /** The holder of the lease, if its replica has died: then waiting for the end of the lease is needless. */
@@ -150,6 +150,6 @@ export function tellOfChange(user?: string): void {
     bus().nats.publish(authChangedSubject, JSON.stringify(user === undefined ? {} : { user }))
   } catch (error) {
     // Without a bus no gateway can be notified; their caches expire within a second anyway.
-    log('auth').debug({ err: error }, 'nobody could be told of the change')
+    log('auth').debug({ err: error }, 'no gateway could be notified of the change')
   }
 }

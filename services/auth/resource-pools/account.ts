@@ -59,11 +59,13 @@ export async function count(poolId: string, member: Reserved, { knownOnly = fals
     if (over.length === 0) {
       if (await write(pool, member, known, more)) return
     } else if ((await discountLapsed(pool)) === 0)
-      throw new ConflictError(`The resource pool '${pool.name}' has no room: ${over.join('; ')}`, {
+      throw new ConflictError(`The resource pool '${pool.name}' would exceed its limits: ${over.join('; ')}`, {
         details: { pool: poolId, limits: pool.limits, used: pool.used, wanted: more },
       })
   }
-  throw new ConflictError(`The resource pool '${poolId}' is being changed by others all the time`, { retryable: true })
+  throw new ConflictError(`The resource pool '${poolId}' is changed by too many other requests; try again`, {
+    retryable: true,
+  })
 }
 
 function isCounted(known: Reserved, member: Reserved): boolean {

@@ -117,7 +117,7 @@ async function tell(subject: string, failures: number, caller: Caller, requestId
   )
   if (!told) return
   flushSoon(model, storedAs<Stored>(told))
-  log('auth').warn({ subject, failures }, 'sign-in is being guessed at')
+  log('auth').warn({ subject, failures }, 'possible brute-force attack on the sign-in')
   await recordAudit({
     caller,
     ...(kind === 'user' && { user: name }),

@@ -52,11 +52,12 @@ export async function confirmTotp(user: StoredUser, code: string): Promise<strin
   if (!totp) throw new ConflictError('Begin with POST /api/auth/totp')
   if (totp.confirmed) throw new ConflictError('The second factor is on already')
   const step = stepOfCode(unseal(totp.secret, purpose), code, Date.now())
-  if (step === null) throw new AuthenticationError('The code is wrong; is the clock of the device right?')
+  if (step === null) throw new AuthenticationError('The code is wrong; check the clock of the device')
   const codes = newRecoveryCodes()
   const confirmed = { ...totp, confirmed: true, last_step: step, recovery_hashes: codes.map(sha256) }
   const changed = await users.updateWhere({ _id: user.id, 'totp.secret': totp.secret }, { set: { totp: confirmed } })
-  if (!changed) throw new ConflictError('The second factor was changed at this very moment; begin again')
+  if (!changed)
+    throw new ConflictError('The second factor was changed by another request at the same time; begin again')
   return codes
 }
 
@@ -68,7 +69,7 @@ export async function requireCode(user: StoredUser, given: string | undefined): 
   const { totp } = user
   if (!totp?.confirmed) return
   if (given === undefined)
-    throw new AuthenticationError('A code of the second factor is needed as well', { details: { totp_required: true } })
+    throw new AuthenticationError('A code of the second factor is required', { details: { totp_required: true } })
   if (await takeRecoveryCode(user.id, given)) return
   const locked = { 'totp.wrong_codes': { $lt: maxWrongCodes } }
   // Counted as wrong before it is checked, so that parallel attempts gain nothing.
@@ -81,7 +82,7 @@ export async function requireCode(user: StoredUser, given: string | undefined): 
     )
   const step = stepOfCode(unseal(totp.secret, purpose), given, Date.now())
   if (step !== null && (await takeStep(user.id, step))) return
-  throw new AuthenticationError('The code of the second factor is wrong, or was used before')
+  throw new AuthenticationError('The code of the second factor is wrong or already used')
 }
 
 async function takeStep(id: string, step: number): Promise<boolean> {

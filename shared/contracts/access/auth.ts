@@ -8,8 +8,8 @@ const ProofKind = Type.Enum(['session', 'token', 'api_key'])
 export const CredentialRef = strict({
   by: ProofKind,
   id: Type.String({ description: "A session's id, or an API key's public id" }),
-  signed_by: Type.Optional(Type.String({ description: 'Of a token: the id of its key' })),
-  restricted: Type.Optional(Type.Boolean({ description: "Of an API key: it has only some of its user's rights" })),
+  signed_by: Type.Optional(Type.String({ description: 'Token: id of the signing key' })),
+  restricted: Type.Optional(Type.Boolean({ description: "API key: it has only some of its user's rights" })),
 })
 const RightList = Type.Array(strict({ path: Type.String(), privileges: Type.Array(Type.Enum([...privileges])) }))
 
@@ -20,7 +20,7 @@ export const Identity = strict({
   credential: CredentialRef,
   expires_at: Time,
   rights_until: Type.Union([Time, Type.Null()], {
-    description: 'When the rights may change by themselves: an expiry, hours of the week; null is never',
+    description: 'Time at which the rights may change by expiry or weekly hours; null: never',
   }),
 })
 export type Identity = Static<typeof Identity>
@@ -28,7 +28,7 @@ export type Identity = Static<typeof Identity>
 export const Session = strict({
   id: Type.String(),
   user: Type.String(),
-  address: Type.String({ description: 'Where it was begun from' }),
+  address: Type.String({ description: 'Address that began it' }),
   created_at: Time,
   last_used_at: Time,
   expires_at: Time,
@@ -50,7 +50,7 @@ export const authChangedSubject = 'horcrux.auth.changed'
 
 export const auth = contract('auth', {
   identify: {
-    does: 'Tell who it is that shows this credential',
+    does: 'Identify the user of a credential',
     can: 'service',
     callers: ['gateway'],
     params: strict({
@@ -69,17 +69,17 @@ export const auth = contract('auth', {
     result: Identity,
   },
   rights: {
-    does: 'Look up the rights that have this name, from an offset on',
+    does: 'Get the rights with this name, from an offset',
     can: 'service',
     callers: 'all',
     params: strict({ name: Type.String(), offset: Type.Integer({ minimum: 0, default: 0 }) }),
     result: strict({
       rights: RightList,
-      next: Type.Union([Type.Integer(), Type.Null()], { description: 'The offset of the rest' }),
+      next: Type.Union([Type.Integer(), Type.Null()], { description: 'Offset of the next page' }),
     }),
   },
   redeem: {
-    does: 'Tell whose one-time ticket for a WebSocket this is; it is used up by this',
+    does: 'Redeem a one-time ticket for a WebSocket',
     can: 'service',
     callers: ['gateway'],
     params: strict({ ticket: Type.String({ maxLength: 256 }), address: Type.String() }),
@@ -87,13 +87,13 @@ export const auth = contract('auth', {
     secret: ['ticket'],
   },
   countSignInAttempt: {
-    does: 'Count a try to sign in or to set up, of an address within a minute, over all gateways',
+    does: 'Count sign-in and set-up attempts of an address within a minute, over all gateways',
     can: 'service',
     callers: ['gateway'],
     params: strict({ address: Type.String() }),
     result: strict({
       count: Type.Integer(),
-      reset_seconds: Type.Integer({ description: 'What is left of the minute' }),
+      reset_seconds: Type.Integer({ description: 'Seconds left of the minute' }),
     }),
   },
   setup: {
@@ -107,7 +107,7 @@ export const auth = contract('auth', {
     secret: ['token', 'password'],
   },
   login: {
-    does: 'Sign in; a second factor is its code or a recovery code',
+    does: 'Sign in; the second factor is a TOTP code or a recovery code',
     rest: 'POST /auth/login',
     can: 'anyone',
     audit: 'login',
@@ -138,7 +138,7 @@ export const auth = contract('auth', {
     secret: ['token'],
   },
   password: {
-    does: 'Change the own password; all other sessions end',
+    does: 'Change your own password; all other sessions end',
     rest: 'POST /auth/password',
     can: 'signed-in',
     audit: 'password_changed',
@@ -148,7 +148,7 @@ export const auth = contract('auth', {
     secret: ['old_password', 'new_password'],
   },
   session: {
-    does: 'Tell who is signed in, how, and with which rights',
+    does: 'Get the signed-in user, the session and the rights',
     rest: 'GET /auth/session',
     can: 'signed-in',
     params: None,
@@ -160,7 +160,7 @@ export const auth = contract('auth', {
     }),
   },
   sessions: {
-    does: 'List sessions: the own ones, or those of a user',
+    does: 'List your own sessions, or those of a user',
     rest: 'GET /auth/sessions',
     can: 'signed-in',
     params: strict({ ...ListQuery('user').properties, username: Type.Optional(Username) }),
@@ -186,7 +186,7 @@ export const auth = contract('auth', {
     secret: ['ticket'],
   },
   totp: {
-    does: 'Begin to set a second factor up; it counts once a code of it was confirmed',
+    does: 'Begin to set up a second factor; it is active after a code was confirmed',
     rest: 'POST /auth/totp',
     can: 'signed-in',
     audit: 'totp_changed',
@@ -199,7 +199,7 @@ export const auth = contract('auth', {
     secret: ['password', 'secret', 'uri'],
   },
   totpConfirm: {
-    does: 'Switch the second factor on by its first code; the recovery codes are shown only now',
+    does: 'Enable the second factor by its first code; the recovery codes are shown only once',
     rest: 'POST /auth/totp/confirm',
     can: 'signed-in',
     audit: 'totp_changed',
@@ -208,7 +208,7 @@ export const auth = contract('auth', {
     secret: ['code', 'recovery_codes'],
   },
   totpRemove: {
-    does: 'Switch the own second factor off',
+    does: 'Disable your own second factor',
     rest: 'DELETE /auth/totp',
     can: 'signed-in',
     audit: 'totp_changed',
@@ -218,12 +218,12 @@ export const auth = contract('auth', {
     secret: ['password', 'code'],
   },
   rotateKeys: {
-    does: 'Sign tokens with a new key; what the old ones signed ends by itself, or at once',
+    does: 'Rotate the signing key; old tokens stay valid until they expire, or end at once',
     rest: 'POST /auth/rotate-keys',
     can: 'SysModify on /api/auth',
     audit: 'certificate_changed',
     params: strict({
-      revoke: Type.Boolean({ default: false, description: 'Whether tokens of the old keys end at once' }),
+      revoke: Type.Boolean({ default: false, description: 'True: tokens of the old keys end at once' }),
     }),
     result: strict({ kid: Type.String() }),
   },

@@ -24,7 +24,7 @@ const OfMember = strict({ id: Id, username: Username })
 
 export const groups = contract('groups', {
   list: {
-    does: 'List groups: all that one may manage, and the own ones',
+    does: 'List groups: your own, and those you may manage',
     rest: 'GET /groups',
     can: 'signed-in',
     itemAccess: 'UserModify on /api/groups/{id}',
@@ -46,7 +46,7 @@ export const groups = contract('groups', {
     result: Group,
   },
   replace: {
-    does: 'Change a group: its name, what it inherits from, and, when given, who is in it',
+    does: 'Change a group: name, parents and, if given, members',
     rest: 'PUT /groups/{id}',
     can: 'UserModify on /api/groups/{id}',
     audit: 'policy_changed',
@@ -67,7 +67,7 @@ export const groups = contract('groups', {
     result: Done,
   },
   putMember: {
-    does: 'Take a user into a group',
+    does: 'Add a user to a group',
     rest: 'PUT /groups/{id}/members/{username}',
     can: 'UserModify on /api/groups/{id}',
     audit: 'role_assigned',
@@ -75,7 +75,7 @@ export const groups = contract('groups', {
     result: Group,
   },
   removeMember: {
-    does: 'Take a user out of a group',
+    does: 'Remove a user from a group',
     rest: 'DELETE /groups/{id}/members/{username}',
     can: 'UserModify on /api/groups/{id}',
     audit: 'role_revoked',

@@ -27,7 +27,7 @@ export const Hours = strict({
       from: ClockTime,
       until: ClockTime,
     }),
-    { minItems: 1, maxItems: 50, description: 'A window that ends before it begins goes on into the next day' },
+    { minItems: 1, maxItems: 50, description: 'A window that ends before it begins continues into the next day' },
   ),
 })
 export type Hours = Static<typeof Hours>
@@ -66,11 +66,11 @@ const Step = strict({
   role: Type.String(),
   path: Type.String(),
   via: Type.Array(Type.String(), {
-    description: 'Groups by which it comes, from the own one up; none when it is direct',
+    description: 'Chain of groups, from the direct one up; empty for a direct grant',
   }),
   pool: Type.Union([Type.String(), Type.Null()], { description: 'Resource pool of which the resource is a member' }),
   fails: Type.Array(oneOf('privilege', 'path', 'expired', 'network', 'hours'), {
-    description: 'Why it does not allow this; empty when it does',
+    description: 'Reasons why it does not allow this; empty if it does',
   }),
 })
 export type Step = Static<typeof Step>
@@ -84,7 +84,7 @@ export const Explanation = strict({
   allowed: Type.Boolean(),
   because: Type.String(),
   proof: Type.Array(Step, { description: 'Every grant that allows it' }),
-  near: Type.Array(Step, { description: 'Grants that miss it by one thing only' }),
+  near: Type.Array(Step, { description: 'Grants that fail by a single condition' }),
 })
 export type Explanation = Static<typeof Explanation>
 
@@ -126,11 +126,11 @@ const Differences = strict({
 })
 
 export const WhatIf = strict({
-  users: Type.Integer({ description: 'Users who were looked at' }),
-  resources: Type.Integer({ description: 'Paths that were looked at' }),
+  users: Type.Integer({ description: 'Number of compared users' }),
+  resources: Type.Integer({ description: 'Number of compared paths' }),
   users_changed: Type.Integer(),
-  total: Type.Integer({ description: 'Pairs of user and path for which something changes' }),
-  truncated: Type.Boolean({ description: 'Whether there are more pairs than are listed' }),
+  total: Type.Integer({ description: 'Number of pairs of user and path with a change' }),
+  truncated: Type.Boolean({ description: 'True: more pairs exist than are listed' }),
   data: Type.Array(Differences),
 })
 export type WhatIf = Static<typeof WhatIf>
@@ -153,7 +153,7 @@ export const permissions = contract('permissions', {
     result: Grant,
   },
   delete: {
-    does: 'Take a grant back',
+    does: 'Remove a grant',
     rest: 'DELETE /permissions/{id}',
     can: 'UserModify on /api/permissions/{id}',
     audit: 'role_revoked',
@@ -162,7 +162,7 @@ export const permissions = contract('permissions', {
     result: Done,
   },
   explain: {
-    does: 'Prove by the grants that lead to it why somebody may or may not do something',
+    does: 'Explain by the grants why a user may or may not do something',
     rest: 'GET /permissions/explain',
     can: 'signed-in',
     params: strict({
@@ -175,14 +175,14 @@ export const permissions = contract('permissions', {
     result: Explanation,
   },
   whatIf: {
-    does: 'Tell exactly who would gain or lose what by changes that are not made',
+    does: 'Compute the rights that each user would gain or lose by changes, without making them',
     rest: 'POST /permissions/what-if',
     can: 'UserModify on /api/permissions',
     params: strict({
       changes: Type.Array(PolicyChange, { minItems: 1, maxItems: 1000 }),
-      users: Type.Optional(Type.Array(Username, { maxItems: 10_000, description: 'All when not given' })),
+      users: Type.Optional(Type.Array(Username, { maxItems: 10_000, description: 'All if not given' })),
       resources: Type.Optional(
-        Type.Array(ResourcePath, { maxItems: 20_000, description: 'Every path there can be when not given' }),
+        Type.Array(ResourcePath, { maxItems: 20_000, description: 'Every possible path if not given' }),
       ),
       ...Circumstances,
       limit: Type.Integer({ minimum: 0, maximum: 10_000, default: 1000, description: 'Pairs that are listed' }),
@@ -190,14 +190,14 @@ export const permissions = contract('permissions', {
     result: WhatIf,
   },
   witnesses: {
-    does: 'Tell who may see a resource only for as long as it is there, so that they hear of its end',
+    does: 'List users and keys whose right ends with a resource, so that they receive the event of its deletion',
     can: 'service',
     callers: ['vm'],
     params: strict({ path: Type.String({ pattern: '^/api/.+' }), privilege: PrivilegeName }),
     result: strict({ pools: Type.Array(Type.String()), witnesses: Type.Array(Witness) }),
   },
   forget: {
-    does: 'Remove the grants and pool memberships of a resource that is gone; one made under its id inherits nothing',
+    does: 'Remove the grants and resource pool memberships of a deleted resource, so that a later one with its id inherits nothing',
     can: 'service',
     callers: ['cluster', 'storage', 'vm'],
     params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),

@@ -84,7 +84,7 @@ export const resourcePools = contract('resource-pools', {
     result: ResourcePool,
   },
   replace: {
-    does: 'Change a resource pool; limits below what is used hold for what is made from now on',
+    does: 'Change a resource pool; limits below the current use apply to later additions',
     rest: 'PUT /resource-pools/{id}',
     can: 'PoolAllocate on /api/resource-pools/{id}',
     audit: 'config_changed',
@@ -101,7 +101,7 @@ export const resourcePools = contract('resource-pools', {
     result: Done,
   },
   putMember: {
-    does: 'Take a VM, container, storage pool or network into the pool',
+    does: 'Add a VM, container, storage pool or network to a resource pool',
     rest: 'PUT /resource-pools/{id}/members/{kind}/{member}',
     can: 'PoolAllocate on /api/resource-pools/{id}',
     audit: 'config_changed',
@@ -109,7 +109,7 @@ export const resourcePools = contract('resource-pools', {
     result: ResourcePool,
   },
   removeMember: {
-    does: 'Take a member out of the pool',
+    does: 'Remove a member from a resource pool',
     rest: 'DELETE /resource-pools/{id}/members/{kind}/{member}',
     can: 'PoolAllocate on /api/resource-pools/{id}',
     audit: 'config_changed',
@@ -118,7 +118,7 @@ export const resourcePools = contract('resource-pools', {
     result: Done,
   },
   reserve: {
-    does: 'Count a VM or container in its pool before it is made: for good, or until it is known whether it will be made',
+    does: 'Count a VM or container in its resource pool before it is made: permanently, or as a reservation',
     can: 'service',
     callers: ['vm'],
     params: strict({
@@ -129,21 +129,21 @@ export const resourcePools = contract('resource-pools', {
     result: Done,
   },
   cancel: {
-    does: 'Give back what an operation has reserved that never came to be',
+    does: 'Remove the reservation of an operation that failed',
     can: 'service',
     callers: ['vm'],
     params: strict({ pool: Id, kind: MemberKind, id: Member.properties.id, by: Type.String() }),
     result: Done,
   },
   recount: {
-    does: 'Count other amounts for a VM or container in every pool that it is in, or in none when one has no room',
+    does: 'Recount a VM or container in every resource pool it is in, or in none if a limit would be exceeded',
     can: 'service',
     callers: ['vm'],
     params: Member,
     result: Done,
   },
   release: {
-    does: 'Take a VM or container that is gone, or never came to be, out of every pool',
+    does: 'Remove a deleted or never created VM or container from every resource pool',
     can: 'service',
     callers: ['vm'],
     params: strict({ kind: MemberKind, member: Member.properties.id }),

@@ -55,7 +55,7 @@ export const roles = contract('roles', {
     result: Role,
   },
   replace: {
-    does: 'Change what a role may; it holds at once wherever the role is granted',
+    does: 'Change the privileges of a role; the change applies at once to all grants of it',
     rest: 'PUT /roles/{name}',
     can: 'UserModify on /api/roles/{name}',
     audit: 'policy_changed',
@@ -63,7 +63,7 @@ export const roles = contract('roles', {
     result: Role,
   },
   delete: {
-    does: 'Delete a role that is not granted anywhere',
+    does: 'Delete a role without grants',
     rest: 'DELETE /roles/{name}',
     can: 'UserModify on /api/roles/{name}',
     audit: 'policy_changed',

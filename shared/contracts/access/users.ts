@@ -28,8 +28,8 @@ export const User = strict({
   username: Username,
   full_name: nullable(FullName),
   email: nullable(Email),
-  enabled: Type.Boolean({ description: 'Whether the user may sign in; switching it off ends all sessions at once' }),
-  totp: Type.Boolean({ description: 'Whether signing in takes a second factor' }),
+  enabled: Type.Boolean({ description: 'True: the user may sign in; false ends all sessions at once' }),
+  totp: Type.Boolean({ description: 'True: sign-in requires a second factor' }),
   last_login_at: nullable(Time),
   created_at: Time,
   updated_at: Time,
@@ -42,7 +42,7 @@ export const ApiKey = strict({
   user: Username,
   name: Type.String(),
   restricted: Type.Boolean({
-    description: "Whether it has only those of its user's rights that it was granted itself",
+    description: "True: it has only those of its user's rights that were granted to it",
   }),
   expires_at: nullable(Time),
   last_used_at: nullable(Time),
@@ -61,9 +61,9 @@ export const EffectiveRight = strict({
 
 /** Time and address for the conditions of grants. */
 export const Circumstances = {
-  at: Type.Optional(Type.String({ format: 'date-time', description: 'For hours and expiry; now when not given' })),
+  at: Type.Optional(Type.String({ format: 'date-time', description: 'For hours and expiry; default: now' })),
   address: Type.Optional(
-    Type.String({ maxLength: 64, description: 'For networks; when not given, every network condition counts as met' }),
+    Type.String({ maxLength: 64, description: 'For networks; if not given, every network condition is met' }),
   ),
 }
 
@@ -92,7 +92,7 @@ export const users = contract('users', {
       password: Password,
       enabled: Type.Boolean({ default: true }),
       ...given,
-      roles: Type.Optional(Type.Array(RoleName, { maxItems: 20, description: 'Roles to be granted on /' })),
+      roles: Type.Optional(Type.Array(RoleName, { maxItems: 20, description: 'Roles to grant on /' })),
     }),
     result: User,
     secret: ['password'],
@@ -106,7 +106,7 @@ export const users = contract('users', {
       username: Username,
       password: Type.Optional(Password),
       enabled: Type.Optional(Type.Boolean()),
-      totp: Type.Optional(Type.Literal(false, { description: 'Switches the second factor off' })),
+      totp: Type.Optional(Type.Literal(false, { description: 'Disables the second factor' })),
       ...given,
     }),
     result: User,
@@ -122,7 +122,7 @@ export const users = contract('users', {
     result: Done,
   },
   permissions: {
-    does: 'List what a user may do, and by which grants',
+    does: 'List the rights of a user, with the grants that give them',
     rest: 'GET /users/{username}/permissions',
     can: 'signed-in',
     params: strict({ username: Username, ...Circumstances }),
@@ -136,7 +136,7 @@ export const users = contract('users', {
     result: Page(ApiKey),
   },
   createKey: {
-    does: 'Create an API key; its secret is shown only now',
+    does: 'Create an API key; its secret is shown only once',
     rest: 'POST /users/{username}/api-keys',
     can: 'signed-in',
     audit: 'permission_granted',
@@ -145,12 +145,12 @@ export const users = contract('users', {
       username: Username,
       name: Type.String({ minLength: 1, maxLength: 255 }),
       expires_in_days: Type.Optional(
-        Type.Integer({ minimum: 1, maximum: 3650, description: 'Days; none is for ever' }),
+        Type.Integer({ minimum: 1, maximum: 3650, description: 'Days; without it the key does not expire' }),
       ),
       grants: Type.Optional(
         Type.Array(strict({ role: RoleName, path: GrantPath }), {
           maxItems: 100,
-          description: 'When given, the key has only these, and of these only what its user has too',
+          description: 'If given, the key has only these grants, limited to the rights of its user',
         }),
       ),
     }),

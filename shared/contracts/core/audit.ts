@@ -19,9 +19,9 @@ export const AuditEntry = strict({
   severity: oneOf('info', 'warning', 'critical'),
   request_id: Type.String(),
   operation_id: Text,
-  before_hash: Type.Union([Type.String(), Type.Null()], { description: 'SHA-256 of what was changed, before' }),
-  after_hash: Type.Union([Type.String(), Type.Null()], { description: 'SHA-256 of what was changed, after' }),
-  message: Type.Union([Type.String(), Type.Null()], { description: 'Why it failed or was refused' }),
+  before_hash: Type.Union([Type.String(), Type.Null()], { description: 'SHA-256 of the changed records, before' }),
+  after_hash: Type.Union([Type.String(), Type.Null()], { description: 'SHA-256 of the changed records, after' }),
+  message: Type.Union([Type.String(), Type.Null()], { description: 'Reason of a failure or refusal' }),
 })
 export type AuditEntry = Static<typeof AuditEntry>
 
@@ -67,9 +67,9 @@ export const ExportHead = strict({
   to_seq: Type.Integer({ minimum: 0 }),
   prev_hash: Hash,
   hash: Hash,
-  checkpoints: Type.Integer({ minimum: 0, description: 'How many of them are among the records' }),
+  checkpoints: Type.Integer({ minimum: 0, description: 'Number of checkpoints among the records' }),
   time: Time,
-  public_key: Type.String({ description: 'Ed25519, SPKI, base64url; compare it with the one that you know' }),
+  public_key: Type.String({ description: 'Ed25519, SPKI, base64url; compare it with a trusted copy' }),
   signature: Signature,
 })
 export type ExportHead = Static<typeof ExportHead>
@@ -97,7 +97,7 @@ export const Verdict = strict({
   from_seq: nullable(Type.Integer()),
   to_seq: nullable(Type.Integer()),
   head_hash: nullable(Hash),
-  removed: Type.Integer({ minimum: 0, description: 'Records of which personal data was removed' }),
+  removed: Type.Integer({ minimum: 0, description: 'Number of records with removed personal data' }),
   checkpoints: Type.Integer({ minimum: 0 }),
   public_key: nullable(Type.String()),
   findings: Type.Array(Finding),
@@ -122,7 +122,7 @@ export const AuditQuery = strict({
   kind: Type.Optional(
     Type.String({
       maxLength: 1000,
-      description: `One or more, separated by commas, vm_* is all that begin so: ${auditKinds.join(', ')}`,
+      description: `One or more, separated by commas; vm_* means all with this prefix: ${auditKinds.join(', ')}`,
     }),
   ),
   user: Type.Optional(Type.String({ maxLength: 255 })),
@@ -130,7 +130,7 @@ export const AuditQuery = strict({
   severity: Type.Optional(Severity),
   result: Type.Optional(oneOf('success', 'failure', 'denied', 'accepted')),
   resource: Type.Optional(
-    Type.String({ maxLength: 1024, description: 'Path of the resource; a trailing * is any end' }),
+    Type.String({ maxLength: 1024, description: 'Path of the resource; a trailing * means any end' }),
   ),
   request_id: Type.Optional(Type.String({ maxLength: 128 })),
   operation_id: Type.Optional(Type.String({ maxLength: 128 })),
@@ -165,7 +165,7 @@ export const audit = contract('audit', {
     }),
   },
   securityEvents: {
-    does: 'List refusals, failed logins, guessing and whatever else is of warning or critical severity',
+    does: 'List all records of warning or critical severity: denied actions, failed logins, brute force',
     rest: 'GET /audit/security-events',
     can: 'SysAudit on /api/audit',
     params: Selected,
@@ -179,7 +179,7 @@ export const audit = contract('audit', {
     result: Page(AuditRecord),
   },
   bruteForce: {
-    does: 'List who was guessed at, and from where, within a time',
+    does: 'List users and addresses with many failed logins within a time',
     rest: 'GET /audit/brute-force',
     can: 'SysAudit on /api/audit',
     params: strict({
@@ -188,7 +188,7 @@ export const audit = contract('audit', {
         minimum: 2,
         maximum: 10_000,
         default: 10,
-        description: 'Failures from which on it counts',
+        description: 'Minimum number of failures',
       }),
     }),
     result: strict({
@@ -202,13 +202,13 @@ export const audit = contract('audit', {
           others: Type.Array(Type.String(), {
             description: 'Addresses of a user, or users of an address; at most 100',
           }),
-          succeeded_after: Type.Boolean({ description: 'Whether a login succeeded after the failures' }),
+          succeeded_after: Type.Boolean({ description: 'True: a login succeeded after the failures' }),
         }),
       ),
     }),
   },
   verify: {
-    does: 'Prove that no record was altered, dropped, moved or inserted',
+    does: 'Verify that no record was altered, dropped, moved or inserted',
     rest: 'GET /audit/verify',
     can: 'SysAudit on /api/audit',
     params: strict({
@@ -218,7 +218,7 @@ export const audit = contract('audit', {
     result: Verdict,
   },
   key: {
-    does: 'Tell the public key that the audit is signed with; keep it somewhere else',
+    does: 'Get the public key of the audit signatures; keep a copy elsewhere',
     rest: 'GET /audit/key',
     can: 'SysAudit on /api/audit',
     params: None,
@@ -235,14 +235,14 @@ export const audit = contract('audit', {
     result: Page(Type.Union([ExportHead, AuditRecord, Checkpoint])),
   },
   retention: {
-    does: 'Tell how long records are kept',
+    does: 'Get the retention of records',
     rest: 'GET /audit/retention',
     can: 'SysAudit on /api/audit',
     params: None,
     result: strict({ days: nullable(Type.Integer()) }),
   },
   setRetention: {
-    does: 'Say how long records are kept; null is for ever',
+    does: 'Set the retention of records; null: for ever',
     rest: 'PUT /audit/retention',
     can: 'SysModify on /api/audit',
     audit: 'config_changed',
@@ -250,7 +250,7 @@ export const audit = contract('audit', {
     result: strict({ days: nullable(Type.Integer()) }),
   },
   erase: {
-    does: 'Remove the personal data of a user from all records; what happened stays proven',
+    does: 'Erase the personal data of a user from all records; the chain stays verifiable',
     rest: 'POST /audit/erase',
     can: 'SysModify on /api/audit',
     audit: 'config_changed',

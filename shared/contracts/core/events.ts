@@ -46,9 +46,9 @@ export const events = {
     access: 'SysAudit on /api/alerts/{alert_id}',
     data: strict({
       alert_id: Type.String(),
-      name: Type.String({ description: 'What it is about, such as brute_force' }),
+      name: Type.String({ description: 'Kind of the alert, such as brute_force' }),
       severity: oneOf('info', 'warning', 'critical'),
-      resource: Type.String({ description: 'Path of the resource that it is about' }),
+      resource: Type.String({ description: 'Path of the resource concerned' }),
       message: Type.String(),
       timestamp: Time,
     }),

@@ -21,14 +21,14 @@ export const Operation = strict({
   id: Type.String(),
   kind: Type.String({ description: 'The action, such as vms.create' }),
   state: OperationState,
-  stage: Type.Union([Type.String(), Type.Null()], { description: 'The step that runs or ran last' }),
+  stage: Type.Union([Type.String(), Type.Null()], { description: 'The current or last step' }),
   progress: strict({
     done: Type.Number(),
     total: Type.Union([Type.Number(), Type.Null()]),
     unit: Type.Enum(['steps', 'bytes']),
     percent: Type.Union([Type.Number({ minimum: 0, maximum: 100 }), Type.Null()]),
   }),
-  eta: Type.Union([Time, Type.Null()], { description: 'When it is expected to end; null when that is not known' }),
+  eta: Type.Union([Time, Type.Null()], { description: 'Expected end; null if unknown' }),
   steps: Type.Array(
     strict({
       name: Type.String(),
@@ -38,7 +38,7 @@ export const Operation = strict({
       error: Type.Optional(Failure),
     }),
   ),
-  resources: Type.Array(Type.String(), { description: 'Paths of what it works on' }),
+  resources: Type.Array(Type.String(), { description: 'Paths of the resources it works on' }),
   user: Type.String(),
   request_id: Type.String(),
   created_at: Time,
@@ -64,7 +64,7 @@ export const operations = contract('operations', {
   },
   get: { does: 'Get an operation', rest: 'GET /operations/{id}', can: 'signed-in', params: ById, result: Operation },
   wait: {
-    does: 'Wait until an operation has ended, or the time is over',
+    does: 'Wait until an operation has ended, or for the timeout',
     rest: 'GET /operations/{id}/wait',
     can: 'signed-in',
     params: strict({
@@ -81,7 +81,7 @@ export const operations = contract('operations', {
     result: strict({ data: Type.Array(LogLine) }),
   },
   cancel: {
-    does: 'Cancel an operation; what it has done is undone',
+    does: 'Cancel an operation and undo its steps',
     rest: 'POST /operations/{id}/cancel',
     can: 'signed-in',
     audit: 'config_changed',

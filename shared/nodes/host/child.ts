@@ -28,7 +28,7 @@ export async function keepRunning(name: string, start: () => Promise<HostProcess
         child = undefined
         if (stopping.signal.aborted) return
         if (performance.now() - since > healthyAfterMs) pauseMs = firstPauseMs
-        logger.error({ pauseMs, ...lastWords(status) }, `${name} ended and is started again`)
+        logger.error({ pauseMs, ...lastWords(status) }, `${name} ended and is restarted`)
       }
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
       if (stopping.signal.aborted) return

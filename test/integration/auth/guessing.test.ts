@@ -132,7 +132,7 @@ test('a second factor: codes count once, recovery codes count once, eight wrong 
 
   const withoutCode = (await signIn(horcrux, 'careful', password).catch((error: AppError) => error)) as AppError
   expect(withoutCode.details).toMatchObject({ totp_required: true })
-  await expect(signIn(horcrux, 'careful', password, codeAt(0))).rejects.toThrow(/used before/)
+  await expect(signIn(horcrux, 'careful', password, codeAt(0))).rejects.toThrow(/already used/)
   const code = codeAt(1)
   const twice = await Promise.allSettled([
     signIn(horcrux, 'careful', password, code),

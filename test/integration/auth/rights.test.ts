@@ -164,7 +164,7 @@ test("a pool's limits are exact under 200 creates at once over two replicas", as
   expect(made).toBe(50)
   for (const create of creates)
     if (create.status === 'rejected')
-      expect((create.reason as Error).message).toMatch(/has no room: 2 vCPUs wanted, 100 of 100 used/)
+      expect((create.reason as Error).message).toMatch(/would exceed its limits: 2 vCPUs wanted, 100 of 100 used/)
   const pool = await root.call(resourcePools, 'get', { id: 'dev' })
   expect(pool.used).toEqual({ cpus: 100, memory: 51_200, disk: 50 * 10 * 2 ** 30, instances: 50 })
   expect(pool.members).toHaveLength(50)

@@ -114,7 +114,7 @@ describe.skipIf(!hasNats)('horcrux backup-config', () => {
     const bytes = await readFile(file)
     const damaged = join(dir, 'damaged')
     await writeFile(damaged, bytes.subarray(0, bytes.length / 2))
-    const refused = { code: 1, stderr: expect.stringContaining('not a whole copy') }
+    const refused = { code: 1, stderr: expect.stringContaining('not a complete copy') }
     expect(await horcrux(['restore', damaged])).toMatchObject(refused)
     await writeFile(damaged, 'nonsense')
     expect(await horcrux(['restore', damaged])).toMatchObject(refused)

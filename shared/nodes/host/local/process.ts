@@ -45,7 +45,7 @@ export async function spawnLocal(
         resolve({ code: code ?? codeOfSignal(signal ?? ''), signal, stderr: stderr() }),
       )
     })
-    giveUp = () => reject(new UnavailableError(`${program} (pid ${child.pid}) does not end, even when killed`))
+    giveUp = () => reject(new UnavailableError(`${program} (pid ${child.pid}) does not end, even after SIGKILL`))
   })
 
   const kill = () => killGroup(child.pid as number, exit, giveUp)

@@ -136,7 +136,7 @@ async function openSftp(connection: SshConnection, client: Client, name: string)
   } catch (cause) {
     if (!connection.isLive(client) || (cause as Error).message === 'Not connected') throw lost(name, cause)
     const { message } = cause as Error
-    throw new UnavailableError(`${name} offers no SFTP, which Horcrux needs for files: ${message}`, { cause })
+    throw new UnavailableError(`${name} offers no SFTP, which Horcrux requires for files: ${message}`, { cause })
   }
 }
 

@@ -13,7 +13,7 @@ const stderrBytes = 2 ** 20
 const maxCommandBytes = 128 * 1024 - 1
 const killedWithinMs = 6000
 
-// Prints the process id. SSH does not report it, and OpenSSH accepts no signal after the end of stdin. So the shell
+// Prints the process id. SSH does not report it, and OpenSSH accepts no signal after the end of stdin. Therefore the shell
 // prints its own id, which exec keeps, on stderr first. sshd made it the leader of its process group.
 const reportPid = `printf '%s %s\\n' "$1" "$$" >&2; shift; exec "$@"`
 
@@ -61,7 +61,7 @@ export async function spawnSsh(
   const kill = async () => {
     const timer = setTimeout(() => {
       channel.close()
-      givenUp.reject(new UnavailableError(`${program} on ${ssh.name} does not end, even when killed`))
+      givenUp.reject(new UnavailableError(`${program} on ${ssh.name} does not end, even after SIGKILL`))
     }, killedWithinMs)
     const id = await Promise.race([pid.promise, exit.then(() => null).catch(() => null)])
     if (id !== null) await killGroup(ssh, id).catch(() => {})
@@ -153,7 +153,7 @@ async function startedOrThrow(
   if (!started && cwd !== undefined)
     throw new NotFoundError(`Directory '${cwd}' not found on ${ssh.name}`, { details: { kind: 'File', id: cwd } })
   if (!started)
-    throw new UnavailableError(`${ssh.name} gives no shell: ${status.stderr.trim() || `exit ${status.code}`}`)
+    throw new UnavailableError(`${ssh.name} provides no shell: ${status.stderr.trim() || `exit ${status.code}`}`)
   if (status.code === 127 && (await ssh.which(program)) === null) throw missingProgram(program, ssh.name)
   return status
 }
