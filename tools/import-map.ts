@@ -117,7 +117,7 @@ function bestMove(order: string[], from: number, countOf: (from: string, to: str
   return best
 }
 
-/** How many of the imported files lie in each room. */
+/** Counts the imported files in each room. */
 function countsOf(imported: string[]): Map<string, number> {
   return new Map([...Map.groupBy(imported, roomOf)].map(([room, all]) => [room, all.length]))
 }

@@ -1,4 +1,4 @@
-/** How the presence of a requirement is checked. */
+/** Check for the presence of a requirement. */
 export type Sign = { program: string; version?: readonly string[] } | { library: string } | { file: string }
 
 export type Requirement = {
