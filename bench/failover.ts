@@ -1,4 +1,15 @@
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { operations } from '#shared/contracts/core/operations.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { clusterService } from '../services/cluster/service.ts'
+import { storageService } from '../services/storage/service.ts'
+import { vmService } from '../services/vm/service.ts'
+import { startHorcrux } from '../test/lab/product/horcrux.ts'
+import { repository } from '../test/lab/repository.ts'
+import { until } from '../test/lab/wait.ts'
 import { ask } from '../test/lab/clients/http.ts'
 import { disturbance, withPool } from '../test/lab/load/outage.ts'
 import { type Deployment, startDeployment } from '../test/lab/product/deployment.ts'
@@ -81,5 +92,36 @@ async function outages(): Promise<Row[]> {
   }
 }
 
+/** A process killed in the middle of an operation until another one, after the lease, has ended the operation. */
+async function takeover(): Promise<Row> {
+  const services = [clusterService, storageService, vmService]
+  const horcrux = await startHorcrux({ services, works: false })
+  try {
+    await horcrux.call(pools, 'create', { id: 'main', type: 'dir' })
+    const fault = { kind: 'volumes.create', step: 'creating', when: 'before', does: 'kill', afterMs: 0 }
+    const words = ['--pdeathsig', 'KILL', process.execPath, join(repository, 'test/lab/faults/faulty-replica.ts')]
+    const env = { ...horcrux.env, FAULT: JSON.stringify(fault) }
+    const replica = await localHost().spawn('setpriv', words, { env })
+    let said = ''
+    replica.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    await until(() => said.includes('working'), { what: 'the replica' })
+    const { id } = (await horcrux.call(volumes, 'create', { id: 'main', name: 'held', size: 2 ** 30 })) as {
+      id: string
+    }
+    await replica.exit
+    const stop = horcrux.work()
+    const ms = await timed(() => horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 }))
+    await stop()
+    return {
+      what: 'a killed process until another one has ended its operation',
+      value: ms / 1000,
+      unit: 's',
+      below: 30,
+    }
+  } finally {
+    await horcrux.stop()
+  }
+}
+
 /** How long replicas, bus and store that go away are felt. */
-export const benchFailover = async (): Promise<Row[]> => [...(await replicas()), ...(await outages())]
+export const benchFailover = async (): Promise<Row[]> => [...(await replicas()), ...(await outages()), await takeover()]

@@ -104,9 +104,12 @@ beforeAll(async () => {
 afterAll(() => product?.stop())
 
 const statuses: Record<number, number> = {}
+/** A request since the things were made last may have deleted some. */
+let mayHaveChanged = true
 
 async function faultsOf(route: Route, { line, json }: Sent): Promise<string[]> {
   const answer = await product.ask(line, json === undefined ? {} : { json })
+  if (!line.startsWith('GET ')) mayHaveChanged = true
   statuses[answer.status] = (statuses[answer.status] ?? 0) + 1
   // Of items with some of their fields the description says nothing.
   const faults = /[?&]fields=/.test(line) && answer.status === 200 ? [] : route.faultsOf(answer)
@@ -117,7 +120,8 @@ async function faultsOf(route: Route, { line, json }: Sent): Promise<string[]> {
 test('every answer to random requests is one that the OpenAPI document describes, and never 500', async () => {
   const faults: string[] = []
   for (const [index, route] of routes.entries()) {
-    await makeThings()
+    if (mayHaveChanged) await makeThings()
+    mayHaveChanged = false
     for (const sent of fc.sample(route.requests, { seed: seed + index, numRuns: each }))
       faults.push(...(await faultsOf(route, sent)))
   }

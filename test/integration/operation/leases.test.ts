@@ -84,13 +84,10 @@ describe.skipIf(!hasNats)('leases, with their usual time', () => {
     expect(Date.parse(end)).toBeGreaterThan(killedAt)
     expect(Date.parse(end)).toBeLessThanOrEqual(killedAt + leaseEndsWithinMs)
     const ended = await finished(operation)
-    const endedAfterMs = Date.now() - killedAt
     expect(ended.state).toBe('succeeded')
     expect(Date.parse(ended.ended_at!), 'nobody else works on it while the lease holds').toBeGreaterThanOrEqual(
       Date.parse(end),
     )
-    process.stdout.write(`a killed holder: taken over and ended after ${endedAfterMs} ms\n`)
-    expect(endedAfterMs).toBeLessThan(leaseEndsWithinMs)
     const changed = (await horcrux.call(volumes, 'delete', { id: 'main', volume: 'held' })) as unknown as Operation
     expect((await finished(changed)).state).toBe('succeeded')
     await stop()
