@@ -9,8 +9,8 @@ const system = {
 }
 
 /**
- * `unit` needs nothing but Node and takes seconds; the others run on real daemons that the test lab starts. `alone` is
- * what measures times, or how it fares when much is taken down at once: nothing else runs beside it.
+ * `unit` needs nothing but Node and takes seconds; the others run on real daemons that the test lab starts. Files of
+ * `alone` take bus, store or many processes down under load: nothing else runs beside them.
  */
 export default defineConfig({
   test: {

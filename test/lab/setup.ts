@@ -30,7 +30,7 @@ async function remove(dir: string): Promise<void> {
   await rm(dir, { recursive: true, force: true })
 }
 
-/** Folders of runs that were killed. What they had started died with them, but for their hosts. */
+/** Removes folders of killed runs. Their processes died with them, except those of the lab hosts. */
 async function removeLeftFolders(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     const [, pid, start] = /^horcrux-test-(\d+)-(\d+)$/.exec(name) ?? []

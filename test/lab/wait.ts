@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
  * Calls `ask` again and again until its answer is neither false, null nor undefined, and returns the answer. A throw
- * counts as "not yet". The time limit is for what never comes, on the busiest machine: it proves no speed.
+ * counts as "not yet". The time limit only ends a hopeless wait, also on a busy machine: it proves no speed.
  * @throws after `timeoutMs`, with the last error as cause
  */
 export async function until<T>(

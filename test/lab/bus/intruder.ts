@@ -3,7 +3,7 @@ import { connect, type NatsConnection, nkeyAuthenticator } from 'nats'
 import { keyFile } from '#shared/bus/identity/keys.ts'
 import { inboxPrefix } from '#shared/bus/identity/subjects.ts'
 
-/** Somebody on the bus with the secret of one identity, who keeps to no rules but those of NATS. */
+/** A client of the bus with the secret of one identity, limited only by NATS's permissions. */
 export type Intruder = {
   nats: NatsConnection
   /** Tries to hear and to send on these subjects. @returns those that NATS refuses */

@@ -10,7 +10,7 @@ export type LabNats = { url: string; user: string; password: string }
 
 const machine = localHost()
 
-/** What this machine lacks for a NATS server. */
+/** Programs that this machine lacks for a NATS server. */
 export async function missingForNats(): Promise<string[]> {
   return (await machine.which('nats-server')) ? [] : ['nats-server (Debian: nats-server)']
 }

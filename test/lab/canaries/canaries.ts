@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-/** The beginning of every made secret: what is looked for first, as it is and as base64 and hex would show it. */
+/** The prefix of every made secret, searched for first: plain, in base64 and in hex. */
 const mark = 'C4naryBird'
 
 /** How a text would stand in base64, at each of the three places it can have in a group of bytes. */
@@ -16,9 +16,9 @@ const forms = [mark, Buffer.from(mark).toString('hex'), ...inBase64(mark)]
 export type Canaries = {
   /** A secret that will do as a password. */
   make: (what: string) => string
-  /** Keeps a secret in mind that somebody else has made. */
+  /** Registers a secret that another program has made. */
   learn: (what: string, value: string) => void
-  /** What of all that is in a text, except these; each finding says what and where. */
+  /** The secrets found in a text, except these; each finding names the secret and the place. */
   leaksIn: (place: string, text: string, except?: ReadonlySet<string>) => string[]
   count: () => number
 }

@@ -3,10 +3,10 @@ import type { ask } from '../clients/http.ts'
 import type { Canaries } from './canaries.ts'
 import type { Way } from './ways.ts'
 
-/** A request that goes wrong, and what it may be answered. */
+/** A failing request, and its allowed statuses. */
 export type Fault = { what: string; line: string; asked: Parameters<typeof ask>[2]; statuses: number[] }
 
-/** The line of a request, and what is left of the parameters for its body. */
+/** The line of a request, and the parameters left for its body. */
 export function lineOf({ method, path }: Route, params: Record<string, unknown>) {
   const json = { ...params }
   const filled = path.replaceAll(/\{(\w+)\}/g, (_, key: string) => {

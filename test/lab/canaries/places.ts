@@ -29,7 +29,7 @@ export async function streamsOf(nats: NatsConnection): Promise<Places> {
   return places
 }
 
-/** What is kept of a deployment on the disk; the identities' secrets are there by design. */
+/** A deployment's files; the identities' secrets are there by design. */
 export async function filesOf({ dir }: Deployment): Promise<Places> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true })
   const files = entries
@@ -37,13 +37,13 @@ export async function filesOf({ dir }: Deployment): Promise<Places> {
     .map(({ parentPath, name }) => join(parentPath, name))
   return Object.fromEntries(
     await Promise.all(
-      // One character for each byte, so that what is text in a file of any format can be found.
+      // One character for each byte, so that text can be found in a file of any format.
       files.map(async (file) => [`the file ${relative(dir, file)}`, await readFile(file, 'latin1')] as const),
     ),
   )
 }
 
-/** What the API tells of the past: the audit and the operations with their logs. */
+/** The API's records: the audit, and the operations with their logs. */
 export async function recordsOf({ ask }: Pick<Recorder, 'ask'>, token: string): Promise<Places> {
   const headers = { accept: 'application/x-ndjson' }
   const textOf = async (path: string) => {

@@ -12,7 +12,7 @@ type Told = { line: string; answer: Answered; may: ReadonlySet<string> }
 export type Recorder = {
   ask: (line: string, asked?: Asked) => Promise<Answered>
   answers: Told[]
-  /** What stands in an answer and must not. */
+  /** Secrets in answers that must not have them. */
   leaks: () => string[]
 }
 
@@ -32,13 +32,13 @@ function textsUnder(names: readonly string[], value: unknown, isNamed = false): 
   )
 }
 
-/** What of a shown secret is the secret: not what names a key or a ticket, nor what a token says in clear. */
+/** The secret part of a shown secret: without the id of a key or ticket, and without a token's clear claims. */
 const core = (text: string) => {
   if (text.startsWith('hx_')) return text.slice(text.indexOf('_', 3) + 1)
   return /[?&]secret=([A-Z2-7]+)/.exec(text)?.[1] ?? text.split('.').at(-1)!
 }
 
-/** What an answer may show: the secrets of its action, and the cookie that is set. */
+/** Secrets that an answer may show: those of its action, and the cookie that is set. */
 function secretsIn({ action }: Route, { body, headers }: Answered): string[] {
   const cookie = /horcrux_session=([^;]+)/.exec(headers['set-cookie'] ?? '')?.[1]
   return [...textsUnder(action.secret!, body).map(core), ...(cookie ? [decodeURIComponent(cookie)] : [])]
@@ -52,13 +52,13 @@ export function createRecorder(url: () => string, canaries: Canaries): Recorder 
   return {
     answers,
     ask: async (line, asked = {}) => {
-      // Each from an address of its own: guesses at passwords shall not slow down what comes after them.
+      // Each request comes from another address, so that wrong passwords do not slow down later requests.
       const answer = await ask(url(), line, { localAddress: newAddress(), ...asked })
       const name = `${line} ${asked.headers?.['idempotency-key'] ?? ''}`
       const { route } = patterns.find(({ pattern }) => pattern.test(line.split('?')[0]!)) ?? {}
       const isShown = route !== undefined && answer.status < 300
       const secrets = isShown ? secretsIn(route, answer) : []
-      // A repetition shows again what the first showed, and nothing else may.
+      // Only a repetition may show the secret of the first answer again.
       const replayed = answer.headers['idempotency-replayed'] === 'true' ? shown.get(name) : undefined
       if (!replayed) for (const secret of secrets) canaries.learn(`what ${route!.name} gave`, secret)
       const may = replayed ?? new Set(secrets)

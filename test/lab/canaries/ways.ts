@@ -5,21 +5,21 @@ import { asNode } from '../faults/scenarios.ts'
 import type { Canaries } from './canaries.ts'
 import type { Recorder } from './recorder.ts'
 
-/** What requests are made with; `vm` runs, and `host` is one that no node is on yet. */
+/** Everything that the requests use; `vm` runs, and `host` is not a node yet. */
 export type World = Recorder & { canaries: Canaries; root: string; setupToken: string; host: LabHost; vm: string }
-/** A request that succeeds; `state`: what an operation that it starts ends as, by itself or because it is cancelled. */
+/** A request that succeeds; `state`: the end of its operation, by itself or by a cancel. */
 export type Way = {
   params: Record<string, unknown>
   token?: string
   headers?: Record<string, string>
   state?: 'succeeded' | 'failed' | 'cancelled'
-  /** What it may be answered as well; then it is sent only once. */
+  /** Other allowed statuses; with them the request is sent only once. */
   orElse?: number
 }
 
 const newName = (kind: string) => `${kind}-${randomBytes(4).toString('hex')}`
 
-/** Somebody new who has signed in. */
+/** A new user who has signed in. */
 export async function person({ ask, canaries, root }: World) {
   const username = newName('bird')
   const password = canaries.make(`the password of ${username}`)
@@ -29,7 +29,7 @@ export async function person({ ask, canaries, root }: World) {
   return { username, password, token: String(body['token']), cookie: headers['set-cookie']!.split(';')[0]! }
 }
 
-/** Somebody new who has begun to set a second factor up. */
+/** A new user who has begun to set up a second factor. */
 async function careful(world: World) {
   const someone = await person(world)
   const { body } = await world.ask('POST /api/auth/totp', {
@@ -45,7 +45,7 @@ async function careful(world: World) {
   return { ...someone, code }
 }
 
-/** Somebody new with a second factor. */
+/** A new user with a second factor. */
 async function secured(world: World) {
   const someone = await careful(world)
   const { token, code } = someone

@@ -11,10 +11,10 @@ const quiet = [
   '--disable-sync',
 ]
 
-/** Debian's Chromium without a window, which reaches nothing but what the test serves. */
+/** Debian's Chromium without a window, which reaches only the test's own servers. */
 export const startBrowser = (): Promise<Browser> => chromium.launch({ executablePath: program, args: quiet })
 
-/** What the page has to say for itself: errors of scripts, and what its policy has kept from it. */
+/** Collects the page's complaints: errors of scripts, and loads that its content security policy has refused. */
 export function complaintsOf(page: Page): string[] {
   const complaints: string[] = []
   page.on('pageerror', (error) => complaints.push(error.message))

@@ -50,7 +50,7 @@ export type Follower = {
   /** Every event that it was given, in the order it came. */
   seen: Envelope[]
   resyncs: Envelope[]
-  /** What ended its connections. */
+  /** The reasons for which its connections ended. */
   endings: string[]
   /** The same with the places where each began and ended, to know why when something is missing. */
   connections: { begin: string; url: string; from: number; to: number; ending: string }[]
@@ -86,7 +86,7 @@ export function follow(
   const run = async () => {
     while (!isOver) {
       let isMine = true
-      // What a connection still delivers after it was given up comes again over the next one.
+      // Events that a given-up connection still delivers come again over the next one.
       const [begin, first] = [new Date().toISOString(), at]
       connection = open(url, token, at, (envelope) => isMine && hear(envelope))
       const ending = await connection.ended

@@ -19,7 +19,7 @@ type Asked = {
   localAddress?: string
 }
 
-/** One request with nothing added but what the test says. */
+/** Sends one request with the test's headers and body only. */
 export const ask = async (
   url: string,
   line: string,

@@ -1,6 +1,6 @@
 import { get } from 'node:http'
 
-/** What comes of the Server-Sent Events, until it is enough. */
+/** Reads Server-Sent Events until the text is enough. */
 export async function readServerSentEvents(
   url: string,
   headers: Record<string, string>,

@@ -13,7 +13,7 @@ export type Envelope = {
 export type TestSocket = {
   socket: WebSocket
   received: Envelope[]
-  /** The events, without what the connection itself says. */
+  /** The events, without messages about the connection itself. */
   events: () => Envelope[]
   closed: Promise<{ code: number; reason: string }>
   send: (message: unknown) => void
@@ -23,7 +23,7 @@ export type TestSocket = {
 
 const own = new Set(['Ping', 'Subscribed', 'Error', 'Resync'])
 
-/** Opens a WebSocket at a gateway's address; what it is first told may be sent at once. */
+/** Opens a WebSocket at a gateway's address; the first message may be sent at once. */
 export async function openSocket(
   url: string,
   { headers = {}, query = '', first }: { headers?: Record<string, string>; query?: string; first?: unknown } = {},

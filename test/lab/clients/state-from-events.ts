@@ -1,7 +1,7 @@
-/** What a client knows from events alone: of each VM its status, of each operation its state. */
+/** A client's state computed from events alone: each VM's status, each operation's state. */
 export type Folded = { vms: Record<string, string>; operations: Record<string, string> }
 
-/** Adds events to what was known; the last word counts, as it does for any client. */
+/** Applies events to a state; the last event of a resource counts. */
 export function fold({ vms, operations }: Folded, events: { type: string; data: unknown }[]): Folded {
   const machines = new Map(Object.entries(vms))
   const works = new Map(Object.entries(operations))

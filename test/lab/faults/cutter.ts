@@ -57,7 +57,7 @@ function lineOf(client: Socket, upstream: Socket): Line {
       if (line.left === 0) return
       const passed = part.subarray(0, line.left)
       line.left -= passed.length
-      // What was let through arrives before the connection breaks.
+      // The bytes let through arrive before the connection breaks.
       if (line.left > 0) client.write(passed)
       else client.write(passed, cut)
     },

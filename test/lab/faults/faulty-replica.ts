@@ -8,7 +8,7 @@ import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
 import { until } from '../wait.ts'
 
-/** What a faulty replica does, and where: once, at the first place that fits. */
+/** The fault of a replica and its place; it happens once, at the first place that fits. */
 export type Fault = Pick<Cut, 'kind' | 'step' | 'when'> & { does: 'fail' | 'kill' | 'stop'; afterMs: number }
 
 /** A replica of all services that works on operations and goes wrong as `FAULT` tells. Tests start it as a process. */

@@ -22,7 +22,7 @@ import { done } from '../product/run-operation.ts'
 
 const GiB = 2 ** 30
 
-/** How an operation of one kind comes about: what is there before, and what it is asked to do. */
+/** An operation of one kind: the state before it, and its parameters. */
 export type Scenario = {
   before?: (horcrux: TestHorcrux) => Promise<unknown>
   params: Record<string, unknown>
@@ -182,11 +182,11 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'nodes.register': { params: asNode('hv2', second) },
 })
 
-/** What others are based on goes last. */
+/** Newest first, so that a backing file is deleted after the disks that use it. */
 const newestFirst = <T extends { created_at: string }>(all: T[]): T[] =>
   all.toSorted((a, b) => b.created_at.localeCompare(a.created_at))
 
-/** Ends what a test that failed has left running. */
+/** Ends the operations that a failed test has left running. */
 async function endAll(horcrux: TestHorcrux): Promise<void> {
   for (const { id, state } of (await horcrux.call(operations, 'list', { limit: 1000 })).data) {
     if (!['queued', 'running'].includes(state)) continue

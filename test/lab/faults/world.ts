@@ -10,7 +10,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import type { LabHost } from '../hosts/hosts.ts'
 
-/** All that operations act on: what Horcrux says there is, and what there really is. */
+/** Everything that operations act on: as Horcrux reports it, and as libvirt and the disks have it. */
 export type World = Record<
   'guests' | 'devices' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'jobs' | 'files' | 'seeds' | 'variables',
   string[]
@@ -51,7 +51,7 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
   }
 }
 
-/** The devices of a domain: by its definition, and as it runs. */
+/** The devices of a domain: by its definition, and of the running guest. */
 async function pluggedIn({ uri }: LabHost, name: string): Promise<string> {
   const asked = [['--inactive'], []].map(async (how) => {
     const { stdout } = await localHost().run('virsh', ['-c', uri, 'dumpxml', name, ...how])
@@ -61,7 +61,7 @@ async function pluggedIn({ uri }: LabHost, name: string): Promise<string> {
   return `${name} has ${(await Promise.all(asked)).join('; runs with ')}`
 }
 
-/** What libvirt is doing to a domain beside running it. @param state its name and state */
+/** The job that libvirt runs on a domain, such as a backup. @param state the domain's name and state */
 async function jobOf({ uri }: LabHost, state: string): Promise<string[]> {
   const [name] = state.split(' ') as [string]
   const { stdout } = await localHost().run('virsh', ['-c', uri, 'domjobinfo', name])
@@ -69,13 +69,13 @@ async function jobOf({ uri }: LabHost, state: string): Promise<string[]> {
   return type === 'None' ? [] : [`${name} ${type}`]
 }
 
-/** What is kept of a guest in a folder of its node. */
+/** A guest's files in a folder of its node. */
 async function keptOf({ stateDir }: LabHost, folder: string, id: string): Promise<string[]> {
   const all = await readdir(join(stateDir, folder)).catch(() => [])
   return all.filter((name) => name.startsWith(`${id}.`)).toSorted()
 }
 
-/** What an operation must never leave: locks, and messages that nobody has taken care of. */
+/** Leftovers that an operation must not have: locks, unsent messages of the outbox, messages in the queue. */
 export async function leftovers(): Promise<{ locks: number; messages: number; outboxes: number }> {
   const { db } = mongoose.connection
   const locks = await db!.collection('locks').countDocuments()

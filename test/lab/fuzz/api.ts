@@ -21,7 +21,7 @@ export type Answer = { status: number; headers: Record<string, string>; body: un
 export type Route = {
   name: string
   requests: Arbitrary<Sent>
-  /** What an answer has that the description does not, or has not. */
+  /** The differences between an answer and its description. */
   faultsOf: (answer: Answer) => string[]
 }
 
@@ -113,7 +113,7 @@ function faultsOf({ responses }: Described, answer: Answer, document: Document):
   return [...faults, ...(status >= 400 ? faultsOfError(answer) : [])]
 }
 
-/** What every error says, beside its schema. */
+/** Rules for every error answer, beside its schema. */
 function faultsOfError({ status, headers, body, text }: Answer): string[] {
   const { status: told, request_id, violations, message } = body as Record<string, unknown>
   const faults: string[] = []

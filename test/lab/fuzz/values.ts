@@ -1,6 +1,6 @@
 import fc, { type Arbitrary } from 'fast-check'
 
-/** What the API's description uses of JSON Schema 2020-12. */
+/** The part of JSON Schema 2020-12 that the API's description uses. */
 export type JsonSchema = {
   $ref?: string
   type?: string
@@ -22,13 +22,13 @@ export type JsonSchema = {
   uniqueItems?: boolean
 }
 
-/** Where the schemas come from, and what is there that a property may name. */
+/** The named schemas, and the ids of existing resources by the name of a property. */
 export type World = {
   resolve: (schema: JsonSchema) => JsonSchema
   known: Record<string, readonly string[]>
 }
 
-/** Looking ahead is more than fast-check makes texts of; what it would refuse is one value in thousands. */
+/** fast-check cannot generate texts for lookaheads; without them one value in thousands does not match. */
 const withoutLookahead = (pattern: string) => pattern.replace(/\(\?!(?:[^()]|\([^()]*\))*\)/g, '')
 
 /** Longer ones are hostile, and made as such. */
@@ -48,13 +48,13 @@ function numbers({ type, minimum = 0, maximum = usualMost, multipleOf = 1 }: Jso
   return fc.double({ min: minimum, max: maximum, noNaN: true })
 }
 
-/** Mostly what is there, else what the schema says. */
+/** Mostly ids of existing resources, else values of the schema. */
 export const named = (known: readonly string[] | undefined, others: Arbitrary<unknown>): Arbitrary<unknown> =>
   known ? fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...known) }, { weight: 1, arbitrary: others }) : others
 
 function objects({ properties = {}, required = [] }: JsonSchema, world: World): Arbitrary<unknown> {
   const model = Object.entries(properties).map(([key, one]) => [key, named(world.known[key], values(one, world))])
-  // What Object.fromEntries makes of pairs is known to it, and not to the types.
+  // Object.fromEntries loses the type of its pairs.
   return fc.record(Object.fromEntries(model) as Record<string, Arbitrary<unknown>>, {
     requiredKeys: required.filter((key) => Object.hasOwn(properties, key)),
   })

@@ -19,7 +19,7 @@ import { labHosts } from '../hosts/lab.ts'
 
 const GiB = 2 ** 30
 
-/** Horcrux with one lab host and the pool `images`, and what tests of clones do again and again. */
+/** Horcrux with one lab host and the storage pool `images`, and the common steps of tests of clones. */
 export async function startCloneLab() {
   const [lab] = labHosts
   const horcrux = await startHorcrux({ services: [clusterService, storageService, vmService], works: false })
@@ -66,7 +66,7 @@ export async function startCloneLab() {
 }
 export type CloneLab = Awaited<ReturnType<typeof startCloneLab>>
 
-/** What a promise is rejected with, of the class that is expected. */
+/** The error that a promise is rejected with, checked to be of the expected class. */
 export async function refusal<E extends Error>(work: Promise<unknown>, kind: new (...given: never[]) => E): Promise<E> {
   const error = await work.then(
     (value) => new Error(`not refused: ${JSON.stringify(value)}`),

@@ -38,7 +38,7 @@ export function imagesOf(lab: LabHost) {
         string,
         unknown
       >,
-    /** Has qemu-img copy to such an image at a tenth of its speed, by stopping it most of the time. @returns what ends that */
+    /** Slows qemu-img's copy to an image to a tenth, by stopping it most of the time. @returns a function that ends this */
     slowDown: async (words: string) => {
       // The brackets keep the pattern from finding the loop itself.
       const loop = `while :; do p=$(pgrep -f 'qemu-im[g] convert.*${words}') && { kill -STOP $p; sleep 0.09; kill -CONT $p; }; sleep 0.01; done`

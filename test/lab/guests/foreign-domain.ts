@@ -1,4 +1,4 @@
-/** A domain as somebody may have made it by hand, with much that Horcrux does not know. */
+/** A domain made by hand, with many elements that Horcrux does not know. */
 export const foreignDomain = (name: string, uuid: string, disks: string[] = []) => `<domain type="qemu"
   xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
   <name>${name}</name><uuid>${uuid}</uuid><title>By hand</title><description>Made with virsh</description>

@@ -1,7 +1,7 @@
 import type { Definition } from '../../../services/vm/drivers/guest.ts'
 import type { VmRecord } from '../../../services/vm/model.ts'
 
-/** A guest's description with only what it must have. */
+/** A guest's description with the required fields only. */
 export const plainGuest: Definition = {
   node: 'local',
   id: 'web',

@@ -14,7 +14,7 @@ import { done } from '../product/run-operation.ts'
 
 const GiB = 2 ** 30
 
-/** A guest that runs, with an ext4 file system that is mounted and two bare disks, and what is done to it. */
+/** A running guest with a mounted ext4 file system and two bare disks, and the test's commands to it. */
 export async function runningSource({ horcrux, lab, images }: CloneLab) {
   const libvirt = await openConnection(lab.uri)
   const virsh = async (...words: string[]) =>
@@ -57,7 +57,7 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
     /** Has QEMU copy no faster than this, as soon as it copies; 0: as fast as it can. */
     limit: async (id: string, mibPerSecond: number) => {
       const uuid = await virsh('domuuid', id)
-      // A copy that nobody slows down may be over before a program that would do it has begun.
+      // A copy at full speed may end before an external program could slow it down.
       const device = await until(
         async () => {
           const { return: jobs } = await monitorCommand(libvirt, uuid, { execute: 'query-block-jobs' })

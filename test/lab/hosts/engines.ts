@@ -7,14 +7,14 @@ import { until } from '../wait.ts'
 const script = fileURLToPath(new URL('engines.sh', import.meta.url))
 const host = localHost()
 
-/** What this machine lacks for LXD and Incus of the test's own. */
+/** Programs that this machine lacks for LXD and Incus in the test's folder. */
 export async function missingForEngines(): Promise<string[]> {
   return (await host.runChecked('bash', [script, 'needs'])).stdout.split('\n').filter(Boolean)
 }
 
 export type LabEngine = { socket: string; stop: () => Promise<void> }
 
-/** Brings what Debian 12 itself has not into a folder, for all engines that run below it. */
+/** Fetches the programs that Debian 12 does not have into a folder, for all engines that run below it. */
 export const fetchEngines = (dir: string) => host.runChecked('bash', [script, 'fetch', dir], { timeoutMs: 300_000 })
 
 /** An engine with nothing in it. Its mounts and processes are its own, and end with this process, however that ends. */

@@ -29,7 +29,7 @@ export type LabHost = {
 const SCRIPT = fileURLToPath(new URL('hosts.sh', import.meta.url))
 const machine = localHost()
 
-/** What this machine lacks for lab hosts, such as `virsh (Debian: libvirt-clients)`. */
+/** Programs that this machine lacks for lab hosts, such as `virsh (Debian: libvirt-clients)`. */
 export async function missingForHosts(): Promise<string[]> {
   const { stdout } = await machine.runChecked('bash', [SCRIPT, 'needs'])
   return stdout.split('\n').filter(Boolean)

@@ -21,7 +21,7 @@ async function hostsOfWorker(): Promise<LabHost[]> {
   return existsSync(join(own, 'lab')) ? hostsIn(own) : startHosts(own, 2, pid)
 }
 
-/** What guests one file leaves behind, another must not find. */
+/** Removes the guests that a file has left, so that the next file does not find them. */
 afterAll(async () => {
   const machine = localHost()
   for (const { uri } of labHosts) {

@@ -8,35 +8,34 @@ type Wanted = {
   url: string
   connect: () => Promise<NatsConnection>
   token: string
-  readers: number
-  /** So many of them do not read. */
+  clients: number
+  /** The number of them that do not read. */
   stalled: number
   perSecond: number
   seconds: number
 }
 
-/** How long events took from their making to their readers, and what became of those who did not read. */
+/** Delays of events from the publisher to the clients, and the closing codes of clients that did not read. */
 export type EventLoadFound = {
   delivered: number
   missing: number
   p50Ms: number
   p99Ms: number
   longestMs: number
-  /** What those who did not read were told at last. */
-  goodbyes: number[]
+  closingCodes: number[]
 }
 
 const timestamp = new Date().toISOString()
-/** Only those who are to stall hear of operations: the kernel alone takes megabytes before anything waits. */
+/** Only the stalled clients subscribe to operations: the kernel buffers megabytes before anything waits. */
 const burdenBytes = 60_000
 const burden = 'x'.repeat(burdenBytes)
 
-/** Has many readers hear events while some of them do not read. Their latency is of those who do. */
+/** Sends events to many clients, some of which do not read, and measures the delays of the others. */
 export async function eventLoad({
   url,
   connect,
   token,
-  readers,
+  clients,
   stalled,
   perSecond,
   seconds,
@@ -44,7 +43,7 @@ export async function eventLoad({
   const nats = await connect()
   const latencies: number[] = []
   const sockets: WebSocket[] = []
-  const goodbyes: number[] = []
+  const closingCodes: number[] = []
   const join = async (topics: string[]) => {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws`, {
       headers: { authorization: `Bearer ${token}` },
@@ -57,7 +56,7 @@ export async function eventLoad({
     return socket
   }
   try {
-    const quick = await inTens(readers - stalled, () => join(['vm:events']))
+    const quick = await inTens(clients - stalled, () => join(['vm:events']))
     const slow = await inTens(stalled, () => join(['vm:events', 'operations']))
     for (const socket of quick)
       socket.on('message', (data: Buffer) => {
@@ -66,17 +65,19 @@ export async function eventLoad({
       })
     for (const socket of slow) {
       socket.pause()
-      socket.on('close', (code) => goodbyes.push(code))
+      socket.on('close', (code) => closingCodes.push(code))
     }
     const sent = await publishAll(nats, perSecond, seconds)
     const wanted = sent * quick.length
     await until(() => latencies.length >= wanted, { timeoutMs: 10_000, what: 'all events' }).catch(() => undefined)
     for (const socket of slow) socket.resume()
-    await until(() => goodbyes.length === slow.length, { timeoutMs: 10_000, what: 'all closed' }).catch(() => undefined)
+    await until(() => closingCodes.length === slow.length, { timeoutMs: 10_000, what: 'all closed' }).catch(
+      () => undefined,
+    )
     latencies.sort((one, other) => one - other)
     const at = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? NaN
     const delivered = latencies.length
-    return { delivered, missing: wanted - delivered, p50Ms: at(0.5), p99Ms: at(0.99), longestMs: at(1), goodbyes }
+    return { delivered, missing: wanted - delivered, p50Ms: at(0.5), p99Ms: at(0.99), longestMs: at(1), closingCodes }
   } finally {
     for (const socket of sockets) socket.terminate()
     await nats.close()
@@ -90,7 +91,7 @@ async function inTens<T>(count: number, make: () => Promise<T>): Promise<T[]> {
   return made
 }
 
-/** Small events for all at an even pace, and large ones that fill the way to those who do not read. @returns how many */
+/** Publishes small events for all clients at an even pace, and large ones that fill the buffers of the stalled. @returns the number of small ones */
 async function publishAll(nats: NatsConnection, perSecond: number, seconds: number): Promise<number> {
   const begin = performance.now()
   const total = perSecond * seconds

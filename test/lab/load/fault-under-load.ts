@@ -56,7 +56,7 @@ export async function faultUnderLoad(
     await part.start()
     await answered(load, count)
     await load.stop()
-    // What had no key and was cut off with its gateway: nobody but its sender may repeat it.
+    // A request without an idempotency key, cut off with its gateway: only its sender may decide to repeat it.
     const isOfNobody = ({ status, line }: Sent) =>
       how === 'killed' && status === cut && line === 'POST /api/storage/pools'
     const failed = load.sent

@@ -17,7 +17,7 @@ export type Wish = {
   name: string
   acknowledged: boolean
   operation?: string
-  /** How another change of what was made went: every second pool is deleted again, every second user is renamed. */
+  /** The outcome of the second change: every second pool is deleted again, every second user is renamed. */
   changed?: 'deleted' | 'renamed' | 'unknown'
 }
 
@@ -38,7 +38,7 @@ type Options = {
 }
 
 const GiB = 2 ** 30
-/** The connection broke: nobody knows how far the request came. */
+/** The connection broke: the request may have been carried out or not. */
 export const cut = 0
 /** There was no connection: nothing was sent. */
 const refused = -1
@@ -52,7 +52,7 @@ const readOf = (number: number) =>
     'GET /api/storage/pools/main/volumes?limit=5',
   ][number % 4]!
 
-/** Sends requests at an even pace, whatever becomes of them: three of five read, two change something. */
+/** Sends requests at an even pace and waits for no answer: three of five read, two change something. */
 export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Load {
   const sent: Sent[] = []
   const wishes: Wish[] = []
@@ -75,7 +75,7 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
     return { at, ms: performance.now() - at, line, status, headers: got, body }
   }
 
-  /** As a load balancer does it: on a broken connection what may be repeated is sent to the next gateway. */
+  /** Sends as a load balancer does: after a broken connection a repeatable request goes to the next gateway. */
   const send = async (number: number, line: string, json?: unknown, headers: Record<string, string> = {}) => {
     const isRepeatable = /^(GET|DELETE|PATCH)/.test(line) || 'idempotency-key' in headers
     const mayGoOn = () => last.status === refused || (last.status === cut && isRepeatable)
@@ -86,7 +86,7 @@ export function startLoad({ urls, token, perSecond, insistMs = 0 }: Options): Lo
       last = await once(urls[(number + more) % urls.length]!, line, json, headers)
       last = { ...last, at, ms: performance.now() - at }
     }
-    // Whoever repeats a deletion and hears that it is gone knows that it is done.
+    // On a repeated DELETE, 404 means that the first try succeeded.
     if (wasRepeated && last.status === 404 && line.startsWith('DELETE')) last = { ...last, status: 204 }
     sent.push(last)
     return last

@@ -31,7 +31,7 @@ export type Found = Reconciliation & {
   times: { usualMs: number; longestMs: number; firstSuccessMs: number }
 }
 
-/** What is found when nothing is wrong. */
+/** The result without faults. */
 export const nothingWrong = {
   lost: [],
   doubled: [],
@@ -129,7 +129,7 @@ export function bugsOf({ services, gateways }: Deployment): string[] {
   return [...new Set(bugs)]
 }
 
-/** What a subscriber has heard of the operations that were accepted; before a Resync it need not have heard anything. */
+/** Events that the subscriber got of the accepted operations; before a Resync none is required. */
 async function heard(socket: TestSocket, wishes: Wish[]): Promise<Pick<Found, 'unheard' | 'heardTwice' | 'resyncs'>> {
   const ids = wishes.flatMap(({ operation }) => operation ?? [])
   const ends = (id: string) =>

@@ -21,8 +21,8 @@ export async function everything(url: string, token: string, path: string): Prom
 }
 
 /**
- * What became of the wishes: those that were acknowledged and are not there (or not deleted, or not renamed), those that
- * are there twice, and the operations that did not end, or not well.
+ * The outcome of the wishes: lost ones (acknowledged, but missing, or not deleted, or not renamed), doubled ones, and
+ * operations that did not end or failed.
  */
 export type Reconciliation = {
   acknowledged: number
@@ -32,7 +32,7 @@ export type Reconciliation = {
   failed: string[]
 }
 
-/** Waits until all operations that were accepted have ended, and compares what was acknowledged with what is there. */
+/** Waits until all accepted operations have ended, and compares the acknowledged changes with the state. */
 export async function reconcile(url: string, token: string, wishes: Wish[]): Promise<Reconciliation> {
   const ids = wishes.flatMap(({ operation }) => operation ?? [])
   const ends = new Map<string, string>()

@@ -3,7 +3,7 @@ import { ask, type Answered } from '../clients/http.ts'
 
 type Options = { urls: string[]; token: string; random: () => number }
 
-/** Makes, starts, stops and deletes small VMs on the node hv1, one after the other, whatever becomes of the gateways. */
+/** Makes, starts, stops and deletes small VMs on the node hv1, one after the other, also while gateways go away. */
 export function startVmLoad({ urls, token, random }: Options): { stop: () => Promise<void>; done: string[] } {
   const done: string[] = []
   let isOver = false
@@ -16,7 +16,7 @@ export function startVmLoad({ urls, token, random }: Options): { stop: () => Pro
         if (typeof answer.body['id'] === 'string') return answer
         throw new Error(`${line}: ${answer.status} names no operation: ${JSON.stringify(answer)}`)
       }
-      // Whoever repeats a deletion and hears that it is gone knows that it is done.
+      // On a repeated DELETE, 404 means that the first try succeeded.
       if (answer?.status === 404 && tries > 0 && line.startsWith('DELETE')) return null
       if (answer && ![409, 503].includes(answer.status)) throw new Error(`${line}: ${answer.status} ${answer.text}`)
       await delay(200)

@@ -9,7 +9,7 @@ import type { Machine } from './machine.ts'
 export type Instance = {
   url: string
   dataDir: string
-  /** What it has printed for people. */
+  /** The lines that it has printed for people. */
   said: () => string
   exit: Promise<ExitStatus>
   signal: (name: 'TERM' | 'INT' | 'KILL') => Promise<void>
@@ -26,7 +26,7 @@ export async function startHorcrux(
   const dataDir = env['HORCRUX_DATA'] ?? join(machine.dir, 'data')
   const port = env['HORCRUX_PORT'] ?? String(await freePort(0))
   const settings = { ...env, HORCRUX_DATA: dataDir, HORCRUX_PORT: port }
-  // What is for people goes to standard error, which a host keeps for later: here it is wanted at once.
+  // Text for people goes to standard error, which a host returns only at the end: here it is needed at once.
   const child = await machine.spawn('bash', ['-c', 'exec "$@" start 2>&1', 'bash', ...command], settings)
   const lines: string[] = []
   const ready = Promise.withResolvers<void>()

@@ -39,7 +39,7 @@ export const membersOf = (which: 0 | 1) => [
 ]
 const inCrew = ['/api/resource-pools/crew', '/api/vms/ghost', '/api/storage/pools/ghost']
 
-/** One request: a route, and what it takes, with or without what makes another privilege count. */
+/** One request: a route and its parameters, with or without those that need another privilege. */
 export type Row = { name: string; line: string; json?: object; can: string; privilege: Privilege | null; path: string }
 
 function rowOf(name: string, action: Action, can: string): Row {
@@ -48,7 +48,7 @@ function rowOf(name: string, action: Action, can: string): Row {
   const inPath = new Set(keysOf(path))
   const rest = keysOf(needed?.path ?? '').filter((key) => !inPath.has(key))
   const given = Object.fromEntries(rest.map((key) => [key, valueOf(key, 0)]))
-  // A field that no action knows: whoever may do it is told so, and nothing is done.
+  // An unknown field: a caller with the right gets 422, and nothing is done.
   const harmless = { ...given, harmless: true }
   const isRead = method === 'GET'
   const query = method === 'DELETE' ? '?harmless=1' : ''

@@ -9,7 +9,7 @@ export const address = '192.0.2.1'
 export const anonymous: Caller = { kind: 'anonymous', address }
 export const admin = { username: 'admin', password: 'Sonnenblume-7' }
 
-/** Somebody who has signed in: their proofs, and calls in their name. */
+/** A signed-in user: credentials, and calls in the user's name. */
 export type Person = Awaited<ReturnType<typeof signIn>>
 
 export const callerOf = ({ user, rights, credential }: Identity): Caller => ({
@@ -20,7 +20,7 @@ export const callerOf = ({ user, rights, credential }: Identity): Caller => ({
   address,
 })
 
-/** Signs in as the gateway would, and calls as the gateway would: with who it is looked up for each call. */
+/** Signs in and calls as the gateway would: the identity is looked up for each call. */
 export async function signIn(horcrux: TestHorcrux, username: string, password: string, totp?: string) {
   const params = { username, password, ...(totp !== undefined && { totp }) }
   const meta: Parameters<TestHorcrux['call']>[3] = { caller: anonymous, meta: {} }
@@ -29,7 +29,7 @@ export async function signIn(horcrux: TestHorcrux, username: string, password: s
   return { ...actAs(horcrux, 'token', token), token, cookie, profile: user, expires_at }
 }
 
-/** Calls in the name of whoever has this credential. */
+/** Makes calls in the name of the credential's user. */
 export function actAs(horcrux: TestHorcrux, by: 'session' | 'token' | 'api_key', credential: string) {
   const identity = () => horcrux.call(auth, 'identify', { by, credential, address })
   const call = async <C extends Contract, K extends keyof C['actions'] & string>(
@@ -40,7 +40,7 @@ export function actAs(horcrux: TestHorcrux, by: 'session' | 'token' | 'api_key',
   return { identity, call }
 }
 
-/** Asks one replica, and no other, who shows this credential. */
+/** Asks one given replica for the user of a credential. */
 export const identifyAt = (broker: ServiceBroker, nodeID: string, by: string, credential: string) =>
   broker.call<Identity, object>(
     'auth.identify',

@@ -12,7 +12,7 @@ const password = 'Kirschkuchen-12'
 type Asked = Parameters<typeof ask>[2]
 type Grant = [role: string, path: string, more?: object]
 
-/** Whoever asks through the gateway, by some proof of theirs. */
+/** A client of the gateway with one credential. */
 export type Asker = ReturnType<typeof askerAt>
 
 const askerAt = (url: string, headers: Record<string, string>) => ({
@@ -21,10 +21,10 @@ const askerAt = (url: string, headers: Record<string, string>) => ({
     ask(url, line, { ...asked, headers: { ...headers, ...more } }),
 })
 
-/** As a virtual machine is: what a gateway has answered of one is kept until it changes. */
+/** A resource that gateways cache like a VM: until it changes. */
 const keptThings = contract('things', { ...things.actions, get: { ...things.actions.get, cachedFrom: ['things'] } })
 
-/** Gateway, sign-in and audit as they are, with the resource `things`, and users who may what the test says. */
+/** The real gateway, auth and audit, with the resource `things` and users with the rights that the test gives. */
 export async function startSignedIn() {
   const gateway = createGateway([...contracts, keptThings])
   const horcrux = await startHorcrux({
@@ -44,7 +44,7 @@ export async function startSignedIn() {
     url,
     password,
     root,
-    /** Who shows only what the test gives. */
+    /** A client with the credentials that the test gives. */
     anybody: askerAt(url, {}),
     signIn,
     grant,
@@ -53,7 +53,7 @@ export async function startSignedIn() {
       for (const one of grants) await grant(username, one)
       return signIn(username)
     },
-    /** An API key of somebody, with only these rights of theirs. */
+    /** An API key of a user, restricted to these grants. */
     keyOf: async (owner: Asker, username: string, grants: object[]) => {
       const json = { name: 'restricted', grants }
       const { body } = await owner.ask(`POST /api/users/${username}/api-keys`, { json })

@@ -9,7 +9,7 @@ type Wanted = {
   env?: Record<string, string>
   /** Written to standard input, which stays open. */
   input?: string
-  /** Whether it is ready, given what it has printed since it was started. */
+  /** Returns true when it is ready, given the lines that it has printed since its start. */
   ready: (lines: string[]) => boolean | Promise<boolean>
 }
 
@@ -23,7 +23,7 @@ export type Part = {
   kill: () => Promise<void>
   /** Waits until it has ended by itself. */
   ended: () => Promise<void>
-  /** What it has printed since its first start, on both streams. */
+  /** The lines that it has printed since its first start, on both streams. */
   said: () => string[]
 }
 

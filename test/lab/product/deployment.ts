@@ -34,11 +34,11 @@ export type Deployment = {
   /** All replicas of all services, without the gateways. */
   services: Part[]
   gateways: (Part & { url: string })[]
-  /** Somebody signed in as admin. */
+  /** A token of admin. */
   token: string
   /** A connection to the bus that may do everything. */
   connect: () => Promise<NatsConnection>
-  /** What JetStream keeps on the disk. */
+  /** JetStream's folder. */
   jetStreamDir: string
   stop: () => Promise<void>
 }

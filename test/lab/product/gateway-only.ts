@@ -13,7 +13,7 @@ export const startThings = (gateways: readonly Gateway[], config: Partial<Config
 
 type Asked = Parameters<typeof askAt>[2]
 
-/** What is asked of a gateway: by nobody, by Ann, and by Ann for a new thing. */
+/** Requests to a gateway: anonymous, as Ann, and as Ann for a new thing. */
 export function asker(gateway: Gateway) {
   const ask = (line: string, options: Asked = {}) => askAt(gateway.url(), line, options)
   const asAnn = (line: string, options: Asked = {}) => ask(line, { token: 'ann-token', ...options })

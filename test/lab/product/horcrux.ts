@@ -19,7 +19,7 @@ import { until } from '../wait.ts'
 type Options = {
   services: Service[]
   config?: Partial<Config>
-  /** False: operations are worked on only between a call of `work` and one of what it returns. */
+  /** False: this process works on operations only between a call of `work` and a call of the function it returns. */
   works?: boolean
 }
 type CallOptions = { caller?: Caller; meta?: Meta; timeoutMs?: number }
@@ -40,7 +40,7 @@ export type TestHorcrux = {
   ) => Promise<Result<C, K>>
   /** Another replica of a service, as a process of its own; ready when it is on the bus. */
   startReplica: (service: string) => Promise<Replica>
-  /** Begins to work on operations. @returns what ends that */
+  /** Begins to work on operations. @returns a function that ends the work */
   work: () => () => Promise<void>
   stop: () => Promise<void>
 }
@@ -102,7 +102,7 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
   }
 }
 
-/** What is deleted has its rights forgotten: whoever serves such things needs the service of rights beside it. */
+/** A deletion removes grants: a service of resources with grants needs the auth service beside it. */
 const withRights = (services: Service[]): Service[] =>
   services.some(({ serves }) => serves.some(({ name }) => name === 'auth')) ||
   !services.some(({ name }) => keepsGrants.has(name))
@@ -113,7 +113,7 @@ const keepsGrants = new Set(['vm', 'storage', 'cluster'])
 const callOn =
   (broker: ServiceBroker): TestHorcrux['call'] =>
   async (contract, action, params, { caller = tester, meta = {}, timeoutMs } = {}) =>
-    // The contract's own type of the result. What is answered beside it is put into the given meta.
+    // The contract's own type of the result. Cookies and the like are put into the given meta.
     (await send(
       broker,
       `${contract.name}.${action}`,

@@ -11,7 +11,7 @@ import { done } from './run-operation.ts'
 const password = 'Sonnenblume-7'
 type Asked = Parameters<typeof ask>[2]
 
-/** The whole of Horcrux in this process, with lab hosts as its nodes hv1, hv2 …, and somebody signed in as admin. */
+/** The whole of Horcrux in this process, with lab hosts as its nodes hv1, hv2 …, and a signed-in admin. */
 export type Product = {
   horcrux: TestHorcrux
   url: string

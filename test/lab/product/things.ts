@@ -100,12 +100,12 @@ export const things = contract('things', {
 const store = collection('things', Thing, { kind: 'Thing' })
 /** How often some of the handlers ran. */
 export const ran = { create: 0, keys: 0, list: 0 }
-/** What a `grow` waits for before it goes on; tests replace it. */
+/** A promise that `grow` waits for before it continues; tests replace it. */
 export const hold: { grow: Promise<void>; create: Promise<void> } = {
   grow: Promise.resolve(),
   create: Promise.resolve(),
 }
-/** What answers about people wait for on their way, after they were found; tests replace it. */
+/** Promises that delay answers about identities and rights; tests replace them. */
 export const late: { recheck: Promise<void>; rights: Promise<void> } = {
   recheck: Promise.resolve(),
   rights: Promise.resolve(),
@@ -156,7 +156,7 @@ const everything: Right[] = [
   },
 ]
 
-/** Who has which credential, for tests that are not about signing in: `ann` may everything, `bob` only see thing `b1`. */
+/** The user of each credential, for tests that are not about signing in: `ann` has all rights, `bob` sees only thing `b1`. */
 export const people = new Map<string, Person>()
 export function resetPeople(): void {
   people.clear()
@@ -200,7 +200,7 @@ const identities: ServiceSchema = {
 }
 export const peopleService: Service = { name: 'people', serves: [identities] }
 
-/** Tells every replica, as the auth service does, that somebody's rights changed. */
+/** Announces to every replica, as the auth service does, that a user's rights changed. */
 export async function tellAuthChanged(user?: string): Promise<void> {
   const { nats } = bus()
   nats.publish('horcrux.auth.changed', JSON.stringify({ ...(user !== undefined && { user }) }))
