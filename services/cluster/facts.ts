@@ -10,7 +10,7 @@ import type { StoredNode } from './stored-node.ts'
 
 const read = async (host: Host, path: string) => (await host.readFile(path)).toString('utf8')
 
-/** Reads what a host is and can do, its engines apart. @throws UnavailableError when it does not answer */
+/** Reads the facts of a host, without its engines. @throws UnavailableError when it does not answer */
 export async function factsOf(host: Host): Promise<NonNullable<StoredNode['facts']>> {
   const [cpuinfo, meminfo, kernel, hostname, machine, found] = await Promise.all([
     read(host, '/proc/cpuinfo'),

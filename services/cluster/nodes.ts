@@ -118,8 +118,8 @@ function refuseForLocal(given: Partial<Record<(typeof addressing)[number], unkno
 const connecting = ['address', 'ssh_port', 'ssh_user', 'host_key', 'sealed_key', 'engine_config'] as const
 
 /**
- * Connects to a node in the way that it is to be reached from now on: a mistake must not cut off what runs there.
- * @returns what that has shown of the node; nothing when it is reached as before, or is this machine
+ * Connects to a node with its changed address, key or engines: a mistake must not make its guests unreachable.
+ * @returns the facts and engines that were found; nothing when nothing of this changed, or for this machine
  * @throws UnavailableError when it does not answer, or shows another host key than the one that is pinned
  */
 async function probeChanged(node: StoredNode, set: Partial<StoredNode>): Promise<Partial<StoredNode>> {

@@ -32,7 +32,7 @@ const versionsOf = (libvirt: EngineState | undefined) => ({
   qemu_version: libvirt?.components['qemu'] ?? null,
 })
 
-/** The configuration of the engines that older names ask for. @param before what it is so far, in whole */
+/** The configuration of the engines that older names ask for. @param before the configuration so far */
 export function configFromOlderNames(
   before: EngineConfig,
   { libvirt_uri, engine_sockets }: OlderRequest,

@@ -4,7 +4,7 @@ export function throwAll(violations: Violation[]): void {
   if (violations.length > 0) throw new ValidationError(violations)
 }
 
-/** Runs a check; what the caller got wrong becomes violations of the field, anything else is thrown. */
+/** Runs a check. Errors of the caller become violations of the field; all others are thrown. */
 export async function checking<T>(
   field: string,
   violations: Violation[],

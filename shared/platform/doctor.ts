@@ -41,7 +41,7 @@ async function look(host: Host, requirement: Requirement): Promise<Finding> {
     needed: isNeeded(requirement),
     found: path ? await versionOf(host, requirement, path) : '',
     needed_for: neededFor,
-    help: path ? '' : `apt-get install ${debian.join(' ')}`,
+    help: path ? '' : `apt-get install ${debian}`,
   }
 }
 

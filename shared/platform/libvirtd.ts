@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { Accelerator } from '#shared/nodes/accelerator.ts'
+import { packageOf } from '#shared/nodes/host/packages.ts'
 
 const socket = '/run/libvirt/libvirt-sock'
+const forGuests = ['libvirtd', 'qemu-system-x86_64', 'qemu-img']
 const script = fileURLToPath(new URL('libvirtd.sh', import.meta.url))
 const startMs = 15_000
 
@@ -38,7 +40,7 @@ export async function ensureLibvirtd(
     return {
       running: false,
       why: 'libvirt is not installed',
-      help: 'apt-get install libvirt-daemon-system qemu-system-x86 qemu-utils',
+      help: `apt-get install ${forGuests.map(packageOf).join(' ')}`,
     }
   const isRoot = process.getuid?.() === 0
   if (!isRoot && (await host.stat(socket)))

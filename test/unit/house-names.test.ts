@@ -50,6 +50,7 @@ const places: Places[] = [
 const exceptions: Record<string, string[]> = {
   // The packages of Debian that the machine of Horcrux gets: the tests need LXD, guests need libvirt.
   'shared/platform/requirements.ts': ['libvirt', 'lxd'],
+  'shared/nodes/host/packages.ts': ['lxd'],
   // libvirt's own word for a domain that is emulated.
   'shared/nodes/libvirt/host-facts.ts': ['qemu'],
   // LXD's own word for its driver of virtual machines.

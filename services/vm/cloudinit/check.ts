@@ -5,7 +5,7 @@ import { cidrOf, isAddress, isOfNetwork } from './addresses.ts'
 
 type Wrong = (field: string, code: string, message: string) => void
 
-/** Everything that is wrong with a guest's network, given its NICs. */
+/** Violations of a guest's network settings, given its NICs. */
 export function checkEthernets(network: NonNullable<CloudInit['network']>, nics: Pick<Nic, 'mac'>[]): Violation[] {
   const found: Violation[] = []
   const used = new Set<string>()

@@ -3,7 +3,7 @@ import type { NetworkConfig } from '#shared/contracts/vm/clones.ts'
 import type { Violation } from '#shared/errors.ts'
 import { cidrOf, isAddress, isOfNetwork } from './addresses.ts'
 
-/** Everything that is wrong with a network configuration for a guest with so many NICs. */
+/** Violations of a network configuration for a guest with this number of NICs. */
 export function checkNetwork(config: NetworkConfig, nics: number): Violation[] {
   const { ip_addresses = [], gateway, dns_servers = [] } = config
   const found: Violation[] = []
@@ -41,7 +41,7 @@ function checkGateway(
   if (network && !isOfNetwork(gateway, network)) wrong('gateway', 'unreachable', `is not in the network of ${first}`)
 }
 
-/** What cloud-init is told of the network of a clone, in the words of a guest's cloud-init settings. */
+/** The cloud-init settings of a clone from its network configuration. */
 export function settingsOf(
   { hostname, ip_addresses, gateway, dns_servers = [], domain }: NetworkConfig & { hostname: string },
   macs: string[],

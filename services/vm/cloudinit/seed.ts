@@ -7,12 +7,12 @@ export type Seed = { metaData: object; userData: object; networkConfig: object }
 
 type Place = { id: string; node: string }
 
-/** The ISO on a node that has a guest's cloud-init seed. */
+/** The path of the ISO with a guest's cloud-init seed, on its node. */
 export const seedPathOf = ({ node }: Pick<Reached, 'node'>, id: string) => `${node.state_dir}/seeds/${id}.iso`
 
 /**
  * Makes the ISO of a guest's cloud-init seed (data source NoCloud, label `cidata`), in the place of one that is there.
- * Bears being run twice; {@link removeSeed} undoes it, whole or half done.
+ * May be repeated; {@link removeSeed} undoes it, whole or half done.
  * @returns its path on the node
  */
 export async function createSeed({ id, node }: Place, { metaData, userData, networkConfig }: Seed): Promise<string> {
@@ -21,13 +21,13 @@ export async function createSeed({ id, node }: Place, { metaData, userData, netw
   const { host } = reached
   const path = seedPathOf(reached, id)
   const folder = `${path}.new.d`
-  // QEMU may run as another user: it passes through the folder.
+  // The guest's process may run as another user, who passes through the folder.
   await host.mkdir(dirname(path), { mode: 0o711 })
   await host.mkdir(folder, { mode: 0o700 })
   await host.writeFile(`${folder}/meta-data`, stringify(metaData))
   await host.writeFile(`${folder}/user-data`, `#cloud-config\n${stringify(userData)}`)
   await host.writeFile(`${folder}/network-config`, stringify(networkConfig))
-  // It has the hash of a password in it. libvirt gives it to the user of its QEMU while a guest has it.
+  // It has the hash of a password in it. The hypervisor makes it readable for the guest's process only.
   await host.writeFile(`${path}.new`, '', { mode: 0o600 })
   const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', `${path}.new`, folder]
   await host.runChecked('genisoimage', words)
@@ -37,7 +37,7 @@ export async function createSeed({ id, node }: Place, { metaData, userData, netw
   return path
 }
 
-/** Removes a guest's seed with all that making it may have left; one that is gone is fine. */
+/** Removes a guest's seed and the files of an interrupted {@link createSeed}; a seed that is gone is fine. */
 export async function removeSeed({ id, node }: Place): Promise<void> {
   const reached = await reach(node)
   const path = seedPathOf(reached, id)

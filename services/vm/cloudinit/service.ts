@@ -20,8 +20,8 @@ import { createSeed } from './seed.ts'
 const purpose = 'cloudinit'
 
 /**
- * Tells the host of the seed that the record has; a guest that runs gets another medium at once where it has a drive,
- * and the drive at its next start where it has none.
+ * Writes the seed into record and definition. A guest that runs gets the medium at once where it has the drive, else the
+ * drive at its next start.
  */
 async function putIn(id: string, seed: string | null): Promise<void> {
   const vm = await vmRecords.change(id, () => ({ set: { seed, defined: false } }))
@@ -60,7 +60,7 @@ export const cloudinitService = implement(cloudinit, {
         const hash = sealed === null ? null : unseal(sealed, purpose)
         return createSeed(vm, documentsOf(vm, { ...settings, ...(user && { user }) }, hash))
       })
-      // Before it is in the drive: what a guest may have read is never unknown.
+      // Before the seed is in the drive, so that the record has all that a guest can have read.
       await op.step('recording', () =>
         keepSettings(id, { ...settings, ...(user && { user: { ...user, has_password: sealed !== null } }) }),
       )
@@ -73,7 +73,7 @@ export const cloudinitService = implement(cloudinit, {
     accept: async ({ id }, { hold }) => {
       await hold(pathOf(id))
       const vm = await vmRecords.requireForChange(id)
-      // Its host does not know a template, and must not: putting nothing into its drive would define it.
+      // A template must stay unknown to its host: a change of its drive would define it.
       requireNoTemplate(vm, 'change')
       if (vm.seed === null) await kept.require(id)
       return { id }

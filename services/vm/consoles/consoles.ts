@@ -11,7 +11,7 @@ import { writeSerial } from './write.ts'
 
 export const consoleService = implement(consoles, {
   open: async ({ vm_id, console_type, record }, { caller }) => {
-    // A ticket is bound to somebody whose rights can be asked about again.
+    // A ticket is bound to a user, so that the rights can be checked again.
     if (caller.kind !== 'user') throw new ForbiddenError('A console is opened by a user')
     if (record && console_type !== 'serial') throw invalid('record', 'only serial consoles are recorded', 'unsupported')
     const vm = await vmRecords.require(vm_id)

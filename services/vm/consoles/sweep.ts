@@ -4,10 +4,10 @@ import { markIncomplete, tickets } from './models.ts'
 import { close } from './tickets.ts'
 
 const sweepEveryMs = 5000
-/** What has become of a ticket can be asked for so long. */
+/** Retention of used tickets. */
 const keptMs = 24 * 3_600_000
 
-/** Closes what a gateway held that has gone, and forgets what is old. */
+/** Closes the consoles of gateways that have gone, and removes old tickets. */
 async function sweep(): Promise<void> {
   const open = await tickets.all({ opened_at: { $ne: null }, closed_at: null })
   const gateways = new Set(open.map(({ gateway }) => gateway))

@@ -15,7 +15,7 @@ const sha256 = (text: string) => hash('sha256', text, 'hex')
 
 type Asked = Pick<StoredTicket, 'vm_id' | 'user' | 'credential' | 'console_type' | 'record'>
 
-/** A ticket and its secret, which is not kept: a call that is repeated gets another one. */
+/** Makes a ticket with its secret, of which only a hash is kept: a repeated call gets another ticket. */
 export async function issue(asked: Asked): Promise<{ ticket: string; expires_at: string }> {
   const id = v4()
   // Programs that take it for a host name may write it in lower case, and know no longer labels than 63.
@@ -40,7 +40,7 @@ export async function issue(asked: Asked): Promise<{ ticket: string; expires_at:
 const wrong = () =>
   new AuthenticationError('The ticket is wrong, used, older than 5 minutes, or of another console; ask for a new one')
 
-/** The ticket, if it may still be used for this VM (null: whichever it is for). @throws AuthenticationError, which does not say what was wrong */
+/** Finds an unused ticket for this VM (null: for any). @throws AuthenticationError, which does not tell the mistake */
 export async function unused(ticket: string, vmId: string | null): Promise<StoredTicket> {
   const [id = '', secret = ''] = ticket.split('.')
   const found = await tickets.get(id)
@@ -50,7 +50,7 @@ export async function unused(ticket: string, vmId: string | null): Promise<Store
   return found
 }
 
-/** Uses a ticket up. What is refused, is on record too. */
+/** Uses a ticket up. A refusal is audited too. */
 export async function redeem(params: Params<typeof consoles, 'redeem'>): Promise<Opened> {
   const { ticket, address, gateway, user } = params
   try {
@@ -62,7 +62,7 @@ export async function redeem(params: Params<typeof consoles, 'redeem'>): Promise
     const endpoint = await endpointOf(vm, found.console_type)
     const opened_at = now()
     const recording_id = found.record ? v4() : null
-    // The one write that decides between two who show the same ticket.
+    // This write decides between two callers with the same ticket.
     const taken = await tickets.updateWhere(
       { _id: found.id, version: found.version, opened_at: null },
       { set: { opened_at, gateway, address, recording_id } },
@@ -89,7 +89,7 @@ export async function redeem(params: Params<typeof consoles, 'redeem'>): Promise
   }
 }
 
-/** Notes that a console is closed; only the first time. */
+/** Records that a console is closed; only the first time. */
 export async function close(ticketId: string, reason: string): Promise<void> {
   const closed = await tickets.updateWhere(
     { _id: ticketId, opened_at: { $ne: null }, closed_at: null },
@@ -107,7 +107,7 @@ const requestId = () => current()?.requestId ?? 'consoles'
 function onRecord(kind: 'console_opened' | 'console_closed', ticket: StoredTicket, detail: string | null) {
   const { id, vm_id, user, address, console_type } = ticket
   return recordAudit({
-    // Whether it is told once or again after a crash, it is the same record.
+    // A repetition after a crash is the same record.
     id: `${kind}-${id}`,
     kind,
     path: pathOf(vm_id),
@@ -130,7 +130,7 @@ const refused = ({ vm_id, address, user }: Params<typeof consoles, 'redeem'>, er
     message: error.message,
   })
 
-/** A ticket as its user may see it. @throws NotFoundError for those of others */
+/** The state of a ticket, for its user. @throws NotFoundError for another user's */
 export async function statusOf(id: string, user: string): Promise<TicketStatus> {
   const ticket = await tickets.get(id)
   if (!ticket || ticket.user !== user) throw notFound('Console ticket', id)

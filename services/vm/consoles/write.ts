@@ -6,14 +6,14 @@ import { endpointOf } from './endpoint.ts'
 
 const takenWithinMs = 4000
 
-/** Types text on a guest's serial console. Resolves when QEMU has taken it. */
+/** Types text on a guest's serial console. Resolves when the hypervisor has read it. */
 export async function writeSerial(id: string, text: string): Promise<null> {
   const vm = await vmRecords.require(id)
   const endpoint = await endpointOf(vm, 'serial')
   const input = endpoint.kind === 'serial' ? endpoint.input : null
   if (!input)
     throw new ConflictError(
-      `The serial console of '${id}' can only be read: its definition has no unix socket for what is typed`,
+      `The serial console of '${id}' can only be read: its definition has no unix socket for input`,
     )
   const { host } = await reach(vm.node)
   const socket = await host.openSocket(input)
@@ -25,7 +25,7 @@ export async function writeSerial(id: string, text: string): Promise<null> {
   return null
 }
 
-/** QEMU closes its end once it has read all. What the guest writes meanwhile is in its log. */
+/** Sends text, and waits until the other end closes: then all is read. The guest's output meanwhile is in its log. */
 function send(socket: Duplex, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const refuse = () =>

@@ -12,7 +12,7 @@ export type Defaults = Pick<VmRecord, 'accel' | 'cpu_model' | 'firmware' | 'grap
 
 export type Status = { status: VmStatus; status_reason: string | null }
 
-/** What a hypervisor tells of the guests of a node. */
+/** An event of a guest, or of the connection to the hypervisor. */
 export type HypervisorEvent =
   /** The status of this guest may be another one. */
   | { kind: 'guest'; handle: string }

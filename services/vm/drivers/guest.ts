@@ -1,6 +1,6 @@
 import type { VmRecord } from '../model.ts'
 
-/** A guest, as its host finds it. `handle` is the driver's own name of it: nobody else takes it apart or makes one. */
+/** A guest, as its host finds it. `handle` is the driver's own name of it, opaque to all other code. */
 export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'handle'>
 
 /** The hardware of a guest that a node must be able to give. */

@@ -1,4 +1,4 @@
-/** What a hypervisor can do beside the verbs that each has. A part that it lacks is undefined: requirePart tells callers. */
+/** Optional parts of a hypervisor. A part that it lacks is undefined; requirePart throws for callers. */
 import type { Result } from '#shared/contract/contract.ts'
 import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
 import type { AgentView } from '#shared/contracts/vm/guests.ts'

@@ -114,7 +114,7 @@ async function obstacles({ node, hypervisor, found }: Candidate, wanted = found.
   return violations
 }
 
-/** The disks, each with its pool if it lies in one. */
+/** Finds the volume of each disk of a guest; a disk in no pool is known by its path alone. */
 function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
   const one = async (disk: Disk): Promise<Taken> => {
     const { path, format } = disk

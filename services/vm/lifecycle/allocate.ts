@@ -5,7 +5,7 @@ import type { Op } from '#shared/operation/kinds.ts'
 import { pathOf } from '../model.ts'
 import type { PlannedDisk } from '../hardware/plan.ts'
 
-/** Has disks made or taken, one after the other; what is copied of images is the progress. */
+/** Makes or attaches disks, one after the other; the progress counts the bytes that are copied of images. */
 export async function allocateAll(op: Op, vmId: string, disks: PlannedDisk[]): Promise<Disk[]> {
   const total = disks.reduce((sum, { image }) => sum + (image?.data_bytes ?? 0), 0)
   const made: Disk[] = []

@@ -43,7 +43,7 @@ function requireReached(vm: VmRecord, action: string, to: VmStatus): VmRecord {
 const desire = (vm: VmRecord, desired_state: Vm['desired_state']) =>
   vm.desired_state === desired_state ? undefined : vmRecords.updateWhere({ _id: vm.id }, { set: { desired_state } })
 
-/** Asks the guest, and waits. @returns whether it has stopped in time */
+/** Asks the guest to shut down, and waits. @returns false when it has not stopped in time */
 async function stopGently(
   op: Op,
   vm: VmRecord,

@@ -3,12 +3,12 @@ import { type Footprint, resourcePools } from '#shared/contracts/access/resource
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { NotFoundError } from '#shared/errors.ts'
 
-/** Room that is reserved for an operation that never came to be is free after this long. Milliseconds. */
+/** A reservation whose operation was never accepted ends after this long. */
 const orphanMs = 30_000
 
 type Sized = Pick<Vm, 'id' | 'cpus' | 'memory'> & { disks: { size_bytes: number }[] }
 
-/** What a VM takes of the resource pools that it is in. */
+/** The amounts that a VM takes of the resource pools that it is in. */
 const footprintOf = ({ cpus, memory, disks }: Sized): Footprint => ({
   cpus,
   memory,
@@ -17,12 +17,12 @@ const footprintOf = ({ cpus, memory, disks }: Sized): Footprint => ({
 
 const isSame = (a: Footprint, b: Footprint) => a.cpus === b.cpus && a.memory === b.memory && a.disk === b.disk
 
-/** Room that has been found for a VM in its resource pool. */
+/** A reservation for a VM in a resource pool. */
 export type Room = Footprint & { pool: string; kind: 'vm'; id: string }
 
 /**
- * Finds room for a VM that is about to be made, and keeps it for a moment: until its operation takes it for good.
- * @throws ConflictError naming the limit, what is used and what is wanted, when there is none
+ * Reserves amounts for a VM that is about to be made, for a short time: its operation makes the reservation permanent.
+ * @throws ConflictError naming the limit, the used and the wanted amount, when the pool is full
  */
 async function findRoom(pool: string, vm: Sized, operation: string): Promise<Room> {
   const room = { pool, kind: 'vm' as const, id: vm.id, ...footprintOf(vm) }
@@ -34,13 +34,13 @@ async function findRoom(pool: string, vm: Sized, operation: string): Promise<Roo
 export const takeRoom = (room: Room) => call(resourcePools, 'reserve', room)
 export const giveRoomBack = ({ kind, id }: Room) => call(resourcePools, 'release', { kind, member: id })
 
-/** Gives back what was only found, by this operation. */
+/** Cancels a reservation that this operation has not made permanent. */
 const forgetRoom = ({ pool, kind, id }: Room, operation: string) =>
   call(resourcePools, 'cancel', { pool, kind, id, by: operation })
 
 /**
- * Prepares a VM with its room in a resource pool kept: looked for first, because a full pool refuses many at once, and
- * nothing else needs to be looked at for these.
+ * Prepares a VM while its amounts are reserved in a resource pool. The reservation comes first: a full pool refuses many
+ * requests at once, and nothing else needs to be checked for these.
  */
 export async function preparedInRoom<T extends { vm: Sized }>(
   pool: string,
@@ -55,7 +55,7 @@ export async function preparedInRoom<T extends { vm: Sized }>(
   try {
     const prepared = await prepare()
     const isSo = room && isSame(room, footprintOf(prepared.vm))
-    // Now the disks that were there before are known by their sizes as well.
+    // Only now the sizes of existing disks are known.
     return { ...prepared, room: isSo ? room : await findRoom(pool, prepared.vm, operation) }
   } catch (error) {
     if (room) await forgetRoom(room, operation)
@@ -63,18 +63,18 @@ export async function preparedInRoom<T extends { vm: Sized }>(
   }
 }
 
-/** Counts what a VM takes as it is given, in the resource pools that it is in. @throws ConflictError without room for it */
+/** Counts the amounts of a VM anew in its resource pools. @throws ConflictError when a pool is full */
 export const countRoom = (vm: Sized) => call(resourcePools, 'recount', { kind: 'vm', id: vm.id, ...footprintOf(vm) })
 
-/** @throws ConflictError when a VM has no room to become another size; nothing is kept of the question */
+/** Checks that a VM may get other amounts, and keeps nothing reserved. @throws ConflictError when a pool is full */
 export const requireRoom = (before: Sized, after: Sized, read: () => Promise<Sized>) =>
   withRoom(before, after, async () => undefined, read)
 
 /**
- * Changes a VM to other amounts, counted in its resource pools: all that it takes on the way is counted first, so that a
- * crash at any time leaves too much counted and never too little, until its next change.
- * @param read the VM as it is then, whoever else changes it at the same time
- * @throws ConflictError when a resource pool has no room
+ * Changes a VM to other amounts. Before the change, the larger of the old and new amounts are counted, so that a crash
+ * leaves too much counted and never too little, until the VM's next change.
+ * @param read reads the VM as it is after the change and those of others
+ * @throws ConflictError when a resource pool is full
  */
 export async function withRoom<T>(
   before: Sized,

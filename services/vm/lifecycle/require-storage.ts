@@ -4,7 +4,8 @@ import type { Call } from '#shared/runtime/handler.ts'
 const hint = ': a disk there takes it, or VmAllocate by a resource pool that holds the storage pool'
 
 /**
- * Users take disks from storage pools that are in a resource pool of theirs, or on which they have a right of their own.
+ * Requires the right to take disks from storage pools: by a resource pool that holds the storage pool, or on the storage
+ * pool itself.
  * @throws ForbiddenError naming privilege and path
  */
 export function requireStorage(call: Pick<Call, 'caller' | 'rights'>, storage: string[]): void {

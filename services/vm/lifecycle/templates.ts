@@ -42,7 +42,7 @@ export async function requireNoLinkedClones(vm: Pick<VmRecord, 'id'>, what: stri
   )
 }
 
-/** @throws ConflictError for a template: it is there to be cloned, and its linked clones read what it would write */
+/** @throws ConflictError for a template: its linked clones read the disks that it would write */
 export function requireNoTemplate({ id, template }: Pick<VmRecord, 'id' | 'template'>, action: string): void {
   if (!template) return
   throw new ConflictError(

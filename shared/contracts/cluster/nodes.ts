@@ -17,7 +17,7 @@ import {
 
 export const Accel = oneOf('kvm', 'tcg')
 
-/** The description of a field that says what another field says too, and is kept for clients of before. */
+/** The description of a field that is kept for older clients: a newer field has the same value. */
 const olderName = (of: string) => `Older name; see ${of}`
 
 const Facts = strict({

@@ -16,7 +16,7 @@ export type CloneStage = Static<typeof CloneStage>
 
 const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 
-/** The operation of a clone, seen as a clone; its id is the operation's. */
+/** View of the operation that makes a clone; its id is the operation's. */
 export const CloneJob = strict({
   id: Type.String(),
   source_vm_id: Type.String(),
@@ -49,8 +49,8 @@ export const CloneJob = strict({
 export type CloneJob = Static<typeof CloneJob>
 
 /**
- * Whoever may see the source or the clone, or started it, sees a job; to others it does not exist. Cancelling and deleting
- * is for who started it, and for VmAllocate on the clone.
+ * A job is visible with VmAudit on the source or the clone, and to the user who started it; for others it does not exist.
+ * That user, and VmAllocate on the clone, may cancel and delete it.
  */
 export const cloneJobs = contract('clone-jobs', {
   list: {

@@ -6,7 +6,7 @@ import { CloneMode } from '#shared/contracts/storage/volumes.ts'
 const Label = '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
 const IpAddress = Type.String({ maxLength: 45, description: 'IPv4 or IPv6 address' })
 
-/** What a preset can say about the network; the rest differs from guest to guest. */
+/** Network settings that a preset can have; the others differ from guest to guest. */
 export const CommonNetwork = {
   gateway: Type.Optional(IpAddress),
   dns_servers: Type.Optional(Type.Array(IpAddress, { maxItems: 8 })),
@@ -20,7 +20,7 @@ export const CommonNetwork = {
   ),
 }
 
-/** What cloud-init sets up in the guest at its first start. Gateway and DNS servers are the first NIC's. */
+/** Settings that cloud-init makes in the guest at its first start. Gateway and DNS servers are the first NIC's. */
 export const NetworkConfig = strict({
   hostname: Type.Optional(
     Type.String({
@@ -44,7 +44,7 @@ const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62
   uniqueItems: true,
 })
 
-/** What clones can have in common: a preset keeps these. */
+/** Settings that clones can have in common: a preset keeps these. */
 export const presetOptions = {
   mode: Type.Optional(CloneMode),
   start: Type.Optional(Type.Boolean({ description: 'Start the clone; false unless a preset says otherwise' })),
@@ -56,7 +56,7 @@ export const presetOptions = {
   tags: Type.Optional(Tags),
 }
 
-/** What a clone is asked to be. What is not given comes from the preset, else from the source. */
+/** Settings of a clone. One that is not given comes from the preset, else from the source. */
 export const cloneParams = {
   ...presetOptions,
   id: Type.Optional(Type.String({ ...Id, description: 'Id of the clone; made by the server unless given' })),
@@ -69,7 +69,7 @@ export const cloneParams = {
   resource_pool: Type.Optional(
     Type.String({ ...Id, description: 'Resource pool that the clone is made in, within its limits and for its users' }),
   ),
-  preset: Type.Optional(Type.String({ ...Id, description: 'A clone preset, for what is not given here' })),
+  preset: Type.Optional(Type.String({ ...Id, description: 'A clone preset, for settings that are not given here' })),
 }
 const CloneParams = strict(cloneParams)
 export type CloneParams = Static<typeof CloneParams>

@@ -100,10 +100,10 @@ const settings = {
   ),
 }
 const Given = strict({ ...settings, user: Type.Optional(User) })
-/** What a guest is told at its first start. */
+/** Settings that a guest reads at its first start. */
 export type CloudInit = Static<typeof Given>
 
-/** What is kept: no password, only whether there is one. */
+/** The stored settings: without the password, and with a flag when there is one. */
 export const KeptCloudInit = strict({
   id: Id,
   ...settings,
@@ -117,7 +117,7 @@ const changes = { can: 'VmConfig on /api/vms/{id}', audit: 'vm_config_changed', 
 
 export const cloudinit = contract('cloudinit', {
   get: {
-    does: 'Get what cloud-init sets up in the guest',
+    does: 'Get the cloud-init settings of the guest',
     rest: 'GET /vms/{id}/cloudinit',
     can: 'VmAudit on /api/vms/{id}',
     params: ById,

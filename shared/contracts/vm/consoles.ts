@@ -13,10 +13,10 @@ const TicketId = Type.String({
 })
 const RecordingId = Type.String({ pattern: '^[0-9a-f-]{36}$', errorMessage: 'must be the id of a recording' })
 
-/** A stream socket, as seen from the node. */
+/** A stream socket on the node. */
 const Socket = Type.Union([strict({ path: Type.String() }), strict({ host: Type.String(), port: Type.Integer() })])
 
-/** How a console is reached on its node: a socket, or a log that grows with a socket for what is typed. */
+/** The address of a console on its node: a socket, or a log that grows and a socket for input. */
 const Endpoint = Type.Union([
   strict({ kind: oneOf('display'), socket: Socket, password: orNull(Type.String()) }),
   strict({ kind: oneOf('serial'), log: Type.String(), input: orNull(Socket) }),
@@ -26,12 +26,12 @@ export type Endpoint = Static<typeof Endpoint>
 const ConsoleTicket = strict({
   vm_id: Type.String(),
   console_type: ConsoleType,
-  ticket: Type.String({ description: 'For one use; what is before the dot names it, what is after is secret' }),
+  ticket: Type.String({ description: 'For one use; the part before the dot is its id, the part after is secret' }),
   websocket_path: Type.String({ description: 'With the ticket; subprotocol `binary`' }),
   expires_at: Time,
   host: Type.String({ description: 'Address of the node that the VM runs on' }),
   port: orNull(Type.Integer({ description: 'Where the display listens there; null for a Unix socket' })),
-  password: orNull(Type.String({ description: 'What the display itself asks for, where its definition has one' })),
+  password: orNull(Type.String({ description: 'Password of the display, where its definition has one' })),
 })
 
 const TicketStatus = strict({
@@ -51,12 +51,12 @@ export type TicketStatus = Static<typeof TicketStatus>
 export const Recording = strict({
   id: Type.String(),
   vm_id: Type.String(),
-  user: Type.String({ description: 'At whose console it was made' }),
+  user: Type.String({ description: 'User of the console' }),
   started_at: Time,
   ended_at: orNull(Time),
   size_bytes: Type.Integer(),
   parts: Type.Integer(),
-  complete: Type.Boolean({ description: 'False: some of what was shown is missing' }),
+  complete: Type.Boolean({ description: 'False: a part of the output is missing' }),
   reason: Type.Optional(Type.String({ description: 'Why it is not complete' })),
 })
 export type Recording = Static<typeof Recording>
@@ -87,13 +87,13 @@ export const consoles = contract('consoles', {
     params: strict({
       vm_id: Id,
       console_type: ConsoleType,
-      record: Type.Boolean({ default: false, description: 'Record what a serial console shows, as asciicast v2' }),
+      record: Type.Boolean({ default: false, description: 'Record the output of a serial console, as asciicast v2' }),
     }),
     result: ConsoleTicket,
     secret: ['ticket', 'websocket_path', 'password'],
   },
   ticket: {
-    does: 'Tell what has become of a ticket; only to its user',
+    does: 'Get the state of a ticket; only for its user',
     rest: 'GET /console/ticket/{ticket_id}',
     can: 'signed-in',
     params: strict({ ticket_id: TicketId }),
@@ -153,7 +153,7 @@ export const consoles = contract('consoles', {
     secret: ['ticket', 'password'],
   },
   redeem: {
-    does: 'Use a ticket up: tell whose it is and where its console is',
+    does: 'Use a ticket up: get its user and the address of its console',
     can: 'service',
     callers: ['gateway'],
     params: strict({
@@ -161,7 +161,7 @@ export const consoles = contract('consoles', {
       ticket: Type.String({ maxLength: 256 }),
       address: Type.String(),
       gateway: Type.String({ description: 'The process that holds the console open' }),
-      user: orNull(Type.String({ description: 'Who shows it, if that is known' })),
+      user: orNull(Type.String({ description: 'User who shows it, if known' })),
     }),
     result: Opened,
     secret: ['ticket', 'endpoint.password'],
@@ -188,7 +188,7 @@ export const consoles = contract('consoles', {
       recording_id: Type.String(),
       part: Type.Integer({ minimum: 0 }),
       text: Type.String({ maxLength: 524_288 }),
-      lossy: Type.Boolean({ description: 'Some of what was shown was left out before its end' }),
+      lossy: Type.Boolean({ description: 'A part of the output before its end was left out' }),
     }),
     result: Type.Boolean(),
   },

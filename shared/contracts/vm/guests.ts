@@ -14,7 +14,7 @@ const FileSystem = strict({
   total_bytes: Bytes,
 })
 
-/** What the agent tells of its guest; null for what it does not answer. */
+/** Facts that the agent tells of its guest; null for a fact that it does not answer. */
 export const AgentView = strict({
   connected: Type.Boolean(),
   reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not connected' }),
@@ -33,12 +33,12 @@ export type AgentView = Static<typeof AgentView>
 const Frozen = strict({
   vm_id: Id,
   filesystems: Type.Integer({ description: 'How many have been frozen, or thawed' }),
-  thaws_at: Type.Union([Time, Type.Null()], { description: 'They are thawed then, whoever has died meanwhile' }),
+  thaws_at: Type.Union([Time, Type.Null()], { description: 'They are thawed then, also after a crash of the service' }),
 })
 
 export const guests = contract('guests', {
   agent: {
-    does: 'Read what the agent in the guest tells of it',
+    does: 'Read the facts that the agent in the guest tells; needs the capability `agent` of the hypervisor',
     rest: 'GET /vms/{id}/agent',
     can: 'VmAudit on /api/vms/{id}',
     params: ById,
@@ -61,7 +61,7 @@ export const guests = contract('guests', {
     result: Frozen,
   },
   thaw: {
-    does: 'Let the file systems of the guest be written again',
+    does: 'Thaw the file systems of the guest',
     rest: 'POST /vms/{id}/agent/thaw',
     can: 'VmSnapshot on /api/vms/{id}',
     audit: 'vm_config_changed',
@@ -69,7 +69,7 @@ export const guests = contract('guests', {
     result: Frozen,
   },
   monitor: {
-    does: "Ask QEMU's monitor what libvirt does not tell: a query, which changes nothing",
+    does: 'Send a query, which changes nothing, to the monitor of the hypervisor; needs its capability `monitor`, which QEMU has',
     rest: 'POST /vms/{id}/monitor',
     can: 'SysModify on /api/vms/{id}',
     audit: 'console_opened',

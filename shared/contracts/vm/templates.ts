@@ -8,7 +8,7 @@ import { Vm } from '#shared/contracts/vm/vms.ts'
 export const Template = strict({
   ...Vm.properties,
   linked_clones: Type.Array(Type.String(), {
-    description: 'Paths of what reads from its disks; while there are any it stays a template',
+    description: 'Paths of the VMs and volumes that read from its disks; while there are any it stays a template',
   }),
 })
 export type Template = Static<typeof Template>

@@ -65,8 +65,8 @@ const VmStats = strict({
   vm_id: Type.String(),
   status: VmStatus,
   cpu_time_ns: Type.Union([Type.Integer(), Type.Null()], { description: 'Processor time since the start' }),
-  memory_mib: Type.Union([Type.Number(), Type.Null()], { description: 'What the guest has been given' }),
-  memory_rss_mib: Type.Union([Type.Number(), Type.Null()], { description: 'What the guest takes of the host' }),
+  memory_mib: Type.Union([Type.Number(), Type.Null()], { description: 'Memory that the guest has been given' }),
+  memory_rss_mib: Type.Union([Type.Number(), Type.Null()], { description: 'Memory that the guest takes of the host' }),
   disks: Type.Array(
     strict({
       id: Type.String(),
@@ -162,7 +162,7 @@ export const vms = contract('vms', {
     result: Vm,
   },
   update: {
-    does: 'Change a virtual machine; what a running one cannot change now waits for its next start',
+    does: 'Change a virtual machine; a change that a running one cannot take now waits for its next start',
     rest: 'PATCH /vms/{id}',
     can: 'VmConfig on /api/vms/{id}',
     audit: 'vm_config_changed',
@@ -258,7 +258,7 @@ export const vms = contract('vms', {
     result: VmStats,
   },
   serial: {
-    does: 'Read what the guest has written to its serial console since its last start',
+    does: 'Read the output of the guest on its serial console since its last start',
     rest: 'GET /vms/{id}/serial',
     can: 'VmConsole on /api/vms/{id}',
     params: ById,

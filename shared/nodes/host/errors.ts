@@ -1,4 +1,5 @@
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { packageOf } from './packages.ts'
 
 const stderrChars = 2000
 
@@ -19,42 +20,6 @@ export class CommandError extends Error {
   }
 }
 
-/** Debian packages of programs that have another name than their package. */
-const packages: Record<string, string> = {
-  'qemu-img': 'qemu-utils',
-  'qemu-io': 'qemu-utils',
-  'qemu-nbd': 'qemu-utils',
-  'qemu-system-x86_64': 'qemu-system-x86',
-  virsh: 'libvirt-clients',
-  libvirtd: 'libvirt-daemon-system',
-  virtlogd: 'libvirt-daemon-system',
-  'nats-server': 'nats-server',
-  tini: 'tini',
-  genisoimage: 'genisoimage',
-  xorriso: 'xorriso',
-  busybox: 'busybox-static',
-  cpio: 'cpio',
-  ip: 'iproute2',
-  nft: 'nftables',
-  zfs: 'zfsutils-linux',
-  zpool: 'zfsutils-linux',
-  lvs: 'lvm2',
-  lvcreate: 'lvm2',
-  vgs: 'lvm2',
-  btrfs: 'btrfs-progs',
-  'mkfs.xfs': 'xfsprogs',
-  rbd: 'ceph-common',
-  dockerd: 'docker.io',
-  docker: 'docker.io',
-  podman: 'podman',
-  'lxc-start': 'lxc',
-  iscsiadm: 'open-iscsi',
-  'mount.nfs': 'nfs-common',
-  'mount.cifs': 'cifs-utils',
-  'ssh-keygen': 'openssh-client',
-  sshd: 'openssh-server',
-}
-
 /** Error of a call on a closed host. */
 export function closedError(host: string): UnavailableError {
   return new UnavailableError(`The connection to ${host} was closed`)
@@ -62,7 +27,7 @@ export function closedError(host: string): UnavailableError {
 
 /** Error for a missing program, with its Debian package if known. */
 export function missingProgram(program: string, host: string): UnavailableError {
-  const debian = packages[program]
+  const debian = packageOf(program)
   const help = debian ? `; on Debian: apt-get install ${debian}` : ''
   return new UnavailableError(`${program} is not installed on ${host}${help}`, {
     details: { program, package: debian },

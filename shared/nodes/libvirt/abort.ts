@@ -45,8 +45,8 @@ export const leadsTo = (uri: string): ((peer: Peer) => boolean) => {
 }
 
 /**
- * Shuts down every socket of this process whose peer matches. Each is duplicated before it is looked at, so that what
- * was checked is what is shut down, whatever happens to the descriptor meanwhile.
+ * Shuts down every socket of this process whose peer matches. Each is duplicated before the check, so that the
+ * checked socket is the one that is shut down, also when the descriptor changes meanwhile.
  */
 export const shutDownSockets = (library: Library, matches: (peer: Peer) => boolean): void => {
   const address = Buffer.alloc(128)

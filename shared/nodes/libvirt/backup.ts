@@ -4,7 +4,7 @@ import { order } from './domain.ts'
 
 /** virDomainBackupBeginFlags: the files are there, empty and of the right size. */
 const reuseExternal = 1
-/** virDomainGetJobStatsFlags: of the job that ended last, also for whoever asks again. */
+/** virDomainGetJobStatsFlags: of the job that ended last, also when it was asked for before. */
 const completed = 1 | 2
 /** virDomainJobOperation. */
 const backupOperation = 9

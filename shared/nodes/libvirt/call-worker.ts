@@ -1,6 +1,6 @@
 /**
  * A call thread: one libvirt call at a time, synchronously, so that the error read afterwards is the one of this call
- * (libvirt keeps it per thread). It may block for as long as libvirt does; pool.ts starts another for who comes next.
+ * (libvirt keeps it per thread). It may block for as long as libvirt does; pool.ts starts another thread for the next call.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { operations } from './calls.ts'

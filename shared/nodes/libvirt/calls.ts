@@ -1,5 +1,5 @@
 /**
- * What a call thread can do: each operation takes the loaded library and a connection's address, calls libvirt
+ * Operations of a call thread: each takes the loaded library and a connection's address, calls libvirt
  * synchronously and returns plain data. A failed libvirt call throws `LibvirtFailure` with the error of this thread.
  */
 import { lastFailure, readPointers, readText, type Library, type Pointer } from './ffi.ts'
@@ -133,7 +133,6 @@ export const operations = {
     return Number(library.virNodeGetFreeMemory(conn)) || fail(library)
   },
 
-  /** Whether a network is active. */
   isNetworkActive(library: Library, conn: Pointer, { name }: { name: string }): boolean {
     const network = given(library, library.virNetworkLookupByName(conn, name))
     try {
@@ -218,7 +217,7 @@ export const operations = {
     return withDomain(library, conn, uuid, (domain) => given(library, library.virDomainBackupGetXMLDesc(domain, 0)))
   },
 
-  /** The job of a domain: its virDomainJobType, and what libvirt tells of it. */
+  /** The job of a domain: its virDomainJobType and its statistics. */
   job(
     library: Library,
     conn: Pointer,
@@ -265,7 +264,7 @@ export const operations = {
 
 type Operations = typeof operations
 export type OperationName = keyof Operations
-/** What the operation takes besides the library and the connection; undefined for nothing. */
+/** The arguments of an operation besides the library and the connection; undefined for none. */
 export type OperationArguments<K extends OperationName> = Parameters3<Operations[K]>
 export type OperationResult<K extends OperationName> = ReturnType<Operations[K]>
 type Parameters3<F> = F extends (library: Library, conn: Pointer) => unknown

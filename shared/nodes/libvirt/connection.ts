@@ -19,11 +19,11 @@ type CallOptions = {
   isSlow?: boolean
 }
 
-/** What the functions of domain.ts, stats.ts and host-facts.ts work on: a Connection or a HostConnection. */
+/** A Connection or a HostConnection: the functions of domain.ts, stats.ts and host-facts.ts take either. */
 export type Libvirt = {
   /** The host's name, for messages. */
   readonly host: string
-  /** Runs one operation of calls.ts. Throws what shared/nodes/libvirt/errors.ts makes of libvirt's errors. */
+  /** Runs one operation of calls.ts. @throws the errors that errors.ts translates libvirt's into */
   call<K extends OperationName>(
     operation: K,
     args: OperationArguments<K>,
@@ -61,7 +61,7 @@ const idleMs = 30_000
 /**
  * Opens a connection.
  * @param uri such as `qemu:///system`, `qemu+unix:///system?socket=/run/x.sock`, `qemu+tcp://10.0.0.1/system`
- * Throws UnavailableError when the library is missing, the daemon cannot be reached, or it does not answer in time.
+ * @throws UnavailableError when the library is missing, the daemon cannot be reached, or it does not answer in time.
  */
 export const openConnection = async (uri: string, options: ConnectionOptions = {}): Promise<Connection> => {
   const opening = beginConnection(uri, options)
@@ -108,7 +108,7 @@ export const beginConnection = (uri: string, options: ConnectionOptions) => {
     throw wasClosed(host)
   }
   const connection: Promise<Connection> = open()
-  connection.catch(() => {}) // who aborts does not listen any more
+  connection.catch(() => {}) // after an abort nothing waits for it
   return {
     connection,
     abandon: primary.abandon,
@@ -180,7 +180,7 @@ const establish = (
       retireWhenIdle(session)
       calls.proceed()
     } else if (sessions.size === 1) {
-      // Nobody else can take the slow calls; questions have the primary session still.
+      // No other session takes slow calls; questions still have the primary one.
       calls.fail('bug' in outcome ? outcome.bug : translateConnect(outcome.failure, host), ['slow'])
     }
   }

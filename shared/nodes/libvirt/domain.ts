@@ -46,7 +46,7 @@ export const undefineDomain = (libvirt: Libvirt, uuid: string, { keepNvram = fal
   order(libvirt, uuid, 'virDomainUndefineFlags', flags([true, 1 | 2 | 16], [!keepNvram, 4], [keepNvram, 8]))
 
 /**
- * The domain's XML: that of the running guest, or with `inactive` what the next start uses.
+ * The domain's XML: that of the running guest, or with `inactive` that of the next start.
  * @param secure with passwords
  */
 export const domainXml = (libvirt: Libvirt, uuid: string, options: { inactive?: boolean; secure?: boolean } = {}) =>
@@ -65,16 +65,16 @@ export const startDomain = (libvirt: Libvirt, uuid: string, { paused = false } =
 export const destroyDomain = (libvirt: Libvirt, uuid: string, { graceful = false } = {}) =>
   order(libvirt, uuid, 'virDomainDestroyFlags', flags([graceful, 1]))
 
-/** How the guest is asked: by its power button, or by the agent in it. Default: as libvirt thinks fit. */
-export type Ask = 'acpi' | 'agent'
-const ask = (how: Ask | undefined) => flags([how === 'acpi', 1], [how === 'agent', 2])
+/** The way to ask a guest: by its power button, or by the agent in it. Default: libvirt's choice. */
+type ShutdownMode = 'acpi' | 'agent'
+const shutdownFlags = (how: ShutdownMode | undefined) => flags([how === 'acpi', 1], [how === 'agent', 2])
 
 /** Asks the guest to shut down, and does not wait for it: the `stopped` event tells. */
-export const shutdownDomain = (libvirt: Libvirt, uuid: string, how?: Ask) =>
-  order(libvirt, uuid, 'virDomainShutdownFlags', ask(how))
+export const shutdownDomain = (libvirt: Libvirt, uuid: string, how?: ShutdownMode) =>
+  order(libvirt, uuid, 'virDomainShutdownFlags', shutdownFlags(how))
 /** Asks the guest to reboot. */
-export const rebootDomain = (libvirt: Libvirt, uuid: string, how?: Ask) =>
-  order(libvirt, uuid, 'virDomainReboot', ask(how))
+export const rebootDomain = (libvirt: Libvirt, uuid: string, how?: ShutdownMode) =>
+  order(libvirt, uuid, 'virDomainReboot', shutdownFlags(how))
 /** Presses the reset button. */
 export const resetDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainReset', 0)
 export const suspendDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainSuspend')
@@ -82,14 +82,14 @@ export const resumeDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, u
 /** Wakes a guest that has suspended itself to memory. */
 export const wakeDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainPMWakeup', 0)
 
-/** Whether the host starts the domain when it boots. */
+/** Sets whether the host starts the domain when it boots. */
 export const setAutostart = (libvirt: Libvirt, uuid: string, isOn: boolean) =>
   order(libvirt, uuid, 'virDomainSetAutostart', isOn ? 1 : 0)
 /** Gives a stopped domain another name. */
 export const renameDomain = (libvirt: Libvirt, uuid: string, name: string) =>
   order(libvirt, uuid, 'virDomainRename', name, 0)
 
-/** What a change applies to: the running guest, what the next start uses, or both. At least one. */
+/** The target of a change: the running guest, the definition for the next start, or both. At least one. */
 export type Affect = { live?: boolean; config?: boolean }
 const affect = ({ live, config }: Affect) => flags([live, 1], [config, 2])
 
@@ -103,7 +103,7 @@ export const detachDevice = (libvirt: Libvirt, uuid: string, xml: string, from: 
 export const updateDevice = (libvirt: Libvirt, uuid: string, xml: string, at: Affect & { force?: boolean }) =>
   order(libvirt, uuid, 'virDomainUpdateDeviceFlags', xml, affect(at) + flags([at.force, 4]))
 
-/** @param maximum the most that the domain can have (only of a stopped one), instead of what it has */
+/** @param maximum the most that the domain can have (only of a stopped one), instead of its present amount */
 export const setMemory = (libvirt: Libvirt, uuid: string, mib: number, to: Affect & { maximum?: boolean }) =>
   order(libvirt, uuid, 'virDomainSetMemoryFlags', mib * 1024, affect(to) + flags([to.maximum, 4]))
 export const setVcpus = (libvirt: Libvirt, uuid: string, count: number, to: Affect & { maximum?: boolean }) =>

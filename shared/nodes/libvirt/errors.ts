@@ -6,7 +6,7 @@ export type Failure = { code: number; domain: number; message: string }
 
 type Kind = 'absent' | 'conflict' | 'busy' | 'invalid' | 'unsupported' | 'unavailable'
 
-/** virErrorNumber → what it means to a caller. A number that is not here depends on which part of libvirt raised it. */
+/** The meaning of each virErrorNumber for a caller. For other numbers, the part of libvirt that raised it decides. */
 const kindOfCode: Readonly<Record<number, Kind>> = {
   2: 'unavailable', // NO_MEMORY
   3: 'unsupported', // NO_SUPPORT
@@ -70,8 +70,7 @@ const kindOf = ({ code, domain }: Failure): Kind =>
 
 /**
  * A failed call as the error to throw. libvirt's text is kept; `details` has `host`, `libvirt_code` and
- * `libvirt_domain`. What libvirt refuses for a reason we have no name for is a conflict: the request reached the host
- * and something there is in its way.
+ * `libvirt_domain`. Any other refusal is a conflict: the request reached the host.
  */
 export const translate = (failure: Failure, host: string): AppError => {
   const { code, domain, message } = failure

@@ -26,7 +26,7 @@ export type EventLoop = {
 /** Peers whose sockets are shut down when the process ends, so that no thread keeps it. */
 export const openPeers = new Set<(peer: Peer) => boolean>()
 
-/** Loaded late: who imports this file need not have libvirt, nor wait for it. */
+/** Loaded late: an importer of this file needs no libvirt, and does not wait for it. */
 const load = async (): Promise<Library> => {
   try {
     const { loadLibrary } = await import('./ffi.ts')

@@ -49,7 +49,7 @@ const reportLost = (): void => {
   }
 }
 
-/** Carries out what was sent. False when told to stop. */
+/** Runs the commands that were sent. @returns false when told to stop */
 const obey = (): boolean => {
   for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
     // event-loop.ts sends nothing else.

@@ -116,6 +116,6 @@ export const eventKinds: Record<EventKind, KindOfEvent> = {
   device_removal_failed: { id: 22, extra: ['const char *'], decode: device('device_removal_failed') },
 }
 
-/** Every kind, for who wants all of them. */
+/** All kinds. */
 // The keys of a Record over EventKind are EventKinds.
 export const allEventKinds = Object.keys(eventKinds) as EventKind[]

@@ -1,6 +1,6 @@
 /**
  * The C functions of libvirt that Horcrux uses, callable on the calling thread. libvirt keeps the last error per
- * thread, so whoever calls one of these reads `lastFailure` on the same thread before anything else.
+ * thread, so a caller of one of these reads `lastFailure` on the same thread before anything else.
  */
 import koffi from 'koffi'
 import type { Failure } from './errors.ts'
@@ -8,7 +8,7 @@ import type { Failure } from './errors.ts'
 /** The address of something libvirt owns. It is valid in every thread of this process. */
 export type Pointer = bigint
 
-/** Argument and result kinds: the C type, and what JavaScript sees. */
+/** Argument and result kinds: the C type, and the JavaScript type. */
 type Kinds = {
   int: number
   uint: number
@@ -163,7 +163,7 @@ export const loadLibrary = (): Library => {
 
 const errorFields = koffi.struct({ code: 'int', domain: 'int', message: 'const char *' })
 
-/** What the last libvirt function of this thread failed of. */
+/** The error of the last libvirt function of this thread. */
 export const lastFailure = (library: Library): Failure => {
   const address = library.virGetLastError()
   if (address === null) return { code: 1, domain: 0, message: 'libvirt gave no reason' }

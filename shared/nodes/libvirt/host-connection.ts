@@ -13,9 +13,9 @@ import {
 } from './connection.ts'
 import type { DomainEvent, EventKind } from './events.ts'
 
-export type HostNews =
+export type HostEvent =
   | DomainEvent
-  /** Events flow from now on; what happened before is unknown, so look at everything. Told after every (re)connect. */
+  /** Events arrive from now on; those of before may be missing: read all states. Sent after every (re)connect. */
   | { kind: 'connected' }
   | { kind: 'disconnected'; error: UnavailableError }
 
@@ -32,9 +32,9 @@ export type HostConnectionOptions = Partial<Limits> & {
 export type HostConnection = Libvirt & {
   /**
    * Subscribes to events of these kinds and to the connection's ups and downs; connects at once.
-   * Returns what ends the subscription.
+   * @returns a function that ends the subscription
    */
-  subscribe(kinds: readonly EventKind[], listener: (news: HostNews) => void): () => void
+  subscribe(kinds: readonly EventKind[], listener: (news: HostEvent) => void): () => void
   /** True while calls can be answered. */
   isConnected(): boolean
   /** Ends it for good. Takes half a second at most. */
@@ -57,13 +57,13 @@ export const backOffMs = (failures: number): number =>
 /** Makes the connection of a host. Nothing is opened yet. */
 export const hostConnection = ({ host, resolveUri, ...given }: HostConnectionOptions): HostConnection => {
   const limits = { ...defaultLimits, ...given }
-  const subscribers = new Map<(news: HostNews) => void, readonly EventKind[]>()
+  const subscribers = new Map<(news: HostEvent) => void, readonly EventKind[]>()
   let state: State = { is: 'new' }
   let failures = 0
   let retry: NodeJS.Timeout | undefined
   let opening: ReturnType<typeof beginConnection> | undefined
 
-  const tell = (news: HostNews) => {
+  const tell = (news: HostEvent) => {
     for (const [listener, kinds] of subscribers) {
       const isWanted = news.kind === 'connected' || news.kind === 'disconnected' || kinds.includes(news.kind)
       if (isWanted) listener(news)
@@ -133,12 +133,12 @@ export const hostConnection = ({ host, resolveUri, ...given }: HostConnectionOpt
       }
     }
     const connection = Promise.race([attempt(), late.promise])
-    connection.catch(() => {}) // the state tells who asks later
+    connection.catch(() => {}) // later calls fail by the state
     // Only the first attempt is waited for: later ones are made while calls fail at once.
     if (state.is === 'new') state = { is: 'connecting', connection }
   }
 
-  const greet = async (connection: Connection, kinds: readonly EventKind[], listener: (news: HostNews) => void) => {
+  const greet = async (connection: Connection, kinds: readonly EventKind[], listener: (news: HostEvent) => void) => {
     try {
       await connection.listen(kinds)
       if (subscribers.has(listener)) listener({ kind: 'connected' })

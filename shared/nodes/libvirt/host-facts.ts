@@ -1,4 +1,4 @@
-/** What a host is and can do. */
+/** Facts of a host, by its libvirt. */
 import type { Libvirt } from './connection.ts'
 
 export type Versions = { libvirt: string; hypervisor: string }
@@ -61,7 +61,7 @@ export const capabilities = (libvirt: Libvirt): Promise<string> =>
 
 export type DomainCapabilitiesQuery = { emulator?: string; arch?: string; machine?: string; virtType?: 'kvm' | 'qemu' }
 
-/** What guests of this kind can have, as XML. Default: libvirt's choice of each. */
+/** Capabilities for guests of this kind, as XML. Default: libvirt's choice of each. */
 export const domainCapabilities = (libvirt: Libvirt, query: DomainCapabilitiesQuery = {}): Promise<string> => {
   const { emulator = null, arch = null, machine = null, virtType = null } = query
   return libvirt.call('domainCapabilities', { emulator, arch, machine, virtType }, { isSlow: true })

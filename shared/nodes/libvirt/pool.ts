@@ -1,6 +1,6 @@
 /**
- * The call threads, shared by all connections. A call to a host that hangs keeps its thread; nobody else waits for
- * it, because a busy thread is never given a second call and new threads are started on demand.
+ * The call threads, shared by all connections. A call to a host that hangs keeps its thread; no other call waits
+ * for it, because a busy thread is never given a second call and new threads are started on demand.
  */
 import type { Worker } from 'node:worker_threads'
 import type { OperationArguments, OperationName, OperationResult } from './calls.ts'
@@ -23,7 +23,7 @@ const idleMs = 30_000
 
 type Task = { job: Job; resolve: (outcome: Outcome) => void; isAbandoned: boolean; thread?: Thread }
 type Thread = { worker: Worker; task?: Task | undefined; retire?: NodeJS.Timeout | undefined }
-/** What a call thread says: that it is there, and what became of its task. */
+/** Message of a call thread: it is ready, or the outcome of its task. */
 export type CallMessage = 'ready' | Outcome
 
 /** How many threads are inside libvirt right now, readable without asking them. */
@@ -92,7 +92,7 @@ export const warmUp = (): void => {
 
 export type Running<T> = {
   outcome: Promise<Outcome<T>>
-  /** Nobody waits any more: the call goes on, but no longer keeps the process alive. */
+  /** Ends the wait: the call goes on, but no longer keeps the process alive. */
   abandon(): void
 }
 

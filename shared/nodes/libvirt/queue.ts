@@ -3,7 +3,7 @@
  */
 import type { Outcome, Running } from './pool.ts'
 
-/** Questions, and what may rightly take long. */
+/** `quick`: questions. `slow`: commands that may rightly take long. */
 export type Lane = 'quick' | 'slow'
 export const lanes: readonly Lane[] = ['quick', 'slow']
 type Limit = { ms: number; error: () => Error }

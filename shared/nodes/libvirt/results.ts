@@ -1,4 +1,4 @@
-/** What libvirt's functions hand back: results checked, objects read and freed. */
+/** Results of libvirt's functions: checks them, and reads and frees the objects. */
 import type { Failure } from './errors.ts'
 import { lastFailure, readPointers, readText, type Library, type Pointer } from './ffi.ts'
 import { decodeParameters, parameterSize, type Parameters } from './parameters.ts'

@@ -16,7 +16,7 @@ type BlockSample = {
   wr_times: number
   fl_reqs: number
   fl_times: number
-  /** Bytes: what the guest sees, what the image has allocated, what the file or device takes. */
+  /** Bytes: size of the disk in the guest, allocated in the image, size of the file or device. */
   capacity?: number
   allocation?: number
   physical?: number
@@ -24,7 +24,7 @@ type BlockSample = {
 
 type NetSample = { name: string } & Record<`${'rx' | 'tx'}_${'bytes' | 'pkts' | 'errs' | 'drop'}`, number>
 
-/** Memory of the guest in KiB, as libvirt counts it; what only the balloon driver in the guest knows may be absent. */
+/** Memory of the guest in KiB, as libvirt counts it; facts that only the balloon driver in the guest knows may be absent. */
 type BalloonSample = {
   current_kib: number
   maximum_kib: number

@@ -19,8 +19,8 @@ export type Session = {
   /** Registers for a kind of event; again for the same kind: nothing. */
   listen(kind: EventKind): Running<unknown>
   /**
-   * Gives the connection back once its call has ended, which on a daemon that hangs may take long. Whoever does not
-   * want to wait abandons it: then it keeps no process alive.
+   * Closes the connection once its call has ended, which on a daemon that hangs may take long. After `abandon` it keeps
+   * no process alive.
    */
   release(): { isDone: Promise<void>; abandon(): void }
 }
@@ -101,7 +101,7 @@ const establish = (conn: Pointer, loop: EventLoop, options: SessionOptions, forg
   }
 
   const giveBack = async (begin: <T>(running: Running<T>) => Promise<unknown>) => {
-    await last // whoever asked for it abandons it, when he does not want to wait
+    await last // its caller abandons it to end the wait
     const numbers = [...registrations.values()]
     if (numbers.length > 0) await begin(run('deregisterEvents', conn, { registrations: numbers }))
     // Events that libvirt is just delivering hold the connection too, so the event thread lets go before the last.

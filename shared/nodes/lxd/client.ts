@@ -21,7 +21,7 @@ export type Api = {
   get: <T>(path: string) => Promise<T>
   /** Reads a file that the engine keeps, as text. */
   text: (path: string) => Promise<string>
-  /** Changes something, and waits for the end of what the engine does in the background. */
+  /** Changes something, and waits for the engine's background operation. */
   send: (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<void>
   /** Begins a change, and does not wait for its end. */
   begin: (method: 'PUT', path: string, body: unknown) => Promise<void>

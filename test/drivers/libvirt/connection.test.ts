@@ -7,11 +7,11 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { openConnection, type Connection } from '#shared/nodes/libvirt/connection.ts'
 import * as domain from '#shared/nodes/libvirt/domain.ts'
-import { hostConnection, type HostConnection, type HostNews } from '#shared/nodes/libvirt/host-connection.ts'
+import { hostConnection, type HostConnection, type HostEvent } from '#shared/nodes/libvirt/host-connection.ts'
 import { domainSamples } from '#shared/nodes/libvirt/stats.ts'
 import { hasLab, inbox, labHost, pidOn, tinyDomain } from './libvirt-lab.ts'
 
-const isLifecycle = (uuid: string, event: string) => (news: HostNews) =>
+const isLifecycle = (uuid: string, event: string) => (news: HostEvent) =>
   news.kind === 'lifecycle' && news.uuid === uuid && news.event === event
 
 describe.skipIf(!hasLab())('connections to a real libvirt', () => {
@@ -111,7 +111,7 @@ describe.skipIf(!hasLab())('connections to a real libvirt', () => {
       return labHost(1).uri
     })
     expect(resolved).toBe(0)
-    const news = inbox<HostNews>()
+    const news = inbox<HostEvent>()
     libvirt.subscribe(['lifecycle'], news.put)
     await news.first(({ kind }) => kind === 'connected')
     const uuid = await startTiny(await open())
@@ -123,7 +123,7 @@ describe.skipIf(!hasLab())('connections to a real libvirt', () => {
   test('a lost connection is told, calls fail at once meanwhile, and events flow again', async () => {
     const { uri, stop, listen } = await tunnel()
     const libvirt = host(async () => uri)
-    const news = inbox<HostNews>()
+    const news = inbox<HostEvent>()
     libvirt.subscribe(['lifecycle'], news.put)
     await news.first(({ kind }) => kind === 'connected')
     expect(await domain.listDomains(libvirt)).toEqual(expect.any(Array))
@@ -136,7 +136,7 @@ describe.skipIf(!hasLab())('connections to a real libvirt', () => {
     await expect(domain.listDomains(libvirt)).rejects.toThrow(/Host 'node1': the connection to libvirt was lost/)
     await expect(domain.listDomains(libvirt)).rejects.toThrow(UnavailableError)
 
-    const again = inbox<HostNews>()
+    const again = inbox<HostEvent>()
     libvirt.subscribe([], again.put)
     await listen()
     await again.first(({ kind }) => kind === 'connected')

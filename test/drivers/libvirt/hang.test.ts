@@ -7,7 +7,7 @@ import { UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { openConnection } from '#shared/nodes/libvirt/connection.ts'
 import { listDomains, startDomain } from '#shared/nodes/libvirt/domain.ts'
-import { hostConnection, type HostNews } from '#shared/nodes/libvirt/host-connection.ts'
+import { hostConnection, type HostEvent } from '#shared/nodes/libvirt/host-connection.ts'
 import { hasLab, inbox, labHost, pidOn } from './libvirt-lab.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -36,7 +36,7 @@ describe.skipIf(!hasLab())('a libvirtd that hangs', () => {
 
   test('delays nothing else, its calls fail in time, and all is well when it goes on', async () => {
     const [healthy, hung] = [host(1), host(2)]
-    const news = inbox<HostNews>()
+    const news = inbox<HostEvent>()
     hung.subscribe(['lifecycle'], news.put)
     await news.first(({ kind }) => kind === 'connected')
     await Promise.all(Array.from({ length: 8 }, () => Promise.all([listDomains(healthy), listDomains(hung)])))
@@ -73,7 +73,7 @@ describe.skipIf(!hasLab())('a libvirtd that hangs', () => {
     // The call is refused without another wait for the host.
     await expect(listDomains(hung)).rejects.toMatchObject({ message: expect.not.stringContaining('did not answer') })
 
-    const again = inbox<HostNews>()
+    const again = inbox<HostEvent>()
     hung.subscribe([], again.put)
     goOn()
     await again.first(({ kind }) => kind === 'connected')

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
@@ -107,4 +108,42 @@ test('a node that holds VMs or storage pools is not removed, and the refusal nam
   for (const id of ['p', 'q']) await horcrux.call(pools, 'delete', { id })
   await horcrux.call(nodes, 'remove', { id: 'hv1' })
   await done(horcrux, nodes, 'register', asNode('hv1', first))
+})
+
+test('a node without libvirt is a node: it is online with its facts, its engines say what is not there, and why', async () => {
+  const uri = 'qemu+unix:///system?socket=/run/libvirt/not-there'
+  await done(horcrux, nodes, 'register', { ...asNode('hv2', second), engine_config: { libvirt: { uri } } })
+  const node = await horcrux.call(nodes, 'get', { id: 'hv2' })
+  expect(node).toMatchObject({
+    status: 'online',
+    status_reason: null,
+    facts: { hostname: 'node2', libvirt_version: null, qemu_version: null },
+    engine_config: { libvirt: { uri } },
+    hypervisor_status: 'offline',
+    libvirt_uri: uri,
+  })
+  const states = Object.fromEntries(node.engines.map((engine) => [engine.kind, engine]))
+  expect(Object.keys(states).toSorted()).toEqual(['incus', 'libvirt', 'lxd'])
+  for (const { status, version, checked_at } of Object.values(states))
+    expect({ status, version, checked_at }).toEqual({ status: 'absent', version: null, checked_at: expect.any(String) })
+  expect(states['libvirt']!.reason).toBe('libvirt is not there: no socket at /run/libvirt/not-there')
+  expect((await horcrux.call(vms, 'unmanaged', { id: 'hv2' })).data).toEqual([])
+  const create = horcrux.call(vms, 'create', { name: 'none', memory: 128, cpus: 1, node: 'hv2' })
+  await expect(create).rejects.toThrow(UnavailableError)
+
+  // Told where its libvirt is, it has one.
+  const changed = await horcrux.call(nodes, 'update', { id: 'hv2', engine_config: {} })
+  expect(changed.engines.find(({ kind }) => kind === 'libvirt')).toMatchObject({
+    status: 'online',
+    reason: null,
+    version: expect.stringMatching(/^\d+\.\d+/),
+    components: { qemu: expect.stringMatching(/^\d+\.\d+/) },
+  })
+  expect(changed).toMatchObject({ libvirt_uri: 'qemu:///system', hypervisor_status: 'online' })
+  // By its older name, too.
+  expect(await horcrux.call(nodes, 'update', { id: 'hv2', libvirt_uri: uri })).toMatchObject({
+    engine_config: { libvirt: { uri } },
+    hypervisor_status: 'offline',
+  })
+  await horcrux.call(nodes, 'remove', { id: 'hv2' })
 })

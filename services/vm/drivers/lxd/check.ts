@@ -10,11 +10,11 @@ type Server = {
 
 export const serverOf = (api: Api) => api.get<Server>('/1.0')
 
-/** Whether the server can start guests of a BIOS; newer ones cannot do without UEFI where they lack it. */
+/** True when the server can start guests with a BIOS; without this extension it starts with UEFI only. */
 export const hasCsm = ({ api_extensions }: Server) => api_extensions.includes('security_csm')
 
 /**
- * Why an engine runs no virtual machines, in its own words; null when it does. It tells in its warnings
+ * The reason that an engine runs no virtual machines, in its own words; null when it does. The source is its warnings
  * ("Instance type not operational").
  */
 export async function whyNoGuests(api: Api): Promise<string | null> {
@@ -25,7 +25,7 @@ export async function whyNoGuests(api: Api): Promise<string | null> {
   return told?.last_message ?? 'its driver for QEMU is not there'
 }
 
-/** The engine's storage pool for what it insists on keeping itself of an instance: the default profile's, else its first. */
+/** The engine's storage pool for the root disk of an instance: the default profile's, else the first. */
 export async function rootPoolOf(api: Api): Promise<string | null> {
   const profile = await api.get<{ devices: Record<string, Record<string, string>> }>('/1.0/profiles/default')
   const root = Object.values(profile.devices).find(({ type, path }) => type === 'disk' && path === '/')

@@ -3,7 +3,7 @@ import type { Status } from '../driver.ts'
 import type { Definition, Guest } from '../guest.ts'
 import type { Sizes } from '../parts.ts'
 
-/** The key of the instance's configuration that has our handle: an engine lets nobody choose its own UUIDs. */
+/** The key of the instance's configuration that has our handle: the engine's own UUIDs cannot be chosen. */
 const handleKey = 'user.horcrux.uuid'
 
 export type Device = Record<string, string>

@@ -11,7 +11,7 @@ type State = {
 }
 
 const running = 103
-/** What is not measured is negative. */
+/** A negative number means: not measured. */
 const measured = (value: number | undefined) => (value === undefined || value < 0 ? null : value)
 
 /** The counters of an instance. Engines count no bytes of disks. */

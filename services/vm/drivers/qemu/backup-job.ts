@@ -7,8 +7,8 @@ import { libvirtAt } from './libvirt.ts'
 import { unlessMissing } from './state.ts'
 import { at, attribute, type Element, elements, parseXml, writeXml } from './xml/xml.ts'
 
-const lookEveryMs = 250
-/** QEMU finishes what it is writing just now. */
+const pollEveryMs = 250
+/** QEMU first finishes the block that it is writing. */
 const abortMs = 30_000
 
 const element = (name: string, attributes: Record<string, string>, ...children: Element[]): Element => ({
@@ -17,7 +17,7 @@ const element = (name: string, attributes: Record<string, string>, ...children: 
   children,
 })
 
-/** What libvirt is to copy ("Backup XML format"); a disk that is not named is left out. */
+/** The XML of a backup ("Backup XML format"); a disk that is not named is left out. */
 export const backupOf = (targets: CopyTarget[]): string =>
   writeXml(
     element(
@@ -45,8 +45,8 @@ async function isUnderWay(libvirt: HostConnection, uuid: string, copy: string): 
   return disks.some((disk) => attribute(at(disk, 'target'), 'file')?.includes(copy))
 }
 
-/** What libvirt tells of the job; of a guest that is switched off just now, nothing. */
-async function told(ask: () => Promise<BackupJob>): Promise<BackupJob> {
+/** Reads the state of a job; `none` for a guest that is switched off just now. */
+async function stateOf(ask: () => Promise<BackupJob>): Promise<BackupJob> {
   try {
     return await ask()
   } catch (error) {
@@ -55,7 +55,7 @@ async function told(ask: () => Promise<BackupJob>): Promise<BackupJob> {
   }
 }
 
-/** Copies by libvirt's backups: QEMU keeps what the guest overwrites until it is copied. */
+/** Copies by libvirt's backups: QEMU keeps each block that the guest overwrites until it is copied. */
 export const copies: Copies = {
   begin: async ({ node, handle: uuid }, targets) => {
     const libvirt = await libvirtAt(node)
@@ -69,11 +69,11 @@ export const copies: Copies = {
     for (;;) {
       signal.throwIfAborted()
       if (!(await isUnderWay(libvirt, uuid, copy))) break
-      const { state, done, total } = await told(() => backupJob(libvirt, uuid))
+      const { state, done, total } = await stateOf(() => backupJob(libvirt, uuid))
       if (state === 'running' && total > 0) onProgress(done, total)
-      await delay(lookEveryMs, undefined, { signal })
+      await delay(pollEveryMs, undefined, { signal })
     }
-    const { state, error } = await told(() => backupJob(libvirt, uuid, { ended: true }))
+    const { state, error } = await stateOf(() => backupJob(libvirt, uuid, { ended: true }))
     if (state === 'completed') return true
     if (state === 'failed' || state === 'cancelled')
       throw new ConflictError(`QEMU ended the copy of '${id}' before it was whole: ${error ?? state}`)
@@ -86,7 +86,7 @@ export const copies: Copies = {
     if (await isUnderWay(libvirt, uuid, copy)) await abortJob(libvirt, uuid)
     while (await isUnderWay(libvirt, uuid, copy)) {
       if (Date.now() > deadline) throw new UnavailableError(`QEMU has not ended the copy of '${id}'`)
-      await delay(lookEveryMs / 5)
+      await delay(pollEveryMs / 5)
     }
   },
 }

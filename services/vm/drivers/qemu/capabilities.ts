@@ -6,7 +6,7 @@ import type { Reached } from '#shared/nodes/nodes.ts'
 import { platforms } from './platforms.ts'
 import { at, attribute, elements, parseXml, textOf } from './xml/xml.ts'
 
-/** What a node's QEMU has for guests of an architecture. */
+/** The capabilities of a node's QEMU for guests of an architecture. */
 export type Capabilities = {
   /** `host-model`, `host-passthrough`, `maximum`: those that it can. */
   modes: string[]
@@ -17,7 +17,7 @@ export type Capabilities = {
   maxCpus: number
 }
 
-// Asking takes libvirt 10 ms and more, and the answer changes when somebody installs a package.
+// The question takes libvirt 10 ms and more, and the answer changes when a package is installed.
 const freshMs = 10_000
 const known = new Map<string, { at: number; capabilities: Promise<Capabilities | null> }>()
 
@@ -45,7 +45,7 @@ async function ask(reached: Reached, arch: Architecture): Promise<Capabilities |
   try {
     return parse(await domainCapabilities(libvirtOf(reached), { arch, machine: platforms[arch].machine, virtType }))
   } catch (error) {
-    // So libvirt says that it finds no emulator.
+    // libvirt's answer when it finds no emulator.
     if (error instanceof ValidationError) return null
     throw error
   }

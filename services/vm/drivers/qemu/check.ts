@@ -1,5 +1,6 @@
 import type { Nic } from '#shared/contracts/vm/hardware.ts'
 import { NotFoundError, type Violation } from '#shared/errors.ts'
+import { packageOf } from '#shared/nodes/host/packages.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { isNetworkActive } from '#shared/nodes/libvirt/host-facts.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
@@ -22,7 +23,7 @@ export async function defaults(reached: Reached, { architecture }: Pick<Describe
   }
 }
 
-/** Everything that stands in the way of such a guest on a node, with Debian's package that would help. */
+/** Lists everything that a node lacks for such a guest, with Debian's package that brings it. */
 export async function check(reached: Reached, vm: Described): Promise<Violation[]> {
   const [capabilities, ...nics] = await Promise.all([
     capabilitiesOf(reached, vm.architecture),
@@ -30,21 +31,21 @@ export async function check(reached: Reached, vm: Described): Promise<Violation[
   ])
   const where = `node '${reached.node.id}'`
   if (capabilities) return [...checkMachine(capabilities, vm, where), ...nics.flat()]
-  const { debian } = platforms[vm.architecture]
+  const debian = packageOf(platforms[vm.architecture].emulator)
   const message = `${where} has no QEMU for ${vm.architecture}; Debian's package ${debian} brings it`
   return [{ field: 'architecture', code: 'unsupported', message }, ...nics.flat()]
 }
 
-/** Decides from what a node's QEMU has. */
+/** Compares a guest with the capabilities of a node's QEMU. */
 export function checkMachine(has: Capabilities, vm: Described, where: string): Violation[] {
   const violations: Violation[] = []
   const miss = (field: string, message: string) => violations.push({ field, code: 'unsupported', message })
   const platform = platforms[vm.architecture]
-  const debian = platform.firmware[vm.firmware]
-  if (debian === undefined)
+  const file = platform.firmware[vm.firmware]
+  if (file === undefined)
     miss('firmware', `${vm.architecture} has only ${Object.keys(platform.firmware).join(' and ')}`)
-  else if (debian !== null && !has.hasUefi)
-    miss('firmware', `${where} has no UEFI for ${vm.architecture}; Debian's package ${debian} brings it`)
+  else if (file !== null && !has.hasUefi)
+    miss('firmware', `${where} has no UEFI for ${vm.architecture}; Debian's package ${packageOf(file)} brings it`)
   checkModel(has, vm.cpu_model, where, miss)
   if (vm.topology && has.modes.length + has.models.size === 0)
     miss('topology', `libvirt on ${where} cannot say the processors of ${vm.architecture}`)

@@ -21,7 +21,7 @@ const parser = new XMLParser({
   isArray: (name) => ['graphics', 'listen', 'serial'].includes(name),
 })
 
-/** Where a console of a guest is, by the definition that it runs with. @throws ConflictError */
+/** Finds a console in the definition that a guest runs with. @throws ConflictError when it has no such console */
 export async function findConsole(guest: Guest, type: ConsoleType): Promise<Endpoint> {
   const reached = await reach(guest.node)
   const { domain } = parser.parse(await domainXml(libvirtOf(reached), guest.handle, { secure: true })) as Live
@@ -45,7 +45,7 @@ function displayIn(all: Graphics[], type: ConsoleType, { id }: Guest): Endpoint 
   throw new ConflictError(`The ${type.toUpperCase()} of virtual machine '${id}' listens nowhere`)
 }
 
-/** Where to connect to what listens everywhere. */
+/** The address to connect to, for a display that listens on all addresses. */
 const reachable = (address = '127.0.0.1') => ({ '0.0.0.0': '127.0.0.1', '::': '::1' })[address] ?? address
 
 /** The first that writes a log; the definition of an adopted guest may have others, which are its owner's. */

@@ -17,20 +17,20 @@ import { mergeDomain, unmarked } from './xml/merge.ts'
 import { unlessMissing } from './state.ts'
 import { at, parseXml, textOf } from './xml/xml.ts'
 
-/** What the next start of a domain uses, with its secrets: without them they would be lost when it is defined again. */
+/** The definition for the next start, with its secrets: without them they would be lost when it is defined again. */
 export const inactiveXml = (libvirt: HostConnection, uuid: string) =>
   xmlOf(libvirt, uuid, { inactive: true, secure: true })
 
 /**
- * Has the node's libvirt know the guest as it is described. Of a domain that is there, or was when it was shelved, only
- * what Horcrux owns changes; it is found by its UUID, also under another name.
+ * Defines the domain of a guest. In a definition that is there, or that was shelved, only the parts that Horcrux owns are
+ * changed; the domain is found by its UUID, also under another name.
  */
 export async function define(vm: Definition): Promise<void> {
   const reached = await reach(vm.node)
   const { host } = reached
   const libvirt = libvirtOf(reached)
   const files = filesOf(reached, vm.id)
-  // virtlogd and QEMU, who are other users, pass through the folders.
+  // virtlogd and QEMU run as other users, who pass through the folders.
   const folders = [files.log, ...(vm.firmware === 'uefi' ? [files.variables] : [])].map((path) => dirname(path))
   const [there] = await Promise.all([
     unlessMissing(() => inactiveXml(libvirt, vm.handle), null),
@@ -39,10 +39,10 @@ export async function define(vm: Definition): Promise<void> {
   const wanted = domainXml(vm, files)
   if (there !== null && textOf(at(parseXml(there), 'name')) !== vm.name) await renameDomain(libvirt, vm.handle, vm.name)
   const before = there ?? (await shelvedXml(reached, vm.id))
-  // libvirt has accepted what is there already, though perhaps not by its own schema.
+  // libvirt has accepted the definition that is there, though perhaps not by its own schema.
   if (before === null) await defineDomain(libvirt, wanted)
   else await defineDomain(libvirt, mergeDomain(before, wanted), { validate: false })
-  // Also where it was not changed: whoever was to change it may have been interrupted.
+  // Also where it was not changed: an earlier change may have been interrupted.
   if (there !== null || vm.autostart) await setAutostart(libvirt, vm.handle, vm.autostart)
   await host.remove(shelfOf(reached, vm.id))
 }
@@ -54,7 +54,7 @@ export async function letGo({ node, handle: uuid }: Guest): Promise<void> {
   if (there !== null) await defineDomain(libvirt, unmarked(there), { validate: false })
 }
 
-/** Makes a guest that is off unknown to its node, with all that is kept of it there; one that is gone is fine. */
+/** Removes the definition and the files of a guest that is off; one that is gone is fine. */
 export async function undefine({ id, node, handle: uuid }: Guest): Promise<void> {
   const reached = await reach(node)
   await unlessMissing(() => undefineDomain(libvirtOf(reached), uuid), undefined)
@@ -62,11 +62,11 @@ export async function undefine({ id, node, handle: uuid }: Guest): Promise<void>
   const variables = shelved === null ? null : variablesIn(parseXml(shelved))
   const paths = [...Object.values(filesOf(reached, id)), ...(variables === null ? [] : [variables])]
   await Promise.all(paths.map((path) => reached.host.remove(path)))
-  // Last: it tells where the others are.
+  // Last: it has the paths of the others.
   await reached.host.remove(shelfOf(reached, id))
 }
 
-/** Makes a guest that is off unknown to its node, which keeps all that {@link define} needs to have it back as it was. */
+/** Removes the definition of a guest that is off, and keeps on the node all that {@link define} needs to bring it back. */
 export async function shelve({ id, node, handle: uuid }: Guest): Promise<void> {
   const reached = await reach(node)
   const { host } = reached
@@ -75,7 +75,7 @@ export async function shelve({ id, node, handle: uuid }: Guest): Promise<void> {
   if (there === null) return
   const shelf = shelfOf(reached, id)
   await host.mkdir(dirname(shelf), { mode: 0o700 })
-  // There may be passwords in it.
+  // It may have passwords.
   await host.writeFile(`${shelf}.new`, there, { mode: 0o600 })
   await host.rename(`${shelf}.new`, shelf)
   await unlessMissing(() => undefineDomain(libvirt, uuid, { keepNvram: true }), undefined)

@@ -26,7 +26,7 @@ const inDomain = (domain: Element, device: Device): Element | undefined =>
 
 const nameOf = (device: Device) => ('disk' in device ? `disk ${device.disk.id}` : `NIC ${device.nic.mac}`)
 
-/** Gives a guest that runs what its definition has; one that is off gets it when it starts. */
+/** Plugs a device of the definition into a guest that runs; a guest that is off gets it at its start. */
 export async function plug({ node, handle: uuid }: Guest, device: Device): Promise<void> {
   const libvirt = await libvirtAt(node)
   const live = await liveDomain(libvirt, uuid)
@@ -39,7 +39,7 @@ export async function plug({ node, handle: uuid }: Guest, device: Device): Promi
   const wanted = inDomain(next, device)
   if (!wanted) throw new ConflictError(`The definition of the guest has no ${nameOf(device)}`)
   if (attribute(at(wanted, 'target'), 'bus') === 'scsi') await plugController(libvirt, uuid, { live, next })
-  // Its place in the running guest is another one, and what starts first is decided at the start.
+  // Its PCI address in the running guest is another one, and the boot order is decided at the start.
   remove(wanted, 'address', 'alias', 'boot')
   await attachDevice(libvirt, uuid, writeXml(wanted), { live: true })
 }
@@ -102,7 +102,7 @@ async function ask(libvirt: HostConnection, uuid: string, device: Element): Prom
     await detachDevice(libvirt, uuid, writeXml(device), { live: true })
   } catch (error) {
     if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
-    // It has been asked before, or has let go just now: QEMU's "already in the process of unplug" and libvirt's "not found".
+    // The guest was asked before, or has let go just now: QEMU's "already in the process of unplug" and libvirt's "not found".
     if (!/in the process of unplug|not found|no matching/i.test(error.message)) throw error
   }
 }

@@ -17,10 +17,10 @@ export const filesOf = (reached: Reached, id: string): Files => ({
   variables: `${reached.node.state_dir}/nvram/${id}.fd`,
 })
 
-/** Where the definition of a guest is kept that its node does not know for a time. */
+/** The file that keeps the definition of a shelved guest. */
 export const shelfOf = ({ node }: Pick<Reached, 'node'>, id: string) => `${node.state_dir}/shelved/${id}.xml`
 
-/** That definition; null when there is none. */
+/** Reads the definition of a shelved guest; null when there is none. */
 export async function shelvedXml(reached: Reached, id: string): Promise<string | null> {
   try {
     return (await reached.host.readFile(shelfOf(reached, id))).toString('utf8')
@@ -30,7 +30,7 @@ export async function shelvedXml(reached: Reached, id: string): Promise<string |
   }
 }
 
-/** Where libvirt keeps the variables of a domain that does not say it. */
+/** libvirt's folder for the variables of domains that name no file. */
 const usualFolder = '/var/lib/libvirt/qemu/nvram'
 
 /** The file with the variables of a domain's UEFI; null for one that has none. */

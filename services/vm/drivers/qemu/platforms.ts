@@ -1,23 +1,23 @@
 import type { Architecture, Firmware } from '#shared/contracts/vm/hardware.ts'
 
-/** What a guest of an architecture is made with. */
+/** The machine of guests of an architecture. */
 type Platform = {
   /** libvirt's machine type. */
   machine: string
-  /** Debian's package of its QEMU. */
-  debian: string
-  /** Each firmware that it has; null: QEMU itself brings it, else Debian's package of it. */
+  /** QEMU's program. */
+  emulator: string
+  /** The file of each firmware that it has; null: QEMU itself brings it. */
   firmware: Partial<Record<Firmware, string | null>>
   /** The firmware of a guest that asks for none. */
   usual: Firmware
   /** `<features>` of its domains. */
   features: Record<string, string>
-  /** What `<serial>` is made of: a type and model of target, where libvirt's own choice would not do. */
+  /** Attributes of `<target>` in `<serial>`, where libvirt's own choice does not work. */
   serial: Record<string, string>
   /** The bus of its CD drive. */
   cdrom: 'sata' | 'scsi'
   buses: readonly string[]
-  /** PCIe ports that stay free for what is plugged in while a guest runs: each takes one device. */
+  /** PCIe ports that stay free for devices that are plugged in while a guest runs, one for each. */
   ports: number
 }
 
@@ -27,8 +27,8 @@ const pc = { acpi: '', apic: '' }
 export const platforms: Record<Architecture, Platform> = {
   x86_64: {
     machine: 'q35',
-    debian: 'qemu-system-x86',
-    firmware: { bios: null, uefi: 'ovmf' },
+    emulator: 'qemu-system-x86_64',
+    firmware: { bios: null, uefi: '/usr/share/OVMF/OVMF_CODE.fd' },
     usual: 'bios',
     features: pc,
     serial: {},
@@ -38,8 +38,8 @@ export const platforms: Record<Architecture, Platform> = {
   },
   aarch64: {
     machine: 'virt',
-    debian: 'qemu-system-arm',
-    firmware: { uefi: 'qemu-efi-aarch64' },
+    emulator: 'qemu-system-aarch64',
+    firmware: { uefi: '/usr/share/AAVMF/AAVMF_CODE.fd' },
     usual: 'uefi',
     features: { acpi: '' },
     serial: { '@type': 'system-serial' },
@@ -49,8 +49,8 @@ export const platforms: Record<Architecture, Platform> = {
   },
   riscv64: {
     machine: 'virt',
-    debian: 'qemu-system-misc',
-    firmware: { bios: null, uefi: 'qemu-efi-riscv64' },
+    emulator: 'qemu-system-riscv64',
+    firmware: { bios: null, uefi: '/usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd' },
     usual: 'bios',
     features: {},
     serial: { '@type': 'system-serial' },
@@ -60,7 +60,7 @@ export const platforms: Record<Architecture, Platform> = {
   },
   ppc64le: {
     machine: 'pseries',
-    debian: 'qemu-system-ppc',
+    emulator: 'qemu-system-ppc64',
     firmware: { bios: null },
     usual: 'bios',
     features: {},

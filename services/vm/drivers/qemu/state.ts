@@ -14,7 +14,7 @@ const statuses: Record<DomainState, VmStatus> = {
   pm_suspended: 'paused',
 }
 
-/** Whether a guest in this state can be started, and has nothing left to be switched off. */
+/** A guest in this state can be started, and has no process to end. */
 export const isOff = (state: DomainState) => statuses[state] === 'stopped'
 
 const plain = new Set([
@@ -37,7 +37,7 @@ const explained: Partial<Record<DomainState, string>> = {
 
 /** libvirt's state in our words; a reason only where it tells more than the state. */
 export const statusOf = ({ state, reason }: StateAndReason): Status => ({
-  // A guest is paused for a moment while QEMU starts; it does not run yet, and nobody has paused it.
+  // QEMU starts a guest paused for a moment: it does not run yet.
   status: reason === 'starting_up' ? 'stopped' : statuses[state],
   status_reason: explained[state] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' ')),
 })
