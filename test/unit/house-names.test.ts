@@ -52,7 +52,7 @@ const exceptions: Record<string, string[]> = {
   'shared/platform/requirements.ts': ['libvirt', 'lxd'],
   'shared/nodes/host/packages.ts': ['lxd'],
   // libvirt's own word for a domain that is emulated.
-  'shared/nodes/libvirt/host-facts.ts': ['qemu'],
+  'shared/nodes/libvirt/client/host-facts.ts': ['qemu'],
   // LXD's own word for its driver of virtual machines.
   'services/vm/drivers/lxd/check.ts': ['qemu'],
   // Fields of the API that are of single engines, from before a node had engines.

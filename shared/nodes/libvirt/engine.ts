@@ -1,8 +1,8 @@
 import type { EngineConfig } from '#shared/contracts/cluster/nodes.ts'
 import { type Engine, type EngineDriver, type EngineSite, healthBy } from '../engine.ts'
 import type { Forward } from '../host/host.ts'
-import { type HostConnection, hostConnection } from './host-connection.ts'
-import { versions } from './host-facts.ts'
+import { type HostConnection, hostConnection } from './connection/host-connection.ts'
+import { versions } from './client/host-facts.ts'
 
 type Config = NonNullable<EngineConfig['libvirt']>
 export type LibvirtEngine = Engine & { client: HostConnection }

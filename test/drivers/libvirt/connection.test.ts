@@ -5,10 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { NotFoundError, UnavailableError } from '#shared/errors.ts'
-import { openConnection, type Connection } from '#shared/nodes/libvirt/connection.ts'
-import * as domain from '#shared/nodes/libvirt/domain.ts'
-import { hostConnection, type HostConnection, type HostEvent } from '#shared/nodes/libvirt/host-connection.ts'
-import { domainSamples } from '#shared/nodes/libvirt/stats.ts'
+import { openConnection, type Connection } from '#shared/nodes/libvirt/connection/connection.ts'
+import * as domain from '#shared/nodes/libvirt/client/domain.ts'
+import {
+  hostConnection,
+  type HostConnection,
+  type HostEvent,
+} from '#shared/nodes/libvirt/connection/host-connection.ts'
+import { domainSamples } from '#shared/nodes/libvirt/client/stats.ts'
 import { hasLab, inbox, labHost, pidOn, tinyDomain } from './libvirt-lab.ts'
 
 const isLifecycle = (uuid: string, event: string) => (news: HostEvent) =>

@@ -3,9 +3,9 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
-import { openConnection, type Connection } from '#shared/nodes/libvirt/connection.ts'
-import * as domain from '#shared/nodes/libvirt/domain.ts'
-import type { DomainEvent } from '#shared/nodes/libvirt/events.ts'
+import { openConnection, type Connection } from '#shared/nodes/libvirt/connection/connection.ts'
+import * as domain from '#shared/nodes/libvirt/client/domain.ts'
+import type { DomainEvent } from '#shared/nodes/libvirt/worker/events.ts'
 import {
   capabilities,
   domainCapabilities,
@@ -13,8 +13,8 @@ import {
   hostname,
   nodeInfo,
   versions,
-} from '#shared/nodes/libvirt/host-facts.ts'
-import { domainSamples, domainStates } from '#shared/nodes/libvirt/stats.ts'
+} from '#shared/nodes/libvirt/client/host-facts.ts'
+import { domainSamples, domainStates } from '#shared/nodes/libvirt/client/stats.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { hasLab, inbox, labHost, tinyDomain } from './libvirt-lab.ts'
 

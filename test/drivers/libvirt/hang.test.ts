@@ -5,9 +5,9 @@ import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { openConnection } from '#shared/nodes/libvirt/connection.ts'
-import { listDomains, startDomain } from '#shared/nodes/libvirt/domain.ts'
-import { hostConnection, type HostEvent } from '#shared/nodes/libvirt/host-connection.ts'
+import { openConnection } from '#shared/nodes/libvirt/connection/connection.ts'
+import { listDomains, startDomain } from '#shared/nodes/libvirt/client/domain.ts'
+import { hostConnection, type HostEvent } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { hasLab, inbox, labHost, pidOn } from './libvirt-lab.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -99,8 +99,8 @@ describe.skipIf(!hasLab())('a libvirtd that hangs', () => {
     await stop()
     const script = `
       import { setTimeout } from 'node:timers/promises'
-      import { hostConnection } from '#shared/nodes/libvirt/host-connection.ts'
-      import { listDomains } from '#shared/nodes/libvirt/domain.ts'
+      import { hostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
+      import { listDomains } from '#shared/nodes/libvirt/client/domain.ts'
       const connection = hostConnection({ host: 'hung', resolveUri: async () => '${labHost(2).uri}', timeoutMs: 300 })
       await listDomains(connection).catch((error) => console.log(error.message))
       ${ending}`

@@ -2,9 +2,9 @@ import { realpath } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { openConnection } from '#shared/nodes/libvirt/connection.ts'
-import { domainXml, findDomain } from '#shared/nodes/libvirt/domain.ts'
-import { domainSamples, domainStates } from '#shared/nodes/libvirt/stats.ts'
+import { openConnection } from '#shared/nodes/libvirt/connection/connection.ts'
+import { domainXml, findDomain } from '#shared/nodes/libvirt/client/domain.ts'
+import { domainSamples, domainStates } from '#shared/nodes/libvirt/client/stats.ts'
 import { hasLab } from './libvirt-lab.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -34,8 +34,8 @@ describe.skipIf(!hasLab())('the libvirt library in this process', () => {
 
   test('nothing is printed, and the process ends by itself', async () => {
     const script = `
-      import { openConnection } from '#shared/nodes/libvirt/connection.ts'
-      import { findDomain } from '#shared/nodes/libvirt/domain.ts'
+      import { openConnection } from '#shared/nodes/libvirt/connection/connection.ts'
+      import { findDomain } from '#shared/nodes/libvirt/client/domain.ts'
       const libvirt = await openConnection('test:///default')
       await findDomain(libvirt, 'absent').catch((error) => console.log(error.name))
       await openConnection('nonsense:///').catch((error) => console.log(error.name))
@@ -50,7 +50,7 @@ describe.skipIf(!hasLab())('the libvirt library in this process', () => {
   test('without the library the import works, and connecting names the package to install', async () => {
     const library = await realpath('/usr/lib/x86_64-linux-gnu/libvirt.so.0')
     const script = `
-      import { openConnection } from '#shared/nodes/libvirt/connection.ts'
+      import { openConnection } from '#shared/nodes/libvirt/connection/connection.ts'
       await openConnection('test:///default').catch((error) => console.log(error.name, error.message))`
     const hide = `mount --bind /dev/null ${library} && exec "$0" "$@"`
     const args = ['--mount', 'sh', '-c', hide, process.execPath, '--input-type=module', '-e', script]

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { within } from '#shared/runtime/request-context.ts'
-import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { qemu } from '../../../services/vm/drivers/qemu/qemu.ts'
 import { startGuests } from '../../lab/guests/guests.ts'

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decodePeer, leadsTo } from '#shared/nodes/libvirt/abort.ts'
-import { allEventKinds, eventKinds } from '#shared/nodes/libvirt/events.ts'
-import { decodeNodeInfo, decodeVersion } from '#shared/nodes/libvirt/host-facts.ts'
-import { decodeParameters, parameterSize, type ParameterValue } from '#shared/nodes/libvirt/parameters.ts'
-import { toSample } from '#shared/nodes/libvirt/samples.ts'
-import { decodeState } from '#shared/nodes/libvirt/states.ts'
+import { decodePeer, leadsTo } from '#shared/nodes/libvirt/worker/abort.ts'
+import { allEventKinds, eventKinds } from '#shared/nodes/libvirt/worker/events.ts'
+import { decodeNodeInfo, decodeVersion } from '#shared/nodes/libvirt/client/host-facts.ts'
+import { decodeParameters, parameterSize, type ParameterValue } from '#shared/nodes/libvirt/worker/parameters.ts'
+import { toSample } from '#shared/nodes/libvirt/worker/samples.ts'
+import { decodeState } from '#shared/nodes/libvirt/worker/states.ts'
 
 type Parameter = { name: string; type: number; value: ParameterValue }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ConflictError, NotFoundError, UnavailableError, ValidationError } from '#shared/errors.ts'
-import { translate, translateConnect } from '#shared/nodes/libvirt/errors.ts'
+import { translate, translateConnect } from '#shared/nodes/libvirt/connection/errors.ts'
 
 const qemu = 10
 const rpc = 7

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
-import { backOffMs } from '#shared/nodes/libvirt/host-connection.ts'
-import type { Outcome } from '#shared/nodes/libvirt/pool.ts'
-import { queue } from '#shared/nodes/libvirt/queue.ts'
+import { backOffMs } from '#shared/nodes/libvirt/connection/host-connection.ts'
+import type { Outcome } from '#shared/nodes/libvirt/worker/pool.ts'
+import { queue } from '#shared/nodes/libvirt/connection/queue.ts'
 
 /** A call that ends when it is told to. */
 const call = () => {

@@ -1,7 +1,7 @@
 import { Disk, Hardware, type Nic } from '#shared/contracts/vm/hardware.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import type { Violation } from '#shared/errors.ts'
-import { type DomainSummary, listDomains } from '#shared/nodes/libvirt/domain.ts'
+import { type DomainSummary, listDomains } from '#shared/nodes/libvirt/client/domain.ts'
 import { isValid } from '#shared/contract/validate.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { Adoptable, Adoption, Present } from '../parts.ts'

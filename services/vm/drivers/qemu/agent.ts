@@ -1,6 +1,6 @@
 import type { AgentView } from '#shared/contracts/vm/guests.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
-import { agentCommand } from '#shared/nodes/libvirt/domain.ts'
+import { agentCommand } from '#shared/nodes/libvirt/client/domain.ts'
 import type { Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'
 

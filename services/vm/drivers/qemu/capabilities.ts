@@ -1,7 +1,7 @@
 import type { Architecture } from '#shared/contracts/vm/hardware.ts'
 import { ValidationError } from '#shared/errors.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
-import { domainCapabilities } from '#shared/nodes/libvirt/host-facts.ts'
+import { domainCapabilities } from '#shared/nodes/libvirt/client/host-facts.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { platforms } from './platforms.ts'
 import { at, attribute, elements, parseXml, textOf } from './xml/xml.ts'

@@ -1,6 +1,6 @@
 import { AppError, UnavailableError } from '#shared/errors.ts'
-import { domainXml, setAutostart, setMemory, setVcpus } from '#shared/nodes/libvirt/domain.ts'
-import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import { domainXml, setAutostart, setMemory, setVcpus } from '#shared/nodes/libvirt/client/domain.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { log } from '#shared/runtime/log.ts'
 import type { Definition, Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'

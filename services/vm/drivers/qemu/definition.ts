@@ -5,9 +5,9 @@ import {
   renameDomain,
   setAutostart,
   undefineDomain,
-} from '#shared/nodes/libvirt/domain.ts'
+} from '#shared/nodes/libvirt/client/domain.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
-import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'

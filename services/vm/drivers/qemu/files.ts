@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
-import { domainXml } from '#shared/nodes/libvirt/domain.ts'
+import { domainXml } from '#shared/nodes/libvirt/client/domain.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../guest.ts'
 import type { Files } from './xml/domain-xml.ts'

@@ -1,4 +1,4 @@
-import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../guest.ts'

@@ -1,5 +1,5 @@
 import { ConflictError } from '#shared/errors.ts'
-import { monitorCommand } from '#shared/nodes/libvirt/domain.ts'
+import { monitorCommand } from '#shared/nodes/libvirt/client/domain.ts'
 import type { Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'
 

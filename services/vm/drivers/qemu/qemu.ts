@@ -9,10 +9,10 @@ import {
   startDomain,
   suspendDomain,
   wakeDomain,
-} from '#shared/nodes/libvirt/domain.ts'
+} from '#shared/nodes/libvirt/client/domain.ts'
 import { libvirtEngineOf, libvirtOf } from '#shared/nodes/libvirt/engine.ts'
-import type { HostConnection } from '#shared/nodes/libvirt/host-connection.ts'
-import { domainStates } from '#shared/nodes/libvirt/stats.ts'
+import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
+import { domainStates } from '#shared/nodes/libvirt/client/stats.ts'
 import type { Hypervisor } from '../driver.ts'
 import type { Guest } from '../guest.ts'
 import { adoption } from './adoption.ts'

@@ -1,6 +1,6 @@
 import { NotFoundError } from '#shared/errors.ts'
 import type { VmStatus } from '#shared/contracts/vm/vms.ts'
-import type { DomainState, StateAndReason } from '#shared/nodes/libvirt/states.ts'
+import type { DomainState, StateAndReason } from '#shared/nodes/libvirt/worker/states.ts'
 import type { Status } from '../driver.ts'
 
 const statuses: Record<DomainState, VmStatus> = {

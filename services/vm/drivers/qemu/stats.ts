@@ -1,4 +1,4 @@
-import { domainSamples } from '#shared/nodes/libvirt/stats.ts'
+import { domainSamples } from '#shared/nodes/libvirt/client/stats.ts'
 import type { Guest } from '../guest.ts'
 import type { Stats } from '../parts.ts'
 import { libvirtAt } from './libvirt.ts'

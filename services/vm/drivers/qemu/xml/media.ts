@@ -1,4 +1,4 @@
-import { domainXml, updateDevice } from '#shared/nodes/libvirt/domain.ts'
+import { domainXml, updateDevice } from '#shared/nodes/libvirt/client/domain.ts'
 import type { Guest } from '../../guest.ts'
 import { libvirtAt } from '../libvirt.ts'
 import { cdromIn, pathOf, seedDrive, targetOf } from './parse-domain-xml.ts'

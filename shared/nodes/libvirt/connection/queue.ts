@@ -1,7 +1,7 @@
 /**
  * The calls of one connection: how many may be under way at once, on which sessions, and how long their callers wait.
  */
-import type { Outcome, Running } from './pool.ts'
+import type { Outcome, Running } from '../worker/pool.ts'
 
 /** `quick`: questions. `slow`: commands that may rightly take long. */
 export type Lane = 'quick' | 'slow'

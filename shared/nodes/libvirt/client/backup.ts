@@ -1,5 +1,5 @@
 /** Backups of running domains by libvirt, in push mode: QEMU itself writes all disks, as they are at one moment, to files. */
-import type { Libvirt } from './connection.ts'
+import type { Libvirt } from '../connection/connection.ts'
 import { order } from './domain.ts'
 
 /** virDomainBackupBeginFlags: the files are there, empty and of the right size. */

@@ -11,7 +11,7 @@ import {
   type Libvirt,
   type Limits,
 } from './connection.ts'
-import type { DomainEvent, EventKind } from './events.ts'
+import type { DomainEvent, EventKind } from '../worker/events.ts'
 
 export type HostEvent =
   | DomainEvent

@@ -3,13 +3,13 @@
  * threads, but before 10.4 its waiting threads write to each other's dead stack frames (CVE-2024-4418), and all but
  * the first miss that keep-alive found the daemon dead. So calls that overlap use sessions of their own.
  */
-import type { OperationArguments, OperationName, OperationResult } from './calls.ts'
-import { leadsTo } from './abort.ts'
-import { eventLoop, openPeers, type EventLoop } from './event-loop.ts'
-import { eventKinds, type DomainEvent, type EventKind } from './events.ts'
+import type { OperationArguments, OperationName, OperationResult } from '../worker/calls.ts'
+import { leadsTo } from '../worker/abort.ts'
+import { eventLoop, openPeers, type EventLoop } from '../worker/event-loop.ts'
+import { eventKinds, type DomainEvent, type EventKind } from '../worker/events.ts'
 import type { Failure } from './errors.ts'
-import type { Pointer } from './ffi.ts'
-import { run, type Outcome, type Running } from './pool.ts'
+import type { Pointer } from '../worker/ffi.ts'
+import { run, type Outcome, type Running } from '../worker/pool.ts'
 
 export type Session = {
   /** True while a call is under way or waits. */

@@ -4,7 +4,7 @@
  */
 import type { Worker } from 'node:worker_threads'
 import type { OperationArguments, OperationName, OperationResult } from './calls.ts'
-import type { Failure } from './errors.ts'
+import type { Failure } from '../connection/errors.ts'
 import type { Pointer } from './ffi.ts'
 import { startThread } from './thread.ts'
 

@@ -3,7 +3,7 @@
  * thread, so a caller of one of these reads `lastFailure` on the same thread before anything else.
  */
 import koffi from 'koffi'
-import type { Failure } from './errors.ts'
+import type { Failure } from '../connection/errors.ts'
 
 /** The address of something libvirt owns. It is valid in every thread of this process. */
 export type Pointer = bigint

@@ -3,9 +3,9 @@
  * what its state does not allow, ValidationError for a definition that libvirt refuses, UnavailableError when the host
  * does not answer.
  */
-import type { DomainCommand, DomainCommandArguments } from './calls.ts'
-import type { Libvirt } from './connection.ts'
-import { decodeState, type StateAndReason } from './states.ts'
+import type { DomainCommand, DomainCommandArguments } from '../worker/calls.ts'
+import type { Libvirt } from '../connection/connection.ts'
+import { decodeState, type StateAndReason } from '../worker/states.ts'
 
 export type DomainName = { uuid: string; name: string }
 export type DomainSummary = DomainName & StateAndReason & { isPersistent: boolean; isAutostart: boolean }

@@ -1,7 +1,7 @@
 /** Bulk statistics of domains: one libvirt call for all of them. */
-import type { Libvirt } from './connection.ts'
-import type { Sample } from './samples.ts'
-import type { StateAndReason } from './states.ts'
+import type { Libvirt } from '../connection/connection.ts'
+import type { Sample } from '../worker/samples.ts'
+import type { StateAndReason } from '../worker/states.ts'
 
 /** virDomainStatsTypes. */
 const groups = { state: 1 << 0, cpu: 1 << 1, balloon: 1 << 2, vcpu: 1 << 3, net: 1 << 4, block: 1 << 5 }

@@ -3,11 +3,11 @@
  * that.
  */
 import { UnavailableError } from '#shared/errors.ts'
-import type { OperationArguments, OperationName, OperationResult } from './calls.ts'
+import type { OperationArguments, OperationName, OperationResult } from '../worker/calls.ts'
 import { translate, translateConnect } from './errors.ts'
-import { eventLoop, type EventLoop } from './event-loop.ts'
-import type { DomainEvent, EventKind } from './events.ts'
-import type { Outcome, Running } from './pool.ts'
+import { eventLoop, type EventLoop } from '../worker/event-loop.ts'
+import type { DomainEvent, EventKind } from '../worker/events.ts'
+import type { Outcome, Running } from '../worker/pool.ts'
 import { lanes, queue, type Lane } from './queue.ts'
 import { openSession, type Session } from './session.ts'
 

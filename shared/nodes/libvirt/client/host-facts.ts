@@ -1,5 +1,5 @@
 /** Facts of a host, by its libvirt. */
-import type { Libvirt } from './connection.ts'
+import type { Libvirt } from '../connection/connection.ts'
 
 export type Versions = { libvirt: string; hypervisor: string }
 export type NodeInfo = {
