@@ -1,8 +1,6 @@
 /** libvirt's errors (libvirt/virterror.h) as those of shared/errors.ts. */
 import { ConflictError, NotFoundError, UnavailableError, ValidationError, type AppError } from '#shared/errors.ts'
-
-/** A virError: its number, the part of libvirt it comes from, its text. */
-export type Failure = { code: number; domain: number; message: string }
+import type { Failure } from '../worker/ffi.ts'
 
 type Kind = 'absent' | 'conflict' | 'busy' | 'invalid' | 'unsupported' | 'unavailable'
 

@@ -7,8 +7,7 @@ import type { OperationArguments, OperationName, OperationResult } from '../work
 import { leadsTo } from '../worker/abort.ts'
 import { eventLoop, openPeers, type EventLoop } from '../worker/event-loop.ts'
 import { eventKinds, type DomainEvent, type EventKind } from '../worker/events.ts'
-import type { Failure } from './errors.ts'
-import type { Pointer } from '../worker/ffi.ts'
+import type { Failure, Pointer } from '../worker/ffi.ts'
 import { run, type Outcome, type Running } from '../worker/pool.ts'
 
 export type Session = {

@@ -3,7 +3,6 @@
  * thread, so a caller of one of these reads `lastFailure` on the same thread before anything else.
  */
 import koffi from 'koffi'
-import type { Failure } from '../connection/errors.ts'
 
 /** The address of something libvirt owns. It is valid in every thread of this process. */
 export type Pointer = bigint
@@ -162,6 +161,9 @@ export const loadLibrary = (): Library => {
 }
 
 const errorFields = koffi.struct({ code: 'int', domain: 'int', message: 'const char *' })
+
+/** A virError: its number, the part of libvirt it comes from, its text. */
+export type Failure = { code: number; domain: number; message: string }
 
 /** The error of the last libvirt function of this thread. */
 export const lastFailure = (library: Library): Failure => {

@@ -4,8 +4,7 @@
  */
 import type { Worker } from 'node:worker_threads'
 import type { OperationArguments, OperationName, OperationResult } from './calls.ts'
-import type { Failure } from '../connection/errors.ts'
-import type { Pointer } from './ffi.ts'
+import type { Failure, Pointer } from './ffi.ts'
 import { startThread } from './thread.ts'
 
 export type Job = { operation: OperationName; conn: Pointer; args: unknown }

@@ -1,6 +1,5 @@
 /** Results of libvirt's functions: checks them, and reads and frees the objects. */
-import type { Failure } from '../connection/errors.ts'
-import { lastFailure, readPointers, readText, type Library, type Pointer } from './ffi.ts'
+import { type Failure, lastFailure, readPointers, readText, type Library, type Pointer } from './ffi.ts'
 import { decodeParameters, parameterSize, type Parameters } from './parameters.ts'
 
 export class LibvirtFailure extends Error {
