@@ -8,7 +8,7 @@ export function viewOf(node: StoredNode): Node {
   return view
 }
 
-/** How services reach a node. */
+/** Address of a node and its engines, for services. */
 export const reachOf = (node: StoredNode): Reach => ({
   id: node.id,
   name: node.name,

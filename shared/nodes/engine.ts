@@ -1,7 +1,7 @@
 import { AppError } from '#shared/errors.ts'
 import type { Host } from './host/host.ts'
 
-/** What the driver of an engine is given: a host, the configuration of this engine there, and names for messages. */
+/** Input of an engine's driver: a host, the configuration of this engine there, and names for messages. */
 export type EngineSite<Config> = {
   /** The node's id. */
   node: string
@@ -39,7 +39,7 @@ export type Engine = {
   health: () => Promise<EngineHealth>
   /** Subscribes to events; a listener that is added while the connection is up gets `connected` too. @returns ends it */
   events: (listener: (event: EngineEvent) => void) => () => void
-  /** Whether events arrive now. */
+  /** True while events arrive. */
   isConnected: () => boolean
   close: () => Promise<void>
 }

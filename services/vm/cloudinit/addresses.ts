@@ -5,7 +5,7 @@ type Cidr = ReturnType<typeof ipaddr.parseCIDR>
 export const cidrOf = (text: string): Cidr | undefined =>
   ipaddr.isValidCIDR(text) ? ipaddr.parseCIDR(text) : undefined
 
-/** Whether a text is an address in dotted quads or colons. Other forms that a parser accepts (`10.1`, `0x0a000001`) are mistakes. */
+/** Checks that a text is an address in dotted quads or colons. Other forms that a parser accepts (`10.1`, `0x0a000001`) are mistakes. */
 export const isAddress = (text: string): boolean =>
   ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
 

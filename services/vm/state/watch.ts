@@ -12,7 +12,7 @@ import { recordStatus, settle } from './status.ts'
 
 const findNodesEveryMs = 2000
 const reconcileEveryMs = 20_000
-/** How long a connection may be away before its guests are unknown. */
+/** Time that a connection may be away before its guests are unknown. */
 const graceMs = 3000
 
 /** One hypervisor of one node, and the engine that it works through. */

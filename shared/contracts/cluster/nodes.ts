@@ -59,7 +59,7 @@ const LibvirtUri = Type.String({
 
 const Socket = strict({ socket: Path })
 
-/** How the engines of a node are reached: one branch for each engine. */
+/** Address of each engine of a node: one branch for each. */
 const EngineConfig = Type.Object(
   {
     libvirt: Type.Optional(strict({ uri: LibvirtUri })),
@@ -116,7 +116,7 @@ export const Node = strict({
 })
 export type Node = Static<typeof Node>
 
-/** How a node is reached, for services; the private key is sealed (secrets.ts, purpose `node`). */
+/** Address of a node and its engines, for services; the private key is sealed (secrets.ts, purpose `node`). */
 const Reach = strict({
   id: Type.String(),
   name: Type.String(),

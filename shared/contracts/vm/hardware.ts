@@ -30,7 +30,7 @@ const Graphics = Type.Array(oneOf('vnc', 'spice'), { maxItems: 2, uniqueItems: t
 /** `virtio` also does what a plain VGA does until the guest has a driver for it. */
 const Video = oneOf('virtio', 'qxl', 'vga', 'none')
 
-/** What a guest is made of beside its disks and NICs, as its record says it. */
+/** Hardware of a guest beside its disks and NICs, as in its record. */
 export const Hardware = {
   architecture: Architecture,
   memory: Type.Integer({ minimum: 1, description: 'MiB, the most that it can have' }),
@@ -50,7 +50,7 @@ export const Hardware = {
   autostart: Type.Boolean({ description: 'Its node starts it when it boots' }),
 }
 
-/** What a new guest may be given of it. What is left out is what suits its architecture and node. */
+/** Hardware of a new guest. A field that is left out gets a value that suits its architecture and node. */
 export const NewHardware = {
   architecture: Type.Enum(['x86_64', 'aarch64', 'riscv64', 'ppc64le'], { default: 'x86_64' }),
   memory: Memory,
@@ -72,7 +72,7 @@ export const NewHardware = {
   autostart: Type.Boolean({ default: false }),
 }
 
-/** What of it can be changed; null means what it means in the record. */
+/** Hardware that can be changed; null has the meaning that it has in the record. */
 export const ChangedHardware = {
   memory: Type.Optional(Memory),
   balloon: Type.Optional(Type.Union([Memory, Type.Null()])),

@@ -13,7 +13,7 @@ type InstanceType = Instance['type']
 type Action = 'start' | 'stop' | 'restart' | 'freeze' | 'unfreeze'
 
 const pathOf = (name: string) => `/1.0/instances/${encodeURIComponent(name)}`
-/** How long the engine itself waits for a guest that it was asked to shut down. */
+/** The engine's own time limit for a guest that it asks to shut down. */
 const askedForSeconds = 600
 /** The size of the root disk that an engine insists on; the guest's disks are volumes of Horcrux. */
 const rootSize = '64MiB'

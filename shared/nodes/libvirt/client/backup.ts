@@ -28,7 +28,7 @@ export const beginBackup = (libvirt: Libvirt, uuid: string, xml: string) =>
 /** The XML of the backup that is under way. @throws NotFoundError when there is none */
 export const backupXml = (libvirt: Libvirt, uuid: string) => libvirt.call('backupXml', { uuid })
 
-/** How far the domain's backup is, or with `ended` how the last one came out. */
+/** Reads the progress of the domain's backup, or with `ended` the outcome of the last one. */
 export const backupJob = async (libvirt: Libvirt, uuid: string, { ended = false } = {}): Promise<BackupJob> => {
   const { type, parameters } = await libvirt.call('job', { uuid, flags: ended ? completed : 0 })
   const isBackup = parameters.get('operation') === backupOperation
@@ -41,5 +41,5 @@ export const backupJob = async (libvirt: Libvirt, uuid: string, { ended = false 
   }
 }
 
-/** Ends whatever job a domain has; it may take a moment until it is gone. */
+/** Ends the job of a domain, of any kind; it may take a moment until it is gone. */
 export const abortJob = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainAbortJob')

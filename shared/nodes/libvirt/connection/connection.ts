@@ -46,14 +46,14 @@ export type ConnectionOptions = {
   onEvent?: (event: DomainEvent) => void
   /** A silent daemon is asked this often, and is dead after the third time. Whole seconds. Default 5. */
   keepAliveSeconds?: number
-  /** How long opening, and a call that is not slow, may take. Default 10,000. */
+  /** Time limit of opening, and of a call that is not slow. Default 10,000. */
   timeoutMs?: number
 }
 
 export type Limits = { keepAliveSeconds: number; timeoutMs: number }
 export const defaultLimits: Limits = { keepAliveSeconds: 5, timeoutMs: 10_000 }
 
-/** How many calls of each lane, hence how many sessions, one host gets. */
+/** Number of calls of each lane that one host gets at once, and so of its sessions. */
 const room: Record<Lane, number> = { quick: 3, slow: 4 }
 const closeMs = 500
 const idleMs = 30_000
@@ -86,7 +86,7 @@ const wasClosed = (host: string) =>
 
 /**
  * Begins to open a connection, for as long as it takes. `abandon` lets the process end meanwhile; `abort` gives up,
- * and whatever comes of it is closed.
+ * and closes a connection that comes later.
  */
 export const beginConnection = (uri: string, options: ConnectionOptions) => {
   const { host = uri, keepAliveSeconds = defaultLimits.keepAliveSeconds, timeoutMs = defaultLimits.timeoutMs } = options

@@ -1,7 +1,7 @@
 /**
  * One virConnect, with one call on it at a time. libvirt's client library claims to share a connection between
  * threads, but before 10.4 its waiting threads write to each other's dead stack frames (CVE-2024-4418), and all but
- * the first miss that keep-alive found the daemon dead. So calls that overlap use sessions of their own.
+ * the first miss that keep-alive found the daemon dead. Therefore calls that overlap use sessions of their own.
  */
 import type { OperationArguments, OperationName, OperationResult } from '../worker/calls.ts'
 import { leadsTo } from '../worker/abort.ts'

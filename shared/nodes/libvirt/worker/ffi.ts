@@ -154,7 +154,7 @@ export const loadLibrary = (): Library => {
   const library = { ...Object.fromEntries(functions), nothing: open('libc.so.6').symbol('getpid') } as Library
   library.virInitialize()
   // libvirt prints every error on stderr unless it has another place for it. One for the whole process; a JavaScript
-  // callback would not do, because it is called in whichever thread fails.
+  // callback would not do, because it is called in the thread that fails.
   library.virSetErrorFunc(null, library.nothing)
   loaded = library
   return library

@@ -25,7 +25,7 @@ type Thread = { worker: Worker; task?: Task | undefined; retire?: NodeJS.Timeout
 /** Message of a call thread: it is ready, or the outcome of its task. */
 export type CallMessage = 'ready' | Outcome
 
-/** How many threads are inside libvirt right now, readable without asking them. */
+/** Number of threads that are inside libvirt now, readable without a message to them. */
 export const busy = new Int32Array(new SharedArrayBuffer(4))
 
 const idle: Thread[] = []
