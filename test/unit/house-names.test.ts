@@ -82,3 +82,25 @@ describe('the name of a hypervisor or an engine', () => {
       for (const name of names) expect(textOf(map)).toMatch(new RegExp(`\\b${name}\\b`))
   })
 })
+
+/** Words of single hypervisors: their names, their identities, places, firmware and protocols. */
+const foreign = new RegExp(`\\b(${every.join('|')}|\\w*uuid|bios|uefi|tcg|kvm|qmp|[vsh]d[a-z])\\b`, 'gi')
+
+test('the code of VMs outside the drivers has no word of a single hypervisor', () => {
+  const allowed: Record<string, string[]> = {
+    // The library for random ids.
+    'services/vm/consoles/tickets.ts': ['uuid'],
+    // The field of the answer that has the handle of a guest.
+    'services/vm/lifecycle/unmanaged.ts': ['uuid'],
+    // The name of the stored field before handles.
+    'services/vm/model.ts': ['domain_uuid'],
+  }
+  const found = product
+    .filter((path) => path.startsWith('services/vm/') && !path.startsWith('services/vm/drivers/'))
+    .flatMap((path) =>
+      [...textOf(path).matchAll(foreign)]
+        .filter(([word]) => !allowed[path]?.includes(word))
+        .map(([word]) => `${path}: ${word}`),
+    )
+  expect(found).toEqual([])
+})

@@ -5,7 +5,7 @@ import { vmRecords } from '../model.ts'
 /** Held while an address is being taken. */
 export const macKeyOf = (mac: string) => `mac ${mac}`
 
-/** An address in the range that QEMU and libvirt use for guests. */
+/** Makes an address in the range that is usual for guests. */
 const anyMac = () => `52:54:00:${randomBytes(3).toString('hex').match(/../g)!.join(':')}`
 
 /** The VM that has an address. */

@@ -41,7 +41,7 @@ async function accept(
 const grown = <D extends { id: string; size_bytes: number }>(disk: D, id: string, size: number): D =>
   disk.id === id ? { ...disk, size_bytes: size } : disk
 
-/** The bytes of a guest that runs are QEMU's to grow; then the storage's record follows. */
+/** Grows the bytes of a disk: by the hypervisor while the guest runs, else by the storage, whose record follows. */
 async function grow({ id, disk, size }: Sized): Promise<void> {
   const vm = await vmRecords.require(id)
   const driver = driverOf(vm)
