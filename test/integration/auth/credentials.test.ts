@@ -166,7 +166,7 @@ test('a hash of lesser parameters is made anew when its user signs in', async ()
   await signIn(horcrux, 'old-timer', password)
 })
 
-test('a ticket opens one connection, for its own proof, within 30 seconds', async () => {
+test('a ticket opens one connection, for its own credential, and expires after 30 seconds', async () => {
   const person = await signIn(horcrux, admin.username, admin.password)
   const redeem = (ticket: string) => horcrux.call(auth, 'redeem', { ticket, address })
   const { ticket } = await person.call(auth, 'wsTicket', {})

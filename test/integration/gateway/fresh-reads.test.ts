@@ -56,10 +56,11 @@ describe.skipIf(!hasNats)('a change that was answered', () => {
     await horcrux?.stop()
   })
 
-  /** Writes and reads in turn until told to stop. @returns what was older than an answered change, and how much was asked */
-  async function writeAndRead(signal: AbortSignal) {
+  const nothingYet = () => ({ stale: [] as string[], writes: 0, there: 0, reads: 0, refused: 0 })
+
+  /** Writes and reads in turn until told to stop, and counts. `stale`: records read that were older than an answered change. */
+  async function writeAndRead(signal: AbortSignal, found: ReturnType<typeof nothingYet>) {
     const latest = new Map<string, Set<string>>()
-    const found = { stale: [] as string[], writes: 0, there: 0, reads: 0, refused: 0 }
     const check = (how: string, { id, description }: Vm) => {
       found.reads++
       const right = latest.get(id)
@@ -97,27 +98,31 @@ describe.skipIf(!hasNats)('a change that was answered', () => {
       )
       if (found.refused > 0 && nodes.length === 0) await delay(20)
     }
-    return found
   }
 
   test('is in every answer of every replica, also after the bus was away', async () => {
     const stop = new AbortController()
-    const reading = writeAndRead(stop.signal)
+    const found = nothingYet()
+    const reading = writeAndRead(stop.signal, found)
+    const readFromCaches = async () => {
+      // A process caches nothing until its bus has been there for 2 s.
+      await delay(2500)
+      const wanted = { writes: found.writes + 30, there: found.there + 10 }
+      await until(() => found.writes >= wanted.writes && found.there >= wanted.there, { what: 'more changes' })
+    }
     for (const awayMs of [300, 1500]) {
-      await delay(4000)
+      await readFromCaches()
       await horcrux.nats.kill()
       await delay(awayMs)
       await horcrux.nats.start()
     }
-    await delay(6000)
+    await readFromCaches()
     stop.abort()
-    const found = await reading
+    await reading
     process.stdout.write(
       `${found.writes} changes, ${found.there} of them by replicas, ${found.reads} records read, ${found.refused} refused\n`,
     )
     expect(found.stale).toEqual([])
-    expect(found.writes).toBeGreaterThan(50)
-    expect(found.there).toBeGreaterThan(20)
     expect(found.reads).toBeGreaterThan(200)
   })
 

@@ -69,7 +69,7 @@ test('a virtual machine lives: created with a disk, started, paused, resumed, st
   expect((await horcrux.call(volumes, 'list', { id: 'images' })).total).toBe(0)
 })
 
-test('a guest that virsh changes behind our back shows within a second', async () => {
+test('changes of a guest by virsh are shown', async () => {
   await done(horcrux, vms, 'create', create({ id: 'seen', name: 'seen' }))
   for (const [command, status] of [
     ['start', 'running'],

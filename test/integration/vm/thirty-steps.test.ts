@@ -42,7 +42,7 @@ async function boots(): Promise<void> {
   })
 }
 
-/** What is done, and what GET says of it within a second. */
+/** An action, and the fields that GET shows after it. */
 type Step = [what: string, act: () => Promise<unknown>, then: Partial<Vm>]
 const running = { status: 'running' as const }
 const paused = { status: 'paused' as const }
@@ -99,7 +99,7 @@ test('a life of thirty steps, with virsh interfering: GET shows the state after 
   expect(all.length).toBeGreaterThanOrEqual(30)
   for (const [what, act, then] of all) {
     await act()
-    // The guest takes its time to shut down; from then on it is a second.
+    // The guest takes its time to shut down.
     if (what === 'virsh shutdown') await until(isOff, { what })
     const isTold = async () => {
       expect(await get()).toMatchObject(then)
