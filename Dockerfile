@@ -1,9 +1,9 @@
-# One image for all services; docker-compose.yml says which of them a container runs.
+# One image for all services; docker-compose.yml selects the service of each container.
 FROM node:24-bookworm-slim AS packages
 WORKDIR /opt/horcrux
 COPY package.json package-lock.json .npmrc ./
 COPY packages/embedded-store/package.json packages/embedded-store/
-# The image has its Node already.
+# The base image contains Node, so the npm package of Node is not needed.
 RUN npm ci --omit=dev --no-progress --loglevel=error && rm -rf node_modules/node node_modules/.bin/node
 
 FROM node:24-bookworm-slim

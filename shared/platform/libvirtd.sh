@@ -1,16 +1,16 @@
 #!/bin/bash
-# libvirtd and virtlogd where no service manager runs (a container, a test machine).
-#   libvirtd.sh up ACCEL   starts them, detached, unless they run; ACCEL is kvm, or tcg to hide a /dev/kvm that does not work
-#   libvirtd.sh down       ends both again, if they were started so; guests go on
-#   libvirtd.sh serve ACCEL   what `up` leaves running: starts either again when it ends; TERM ends both and leaves guests be
+# Runs libvirtd and virtlogd without a service manager (in a container, on a test machine).
+#   libvirtd.sh up ACCEL   starts them, detached, unless they run; ACCEL is kvm, or tcg to hide an unusable /dev/kvm
+#   libvirtd.sh down       stops both, if they were started by `up`; guests continue
+#   libvirtd.sh serve ACCEL   the supervisor started by `up`: restarts either daemon; TERM stops both, guests continue
 #
-# - The sockets, state and logs are at libvirt's usual places: virsh, virt-manager and the next Horcrux find them.
-# - tini -s reaps for a PID 1 that does not: libvirt would wait seconds for each QEMU probe. It is no PID namespace of its
-#   own: were tini, this script or libvirtd killed, guests would go on, and the next libvirtd finds them again.
-# - A /dev/kvm that is there but does not work makes libvirt probe QEMU anew at every start of a guest (6 s instead of
-#   0.35 s). In this mount namespace a read-only file covers it, which libvirt takes for "not usable".
-# - QEMU runs as root here, since disks may lie where its own user may not go (/root/...), and without the mount namespace
-#   that libvirt would give each guest. /etc/libvirt/qemu.conf itself is not changed: an edited copy covers it.
+# - Sockets, state and logs are at libvirt's default places, for virsh, virt-manager and the next Horcrux.
+# - tini -s reaps zombies if PID 1 does not; otherwise libvirt waits seconds for each QEMU probe. There is no separate PID
+#   namespace: if tini, this script or libvirtd is killed, guests continue, and the next libvirtd finds them.
+# - With an unusable /dev/kvm libvirt probes QEMU again at every start of a guest (6 s instead of 0.35 s). In this mount
+#   namespace a read-only file covers it, which libvirt treats as unusable.
+# - QEMU runs as root, because disks may lie in folders closed to its own user (/root/...), and without libvirt's mount
+#   namespace per guest. /etc/libvirt/qemu.conf is not changed: an edited copy covers it.
 set -eu
 LOCK=/run/horcrux-libvirtd.lock
 LOG=/var/log/libvirt/libvirtd.log
@@ -22,7 +22,7 @@ up() {
   if unshare --mount true 2>/dev/null; then
     before+=(unshare --mount --propagation slave)
   else
-    ACCEL=as-it-is # not even root may mount here
+    ACCEL=as-it-is # root has no permission to mount here
   fi
   if command -v tini >/dev/null; then before+=(tini -s --); fi
   "${before[@]}" bash "$0" serve "$ACCEL" </dev/null >>"$LOG" 2>&1 &
@@ -35,7 +35,7 @@ down() {
   flock -w 20 9
 }
 
-cover() { # FILE TEXT: FILE reads as TEXT, and is read-only, in this mount namespace
+cover() { # FILE TEXT: covers FILE by a read-only file with TEXT, in this mount namespace
   local copy
   copy=$(mktemp /run/horcrux-cover.XXXXXX)
   printf '%s' "$2" >"$copy"
@@ -45,7 +45,7 @@ cover() { # FILE TEXT: FILE reads as TEXT, and is read-only, in this mount names
   rm "$copy"
 }
 
-prepare() { # before each start: a package update puts files there that nothing covers
+prepare() { # before each start: a package update replaces the covered files
   [ "$ACCEL" != as-it-is ] || return 0
   if [ "$ACCEL" = tcg ] && [ -c /dev/kvm ]; then cover /dev/kvm ""; fi
   if ! grep -q '^# by Horcrux' /etc/libvirt/qemu.conf; then
@@ -58,7 +58,7 @@ $(grep -vE '^[[:space:]]*(user|group|namespaces)[[:space:]]*=' /etc/libvirt/qemu
   fi
 }
 
-keep() { # PROGRAM: runs it, and again when it ends, after pauses that grow while it does not stay up
+keep() { # PROGRAM: runs it and restarts it with growing back-off
   local pause=1 since child
   trap 'kill "$child"; wait "$child"; exit 0' TERM
   while :; do
@@ -76,7 +76,7 @@ keep() { # PROGRAM: runs it, and again when it ends, after pauses that grow whil
 
 serve() {
   exec 9>>"$LOCK"
-  flock -n 9 || exit 0 # another one is at it
+  flock -n 9 || exit 0 # another instance is running
   echo $$ >"$LOCK"
   prepare
   keep virtlogd 9>&- & local log=$!
