@@ -1,6 +1,7 @@
 /**
- * What a caller can act on. Each class is one row of the error table in the API guide; anything else that is thrown is
- * a bug: it is logged with its stack and answered 500 without it.
+ * The errors that a caller can act on. Each class is one row of the error table in the API guide; anything else that is
+ * thrown is a bug: it is logged with its stack and answered 500 without it. Errors of a tool that a driver must translate
+ * (CommandError, LibvirtFailure) never cross the bus and stand beside their tool.
  */
 export type Violation = { field: string; code: string; message: string }
 
@@ -93,6 +94,57 @@ export class UnavailableError extends AppError {
       details: { ...options.details, retry_after_seconds: retryAfterSeconds },
     })
   }
+}
+
+/** The bus answered that a replica, which is just stopping, does not serve the action any more: the call never ran. */
+export class NotServedError extends UnavailableError {
+  constructor(message: string) {
+    super(message, { details: { not_served: true }, retryAfterSeconds: 2 })
+  }
+}
+
+/** Fastify's limit of the body: the one bad request that HTTP has a status of its own for. */
+export class TooLargeError extends AppError {
+  readonly status = 413
+  readonly error = 'BAD_REQUEST'
+}
+
+export class LongHeadersError extends AppError {
+  readonly status = 431
+  readonly error = 'BAD_REQUEST'
+}
+
+/** The request did not arrive whole in time. */
+export class SlowRequestError extends AppError {
+  readonly status = 408
+  readonly error = 'BAD_REQUEST'
+}
+
+/** A user has cancelled the operation. */
+export class CancelledError extends AppError {
+  readonly status = 409
+  readonly error = 'CONFLICT'
+  constructor() {
+    super('Cancelled', { details: { cancelled: true } })
+  }
+}
+
+/** The process is stopping: the operation stays as it is, for the replica that takes it over. */
+export class HandoverError extends AppError {
+  readonly status = 503
+  readonly error = 'SERVICE_UNAVAILABLE'
+}
+
+/** Another process has taken the operation over, or may have: nothing that this run still does may have an effect. */
+export class LostLeaseError extends AppError {
+  readonly status = 409
+  readonly error = 'CONFLICT'
+}
+
+/** The journal holds steps that this version of the work does not know: the operation must not go on. */
+export class ChangedStepsError extends AppError {
+  readonly status = 409
+  readonly error = 'CONFLICT'
 }
 
 /** 404 with the wording of the API: "Virtual machine 'x' not found". */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { audit } from '#shared/contracts/core/audit.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { isDuplicate, update } from '#shared/db/commands.ts'
 import { log } from '#shared/runtime/log.ts'
 import { implement } from '#shared/service/implement.ts'
 import type { Service } from '#shared/service/start.ts'
@@ -72,14 +72,14 @@ const me = randomUUID()
 /** Takes the lease, so that only one replica writes the chain at a time; two writers would be safe but slow. */
 async function isMyTurn(): Promise<boolean> {
   const now = Date.now()
-  const update = { $set: { holder: me, until: new Date(now + leaseMs).toISOString() } }
+  const change = { $set: { holder: me, until: new Date(now + leaseMs).toISOString() } }
   const free = { _id: 'chainer', $or: [{ holder: me }, { until: { $lt: new Date(now).toISOString() } }] }
   try {
-    await inStore(() => auditState.updateOne(free as never, update as never, { upsert: true }))
+    await update(auditState, free, change, { upsert: true })
     return true
   } catch (error) {
     // Another replica holds the lease, so the upsert fails with a duplicate key.
-    if ((error as { code?: number }).code === 11_000) return false
+    if (isDuplicate(error)) return false
     throw error
   }
 }

@@ -1,11 +1,10 @@
 import { Type } from 'typebox'
 import { CredentialRef } from '#shared/contracts/access/auth.ts'
-import { strict, Time, Version } from '#shared/contracts/common.ts'
+import { nullable, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Hours, Subject } from '#shared/contracts/access/permissions.ts'
 import { PrivilegeName } from '#shared/contracts/access/roles.ts'
 import { collection } from '#shared/db/collection.ts'
 
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 const common = { id: Type.String(), created_at: Time, updated_at: Time, version: Version }
 
 /** Users; `id` is the user name. */

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
 import { Errors, ServiceBroker } from 'moleculer'
-import { AppError, type PackedError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import { AppError, NotServedError, type PackedError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
 import { connectionOf } from '#shared/bus/identity/connection.ts'
 import { nodeIdOf } from '#shared/bus/identity/subjects.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -55,13 +55,6 @@ export function createBroker(name: string): ServiceBroker {
 
 const isNotServed = (error: unknown) =>
   error instanceof Errors.ServiceNotFoundError || error instanceof Errors.ServiceNotAvailableError
-
-/** A process that is just stopping was asked for what it serves no more. */
-class NotServedError extends UnavailableError {
-  constructor(message: string) {
-    super(message, { details: { not_served: true }, retryAfterSeconds: 2 })
-  }
-}
 
 /**
  * What became of a call that ended with this error: it never reached anybody, or it was lost with whoever worked on it,

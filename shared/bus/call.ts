@@ -1,6 +1,6 @@
 import { asService, type Caller } from '#shared/access/access.ts'
 import { askAround, askOnce } from '#shared/bus/hedged-call.ts'
-import { busIsBackForMs } from '#shared/bus/bus.ts'
+import { isBusJustBack } from '#shared/bus/bus.ts'
 import { fateOf, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
 import { type Action, type Contract, isChange, type Params, type Result } from '#shared/contract/contract.ts'
 import { current, type Fence } from '#shared/runtime/request-context.ts'
@@ -32,8 +32,7 @@ type Sent<C extends Contract, K extends keyof C['actions']> =
 /** For a service that was there and is not, or a bus that is away, a call waits this long. Milliseconds. */
 const patienceMs = 2000
 const pauseMs = 100
-/** As long after the bus was away, a question may be lost on its way to who is not back on it yet: it is asked again soon. */
-const settledMs = 2000
+/** While replicas may not be back on the bus, a question that gets no answer is asked again this soon. Milliseconds. */
 const shortMs = 700
 
 /**
@@ -53,7 +52,7 @@ export async function send(
   const begin = performance.now()
   const leftMs = () => timeoutMs - (performance.now() - begin)
   for (;;) {
-    const isShort = attempt === askAround && isJustBack()
+    const isShort = attempt === askAround && isBusJustBack()
     try {
       return await attempt(broker, action, params, meta, Math.max(1, isShort ? Math.min(leftMs(), shortMs) : leftMs()))
     } catch (error) {
@@ -66,8 +65,6 @@ export async function send(
     }
   }
 }
-
-const isJustBack = () => busIsBackForMs() > 0 && busIsBackForMs() < settledMs
 
 function mayAgain(error: unknown, spentMs: number, mayRepeat: boolean): boolean {
   const fate = fateOf(error)

@@ -1,5 +1,6 @@
 import { Transporters } from 'moleculer'
-import { type NatsConnection, Events } from 'nats'
+import type { NatsConnection } from 'nats'
+import { watchConnection } from '#shared/bus/bus.ts'
 import { maySend } from '#shared/bus/identity/service-permissions.ts'
 import { genuine, type Payload } from '#shared/bus/identity/packets.ts'
 import { heardSubject, identityOf, isUsed, packetSubject } from '#shared/bus/identity/subjects.ts'
@@ -41,7 +42,7 @@ export class BusTransporter extends Transporters.NATS {
 
   override async connect(): Promise<void> {
     await (super.connect as () => Promise<void>)()
-    void this.watch()
+    void watchConnection(this.inside.client, (change) => (change === 'lost' ? this.left() : this.returned()))
   }
 
   /** Moleculer's own events and pings are not used here, and nobody has the right to them. */
@@ -88,13 +89,6 @@ export class BusTransporter extends Transporters.NATS {
     // An answer may still find its caller waiting: the client keeps it until it is connected again.
     if (packet.type === 'RES') return this.publish(packet)
     return super.prepublish(packet as never)
-  }
-
-  private async watch(): Promise<void> {
-    for await (const { type } of this.inside.client.status()) {
-      if (type === Events.Disconnect) this.left()
-      if (type === Events.Reconnect) this.returned()
-    }
   }
 
   private left(): void {

@@ -23,6 +23,8 @@ export const Path = Type.String({
   errorMessage: 'must be an absolute path',
 })
 
+export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+
 export const ById = Type.Object({ id: Id }, { additionalProperties: false })
 export const None = Type.Object({}, { additionalProperties: false })
 export const Done = Type.Null()

@@ -1,17 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { log } from '#shared/runtime/log.ts'
-import { bus, busIsBackForMs, isBusConnected } from '#shared/bus/bus.ts'
+import { bus, isBusConnected, isBusSettled } from '#shared/bus/bus.ts'
 
-/** After the bus was away, others may not be back on it yet, and could not tell what they change. Milliseconds. */
-const settledMs = 2000
 const answersWithinMs = 1000
 
 /**
  * Whether what this process hears can be all there is to hear. Servers of a NATS cluster pass on what they get at
  * different times, so that a PONG of one says nothing of what another has taken.
  */
-const isHearing = () =>
-  !isDeaf && isBusConnected() && busIsBackForMs() >= settledMs && (bus().nats.info?.cluster ?? '') === ''
+const isHearing = () => !isDeaf && isBusConnected() && isBusSettled() && (bus().nats.info?.cluster ?? '') === ''
 
 let isDeaf = false
 

@@ -1,6 +1,6 @@
 import { v7 } from 'uuid'
-import { Events, type NatsConnection } from 'nats'
-import { bus, isBusConnected } from '#shared/bus/bus.ts'
+import type { NatsConnection } from 'nats'
+import { bus, isBusConnected, onBusChange } from '#shared/bus/bus.ts'
 import { becomeDeaf, flushBus } from '#shared/db/cache-barrier.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { changeSubjects } from '#shared/bus/identity/subjects.ts'
@@ -39,13 +39,14 @@ export async function announced<T>(collection: string, id: string | null, write:
 
 /** What this process has changed; what it said of it may have been lost when the bus was away. */
 const written = new Set<string>()
-let watched: NatsConnection | undefined
+let isWatching = false
 
 function say(subject: string, collection: string, change: Change): void {
   written.add(collection)
   const nats = connection()
   if (!nats) return
-  if (nats !== watched) void sayAgain((watched = nats))
+  if (!isWatching) onBusChange((change) => change === 'back' && sayAgain())
+  isWatching = true
   if (isBusConnected()) nats.publish(`${subject}.${collection}`, textOf(change))
 }
 
@@ -58,11 +59,8 @@ function connection(): NatsConnection | undefined {
   }
 }
 
-async function sayAgain(nats: NatsConnection): Promise<void> {
-  for await (const { type } of nats.status()) {
-    if (type !== Events.Reconnect) continue
-    for (const collection of written) nats.publish(`${changed}.${collection}`, textOf({ token: '', id: null }))
-  }
+function sayAgain(): void {
+  for (const collection of written) connection()?.publish(`${changed}.${collection}`, textOf({ token: '', id: null }))
 }
 
 type Heard = (collection: string, change: Change) => void

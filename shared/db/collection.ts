@@ -2,6 +2,15 @@ import type { Static, TObject } from 'typebox'
 import { current, isTouched, noteTouched } from '#shared/runtime/request-context.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { announced } from '#shared/db/changes.ts'
+import {
+  type Filter,
+  findAndUpdate,
+  findOne,
+  insert as insertDocument,
+  isDuplicate,
+  removeAll,
+  removeOne,
+} from '#shared/db/commands.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
 import { type Index, type Migration, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
@@ -12,7 +21,6 @@ import { now } from '#shared/events/event.ts'
 import { flushAll, flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
-type Filter = Record<string, unknown>
 type Patch<T> = { [K in keyof T]?: T[K] | undefined }
 /** A change and the events that tell of it, written as one. */
 type Changed<T> = { set: Patch<T>; events?: Event[] }
@@ -40,7 +48,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   }
 
   const find = async (filter: Filter): Promise<T | null> => {
-    const found = await inStore(() => model.findOne(filter as never).lean())
+    const found = await findOne(model, filter)
     return found && fromStore(found)
   }
   const get = (id: string) => find({ _id: id })
@@ -82,13 +90,9 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
     }
     await noteBefore(filter)
-    const changed = await announced(name, idIn(filter), () =>
-      inStore(() =>
-        uniquely(() => model.findOneAndUpdate(filter as never, update as never, { returnDocument: 'after' }).lean()),
-      ),
-    )
+    const changed = await announced(name, idIn(filter), () => uniquely(() => findAndUpdate(model, filter, update)))
     if (!changed) return null
-    flushSoon(model, storedAs<Stored>(changed))
+    flushSoon(model, changed)
     const after = fromStore(changed)
     noteTouched(`${name}/${after.id}`, { after })
     return after
@@ -114,7 +118,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     const made_by = seed === undefined ? {} : { made_by: seed }
     const document = { _id: id, ...fields, version: 1, ...made_by, ...(events.length > 0 && { outbox: events }) }
     try {
-      await announced(name, id, () => inStore(() => uniquely(() => model.create([document] as never))))
+      await announced(name, id, () => uniquely(() => insertDocument(model, document)))
     } catch (error) {
       const made = error instanceof ConflictError && seed !== undefined ? await find({ _id: id, made_by: seed }) : null
       if (!made) throw error
@@ -130,10 +134,8 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   const remove = async (record: Versioned): Promise<void> => {
     const { id, version } = record
     noteTouched(`${name}/${id}`, { before: record, after: null })
-    const { deletedCount } = await announced(name, id, () =>
-      inStore(() => model.deleteOne({ _id: id, version } as never)),
-    )
-    if (deletedCount === 0 && (await get(id)))
+    const removed = await announced(name, id, () => removeOne(model, { _id: id, version }))
+    if (removed === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })
   }
   /** Removes what fits, once its events are told. @returns how many there were */
@@ -141,8 +143,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     await flushAll(model, filter)
     if (current()?.touched)
       for (const record of await all(filter)) noteTouched(`${name}/${record.id}`, { before: record, after: null })
-    const { deletedCount } = await announced(name, idIn(filter), () => inStore(() => model.deleteMany(filter as never)))
-    return deletedCount
+    return announced(name, idIn(filter), () => removeAll(model, filter))
   }
 
   /** What fits, in the order of the ids; a limit of 0 is none. */
@@ -186,8 +187,8 @@ async function uniquely<R>(write: () => Promise<R>): Promise<R> {
   try {
     return await write()
   } catch (error) {
-    const { code, keyValue = {} } = error as { code?: number; keyValue?: Record<string, unknown> }
-    if (code !== 11_000) throw error
+    if (!isDuplicate(error)) throw error
+    const { keyValue = {} } = error as { keyValue?: Record<string, unknown> }
     const [[key, value] = ['id', '']] = Object.entries(keyValue)
     throw alreadyExists(String(value), { field: key === '_id' ? 'id' : key })
   }

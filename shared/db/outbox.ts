@@ -1,4 +1,5 @@
 import { busIsBackForMs, isBusConnected } from '#shared/bus/bus.ts'
+import { update } from '#shared/db/commands.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { publish } from '#shared/events/publish.ts'
@@ -14,7 +15,7 @@ export async function flush(model: StoredModel, document: Stored): Promise<void>
   if (outbox.length === 0) return
   for (const event of outbox) await publish(event)
   const ids = outbox.map(({ id }) => id)
-  await inStore(() => model.updateOne({ _id } as never, { $pull: { outbox: { id: { $in: ids } } } } as never))
+  await update(model, { _id }, { $pull: { outbox: { id: { $in: ids } } } })
 }
 
 /** Publishes what documents that are about to be removed still have to tell. @throws UnavailableError */

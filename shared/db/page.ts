@@ -1,12 +1,11 @@
 import type { MaySee } from '#shared/access/access.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
+import { countOf, type Filter } from '#shared/db/commands.ts'
 import { inStore } from '#shared/db/connect.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { invalid } from '#shared/errors.ts'
 
 export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number }
-
-type Filter = Record<string, unknown>
 
 /**
  * `status:running,name:web*` as a store filter. All of it must be true, also of what is named twice: `tags:web,tags:prod`.
@@ -62,7 +61,7 @@ export async function page(
   const filter = { $and: [base, filterOf(query.filter, model)] }
   const after = cursor === undefined ? {} : { _id: { [direction === 1 ? '$gt' : '$lt']: afterOf(cursor) } }
   const visible = maySee.all ? undefined : await visibleIds(model, filter, maySee)
-  const total = visible?.length ?? (await inStore(() => model.countDocuments(filter as never)))
+  const total = visible?.length ?? (await countOf(model, filter))
   const from = visible ? { _id: { $in: visible } } : filter
   const data = await inStore(() =>
     model

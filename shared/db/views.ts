@@ -1,5 +1,5 @@
-import { Events, type NatsConnection } from 'nats'
-import { bus } from '#shared/bus/bus.ts'
+import type { NatsConnection } from 'nats'
+import { bus, onBusChange } from '#shared/bus/bus.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 import { onChange, onChanging } from '#shared/db/changes.ts'
 import { hasHeardAll } from '#shared/db/cache-barrier.ts'
@@ -86,6 +86,7 @@ function pageOf<V>({ bytes, next_cursor, total }: BytesOfPage): PageOf<V> {
 
 const hearing = new Map<string, Kept>()
 let heardOn: NatsConnection | undefined
+let stopWatching: (() => void) | undefined
 
 /** Has what is kept of a collection hear of its changes, on the connection that the process has. */
 function hear(collection: string, kept: Kept): void {
@@ -99,13 +100,10 @@ function hear(collection: string, kept: Kept): void {
   forgetAll()
   onChanging((name, change) => hearing.get(name)?.changing(change))
   onChange((name, change) => hearing.get(name)?.changed(change))
-  void watch(nats)
+  stopWatching?.()
+  stopWatching = onBusChange(forgetAll)
 }
 
 const forgetAll = () => {
   for (const kept of hearing.values()) kept.forget()
-}
-
-async function watch(nats: NatsConnection): Promise<void> {
-  for await (const { type } of nats.status()) if (type === Events.Disconnect || type === Events.Reconnect) forgetAll()
 }

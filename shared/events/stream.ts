@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { AckPolicy, type Consumer, type ConsumerMessages, DeliverPolicy, Events, type JsMsg, nanos } from 'nats'
-import { bus, ensureStreams, onBus, streams } from '#shared/bus/bus.ts'
+import { AckPolicy, type Consumer, type ConsumerMessages, DeliverPolicy, type JsMsg, nanos } from 'nats'
+import { bus, onBus, onBusChange } from '#shared/bus/bus.ts'
+import { ensureStreams, streams } from '#shared/bus/streams.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { log } from '#shared/runtime/log.ts'
 
@@ -69,14 +70,10 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
   let fetched: ConsumerMessages | undefined
   let isStale = false
 
-  const watch = async () => {
-    for await (const { type } of bus().nats.status()) {
-      if (stopped) return
-      if (type !== Events.Disconnect && type !== Events.Reconnect) continue
-      isStale = true
-      void fetched?.close()
-    }
-  }
+  const stopWatching = onBusChange(() => {
+    isStale = true
+    void fetched?.close()
+  })
 
   /**
    * Whether the last event that was heard is still where it was. A server that is killed may forget what it has told of
@@ -152,16 +149,16 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
         if (stopped) return
         log('events').debug({ err: error as Error }, 'the event stream does not answer')
         await delay(250)
-        await ensureStreams(bus()).catch(() => undefined)
+        await ensureStreams().catch(() => undefined)
       }
     }
   }
-  void watch()
   void run()
   return {
     ready: ready.promise,
     stop: () => {
       stopped = true
+      stopWatching()
       void fetched?.close()
     },
   }

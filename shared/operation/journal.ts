@@ -8,7 +8,7 @@ import type { Event } from '#shared/contracts/core/events.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
-import { AppError, type PackedError, UnavailableError } from '#shared/errors.ts'
+import { LostLeaseError, type PackedError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
 
@@ -105,12 +105,6 @@ export async function take(id: string): Promise<Entry | null> {
       .lean(),
   )
   return taken && fromStore(taken)
-}
-
-/** The operation was taken over by another process: nothing that this one still does may count. */
-export class LostLeaseError extends AppError {
-  readonly status = 409
-  readonly error = 'CONFLICT'
 }
 
 /** A store that is away for a while ends no operation: when it is back, the epoch tells whether it is still ours. */

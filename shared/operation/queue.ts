@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AckPolicy, type Consumer, type JsMsg, nanos } from 'nats'
 import type { ServiceBroker } from 'moleculer'
-import { bus, ensureStreams, streams } from '#shared/bus/bus.ts'
+import { bus } from '#shared/bus/bus.ts'
+import { ensureStreams, streams } from '#shared/bus/streams.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -80,7 +81,7 @@ async function slot(service: string, broker: ServiceBroker, stopped: AbortSignal
       consumer = undefined
       log('operations').debug({ err: error as Error, service }, 'the queue does not answer')
       await delay(500)
-      await ensureStreams(bus()).catch(() => undefined)
+      await ensureStreams().catch(() => undefined)
     }
   }
 }

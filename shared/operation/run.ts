@@ -4,42 +4,25 @@ import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
 import type { AuditKind } from '#shared/contract/audit-kinds.ts'
 import type { ServiceBroker } from 'moleculer'
 import { within } from '#shared/runtime/request-context.ts'
-import { AppError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import {
+  AppError,
+  CancelledError,
+  ChangedStepsError,
+  HandoverError,
+  LostLeaseError,
+  packError,
+  UnavailableError,
+  unpackError,
+} from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import { log, logFields } from '#shared/runtime/log.ts'
-import {
-  type Entry,
-  findEntry,
-  holder,
-  leaseMs,
-  logLine,
-  LostLeaseError,
-  take,
-  untilStored,
-  write,
-} from '#shared/operation/journal.ts'
+import { type Entry, findEntry, holder, leaseMs, logLine, take, untilStored, write } from '#shared/operation/journal.ts'
 import { kindOf, type OperationHandler } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { release } from '#shared/operation/locks.ts'
-import {
-  CancelledError,
-  ChangedStepsError,
-  cut,
-  guard,
-  markStep,
-  opOf,
-  patiently,
-  record,
-  renew,
-} from '#shared/operation/steps.ts'
+import { cut, guard, markStep, opOf, patiently, record, renew } from '#shared/operation/steps.ts'
 import { nudge } from '#shared/operation/wait.ts'
-
-/** The process is going down: the operation is left where it is, for whoever takes it over. */
-export class HandoverError extends AppError {
-  readonly status = 503
-  readonly error = 'SERVICE_UNAVAILABLE'
-}
 
 const here = new Map<string, Running>()
 /** The operations that this process is working on, by id. */

@@ -3,29 +3,22 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { call } from '#shared/bus/call.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
-import { AppError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import {
+  CancelledError,
+  ChangedStepsError,
+  LostLeaseError,
+  packError,
+  UnavailableError,
+  unpackError,
+} from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { log } from '#shared/runtime/log.ts'
-import { appendLog, type Entry, findEntry, logLine, LostLeaseError, updated, write } from '#shared/operation/journal.ts'
+import { appendLog, type Entry, findEntry, logLine, updated, write } from '#shared/operation/journal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Running } from '#shared/operation/running.ts'
 import { announceProgress } from '#shared/operation/progress.ts'
 import { followProgress, isActive, waitForEnd } from '#shared/operation/wait.ts'
-
-export class CancelledError extends AppError {
-  readonly status = 409
-  readonly error = 'CONFLICT'
-  constructor() {
-    super('Cancelled', { details: { cancelled: true } })
-  }
-}
-
-/** The journal holds steps that this version of the work does not know: it must not go on by half. */
-export class ChangedStepsError extends AppError {
-  readonly status = 409
-  readonly error = 'CONFLICT'
-}
 
 /** A place in an operation where a test may cut in: it fails, kills or stops the process there. */
 export type Cut = {

@@ -3,6 +3,7 @@ import { asService } from '#shared/access/access.ts'
 import { answerAlive } from '#shared/bus/liveness.ts'
 import { createBroker } from '#shared/bus/broker.ts'
 import { connectBus, disconnectBus } from '#shared/bus/bus.ts'
+import { openStreams } from '#shared/bus/streams.ts'
 import { ConfigError } from '#shared/config/config.ts'
 import { within } from '#shared/runtime/request-context.ts'
 import { connectStore, disconnectStore } from '#shared/db/connect.ts'
@@ -38,7 +39,7 @@ export type Running = {
  * @param how.works whether it works on operations from the start; otherwise it only answers, until `work()` is called
  */
 export async function startServices(name: string, services: Service[], { works = true } = {}): Promise<Running> {
-  await Promise.all([connectStore(), connectBus(name)])
+  await Promise.all([connectStore(), connectBus(name).then(openStreams)])
   await createIndexes()
   const broker = createBroker(name)
   answerAlive(broker)

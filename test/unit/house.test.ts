@@ -118,6 +118,13 @@ test('only shared/nodes/host starts processes or opens SSH', () => {
   expect(outside(/^(shared\/nodes\/host|bin)\//, starting)).toEqual([])
 })
 
+test('classes of errors that callers can act on stand only in shared/errors.ts', () => {
+  const declaring = product.filter((path) =>
+    /class \w+ extends (AppError|\w*(Unavailable|Conflict|NotFound)Error)\b/.test(textOf(path)),
+  )
+  expect(outside(/^shared\/errors\.ts$/, declaring)).toEqual([])
+})
+
 test('the embedded store imports nothing of the product', () => {
   expect(breaking(/^packages\//, /^packages\//)).toEqual([])
 })

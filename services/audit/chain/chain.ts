@@ -1,5 +1,6 @@
 import { auditInbox } from '#shared/audit/audit.ts'
 import type { AuditEntry, AuditRecord } from '#shared/contracts/core/audit.ts'
+import { isDuplicate } from '#shared/db/commands.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { readFirst, readMany } from '#shared/db/read.ts'
 import { chain, checkpoints } from '../models.ts'
@@ -120,7 +121,7 @@ async function append(entries: AuditEntry[]): Promise<boolean> {
     await inStore(() => chain.collection.insertMany(records as never, { ordered: true }))
     return true
   } catch (error) {
-    if ((error as { code?: number }).code === 11_000) return false
+    if (isDuplicate(error)) return false
     throw error
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { KeyObject } from 'node:crypto'
 import { config } from '#shared/config/config.ts'
 import type { Checkpoint } from '#shared/contracts/core/audit.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { insertIfNew } from '#shared/db/commands.ts'
 import { readFirst, readMany } from '#shared/db/read.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -26,11 +26,7 @@ const idOf = (seq: number, cut: boolean) => `${String(seq).padStart(16, '0')}${c
 export async function makeCheckpoint({ seq, hash }: End, { cut = false } = {}): Promise<Checkpoint> {
   const checkpoint = signCheckpoint({ type: 'checkpoint', seq, hash, time: now() }, signingKey())
   const { type: _, ...stored } = checkpoint
-  try {
-    await inStore(() => checkpoints.create([{ _id: idOf(seq, cut), ...stored, cut }] as never))
-  } catch (error) {
-    if ((error as { code?: number }).code !== 11_000) throw error
-  }
+  await insertIfNew(checkpoints, { _id: idOf(seq, cut), ...stored, cut })
   return checkpoint
 }
 

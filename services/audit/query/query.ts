@@ -1,6 +1,6 @@
 import type { PageOf } from '#shared/db/page.ts'
 import type { AuditQuery, AuditRecord } from '#shared/contracts/core/audit.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { countOf } from '#shared/db/commands.ts'
 import { readMany } from '#shared/db/read.ts'
 import { invalid } from '#shared/errors.ts'
 import { auditKinds } from '#shared/contract/audit-kinds.ts'
@@ -60,6 +60,6 @@ export async function select(
   const found = await readMany<StoredRecord>(chain, { $and: [filter, after] }, { sort, skip: offset, limit: limit + 1 })
   const more = found.length > limit
   if (more) found.pop()
-  const total = await inStore(() => chain.countDocuments(filter as never))
+  const total = await countOf(chain, filter)
   return { data: found.map(fromStore), next_cursor: more ? cursorOf(found.at(-1)!.seq) : null, total }
 }

@@ -1,3 +1,4 @@
+import { countOf } from '#shared/db/commands.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { chain } from '../models.ts'
 
@@ -18,8 +19,8 @@ export async function erase(user: string): Promise<number> {
   const segment = RegExp.escape(encodeURIComponent(user))
   const own = { user }
   const named = { path: { $regex: `/(users|members|guests)/${segment}(/|$)` } }
-  const records = await inStore(() => chain.countDocuments({ $or: [own, named] } as never))
-  await inStore(() => chain.collection.updateMany(named as never, without('path', 'message')))
+  const records = await countOf(chain, { $or: [own, named] })
+  await inStore(() => chain.collection.updateMany(named, without('path', 'message')))
   await inStore(() => chain.collection.updateMany(own, without('user', 'address', 'message')))
   return records
 }

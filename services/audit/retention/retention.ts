@@ -1,4 +1,4 @@
-import { inStore } from '#shared/db/connect.ts'
+import { removeAll, update } from '#shared/db/commands.ts'
 import { readFirst } from '#shared/db/read.ts'
 import { log } from '#shared/runtime/log.ts'
 import { type End } from '../chain/chain.ts'
@@ -14,7 +14,7 @@ export async function retentionDays(): Promise<number | null> {
 }
 
 export async function setRetentionDays(days: number | null): Promise<void> {
-  await inStore(() => auditState.updateOne({ _id: id } as never, { $set: { days } } as never, { upsert: true }))
+  await update(auditState, { _id: id }, { $set: { days } }, { upsert: true })
 }
 
 /**
@@ -30,9 +30,9 @@ export async function applyRetention(): Promise<number> {
   const last = await readFirst<End>(chain, old, { sort: { seq: -1 }, fields: ['seq', 'hash'] })
   if (!last) return 0
   await makeCheckpoint(last, { cut: true })
-  const { deletedCount } = await inStore(() => chain.deleteMany({ seq: { $lte: last.seq } } as never))
-  await inStore(() => checkpoints.deleteMany({ seq: { $lt: last.seq } } as never))
-  await inStore(() => checkpoints.deleteMany({ seq: last.seq, cut: false } as never))
-  log('audit').info({ records: deletedCount, up_to: last.seq }, 'records older than the retention were removed')
-  return deletedCount
+  const records = await removeAll(chain, { seq: { $lte: last.seq } })
+  await removeAll(checkpoints, { seq: { $lt: last.seq } })
+  await removeAll(checkpoints, { seq: last.seq, cut: false })
+  log('audit').info({ records, up_to: last.seq }, 'records older than the retention were removed')
+  return records
 }

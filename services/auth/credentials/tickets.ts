@@ -1,7 +1,7 @@
 import type { CredentialRef } from '#shared/access/access.ts'
 import type { Identity } from '#shared/contracts/access/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { findAndRemove } from '#shared/db/commands.ts'
 import { now } from '#shared/events/event.ts'
 import { recheck } from './identify.ts'
 import { tickets } from '../models.ts'
@@ -28,11 +28,8 @@ export async function issueTicket(
  * @throws AuthenticationError also on a second use
  */
 export async function redeemTicket(ticket: string, address: string): Promise<Identity> {
-  const found = await inStore(() =>
-    tickets.model
-      .findOneAndDelete({ _id: sha256(ticket) } as never)
-      .lean<{ user: string; credential: CredentialRef; expires_at: string }>(),
-  )
+  type Ticket = { user: string; credential: CredentialRef; expires_at: string }
+  const found = await findAndRemove<Ticket>(tickets.model, { _id: sha256(ticket) })
   if (!found || found.expires_at <= now())
     throw new AuthenticationError('The ticket is wrong, used or older than 30 seconds; ask for a new one')
   return recheck({ user: found.user, credential: found.credential, address })

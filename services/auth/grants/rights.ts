@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Right } from '#shared/access/access.ts'
 import type { Result } from '#shared/contract/contract.ts'
 import type { auth, Identity } from '#shared/contracts/access/auth.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { update } from '#shared/db/commands.ts'
 import { notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { rightSets } from '../models.ts'
@@ -43,13 +43,8 @@ export async function nameRights(asker: Asker, circumstances: Circumstances): Pr
 }
 
 async function keep(name: string, rights: Right[]): Promise<void> {
-  await inStore(() =>
-    rightSets.model.updateOne(
-      { _id: name } as never,
-      { $set: { rights, used_at: now() }, $setOnInsert: { version: 1 } } as never,
-      { upsert: true },
-    ),
-  )
+  const change = { $set: { rights, used_at: now() }, $setOnInsert: { version: 1 } }
+  await update(rightSets.model, { _id: name }, change, { upsert: true })
   noted.set(name, true)
 }
 

@@ -1,5 +1,5 @@
 import type { Footprint, Limits, Member } from '#shared/contracts/access/resource-pools.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { type Filter, update, type Update } from '#shared/db/commands.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { holding, memberKey, pools, type Reserved, type StoredPool } from './model.ts'
@@ -106,10 +106,7 @@ function increments(more: Used) {
   return Object.fromEntries(dimensions.map((dimension) => [`used.${dimension}`, more[dimension]]))
 }
 
-async function apply(filter: object, update: object): Promise<boolean> {
-  const { modifiedCount } = await inStore(() => pools.model.updateOne(filter as never, update as never))
-  return modifiedCount === 1
-}
+const apply = (filter: Filter, change: Update) => update(pools.model, filter, change)
 
 type Named = Pick<Member, 'kind' | 'id'>
 

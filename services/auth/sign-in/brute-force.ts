@@ -3,8 +3,8 @@ import { v7 } from 'uuid'
 import type { Caller } from '#shared/access/access.ts'
 import { recordAudit } from '#shared/audit/audit.ts'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
-import { inStore } from '#shared/db/connect.ts'
-import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
+import { findAndUpdate, removeAll, update } from '#shared/db/commands.ts'
+import { modelOf } from '#shared/db/model.ts'
 import { RateLimitedError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { flushAll, flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
@@ -76,23 +76,19 @@ function tooOften(subject: string, seconds: number) {
 /** Adds an attempt. @returns the earlier failures that still count, oldest first */
 async function push(subject: string, attempt: Attempt): Promise<Attempt[]> {
   const until = new Date(attempt.time + windowMs).toISOString()
-  const update = {
+  const change = {
     $push: { attempts: { $each: [attempt], $slice: -keptAttempts } },
     $set: { until },
     $inc: { version: 1 },
   }
-  const options = { upsert: true, returnDocument: 'after' } as const
-  const write = () => model.findOneAndUpdate({ _id: subject } as never, update as never, options).lean()
+  const write = () => findAndUpdate<{ attempts: Attempt[] }>(model, { _id: subject }, change, { upsert: true })
   // If two replicas insert the document at once, one gets a duplicate key error and updates on the second try.
-  const changed = await inStore(() => write().catch(() => write()))
-  const { attempts } = storedAs<{ attempts: Attempt[] }>(changed)
+  const { attempts } = (await write().catch(() => write()))!
   const mine = attempts.findIndex(({ id }) => id === attempt.id)
   return attempts.slice(0, mine).filter(({ time }) => time > attempt.time - windowMs)
 }
 
-function pull(subject: string, { id }: Attempt) {
-  return inStore(() => model.updateOne({ _id: subject } as never, { $pull: { attempts: { id } } } as never))
-}
+const pull = (subject: string, { id }: Attempt) => update(model, { _id: subject }, { $pull: { attempts: { id } } })
 
 async function forget(users: string[], withdraw: () => Promise<void>): Promise<void> {
   await withdraw()
@@ -111,12 +107,10 @@ async function tell(subject: string, failures: number, caller: Caller, requestId
   const alert = event('AlertTriggered', { alert_id: v7(), ...about })
   const before = new Date(Date.now() - tellEveryMs).toISOString()
   const untold = { _id: subject, $or: [{ told_at: { $exists: false } }, { told_at: { $lt: before } }] }
-  const update = { $set: { told_at: now() }, $push: { outbox: alert }, $inc: { version: 1 } }
-  const told = await inStore(() =>
-    model.findOneAndUpdate(untold as never, update as never, { returnDocument: 'after' }).lean(),
-  )
+  const change = { $set: { told_at: now() }, $push: { outbox: alert }, $inc: { version: 1 } }
+  const told = await findAndUpdate(model, untold, change)
   if (!told) return
-  flushSoon(model, storedAs<Stored>(told))
+  flushSoon(model, told)
   log('auth').warn({ subject, failures }, 'possible brute-force attack on the sign-in')
   await recordAudit({
     caller,
@@ -133,7 +127,7 @@ async function tell(subject: string, failures: number, caller: Caller, requestId
 
 async function remove(filter: Record<string, unknown>): Promise<void> {
   await flushAll(model, filter)
-  await inStore(() => model.deleteMany(filter as never))
+  await removeAll(model, filter)
 }
 
 export const sweepAttempts = () => remove({ until: { $lt: now() } })

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { update } from '#shared/db/commands.ts'
 import { Secret, TOTP } from 'otpauth'
 import { AuthenticationError, ConflictError } from '#shared/errors.ts'
 import { seal, unseal } from '#shared/config/secrets.ts'
@@ -73,10 +74,7 @@ export async function requireCode(user: StoredUser, given: string | undefined): 
   if (await takeRecoveryCode(user.id, given)) return
   const locked = { 'totp.wrong_codes': { $lt: maxWrongCodes } }
   // Counted as wrong before it is checked, so that parallel attempts gain nothing.
-  const counted = await users.model.updateOne({ _id: user.id, ...locked } as never, {
-    $inc: { 'totp.wrong_codes': 1, version: 1 },
-  })
-  if (counted.modifiedCount === 0)
+  if (!(await update(users.model, { _id: user.id, ...locked }, { $inc: { 'totp.wrong_codes': 1, version: 1 } })))
     throw new AuthenticationError(
       `The second factor is locked after ${maxWrongCodes} wrong codes; use a recovery code or ask an administrator`,
     )
@@ -87,13 +85,12 @@ export async function requireCode(user: StoredUser, given: string | undefined): 
 
 async function takeStep(id: string, step: number): Promise<boolean> {
   const fresh = { _id: id, 'totp.last_step': { $lt: step } }
-  const update = { $set: { 'totp.last_step': step, 'totp.wrong_codes': 0 }, $inc: { version: 1 } }
-  return (await users.model.updateOne(fresh as never, update as never)).modifiedCount === 1
+  return update(users.model, fresh, { $set: { 'totp.last_step': step, 'totp.wrong_codes': 0 }, $inc: { version: 1 } })
 }
 
 async function takeRecoveryCode(id: string, given: string): Promise<boolean> {
   const hash = sha256(given.trim().toLowerCase())
   const has = { _id: id, 'totp.recovery_hashes': hash }
-  const update = { $pull: { 'totp.recovery_hashes': hash }, $set: { 'totp.wrong_codes': 0 }, $inc: { version: 1 } }
-  return (await users.model.updateOne(has as never, update as never)).modifiedCount === 1
+  const change = { $pull: { 'totp.recovery_hashes': hash }, $set: { 'totp.wrong_codes': 0 }, $inc: { version: 1 } }
+  return update(users.model, has, change)
 }

@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { ServiceBroker } from 'moleculer'
-import { Events } from 'nats'
 import { asService, type Caller } from '#shared/access/access.ts'
-import { bus } from '#shared/bus/bus.ts'
+import { bus, onBusChange } from '#shared/bus/bus.ts'
 import { question, send } from '#shared/bus/call.ts'
 import { authChangedSubject, type Identity } from '#shared/contracts/access/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
@@ -127,16 +126,9 @@ function onAuthChanged(heard: Heard): () => void {
       if (!error) heard(message.json<{ user?: string }>().user)
     },
   })
-  let stopped = false
-  const watch = async () => {
-    for await (const { type } of nats.status()) {
-      if (stopped) return
-      if (type === Events.Reconnect) heard()
-    }
-  }
-  void watch()
+  const stopWatching = onBusChange((change) => change === 'back' && heard())
   return () => {
-    stopped = true
+    stopWatching()
     subscription.unsubscribe()
   }
 }

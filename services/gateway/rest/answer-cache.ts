@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { Events } from 'nats'
 import type { Caller } from '#shared/access/access.ts'
-import { bus } from '#shared/bus/bus.ts'
+import { onBusChange } from '#shared/bus/bus.ts'
 import type { Action } from '#shared/contract/contract.ts'
 import { onChange } from '#shared/db/changes.ts'
 import { AuthenticationError, ForbiddenError } from '#shared/errors.ts'
@@ -40,14 +39,7 @@ export function createCache(): Cache {
   const stampOf = (collections: readonly string[]) =>
     collections.reduce((sum, collection) => sum + (changes.get(collection) ?? 0), 0)
   const stopHearing = onChange(changed)
-  let stopped = false
-  const watch = async () => {
-    for await (const { type } of bus().nats.status()) {
-      if (stopped) return
-      if (type === Events.Disconnect || type === Events.Reconnect) kept.clear()
-    }
-  }
-  void watch()
+  const stopWatching = onBusChange(() => kept.clear())
 
   /** Keeps an answer with its size once it is there; its age counts from the question. */
   const settle = async (key: string, { answer: asked, stamp }: Omit<Kept, 'bytes'>) => {
@@ -92,7 +84,7 @@ export function createCache(): Cache {
     answer,
     drop,
     stop: () => {
-      stopped = true
+      stopWatching()
       stopHearing()
     },
   }

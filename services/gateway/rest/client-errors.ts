@@ -1,27 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { AppError, BadRequestError } from '#shared/errors.ts'
+import { type AppError, BadRequestError, LongHeadersError, SlowRequestError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { errorBody } from './errors.ts'
 
 /** A request must have come whole within this. */
 export const requestTimeoutMs = 120_000
 
-class LongHeadersError extends AppError {
-  readonly status = 431
-  readonly error = 'BAD_REQUEST'
-}
-
-class TooSlowError extends AppError {
-  readonly status = 408
-  readonly error = 'BAD_REQUEST'
-}
-
 function errorOf(code: string | undefined): AppError {
   if (code === 'HPE_HEADER_OVERFLOW') return new LongHeadersError('The headers of the request are too long')
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new TooSlowError(`The request did not come whole within ${requestTimeoutMs / 1000} s`, { retryable: true })
+    return new SlowRequestError(`The request did not come whole within ${requestTimeoutMs / 1000} s`, {
+      retryable: true,
+    })
   return new BadRequestError('The request is not HTTP/1.1 as it should be')
 }
 

@@ -1,14 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { config } from '#shared/config/config.ts'
-import { AppError, BadRequestError, InternalError } from '#shared/errors.ts'
+import { AppError, BadRequestError, InternalError, TooLargeError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
-
-/** The body is over the limit: the one case of a bad request that HTTP has a status of its own for. */
-export class TooLargeError extends AppError {
-  readonly status = 413
-  readonly error = 'BAD_REQUEST'
-}
 
 type FastifyProblem = Error & { code?: string; statusCode?: number }
 

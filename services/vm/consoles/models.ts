@@ -1,10 +1,8 @@
 import { Type } from 'typebox'
 import { CredentialRef } from '#shared/contracts/access/auth.ts'
 import { ConsoleType, Recording } from '#shared/contracts/vm/consoles.ts'
-import { strict, Time } from '#shared/contracts/common.ts'
+import { strict, Time, nullable } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
-
-const orNull = <T extends typeof Time | ReturnType<typeof Type.String>>(schema: T) => Type.Union([schema, Type.Null()])
 
 /** Of a ticket's secret part only the hash is kept. `gateway`: the process that holds the console open. */
 const StoredTicket = strict({
@@ -15,14 +13,14 @@ const StoredTicket = strict({
   console_type: ConsoleType,
   secret_hash: Type.String(),
   record: Type.Boolean(),
-  recording_id: orNull(Type.String()),
-  gateway: orNull(Type.String()),
-  address: orNull(Type.String()),
+  recording_id: nullable(Type.String()),
+  gateway: nullable(Type.String()),
+  address: nullable(Type.String()),
   created_at: Time,
   expires_at: Time,
-  opened_at: orNull(Time),
-  closed_at: orNull(Time),
-  reason: orNull(Type.String()),
+  opened_at: nullable(Time),
+  closed_at: nullable(Time),
+  reason: nullable(Type.String()),
 })
 export const tickets = collection('console_tickets', StoredTicket, {
   kind: 'Console ticket',

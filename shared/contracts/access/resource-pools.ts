@@ -1,6 +1,18 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Done,
+  Id,
+  ListQuery,
+  Name,
+  oneOf,
+  Page,
+  strict,
+  Time,
+  Version,
+  nullable,
+} from '#shared/contracts/common.ts'
 
 const Amount = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const footprint = {
@@ -8,7 +20,6 @@ const footprint = {
   memory: Type.Integer({ minimum: 0, description: 'MiB' }),
   disk: Type.Integer({ minimum: 0, description: 'Bytes' }),
 }
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 const limit = (unit: string) =>
   Type.Union([Amount, Type.Null()], { default: null, description: `${unit}; null is no limit` })
 

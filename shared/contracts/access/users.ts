@@ -1,10 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, ListQuery, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, Page, strict, Time, Version, nullable } from '#shared/contracts/common.ts'
 import { GrantPath, RoleName } from '#shared/contracts/access/roles.ts'
 import { privileges } from '#shared/access/privileges.ts'
-
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 
 export const Username = Type.String({
   pattern: '^[a-z0-9._-]{3,64}$',

@@ -1,9 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { auditKinds } from '#shared/contract/audit-kinds.ts'
 import { contract } from '#shared/contract/contract.ts'
-import { None, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
+import { None, oneOf, Page, strict, Time, nullable } from '#shared/contracts/common.ts'
 
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 const Text = nullable(Type.String())
 
 /** Audit record as written by a service. */

@@ -1,12 +1,11 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { CredentialRef } from '#shared/contracts/access/auth.ts'
-import { Done, Id, ListQuery, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, nullable, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
 
 export const ConsoleType = oneOf('vnc', 'spice', 'serial')
 export type ConsoleType = Static<typeof ConsoleType>
 
-const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 const TicketId = Type.String({
   pattern: '^[0-9a-f-]{36}$',
   errorMessage: 'must be the part of a ticket before the dot',
@@ -18,8 +17,8 @@ const Socket = Type.Union([strict({ path: Type.String() }), strict({ host: Type.
 
 /** The address of a console on its node: a socket, or a log that grows and a socket for input. */
 const Endpoint = Type.Union([
-  strict({ kind: oneOf('display'), socket: Socket, password: orNull(Type.String()) }),
-  strict({ kind: oneOf('serial'), log: Type.String(), input: orNull(Socket) }),
+  strict({ kind: oneOf('display'), socket: Socket, password: nullable(Type.String()) }),
+  strict({ kind: oneOf('serial'), log: Type.String(), input: nullable(Socket) }),
 ])
 export type Endpoint = Static<typeof Endpoint>
 
@@ -30,8 +29,8 @@ const ConsoleTicket = strict({
   websocket_path: Type.String({ description: 'With the ticket; subprotocol `binary`' }),
   expires_at: Time,
   host: Type.String({ description: 'Address of the node that the VM runs on' }),
-  port: orNull(Type.Integer({ description: 'Where the display listens there; null for a Unix socket' })),
-  password: orNull(Type.String({ description: 'Password of the display, where its definition has one' })),
+  port: nullable(Type.Integer({ description: 'Where the display listens there; null for a Unix socket' })),
+  password: nullable(Type.String({ description: 'Password of the display, where its definition has one' })),
 })
 
 const TicketStatus = strict({
@@ -41,10 +40,10 @@ const TicketStatus = strict({
   status: oneOf('unused', 'open', 'closed', 'expired'),
   created_at: Time,
   expires_at: Time,
-  opened_at: orNull(Time),
-  closed_at: orNull(Time),
-  reason: orNull(Type.String({ description: 'Why it was closed' })),
-  recording_id: orNull(Type.String()),
+  opened_at: nullable(Time),
+  closed_at: nullable(Time),
+  reason: nullable(Type.String({ description: 'Why it was closed' })),
+  recording_id: nullable(Type.String()),
 })
 export type TicketStatus = Static<typeof TicketStatus>
 
@@ -53,7 +52,7 @@ export const Recording = strict({
   vm_id: Type.String(),
   user: Type.String({ description: 'User of the console' }),
   started_at: Time,
-  ended_at: orNull(Time),
+  ended_at: nullable(Time),
   size_bytes: Type.Integer(),
   parts: Type.Integer(),
   complete: Type.Boolean({ description: 'False: a part of the output is missing' }),
@@ -70,7 +69,7 @@ const Opened = strict({
   user: Type.String(),
   credential: CredentialRef,
   endpoint: Endpoint,
-  recording_id: orNull(Type.String()),
+  recording_id: nullable(Type.String()),
 })
 export type Opened = Static<typeof Opened>
 
@@ -145,7 +144,7 @@ export const consoles = contract('consoles', {
     params: strict({ vm_id: Type.String(), ticket: Type.String({ maxLength: 256 }) }),
     result: strict({
       console_type: ConsoleType,
-      password: orNull(Type.String()),
+      password: nullable(Type.String()),
       vm_name: Type.String(),
       user: Type.String(),
       credential: CredentialRef,
@@ -157,11 +156,11 @@ export const consoles = contract('consoles', {
     can: 'service',
     callers: ['gateway'],
     params: strict({
-      vm_id: orNull(Type.String({ description: 'Null where only the ticket says which' })),
+      vm_id: nullable(Type.String({ description: 'Null where only the ticket says which' })),
       ticket: Type.String({ maxLength: 256 }),
       address: Type.String(),
       gateway: Type.String({ description: 'The process that holds the console open' }),
-      user: orNull(Type.String({ description: 'User who shows it, if known' })),
+      user: nullable(Type.String({ description: 'User who shows it, if known' })),
     }),
     result: Opened,
     secret: ['ticket', 'endpoint.password'],

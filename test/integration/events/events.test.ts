@@ -1,6 +1,7 @@
 import { nanos } from 'nats'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { bus, ensureStreams, streams } from '#shared/bus/bus.ts'
+import { bus } from '#shared/bus/bus.ts'
+import { ensureStreams, streams } from '#shared/bus/streams.ts'
 import { within } from '#shared/runtime/request-context.ts'
 import { event } from '#shared/events/event.ts'
 import { publish } from '#shared/events/publish.ts'

@@ -1,6 +1,7 @@
 import { get, type IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { bus, streams } from '#shared/bus/bus.ts'
+import { bus } from '#shared/bus/bus.ts'
+import { streams } from '#shared/bus/streams.ts'
 import { event } from '#shared/events/event.ts'
 import { eventsAfter } from '#shared/events/stream.ts'
 import { createGateway } from '../../../services/gateway/service.ts'

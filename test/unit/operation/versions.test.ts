@@ -1,15 +1,8 @@
 import mongoose from 'mongoose'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { setConfig } from '#shared/config/config.ts'
-import {
-  type Entry,
-  findEntry,
-  LostLeaseError,
-  operationModel,
-  take,
-  updated,
-  write,
-} from '#shared/operation/journal.ts'
+import { type Entry, findEntry, operationModel, take, updated, write } from '#shared/operation/journal.ts'
+import { LostLeaseError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
 
