@@ -43,6 +43,10 @@ export async function insertIfNew(model: StoredModel, document: Fields & { _id: 
 export const findOne = async <T = Stored>(model: StoredModel, filter: Filter): Promise<T | null> =>
   storedAs<T | null>(await inStore(() => model.findOne(filter as never).lean()))
 
+/** All documents that fit; with `fields`, only these and `_id` of each. */
+export const findAll = async <T = Stored>(model: StoredModel, filter: Filter = {}, fields?: string[]): Promise<T[]> =>
+  storedAs<T[]>(await inStore(() => model.find(filter as never, fields?.join(' ')).lean()))
+
 /** Changes one document atomically. @returns false when none fits, or the update changes nothing */
 export async function update(model: StoredModel, filter: Filter, change: Update, { upsert = false } = {}) {
   const { modifiedCount } = await inStore(() => model.updateOne(filter as never, change as never, { upsert }))

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Static, Type } from 'typebox'
 import { v7 } from 'uuid'
 import { strict, Time } from '#shared/contracts/common.ts'
-import { inStore } from '#shared/db/connect.ts'
-import { modelOf, storedAs } from '#shared/db/model.ts'
+import { findAll, findOne, insertIfNew, removeAll, replace } from '#shared/db/commands.ts'
+import { modelOf } from '#shared/db/model.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { activeStates, findEntry, leaseMs, operationModel } from '#shared/operation/journal.ts'
@@ -48,7 +48,7 @@ export async function hold(path: string, operation: string, user: string, reason
  */
 export async function share(path: string, operation: string, user: string, reason: string): Promise<void> {
   await put({ _id: `shared ${path} ${operation}`, operation, user, reason, since: now(), shares: path })
-  const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(path).lean()))
+  const held = await findOne<Stored>(lockModel, { _id: path })
   if (held && held.operation !== operation) await refuseIfAlive(held)
 }
 
@@ -68,29 +68,20 @@ export async function changing<T>(path: string, user: string, reason: string, ch
 }
 
 async function put(lock: Stored): Promise<void> {
-  try {
-    await inStore(() => lockModel.create([lock] as never))
-    return
-  } catch (error) {
-    if ((error as { code?: number }).code !== 11_000) throw error
-  }
+  if (await insertIfNew(lockModel, lock)) return
   const { _id, operation } = lock
-  const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(_id).lean()))
+  const held = await findOne<Stored>(lockModel, { _id })
   if (held?.operation === operation) return
   if (held) await refuseIfAlive(held)
-  const replaced = held
-    ? await inStore(() =>
-        lockModel.findOneAndReplace({ _id, operation: held.operation } as never, lock as never).lean(),
-      )
-    : null
-  // It was let go, or taken by another, in between: begin again with what is true now.
+  const replaced = held && (await replace(lockModel, { _id, operation: held.operation }, lock))
+  // It was released, or taken by another operation, in between: begin again.
   if (!replaced) await put(lock)
 }
 
 /** Who is to hold it alone waits for brief changes: those that come meanwhile are refused. */
 async function refuseIfShared(path: string, { operation, beside }: { operation?: string; beside?: 'brief' }) {
   for (const deadline = Date.now() + briefMs; ; await delay(20)) {
-    const sharers = storedAs<Stored[]>(await inStore(() => lockModel.find({ shares: path } as never).lean()))
+    const sharers = await findAll<Stored>(lockModel, { shares: path })
     const others = sharers.filter((lock) => lock.operation !== operation && !(beside && lock.brief))
     const isOver = Date.now() > deadline
     for (const lock of others) if (!lock.brief || isOver) await refuseIfAlive(lock)
@@ -100,7 +91,7 @@ async function refuseIfShared(path: string, { operation, beside }: { operation?:
 
 /** @throws ConflictError when an operation holds the resource: it is not to be changed under it */
 export async function requireFree(path: string): Promise<void> {
-  const held = storedAs<Stored | null>(await inStore(() => lockModel.findById(path).lean()))
+  const held = await findOne<Stored>(lockModel, { _id: path })
   if (held) await refuseIfAlive(held)
   await refuseIfShared(path, { beside: 'brief' })
 }
@@ -125,19 +116,17 @@ async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason,
   )
 }
 
-export const release = (operation: string) => inStore(() => lockModel.deleteMany({ operation } as never))
+export const release = (operation: string) => removeAll(lockModel, { operation })
 
 /**
  * Removes the locks of operations that have ended, which a crash between the two writes leaves behind, and of those that
  * never came to be.
  */
 export async function sweepLocks(): Promise<void> {
-  const locks = storedAs<Stored[]>(await inStore(() => lockModel.find().lean()))
+  const locks = await findAll<Stored>(lockModel)
   if (locks.length === 0) return
   const ids = [...new Set(locks.map(({ operation }) => operation))]
-  const there = await inStore(() =>
-    operationModel.find({ _id: { $in: ids } } as never, { _id: 1, state: 1 }).lean<{ _id: string; state: string }[]>(),
-  )
+  const there = await findAll<{ _id: string; state: string }>(operationModel, { _id: { $in: ids } }, ['state'])
   const states = new Map(there.map(({ _id, state }) => [_id, state]))
   const orphaned = new Date(Date.now() - orphanMs).toISOString()
   const isOver = ({ operation, since }: Stored) => {
