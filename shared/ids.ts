@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { v5, v7, validate, version } from 'uuid'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 
 const namespace = 'c1e3b4a2-6d0f-5a57-9a0e-5f2f0a8f7c11'
 
@@ -12,7 +12,7 @@ export const idFrom = (name: string) => v5(name, namespace)
  * so that a call that is repeated after a crash makes the same thing and not a second one.
  */
 export function newId(): string {
-  const call = current()
+  const call = requestContext()
   if (!call?.idempotency) return v7()
   return idOfSeed(call.idempotency.seed, String(call.idempotency.count++))
 }

@@ -4,7 +4,7 @@ import { v7 } from 'uuid'
 import { type Caller, subjectOf } from '#shared/access/access.ts'
 import type { AuditEntry } from '#shared/contracts/core/audit.ts'
 import { strict } from '#shared/contracts/common.ts'
-import type { Touched } from '#shared/runtime/request-context.ts'
+import type { ChangedRecords } from '#shared/runtime/request-context.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { modelOf } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
@@ -52,7 +52,7 @@ export function recordAudit({ id = v7(), caller, user, ...given }: Given): Promi
  * Hashes of the changed records, before and after: they prove a state later without storing that state in the audit.
  * For one record it is the SHA-256 of its JSON with sorted names; for several, the SHA-256 of their names and hashes.
  */
-export function hashesOf(touched: Touched = new Map()): Pick<AuditEntry, 'before_hash' | 'after_hash'> {
+export function hashesOf(touched: ChangedRecords = new Map()): Pick<AuditEntry, 'before_hash' | 'after_hash'> {
   const changes = [...touched].toSorted(([a], [b]) => (a < b ? -1 : 1))
   const hashOf = (side: 'before' | 'after') => {
     const hashes = changes.map(([name, change]) => [name, change[side]] as const)

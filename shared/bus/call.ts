@@ -3,7 +3,7 @@ import { askAround, askOnce } from '#shared/bus/hedged-call.ts'
 import { isBusJustBack } from '#shared/bus/bus.ts'
 import { fateOf, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
 import { type Action, type Contract, isChange, type Params, type Result } from '#shared/contract/contract.ts'
-import { current, type Fence } from '#shared/runtime/request-context.ts'
+import { requestContext, type FencingToken } from '#shared/runtime/request-context.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import type { Reply } from '#shared/runtime/handler.ts'
 import type { ServiceBroker } from 'moleculer'
@@ -19,7 +19,7 @@ export type Meta = {
   /** An earlier try was lost with the replica that worked on it. */
   repeated?: boolean
   /** The run of the operation that calls; an older one is refused. */
-  fence?: Fence
+  fence?: FencingToken
   /** A service that starts an operation names it, so that starting it again finds it. */
   operationId?: string
   /** The answer is wanted as the bytes of its JSON. */
@@ -90,10 +90,10 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
   params?: Sent<C, K>,
   { timeoutMs = requestTimeoutMs, operationId, isQuestion = isRead(contract.actions[action]!) }: CallOptions = {},
 ): Promise<Result<C, K>> => {
-  const context = current()
+  const context = requestContext()
   if (!context) throw new Error(`${contract.name}.${action} was called outside a handler`)
-  const { broker, service, requestId, caller, fence, guard } = context
-  guard?.()
+  const { broker, service, requestId, caller, fence } = context
+  context.requireLease?.()
   return (await send(
     broker,
     `${contract.name}.${action}`,

@@ -1,5 +1,5 @@
 import type { Static, TObject } from 'typebox'
-import { current, isTouched, noteTouched } from '#shared/runtime/request-context.ts'
+import { requestContext, isNoted, noteChanged } from '#shared/runtime/request-context.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import {
@@ -63,15 +63,15 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   const requireForChange = async (id: string): Promise<T> => {
     const found = await require(id)
     requireVersion(`${kind} '${id}'`, found.version)
-    noteTouched(`${name}/${id}`, { before: found, after: found })
+    noteChanged(`${name}/${id}`, { before: found, after: found })
     return found
   }
 
   /** How the record was, for the audit, unless this call has noted it. */
   const noteBefore = async (filter: Filter): Promise<void> => {
-    if (!current()?.touched || isTouched(`${name}/${String(filter['_id'])}`)) return
+    if (!requestContext()?.changed || isNoted(`${name}/${String(filter['_id'])}`)) return
     const before = await find(filter)
-    if (before) noteTouched(`${name}/${before.id}`, { before, after: before })
+    if (before) noteChanged(`${name}/${before.id}`, { before, after: before })
   }
 
   /** Changes the one record that fits the filter, in one atomic write. @returns it as it is now, or null when none fits */
@@ -94,7 +94,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     if (!changed) return null
     flushSoon(model, changed)
     const after = fromStore(changed)
-    noteTouched(`${name}/${after.id}`, { after })
+    noteChanged(`${name}/${after.id}`, { after })
     return after
   }
 
@@ -114,7 +114,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
    */
   const insert = async (record: Omit<T, 'version'>, events: Event[] = []): Promise<T> => {
     const { id, ...fields } = record as Omit<T, 'version'> & { id: string }
-    const seed = current()?.idempotency?.seed
+    const seed = requestContext()?.idempotency?.seed
     const made_by = seed === undefined ? {} : { made_by: seed }
     const document = { _id: id, ...fields, version: 1, ...made_by, ...(events.length > 0 && { outbox: events }) }
     try {
@@ -126,14 +126,14 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
     }
     flushSoon(model, storedAs<Stored>(document))
     const after = fromStore(document)
-    noteTouched(`${name}/${id}`, { before: null, after })
+    noteChanged(`${name}/${id}`, { before: null, after })
     return after
   }
 
   /** Removes a record as it was read. @throws ConflictError when it has changed since */
   const remove = async (record: Versioned): Promise<void> => {
     const { id, version } = record
-    noteTouched(`${name}/${id}`, { before: record, after: null })
+    noteChanged(`${name}/${id}`, { before: record, after: null })
     const removed = await announced(name, id, () => removeOne(model, { _id: id, version }))
     if (removed === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })
@@ -141,8 +141,8 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   /** Removes what fits, once its events are told. @returns how many there were */
   const removeWhere = async (filter: Filter) => {
     await flushAll(model, filter)
-    if (current()?.touched)
-      for (const record of await all(filter)) noteTouched(`${name}/${record.id}`, { before: record, after: null })
+    if (requestContext()?.changed)
+      for (const record of await all(filter)) noteChanged(`${name}/${record.id}`, { before: record, after: null })
     return announced(name, idIn(filter), () => removeAll(model, filter))
   }
 

@@ -43,9 +43,15 @@ export async function insertIfNew(model: StoredModel, document: Fields & { _id: 
 export const findOne = async <T = Stored>(model: StoredModel, filter: Filter): Promise<T | null> =>
   storedAs<T | null>(await inStore(() => model.findOne(filter as never).lean()))
 
-/** All documents that fit; with `fields`, only these and `_id` of each. */
-export const findAll = async <T = Stored>(model: StoredModel, filter: Filter = {}, fields?: string[]): Promise<T[]> =>
-  storedAs<T[]>(await inStore(() => model.find(filter as never, fields?.join(' ')).lean()))
+/** All documents that fit, up to a limit; with `fields`, only these and `_id` of each. */
+export async function findAll<T = Stored>(
+  model: StoredModel,
+  filter: Filter = {},
+  { fields, limit = 0 }: { fields?: string[]; limit?: number } = {},
+): Promise<T[]> {
+  const query = () => model.find(filter as never, fields?.join(' ')).limit(limit)
+  return storedAs<T[]>(await inStore(() => query().lean()))
+}
 
 /** Changes one document atomically. @returns false when none fits, or the update changes nothing */
 export async function update(model: StoredModel, filter: Filter, change: Update, { upsert = false } = {}) {

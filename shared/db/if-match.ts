@@ -1,9 +1,9 @@
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { PreconditionFailedError } from '#shared/errors.ts'
 
 /** Before a thing is changed: `what` names it. @throws PreconditionFailedError when the call's `If-Match` names another version */
 export function requireVersion(what: string, version: number): void {
-  const ifMatch = current()?.ifMatch
+  const ifMatch = requestContext()?.ifMatch
   if (ifMatch === undefined || ifMatch === version) return
   throw new PreconditionFailedError(`${what} is at version ${version}, not ${ifMatch}`, { details: { version } })
 }

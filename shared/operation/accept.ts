@@ -3,12 +3,13 @@ import { restrictedKeyOf, subjectOf } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
 import { fillPath } from '#shared/contract/contract.ts'
 import type { Operation } from '#shared/contracts/core/operations.ts'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { now } from '#shared/events/event.ts'
-import { type Entry, findEntry, insertEntry, ownLease, viewOf } from '#shared/operation/journal.ts'
+import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/entries.ts'
+import { ownLease } from '#shared/operation/lease.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
 import { hold, release, share } from '#shared/operation/locks.ts'
-import { enqueue, takeRoomHere } from '#shared/operation/queue.ts'
+import { enqueue, takeSlotHere } from '#shared/operation/queue.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 
@@ -38,12 +39,12 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
     for (const path of paths) await share(path, id, user, name)
     resources.push(...paths)
   }
-  let room: ReturnType<typeof takeRoomHere>
+  let slot: ReturnType<typeof takeSlotHere>
   try {
     const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, share: shareAll, reserve })
-    room = takeRoomHere(service)
-    // What begins here at once is begun in the same write.
-    const taken = room ? { epoch: 1, lease: ownLease() } : { epoch: 0, lease: null }
+    slot = takeSlotHere(service)
+    // An operation that begins here at once is stored with its lease.
+    const taken = slot ? { epoch: 1, lease: ownLease() } : { epoch: 0, lease: null }
     const entry = { ...newEntry(id, name, service, user, input, resources, call), ...taken }
     const path = resources[0] ?? `/api${fillPath(action.rest?.split(' ')[1] ?? '', params as Record<string, unknown>)}`
     // Before the operation is there: none may begin that is not on record.
@@ -56,17 +57,17 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
       result: 'accepted',
       request_id: call.requestId,
       operation_id: id,
-      ...hashesOf(current()?.touched),
+      ...hashesOf(requestContext()?.changed),
     })
     if (!(await insertEntry(entry))) {
-      room?.giveBack()
+      slot?.giveBack()
       return viewOf((await findEntry(id))!)
     }
-    if (room) room.run(entry)
+    if (slot) slot.run(entry)
     else enqueue(entry)
     return viewOf(entry)
   } catch (error) {
-    room?.giveBack()
+    slot?.giveBack()
     if (isHolding) await release(id)
     throw error
   }
@@ -74,7 +75,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
 
 /** A service names the operations it starts, and an idempotency key names the one it stands for; else the id is new. */
 function operationId(): string {
-  const call = current()
+  const call = requestContext()
   if (call?.operationId) return call.operationId
   return call?.idempotency ? idOfSeed(call.idempotency.seed, 'operation') : v7()
 }
@@ -114,7 +115,7 @@ function newEntry(
     error: null,
     failure: null,
     log: [],
-    touched: [...(current()?.touched ?? [])],
+    touched: [...(requestContext()?.changed ?? [])],
     version: 1,
   }
 }

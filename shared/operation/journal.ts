@@ -1,115 +1,165 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { hostname } from 'node:os'
-import { v7 } from 'uuid'
-import { type Static, Type } from 'typebox'
-import type { Fence } from '#shared/runtime/request-context.ts'
-import { config } from '#shared/config/config.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
-import { Operation } from '#shared/contracts/core/operations.ts'
+import { findAndUpdate, update } from '#shared/db/commands.ts'
 import { inStore } from '#shared/db/connect.ts'
-import { modelOf, type Stored, storedAs } from '#shared/db/model.ts'
-import { LostLeaseError, type PackedError, UnavailableError } from '#shared/errors.ts'
-import { event, now } from '#shared/events/event.ts'
-import { flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
+import { heldAs } from '#shared/db/lease.ts'
+import { flushSoon } from '#shared/db/outbox.ts'
+import { LostLeaseError, UnavailableError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import {
+  activeStates,
+  type Entry,
+  findEntry,
+  fromStore,
+  isActive,
+  type LogLine,
+  logLine,
+  operationModel,
+  type Step,
+  updated,
+} from '#shared/operation/entries.ts'
+import { holder, ownLease } from '#shared/operation/lease.ts'
+import type { ChangedRecords } from '#shared/runtime/request-context.ts'
 
-/** How long a process may be silent before another takes its operations over. Milliseconds. */
-export const leaseMs = () => config().leaseSeconds * 1000
-export const activeStates = ['queued', 'running', 'cancelling'] as const
+/**
+ * Everything that waits for the next write of an operation's journal. A batch is *open* while it collects, *in flight*
+ * while it is being written, and then either in the store or, when the write failed, back in front of the open batch.
+ */
+type Batch = {
+  /** Fields of the entry, such as the step that has ended last. */
+  set: Partial<Entry>
+  events: Event[]
+  lines: LogLine[]
+  /** The steps whose end is in this batch. */
+  endedSteps: string[]
+}
 
-const StoredOperation = Type.Object({
-  ...Operation.properties,
-  service: Type.String(),
-  api_key: Type.Optional(
-    Type.String({ description: "By which it was begun, of those with fewer rights than their user's" }),
-  ),
-  input: Type.Unknown(),
-  results: Type.Unknown({ description: 'What each step returned, by its name' }),
-  epoch: Type.Integer(),
-  lease: Type.Unknown(),
-  cancel_requested: Type.Boolean(),
-  failure: Type.Unknown(),
-  log: Type.Array(Type.Unknown()),
-  address: Type.Unknown(),
-  touched: Type.Unknown({ description: 'What it has changed, for the audit: name and hashes of each record' }),
+const emptyBatch = (): Batch => ({ set: {}, events: [], lines: [], endedSteps: [] })
+
+/** One batch out of two; what the later one sets counts. */
+const joined = (earlier: Batch, later: Batch): Batch => ({
+  set: { ...earlier.set, ...later.set },
+  events: [...earlier.events, ...later.events],
+  lines: [...earlier.lines, ...later.lines],
+  endedSteps: [...earlier.endedSteps, ...later.endedSteps],
 })
 
-/** An operation with what only the engine knows of it. */
-export type Entry = Omit<Static<typeof StoredOperation>, 'results' | 'lease' | 'failure' | 'address' | 'touched'> & {
-  address: string | null
-  /** The results of finished steps, as [name, value], in their order. */
-  results: [string, unknown][]
-  lease: { holder: string; until: string } | null
-  failure: PackedError | null
-  touched: [string, { before: string | null; after: string | null }][]
+/** The journal of one run. Every write renews the lease; all of them throw LostLeaseError once another process has taken it. */
+export type Journal = {
+  /** The operation as this run knows it: as last written, with everything that waits for the next write. */
+  readonly entry: Entry
+  /** Adds a line to the operation's log, with the next write. */
+  log: (message: string) => void
+  /** Adds events to the next write. */
+  emit: (...events: Event[]) => void
+  /** Notes the progress, for the next write. */
+  setProgress: (progress: Entry['progress'], eta: string | null) => void
+  /** Writes a change of a step at once, with everything that waits. */
+  writeStep: (name: string, change: Partial<Step>, set?: Partial<Entry>) => Promise<void>
+  /** Notes a step's end and result, for the next write. A process that dies before it has the step done again. */
+  endStep: (name: string, result: unknown) => void
+  /** Writes everything that waits, and `set`, as one; an OperationUpdated event tells of it. */
+  flush: (set?: Partial<Entry>) => Promise<void>
+  /** Renews the lease; writes everything that waits. */
+  renew: () => Promise<void>
+  /** Gives the lease back; writes everything that waits. */
+  handOver: () => Promise<void>
+  /** How long ago the last write was. */
+  ageMs: () => number
+  /** Whether the progress has changed since the last write. */
+  hasNewProgress: () => boolean
 }
 
-export const operationModel = modelOf('operations', StoredOperation, [
-  { fields: { state: 1, service: 1 } },
-  { fields: { user: 1 } },
-  { fields: { ended_at: 1 }, sparse: true },
-])
-sweepOutboxOf(operationModel)
-
-/** This process, as the holder of leases. */
-export const holder = `${hostname()}/${process.pid}/${v7().slice(-8)}`
-
-const until = () => new Date(Date.now() + leaseMs()).toISOString()
-/** A lease of this process, from now on. */
-export const ownLease = () => ({ holder, until: until() })
-
-export function fromStore(document: unknown): Entry {
-  const { _id, outbox: _, ...fields } = document as Stored
-  return storedAs<Entry>({ id: _id, ...fields })
+type Options = {
+  /** The records that the run changes, written with every write. */
+  changed: ChangedRecords
+  /** Called after each write, with the steps whose end was in it. */
+  onWritten: (endedSteps: string[]) => Promise<void>
 }
 
-/** What callers see of an entry. */
-export function viewOf(entry: Entry): Operation {
-  const seen = Object.keys(Operation.properties).map((key) => [key, entry[key as keyof Entry]])
-  return Object.fromEntries(seen) as Operation
-}
-
-export const updated = (entry: Entry): Event => ({
-  ...event('OperationUpdated', viewOf(entry)),
-  ...(entry.api_key !== undefined && { for: { api_key: entry.api_key } }),
-})
-
-export async function findEntry(id: string): Promise<Entry | null> {
-  const found = await inStore(() => operationModel.findById(id).lean())
-  return found && fromStore(found)
-}
-
-/** @returns false when an operation with this id is there already */
-export async function insertEntry(entry: Entry): Promise<boolean> {
-  const { id, ...fields } = entry
-  const document = { _id: id, ...fields, outbox: [updated(entry)] }
-  try {
-    await inStore(() => operationModel.create([document] as never))
-  } catch (error) {
-    if ((error as { code?: number }).code === 11_000) return false
-    throw error
+/** Begins the journal of a run. @param taken the operation, just taken by this process */
+export function openJournal(taken: Entry, { changed, onWritten }: Options): Journal {
+  let entry = taken
+  // The beginning itself is written with the first step.
+  let open: Batch = {
+    ...emptyBatch(),
+    set: { state: 'running', started_at: taken.started_at ?? now() },
+    lines: [logLine(taken.epoch > 1 ? `Taken over by ${holder}, as run ${taken.epoch}` : `Begun by ${holder}`)],
   }
-  flushSoon(operationModel, storedAs<Stored>(document))
-  return true
+  let lastWrite: Promise<unknown> = Promise.resolve()
+  let writtenAt = performance.now()
+  let writtenProgress = taken.progress.done
+
+  const writeOpen = async (set: Partial<Entry>, isTold: boolean): Promise<void> => {
+    const inFlight = open
+    open = emptyBatch()
+    const { progress, eta } = entry
+    const fields = { progress, eta, touched: [...changed], ...inFlight.set, ...set }
+    const told = isTold ? [updated({ ...entry, ...inFlight.set, ...set, version: entry.version + 1 })] : []
+    const written = await writeEntry(entry, fields, [...inFlight.events, ...told], inFlight.lines).catch(
+      (error: unknown) => {
+        open = joined(inFlight, open)
+        throw error
+      },
+    )
+    writtenAt = performance.now()
+    writtenProgress = fields.progress.done
+    // The work went on meanwhile: its progress, and the step that it has ended, wait for the next write.
+    entry = { ...written, progress: entry.progress, eta: entry.eta, ...set, ...open.set }
+    await onWritten(inFlight.endedSteps)
+  }
+  /** One write after the other. */
+  const inTurn = (set: Partial<Entry>, isTold: boolean): Promise<void> => {
+    const turn = lastWrite.then(() => writeOpen(set, isTold))
+    lastWrite = turn.catch(() => undefined)
+    return turn
+  }
+  const addToNext = (set: Partial<Entry>) => {
+    Object.assign(open.set, set)
+    entry = { ...entry, ...set }
+  }
+  const logNext = (message: string) => void open.lines.push(logLine(message))
+
+  return {
+    get entry() {
+      return entry
+    },
+    log: logNext,
+    emit: (...events) => void open.events.push(...events),
+    setProgress: (progress, eta) => (entry = { ...entry, progress, eta }),
+    writeStep: (name, change, set = {}) => inTurn({ steps: withStep(entry.steps, name, change), ...set }, true),
+    endStep: (name, result) => {
+      const { steps, results: known, progress } = entry
+      const ended_at = now()
+      const results: Entry['results'] = [...known, [name, result ?? null]]
+      const isCounted = progress.unit === 'steps' && progress.total === null
+      addToNext({
+        steps: withStep(steps, name, { state: 'done', ended_at }),
+        results,
+        ...(isCounted && { progress: { ...progress, done: results.length } }),
+      })
+      const begun = steps.find((step) => step.name === name)?.started_at ?? ended_at
+      logNext(`'${name}' is done after ${(Date.parse(ended_at) - Date.parse(begun)) / 1000} s`)
+      open.endedSteps.push(name)
+    },
+    flush: (set = {}) => inTurn(set, true),
+    renew: () => inTurn({}, false),
+    handOver: () => inTurn({ lease: null }, false),
+    ageMs: () => performance.now() - writtenAt,
+    hasNewProgress: () => entry.progress.done !== writtenProgress,
+  }
 }
 
-/** Makes this process the one that works on it, with a higher epoch. @returns null when it has ended or is in good hands */
-export async function take(id: string): Promise<Entry | null> {
-  const free = { $or: [{ lease: null }, { 'lease.until': { $lt: now() } }] }
-  const taken = await inStore(() =>
-    operationModel
-      .findOneAndUpdate(
-        { _id: id, state: { $in: activeStates }, ...free } as never,
-        { $inc: { epoch: 1, version: 1 }, $set: { lease: ownLease() } } as never,
-        { returnDocument: 'after' },
-      )
-      .lean(),
-  )
-  return taken && fromStore(taken)
-}
+const withStep = (steps: Step[], name: string, change: Partial<Step>): Step[] =>
+  steps.some((step) => step.name === name)
+    ? steps.map((step) => (step.name === name ? { ...step, ...change } : step))
+    : [...steps, { name, state: 'running', started_at: now(), ended_at: null, ...change }]
 
-/** A store that is away for a while ends no operation: when it is back, the epoch tells whether it is still ours. */
+const storePatienceMs = 120_000
+
+/** Repeats a store command while the store does not answer: an outage ends no operation. The epoch tells afterwards whether the lease is still ours. */
 export async function untilStored<T>(command: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 120_000
+  const deadline = Date.now() + storePatienceMs
   for (;;) {
     try {
       return await inStore(command)
@@ -121,10 +171,11 @@ export async function untilStored<T>(command: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Writes into the journal as the holder of this epoch, and renews the lease. Its events tell the version that they are of:
- * when a renewal or a request to cancel came in between, they are made anew. @throws LostLeaseError when another took over
+ * Writes an entry as the holder of its epoch, and renews the lease unless `set` gives it back. An OperationUpdated event
+ * is made anew when another write (a renewal, a request to cancel) came in between, so that it tells the right version.
+ * @throws LostLeaseError when another process took the operation over, or it has ended
  */
-export async function write(
+export async function writeEntry(
   entry: Entry,
   set: Partial<Entry>,
   events: Event[] = [],
@@ -134,47 +185,29 @@ export async function write(
   for (let known = entry; ;) {
     const next = { ...known, ...set, version: known.version + 1 }
     const told = known === entry ? events : events.map((one) => (one.type === 'OperationUpdated' ? updated(next) : one))
-    const { id: _id, epoch } = entry
-    const written = await untilStored(() =>
-      operationModel
-        .findOneAndUpdate(
-          { _id, epoch, version: known.version, state: { $in: activeStates } } as never,
-          {
-            $set: { ...set, lease },
-            $inc: { version: 1 },
-            ...(told.length + lines.length > 0 && {
-              $push: {
-                ...(told.length > 0 && { outbox: { $each: told } }),
-                ...(lines.length > 0 && { log: added(lines) }),
-              },
-            }),
-          } as never,
-          { returnDocument: 'after' },
-        )
-        .lean(),
-    )
-    if (written && told.length > 0) flushSoon(operationModel, storedAs<Stored>(written))
+    const pushed = {
+      ...(told.length > 0 && { outbox: { $each: told } }),
+      ...(lines.length > 0 && { log: lastOf(lines) }),
+    }
+    const fits = { ...heldAs(entry), version: known.version, state: { $in: activeStates } }
+    const change = {
+      $set: { ...set, lease },
+      $inc: { version: 1 },
+      ...(Object.keys(pushed).length > 0 && { $push: pushed }),
+    }
+    const written = await untilStored(() => findAndUpdate(operationModel, fits, change))
+    if (written && told.length > 0) flushSoon(operationModel, written)
     if (written) return fromStore(written)
-    const found = await untilStored(() => findEntry(_id))
-    if (found?.epoch !== epoch || !(activeStates as readonly string[]).includes(found.state))
-      throw new LostLeaseError(`Operation '${_id}' was taken over`)
+    const found = await untilStored(() => findEntry(entry.id))
+    if (found?.epoch !== entry.epoch || !isActive(found))
+      throw new LostLeaseError(`Operation '${entry.id}' was taken over`)
     known = found
   }
 }
 
-export type LogLine = { time: string; message: string }
-export const logLine = (message: string): LogLine => ({ time: now(), message })
-/** The last lines count. */
-const added = (lines: LogLine[]) => ({ $each: lines, $slice: -500 })
+const keptLines = 500
+const lastOf = (lines: LogLine[]) => ({ $each: lines, $slice: -keptLines })
 
-export async function appendLog(id: string, message: string): Promise<void> {
-  const update = { $push: { log: added([logLine(message)]) } }
-  await inStore(() => operationModel.updateOne({ _id: id } as never, update as never))
-}
-
-/** @throws LostLeaseError when a call comes from a run of an operation that is not the current one */
-export async function requireCurrent({ operation, epoch }: Fence): Promise<void> {
-  const entry = await findEntry(operation)
-  if (entry?.epoch !== epoch || entry.ended_at !== null)
-    throw new LostLeaseError(`Operation '${operation}' was taken over`)
-}
+/** Adds a line of the work to an operation's log at once. */
+export const appendLog = (id: string, message: string) =>
+  update(operationModel, { _id: id }, { $push: { log: lastOf([logLine(message)]) } })

@@ -6,7 +6,8 @@ import { findAll, findOne, insertIfNew, removeAll, replace } from '#shared/db/co
 import { modelOf } from '#shared/db/model.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
-import { activeStates, findEntry, leaseMs, operationModel } from '#shared/operation/journal.ts'
+import { findEntry, isActive, statesOf } from '#shared/operation/entries.ts'
+import { leaseMs } from '#shared/operation/lease.ts'
 
 const Lock = strict({
   id: Type.String(),
@@ -98,9 +99,8 @@ export async function requireFree(path: string): Promise<void> {
 
 async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason, since, brief }: Stored) {
   const entry = await findEntry(operation)
-  const isActive = entry && (activeStates as readonly string[]).includes(entry.state)
   const isBeingMade = !entry && isRecent(since)
-  if (!isActive && !isBeingMade) return
+  if (!(entry && isActive(entry)) && !isBeingMade) return
   if (brief)
     throw new ConflictError(`${path} is just being changed by ${user} (${reason}): try again`, {
       retryable: true,
@@ -126,12 +126,11 @@ export async function sweepLocks(): Promise<void> {
   const locks = await findAll<Stored>(lockModel)
   if (locks.length === 0) return
   const ids = [...new Set(locks.map(({ operation }) => operation))]
-  const there = await findAll<{ _id: string; state: string }>(operationModel, { _id: { $in: ids } }, ['state'])
-  const states = new Map(there.map(({ _id, state }) => [_id, state]))
+  const states = await statesOf(ids)
   const orphaned = new Date(Date.now() - orphanMs).toISOString()
   const isOver = ({ operation, since }: Stored) => {
     const state = states.get(operation)
-    return state === undefined ? since < orphaned : !(activeStates as readonly string[]).includes(state)
+    return state === undefined ? since < orphaned : !isActive({ state })
   }
   for (const id of new Set(locks.filter(isOver).map(({ operation }) => operation))) await release(id)
 }

@@ -1,35 +1,43 @@
 import { isBusConnected } from '#shared/bus/bus.ts'
-import { log } from '#shared/runtime/log.ts'
 import { publish } from '#shared/events/publish.ts'
-import { type Entry, updated } from '#shared/operation/journal.ts'
-import type { Running } from '#shared/operation/running.ts'
+import { type Entry, updated } from '#shared/operation/entries.ts'
+import type { Journal } from '#shared/operation/journal.ts'
 import { tellProgress } from '#shared/operation/wait.ts'
+import { log } from '#shared/runtime/log.ts'
+
+/** The part of a run whose progress is announced. */
+export type Progressing = { journal: Journal; abort: AbortController }
 
 const everyMs = 100
-const due = new WeakMap<Running, { last: number; timer?: NodeJS.Timeout }>()
+const due = new WeakMap<Journal, { last: number; timer?: NodeJS.Timeout }>()
 
-/** Tells how far an operation is, at most ten times a second; the last word within a tenth of a second is never lost. */
-export function announceProgress(running: Running, done: number, total: number | null, unit: 'bytes' | 'steps'): void {
-  const { entry } = running
+/** Announces how far an operation is, at most ten times a second; the last announcement is late by a tenth, never lost. */
+export function announceProgress(
+  { journal, abort }: Progressing,
+  done: number,
+  total: number | null,
+  unit: 'bytes' | 'steps',
+): void {
+  const { started_at, created_at } = journal.entry
   const percent = total ? Math.min(100, Math.round((done / total) * 1000) / 10) : null
-  const elapsedMs = Date.now() - Date.parse(entry.started_at ?? entry.created_at)
+  const elapsedMs = Date.now() - Date.parse(started_at ?? created_at)
   const eta = total && done > 0 ? new Date(Date.now() + (elapsedMs * (total - done)) / done).toISOString() : null
-  running.entry = { ...entry, progress: { done, total, unit, percent }, eta }
-  const state = due.get(running) ?? { last: 0 }
-  due.set(running, state)
+  journal.setProgress({ done, total, unit, percent }, eta)
+  const state = due.get(journal) ?? { last: 0 }
+  due.set(journal, state)
   if (state.timer) return
   state.timer = setTimeout(
     () => {
       delete state.timer
       state.last = Date.now()
-      if (!running.abort.signal.aborted && running.entry.ended_at === null) send(running.entry)
+      if (!abort.signal.aborted && journal.entry.ended_at === null) send(journal.entry)
     },
     Math.max(0, state.last + everyMs - Date.now()),
   )
 }
 
 function send(entry: Entry): void {
-  // Also when this process has left the bus for good, and its work comes to an end.
+  // A process that has left the bus for good may still bring its work to an end.
   if (!isBusConnected()) return
   tellProgress(entry)
   publish(updated(entry)).catch((error: Error) =>

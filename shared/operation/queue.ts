@@ -2,20 +2,21 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AckPolicy, type Consumer, type JsMsg, nanos } from 'nats'
 import type { ServiceBroker } from 'moleculer'
 import { bus } from '#shared/bus/bus.ts'
+import { cancelSubject } from '#shared/bus/identity/subjects.ts'
 import { ensureStreams, streams } from '#shared/bus/streams.ts'
-import { inStore } from '#shared/db/connect.ts'
-import { now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
-import { activeStates, type Entry, leaseMs, operationModel } from '#shared/operation/journal.ts'
+import { type Entry, removeEndedBefore } from '#shared/operation/entries.ts'
 import { servicesWithKinds } from '#shared/operation/kinds.ts'
 import { sweepLocks } from '#shared/operation/locks.ts'
-import { cancelHere, handOver, runningHere, runOperation } from '#shared/operation/run.ts'
+import { abandoned, leaseMs } from '#shared/operation/lease.ts'
+import type { StepObserver } from '#shared/operation/observe.ts'
+import { cancelHere, handOver, isRunningHere, runOperation } from '#shared/operation/run.ts'
 
 const slotsPerService = 8
 const keptDays = 30
 const subject = (service: string) => `horcrux.work.${service}`
 
-/** Puts an operation before the replicas of its service. When the bus is away, their sweep finds it in the store. */
+/** Queues an operation for the replicas of its service. When the bus is away, their sweep finds it in the store. */
 export function enqueue({ id, service, epoch }: Pick<Entry, 'id' | 'service' | 'epoch'>): void {
   const sent = async () => bus().jetStream.publish(subject(service), id, { msgID: `${id}/${epoch}` })
   sent().catch((error: Error) =>
@@ -23,20 +24,25 @@ export function enqueue({ id, service, epoch }: Pick<Entry, 'id' | 'service' | '
   )
 }
 
-/** What this process works on beside the queue: it takes what it has accepted itself, while it has room. */
-const here = { services: new Set<string>(), broker: undefined as ServiceBroker | undefined, running: 0 }
+/** The workers of this process. Beside the queue it runs operations that it has accepted itself, while it has free slots. */
+const here = {
+  services: new Set<string>(),
+  broker: undefined as ServiceBroker | undefined,
+  observe: undefined as StepObserver | undefined,
+  running: 0,
+}
 
-/** Room that this process keeps for an operation that it accepts. */
-export type Room = { run: (entry: Entry) => void; giveBack: () => void }
+/** A slot that this process keeps for an operation that it is about to accept. */
+export type Slot = { run: (entry: Entry) => void; giveBack: () => void }
 
-/** Room for an operation of this service, if this process does such work and has any. */
-export function takeRoomHere(service: string): Room | undefined {
+/** Takes a slot for an operation of this service, if this process works on them and has one free. */
+export function takeSlotHere(service: string): Slot | undefined {
   const { broker } = here
   if (!broker || !here.services.has(service) || here.running >= slotsPerService) return undefined
   here.running++
   const giveBack = () => void here.running--
   const run = (entry: Entry) =>
-    runOperation(entry.id, broker, entry)
+    runOperation(entry.id, broker, { taken: entry, observe: here.observe })
       .then((hasEnded) => hasEnded || enqueue(entry))
       .catch((error: Error) => log('operations').warn({ err: error, operation_id: entry.id }, 'left to the sweep'))
       .finally(giveBack)
@@ -55,7 +61,7 @@ async function consumerOf(service: string): Promise<Consumer> {
   return bus().jetStream.consumers.get(streams.work, durable)
 }
 
-/** The next message, or nothing when there is none for a while or the waiting is stopped. */
+/** Fetches the next message; undefined when none came for a while, or on stop. */
 async function next(consumer: Consumer, stopped: AbortSignal): Promise<JsMsg | undefined> {
   const batch = await consumer.fetch({ max_messages: 1, expires: 10_000 })
   const end = () => batch.stop()
@@ -68,7 +74,7 @@ async function next(consumer: Consumer, stopped: AbortSignal): Promise<JsMsg | u
   }
 }
 
-/** Takes one operation after the other from the queue, until it is stopped. */
+/** Runs one operation of the queue after the other, until it is stopped. */
 async function slot(service: string, broker: ServiceBroker, stopped: AbortSignal): Promise<void> {
   let consumer: Consumer | undefined
   while (!stopped.aborted) {
@@ -90,7 +96,7 @@ async function workOn(message: JsMsg, broker: ServiceBroker, stopped: AbortSigna
   if (stopped.aborted) return message.nak()
   const keepAlive = setInterval(() => message.working(), leaseMs() / 3)
   try {
-    const ended = await runOperation(message.string(), broker)
+    const ended = await runOperation(message.string(), broker, { observe: here.observe })
     if (ended) message.ack()
     else message.nak()
   } finally {
@@ -98,36 +104,30 @@ async function workOn(message: JsMsg, broker: ServiceBroker, stopped: AbortSigna
   }
 }
 
-/** Operations that nobody works on: their process died, or their message never reached the queue. */
+/** Takes over operations without a live lease: their process died, or their message never reached the queue. */
 async function sweep(services: string[], broker: ServiceBroker): Promise<void> {
   await sweepLocks()
-  const abandoned = await inStore(() =>
-    operationModel
-      .find(
-        {
-          state: { $in: activeStates },
-          service: { $in: services },
-          created_at: { $lt: new Date(Date.now() - 3000).toISOString() },
-          $or: [{ lease: null }, { 'lease.until': { $lt: now() } }],
-        } as never,
-        { _id: 1 },
-      )
-      .limit(slotsPerService)
-      .lean(),
+  const ids = await abandoned(services, timeAgo(3000), slotsPerService)
+  await Promise.all(
+    ids.map((id) => (isRunningHere(id) ? undefined : runOperation(id, broker, { observe: here.observe }))),
   )
-  await Promise.all(abandoned.map(({ _id }) => (runningHere(_id) ? undefined : runOperation(_id, broker))))
-  const old = new Date(Date.now() - keptDays * 86_400_000).toISOString()
-  await inStore(() => operationModel.deleteMany({ ended_at: { $lt: old } } as never))
+  await removeEndedBefore(timeAgo(keptDays * 86_400_000))
 }
 
-/** Works on the operations of the services that this process has. @returns a function that hands over and stops */
-export function startWorkers(broker: ServiceBroker): () => Promise<void> {
+const timeAgo = (ms: number) => new Date(Date.now() - ms).toISOString()
+
+/**
+ * Works on the operations of the services that this process has.
+ * @param how.observe called at each place of each step
+ * @returns a function that hands over and stops
+ */
+export function startWorkers(broker: ServiceBroker, { observe }: { observe?: StepObserver | undefined } = {}) {
   const stop = new AbortController()
   const cancel = (id: string) =>
     cancelHere(id).catch((error: Error) => log('operations').debug({ err: error, operation_id: id }, 'not looked up'))
-  const cancels = bus().nats.subscribe('horcrux.cancel', { callback: (_, message) => void cancel(message.string()) })
+  const cancels = bus().nats.subscribe(cancelSubject, { callback: (_, message) => void cancel(message.string()) })
   const services = servicesWithKinds()
-  Object.assign(here, { broker, services: new Set(services) })
+  Object.assign(here, { broker, observe, services: new Set(services) })
   const slots = services.flatMap((service) =>
     Array.from({ length: slotsPerService }, () => slot(service, broker, stop.signal)),
   )
@@ -137,7 +137,7 @@ export function startWorkers(broker: ServiceBroker): () => Promise<void> {
       await delay(2000 + Math.random() * 2000, undefined, { signal: stop.signal }).catch(() => undefined)
     }
   })()
-  return async () => {
+  return async (): Promise<void> => {
     stop.abort()
     here.broker = undefined
     cancels.unsubscribe()

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ServiceBroker } from 'moleculer'
 import { asService } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
 import type { AuditKind } from '#shared/contract/audit-kinds.ts'
-import type { ServiceBroker } from 'moleculer'
-import { within } from '#shared/runtime/request-context.ts'
 import {
   AppError,
   CancelledError,
@@ -16,214 +15,187 @@ import {
 } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { idOfSeed } from '#shared/ids.ts'
-import { log, logFields } from '#shared/runtime/log.ts'
-import { type Entry, findEntry, holder, leaseMs, logLine, take, untilStored, write } from '#shared/operation/journal.ts'
-import { kindOf, type OperationHandler } from '#shared/operation/kinds.ts'
-import type { Running } from '#shared/operation/running.ts'
+import { type Entry, findEntry } from '#shared/operation/entries.ts'
+import { openJournal, untilStored } from '#shared/operation/journal.ts'
+import { kindOf } from '#shared/operation/kinds.ts'
+import { keepLease, requireLease, take } from '#shared/operation/lease.ts'
 import { release } from '#shared/operation/locks.ts'
-import { cut, guard, markStep, opOf, patiently, record, renew } from '#shared/operation/steps.ts'
+import type { StepObserver } from '#shared/operation/observe.ts'
+import { patienceMs } from '#shared/operation/patience.ts'
+import { createReplay, type Replay, type Run } from '#shared/operation/replay.ts'
 import { nudge } from '#shared/operation/wait.ts'
+import { log, logFields } from '#shared/runtime/log.ts'
+import { type ChangedRecords, within } from '#shared/runtime/request-context.ts'
 
-const here = new Map<string, Running>()
-/** The operations that this process is working on, by id. */
-export const runningHere = (id: string) => here.get(id)
+const here = new Map<string, Run>()
+
+/** Whether this process is working on an operation. */
+export const isRunningHere = (id: string) => here.has(id)
 
 /**
- * Hears at once that an operation may have been cancelled; without the bus the next write of the journal tells. Whether it
- * has been is for the journal to say: every service can send the word.
+ * Looks in the journal whether an operation of this process was cancelled, after a message said so: any service can send
+ * that message. Without the bus the next write of the journal tells.
  */
 export async function cancelHere(id: string): Promise<void> {
-  if (!here.get(id)?.entry.cancellable) return
+  if (!here.get(id)?.journal.entry.cancellable) return
   const entry = await findEntry(id)
   if (entry?.cancel_requested) here.get(id)?.abort.abort(new CancelledError())
 }
 
-/** Lets go of everything, so that others can carry on at once. */
+/** Gives back the leases of all operations of this process, so that others can carry on at once. */
 export async function handOver(): Promise<void> {
   for (const { abort } of here.values()) abort.abort(new HandoverError('The process is stopping'))
   const deadline = Date.now() + 5000
-  while (here.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20))
+  while (here.size > 0 && Date.now() < deadline) await delay(20)
+}
+
+type Options = {
+  observe?: StepObserver | undefined
+  /** The operation as it is in the journal, when this process has its lease already. */
+  taken?: Entry
 }
 
 /**
- * Works on an operation until it has ended, if it is free to be taken.
- * @param taken how it is in the journal, when this process has its lease already
- * @returns false when another process holds it, or it was handed over before its end: it wants to be looked at again
+ * Works on an operation until it has ended, if its lease is free.
+ * @returns false when it was handed over before its end, and another process should look at it
  */
-export async function runOperation(id: string, broker: ServiceBroker, taken?: Entry): Promise<boolean> {
+export async function runOperation(id: string, broker: ServiceBroker, { observe, taken }: Options = {}) {
   const entry = taken ?? (await take(id))
   if (!entry) return true
-  const running: Running = {
-    entry,
-    abort: new AbortController(),
-    undos: [],
-    passed: 0,
-    unsent: [],
-    lines: [logLine(entry.epoch > 1 ? `Taken over by ${holder}, as run ${entry.epoch}` : `Begun by ${holder}`)],
-    touched: new Map(entry.touched),
-    unwritten: { state: 'running', started_at: entry.started_at ?? now() },
-    done: [],
+  const { kind, epoch, request_id: requestId } = entry
+  const changed: ChangedRecords = new Map(entry.touched)
+  const abort = new AbortController()
+  const run: Run = {
+    abort,
+    observe: (step, when) => observe?.({ operation: id, kind, step, when }),
+    journal: openJournal(entry, {
+      changed,
+      onWritten: async (endedSteps) => {
+        const { cancel_requested, cancellable } = run.journal.entry
+        for (const step of endedSteps) await run.observe(step, 'recorded')
+        if (cancel_requested && cancellable) abort.abort(new CancelledError())
+      },
+    }),
   }
-  here.set(id, running)
-  const renewal = setInterval(() => void keep(running), Math.min(keepEveryMs, leaseMs() / 4))
+  here.set(id, run)
+  const stopRenewing = keepLease(run.journal, (error) => abort.abort(error))
+  const context = {
+    broker,
+    service: entry.service,
+    caller: callerOf(entry),
+    requestId,
+    fence: { operation: id, epoch },
+    changed,
+    requireLease: () => requireLease(run.journal.entry),
+  }
   try {
-    const context = {
-      broker,
-      service: entry.service,
-      caller: callerOf(entry),
-      requestId: entry.request_id,
-      fence: { operation: id, epoch: entry.epoch },
-      touched: running.touched,
-      guard: () => guard(running),
-    }
     return await within(context, () =>
-      logFields.run({ request_id: entry.request_id, operation_id: id }, () => work(running)),
+      logFields.run({ request_id: requestId, operation_id: id }, () => work(run, changed)),
     )
   } finally {
-    clearInterval(renewal)
+    stopRenewing()
     here.delete(id)
   }
 }
 
-/** How old the progress in the journal may be, for whoever asks instead of listening. */
-const keepEveryMs = 1000
-const isDue = ({ entry, kept }: Running) =>
-  kept === undefined || Date.now() - kept.at >= leaseMs() / 4 || kept.done !== entry.progress.done
-
-async function keep(running: Running): Promise<void> {
-  if (!isDue(running)) return
+/** @returns false when it was handed over before its end */
+async function work(run: Run, changed: ChangedRecords): Promise<boolean> {
+  const { journal } = run
+  const { kind: name, input } = journal.entry
+  const kind = kindOf(name)
+  let replay = createReplay(run)
   try {
-    running.kept = { at: Date.now(), done: running.entry.progress.done }
-    await renew(running)
-    nudge(running.entry.id)
-  } catch (error) {
-    if (error instanceof LostLeaseError) running.abort.abort(error)
-    else log('operations').warn({ err: error }, 'the lease could not be renewed')
-  }
-}
-
-async function work(running: Running): Promise<boolean> {
-  const { entry } = running
-  const kind = kindOf(entry.kind)
-  try {
-    if (entry.cancel_requested) await record(running, { state: 'cancelling' })
-    if (!kind) throw new ChangedStepsError(`This version of Horcrux has no operation '${entry.kind}'`)
-    const result = await runPatiently(running, kind.handler)
-    await end(running, {
-      state: 'succeeded',
-      result: result ?? null,
-      progress: ended(running.entry.progress),
+    if (journal.entry.cancel_requested) await journal.flush({ state: 'cancelling' })
+    if (!kind) throw new ChangedStepsError(`This version of Horcrux has no operation '${name}'`)
+    const result = await replayPatiently(run, () => {
+      replay = createReplay(run)
+      return kind.handler.run(replay.op, input as never)
     })
+    const progress = completed(journal.entry.progress)
+    await end(run, changed, { state: 'succeeded', result: result ?? null, progress })
     return true
   } catch (error) {
-    return await stopped(running, error as Error)
+    return await stopped(run, replay, changed, error as Error)
   }
 }
 
-const ended = (progress: Entry['progress']): Entry['progress'] => ({
+const completed = (progress: Entry['progress']): Entry['progress'] => ({
   ...progress,
   ...(progress.unit === 'steps' && { total: progress.total ?? progress.done }),
   percent: 100,
 })
 
-const patienceMs = 40_000
-
 /**
- * Runs the work. What does not answer between two steps, such as the store, is waited for and the work replayed: what is
- * done is not undone for it. Steps have a patience of their own.
+ * Replays the work while something between two steps, such as the store, does not answer: finished steps are not undone for
+ * it. Steps have a patience of their own.
  */
-async function runPatiently(running: Running, handler: OperationHandler): Promise<unknown> {
-  const isInStep = () => running.entry.steps.some(({ state }) => state === 'running')
+async function replayPatiently({ journal, abort }: Run, begin: () => Promise<unknown>): Promise<unknown> {
+  const isInStep = () => journal.entry.steps.some(({ state }) => state === 'running')
   for (let [since, place] = [0, -1]; ;) {
     try {
-      return await handler.run(opOf(running), running.entry.input as never)
+      return await begin()
     } catch (error) {
-      const isWaitedFor = error instanceof UnavailableError && !isInStep() && !running.abort.signal.aborted
-      const reached = running.entry.results.length
+      const isWaitedFor = error instanceof UnavailableError && !isInStep() && !abort.signal.aborted
+      const reached = journal.entry.results.length
       if (reached !== place) [since, place] = [Date.now(), reached]
-      if (!isWaitedFor || running.entry.failure || Date.now() > since + patienceMs) throw error
-      running.lines.push(logLine(`Waits: ${error.message}`))
+      if (!isWaitedFor || journal.entry.failure || Date.now() > since + patienceMs) throw error
+      journal.log(`Waits: ${error.message}`)
       await delay(500)
-      Object.assign(running, { passed: 0, undos: [] })
     }
   }
 }
 
-/** The work has thrown: undo and end, unless it is not this process's business any more. */
-async function stopped(running: Running, error: Error): Promise<boolean> {
-  const why = running.abort.signal.aborted ? (running.abort.signal.reason as Error) : error
+/** Undoes and ends an operation whose work has thrown, unless another process works on it, or will. */
+async function stopped(run: Run, replay: Replay, changed: ChangedRecords, error: Error): Promise<boolean> {
+  const { signal } = run.abort
+  const why = signal.aborted ? (signal.reason as Error) : error
   if (error instanceof LostLeaseError || why instanceof LostLeaseError) return true
   if (error instanceof HandoverError || why instanceof HandoverError) {
-    await write(running.entry, { ...running.unwritten, lease: null }, running.unsent, running.lines).catch(
-      () => undefined,
-    )
+    await run.journal.handOver().catch(() => undefined)
     return false
   }
   if (!(error instanceof AppError)) log('operations').error({ err: error }, 'a bug: an operation failed unexpectedly')
   try {
-    if (error instanceof ChangedStepsError) await end(running, { state: 'needs_attention', ...failed(error) })
-    else await failWith(running, why instanceof CancelledError ? why : error)
+    if (error instanceof ChangedStepsError) await end(run, changed, { state: 'needs_attention', ...failed(error) })
+    else await failWith(run, replay, changed, why instanceof CancelledError ? why : error)
   } catch (problem) {
     if (problem instanceof LostLeaseError) return true
-    await end(running, { state: 'needs_attention', ...failed(problem as Error) })
+    await end(run, changed, { state: 'needs_attention', ...failed(problem as Error) })
   }
   return true
 }
 
-/** Writes down why, undoes everything, ends. The failure that is on record already is the one that counts. */
-async function failWith(running: Running, error: Error): Promise<void> {
-  const known = running.entry.failure
+/** Writes the failure down, undoes everything, ends. A failure that an earlier run has written counts. */
+async function failWith(run: Run, replay: Replay, changed: ChangedRecords, error: Error): Promise<void> {
+  const { journal } = run
+  const known = journal.entry.failure
   const failure = known ?? packError(error)
   const isCancelled = failure.details['cancelled'] === true
   const mark = { failure, ...(isCancelled && { state: 'cancelling' as const }) }
-  const at = running.entry.steps.find((step) => step.state === 'running')
+  const at = journal.entry.steps.find((step) => step.state === 'running')
   const where = at ? ` in '${at.name}'` : ''
-  if (!known) running.lines.push(logLine(isCancelled ? `Cancelled${where}` : `Failed${where}: ${error.message}`))
-  if (at && !known) await markStep(running, at.name, { state: 'failed', ended_at: now(), error: shown(error) }, mark)
-  else await record(running, mark)
-  await undoAll(running)
-  await end(
-    running,
-    isCancelled ? { state: 'cancelled' } : { state: 'failed', ...failed(known ? unpackError(known) : error) },
-  )
+  if (!known) journal.log(isCancelled ? `Cancelled${where}` : `Failed${where}: ${error.message}`)
+  if (at && !known)
+    await journal.writeStep(at.name, { state: 'failed', ended_at: now(), error: errorView(error) }, mark)
+  else await journal.flush(mark)
+  await replay.undoAll()
+  const last = isCancelled
+    ? { state: 'cancelled' as const }
+    : { state: 'failed' as const, ...failed(known ? unpackError(known) : error) }
+  await end(run, changed, last)
 }
 
-const shown = (error: Error) => {
+function errorView(error: Error) {
   const { message, details } = packError(error)
   return { error: error instanceof AppError ? error.error : 'INTERNAL_ERROR', message, details }
 }
-const failed = (error: Error) => ({ error: shown(error) })
+const failed = (error: Error) => ({ error: errorView(error) })
 
-const undoTries = 3
+type Last = Partial<Entry> & Pick<Entry, 'state'>
 
-/** Undoes the steps, last first; what was undone before a crash is not undone again. */
-async function undoAll(running: Running): Promise<void> {
-  for (const { name, undo } of running.undos.toReversed()) {
-    const step = running.entry.steps.find((known) => known.name === name)
-    if (!step || step.state === 'undone') continue
-    await markStep(running, name, { state: 'undoing' })
-    for (let tried = 1; ; tried++) {
-      try {
-        await cut(running, name, 'undo')
-        await patiently(undo)
-        break
-      } catch (error) {
-        if (tried < undoTries) continue
-        const { message } = packError(error)
-        throw new ChangedStepsError(
-          `'${name}' could not be undone: ${message}. Put right by hand what it left: ${running.entry.resources.join(', ')}`,
-          { cause: error },
-        )
-      }
-    }
-    running.lines.push(logLine(`'${name}' is undone`))
-    await markStep(running, name, { state: 'undone', ended_at: now() })
-  }
-}
-
-/** The record of the end comes first, under an id of its own: a crash in between writes it once more, to no effect. */
-async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>): Promise<void> {
-  const { entry } = running
+/** Ends an operation. The audit record comes first, under an id of its own: after a crash in between it is written again, to no effect. */
+async function end({ journal }: Run, changed: ChangedRecords, last: Last): Promise<void> {
+  const { entry } = journal
   const action = kindOf(entry.kind)?.action
   const onRecord = (kind: AuditKind) =>
     recordAudit({
@@ -237,16 +209,16 @@ async function end(running: Running, last: Partial<Entry> & Pick<Entry, 'state'>
       operation_id: entry.id,
       message: last.error?.message ?? (last.state === 'cancelled' ? 'Cancelled' : null),
       ...(last.state === 'needs_attention' && { severity: 'warning' as const }),
-      ...hashesOf(running.touched),
+      ...hashesOf(changed),
     })
-  // What is done is not undone because the store is away for a while.
+  // Finished steps are not undone because the store is away for a while.
   if (action) await untilStored(() => onRecord(action.audit))
-  running.lines.push(logLine(`Ended: ${last.state}`))
-  await record(running, { ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
+  journal.log(`Ended: ${last.state}`)
+  await journal.flush({ ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
   nudge(entry.id)
   await release(entry.id)
 }
 
-/** The service that works, on behalf of the user who started the operation. */
+/** The service that works, on behalf of the user who began the operation. */
 const callerOf = ({ service, user, address }: Entry) =>
   asService(service, { kind: 'service', name: service, user, ...(address !== null && { address }) })

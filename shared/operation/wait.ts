@@ -1,5 +1,5 @@
 import { bus } from '#shared/bus/bus.ts'
-import { type Entry, findEntry, activeStates } from '#shared/operation/journal.ts'
+import { type Entry, findEntry, isActive } from '#shared/operation/entries.ts'
 
 const subject = (id: string) => `horcrux.operation.${id}`
 
@@ -24,8 +24,6 @@ export function followProgress(id: string, heard: (progress: Progress) => void):
   const hints = bus().nats.subscribe(progressSubject(id), { callback })
   return () => hints.unsubscribe()
 }
-
-export const isActive = ({ state }: Entry) => (activeStates as readonly string[]).includes(state)
 
 type Options = { timeoutMs?: number; onUpdate?: (entry: Entry) => void }
 

@@ -3,51 +3,51 @@ import { hash } from 'node:crypto'
 import type { ServiceBroker } from 'moleculer'
 import type { Caller } from '#shared/access/access.ts'
 
-/** What is known of the call or the operation that the code runs in. */
-export type Current = {
+/** The request or operation that the running code belongs to. */
+export type RequestContext = {
   broker: ServiceBroker
   /** The Moleculer service that works, such as `vms`. */
   service: string
   caller: Caller
   requestId: string
-  /** Set while an operation works: others refuse what comes from an older epoch of it. */
-  fence?: Fence
-  /** Throws when the operation's lease has run out: another process may have taken over. To be asked before every effect. */
-  guard?: () => void
+  /** Set while an operation works, and sent with its calls: receivers refuse calls from an older epoch of it. */
+  fence?: FencingToken
+  /** Throws LostLeaseError when the operation's lease has run out: another process may have taken over. To be called before every effect. */
+  requireLease?: () => void
   /** The version that the caller's `If-Match` demands of what is changed. */
   ifMatch?: number
-  /** The id that a service wants the operation to have that it starts. */
+  /** The id for the operation that a calling service starts. */
   operationId?: string
   /** Ids made in this call follow from the seed. */
   idempotency?: { seed: string; count: number }
   /** The records that this call has changed, for the audit. */
-  touched?: Touched
+  changed?: ChangedRecords
 }
 
-/** Hashes of records by their names, each as it was first and as it was last; null is none. */
-export type Touched = Map<string, { before: string | null; after: string | null }>
+/** The records that a call or an operation changes, by name: a hash of each as it was before and as it is now; null is none. */
+export type ChangedRecords = Map<string, { before: string | null; after: string | null }>
 
-/** Which run of an operation a call comes from. */
-export type Fence = { operation: string; epoch: number }
+/** The run of an operation that a call comes from; a later run has a higher epoch. */
+export type FencingToken = { operation: string; epoch: number }
 
-const storage = new AsyncLocalStorage<Current>()
+const storage = new AsyncLocalStorage<RequestContext>()
 
-export const current = (): Current | undefined => storage.getStore()
-export const within = <T>(context: Current, work: () => T): T => storage.run(context, work)
+export const requestContext = (): RequestContext | undefined => storage.getStore()
+export const within = <T>(context: RequestContext, work: () => T): T => storage.run(context, work)
 
-/** Notes that a record is changed or about to be: null is none. Its first `before` counts, and its last `after`. */
-export function noteTouched(name: string, change: { before?: object | null; after: object | null }): void {
-  const touched = current()?.touched
-  if (!touched) return
-  const known = touched.get(name)
-  touched.set(name, { before: known ? known.before : digest(change.before ?? null), after: digest(change.after) })
+/** Notes, for the audit, that a record is changed or about to be: null is none. The first `before` and the last `after` count. */
+export function noteChanged(name: string, change: { before?: object | null; after: object | null }): void {
+  const changed = requestContext()?.changed
+  if (!changed) return
+  const known = changed.get(name)
+  changed.set(name, { before: known ? known.before : digest(change.before ?? null), after: digest(change.after) })
 }
 
-export const isTouched = (name: string): boolean => current()?.touched?.has(name) ?? false
+export const isNoted = (name: string): boolean => requestContext()?.changed?.has(name) ?? false
 
 const digest = (record: object | null) => record && hash('sha256', JSON.stringify(record, inOrder), 'hex')
 
-/** The store may give fields back in another order than they were written in: hashes are over the names in order. */
+/** Sorts the names of fields, since the store may return them in another order than they were written in. */
 const inOrder = (_: string, value: unknown) =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))

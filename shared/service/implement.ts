@@ -16,7 +16,7 @@ import {
   type Params,
   type Result,
 } from '#shared/contract/contract.ts'
-import { current, within } from '#shared/runtime/request-context.ts'
+import { requestContext, within } from '#shared/runtime/request-context.ts'
 import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
 import type { Call, Reply } from '#shared/runtime/handler.ts'
 import { maySpeak } from '#shared/bus/identity/service-permissions.ts'
@@ -25,7 +25,7 @@ import { log, logFields } from '#shared/runtime/log.ts'
 import { jsonOf } from '#shared/db/preserialized.ts'
 import { pickerOf } from '#shared/contract/fields.ts'
 import { acceptOperation } from '#shared/operation/accept.ts'
-import { requireCurrent } from '#shared/operation/journal.ts'
+import { requireCurrentRun } from '#shared/operation/lease.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
 import { rightsOf } from '#shared/service/rights.ts'
 import { requireRight } from '#shared/access/require-right.ts'
@@ -61,7 +61,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
     service,
     caller,
     requestId,
-    ...(isChange(action) && { touched: new Map() }),
+    ...(isChange(action) && { changed: new Map() }),
     ...(ifMatch !== undefined && { ifMatch }),
     ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
     ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0 } }),
@@ -74,7 +74,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
         requireSender(name, action, caller, ctx)
         const rights = await rightsOf(caller)
         authorize(action, ctx.params, caller, rights)
-        if (fence && !action.rest?.startsWith('GET')) await requireCurrent(fence)
+        if (fence && !action.rest?.startsWith('GET')) await requireCurrentRun(fence)
         const params = check<Record<string, unknown>>(action.params, ctx.params)
         const pick = pickerOf(action.result, params['fields'])
         const reply: Reply = {}
@@ -154,7 +154,7 @@ function recorder(
       result,
       request_id: requestId,
       message: error?.message ?? null,
-      ...hashesOf(current()?.touched),
+      ...hashesOf(requestContext()?.changed),
       ...(record.user !== undefined && { user: record.user }),
       ...(record.severity && { severity: record.severity }),
     })

@@ -12,6 +12,7 @@ import { sweepOutboxes } from '#shared/db/outbox.ts'
 import { closeNodes } from '#shared/nodes/nodes.ts'
 import { AppError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
+import type { StepObserver } from '#shared/operation/observe.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
 import { operationService } from '#shared/service/operations.ts'
 
@@ -36,9 +37,14 @@ export type Running = {
 
 /**
  * Runs services in this process until they are stopped.
- * @param how.works whether it works on operations from the start; otherwise it only answers, until `work()` is called
+ * @param how.works false: only answers, until `work()` is called; true: works on operations from the start
+ * @param how.observe called at each place of each step of an operation
  */
-export async function startServices(name: string, services: Service[], { works = true } = {}): Promise<Running> {
+export async function startServices(
+  name: string,
+  services: Service[],
+  { works = true, observe }: { works?: boolean; observe?: StepObserver | undefined } = {},
+): Promise<Running> {
   await Promise.all([connectStore(), connectBus(name).then(openStreams)])
   await createIndexes()
   const broker = createBroker(name)
@@ -50,7 +56,7 @@ export async function startServices(name: string, services: Service[], { works =
   for (const { name: service, prepare } of services) if (prepare) await asItself(service, prepare)
   await broker.start()
   const stops: (() => unknown)[] = [sweepOutboxes()]
-  const work = () => startWorkers(broker)
+  const work = () => startWorkers(broker, { observe })
   if (works) stops.push(work())
   for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))
   log('start').info({ services: services.map((service) => service.name) }, `${name} is up`)

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { recordAudit } from '#shared/audit/audit.ts'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { guard } from '../sign-in/brute-force.ts'
@@ -44,7 +44,7 @@ async function isSecret(stored: StoredKey, secret: string, address: string): Pro
  */
 async function verifySlowly({ id, user, secret_hash }: StoredKey, secret: string, address: string): Promise<boolean> {
   const caller = { kind: 'anonymous', address } as const
-  const requestId = current()?.requestId ?? 'none'
+  const requestId = requestContext()?.requestId ?? 'none'
   const attempt = await guard([`api_key:${id}`], caller, requestId)
   const fits = await isPassword(secret_hash, secret)
   if (fits) await attempt.succeeded()

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasGone } from '#shared/bus/liveness.ts'
 import { bus } from '#shared/bus/bus.ts'
 import { authChangedSubject } from '#shared/contracts/access/auth.ts'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { inStore } from '#shared/db/connect.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -84,7 +84,7 @@ export function changePolicy<T>(work: (policy: Policy) => Promise<T>, about?: st
 }
 
 async function changeInTurn<T>(work: (policy: Policy) => Promise<T>, about?: string): Promise<T> {
-  const holder = `${current()?.broker.nodeID ?? ''}/${randomUUID()}`
+  const holder = `${requestContext()?.broker.nodeID ?? ''}/${randomUUID()}`
   await acquire(holder)
   try {
     return await work(await loadPolicy())

@@ -2,13 +2,10 @@ import { isBegunBy } from '#shared/access/access.ts'
 import { call } from '#shared/bus/call.ts'
 import { type CloneJob, cloneJobs, CloneStage } from '#shared/contracts/vm/clone-jobs.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
-import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
-import { placed } from '#shared/db/filter-field-map.ts'
-import { everything, page } from '#shared/db/page.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import type { Call } from '#shared/runtime/handler.ts'
-import { type Entry, findEntry, fromStore, operationModel } from '#shared/operation/journal.ts'
+import { entriesOfKinds, type Entry, findEntry, listEntries, removeEnded } from '#shared/operation/entries.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { implement } from '#shared/service/implement.ts'
 import type { CloneInput } from './input.ts'
@@ -79,13 +76,13 @@ function requireOwn(entry: Entry, call: Call): void {
 /** The ids of the jobs that a caller may see, or nothing when these are all. */
 async function visible(call: Call): Promise<string[] | undefined> {
   if (call.caller.kind === 'service' || call.rights.allows('VmAudit', '/')) return undefined
-  const fields = { kind: 1, user: 1, api_key: 1, 'input.source': 1, 'input.vm.id': 1 }
-  const all = await inStore(() => operationModel.find({ kind: { $in: cloneKinds } } as never, fields).lean())
-  return all.map(fromStore).flatMap((entry) => (maySee(entry, call) ? [entry.id] : []))
+  const fields = ['kind', 'user', 'api_key', 'input.source', 'input.vm.id']
+  const all = await entriesOfKinds<keyof Seen>(cloneKinds, fields)
+  return all.flatMap((entry) => (maySee(entry, call) ? [entry.id] : []))
 }
 
-/** Where a field of a job lies in the journal, for filters. */
-const places = {
+/** The stored field of each field of a job that has another name in the journal, for filters. */
+const fieldMap = {
   status: 'state',
   mode: 'input.mode',
   source_vm_id: 'input.source',
@@ -93,12 +90,11 @@ const places = {
 }
 
 export const cloneJobService = implement(cloneJobs, {
-  list: async ({ filter, ...query }, call) => {
+  list: async (query, call) => {
     const ids = await visible(call)
     const base = { kind: { $in: cloneKinds }, ...(ids && { _id: { $in: ids } }) }
-    const asked = { ...query, filter: placed(filter, places) }
-    const found = await page(operationModel, asked, everything, base, -1)
-    return { ...found, data: found.data.map((document) => jobOf(fromStore(document))) }
+    const found = await listEntries(query, base, fieldMap)
+    return { ...found, data: found.data.map(jobOf) }
   },
 
   get: async ({ id }, call) => jobOf(await find(id, call)),
@@ -115,10 +111,7 @@ export const cloneJobService = implement(cloneJobs, {
     const entry = await find(id, asked)
     requireOwn(entry, asked)
     requireVersion(`Clone job '${id}'`, entry.version)
-    const { deletedCount } = await inStore(() =>
-      operationModel.deleteOne({ _id: id, ended_at: { $ne: null } } as never),
-    )
-    if (deletedCount === 0)
+    if (!(await removeEnded(id)))
       throw new ConflictError(
         `Clone job '${id}' is ${entry.state}: cancel it first, with POST /api/clone-jobs/${id}/cancel`,
         {

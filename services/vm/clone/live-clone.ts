@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Copies } from '../drivers/parts.ts'
@@ -39,7 +39,7 @@ export const isWritten = ({ source }: ClonedDisk) => !source.readonly
  * copy's; whoever takes the operation over begins again when he finds it ended: another one may have emptied the images.
  */
 const begunIn = new Set<string>()
-const runOf = ({ id }: Op) => `${id}/${current()?.fence?.epoch}`
+const runOf = ({ id }: Op) => `${id}/${requestContext()?.fence?.epoch}`
 
 const copiesOf = (vm: VmRecord): Copies =>
   requirePart(vm, 'copies', (hypervisor) => `A virtual machine of ${hypervisor} is copied while it is off`)
@@ -68,7 +68,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
     path: paths[index]!,
   }))
   const consistency = await whileFrozen(vm, () => {
-    current()?.guard?.()
+    requestContext()?.requireLease?.()
     return copies.begin(vm, targets)
   })
   begunIn.add(runOf(op))

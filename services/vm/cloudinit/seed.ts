@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 
 /** The documents of a NoCloud seed. */
@@ -31,7 +31,7 @@ export async function createSeed({ id, node }: Place, { metaData, userData, netw
   await host.writeFile(`${path}.new`, '', { mode: 0o600 })
   const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', `${path}.new`, folder]
   await host.runChecked('genisoimage', words)
-  current()?.guard?.()
+  requestContext()?.requireLease?.()
   await host.rename(`${path}.new`, path)
   await host.remove(folder, { recursive: true })
   return path

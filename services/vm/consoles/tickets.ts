@@ -3,7 +3,7 @@ import { v4 } from 'uuid'
 import { recordAudit } from '#shared/audit/audit.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import type { consoles, Opened, TicketStatus } from '#shared/contracts/vm/consoles.ts'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { AuthenticationError, ForbiddenError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { pathOf, vmRecords } from '../model.ts'
@@ -102,7 +102,7 @@ export async function close(ticketId: string, reason: string): Promise<void> {
 
 const endRecording = (id: string) => recordings.updateWhere({ _id: id, ended_at: null }, { set: { ended_at: now() } })
 
-const requestId = () => current()?.requestId ?? 'consoles'
+const requestId = () => requestContext()?.requestId ?? 'consoles'
 
 function onRecord(kind: 'console_opened' | 'console_closed', ticket: StoredTicket, detail: string | null) {
   const { id, vm_id, user, address, console_type } = ticket

@@ -1,6 +1,6 @@
 import { authChangedSubject } from '#shared/contracts/access/auth.ts'
 import { type Member, memberOf, queuedBy, routed, wholeName } from './service-permissions.ts'
-import { changeSubjects, inboxPrefix, packetTypes, streams, streamsSubject } from './subjects.ts'
+import { changeSubjects, inboxPrefix, packetTypes, streams, streamsSubject, cancelSubject } from './subjects.ts'
 
 /** What an identity may publish and subscribe to, as nats-server's configuration has it. */
 export type Allowed = {
@@ -36,7 +36,7 @@ function tells(member: Member): string[] {
   return [
     'horcrux.alive.*.*',
     ...changes,
-    'horcrux.cancel',
+    cancelSubject,
     'horcrux.operation.*',
     ...['operations', ...(member.emits ?? [])].map((topic) => `horcrux.events.${topic.replace(':', '.')}`),
     ...queuedBy(member).map((service) => `horcrux.work.${service}`),
@@ -52,7 +52,7 @@ function hears(name: string, member: Member): string[] {
     ...['REQ', 'RES', 'INFO', 'DISCOVER'].map((type) => `MOL.${type}.*.${name}.>`),
     `${inboxPrefix(name)}.>`,
     `horcrux.alive.${name}.*`,
-    'horcrux.cancel',
+    cancelSubject,
     'horcrux.operation.*',
     ...changes,
     ...(member.isGateway ? ['horcrux.idempotency.*', authChangedSubject] : []),

@@ -33,6 +33,9 @@ export function partsOf(type: string, subject: string): { from: string; action?:
   return action.length > 0 ? { from, action: action.join('.') } : { from }
 }
 
+/** Tells the processes that an operation, whose id it holds, may have been cancelled. */
+export const cancelSubject = 'horcrux.cancel'
+
 /** JetStream's streams: of events, and of what waits to be worked on. */
 export const streams = { events: 'horcrux-events', work: 'horcrux-work' }
 /** Where whoever keeps the streams is asked to make those that are missing. */

@@ -6,7 +6,7 @@ import { contract } from '#shared/contract/contract.ts'
 import { Done, strict } from '#shared/contracts/common.ts'
 import { type Operation, operations } from '#shared/contracts/core/operations.ts'
 import { ConflictError, PreconditionFailedError, UnavailableError } from '#shared/errors.ts'
-import { requireCurrent } from '#shared/operation/journal.ts'
+import { requireCurrentRun } from '#shared/operation/lease.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
@@ -223,9 +223,9 @@ test('progress is told at most ten times a second, and its last word is not lost
 test('a call from a run that was taken over is refused', async () => {
   const begun = await begin('fenced', (op) => op.step('wait', () => forEver(op)))
   await until(async () => (await get(begun.id)).stage === 'wait')
-  await requireCurrent({ operation: begun.id, epoch: 1 })
-  await expect(requireCurrent({ operation: begun.id, epoch: 0 })).rejects.toThrow('taken over')
+  await requireCurrentRun({ operation: begun.id, epoch: 1 })
+  await expect(requireCurrentRun({ operation: begun.id, epoch: 0 })).rejects.toThrow('taken over')
   await horcrux.call(operations, 'cancel', { id: begun.id })
   await finished(begun)
-  await expect(requireCurrent({ operation: begun.id, epoch: 1 })).rejects.toThrow('taken over')
+  await expect(requireCurrentRun({ operation: begun.id, epoch: 1 })).rejects.toThrow('taken over')
 })

@@ -6,7 +6,7 @@ import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { cuts } from '#shared/operation/steps.ts'
+import type { StepObserver } from '#shared/operation/observe.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
@@ -19,13 +19,16 @@ import { labHosts } from '../../lab/hosts/lab.ts'
 const GiB = 2 ** 30
 const [host] = labHosts
 let horcrux: TestHorcrux
+/** Set by a test that acts at a place of a step. */
+let atPlace: StepObserver | undefined
 
 const virsh = (...args: string[]) => localHost().runChecked('virsh', ['-c', host!.uri, ...args])
 const create = (given: object) => ({ memory: 128, cpus: 1, node: 'hv1', disks: [], nics: [], ...given })
 const get = (id: string) => horcrux.call(vms, 'get', { id })
 
 beforeAll(async () => {
-  horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
+  const observe: StepObserver = (place) => atPlace?.(place)
+  horcrux = await startHorcrux({ services: [clusterService, storageService, vmService], observe })
   await done(horcrux, nodes, 'register', asNode('hv1', host!))
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
 })
@@ -92,17 +95,17 @@ test('the next update restores an autostart that virsh has switched off', async 
 
 test('a guest that virsh starts while it is about to be deleted, or paused, runs on, and that is told', async () => {
   await done(horcrux, vms, 'create', create({ id: 'kept', name: 'kept' }))
-  cuts.at = ({ kind, when }) => {
+  atPlace = ({ kind, when }) => {
     if (kind !== 'vms.delete' || when !== 'before') return undefined
-    delete cuts.at
+    atPlace = undefined
     return virsh('start', 'kept').then(() => undefined)
   }
   const ended = await work(horcrux, vms, 'delete', { id: 'kept' })
   expect(ended).toMatchObject({ state: 'failed', error: { message: expect.stringMatching(/'kept' is running/) } })
   expect((await virsh('domstate', 'kept')).stdout.trim()).toBe('running')
-  cuts.at = ({ kind, when }) => {
+  atPlace = ({ kind, when }) => {
     if (kind !== 'vms.pause' || when !== 'after') return undefined
-    delete cuts.at
+    atPlace = undefined
     return virsh('resume', 'kept')
       .then(() => until(async () => (await get('kept')).status === 'running', { what: 'the news' }))
       .then(() => undefined)

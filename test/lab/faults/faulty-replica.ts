@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { wholeName } from '#shared/bus/identity/service-permissions.ts'
-import { runningHere } from '#shared/operation/run.ts'
-import { type Cut, cuts } from '#shared/operation/steps.ts'
+import type { StepObserver, StepPlace } from '#shared/operation/observe.ts'
+import { isRunningHere } from '#shared/operation/run.ts'
 import { startServices } from '#shared/service/start.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
@@ -9,18 +9,18 @@ import { vmService } from '../../../services/vm/service.ts'
 import { until } from '../wait.ts'
 
 /** The fault of a replica and its place; it happens once, at the first place that fits. */
-export type Fault = Pick<Cut, 'kind' | 'step' | 'when'> & { does: 'fail' | 'kill' | 'stop'; afterMs: number }
+export type Fault = Pick<StepPlace, 'kind' | 'step' | 'when'> & { does: 'fail' | 'kill' | 'stop'; afterMs: number }
 
 /** A replica of all services that works on operations and goes wrong as `FAULT` tells. Tests start it as a process. */
 if (import.meta.main) {
   const fault = JSON.parse(process.env['FAULT'] ?? '{}') as Fault
   let isOver = false
-  cuts.at = ({ operation, kind, step, when }) => {
+  const observe: StepObserver = ({ operation, kind, step, when }) => {
     if (isOver || kind !== fault.kind || step !== fault.step || when !== fault.when) return undefined
     isOver = true
     return goWrong(fault, operation)
   }
-  await startServices(wholeName, [clusterService, storageService, vmService])
+  await startServices(wholeName, [clusterService, storageService, vmService], { observe })
   process.stdout.write(`pid ${process.pid}\nworking\n`)
 }
 
@@ -32,6 +32,6 @@ async function goWrong({ does, afterMs }: Fault, operation: string): Promise<voi
   // The signal comes a moment later: nothing may be done in between.
   if (does !== 'stop') return delay(60_000)
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
-  const hasLetGo = until(() => !runningHere(operation), { what: 'the stopped replica letting go' })
+  const hasLetGo = until(() => !isRunningHere(operation), { what: 'the stopped replica letting go' })
   hasLetGo.then(() => process.stdout.write('let go\n')).catch(() => undefined)
 }

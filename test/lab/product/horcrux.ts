@@ -9,6 +9,7 @@ import { type Config, setConfig } from '#shared/config/config.ts'
 import type { Contract, Params, Result } from '#shared/contract/contract.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { memberOf, wholeName } from '#shared/bus/identity/service-permissions.ts'
+import type { StepObserver } from '#shared/operation/observe.ts'
 import { type Service, startServices } from '#shared/service/start.ts'
 import { authService } from '../../../services/auth/service.ts'
 import { startNats } from '../bus/nats.ts'
@@ -21,6 +22,8 @@ type Options = {
   config?: Partial<Config>
   /** False: this process works on operations only between a call of `work` and a call of the function it returns. */
   works?: boolean
+  /** Called at each place of each step of an operation. */
+  observe?: StepObserver
 }
 type CallOptions = { caller?: Caller; meta?: Meta; timeoutMs?: number }
 
@@ -51,7 +54,7 @@ export type Replica = { nodeId: string; kill: () => Promise<void> }
 const tester: Caller = { kind: 'service', name: 'test' }
 
 /** Starts nats-server, a store and these services, with nothing in common with any other run. */
-export async function startHorcrux({ services, config = {}, works = true }: Options): Promise<TestHorcrux> {
+export async function startHorcrux({ services, config = {}, works = true, observe }: Options): Promise<TestHorcrux> {
   const dir = await mkdtemp(join(tmpdir(), 'horcrux-in-process-'))
   const undo: (() => unknown)[] = [() => rm(dir, { recursive: true, force: true })]
   const stop = async () => {
@@ -75,7 +78,7 @@ export async function startHorcrux({ services, config = {}, works = true }: Opti
       ...config,
     }
     setConfig(made)
-    const running = await startServices(wholeName, withRights(services), { works })
+    const running = await startServices(wholeName, withRights(services), { works, observe })
     undo.push(running.stop)
     const env = {
       HORCRUX_DATA: dir,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
-import { patiently } from '#shared/operation/steps.ts'
+import { patiently } from '#shared/operation/patience.ts'
 
 beforeEach(() => vi.useFakeTimers({ toFake: ['Date'] }))
 afterEach(() => vi.useRealTimers())

@@ -1,7 +1,9 @@
 import mongoose from 'mongoose'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { setConfig } from '#shared/config/config.ts'
-import { type Entry, findEntry, operationModel, take, updated, write } from '#shared/operation/journal.ts'
+import { type Entry, findEntry, operationModel, updated } from '#shared/operation/entries.ts'
+import { writeEntry } from '#shared/operation/journal.ts'
+import { take } from '#shared/operation/lease.ts'
 import { LostLeaseError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
@@ -42,15 +44,15 @@ const endOf = (entry: Entry) => [updated({ ...entry, ...ending, version: entry.v
 
 test('an event tells the version that the record has, also when the lease was renewed in between', async () => {
   const entry = await begun('renewed')
-  await write(entry, {})
-  const written = await write(entry, ending, endOf(entry))
+  await writeEntry(entry, {})
+  const written = await writeEntry(entry, ending, endOf(entry))
   expect(written).toMatchObject({ state: 'succeeded', version: entry.version + 2 })
   expect(await toldOf('renewed')).toMatchObject([{ state: 'succeeded', version: written.version }])
 })
 
 test('a renewal and an end that are written at once are both written, and told of once', async () => {
   const entry = await begun('at-once')
-  await Promise.allSettled([write(entry, {}), write(entry, {}), write(entry, ending, endOf(entry))])
+  await Promise.allSettled([writeEntry(entry, {}), writeEntry(entry, {}), writeEntry(entry, ending, endOf(entry))])
   const { version, state } = (await findEntry('at-once'))!
   expect(state).toBe('succeeded')
   expect(await toldOf('at-once')).toMatchObject([{ state, version }])
@@ -59,6 +61,6 @@ test('a renewal and an end that are written at once are both written, and told o
 test('a run that was taken over writes nothing', async () => {
   const entry = await begun('taken')
   await operationModel.updateOne({ _id: 'taken' } as never, { $inc: { epoch: 1 } } as never)
-  await expect(write(entry, ending, endOf(entry))).rejects.toThrow(LostLeaseError)
+  await expect(writeEntry(entry, ending, endOf(entry))).rejects.toThrow(LostLeaseError)
   expect(await toldOf('taken')).toEqual([])
 })

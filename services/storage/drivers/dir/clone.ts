@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
@@ -38,7 +38,7 @@ const begin = (host: Host, aside: string) => host.createExclusive(aside, '', { m
  * @returns false when something is in its place
  */
 async function place(host: Host, aside: string, path: string): Promise<boolean> {
-  current()?.guard?.()
+  requestContext()?.requireLease?.()
   try {
     await host.runChecked('ln', ['-T', '--', aside, path])
     return true
