@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { AuditRecord } from '#shared/contracts/core/audit.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
+import { leaseFields } from '#shared/db/lease.ts'
 import { modelOf } from '#shared/db/model.ts'
 
 /** Filter of records that a security review looks at. */
@@ -44,7 +45,7 @@ export const checkpoints = modelOf(
 /** Lease of the replica that writes the chain, and settings. */
 export const auditState = modelOf(
   'audit_state',
-  strict({ id: Type.String(), holder: Type.String(), until: Time, days: Type.Unknown() }),
+  strict({ id: Type.String(), ...leaseFields, days: Type.Unknown() }),
   [],
   { tells: false },
 )

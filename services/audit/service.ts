@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { audit } from '#shared/contracts/core/audit.ts'
-import { isDuplicate, update } from '#shared/db/commands.ts'
+import { type Held, leaseFor, renewLease, takeLease } from '#shared/db/lease.ts'
+import { newHolder } from '#shared/bus/liveness.ts'
 import { log } from '#shared/runtime/log.ts'
 import { implement } from '#shared/service/implement.ts'
 import type { Service } from '#shared/service/start.ts'
@@ -67,21 +67,16 @@ const auditActions = implement(audit, {
 const everyMs = 250
 const leaseMs = 3000
 const retentionEveryMs = 3_600_000
-const me = randomUUID()
+const id = 'chainer'
+let held: Held | undefined
 
-/** Takes the lease, so that only one replica writes the chain at a time; two writers would be safe but slow. */
+/** Takes or renews the lease, so that only one replica writes the chain at a time; two writers would be safe but slow. */
 async function isMyTurn(): Promise<boolean> {
-  const now = Date.now()
-  const change = { $set: { holder: me, until: new Date(now + leaseMs).toISOString() } }
-  const free = { _id: 'chainer', $or: [{ holder: me }, { until: { $lt: new Date(now).toISOString() } }] }
-  try {
-    await update(auditState, free, change, { upsert: true })
-    return true
-  } catch (error) {
-    // Another replica holds the lease, so the upsert fails with a duplicate key.
-    if (isDuplicate(error)) return false
-    throw error
-  }
+  const lease = leaseFor(newHolder(), leaseMs)
+  if (held && (await renewLease(auditState, held, lease))) return true
+  const taken = await takeLease<Held>(auditState, { _id: id }, lease, { upsert: true })
+  held = taken ? { id, epoch: taken.epoch } : undefined
+  return taken !== null
 }
 
 let lookedAt = 0

@@ -3,6 +3,7 @@ import { CredentialRef } from '#shared/contracts/access/auth.ts'
 import { nullable, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Hours, Subject } from '#shared/contracts/access/permissions.ts'
 import { PrivilegeName } from '#shared/contracts/access/roles.ts'
+import { leaseFields } from '#shared/db/lease.ts'
 import { collection } from '#shared/db/collection.ts'
 
 const common = { id: Type.String(), created_at: Time, updated_at: Time, version: Version }
@@ -131,7 +132,7 @@ export const setups = collection(
 /** State of the policy: its revision, and the lease of the replica that changes it. */
 export const policies = collection(
   'policies',
-  strict({ id: common.id, revision: Type.Integer(), holder: nullable(Type.String()), until: Time, version: Version }),
+  strict({ id: common.id, revision: Type.Integer(), ...leaseFields, version: Version }),
   { kind: 'Policy' },
 )
 

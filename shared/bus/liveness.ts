@@ -1,32 +1,46 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ErrorCode, type NatsError } from 'nats'
 import type { ServiceBroker } from 'moleculer'
-import { bus, busIsBackForMs, respond } from '#shared/bus/bus.ts'
+import { bus, isBusSettled, respond } from '#shared/bus/bus.ts'
 import { log } from '#shared/runtime/log.ts'
 
 const subject = (nodeId: string) => `horcrux.alive.${nodeId}`
-/** A process whose event loop turns answers within a few milliseconds, on a busy machine within some more. */
+/** A process whose event loop is free answers within a few milliseconds, on a busy machine within some more. */
 const answersWithinMs = 250
-/** Who was itself kept waiting for so much longer says nothing of others. */
+/** If our own event loop lagged more than this, a timeout is no evidence. Milliseconds. */
 const ownDelayMs = 50
-/** After the bus was away a process that lives may not be back on it yet. */
-const settledMs = 2000
+/** This process on the bus, once it answers that it is alive. */
+let ownNodeId = ''
 
-/** Has this process answer that it lives, and tell the others that it does. @returns a function that stops it */
+/** A name for one piece of work of this process, by which {@link hasHolderGone} finds out whether the process is there. */
+export const newHolder = () => `${ownNodeId}/${randomUUID()}`
+
+/** Whether a process is known to have gone. A process that is slow, or stopped, has not. */
+export const hasGone = async (nodeId: string): Promise<boolean> => (await signOf(nodeId)) === 'gone'
+
+/** Whether the process of a holder is known to have gone. */
+export async function hasHolderGone(holder: string): Promise<boolean> {
+  const nodeId = holder.split('/')[0]!
+  return nodeId !== '' && nodeId !== ownNodeId && (await hasGone(nodeId))
+}
+
+/** Answers requests on this process's liveness subject, and announces in its metadata that it does. @returns a function that stops it */
 export function answerAlive(broker: ServiceBroker): () => void {
   broker.metadata['alive'] = true
+  ownNodeId = broker.nodeID
   const subscription = bus().nats.subscribe(subject(broker.nodeID), { callback: (_, message) => respond(message) })
   return () => subscription.unsubscribe()
 }
 
-/** Gone: it is on the bus no more. Silent: it is, and says nothing: it is stopped, or busy with itself. */
+/** Gone: no subscriber any more. Silent: it is subscribed and does not answer, since it is stopped or its event loop is busy. */
 type Sign = 'lives' | 'silent' | 'gone'
 
 const asked = new Map<string, Promise<Sign>>()
 
 /**
- * Whether a process lives. NATS drops its subscriptions in the moment its connection breaks, and says so at once to
- * whoever asks; while the bus is unsettled nothing is said of anybody.
+ * Requests an answer from a process. NATS drops subscriptions in the moment their connection breaks, and answers requests
+ * without a subscriber at once. While the bus is not settled every process counts as alive.
  */
 function signOf(nodeId: string): Promise<Sign> {
   const known = asked.get(nodeId)
@@ -36,17 +50,14 @@ function signOf(nodeId: string): Promise<Sign> {
   return asking
 }
 
-/** Whether a process is known to have gone. One that is slow, or stopped, is not. */
-export const hasGone = async (nodeId: string): Promise<boolean> => (await signOf(nodeId)) === 'gone'
-
 async function ask(nodeId: string): Promise<Sign> {
-  if (busIsBackForMs() < settledMs) return 'lives'
+  if (!isBusSettled()) return 'lives'
   const end = performance.now() + answersWithinMs
   try {
     await bus().nats.request(subject(nodeId), undefined, { timeout: answersWithinMs })
     return 'lives'
   } catch (error) {
-    if (busIsBackForMs() < settledMs) return 'lives'
+    if (!isBusSettled()) return 'lives'
     const { code } = error as NatsError
     if (code === ErrorCode.NoResponders) return 'gone'
     return code === ErrorCode.Timeout && performance.now() < end + ownDelayMs ? 'silent' : 'lives'
@@ -65,9 +76,10 @@ const firstLookMs = 100
 const nextLookMs = 400
 
 /**
- * Watches over a call: a process that has gone is out of the rotation at once, and all calls that wait for it end with
- * RequestRejectedError, instead of when its heartbeats have been missed. Of one that is silent `onSilent` hears, each
- * time. @returns a function that ends it
+ * Checks the process that a call waits for. One that has gone leaves Moleculer's registry at once, so that all calls that
+ * wait for it end with RequestRejectedError, without waiting for missed heartbeats.
+ * @param onSilent called each time the process does not answer
+ * @returns a function that ends it
  */
 export function watchOver(broker: ServiceBroker, nodeId: string, onSilent?: () => void): () => void {
   if (!nodesOf(broker).get(nodeId)?.metadata?.['alive']) return () => undefined
@@ -88,15 +100,15 @@ export function watchOver(broker: ServiceBroker, nodeId: string, onSilent?: () =
 }
 
 const silent = new Set<string>()
-/** Whether a process was asked whether it lives, and has not answered yet. */
+/** Whether a process has not answered the last request, nor since. */
 export const isSilent = (nodeId: string) => silent.has(nodeId)
 export const isAnySilent = () => silent.size > 0
 
-/** Holds a process for silent until it answers again, or its heartbeats have been missed. */
+/** Marks a process as silent until it answers again, or its heartbeats have been missed. */
 function avoid(broker: ServiceBroker, nodeId: string): void {
   if (silent.has(nodeId)) return
   silent.add(nodeId)
-  log('bus').info({ node: nodeId }, 'a process is silent; others are asked')
+  log('bus').info({ node: nodeId }, 'a process does not answer; calls go to other replicas')
   const listen = async () => {
     for (let sign: Sign = 'silent'; sign === 'silent' && nodesOf(broker).get(nodeId)?.available;) {
       await delay(nextLookMs / 2)

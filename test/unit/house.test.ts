@@ -118,6 +118,11 @@ test('only shared/nodes/host starts processes or opens SSH', () => {
   expect(outside(/^(shared\/nodes\/host|bin)\//, starting)).toEqual([])
 })
 
+test('only the operation engine opens its documents', () => {
+  const opening = product.filter((path) => /\boperationModel\b/.test(textOf(path)))
+  expect(outside(/^shared\/operation\//, opening)).toEqual([])
+})
+
 test('classes of errors that callers can act on stand only in shared/errors.ts', () => {
   const declaring = product.filter((path) =>
     /class \w+ extends (AppError|\w*(Unavailable|Conflict|NotFound)Error)\b/.test(textOf(path)),

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { hasGone } from '#shared/bus/liveness.ts'
+import { hasHolderGone, newHolder } from '#shared/bus/liveness.ts'
 import { bus } from '#shared/bus/bus.ts'
 import { authChangedSubject } from '#shared/contracts/access/auth.ts'
-import { requestContext } from '#shared/runtime/request-context.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { update } from '#shared/db/commands.ts'
+import { type Held, leaseFor, releaseLease, takeLease } from '#shared/db/lease.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { builtInRoles, type Privilege } from '#shared/access/privileges.ts'
@@ -29,7 +28,7 @@ let known: Known | undefined
  */
 export async function currentPolicy(): Promise<Policy> {
   const state = await policies.get(id)
-  const isSettled = state?.holder === null || state === null
+  const isSettled = !state?.lease
   const revision = state?.revision ?? 0
   if (known?.revision === revision) {
     // During a change, or after its holder died, the written part of the change is unknown, so the policy is reloaded.
@@ -84,29 +83,25 @@ export function changePolicy<T>(work: (policy: Policy) => Promise<T>, about?: st
 }
 
 async function changeInTurn<T>(work: (policy: Policy) => Promise<T>, about?: string): Promise<T> {
-  const holder = `${requestContext()?.broker.nodeID ?? ''}/${randomUUID()}`
-  await acquire(holder)
+  const held = await acquire()
   try {
     return await work(await loadPolicy())
   } finally {
-    await release(holder)
+    // The revision goes up whether the work succeeded or not: a part of it may be done.
+    await releaseLease(policies.model, held, { $inc: { revision: 1 } })
     tellOfChange(about)
   }
 }
 
-async function acquire(holder: string): Promise<void> {
+async function acquire(): Promise<Held> {
   await ensureState()
+  const lease = () => leaseFor(newHolder(), leaseMs)
   const deadline = Date.now() + patienceMs
   let dead: string | undefined
   for (let tries = 1; ; tries++) {
-    const now = Date.now()
-    const free = [{ holder: null }, { until: { $lt: new Date(now).toISOString() } }]
-    const mine = await policies.updateWhere(
-      { _id: id, $or: dead === undefined ? free : [...free, { holder: dead }] },
-      { set: { holder, until: new Date(now + leaseMs).toISOString() } },
-    )
-    if (mine) return
-    if (now > deadline) throw busy()
+    const taken = await takeLease<Held>(policies.model, { _id: id }, lease(), { dead })
+    if (taken) return { id, epoch: taken.epoch }
+    if (Date.now() > deadline) throw busy()
     await sleep(10 + Math.random() * 20)
     if (tries % looksAfterTries === 0) dead = await deadHolder()
   }
@@ -118,30 +113,21 @@ function busy() {
 
 /** The holder of the lease, if its replica has died: then waiting for the end of the lease is needless. */
 async function deadHolder(): Promise<string | undefined> {
-  const holder = (await policies.get(id))?.holder
-  const node = holder?.split('/')[0]
-  return holder && node && (await hasGone(node)) ? holder : undefined
-}
-
-/** Raises the revision also after a failure: a part of the change may be written. */
-function release(holder: string) {
-  return inStore(() =>
-    policies.model.updateOne({ _id: id, holder } as never, { $set: { holder: null }, $inc: { revision: 1 } } as never),
-  )
+  const holder = (await policies.get(id))?.lease?.holder
+  return holder !== undefined && (await hasHolderGone(holder)) ? holder : undefined
 }
 
 /** Invalidates the cached policy of all replicas after a single atomic write that needed no lease. */
 export async function policyChanged(): Promise<void> {
   await ensureState()
-  await inStore(() => policies.model.updateOne({ _id: id } as never, { $inc: { revision: 1 } } as never))
+  await update(policies.model, { _id: id }, { $inc: { revision: 1 } })
   tellOfChange()
 }
 
 async function ensureState(): Promise<void> {
   if (await policies.get(id)) return
-  const until = new Date(0).toISOString()
   // Another replica may have inserted it at the same time.
-  await policies.insert({ id, revision: 1, holder: null, until }).catch(() => undefined)
+  await policies.insert({ id, revision: 1, lease: null, epoch: 0 }).catch(() => undefined)
 }
 
 /** Notifies every gateway to identify users and read rights again. */

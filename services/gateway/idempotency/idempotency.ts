@@ -4,7 +4,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Caller, subjectOf } from '#shared/access/access.ts'
 import { AppError, ConflictError, invalid, packError, unpackError } from '#shared/errors.ts'
 import type { Answer, Route } from '../rest/answer.ts'
-import { endWork } from './liveness.ts'
 import { begin, finish, forget, type Outcome, outcomeOf, type Record as Kept, release } from './store.ts'
 
 /** The `Idempotency-Key` of a request. @throws ValidationError */
@@ -84,8 +83,6 @@ async function workAs(record: Kept, { action }: Route, work: (seed: string) => P
     else if (error instanceof AppError && [401, 403].includes(error.status)) await forget(record)
     else await release(record)
     throw error
-  } finally {
-    endWork(record.holder)
   }
 }
 

@@ -40,7 +40,6 @@ function tells(member: Member): string[] {
     'horcrux.operation.*',
     ...['operations', ...(member.emits ?? [])].map((topic) => `horcrux.events.${topic.replace(':', '.')}`),
     ...queuedBy(member).map((service) => `horcrux.work.${service}`),
-    ...(member.isGateway ? ['horcrux.idempotency.*'] : []),
     ...(member.serves.some((contract) => contract.name === 'auth') ? [authChangedSubject] : []),
     ...(member.keepsStreams ? [] : [streamsSubject]),
   ]
@@ -55,7 +54,7 @@ function hears(name: string, member: Member): string[] {
     cancelSubject,
     'horcrux.operation.*',
     ...changes,
-    ...(member.isGateway ? ['horcrux.idempotency.*', authChangedSubject] : []),
+    ...(member.isGateway ? [authChangedSubject] : []),
     ...(member.keepsStreams ? [streamsSubject] : []),
   ]
 }

@@ -149,7 +149,6 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
         'MOL.REQ.vm.auth.a-1.auth.identify',
         'MOL.REQ.vm.storage.a-1.pools.delete',
         'horcrux.auth.changed',
-        'horcrux.idempotency.x',
       ],
     ],
     ['storage', ['MOL.REQ.storage.vm.a-1.vms.delete', 'horcrux.events.vm.status']],

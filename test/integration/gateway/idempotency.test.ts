@@ -132,7 +132,7 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
     // As if it had died after the service's answer and before its own: the outcome was not written, the lease is over.
     const { modifiedCount } = await records().updateMany(
       { outcome: { $regex: String(first.body['id']) } },
-      { $set: { outcome: null, lease_until: '2000-01-01T00:00:00.000Z' } },
+      { $set: { outcome: null, 'lease.until': '2000-01-01T00:00:00.000Z' } },
     )
     expect(modifiedCount).toBe(1)
     const again = await post('key-7', '/api/things', body, { at: 1 })
