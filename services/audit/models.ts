@@ -11,18 +11,13 @@ export const alarming = { $in: ['warning', 'critical'] }
  * The chain. The unique `seq` lets only one of two writers continue from the same record; the entry's id as key makes a
  * repeated move a no-op. Each further index costs every record, so only alarming records have one.
  */
-export const chain = modelOf(
-  'audit_events',
-  AuditRecord,
-  [
-    { fields: { seq: 1 }, unique: true },
-    { fields: { kind: 1, seq: 1 } },
-    { fields: { user: 1, seq: 1 } },
-    { fields: { time: 1 } },
-    { fields: { seq: -1, severity: 1 }, partialFilterExpression: { severity: alarming } },
-  ],
-  { tells: false },
-)
+export const chain = modelOf('audit_events', AuditRecord, [
+  { fields: { seq: 1 }, unique: true },
+  { fields: { kind: 1, seq: 1 } },
+  { fields: { user: 1, seq: 1 } },
+  { fields: { time: 1 } },
+  { fields: { seq: -1, severity: 1 }, partialFilterExpression: { severity: alarming } },
+])
 
 /**
  * Checkpoints: signed statements about the chain; `id` is the seq in sortable form. A `cut` marks the place before
@@ -39,7 +34,6 @@ export const checkpoints = modelOf(
     cut: Type.Boolean(),
   }),
   [{ fields: { seq: 1 } }],
-  { tells: false },
 )
 
 /** Lease of the replica that writes the chain, and settings. */
@@ -47,5 +41,4 @@ export const auditState = modelOf(
   'audit_state',
   strict({ id: Type.String(), ...leaseFields, days: Type.Unknown() }),
   [],
-  { tells: false },
 )

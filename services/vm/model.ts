@@ -12,6 +12,7 @@ const StoredVm = Type.Object({
 
 export const vmRecords = collection('vms', StoredVm, {
   kind: 'Virtual machine',
+  hasEvents: true,
   indexes: [
     { fields: { name: 1 }, unique: true },
     { fields: { handle: 1, hypervisor: 1, node: 1 }, unique: true },

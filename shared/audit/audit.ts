@@ -15,9 +15,7 @@ export type { AuditEntry }
  * Inbox of audit records: services write here, the audit service moves the records into the chain. Records of one batch
  * are one document with the records as JSON, which is parsed only once, on the way into the chain.
  */
-export const auditInbox = modelOf('audit_inbox', strict({ id: Type.String(), entries: Type.String() }), [], {
-  tells: false,
-})
+export const auditInbox = modelOf('audit_inbox', strict({ id: Type.String(), entries: Type.String() }), [])
 
 type Given = Pick<AuditEntry, 'kind' | 'path' | 'action' | 'result' | 'request_id'> &
   Partial<Pick<AuditEntry, 'id' | 'operation_id' | 'message' | 'severity' | 'before_hash' | 'after_hash'>> & {

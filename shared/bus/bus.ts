@@ -43,7 +43,7 @@ export async function connectBus(name: string): Promise<Bus> {
   connected = {
     nats,
     jetStream: nats.jetstream({ timeout: 3000 }),
-    manager: () => nats.jetstreamManager({ timeout: 3000 }),
+    manager: () => nats.jetstreamManager({ timeout: 3000, checkAPI: false }),
     keepsStreams: name === wholeName || memberOf(name).keepsStreams === true,
   }
   connectedAt = -Infinity

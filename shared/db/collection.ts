@@ -16,9 +16,9 @@ import { requireVersion } from '#shared/db/if-match.ts'
 import { type Index, type Migration, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import type { MaySee } from '#shared/access/access.ts'
 import { page, type PageOf } from '#shared/db/page.ts'
-import { alreadyExists, ConflictError, notFound } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, notFound, UnavailableError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
-import { flushAll, flushSoon, sweepOutboxOf } from '#shared/db/outbox.ts'
+import { flushAll, flushSoon, sweepOutboxOf, sweepSoon } from '#shared/db/outbox.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
 type Patch<T> = { [K in keyof T]?: T[K] | undefined }
@@ -30,21 +30,44 @@ type Versioned = { id: string; version: number }
 const idIn = ({ _id }: Filter) => (typeof _id === 'string' ? _id : null)
 
 /** Which kind of thing a collection holds, for messages: "Virtual machine 'x' not found". */
-type Options = { kind: string; indexes?: Index[]; migrate?: Migration }
+type Options = {
+  kind: string
+  indexes?: Index[]
+  migrate?: Migration
+  /** Whether its changes have events; they are refused otherwise, since no sweep would find them. */
+  hasEvents?: boolean
+}
 
 /**
  * A collection of records of one schema, opened by its owner only. Every change of a record raises its `version`, sets
  * its `updated_at` when it has one, honours the call's `If-Match`, and takes its events along in the same write.
  */
-export function collection<S extends TObject>(name: string, schema: S, { kind, indexes = [], migrate }: Options) {
+export function collection<S extends TObject>(
+  name: string,
+  schema: S,
+  { kind, indexes = [], migrate, hasEvents = false }: Options,
+) {
   type T = Static<S> & Versioned
-  const model = modelOf(name, schema, indexes, { migrate })
-  sweepOutboxOf(model)
+  const model = modelOf(name, schema, indexes, { migrate, hasEvents })
+  if (hasEvents) sweepOutboxOf(model)
   const hasUpdatedAt = 'updated_at' in schema.properties
 
   const fromStore = (document: unknown): T => {
     const { _id, outbox: _, made_by: __, ...fields } = document as Stored
     return storedAs<T>({ id: _id, ...fields })
+  }
+
+  const requireEvents = (events: Event[]): void => {
+    if (events.length > 0 && !hasEvents) throw new Error(`The collection ${name} has no events: set hasEvents`)
+  }
+  /** Writes with events; when nobody knows whether the write came to be, the sweep looks for them. */
+  const writeWith = async <R>(events: Event[], write: () => Promise<R>): Promise<R> => {
+    try {
+      return await uniquely(write)
+    } catch (error) {
+      if (events.length > 0 && error instanceof UnavailableError) sweepSoon(model)
+      throw error
+    }
   }
 
   const find = async (filter: Filter): Promise<T | null> => {
@@ -76,6 +99,7 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
 
   /** Changes the one record that fits the filter, in one atomic write. @returns it as it is now, or null when none fits */
   const updateWhere = async (filter: Filter, { set, events = [] }: Changed<T>): Promise<T | null> => {
+    requireEvents(events)
     const values = { ...set, ...(hasUpdatedAt && { updated_at: now() }) } as Record<string, unknown>
     const $set = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
     const $unset = Object.fromEntries(
@@ -90,7 +114,9 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
       ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
     }
     await noteBefore(filter)
-    const changed = await announced(name, idIn(filter), () => uniquely(() => findAndUpdate(model, filter, update)))
+    const changed = await announced(name, idIn(filter), () =>
+      writeWith(events, () => findAndUpdate(model, filter, update)),
+    )
     if (!changed) return null
     flushSoon(model, changed)
     const after = fromStore(changed)
@@ -113,12 +139,13 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
    * @throws ConflictError when the id, or a field that is unique, is taken
    */
   const insert = async (record: Omit<T, 'version'>, events: Event[] = []): Promise<T> => {
+    requireEvents(events)
     const { id, ...fields } = record as Omit<T, 'version'> & { id: string }
     const seed = requestContext()?.idempotency?.seed
     const made_by = seed === undefined ? {} : { made_by: seed }
     const document = { _id: id, ...fields, version: 1, ...made_by, ...(events.length > 0 && { outbox: events }) }
     try {
-      await announced(name, id, () => uniquely(() => insertDocument(model, document)))
+      await announced(name, id, () => writeWith(events, () => insertDocument(model, document)))
     } catch (error) {
       const made = error instanceof ConflictError && seed !== undefined ? await find({ _id: id, made_by: seed }) : null
       if (!made) throw error
@@ -140,7 +167,9 @@ export function collection<S extends TObject>(name: string, schema: S, { kind, i
   }
   /** Removes what fits, once its events are told. @returns how many there were */
   const removeWhere = async (filter: Filter) => {
-    await flushAll(model, filter)
+    // Sweeps remove nothing most of the time: then no cache needs to hear of it.
+    if (!(await findOne(model, filter))) return 0
+    if (hasEvents) await flushAll(model, filter)
     if (requestContext()?.changed)
       for (const record of await all(filter)) noteChanged(`${name}/${record.id}`, { before: record, after: null })
     return announced(name, idIn(filter), () => removeAll(model, filter))

@@ -18,7 +18,6 @@ export async function connectStore(): Promise<void> {
       serverSelectionTimeoutMS: 4000,
       connectTimeoutMS: 4000,
       socketTimeoutMS: 20_000,
-      heartbeatFrequencyMS: 1000,
       maxPoolSize: 20,
     }),
   )

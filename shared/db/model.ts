@@ -36,13 +36,13 @@ const made: { model: StoredModel; indexes: Index[]; migrate: Migration | undefin
 /**
  * The mongoose model of a record's schema; `id` is `_id` there. A field that the schema does not have is refused.
  * @param how.migrate run before the indexes are made
- * @param how.tells whether its changes have events: without them there is no outbox to be looked for
+ * @param how.hasEvents whether its changes have events: only then it has an index of outboxes, for the sweep
  */
 export function modelOf(
   name: string,
   schema: TObject,
   indexes: Index[],
-  { tells = true, migrate }: { tells?: boolean; migrate?: Migration | undefined } = {},
+  { hasEvents = false, migrate }: { hasEvents?: boolean; migrate?: Migration | undefined } = {},
 ): StoredModel {
   const { id: _, ...properties } = schema.properties
   const paths: SchemaDefinition = {
@@ -63,7 +63,7 @@ export function modelOf(
     }) as never,
   )
   const outbox: Index = { fields: { 'outbox.id': 1 }, sparse: true }
-  made.push({ model, indexes: tells ? [...indexes, outbox] : indexes, migrate })
+  made.push({ model, indexes: hasEvents ? [...indexes, outbox] : indexes, migrate })
   return model
 }
 

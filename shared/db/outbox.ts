@@ -1,6 +1,6 @@
-import { busIsBackForMs, isBusConnected } from '#shared/bus/bus.ts'
-import { update } from '#shared/db/commands.ts'
-import { inStore } from '#shared/db/connect.ts'
+import type { ServiceBroker } from 'moleculer'
+import { busIsBackForMs, isBusConnected, onBusChange } from '#shared/bus/bus.ts'
+import { findAll, update } from '#shared/db/commands.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { publish } from '#shared/events/publish.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -18,51 +18,87 @@ export async function flush(model: StoredModel, document: Stored): Promise<void>
   await update(model, { _id }, { $pull: { outbox: { id: { $in: ids } } } })
 }
 
-/** Publishes what documents that are about to be removed still have to tell. @throws UnavailableError */
+/** Publishes the events of documents that are about to be removed. @throws UnavailableError */
 export async function flushAll(model: StoredModel, filter: Record<string, unknown>): Promise<void> {
-  const left = await inStore(() =>
-    model.find({ $and: [filter, { 'outbox.id': { $gt: '' } }] } as never).lean<Stored[]>(),
-  )
+  const left = await findAll(model, { $and: [filter, { 'outbox.id': { $gt: '' } }] })
   for (const document of left) await flush(model, document)
 }
 
-/** Publishes in the background; what does not get through stays in the outbox for the sweep. */
+/** Publishes in the background; events that do not get through stay in the outbox for the sweep. */
 export function flushSoon(model: StoredModel, document: Stored): void {
-  flush(model, document).catch((error: Error) => log('events').debug({ err: error }, 'left in the outbox for now'))
+  flush(model, document).catch((error: Error) => {
+    sweepSoon(model)
+    log('events').debug({ err: error }, 'left in the outbox for now')
+  })
 }
 
 const swept = new Set<StoredModel>()
+/** Models whose outboxes may hold events that nobody is publishing: the next sweep looks at them. */
+const waiting = new Set<StoredModel>()
 
 /** Has a model's outboxes swept by this process. */
-export const sweepOutboxOf = (model: StoredModel) => swept.add(model)
+export const sweepOutboxOf = (model: StoredModel) => void swept.add(model)
 
-const sweepEveryMs = 3000
-/** Once the bus is back, so often until all must have been told; its streams may answer later than it does. */
+/** Has the outboxes of a model looked at by the next sweep, as after a write whose outcome is unknown. */
+export const sweepSoon = (model: StoredModel) => void waiting.add(model)
+
+function sweepAllSoon(): void {
+  for (const model of swept) waiting.add(model)
+}
+
+const retryEveryMs = 3000
+/** After the bus was away, so often; its streams may answer later than it does. */
 const catchUp = { everyMs: 400, forMs: 2500 }
+/** A fallback: what makes a sweep due is known otherwise. */
+const sweepAllEveryMs = 30_000
 
-/** Publishes what a crash or a lost bus left behind, every few seconds. @returns a function that stops it */
-export function sweepOutboxes(): () => void {
-  let sweptAt = performance.now()
-  const isDue = () => {
-    const isCatchingUp = isBusConnected() && busIsBackForMs() < catchUp.forMs
-    return performance.now() - sweptAt >= (isCatchingUp ? catchUp.everyMs : sweepEveryMs)
+/**
+ * Publishes events that a crash or an outage left in the outboxes. A sweep is due at the start, after a failed flush, when
+ * the bus is back and when another process has left the bus: it may have died between its write and its publish.
+ * @returns a function that stops it
+ */
+export function sweepOutboxes(broker: ServiceBroker): () => void {
+  let triedAt = -Infinity
+  let sweptAllAt = performance.now()
+  sweepAllSoon()
+  const onGone = () => {
+    sweepAllSoon()
+    // Its last write may still be on its way to the store.
+    setTimeout(sweepAllSoon, retryEveryMs).unref()
   }
+  broker.localBus.on('$node.disconnected', onGone)
+  const stopWatching = onBusChange((change) => change === 'back' && sweepAllSoon())
   const turn = async () => {
-    if (!isDue()) return
-    sweptAt = performance.now()
+    const now = performance.now()
+    if (now - sweptAllAt >= sweepAllEveryMs) {
+      sweptAllAt = now
+      sweepAllSoon()
+    }
+    const isCatchingUp = isBusConnected() && busIsBackForMs() < catchUp.forMs
+    if (waiting.size === 0 || now - triedAt < (isCatchingUp ? catchUp.everyMs : retryEveryMs)) return
+    triedAt = now
     await sweep()
   }
-  return every(catchUp.everyMs, turn, { part: 'events', failed: 'outboxes could not be swept' })
+  const stop = every(catchUp.everyMs, turn, { part: 'events', failed: 'outboxes could not be swept' })
+  return () => {
+    broker.localBus.off('$node.disconnected', onGone)
+    stopWatching()
+    stop()
+  }
 }
 
 async function sweep(): Promise<void> {
-  for (const model of swept) {
-    const left = await inStore(() =>
-      model
-        .find({ 'outbox.id': { $gt: '' } } as never)
-        .limit(500)
-        .lean<Stored[]>(),
-    )
-    for (const document of left) await flush(model, document)
+  for (const model of waiting) {
+    waiting.delete(model)
+    try {
+      const left = await findAll(model, { 'outbox.id': { $gt: '' } }, { limit: sweptAtOnce })
+      for (const document of left) await flush(model, document)
+      if (left.length === sweptAtOnce) waiting.add(model)
+    } catch (error) {
+      waiting.add(model)
+      throw error
+    }
   }
 }
+
+const sweptAtOnce = 500

@@ -34,7 +34,7 @@ async function consumerFrom({ base }: Extent, seq: number): Promise<Consumer> {
     ack_policy: AckPolicy.None,
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: seq - base,
-    inactive_threshold: nanos(10_000),
+    inactive_threshold: nanos(3 * pullMs),
     max_deliver: 1,
     mem_storage: true,
     num_replicas: 1,
@@ -57,7 +57,8 @@ type Heard = {
 }
 
 const batch = 500
-const checkEveryMs = 3000
+/** A pull without a message is renewed this often, and with it the place in the stream is checked. Milliseconds. */
+const pullMs = 10_000
 
 /**
  * Hears every event in order and once, for as long as the process lives: NATS may come and go, and the stream may be
@@ -114,7 +115,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
     let delivered = 0
     let checked = Date.now()
     while (!stopped && !isStale) {
-      fetched = await consumer.fetch({ max_messages: batch, expires: 1000 })
+      fetched = await consumer.fetch({ max_messages: batch, expires: pullMs })
       const before = delivered
       for await (const message of fetched) {
         // A gap in the delivery is a lost message; it is read again from there.
@@ -128,7 +129,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
       }
       // What came in the moment of its end went with it, and no later one may come to show the gap.
       const hasEndedEarly = delivered > before && delivered - before < batch
-      if (!hasEndedEarly && Date.now() - checked < checkEveryMs) continue
+      if (!hasEndedEarly && Date.now() - checked < pullMs / 2) continue
       checked = Date.now()
       const { seq } = position!
       const { base, last } = await streamExtent()

@@ -42,11 +42,12 @@ export type Entry = Omit<Static<typeof StoredOperation>, 'results' | 'lease' | '
 export type Step = Entry['steps'][number]
 
 /** Opened by the engine only; other code uses the functions below. */
-export const operationModel = modelOf('operations', StoredOperation, [
-  { fields: { state: 1, service: 1 } },
-  { fields: { user: 1 } },
-  { fields: { ended_at: 1 }, sparse: true },
-])
+export const operationModel = modelOf(
+  'operations',
+  StoredOperation,
+  [{ fields: { state: 1, service: 1 } }, { fields: { user: 1 } }, { fields: { ended_at: 1 }, sparse: true }],
+  { hasEvents: true },
+)
 sweepOutboxOf(operationModel)
 
 export function fromStore(document: unknown): Entry {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AckPolicy, type Consumer, type JsMsg, nanos } from 'nats'
 import type { ServiceBroker } from 'moleculer'
-import { bus } from '#shared/bus/bus.ts'
+import { bus, isBusConnected, onBusChange } from '#shared/bus/bus.ts'
 import { cancelSubject } from '#shared/bus/identity/subjects.ts'
 import { ensureStreams, streams } from '#shared/bus/streams.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -61,37 +61,51 @@ async function consumerOf(service: string): Promise<Consumer> {
   return bus().jetStream.consumers.get(streams.work, durable)
 }
 
-/** Fetches the next message; undefined when none came for a while, or on stop. */
+/** A pull without a message is renewed this often. Milliseconds. */
+const pullMs = 30_000
+
+/** Fetches the next message; undefined when none came for a while, when the bus is lost, or on stop. */
 async function next(consumer: Consumer, stopped: AbortSignal): Promise<JsMsg | undefined> {
-  const batch = await consumer.fetch({ max_messages: 1, expires: 10_000 })
+  const batch = await consumer.fetch({ max_messages: 1, expires: pullMs })
   const end = () => batch.stop()
   stopped.addEventListener('abort', end)
+  const stopWatching = onBusChange(end)
   try {
     for await (const message of batch) return message
     return undefined
   } finally {
     stopped.removeEventListener('abort', end)
+    stopWatching()
   }
 }
 
-/** Runs one operation of the queue after the other, until it is stopped. */
-async function slot(service: string, broker: ServiceBroker, stopped: AbortSignal): Promise<void> {
+/** Runs the operations in the queue of a service, up to {@link slotsPerService} at once, until it is stopped. */
+async function workOnQueue(service: string, broker: ServiceBroker, stopped: AbortSignal): Promise<void> {
+  const working = new Set<Promise<void>>()
   let consumer: Consumer | undefined
   while (!stopped.aborted) {
     try {
+      if (working.size >= slotsPerService) await Promise.race(working)
       consumer ??= await consumerOf(service)
       const message = await next(consumer, stopped)
-      if (message) await workOn(message, broker, stopped)
+      if (!message) {
+        if (!isBusConnected()) await delay(100)
+        continue
+      }
+      const work = workOn(message, broker, stopped).finally(() => working.delete(work))
+      working.add(work)
     } catch (error) {
-      if (stopped.aborted) return
+      if (stopped.aborted) break
       consumer = undefined
       log('operations').debug({ err: error as Error, service }, 'the queue does not answer')
       await delay(500)
       await ensureStreams().catch(() => undefined)
     }
   }
+  await Promise.all(working)
 }
 
+/** Runs the operation of a message. A message that is not acknowledged comes again after the time of a lease. */
 async function workOn(message: JsMsg, broker: ServiceBroker, stopped: AbortSignal): Promise<void> {
   if (stopped.aborted) return message.nak()
   const keepAlive = setInterval(() => message.working(), leaseMs() / 3)
@@ -99,18 +113,27 @@ async function workOn(message: JsMsg, broker: ServiceBroker, stopped: AbortSigna
     const ended = await runOperation(message.string(), broker, { observe: here.observe })
     if (ended) message.ack()
     else message.nak()
+  } catch (error) {
+    log('operations').debug({ err: error as Error }, 'an operation of the queue could not be taken')
   } finally {
     clearInterval(keepAlive)
   }
 }
 
 /** Takes over operations without a live lease: their process died, or their message never reached the queue. */
-async function sweep(services: string[], broker: ServiceBroker): Promise<void> {
-  await sweepLocks()
+async function takeOver(services: string[], broker: ServiceBroker): Promise<void> {
   const ids = await abandoned(services, timeAgo(3000), slotsPerService)
-  await Promise.all(
-    ids.map((id) => (isRunningHere(id) ? undefined : runOperation(id, broker, { observe: here.observe }))),
-  )
+  const run = (id: string) => (isRunningHere(id) ? undefined : runOperation(id, broker, { observe: here.observe }))
+  await Promise.all(ids.map(run))
+}
+
+/** So often operations without a lease are looked for: together with the lease's 15 s less than the 30 s that are promised. */
+const takeOverEveryMs = () => Math.min(6000, 2 * leaseMs()) * (0.75 + Math.random() / 2)
+const cleanUpEveryMs = 60_000
+
+/** Removes locks that a crash left, and operations that ended long ago. */
+async function cleanUp(): Promise<void> {
+  await sweepLocks()
   await removeEndedBefore(timeAgo(keptDays * 86_400_000))
 }
 
@@ -128,13 +151,19 @@ export function startWorkers(broker: ServiceBroker, { observe }: { observe?: Ste
   const cancels = bus().nats.subscribe(cancelSubject, { callback: (_, message) => void cancel(message.string()) })
   const services = servicesWithKinds()
   Object.assign(here, { broker, observe, services: new Set(services) })
-  const slots = services.flatMap((service) =>
-    Array.from({ length: slotsPerService }, () => slot(service, broker, stop.signal)),
-  )
+  const queues = services.map((service) => workOnQueue(service, broker, stop.signal))
   const sweeping = (async () => {
-    while (!stop.signal.aborted) {
-      await sweep(services, broker).catch((error: Error) => log('operations').warn({ err: error }, 'the sweep failed'))
-      await delay(2000 + Math.random() * 2000, undefined, { signal: stop.signal }).catch(() => undefined)
+    for (let cleanedAt = -Infinity; !stop.signal.aborted;) {
+      try {
+        await takeOver(services, broker)
+        if (performance.now() - cleanedAt > cleanUpEveryMs) {
+          cleanedAt = performance.now()
+          await cleanUp()
+        }
+      } catch (error) {
+        log('operations').warn({ err: error as Error }, 'the sweep failed')
+      }
+      await delay(takeOverEveryMs(), undefined, { signal: stop.signal }).catch(() => undefined)
     }
   })()
   return async (): Promise<void> => {
@@ -142,6 +171,6 @@ export function startWorkers(broker: ServiceBroker, { observe }: { observe?: Ste
     here.broker = undefined
     cancels.unsubscribe()
     await handOver()
-    await Promise.race([Promise.all([...slots, sweeping]), delay(2500)])
+    await Promise.race([Promise.all([...queues, sweeping]), delay(2500)])
   }
 }

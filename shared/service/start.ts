@@ -55,7 +55,7 @@ export async function startServices(
     within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
   for (const { name: service, prepare } of services) if (prepare) await asItself(service, prepare)
   await broker.start()
-  const stops: (() => unknown)[] = [sweepOutboxes()]
+  const stops: (() => unknown)[] = [sweepOutboxes(broker)]
   const work = () => startWorkers(broker, { observe })
   if (works) stops.push(work())
   for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))

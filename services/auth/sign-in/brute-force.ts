@@ -19,7 +19,7 @@ const Guessing = strict({
   told_at: Type.Optional(Time),
   version: Version,
 })
-const model = modelOf('sign_in_attempts', Guessing, [{ fields: { until: 1 } }])
+const model = modelOf('sign_in_attempts', Guessing, [{ fields: { until: 1 } }], { hasEvents: true })
 sweepOutboxOf(model)
 
 export const windowMs = 15 * 60_000

@@ -97,7 +97,7 @@ export const things = contract('things', {
   },
 })
 
-const store = collection('things', Thing, { kind: 'Thing' })
+const store = collection('things', Thing, { kind: 'Thing', hasEvents: true })
 /** How often some of the handlers ran. */
 export const ran = { create: 0, keys: 0, list: 0 }
 /** A promise that `grow` waits for before it continues; tests replace it. */

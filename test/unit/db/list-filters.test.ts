@@ -10,7 +10,7 @@ const Lamp = Type.Object({
   watts: Type.Number(),
   tags: Type.Array(Type.String()),
 })
-const lamps = modelOf('lamps', Lamp, [], { tells: false })
+const lamps = modelOf('lamps', Lamp, [])
 
 test.each([
   ['name:kitchen', { name: 'kitchen' }],
