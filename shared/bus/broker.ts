@@ -15,7 +15,7 @@ export const requestTimeoutMs = 4500
 class Regenerator extends Errors.Regenerator {
   override extractPlainError(error: Error): never {
     if (isNotServed(error)) return packError(new NotServedError(error.message)) as never
-    // Also who serves a call gives it up when its time is over.
+    // The serving process too ends a call when its time is over.
     const { action = 'bus' } = (error as { data?: { action?: string } }).data ?? {}
     return packError(translateBusError(error, action)) as never
   }
@@ -25,7 +25,7 @@ class Regenerator extends Errors.Regenerator {
   }
 }
 
-/** The process's place on the bus. A killed process is out of the rotation in 5 s (heartbeats of 1 s and 3 s). */
+/** Moleculer's broker of this process. A killed process leaves the registry within 5 s (heartbeats of 1 s and 3 s). */
 export function createBroker(name: string): ServiceBroker {
   const logger = log('bus')
   return new ServiceBroker({
@@ -36,14 +36,14 @@ export function createBroker(name: string): ServiceBroker {
     logger: false,
     errorRegenerator: new Regenerator() as never,
     internalServices: false,
-    // Its own handlers would end the process when the broker has stopped, and everything else not yet.
+    // Moleculer's own signal handlers would end the process before the rest of it has stopped.
     skipProcessEventRegistration: true,
     requestTimeout: requestTimeoutMs,
     heartbeatInterval: 1,
     heartbeatTimeout: 3,
     validator: false as never,
     registry: { preferLocal: true },
-    // By default a process is a second late in telling what it serves.
+    // The default announces a process's services a second late.
     transit: { serviceChangedDebounceTime: 50 } as never,
     tracking: { enabled: true, shutdownTimeout: 3000 },
     errorHandler: (error) => {
@@ -57,10 +57,10 @@ const isNotServed = (error: unknown) =>
   error instanceof Errors.ServiceNotFoundError || error instanceof Errors.ServiceNotAvailableError
 
 /**
- * What became of a call that ended with this error: it never reached anybody, or it was lost with whoever worked on it,
- * so that nobody knows how far it came. Undefined: it was answered, with this error.
+ * Whether a call that ended with this error was delivered. `unsent`: no process received it. `lost`: the process that
+ * worked on it has gone, and how far it came is unknown. Undefined: it was answered, with this error.
  */
-export function fateOf(error: unknown): 'unsent' | 'lost' | undefined {
+export function deliveryOf(error: unknown): 'unsent' | 'lost' | undefined {
   if (error instanceof Errors.ServiceNotAvailableError || error instanceof Errors.BrokerDisconnectedError)
     return 'unsent'
   if (error instanceof UnavailableError && error.details['not_served'] === true) return 'unsent'
@@ -68,7 +68,7 @@ export function fateOf(error: unknown): 'unsent' | 'lost' | undefined {
   return undefined
 }
 
-/** What Moleculer throws when nobody answers, as the 503 that says which service it was. */
+/** Maps Moleculer's errors of delivery to an UnavailableError that names the service. */
 export function translateBusError(error: unknown, action: string): unknown {
   if (error instanceof AppError) return error
   const service = action.split('.')[0]

@@ -1,7 +1,7 @@
 import { asService, type Caller } from '#shared/access/access.ts'
-import { askAround, askOnce } from '#shared/bus/hedged-call.ts'
+import { hedgedCall, callOnce } from '#shared/bus/hedged-call.ts'
 import { isBusJustBack } from '#shared/bus/bus.ts'
-import { fateOf, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
+import { deliveryOf, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
 import { type Action, type Contract, isChange, type Params, type Result } from '#shared/contract/contract.ts'
 import { requestContext, type FencingToken } from '#shared/runtime/request-context.ts'
 import { UnavailableError } from '#shared/errors.ts'
@@ -9,36 +9,36 @@ import type { Reply } from '#shared/runtime/handler.ts'
 import type { ServiceBroker } from 'moleculer'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** What travels with every call. */
+/** Metadata of a call on the bus. */
 export type Meta = {
   caller?: Caller
   requestId?: string
   ifMatch?: number
-  /** What ids that the call makes follow from, so that it can be repeated. */
+  /** The seed of the ids that the call makes, so that a repetition makes the same ones. */
   idempotency?: string
-  /** An earlier try was lost with the replica that worked on it. */
+  /** An earlier try was lost with its replica. */
   repeated?: boolean
-  /** The run of the operation that calls; an older one is refused. */
+  /** The run of the operation that calls; receivers refuse an older one. */
   fence?: FencingToken
-  /** A service that starts an operation names it, so that starting it again finds it. */
+  /** The id for the operation that a service starts, so that starting it again finds it. */
   operationId?: string
-  /** The answer is wanted as the bytes of its JSON. */
+  /** Requests the answer as the bytes of its JSON. */
   bytes?: boolean
 } & Reply
 
 type Sent<C extends Contract, K extends keyof C['actions']> =
   Partial<Params<C, K>> extends Params<C, K> ? Params<C, K> | undefined : Params<C, K>
 
-/** For a service that was there and is not, or a bus that is away, a call waits this long. Milliseconds. */
+/** How long a call waits for a service that has gone, or for the bus. Milliseconds. */
 const patienceMs = 2000
 const pauseMs = 100
 /** While replicas may not be back on the bus, a question that gets no answer is asked again this soon. Milliseconds. */
 const shortMs = 700
 
 /**
- * One call over the bus. What never reached anybody is sent again for a moment, and so is what was lost with a replica
- * that died, if it may be repeated: a question, or a change whose ids follow from a seed, so that it finds itself.
- * @throws the error of the action, or UnavailableError when nobody answers in time
+ * Calls an action over the bus. A call that was not delivered is sent again for a moment, and so is one that was lost with
+ * its replica, if it may be repeated: a question, or a change whose ids follow from a seed, so that it finds itself.
+ * @throws the error of the action, or UnavailableError when no replica answers in time
  */
 export async function send(
   broker: ServiceBroker,
@@ -47,12 +47,12 @@ export async function send(
   meta: Meta,
   timeoutMs = requestTimeoutMs,
   mayRepeat = meta.idempotency !== undefined || meta.operationId !== undefined,
-  attempt = askOnce,
+  attempt = callOnce,
 ): Promise<unknown> {
   const begin = performance.now()
   const leftMs = () => timeoutMs - (performance.now() - begin)
   for (;;) {
-    const isShort = attempt === askAround && isBusJustBack()
+    const isShort = attempt === hedgedCall && isBusJustBack()
     try {
       return await attempt(broker, action, params, meta, Math.max(1, isShort ? Math.min(leftMs(), shortMs) : leftMs()))
     } catch (error) {
@@ -60,25 +60,25 @@ export async function send(
       const mayTryAgain =
         (isShort && translated instanceof UnavailableError) || mayAgain(error, timeoutMs - leftMs(), mayRepeat)
       if (!mayTryAgain || leftMs() < 2 * pauseMs) throw translated
-      if (fateOf(error) === 'lost') meta.repeated = true
+      if (deliveryOf(error) === 'lost') meta.repeated = true
       await delay(pauseMs)
     }
   }
 }
 
 function mayAgain(error: unknown, spentMs: number, mayRepeat: boolean): boolean {
-  const fate = fateOf(error)
+  const fate = deliveryOf(error)
   return fate === 'unsent' ? spentMs < patienceMs : fate === 'lost' && mayRepeat
 }
 
-/** As {@link send}, for what changes nothing: a replica that has fallen silent is not waited for. */
+/** As {@link send}, for questions: when a replica is silent, another one is asked too. */
 export const question = (broker: ServiceBroker, action: string, params: unknown, meta: Meta, timeoutMs?: number) =>
-  send(broker, action, params, meta, timeoutMs, true, askAround)
+  send(broker, action, params, meta, timeoutMs, true, hedgedCall)
 
 type CallOptions = {
   timeoutMs?: number
   operationId?: string
-  /** It changes nothing, so that several replicas may be asked. Of actions with a route it is known. */
+  /** Says of an action without a route that it changes nothing, so that several replicas may be asked. */
   isQuestion?: boolean
 }
 const isRead = (action: Action) => !isChange(action) && action.rest !== undefined
@@ -105,8 +105,8 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
       ...(fence && { fence }),
     },
     timeoutMs,
-    // What is between services only bears being repeated, and so does every step of an operation.
+    // Actions for services only, and the steps of operations, bear being repeated.
     !isChange(contract.actions[action]!) || operationId !== undefined || fence !== undefined,
-    isQuestion ? askAround : askOnce,
+    isQuestion ? hedgedCall : callOnce,
   )) as Result<C, K>
 }

@@ -1,13 +1,13 @@
 import type { ServiceBroker } from 'moleculer'
 import { isAnySilent, isSilent, watchOver } from '#shared/bus/liveness.ts'
-import { fateOf } from '#shared/bus/broker.ts'
+import { deliveryOf } from '#shared/bus/broker.ts'
 
-/** The part of Moleculer's registry that is in none of its types. */
+/** The part of Moleculer's registry that its types leave out. */
 type Actions = {
   getActionEndpoints: (name: string) => { endpoints: { id: string; isAvailable: boolean; local: boolean }[] } | null
 }
 
-/** Some replica that is not known to be silent, in this process if it serves the action. */
+/** Picks a replica that is not known to be silent, preferably this process. */
 function pick(broker: ServiceBroker, action: string, but: ReadonlySet<string>): string | undefined {
   // Moleculer's own registry, as the type above says it.
   const all = (broker.registry as unknown as Actions).getActionEndpoints(action)?.endpoints ?? []
@@ -20,7 +20,7 @@ const nobody: ReadonlySet<string> = new Set()
 
 type Calling = Promise<unknown> & { ctx?: { nodeID: string | null } }
 
-/** Has an action done by a replica that is not silent, as long as there is one. */
+/** Calls a replica that is not silent, as long as there is one. */
 function callOne(
   broker: ServiceBroker,
   action: string,
@@ -34,8 +34,8 @@ function callOne(
 const elsewhere = (broker: ServiceBroker, { ctx }: Calling) =>
   ctx?.nodeID && ctx.nodeID !== broker.nodeID ? ctx.nodeID : undefined
 
-/** One try of a call. It ends at once when the replica that it went to has gone. */
-export function askOnce(
+/** Tries a call once. It ends at once when its replica has gone. */
+export function callOnce(
   broker: ServiceBroker,
   action: string,
   params: unknown,
@@ -48,10 +48,10 @@ export function askOnce(
 }
 
 /**
- * As {@link askOnce}, for what changes nothing: when the replica that was asked has fallen silent (it is stopped, or busy
- * with itself) another one is asked too, and the first answer counts.
+ * As {@link callOnce}, for questions: when the replica is silent (stopped, or its event loop is busy) another one is
+ * asked too, and the first answer counts.
  */
-export function askAround(
+export function hedgedCall(
   broker: ServiceBroker,
   action: string,
   params: unknown,
@@ -67,13 +67,13 @@ export function askAround(
   const settle = async (calling: Calling, own: object, stop: () => void) => {
     try {
       const answer = await calling
-      // What a replica answers beside the result comes with the answer that counts.
+      // The response metadata comes from the same replica as the answer.
       if (!isOver) Object.assign(meta, own)
       resolve(answer)
       isOver = true
     } catch (error) {
-      // Another one may still answer in the place of one that was lost.
-      if (open > 1 && fateOf(error) !== undefined) return
+      // Another replica may still answer.
+      if (open > 1 && deliveryOf(error) !== undefined) return
       reject(error)
       isOver = true
     } finally {

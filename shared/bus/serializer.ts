@@ -3,8 +3,8 @@ import { Serializers } from 'moleculer'
 const withBytes = 1
 
 /**
- * JSON on the bus, except that an answer whose data is a Buffer travels as those bytes: what a service has serialised
- * once is not parsed and serialised again on its way out.
+ * JSON on the bus, except that an answer whose data is a Buffer travels as those bytes: JSON that a service has made is not
+ * parsed and made again on its way out.
  * Frame: `{` begins plain JSON; otherwise 0x01, the length of the JSON head (uint32 big endian), the head, the bytes.
  */
 export class FramingSerializer extends Serializers.Base {

@@ -6,7 +6,7 @@ import { genuine, type Payload } from '#shared/bus/identity/packets.ts'
 import { heardSubject, identityOf, isUsed, packetSubject } from '#shared/bus/identity/subjects.ts'
 import { log } from '#shared/runtime/log.ts'
 
-/** What of Moleculer's inside this needs; it is in none of its types. */
+/** The internals of Moleculer's transporter that are used here; its types leave them out. */
 type Inside = {
   client: NatsConnection
   connected: boolean
@@ -28,14 +28,14 @@ type Discoverer = {
 type Packet = { type: string; target?: string | null; payload: Payload }
 
 /**
- * Moleculer's NATS, for a bus that comes and goes. While it is away, requests are refused instead of being kept in the
- * client's buffer, where they would be delivered long after their caller was told that they had failed; and nobody is
- * taken for dead because the bus is. When it is back everybody says at once who they are.
+ * Moleculer's NATS transporter, for a bus that comes and goes. While the bus is away, requests are refused: in the client's
+ * buffer they would be delivered long after their caller was told that they had failed. Missed heartbeats count for nothing
+ * then. When the bus is back every process announces itself at once.
  *
- * The subject of each packet says who sends it (subjects.ts), and what was sent in another's name is dropped.
+ * The subject of each packet names its sender (subjects.ts); packets with another sender in their content are dropped.
  */
 export class BusTransporter extends Transporters.NATS {
-  /** This, with what the library's types leave out. */
+  /** This object, with the members that the library's types leave out. */
   private get inside(): Inside {
     return this as unknown as Inside
   }
@@ -45,7 +45,7 @@ export class BusTransporter extends Transporters.NATS {
     void watchConnection(this.inside.client, (change) => (change === 'lost' ? this.left() : this.returned()))
   }
 
-  /** Moleculer's own events and pings are not used here, and nobody has the right to them. */
+  /** Leaves out Moleculer's own events and pings, which no identity may use. */
   override makeSubscriptions(topics: { cmd: string; nodeID?: string }[]): Promise<void> {
     return super.makeSubscriptions(topics.filter(({ cmd }) => isUsed(cmd)) as never)
   }
@@ -72,9 +72,13 @@ export class BusTransporter extends Transporters.NATS {
     try {
       const packet = inside.deserialize(type, frame)
       if (genuine(type, subject, packet.payload, askedOf)) inside.messageHandler(type, packet)
-      else log('bus').warn({ subject, sender: packet.payload.sender }, 'dropped what was sent in the name of another')
+      else
+        log('bus').warn(
+          { subject, sender: packet.payload.sender },
+          'dropped a packet whose sender is not the one of its subject',
+        )
     } catch (error) {
-      log('bus').warn({ subject, err: error }, 'dropped what is no packet')
+      log('bus').warn({ subject, err: error }, 'dropped a message that is no packet')
     }
   }
 
@@ -86,7 +90,7 @@ export class BusTransporter extends Transporters.NATS {
           new Error(`shared/bus/identity/service-permissions.ts does not have '${name}' call ${packet.payload.action}`),
         )
     }
-    // An answer may still find its caller waiting: the client keeps it until it is connected again.
+    // Answers are kept in the client's buffer until it is connected again: their caller may still wait.
     if (packet.type === 'RES') return this.publish(packet)
     return super.prepublish(packet as never)
   }

@@ -26,10 +26,10 @@ type Patch<T> = { [K in keyof T]?: T[K] | undefined }
 type Changed<T> = { set: Patch<T>; events?: Event[] }
 type Versioned = { id: string; version: number }
 
-/** Which record a filter is about, when it names one. */
+/** The id of the record that a filter names, or null. */
 const idIn = ({ _id }: Filter) => (typeof _id === 'string' ? _id : null)
 
-/** Which kind of thing a collection holds, for messages: "Virtual machine 'x' not found". */
+/** `kind` names a record in messages: "Virtual machine 'x' not found". */
 type Options = {
   kind: string
   indexes?: Index[]
@@ -60,7 +60,7 @@ export function collection<S extends TObject>(
   const requireEvents = (events: Event[]): void => {
     if (events.length > 0 && !hasEvents) throw new Error(`The collection ${name} has no events: set hasEvents`)
   }
-  /** Writes with events; when nobody knows whether the write came to be, the sweep looks for them. */
+  /** Writes a record with its events. When the outcome of the write is unknown, the sweep looks for the events. */
   const writeWith = async <R>(events: Event[], write: () => Promise<R>): Promise<R> => {
     try {
       return await uniquely(write)
@@ -90,14 +90,14 @@ export function collection<S extends TObject>(
     return found
   }
 
-  /** How the record was, for the audit, unless this call has noted it. */
+  /** Notes the record as it is before the change, for the audit, unless this call has noted it. */
   const noteBefore = async (filter: Filter): Promise<void> => {
     if (!requestContext()?.changed || isNoted(`${name}/${String(filter['_id'])}`)) return
     const before = await find(filter)
     if (before) noteChanged(`${name}/${before.id}`, { before, after: before })
   }
 
-  /** Changes the one record that fits the filter, in one atomic write. @returns it as it is now, or null when none fits */
+  /** Changes the record that fits the filter, in one atomic write. @returns the changed record, or null when none fits */
   const updateWhere = async (filter: Filter, { set, events = [] }: Changed<T>): Promise<T | null> => {
     requireEvents(events)
     const values = { ...set, ...(hasUpdatedAt && { updated_at: now() }) } as Record<string, unknown>
@@ -124,7 +124,7 @@ export function collection<S extends TObject>(
     return after
   }
 
-  /** Reads, decides, writes; begins again when somebody else was faster, unless the caller named a version. */
+  /** Reads, decides, writes; begins again when another change came in between, unless the caller named a version. */
   const change = async (id: string, decide: (record: T) => Changed<T> | Promise<Changed<T>>): Promise<T> => {
     for (let attempt = 0; attempt < 20; attempt++) {
       const record = await requireForChange(id)
@@ -135,7 +135,7 @@ export function collection<S extends TObject>(
   }
 
   /**
-   * A call that is repeated, under its idempotency key or because a replica died, finds what it made before.
+   * Inserts a record. A call that is repeated, under its idempotency key or because a replica died, gets the record of its first try.
    * @throws ConflictError when the id, or a field that is unique, is taken
    */
   const insert = async (record: Omit<T, 'version'>, events: Event[] = []): Promise<T> => {
@@ -157,17 +157,17 @@ export function collection<S extends TObject>(
     return after
   }
 
-  /** Removes a record as it was read. @throws ConflictError when it has changed since */
+  /** Deletes a record as it was read. @throws ConflictError when it has changed since */
   const remove = async (record: Versioned): Promise<void> => {
     const { id, version } = record
     noteChanged(`${name}/${id}`, { before: record, after: null })
     const removed = await announced(name, id, () => removeOne(model, { _id: id, version }))
     if (removed === 0 && (await get(id)))
-      throw new ConflictError(`${kind} '${id}' has changed meanwhile`, { retryable: true })
+      throw new ConflictError(`${kind} '${id}' has changed in the meantime`, { retryable: true })
   }
-  /** Removes what fits, once its events are told. @returns how many there were */
+  /** Deletes all records that fit, after publishing their events. @returns how many there were */
   const removeWhere = async (filter: Filter) => {
-    // Sweeps remove nothing most of the time: then no cache needs to hear of it.
+    // Most sweeps find nothing to delete: then no cache needs to hear of it.
     if (!(await findOne(model, filter))) return 0
     if (hasEvents) await flushAll(model, filter)
     if (requestContext()?.changed)
@@ -175,7 +175,7 @@ export function collection<S extends TObject>(
     return announced(name, idIn(filter), () => removeAll(model, filter))
   }
 
-  /** What fits, in the order of the ids; a limit of 0 is none. */
+  /** All records that fit, in the order of the ids; a limit of 0 is none. */
   const all = async (filter: Filter = {}, limit = 0): Promise<T[]> =>
     (
       await inStore(() =>
@@ -187,7 +187,7 @@ export function collection<S extends TObject>(
       )
     ).map(fromStore)
 
-  /** The page that a list's query asks for, of what fits the filter and the caller may see. */
+  /** A page of the records that fit the filter and the caller may see. */
   const list = async (query: ListQuery, maySee: MaySee, filter: Filter = {}): Promise<PageOf<T>> => {
     const found = await page(model, query, maySee, filter)
     return { ...found, data: found.data.map(fromStore) }
@@ -211,7 +211,7 @@ export function collection<S extends TObject>(
   }
 }
 
-/** A duplicate key (11000) as the conflict it is: "x already exists". */
+/** Maps a duplicate key to a ConflictError: "x already exists". */
 async function uniquely<R>(write: () => Promise<R>): Promise<R> {
   try {
     return await write()

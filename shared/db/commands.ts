@@ -1,7 +1,7 @@
 import { inStore } from '#shared/db/connect.ts'
 import { type Stored, type StoredModel, storedAs } from '#shared/db/model.ts'
 
-/** A condition in the words of the store, such as `{ _id: 'web', version: 3 }`. */
+/** A filter of the store, such as `{ _id: 'web', version: 3 }`. */
 export type Filter = Record<string, unknown>
 type Fields = Record<string, unknown>
 /** The update operators that both stores have. */

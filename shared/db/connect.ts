@@ -25,7 +25,7 @@ export async function connectStore(): Promise<void> {
 
 const patienceMs = 20_000
 
-/** A store that starts at the same time may take a while; who is refused by it is told so at once. */
+/** Waits for a store that is starting; any other error, such as a wrong password, is thrown at once. */
 async function untilReachable(connect: () => Promise<unknown>): Promise<void> {
   const deadline = Date.now() + patienceMs
   for (;;) {
@@ -54,10 +54,10 @@ const transient =
 /** A server that stops, or is not the primary any more (the codes that MongoDB's drivers call retryable). */
 const transientCodes = new Set([6, 7, 89, 91, 134, 189, 262, 9001, 10_107, 11_600, 11_602, 13_435, 13_436])
 
-/** The driver passes on what its socket says when the store goes in the moment of a write. */
+/** Errors of the socket, which the driver passes on when the store stops during a write. */
 const socketErrors = new Set(['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ERR_STREAM_DESTROYED'])
 
-/** The driver wraps whatever ends a bulk write, also that the store has gone. */
+/** Unwraps the error of a bulk write, which may be a lost connection. */
 const bareError = (error: Error & { errorResponse?: unknown }): Error =>
   error.name === 'MongoBulkWriteError' && error.errorResponse instanceof Error ? error.errorResponse : error
 

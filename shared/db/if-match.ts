@@ -1,7 +1,7 @@
 import { requestContext } from '#shared/runtime/request-context.ts'
 import { PreconditionFailedError } from '#shared/errors.ts'
 
-/** Before a thing is changed: `what` names it. @throws PreconditionFailedError when the call's `If-Match` names another version */
+/** Checks the call's `If-Match` before a change; `what` names the record in the message. @throws PreconditionFailedError when the call's `If-Match` names another version */
 export function requireVersion(what: string, version: number): void {
   const ifMatch = requestContext()?.ifMatch
   if (ifMatch === undefined || ifMatch === version) return

@@ -7,17 +7,17 @@ export type Index = {
   fields: Record<string, 1 | -1>
   unique?: true
   sparse?: true
-  /** Only records that fit are in the index; it serves just the questions that ask for the same. */
+  /** Indexes only records that fit; the index serves only queries with the same condition. */
   partialFilterExpression?: Record<string, unknown>
 }
 /**
- * A record as the store keeps it, with the events that are not yet known to be in the stream, and the seed of the call
- * that made it, by which that call finds it when it is repeated.
+ * A record in the store: with the events that the stream has not yet acknowledged (`outbox`), and the seed of the call that
+ * made it (`made_by`), by which a repetition of that call finds it.
  */
 export type Stored = { _id: string; version: number; outbox?: Event[]; made_by?: string } & Record<string, unknown>
 export type StoredModel = Model<Stored>
 
-/** A document in the words of its reader: the store knows no types, and only the model's owner, by its schema, wrote it. */
+/** Types a document as its reader knows it: the store has no types, and only the owner of the model writes it, by its schema. */
 export const storedAs = <T>(document: unknown): T => document as T
 
 const pathTypes: Record<string, unknown> = { string: String, integer: Number, number: Number, boolean: Boolean }

@@ -7,8 +7,8 @@ import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 
 /**
- * Publishes what a document's outbox holds, oldest first, and takes it out. The whole outbox is sent, also what another
- * replica wrote before: so the events of one document reach the stream in the order of its changes.
+ * Publishes the events in a document's outbox, oldest first, and removes them from it. Events that another replica wrote
+ * before are published too, so that the events of one document reach the stream in the order of its changes.
  */
 export async function flush(model: StoredModel, document: Stored): Promise<void> {
   const { _id, outbox = [] } = document
@@ -47,9 +47,9 @@ function sweepAllSoon(): void {
 }
 
 const retryEveryMs = 3000
-/** After the bus was away, so often; its streams may answer later than it does. */
+/** After the bus was away, sweeps that often: its streams may answer later than the server does. */
 const catchUp = { everyMs: 400, forMs: 2500 }
-/** A fallback: what makes a sweep due is known otherwise. */
+/** Sweeps all outboxes this often, as a fallback. */
 const sweepAllEveryMs = 30_000
 
 /**

@@ -8,7 +8,7 @@ import { invalid } from '#shared/errors.ts'
 export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number }
 
 /**
- * `status:running,name:web*` as a store filter. All of it must be true, also of what is named twice: `tags:web,tags:prod`.
+ * Makes a store filter out of `status:running,name:web*`. All conditions must hold, also two of one field: `tags:web,tags:prod`.
  * @throws ValidationError when a value is none of its field's type
  */
 export function filterOf(text: string | undefined, { schema }: Pick<StoredModel, 'schema'>): Filter {
@@ -43,11 +43,11 @@ export function afterOf(cursor: string): string {
   return id
 }
 
-/** What may be seen by whoever may ask at all. */
+/** No filter per item. */
 export const everything: MaySee = { all: true, item: () => true }
 
 /**
- * One page in the order of ids; the cursor is the last id, so that what comes and goes between pages moves nothing.
+ * Reads one page in the order of ids. The cursor is the last id, so that records that come and go between pages move nothing.
  * @param direction -1: the newest first, for ids that hold the time
  */
 export async function page(

@@ -11,8 +11,8 @@ type How = {
 }
 
 /**
- * Documents as they lie in the store, by the driver itself. `T` is the reader's word for them: the collection's owner
- * wrote them by its schema, and the store knows no types.
+ * Reads documents with the driver, without mongoose. `T` is their type as the reader knows it: the store has no types, and
+ * the owner of the collection writes them by its schema.
  */
 export async function readMany<T>(
   model: StoredModel,

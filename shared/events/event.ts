@@ -4,7 +4,7 @@ import { type Event, type EventData, events, type EventType } from '#shared/cont
 /** Times on the wire and in the store: RFC 3339, UTC. */
 export const now = () => new Date().toISOString()
 
-/** An event, to be written into the outbox of the document whose change it tells of. */
+/** Makes an event, for the outbox of the document that changes. */
 export const event = <T extends EventType>(type: T, data: EventData<T>): Event => ({
   id: v7(),
   type,

@@ -8,19 +8,19 @@ import { log } from '#shared/runtime/log.ts'
 /** An event and its place in the stream. */
 export type Placed = { seq: number; event: Event }
 
-/** Which stream it is (it may be lost and made anew), and the places that it holds right now. */
+/** The identity of the stream, which may be lost and made anew, and the places that it holds. */
 type Extent = { base: number; first: number; last: number }
 
 const epoch = Date.UTC(2026, 0, 1)
 
 /**
- * The place of a message is its JetStream sequence plus the microseconds from 2026 to the making of the stream. So a
- * stream that was lost and made anew goes on above its predecessor, on every replica alike and with nothing stored, and
- * no place ever means two events. Below 2^53 until the year 2311.
+ * The first place of a stream: the microseconds from 2026 to its making. The place of a message is this plus its JetStream
+ * sequence. So a stream that was lost and made anew goes on above its predecessor, and no place ever means two events; every
+ * replica computes the same, with nothing stored. Below 2^53 until the year 2311.
  */
 const baseOf = (created: string) => (Date.parse(created) - epoch) * 1000
 
-/** What the stream holds. @throws UnavailableError when the bus is away */
+/** Reads which places the stream holds. @throws UnavailableError when the bus is away */
 export async function streamExtent(): Promise<Extent> {
   const { created, state } = await onBus(async () => (await bus().manager()).streams.info(streams.events))
   const base = baseOf(created)
@@ -49,10 +49,10 @@ const placed = (message: JsMsg, base: number): Placed => ({
 })
 
 type Heard = {
-  /** Where to begin, when the stream holds so much: this many events before its end. */
+  /** Begins this many events before the end of the stream, if it holds as many. */
   before: number
   event: (placed: Placed) => void
-  /** Events were lost: what follows begins after this place, and nothing is known of what came before. */
+  /** Called when events were lost: the next one comes after this place. */
   lost: (seq: number) => void
 }
 
@@ -61,8 +61,8 @@ const batch = 500
 const pullMs = 10_000
 
 /**
- * Hears every event in order and once, for as long as the process lives: NATS may come and go, and the stream may be
- * lost. @returns a function that stops it; `ready` settles when it has caught up for the first time
+ * Delivers every event in order and once, for as long as the process lives, through outages of NATS and losses of the
+ * stream. @returns a function that stops it; `ready` settles when it has caught up for the first time
  */
 export function followEvents({ before, event, lost }: Heard): { ready: Promise<void>; stop: () => void } {
   const ready = Promise.withResolvers<void>()
@@ -77,8 +77,8 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
   })
 
   /**
-   * Whether the last event that was heard is still where it was. A server that is killed may forget what it has told of
-   * already, and give its place to another event.
+   * Whether the last delivered event is still at its place. A server that is killed may lose an event that it has delivered
+   * already, and give its place to another one.
    */
   const isInPlace = async ({ first, base }: Extent): Promise<boolean> => {
     if (!position || position.id === undefined || position.seq < first) return true
@@ -86,7 +86,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
     return message.json<Event>().id === position.id
   }
 
-  /** Where to go on in the stream as it is now; tells of a loss. */
+  /** The place to go on after, in the stream as it is now; reports a loss. */
   const place = async (extent: Extent): Promise<number> => {
     const { base, first, last } = extent
     if (!position) return Math.max(first - 1, last - before)
@@ -105,7 +105,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
     if (!position) lost(seq)
     position = seq === position?.seq ? position : { base: extent.base, seq }
     const consumer = await consumerFrom(extent, seq + 1)
-    // In between it may have been made anew.
+    // The stream may have been made anew in between.
     if ((await streamExtent()).base !== extent.base) return
     if (seq >= extent.last) ready.resolve()
     await read(consumer, extent)
@@ -118,16 +118,16 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
       fetched = await consumer.fetch({ max_messages: batch, expires: pullMs })
       const before = delivered
       for await (const message of fetched) {
-        // A gap in the delivery is a lost message; it is read again from there.
+        // A gap in the delivery is a lost message: read again from there.
         if (message.info.deliverySequence !== ++delivered) return
         const next = placed(message, extent.base)
-        // A gap in the stream: what was there is no longer kept.
+        // A gap in the stream: the events in it are no longer kept.
         if (next.seq !== position!.seq + 1) return
         position = { base: extent.base, seq: next.seq, id: next.event.id }
         event(next)
         if (next.seq >= extent.last) ready.resolve()
       }
-      // What came in the moment of its end went with it, and no later one may come to show the gap.
+      // A message that arrived as the pull ended is lost, and no later message may come to show the gap.
       const hasEndedEarly = delivered > before && delivered - before < batch
       if (!hasEndedEarly && Date.now() - checked < pullMs / 2) continue
       checked = Date.now()
@@ -138,7 +138,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
     }
   }
 
-  /** Whether more was delivered than has come. */
+  /** Whether the consumer has delivered more messages than have arrived. */
   const isMissed = async (consumer: Consumer, delivered: number) =>
     (await consumer.info()).delivered.consumer_seq > delivered
 
@@ -166,7 +166,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
 }
 
 /**
- * The events after a place, in batches, as far as the stream holds them now. Whoever has enough just stops reading.
+ * The events after a place, in batches, up to the end of the stream as it is now. The reader may stop at any time.
  * @throws when the stream does not go back so far, or no longer does
  */
 export async function* eventsAfter(seq: number): AsyncGenerator<Placed[]> {

@@ -14,8 +14,8 @@ import { idOfSeed } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 
 /**
- * Accepts an operation: its handler checks and prepares, the locks are taken, the fact is stored and on record. From
- * then on it goes to its end by itself, also when this process dies at once.
+ * Accepts an operation: its handler checks and prepares, the locks are taken, the audit record and the entry are written.
+ * From then on the engine brings it to its end, also when this process dies at once.
  */
 export async function acceptOperation(name: string, params: unknown, call: Call): Promise<Operation> {
   const { service, action, handler } = kindOf(name)!
@@ -47,7 +47,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
     const taken = slot ? { epoch: 1, lease: ownLease() } : { epoch: 0, lease: null }
     const entry = { ...newEntry(id, name, service, user, input, resources, call), ...taken }
     const path = resources[0] ?? `/api${fillPath(action.rest?.split(' ')[1] ?? '', params as Record<string, unknown>)}`
-    // Before the operation is there: none may begin that is not on record.
+    // Before the entry: no operation may begin without an audit record.
     await recordAudit({
       id: idOfSeed(id, 'accepted'),
       caller: call.caller,
@@ -73,7 +73,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
   }
 }
 
-/** A service names the operations it starts, and an idempotency key names the one it stands for; else the id is new. */
+/** The id given by the calling service, or the one that follows from the idempotency key, or a new one. */
 function operationId(): string {
   const call = requestContext()
   if (call?.operationId) return call.operationId

@@ -26,25 +26,25 @@ type Stored = Pick<Static<typeof Lock>, 'operation' | 'user' | 'reason' | 'since
 
 const lockModel = modelOf('locks', Lock, [{ fields: { operation: 1 } }, { fields: { shares: 1 }, sparse: true }])
 
-/** A lock whose operation never came to be is free after this long. Milliseconds. */
+/** A lock without an operation, which a crash in `accept` leaves behind, is free after this long. Milliseconds. */
 const orphanMs = 30_000
 const isRecent = (since: string) => Date.parse(since) > Date.now() - orphanMs
-/** So long an operation waits for changes that are over in a moment. */
+/** How long an operation waits for brief changes. Milliseconds. */
 const briefMs = 5000
 
 /**
- * Holds a resource for an operation. A lock lives as long as its operation is active, whose lease tells whether anybody
- * still works on it; so a lock is never older than the work that it protects.
+ * Locks a resource for an operation. A lock has no lease of its own: it lives as long as its operation is active, and is
+ * as alive as the lease of that operation.
  * @throws ConflictError saying who holds it, for what, since when and until when
  */
 export async function hold(path: string, operation: string, user: string, reason: string): Promise<void> {
   await put({ _id: path, operation, user, reason, since: now() })
-  // Both kinds are written first and looked for afterwards: of two who meet, at least one sees the other.
+  // Each kind of lock is written before the other kind is looked for: of two operations that meet, at least one sees the other.
   await refuseIfShared(path, { operation })
 }
 
 /**
- * As {@link hold}, beside others who share it: nobody may change the resource meanwhile.
+ * As {@link hold}, shared with other operations: no change of the resource is allowed meanwhile.
  * @throws ConflictError when an operation holds it
  */
 export async function share(path: string, operation: string, user: string, reason: string): Promise<void> {
@@ -54,7 +54,7 @@ export async function share(path: string, operation: string, user: string, reaso
 }
 
 /**
- * Changes a resource by something short that is no operation, beside others who do: no operation takes it meanwhile.
+ * Runs a brief change that is no operation. Other brief changes may run beside it; operations wait.
  * @throws ConflictError when an operation has it
  */
 export async function changing<T>(path: string, user: string, reason: string, change: () => Promise<T>): Promise<T> {
@@ -79,7 +79,7 @@ async function put(lock: Stored): Promise<void> {
   if (!replaced) await put(lock)
 }
 
-/** Who is to hold it alone waits for brief changes: those that come meanwhile are refused. */
+/** Waits until brief changes are over; new ones are refused meanwhile, since the exclusive lock is written already. */
 async function refuseIfShared(path: string, { operation, beside }: { operation?: string; beside?: 'brief' }) {
   for (const deadline = Date.now() + briefMs; ; await delay(20)) {
     const sharers = await findAll<Stored>(lockModel, { shares: path })
@@ -90,7 +90,7 @@ async function refuseIfShared(path: string, { operation, beside }: { operation?:
   }
 }
 
-/** @throws ConflictError when an operation holds the resource: it is not to be changed under it */
+/** @throws ConflictError when an operation holds the resource */
 export async function requireFree(path: string): Promise<void> {
   const held = await findOne<Stored>(lockModel, { _id: path })
   if (held) await refuseIfAlive(held)
@@ -102,7 +102,7 @@ async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason,
   const isBeingMade = !entry && isRecent(since)
   if (!(entry && isActive(entry)) && !isBeingMade) return
   if (brief)
-    throw new ConflictError(`${path} is just being changed by ${user} (${reason}): try again`, {
+    throw new ConflictError(`${path} is being changed by ${user} (${reason}); try again`, {
       retryable: true,
       details: { path, user, reason, since },
     })
@@ -119,8 +119,7 @@ async function refuseIfAlive({ _id, shares: path = _id, operation, user, reason,
 export const release = (operation: string) => removeAll(lockModel, { operation })
 
 /**
- * Removes the locks of operations that have ended, which a crash between the two writes leaves behind, and of those that
- * never came to be.
+ * Removes locks that a crash left behind: of operations that have ended, and of those that were never stored.
  */
 export async function sweepLocks(): Promise<void> {
   const locks = await findAll<Stored>(lockModel)

@@ -127,7 +127,7 @@ async function takeOver(services: string[], broker: ServiceBroker): Promise<void
   await Promise.all(ids.map(run))
 }
 
-/** So often operations without a lease are looked for: together with the lease's 15 s less than the 30 s that are promised. */
+/** The period of the take-over: with the lease's 15 s it stays below the promised 30 s. Milliseconds. */
 const takeOverEveryMs = () => Math.min(6000, 2 * leaseMs()) * (0.75 + Math.random() / 2)
 const cleanUpEveryMs = 60_000
 

@@ -3,7 +3,7 @@ import { type Entry, findEntry, isActive } from '#shared/operation/entries.ts'
 
 const subject = (id: string) => `horcrux.operation.${id}`
 
-/** Tells whoever waits that something about an operation has changed. A hint only: waiters look for themselves too. */
+/** Publishes a hint that an operation has changed; waiters also look by themselves. */
 export function nudge(id: string): void {
   const { nats } = bus()
   if (!nats.isClosed()) nats.publish(subject(id))
@@ -12,13 +12,13 @@ export function nudge(id: string): void {
 type Progress = Pick<Entry['progress'], 'done' | 'total' | 'unit'>
 const progressSubject = (id: string) => `${subject(id)}.progress`
 
-/** Tells whoever waits how far an operation is, between what the journal says of it. */
+/** Publishes the progress of an operation between two writes of the journal. */
 export function tellProgress({ id, progress }: Entry): void {
   const { nats } = bus()
   if (!nats.isClosed()) nats.publish(progressSubject(id), JSON.stringify(progress))
 }
 
-/** Hears it. @returns a function that ends it */
+/** Subscribes to the progress of an operation. @returns a function that ends it */
 export function followProgress(id: string, heard: (progress: Progress) => void): () => void {
   const callback = (_: unknown, message: { string: () => string }) => heard(JSON.parse(message.string()) as Progress)
   const hints = bus().nats.subscribe(progressSubject(id), { callback })
@@ -27,7 +27,7 @@ export function followProgress(id: string, heard: (progress: Progress) => void):
 
 type Options = { timeoutMs?: number; onUpdate?: (entry: Entry) => void }
 
-/** Waits until an operation has ended or the time is over; tells of what changes in between. @returns it as it is then */
+/** Waits until an operation has ended or the time is over; calls `onUpdate` at each change. @returns the entry as it is then */
 export async function waitForEnd(id: string, { timeoutMs = Infinity, onUpdate }: Options = {}): Promise<Entry> {
   const deadline = Date.now() + timeoutMs
   let wake = () => {}
@@ -39,7 +39,7 @@ export async function waitForEnd(id: string, { timeoutMs = Infinity, onUpdate }:
       onUpdate?.(entry)
       const left = deadline - Date.now()
       if (!isActive(entry) || left <= 0) return entry
-      // Without a hint it looks every half second: the bus may be away.
+      // Hints may be lost with the bus: read again at least every half second.
       await Promise.race([hinted, new Promise((resolve) => setTimeout(resolve, Math.min(left, 500)))])
     }
   } finally {

@@ -9,15 +9,15 @@ export type Reply = {
   cookie?: { value: string; expires_at: string } | null
 }
 
-/** What a handler may want to know of its call, beside the parameters. */
+/** The call of a handler, beside its parameters. */
 export type Call = {
   caller: Caller
   requestId: string
   rights: Rights
   /** By the contract's `itemAccess`. */
   maySee: MaySee
-  /** What the answer carries beside the result. */
+  /** The response metadata; the handler fills it in. */
   reply: Reply
-  /** What the audit's record says beside, or instead of, what follows from the contract. */
+  /** Fields of the audit record in addition to, or in place of, those that follow from the contract. */
   record: { kind?: AuditKind; user?: string; severity?: AuditEntry['severity'] }
 }

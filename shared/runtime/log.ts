@@ -5,7 +5,7 @@ import { config } from '#shared/config/config.ts'
 /** Fields that every line of a request or an operation carries. */
 export const logFields = new AsyncLocalStorage<Record<string, string>>()
 
-/** Under these names nothing is logged. */
+/** Names of fields whose values are not logged. */
 export const secretFields = [
   'password',
   'old_password',
@@ -46,7 +46,7 @@ function makeRoot(): Logger {
     mixin: () => logFields.getStore() ?? {},
     redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: '[secret]' },
   }
-  // Threads that write logs cost start-up time; plain JSON to standard output needs none.
+  // Transports run in threads, which cost start-up time; plain JSON to standard output needs none.
   if (!logPath && !process.stdout.isTTY) return pino(options)
   return pino({ ...options, transport: { targets: destinations() } })
 }

@@ -1,7 +1,7 @@
 import { log } from '#shared/runtime/log.ts'
 
 /**
- * Does some work again and again, never twice at once; a failure is logged, and the next turn comes all the same.
+ * Repeats work in a period, never twice at once; a failure is logged, and the next turn follows.
  * @returns a function that stops it
  */
 export function every(ms: number, work: () => Promise<unknown>, { part, failed }: { part: string; failed: string }) {

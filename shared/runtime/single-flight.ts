@@ -1,6 +1,6 @@
 /**
- * Work that many ask for at once, one run after the other for each key: whoever asks while it runs shares the one run
- * that begins when that has ended, so that everybody gets one which began after they asked.
+ * Merges concurrent calls of some work, for each key: calls that come while it runs share the one run that begins after
+ * that, so that every caller gets a run that began after its call.
  */
 export function coalesced<T>(work: (key: string) => Promise<T>): (key: string) => Promise<T> {
   const running = new Map<string, Promise<T>>()

@@ -48,11 +48,11 @@ export function implement<C extends Contract>(contract: C, handlers: Handlers<C>
     const work: Plain = isOperation(action) ? (params, call) => acceptOperation(name, params, call) : (handler as Plain)
     return [key, { handler: (ctx: Incoming) => answer(name, contract.name, action, work, ctx) }] as const
   })
-  // Moleculer types what a handler gets more narrowly than the context that it gives.
+  // Moleculer's type of a handler is narrower than the context that it passes.
   return { name: contract.name, actions: Object.fromEntries(actions) } as unknown as ServiceSchema
 }
 
-/** Authorise, check, work, put on record, answer: in this order, for every action there is. */
+/** Authorises, checks, works, writes the audit record, answers: in this order, for every action. */
 async function answer(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
   const { caller, requestId = 'none', ifMatch, idempotency, operationId, fence, bytes } = ctx.meta
   if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
@@ -93,8 +93,8 @@ async function answer(name: string, service: string, action: Action, work: Plain
 }
 
 /**
- * What an earlier try, lost with its replica, has deleted is not there any more: so it was to be. An operation that was
- * lost finds itself by its id; when it does not, somebody else has deleted the thing.
+ * On a repeated DELETE, NotFound means that the first try, lost with its replica, succeeded. An operation finds itself by its
+ * id instead: NotFound then means that another call has deleted the record.
  */
 const isGoneAlready =
   (action: Action, { repeated }: Meta) =>
@@ -104,7 +104,7 @@ const isGoneAlready =
     throw error
   }
 
-/** @throws ForbiddenError when another process calls in a name in which it may not */
+/** @throws ForbiddenError when another process calls in the name of a caller that it may not speak for */
 function requireSender(name: string, action: Action, caller: Caller, { nodeID, broker }: Incoming): void {
   if (!nodeID || nodeID === broker.nodeID) return
   const from = identityOf(nodeID)
@@ -133,7 +133,7 @@ function maySee(action: Action, rights: Rights): MaySee {
 
 type Outcome = 'success' | 'failure' | 'denied'
 
-/** Changes are on record however they end; of questions only that they were refused. */
+/** Writes the audit record: of every change, however it ends; of a question only when it was denied. */
 function recorder(
   name: string,
   action: Action,
@@ -161,7 +161,7 @@ function recorder(
   }
 }
 
-/** The resource that an action is about: what its privilege is on, else its route. */
+/** The path of the resource of an action: the one of its privilege, else its route. */
 export const resourceOf = ({ can, rest }: Action, params: Record<string, unknown>) =>
   fillPath(can.includes(' on ') ? onPath(can as OnPath).path : `/api${rest?.split(' ')[1] ?? ''}`, params)
 

@@ -16,22 +16,22 @@ import type { StepObserver } from '#shared/operation/observe.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
 import { operationService } from '#shared/service/operations.ts'
 
-/** One part of Horcrux: what it serves on the bus, and what else it does while it runs. */
+/** One part of Horcrux: the actions that it serves on the bus, and its other work. */
 export type Service = {
   name: string
   serves: ServiceSchema[]
-  /** Done before anybody can reach it: bus and store are there, other services need not be. */
+  /** Runs before the service can be called: with bus and store, without other services. */
   prepare?: () => Promise<void>
-  /** Runs once bus and store are there, as this service; what it returns is called when the process stops. */
+  /** Runs as this service once it can be called; returns a function that is called when the process stops. */
   start?: (broker: ServiceBroker) => Promise<() => unknown>
 }
 
 /** Services that run in this process. */
 export type Running = {
   broker: ServiceBroker
-  /** Begins to work on operations. @returns what hands over and ends that */
+  /** Begins to work on operations. @returns a function that hands over and ends it */
   work: () => () => Promise<void>
-  /** Hands over what it works on and lets go of everything. */
+  /** Hands over its operations and closes everything. */
   stop: () => Promise<void>
 }
 
@@ -70,7 +70,7 @@ export async function startServices(
   return { broker, work, stop }
 }
 
-/** The whole of a service's `main.ts`: runs it as a process of its own, stops it on SIGTERM and SIGINT. */
+/** Runs a service as a process of its own, and stops it on SIGTERM and SIGINT: the whole of its `main.ts`. */
 export async function runProcess(service: Service): Promise<void> {
   try {
     const { stop } = await startServices(service.name, [service])
@@ -86,7 +86,7 @@ export async function runProcess(service: Service): Promise<void> {
   }
 }
 
-/** Ends the process that cannot start: 78 for a wrong configuration, else 1. */
+/** Ends a process that cannot start: with exit code 78 for a wrong configuration, else 1. */
 export function exitWith(error: unknown): never {
   if (error instanceof ConfigError) {
     process.stderr.write(`${error.message}\n`)
