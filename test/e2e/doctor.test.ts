@@ -57,7 +57,7 @@ describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await m
       expect(stderr).toContain('table or json')
     })
 
-    test('a command that does not exist is answered with the one that is meant, and 2', async () => {
+    test('an unknown command ends with 2 and suggests the nearest command', async () => {
       const { code, stderr } = await machine.run('node', [horcrux, 'docter'])
       expect(code).toBe(2)
       expect(stderr).toContain("Did you mean 'doctor'?")

@@ -162,7 +162,7 @@ describe.skipIf(!available('libvirt', problems))('a Horcrux that ends', () => {
     expect(stdout.trim()).toBe('bystander')
   })
 
-  test('by kill -9 takes its children along; the next one goes on with the same data', async () => {
+  test('by kill -9 ends its children too; the next start continues with the same data', async () => {
     const instance = await startHorcrux(machine, secret)
     expect((await signIn(instance)).status).toBe(200)
     await instance.signal('KILL')

@@ -79,7 +79,7 @@ describe.each(eachHost)('the files of a $kind host', ({ open }) => {
     expect((await host.list(dir)).filter(({ name }) => name.startsWith('.horcrux-'))).toEqual([])
   })
 
-  it('have the mode that is asked for, whatever the umask', async () => {
+  it('have the wanted mode, with every umask', async () => {
     await host.writeFile(`${dir}/private`, '', { mode: 0o600 })
     await host.createExclusive(`${dir}/shared`, '', { mode: 0o666 })
     await host.mkdir(`${dir}/folder/in/folder`, { mode: 0o700 })

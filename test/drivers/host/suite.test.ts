@@ -49,7 +49,7 @@ describe.each(eachHost)('a $kind host runs a program', ({ open }) => {
     expect((await host.run('pwd', [], { cwd: '/usr' })).stdout).toBe('/usr\n')
   })
 
-  it('but not one that is missing, nor in a folder that is', async () => {
+  it('but not a missing one, nor in a missing folder', async () => {
     await expect(host.run('horcrux-none', [])).rejects.toThrow(`horcrux-none is not installed on ${host.describe()}`)
     await expect(host.run('horcrux-none', [])).rejects.toThrow(UnavailableError)
     await expect(host.run('pwd', [], { cwd: '/no/folder' })).rejects.toThrow(NotFoundError)

@@ -124,7 +124,7 @@ describe.skipIf(!hasLab())('connections to a real libvirt', () => {
     expect(libvirt.isConnected()).toBe(true)
   })
 
-  test('a lost connection is told, calls fail at once meanwhile, and events flow again', async () => {
+  test('a lost connection gives an event, calls fail at once meanwhile, and events come again', async () => {
     const { uri, stop, listen } = await tunnel()
     const libvirt = host(async () => uri)
     const news = inbox<HostEvent>()

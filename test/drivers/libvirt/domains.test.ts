@@ -44,7 +44,7 @@ describe.skipIf(!hasLab())('domains of a real libvirt', () => {
   const lifecycle = (uuid: string, event: string) =>
     events.first((each) => each.kind === 'lifecycle' && each.uuid === uuid && each.event === event)
 
-  test('a domain goes through its life, and each step is told', async () => {
+  test("each step of a domain's life gives an event", async () => {
     const uuid = await define()
     expect(await lifecycle(uuid, 'defined')).toMatchObject({ name: `lv-${uuid.slice(0, 8)}`, detail: 'added' })
     expect(await domain.domainState(libvirt, uuid)).toEqual({ state: 'shut_off', reason: 'unknown' })

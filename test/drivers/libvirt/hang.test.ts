@@ -34,7 +34,7 @@ describe.skipIf(!hasLab())('a libvirtd that hangs', () => {
     return connection
   }
 
-  test('delays nothing else, its calls fail in time, and all is well when it goes on', async () => {
+  test('delays no other work, its own calls fail, and it works again when it continues', async () => {
     const [healthy, hung] = [host(1), host(2)]
     const news = inbox<HostEvent>()
     hung.subscribe(['lifecycle'], news.put)

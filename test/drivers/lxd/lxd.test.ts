@@ -107,7 +107,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     if (dir) await rm(dir, { recursive: true, force: true })
   })
 
-  test('everything that it cannot give is said at once, in its own words why', async () => {
+  test('everything that the engine cannot do is refused in one answer, with its reasons', async () => {
     const nics = [{ bridge: 'br0', model: 'e1000e' }]
     const never = { balloon: 128, boot_order: ['network'], graphics: ['vnc'], video: 'virtio', nics }
     const boot = { kernel: '/etc/hostname' }
@@ -204,7 +204,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     expect(await on.get('/1.0/instances')).toEqual(['/1.0/instances/theirs'])
   })
 
-  test('an engine that is gone is told of, and unavailable', async () => {
+  test('an engine that has ended gives an event and is unavailable', async () => {
     const heard: HypervisorEvent[] = []
     const unsubscribe = await inside(async () => driver.events(await reach('local'), (event) => heard.push(event)))
     await until(() => heard.length > 0, { what: 'the connection' })

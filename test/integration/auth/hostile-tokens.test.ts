@@ -115,7 +115,7 @@ describe('a hostile token is refused as one, never a failure of ours', () => {
   })
 })
 
-test('a token of a key that was rotated holds, of one that was revoked it does not', async () => {
+test('a token of a rotated key stays valid; a token of a revoked key does not', async () => {
   await horcrux.call(auth, 'rotateKeys', { revoke: false })
   expect(await identify(honest)).toMatchObject({ user: 'alice' })
   const { token } = await horcrux.call(auth, 'login', credentials, { caller: anonymous })

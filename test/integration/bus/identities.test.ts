@@ -108,7 +108,7 @@ describe.skipIf(!hasNats)('services with an identity each', () => {
     expect(asService.error?.message).toMatch(/The service 'gateway' may not call vms\.list/)
   })
 
-  test('take no requests that are for others, whatever they announce', async () => {
+  test('receive no requests for other services, also when they announce those services', async () => {
     const stolen: unknown[] = []
     vm.nats.subscribe(`MOL.REQ.*.vm.${evil}.>`, { callback: (_, message) => stolen.push(message.string()) })
     const actions = Object.fromEntries(['auth.login', 'auth.identify'].map((name) => [name, { name, rawName: name }]))

@@ -61,7 +61,7 @@ describe.skipIf(!hasNats)('events', () => {
     socket.socket.close()
   })
 
-  test('while the stream is away, that is said, and nothing of a bug', async () => {
+  test('a missing stream is answered as unavailable, not as a bug', async () => {
     const socket = await open(asAnn)
     const ask0 = async () => {
       const manager = await bus().manager()
@@ -121,7 +121,7 @@ describe.skipIf(!hasNats)('events', () => {
     ann.socket.close()
   })
 
-  test('a right that is taken away stops them', async () => {
+  test('a removed right stops them', async () => {
     const bob = await open(asBob)
     await created('b1')
     await until(() => bob.events().length === 1)

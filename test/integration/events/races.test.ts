@@ -62,7 +62,7 @@ describe.skipIf(!hasNats)('events when several things happen at once', () => {
     bob.socket.close()
   })
 
-  test('a right that is taken away while a connection opens is not given to it', async () => {
+  test('a right removed while a connection opens does not reach the connection', async () => {
     people.set('bob-token', { user: 'bob', rights: [{ path: '/api/vms/b1', privileges: ['VmAudit', 'VmConfig'] }] })
     const held = Promise.withResolvers<void>()
     late.rights = held.promise

@@ -27,7 +27,7 @@ describe.skipIf(!hasNats || !mayKill)('a store that goes away', () => {
     expect(found).toMatchObject({ ...nothingWrong, resyncs: [] })
   })
 
-  test('that hangs, and goes on, loses and doubles nothing', async () => {
+  test('stopped, and continued, loses and doubles nothing', async () => {
     const { store } = horcrux
     const found = await disturbance(horcrux, `store stopped for ${seconds} s`, async () => {
       store.signal('SIGSTOP')

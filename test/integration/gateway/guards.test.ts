@@ -52,7 +52,7 @@ describe.skipIf(!hasNats)('the gateway guards itself', () => {
     expect(socket.received.filter(({ type }) => type === 'Error').length).toBeGreaterThanOrEqual(4)
   })
 
-  test('too many requests of a user are told when to come back, and others go on', async () => {
+  test('a user with too many requests gets Retry-After; other users are not affected', async () => {
     const answers = await Promise.all(
       Array.from({ length: 21 }, () => ask(gateway.url(), 'GET /api/hello', { token: 'ann-token' })),
     )

@@ -42,7 +42,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
   })
 
   describe('mistakes in a request', () => {
-    test('is told all at once', async () => {
+    test('are reported all in one answer', async () => {
       const { status, body } = await asAnn('POST /api/things', { json: { name: 'no spaces', size: 3, color: 'green' } })
       expect(status).toBe(422)
       expect(body).toMatchObject({ status: 422, error: 'VALIDATION_ERROR', retryable: false })
@@ -101,7 +101,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
       expect({ status, body }).toMatchObject({ status: 400, body: { error: 'BAD_REQUEST' } })
       expect(body['message']).toContain('application/json')
     })
-    test('nothing at all is no body, whatever type it is said to have', async () => {
+    test('an empty body counts as no body, with every content type', async () => {
       await make({ id: 'empty', name: 'empty', size: 2 })
       const headers = { 'content-type': 'application/x-www-form-urlencoded' }
       const { status, body } = await asAnn('POST /api/things/empty/grow', { raw: '', headers })

@@ -152,7 +152,7 @@ test('an undo that fails leaves the operation in needs_attention, with the lefto
   expect(ended.error?.message).toMatch(/'a' could not be undone: it is nailed down.*\/api\/jobs\/stuck/)
 })
 
-test('an operation that is cut off goes on where it was, in another pair of hands', async () => {
+test('an interrupted operation is continued by another replica at the step where it was', async () => {
   const done: string[] = []
   let isFirst = true
   const begun = await begin('handed', async (op) => {
@@ -195,7 +195,7 @@ test("cancelling a parent cancels its child and undoes the child's steps", async
   expect(undone).toEqual(['child'])
 })
 
-test('progress is told at most ten times a second, and its last word is not lost', async () => {
+test('progress is sent at most ten times a second, and the last value is not lost', async () => {
   const told: { state: string; progress: { done: number } }[] = []
   const subscription = bus().nats.subscribe('horcrux.events.operations', {
     callback: (_, message) => {

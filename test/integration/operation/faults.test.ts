@@ -17,7 +17,7 @@ import { isTorture, sample, seedOf } from '../../lab/faults/seed.ts'
 import { repository } from '../../lab/repository.ts'
 import { until } from '../../lab/wait.ts'
 import { done } from '../../lab/product/run-operation.ts'
-import { leftovers, look, type World } from '../../lab/faults/world.ts'
+import { leftovers, readWorld, type World } from '../../lab/faults/world.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 
 const [host, second] = labHosts
@@ -49,9 +49,14 @@ beforeAll(async () => {
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
   for (const name of drawn) {
     await all[name]!.before?.(horcrux)
-    const before = await look(horcrux, host!)
+    const before = await readWorld(horcrux, host!)
     const { steps, state } = await finished(await begin(name))
-    undisturbed.set(name, { steps: steps.map(({ name }) => name), before, after: await look(horcrux, host!), state })
+    undisturbed.set(name, {
+      steps: steps.map(({ name }) => name),
+      before,
+      after: await readWorld(horcrux, host!),
+      state,
+    })
     await clear(horcrux)
   }
   await stop()
@@ -123,7 +128,7 @@ async function expectWhole(scenario: string, ended: Operation, what: string): Pr
   const { before, after } = undisturbed.get(scenario)!
   expect(ended.ended_at, `${what} goes on: ${JSON.stringify(ended.steps)}`).not.toBeNull()
   expect(ended.state, `${what}: ${JSON.stringify(ended.error)}`).not.toBe('needs_attention')
-  const world = await look(horcrux, host!)
+  const world = await readWorld(horcrux, host!)
   const expected =
     ended.state === 'succeeded' || ended.state === undisturbed.get(scenario)!.state ? [after, before] : [before]
   expect(expected, `${what} ended ${ended.state}`).toContainEqual(world)
@@ -166,7 +171,7 @@ async function disturb({ name, scenario, ...fault }: Case): Promise<void> {
   }
 }
 
-test('operations end whole whatever happens to the process that works on them', async () => {
+test('operations end complete or undone after a fault of the process that works on them', async () => {
   const everything = drawn.flatMap(cases)
   const ways = Object.values(Object.groupBy(everything, ({ does, when }) => `${does} ${when}`))
   // Each way of going wrong has its place in a sample.

@@ -109,7 +109,7 @@ test('a volume is changed at the version that If-Match names', async () => {
   await stop()
 })
 
-test('a pool that is not there, or not active, is told at once', async () => {
+test('a missing or inactive storage pool is refused at once', async () => {
   await expect(horcrux.call(volumes, 'list', { id: 'nope' })).rejects.toBeInstanceOf(NotFoundError)
   const given = { name: 'new', size: GiB }
   await expect(horcrux.call(volumes, 'create', { ...given, id: 'nope' })).rejects.toBeInstanceOf(NotFoundError)
@@ -225,7 +225,7 @@ test('a volume of a storage pool is not copied as an image', async () => {
   await stop()
 })
 
-test('a creation is cancelled while its image is copied: its progress is told, and nothing is left', async () => {
+test('a creation cancelled while its image is copied shows its progress and leaves nothing', async () => {
   const stop = horcrux.work()
   const image = await imageOf('raw', 9, 200)
   const asked = horcrux.call(vms, 'create', machine('long', [{ pool: 'images', image }]))

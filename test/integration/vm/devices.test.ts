@@ -57,7 +57,7 @@ afterAll(async () => {
   await localHost().run('ip', ['-n', host!.netns, 'link', 'del', 'br8'])
 })
 
-test('everything that is wrong with a disk is said at once, and nothing is left of it', async () => {
+test('all mistakes in a disk are reported in one answer, and nothing is left of it', async () => {
   const refused = (params: object) => lab.horcrux.call(devices, 'attachDisk', { id, ...params })
   await expect(refused({ pool: 'images' })).rejects.toMatchObject({ violations: [{ field: 'size' }] })
   await expect(

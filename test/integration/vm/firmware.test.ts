@@ -53,7 +53,7 @@ test('clones of a machine and of a template have the UEFI variables of their sou
   expect(await checksum('booted')).toBe(variables)
 })
 
-test('the variables go with their guest, machine or template, and stay with one that is renamed', async () => {
+test('UEFI variables are deleted with their VM or template, and kept when it is renamed', async () => {
   const { horcrux } = lab
   const variables = await makeBooted('first')
   await horcrux.call(vms, 'update', { id: 'first', name: 'renamed' })

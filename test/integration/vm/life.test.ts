@@ -93,7 +93,7 @@ test('the next update restores an autostart that virsh has switched off', async 
   await done(horcrux, vms, 'delete', { id: 'early' })
 })
 
-test('a guest that virsh starts while it is about to be deleted, or paused, runs on, and that is told', async () => {
+test('a guest that virsh starts during its deletion or pause runs on, and the operation fails with the reason', async () => {
   await done(horcrux, vms, 'create', create({ id: 'kept', name: 'kept' }))
   atPlace = ({ kind, when }) => {
     if (kind !== 'vms.delete' || when !== 'before') return undefined
@@ -126,7 +126,7 @@ test('fifty creations of the same id have one winner', async () => {
   await done(horcrux, vms, 'delete', { id: 'one' })
 })
 
-test('everything that is wrong with a virtual machine is said at once', async () => {
+test('all mistakes in a VM are reported in one answer', async () => {
   const wrong = create({
     name: 'wrong',
     disks: [{ pool: 'nowhere', size: GiB }],

@@ -13,12 +13,12 @@ import type { LabHost } from '../hosts/hosts.ts'
 
 /** Everything that operations act on: as Horcrux reports it, and as libvirt and the disks have it. */
 export type World = Record<
-  'guests' | 'devices' | 'volumes' | 'nodes' | 'rooms' | 'domains' | 'jobs' | 'files' | 'seeds' | 'variables',
+  'guests' | 'devices' | 'volumes' | 'nodes' | 'resourcePoolUse' | 'domains' | 'jobs' | 'files' | 'seeds' | 'variables',
   string[]
 >
 
-export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> {
-  const [guests, disks, hosts, rooms] = await Promise.all([
+export async function readWorld(horcrux: TestHorcrux, host: LabHost): Promise<World> {
+  const [guests, disks, hosts, resourcePoolUse] = await Promise.all([
     horcrux.call(vms, 'list', {}),
     horcrux.call(volumes, 'list', { id: 'images' }),
     horcrux.call(nodes, 'list', {}),
@@ -43,7 +43,9 @@ export async function look(horcrux: TestHorcrux, host: LabHost): Promise<World> 
     ],
     volumes: disks.data.map(({ name, size_bytes, used_by }) => `${name} ${size_bytes} ${used_by}`),
     nodes: hosts.data.map(({ id }) => id),
-    rooms: rooms.data.map(({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`),
+    resourcePoolUse: resourcePoolUse.data.map(
+      ({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`,
+    ),
     domains: states,
     jobs: (await Promise.all(states.map((state) => jobOf(host, state)))).flat(),
     seeds: await keptOf(host, 'seeds', 'copy'),

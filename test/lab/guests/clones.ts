@@ -14,7 +14,7 @@ import { imagesOf } from './disks.ts'
 import { startHorcrux } from '../product/horcrux.ts'
 import { asNode, clear } from '../faults/scenarios.ts'
 import { done } from '../product/run-operation.ts'
-import { leftovers, look } from '../faults/world.ts'
+import { leftovers, readWorld } from '../faults/world.ts'
 import { labHosts } from '../hosts/lab.ts'
 
 const GiB = 2 ** 30
@@ -36,7 +36,7 @@ export async function startCloneLab() {
     lab: lab!,
     horcrux,
     images,
-    world: () => look(horcrux, lab!),
+    world: () => readWorld(horcrux, lab!),
     leftovers,
     clear: () => clear(horcrux),
     stop: async () => {

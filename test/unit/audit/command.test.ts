@@ -29,7 +29,7 @@ async function run(...words: string[]): Promise<{ code: number; said: string }> 
   }
 }
 
-test('exit code 0 for a whole export, 1 and the place for one that was tampered with', async () => {
+test('exit code 0 for an intact export, 1 and the place for a changed one', async () => {
   const key = await inDir('key', `${publicKey}\n`)
   const whole = await inDir('whole', `${lines.join('\n')}\n`)
   expect(await run('verify', whole, '--key', key)).toMatchObject({ code: 0 })

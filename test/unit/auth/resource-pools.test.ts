@@ -18,7 +18,7 @@ test('a member is found again by the path of its resource, and by no other path'
   for (const path of ['/api/vms', '/api/users/ann', '/api/storage/volumes/x', '/']) expect(memberAt(path)).toBeNull()
 })
 
-test('forgotten are the grants on a resource and below it, not those of a neighbour with a longer name', () => {
+test('a deletion removes the grants on the resource and below it, not those of a resource with a longer name', () => {
   const [{ path: own }, { path: below }] = grantsAt('/api/vms/7').$or as [
     { path: string },
     { path: { $gte: string; $lt: string } },

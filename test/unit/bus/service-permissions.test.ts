@@ -153,7 +153,7 @@ test('a host name with dots makes a node id with one', () => {
   expect(identityOf(id)).toBe('vm')
 })
 
-test('mistakes of the bus are told all at once, and without the secrets', () => {
+test('mistakes in the bus settings are reported together, without the secrets', () => {
   const env = {
     NATS_URL: 'nats://user:hunter2@127.0.0.1:4222,not an address',
     NATS_NKEY: 'SUhunter2',

@@ -68,7 +68,7 @@ const nameOf = (path: string) => path.split('.').at(-1)!
 const holdsText = ({ type, items, anyOf = [] }: Schema): boolean =>
   type === 'string' || (items !== undefined && holdsText(items)) || anyOf.some(holdsText)
 
-test('whatever sounds like a secret is in the list of the secrets of its action, or is explained', () => {
+test('every field named like a secret is listed as a secret of its action, or explained', () => {
   const sounding = actions.flatMap(({ name, action }) =>
     [...fieldsOf(action.params), ...fieldsOf(action.result as Schema)]
       .filter(({ path, isText }) => isText && smell.test(nameOf(path)) && !action.secret?.includes(path))
@@ -86,7 +86,7 @@ test('every secret that is listed is there', () => {
   }
 })
 
-test('whatever is listed as a secret is kept out of the logs by its name', () => {
+test('every listed secret is removed from the logs by its name', () => {
   // Many other things have these names, such as the code of an error, which a log has to tell.
   const ambiguous = ['code', 'text', 'uri']
   const listed = actions.flatMap(({ action }) => (action.secret ?? []).map(nameOf))

@@ -32,7 +32,7 @@ test('a missing and an unknown field are each their own violation', () => {
   ])
 })
 
-test('of the two forms of a disk the one that fits best is explained', () => {
+test("of a disk's two forms the better match is explained", () => {
   const GiB = 2 ** 30
   expect(violations(vm, { ...good, disks: [{ pool: 'p', size: GiB - 512 }] })).toEqual([
     ['disks.0.size', `must be at least ${GiB}`],
@@ -64,7 +64,7 @@ test('more mistakes than the validator lists by default are all named', () => {
   expect(violations(many, {})).toHaveLength(30)
 })
 
-test('each item of a list of alternatives has its own mistakes, and an unknown alternative is told which there are', () => {
+test('each item of a list of alternatives has its own mistakes; for an unknown alternative the known ones are named', () => {
   const { params } = permissions.actions.whatIf
   const changes = [{ change: 'revoke' }, { change: 'granted', id: 'x' }, { change: 'delete_pool' }]
   const [first, second, third, ...others] = violations(params, { changes })

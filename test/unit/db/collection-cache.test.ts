@@ -72,7 +72,7 @@ const questions = fc.record({
 })
 
 describe('the cache of a collection', () => {
-  test('answers every page byte for byte as the store does, whatever has changed', async () => {
+  test('answers every page byte for byte as the store does, after every change', async () => {
     const rounds = fc.array(fc.record({ change: changes, question: questions }), { minLength: 5, maxLength: 30 })
     await fc.assert(
       fc.asyncProperty(rounds, async (steps) => {
@@ -159,16 +159,16 @@ describe('the cache of a collection', () => {
       return reads > before
     }
     expect(await isReadAgain()).toBe(true)
-    await expect.poll(isReadAgain, { timeout: 2000 }).toBe(false)
+    await expect.poll(isReadAgain, { timeout: 60_000 }).toBe(false)
   })
 
-  test('is read anew when it is old, whatever was heard', async () => {
+  test('is read again when it is old, also without an announced change', async () => {
     await records.removeWhere({})
     await insert('one', 'first')
     const kept = keep({ ageMs: 100 })
     await bytesOf(kept)
     await rename('one', 'unheard')
-    await expect.poll(() => names(kept), { timeout: 2000 }).toEqual(['unheard'])
+    await expect.poll(() => names(kept), { timeout: 60_000 }).toEqual(['unheard'])
   })
 
   test.each([{ records: 2 }, { bytes: 100 }])('is nothing when it is more than %o', async (bounds) => {
@@ -182,7 +182,7 @@ describe('the cache of a collection', () => {
     expect(await kept.fresh()).toBeNull()
     expect(reads).toBe(before)
     await told(kept, 'three', () => remove('three'))
-    await expect.poll(async () => (await kept.fresh())?.size().records, { timeout: 2000 }).toBe(2)
+    await expect.poll(async () => (await kept.fresh())?.size().records, { timeout: 60_000 }).toBe(2)
   })
 
   test('a store that does not answer fails the call, and leaves nothing in the cache', async () => {

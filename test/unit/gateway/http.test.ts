@@ -116,7 +116,7 @@ describe('the error body', () => {
   })
 })
 
-test('the certificate of its own is one that Node accepts for its names', async () => {
+test('Node accepts the self-signed certificate for its names', async () => {
   const { cert, key } = await selfSigned(
     { names: ['localhost', 'box'], addresses: ['127.0.0.1', '::1', '2001:db8::7'] },
     10,

@@ -23,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
-test('files in the allowed folders may be named, also those that are not there yet', async () => {
+test('a path in the allowed folders is accepted, also of a file that does not exist yet', async () => {
   expect(await look('data/isos/new.iso')).toBe(join(dir, 'data/isos/new.iso'))
   expect(await look('free/data/isos')).toBe(join(dir, 'data/isos'))
   expect(await look('data/secretsauce/a.iso')).toBe(join(dir, 'data/secretsauce/a.iso'))

@@ -49,7 +49,7 @@ describe("libvirt's errors in our terms", () => {
     })
   })
 
-  test('whatever fails while connecting, the host is unavailable', () => {
+  test('every failure of connecting makes the host unavailable', () => {
     const error = translateConnect({ code: 38, domain: qemu, message: 'No such file' }, 'node1')
     expect(error).toBeInstanceOf(UnavailableError)
     expect(error.message).toBe("Cannot reach libvirt on host 'node1': No such file")

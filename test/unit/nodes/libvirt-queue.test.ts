@@ -22,7 +22,7 @@ describe('the calls of a connection', () => {
     expect([first, second, slow].map(({ begin }) => begin.mock.calls.length)).toEqual([1, 0, 1])
     first.end('a')
     await answers[0]
-    await vi.waitFor(() => expect(second.begin).toHaveBeenCalled())
+    await vi.waitFor(() => expect(second.begin).toHaveBeenCalled(), { timeout: 60_000 })
     second.end('b')
     slow.end('c')
     expect(await Promise.all(answers)).toEqual(['a', 'b', 'c'].map((value) => ({ ok: true, value })))
@@ -49,7 +49,7 @@ describe('the calls of a connection', () => {
     const waiting = calls.add('quick', next.begin)
     expect(next.begin).not.toHaveBeenCalled()
     hung.end('')
-    await vi.waitFor(() => expect(next.begin).toHaveBeenCalled())
+    await vi.waitFor(() => expect(next.begin).toHaveBeenCalled(), { timeout: 60_000 })
     next.end('')
     await waiting
   })

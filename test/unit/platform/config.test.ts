@@ -22,7 +22,7 @@ function mistakesOf(env: Record<string, string>): string[] {
   }
 }
 
-test('files that cannot be had are told at once with everything else', async () => {
+test('unreadable files are reported together with all other mistakes', async () => {
   await mkdir(join(dir, 'folder'))
   expect(
     mistakesOf({

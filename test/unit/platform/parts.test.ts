@@ -78,7 +78,7 @@ test('a damaged file of secrets is an error, not a reason for new ones', async (
   expect(await readFile(secretsFile(data), 'utf8')).toBe('{"jwt_secret": "abc')
 })
 
-test('other processes find secrets and addresses in the data folder, unless they are told others', async () => {
+test('other processes find secrets and addresses in the data folder, unless the environment gives others', async () => {
   const data = join(dir, 'found')
   await makeDataFolder(host, data)
   const { jwt_secret, secret_key } = await keepSecrets(host, data)

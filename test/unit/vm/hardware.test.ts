@@ -30,7 +30,7 @@ test("missing hardware of a node is found from its libvirt's capabilities", () =
   expect(wrong({ cpu_model: 'Eniac' })).toEqual(["cpu_model: node 'n' knows no model Eniac; it has maximum, Penryn"])
 })
 
-test('a guest that contradicts itself is told of everything at once', () => {
+test('all contradictions in a guest are reported in one answer', () => {
   const topology = { sockets: 1, cores: 3, threads: 1 }
   const vm = { ...plainGuest, cpus: 4, max_cpus: 2, topology, balloon: 1024, boot_order: ['network', 'vdb'] }
   expect(contradictions(vm).map(({ field }) => field)).toEqual(['balloon', 'max_cpus', 'topology', 'boot_order.1'])

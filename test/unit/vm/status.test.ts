@@ -12,7 +12,7 @@ test('a guest that QEMU is still starting is not reported as paused', () => {
   expect(statusOf({ state: 'paused', reason: 'user' })).toEqual({ status: 'paused', status_reason: null })
 })
 
-test('why a guest is paused or off is told where it says more than the state', () => {
+test("the reason for a guest's status is given where it says more than the status", () => {
   expect(statusOf({ state: 'paused', reason: 'io_error' })).toEqual({ status: 'paused', status_reason: 'io error' })
   expect(statusOf({ state: 'crashed', reason: 'panicked' })).toEqual({
     status: 'stopped',
