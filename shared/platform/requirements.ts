@@ -162,6 +162,13 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     level: 'test',
   },
   {
+    name: 'PyYAML',
+    sign: { file: '/usr/lib/python3/dist-packages/yaml' },
+    neededFor: 'the test of cloud-init seeds',
+    level: 'test',
+    debian: ['python3-yaml'],
+  },
+  {
     name: 'Chromium',
     sign: { program: 'chromium' },
     neededFor: 'the test of the console page',

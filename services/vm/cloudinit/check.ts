@@ -1,46 +1,54 @@
 import type { CloudInit, Ethernet } from '#shared/contracts/vm/cloudinit.ts'
 import type { Nic } from '#shared/contracts/vm/hardware.ts'
 import type { Violation } from '#shared/errors.ts'
-import { cidrOf, isAddress, isOfNetwork } from './addresses.ts'
+import { checkInterfaces, type Interface, type Wrong } from './interfaces.ts'
+import { checkNames } from './names.ts'
 
-type Wrong = (field: string, code: string, message: string) => void
+type Network = NonNullable<CloudInit['network']>
 
 /** Violations of a guest's network settings, given its NICs. */
-export function checkEthernets(network: NonNullable<CloudInit['network']>, nics: Pick<Nic, 'mac'>[]): Violation[] {
+export function checkEthernets(network: Network, nics: Pick<Nic, 'mac'>[]): Violation[] {
   const found: Violation[] = []
-  const used = new Set<string>()
-  for (const [index, [name, ethernet]] of Object.entries(network.ethernets).entries()) {
-    const wrong: Wrong = (field, code, message) =>
-      found.push({ field: `network.ethernets.${name}${field}`, code, message })
-    const mac = ethernet.match?.macaddress ?? nics[index]?.mac
-    if (mac === undefined) wrong('', 'no_nic', `is one too many: the virtual machine has ${nics.length} NIC(s)`)
-    else if (nics.every((nic) => nic.mac !== mac)) wrong('.match.macaddress', 'no_nic', `no NIC has the address ${mac}`)
-    else if (used.has(mac)) wrong('.match.macaddress', 'taken', `${mac} is matched twice`)
-    if (mac !== undefined) used.add(mac)
-    checkAddresses(ethernet, wrong)
-    if (mac !== undefined && mac !== nics[0]?.mac) checkNotFirst(ethernet, wrong)
-  }
+  const wrong: Wrong = (field, code, message) => void found.push({ field, code, message })
+  checkNames(network, wrong)
+  checkNics(network, nics, wrong)
+  checkInterfaces(Object.entries(network.ethernets).map(interfaceOf), wrong)
   return found
 }
 
-function checkAddresses({ addresses = [], gateway, nameservers }: Ethernet, wrong: Wrong): void {
-  for (const [at, address] of addresses.entries())
-    if (!cidrOf(address) || !isAddress(address.split('/')[0]!))
-      wrong(`.addresses.${at}`, 'format', 'must be an address with its prefix, such as 10.0.0.5/24')
-  for (const [at, server] of (nameservers?.addresses ?? []).entries())
-    if (!isAddress(server)) wrong(`.nameservers.addresses.${at}`, 'format', 'must be an IP address')
-  if (gateway === undefined) return
-  if (!isAddress(gateway)) wrong('.gateway', 'format', 'must be an IP address')
-  else if (!reaches(addresses, gateway)) wrong('.gateway', 'unreachable', 'is in the network of none of its addresses')
+function checkNics({ ethernets }: Network, nics: Pick<Nic, 'mac'>[], wrong: Wrong): void {
+  const used = new Set<string>()
+  for (const [index, [name, ethernet]] of Object.entries(ethernets).entries()) {
+    const field = `network.ethernets.${name}`
+    const mac = ethernet.match?.macaddress ?? nics[index]?.mac
+    if (mac === undefined) wrong(field, 'no_nic', `is one too many: the virtual machine has ${nics.length} NIC(s)`)
+    else if (nics.every((nic) => nic.mac !== mac))
+      wrong(`${field}.match.macaddress`, 'no_nic', `no NIC has the address ${mac}`)
+    else if (used.has(mac)) wrong(`${field}.match.macaddress`, 'taken', `${mac} is matched twice`)
+    if (mac === undefined) continue
+    used.add(mac)
+    if (mac !== nics[0]?.mac) checkNotFirst(field, ethernet, wrong)
+  }
 }
 
-function checkNotFirst({ gateway, nameservers }: Ethernet, wrong: Wrong): void {
-  if (gateway !== undefined) wrong('.gateway', 'first_only', 'only the first NIC has a gateway')
-  if (nameservers) wrong('.nameservers', 'first_only', 'only the first NIC has name servers')
+function checkNotFirst(field: string, { gateway, gateway6, nameservers }: Ethernet, wrong: Wrong): void {
+  for (const [key, value] of Object.entries({ gateway, gateway6 }))
+    if (value !== undefined) wrong(`${field}.${key}`, 'first_only', 'only the first NIC has a gateway')
+  if (nameservers) wrong(`${field}.nameservers`, 'first_only', 'only the first NIC has name servers')
 }
 
-const reaches = (addresses: string[], gateway: string) =>
-  addresses.some((address) => {
-    const network = cidrOf(address)
-    return network !== undefined && isOfNetwork(gateway, network)
-  })
+function interfaceOf([name, ethernet]: [string, Ethernet]): Interface {
+  const { addresses = [], gateway, gateway6, nameservers, dhcp4 = addresses.length === 0, dhcp6 = false } = ethernet
+  const field = (rest: string) => `network.ethernets.${name}.${rest}`
+  const listed = (key: string, texts: string[]) => texts.map((text, at) => ({ field: field(`${key}.${at}`), text }))
+  return {
+    addresses: listed('addresses', addresses),
+    gateways: [
+      ...(gateway === undefined ? [] : [{ field: field('gateway'), text: gateway }]),
+      ...(gateway6 === undefined ? [] : [{ field: field('gateway6'), text: gateway6, is: 'ipv6' as const }]),
+    ],
+    nameServers: listed('nameservers.addresses', nameservers?.addresses ?? []),
+    dhcp4,
+    dhcp6,
+  }
+}

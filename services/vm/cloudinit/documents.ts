@@ -1,5 +1,6 @@
 import type { CloudInit, Ethernet } from '#shared/contracts/vm/cloudinit.ts'
 import type { Nic } from '#shared/contracts/vm/hardware.ts'
+import { isOnLink } from './interfaces.ts'
 import type { Seed } from './seed.ts'
 
 type About = { id: string; name: string; nics: Pick<Nic, 'mac'>[] }
@@ -48,18 +49,30 @@ const dhcpFor = (nics: Pick<Nic, 'mac'>[]) =>
 
 function ethernetsOf(ethernets: Record<string, Ethernet>, nics: Pick<Nic, 'mac'>[]): object {
   const all = Object.entries(ethernets).map(([name, ethernet], index) => {
-    const { match, set_name = name, dhcp4, addresses, gateway, nameservers } = ethernet
+    const { match, set_name = name, dhcp4, dhcp6, addresses, nameservers } = ethernet
+    const routes = routesOf(ethernet)
     return [
       name,
       {
         match: { macaddress: match?.macaddress ?? nics[index]?.mac },
         'set-name': set_name,
         dhcp4: dhcp4 ?? !addresses?.length,
+        ...(dhcp6 !== undefined && { dhcp6 }),
         ...(addresses && { addresses }),
-        ...(gateway && { routes: [{ to: gateway.includes(':') ? '::/0' : '0.0.0.0/0', via: gateway }] }),
+        ...(routes.length > 0 && { routes }),
         ...(nameservers && { nameservers }),
       },
     ]
   })
   return Object.fromEntries(all) as object
 }
+
+/** A default route for each gateway. Only netplan has a word for one outside every prefix: `on-link`. */
+const routesOf = ({ addresses = [], gateway, gateway6 }: Ethernet): object[] =>
+  [gateway, gateway6]
+    .filter((via) => via !== undefined)
+    .map((via) => ({
+      to: via.includes(':') ? '::/0' : '0.0.0.0/0',
+      via,
+      ...(isOnLink(via, addresses) && { 'on-link': true }),
+    }))

@@ -8,13 +8,19 @@ import { removeSeed } from './seed.ts'
 export const kept = collection('cloudinits', KeptCloudInit, { kind: 'Cloud-init seed of virtual machine' })
 type Kept = Parameters<typeof kept.insert>[0]
 
-/** Stores the settings of a seed, in the place of those of an earlier one. */
+const nothing = Object.fromEntries(
+  Object.keys(KeptCloudInit.properties)
+    .filter((key) => !['id', 'created_at', 'updated_at', 'version'].includes(key))
+    .map((key) => [key, undefined]),
+)
+
+/** Records the settings of a seed; in the place of earlier ones with the next version, which is the ETag. */
 export async function keepSettings(
   id: string,
   settings: Omit<Kept, 'id' | 'created_at' | 'updated_at'>,
 ): Promise<void> {
+  if (await kept.updateWhere({ _id: id }, { set: { ...nothing, ...settings } })) return
   const at = now()
-  await kept.removeWhere({ _id: id })
   await kept.insert({ ...settings, id, created_at: at, updated_at: at })
 }
 

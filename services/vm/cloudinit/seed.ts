@@ -1,9 +1,17 @@
 import { dirname } from 'node:path'
 import { requestContext } from '#shared/runtime/request-context.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
+import { yamlOf } from './yaml.ts'
 
 /** The documents of a NoCloud seed. */
 export type Seed = { metaData: object; userData: object; networkConfig: object }
+
+/** The files of a seed, by their names. */
+export const filesOf = ({ metaData, userData, networkConfig }: Seed) => ({
+  'meta-data': yamlOf(metaData),
+  'user-data': `#cloud-config\n${yamlOf(userData)}`,
+  'network-config': yamlOf(networkConfig),
+})
 
 type Place = { id: string; node: string }
 
@@ -15,8 +23,7 @@ export const seedPathOf = ({ node }: Pick<Reached, 'node'>, id: string) => `${no
  * May be repeated; {@link removeSeed} undoes it, whole or half done.
  * @returns its path on the node
  */
-export async function createSeed({ id, node }: Place, { metaData, userData, networkConfig }: Seed): Promise<string> {
-  const { stringify } = await import('yaml')
+export async function createSeed({ id, node }: Place, seed: Seed): Promise<string> {
   const reached = await reach(node)
   const { host } = reached
   const path = seedPathOf(reached, id)
@@ -24,9 +31,7 @@ export async function createSeed({ id, node }: Place, { metaData, userData, netw
   // The guest's process may run as another user, who passes through the folder.
   await host.mkdir(dirname(path), { mode: 0o711 })
   await host.mkdir(folder, { mode: 0o700 })
-  await host.writeFile(`${folder}/meta-data`, stringify(metaData))
-  await host.writeFile(`${folder}/user-data`, `#cloud-config\n${stringify(userData)}`)
-  await host.writeFile(`${folder}/network-config`, stringify(networkConfig))
+  for (const [name, text] of Object.entries(filesOf(seed))) await host.writeFile(`${folder}/${name}`, text)
   // It has the hash of a password in it. The hypervisor makes it readable for the guest's process only.
   await host.writeFile(`${path}.new`, '', { mode: 0o600 })
   const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', `${path}.new`, folder]

@@ -14,7 +14,7 @@ import { checkEthernets } from './check.ts'
 import { documentsOf } from './documents.ts'
 import { hostnameOf } from './hostname.ts'
 import { dropSeed, keepSettings, kept } from './model.ts'
-import { hashOf } from './password.ts'
+import { hashOf, maxPasswordBytes } from './password.ts'
 import { createSeed } from './seed.ts'
 
 const purpose = 'cloudinit'
@@ -47,9 +47,16 @@ export const cloudinitService = implement(cloudinit, {
       requireNoTemplate(vm, 'change')
       const violations: Violation[] = settings.network ? checkEthernets(settings.network, vm.nics) : []
       hostnameOf(vm.name, settings.hostname, { field: 'hostname', violations })
-      throwAll(violations)
       const { plain_password, ...named } = user ?? {}
-      const sealed = plain_password === undefined ? null : seal(await hashOf(plain_password), purpose)
+      const bytes = Buffer.byteLength(plain_password ?? '')
+      if (bytes > maxPasswordBytes)
+        violations.push({
+          field: 'user.plain_password',
+          code: 'max_bytes',
+          message: `must have at most ${maxPasswordBytes} bytes in UTF-8, not ${bytes}: guests read no more of a password`,
+        })
+      throwAll(violations)
+      const sealed = plain_password === undefined ? null : seal(hashOf(plain_password), purpose)
       // A given user has its name, as the contract says.
       return { id, settings, user: user && { ...named, name: user.name }, sealed }
     },

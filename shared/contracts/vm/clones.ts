@@ -6,9 +6,20 @@ import { CloneMode } from '#shared/contracts/storage/volumes.ts'
 const Label = '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
 const IpAddress = Type.String({ maxLength: 45, description: 'IPv4 or IPv6 address' })
 
+const NicAddress = Type.String({
+  maxLength: 49,
+  description: 'With its prefix, such as 10.0.0.5/24; or dhcp, or dhcp6 (DHCPv6)',
+})
+
 /** Network settings that a preset can have; the others differ from guest to guest. */
 export const CommonNetwork = {
-  gateway: Type.Optional(IpAddress),
+  gateway: Type.Optional(
+    Type.String({
+      maxLength: 45,
+      description: 'IPv4 or IPv6, of the first NIC; outside the prefixes of its addresses it is on-link',
+    }),
+  ),
+  gateway6: Type.Optional(Type.String({ maxLength: 45, description: 'IPv6, beside an IPv4 gateway' })),
   dns_servers: Type.Optional(Type.Array(IpAddress, { maxItems: 8 })),
   domain: Type.Optional(
     Type.String({
@@ -30,9 +41,9 @@ export const NetworkConfig = strict({
     }),
   ),
   ip_addresses: Type.Optional(
-    Type.Array(Type.String({ maxLength: 49, description: 'With its prefix, such as 10.0.0.5/24; or dhcp' }), {
+    Type.Array(Type.Union([NicAddress, Type.Array(NicAddress, { minItems: 1, maxItems: 16 })]), {
       maxItems: 16,
-      description: 'One for each NIC, in their order; all of them dhcp unless given',
+      description: 'One, or a list, for each NIC, in their order; all of them dhcp unless given',
     }),
   ),
   ...CommonNetwork,

@@ -14,14 +14,18 @@ const Fqdn = Type.String({
   maxLength: 253,
   errorMessage: 'must be a name with its domain, such as web.example.org',
 })
-const Line = { pattern: '^[^\\0\\r\\n]+$', errorMessage: 'must be one line' }
+/** No line ends, no NUL, no half of a surrogate pair: UTF-8 has none. */
+const Line = { pattern: '^[^\\0\\r\\n\\p{Cs}]+$', errorMessage: 'must be one line of text' }
+const text = { pattern: '^[^\\0\\p{Cs}]*$', errorMessage: 'must be text without NUL' }
 
 const common = {
   name: Type.String({ pattern: '^[a-z_][a-z0-9_-]{0,31}$', errorMessage: 'must be a user name of the guest' }),
   sudo: Type.Optional(
     Type.String({ maxLength: 256, ...Line, description: 'A rule of sudoers, such as ALL=(ALL) NOPASSWD:ALL' }),
   ),
-  shell: Type.Optional(Type.String({ maxLength: 256, pattern: '^/[^\\0\\s]*$', errorMessage: 'must be a path' })),
+  shell: Type.Optional(
+    Type.String({ maxLength: 256, pattern: '^/[^\\0\\s\\p{Cs}]*$', errorMessage: 'must be a path' }),
+  ),
 }
 const User = strict({
   ...common,
@@ -29,8 +33,8 @@ const User = strict({
     Type.String({
       minLength: 1,
       maxLength: 128,
-      pattern: '^[^\\0\\r\\n]+$',
-      description: 'Hashed (SHA-512 crypt) before anything is kept of it',
+      pattern: Line.pattern,
+      description: 'At most 511 bytes in UTF-8; hashed (SHA-512 crypt) before anything is kept of it',
       errorMessage: 'must be 1 to 128 characters on one line',
     }),
   ),
@@ -40,13 +44,20 @@ const User = strict({
 const Ethernet = strict({
   match: Type.Optional(strict({ macaddress: Nic.properties.mac })),
   set_name: Type.Optional(
-    Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_.-]{0,14}$', description: 'Its name in the guest' }),
+    Type.String({ maxLength: 255, description: 'Its name in the guest, at most 15 letters; the key unless given' }),
   ),
-  dhcp4: Type.Optional(Type.Boolean()),
+  dhcp4: Type.Optional(Type.Boolean({ description: 'On unless given, where there are no addresses' })),
+  dhcp6: Type.Optional(Type.Boolean({ description: 'DHCPv6' })),
   addresses: Type.Optional(
     Type.Array(Type.String({ maxLength: 49, description: 'With its prefix, such as 10.0.0.5/24' }), { maxItems: 16 }),
   ),
-  gateway: Type.Optional(Type.String({ maxLength: 45, description: 'On the first NIC only' })),
+  gateway: Type.Optional(
+    Type.String({
+      maxLength: 45,
+      description: 'IPv4 or IPv6, on the first NIC only; outside the prefixes of all addresses it is on-link',
+    }),
+  ),
+  gateway6: Type.Optional(Type.String({ maxLength: 45, description: 'IPv6, beside an IPv4 gateway' })),
   nameservers: Type.Optional(
     strict({
       addresses: Type.Optional(Type.Array(Type.String({ maxLength: 45 }), { maxItems: 8 })),
@@ -60,9 +71,9 @@ export type Ethernet = Static<typeof Ethernet>
 
 const Network = strict({
   version: Type.Optional(Type.Literal(2)),
-  ethernets: Type.Record(Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_.-]{0,62}$' }), Ethernet, {
+  // The names are checked with all the rest of it, so that every mistake is told at once.
+  ethernets: Type.Record(Type.String({ pattern: '^[\\s\\S]*$' }), Ethernet, {
     maxProperties: 16,
-    additionalProperties: false,
     description: 'In the order of the NICs; one without `match` is the NIC of its place',
   }),
 })
@@ -75,7 +86,7 @@ const settings = {
       Type.String({
         maxLength: 8192,
         pattern:
-          '^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [^\\0\\r\\n]*)?$',
+          '^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [^\\0\\r\\n\\p{Cs}]*)?$',
         errorMessage: 'must be a public key as in authorized_keys: ssh-ed25519 AAAA… name',
       }),
       { maxItems: 64 },
@@ -88,8 +99,8 @@ const settings = {
   runcmd: Type.Optional(
     Type.Array(
       Type.Union([
-        Type.String({ minLength: 1, maxLength: 8192, description: "For the guest's shell" }),
-        Type.Array(Type.String({ maxLength: 8192 }), {
+        Type.String({ ...text, minLength: 1, maxLength: 8192, description: "For the guest's shell" }),
+        Type.Array(Type.String({ ...text, maxLength: 8192 }), {
           minItems: 1,
           maxItems: 64,
           description: 'A program and its arguments',
@@ -120,6 +131,8 @@ export const cloudinit = contract('cloudinit', {
     does: 'Get the cloud-init settings of the guest',
     rest: 'GET /vms/{id}/cloudinit',
     can: 'VmAudit on /api/vms/{id}',
+    // A seed that is removed and made anew begins at version 1 again: the hash in the ETag tells the two apart.
+    computed: true,
     params: ById,
     result: KeptCloudInit,
   },

@@ -1,6 +1,7 @@
 import { join, basename } from 'node:path'
 import { parse } from 'yaml'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Meta } from '#shared/bus/call.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
@@ -70,24 +71,28 @@ afterAll(() => horcrux?.stop())
 test('all mistakes in a seed are reported in one answer', async () => {
   const wrong = {
     ethernets: {
-      lan: { addresses: ['10.0.0.5'], gateway: '10.9.9.9', nameservers: { addresses: ['nobody'] } },
-      dmz: { gateway: '10.0.0.1', match: { macaddress: '52:54:00:00:00:09' } },
+      lan: { addresses: ['10.0.0.5'], gateway: 'fd00::1', nameservers: { addresses: ['nobody'] } },
+      dmz: { set_name: 'lan', gateway: '10.0.0.1', match: { macaddress: '52:54:00:00:00:09' } },
       third: {},
     },
   }
-  const error = await horcrux.call(cloudinit, 'set', { id: 'web', network: wrong }).then(
+  // Of 128 characters, as long as a password can be, but longer than a guest can read.
+  const user = { name: 'ada', plain_password: '\u{1f600}'.repeat(128) }
+  const error = await horcrux.call(cloudinit, 'set', { id: 'web', network: wrong, user }).then(
     () => null,
     (thrown: unknown) => thrown,
   )
   if (!(error instanceof ValidationError)) throw error
   expect(error.violations.map(({ field }) => field)).toEqual([
+    'network.ethernets.dmz.set_name',
+    'network.ethernets.dmz.match.macaddress',
+    'network.ethernets.dmz.gateway',
+    'network.ethernets.third',
     'network.ethernets.lan.addresses.0',
     'network.ethernets.lan.nameservers.addresses.0',
     'network.ethernets.lan.gateway',
-    'network.ethernets.dmz.match.macaddress',
     'network.ethernets.dmz.gateway',
-    'network.ethernets.dmz.gateway',
-    'network.ethernets.third',
+    'user.plain_password',
   ])
   await expect(horcrux.call(cloudinit, 'set', { id: 'web' })).rejects.toThrow()
 })
@@ -157,7 +162,29 @@ test('a running guest finds a changed seed in its drive at once', async () => {
     'mkdir -p /tmp/look; for cd in /dev/sr*; do mount -r $cd /tmp/look && cat /tmp/look/meta-data && umount /tmp/look; done; echo looked""-around\n'
   await horcrux.call(consoles, 'write', { id: 'web', text })
   await until(async () => (await serial('web')).includes('looked-around'), { what: "the guest's answer" })
-  expect(await serial('web')).toMatch(/local-hostname: another\r\n/)
+  expect(await horcrux.call(cloudinit, 'get', { id: 'web' })).toMatchObject({ hostname: 'another', version: 2 })
+  expect(await serial('web')).toMatch(/local-hostname: "another"\r\n/)
+})
+
+test('the ETag of a seed changes with every change, also when it is removed and made anew', async () => {
+  await done(horcrux, vms, 'create', { id: 'tagged', name: 'tagged', memory: 128, cpus: 1, node: 'hv1' })
+  const etags: unknown[] = []
+  const lookAfter = async (hostname: string) => {
+    await done(horcrux, cloudinit, 'set', { id: 'tagged', hostname })
+    const meta: Meta = { bytes: true }
+    await horcrux.call(cloudinit, 'get', { id: 'tagged' }, { meta })
+    etags.push(meta.etag)
+  }
+  await lookAfter('one')
+  await lookAfter('two')
+  await lookAfter('one')
+  await done(horcrux, cloudinit, 'remove', { id: 'tagged' })
+  await lookAfter('two')
+  for (const [at, version] of [1, 2, 3, 1].entries()) expect(etags[at]).toMatch(new RegExp(`^"${version}-`))
+  expect(new Set(etags).size).toBe(4)
+  const kept = await horcrux.call(cloudinit, 'get', { id: 'tagged' })
+  expect(kept).not.toHaveProperty('user')
+  await done(horcrux, vms, 'delete', { id: 'tagged' })
 })
 
 test('resume wakes a guest that has suspended itself', async () => {
@@ -206,7 +233,7 @@ test('a seed for a running guest without a drive is pending until its next start
   await done(horcrux, cloudinit, 'set', { id: 'late', hostname: 'later' })
   const started = (await done(horcrux, vms, 'restart', { id: 'late', force: true, timeout: 1 })) as Vm
   expect(started).toMatchObject({ pending: [], pending_restart: false, status: 'running' })
-  await until(async () => (await told('late', 'user-data')).includes('hostname: later'), {
+  await until(async () => (await told('late', 'user-data')).includes('hostname: "later"'), {
     what: 'the seed, read by the guest',
   })
   await done(horcrux, vms, 'stop', { id: 'late', force: true })

@@ -30,12 +30,12 @@ test('a network configuration fits the NICs, and is made of addresses', () => {
   expect(wrong({ ip_addresses: ['10.0.0.5/24', '10.0.0.5/16'] }, 2)).toEqual(['ip_addresses.1'])
 })
 
-test('a gateway is an address in the network of the first NIC', () => {
+test('a gateway is an address of a family that the first NIC has an address of', () => {
   const gateway = (address: string, ip_addresses?: string[]) =>
     wrong({ gateway: address, ...(ip_addresses && { ip_addresses }) })
   expect(gateway('10.0.0.1', ['10.0.0.5/24'])).toEqual([])
+  expect(gateway('10.0.1.1', ['10.0.0.5/24'])).toEqual([])
   for (const [address, ips] of [
-    ['10.0.1.1', ['10.0.0.5/24']],
     ['fd00::1', ['10.0.0.5/24']],
     ['10.0.1', ['10.0.0.5/24']],
     ['10.0.0.1', ['dhcp']],
@@ -72,10 +72,24 @@ test('gateway and DNS servers are the first NIC’s only', () => {
   })
 })
 
-test('every address with every prefix in whose network the gateway lies is taken', () => {
+const host = fc.ipV4().filter((text) => !/^(0|127|22[4-9]|23\d|24\d|25[0-5])\./.test(text))
+
+test('every address of a host with every prefix is taken, but for those of the network itself', () => {
   fc.assert(
-    fc.property(fc.ipV4(), fc.integer({ min: 1, max: 32 }), (address, bits) => {
-      expect(wrong({ ip_addresses: [`${address}/${bits}`], gateway: address })).toEqual([])
+    fc.property(host, fc.integer({ min: 1, max: 32 }), (address, bits) => {
+      const value = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
+      const size = 2 ** (32 - bits)
+      const isOfNetwork = bits < 31 && [0, size - 1].includes(value % size)
+      expect(wrong({ ip_addresses: [`${address}/${bits}`] })).toEqual(isOfNetwork ? ['ip_addresses.0'] : [])
+    }),
+  )
+})
+
+test('an address without a network takes every gateway but itself', () => {
+  fc.assert(
+    fc.property(host, host, (address, gateway) => {
+      const found = wrong({ ip_addresses: [`${address}/32`], gateway })
+      expect(found).toEqual(address === gateway ? ['gateway'] : [])
     }),
   )
 })
