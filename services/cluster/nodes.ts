@@ -74,6 +74,7 @@ export const nodeService = implement(nodes, {
     const changed = await nodeRecords.change(id, async (node) => {
       const { libvirt_uri, engine_sockets, engine_config, ...fields } = given
       if (node.kind === 'local') refuseForLocal({ ...given, private_key }, node)
+      else refuseNulls(given)
       const engines = engine_config ?? configFromOlderNames(node.engine_config, { libvirt_uri, engine_sockets })
       const set = {
         ...fields,
@@ -112,6 +113,14 @@ function refuseForLocal(given: Partial<Record<(typeof addressing)[number], unkno
   if (refused.length === 0) return
   const message = 'cannot be changed: Horcrux itself runs on this machine'
   throw new ValidationError(refused.map((field) => ({ field, code: 'local', message })))
+}
+
+/** @throws ValidationError naming the fields that only the local node, which has none of them, is given as null */
+function refuseNulls(given: Partial<Record<(typeof addressing)[number], unknown>>): void {
+  const nulls = addressing.filter((field) => given[field] === null)
+  if (nulls.length === 0) return
+  const message = 'must be given for a node that is reached over SSH'
+  throw new ValidationError(nulls.map((field) => ({ field, code: 'required', message })))
 }
 
 /** Fields of a record that a connection is made from. */

@@ -17,10 +17,11 @@ export const Name = Type.String({
 export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' })
 export const Version = Type.Integer({ minimum: 1, description: 'Incremented by every change; the ETag' })
 export const Path = Type.String({
-  pattern: '^/[^\\0]*$',
+  // libvirt's XML can hold no control characters.
+  pattern: '^/[^\\u0000-\\u001f\\u007f\\ud800-\\udfff\\ufffe\\uffff]*$',
   maxLength: 4096,
   description: 'Absolute path on the node',
-  errorMessage: 'must be an absolute path',
+  errorMessage: 'must be an absolute path without control characters',
 })
 
 export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])

@@ -54,6 +54,18 @@ const eventPaths: Record<string, Json> = {
 }
 
 const consolePaths: Record<string, Json> = {
+  '/console/{vm_id}/websocket': {
+    get: {
+      operationId: 'consoles.socket',
+      summary: 'Open a console over a WebSocket, with the subprotocol binary',
+      description:
+        'The ticket is the credential, and is used up. The bytes are those of VNC (RFB), of SPICE, or of the serial console.',
+      tags: ['consoles'],
+      security: [{}],
+      parameters: [vmId, parameter('query', 'ticket', 'A ticket of POST /console/{vm_id}/vnc, spice or serial', true)],
+      responses: { 101: upgraded, ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503) },
+    },
+  },
   '/console/{vm_id}/vv': {
     get: {
       operationId: 'consoles.viewerFile',

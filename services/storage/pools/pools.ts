@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { type Pool, pools } from '#shared/contracts/storage/pools.ts'
-import { allowedPath } from '#shared/nodes/host/allowed-path.ts'
+import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -49,7 +49,7 @@ export const poolService = implement(pools, {
     // The record first: it takes the id and the path, so that of two callers only one makes the folder.
     const record = await poolRecords.insert(pool)
     try {
-      await drivers[type].create(host, { path: real })
+      await onNamedPath('path', () => drivers[type].create(host, { path: real }))
     } catch (error) {
       await poolRecords.remove(record)
       throw error

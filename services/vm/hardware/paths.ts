@@ -2,7 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { invalid, NotFoundError, type Violation } from '#shared/errors.ts'
-import { allowedPath } from '#shared/nodes/host/allowed-path.ts'
+import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { vmRecords } from '../model.ts'
 import { checking } from '../violations.ts'
@@ -22,7 +22,7 @@ async function refuseDisk(node: string, path: string, field: string): Promise<vo
 /** The real path of a file that may be read for a guest. */
 export async function requireFile({ host, node }: Reached, path: string, field: string): Promise<string> {
   const real = await allowedPath(host, path, node, field)
-  const file = await host.stat(real)
+  const file = await onNamedPath(field, () => host.stat(real))
   if (file?.kind !== 'file') throw new NotFoundError(`${path} is not a file on node '${node.id}'`)
   await refuseDisk(node.id, real, field)
   return real

@@ -15,8 +15,8 @@ const Fqdn = Type.String({
   errorMessage: 'must be a name with its domain, such as web.example.org',
 })
 /** No line ends, no NUL, no half of a surrogate pair: UTF-8 has none. */
-const Line = { pattern: '^[^\\0\\r\\n\\p{Cs}]+$', errorMessage: 'must be one line of text' }
-const text = { pattern: '^[^\\0\\p{Cs}]*$', errorMessage: 'must be text without NUL' }
+const Line = { pattern: '^[^\\0\\r\\n\\ud800-\\udfff]+$', errorMessage: 'must be one line of text' }
+const text = { pattern: '^[^\\0\\ud800-\\udfff]*$', errorMessage: 'must be text without NUL' }
 
 const common = {
   name: Type.String({ pattern: '^[a-z_][a-z0-9_-]{0,31}$', errorMessage: 'must be a user name of the guest' }),
@@ -24,7 +24,7 @@ const common = {
     Type.String({ maxLength: 256, ...Line, description: 'A rule of sudoers, such as ALL=(ALL) NOPASSWD:ALL' }),
   ),
   shell: Type.Optional(
-    Type.String({ maxLength: 256, pattern: '^/[^\\0\\s\\p{Cs}]*$', errorMessage: 'must be a path' }),
+    Type.String({ maxLength: 256, pattern: '^/[^\\0\\s\\ud800-\\udfff]*$', errorMessage: 'must be a path' }),
   ),
 }
 const User = strict({
@@ -86,7 +86,7 @@ const settings = {
       Type.String({
         maxLength: 8192,
         pattern:
-          '^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [^\\0\\r\\n\\p{Cs}]*)?$',
+          '^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [^\\0\\r\\n\\ud800-\\udfff]*)?$',
         errorMessage: 'must be a public key as in authorized_keys: ssh-ed25519 AAAA… name',
       }),
       { maxItems: 64 },

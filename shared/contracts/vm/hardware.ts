@@ -78,7 +78,7 @@ export const ChangedHardware = {
   balloon: Type.Optional(Type.Union([Memory, Type.Null()])),
   cpus: Type.Optional(Cpus),
   max_cpus: Type.Optional(Type.Union([Cpus, Type.Null()])),
-  cpu_model: Type.Optional(CpuModel),
+  cpu_model: Type.Optional(Type.Union([CpuModel, Type.Null()])),
   topology: Type.Optional(Type.Union([Topology, Type.Null()])),
   boot_order: Type.Optional(Type.Union([BootOrder, Type.Null()])),
   firmware: Type.Optional(Firmware),
@@ -135,7 +135,14 @@ export type Nic = Static<typeof Nic>
 export const Boot = strict({
   kernel: Path,
   initrd: Type.Optional(Path),
-  cmdline: Type.Optional(Type.String({ maxLength: 2048, pattern: '^[^\\0\\n]*$' })),
+  cmdline: Type.Optional(
+    Type.String({
+      maxLength: 2048,
+      // Of these XML has no control characters, and line ends come back as others.
+      pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029\\ud800-\\udfff\\ufffe\\uffff]*$',
+      errorMessage: 'must be one line of text without control characters',
+    }),
+  ),
 })
 
 export const NewDisk = strict({

@@ -50,10 +50,16 @@ const words: Record<string, string> = {
 
 /** Translates a file system error, identified by its errno name. */
 export function fileError(errno: string, doing: string, path: string, host: string, cause: unknown): Error {
-  const details = { kind: 'File', id: path }
+  const details = { kind: 'File', id: path, errno }
   if (errno === 'ENOENT') return new NotFoundError(`File '${path}' not found on ${host}`, { details, cause })
   if (errno === 'EEXIST') return new ConflictError(`${path} already exists on ${host}`, { details, cause })
   if (errno === 'ENOTEMPTY') return new ConflictError(`${path} on ${host} is not empty`, { details, cause })
   const why = words[errno] ?? (cause instanceof Error ? cause.message : errno)
   return new UnavailableError(`Cannot ${doing} ${path} on ${host}: ${why}`, { details, cause })
 }
+
+const ofPath = new Set(['EACCES', 'ELOOP', 'ENAMETOOLONG', 'ENOTDIR', 'EPERM', 'EROFS'])
+
+/** Whether a file verb has failed for its path: the host is well, and the same path fails again. */
+export const isOfPath = (error: unknown): error is UnavailableError =>
+  error instanceof UnavailableError && ofPath.has(String(error.details['errno']))

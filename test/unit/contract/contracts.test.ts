@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Action } from '#shared/contract/contract.ts'
+import { isValid } from '#shared/contract/validate.ts'
+import { Boot } from '#shared/contracts/vm/hardware.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { secretFields } from '#shared/runtime/log.ts'
 import { privileges } from '#shared/access/privileges.ts'
@@ -92,3 +94,34 @@ test('every listed secret is removed from the logs by its name', () => {
   const listed = actions.flatMap(({ action }) => (action.secret ?? []).map(nameOf))
   expect(listed.filter((name) => ![...secretFields, ...ambiguous].includes(name))).toEqual([])
 })
+
+type Shape = { type?: string | string[]; anyOf?: Shape[]; enum?: unknown[]; properties?: Record<string, Shape> }
+
+const takesNull = ({ type, anyOf = [], enum: values = [] }: Shape): boolean =>
+  [type].flat().includes('null') || values.includes(null) || anyOf.some(takesNull)
+
+/** The fields that are shown as null and cannot be sent back so, at any depth. */
+const refusedNulls = (shown: Shape, sent: Shape, at: string): string[] =>
+  Object.entries(sent.properties ?? {}).flatMap(([key, taken]) => {
+    const field = shown.properties?.[key]
+    if (!field) return []
+    const object = field.anyOf?.find(({ properties }) => properties) ?? field
+    const isRefused = takesNull(field) && !takesNull(taken)
+    return [...(isRefused ? [`${at}.${key}`] : []), ...refusedNulls(object, taken, `${at}.${key}`)]
+  })
+
+test('what a GET shows as null can be sent back in a PATCH', () => {
+  const changes = actions.filter(({ action }) => action.rest?.startsWith('PATCH'))
+  expect(changes.map(({ name }) => name)).toEqual(expect.arrayContaining(['vms.update', 'nodes.update']))
+  expect(changes.flatMap(({ name, action }) => refusedNulls(action.result, action.params, name))).toEqual([])
+})
+
+test.each(['a\rb', 'a\nb', 'a\tb', 'a\u0001', 'a\u007f', 'a\u0085', 'a\u2028', 'half \ud800', '\uffff'])(
+  'the kernel gets one line, and a path has no control characters: %j',
+  (text) => {
+    const boot = { kernel: '/kernel', cmdline: text }
+    expect(isValid(Boot, boot)).toBe(false)
+    expect(isValid(Boot, { ...boot, cmdline: 'console=ttyS0 quiet "ä 😀"' })).toBe(true)
+    if (!/[\u0085\u2028]/.test(text)) expect(isValid(Boot, { kernel: `/${text}` })).toBe(false)
+  },
+)

@@ -1,3 +1,4 @@
+import { glob, readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { contracts } from '#shared/contracts/index.ts'
 import { openApi } from '../../../services/gateway/openapi/openapi.ts'
@@ -26,7 +27,7 @@ describe('the OpenAPI document', () => {
     expect(JSON.stringify(document)).not.toContain('errorMessage')
   })
   test('describes every route of the contracts and those that are streams or files, each once', () => {
-    const streams = ['consoles.cast', 'consoles.viewerFile', 'events.socket', 'events.stream']
+    const streams = ['consoles.cast', 'consoles.socket', 'consoles.viewerFile', 'events.socket', 'events.stream']
     expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
       [...routesOf(contracts).map(({ name }) => name), ...streams].sort(),
     )
@@ -35,9 +36,20 @@ describe('the OpenAPI document', () => {
         '/events',
         '/ws',
         '/console/{vm_id}/vv',
+        '/console/{vm_id}/websocket',
         '/console/{vm_id}/recordings/{recording_id}/cast',
       ]),
     )
+  })
+  test('has the routes that the gateway adds without a contract', async () => {
+    const added = /\.(get|post|put|patch|delete)\(\s*'\/api(\/[^']*)'/g
+    const found: string[] = []
+    for await (const file of glob('services/gateway/**/*.ts'))
+      for (const [, method, path] of (await readFile(file, 'utf8')).matchAll(added))
+        found.push(`${method} ${path!.replaceAll(/:(\w+)/g, '{$1}')}`)
+    const described = operations.map(({ method, path }) => `${method} ${path}`)
+    expect(found.filter((route) => !described.includes(route))).toEqual(['get /openapi.json'])
+    expect(found).toContain('get /console/{vm_id}/websocket')
   })
   test('names the answers that come before an action is asked, and how much is left of the limit', () => {
     const answersOf = (path: string, method: string) => document['paths']![path]![method]!['responses']!

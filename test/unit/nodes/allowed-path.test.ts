@@ -18,6 +18,8 @@ beforeAll(async () => {
   await symlink(join(dir, 'data/secrets/secrets.json'), join(dir, 'free/innocent.iso'))
   await symlink(join(dir, 'data'), join(dir, 'free/data'))
   await symlink(join(dir, 'elsewhere'), join(dir, 'free/out'))
+  await writeFile(join(dir, 'free/file'), '')
+  await symlink('round', join(dir, 'free/round'))
   // As by default: the folder that Horcrux keeps everything in is allowed as a whole.
   folders = { allowed_paths: [join(dir, 'data'), join(dir, 'free')], state_dir: join(dir, 'data') }
 })
@@ -45,4 +47,25 @@ test('links and dots lead nowhere else', async () => {
   await expect(look('free/out/x.iso')).rejects.toThrow(/allowed folders/)
   const dots = `${join(dir, 'free')}/../elsewhere/x.iso`
   await expect(allowedPath(host, dots, folders, 'iso')).rejects.toThrow(/must not contain/)
+})
+
+test.each([
+  ['a name of 300 letters', `free/${'a'.repeat(300)}`],
+  ['a name of 300 bytes', `free/${'ä'.repeat(150)}`],
+  ['a path of 4,200 letters', `free/${'a/'.repeat(2100)}`],
+  ['links in a circle', 'free/round/x.iso'],
+  ['a file for a folder', 'free/file/x.iso'],
+])('%s is a mistake of the field, and no outage', async (_, path) => {
+  await expect(look(path)).rejects.toMatchObject({ violations: [{ field: 'iso', code: 'path' }] })
+})
+
+test('an allowed folder that cannot be reached holds nothing, and hinders no other', async () => {
+  const allowed_paths = [
+    join(dir, 'a'.repeat(300)),
+    join(dir, 'free/round'),
+    join(dir, 'free/file/x'),
+    ...folders.allowed_paths,
+  ]
+  const path = join(dir, 'free/x.iso')
+  expect(await allowedPath(host, path, { ...folders, allowed_paths }, 'iso')).toBe(path)
 })

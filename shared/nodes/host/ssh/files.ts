@@ -11,8 +11,11 @@ import type { SshConnection } from './connection.ts'
 type Run = (program: string, args: readonly string[], options?: RunOptions) => Promise<RunResult>
 type Done<T> = (error: Error | null | undefined, value: T) => void
 
-/** SFTP status codes (draft-ietf-secsh-filexfer-02 section 7) as errno names. Code 4, "failure", has no errno. */
-const errnos: Record<number, string> = { 2: 'ENOENT', 3: 'EACCES' }
+/**
+ * SFTP's few status codes (draft-ietf-secsh-filexfer-02 section 7) as errno names. 4, "failure", says nothing; 5, "bad
+ * message", is what OpenSSH makes of a name that is too long.
+ */
+const errnos: Record<number, string> = { 2: 'ENOENT', 3: 'EACCES', 5: 'ENAMETOOLONG' }
 
 /** The file methods over SFTP; operations that SFTP does badly, such as removing a tree, use one command. */
 export function sshFiles(connection: SshConnection, name: string, run: Run): HostFiles {
@@ -164,6 +167,8 @@ const sentences: [RegExp, string][] = [
   [/No space left/, 'ENOSPC'],
   [/Is a directory/, 'EISDIR'],
   [/Not a directory/, 'ENOTDIR'],
+  [/File name too long/, 'ENAMETOOLONG'],
+  [/Too many levels of symbolic links/, 'ELOOP'],
 ]
 
 const errnoIn = (stderr: string): string => sentences.find(([pattern]) => pattern.test(stderr))?.[1] ?? ''
