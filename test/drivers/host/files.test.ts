@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { isOfPath } from '#shared/nodes/host/errors.ts'
 import { eachHost } from '../../lab/hosts/each-host.ts'
 
 const hostile = [
@@ -52,6 +53,27 @@ describe.each(eachHost)('the files of a $kind host', ({ open }) => {
       await host.remove(`${folder}/${name}.d`, { recursive: true })
     }
     expect(await host.list(folder)).toEqual([])
+  })
+
+  it('fail for a path that cannot be as such, and for no outage', async () => {
+    await host.writeFile(`${dir}/plain`, '')
+    await host.runChecked('ln', ['-s', 'round', `${dir}/round`])
+    const long = `${dir}/${'a'.repeat(300)}`
+    for (const verb of [
+      () => host.realpath(long),
+      () => host.stat(long),
+      () => host.readFile(long),
+      () => host.mkdir(long),
+      () => host.mkdir(`${dir}/plain/folder`),
+      () => host.mkdir(`${dir}/round/folder`),
+    ]) {
+      const error = await verb().then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      )
+      expect(isOfPath(error), `${String(verb)}: ${String(error)}`).toBe(true)
+    }
+    expect(isOfPath(await host.realpath(`${dir}/none`).catch((error: unknown) => error))).toBe(false)
   })
 
   it('come back as they were written', async () => {

@@ -90,6 +90,12 @@ test('a node that has moved to other hardware is found there, by its new host ke
 
 test('how the machine itself is reached is not changed, and each mistake is named', async () => {
   await horcrux.call(nodes, 'update', { id: 'local', maintenance: false })
+  const none = { address: null, ssh_port: null, ssh_user: null, host_key: null }
+  expect(await horcrux.call(nodes, 'update', { id: 'local', ...none })).toMatchObject(none)
+  await expect(change(none)).rejects.toMatchObject({
+    status: 422,
+    violations: [{ field: 'address' }, { field: 'ssh_port' }, { field: 'ssh_user' }, { field: 'host_key' }],
+  })
   await expect(
     horcrux.call(nodes, 'update', {
       id: 'local',

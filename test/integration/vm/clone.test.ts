@@ -107,31 +107,31 @@ test('addresses that are given are the clone’s; the seed names it anew', async
   const isoinfo = async (...words: string[]) =>
     (await lab.images.host.runChecked('isoinfo', ['-i', clone.seed!, ...words])).stdout
   expect(await isoinfo('-d')).toMatch(/^Volume id: cidata$/m)
-  expect(await isoinfo('-J', '-x', '/meta-data')).toBe('instance-id: copy\nlocal-hostname: copy-1\n')
+  expect(await isoinfo('-J', '-x', '/meta-data')).toBe('instance-id: "copy"\nlocal-hostname: "copy-1"\n')
   expect(await isoinfo('-J', '-x', '/user-data')).toBe(
-    '#cloud-config\nhostname: copy-1\npreserve_hostname: false\nfqdn: copy-1.example.org\n',
+    '#cloud-config\nhostname: "copy-1"\npreserve_hostname: false\nfqdn: "copy-1.example.org"\n',
   )
   expect(await isoinfo('-J', '-x', '/network-config')).toBe(`version: 2
 ethernets:
   eth0:
     match:
-      macaddress: 52:54:00:00:00:0a
-    set-name: eth0
+      macaddress: "52:54:00:00:00:0a"
+    set-name: "eth0"
     dhcp4: false
     addresses:
-      - 10.1.2.3/24
+      - "10.1.2.3/24"
     routes:
-      - to: 0.0.0.0/0
-        via: 10.1.2.1
+      - to: "0.0.0.0/0"
+        via: "10.1.2.1"
     nameservers:
       addresses:
-        - 10.1.2.2
+        - "10.1.2.2"
       search:
-        - example.org
+        - "example.org"
   eth1:
     match:
-      macaddress: 52:54:00:00:00:0b
-    set-name: eth1
+      macaddress: "52:54:00:00:00:0b"
+    set-name: "eth1"
     dhcp4: true
 `)
   const seed = clone.seed!

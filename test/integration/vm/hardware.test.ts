@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pools } from '#shared/contracts/storage/pools.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import type { ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
@@ -117,6 +118,32 @@ const topologyOf = ({ topology, max_cpus, cpus }: { topology: object; max_cpus: 
   topology,
   max_cpus,
   cpus,
+})
+
+test('a path that cannot be is a mistake of its field, also beside others', async () => {
+  const long = `/var/lib/horcrux/${'a'.repeat(300)}`
+  const fields = (refused: string[]) => refused.map((text) => text.split(':')[0])
+  expect(fields(await refusal({ iso: long, boot: { kernel: long, initrd: long } }))).toEqual([
+    'iso',
+    'boot.kernel',
+    'boot.initrd',
+  ])
+  const create = guests.horcrux.call(pools, 'create', { id: 'long', type: 'dir', node: 'hv1', path: long })
+  await expect(create).rejects.toMatchObject({ violations: [{ field: 'path', code: 'path' }] })
+  await expect(guests.horcrux.call(pools, 'get', { id: 'long' })).rejects.toThrow('not found')
+})
+
+test('what a guest is shown with can be sent back, nulls too', async () => {
+  const { cpu_model, topology, balloon, max_cpus, boot_order, iso, boot } = await create('back', {
+    cpu_model: 'qemu64',
+  })
+  const shown = { topology, balloon, max_cpus, boot_order, iso, boot }
+  expect(await change('back', { ...shown, cpu_model })).toMatchObject({ ...shown, cpu_model: 'qemu64' })
+  expect(await change('back', { cpu_model: null })).toMatchObject({ cpu_model: null, pending: [] })
+  expect(await change('back', { cpu_model: null })).toMatchObject({ cpu_model: null })
+  expect(await guests.virsh('dumpxml', '--inactive', 'back')).not.toContain('qemu64')
+  await done(guests.horcrux, vms, 'start', { id: 'back' })
+  await remove('back')
 })
 
 test('a running guest takes a change at once where it can; the rest is pending, with current and next value', async () => {
