@@ -33,47 +33,76 @@ function testOf(type: string | undefined, value: string): unknown {
   return value.endsWith('*') ? { $regex: `^${RegExp.escape(value.slice(0, -1))}` } : value
 }
 
-/** The `next_cursor` of a page whose last item has this id. */
-export const cursorOf = (id: string) => Buffer.from(id).toString('base64url')
+/** The `next_cursor` of a page whose last item has this place in its order, such as its id. */
+export const cursorOf = (place: string) => Buffer.from(place).toString('base64url')
 
-/** The id that a page begins after. @throws ValidationError */
+/** The place, such as an id, that a page begins after. @throws ValidationError */
 export function afterOf(cursor: string): string {
-  const id = Buffer.from(cursor, 'base64url').toString('utf8')
-  if (id === '' || cursorOf(id) !== cursor) throw invalid('cursor', 'is not a cursor of this list')
-  return id
+  const place = Buffer.from(cursor, 'base64url').toString('utf8')
+  if (place === '' || cursorOf(place) !== cursor) throw invalid('cursor', 'is not a cursor of this list')
+  return place
 }
 
 /** No filter per item. */
 export const everything: MaySee = { all: true, item: () => true }
 
+/** An order of a list; its cursors hold the place of the last item of a page. */
+type Order = {
+  sort: Record<string, 1 | -1>
+  placeOf: (last: Stored) => string
+  /** Filter of the items after a place; undefined for text that is no place of this order. */
+  after: (place: string) => Filter | undefined
+}
+
+const byId: Order = { sort: { _id: 1 }, placeOf: ({ _id }) => _id, after: (_id) => ({ _id: { $gt: _id } }) }
+
+/** Ids do not give the order of time: those of child operations and of repeated requests are hashes. */
+const newestFirst: Order = {
+  sort: { created_at: -1, _id: -1 },
+  placeOf: ({ created_at, _id }) => `${String(created_at)} ${_id}`,
+  after: (place) => {
+    const [, time, _id] = /^(\d{4}-\d\d-\d\dT[\d:.]+Z) (.+)$/.exec(place) ?? []
+    if (time === undefined) return undefined
+    // The first condition bounds the index; the second separates the items of the same millisecond.
+    return { created_at: { $lte: time }, $or: [{ created_at: { $lt: time } }, { _id: { $lt: _id } }] }
+  },
+}
+
+function afterCursor(cursor: string, { after }: Order): Filter {
+  const found = after(afterOf(cursor))
+  if (!found) throw invalid('cursor', 'is not a cursor of this list')
+  return found
+}
+
 /**
- * Reads one page in the order of ids. The cursor is the last id, so that records that come and go between pages move nothing.
- * @param direction -1: the newest first, for ids that hold the time
+ * Reads one page in the order of ids, or with the newest first (by `created_at`, then by id). The cursor is the place of
+ * the last item, so that records that come and go between pages move nothing.
  */
 export async function page(
   model: StoredModel,
   query: ListQuery,
   maySee: MaySee,
   base: Filter,
-  direction: 1 | -1 = 1,
+  order: 'id' | 'newest' = 'id',
 ): Promise<PageOf<Stored>> {
   const { limit, cursor, offset = 0 } = query
+  const by = order === 'id' ? byId : newestFirst
   const filter = { $and: [base, filterOf(query.filter, model)] }
-  const after = cursor === undefined ? {} : { _id: { [direction === 1 ? '$gt' : '$lt']: afterOf(cursor) } }
+  const after = cursor === undefined ? {} : afterCursor(cursor, by)
   const visible = maySee.all ? undefined : await visibleIds(model, filter, maySee)
   const total = visible?.length ?? (await countOf(model, filter))
   const from = visible ? { _id: { $in: visible } } : filter
   const data = await inStore(() =>
     model
       .find({ $and: [from, after] } as never)
-      .sort({ _id: direction })
+      .sort(by.sort)
       .skip(offset)
       .limit(limit + 1)
       .lean<Stored[]>(),
   )
   const more = data.length > limit
   if (more) data.pop()
-  return { data, next_cursor: more ? cursorOf(data.at(-1)!._id) : null, total }
+  return { data, next_cursor: more ? cursorOf(by.placeOf(data.at(-1)!)) : null, total }
 }
 
 async function visibleIds(model: StoredModel, filter: Filter, maySee: MaySee): Promise<string[]> {

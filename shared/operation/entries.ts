@@ -45,7 +45,12 @@ export type Step = Entry['steps'][number]
 export const operationModel = modelOf(
   'operations',
   StoredOperation,
-  [{ fields: { state: 1, service: 1 } }, { fields: { user: 1 } }, { fields: { ended_at: 1 }, sparse: true }],
+  [
+    { fields: { state: 1, service: 1 } },
+    { fields: { created_at: -1, _id: -1 } },
+    { fields: { user: 1, created_at: -1, _id: -1 } },
+    { fields: { ended_at: 1 }, sparse: true },
+  ],
   { hasEvents: true },
 )
 sweepOutboxOf(operationModel)
@@ -100,7 +105,7 @@ export async function listEntries(
   fieldMap: Readonly<Record<string, string>> = {},
 ): Promise<PageOf<Entry>> {
   const asked = { ...query, filter: placed(filter, fieldMap) }
-  const found = await page(operationModel, asked, everything, base, -1)
+  const found = await page(operationModel, asked, everything, base, 'newest')
   return { ...found, data: found.data.map(fromStore) }
 }
 

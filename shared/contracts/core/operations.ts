@@ -53,7 +53,10 @@ export type Operation = Static<typeof Operation>
 
 const LogLine = strict({ time: Time, message: Type.String() })
 
-/** Visible to the user who started the operation, and to users with SysAudit; for others it does not exist (404). */
+/**
+ * An operation is seen by the user or the restricted API key that began it, and by every caller with SysAudit on `/`, a
+ * restricted key among them; to others it does not exist.
+ */
 export const operations = contract('operations', {
   list: {
     does: 'List operations, the newest first',

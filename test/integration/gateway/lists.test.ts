@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Right } from '#shared/access/access.ts'
 import { bus } from '#shared/bus/bus.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { createGateway } from '../../../services/gateway/service.ts'
 import { asker, startThings } from '../../lab/product/gateway-only.ts'
-import { ran, resetPeople, tellAuthChanged, things } from '../../lab/product/things.ts'
+import { people, ran, resetPeople, tellAuthChanged, things } from '../../lab/product/things.ts'
 import type { TestHorcrux } from '../../lab/product/horcrux.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
 import { available } from '../../lab/requirements.ts'
@@ -59,19 +60,44 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
       expect(await totalOf('resource:/api/things/filt*,state:succeeded')).toBe(1)
       expect(await totalOf('resource:/api/things/filt*,resource:/api/things/other')).toBe(0)
     })
-    test('of operations begin with the newest, page by page', async () => {
+    test('of operations begin with the newest, page by page, whatever their ids are', async () => {
       await make({ id: 'ordered', name: 'ordered', size: 2 })
-      for (const by of [1, 2, 3])
-        await asAnn('POST /api/things/ordered/grow', { json: { by }, headers: { prefer: 'wait=60' } })
-      const seen: string[] = []
+      const begun: unknown[] = []
+      for (let at = 0; at < 9; at++) {
+        // The id of an operation with a key is a hash; without one it holds the time.
+        const headers = { prefer: 'wait=60', ...(at % 3 > 0 && { 'idempotency-key': `ordered-${at}` }) }
+        begun.push((await asAnn('POST /api/things/ordered/grow', { json: { by: 1 }, headers })).body['id'])
+      }
+      const list = 'GET /api/operations?filter=resource:/api/things/ordered'
+      const seen: unknown[] = []
       let next = ''
       do {
-        const { body } = await asAnn(`GET /api/operations?filter=resource:/api/things/ordered&limit=2${next}`)
-        seen.push(...(body['data'] as { created_at: string }[]).map(({ created_at }) => created_at))
+        const { body } = await asAnn(`${list}&limit=2${next}`)
+        expect(body['total']).toBe(9)
+        seen.push(...(body['data'] as { id: string }[]).map(({ id }) => id))
         next = body['next_cursor'] === null ? '' : `&cursor=${String(body['next_cursor'])}`
       } while (next !== '')
-      expect(seen).toHaveLength(3)
-      expect(seen).toEqual(seen.toSorted().toReversed())
+      expect(seen).toEqual(begun.toReversed())
+      const { text } = await asAnn(list, { headers: { accept: 'application/x-ndjson' } })
+      const lines = text.trimEnd().split('\n')
+      expect(lines.map((line) => (JSON.parse(line) as { id: string }).id)).toEqual(seen)
+      for (const place of ['no time', '2026-01-01T00:00:00.000Z', String(seen[0])]) {
+        const cursor = Buffer.from(place).toString('base64url')
+        expect((await asAnn(`GET /api/operations?cursor=${cursor}`)).status, place).toBe(422)
+      }
+    })
+    test('of operations show all to who has SysAudit on /, with an API key of few rights too', async () => {
+      await make({ id: 'seen', name: 'seen', size: 2 })
+      await asAnn('POST /api/things/seen/grow', { json: { by: 1 }, headers: { prefer: 'wait=60' } })
+      const totalWith = async (rights: Right[]) => {
+        people.set('hx_eve_key', { user: 'eve', rights, restricted: true })
+        await tellAuthChanged()
+        const { body } = await ask('GET /api/operations?filter=resource:/api/things/seen', { token: 'hx_eve_key' })
+        return body['total']
+      }
+      expect(await totalWith([{ path: '/', privileges: ['SysAudit'] }])).toBe(1)
+      expect(await totalWith([{ path: '/api/**', privileges: ['SysAudit'] }])).toBe(0)
+      expect(await totalWith([{ path: '/', privileges: ['VmAudit'] }])).toBe(0)
     })
     test('are streamed whole as lines', async () => {
       const { headers, text } = await asAnn('GET /api/things?filter=name:page', {

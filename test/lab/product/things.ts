@@ -148,7 +148,8 @@ const thingService = implement(things, {
 
 export const thingsService: Service = { name: 'things', serves: [thingService] }
 
-export type Person = { user: string; rights: Right[] }
+/** `restricted`: an API key with fewer rights than its user. */
+export type Person = { user: string; rights: Right[]; restricted?: true }
 const everything: Right[] = [
   {
     path: '/',
@@ -177,7 +178,7 @@ const shown = (credential: string, by: string) => {
   return {
     user: person.user,
     rights: nameOf(person.rights),
-    credential: { by, id: credential },
+    credential: { by, id: credential, ...(person.restricted && { restricted: true }) },
     expires_at: new Date(Date.now() + 600_000).toISOString(),
     rights_until: null,
   }

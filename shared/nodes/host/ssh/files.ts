@@ -12,8 +12,8 @@ type Run = (program: string, args: readonly string[], options?: RunOptions) => P
 type Done<T> = (error: Error | null | undefined, value: T) => void
 
 /**
- * SFTP's few status codes (draft-ietf-secsh-filexfer-02 section 7) as errno names. 4, "failure", says nothing; 5, "bad
- * message", is what OpenSSH makes of a name that is too long.
+ * SFTP status codes (draft-ietf-secsh-filexfer-02 section 7) as errno names. Code 4, "failure", has no errno; OpenSSH
+ * answers 5, "bad message", for a name that is too long.
  */
 const errnos: Record<number, string> = { 2: 'ENOENT', 3: 'EACCES', 5: 'ENAMETOOLONG' }
 
