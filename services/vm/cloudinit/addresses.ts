@@ -40,7 +40,7 @@ const unusable: Partial<Record<string, string>> = {
   ipv4Mapped: 'an IPv4 address in IPv6 spelling',
 }
 
-/** Names the kind of an address that no interface of a host can have. */
+/** Names the kind of an address that no interface can have; undefined for an address of a host. */
 export function whyUnusable(address: Address): string | undefined {
   const known = unusable[address.range()]
   const isReserved = address.kind() === 'ipv4' && address.toByteArray()[0]! >= 240

@@ -67,7 +67,7 @@ function ethernetsOf(ethernets: Record<string, Ethernet>, nics: Pick<Nic, 'mac'>
   return Object.fromEntries(all) as object
 }
 
-/** A default route for each gateway. Only netplan has a word for one outside every prefix: `on-link`. */
+/** Default route of each gateway; one outside every prefix is on-link (netplan's `on-link`). */
 const routesOf = ({ addresses = [], gateway, gateway6 }: Ethernet): object[] =>
   [gateway, gateway6]
     .filter((via) => via !== undefined)

@@ -11,13 +11,13 @@ import {
   whyUnusable,
 } from './addresses.ts'
 
-/** Where a value stands in the request, and the value. */
+/** A value of the request and its field. */
 export type Told = { field: string; text: string }
 
-/** The addresses of one interface of a guest, as they are told. */
+/** The addresses of one interface of a guest, as the request gives them. */
 export type Interface = {
   addresses: Told[]
-  /** `is` is the family that a field is for, where it is for one alone. */
+  /** `is`: the only family that the field takes; absent when it takes both. */
   gateways: (Told & { is?: Family })[]
   nameServers: Told[]
   dhcp4: boolean
@@ -26,7 +26,7 @@ export type Interface = {
 
 export type Wrong = (field: string, code: string, message: string) => void
 
-/** Everything that is wrong with the addresses of a guest's interfaces, by themselves and with each other. */
+/** Reports every violation in the addresses of a guest's interfaces, of each alone and between them. */
 export function checkInterfaces(interfaces: Interface[], wrong: Wrong): void {
   const own = interfaces.flatMap(({ addresses }) => addresses.flatMap(({ text }) => placedOf(text) ?? []))
   const seen = new Set<string>()
@@ -80,18 +80,18 @@ function checkGateway(gateway: Address, { field, text }: Told, one: Interface, o
   const notHost = family === 'ipv4' && network ? whyOfNetwork(gateway, network) : undefined
   if (notHost) return wrong(field, 'unusable', `${text} is ${notHost}: no gateway can have it`)
   const isGiven = one.addresses.some(({ text: address }) => familyOf(address) === family)
-  // DHCPv6 gives no gateway (RFC 8415): it is the routers' to announce, or told here.
+  // DHCPv6 gives no gateway (RFC 8415): routers announce it, or the request names it.
   if (isGiven || (family === 'ipv6' && one.dhcp6)) return
   if (family === 'ipv4' && one.dhcp4)
     return wrong(field, 'dhcp', 'comes by DHCP: give the interface an address, or leave the gateway out')
   wrong(field, 'no_address', `needs an ${nameOf(family)} address beside it`)
 }
 
-/** The family that an address was meant to be of, also where it is none. */
+/** The family of an address by its notation, also of one that is malformed. */
 const familyOf = (text: string): Family => (text.includes(':') ? 'ipv6' : 'ipv4')
 const nameOf = (family: Family) => (family === 'ipv4' ? 'IPv4' : 'IPv6')
 
-/** Whether a gateway lies outside the prefixes of all addresses: it has to be looked for on the link itself. */
+/** True when a gateway lies outside the prefixes of all addresses: only the link itself can reach it. */
 export function isOnLink(gateway: string, addresses: readonly string[]): boolean {
   const address = addressOf(gateway)
   return (

@@ -13,8 +13,8 @@ const reserved = new Map([
 ])
 
 /**
- * Everything that is wrong with the names of a guest's interfaces. An entry's key is its id in netplan, and its
- * interface's name where `set_name` gives no other.
+ * Reports every violation in the names of a guest's interfaces. The key of an entry is its id in netplan, and the name
+ * of its interface where `set_name` gives no other.
  */
 export function checkNames({ ethernets }: NonNullable<CloudInit['network']>, wrong: Wrong): void {
   const seen = new Set<string>()

@@ -15,7 +15,7 @@ const quoted = (text: string) => JSON.stringify(text).replaceAll(notAscii, escap
 const keyOf = (key: string) => (plainKey.test(key) ? key : quoted(key))
 const indented = (lines: string[]) => lines.map((line) => `  ${line}`)
 
-/** The value on one line, when it has nothing in it that takes more. */
+/** The value on one line; undefined for a list or an object that has items. */
 function inline(value: unknown): string | undefined {
   if (typeof value === 'string') return quoted(value)
   if (typeof value === 'boolean' || Number.isSafeInteger(value)) return String(value)
@@ -35,7 +35,7 @@ function linesOf(value: object): string[] {
 function itemLines(item: unknown): string[] {
   const text = inline(item)
   if (text !== undefined) return [`- ${text}`]
-  // Inline text is there for all but what is an object.
+  // A value without inline text is an object.
   const [first = '', ...rest] = linesOf(item as object)
   return [`- ${first}`, ...indented(rest)]
 }

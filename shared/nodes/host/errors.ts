@@ -60,6 +60,6 @@ export function fileError(errno: string, doing: string, path: string, host: stri
 
 const ofPath = new Set(['EACCES', 'ELOOP', 'ENAMETOOLONG', 'ENOTDIR', 'EPERM', 'EROFS'])
 
-/** Whether a file verb has failed for its path: the host is well, and the same path fails again. */
+/** True for an error that the path itself causes: the host works, and the same path fails again. */
 export const isOfPath = (error: unknown): error is UnavailableError =>
   error instanceof UnavailableError && ofPath.has(String(error.details['errno']))

@@ -139,7 +139,7 @@ const value = fc.letrec((tie) => ({
   ),
 })).any
 
-/** What fast-check's documents follow from. */
+/** Seed of fast-check's documents. */
 const run = randomInt(2 ** 31)
 
 describe.skipIf(!hasPyYaml)('PyYAML reads', () => {
