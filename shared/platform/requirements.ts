@@ -166,7 +166,6 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     sign: { file: '/usr/lib/python3/dist-packages/yaml' },
     neededFor: 'the test of cloud-init seeds',
     level: 'test',
-    debian: ['python3-yaml'],
   },
   {
     name: 'Chromium',

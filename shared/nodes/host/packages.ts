@@ -44,6 +44,7 @@ const packages: Record<string, string> = {
   sshd: 'openssh-server',
   mmdebstrap: 'mmdebstrap',
   chromium: 'chromium',
+  '/usr/lib/python3/dist-packages/yaml': 'python3-yaml',
 }
 
 /** Debian's package of a program, library or file; undefined where none is known. */
