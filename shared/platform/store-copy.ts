@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { chmod, link, open, rm } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { BadRequestError, ConflictError, NotFoundError } from '#shared/errors.ts'
-import { FORMAT } from '@horcrux/embedded-store/files'
+import { FORMAT, isReadable } from '@horcrux/embedded-store/files'
 
 /** Table with the secrets, as names and texts. A copy is one SQLite file: the store's own with this table added. */
 const table = 'horcrux_copy'
@@ -54,7 +54,8 @@ export function readCopy(path: string): Extras {
       const [{ integrity_check: verdict } = {}] = db.prepare('PRAGMA integrity_check(1)').all()
       if (verdict !== 'ok') throw new Error(String(verdict))
       const { value } = db.prepare("SELECT value FROM meta WHERE name = 'format'").get() ?? {}
-      if (value !== FORMAT) throw new Error(`it has format ${String(value)}, and this version reads format ${FORMAT}`)
+      if (!isReadable(value))
+        throw new Error(`it has format ${String(value)}, and this version reads formats up to ${FORMAT}`)
       const rows = db.prepare(`SELECT name, value FROM ${table}`).all() as { name: string; value: string }[]
       return Object.fromEntries(rows.map((row) => [row.name, row.value]))
     } finally {

@@ -38,7 +38,9 @@ const NAMES: Record<number, string> = {
   224: 'QueryFeatureNotAllowed',
   238: 'NotImplemented',
   263: 'OperationNotSupportedInTransaction',
+  268: 'CannotBackup',
   292: 'QueryExceededMemoryLimitNoDiskUseAllowed',
+  301: 'DataCorruptionDetected',
   10334: 'BSONObjectTooLarge',
   11000: 'DuplicateKey',
   14031: 'OutOfDiskSpace',
@@ -80,7 +82,9 @@ const sqliteCode = (error: unknown): number | undefined => {
 }
 
 const SQLITE_IOERR = 10
+const SQLITE_CORRUPT = 11
 const SQLITE_FULL = 13
+const SQLITE_NOTADB = 26
 
 /** Errors after which SQLite may have rolled the whole transaction back: https://sqlite.org/lang_transaction.html */
 export const endsTransaction = (error: unknown): boolean => {
@@ -95,6 +99,8 @@ export const toCommandError = (error: unknown): CommandError => {
   const code = sqliteCode(error)
   if (code === SQLITE_FULL)
     return new CommandError(14031, 'The disk of the store is full: free some space, then try again')
+  if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB)
+    return new CommandError(301, `The store's file is damaged (${message}): restore a backup`)
   if (code !== undefined && /no such table/.test(message))
     return new CommandError(175, 'The collection or index was dropped while it was read')
   if (error instanceof Error && error.name.startsWith('BSON')) return new CommandError(22, message)

@@ -14,11 +14,20 @@ import { CommandError, errorReply, toCommandError } from './errors.ts'
 import type { Reader } from './query/reader.ts'
 import { finishRestore, stagedFile } from './storage/restore.ts'
 import { deriveCredentials } from './wire/scram.ts'
-import { lockDataDir, openReader } from './storage/storage.ts'
+import { checkFile } from './storage/file-check.ts'
+import { dataFile, lockDataDir, openReader } from './storage/storage.ts'
 import { commandName, encodeReply, type Message } from './wire/messages.ts'
 import { startWriter, type Writer } from './storage/writer-client.ts'
 
-export type StoreOptions = { dataDir: string; host?: string; port?: number; user: string; password: string }
+export type StoreOptions = {
+  dataDir: string
+  host?: string
+  port?: number
+  user: string
+  password: string
+  /** Starts in spite of a damaged log, and loses the writes behind the damage. */
+  acceptLoss?: boolean
+}
 
 export type EmbeddedStore = {
   host: string
@@ -154,8 +163,9 @@ const accept = (store: Store): Server => {
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
-const opened = async (dataDir: string): Promise<Writer> => {
+const opened = async ({ dataDir, acceptLoss }: StoreOptions): Promise<Writer> => {
   finishRestore(dataDir)
+  checkFile(dataFile(dataDir), acceptLoss)
   return startWriter(dataDir)
 }
 
@@ -165,7 +175,7 @@ export const startEmbeddedStore = async (options: StoreOptions): Promise<Embedde
   if (!isLoopback(host)) throw new Error(`The embedded store is for one machine: ${host} is not its loopback address`)
   if (user === '' || password === '') throw new Error('The embedded store needs a user and a password')
   const unlock = lockDataDir(dataDir)
-  const writer = await opened(dataDir).catch((error: unknown) => {
+  const writer = await opened(options).catch((error: unknown) => {
     unlock()
     throw error
   })

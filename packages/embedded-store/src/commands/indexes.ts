@@ -10,6 +10,7 @@ import {
   type Index,
   keyPattern,
 } from '../storage/catalog.ts'
+import { checkedDocument } from '../storage/checksum.ts'
 import { indexDocument } from '../storage/collection.ts'
 import { checkFields, collectionName, type Command, refuse } from '../wire/command.ts'
 import { equalValues } from '../values/compare.ts'
@@ -44,13 +45,14 @@ const exists = ({ indexes }: Collection, spec: Doc): boolean => {
 const build = (catalog: Catalog, collection: Collection, spec: Doc): void => {
   const index = addIndex(catalog, collection, spec)
   const rows = catalog.storage.statement(
-    `SELECT rid, doc FROM ${documentTable(collection)} WHERE rid > ? ORDER BY rid LIMIT 500`,
+    `SELECT rid, doc, crc FROM ${documentTable(collection)} WHERE rid > ? ORDER BY rid LIMIT 500`,
   )
   for (let last = -1; ;) {
     const found = rows.all(last)
     for (const row of found) {
       last = Number(row['rid'])
-      indexDocument(catalog, collection, index, last, decode(row['doc'] as Uint8Array))
+      const bytes = checkedDocument(collection.namespace, last, row['doc'], row['crc'])
+      indexDocument(catalog, collection, index, last, decode(bytes))
     }
     if (found.length === 0) return
   }

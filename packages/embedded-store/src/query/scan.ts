@@ -1,6 +1,7 @@
 import { asBuffer, decode, type Doc } from '../values/bson.ts'
 import type { Interval } from '../index/bounds.ts'
 import { type Catalog, type Collection, documentTable, indexTable } from '../storage/catalog.ts'
+import { checkedDocument, checkEntry } from '../storage/checksum.ts'
 import type { CollectionPlan, Plan } from '../index/planner.ts'
 import type { IndexPlan } from '../index/planner-index.ts'
 import type { UnionPlan } from '../index/planner-union.ts'
@@ -14,7 +15,8 @@ const FIRST_ROWS = 100
 const MAX_ROWS = 1000
 const MAX_BYTES = 2 * 1024 * 1024
 
-type Found = { rid: number; doc: Uint8Array; key: Uint8Array | undefined }
+/** A row as it was read; its checksums are verified when it is used. */
+type Found = { rid: number; doc: Uint8Array | null; crc: unknown; key: Uint8Array; keyCrc: unknown }
 
 /**
  * Reads statements in portions of rows and bytes and starts behind the last row each time, so that no statement is open
@@ -24,9 +26,9 @@ const portion = (rows: Iterable<Record<string, unknown>>, maxRows: number): Foun
   const found: Found[] = []
   let bytes = 0
   for (const row of rows) {
-    const doc = row['doc'] as Uint8Array
-    found.push({ rid: Number(row['rid']), doc, key: row['key'] as Uint8Array | undefined })
-    bytes += doc.length
+    const { rid, doc, crc, key, keyCrc } = row as Found
+    found.push({ rid, doc, crc, key, keyCrc })
+    bytes += doc?.length ?? 0
     if (found.length >= maxRows || bytes >= MAX_BYTES) break
   }
   return found
@@ -39,14 +41,14 @@ function* scanCollection(
   stats: ScanStats,
 ): Generator<Row | null> {
   const [compare, order] = reverse ? ['<', 'DESC'] : ['>', 'ASC']
-  const sql = `SELECT rid, doc FROM ${documentTable(collection)} WHERE rid ${compare} ? ORDER BY rid ${order} LIMIT ?`
+  const sql = `SELECT rid, doc, crc FROM ${documentTable(collection)} WHERE rid ${compare} ? ORDER BY rid ${order} LIMIT ?`
   let last = reverse ? Number.MAX_SAFE_INTEGER : -1
   for (let size = FIRST_ROWS; ; size = Math.min(size * 4, MAX_ROWS)) {
     const found = portion(catalog.storage.statement(sql).iterate(last, size), size)
-    for (const { rid, doc } of found) {
+    for (const { rid, doc, crc } of found) {
       stats.docs++
       last = rid
-      yield { rid, bytes: asBuffer(doc) }
+      yield { rid, bytes: asBuffer(checkedDocument(collection.namespace, rid, doc, crc)) }
     }
     if (found.length === 0) return
     yield null
@@ -55,19 +57,20 @@ function* scanCollection(
 
 const rangeSql = (collection: Collection, { index, reverse }: IndexPlan): { first: string; next: string } => {
   const order = reverse ? 'DESC' : 'ASC'
-  // CROSS JOIN keeps SQLite from turning the loops round
-  const from = `SELECT i.key AS key, i.rid AS rid, c.doc AS doc
-    FROM ${indexTable(index)} AS i CROSS JOIN ${documentTable(collection)} AS c ON c.rid = i.rid`
+  // LEFT JOIN keeps the order of the loops, and shows an entry whose document is missing
+  const from = `SELECT i.key AS key, i.rid AS rid, i.crc AS keyCrc, c.doc AS doc, c.crc AS crc
+    FROM ${indexTable(index)} AS i LEFT JOIN ${documentTable(collection)} AS c ON c.rid = i.rid`
   const end = `ORDER BY i.key ${order}, i.rid ${order} LIMIT ?`
   // the last row stands for the bound that it has passed: with both SQLite might search from the wrong one
   const next = reverse ? 'i.key >= ? AND (i.key, i.rid) < (?, ?)' : 'i.key < ? AND (i.key, i.rid) > (?, ?)'
   return { first: `${from} WHERE i.key >= ? AND i.key < ? ${end}`, next: `${from} WHERE ${next} ${end}` }
 }
 
-const isCut = (found: Found[]): boolean => found.reduce((sum, { doc }) => sum + doc.length, 0) >= MAX_BYTES
+const isCut = (found: Found[]): boolean => found.reduce((sum, { doc }) => sum + (doc?.length ?? 0), 0) >= MAX_BYTES
 
 function* scanRange(
   catalog: Catalog,
+  { namespace }: Collection,
   sql: { first: string; next: string },
   { lo, hi }: Interval,
   reverse: boolean,
@@ -76,14 +79,15 @@ function* scanRange(
   let last: Found | undefined
   for (let size = FIRST_ROWS; ; size = Math.min(size * 4, MAX_ROWS)) {
     const rows = last
-      ? catalog.storage.statement(sql.next).iterate(reverse ? lo : hi, last.key as Uint8Array, last.rid, size)
+      ? catalog.storage.statement(sql.next).iterate(reverse ? lo : hi, last.key, last.rid, size)
       : catalog.storage.statement(sql.first).iterate(lo, hi, size)
     const found = portion(rows, size)
     for (const row of found) {
       stats.keys++
       stats.docs++
       last = row
-      yield { rid: row.rid, bytes: asBuffer(row.doc) }
+      checkEntry(namespace, row.rid, row.key, row.keyCrc)
+      yield { rid: row.rid, bytes: asBuffer(checkedDocument(namespace, row.rid, row.doc, row.crc)) }
     }
     if (found.length < size && !isCut(found)) return
     yield null
@@ -100,7 +104,7 @@ function* scanIndex(
   const ranges = plan.reverse ? plan.ranges.toReversed() : plan.ranges
   const seen = plan.index.multikey ? new Set<number>() : undefined
   for (const range of ranges) {
-    for (const row of scanRange(catalog, sql, range, plan.reverse, stats)) {
+    for (const row of scanRange(catalog, collection, sql, range, plan.reverse, stats)) {
       if (row && seen) {
         if (seen.has(row.rid)) continue
         seen.add(row.rid)

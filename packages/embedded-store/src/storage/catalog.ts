@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { decode, type Doc, encode } from '../values/bson.ts'
 import { CommandError } from '../errors.ts'
 import { type Filter, parseFilter } from '../query/matcher.ts'
+import { catalogChecksum, damaged } from './checksum.ts'
 import { readMeta, type Storage } from './storage.ts'
 
 /** An index as the planner and the writer use it; `spec` is what listIndexes says. */
@@ -45,19 +46,23 @@ const indexOf = (id: number, spec: Doc, multikey: boolean): Index => ({
 const load = (catalog: Catalog, version: number): void => {
   const collections = new Map<string, Collection>()
   const byId = new Map<unknown, Collection>()
-  for (const row of catalog.storage.statement('SELECT id, db, name, uuid FROM collections ORDER BY db, name').all()) {
-    const { id, db, name, uuid } = row as { id: number; db: string; name: string; uuid: string }
+  for (const row of catalog.storage.statement('SELECT * FROM collections ORDER BY db, name').all()) {
+    const { id, db, name, uuid, crc } = row as { id: number; db: string; name: string; uuid: string; crc: number }
+    if (catalogChecksum([id, db, name, uuid]) !== crc) throw damaged(`The catalog entry of ${db}.${name} is damaged`)
     const collection: Collection = { id, db, name, uuid, namespace: `${db}.${name}`, indexes: [] }
     collections.set(collection.namespace, collection)
     byId.set(id, collection)
   }
-  for (const row of catalog.storage.statement('SELECT id, collection, spec, multikey FROM indexes ORDER BY id').all()) {
-    const { id, collection, spec, multikey } = row as {
+  for (const row of catalog.storage.statement('SELECT * FROM indexes ORDER BY id').all()) {
+    const { id, collection, spec, multikey, crc } = row as {
       id: number
       collection: number
       spec: Uint8Array
       multikey: number
+      crc: number
     }
+    if (catalogChecksum([id, collection, multikey], spec) !== crc)
+      throw damaged(`The catalog entry of index ${id} is damaged`)
     byId.get(collection)?.indexes.push(indexOf(id, decode(spec), multikey === 1))
   }
   catalog.collections = collections
@@ -97,14 +102,18 @@ const checkName = (db: string, name: string): void => {
 /** Adds an index without its keys. */
 export const addIndex = (catalog: Catalog, collection: Collection, spec: Doc): Index => {
   const { storage } = catalog
+  const bytes = encode(spec)
   const added = storage
     .statement('INSERT INTO indexes (collection, spec, multikey) VALUES (?, ?, 0)')
-    .run(collection.id, encode(spec))
+    .run(collection.id, bytes)
   const index = indexOf(Number(added.lastInsertRowid), spec, false)
+  storage
+    .statement('UPDATE indexes SET crc = ? WHERE id = ?')
+    .run(catalogChecksum([index.id, collection.id, 0], bytes), index.id)
   // a unique index has its key alone as primary key, so that the file itself cannot hold a duplicate
   const primary = index.unique ? 'key' : 'key, rid'
   storage.db.exec(
-    `CREATE TABLE ${indexTable(index)} (key BLOB NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (${primary})) STRICT, WITHOUT ROWID`,
+    `CREATE TABLE ${indexTable(index)} (key BLOB NOT NULL, rid INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (${primary})) STRICT, WITHOUT ROWID`,
   )
   changed(catalog)
   return index
@@ -114,11 +123,11 @@ export const addIndex = (catalog: Catalog, collection: Collection, spec: Doc): I
 export const createCollection = (catalog: Catalog, db: string, name: string): Collection => {
   checkName(db, name)
   const { storage } = catalog
-  const added = storage
-    .statement('INSERT INTO collections (db, name, uuid) VALUES (?, ?, ?)')
-    .run(db, name, randomUUID())
+  const uuid = randomUUID()
+  const added = storage.statement('INSERT INTO collections (db, name, uuid) VALUES (?, ?, ?)').run(db, name, uuid)
   const id = Number(added.lastInsertRowid)
-  storage.db.exec(`CREATE TABLE c${id} (rid INTEGER PRIMARY KEY, doc BLOB NOT NULL) STRICT`)
+  storage.statement('UPDATE collections SET crc = ? WHERE id = ?').run(catalogChecksum([id, db, name, uuid]), id)
+  storage.db.exec(`CREATE TABLE c${id} (rid INTEGER PRIMARY KEY, doc BLOB NOT NULL, crc INTEGER NOT NULL) STRICT`)
   const collection: Collection = { id, db, name, uuid: '', namespace: `${db}.${name}`, indexes: [] }
   addIndex(catalog, collection, { v: 2, key: { _id: 1 }, name: '_id_' })
   return findCollection(catalog, db, name) as Collection
@@ -143,7 +152,10 @@ export const dropCollection = (catalog: Catalog, collection: Collection): void =
 
 /** Notes that a document has more than one key in an index: from now on its bounds are chosen with care. */
 export const markMultikey = (catalog: Catalog, index: Index): void => {
+  const { storage } = catalog
   index.multikey = true
-  catalog.storage.statement('UPDATE indexes SET multikey = 1 WHERE id = ?').run(index.id)
+  const row = storage.statement('SELECT collection, spec FROM indexes WHERE id = ?').get(index.id)
+  const crc = catalogChecksum([index.id, Number(row?.['collection']), 1], row?.['spec'] as Uint8Array)
+  storage.statement('UPDATE indexes SET multikey = 1, crc = ? WHERE id = ?').run(crc, index.id)
   changed(catalog)
 }

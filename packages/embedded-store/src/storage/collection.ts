@@ -10,6 +10,7 @@ import {
   markMultikey,
 } from './catalog.ts'
 import { CommandError } from '../errors.ts'
+import { checkedDocument, rowChecksum } from './checksum.ts'
 import { indexKeys, keyValue } from '../index/index-keys.ts'
 import { shellText } from '../values/shell-text.ts'
 
@@ -23,7 +24,7 @@ const statementsOf = ({ storage }: Catalog, index: Index): KeyStatements => {
   const table = indexTable(index)
   const made = {
     find: storage.statement(`SELECT rid FROM ${table} WHERE key = ?`),
-    insert: storage.statement(`INSERT INTO ${table} (key, rid) VALUES (?, ?)`),
+    insert: storage.statement(`INSERT INTO ${table} (key, rid, crc) VALUES (?, ?, ?)`),
     remove: storage.statement(`DELETE FROM ${table} WHERE key = ? AND rid = ?`),
   }
   keyStatements.set(index, made)
@@ -61,7 +62,7 @@ const checkUnique = (catalog: Catalog, collection: Collection, { index, added }:
 const writeKeys = (catalog: Catalog, { index, added, removed, multikey }: Change, rid: number): void => {
   const { insert, remove } = statementsOf(catalog, index)
   for (const key of removed) remove.run(key, rid)
-  for (const key of added) insert.run(key, rid)
+  for (const key of added) insert.run(key, rid, rowChecksum(key, rid))
   if (multikey && !index.multikey) markMultikey(catalog, index)
 }
 
@@ -69,8 +70,12 @@ const writeKeys = (catalog: Catalog, { index, added, removed, multikey }: Change
 export const insertDocument = (catalog: Catalog, collection: Collection, doc: Doc, bytes: Uint8Array): void => {
   const changes = collection.indexes.map((index) => changeOf(index, undefined, doc))
   for (const change of changes) checkUnique(catalog, collection, change, doc)
-  const added = catalog.storage.statement(`INSERT INTO ${documentTable(collection)} (doc) VALUES (?)`).run(bytes)
-  for (const change of changes) writeKeys(catalog, change, Number(added.lastInsertRowid))
+  const table = documentTable(collection)
+  const last = catalog.storage.statement(`SELECT max(rid) AS rid FROM ${table}`).get()
+  const rid = Number(last?.['rid'] ?? 0) + 1
+  const insert = catalog.storage.statement(`INSERT INTO ${table} (rid, doc, crc) VALUES (?, ?, ?)`)
+  insert.run(rid, bytes, rowChecksum(bytes, rid))
+  for (const change of changes) writeKeys(catalog, change, rid)
 }
 
 /** Puts `after` in the place of `before`; throws 11000. */
@@ -84,7 +89,9 @@ export const replaceDocument = (
 ): void => {
   const changes = collection.indexes.map((index) => changeOf(index, before, after))
   for (const change of changes) checkUnique(catalog, collection, change, after)
-  catalog.storage.statement(`UPDATE ${documentTable(collection)} SET doc = ? WHERE rid = ?`).run(bytes, rid)
+  catalog.storage
+    .statement(`UPDATE ${documentTable(collection)} SET doc = ?, crc = ? WHERE rid = ?`)
+    .run(bytes, rowChecksum(bytes, rid), rid)
   for (const change of changes) writeKeys(catalog, change, rid)
 }
 
@@ -100,8 +107,8 @@ export const indexDocument = (catalog: Catalog, collection: Collection, index: I
   writeKeys(catalog, change, rid)
 }
 
-/** The bytes of one document, or undefined when it is gone. */
+/** The bytes of one document, or undefined when it is gone. @throws CommandError 301 when they are damaged */
 export const readDocument = (catalog: Catalog, collection: Collection, rid: number): Buffer | undefined => {
-  const row = catalog.storage.statement(`SELECT doc FROM ${documentTable(collection)} WHERE rid = ?`).get(rid)
-  return row ? asBuffer(row['doc'] as Uint8Array) : undefined
+  const row = catalog.storage.statement(`SELECT doc, crc FROM ${documentTable(collection)} WHERE rid = ?`).get(rid)
+  return row && asBuffer(checkedDocument(collection.namespace, rid, row['doc'], row['crc']))
 }

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { checkFile } from './file-check.ts'
 import { dataFile } from './storage.ts'
 
 /** The copy that the store is to have in the place of its file from its next start on. */
@@ -12,6 +13,7 @@ const keptFile = (dataDir: string): string =>
 /** Brings what is only in the log into the file. A damaged file keeps its log, under the name that it is given. */
 const foldLog = (file: string, kept: string): void => {
   try {
+    checkFile(file)
     const old = new DatabaseSync(file, { timeout: 5000 })
     old.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     old.close()

@@ -1,7 +1,8 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { CommandError } from '../errors.ts'
+import { createFile, upgrade } from './format.ts'
 
 /**
  * One connection to the SQLite file. The writer's thread has one that writes, the server's thread one that reads; in WAL
@@ -9,27 +10,7 @@ import { CommandError } from '../errors.ts'
  */
 export type Storage = { db: DatabaseSync; statement: (sql: string) => StatementSync; writable: boolean }
 
-/** Of the file; raised when an older version could not read it. */
-export const FORMAT = 1
-
 export const dataFile = (dataDir: string): string => join(dataDir, 'horcrux-store.sqlite')
-
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS collections (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, db TEXT NOT NULL, name TEXT NOT NULL, uuid TEXT NOT NULL, UNIQUE (db, name)
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS indexes (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, spec BLOB NOT NULL, multikey INTEGER NOT NULL
-  ) STRICT;
-  INSERT OR IGNORE INTO meta VALUES ('format', ${FORMAT}), ('catalog', 1);
-`
-
-const checkFormat = (db: DatabaseSync, file: string): void => {
-  const row = db.prepare("SELECT value FROM meta WHERE name = 'format'").get()
-  if (row?.['value'] !== FORMAT)
-    throw new Error(`${file} has format ${String(row?.['value'])}; this version of the store reads format ${FORMAT}`)
-}
 
 /** Keeps prepared statements: a store has a few per collection and index. */
 const MAX_STATEMENTS = 2000
@@ -51,14 +32,14 @@ const storageOf = (db: DatabaseSync, writable: boolean): Storage => {
 export const openWriter = (dataDir: string): Storage => {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const file = dataFile(dataDir)
+  if (!existsSync(file)) createFile(file)
   const db = new DatabaseSync(file, { timeout: 5000 })
   db.exec(
     'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY',
   )
   // a checkpoint that found a reader leaves a large file behind: cut it back afterwards
   db.exec('PRAGMA journal_size_limit = 67108864')
-  db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`)
-  checkFormat(db, file)
+  upgrade(db, file)
   return storageOf(db, true)
 }
 
