@@ -24,14 +24,13 @@ const text = (value: unknown, name: string): string => {
 
 const readOptions = (line: string): StoreOptions => {
   const given = (line.trim() === '' ? {} : JSON.parse(line)) as Record<string, unknown>
-  const { folder, host = '127.0.0.1', port = 0, user, password, acceptLoss } = environmentSettings()
+  const { folder, host = '127.0.0.1', port = 0, user, password } = environmentSettings()
   return {
     dataDir: text(given['folder'] ?? folder, 'folder'),
     host: text(given['host'] ?? host, 'host'),
     port: Number(given['port'] ?? port),
     user: text(given['user'] ?? user, 'user'),
     password: text(given['password'] ?? password, 'password'),
-    acceptLoss,
   }
 }
 

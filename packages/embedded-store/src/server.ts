@@ -3,7 +3,7 @@ import { type Login, helloAuthentication, newLogin, saslContinue, saslStart } fr
 import { existsSync } from 'node:fs'
 import { backupTo } from './storage/backup.ts'
 import { type Doc, encode } from './values/bson.ts'
-import { openCatalog } from './storage/catalog.ts'
+import { type Catalog, openCatalog } from './storage/catalog.ts'
 import { checkFields, type Command, parseCommand } from './wire/command.ts'
 import { buildInfo, hello } from './commands/handshake.ts'
 import { READS } from './commands/reads.ts'
@@ -15,9 +15,9 @@ import type { Reader } from './query/reader.ts'
 import { finishRestore, stagedFile } from './storage/restore.ts'
 import { deriveCredentials } from './wire/scram.ts'
 import { checkFile } from './storage/file-check.ts'
-import { dataFile, lockDataDir, openReader } from './storage/storage.ts'
+import { dataFile, lockDataDir, openStorage } from './storage/storage.ts'
 import { commandName, encodeReply, type Message } from './wire/messages.ts'
-import { startWriter, type Writer } from './storage/writer-client.ts'
+import { startWriter, type Writer } from './storage/writer.ts'
 
 export type StoreOptions = {
   dataDir: string
@@ -25,8 +25,6 @@ export type StoreOptions = {
   port?: number
   user: string
   password: string
-  /** Starts in spite of a damaged log, and loses the writes behind the damage. */
-  acceptLoss?: boolean
 }
 
 export type EmbeddedStore = {
@@ -110,13 +108,13 @@ const restoreCommand = ({ options, giveUp }: Store, command: Command): Doc => {
   return { ok: ONE }
 }
 
-const runCommand = async (store: Store, client: Client, message: Message, raw: Buffer): Promise<Doc | Uint8Array> => {
+const runCommand = async (store: Store, client: Client, message: Message): Promise<Doc | Uint8Array> => {
   const name = commandName(message)
   const open = Object.hasOwn(STRANGERS, name) ? STRANGERS[name] : undefined
   if (open) return open(parseCommand(message, name), client)
   if (!client.login.isAuthenticated) throw new CommandError(13, `Command ${name} requires authentication`)
   if (message.legacy) throw new CommandError(59, `OP_QUERY is for the handshake only, not for '${name}'`)
-  if (Object.hasOwn(WRITES, name)) return store.writer.run(raw)
+  if (Object.hasOwn(WRITES, name)) return store.writer.run(message)
   const run = Object.hasOwn(READS, name) ? READS[name] : undefined
   if (run) return run(store.reader, parseCommand(message, name))
   if (name === 'serverStatus') return serverStatus(store)
@@ -125,15 +123,15 @@ const runCommand = async (store: Store, client: Client, message: Message, raw: B
   throw new CommandError(59, `no such command: '${name}'`)
 }
 
-const answerTo = async (store: Store, client: Client, message: Message, raw: Buffer): Promise<Uint8Array[]> => {
-  let answer: Doc | Uint8Array
+const answerTo = async (store: Store, client: Client, message: Message): Promise<Uint8Array[]> => {
+  let answer: Uint8Array
   try {
-    answer = await runCommand(store, client, message, raw)
+    const result = await runCommand(store, client, message)
+    answer = result instanceof Uint8Array ? result : encode(result, 10334)
   } catch (error) {
-    answer = errorReply(toCommandError(error))
+    answer = encode(errorReply(toCommandError(error)))
   }
-  if (message.noReply) return []
-  return encodeReply(message, answer instanceof Uint8Array ? answer : encode(answer, 10334))
+  return message.noReply ? [] : encodeReply(message, answer)
 }
 
 const listen = async (server: Server, port: number, host: string): Promise<number> => {
@@ -154,7 +152,7 @@ const accept = (store: Store): Server => {
     socket.once('close', () => store.sockets.delete(socket))
     serve(socket, {
       isTrusted: () => client.login.isAuthenticated,
-      answer: (message, raw) => answerTo(store, client, message, raw),
+      answer: (message) => answerTo(store, client, message),
     })
   })
   server.maxConnections = MAX_CONNECTIONS
@@ -163,10 +161,18 @@ const accept = (store: Store): Server => {
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
-const opened = async ({ dataDir, acceptLoss }: StoreOptions): Promise<Writer> => {
+/** Opens the database, after a staged copy was put in its place and what is there was looked at. */
+const opened = async (dataDir: string): Promise<{ catalog: Catalog; writer: Writer }> => {
   finishRestore(dataDir)
-  checkFile(dataFile(dataDir), acceptLoss)
-  return startWriter(dataDir)
+  checkFile(dataFile(dataDir))
+  const storage = openStorage(dataDir)
+  try {
+    const catalog = openCatalog(storage)
+    return { catalog, writer: await startWriter(catalog, dataFile(dataDir)) }
+  } catch (error) {
+    storage.db.close()
+    throw error
+  }
 }
 
 /** Starts the store in this process; throws when its data folder is in use by another. */
@@ -175,12 +181,11 @@ export const startEmbeddedStore = async (options: StoreOptions): Promise<Embedde
   if (!isLoopback(host)) throw new Error(`The embedded store is for one machine: ${host} is not its loopback address`)
   if (user === '' || password === '') throw new Error('The embedded store needs a user and a password')
   const unlock = lockDataDir(dataDir)
-  const writer = await opened(options).catch((error: unknown) => {
+  const { catalog, writer } = await opened(dataDir).catch((error: unknown) => {
     unlock()
     throw error
   })
-  const storage = openReader(dataDir)
-  const reader: Reader = { catalog: openCatalog(storage), cursors: createCursors() }
+  const reader: Reader = { catalog, cursors: createCursors() }
   const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>()
   const failed = Promise.race([writer.failed, givenUp])
   failed.catch(() => {})
@@ -190,7 +195,6 @@ export const startEmbeddedStore = async (options: StoreOptions): Promise<Embedde
   const release = async (): Promise<void> => {
     clearInterval(sweeper)
     for (const socket of store.sockets) socket.destroy()
-    storage.db.close()
     await writer.close()
     unlock()
   }

@@ -5,5 +5,4 @@ export const environmentSettings = (env: NodeJS.ProcessEnv = process.env) => ({
   port: env['HORCRUX_STORE_PORT'],
   user: env['HORCRUX_STORE_USER'],
   password: env['HORCRUX_STORE_PASSWORD'],
-  acceptLoss: env['HORCRUX_STORE_ACCEPT_LOSS'] === '1',
 })

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { MongoClient } from 'mongodb'
-import { startEmbeddedStore, type StoreOptions } from '../src/server.ts'
+import { startEmbeddedStore } from '../src/server.ts'
 import { dataFile } from '../src/storage/files.ts'
 import { PASSWORD, USER } from './lab.ts'
 
@@ -11,7 +11,7 @@ import { PASSWORD, USER } from './lab.ts'
 export type Folder = {
   dir: string
   file: string
-  start: (options?: Partial<StoreOptions>) => Promise<MongoClient>
+  start: () => Promise<MongoClient>
   stop: () => Promise<void>
   /** Copies the files as they are, which is what a killed store leaves behind. */
   copy: () => Promise<Folder>
@@ -32,8 +32,8 @@ export const folderAt = (dir: string): Folder => {
   return {
     dir,
     file,
-    start: async (options) => {
-      store = await startEmbeddedStore({ dataDir: dir, user: USER, password: PASSWORD, ...options })
+    start: async () => {
+      store = await startEmbeddedStore({ dataDir: dir, user: USER, password: PASSWORD })
       client = await MongoClient.connect(store.url('test'))
       return client
     },

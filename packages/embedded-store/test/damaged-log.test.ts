@@ -1,4 +1,6 @@
-import { readdir, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Document, MongoClient } from 'mongodb'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { flip, type Folder, newFolder } from './damage-lab.ts'
@@ -42,7 +44,7 @@ test('a whole log loses nothing, with the shared memory file or without it', asy
 test.for(['with', 'without'])('a byte changed within the log is refused, %s the shared memory file', async (kind) => {
   if (kind === 'without') await withoutSharedMemory()
   await killed.edit('-wal', (log) => flip(log, HEADER + Math.floor(frames(log) / 2) * FRAME + 600))
-  await expect(killed.start()).rejects.toThrow(/log .*-wal is damaged: frame \d+ .*HORCRUX_STORE_ACCEPT_LOSS=1/)
+  await expect(killed.start()).rejects.toThrow(/log .*-wal is damaged: frame \d+ .*create the file .*accept-loss/)
   await expect(killed.start(), 'again').rejects.toThrow(/is damaged/)
 })
 
@@ -62,7 +64,9 @@ test('a changed byte in the header of the log or of a frame is refused', async (
 
 test('told to accept the loss, the store starts with the writes before the damage and keeps the log', async () => {
   await killed.edit('-wal', (log) => flip(log, HEADER + Math.floor(frames(log) / 2) * FRAME + 600))
-  const found = await idsIn(await killed.start({ acceptLoss: true }))
+  await writeFile(join(killed.dir, 'accept-loss'), '')
+  const found = await idsIn(await killed.start())
+  expect(existsSync(join(killed.dir, 'accept-loss'))).toBe(false)
   expect(found.length).toBeGreaterThan(5)
   expect(found.length).toBeLessThan(WRITES)
   expect(found).toEqual(ids(found.length))

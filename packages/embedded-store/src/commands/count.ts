@@ -1,9 +1,9 @@
-import { decode, type Doc, toNumber, typeName } from '../values/bson.ts'
+import { decode, type Doc, MAX_DOCUMENT_BYTES, toNumber, typeName } from '../values/bson.ts'
 import { checkFields, collectionName, type Command } from '../wire/command.ts'
 import { naturalNumber, timeLimit } from '../wire/fields.ts'
 import { countSelected, planned } from '../query/counting.ts'
 import { encodeValue } from '../values/key-encoding.ts'
-import { badValue, failedToParse, missingField, wrongType } from '../errors.ts'
+import { badValue, CommandError, failedToParse, missingField, wrongType } from '../errors.ts'
 import { fieldPath } from '../values/field-path.ts'
 import { valuesAtPath } from '../values/paths.ts'
 import { parseSelection } from '../query/selection.ts'
@@ -49,16 +49,20 @@ export const distinct = async (reader: Reader, command: Command): Promise<Doc> =
   const target = planned(reader, db, collectionName(command), selection)
   if (!target) return { values: [], ok: 1 }
   const values = new Map<string, { key: Buffer; value: unknown }>()
+  let keyBytes = 0
   const add = ({ bytes, doc }: Match): boolean => {
     for (const value of valuesAtPath(doc ?? decode(bytes), path)) {
       const key = encodeValue(value)
       const name = key.toString('latin1')
-      if (!values.has(name)) values.set(name, { key, value })
+      if (values.has(name)) continue
+      keyBytes += key.length
+      if (keyBytes > MAX_DOCUMENT_BYTES) throw new CommandError(17217, 'distinct too big, 16mb cap')
+      values.set(name, { key, value })
     }
     return false
   }
   const found = matches(reader.catalog, target.collection, target.plan, { keys: 0, docs: 0 })
-  await drain(reader, found, add, deadlineOf(timeLimit(body)))
+  await drain(found, add, deadlineOf(timeLimit(body)))
   const sorted = [...values.values()].sort((a, b) => Buffer.compare(a.key, b.key))
   return { values: sorted.map(({ value }) => value), ok: 1 }
 }

@@ -6,7 +6,7 @@ import type { Plan } from '../index/planner.ts'
 import type { IndexPlan } from '../index/planner-index.ts'
 import { orderedMatches, type Query } from '../query/ordered.ts'
 import { parseSelection, planSelection, type Selection } from '../query/selection.ts'
-import { deadlineOf, drain, read, type Reader } from '../query/reader.ts'
+import { deadlineOf, drain, type Reader } from '../query/reader.ts'
 import { splitPipeline } from './aggregate-plan.ts'
 import { parseFind } from './find.ts'
 
@@ -95,7 +95,7 @@ const execute = async (
       nReturned++
       return false
     }
-    await drain(reader, orderedMatches(reader.catalog, collection, plan, query, stats), count, deadlineOf(maxTimeMs))
+    await drain(orderedMatches(reader.catalog, collection, plan, query, stats), count, deadlineOf(maxTimeMs))
   }
   return {
     executionSuccess: true,
@@ -119,11 +119,9 @@ export const explain = async (reader: Reader, command: Command): Promise<Doc> =>
   if (!parse) throw notImplemented(`Explaining '${inner.name}'`)
   const explained = parse(inner)
   const name = String(inner.body[inner.name])
-  const { collection, plan } = read(reader, () => {
-    const collection = findCollection(reader.catalog, command.db, name)
-    const empty: Plan = { kind: 'collection', residual: explained.query.filter, reverse: false, sorted: true }
-    return { collection, plan: collection ? planSelection(reader.catalog, collection, explained.selection) : empty }
-  })
+  const collection = findCollection(reader.catalog, command.db, name)
+  const empty: Plan = { kind: 'collection', residual: explained.query.filter, reverse: false, sorted: true }
+  const plan = collection ? planSelection(reader.catalog, collection, explained.selection) : empty
   const queryPlanner = {
     namespace: `${command.db}.${name}`,
     winningPlan: collection ? winningPlan(plan, explained) : { stage: 'EOF' },

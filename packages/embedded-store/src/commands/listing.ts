@@ -5,7 +5,7 @@ import { checkFields, collectionName, type Command } from '../wire/command.ts'
 import { flag, naturalNumber } from '../wire/fields.ts'
 import { CommandError } from '../errors.ts'
 import { parseFilter } from '../query/matcher.ts'
-import { deadlineOf, firstBatch, read, type Reader } from '../query/reader.ts'
+import { deadlineOf, firstBatch, type Reader } from '../query/reader.ts'
 import { isPlainObject } from '../values/bson.ts'
 import { sessionOf } from './find.ts'
 
@@ -38,7 +38,8 @@ const described = ({ name, uuid, indexes }: Collection, nameOnly: boolean): Doc 
 export const listCollections = (reader: Reader, command: Command): Promise<Buffer> => {
   checkFields(command, ['filter', 'nameOnly', 'authorizedCollections', 'cursor'])
   const { test } = parseFilter(command.body['filter'] ?? {})
-  const docs = read(reader, () => [...reader.catalog.collections.values()].filter(({ db }) => db === command.db))
+  const docs = [...reader.catalog.collections.values()]
+    .filter(({ db }) => db === command.db)
     .filter((collection) => test(described(collection, false)))
     .map((collection) => described(collection, flag(command.body, 'nameOnly')))
   return answer(reader, command, `${command.db}.$cmd.listCollections`, docs)
@@ -47,7 +48,7 @@ export const listCollections = (reader: Reader, command: Command): Promise<Buffe
 export const listIndexes = (reader: Reader, command: Command): Promise<Buffer> => {
   checkFields(command, ['cursor'])
   const name = collectionName(command)
-  const collection = read(reader, () => findCollection(reader.catalog, command.db, name))
+  const collection = findCollection(reader.catalog, command.db, name)
   if (!collection) throw new CommandError(26, `ns does not exist: ${command.db}.${name}`)
   const docs = collection.indexes.map(({ spec }) => spec)
   return answer(reader, command, `${command.db}.${name}`, docs)
@@ -67,47 +68,41 @@ export const listDatabases = (reader: Reader, command: Command): Doc => {
   if (command.db !== 'admin') throw new CommandError(13, 'listDatabases may only be run against the admin database.')
   const { test } = parseFilter(command.body['filter'] ?? {})
   const nameOnly = flag(command.body, 'nameOnly')
-  return read(reader, () => {
-    const sizes = new Map<string, number>()
-    for (const collection of reader.catalog.collections.values())
-      sizes.set(collection.db, (sizes.get(collection.db) ?? 0) + (nameOnly ? 0 : sizeOf(reader, collection).bytes))
-    const all = [...sizes].map(([name, bytes]) => ({ name, sizeOnDisk: bytes, empty: false }))
-    const databases = all.filter((database) => test(database))
-    const totalSize = databases.reduce((sum, { sizeOnDisk }) => sum + sizeOnDisk, 0)
-    return nameOnly ? { databases: databases.map(({ name }) => ({ name })), ok: 1 } : { databases, totalSize, ok: 1 }
-  })
+  const sizes = new Map<string, number>()
+  for (const collection of reader.catalog.collections.values())
+    sizes.set(collection.db, (sizes.get(collection.db) ?? 0) + (nameOnly ? 0 : sizeOf(reader, collection).bytes))
+  const all = [...sizes].map(([name, bytes]) => ({ name, sizeOnDisk: bytes, empty: false }))
+  const databases = all.filter((database) => test(database))
+  const totalSize = databases.reduce((sum, { sizeOnDisk }) => sum + sizeOnDisk, 0)
+  return nameOnly ? { databases: databases.map(({ name }) => ({ name })), ok: 1 } : { databases, totalSize, ok: 1 }
 }
 
 export const collStats = (reader: Reader, command: Command): Doc => {
   checkFields(command, ['scale'])
   const name = collectionName(command)
-  return read(reader, () => {
-    const collection = findCollection(reader.catalog, command.db, name)
-    const { count, bytes } = collection ? sizeOf(reader, collection) : { count: 0, bytes: 0 }
-    const avgObjSize = count > 0 ? Math.floor(bytes / count) : 0
-    return {
-      ns: `${command.db}.${name}`,
-      size: bytes,
-      count,
-      avgObjSize,
-      nindexes: collection?.indexes.length ?? 0,
-      ok: 1,
-    }
-  })
+  const collection = findCollection(reader.catalog, command.db, name)
+  const { count, bytes } = collection ? sizeOf(reader, collection) : { count: 0, bytes: 0 }
+  const avgObjSize = count > 0 ? Math.floor(bytes / count) : 0
+  return {
+    ns: `${command.db}.${name}`,
+    size: bytes,
+    count,
+    avgObjSize,
+    nindexes: collection?.indexes.length ?? 0,
+    ok: 1,
+  }
 }
 
 export const dbStats = (reader: Reader, command: Command): Doc => {
   checkFields(command, ['scale', 'freeStorage'])
-  return read(reader, () => {
-    const collections = [...reader.catalog.collections.values()].filter(({ db }) => db === command.db)
-    const sizes = collections.map((collection) => sizeOf(reader, collection))
-    return {
-      db: command.db,
-      collections: collections.length,
-      objects: sizes.reduce((sum, { count }) => sum + count, 0),
-      dataSize: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
-      indexes: collections.reduce((sum, { indexes }) => sum + indexes.length, 0),
-      ok: 1,
-    }
-  })
+  const collections = [...reader.catalog.collections.values()].filter(({ db }) => db === command.db)
+  const sizes = collections.map((collection) => sizeOf(reader, collection))
+  return {
+    db: command.db,
+    collections: collections.length,
+    objects: sizes.reduce((sum, { count }) => sum + count, 0),
+    dataSize: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
+    indexes: collections.reduce((sum, { indexes }) => sum + indexes.length, 0),
+    ok: 1,
+  }
 }

@@ -1,17 +1,16 @@
 import { type Collection, findCollection, idIndex, indexTable } from '../storage/catalog.ts'
 import type { Plan } from '../index/planner.ts'
 import { planSelection, type Selection } from './selection.ts'
-import { deadlineOf, drain, read, type Reader } from './reader.ts'
+import { deadlineOf, drain, type Reader } from './reader.ts'
 import { matches } from './scan.ts'
 
 export type Planned = { collection: Collection; plan: Plan }
 
 /** Plans a selection; undefined when there is no such collection. */
-export const planned = (reader: Reader, db: string, name: string, selection: Selection): Planned | undefined =>
-  read(reader, () => {
-    const collection = findCollection(reader.catalog, db, name)
-    return collection && { collection, plan: planSelection(reader.catalog, collection, selection) }
-  })
+export const planned = ({ catalog }: Reader, db: string, name: string, selection: Selection): Planned | undefined => {
+  const collection = findCollection(catalog, db, name)
+  return collection && { collection, plan: planSelection(catalog, collection, selection) }
+}
 
 /** Counts in SQLite where the keys alone are the answer; undefined where documents have to be looked at. */
 const countKeys = (reader: Reader, { collection, plan }: Planned): number | undefined => {
@@ -32,7 +31,7 @@ const countMatches = async (
 ): Promise<number> => {
   let n = 0
   const found = matches(reader.catalog, collection, plan, { keys: 0, docs: 0 })
-  await drain(reader, found, () => ++n >= stopAt, deadlineOf(maxTimeMs))
+  await drain(found, () => ++n >= stopAt, deadlineOf(maxTimeMs))
   return n
 }
 
@@ -43,6 +42,6 @@ export const countSelected = async (
   stopAt: number,
   maxTimeMs: number | undefined,
 ): Promise<number> => {
-  const known = read(reader, () => countKeys(reader, target))
+  const known = countKeys(reader, target)
   return known === undefined ? countMatches(reader, target, stopAt, maxTimeMs) : Math.min(known, stopAt)
 }

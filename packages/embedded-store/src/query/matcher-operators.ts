@@ -6,6 +6,7 @@ import { keyType, KeyType } from '../values/key-encoding.ts'
 import { modTest } from './matcher-numbers.ts'
 import { MISSING, type ValueTest } from '../values/paths.ts'
 import { toRegExp } from './regex.ts'
+import { guardedTest } from './regex-guard.ts'
 
 /** How an operator looks at a path: at an array's elements too or not, and whether no value may pass its test. */
 export type FieldTest = { test: ValueTest; expandLeaf: boolean; negated: boolean }
@@ -15,10 +16,11 @@ const negative = (test: ValueTest): FieldTest => ({ test, expandLeaf: true, nega
 
 export const isRegex = (value: unknown): value is BSONRegExp => bsonType(value) === 'BSONRegExp'
 
-const matchesRegex =
-  (regex: RegExp, source: BSONRegExp): ValueTest =>
-  (value) =>
-    typeof value === 'string' ? regex.test(value) : isRegex(value) && equalValues(value, source)
+const matchesRegex = (source: BSONRegExp): ValueTest => {
+  const { pattern, options } = source
+  const test = guardedTest(toRegExp(pattern, options), pattern, options)
+  return (value) => (typeof value === 'string' ? test(value) : isRegex(value) && equalValues(value, source))
+}
 
 /** The test of `field: value` and `$eq`. */
 const equalsTest = (wanted: unknown): ValueTest => {
@@ -49,7 +51,7 @@ const inTest = (list: unknown): ValueTest => {
   for (const wanted of list as unknown[]) {
     if (isPlainObject(wanted) && Object.keys(wanted)[0]?.startsWith('$')) throw badValue('cannot nest $ under $in')
     if (typeof wanted === 'string') strings.add(wanted)
-    else if (isRegex(wanted)) tests.push(matchesRegex(toRegExp(wanted.pattern, wanted.options), wanted))
+    else if (isRegex(wanted)) tests.push(matchesRegex(wanted))
     else tests.push(equalsTest(wanted))
   }
   return (value) => (typeof value === 'string' && strings.has(value)) || tests.some((test) => test(value))
@@ -133,5 +135,4 @@ export const FIELD_OPERATORS: Record<string, (wanted: unknown) => FieldTest> = {
 }
 
 /** The test of `field: /regex/` and `$regex`. */
-export const regexTest = (source: BSONRegExp): FieldTest =>
-  positive(matchesRegex(toRegExp(source.pattern, source.options), source))
+export const regexTest = (source: BSONRegExp): FieldTest => positive(matchesRegex(source))

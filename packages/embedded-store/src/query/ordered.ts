@@ -22,12 +22,26 @@ type SortEntry = { key: Buffer; rid: number }
 
 const byKey = (a: SortEntry, b: SortEntry): number => Buffer.compare(a.key, b.key) || a.rid - b.rid
 
-/** With a limit only the first entries are kept, so that a page out of a large collection needs little memory. */
-const addEntry = (entries: SortEntry[], entry: SortEntry, keep: number): void => {
-  entries.push(entry)
-  if (keep > 0 && entries.length >= keep * 2 + 1000) {
-    entries.sort(byKey)
-    entries.length = keep
+/** Collects the keys of a sort; with `keep`, only so many first ones, so that a page of many needs little memory. */
+const sortEntries = (keep: number) => {
+  const entries: SortEntry[] = []
+  let bytes = 0
+  return {
+    add: (entry: SortEntry): void => {
+      entries.push(entry)
+      bytes += entry.key.length + 100
+      if (keep > 0 && entries.length >= keep * 2 + 1000) {
+        entries.sort(byKey)
+        entries.length = keep
+        bytes = entries.reduce((sum, { key }) => sum + key.length + 100, 0)
+      }
+      if (bytes > MAX_SORT_BYTES)
+        throw new CommandError(
+          292,
+          'Sort exceeded memory limit of 104857600 bytes; an index on the sorted fields avoids the sort',
+        )
+    },
+    sorted: (): SortEntry[] => entries.sort(byKey),
   }
 }
 
@@ -39,25 +53,12 @@ function* sortedMatches(
   stats: ScanStats,
 ): Generator<Match | null> {
   const keyOf = sortKeyOf(query.sort)
-  const keep = query.limit > 0 ? query.limit + query.skip : 0
-  const entries: SortEntry[] = []
-  let bytes = 0
+  const entries = sortEntries(query.limit > 0 ? query.limit + query.skip : 0)
   for (const match of matches(catalog, collection, plan, stats)) {
-    if (match === null) {
-      yield null
-      continue
-    }
-    const key = keyOf(match.doc ?? decode(match.bytes))
-    bytes += key.length + 100
-    addEntry(entries, { key, rid: match.rid }, keep)
-    if (keep === 0 && bytes > MAX_SORT_BYTES)
-      throw new CommandError(
-        292,
-        'Sort exceeded memory limit of 104857600 bytes; an index on the sorted fields avoids the sort',
-      )
+    if (match === null) yield null
+    else entries.add({ key: keyOf(match.doc ?? decode(match.bytes)), rid: match.rid })
   }
-  entries.sort(byKey)
-  for (const [i, { rid }] of entries.entries()) {
+  for (const [i, { rid }] of entries.sorted().entries()) {
     const document = readDocument(catalog, collection, rid)
     // between the sort and this batch the document may have changed or gone
     const doc = document && !query.filter.always ? decode(document) : undefined

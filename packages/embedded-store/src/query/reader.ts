@@ -1,10 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MAX_DOCUMENT_BYTES } from '../values/bson.ts'
 import { cursorReply } from '../wire/cursor-reply.ts'
-import { type Catalog, refresh } from '../storage/catalog.ts'
+import type { Catalog } from '../storage/catalog.ts'
 import type { Cursor, Cursors, DocumentStream } from './cursors.ts'
 import { CommandError } from '../errors.ts'
-import { inSnapshot } from '../storage/storage.ts'
 
 /** What the commands that read work with. */
 export type Reader = { catalog: Catalog; cursors: Cursors }
@@ -14,13 +13,6 @@ const TURN_MS = 15
 const FIRST_BATCH = 101
 /** A batch may have 16 MB; smaller ones take less memory at both ends and cost nothing. */
 const BATCH_BYTES = 4 * 1024 * 1024
-
-/** Runs work on one moment of the data, with the catalog of that moment. */
-export const read = <T>({ catalog }: Reader, work: () => T): T =>
-  inSnapshot(catalog.storage, () => {
-    refresh(catalog)
-    return work()
-  })
 
 export type Deadline = { atMs: number | undefined }
 
@@ -32,26 +24,29 @@ const checkDeadline = ({ atMs }: Deadline): void => {
   if (atMs !== undefined && performance.now() > atMs) throw new CommandError(50, 'operation exceeded time limit')
 }
 
+type Outcome = 'ended' | 'full' | 'pause'
+
+const turn = <T>(stream: Generator<T | null>, accept: (value: T) => boolean): Outcome => {
+  const endMs = performance.now() + TURN_MS
+  for (;;) {
+    const next = stream.next()
+    if (next.done) return 'ended'
+    if (next.value !== null && accept(next.value)) return 'full'
+    if (performance.now() > endMs) return 'pause'
+  }
+}
+
 /**
- * Pulls from a stream until `accept` says stop (true) or it ends (the result is then true). Between turns other
- * connections are served; a turn is one snapshot.
+ * Pulls from a stream until `accept` says stop, or it ends (the result is then true). Between turns other connections are
+ * served, so that a stream of several turns is not of one moment.
  */
 export const drain = async <T>(
-  reader: Reader,
   stream: Generator<T | null>,
   accept: (value: T) => boolean,
   deadline: Deadline = { atMs: undefined },
 ): Promise<boolean> => {
   for (;;) {
-    const outcome = read(reader, () => {
-      const endMs = performance.now() + TURN_MS
-      for (let i = 0; ; i++) {
-        const next = stream.next()
-        if (next.done) return 'ended'
-        if (next.value !== null && accept(next.value)) return 'full'
-        if ((next.value === null || i % 16 === 15) && performance.now() > endMs) return 'pause'
-      }
-    })
+    const outcome = turn(stream, accept)
     checkDeadline(deadline)
     if (outcome !== 'pause') return outcome === 'ended'
     await nextTurn()
@@ -70,7 +65,6 @@ const add = (batch: Batch, document: Uint8Array): void => {
 
 /** Fills a batch; gives the document that no longer fits, and whether the stream has ended. */
 const fill = async (
-  reader: Reader,
   stream: DocumentStream,
   held: Uint8Array | undefined,
   size: number,
@@ -81,7 +75,6 @@ const fill = async (
   let left: Uint8Array | undefined
   if (batch.documents.length >= size) return { documents: batch.documents, held: undefined, ended: false }
   const ended = await drain(
-    reader,
     stream,
     (document) => {
       if (document.length > MAX_DOCUMENT_BYTES + 16 * 1024)
@@ -112,7 +105,7 @@ export const firstBatch = async (reader: Reader, stream: DocumentStream, options
   const { documents, held, ended } =
     size === 0
       ? { documents: [], held: undefined, ended: false }
-      : await fill(reader, stream, undefined, size, options.deadline)
+      : await fill(stream, undefined, size, options.deadline)
   const isOpen = !ended && !options.single
   const { namespace, session } = options
   const id = isOpen ? reader.cursors.add({ namespace, stream, held, session }).id : 0n
@@ -128,7 +121,7 @@ export const nextBatch = async (
 ): Promise<Buffer> => {
   try {
     const size = batchSize || Infinity
-    const { documents, held, ended } = await fill(reader, cursor.stream, cursor.held, size, deadline)
+    const { documents, held, ended } = await fill(cursor.stream, cursor.held, size, deadline)
     cursor.held = held
     cursor.lastUsedMs = Date.now()
     if (ended) reader.cursors.kill(cursor.id)

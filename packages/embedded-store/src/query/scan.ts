@@ -145,12 +145,14 @@ export function* matches(
   plan: Plan,
   stats: ScanStats,
 ): Generator<Match | null> {
+  let passed = 0
   for (const row of scan(catalog, collection, plan, stats)) {
     if (row === null) yield null
     else if (plan.residual.always) yield { ...row, doc: undefined }
     else {
       const doc = decode(row.bytes)
       if (plan.residual.test(doc)) yield { ...row, doc }
+      else if (++passed % 32 === 0) yield null
     }
   }
 }

@@ -3,7 +3,7 @@ import { decode, type Doc, encode } from '../values/bson.ts'
 import { CommandError } from '../errors.ts'
 import { type Filter, parseFilter } from '../query/matcher.ts'
 import { catalogChecksum, damaged } from './checksum.ts'
-import { readMeta, type Storage } from './storage.ts'
+import type { Storage } from './storage.ts'
 
 /** An index as the planner and the writer use it; `spec` is what listIndexes says. */
 export type Index = {
@@ -20,8 +20,18 @@ export type Index = {
 
 export type Collection = { id: number; db: string; name: string; uuid: string; namespace: string; indexes: Index[] }
 
-/** All collections, as they were at `version`. */
-export type Catalog = { storage: Storage; version: number; collections: Map<string, Collection> }
+/** All collections. `version` counts the changes of this run of the store. */
+export type Catalog = {
+  storage: Storage
+  version: number
+  collections: Map<string, Collection>
+  /** When the write command that runs must have ended. */
+  deadlineMs: number | undefined
+  /** @throws CommandError 50 when the write command that runs has taken longer than its maxTimeMS */
+  checkTime: () => void
+  /** Reads the catalog again after a rollback, when it was changed since that version. */
+  reloadIfChanged: (version: number) => void
+}
 
 export const documentTable = (collection: Collection): string => `c${collection.id}`
 export const indexTable = (index: Index): string => `i${index.id}`
@@ -43,7 +53,7 @@ const indexOf = (id: number, spec: Doc, multikey: boolean): Index => ({
   multikey,
 })
 
-const load = (catalog: Catalog, version: number): void => {
+const load = (catalog: Catalog): void => {
   const collections = new Map<string, Collection>()
   const byId = new Map<unknown, Collection>()
   for (const row of catalog.storage.statement('SELECT * FROM collections ORDER BY db, name').all()) {
@@ -66,20 +76,29 @@ const load = (catalog: Catalog, version: number): void => {
     byId.get(collection)?.indexes.push(indexOf(id, decode(spec), multikey === 1))
   }
   catalog.collections = collections
-  catalog.version = version
 }
 
-export const openCatalog = (storage: Storage): Catalog => ({ storage, version: 0, collections: new Map() })
-
-/** Reads the catalog again when the file has a newer one; call it inside the transaction that will use it. */
-export const refresh = (catalog: Catalog): void => {
-  const version = readMeta(catalog.storage, 'catalog')
-  if (version !== catalog.version) load(catalog, version)
+export const openCatalog = (storage: Storage): Catalog => {
+  const catalog: Catalog = {
+    storage,
+    version: 0,
+    collections: new Map(),
+    deadlineMs: undefined,
+    checkTime: () => {
+      if (catalog.deadlineMs !== undefined && performance.now() > catalog.deadlineMs)
+        throw new CommandError(50, 'operation exceeded time limit')
+    },
+    reloadIfChanged: (version) => {
+      if (catalog.version !== version) load(catalog)
+    },
+  }
+  load(catalog)
+  return catalog
 }
 
 const changed = (catalog: Catalog): void => {
-  catalog.storage.statement("UPDATE meta SET value = value + 1 WHERE name = 'catalog'").run()
-  refresh(catalog)
+  catalog.version++
+  load(catalog)
 }
 
 export const findCollection = (catalog: Catalog, db: string, name: string): Collection | undefined =>

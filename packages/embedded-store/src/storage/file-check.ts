@@ -1,4 +1,5 @@
-import { closeSync, copyFileSync, existsSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, copyFileSync, existsSync, openSync, readSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { type Log, readLog } from './wal.ts'
 
 /** Fields of SQLite's file header: https://sqlite.org/fileformat2.html#the_database_header */
@@ -28,15 +29,19 @@ const checkLength = (file: string, size: number, log: Log): void => {
       throw new Error(`${file} has been shortened: it should have ${wanted} pages and has ${there}. ${RESTORE}.`)
 }
 
-const checkLog = (file: string, { damage }: Log, acceptLoss: boolean): void => {
+/** Made by an administrator, removed by the start that it is for. */
+const acceptFile = (file: string): string => join(dirname(file), 'accept-loss')
+
+const checkLog = (file: string, { damage }: Log): void => {
   if (damage === undefined) return
   const log = `${file}-wal`
-  if (!acceptLoss)
+  if (!existsSync(acceptFile(file)))
     throw new Error(
-      `The log ${log} is damaged: ${damage}. To start would lose acknowledged writes. ${RESTORE}, or start once with HORCRUX_STORE_ACCEPT_LOSS=1 to keep what comes before the damage.`,
+      `The log ${log} is damaged: ${damage}. To start would lose acknowledged writes. ${RESTORE}, or create the file ${acceptFile(file)} and start again to keep what comes before the damage.`,
     )
   const kept = `${log}-damaged-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`
   copyFileSync(log, kept)
+  rmSync(acceptFile(file))
   process.stderr.write(
     `The log ${log} is damaged: ${damage}. Writes behind the damage are lost; it is kept as ${kept}\n`,
   )
@@ -47,7 +52,7 @@ const checkLog = (file: string, { damage }: Log, acceptLoss: boolean): void => {
  * without its file, a log with a damaged place in the middle. No file and no log is a new store.
  * @throws Error that says what to do
  */
-export const checkFile = (file: string, acceptLoss = false): void => {
+export const checkFile = (file: string): void => {
   if (!existsSync(file)) {
     if (existsSync(`${file}-wal`) && statSync(`${file}-wal`).size > 0)
       throw new Error(`${file} is missing, but its log ${file}-wal is there. ${RESTORE}, and remove the log.`)
@@ -57,6 +62,6 @@ export const checkFile = (file: string, acceptLoss = false): void => {
   if (size === 0)
     throw new Error(`${file} is empty, which a store never is. ${RESTORE}, or remove it to begin with an empty store.`)
   const log = readLog(file)
-  checkLog(file, log, acceptLoss)
+  checkLog(file, log)
   checkLength(file, size, log)
 }

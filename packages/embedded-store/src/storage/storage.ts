@@ -1,21 +1,17 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { CommandError } from '../errors.ts'
 import { createFile, upgrade } from './format.ts'
 
-/**
- * One connection to the SQLite file. The writer's thread has one that writes, the server's thread one that reads; in WAL
- * mode a reader sees the last commit and waits neither for the writer nor for its fsync.
- */
-export type Storage = { db: DatabaseSync; statement: (sql: string) => StatementSync; writable: boolean }
+/** The connection to the SQLite file, with its prepared statements. */
+export type Storage = { db: DatabaseSync; statement: (sql: string) => StatementSync }
 
 export const dataFile = (dataDir: string): string => join(dataDir, 'horcrux-store.sqlite')
 
 /** Keeps prepared statements: a store has a few per collection and index. */
 const MAX_STATEMENTS = 2000
 
-const storageOf = (db: DatabaseSync, writable: boolean): Storage => {
+const storageOf = (db: DatabaseSync): Storage => {
   const statements = new Map<string, StatementSync>()
   const statement = (sql: string): StatementSync => {
     const known = statements.get(sql)
@@ -25,29 +21,25 @@ const storageOf = (db: DatabaseSync, writable: boolean): Storage => {
     statements.set(sql, prepared)
     return prepared
   }
-  return { db, statement, writable }
+  return { db, statement }
 }
 
-/** Opens the file for the writer and makes it when it is not there. */
-export const openWriter = (dataDir: string): Storage => {
+/** Opens the file, and makes it when it is not there. @throws Error when it is damaged */
+export const openStorage = (dataDir: string): Storage => {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const file = dataFile(dataDir)
   if (!existsSync(file)) createFile(file)
   const db = new DatabaseSync(file, { timeout: 5000 })
-  db.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY',
-  )
-  // a checkpoint that found a reader leaves a large file behind: cut it back afterwards
-  db.exec('PRAGMA journal_size_limit = 67108864')
-  upgrade(db, file)
-  return storageOf(db, true)
-}
-
-/** Opens the file for reading; the writer has made it. */
-export const openReader = (dataDir: string): Storage => {
-  const db = new DatabaseSync(dataFile(dataDir), { readOnly: true, timeout: 5000 })
-  db.exec('PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY')
-  return storageOf(db, false)
+  try {
+    db.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY',
+    )
+    upgrade(db, file)
+  } catch (error) {
+    db.close()
+    throw error
+  }
+  return storageOf(db)
 }
 
 /**
@@ -66,22 +58,4 @@ export const lockDataDir = (dataDir: string): (() => void) => {
     })
   }
   return () => db.close()
-}
-
-/** Runs work in one read transaction: everything it reads is of one moment. */
-export const inSnapshot = <T>(storage: Storage, work: () => T): T => {
-  if (storage.writable) return work()
-  storage.statement('BEGIN').run()
-  try {
-    return work()
-  } finally {
-    if (storage.db.isTransaction) storage.statement('COMMIT').run()
-  }
-}
-
-/** A number of `meta`. */
-export const readMeta = (storage: Storage, name: string): number => {
-  const row = storage.statement('SELECT value FROM meta WHERE name = ?').get(name)
-  if (typeof row?.['value'] !== 'number') throw new CommandError(1, `The store's file has no ${name}`)
-  return row['value']
 }

@@ -21,6 +21,7 @@ export const findRows = (catalog: Catalog, collection: Collection, selection: Se
   const query = { filter, sort, skip: 0, limit, project: undefined }
   for (const match of orderedMatches(catalog, collection, plan, query, { keys: 0, docs: 0 }))
     if (match) rows.push(match.rid)
+    else catalog.checkTime()
   return rows
 }
 

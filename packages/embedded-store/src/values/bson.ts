@@ -77,7 +77,12 @@ export const encode = (doc: Doc, tooLarge: 10334 | 17419 = 17419): Buffer => {
     if (!(error instanceof RangeError) || /call stack/i.test(error.message)) throw error
   }
   if (bytes === undefined || bytes.length > MAX_INTERNAL_BYTES)
-    throw new CommandError(tooLarge, `Resulting document after update is larger than ${MAX_DOCUMENT_BYTES}`)
+    throw new CommandError(
+      tooLarge,
+      tooLarge === 10334
+        ? `BSONObj size is invalid: it must be at most ${MAX_DOCUMENT_BYTES} bytes (16MB)`
+        : `Resulting document after update is larger than ${MAX_DOCUMENT_BYTES}`,
+    )
   return asBuffer(bytes)
 }
 

@@ -4,8 +4,8 @@ import { MAX_MESSAGE_BYTES, MAX_STRANGER_BYTES, type Message, messageLength, par
 type Options = {
   /** Whether the client may send long messages. */
   isTrusted: () => boolean
-  /** Gives the parts of the answer, or none. `raw` is the message as it came. */
-  answer: (message: Message, raw: Buffer) => Promise<Uint8Array[]>
+  /** Gives the parts of the answer, or none. */
+  answer: (message: Message) => Promise<Uint8Array[]>
 }
 
 /** A silent stranger does not keep its connection; a driver's monitor never logs in, but asks every ten seconds. */
@@ -57,8 +57,7 @@ export const serve = (socket: Socket, { isTrusted, answer }: Options): void => {
   const work = async (): Promise<void> => {
     for (let raw = nextMessage(); raw; raw = nextMessage()) {
       socket.pause()
-      const message = parseMessage(raw)
-      await written(socket, await answer(message, raw))
+      await written(socket, await answer(parseMessage(raw)))
       if (socket.destroyed) return
     }
     socket.resume()
