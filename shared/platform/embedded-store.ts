@@ -2,13 +2,12 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { nodeEnvironment, nodeFlags, storeProgram } from '@horcrux/embedded-store/process'
 import { type KeptChild, keepRunning, startChild } from '#shared/nodes/host/child.ts'
 import type { Host, HostProcess } from '#shared/nodes/host/host.ts'
 import { rememberPort } from './data-folder.ts'
-import options from './node-options.json' with { type: 'json' }
 
-const program = fileURLToPath(import.meta.resolve('@horcrux/embedded-store/main'))
-const words = [...options.flags, '--import', fileURLToPath(new URL('strip-types.js', import.meta.url)), program]
+const words = [...nodeFlags, '--import', fileURLToPath(new URL('strip-types.js', import.meta.url)), storeProgram]
 const user = 'horcrux'
 
 /**
@@ -24,7 +23,7 @@ export async function startEmbeddedStore(
   const settings = { folder: join(dataDir, 'store'), host: '127.0.0.1', port, user, password }
   const start = () =>
     startChild(host, process.execPath, words, {
-      env: options.environment,
+      env: nodeEnvironment,
       input: `${JSON.stringify(settings)}\n`,
       ready: saysReady,
     })

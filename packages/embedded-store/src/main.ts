@@ -7,8 +7,8 @@ import { startEmbeddedStore, type StoreOptions } from './server.ts'
  * The embedded store as a process of its own. The first line of stdin is its configuration, so that the password is in
  * no argument: `{"folder": "…", "host": "127.0.0.1", "port": 0, "user": "…", "password": "…"}`; what is missing comes
  * from HORCRUX_STORE_FOLDER, _HOST, _PORT, _USER and _PASSWORD. When it is ready it prints `{"port": …}` on stdout. It ends
- * on SIGTERM and SIGINT, and, when it was configured by stdin, when that closes, which it does when the parent dies. With
- * `node --max-semi-space-size=4` it takes 50 MB less: what a command leaves behind is small and short-lived.
+ * on SIGTERM and SIGINT, and, when it was configured by stdin, when that closes, which it does when the parent dies. How
+ * it is started to take little memory: process.ts.
  */
 const firstLine = async (lines: Interface): Promise<string> => {
   const { promise, resolve } = Promise.withResolvers<string>()

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { connect, type NatsConnection, nkeyAuthenticator } from 'nats'
+import { nodeFlags, storeProgram } from '@horcrux/embedded-store/process'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { authorization, keepKeys, keyFile } from '#shared/bus/identity/keys.ts'
 import { wholeName } from '#shared/bus/identity/service-permissions.ts'
@@ -16,7 +16,6 @@ import { until } from '../wait.ts'
 
 const password = 'Sonnenblume-7'
 const kinds = ['audit', 'auth', 'cluster', 'storage', 'vm'] as const
-const storeProgram = fileURLToPath(import.meta.resolve('@horcrux/embedded-store/main'))
 
 /** Whether a deployment has a store of its own, which tests may kill. */
 export const hasOwnStore = otherServer === undefined
@@ -160,7 +159,7 @@ async function storeOf(dir: string): Promise<{ part: Part; url: string }> {
   await mkdir(folder, { mode: 0o700 })
   const part = partOf({
     name: 'store',
-    words: [process.execPath, '--disable-warning=ExperimentalWarning', storeProgram],
+    words: [process.execPath, ...nodeFlags, storeProgram],
     input: `${JSON.stringify({ folder, host: '127.0.0.1', port, user, password: secret })}\n`,
     ready: (lines) => lines.some((line) => line.includes('"port"')),
   })

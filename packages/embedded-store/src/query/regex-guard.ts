@@ -6,7 +6,11 @@ const FREE_STEPS = 1_000_000
 /** Time limit of one test, on one text. */
 const LIMIT_MS = 500
 
-const QUANTIFIER = /^(?:[*+?]|\{\d*,?\d*\})/
+/** An escaped character, a class, the beginning or end of a group, an alternative, a quantifier, or any character. */
+const TOKEN = /\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[imsx]+\)|\(\?:|(?:[*+?]|\{\d*,?\d*\})[?+]?|[^]/g
+const QUANTIFIER = /^(?:[*+?]|\{\d*,?\d*\})[?+]?$/
+/** References back, and groups that look around or have names. */
+const BEYOND = /\\[1-9gk]|\(\?(?!:|[imsx]+\))/
 
 /**
  * The degree of the polynomial that bounds the steps of a backtracking search in a text: one for the place where a match
@@ -15,45 +19,22 @@ const QUANTIFIER = /^(?:[*+?]|\{\d*,?\d*\})/
  */
 export const searchDegree = (pattern: string, options = ''): number => {
   // with the flag x, space may stand before a quantifier
-  if (options.includes('x') || /^\(\?\w*x/.test(pattern)) return Infinity
+  if (BEYOND.test(pattern) || options.includes('x') || /^\(\?\w*x/.test(pattern)) return Infinity
   const isAnchored = pattern.startsWith('^') && !options.includes('m') && !pattern.includes('|')
   let degree = isAnchored ? 0 : 1
   // for each open group: whether it has a quantifier or an alternative in it
   const groups: boolean[] = []
-  for (let at = 0; at < pattern.length; at++) {
-    const character = pattern[at]
-    let isRisky = false
-    if (character === '\\') {
-      at++
-      if (/[1-9gk]/.test(pattern[at] ?? '')) return Infinity
-    } else if (character === '[') {
-      at = classEnd(pattern, at)
-    } else if (character === '(') {
-      if (/^\(\?(?!:)/.test(pattern.slice(at)) && !/^\(\?[imsx]+\)/.test(pattern.slice(at))) return Infinity
-      groups.push(false)
-      if (pattern[at + 1] === '?') at++
-      continue
-    } else if (character === ')') isRisky = groups.pop() ?? false
-    else if (character === '|') groups.fill(true)
-    const quantifier = QUANTIFIER.exec(pattern.slice(at + 1))?.[0]
-    if (quantifier === undefined) {
-      if (isRisky && groups.length > 0) groups.fill(true)
-      continue
-    }
-    if (isRisky) return Infinity
-    degree++
-    groups.fill(true)
-    at += quantifier.length
+  let isRiskyGroup = false
+  for (const [token] of pattern.matchAll(TOKEN)) {
+    if (QUANTIFIER.test(token)) {
+      if (isRiskyGroup) return Infinity
+      degree++
+      groups.fill(true)
+    } else if (token === '|') groups.fill(true)
+    else if (token === '(' || token === '(?:') groups.push(false)
+    isRiskyGroup = token === ')' && groups.pop() === true
   }
   return degree
-}
-
-const classEnd = (pattern: string, start: number): number => {
-  let at = start + 1
-  if (pattern[at] === '^') at++
-  // a bracket in the first place stands for itself
-  for (at++; at < pattern.length && pattern[at] !== ']'; at++) if (pattern[at] === '\\') at++
-  return at
 }
 
 /** Called by the script; a property of the global object, as the script runs in this context. */

@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { MongoClient } from 'mongodb'
-
-const PROGRAM = fileURLToPath(import.meta.resolve('../../src/main.ts'))
+import { nodeEnvironment, nodeFlags, storeProgram } from '../../src/process.ts'
 
 export const USER = 'horcrux'
 export const PASSWORD = 'secret'
@@ -20,7 +18,10 @@ export type StoreProcess = {
 
 /** Starts the store; rejects with what it wrote to stderr when it ends before it is ready. */
 export const spawnStore = async (folder: string): Promise<StoreProcess> => {
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', PROGRAM], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...nodeFlags, storeProgram], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...nodeEnvironment },
+  })
   let stderr = ''
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   child.stdin?.on('error', () => {})
