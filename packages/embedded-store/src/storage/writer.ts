@@ -105,6 +105,7 @@ const createBatches = (catalog: Catalog) => {
 export const startWriter = async (catalog: Catalog, file: string): Promise<Writer> => {
   const disk: Disk = await openDisk(catalog.storage.db, file)
   const commitBatch = createBatches(catalog)
+  const changes = (): unknown => catalog.storage.statement('SELECT total_changes() AS n').get()?.['n']
   const queue: Job[] = []
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})
@@ -117,10 +118,12 @@ export const startWriter = async (catalog: Catalog, file: string): Promise<Write
       const { promise, resolve } = Promise.withResolvers<void>()
       setImmediate(resolve)
       await promise
+      const before = changes()
       const answers = commitBatch(queue)
       const jobs = queue.splice(0, answers.length)
       try {
-        await disk.flush()
+        // a delete that found nothing has nothing to bring to the disk
+        if (changes() !== before) await disk.flush()
       } catch (error) {
         isStopped = true
         failed.reject(error)
