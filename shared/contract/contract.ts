@@ -110,7 +110,7 @@ export function fillPath(path: string, params: Record<string, unknown>): string 
 
 const isName = (value: unknown) => typeof value === 'string'
 
-const takenApart = new Map<OnPath, { privilege: Privilege; path: string }>()
+const parsedAccess = new Map<OnPath, { privilege: Privilege; path: string }>()
 
 /** The access rule that applies with these parameters: `canInside` if all its parameters are given, else `can`. */
 export function accessOf({ can, canInside }: Action, params: Record<string, unknown>): Access {
@@ -121,10 +121,10 @@ export function accessOf({ can, canInside }: Action, params: Record<string, unkn
 
 /** Parses `'VmAudit on /api/vms/{id}'`, with a cache. */
 export function onPath(access: OnPath): { privilege: Privilege; path: string } {
-  const known = takenApart.get(access)
+  const known = parsedAccess.get(access)
   if (known) return known
   const [privilege, path] = access.split(' on ') as [Privilege, string]
   const made = { privilege, path }
-  takenApart.set(access, made)
+  parsedAccess.set(access, made)
   return made
 }

@@ -57,7 +57,7 @@ export function sentencesOf(comment: string): string[] {
 
 const product = ['shared', 'services', 'bin', 'tools', 'bench', 'packages/embedded-store/src'].flatMap(filesIn)
 
-test('comments are written in plain words', () => {
+test('the comments of the product are written in plain words', () => {
   const sentences = product
     .filter((path) => !unfinished.some((pattern) => pattern.test(path)))
     .flatMap((path) =>
@@ -67,6 +67,31 @@ test('comments are written in plain words', () => {
     )
   const broken = sentences.flatMap(({ place, text }) =>
     rules.filter(({ pattern }) => pattern.test(text)).map(({ rule }) => `${place} ${text} (${rule})`),
+  )
+  expect(broken).toEqual([])
+})
+
+/** The prose of a Markdown page: without code, headings, HTML and the marks of lists and tables. */
+export function proseOf(page: string): string[] {
+  return page
+    .replaceAll(/```[\s\S]*?```|<[^>]*>|^#.*$/gm, '')
+    .split(/\n\s*\n|\n(?=\s*(?:[-|]|\d+\.) ?)|\|/)
+    .map((part) => part.replaceAll(/^\s*(?:[-|]|\d+\.) /g, '').replaceAll('**', ''))
+    .flatMap(sentencesOf)
+}
+
+test('pages are written in plain words', () => {
+  // The examples of CONTRIBUTING.md are those to avoid.
+  const pages = ['.', 'docs', 'docs/adr', 'shared', 'services', 'tools', 'test', 'packages']
+    .flatMap((folder) => {
+      const isDeep = !['.', 'docs', 'docs/adr'].includes(folder)
+      return readdirSync(join(root, folder), { recursive: isDeep, encoding: 'utf8' }).map((name) => join(folder, name))
+    })
+    .filter((path) => path.endsWith('.md') && !path.includes('node_modules') && path !== 'CONTRIBUTING.md')
+  const broken = pages.flatMap((path) =>
+    proseOf(readFileSync(join(root, path), 'utf8')).flatMap((text) =>
+      rules.filter(({ pattern }) => pattern.test(text)).map(({ rule }) => `${path} ${text} (${rule})`),
+    ),
   )
   expect(broken).toEqual([])
 })
