@@ -57,8 +57,8 @@ const isNotServed = (error: unknown) =>
   error instanceof Errors.ServiceNotFoundError || error instanceof Errors.ServiceNotAvailableError
 
 /**
- * Whether a call that ended with this error was delivered. `unsent`: no process received it. `lost`: the process that
- * worked on it has gone, and how far it came is unknown. Undefined: it was answered, with this error.
+ * Delivery of a call that ended with this error. `unsent`: no process received it. `lost`: the process that worked on
+ * it has gone, and its progress is unknown. Undefined: it was answered, with this error.
  */
 export function deliveryOf(error: unknown): 'unsent' | 'lost' | undefined {
   if (error instanceof Errors.ServiceNotAvailableError || error instanceof Errors.BrokerDisconnectedError)

@@ -16,7 +16,7 @@ export type Bus = {
   nats: NatsConnection
   jetStream: JetStreamClient
   manager: () => Promise<JetStreamManager>
-  /** Whether this process makes the streams; the others request it from that one. */
+  /** True for the process that makes the streams; the others send it a request. */
   keepsStreams: boolean
 }
 
@@ -100,16 +100,19 @@ export function bus(): Bus {
 
 export const isBusConnected = () => connected !== undefined && !connected.nats.isClosed() && connectedAt !== null
 
-/** How long ago the bus came back; Infinity when it never was away, 0 while it is. Milliseconds. */
+/** Time since the bus came back. Infinity if it was never away, 0 while it is away. Milliseconds. */
 export const busIsBackForMs = () => (connectedAt === null ? 0 : performance.now() - connectedAt)
 
 /** After the bus was away, another process may take this long to be back on it. Milliseconds. */
 const settledMs = 2000
 
-/** Whether all other processes have had the time to come back, so that silence of one tells something. False while the bus is away. */
+/**
+ * True once all other processes have had the time to reconnect, so that a missing answer of one is evidence. False
+ * while the bus is away.
+ */
 export const isBusSettled = () => busIsBackForMs() >= settledMs
 
-/** Whether this process is on the bus, but others may not be back on it yet: what is sent to them may be lost. */
+/** True while this process is connected, but others may not be connected yet: messages to them may be lost. */
 export const isBusJustBack = () => connectedAt !== null && !isBusSettled()
 
 export async function disconnectBus(): Promise<void> {

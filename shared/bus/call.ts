@@ -29,7 +29,7 @@ export type Meta = {
 type Sent<C extends Contract, K extends keyof C['actions']> =
   Partial<Params<C, K>> extends Params<C, K> ? Params<C, K> | undefined : Params<C, K>
 
-/** How long a call waits for a service that has gone, or for the bus. Milliseconds. */
+/** Time that a call waits for a service that has gone, or for the bus. Milliseconds. */
 const patienceMs = 2000
 const pauseMs = 100
 /** While replicas may not be back on the bus, a question that gets no answer is asked again this soon. Milliseconds. */

@@ -16,10 +16,10 @@ let ownNodeId = ''
 /** A name for one piece of work of this process, by which {@link hasHolderGone} finds out whether the process is there. */
 export const newHolder = () => `${ownNodeId}/${randomUUID()}`
 
-/** Whether a process is known to have gone. A process that is slow, or stopped, has not. */
+/** Checks that a process is known to have gone. A slow or stopped process has not. */
 export const hasGone = async (nodeId: string): Promise<boolean> => (await signOf(nodeId)) === 'gone'
 
-/** Whether the process of a holder is known to have gone. */
+/** Checks that the process of a lease's holder is known to have gone. */
 export async function hasHolderGone(holder: string): Promise<boolean> {
   const nodeId = holder.split('/')[0]!
   return nodeId !== '' && nodeId !== ownNodeId && (await hasGone(nodeId))
@@ -100,7 +100,7 @@ export function watchOver(broker: ServiceBroker, nodeId: string, onSilent?: () =
 }
 
 const silent = new Set<string>()
-/** Whether a process has not answered the last request, nor since. */
+/** True if a process has answered neither the last request nor anything since. */
 export const isSilent = (nodeId: string) => silent.has(nodeId)
 export const isAnySilent = () => silent.size > 0
 

@@ -5,8 +5,8 @@ import { bus, isBusConnected, isBusSettled } from '#shared/bus/bus.ts'
 const answersWithinMs = 1000
 
 /**
- * Whether what this process hears can be all there is to hear. Servers of a NATS cluster pass on what they get at
- * different times, so that a PONG of one says nothing of what another has taken.
+ * True if this process receives all notices. In a NATS cluster the servers forward messages at different times, so that
+ * a PONG of one is no evidence about the others.
  */
 const isHearing = () => !isDeaf && isBusConnected() && isBusSettled() && (bus().nats.info?.cluster ?? '') === ''
 
@@ -21,8 +21,9 @@ export function becomeDeaf(error: Error): void {
 let next: Promise<boolean> | undefined
 
 /**
- * Waits until this process has heard whatever the bus had taken when this was called: NATS answers a PING after all that
- * it had to deliver before. Whoever asks in the same turn shares one PING. @returns false when that cannot be known
+ * Waits until this process has received all notices that the bus had when this was called: NATS answers a PING after
+ * everything it had to deliver before. Calls in the same turn of the event loop share one PING.
+ * @returns false if that cannot be known
  */
 export async function hasHeardAll(): Promise<boolean> {
   if (!isHearing()) return false

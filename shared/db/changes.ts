@@ -17,9 +17,9 @@ function changeOf(text: string): Change {
 }
 
 /**
- * Writes, and tells the caches of it: before, so that a process that dies in between has told, and after. When this
- * settles, the bus has the word, and so has it before any answer or event that comes of the write. A write of which
- * nobody knows whether it will still come to be is not told to be over; caches believe that after a while.
+ * Runs a write with two notices to the caches: one before, so that a process that dies in between has announced it, and
+ * one after. When the promise settles the bus has both, before any answer or event that follows from the write. If the
+ * result of a write is unknown, the second notice is not sent; caches treat the write as open for a limited time.
  */
 export async function announced<T>(collection: string, id: string | null, write: () => Promise<T>): Promise<T> {
   const change = { token: v7(), id }
@@ -32,12 +32,12 @@ export async function announced<T>(collection: string, id: string | null, write:
     if (!(error instanceof UnavailableError)) say(changed, collection, change)
     throw error
   } finally {
-    // Without a bus nobody trusts a cache, see heard.ts.
+    // Without a bus no cache is used, see cache-barrier.ts.
     await flushBus()
   }
 }
 
-/** What this process has changed; what it said of it may have been lost when the bus was away. */
+/** Records that this process has changed; their notices may have been lost while the bus was away. */
 const written = new Set<string>()
 let isWatching = false
 

@@ -12,13 +12,16 @@ export type Source = {
 export type Bounds = { records: number; bytes: number; ageMs: number; openMs: number; some: number }
 
 /**
- * What is kept of a collection at most; a larger one is not kept. `ageMs`: after this all is read anew, whatever was
- * heard. `openMs`: a write of which no end was heard has ended by then, longer than the store lets any take. `some`:
- * of more changed records than this, reading them one by one costs more than reading all.
+ * Limits of a cached collection; a larger one is not cached. `ageMs`: age after which everything is read again.
+ * `openMs`: time after which an open write has certainly ended, longer than the store permits. `some`: number of
+ * changed records above which a full read is cheaper than single reads.
  */
 export const usualBounds: Bounds = { records: 10_000, bytes: 32 * 2 ** 20, ageMs: 30_000, openMs: 30_000, some: 200 }
 
-/** A collection in memory. It knows of changes only what it is told; whoever asks must have heard all before. */
+/**
+ * A cached collection. It learns of changes only by notices; a caller must have passed the barrier (cache-barrier.ts)
+ * before.
+ */
 export type Kept = {
   /** Somebody is about to write: until the end is heard, what it writes is read anew by every question. */
   changing: (change: Change) => void
@@ -83,7 +86,7 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
     for (const id of gone) into.remove(id)
   }
 
-  /** What is to be read anew; null is everything. */
+  /** The ids to read again; null for all. */
   const staleIds = (): string[] | null => {
     const opened = [...open.values()].map(({ id }) => id)
     const isOld = performance.now() - readAt >= bounds.ageMs
@@ -102,7 +105,7 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
     const at = ++clock
     const ids = staleIds()
     await (shelf && ids ? readSome(shelf, ids) : readAll())
-    // What was marked while it was being read may have been read before it changed.
+    // A record marked during its read may have been read before its change.
     for (const [id, marked] of stale) if (marked <= at) stale.delete(id)
     if (allStale <= at) allStale = 0
     readUpTo = at

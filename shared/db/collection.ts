@@ -34,7 +34,7 @@ type Options = {
   kind: string
   indexes?: Index[]
   migrate?: Migration
-  /** Whether its changes have events; they are refused otherwise, since no sweep would find them. */
+  /** True if its changes have events. They are refused otherwise, because no sweep would find them. */
   hasEvents?: boolean
 }
 

@@ -20,7 +20,7 @@ export type Update = {
  * store does not answer.
  */
 
-/** Whether a write failed because its `_id`, or a field with a unique index, is taken (MongoDB's code 11000). */
+/** Checks that a write failed because its `_id`, or a field with a unique index, is taken (MongoDB's code 11000). */
 export const isDuplicate = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === 11_000
 
 /** Inserts a document. Fails with an error that {@link isDuplicate} recognises when its id is taken. */

@@ -33,7 +33,7 @@ export function createShelf(): Shelf {
   const byId = new Map<string, Buffer>()
   let bytes = 0
 
-  /** How many ids come before this one. */
+  /** The number of ids before this one (binary search). */
   const placeOf = (id: string): number => {
     let [low, high] = [0, ids.length]
     while (low < high) {
@@ -45,7 +45,7 @@ export function createShelf(): Shelf {
   }
   const put: Shelf['put'] = (id, json) => {
     const part = partOf(json)
-    // What is read in order is put at the end.
+    // Records that are read in order are appended.
     const place = ids.length === 0 || order(ids.at(-1)!, id) < 0 ? ids.length : placeOf(id)
     const isThere = byId.has(id)
     byId.set(id, part.subarray(1))

@@ -24,7 +24,7 @@ const timeAfter = (ms: number) => new Date(Date.now() + ms).toISOString()
 /** A lease from now on. */
 export const leaseFor = (holder: string, ms: number): Lease => ({ holder, until: timeAfter(ms) })
 
-/** Whether a lease has ended by the clock of this process. */
+/** Checks that a lease has ended by the clock of this process. */
 export const hasEnded = (lease: Lease | null | undefined): boolean => !lease || lease.until < timeAfter(0)
 
 /** Fits documents whose lease is free, has ended, or belongs to a holder that is known to have died. */

@@ -33,7 +33,7 @@ export function flushSoon(model: StoredModel, document: Stored): void {
 }
 
 const swept = new Set<StoredModel>()
-/** Models whose outboxes may hold events that nobody is publishing: the next sweep looks at them. */
+/** Models whose outboxes may hold unpublished events: the next sweep reads them. */
 const waiting = new Set<StoredModel>()
 
 /** Has a model's outboxes swept by this process. */

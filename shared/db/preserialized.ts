@@ -1,6 +1,6 @@
 const bytesOf = new WeakMap<object, Buffer>()
 
-/** An object whose JSON is known: whoever sends it need not make it again. */
+/** An object with its JSON, so that the sender need not serialise it again. */
 export function ready<T extends object>(value: T, json: Buffer): T {
   bytesOf.set(value, json)
   return value

@@ -10,7 +10,7 @@ import { ready } from '#shared/db/preserialized.ts'
 import type { BytesOfPage, Shelf } from '#shared/db/json-buffer-list.ts'
 import { notFound } from '#shared/errors.ts'
 
-/** What this needs of a collection. */
+/** The used part of a collection. */
 type Records<T> = {
   name: string
   kind: string
@@ -19,7 +19,7 @@ type Records<T> = {
   all: (filter?: Record<string, unknown>, limit?: number) => Promise<T[]>
 }
 
-/** What callers see of a collection's records. */
+/** The views of a collection's records, for callers. */
 export type Views<V> = {
   list: (query: ListQuery, maySee: MaySee) => Promise<PageOf<V>>
   /** @throws NotFoundError */
@@ -45,7 +45,7 @@ export function viewsOf<T extends { id: string }, V extends object>(
     return (await hasHeardAll()) ? kept.fresh() : null
   }
   const read = new WeakMap<Buffer, V>()
-  /** Read out of its JSON once: whoever asks for a record that stays as it is has the same object. */
+  /** Parses the JSON once: all readers of an unchanged record get the same object. */
   const readOf = (json: Buffer): V => {
     const known = read.get(json)
     if (known) return known
@@ -71,7 +71,7 @@ export function viewsOf<T extends { id: string }, V extends object>(
   }
 }
 
-/** A page whose items are read out of its bytes when somebody looks at them. */
+/** A page whose items are parsed from its bytes on first access. */
 function pageOf<V>({ bytes, next_cursor, total }: BytesOfPage): PageOf<V> {
   let data: V[] | undefined
   const page = {

@@ -14,9 +14,9 @@ type Extent = { base: number; first: number; last: number }
 const epoch = Date.UTC(2026, 0, 1)
 
 /**
- * The first place of a stream: the microseconds from 2026 to its making. The place of a message is this plus its JetStream
- * sequence. So a stream that was lost and made anew goes on above its predecessor, and no place ever means two events; every
- * replica computes the same, with nothing stored. Below 2^53 until the year 2311.
+ * The first place of a stream: the microseconds from 2026 to its creation. The place of a message is this plus its
+ * JetStream sequence. A recreated stream therefore continues above its predecessor, and no place means two events;
+ * every replica computes the same without stored state. Below 2^53 until the year 2311.
  */
 const baseOf = (created: string) => (Date.parse(created) - epoch) * 1000
 
@@ -77,8 +77,8 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
   })
 
   /**
-   * Whether the last delivered event is still at its place. A server that is killed may lose an event that it has delivered
-   * already, and give its place to another one.
+   * Checks that the last delivered event is still at its place. A killed server may lose an event that it has already
+   * delivered, and assign its place to another one.
    */
   const isInPlace = async ({ first, base }: Extent): Promise<boolean> => {
     if (!position || position.id === undefined || position.seq < first) return true
@@ -138,7 +138,7 @@ export function followEvents({ before, event, lost }: Heard): { ready: Promise<v
     }
   }
 
-  /** Whether the consumer has delivered more messages than have arrived. */
+  /** Checks that the consumer has delivered more messages than have arrived. */
   const isMissed = async (consumer: Consumer, delivered: number) =>
     (await consumer.info()).delivered.consumer_seq > delivered
 

@@ -9,7 +9,7 @@ import { announceProgress, type Progressing } from '#shared/operation/progress.t
 import { followProgress, waitForEnd } from '#shared/operation/wait.ts'
 import { log } from '#shared/runtime/log.ts'
 
-/** Where a child's progress lies in its parent's: so much was done before it, of so much in all. */
+/** The part of a child in the progress of its parent: the units done before it, and the total. */
 export type Within = { before: number; total: number }
 
 /**

@@ -36,7 +36,7 @@ type Batch = {
 
 const emptyBatch = (): Batch => ({ set: {}, events: [], lines: [], endedSteps: [] })
 
-/** One batch out of two; what the later one sets counts. */
+/** Joins two batches; fields of the later one win. */
 const joined = (earlier: Batch, later: Batch): Batch => ({
   set: { ...earlier.set, ...later.set },
   events: [...earlier.events, ...later.events],
@@ -64,9 +64,9 @@ export type Journal = {
   renew: () => Promise<void>
   /** Gives the lease back; writes everything that waits. */
   handOver: () => Promise<void>
-  /** How long ago the last write was. */
+  /** Time since the last write. */
   ageMs: () => number
-  /** Whether the progress has changed since the last write. */
+  /** True if the progress has changed since the last write. */
   hasNewProgress: () => boolean
 }
 

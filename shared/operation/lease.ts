@@ -15,7 +15,7 @@ import type { FencingToken } from '#shared/runtime/request-context.ts'
  * journal and by a timer, and lost when its holder is silent for longer than it lasts.
  */
 
-/** How long a process may be silent before another takes its operations over. Milliseconds. */
+/** Length of a lease: after this time without renewal another process takes the operation over. Milliseconds. */
 export const leaseMs = () => config().leaseSeconds * 1000
 
 /** This process, as the holder of leases. */
@@ -54,7 +54,7 @@ export async function requireCurrentRun({ operation, epoch }: FencingToken): Pro
     throw new LostLeaseError(`Operation '${operation}' was taken over`)
 }
 
-/** How old the progress in the journal may be, for callers that ask instead of listening. Milliseconds. */
+/** Maximum age of the progress in the journal, for callers that poll. Milliseconds. */
 const progressAgeMs = 1000
 
 /** The part of the journal that a renewal needs. */

@@ -29,7 +29,7 @@ const lockModel = modelOf('locks', Lock, [{ fields: { operation: 1 } }, { fields
 /** A lock without an operation, which a crash in `accept` leaves behind, is free after this long. Milliseconds. */
 const orphanMs = 30_000
 const isRecent = (since: string) => Date.parse(since) > Date.now() - orphanMs
-/** How long an operation waits for brief changes. Milliseconds. */
+/** Time that an operation waits for brief changes. Milliseconds. */
 const briefMs = 5000
 
 /**

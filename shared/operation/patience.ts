@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { UnavailableError } from '#shared/errors.ts'
 
-/** How long an operation waits for a service, a host or the store that does not answer. Milliseconds. */
+/** Time that an operation waits for a service, a host or the store without an answer. Milliseconds. */
 export const patienceMs = 40_000
 
 /**

@@ -38,7 +38,7 @@ const undoTries = 3
 export function createReplay(run: Run): Replay {
   const { journal, abort } = run
   const undos: Undo[] = []
-  /** How many recorded steps the work has come past. */
+  /** Number of recorded steps that the replay has passed. */
   let passed = 0
 
   const step = async <T>(name: string, work: () => Promise<T>, undo?: Undoing<T>): Promise<T> => {

@@ -29,7 +29,7 @@ import { type ChangedRecords, within } from '#shared/runtime/request-context.ts'
 
 const here = new Map<string, Run>()
 
-/** Whether this process is working on an operation. */
+/** Checks that this process is working on an operation. */
 export const isRunningHere = (id: string) => here.has(id)
 
 /**

@@ -10,7 +10,8 @@ const unfinished: RegExp[] = [
   /^bench\//,
   /^services\/(gateway|storage)\//,
   /^services\/vm\/(hardware|clone|drivers\/qemu\/xml)\//,
-  /^shared\/(bus|config|db|errors|events|operation|runtime|service)/,
+  /^shared\/config\//,
+  /^docs\/adr\/0004/,
   /^shared\/contracts\/storage\//,
 ]
 
@@ -88,6 +89,7 @@ test('pages are written in plain words', () => {
       return readdirSync(join(root, folder), { recursive: isDeep, encoding: 'utf8' }).map((name) => join(folder, name))
     })
     .filter((path) => path.endsWith('.md') && !path.includes('node_modules') && path !== 'CONTRIBUTING.md')
+    .filter((path) => !unfinished.some((pattern) => pattern.test(path)))
   const broken = pages.flatMap((path) =>
     proseOf(readFileSync(join(root, path), 'utf8')).flatMap((text) =>
       rules.filter(({ pattern }) => pattern.test(text)).map(({ rule }) => `${path} ${text} (${rule})`),

@@ -2,7 +2,7 @@ import { authChangedSubject } from '#shared/contracts/access/auth.ts'
 import { type Member, memberOf, queuedBy, routed, wholeName } from './service-permissions.ts'
 import { changeSubjects, inboxPrefix, packetTypes, streams, streamsSubject, cancelSubject } from './subjects.ts'
 
-/** What an identity may publish and subscribe to, as nats-server's configuration has it. */
+/** Subjects that an identity may publish and subscribe to, in the format of nats-server's configuration. */
 export type Allowed = {
   publish: { allow: string[] }
   subscribe: { allow: string[] }
@@ -12,14 +12,14 @@ export type Allowed = {
 const changes = Object.values(changeSubjects).map((subject) => `${subject}.*`)
 const broadcast = packetTypes.filter((type) => type !== 'REQ' && type !== 'RES')
 
-/** What follows for an identity from its line in the table; undefined: everything. */
+/** Access rules of an identity, derived from its line in the table; undefined: everything. */
 export function allowedTo(name: string): Allowed | undefined {
   if (name === wholeName) return undefined
   const member = memberOf(name)
   return {
     publish: { allow: [...sends(name, member), ...tells(member), ...asksJetStream(member)] },
     subscribe: { allow: hears(name, member) },
-    // Whoever was asked may answer, once and soon. Nobody else writes into an inbox.
+    // A service may send one reply per request, within a short time. No other identity can publish into an inbox.
     allow_responses: { max: 1, expires: '5s' },
   }
 }

@@ -4,8 +4,8 @@ import { keptSeed } from './keys.ts'
 import { inboxPrefix } from './subjects.ts'
 
 /**
- * How a process connects to NATS with its own identity: the user of NATS_URL, or the secret of NATS_NKEY, or the one that
- * `npm start` keeps for the identity in HORCRUX_DATA. Reconnects for ever, so that NATS may come and go.
+ * Connection options with the identity of the process: the user of NATS_URL, or the secret of NATS_NKEY, or the secret
+ * that `npm start` stores in HORCRUX_DATA. Reconnects for ever.
  */
 export function connectionOf(name: string): ConnectionOptions {
   const { natsUrl, natsNkey, dataDir } = config()

@@ -5,7 +5,7 @@ import type { Host } from '#shared/nodes/host/host.ts'
 import { type Allowed, allowedTo } from './allowed.ts'
 import { memberNames, wholeName } from './service-permissions.ts'
 
-/** What this needs of the library, which does not say its type. */
+/** The used part of the library, which has no type for it. */
 type KeyPair = { getPublicKey: () => string; getSeed: () => Uint8Array }
 const { createUser, fromSeed } = nkeys as { createUser: () => KeyPair; fromSeed: (seed: Uint8Array) => KeyPair }
 
@@ -18,8 +18,8 @@ export const keyFile = (folder: string, name: string) => join(folder, `${name}.n
 
 /**
  * Makes the secret of every identity that has none in the folder yet.
- * @param mode of each file; the folder is only ours whatever it is
- * @returns each identity's public key
+ * @param mode of each file; the folder itself is always closed to others
+ * @returns the public key of each identity
  */
 export async function keepKeys(host: Host, folder: string, mode = 0o600): Promise<Record<string, string>> {
   await host.mkdir(folder, { mode: 0o700 })

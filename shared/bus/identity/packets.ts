@@ -2,13 +2,13 @@ import { mayServe } from './service-permissions.ts'
 import { identityOf, partsOf } from './subjects.ts'
 
 type Announced = { name: string; actions?: Record<string, { name: string }>; events?: object }
-/** What of a packet's content is looked at here. */
+/** The fields of a packet that are checked here. */
 export type Payload = { sender: string; id?: string; action?: string; services?: Announced[] }
 
 /**
- * Whether a packet is from whom it says: NATS lets an identity send only to subjects with its own name, and to those of
- * what it may call. What an identity announces to serve without doing so is taken out.
- * @param askedOf the process from which the answer to a request is awaited
+ * Checks the sender of a packet: NATS lets an identity publish only to subjects with its own name, and to those of its
+ * calls. Announced services that the identity does not serve are removed.
+ * @param askedOf the process from which the answer to a request is expected
  */
 export function genuine(
   type: string,
@@ -24,7 +24,7 @@ export function genuine(
   return true
 }
 
-/** An answer that nobody waits for any more does no harm. */
+/** An answer that no caller waits for is harmless. */
 function isAwaited({ id, sender }: Payload, askedOf: (id: string) => string | undefined): boolean {
   const asked = askedOf(id ?? '')
   return asked === undefined || asked === sender

@@ -102,7 +102,7 @@ export const routed = contracts.flatMap((contract) =>
 )
 const isRouted = new Set(routed)
 
-/** Whether an identity may call an action at all; NATS holds the same. */
+/** Checks that an identity may call an action; NATS enforces the same. */
 export function maySend(name: string, action: string): boolean {
   if (name === wholeName) return true
   const member = members.get(name)
@@ -110,8 +110,8 @@ export function maySend(name: string, action: string): boolean {
 }
 
 /**
- * Whether an identity may call an action in this name: as itself what it calls as itself, and in the name of users,
- * known or not, only as the gateway, what has a route.
+ * Checks that an identity may call an action in this caller's name. A service calls as itself, by its line in the
+ * table. Only the gateway calls in the name of users, known or anonymous, and only actions with a route.
  */
 export function maySpeak(name: string, action: string, { rest }: Action, caller: Caller): boolean {
   if (name === wholeName) return true
@@ -122,6 +122,6 @@ export function maySpeak(name: string, action: string, { rest }: Action, caller:
   return isItself && member.calls.includes(action)
 }
 
-/** Whether an identity is known to serve a contract. */
+/** Checks that an identity serves a contract. */
 export const mayServe = (name: string, contract: string) =>
   name === wholeName || members.get(name)?.serves.some((served) => served.name === contract) === true
