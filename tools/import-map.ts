@@ -32,6 +32,42 @@ function importsOf(path: string): string[] {
   })
 }
 
+/**
+ * The rooms of shared/ from the bottom up: each imports only itself and the rooms before it. The longest name that fits a
+ * file counts: `nodes/host` before `nodes`.
+ */
+const layers = [
+  'errors.ts',
+  'access',
+  'contract',
+  'contracts',
+  'config',
+  'runtime',
+  'ids.ts',
+  'nodes/host',
+  'nodes/engine.ts',
+  'nodes/libvirt/worker',
+  'nodes/libvirt/connection',
+  'nodes/libvirt/client',
+  'nodes/libvirt',
+  'nodes/lxd',
+  'bus',
+  'nodes',
+  'events',
+  'db',
+  'audit',
+  'operation',
+  'service',
+  'platform',
+]
+
+/** The place of a file or room of shared/ in the layers; -1 for others. */
+export function layerOf(path: string): number {
+  const inShared = path.startsWith('shared/') ? path.slice('shared/'.length) : ''
+  const fits = layers.filter((name) => inShared === name || inShared.startsWith(`${name}/`))
+  return layers.indexOf(fits.toSorted((a, b) => b.length - a.length)[0] ?? '')
+}
+
 /** The longest chain of imports below each file; 0 for a file that imports none. Files import each other in no circle. */
 export function depthsOf(graph: FileGraph): Map<string, number> {
   const depths = new Map<string, number>()
@@ -49,14 +85,14 @@ export function depthsOf(graph: FileGraph): Map<string, number> {
 
 /**
  * The room of a file: its folder, cut after three levels (four below `drivers`). A file that lies beside the rooms of its
- * service, or at the root of `shared` or `contracts`, is a row of its own. `bin` and each package are one room.
+ * service, or at the root of `shared`, `contracts` or `nodes`, is a row of its own. `bin` and each package are one room.
  */
 export function roomOf(path: string): string {
   const parts = dirname(path).split('/')
   const [top, second, third] = parts
   if (top === 'bin') return 'bin'
   if (top === 'packages') return `packages/${second}`
-  const isBesideRooms = top === 'services' ? !third : !second || (second === 'contracts' && !third)
+  const isBesideRooms = top === 'services' ? !third : !second || (['contracts', 'nodes'].includes(second) && !third)
   if (isBesideRooms) return path
   return parts.slice(0, third === 'drivers' ? 4 : 3).join('/')
 }
@@ -74,7 +110,9 @@ export function roomsOf(graph: FileGraph): Room[] {
   )
   const heights = new Map([...files].map(([name, paths]) => [name, median(paths.map((path) => depths.get(path)!))]))
   const byHeight = [...files.keys()].toSorted((a, b) => heights.get(a)! - heights.get(b)! || (a < b ? -1 : 1))
-  const order = fewestUpward(byHeight, (from, to) => imports.get(from)?.get(to) ?? 0)
+  const unlayered = fewestUpward(byHeight, (from, to) => imports.get(from)?.get(to) ?? 0)
+  // The layers of shared/ are declared; the order of all other rooms is computed.
+  const order = unlayered.toSorted((a, b) => layerOrEnd(a) - layerOrEnd(b))
   const places = new Map(order.map((name, place) => [name, place]))
   return order.map((name, place) => {
     const targets = [...imports.get(name)!]
@@ -84,6 +122,12 @@ export function roomsOf(graph: FileGraph): Room[] {
     const below = targets.map(([target]) => target).filter((target) => !isAbove(target))
     return { name, below, above: new Map(targets.filter(([target]) => isAbove(target))) }
   })
+}
+
+/** Packages first, then the layers of shared/, then all others. */
+function layerOrEnd(room: string): number {
+  if (room.startsWith('packages/')) return -1
+  return layerOf(room) < 0 ? layers.length : layerOf(room)
 }
 
 /** Moves single rooms to other places, as long as that leaves fewer imports that lead up. */

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { layerOf } from '../../tools/import-map.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const skipped = new Set(['node_modules', '.git', 'data', 'coverage'])
@@ -49,42 +50,6 @@ test('contracts import nothing of the server', () => {
   const allowed = /^shared\/(contracts\/|contract\/(contract|audit-kinds)\.ts|access\/privileges\.ts)/
   expect(breaking(/^shared\/contracts\//, allowed)).toEqual([])
 })
-
-/**
- * The rooms of shared/ from the bottom up: each imports only itself and the rooms named before it. The
- * longest name that fits a file counts: `nodes/host` before `nodes`.
- */
-const layers = [
-  'errors.ts',
-  'access',
-  'contract',
-  'contracts',
-  'config',
-  'runtime',
-  'ids.ts',
-  'nodes/host',
-  'nodes/engine.ts',
-  'nodes/libvirt/worker',
-  'nodes/libvirt/connection',
-  'nodes/libvirt/client',
-  'nodes/libvirt',
-  'nodes/lxd',
-  'bus',
-  'nodes',
-  'events',
-  'db',
-  'audit',
-  'operation',
-  'service',
-  'platform',
-]
-
-/** The place of a file of shared/ in the layers. */
-function layerOf(path: string): number {
-  const inRoom = path.slice('shared/'.length)
-  const fits = layers.filter((name) => inRoom === name || inRoom.startsWith(`${name}/`))
-  return layers.indexOf(fits.toSorted((a, b) => b.length - a.length)[0] ?? '')
-}
 
 test('each room of shared/ imports only the rooms below it', () => {
   const files = product.filter((path) => path.startsWith('shared/'))
