@@ -87,6 +87,29 @@ async function tellOfEnd(nats: NatsConnection): Promise<void> {
     )
 }
 
+/**
+ * Subscribes to a subject. A refusal by NATS, which the client hands to the callback in place of a message, is logged by
+ * {@link watchConnection}. An error of the listener is logged: thrown within the client's reader, it ends the connection.
+ * @param refused called when NATS refuses the subscription
+ * @returns a function that ends it
+ */
+export function listen(
+  subject: string,
+  listener: (message: Msg) => unknown,
+  refused: (error: NatsError) => void = () => undefined,
+): () => void {
+  const callback = (error: NatsError | null, message: Msg) => {
+    if (error) return refused(error)
+    try {
+      listener(message)
+    } catch (problem) {
+      log('bus').error({ err: problem as Error, subject: message.subject }, 'a message could not be handled')
+    }
+  }
+  const subscription = bus().nats.subscribe(subject, { callback })
+  return () => subscription.unsubscribe()
+}
+
 /** Replies only to `_INBOX` subjects, so that a forged reply subject cannot make this process publish elsewhere. */
 export function respond(message: Msg, data?: string): void {
   if (message.reply?.startsWith('_INBOX.')) message.respond(data)

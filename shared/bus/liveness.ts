@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ErrorCode, type NatsError } from 'nats'
 import type { ServiceBroker } from 'moleculer'
-import { bus, isBusSettled, respond } from '#shared/bus/bus.ts'
+import { bus, isBusSettled, listen, respond } from '#shared/bus/bus.ts'
 import { log } from '#shared/runtime/log.ts'
 
 const subject = (nodeId: string) => `horcrux.alive.${nodeId}`
@@ -29,8 +29,7 @@ export async function hasHolderGone(holder: string): Promise<boolean> {
 export function answerAlive(broker: ServiceBroker): () => void {
   broker.metadata['alive'] = true
   ownNodeId = broker.nodeID
-  const subscription = bus().nats.subscribe(subject(broker.nodeID), { callback: (_, message) => respond(message) })
-  return () => subscription.unsubscribe()
+  return listen(subject(broker.nodeID), (message) => respond(message))
 }
 
 /** Gone: no subscriber any more. Silent: it is subscribed and does not answer, since it is stopped or its event loop is busy. */

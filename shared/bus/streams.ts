@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Msg, nanos, type StreamConfig } from 'nats'
-import { type Bus, bus, respond } from '#shared/bus/bus.ts'
+import { type Bus, bus, listen, respond } from '#shared/bus/bus.ts'
 import { streams, streamsSubject } from '#shared/bus/identity/subjects.ts'
 import { log } from '#shared/runtime/log.ts'
 
@@ -36,10 +36,8 @@ async function keepStreams(connected: Bus): Promise<void> {
     await makeStreams(connected)
     respond(message)
   }
-  connected.nats.subscribe(streamsSubject, {
-    callback: (_, message) => {
-      answer(message).catch((error: Error) => log('bus').warn({ err: error }, 'the streams could not be made'))
-    },
+  listen(streamsSubject, (message) => {
+    answer(message).catch((error: Error) => log('bus').warn({ err: error }, 'the streams could not be made'))
   })
   await makeStreams(connected)
 }

@@ -1,6 +1,6 @@
 import { v7 } from 'uuid'
 import type { NatsConnection } from 'nats'
-import { bus, isBusConnected, onBusChange } from '#shared/bus/bus.ts'
+import { bus, isBusConnected, listen, onBusChange } from '#shared/bus/bus.ts'
 import { becomeDeaf, flushBus } from '#shared/db/cache-barrier.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { changeSubjects } from '#shared/bus/identity/subjects.ts'
@@ -66,17 +66,14 @@ function sayAgain(): void {
 type Heard = (collection: string, change: Change) => void
 
 /** Hears which collections have changed. @returns a function that stops it */
-export const onChange = (heard: Heard): (() => void) => listen(changed, heard)
+export const onChange = (heard: Heard): (() => void) => follow(changed, heard)
 
 /** Hears which collections are about to change. @returns a function that stops it */
-export const onChanging = (heard: Heard): (() => void) => listen(changing, heard)
+export const onChanging = (heard: Heard): (() => void) => follow(changing, heard)
 
-function listen(subject: string, heard: Heard): () => void {
-  const subscription = bus().nats.subscribe(`${subject}.*`, {
-    callback: (error, message) => {
-      if (error) becomeDeaf(error)
-      else heard(message.subject.slice(subject.length + 1), changeOf(message.string()))
-    },
-  })
-  return () => subscription.unsubscribe()
-}
+const follow = (subject: string, heard: Heard): (() => void) =>
+  listen(
+    `${subject}.*`,
+    (message) => heard(message.subject.slice(subject.length + 1), changeOf(message.string())),
+    becomeDeaf,
+  )

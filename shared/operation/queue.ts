@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AckPolicy, type Consumer, type JsMsg, nanos } from 'nats'
 import type { ServiceBroker } from 'moleculer'
-import { bus, isBusConnected, onBusChange } from '#shared/bus/bus.ts'
+import { bus, isBusConnected, listen, onBusChange } from '#shared/bus/bus.ts'
 import { cancelSubject } from '#shared/bus/identity/subjects.ts'
 import { ensureStreams, streams } from '#shared/bus/streams.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -148,7 +148,7 @@ export function startWorkers(broker: ServiceBroker, { observe }: { observe?: Ste
   const stop = new AbortController()
   const cancel = (id: string) =>
     cancelHere(id).catch((error: Error) => log('operations').debug({ err: error, operation_id: id }, 'not looked up'))
-  const cancels = bus().nats.subscribe(cancelSubject, { callback: (_, message) => void cancel(message.string()) })
+  const stopListening = listen(cancelSubject, (message) => void cancel(message.string()))
   const services = servicesWithKinds()
   Object.assign(here, { broker, observe, services: new Set(services) })
   const queues = services.map((service) => workOnQueue(service, broker, stop.signal))
@@ -169,7 +169,7 @@ export function startWorkers(broker: ServiceBroker, { observe }: { observe?: Ste
   return async (): Promise<void> => {
     stop.abort()
     here.broker = undefined
-    cancels.unsubscribe()
+    stopListening()
     await handOver()
     await Promise.race([Promise.all([...queues, sweeping]), delay(2500)])
   }

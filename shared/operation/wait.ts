@@ -1,29 +1,24 @@
-import { bus } from '#shared/bus/bus.ts'
+import { bus, listen } from '#shared/bus/bus.ts'
+import { operationSubjects } from '#shared/bus/identity/subjects.ts'
 import { type Entry, findEntry, isActive } from '#shared/operation/entries.ts'
-
-const subject = (id: string) => `horcrux.operation.${id}`
 
 /** Publishes a hint that an operation has changed; waiters also look by themselves. */
 export function nudge(id: string): void {
   const { nats } = bus()
-  if (!nats.isClosed()) nats.publish(subject(id))
+  if (!nats.isClosed()) nats.publish(operationSubjects.changed(id))
 }
 
 type Progress = Pick<Entry['progress'], 'done' | 'total' | 'unit'>
-const progressSubject = (id: string) => `${subject(id)}.progress`
 
 /** Publishes the progress of an operation between two writes of the journal. */
 export function tellProgress({ id, progress }: Entry): void {
   const { nats } = bus()
-  if (!nats.isClosed()) nats.publish(progressSubject(id), JSON.stringify(progress))
+  if (!nats.isClosed()) nats.publish(operationSubjects.progress(id), JSON.stringify(progress))
 }
 
 /** Subscribes to the progress of an operation. @returns a function that ends it */
-export function followProgress(id: string, heard: (progress: Progress) => void): () => void {
-  const callback = (_: unknown, message: { string: () => string }) => heard(JSON.parse(message.string()) as Progress)
-  const hints = bus().nats.subscribe(progressSubject(id), { callback })
-  return () => hints.unsubscribe()
-}
+export const followProgress = (id: string, heard: (progress: Progress) => void): (() => void) =>
+  listen(operationSubjects.progress(id), (message) => heard(message.json<Progress>()))
 
 type Options = { timeoutMs?: number; onUpdate?: (entry: Entry) => void }
 
@@ -31,7 +26,7 @@ type Options = { timeoutMs?: number; onUpdate?: (entry: Entry) => void }
 export async function waitForEnd(id: string, { timeoutMs = Infinity, onUpdate }: Options = {}): Promise<Entry> {
   const deadline = Date.now() + timeoutMs
   let wake = () => {}
-  const hints = bus().nats.subscribe(subject(id), { callback: () => wake() })
+  const stopListening = listen(operationSubjects.changed(id), () => wake())
   try {
     for (;;) {
       const hinted = new Promise<void>((resolve) => (wake = resolve))
@@ -43,6 +38,6 @@ export async function waitForEnd(id: string, { timeoutMs = Infinity, onUpdate }:
       await Promise.race([hinted, new Promise((resolve) => setTimeout(resolve, Math.min(left, 500)))])
     }
   } finally {
-    hints.unsubscribe()
+    stopListening()
   }
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { ServiceBroker } from 'moleculer'
 import { asService, type Caller } from '#shared/access/access.ts'
-import { bus, onBusChange } from '#shared/bus/bus.ts'
+import { listen, onBusChange } from '#shared/bus/bus.ts'
 import { question, send } from '#shared/bus/call.ts'
 import { authChangedSubject, type Identity } from '#shared/contracts/access/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
@@ -120,15 +120,10 @@ export function createIdentities(broker: ServiceBroker): Identities {
  * away and something may have been missed. @returns a function that stops it
  */
 function onAuthChanged(heard: Heard): () => void {
-  const { nats } = bus()
-  const subscription = nats.subscribe(authChangedSubject, {
-    callback: (error, message) => {
-      if (!error) heard(message.json<{ user?: string }>().user)
-    },
-  })
+  const stopListening = listen(authChangedSubject, (message) => heard(message.json<{ user?: string }>().user))
   const stopWatching = onBusChange((change) => change === 'back' && heard())
   return () => {
     stopWatching()
-    subscription.unsubscribe()
+    stopListening()
   }
 }

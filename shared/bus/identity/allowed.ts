@@ -1,6 +1,14 @@
 import { authChangedSubject } from '#shared/contracts/access/auth.ts'
 import { type Member, memberOf, queuedBy, routed, wholeName } from './service-permissions.ts'
-import { changeSubjects, inboxPrefix, packetTypes, streams, streamsSubject, cancelSubject } from './subjects.ts'
+import {
+  cancelSubject,
+  changeSubjects,
+  inboxPrefix,
+  operationSubjects,
+  packetTypes,
+  streams,
+  streamsSubject,
+} from './subjects.ts'
 
 /** Subjects that an identity may publish and subscribe to, in the format of nats-server's configuration. */
 export type Allowed = {
@@ -10,6 +18,7 @@ export type Allowed = {
 }
 
 const changes = Object.values(changeSubjects).map((subject) => `${subject}.*`)
+const operationHints = Object.values(operationSubjects).map((subjectOf) => subjectOf('*'))
 const broadcast = packetTypes.filter((type) => type !== 'REQ' && type !== 'RES')
 
 /** Access rules of an identity, derived from its line in the table; undefined: everything. */
@@ -37,7 +46,7 @@ function tells(member: Member): string[] {
     'horcrux.alive.*.*',
     ...changes,
     cancelSubject,
-    'horcrux.operation.*',
+    ...operationHints,
     ...['operations', ...(member.emits ?? [])].map((topic) => `horcrux.events.${topic.replace(':', '.')}`),
     ...queuedBy(member).map((service) => `horcrux.work.${service}`),
     ...(member.serves.some((contract) => contract.name === 'auth') ? [authChangedSubject] : []),
@@ -52,7 +61,7 @@ function hears(name: string, member: Member): string[] {
     `${inboxPrefix(name)}.>`,
     `horcrux.alive.${name}.*`,
     cancelSubject,
-    'horcrux.operation.*',
+    ...operationHints,
     ...changes,
     ...(member.isGateway ? [authChangedSubject] : []),
     ...(member.keepsStreams ? [streamsSubject] : []),

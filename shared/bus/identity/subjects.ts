@@ -36,6 +36,12 @@ export function partsOf(type: string, subject: string): { from: string; action?:
 /** Tells the processes that an operation, whose id it holds, may have been cancelled. */
 export const cancelSubject = 'horcrux.cancel'
 
+/** Hints about one operation, whose id is the last token: that its journal changed, and its progress between two writes. */
+export const operationSubjects = {
+  changed: (id: string) => `horcrux.operation.${id}`,
+  progress: (id: string) => `horcrux.progress.${id}`,
+}
+
 /** JetStream's streams: of events, and of what waits to be worked on. */
 export const streams = { events: 'horcrux-events', work: 'horcrux-work' }
 /** Subject of requests to make missing streams. */

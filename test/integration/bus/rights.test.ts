@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { identityNames, keyFile, keysFolder } from '#shared/bus/identity/keys.ts'
 import { memberNames, memberOf, queuedBy, wholeName } from '#shared/bus/identity/service-permissions.ts'
+import { operationSubjects } from '#shared/bus/identity/subjects.ts'
 import { makeDataFolder } from '#shared/platform/data-folder.ts'
 import { startEmbeddedBus } from '#shared/platform/embedded-bus.ts'
 import { type Intruder, intrude } from '../../lab/bus/intruder.ts'
@@ -22,6 +23,8 @@ const work = 'horcrux-work'
 const pairs = memberNames.flatMap((name) =>
   memberNames.filter((other) => other !== name).map((other) => [name, other] as const),
 )
+/** Hints about one operation, as each process that works on operations sends and receives them. */
+const hints = Object.values(operationSubjects).map((subjectOf) => subjectOf('019f-7'))
 const queues = (name: string) => queuedBy(memberOf(name)).map((service) => `horcrux.work.${service}`)
 
 describe.skipIf(!hasNats)('identities on the bus', () => {
@@ -74,8 +77,14 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
 
   test.each(memberNames)('%s may do all that its own work needs', async (name) => {
     const refused = await as(name).refused({
-      hear: [`MOL.REQ.*.${name}.a-1.>`, `MOL.RES.*.${name}.a-1`, `_INBOX.${name}.x.*`, `horcrux.alive.${name}.a-1`],
-      send: [`MOL.INFO.${name}`, `MOL.HEARTBEAT.${name}`, `MOL.RES.${name}.vm.a-1`, ...queues(name)],
+      hear: [
+        `MOL.REQ.*.${name}.a-1.>`,
+        `MOL.RES.*.${name}.a-1`,
+        `_INBOX.${name}.x.*`,
+        `horcrux.alive.${name}.a-1`,
+        ...hints,
+      ],
+      send: [...hints, `MOL.INFO.${name}`, `MOL.HEARTBEAT.${name}`, `MOL.RES.${name}.vm.a-1`, ...queues(name)],
     })
     expect(refused).toEqual([])
   })
