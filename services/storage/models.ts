@@ -1,27 +1,45 @@
 import { Type } from 'typebox'
-import { Pool, type Pool as PoolView } from '#shared/contracts/storage/pools.ts'
+import { Id, Name, Time, Version } from '#shared/contracts/common.ts'
+import { type PoolConfig, poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { Volume } from '#shared/contracts/storage/volumes.ts'
 import { collection } from '#shared/db/collection.ts'
+import { migratePools, migrateVolumes } from './pools/earlier-records.ts'
 
-const {
-  capacity_bytes: _c,
-  available_bytes: _a,
-  health: _h,
-  health_reason: _r,
-  capabilities: _p,
-  ...kept
-} = Pool.properties
-
-export const poolRecords = collection('pools', Type.Object(kept), {
-  kind: 'Storage pool',
-  indexes: [{ fields: { node: 1, path: 1 }, unique: true }],
+const StoredPool = Type.Object({
+  id: Id,
+  name: Name,
+  type: Type.Unsafe<PoolType>(Type.String({ enum: Object.keys(poolKinds) })),
+  config: Type.Unsafe<PoolConfig>(Type.Object({})),
+  nodes: Type.Union([Type.Array(Id), Type.Null()], { description: "The driver's answer, kept for filters" }),
+  place: Type.String({ description: "The driver's name of the place; two storage pools never share one" }),
+  state: Type.Enum(['active', 'inactive']),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
 })
-/** What is stored of a pool; what is measured is not. */
-export type PoolRecord = Pick<PoolView, keyof typeof kept>
 
-/** `deleting` is set before the bytes go, so that a creation that is still under way sees it and cleans up. */
+export const poolRecords = collection('pools', StoredPool, {
+  kind: 'Storage pool',
+  indexes: [{ fields: { place: 1 }, unique: true }],
+  migrate: migratePools,
+})
+/** A storage pool as stored, without measured values. */
+export type PoolRecord = Awaited<ReturnType<typeof poolRecords.require>>
+
+const { node: _n, source: _s, path: _p, ...stored } = Volume.properties
+
+/**
+ * `deleting` is set before the bytes are removed: a creation that is still running sees it and cleans up. The source is
+ * not stored: the driver answers it.
+ */
 export const volumeRecords = collection(
   'volumes',
-  Type.Object({ ...Volume.properties, deleting: Type.Optional(Type.Boolean()) }),
-  { kind: 'Volume', indexes: [{ fields: { pool: 1, name: 1 }, unique: true }, { fields: { used_by: 1 } }] },
+  Type.Object({ ...stored, deleting: Type.Optional(Type.Boolean()) }),
+  {
+    kind: 'Volume',
+    indexes: [{ fields: { pool: 1, name: 1 }, unique: true }, { fields: { used_by: 1 } }],
+    migrate: migrateVolumes,
+  },
 )
+/** A volume as stored. */
+export type VolumeRecord = Awaited<ReturnType<typeof volumeRecords.require>>

@@ -1,4 +1,4 @@
-import type { Static, TObject, TSchema } from 'typebox'
+import type { Static, TObject, TSchema, TUnsafe } from 'typebox'
 import type { AuditKind } from '#shared/contract/audit-kinds.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
 
@@ -27,7 +27,8 @@ type Common = {
    * resource pool.
    */
   canInside?: OnPath
-  params: TObject
+  /** An object, or a union of objects that a field tells apart. */
+  params: TObject | TUnsafe<object>
   result: TSchema
   /** HTTP status of success, if it is not 200 (or 202 for an operation). */
   status?: 201 | 204

@@ -1,14 +1,14 @@
 import type { TSchema } from 'typebox'
+import { propertiesOf } from '#shared/contract/branches.ts'
 import { invalid } from '#shared/errors.ts'
-
-type Shape = { properties?: Record<string, Shape>; items?: Shape }
 
 /** The field names of a result: of the record, or of each item of a page. Undefined for other results. */
 function fieldsOf(result: TSchema): string[] | undefined {
+  const { data } = propertiesOf(result)
   // TypeBox schemas are JSON Schema.
-  const { properties } = result as Shape
-  const record = properties?.['data']?.items ?? { properties }
-  return record.properties && Object.keys(record.properties)
+  const { items } = (data ?? {}) as { items?: TSchema }
+  const fields = Object.keys(propertiesOf(items ?? result))
+  return fields.length > 0 ? fields : undefined
 }
 
 /**

@@ -1,8 +1,10 @@
-import type { TObject, TSchema } from 'typebox'
+import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Settings } from 'typebox/system'
 import { Value } from 'typebox/value'
+import { isDeepStrictEqual } from 'node:util'
+import { propertiesOf } from '#shared/contract/branches.ts'
 import { ValidationError, type Violation } from '#shared/errors.ts'
 
 Settings.Set({ maxErrors: 200 })
@@ -36,8 +38,9 @@ export const isValid = (schema: TSchema, value: unknown) => compile(schema).Chec
  * Converts the text of query strings and path parameters by the schema: plain decimal numbers, `true` and `false`. Any
  * other text stays text, and the schema refuses it.
  */
-export function fromText(schema: TObject, text: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(text).map(([name, value]) => [name, read(schema.properties[name], value)]))
+export function fromText(schema: TSchema, text: Record<string, unknown>): Record<string, unknown> {
+  const properties = propertiesOf(schema)
+  return Object.fromEntries(Object.entries(text).map(([name, value]) => [name, read(properties[name], value)]))
 }
 
 function read(schema: TSchema | undefined, value: unknown): unknown {
@@ -84,13 +87,19 @@ function withoutOtherBranches(errors: TLocalizedValidationError[]): TLocalizedVa
     const cost = (branch: TLocalizedValidationError[]) => branch.length + branch.filter(isConst).length * 1000
     const ranked = [...branches.values()].sort((a, b) => cost(a) - cost(b))
     for (const branch of ranked.slice(1)) for (const error of branch) dropped.add(error)
-    // If no constant fits, the wanted branch is unknown, so its other errors say nothing.
-    const [best = []] = ranked
-    if (best.some(isConst)) for (const error of best) if (!isConst(error)) dropped.add(error)
+    // If no constant fits, the wanted branch is unknown: only errors that every branch has are kept.
+    const [best = [], ...others] = ranked
+    const isInAll = (error: TLocalizedValidationError) => others.every((branch) => branch.some(isSameAs(error)))
+    if (best.some(isConst)) for (const error of best) if (!isConst(error) && !isInAll(error)) dropped.add(error)
     if (ranked.length > 0) dropped.add(union)
   }
   return errors.filter((error) => !dropped.has(error))
 }
+
+const isSameAs = (one: TLocalizedValidationError) => (other: TLocalizedValidationError) =>
+  one.keyword === other.keyword &&
+  one.instancePath === other.instancePath &&
+  isDeepStrictEqual(one.params, other.params)
 
 const isConst = ({ keyword }: TLocalizedValidationError) => keyword === 'const'
 

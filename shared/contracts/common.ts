@@ -26,6 +26,9 @@ export const Path = Type.String({
 
 export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
+/** The id of the node that Horcrux itself runs on. */
+export const localNode = 'local'
+
 export const ById = Type.Object({ id: Id }, { additionalProperties: false })
 export const None = Type.Object({}, { additionalProperties: false })
 export const Done = Type.Null()

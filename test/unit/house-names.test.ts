@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { poolKinds } from '#shared/contracts/storage/pool-kinds.ts'
 import { engineKinds } from '#shared/nodes/engines.ts'
 import { hypervisors } from '../../services/vm/drivers/drivers.ts'
 
@@ -30,6 +31,13 @@ type Places = {
 const folderOf = (name: string) => (name === 'incus' ? 'lxd' : name)
 
 const places: Places[] = [
+  {
+    kind: 'storage pool',
+    names: Object.keys(poolKinds),
+    contract: 'shared/contracts/storage/pool-kinds.ts',
+    map: 'services/storage/drivers/drivers.ts',
+    driver: (name) => `services/storage/drivers/${name}/`,
+  },
   {
     kind: 'hypervisor',
     names: hypervisors,
@@ -61,7 +69,7 @@ const exceptions: Record<string, string[]> = {
 
 const every = [...new Set(places.flatMap(({ names }) => names))]
 
-describe('the name of a hypervisor or an engine', () => {
+describe('the name of a storage kind, a hypervisor or an engine', () => {
   test.each(every)('%s stands in its driver, in the contract and in the map, and nowhere else', (name) => {
     const own = places.filter(({ names }) => names.includes(name))
     const isOwn = (path: string) =>

@@ -1,4 +1,5 @@
-import type { TObject, TSchema } from 'typebox'
+import type { TSchema } from 'typebox'
+import { branchesOf, propertiesOf } from '#shared/contract/branches.ts'
 import { type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
 import type { Route } from '../rest/answer.ts'
@@ -79,10 +80,12 @@ function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
 
 /** What is named in the path is there; the rest is the query of a question or a DELETE, else the body. */
 function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => unknown) {
-  const { properties, required = [] } = action.params as TObject & { required?: string[] }
+  const properties = propertiesOf(action.params)
+  const branches = branchesOf(action.params)
   const inPath = new Set([...path.matchAll(/\{(\w+)\}/g)].map(([, key]) => key))
   const rest = Object.entries(properties).filter(([key]) => !inPath.has(key))
-  const needed = required.filter((key) => !inPath.has(key))
+  const neededIn = ({ required = [] }: (typeof branches)[number]) => required.filter((key) => !inPath.has(key))
+  const needed = branches.flatMap(neededIn)
   const parameter = (where: string) => {
     return ([key, schema]: [string, TSchema]) => {
       const { description, ...shape } = plain(schema) as Json
@@ -101,9 +104,20 @@ function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => u
     .map(parameter('path'))
   if (method === 'GET' || method === 'DELETE') return { fields: [...fields, ...rest.map(parameter('query'))] }
   if (rest.length === 0) return { fields }
-  const shape = Object.fromEntries(rest.map(([key, schema]) => [key, plain(schema)]))
-  const schema = asSent({ type: 'object', properties: shape, required: needed, additionalProperties: false }) as Json
-  return { fields, body: { required: 'required' in schema, content: { 'application/json': { schema } } } }
+  const bodies = branches.map((branch) => {
+    const own = Object.entries(branch.properties ?? {}).filter(([key]) => !inPath.has(key))
+    const shape = Object.fromEntries(own.map(([key, schema]) => [key, plain(schema)]))
+    return asSent({
+      type: 'object',
+      properties: shape,
+      required: neededIn(branch),
+      additionalProperties: false,
+    }) as Json
+  })
+  const [only] = bodies
+  const schema = 'anyOf' in action.params ? { anyOf: bodies } : only
+  const isRequired = bodies.every((body) => 'required' in body)
+  return { fields, body: { required: isRequired, content: { 'application/json': { schema } } } }
 }
 
 /** A schema as a caller is to read it: what has a default need not be sent, at any depth. */

@@ -4,6 +4,7 @@ import type { TSchema } from 'typebox'
 import { v7 } from 'uuid'
 import { type Meta, question, send } from '#shared/bus/call.ts'
 import { requestTimeoutMs } from '#shared/bus/broker.ts'
+import { propertiesOf } from '#shared/contract/branches.ts'
 import { type Action, type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
 import { sessionCookie } from '../admission/credentials.ts'
 import { isNoneMatch } from './etag.ts'
@@ -42,7 +43,7 @@ const isNothing = (schema: TSchema) => (schema as { type?: string }).type === 'n
  */
 function timeoutMsOf({ action }: Route, params: Record<string, unknown>): number {
   if (isChange(action)) return requestTimeoutMs
-  const schema = action.params.properties['timeout'] as Seconds | undefined
+  const schema = propertiesOf(action.params)['timeout'] as Seconds | undefined
   if (schema?.type !== 'number' && schema?.type !== 'integer') return requestTimeoutMs
   const seconds = Math.min(Number(params['timeout'] ?? schema.default), schema.maximum ?? 0)
   return requestTimeoutMs + (seconds > 0 ? seconds * 1000 : 0)

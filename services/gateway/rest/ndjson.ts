@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import { question } from '#shared/bus/call.ts'
+import { propertiesOf } from '#shared/contract/branches.ts'
 import type { Action } from '#shared/contract/contract.ts'
 import { log } from '#shared/runtime/log.ts'
 import type { Route } from './answer.ts'
@@ -13,7 +14,7 @@ type Page = { data: unknown[]; next_cursor: string | null }
 
 /** Whether an action answers a page of a list. */
 export const isList = ({ params, result }: Action) =>
-  'cursor' in params.properties && 'next_cursor' in ((result as { properties?: object }).properties ?? {})
+  'cursor' in propertiesOf(params) && 'next_cursor' in propertiesOf(result)
 
 export const wantsStream = ({ headers }: FastifyRequest) => headers.accept?.includes(ndjson) ?? false
 

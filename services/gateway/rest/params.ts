@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { TObject } from 'typebox'
+import type { TSchema } from 'typebox'
 import { ValidationError, type Violation } from '#shared/errors.ts'
 import { check, fromText } from '#shared/contract/validate.ts'
 
@@ -13,7 +13,7 @@ const isObject = (value: unknown): value is Fields =>
  * service checks them. What can only be seen here is refused here: one parameter given twice.
  * @throws ValidationError with all violations
  */
-export function paramsOf(schema: TObject, request: FastifyRequest): Fields {
+export function paramsOf(schema: TSchema, request: FastifyRequest): Fields {
   const { body } = request
   const violations: Violation[] = []
   const refuse = (field: string, code: string, message: string) => violations.push({ field, code, message })
@@ -43,7 +43,7 @@ export function paramsOf(schema: TObject, request: FastifyRequest): Fields {
 }
 
 /** What else is wrong, so that the caller hears of everything at once. */
-function othersOf(schema: TObject, params: Fields, known: Violation[]): Violation[] {
+function othersOf(schema: TSchema, params: Fields, known: Violation[]): Violation[] {
   const fields = new Set(known.map(({ field }) => field))
   try {
     check(schema, params)

@@ -1,6 +1,9 @@
-import type { PoolType } from '#shared/contracts/storage/pools.ts'
+import type { PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { dir } from './dir/dir.ts'
 import type { PoolDriver } from './driver.ts'
 
-/** Every driver there is; a type of the contract without one does not compile. */
-export const drivers: Record<PoolType, PoolDriver> = { dir }
+/** The driver of every kind; a kind of the contract without one does not compile. */
+export const drivers: { [K in PoolType]: PoolDriver<K> } = { dir }
+
+/** The driver of a storage pool. Its verbs take the configuration of just that pool. */
+export const driverOf = ({ type }: { type: PoolType }): PoolDriver => drivers[type]

@@ -2,18 +2,18 @@ import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host, RunOptions, RunResult } from '#shared/nodes/host/host.ts'
 
-/** Runs qemu-img; what it refuses is a conflict, in its own words. */
-export const qemuImg = (host: Host, args: string[], options: RunOptions = {}): Promise<string> =>
-  inItsWords(host, () => host.runChecked('qemu-img', args, options))
+/** Runs qemu-img. @throws ConflictError with its words when it refuses */
+const qemuImg = (host: Host, args: string[], options: RunOptions = {}): Promise<string> =>
+  translating(host, () => host.runChecked('qemu-img', args, options))
 
-/** As {@link qemuImg}, for work that takes long: it ends with whoever began it, here or behind SSH. */
-export async function longQemuImg(host: Host, args: string[], options: RunOptions): Promise<void> {
+/** As {@link qemuImg}, for long work: it is killed with the process that started it, here or behind SSH. */
+async function longQemuImg(host: Host, args: string[], options: RunOptions): Promise<void> {
   const setpriv = await host.which('setpriv')
   const [program, words] = setpriv ? [setpriv, ['--pdeathsig', 'KILL', 'qemu-img', ...args]] : ['qemu-img', args]
-  await inItsWords(host, () => host.runChecked(program, words, { ...options, timeoutMs: Infinity }))
+  await translating(host, () => host.runChecked(program, words, { ...options, timeoutMs: Infinity }))
 }
 
-async function inItsWords(host: Host, run: () => Promise<RunResult>): Promise<string> {
+async function translating(host: Host, run: () => Promise<RunResult>): Promise<string> {
   try {
     return (await run()).stdout
   } catch (error) {
@@ -26,7 +26,7 @@ async function inItsWords(host: Host, run: () => Promise<RunResult>): Promise<st
 
 type Info = { virtualSize: number; backingFile: string | null; hasSnapshots: boolean }
 
-/** What the header of an image says, also while a guest has it open. */
+/** Reads the header of an image, also while a guest has it open. */
 export async function imageInfo(host: Host, path: string, format: string): Promise<Info> {
   const said = JSON.parse(await qemuImg(host, ['info', '-U', '--output=json', '-f', format, path])) as {
     'virtual-size': number
@@ -40,11 +40,11 @@ export async function imageInfo(host: Host, path: string, format: string): Promi
   }
 }
 
-/** Formats that have all of a disk in one file; a vmdk may name others, anywhere on its host. */
+/** Formats that keep a disk in one file. A vmdk may name other files, anywhere on its host. */
 const inOneFile = ['raw', 'qcow2', 'vdi', 'vhdx']
 
 /**
- * What somebody else's file is as an image. It is not trusted: nothing but the file itself may be read for it.
+ * Tells format and size of a file that is not ours. It is not trusted: no other file may be read for it.
  * @throws ConflictError for an image that names other files, and one that cannot be read
  */
 export async function probe(host: Host, path: string): Promise<{ format: string; virtualSize: number }> {
@@ -67,8 +67,8 @@ export async function probe(host: Host, path: string): Promise<{ format: string;
 }
 
 /**
- * Bytes of data in an image and those it is based on. `measure` tells the size of a qcow2 image with this data: what
- * is in it of its own tables is what is in a full one beside the virtual size.
+ * Bytes of data in an image and its backing files. `measure` tells the size of a qcow2 image with this data; the tables
+ * are subtracted: they are the difference between a fully allocated image and the virtual size.
  */
 export async function dataBytes(host: Host, path: string, format: string): Promise<number> {
   const { virtualSize } = await imageInfo(host, path, format)
@@ -80,12 +80,18 @@ export async function dataBytes(host: Host, path: string, format: string): Promi
   return said.required - (said['fully-allocated'] - virtualSize)
 }
 
-/** The most that is given back at once. */
+/** Largest range of one discard. */
 const largestHole = 2 ** 30
 
-/** Gives back the space of all that reads as zeros in a raw image which nobody has open. */
-export async function punchHoles(host: Host, path: string): Promise<void> {
-  const map = JSON.parse(await qemuImg(host, ['map', '--output=json', '-f', 'raw', path], { timeoutMs: 600_000 })) as {
+/**
+ * Whether a hypervisor that copies a disk into an image of this format leaves zeros out. QEMU writes them into a raw
+ * image, and takes the space for them.
+ */
+export const isSparseInCopies = (format: string): boolean => format !== 'raw'
+
+/** Frees the space of all ranges that read as zeros, in an image that nobody has open. */
+export async function punchHoles(host: Host, path: string, format: string): Promise<void> {
+  const map = JSON.parse(await qemuImg(host, ['map', '--output=json', '-f', format, path], { timeoutMs: 600_000 })) as {
     start: number
     length: number
     zero: boolean
@@ -100,16 +106,48 @@ export async function punchHoles(host: Host, path: string): Promise<void> {
     )
   if (holes.length === 0) return
   const input = holes.join('')
-  // It tells of each, which nobody reads.
+  // It reports each range; nobody reads that.
   const options = { input, timeoutMs: 600_000, onStdout: () => undefined }
-  await inItsWords(host, () => host.runChecked('qemu-io', ['-f', 'raw', '-d', 'unmap', path], options))
+  await translating(host, () => host.runChecked('qemu-io', ['-f', format, '-d', 'unmap', path], options))
 }
 
 /** Options of the qcow2 images that we make: `-o`, or nothing for other formats. */
-export const optionsOf = (format: string): string[] =>
+const optionsOf = (format: string): string[] =>
   format === 'qcow2' ? ['-o', 'lazy_refcounts=on,cluster_size=65536'] : []
 
-/** The last percentage in a piece of what `qemu-img -p` says: `    (12.34/100%)`. */
+type Image = { path: string; format: string }
+type Size = { format: string; size_bytes: number }
+
+export const createImage = (host: Host, path: string, { format, size_bytes }: Size): Promise<unknown> =>
+  qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), path, String(size_bytes)])
+
+/** Makes a copy-on-write image of another. */
+export const linkImage = (host: Host, backing: Image, { path, format }: Image): Promise<unknown> =>
+  qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), '-b', backing.path, '-F', backing.format, path])
+
+export const resizeImage = (host: Host, path: string, { format, size_bytes }: Size): Promise<unknown> =>
+  qemuImg(host, ['resize', '-q', '-f', format, path, String(size_bytes)])
+
+type Converting = { signal: AbortSignal; onProgress: (doneBytes: number) => void }
+
+/** Copies an image, flat, into another format or file. */
+export async function convertImage(
+  host: Host,
+  from: Image,
+  to: Image,
+  { signal, onProgress }: Converting,
+): Promise<void> {
+  const total = await dataBytes(host, from.path, from.format)
+  const onStdout = (chunk: Buffer) => {
+    const percent = percentIn(chunk.toString('latin1'))
+    if (percent !== undefined) onProgress(Math.round((total * percent) / 100))
+  }
+  // With writeback the copy is on the disk when qemu-img ends; its default leaves it to the page cache.
+  const args = ['convert', '-p', '-t', 'writeback', '-f', from.format, '-O', to.format, ...optionsOf(to.format)]
+  await longQemuImg(host, [...args, from.path, to.path], { signal, onStdout })
+}
+
+/** The last percentage in output of `qemu-img -p`: `    (12.34/100%)`. */
 export function percentIn(text: string): number | undefined {
   const last = [...text.matchAll(/\((\d+(?:\.\d+)?)\/100%\)/g)].at(-1)
   return last && Number(last[1])

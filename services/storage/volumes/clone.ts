@@ -1,150 +1,111 @@
+import type { Params } from '#shared/contract/contract.ts'
+import { isReachedFrom } from '#shared/contracts/storage/pools.ts'
 import type { CloneMode, Volume, volumes } from '#shared/contracts/storage/volumes.ts'
 import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
-import type { Params } from '#shared/contract/contract.ts'
-import {
-  alreadyExists,
-  ConflictError,
-  invalid,
-  NotFoundError,
-  ValidationError,
-  type Violation,
-} from '#shared/errors.ts'
-import { now } from '#shared/events/event.ts'
+import { alreadyExists, ConflictError, invalid, ValidationError, type Violation } from '#shared/errors.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { requireRight } from '#shared/access/require-right.ts'
-import type { Again, Origin } from '../drivers/driver.ts'
-import { volumeRecords } from '../models.ts'
+import { poolRecords, type VolumeRecord, volumeRecords } from '../models.ts'
+import { nodeFor, openPool, type OpenPool } from '../pools/open-pool.ts'
+import { copiesIn, copyFull, originalOf } from './copy.ts'
+import { finish, register, undoVolume } from './make.ts'
 import {
-  deleteBytes,
+  apiPathOf,
   findVolume,
-  finished,
-  notOurs,
-  pathOf,
-  place,
-  requireFree,
   requireOwned,
+  requireUnused,
+  viewOf,
   volumeId,
-} from './volume.ts'
+  type VolumeKey,
+  type VolumeSpec,
+} from './records.ts'
 
 type Wanted = {
-  source: Pick<Volume, 'pool' | 'name'>
-  /** Whose the source is to be while it is copied. */
+  source: VolumeKey
+  /** The owner of the source, which must stay so until the copy begins. */
   sourceOwner: string | null
   mode: CloneMode
-  target: Pick<Volume, 'pool' | 'name' | 'format' | 'size_bytes'>
+  target: VolumeSpec
   owner: string | null
+  /** On which the copy is made; it reaches both storage pools. */
+  node: string
 }
 
-/** What is wrong with copying a volume so, all of it. */
-async function check(source: Volume, { pool, format }: Wanted['target'], mode: CloneMode): Promise<Violation[]> {
-  const { pool: there, driver } = await place(pool)
-  const { capabilities } = driver
+/** Everything that stands against a copy of a volume. */
+function check(source: VolumeRecord, opened: OpenPool, { pool: id, format }: VolumeSpec, mode: CloneMode): Violation[] {
+  const { pool, config, driver, volumes } = opened
+  const { formats, linked_clones, linked_clone_format } = driver.capabilitiesOf(config)
   const wrong = (field: string, code: string, message: string): Violation[] => [{ field, code, message }]
-  if (there.state !== 'active') return wrong('pool', 'inactive', `'${pool}' is not active`)
-  if (there.node !== source.node && !capabilities.shared)
-    return wrong('pool', 'unreachable', `is on node '${there.node}', the source on '${source.node}'`)
-  if (!driver.clone) return wrong('pool', 'unsupported', 'cannot hold copies')
+  if (pool.state !== 'active') return wrong('pool', 'inactive', `'${id}' is not active`)
+  if (!volumes.copies) return wrong('pool', 'unsupported', 'cannot hold copies')
   if (mode === 'full')
-    return capabilities.formats.includes(format)
+    return formats.includes(format)
       ? []
-      : wrong('format', 'unsupported', `the pool has only ${capabilities.formats.join(', ')}`)
-  if (!capabilities.linked_clones) return wrong('mode', 'unsupported', 'the pool can make no linked clones')
-  if (source.pool !== pool) return wrong('pool', 'unsupported', 'a linked clone lies in the pool of its source')
-  return format === capabilities.linked_clone_format
+      : wrong('format', 'unsupported', `the storage pool has only ${formats.join(', ')}`)
+  if (!linked_clones) return wrong('mode', 'unsupported', 'the storage pool can make no linked clones')
+  if (source.pool !== id) return wrong('pool', 'unsupported', 'a linked clone lies in the storage pool of its source')
+  return format === linked_clone_format
     ? []
-    : wrong('format', 'unsupported', `linked clones in this pool are ${capabilities.linked_clone_format}`)
+    : wrong('format', 'unsupported', `linked clones in this storage pool are ${linked_clone_format}`)
 }
 
-type Registered = Again & { record: Volume }
-
-/** The volume of the clone, written down; whoever is called `again` for the same owner finds it. */
-export async function register(
-  target: Wanted['target'],
-  { owner, backing }: Pick<Volume, 'backing'> & { owner: string | null },
-): Promise<Registered> {
-  const { pool, host, driver } = await place(target.pool)
-  const id = volumeId(target.pool, target.name)
-  const known = await volumeRecords.get(id)
-  if (known && !known.deleting && known.used_by === owner && known.backing === backing)
-    return { record: known, again: true }
-  if (known) throw alreadyExists(id)
-  const path = driver.pathOf(pool, target)
-  if (await host.stat(path)) throw notOurs(path)
-  const at = now()
-  const record = { ...target, id, node: pool.node, path, used_by: owner, backing, created_at: at, updated_at: at }
-  return { record: await volumeRecords.insert(record), again: false }
-}
-
-/** @throws ConflictError when a pool has not so many bytes left */
-export async function requireSpace(poolId: string, needed_bytes: number): Promise<void> {
-  const { pool, host, driver } = await place(poolId)
-  const { available_bytes } = await driver.usage(host, pool)
-  if (needed_bytes <= available_bytes) return
-  throw new ConflictError(`Pool '${poolId}' has ${available_bytes} bytes left; the copy takes ${needed_bytes}`, {
-    details: { available_bytes, needed_bytes },
-  })
+/** A node that reaches two storage pools. @throws ValidationError */
+async function commonNode(sourcePool: string, targetPool: string, wanted?: string): Promise<string> {
+  const from = await poolRecords.require(sourcePool)
+  const to = await poolRecords.get(targetPool)
+  if (!to) throw invalid('pool', `Storage pool '${targetPool}' not found`, 'not_found')
+  const candidates = wanted === undefined ? (from.nodes ?? to.nodes ?? [nodeFor(from)]) : [wanted]
+  const node = candidates.find((each) => isReachedFrom(from, each) && isReachedFrom(to, each))
+  if (node !== undefined) return node
+  const named = ({ nodes }: typeof to) => nodes?.map((each) => `'${each}'`).join(', ') ?? 'every node'
+  throw invalid('pool', `is on node ${named(to)}, the source on ${named(from)}`, 'unreachable')
 }
 
 /** Copies the bytes. @throws ConflictError when the source or the clone is taken away meanwhile */
 async function copy(op: Op, wanted: Wanted): Promise<Volume> {
-  const { source: from, sourceOwner, mode, target, owner } = wanted
+  const { source: from, sourceOwner, mode, target, owner, node } = wanted
+  const opened = await openPool(target.pool, node)
   const { id } = await findVolume(from.pool, from.name)
-  // Written down first: from then on its source can neither be deleted nor change hands.
-  const { record, again } = await register(target, { owner, backing: mode === 'linked' ? id : null })
+  // The record first: from then on the source can neither be deleted nor change its owner.
+  const registered = await register(opened, target, { owner, backing: mode === 'linked' ? id : null })
   const source = await findVolume(from.pool, from.name)
   if (source.used_by !== sourceOwner)
     throw new ConflictError(`Volume '${source.id}' belongs to ${source.used_by} by now`)
-  const { pool, host, driver } = await place(target.pool)
-  if (mode === 'full') return finished(record, await copyFull(op, source, { record, again }))
-  // `check` has seen that it can.
-  return finished(record, await driver.clone!.linked!(host, source, pool, target, { again }))
-}
-
-/** Copies an image into a volume that is written down, and tells how far it is. @returns as the driver's `full` */
-export async function copyFull(op: Op, source: Origin, { record, again }: Registered): Promise<boolean> {
-  const { pool, host, driver } = await place(record.pool)
-  // Whoever asked for the copy has seen that the driver can.
-  const { full, dataBytes } = driver.clone!
-  const total = await dataBytes(host, source)
-  if (!(await host.stat(record.path))) await requireSpace(pool.id, total)
-  op.progress(0, total, 'bytes')
-  const onProgress = (done: number) => op.progress(done, total, 'bytes')
-  const isMade = await full(host, source, pool, record, { signal: op.signal, onProgress, again })
-  op.progress(total, total, 'bytes')
-  return isMade
+  const original = await originalOf(await openPool(from.pool, node), source)
+  const { record, ifExists } = registered
+  const { config, host } = opened
+  const isMade =
+    mode === 'full'
+      ? await copyFull(op, original, opened, registered)
+      : // `check` has seen that the driver can.
+        await copiesIn(opened).linked!(host, original, config, target, { ifExists })
+  return viewOf(await finish(opened, record, isMade), node)
 }
 
 const run = (op: Op, wanted: Wanted): Promise<Volume> =>
-  op.step('copying', () => copy(op, wanted), { undo: () => takeBack(wanted.target, wanted.owner) })
+  op.step('copying', () => copy(op, wanted), { undo: () => undoVolume(wanted.target, wanted.owner) })
 
-/** Removes what was made, unless the volume of that name turned out to be another's. */
-export async function takeBack({ pool, name }: Pick<Volume, 'pool' | 'name'>, owner: string | null): Promise<void> {
-  const there = await volumeRecords.get(volumeId(pool, name))
-  if (there?.used_by === owner) await deleteBytes(pool, name, owner)
-}
+type Given = VolumeKey & { mode: CloneMode; format?: Volume['format'] | undefined; node?: string | undefined }
 
-type Given = Pick<Params<typeof volumesInternal, 'cloneFor'>, 'mode' | 'name' | 'pool'> & { format?: Volume['format'] }
-
-async function plan(source: Volume, given: Given, owner: string | null): Promise<Wanted> {
+async function plan(source: VolumeRecord, given: Given, owner: string | null): Promise<Wanted> {
   const { mode, name, pool } = given
-  const { driver } = await place(pool).catch((error: unknown) => {
-    throw error instanceof NotFoundError ? invalid('pool', error.message, 'not_found') : error
-  })
-  const linkedFormat = driver.capabilities.linked_clone_format
+  const node = await commonNode(source.pool, pool, given.node)
+  const opened = await openPool(pool, node)
+  const linkedFormat = opened.driver.capabilitiesOf(opened.config).linked_clone_format
   const format = given.format ?? (mode === 'linked' && linkedFormat ? linkedFormat : source.format)
   const target = { pool, name, format, size_bytes: source.size_bytes }
-  const violations = await check(source, target, mode)
+  const violations = check(source, opened, target, mode)
   if (violations.length > 0) throw new ValidationError(violations)
-  return { source: { pool: source.pool, name: source.name }, sourceOwner: source.used_by, mode, target, owner }
+  return { source: { pool: source.pool, name: source.name }, sourceOwner: source.used_by, mode, target, owner, node }
 }
 
 export const clone = operation({
   accept: async ({ id, volume, pool = id, ...given }: Params<typeof volumes, 'clone'>, accepting) => {
     const { hold, share } = accepting
     requireRight(accepting, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
-    await hold(pathOf(pool, given.name))
-    await share(pathOf(id, volume))
-    const wanted = await plan(await requireFree(id, volume), { ...given, pool }, null)
+    await hold(apiPathOf(pool, given.name))
+    await share(apiPathOf(id, volume))
+    const wanted = await plan(await requireUnused(id, volume), { ...given, pool }, null)
     if (await volumeRecords.get(volumeId(pool, given.name))) throw alreadyExists(given.name, { field: 'name' })
     return wanted
   },
@@ -156,20 +117,19 @@ export const cloneFor = operation({
     { id, volume, source_owner, owner, ...given }: Params<typeof volumesInternal, 'cloneFor'>,
     { hold, share },
   ) => {
-    await hold(pathOf(given.pool, given.name))
-    await share(pathOf(id, volume))
+    await hold(apiPathOf(given.pool, given.name))
+    await share(apiPathOf(id, volume))
     return plan(await requireOwned(id, volume, source_owner), given, owner)
   },
   run,
 })
 
-export async function measure({
-  id,
-  volume,
-}: Params<typeof volumesInternal, 'measure'>): Promise<{ data_bytes: number }> {
+export async function measure({ id, volume }: Params<typeof volumesInternal, 'measure'>) {
   const source = await findVolume(id, volume)
-  const { host, driver } = await place(id)
-  return { data_bytes: driver.clone ? await driver.clone.dataBytes(host, source) : source.size_bytes }
+  const opened = await openPool(id)
+  const { host, volumes } = opened
+  const data_bytes = await volumes.copies?.dataBytes(host, await originalOf(opened, source))
+  return { data_bytes: data_bytes ?? source.size_bytes }
 }
 
 export async function clonesOf({ owners }: Params<typeof volumesInternal, 'clonesOf'>) {

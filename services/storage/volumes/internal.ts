@@ -3,10 +3,12 @@ import { ConflictError } from '#shared/errors.ts'
 import { implement } from '#shared/service/implement.ts'
 import { importFor, inspect } from '../images/import.ts'
 import { volumeRecords } from '../models.ts'
-import { adoptFile, forgetFile, locate } from './adopt.ts'
+import { openActivePool } from '../pools/open-pool.ts'
+import { adoptVolume, forgetVolume, locate } from './adopt.ts'
 import { cloneFor, clonesOf, measure } from './clone.ts'
-import { commitCopyTargets, openCopyTargets } from './receive.ts'
-import { deleteBytes, findVolume, growTo, makeVolume, requireNoClones, requireOwned, volumeId } from './volume.ts'
+import { commitCopyTargets, openCopyTargets } from './copy-targets.ts'
+import { formatIn, growVolume, makeVolume, undoVolume } from './make.ts'
+import { findVolume, requireNoClones, requireOwned, viewOf, volumeId } from './records.ts'
 
 export const volumeInternalService = implement(volumesInternal, {
   cloneFor,
@@ -17,15 +19,18 @@ export const volumeInternalService = implement(volumesInternal, {
   measure,
   clonesOf,
 
-  createFor: ({ id, name, size, format, owner }) => makeVolume({ pool: id, name, size_bytes: size, format }, owner),
+  createFor: async ({ id, name, size, format: given, owner, node }) => {
+    const format = formatIn(await openActivePool(id, node), given)
+    return viewOf(await makeVolume({ pool: id, name, size_bytes: size, format }, owner, node), node)
+  },
 
   locate,
-  adopt: adoptFile,
-  forget: forgetFile,
+  adopt: adoptVolume,
+  forget: forgetVolume,
 
-  attach: async ({ id, volume, owner }) => {
+  attach: async ({ id, volume, owner, node }) => {
     const free = await findVolume(id, volume)
-    if (free.used_by === owner) return free
+    if (free.used_by === owner) return viewOf(free, node)
     const taken = await volumeRecords.updateWhere(
       { _id: free.id, used_by: null, deleting: null },
       { set: { used_by: owner } },
@@ -38,7 +43,7 @@ export const volumeInternalService = implement(volumesInternal, {
       await volumeRecords.updateWhere({ _id: taken.id, used_by: owner }, { set: { used_by: null } })
       throw error
     })
-    return taken
+    return viewOf(taken, node)
   },
 
   detach: async ({ id, volume, owner }) => {
@@ -49,13 +54,12 @@ export const volumeInternalService = implement(volumesInternal, {
   growFor: async ({ id, volume, size, owner }) => {
     const { size_bytes } = await requireOwned(id, volume, owner)
     if (size < size_bytes) throw new ConflictError(`Volume '${volume}' has ${size_bytes} bytes already`)
-    return growTo({ pool: id, name: volume, size_bytes: size }, owner)
+    return viewOf(await growVolume({ pool: id, name: volume, size_bytes: size }, owner))
   },
 
   deleteFor: async ({ id, volume, owner }) => {
-    // One whose deletion was cut off halfway is still there to be deleted.
-    const record = await volumeRecords.get(volumeId(id, volume))
-    if (record?.used_by === owner) await deleteBytes(id, volume, owner)
+    // Also one whose deletion was interrupted.
+    await undoVolume({ pool: id, name: volume }, owner)
     return null
   },
 })

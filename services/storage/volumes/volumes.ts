@@ -2,72 +2,72 @@ import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { alreadyExists, ConflictError } from '#shared/errors.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
-import { poolRecords, volumeRecords } from '../models.ts'
-import { clone, takeBack } from './clone.ts'
+import { volumeRecords } from '../models.ts'
+import { openActivePool, openPool } from '../pools/open-pool.ts'
+import { clone } from './clone.ts'
+import { deleteVolume, formatIn, growVolume, makeVolume, markDeleting, undoVolume, unmarkDeleting } from './make.ts'
 import {
-  deleteBytes,
+  apiPathOf,
   findVolume,
-  growTo,
-  makeVolume,
-  markDeleting,
-  notOurs,
-  pathOf,
-  placeActive,
-  requireFree,
+  requireFreePlace,
   requireNoClones,
-  unmarkDeleting,
+  requireUnused,
+  viewIn,
+  viewOf,
   volumeId,
-} from './volume.ts'
+} from './records.ts'
 
 export const volumeService = implement(volumes, {
   list: async ({ id, ...query }) => {
-    await poolRecords.require(id)
-    return volumeRecords.list(query, { all: true, item: () => true }, { pool: id, deleting: null })
+    const opened = await openPool(id)
+    const page = await volumeRecords.list(query, { all: true, item: () => true }, { pool: id, deleting: null })
+    return { ...page, data: await Promise.all(page.data.map((record) => viewIn(opened, record))) }
   },
-  get: async ({ id, volume }) => findVolume(id, volume),
+  get: async ({ id, volume }) => viewOf(await findVolume(id, volume)),
 
   create: operation({
-    accept: async ({ id, name, size, format }, { hold }) => {
-      await hold(pathOf(id, name))
-      const { pool, host, driver } = await placeActive(id)
+    accept: async ({ id, name, size, format: given }, { hold }) => {
+      await hold(apiPathOf(id, name))
+      const opened = await openActivePool(id)
+      const spec = { pool: id, name, size_bytes: size, format: formatIn(opened, given) }
       if (await volumeRecords.get(volumeId(id, name))) throw alreadyExists(name, { field: 'name' })
-      const path = driver.pathOf(pool, { name, format })
-      if (await host.stat(path)) throw notOurs(path)
-      return { pool: id, name, size_bytes: size, format }
+      await requireFreePlace(opened, spec)
+      return spec
     },
-    run: (op, spec) => op.step('creating', () => makeVolume(spec, null), { undo: () => takeBack(spec, null) }),
+    run: (op, spec) =>
+      op.step('creating', async () => viewOf(await makeVolume(spec, null)), { undo: () => undoVolume(spec, null) }),
   }),
 
   resize: operation({
     accept: async ({ id, volume, size }, { hold }) => {
-      await hold(pathOf(id, volume))
-      const { size_bytes } = await requireFree(id, volume)
+      await hold(apiPathOf(id, volume))
+      const { size_bytes } = await requireUnused(id, volume)
       await requireNoClones(volumeId(id, volume), 'be resized')
       if (size < size_bytes)
         throw new ConflictError(`Volume '${volume}' has ${size_bytes} bytes; making it smaller would cut off data`)
       return { pool: id, name: volume, size_bytes: size }
     },
     run: async (op, wanted) => {
-      // A machine may have taken it since it was asked for: then nothing has changed yet.
-      await op.step('checking', async () => void (await requireFree(wanted.pool, wanted.name)))
+      // A VM may have taken it since the request: then nothing has changed yet.
+      await op.step('checking', async () => void (await requireUnused(wanted.pool, wanted.name)))
       await op.commit()
-      return op.step('resizing', () => growTo(wanted, null))
+      return op.step('resizing', async () => viewOf(await growVolume(wanted, null)))
     },
   }),
 
   delete: operation({
     accept: async ({ id, volume }, { hold }) => {
-      await hold(pathOf(id, volume))
-      await requireFree(id, volume)
+      await hold(apiPathOf(id, volume))
+      await requireUnused(id, volume)
       await requireNoClones(volumeId(id, volume), 'be deleted')
       return { pool: id, name: volume }
     },
-    run: async (op, { pool, name }) => {
-      await op.step('taking away', async () => void (await markDeleting(pool, name, null)), {
-        undo: () => unmarkDeleting(pool, name),
+    run: async (op, key) => {
+      await op.step('taking away', async () => void (await markDeleting(key, null)), {
+        undo: () => unmarkDeleting(key),
       })
       await op.commit()
-      await op.step('deleting', () => deleteBytes(pool, name, null))
+      await op.step('deleting', () => deleteVolume(key, null))
       return null
     },
   }),

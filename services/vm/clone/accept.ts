@@ -1,6 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { CloneParams } from '#shared/contracts/vm/clones.ts'
+import { nameOfSource } from '#shared/contracts/storage/disk-source.ts'
 import type { CloneMode } from '#shared/contracts/storage/volumes.ts'
 import { alreadyExists, ConflictError, type Violation } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -19,16 +20,16 @@ import { checking, throwAll } from '../violations.ts'
 import { preparedInRoom } from '../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../lifecycle/require-storage.ts'
 import { requireStatus, settle } from '../state/status.ts'
-import { planDisks } from './disks.ts'
+import { planClonedDisks } from './disks.ts'
 import { checkMacs, macKeyOf, newMacs } from '../hardware/macs.ts'
 import { type CloneOptions, withPreset } from './options.ts'
 import type { CloneInput } from './input.ts'
 import { copyKeyOf, whileRunning } from './live-clone.ts'
 
-/** Where clones come from: what the caller must be allowed there, and how they are made unless one says so. */
+/** The source of a clone, the privilege that it takes there, and the mode unless one is given. */
 export type Origin = { id: string; privilege: Privilege; mode?: CloneMode; isTemplate?: true }
 
-/** Checks everything about a clone, and holds what it will be and what it is made from. */
+/** Checks a clone completely, and locks its id, name, addresses and source. */
 export async function acceptClone(origin: Origin, given: CloneParams, accepting: Accepting): Promise<CloneInput> {
   const { hold, share, reserve } = accepting
   requireRight(accepting, origin.privilege, pathOf(origin.id))
@@ -66,7 +67,7 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
     accepting,
     source.disks.filter(isInPool).map(({ pool }) => options.pool ?? pool),
   )
-  const disks = await planDisks(source, { id, mode, pool: options.pool, isRunning }, violations)
+  const disks = await planClonedDisks(source, { id, mode, pool: options.pool, isRunning }, violations)
   const macs = mac_addresses ?? (await newMacs(source.nics.length))
   const vm = recordOf(source, id, options, macs)
   violations.push(...(await lackingFor(vm, reached)))
@@ -78,13 +79,13 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
   return preparedInRoom(resource_pool, vm, accepting.operationId, async () => input)
 }
 
-/** What the node cannot give of what a clone has otherwise than its source. */
+/** Violations of the node for the fields in which a clone differs from its source. */
 async function lackingFor(vm: CloneInput['vm'], reached: Reached): Promise<Violation[]> {
   const lacking = await driverOf(vm).check(reached, vm)
   return lacking.filter(({ field }) => ['name', 'cpus', 'max_cpus'].includes(field))
 }
 
-/** @throws ConflictError for what cannot be copied as it is, and stay so for as long as that takes */
+/** @throws ConflictError for a source that cannot be copied in its state, or has disks outside storage pools */
 async function requireCloneable({ id, isTemplate }: Origin, mode: CloneMode) {
   const source = await settle(id)
   if (isTemplate) requireTemplate(source)
@@ -93,11 +94,11 @@ async function requireCloneable({ id, isTemplate }: Origin, mode: CloneMode) {
   if (mode === 'linked') requireTemplate(source)
   const { disks } = source
   if (disks.every(isInPool)) return { ...source, disks }
-  const lone = disks.filter((disk) => !isInPool(disk)).map((disk) => disk.path)
+  const lone = disks.filter((disk) => !isInPool(disk)).map(({ source }) => nameOfSource(source))
   throw new ConflictError(`Virtual machine '${id}' has disks outside every storage pool: ${lone.join(', ')}`)
 }
 
-/** @throws ConflictError for a guest that runs and has to be off for this */
+/** @throws ConflictError for a running guest that must be off for this */
 function requireCopyable(source: VmRecord, mode: CloneMode): void {
   const { id, status, hypervisor, pending } = source
   const details = { status, allowed: ['stopped'] }
@@ -120,7 +121,7 @@ function requireTemplate({ id, template }: VmRecord): void {
   )
 }
 
-/** The source's record, as the clone's: everything that is not its own is kept. */
+/** The record of the clone: the source's, with identity, addresses and state of its own. */
 function recordOf(
   source: VmRecord,
   id: string,
@@ -140,10 +141,10 @@ function recordOf(
     nics: source.nics.map((nic, index) => Object.assign({}, nic, { mac: macs[index]! })),
     boot_order:
       source.boot_order?.map((name) => macs[source.nics.findIndex(({ mac }) => mac === name)] ?? name) ?? null,
-    // What was said of other sizes does not hold of these.
+    // Topology and limits of other sizes do not fit.
     ...(cpus !== undefined && cpus !== source.cpus && { topology: null, max_cpus: null }),
     ...(memory !== undefined && memory < (source.balloon ?? 0) && { balloon: null }),
-    // A seed says who its own guest is.
+    // A seed has the identity of its own guest.
     seed: null,
     status: 'stopped',
     status_reason: null,

@@ -20,10 +20,10 @@ const inputOf = ({ input }: Pick<Entry, 'input'>) => input as CloneInput
 
 const seconds = (fromMs: number, toMs: number) => Math.max(0, Math.round((toMs - fromMs) / 100) / 10)
 
-/** The last step that tells of it counts: a copy may have been begun anew. */
+/** The result of the last step that has one counts: a copy may have begun again. */
 function consistencyOf({ results }: Pick<Entry, 'results'>): CloneJob['consistency'] {
   const [found] = consistencySteps.flatMap((step) => results.filter(([name]) => name === step))
-  // That is what these steps return.
+  // These steps return it.
   return (found?.[1] as Copied | undefined)?.consistency ?? null
 }
 
@@ -73,7 +73,7 @@ function requireOwn(entry: Entry, call: Call): void {
   if (!isMine(entry, call)) requireRight(call, 'VmAllocate', pathOf(inputOf(entry).vm.id))
 }
 
-/** The ids of the jobs that a caller may see, or nothing when these are all. */
+/** Ids of the jobs that a caller may see; undefined for all. */
 async function visible(call: Call): Promise<string[] | undefined> {
   if (call.caller.kind === 'service' || call.rights.allows('VmAudit', '/')) return undefined
   const fields = ['kind', 'user', 'api_key', 'input.source', 'input.vm.id']

@@ -5,12 +5,12 @@ import { operation } from '#shared/operation/kinds.ts'
 import { acceptClone } from './accept.ts'
 import { runClone } from './run.ts'
 
-/** The kinds of operations whose input is a clone's: what clone jobs are views of. */
+/** Kinds of operations that make clones; clone jobs are views of them. */
 export const cloneKinds = ['vms.clone', 'templates.deploy']
 
 export const clone = operation({
   accept: ({ vm, ...given }: Params<typeof vms, 'clone'>, accepting) =>
-    // Whoever copies a guest has all that is in it.
+    // A copy gives access to all data of the guest.
     acceptClone({ id: vm, privilege: 'VmConfig' }, given, accepting),
   run: runClone,
 })

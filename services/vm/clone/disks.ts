@@ -1,16 +1,15 @@
 import { call } from '#shared/bus/call.ts'
-import { type Pool, pools } from '#shared/contracts/storage/pools.ts'
-import type { Disk } from '#shared/contracts/vm/hardware.ts'
+import { isReachedFrom, type Pool, pools } from '#shared/contracts/storage/pools.ts'
 import { type CloneMode, volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { alreadyExists, NotFoundError, type Violation } from '#shared/errors.ts'
 import type { VmRecord } from '../model.ts'
-import type { Pooled } from '../hardware/plan.ts'
+import { type Pooled, unreachedMessage, type WantedDisk } from '../hardware/plan.ts'
 
-/** A disk of the source, and what becomes of it in the clone. */
-export type ClonedDisk = { source: Pooled; target: Pooled }
+/** A disk of the source, and its copy in the clone. */
+export type ClonedDisk = { source: Pooled; target: WantedDisk }
 
-/** The answer, or nothing where there is nothing. */
+/** The answer of a call; undefined for NotFoundError. */
 export const unlessMissing = <T>(asked: Promise<T>): Promise<T | undefined> =>
   asked.catch((error: unknown) => {
     if (error instanceof NotFoundError) return undefined
@@ -19,14 +18,18 @@ export const unlessMissing = <T>(asked: Promise<T>): Promise<T | undefined> =>
 
 type Wanted = { id: string; mode: CloneMode; pool: string | undefined; isRunning: boolean }
 
-/** What is wrong with a pool for a copy of a disk; the fields are the request's. */
-export function checkPool(pool: Pool, node: string, disk: Disk, { mode, isRunning }: Wanted): Violation[] {
+/** Violations of a storage pool for a copy of a disk; the fields are the request's. */
+export function checkPool(
+  pool: Pool,
+  node: string,
+  disk: Pick<Pooled, 'pool' | 'readonly'>,
+  { mode, isRunning }: Wanted,
+): Violation[] {
   const found: Violation[] = []
   const wrong = (field: string, code: string, message: string) => found.push({ field, code, message })
   const { capabilities } = pool
   if (pool.state !== 'active') wrong('pool', 'inactive', `'${pool.id}' is not active`)
-  if (pool.node !== node && !capabilities.shared)
-    wrong('pool', 'unreachable', `is on node '${pool.node}', the VM on '${node}'`)
+  if (!isReachedFrom(pool, node)) wrong('pool', 'unreachable', unreachedMessage(pool, node))
   if (isRunning && !disk.readonly && !capabilities.live_clones)
     wrong('pool', 'unsupported', `pool '${pool.id}' cannot take the disks of a guest that runs: shut it down first`)
   if (mode === 'linked' && !capabilities.linked_clones)
@@ -36,17 +39,17 @@ export function checkPool(pool: Pool, node: string, disk: Disk, { mode, isRunnin
   return found
 }
 
-/** The format of a copy in a pool: a linked clone's is the pool's affair, a full one keeps its own where it can. */
-function formatIn({ capabilities }: Pool, mode: CloneMode, source: Disk): Disk['format'] {
+/** The format of a copy: a linked clone has the storage pool's, a full one keeps its own where the pool has it. */
+function formatIn({ capabilities }: Pool, mode: CloneMode, source: Pick<Pooled, 'format'>): Pooled['format'] {
   if (mode === 'linked') return capabilities.linked_clone_format ?? source.format
-  return capabilities.formats.includes(source.format) ? source.format : (capabilities.formats[0] ?? source.format)
+  return capabilities.formats.includes(source.format) ? source.format : (capabilities.default_format ?? source.format)
 }
 
 /**
- * The disks of a clone. What is wrong with the request is added to the violations.
- * @throws ConflictError when a volume is there already that one of them would be
+ * Plans the disks of a clone, and adds to the violations.
+ * @throws ConflictError when one of their volumes is there already
  */
-export async function planDisks(
+export async function planClonedDisks(
   source: Pick<VmRecord, 'node'> & { disks: Pooled[] },
   clone: Wanted,
   violations: Violation[],
@@ -66,9 +69,9 @@ export async function planDisks(
     }
     all.push(...checkPool(pool, source.node, disk, clone))
     const format = formatIn(pool, mode, disk)
-    return { source: disk, target: { ...disk, pool: pool.id, volume: `${id}-disk-${index}`, format, path: '/' } }
+    return { source: disk, target: { ...disk, pool: pool.id, volume: `${id}-disk-${index}`, format } }
   })
-  // Each is said once, however many disks it is true of.
+  // Each violation once, for however many disks.
   violations.push(...new Map(all.map((violation) => [`${violation.field} ${violation.message}`, violation])).values())
   if (violations.length === 0) await requireNew(planned)
   return planned
@@ -79,8 +82,8 @@ async function requireNew(planned: ClonedDisk[]): Promise<void> {
   for (const there of await Promise.all(asked)) if (there) throw alreadyExists(there.id, { field: 'id' })
 }
 
-/** Deletes a disk of a clone, unless the volume of that name turned out to be another's. */
-export async function takeBack({ pool: id, volume }: Pooled, owner: string): Promise<void> {
+/** Undoes the copy of a disk, unless the volume of that name belongs to another. */
+export async function undoDisk({ pool: id, volume }: WantedDisk, owner: string): Promise<void> {
   const there = await unlessMissing(call(volumes, 'get', { id, volume }))
   if (there?.used_by === owner) await call(volumesInternal, 'deleteFor', { id, volume, owner })
 }

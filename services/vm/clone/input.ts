@@ -8,7 +8,7 @@ import type { ClonedDisk } from './disks.ts'
 export type CloneInput = {
   source: string
   mode: CloneMode
-  /** The clone as it will be, but for its disks' paths. */
+  /** The record of the clone; its disks are still those of the source. */
   vm: Omit<VmRecord, 'version'>
   disks: ClonedDisk[]
   network: (NetworkConfig & { hostname: string }) | null

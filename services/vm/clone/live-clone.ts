@@ -1,5 +1,4 @@
 import { call } from '#shared/bus/call.ts'
-import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { requestContext } from '#shared/runtime/request-context.ts'
 import { ConflictError } from '#shared/errors.ts'
@@ -7,18 +6,18 @@ import type { Op } from '#shared/operation/kinds.ts'
 import type { Copies } from '../drivers/parts.ts'
 import { requirePart } from '../drivers/drivers.ts'
 import { type Consistency, whileFrozen } from '../guest-agent/freeze.ts'
-import { pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { type DiskRecord, pathOf, type VmRecord, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
-import { type ClonedDisk, takeBack } from './disks.ts'
+import { type ClonedDisk, undoDisk } from './disks.ts'
 
-/** Held by the one copy that a guest that runs has at a time. */
+/** The lock on copying a running guest: one copy at a time. */
 export const copyKeyOf = (id: string) => `copy of running ${id}`
 
-/** How a guest is when its disks are copied by its hypervisor. */
+/** Statuses in which the hypervisor copies the disks. */
 export const whileRunning = ['running', 'paused'] as const
 
-/** @throws ConflictError for a guest that was to be copied as it runs */
+/** @throws ConflictError for a guest that has stopped since the request */
 export function requireStillRunning(vm: VmRecord): void {
   if (vm.status === 'stopped')
     throw new ConflictError(
@@ -27,16 +26,16 @@ export function requireStillRunning(vm: VmRecord): void {
   requireStatus(vm, 'clone', [...whileRunning])
 }
 
-/** The steps whose result tells what the copy is. */
+/** Steps whose result has the consistency of the copy. */
 export const consistencySteps = ['cloning_disk', 'cloning_disk begin']
 export type Copied = { consistency: Consistency }
 
-/** Disks that the guest writes; the others are copied as those of a guest that is off. */
+/** Whether the guest writes a disk. Read-only disks are copied by the storage. */
 export const isWritten = ({ source }: ClonedDisk) => !source.readonly
 
 /**
- * Runs of operations in which a copy was begun. In these it is known that the end that the hypervisor tells of is that
- * copy's; whoever takes the operation over begins again when he finds it ended: another one may have emptied the images.
+ * Runs of operations of this process that have begun a copy. Only they may take the job end that the hypervisor reports
+ * for the end of this copy. A replica that takes over and finds no job begins again: the images may be empty.
  */
 const begunIn = new Set<string>()
 const runOf = ({ id }: Op) => `${id}/${requestContext()?.fence?.epoch}`
@@ -46,26 +45,26 @@ const copiesOf = (vm: VmRecord): Copies =>
 
 type Part = { op: Op; input: CloneInput; disks: ClonedDisk[] }
 
-/** Begins the copy of all disks at one moment, the file systems frozen where the guest's agent answers. */
+/** Begins the copy of all disks at one moment; freezes the file systems if the guest's agent answers. */
 async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise<Copied> {
   const vm = await settle(source)
   requireStillRunning(vm)
   const copies = copiesOf(vm)
-  // One that was begun before it was on record is not known to be frozen.
+  // A job that was begun but not journalled: nobody knows whether it was frozen.
   await copies.abort(vm, op.id)
   const wanted = disks.map(({ source: { pool: id, volume }, target: { pool, volume: name, format } }) => {
     return { id, volume, pool, name, format }
   })
-  const { paths } = await call(
+  const { sources } = await call(
     volumesInternal,
     'openCopyTargets',
-    { copy: op.id, source_owner: pathOf(source), owner: pathOf(clone.id), disks: wanted },
+    { copy: op.id, source_owner: pathOf(source), owner: pathOf(clone.id), disks: wanted, node: vm.node },
     { timeoutMs: 120_000 },
   )
   const targets = disks.map(({ source: { id }, target: { format } }, index) => ({
     disk: id,
     format,
-    path: paths[index]!,
+    source: sources[index]!,
   }))
   const consistency = await whileFrozen(vm, () => {
     requestContext()?.requireLease?.()
@@ -82,7 +81,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
 
 const tries = 3
 
-/** Waits for the copy. One that has ended unseen is begun anew, of a later moment. */
+/** Waits for the copy. A copy whose end was missed begins again, at a later moment. */
 async function follow(part: Part, begun: Copied, onProgress: (done: number) => void): Promise<Copied> {
   const { op, input } = part
   const vm = await vmRecords.require(input.source)
@@ -90,7 +89,8 @@ async function follow(part: Part, begun: Copied, onProgress: (done: number) => v
   let copied = begun
   if (!begunIn.has(runOf(op)) && !(await copies.isUnderWay(vm, op.id))) copied = await begin(part)
   for (let tried = 1; !(await copies.wait(vm, op.id, { signal: op.signal, onProgress })); tried++) {
-    if (tried === tries) throw new ConflictError(`The hypervisor does not tell whether the copy of '${vm.id}' is whole`)
+    if (tried === tries)
+      throw new ConflictError(`The hypervisor does not tell whether the copy of '${vm.id}' is complete`)
     copied = await begin(part)
   }
   begunIn.delete(runOf(op))
@@ -101,16 +101,16 @@ async function undo({ op, input: { source, vm: clone }, disks }: Part): Promise<
   const vm = await vmRecords.require(source)
   await copiesOf(vm).abort(vm, op.id)
   begunIn.delete(runOf(op))
-  for (const { target } of disks) await takeBack(target, pathOf(clone.id))
+  for (const { target } of disks) await undoDisk(target, pathOf(clone.id))
 }
 
-/** Copies disks of a guest that runs, in steps. @param onProgress hears of the bytes, empty or not */
+/** Copies disks of a running guest, in steps. @param onProgress gets all bytes, holes included */
 export async function copyRunning(
   op: Op,
   input: CloneInput,
   disks: ClonedDisk[],
   onProgress: (doneBytes: number) => void,
-): Promise<Disk[]> {
+): Promise<DiskRecord[]> {
   if (disks.length === 0) return []
   const part = { op, input, disks }
   const begun = await op.step('cloning_disk begin', () => begin(part), { undo: () => undo(part) })
@@ -125,7 +125,7 @@ export async function copyRunning(
     ),
   )
   return disks.map(({ target }, index) => {
-    const { path, format, size_bytes } = data[index]!
-    return { ...target, path, format, size_bytes }
+    const { source, format, size_bytes } = data[index]!
+    return { ...target, source, format, size_bytes }
   })
 }

@@ -5,7 +5,7 @@ import { presetRecords } from './presets.ts'
 
 export type CloneOptions = Omit<CloneParams, 'preset' | 'mode'> & { mode: CloneMode | undefined }
 
-/** What is given, filled up with what the preset says. What is wrong with it is added to the violations. */
+/** Fills a request in from its preset, and adds to the violations. */
 export async function withPreset(
   { preset, ...given }: CloneParams,
   ifNoMode: CloneMode | undefined,

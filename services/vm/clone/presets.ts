@@ -20,7 +20,7 @@ export const presetService = implement(clonePresets, {
   },
   update: ({ id, ...given }) =>
     presetRecords.change(id, () => ({
-      // What becomes undefined is taken out of the record.
+      // A field that becomes undefined is removed from the record.
       set: Object.fromEntries(Object.entries(given).map(([key, value]) => [key, value ?? undefined])),
     })),
   delete: async ({ id }) => {

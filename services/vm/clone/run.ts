@@ -1,5 +1,4 @@
 import { call } from '#shared/bus/call.ts'
-import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
@@ -8,12 +7,12 @@ import { dropSeed, keepSettings } from '../cloudinit/model.ts'
 import { settingsOf } from '../cloudinit/network.ts'
 import { createSeed } from '../cloudinit/seed.ts'
 import { driverOf } from '../drivers/drivers.ts'
-import { pathOf, viewOf, vmRecords } from '../model.ts'
+import { type DiskRecord, pathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../lifecycle/quota-reservation.ts'
 import { register } from '../lifecycle/register.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
-import { type ClonedDisk, takeBack } from './disks.ts'
+import { type ClonedDisk, undoDisk } from './disks.ts'
 import { requireStillFree } from '../hardware/macs.ts'
 import { copyRunning, isWritten, requireStillRunning } from './live-clone.ts'
 
@@ -34,7 +33,7 @@ export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
   if (network) {
     const macs = nics.map(({ mac }) => mac)
     const settings = await op.step('configuring_network', async () => settingsOf(network, macs))
-    // A guest that sees a new instance id sets itself up anew.
+    // cloud-init runs again for a new instance id.
     const documents = documentsOf({ id: vm.id, name: vm.name, nics }, settings, null)
     const make = async () => {
       await keepSettings(vm.id, settings)
@@ -61,11 +60,11 @@ async function prepare({ source, mode, disks, isRunning }: CloneInput): Promise<
   return Promise.all(measured)
 }
 
-/** The disks of the clone, in their order: each copied as it lies, or all together by the hypervisor of a guest that runs. */
-async function cloneDisks(op: Op, input: CloneInput, sizes: number[]): Promise<Disk[]> {
+/** Copies the disks, one by one in the storage, or all at once by the hypervisor of a running guest. @returns them in order */
+async function cloneDisks(op: Op, input: CloneInput, sizes: number[]): Promise<DiskRecord[]> {
   const { mode, disks, isRunning } = input
   const total = sizes.reduce((sum, size) => sum + size, 0)
-  const made = new Map<string, Disk>()
+  const made = new Map<string, DiskRecord>()
   let before = 0
   for (const [index, disk] of disks.entries()) {
     if (isRunning && isWritten(disk)) continue
@@ -85,16 +84,26 @@ async function cloneDisk(
   { source, mode, vm }: CloneInput,
   { source: from, target }: ClonedDisk,
   within: { before: number; total: number },
-): Promise<Disk> {
+): Promise<DiskRecord> {
   const { pool, volume: name, format } = target
   const owner = pathOf(vm.id)
-  const { path, size_bytes } = await op.child(
+  const { source: made, size_bytes } = await op.child(
     volumesInternal,
     'cloneFor',
-    { id: from.pool, volume: from.volume, source_owner: pathOf(source), mode, pool, name, format, owner },
-    { name: `cloning_disk ${target.id}`, within, undo: () => takeBack(target, owner) },
+    {
+      id: from.pool,
+      volume: from.volume,
+      source_owner: pathOf(source),
+      mode,
+      pool,
+      name,
+      format,
+      owner,
+      node: vm.node,
+    },
+    { name: `cloning_disk ${target.id}`, within, undo: () => undoDisk(target, owner) },
   )
-  return { ...target, path, format, size_bytes }
+  return { ...target, source: made, format, size_bytes }
 }
 
 async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {

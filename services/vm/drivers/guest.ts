@@ -1,4 +1,4 @@
-import type { VmRecord } from '../model.ts'
+import type { DiskRecord, VmRecord } from '../model.ts'
 
 /** A guest, as its host finds it. `handle` is the driver's own name of it, opaque to all other code. */
 export type Guest = Pick<VmRecord, 'id' | 'name' | 'node' | 'handle'>
@@ -18,9 +18,10 @@ export type Described = Pick<
   | 'boot_order'
   | 'graphics'
   | 'video'
-  | 'disks'
   | 'nics'
->
+> & { disks: Omit<DiskRecord, 'source'>[] }
 
 /** All that a host's definition of a guest is made of. */
-export type Definition = Guest & Described & Pick<VmRecord, 'memory' | 'autostart' | 'iso' | 'seed' | 'accel'>
+export type Definition = Guest &
+  Omit<Described, 'disks'> &
+  Pick<VmRecord, 'disks' | 'memory' | 'autostart' | 'iso' | 'seed' | 'accel'>

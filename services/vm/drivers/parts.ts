@@ -2,11 +2,12 @@
 import type { Result } from '#shared/contract/contract.ts'
 import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
 import type { AgentView } from '#shared/contracts/vm/guests.ts'
-import type { Disk, Nic } from '#shared/contracts/vm/hardware.ts'
+import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
+import type { Nic } from '#shared/contracts/vm/hardware.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
-import type { VmRecord } from '../model.ts'
+import type { DiskRecord, VmRecord } from '../model.ts'
 import type { Definition, Guest } from './guest.ts'
 
 export type Parts = {
@@ -73,7 +74,7 @@ export type Consoles = {
   find: (guest: Guest, type: ConsoleType) => Promise<Endpoint>
 }
 
-export type Device = { disk: Disk } | { nic: Nic }
+export type Device = { disk: DiskRecord } | { nic: Nic }
 
 /** Devices of a guest that runs, beside its definition. */
 export type Devices = {
@@ -82,11 +83,11 @@ export type Devices = {
   /** Unplugs a device; one that is gone is fine. @returns false when the guest has not let go of it in time */
   unplug: (guest: Guest, device: Device, timeoutMs: number, signal?: AbortSignal) => Promise<boolean>
   /** Grows a disk of a guest that runs, with its bytes. */
-  grow: (guest: Guest, disk: Disk, bytes: number) => Promise<void>
+  grow: (guest: Guest, disk: DiskRecord, bytes: number) => Promise<void>
 }
 
 /** A disk of a guest, and the empty image of the same size that it is copied to. */
-export type CopyTarget = { disk: string; path: string; format: Disk['format'] }
+export type CopyTarget = { disk: string; source: DiskSource; format: DiskRecord['format'] }
 
 /**
  * Copies of the disks of a guest that runs, all of one moment, while it runs on. A guest has one copy at a time; it goes on

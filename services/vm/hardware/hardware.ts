@@ -25,24 +25,23 @@ const beside = ['autostart'] as const
 type Field = (typeof defining)[number] | (typeof beside)[number]
 export type Change = { [F in Field]?: Vm[F] | undefined }
 
-const changedOf = <F extends Field>(fields: readonly F[], vm: Vm, given: Change): F[] =>
+const changedOf = <F extends Field>(fields: readonly F[], vm: Pick<Vm, Field>, given: Change): F[] =>
   fields.filter((field) => given[field] !== undefined && !isDeepStrictEqual(vm[field], given[field]))
 
 /** The fields that a change makes different, and those of them that the definition is made of. */
-export const changedFields = (vm: Vm, given: Change) => ({
+export const changedFields = (vm: Pick<Vm, Field>, given: Change) => ({
   changed: changedOf([...defining, ...beside], vm, given),
   isRedefined: changedOf(defining, vm, given).length > 0,
 })
 
-/** Whether a change says anything of these fields, also what the record says already. */
+/** Whether a change names any of these fields, also with the value of the record. */
 export const saysFields = (given: Change) => [...defining, ...beside].some((field) => given[field] !== undefined)
 
-type Described = Pick<
-  Vm,
-  'memory' | 'balloon' | 'cpus' | 'max_cpus' | 'topology' | 'boot_order' | 'disks' | 'nics' | 'iso'
->
+type Described = Pick<Vm, 'memory' | 'balloon' | 'cpus' | 'max_cpus' | 'topology' | 'boot_order' | 'nics' | 'iso'> & {
+  disks: { id: string }[]
+}
 
-/** What of a guest contradicts itself. */
+/** Violations between the fields of a guest. */
 export function contradictions(vm: Described): Violation[] {
   const violations: Violation[] = []
   const say = (field: string, message: string) => violations.push({ field, code: 'contradiction', message })
@@ -61,7 +60,7 @@ export function contradictions(vm: Described): Violation[] {
   return violations
 }
 
-/** What of a changed guest contradicts itself, but for what did so before and is not changed. */
+/** Violations between the fields of a changed guest, without those of unchanged fields that were there before. */
 export function newContradictions(before: Described, changes: Partial<Described>): Violation[] {
   const known = contradictions(before)
   const isGiven = ({ field }: Violation) => Object.hasOwn(changes, field.split('.')[0] ?? field)
@@ -72,13 +71,13 @@ export function newContradictions(before: Described, changes: Partial<Described>
 
 const rank = ({ field }: Pending) => (defining as readonly string[]).indexOf(field)
 
-/** What waits for the next start, in the two ways in which a record shows it; always in the same order. */
+/** The fields of a record with pending changes, sorted. */
 export const waiting = (pending: Pending[]) => ({
   pending: pending.toSorted((a, b) => rank(a) - rank(b)),
   pending_restart: pending.length > 0,
 })
 
-/** What waits once these fields are as given: a guest that runs keeps what it has until it starts again. */
+/** The pending changes after a change of these fields. A running guest keeps its values until its next start. */
 export function pendingAfter(vm: VmRecord, fields: Field[], given: Change): Pending[] {
   if (vm.status === 'stopped') return []
   const isGiven = new Set<string>(fields)

@@ -6,12 +6,12 @@ import { reach } from '#shared/nodes/nodes.ts'
 import { requireFile } from './paths.ts'
 import { checking } from '../violations.ts'
 
-/** What a new disk gets a copy of: a file on the node of its VM, with so many bytes of data in it. */
+/** An image that a new disk gets a copy of: a file on the node of the VM. */
 export type Image = { path: string; data_bytes: number }
 
 const sector = 512
 
-/** The image of a new disk, and how large the disk gets: at least as the image, and as any disk. */
+/** Checks the image of a new disk. @returns it with the size of the disk; undefined when there are violations */
 export async function planImage(
   node: string,
   { image, size }: { image: string; size?: number },

@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { ConflictError, type Violation } from '#shared/errors.ts'
 import { vmRecords } from '../model.ts'
 
-/** Held while an address is being taken. */
+/** The lock on an address that is being taken. */
 export const macKeyOf = (mac: string) => `mac ${mac}`
 
 /** Makes an address in the range that is usual for guests. */
 const anyMac = () => `52:54:00:${randomBytes(3).toString('hex').match(/../g)!.join(':')}`
 
-/** The VM that has an address. */
+/** Id of the VM that has an address. */
 export const ownerOf = async (mac: string) => (await vmRecords.find({ 'nics.mac': mac }))?.id
 
-/** What is wrong with addresses that are given for so many NICs. */
+/** Violations of given addresses for a number of NICs. */
 export async function checkMacs(macs: string[], nics: number): Promise<Violation[]> {
   const found: Violation[] = []
   if (macs.length !== nics)
@@ -30,7 +30,7 @@ export async function checkMacs(macs: string[], nics: number): Promise<Violation
   return found
 }
 
-/** An address that no VM of the installation has, and that is not one of these. */
+/** An address that no VM of the installation has. @param beside addresses that are taken as well */
 export async function newMac(beside: Iterable<string> = []): Promise<string> {
   const taken = new Set(beside)
   for (;;) {
@@ -39,14 +39,14 @@ export async function newMac(beside: Iterable<string> = []): Promise<string> {
   }
 }
 
-/** So many of them. */
+/** Several new addresses. */
 export async function newMacs(count: number): Promise<string[]> {
   const macs: string[] = []
   while (macs.length < count) macs.push(await newMac(macs))
   return macs
 }
 
-/** @throws ConflictError when somebody else has taken one of them by now */
+/** @throws ConflictError when another VM has taken one of them meanwhile */
 export async function requireStillFree(macs: string[], vmId: string): Promise<void> {
   for (const mac of macs) {
     const owner = await ownerOf(mac)

@@ -1,5 +1,4 @@
 import { call } from '#shared/bus/call.ts'
-import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { invalid, NotFoundError, type Violation } from '#shared/errors.ts'
 import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
@@ -9,17 +8,15 @@ import { checking } from '../violations.ts'
 
 type Paths = { iso?: string | null; kernel?: string; initrd?: string }
 
-const image = /\.(qcow2|raw)$/
-
-/** What is on a disk is for whoever may have that disk: nobody reads it by calling it an ISO or a kernel. */
+/** Refuses a disk as an ISO, kernel or image: its content is only for those who may use the disk. @throws ValidationError */
 async function refuseDisk(node: string, path: string, field: string): Promise<void> {
-  const refused = () => invalid(field, 'is a disk: attach it as a volume of its pool', 'disk')
-  if (await vmRecords.find({ node, 'disks.path': path })) throw refused()
-  const format = image.exec(path)?.[1] as Disk['format'] | undefined
-  if (format && (await call(volumesInternal, 'locate', { node, path, format })).pool !== null) throw refused()
+  const refused = () => invalid(field, 'is a disk: attach it as a volume of its storage pool', 'disk')
+  if (await vmRecords.find({ node, 'disks.source.path': path })) throw refused()
+  const { pool } = await call(volumesInternal, 'locate', { node, source: { type: 'file', path } })
+  if (pool !== null) throw refused()
 }
 
-/** The real path of a file that may be read for a guest. */
+/** The real path of a file that may be given to a guest. @throws NotFoundError, ValidationError */
 export async function requireFile({ host, node }: Reached, path: string, field: string): Promise<string> {
   const real = await allowedPath(host, path, node, field)
   const file = await onNamedPath(field, () => host.stat(real))
@@ -28,7 +25,7 @@ export async function requireFile({ host, node }: Reached, path: string, field: 
   return real
 }
 
-/** Every file that is named must be there, in a folder that the node allows. */
+/** Adds a violation for each named file that is missing, or in no allowed folder of the node. */
 export async function requirePaths(
   reached: Reached,
   { iso, kernel, initrd }: Paths,

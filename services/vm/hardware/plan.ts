@@ -1,21 +1,24 @@
 import { call } from '#shared/bus/call.ts'
-import { pools } from '#shared/contracts/storage/pools.ts'
-import type { Disk, NewDisks, NewNics, Nic } from '#shared/contracts/vm/hardware.ts'
+import { isReachedFrom, type Pool, pools } from '#shared/contracts/storage/pools.ts'
+import type { NewDisks, NewNics, Nic } from '#shared/contracts/vm/hardware.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Naming } from '../drivers/driver.ts'
+import type { DiskRecord } from '../model.ts'
 import { type Image, planImage } from './images.ts'
 import { newMac, ownerOf } from './macs.ts'
 import { checking } from '../violations.ts'
 
-/** A disk as it will be; a new one has its bytes made first, of an image where there is one. */
-export type PlannedDisk = { disk: Pooled; isNew: boolean; image?: Image }
-/** A disk that is a volume of a pool, and not known by its path alone. */
-export type Pooled = Disk & { pool: string; volume: string }
-export const isInPool = (disk: Disk): disk is Pooled => disk.pool !== null && disk.volume !== null
+/** A disk to be made or attached: its source is known after that. */
+export type WantedDisk = Omit<DiskRecord, 'source' | 'pool' | 'volume'> & { pool: string; volume: string }
+/** `isNew`: its volume is made first, with a copy of the image if there is one. */
+export type PlannedDisk = { disk: WantedDisk; isNew: boolean; image?: Image }
+/** A disk that is a volume of a storage pool. */
+export type Pooled = WantedDisk & Pick<DiskRecord, 'source'>
+export const isInPool = (disk: DiskRecord): disk is Pooled => disk.pool !== null && disk.volume !== null
 
 /** The place of each disk among those of its kind; null for one that its bus has no place for. */
-export function placesFor({ nextPlace }: Naming, buses: Disk['bus'][]): (string | null)[] {
+export function placesFor({ nextPlace }: Naming, buses: DiskRecord['bus'][]): (string | null)[] {
   const used: string[] = []
   return buses.map((bus) => {
     const place = nextPlace(used, bus)
@@ -24,7 +27,28 @@ export function placesFor({ nextPlace }: Naming, buses: Disk['bus'][]): (string 
   })
 }
 
-/** The disks of a new VM, each in a pool that its node reaches. */
+/** The violation for a storage pool that a VM's node does not reach. */
+export const unreachedMessage = ({ nodes }: Pick<Pool, 'nodes'>, node: string) =>
+  `is on node ${nodes?.map((each) => `'${each}'`).join(', ')}, the VM on '${node}'`
+
+/** The format of a new volume, the storage pool's default unless given; undefined, with a violation, for none. */
+function requireFormat(
+  { capabilities: { formats, default_format } }: Pool,
+  given: DiskRecord['format'] | undefined,
+  field: string,
+  violations: Violation[],
+): DiskRecord['format'] | undefined {
+  const format = given ?? default_format
+  if (format && formats.includes(format)) return format
+  const [place, message] = format
+    ? [`${field}.format`, `the storage pool has only ${formats.join(', ')}`]
+    : [`${field}.pool`, 'holds no volumes']
+  violations.push({ field: place, code: 'unsupported', message })
+  // The other fields of the disk are checked as well.
+  return format ?? undefined
+}
+
+/** The disks of a new VM, each in a storage pool that its node reaches. */
 export async function planDisks(
   vmId: string,
   node: string,
@@ -39,29 +63,19 @@ export async function planDisks(
       violations.push({ field: `${field}.bus`, code: 'full', message: `${wanted.bus} has no place for another disk` })
     const pool = await checking(`${field}.pool`, violations, () => call(pools, 'get', { id: wanted.pool }))
     if (!pool) return undefined
-    if (pool.node !== node && !pool.capabilities.shared)
+    if (!isReachedFrom(pool, node))
       violations.push({
         field: `${field}.pool`,
         code: 'unreachable',
-        message: `is on node '${pool.node}', the VM on '${node}'`,
+        message: unreachedMessage(pool, node),
       })
     if (pool.state !== 'active')
       violations.push({ field: `${field}.pool`, code: 'inactive', message: `'${pool.id}' is not active` })
     const place = { id: id ?? '', pool: pool.id, bus: wanted.bus, cache: wanted.cache }
     if (!('volume' in wanted)) {
-      if (!pool.capabilities.formats.includes(wanted.format))
-        violations.push({
-          field: `${field}.format`,
-          code: 'unsupported',
-          message: `the pool has only ${pool.capabilities.formats.join(', ')}`,
-        })
-      const disk = {
-        ...place,
-        volume: names[index]!,
-        path: '/',
-        format: wanted.format,
-        readonly: false,
-      }
+      const format = requireFormat(pool, wanted.format, field, violations)
+      if (!format) return undefined
+      const disk = { ...place, volume: names[index]!, format, readonly: false }
       if (!('image' in wanted)) return { isNew: true, disk: { ...disk, size_bytes: wanted.size } }
       const found = await planImage(node, wanted, field, violations)
       return found && { isNew: true, disk: { ...disk, size_bytes: found.size_bytes }, image: found.image }
@@ -72,16 +86,16 @@ export async function planDisks(
     if (!volume) return undefined
     if (volume.used_by)
       violations.push({ field: `${field}.volume`, code: 'in_use', message: `belongs to ${volume.used_by}` })
-    const { path, format, size_bytes } = volume
+    const { format, size_bytes } = volume
     return {
       isNew: false,
-      disk: { ...place, volume: wanted.volume, path, format, size_bytes, readonly: wanted.readonly },
+      disk: { ...place, volume: wanted.volume, format, size_bytes, readonly: wanted.readonly },
     }
   })
   return (await Promise.all(planned)).filter((disk) => disk !== undefined)
 }
 
-/** The NICs of a new VM; an address that is not given is one that no other VM of the installation has. */
+/** The NICs of a new VM. An address that is not given is new in the installation. */
 export async function planNics(given: NewNics, violations: Violation[]): Promise<Nic[]> {
   const taken = new Set<string>()
   const isTaken = async (mac: string) => taken.has(mac) || (await ownerOf(mac)) !== undefined

@@ -17,16 +17,16 @@ import { requireNoTemplate } from '../lifecycle/templates.ts'
 
 type Wanted = Change & Partial<Pick<Vm, 'description' | 'protected' | 'tags'>>
 
-/** Changes a VM. What its definition has no part in is only written down. */
+/** Changes a VM. Fields that are not part of the definition only change the record. */
 export async function update(
   { id, ...given }: Params<typeof vms, 'update'>,
   { caller }: Pick<Call, 'caller'>,
 ): Promise<Vm> {
-  // TypeBox reads the contract's arrays and objects as its own types: they are those of the record.
+  // TypeBox infers types of its own for the contract's arrays and objects; they are those of the record.
   const wanted = given as Wanted
   const before = await vmRecords.requireForChange(id)
   if (changedFields(before, wanted).changed.length > 0 || isOwed(before, wanted))
-    // Who made a template of it meanwhile would have it defined again behind his back.
+    // The lock: a VM that becomes a template meanwhile must not be defined again.
     return changing(pathOf(id), subjectOf(caller), 'vms.update', async () =>
       redefine(await vmRecords.requireForChange(id), wanted),
     )
@@ -37,12 +37,12 @@ export async function update(
   return viewOf(await vmRecords.change(id, () => ({ set: Object.fromEntries(Object.entries(set).filter(isGiven)) })))
 }
 
-/** Whether it asks for what the record has, but its host was not told. */
+/** Whether a change names fields whose values the host's definition does not have yet. */
 const isOwed = ({ defined, template }: VmRecord, wanted: Wanted) => !defined && !template && saysFields(wanted)
 
 /**
- * The record first, then the host's definition, then what the running guest can take at once. What it cannot take is
- * pending. A crash in between is made good by the next start, which defines what is not defined.
+ * Changes the record, then the host's definition, then the running guest. A change that the guest cannot take is
+ * pending. After a crash in between, the next start writes the definition.
  */
 async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
   const { id } = before
@@ -71,7 +71,7 @@ async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
   return viewOf(await settled(changed, fields, taken))
 }
 
-/** What the host does not take is not in the record either; what it has not heard of waits there. */
+/** Restores the record when the host refuses the definition. After UnavailableError the record keeps the change. */
 async function refused(error: unknown, before: VmRecord, { id, version }: VmRecord, wanted: Wanted): Promise<never> {
   if (error instanceof AppError && !(error instanceof UnavailableError)) {
     const was = Object.fromEntries(Object.entries(before).filter(([field]) => field in wanted))
@@ -81,7 +81,7 @@ async function refused(error: unknown, before: VmRecord, { id, version }: VmReco
   throw error
 }
 
-/** Writes down that the host has it, unless somebody else has changed these fields meanwhile. */
+/** Records that the host has the definition, unless these fields have changed meanwhile. */
 async function settled(changed: VmRecord, fields: (keyof Change)[], taken: string[]): Promise<VmRecord> {
   for (let now = changed; ; now = await vmRecords.require(changed.id)) {
     if (!fields.every((field) => isDeepStrictEqual(now[field], changed[field]))) return now
@@ -98,7 +98,7 @@ async function requireChangeable(vm: VmRecord, given: Change, reached: Reached):
   const after: VmRecord = { ...vm, ...changes }
   const violations: Violation[] = newContradictions(vm, changes)
   const lacking = await driverOf(vm).check(reached, after)
-  // What was so before is not the caller's mistake: a network may be down while the description changes.
+  // Only of changed fields: a network may be down while the description changes.
   violations.push(...lacking.filter(({ field }) => field in changes))
   await requirePaths(reached, { iso: given.iso ?? null, ...given.boot }, violations)
   throwAll(violations)

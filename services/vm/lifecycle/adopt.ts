@@ -1,6 +1,5 @@
 import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
-import type { Disk } from '#shared/contracts/vm/hardware.ts'
 import { Name } from '#shared/contracts/common.ts'
 import type { Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
@@ -17,7 +16,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import type { Adoptable } from '../drivers/parts.ts'
 import { waiting } from '../hardware/hardware.ts'
 import { macKeyOf, ownerOf } from '../hardware/macs.ts'
-import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { type DiskRecord, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
 import { findUnmanaged } from './unmanaged.ts'
@@ -27,7 +26,7 @@ import { requireStorage } from './require-storage.ts'
 import { settle } from '../state/status.ts'
 
 /** A disk of an adopted guest, and whether a new volume is made of it. */
-type Taken = { disk: Disk; isNew: boolean }
+type Taken = { disk: DiskRecord; isNew: boolean }
 type Input = { vm: Omit<VmRecord, 'version'>; disks: Taken[]; room?: Room }
 
 async function accept({ resource_pool, ...given }: Params<typeof vms, 'adopt'>, accepting: Accepting): Promise<Input> {
@@ -116,22 +115,22 @@ async function obstacles({ node, hypervisor, found }: Candidate, wanted = found.
 
 /** Finds the volume of each disk of a guest; a disk in no pool is known by its path alone. */
 function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
-  const one = async (disk: Disk): Promise<Taken> => {
-    const { path, format } = disk
+  const one = async (disk: DiskRecord): Promise<Taken> => {
+    const { source, format } = disk
     const place = await checking('domain', violations, () =>
-      call(volumesInternal, 'locate', { node: node.id, path, format }),
+      call(volumesInternal, 'locate', { node: node.id, source, format }),
     )
     if (!place) return { disk, isNew: false }
     const { pool, name: volume, size_bytes } = place
     if (place.used_by)
       violations.push({ field: 'domain', code: 'in_use', message: `its disk ${disk.id} belongs to ${place.used_by}` })
-    if (place.format !== format)
+    if (place.format !== null && place.format !== format)
       violations.push({
         field: 'domain',
         code: 'format',
         message: `its disk ${disk.id} is used as ${format}, but pool '${pool}' takes it for ${place.format}`,
       })
-    return { disk: { ...disk, pool, volume, size_bytes }, isNew: !place.is_known }
+    return { disk: { ...disk, pool, volume, size_bytes: size_bytes ?? 0 }, isNew: !place.is_known }
   }
   return Promise.all(found.disks.map(one))
 }
@@ -143,7 +142,7 @@ async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
     })
   for (const { disk, isNew } of disks)
     if (isInPool(disk))
-      await op.step(`taking disk ${disk.id}`, () => take(vm.id, disk, isNew), {
+      await op.step(`taking disk ${disk.id}`, () => take(vm, disk, isNew), {
         undo: () => giveBack(vm.id, disk, isNew),
       })
   await op.step('marking domain', () => driverOf(vm).define(vm), { undo: async () => driverOf(vm).adoption?.letGo(vm) })
@@ -151,11 +150,15 @@ async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
   return viewOf(await settle(vm.id))
 }
 
-async function take(vmId: string, { pool: id, volume, format }: Pooled, isNew: boolean): Promise<void> {
-  const owner = pathOf(vmId)
+async function take(
+  vm: Pick<VmRecord, 'id' | 'node'>,
+  { pool: id, volume, format }: Pooled,
+  isNew: boolean,
+): Promise<void> {
+  const by = { owner: pathOf(vm.id), node: vm.node }
   await (isNew
-    ? call(volumesInternal, 'adopt', { id, volume, format, owner })
-    : call(volumesInternal, 'attach', { id, volume, owner }))
+    ? call(volumesInternal, 'adopt', { id, volume, format, ...by })
+    : call(volumesInternal, 'attach', { id, volume, ...by }))
 }
 
 const giveBack = (vmId: string, { pool: id, volume }: Pooled, isNew: boolean) =>

@@ -13,7 +13,7 @@ import { contradictions, waiting } from '../hardware/hardware.ts'
 import { macKeyOf } from '../hardware/macs.ts'
 import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requirePaths } from '../hardware/paths.ts'
-import { placesFor, planDisks, type PlannedDisk, planNics } from '../hardware/plan.ts'
+import { placesFor, planDisks, type PlannedDisk, planNics, type WantedDisk } from '../hardware/plan.ts'
 import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reservation.ts'
 import { requireStorage } from './require-storage.ts'
 import { register } from './register.ts'
@@ -39,7 +39,8 @@ const absent: Pick<
   boot: null,
 }
 
-type Input = { vm: Omit<VmRecord, 'version'>; disks: PlannedDisk[]; start: boolean; room?: Room }
+type Planned = Omit<VmRecord, 'version' | 'disks'> & { disks: WantedDisk[] }
+type Input = { vm: Planned; disks: PlannedDisk[]; start: boolean; room?: Room }
 
 async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
   const { resource_pool, disks } = given
@@ -130,7 +131,7 @@ async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
     await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
       undo: () => giveRoomBack(room),
     })
-  const made = await allocateAll(op, vm.id, disks)
+  const made = await allocateAll(op, vm, disks)
   const complete = { ...vm, disks: made }
   const driver = driverOf(vm)
   await op.step('defining domain', () => driver.define(complete), { undo: () => driver.undefine(vm) })

@@ -1,34 +1,34 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, ListQuery, Name, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { byKind, poolKinds } from '#shared/contracts/storage/pool-kinds.ts'
 
 export const VolumeFormat = oneOf('qcow2', 'raw')
 export type VolumeFormat = Static<typeof VolumeFormat>
 
-/** What a pool can do, as data: nobody asks for its type. */
+/** What a storage pool can do. Callers read this, never the type. */
 export const Capabilities = strict({
   formats: Type.Array(VolumeFormat),
-  snapshots: Type.Boolean(),
-  linked_clones: Type.Boolean({ description: 'A new volume can share what it has in common with another' }),
-  linked_clone_format: Type.Union([VolumeFormat, Type.Null()], {
-    description: 'The format of a linked clone, whatever that of the volume it shares with; null: no linked clones',
+  default_format: Type.Union([VolumeFormat, Type.Null()], {
+    description: 'The format of a new volume that is given none; null: it holds no volumes',
   }),
-  live_clones: Type.Boolean({ description: 'A volume can be made of the disk of a guest that runs' }),
+  snapshots: Type.Boolean(),
+  linked_clones: Type.Boolean({ description: 'A volume can be made that reads unchanged blocks from another' }),
+  linked_clone_format: Type.Union([VolumeFormat, Type.Null()], {
+    description: 'The format of every linked clone; null: no linked clones',
+  }),
+  live_clones: Type.Boolean({ description: 'The disk of a running guest can be copied into a volume' }),
   send: Type.Boolean({ description: 'Differences between snapshots can be sent to another pool' }),
   shared: Type.Boolean({ description: 'The same bytes are reached from several nodes' }),
   live_resize: Type.Boolean(),
 })
 export type Capabilities = Static<typeof Capabilities>
 
-export const PoolType = oneOf('dir')
-export type PoolType = Static<typeof PoolType>
-
-export const Pool = strict({
+/** The fields that every storage pool has, of whatever kind. */
+const common = {
   id: Id,
   name: Name,
-  type: PoolType,
-  node: Id,
-  path: Path,
+  nodes: Type.Union([Type.Array(Id), Type.Null()], { description: 'The nodes that reach it; null: all' }),
   state: oneOf('active', 'inactive'),
   capabilities: Capabilities,
   capacity_bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'null when the node does not answer' }),
@@ -38,8 +38,14 @@ export const Pool = strict({
   created_at: Time,
   updated_at: Time,
   version: Version,
-})
+}
+
+export const Pool = byKind(poolKinds, 'config', common)
 export type Pool = Static<typeof Pool>
+
+/** Whether a node reaches the volumes of a storage pool. */
+export const isReachedFrom = ({ nodes }: Pick<Pool, 'nodes'>, node: string): boolean =>
+  nodes === null || nodes.includes(node)
 
 export const pools = contract('pools', {
   list: {
@@ -63,13 +69,7 @@ export const pools = contract('pools', {
     rest: 'POST /storage/pools',
     can: 'PoolAllocate on /api/storage/pools/{id}',
     audit: 'pool_created',
-    params: strict({
-      id: Type.Optional(Id),
-      name: Type.Optional(Name),
-      type: PoolType,
-      node: Type.String({ ...Id, default: 'local' }),
-      path: Type.Optional(Path),
-    }),
+    params: byKind(poolKinds, 'given', { id: Type.Optional(Id), name: Type.Optional(Name) }),
     result: Pool,
     status: 201,
   },
@@ -90,7 +90,7 @@ export const pools = contract('pools', {
     result: Pool,
   },
   delete: {
-    does: 'Delete a storage pool that has no volumes; its folder stays when it holds anything',
+    does: 'Delete a storage pool that has no volumes; files of others in it stay',
     rest: 'DELETE /storage/pools/{id}',
     can: 'PoolAllocate on /api/storage/pools/{id}',
     audit: 'pool_deleted',

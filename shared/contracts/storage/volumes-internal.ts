@@ -1,16 +1,20 @@
 import { Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, Id, Path, strict } from '#shared/contracts/common.ts'
+import { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
-import { CloneMode, DiskSize, oneVolume, Volume, VolumeName } from '#shared/contracts/storage/volumes.ts'
+import { CloneMode, DiskSize, GivenFormat, oneVolume, Volume, VolumeName } from '#shared/contracts/storage/volumes.ts'
 
 /** Actions for the service of virtual machines only. */
 const byVms = { can: 'service', callers: ['vm'] } as const
 
+/** The node of the VM: the answered source is the one there. */
+const forNode = { node: Type.Optional(Id) }
+
 /** Volumes as the disks of virtual machines: `owner` is the path of a VM. */
 export const volumesInternal = contract('volumes-internal', {
   cloneFor: {
-    does: 'Copy a volume of a VM into one of another VM',
+    does: 'Copy a volume of a VM into one of another VM on the same node',
     ...byVms,
     operation: true,
     audit: 'volume_created',
@@ -22,17 +26,18 @@ export const volumesInternal = contract('volumes-internal', {
       name: VolumeName,
       format: VolumeFormat,
       owner: Type.String(),
+      ...forNode,
     }),
     result: Volume,
   },
   inspect: {
-    does: 'Tell how large a disk an image on a node is, and how many bytes of data are in it',
+    does: 'Read the size of an image on a node, and how many bytes of data it has',
     ...byVms,
     params: strict({ node: Id, path: Path }),
     result: strict({ size_bytes: Type.Integer(), data_bytes: Type.Integer() }),
   },
   importFor: {
-    does: 'Make a volume of a VM that holds a copy of an image on the node, as large as the image or larger',
+    does: 'Make a volume of a VM with a copy of an image on the node, as large as the image or larger',
     ...byVms,
     operation: true,
     audit: 'volume_created',
@@ -43,32 +48,35 @@ export const volumesInternal = contract('volumes-internal', {
       format: VolumeFormat,
       image: Path,
       owner: Type.String(),
+      ...forNode,
     }),
     result: Volume,
   },
   openCopyTargets: {
-    does: 'Make the empty images that the disks of a guest that runs are copied to, beside where they will be volumes of another VM',
+    does: 'Make empty images, which become volumes of another VM, for copies of the disks of a running guest',
     ...byVms,
     params: strict({
       copy: Type.String({ format: 'uuid', description: 'In the name of every image' }),
       source_owner: Type.String(),
       owner: Type.String(),
       disks: Type.Array(strict({ ...oneVolume, pool: Id, name: VolumeName, format: VolumeFormat }), { maxItems: 64 }),
+      ...forNode,
     }),
-    result: strict({ paths: Type.Array(Path) }),
+    result: strict({ sources: Type.Array(DiskSource) }),
   },
   commitCopyTargets: {
-    does: 'Put images that have been filled in their places; again, what is there is fine',
+    does: 'Make volumes of the images that openCopyTargets has made; repeating it is fine',
     ...byVms,
     params: strict({
       copy: Type.String({ format: 'uuid' }),
       owner: Type.String(),
       disks: Type.Array(strict(oneVolume)),
+      ...forNode,
     }),
     result: strict({ data: Type.Array(Volume) }),
   },
   measure: {
-    does: 'Tell how many bytes a full clone of a volume copies',
+    does: 'Measure how many bytes a full clone of a volume copies',
     ...byVms,
     params: strict(oneVolume),
     result: strict({ data_bytes: Type.Integer() }),
@@ -91,48 +99,56 @@ export const volumesInternal = contract('volumes-internal', {
   createFor: {
     does: 'Create a volume that belongs to a VM',
     ...byVms,
-    params: strict({ id: Id, name: VolumeName, size: DiskSize, format: VolumeFormat, owner: Type.String() }),
+    params: strict({ id: Id, name: VolumeName, size: DiskSize, format: GivenFormat, owner: Type.String(), ...forNode }),
     result: Volume,
   },
   locate: {
-    does: 'Tell in which pool of a node an image is, and as which volume; pool null when it is in none',
+    does: 'Find the volume that a disk source on a node is; pool null when it is in no storage pool',
     ...byVms,
-    params: strict({ node: Id, path: Path, format: VolumeFormat }),
+    params: strict({
+      node: Id,
+      source: DiskSource,
+      format: Type.Optional(
+        Type.Enum([...VolumeFormat.enum], {
+          description: 'Its format as a disk; one in no storage pool is measured by it',
+        }),
+      ),
+    }),
     result: strict({
       pool: Type.Union([Id, Type.Null()]),
       name: Type.Union([VolumeName, Type.Null()]),
-      format: VolumeFormat,
-      size_bytes: Type.Integer(),
-      is_known: Type.Boolean({ description: 'It is a volume of the pool already' }),
+      format: Type.Union([VolumeFormat, Type.Null()]),
+      size_bytes: Type.Union([Type.Integer(), Type.Null()]),
+      is_known: Type.Boolean({ description: 'It has a record in the storage pool' }),
       used_by: Type.Union([Type.String(), Type.Null()]),
     }),
   },
   adopt: {
-    does: 'Make a file that lies in a pool a volume of it, which belongs to a VM',
+    does: 'Give an image that lies in a storage pool a record as a volume of a VM',
     ...byVms,
-    params: strict({ ...oneVolume, format: VolumeFormat, owner: Type.String() }),
+    params: strict({ ...oneVolume, format: VolumeFormat, owner: Type.String(), ...forNode }),
     result: Volume,
   },
   forget: {
-    does: 'Make a volume of a VM a mere file again; one that is gone is fine',
+    does: 'Remove the record of a volume of a VM and leave its bytes; one that is gone is fine',
     ...byVms,
     params: strict({ ...oneVolume, owner: Type.String() }),
     result: Done,
   },
   attach: {
-    does: 'Make a free volume belong to a VM',
+    does: 'Give a free volume to a VM',
     ...byVms,
-    params: strict({ ...oneVolume, owner: Type.String() }),
+    params: strict({ ...oneVolume, owner: Type.String(), ...forNode }),
     result: Volume,
   },
   detach: {
-    does: 'Let a volume belong to nobody',
+    does: 'Take a volume from its VM',
     ...byVms,
     params: strict({ ...oneVolume, owner: Type.String() }),
     result: Done,
   },
   growFor: {
-    does: 'Grow the volume of a VM; where its guest has made the bytes grow already, only its record',
+    does: 'Grow the volume of a VM; one whose bytes have grown already gets its record changed',
     ...byVms,
     params: strict({ ...oneVolume, size: DiskSize, owner: Type.String() }),
     result: Volume,

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, ListQuery, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { DiskPath, DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 
 const GiB = 2 ** 30
@@ -16,7 +17,12 @@ export const VolumeName = Type.String({
   errorMessage: 'must have only letters, digits, . _ and -, at most 128, and begin with a letter or digit',
 })
 
-/** `full`: a copy of its own. `linked`: what is written goes to the clone, what is not is read from the source. */
+/** Format of a volume to be made. */
+export const GivenFormat = Type.Optional(
+  Type.Enum([...VolumeFormat.enum], { description: "The storage pool's default_format if not given" }),
+)
+
+/** `full`: an independent copy. `linked`: a copy on write, which reads unchanged blocks from the source. */
 export const CloneMode = oneOf('full', 'linked')
 export type CloneMode = Static<typeof CloneMode>
 
@@ -24,13 +30,14 @@ export const Volume = strict({
   id: Type.String({ description: 'pool/name' }),
   pool: Id,
   name: VolumeName,
-  node: Id,
-  path: Path,
+  node: Type.Union([Id, Type.Null()], { description: 'The node that reaches it; null: several do' }),
+  source: DiskSource,
+  path: DiskPath,
   format: VolumeFormat,
-  size_bytes: Type.Integer({ description: 'What a guest sees' }),
+  size_bytes: Type.Integer({ description: 'Size of the disk in a guest' }),
   used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
   backing: Type.Union([Type.String(), Type.Null()], {
-    description: 'Id of the volume that a linked clone shares its bytes with; it cannot change while this one is there',
+    description: 'Id of the volume from which a linked clone reads unchanged blocks; that one cannot change meanwhile',
   }),
   created_at: Time,
   updated_at: Time,
@@ -43,7 +50,7 @@ export const oneVolume = { id: Id, volume: VolumeName }
 
 export const volumes = contract('volumes', {
   list: {
-    does: 'List the volumes of a pool',
+    does: 'List the volumes of a storage pool',
     rest: 'GET /storage/pools/{id}/volumes',
     can: 'DatastoreAudit on /api/storage/pools/{id}',
     params: Type.Object(
@@ -69,7 +76,7 @@ export const volumes = contract('volumes', {
       id: Id,
       name: VolumeName,
       size: DiskSize,
-      format: Type.Enum(['qcow2', 'raw'], { default: 'qcow2' }),
+      format: GivenFormat,
     }),
     result: Volume,
   },
@@ -102,7 +109,7 @@ export const volumes = contract('volumes', {
       name: VolumeName,
       mode: CloneMode,
       pool: Type.Optional(
-        Type.String({ ...Id, description: 'Where a full clone is to be; the same pool if not given' }),
+        Type.String({ ...Id, description: 'Storage pool of a full clone; the same one if not given' }),
       ),
       format: Type.Optional(VolumeFormat),
     }),

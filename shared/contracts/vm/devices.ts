@@ -3,7 +3,7 @@ import { contract } from '#shared/contract/contract.ts'
 import { ById, Id, Path, strict } from '#shared/contracts/common.ts'
 import { ExistingDisk, ImagePath, NewDisk, NewNic, Nic } from '#shared/contracts/vm/hardware.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
-import { DiskSize } from '#shared/contracts/storage/volumes.ts'
+import { DiskSize, GivenFormat } from '#shared/contracts/storage/volumes.ts'
 
 const Place = Type.String({
   pattern: '^(vd|sd|hd)[a-z]$',
@@ -32,7 +32,7 @@ export const devices = contract('devices', {
       size: Type.Optional(DiskSize),
       image: Type.Optional(ImagePath),
       volume: Type.Optional(ExistingDisk.properties.volume),
-      format: Type.Optional(Type.Enum(['qcow2', 'raw'], { description: 'Of a new one; qcow2 unless given' })),
+      format: GivenFormat,
       bus: NewDisk.properties.bus,
       cache: NewDisk.properties.cache,
       readonly: Type.Optional(Type.Boolean({ description: 'Of a volume that is there' })),

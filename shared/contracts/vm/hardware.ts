@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { Id, oneOf, Path, strict } from '#shared/contracts/common.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
-import { DiskSize, VolumeName } from '#shared/contracts/storage/volumes.ts'
+import { DiskPath, DiskSource } from '#shared/contracts/storage/disk-source.ts'
+import { DiskSize, GivenFormat, VolumeName } from '#shared/contracts/storage/volumes.ts'
 
 const Architecture = oneOf('x86_64', 'aarch64', 'riscv64', 'ppc64le')
 export type Architecture = Static<typeof Architecture>
@@ -113,11 +114,12 @@ const BridgeName = Type.String({
 
 export const Disk = strict({
   id: Type.String({ description: 'Its place: vda, vdb … (virtio), sda … (scsi, sata)' }),
-  pool: Type.Union([Id, Type.Null()], { description: 'null: it is in no pool, and known by its path' }),
+  pool: Type.Union([Id, Type.Null()], { description: 'Storage pool; null: in none' }),
   volume: Type.Union([VolumeName, Type.Null()]),
-  path: Path,
+  source: DiskSource,
+  path: DiskPath,
   format: VolumeFormat,
-  size_bytes: Type.Integer(),
+  size_bytes: Type.Integer({ description: '0: unknown, of a network image in no storage pool' }),
   bus: oneOf('virtio', 'scsi', 'sata', 'ide', 'usb'),
   cache: Type.Enum(['none', 'writeback', 'writethrough', 'directsync', 'unsafe', 'default']),
   readonly: Type.Boolean(),
@@ -148,7 +150,7 @@ export const Boot = strict({
 export const NewDisk = strict({
   pool: Id,
   size: DiskSize,
-  format: Type.Enum(['qcow2', 'raw'], { default: 'qcow2' }),
+  format: GivenFormat,
   bus: Bus,
   cache: Cache,
 })

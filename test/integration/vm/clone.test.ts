@@ -30,7 +30,8 @@ test('a full clone has the data of all disks, and nothing in common with its sou
     disks: source.disks.map((disk) => ({
       ...disk,
       volume: disk.volume!.replace('web', 'copy'),
-      path: disk.path.replace('web', 'copy'),
+      source: { type: 'file', path: disk.path!.replace('web', 'copy') },
+      path: disk.path!.replace('web', 'copy'),
     })),
     nics: source.nics.map((nic) => ({ ...nic, mac: expect.stringMatching(/^52:54:00(:[0-9a-f]{2}){3}$/) })),
     created_at: clone.created_at,

@@ -1,3 +1,4 @@
+import { propertiesOf } from '#shared/contract/branches.ts'
 import type { Route } from '../../../services/gateway/rest/answer.ts'
 import type { ask } from '../clients/http.ts'
 import type { Canaries } from './canaries.ts'
@@ -28,7 +29,7 @@ export function faultsOf(route: Route, way: Way, weak: string, canaries: Canarie
   const { token, headers = {} } = way
   const who = { ...(token !== undefined && { token }), headers }
   const make = (what: string) => canaries.make(`${what} at ${name}`)
-  const taken = takenBy(route, action.params.properties)
+  const taken = takenBy(route, propertiesOf(action.params))
   const field = taken[0] ?? 'password'
   const typed = (type: string, raw: string) => ({ ...who, raw, headers: { ...headers, 'content-type': type } })
   const body = (value: unknown) => JSON.stringify(withAt(json, field, value))

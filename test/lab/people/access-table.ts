@@ -1,3 +1,4 @@
+import { propertiesOf } from '#shared/contract/branches.ts'
 import { type Action, accessOf, onPath } from '#shared/contract/contract.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
@@ -66,7 +67,7 @@ function rowOf(name: string, action: Action, can: string): Row {
 export const rows: Row[] = contracts.flatMap((contract) =>
   Object.entries(contract.actions).flatMap(([key, action]) => {
     if (!action.rest) return []
-    const withAll = Object.fromEntries(Object.keys(action.params.properties).map((name) => [name, '']))
+    const withAll = Object.fromEntries(Object.keys(propertiesOf(action.params)).map((name) => [name, '']))
     const ways = new Set([accessOf(action, {}), accessOf(action, withAll)])
     return [...ways].map((can) => rowOf(`${contract.name}.${key}`, action, can))
   }),

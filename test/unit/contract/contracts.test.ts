@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { branchesOf, propertiesOf } from '#shared/contract/branches.ts'
 import type { Action } from '#shared/contract/contract.ts'
 import { isValid } from '#shared/contract/validate.ts'
 import { Boot } from '#shared/contracts/vm/hardware.ts'
@@ -26,7 +27,7 @@ test('every action names its access: a known privilege on a path, signed-in, any
 test('every parameter of a route is among the parameters of its action', () => {
   for (const { name, action } of actions)
     for (const [, key] of (action.rest ?? '').matchAll(/\{(\w+)\}/g))
-      expect(Object.keys(action.params.properties), name).toContain(key)
+      expect(Object.keys(propertiesOf(action.params)), name).toContain(key)
 })
 
 test('no two actions have the same route', () => {
@@ -35,7 +36,8 @@ test('no two actions have the same route', () => {
 })
 
 test('no action takes fields that its contract does not name', () => {
-  for (const { name, action } of actions) expect(action.params, name).toHaveProperty('additionalProperties', false)
+  for (const { name, action } of actions)
+    for (const branch of branchesOf(action.params)) expect(branch, name).toHaveProperty('additionalProperties', false)
 })
 
 test('a list that filters its items is open to every signed-in user', () => {
@@ -57,6 +59,7 @@ const harmless: Record<string, string> = {
   seed: 'where the seed of cloud-init is, in which no password is in clear',
 }
 
+/** A JSON Schema, as far as these tests read it; TypeBox's are. */
 type Schema = { type?: unknown; properties?: Record<string, Schema>; items?: Schema; anyOf?: Schema[]; const?: unknown }
 /** Every field of a schema at any depth, as `user.plain_password`, and whether it can hold a text. */
 function fieldsOf({ properties = {}, items, anyOf = [] }: Schema, path = ''): { path: string; isText: boolean }[] {
@@ -72,7 +75,7 @@ const holdsText = ({ type, items, anyOf = [] }: Schema): boolean =>
 
 test('every field named like a secret is listed as a secret of its action, or explained', () => {
   const sounding = actions.flatMap(({ name, action }) =>
-    [...fieldsOf(action.params), ...fieldsOf(action.result as Schema)]
+    [...fieldsOf(action.params as Schema), ...fieldsOf(action.result as Schema)]
       .filter(({ path, isText }) => isText && smell.test(nameOf(path)) && !action.secret?.includes(path))
       .map(({ path }) => ({ field: nameOf(path), at: `${name}: ${path}` })),
   )
@@ -83,7 +86,7 @@ test('every field named like a secret is listed as a secret of its action, or ex
 
 test('every secret that is listed is there', () => {
   for (const { name, action } of actions) {
-    const fields = [...fieldsOf(action.params), ...fieldsOf(action.result as Schema)].map(({ path }) => path)
+    const fields = [...fieldsOf(action.params as Schema), ...fieldsOf(action.result as Schema)].map(({ path }) => path)
     for (const secret of action.secret ?? []) expect(fields, name).toContain(secret)
   }
 })

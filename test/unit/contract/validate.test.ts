@@ -47,7 +47,7 @@ test('defaults are filled in, also within the forms of a disk', () => {
   expect(filled).toMatchObject({
     node: 'local',
     start: false,
-    disks: [{ format: 'qcow2', bus: 'virtio', cache: 'writeback' }],
+    disks: [{ bus: 'virtio', cache: 'writeback' }],
   })
 })
 

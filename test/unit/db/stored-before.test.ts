@@ -5,7 +5,8 @@ import { setConfig } from '#shared/config/config.ts'
 import { createIndexes } from '#shared/db/model.ts'
 import { nodeRecords } from '../../../services/cluster/model.ts'
 import { viewOf } from '../../../services/cluster/view.ts'
-import { vmRecords } from '../../../services/vm/model.ts'
+import { poolRecords, volumeRecords } from '../../../services/storage/models.ts'
+import { viewOf as vmView, vmRecords } from '../../../services/vm/model.ts'
 import { plainRecord } from '../../lab/guests/plain-guest.ts'
 
 let lab: TestStore
@@ -88,4 +89,71 @@ test('records of an earlier version are found in the form of today, however ofte
     hypervisor_status: 'unknown',
   })
   expect(await nodeRecords.updateWhere({ _id: 'hv1' }, { set: { maintenance: false } })).toMatchObject({ version: 8 })
+})
+
+test('storage pools, volumes and disks of an earlier version are found in the form of today', async () => {
+  const times = { created_at: at, updated_at: at }
+  const pool = { type: 'dir', node: 'hv1', path: '/pools/a', state: 'active', ...times, version: 2 }
+  const storedPools = poolRecords.model.collection
+  await storedPools.createIndex({ node: 1, path: 1 }, { unique: true })
+  await storedPools.insertOne({ _id: 'a', name: 'a', ...pool } as never)
+  const volume = { pool: 'a', name: 'v', node: 'hv1', path: '/pools/a/v.raw', format: 'raw', size_bytes: 1, ...times }
+  await volumeRecords.model.collection.insertOne({
+    _id: 'a/v',
+    ...volume,
+    used_by: null,
+    backing: null,
+    version: 3,
+  } as never)
+  const disk = (id: string, path: string) => ({ id, pool: null, volume: null, path, format: 'raw', size_bytes: 1 })
+  const [file, block] = [disk('vda', '/pools/a/v.raw'), disk('vdb', '/dev/vg/lv')]
+  const pending = [
+    { field: 'memory', current: 512, next: 1024 },
+    { field: 'disks', current: [file], next: [file, block] },
+  ]
+  const vm = { ...recordOfBefore, _id: 'old', name: 'old', handle: 'old', disks: [file, block], pending, version: 5 }
+  await vmRecords.model.collection.insertOne(vm as never)
+
+  await createIndexes()
+  await createIndexes()
+
+  expect(await poolRecords.require('a')).toEqual({
+    id: 'a',
+    name: 'a',
+    type: 'dir',
+    config: { node: 'hv1', path: '/pools/a' },
+    nodes: ['hv1'],
+    place: 'hv1:/pools/a',
+    state: 'active',
+    ...times,
+    version: 2,
+  })
+  expect(await poolRecords.all({ nodes: { $in: ['hv1', null] } })).toHaveLength(1)
+  // The unique index of the old fields would take two storage pools without them for the same.
+  const like = {
+    type: 'dir' as const,
+    config: { node: 'hv1', path: '/b' },
+    nodes: null,
+    state: 'active' as const,
+    ...times,
+  }
+  for (const id of ['b', 'c']) await poolRecords.insert({ ...like, id, name: id, place: id })
+  await expect(poolRecords.insert({ ...like, id: 'd', name: 'd', place: 'b' })).rejects.toThrow('already exists')
+  expect(await poolRecords.all({ nodes: { $in: ['hv9', null] } })).toHaveLength(2)
+
+  const stored = await volumeRecords.require('a/v')
+  expect(Object.keys(stored).filter((key) => ['path', 'node', 'source'].includes(key))).toEqual([])
+  expect(stored).toMatchObject({ id: 'a/v', size_bytes: 1, version: 3 })
+
+  const found = await vmRecords.require('old')
+  expect(found.disks.map(({ source }) => source)).toEqual([
+    { type: 'file', path: '/pools/a/v.raw' },
+    { type: 'block', path: '/dev/vg/lv' },
+  ])
+  expect(found.disks.some((each) => 'path' in each)).toBe(false)
+  expect(await vmRecords.find({ 'disks.source.path': '/dev/vg/lv' })).toMatchObject({ id: 'old', version: 5 })
+  const shown = vmView(found)
+  expect(shown.disks.map(({ path }) => path)).toEqual(['/pools/a/v.raw', '/dev/vg/lv'])
+  expect(shown.pending[0]).toEqual(pending[0])
+  expect(shown.pending[1]).toMatchObject({ current: [file], next: [file, block] })
 })

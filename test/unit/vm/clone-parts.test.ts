@@ -107,9 +107,11 @@ test('a pool that cannot take the disks of a guest that runs says so; read-only 
     type: 'dir' as const,
     node: 'hv1',
     path: '/slow',
+    nodes: ['hv1'],
     state: 'active' as const,
     capabilities: {
       formats: ['raw' as const],
+      default_format: 'raw' as const,
       snapshots: false,
       linked_clones: false,
       linked_clone_format: null,
@@ -130,7 +132,7 @@ test('a pool that cannot take the disks of a guest that runs says so; read-only 
     id: 'vda',
     pool: 'slow',
     volume: 'a',
-    path: '/slow/a.raw',
+    source: { type: 'file' as const, path: '/slow/a.raw' },
     format: 'raw' as const,
     size_bytes: 1,
     bus: 'virtio' as const,
@@ -149,11 +151,22 @@ test('a pool that cannot take the disks of a guest that runs says so; read-only 
   expect(checkPool(pool, 'hv1', { ...disk, readonly: true }, { ...wanted, isRunning: true })).toEqual([])
 })
 
-test('the XML of a copy names every disk with its image, also with odd names', () => {
+test('the XML of a copy names every disk with its target, also with odd names', () => {
   const path = '/pool/a"&<b>.qcow2'
-  const xml = parseXml(backupOf([{ disk: 'vda', path, format: 'raw' }]))
+  const targets = [
+    { disk: 'vda', source: { type: 'file' as const, path }, format: 'raw' as const },
+    { disk: 'vdb', source: { type: 'block' as const, path: '/dev/vg/b' }, format: 'qcow2' as const },
+  ]
+  const xml = parseXml(backupOf(targets))
   expect([xml.name, xml.attributes]).toEqual(['domainbackup', { mode: 'push' }])
-  const [disk] = elements(at(xml, 'disks'), 'disk')
-  expect(disk?.attributes).toEqual({ name: 'vda', backup: 'yes', type: 'file' })
-  expect([attribute(at(disk, 'driver'), 'type'), attribute(at(disk, 'target'), 'file')]).toEqual(['raw', path])
+  const [file, block] = elements(at(xml, 'disks'), 'disk')
+  expect(file?.attributes).toEqual({ name: 'vda', backup: 'yes', type: 'file' })
+  expect([attribute(at(file, 'driver'), 'type'), at(file, 'target')?.attributes]).toEqual(['raw', { file: path }])
+  expect(block?.attributes).toEqual({ name: 'vdb', backup: 'yes', type: 'block' })
+  expect([attribute(at(block, 'driver'), 'type'), at(block, 'target')?.attributes]).toEqual([
+    'qcow2',
+    { dev: '/dev/vg/b' },
+  ])
+  const network = { type: 'network' as const, protocol: 'nbd', name: 'x', servers: [] }
+  expect(() => backupOf([{ disk: 'vda', source: network, format: 'raw' }])).toThrow(/copies no disks to nbd:x/)
 })

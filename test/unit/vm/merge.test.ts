@@ -1,18 +1,21 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Disk, Nic } from '#shared/contracts/vm/hardware.ts'
+import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
+import type { Nic } from '#shared/contracts/vm/hardware.ts'
 import type { Definition } from '../../../services/vm/drivers/guest.ts'
+import type { DiskRecord } from '../../../services/vm/model.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { mergeDomain, unmarked } from '../../../services/vm/drivers/qemu/xml/merge.ts'
 import { readDomain } from '../../../services/vm/drivers/qemu/xml/parse-domain-xml.ts'
 import { at, type Element, elements, parseXml, writeXml } from '../../../services/vm/drivers/qemu/xml/xml.ts'
+import { diskSources } from '../../lab/guests/disk-sources.ts'
 import { plainGuest } from '../../lab/guests/plain-guest.ts'
 
-const diskAt = (id: string, path = `/images/${id}.qcow2`): Disk => ({
+const diskAt = (id: string, source: DiskSource = { type: 'file', path: `/images/${id}.qcow2` }): DiskRecord => ({
   id,
   pool: null,
   volume: null,
-  path,
+  source,
   format: 'qcow2',
   size_bytes: 0,
   bus: id.startsWith('vd') ? 'virtio' : 'sata',
@@ -32,7 +35,9 @@ const guests: fc.Arbitrary<Definition> = fc
     firmware: fc.constantFrom('bios' as const, 'uefi' as const),
     iso: fc.constantFrom(null, '/iso/a.iso', '/iso/b&c.iso'),
     boot: fc.constantFrom(null, { kernel: '/k', cmdline: 'a="<b>" & c' }, { kernel: '/k2', initrd: '/i' }),
-    disks: fc.subarray(['vda', 'vdb', 'sda', 'sdb']).map((ids) => ids.map((id) => diskAt(id))),
+    disks: fc
+      .tuple(fc.subarray(['vda', 'vdb', 'sda', 'sdb']), diskSources)
+      .map(([ids, source]) => ids.map((id, index) => (index === 0 ? diskAt(id, source) : diskAt(id)))),
     nics: fc.subarray(macs).map((all) => all.map(nicOf)),
     isOrdered: fc.boolean(),
   })
@@ -116,7 +121,10 @@ test('devices that others attached stay, ours that are not wanted any more go', 
     ),
     parseXml(`<interface type="user"><mac address="52:54:00:00:00:09"/><model type="virtio"/></interface>`),
   )
-  const merged = mergeDomain(writeXml(root), xmlOf({ ...was, disks: [diskAt('vda', '/images/new.qcow2')], nics: [] }))
+  const merged = mergeDomain(
+    writeXml(root),
+    xmlOf({ ...was, disks: [diskAt('vda', { type: 'file', path: '/images/new.qcow2' })], nics: [] }),
+  )
   expect(merged).toContain('<source protocol="rbd" name="p/i"/>')
   expect(merged).toContain('52:54:00:00:00:09')
   expect(merged).toContain('/images/new.qcow2')
@@ -135,11 +143,11 @@ test('an adopted domain keeps its own way of saying things: units, addresses, bo
     topology: { sockets: 1, cores: 2, threads: 1 },
     firmware: 'uefi',
     iso: '/i.iso',
-    disks: [{ id: 'hda', path: '/d.raw', bus: 'ide', cache: 'default' }],
+    disks: [{ id: 'hda', source: { type: 'file', path: '/d.raw' }, bus: 'ide', cache: 'default' }],
     nics: [{ mac: macs[0], bridge: 'br0', model: 'rtl8139' }],
   })
   // What libvirt says in words of its own is in the words of the contract by now.
-  const guest = { ...plainGuest, ...found, accel: 'kvm', disks: [{ ...diskAt('hda', '/d.raw'), ...found.disks[0] }] }
+  const guest = { ...plainGuest, ...found, accel: 'kvm', disks: [{ ...diskAt('hda'), ...found.disks[0] }] }
   const marked = mergeDomain(there, xmlOf(guest as Definition))
   expect(unmarked(marked)).toBe(there)
   const changed = mergeDomain(marked, xmlOf({ ...guest, memory: 2048, iso: null } as Definition))

@@ -1,17 +1,23 @@
 import { basename, dirname, extname, join } from 'node:path'
+import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
+import type { PoolConfig } from '#shared/contracts/storage/pool-kinds.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
-import { VolumeName } from '#shared/contracts/storage/volumes.ts'
-import { ConflictError, NotFoundError } from '#shared/errors.ts'
-import type { Host } from '#shared/nodes/host/host.ts'
+import { VolumeName as Name } from '#shared/contracts/storage/volumes.ts'
 import { isValid } from '#shared/contract/validate.ts'
-import { cloneFull, cloneLinked, createEmpty, openAside, placeAside, removeAsides } from './clone.ts'
-import type { PoolDriver, PoolPlace, VolumeSpec } from '../driver.ts'
-import { dataBytes, imageInfo, qemuImg } from '../../images/qemu-img.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { createImage, dataBytes, imageInfo, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
+import { pathOfOriginal } from '../../images/images.ts'
+import type { PoolDriver, VolumeName, VolumeSpec } from '../driver.ts'
+import { commitAside, copyFull, copyLinked, createFile, openAside, removeAsides } from './image-files.ts'
 
-const pathOf = ({ path }: PoolPlace, { name, format }: Pick<VolumeSpec, 'name' | 'format'>) =>
-  join(path, `${name}.${format}`)
+type Config = PoolConfig<'dir'>
 
-/** Whether a file can be read as an image of this format and size. */
+const fileOf = ({ path }: Config, { name, format }: VolumeName) => join(path, `${name}.${format}`)
+const asSource = (path: string): DiskSource => ({ type: 'file', path })
+
+/** Whether a file is an image of this format and size. */
 async function isImageOf(host: Host, path: string, { format, size_bytes }: VolumeSpec): Promise<boolean> {
   const read = imageInfo(host, path, format).catch((error: unknown) => {
     if (error instanceof ConflictError) return null
@@ -22,10 +28,13 @@ async function isImageOf(host: Host, path: string, { format, size_bytes }: Volum
 
 const isFormat = (text: string): text is VolumeFormat => isValid(VolumeFormat, text)
 
-/** Volumes as image files in a folder: `<name>.qcow2`, `<name>.raw`. */
-export const dir: PoolDriver = {
-  capabilities: {
+/** Volumes are image files in a folder, `<name>.<format>`. */
+export const dir: PoolDriver<'dir'> = {
+  nodesOf: ({ node }) => [node],
+  placeOf: ({ node, path }) => `${node}:${path}`,
+  capabilitiesOf: () => ({
     formats: ['qcow2', 'raw'],
+    default_format: 'qcow2',
     snapshots: false,
     linked_clones: true,
     linked_clone_format: 'qcow2',
@@ -33,14 +42,20 @@ export const dir: PoolDriver = {
     send: false,
     shared: false,
     live_resize: true,
+  }),
+
+  async prepare({ host, folders }, id, { node, path = `${folders.state_dir}/pools/${id}` }) {
+    return { node, path: await allowedPath(host, path, folders, 'path') }
   },
 
   async create(host, { path }) {
-    const there = await host.stat(path)
-    if (there && there.kind !== 'directory')
-      throw new ConflictError(`${path} on ${host.describe()} is a ${there.kind}, not a folder`)
-    // QEMU may run as another user: it must be able to pass through.
-    await host.mkdir(path, { mode: 0o711 })
+    await onNamedPath('path', async () => {
+      const there = await host.stat(path)
+      if (there && there.kind !== 'directory')
+        throw new ConflictError(`${path} on ${host.describe()} is a ${there.kind}, not a folder`)
+      // QEMU may run as another user: it must be able to pass through.
+      await host.mkdir(path, { mode: 0o711 })
+    })
   },
 
   async remove(host, { path }) {
@@ -56,44 +71,53 @@ export const dir: PoolDriver = {
     return { capacity_bytes: totalBytes, available_bytes: freeBytes }
   },
 
-  pathOf,
+  volumes: {
+    exists: async (host, config, volume) => (await host.stat(fileOf(config, volume))) !== null,
 
-  async createVolume(host, pool, volume, { again }) {
-    const path = pathOf(pool, volume)
-    if (again && (await host.stat(path))) return isImageOf(host, path, volume)
-    return createEmpty(host, { ...volume, path, again: false })
-  },
+    sourceOn: async (_host, config, volume) => asSource(fileOf(config, volume)),
 
-  async volumeAt(host, pool, path) {
-    const extension = extname(path)
-    const [name, format] = [basename(path, extension), extension.slice(1)]
-    if (dirname(path) !== pool.path || !isFormat(format) || !isValid(VolumeName, name)) return null
-    if (!(await host.stat(path))) throw new NotFoundError(`${path} is not on ${host.describe()}`)
-    return { name, format, size_bytes: (await imageInfo(host, path, format)).virtualSize }
-  },
+    async create(host, config, volume, how) {
+      const path = fileOf(config, volume)
+      if (how.ifExists === 'accept' && (await host.stat(path))) return isImageOf(host, path, volume)
+      return createFile(host, path, { ifExists: 'refuse' }, (aside) => createImage(host, aside, volume))
+    },
 
-  async resizeVolume(host, pool, volume) {
-    const { format, size_bytes } = volume
-    const path = pathOf(pool, volume)
-    if ((await imageInfo(host, path, format)).virtualSize !== size_bytes)
-      await qemuImg(host, ['resize', '-q', '-f', format, path, String(size_bytes)])
-  },
+    async resize(host, config, volume) {
+      const path = fileOf(config, volume)
+      if ((await imageInfo(host, path, volume.format)).virtualSize !== volume.size_bytes)
+        await resizeImage(host, path, volume)
+    },
 
-  async deleteVolume(host, pool, volume) {
-    const path = pathOf(pool, volume)
-    await removeAsides(host, path)
-    await host.remove(path)
-  },
+    async delete(host, config, volume) {
+      const path = fileOf(config, volume)
+      await removeAsides(host, path)
+      await host.remove(path)
+    },
 
-  clone: {
-    dataBytes: (host, { path, format }) => dataBytes(host, path, format),
-    full: (host, source, pool, volume, copying) =>
-      cloneFull(host, source, { path: pathOf(pool, volume), format: volume.format, again: copying.again }, copying),
-    linked: (host, source, pool, volume, { again }) =>
-      cloneLinked(host, source, { path: pathOf(pool, volume), format: volume.format, again }),
-    receive: {
-      open: (host, pool, volume, copy) => openAside(host, { ...volume, path: pathOf(pool, volume) }, copy),
-      place: (host, pool, volume, copy) => placeAside(host, { ...volume, path: pathOf(pool, volume) }, copy),
+    async find(host, config, source) {
+      if (source.type !== 'file') return null
+      const { path } = source
+      const extension = extname(path)
+      const [name, format] = [basename(path, extension), extension.slice(1)]
+      if (dirname(path) !== config.path || !isFormat(format) || !isValid(Name, name)) return null
+      if (!(await host.stat(path))) throw new NotFoundError(`${path} is not on ${host.describe()}`)
+      return { name, format, size_bytes: (await imageInfo(host, path, format)).virtualSize }
+    },
+
+    copies: {
+      dataBytes: (host, original) => dataBytes(host, pathOfOriginal(original), original.format),
+      full: (host, original, config, volume, copying) =>
+        copyFull(host, original, { path: fileOf(config, volume), format: volume.format }, copying),
+      linked: (host, original, config, volume, how) =>
+        copyLinked(host, original, { path: fileOf(config, volume), format: volume.format }, how),
+    },
+
+    liveCopies: {
+      bytesNeeded: ({ format, size_bytes }, dataBytes) => (isSparseInCopies(format) ? dataBytes : size_bytes),
+      open: async (host, config, volume, copy) =>
+        asSource(await openAside(host, fileOf(config, volume), copy, (aside) => createImage(host, aside, volume))),
+      commit: (host, config, volume, copy) =>
+        commitAside(host, { path: fileOf(config, volume), format: volume.format }, copy),
     },
   },
 }

@@ -1,3 +1,5 @@
+import { type DiskSource, nameOfSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
+import { ConflictError } from '#shared/errors.ts'
 import type { VmStatus } from '#shared/contracts/vm/vms.ts'
 import type { Status } from '../driver.ts'
 import type { Definition, Guest } from '../guest.ts'
@@ -50,14 +52,22 @@ export function sizesOf({ config }: Pick<Instance, 'config'>): Sizes | null {
 const mark = 'horcrux-'
 const deviceName = (name: string) => `${mark}${name}`
 
+/** @throws ConflictError for a network image */
+function hostPathOf(source: DiskSource): string {
+  const path = pathOfSource(source)
+  if (path === null)
+    throw new ConflictError(`${nameOfSource(source)} is a network image; LXD and Incus take files and devices`)
+  return path
+}
+
 /** Devices that Horcrux gives an instance; those that it has beside them are its owner's. */
 function devicesOf({ disks, nics, iso, seed }: Definition): Record<string, Device> {
   const all: [string, Device][] = [
-    ...disks.map(({ id, path, readonly }, index): [string, Device] => [
+    ...disks.map(({ id, source, readonly }, index): [string, Device] => [
       deviceName(id),
       {
         type: 'disk',
-        source: path,
+        source: hostPathOf(source),
         'boot.priority': String(disks.length - index),
         ...(readonly && { readonly: 'true' }),
       },

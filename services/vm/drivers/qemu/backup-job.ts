@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { type DiskSource, nameOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { abortJob, type BackupJob, backupJob, backupXml, beginBackup } from '#shared/nodes/libvirt/client/backup.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import type { Copies, CopyTarget } from '../parts.ts'
 import { libvirtAt } from './libvirt.ts'
 import { unlessMissing } from './state.ts'
-import { at, attribute, type Element, elements, parseXml, writeXml } from './xml/xml.ts'
+import { sourceElement } from './xml/disk-source.ts'
+import { at, type Element, elements, parseXml, writeXml } from './xml/xml.ts'
 
 const pollEveryMs = 250
 /** QEMU first finishes the block that it is writing. */
@@ -17,6 +19,12 @@ const element = (name: string, attributes: Record<string, string>, ...children: 
   children,
 })
 
+/** @throws ConflictError for a network image, into which libvirt makes no backup */
+function requireLocal(source: DiskSource): DiskSource {
+  if (source.type === 'network') throw new ConflictError(`libvirt copies no disks to ${nameOfSource(source)}`)
+  return source
+}
+
 /** The XML of a backup ("Backup XML format"); a disk that is not named is left out. */
 export const backupOf = (targets: CopyTarget[]): string =>
   writeXml(
@@ -26,12 +34,12 @@ export const backupOf = (targets: CopyTarget[]): string =>
       element(
         'disks',
         {},
-        ...targets.map(({ disk, path, format }) =>
+        ...targets.map(({ disk, source, format }) =>
           element(
             'disk',
-            { name: disk, backup: 'yes', type: 'file' },
+            { name: disk, backup: 'yes', type: source.type },
             element('driver', { type: format }),
-            element('target', { file: path }),
+            sourceElement(requireLocal(source), 'target'),
           ),
         ),
       ),
@@ -42,7 +50,7 @@ async function isUnderWay(libvirt: HostConnection, uuid: string, copy: string): 
   const xml = await unlessMissing(() => backupXml(libvirt, uuid), null)
   if (xml === null) return false
   const disks = elements(at(parseXml(xml), 'disks'), 'disk')
-  return disks.some((disk) => attribute(at(disk, 'target'), 'file')?.includes(copy))
+  return disks.some((disk) => Object.values(at(disk, 'target')?.attributes ?? {}).some((value) => value.includes(copy)))
 }
 
 /** Reads the state of a job; `none` for a guest that is switched off just now. */

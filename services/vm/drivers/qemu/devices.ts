@@ -1,4 +1,4 @@
-import type { Disk } from '#shared/contracts/vm/hardware.ts'
+import { isSameSource } from '#shared/contracts/storage/disk-source.ts'
 import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
 import { attachDevice, detachDevice, domainXml, resizeBlock } from '#shared/nodes/libvirt/client/domain.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
@@ -6,7 +6,9 @@ import type { Guest } from '../guest.ts'
 import type { Device } from '../parts.ts'
 import { libvirtAt } from './libvirt.ts'
 import { inactiveXml } from './definition.ts'
-import { macOf, pathOf, targetOf } from './xml/parse-domain-xml.ts'
+import type { DiskRecord } from '../../model.ts'
+import { sourceOf } from './xml/disk-source.ts'
+import { macOf, targetOf } from './xml/parse-domain-xml.ts'
 import { unlessMissing } from './state.ts'
 import { at, attribute, type Element, elements, parseXml, remove, writeXml } from './xml/xml.ts'
 
@@ -24,6 +26,12 @@ const inDomain = (domain: Element, device: Device): Element | undefined =>
     ? elements(at(domain, 'devices'), 'disk').find((disk) => targetOf(disk) === device.disk.id)
     : elements(at(domain, 'devices'), 'interface').find((nic) => macOf(nic) === device.nic.mac)
 
+/** Whether a disk of a running domain is this one. */
+function runsWith(there: Element, { source }: DiskRecord): boolean {
+  const running = sourceOf(there)
+  return running !== null && isSameSource(running, source)
+}
+
 const nameOf = (device: Device) => ('disk' in device ? `disk ${device.disk.id}` : `NIC ${device.nic.mac}`)
 
 /** Plugs a device of the definition into a guest that runs; a guest that is off gets it at its start. */
@@ -32,7 +40,7 @@ export async function plug({ node, handle: uuid }: Guest, device: Device): Promi
   const live = await liveDomain(libvirt, uuid)
   if (!live) return
   const there = inDomain(live, device)
-  if (there && 'disk' in device && pathOf(there) !== device.disk.path)
+  if (there && 'disk' in device && !runsWith(there, device.disk))
     throw new ConflictError(`The guest still runs with another disk at ${device.disk.id}`)
   if (there) return
   const next = parseXml(await inactiveXml(libvirt, uuid))
@@ -108,9 +116,9 @@ async function ask(libvirt: HostConnection, uuid: string, device: Element): Prom
 }
 
 /** Grows a disk of a guest that runs; QEMU makes the image larger itself. One that it has from its next start on stays. */
-export async function grow({ node, handle: uuid }: Guest, disk: Disk, bytes: number): Promise<void> {
+export async function grow({ node, handle: uuid }: Guest, disk: DiskRecord, bytes: number): Promise<void> {
   const libvirt = await libvirtAt(node)
   const live = await liveDomain(libvirt, uuid)
   const there = live && inDomain(live, { disk })
-  if (there && pathOf(there) === disk.path) await resizeBlock(libvirt, uuid, disk.id, bytes)
+  if (there && runsWith(there, disk)) await resizeBlock(libvirt, uuid, disk.id, bytes)
 }

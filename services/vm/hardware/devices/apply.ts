@@ -1,22 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Disk, Nic, Pending } from '#shared/contracts/vm/hardware.ts'
+import type { Nic, Pending } from '#shared/contracts/vm/hardware.ts'
 import { AppError, ConflictError, UnavailableError, type Violation } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import type { Device } from '../../drivers/parts.ts'
 import { waiting } from '../hardware.ts'
-import { type VmRecord, vmRecords } from '../../model.ts'
+import { type DiskRecord, type VmRecord, vmRecords } from '../../model.ts'
 import { bootIdOf } from '../../state/boot-id.ts'
 import { requireStatus, settle } from '../../state/status.ts'
 import { requireNoTemplate } from '../../lifecycle/templates.ts'
 
-type Part = Disk | Nic
+type Part = DiskRecord | Nic
 const partOf = (device: Device): Part => ('disk' in device ? device.disk : device.nic)
 const fieldOf = (device: Device) => ('disk' in device ? ('disks' as const) : ('nics' as const))
 const keyOf = (part: Part) => ('mac' in part ? part.mac : part.id)
 const without = (parts: Part[], device: Device) => parts.filter((part) => keyOf(part) !== keyOf(partOf(device)))
 
-/** A VM whose devices can be changed now, on or off. @throws ConflictError */
+/** Returns a VM whose devices can be changed now, running or stopped. @throws ConflictError */
 export async function requireForDevices(id: string, action: string): Promise<VmRecord> {
   requireNoTemplate(await vmRecords.requireForChange(id), action)
   const vm = await settle(id)
@@ -31,12 +31,12 @@ export async function requireForDevices(id: string, action: string): Promise<VmR
 export const ofItem = (violations: Violation[]): Violation[] =>
   violations.map((each) => ({ ...each, field: each.field.replace(/^(?:disks|nics)\.\d+\.?/, '') || 'id' }))
 
-/** What of these devices the guest has in its run. */
+/** The devices that the running guest has. */
 const runningWith = (vm: VmRecord, field: 'disks' | 'nics'): Part[] =>
-  // It was put there from the same field.
+  // The value comes from the same field.
   (vm.pending.find((each) => each.field === field)?.current as Part[] | undefined) ?? vm[field]
 
-/** What waits for the next start when these are the devices of the record, and those what the guest runs with. */
+/** Pending changes. @param next devices of the record. @param running devices of the running guest */
 function waitingWith(vm: VmRecord, field: 'disks' | 'nics', next: Part[], running: Part[]) {
   const others = vm.pending.filter((each) => each.field !== field)
   if (vm.status === 'stopped') return waiting([])
@@ -48,8 +48,8 @@ function waitingWith(vm: VmRecord, field: 'disks' | 'nics', next: Part[], runnin
 const pendingRunOf = async (vm: VmRecord) => (vm.status === 'stopped' ? vm.boot_id : bootIdOf(vm))
 
 /**
- * Gives a VM a device: the record, the definition, and the guest that runs. What it cannot take now it has at its next
- * start, and that is pending. Bears being run twice.
+ * Adds a device to the record, the definition and the running guest. A device that the guest cannot take now is pending
+ * until its next start. May be repeated.
  */
 export async function give(id: string, device: Device): Promise<void> {
   const [field, part] = [fieldOf(device), partOf(device)]
@@ -74,7 +74,7 @@ export async function give(id: string, device: Device): Promise<void> {
   })
 }
 
-/** Whether a guest has it now. What it refuses, it takes at its next start. */
+/** Plugs a device into a running guest. @returns false when the guest refuses it and takes it at its next start */
 async function takes(vm: VmRecord, device: Device): Promise<boolean> {
   const driver = driverOf(vm)
   if ((await driver.status(vm)).status === 'stopped') return true
@@ -88,7 +88,7 @@ async function takes(vm: VmRecord, device: Device): Promise<boolean> {
   }
 }
 
-/** Has a guest that runs let go of a device. @throws ConflictError when it does not; then it has it still */
+/** Unplugs a device from a running guest. @throws ConflictError when the guest keeps it */
 export async function free(vm: VmRecord, device: Device, seconds: number, signal?: AbortSignal): Promise<void> {
   const driver = driverOf(vm)
   const { devices } = driver
@@ -100,14 +100,14 @@ export async function free(vm: VmRecord, device: Device, seconds: number, signal
   )
 }
 
-/** Undoes {@link free}, as long as the device is to be there. */
+/** Undoes {@link free}, unless the record has lost the device. */
 export async function plugAgain(id: string, device: Device): Promise<void> {
   const vm = await vmRecords.require(id)
   if (vm[fieldOf(device)].some((part) => keyOf(part) === keyOf(partOf(device))))
     await driverOf(vm).devices?.plug(vm, device)
 }
 
-/** Takes a device, which no guest runs with any more, out of record, boot order and definition. Bears being run twice. */
+/** Removes an unplugged device from record, boot order and definition. May be repeated. */
 export async function takeAway(id: string, device: Device): Promise<void> {
   const field = fieldOf(device)
   const vm = await vmRecords.change(id, async (now) => {
@@ -122,7 +122,7 @@ export async function takeAway(id: string, device: Device): Promise<void> {
 }
 
 /** Undoes {@link give}. */
-export async function takeBack(id: string, device: Device): Promise<void> {
+export async function undoGive(id: string, device: Device): Promise<void> {
   await free(await vmRecords.require(id), device, undoSeconds)
   await takeAway(id, device)
 }

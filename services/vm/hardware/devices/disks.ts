@@ -1,7 +1,8 @@
 import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import type { devices } from '#shared/contracts/vm/devices.ts'
-import type { Disk, NewDisks } from '#shared/contracts/vm/hardware.ts'
+import { nameOfSource } from '#shared/contracts/storage/disk-source.ts'
+import type { NewDisks } from '#shared/contracts/vm/hardware.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, NotFoundError, notFound, type Violation } from '#shared/errors.ts'
@@ -9,22 +10,22 @@ import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { allocateAll } from '../../lifecycle/allocate.ts'
 import { driverOf } from '../../drivers/drivers.ts'
-import { pathOf, type VmRecord, viewOf, vmRecords } from '../../model.ts'
+import { type DiskRecord, pathOf, type VmRecord, viewOf, vmRecords } from '../../model.ts'
 import { isInPool, planDisks, type PlannedDisk } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
 import { settle } from '../../state/status.ts'
 import { throwAll } from '../../violations.ts'
-import { free, give, ofItem, plugAgain, requireForDevices, takeAway, takeBack } from './apply.ts'
+import { free, give, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 
-export function diskIn(vm: VmRecord, id: string): Disk {
+export function diskIn(vm: VmRecord, id: string): DiskRecord {
   const disk = vm.disks.find((each) => each.id === id)
   if (!disk) throw notFound('Disk', `${vm.id}/${id}`)
   return disk
 }
 
-/** @throws ConflictError naming the linked clones of a disk, which therefore must stay as it is */
-export async function requireNoBase(vm: VmRecord, { pool, volume, id }: Disk, what: string): Promise<void> {
+/** @throws ConflictError naming the linked clones that read from a disk, which therefore cannot change */
+export async function requireNoBase(vm: VmRecord, { pool, volume, id }: DiskRecord, what: string): Promise<void> {
   const { data } = await call(volumesInternal, 'clonesOf', { owners: [pathOf(vm.id)] })
   const clones = data.filter((each) => each.volume === `${pool}/${volume}`).map(({ clone }) => clone)
   if (clones.length === 0) return
@@ -34,7 +35,7 @@ export async function requireNoBase(vm: VmRecord, { pool, volume, id }: Disk, wh
   )
 }
 
-/** A name for a volume that neither the VM nor its pool has. */
+/** A name for a volume that neither the VM nor its storage pool has. */
 async function freeVolume(vm: VmRecord, pool: string): Promise<string> {
   for (let index = vm.disks.length; ; index++) {
     const volume = `${vm.id}-disk-${index}`
@@ -50,15 +51,15 @@ async function freeVolume(vm: VmRecord, pool: string): Promise<string> {
 
 type Given = Params<typeof devices, 'attachDisk'>
 
-/** What is given, as the disk that a new VM would be given. */
+/** The request as a disk of a new VM. */
 function wantedOf({ id: _, size, image, volume, format, readonly, ...disk }: Given, violations: Violation[]): NewDisks {
   const say = (field: string, message: string) => violations.push({ field, code: 'contradiction', message })
   const isNew = size !== undefined || image !== undefined
   if (isNew === (volume !== undefined))
-    say('size', 'must be given for a new disk, image for a copy of one, or volume for one that is there')
+    say('size', 'must be given for a new disk, image for a copy of an image, or volume for an existing one')
   if (volume !== undefined && format !== undefined) say('format', 'is that of the volume')
-  if (isNew && readonly) say('readonly', 'is for a volume that is there')
-  const made = { ...disk, format: format ?? 'qcow2' }
+  if (isNew && readonly) say('readonly', 'is for an existing volume')
+  const made = { ...disk, ...(format !== undefined && { format }) }
   if (image !== undefined) return [{ ...made, image, ...(size !== undefined && { size }) }]
   if (size !== undefined) return [{ ...made, size }]
   return volume === undefined ? [] : [{ ...disk, volume, readonly: readonly ?? false }]
@@ -98,14 +99,14 @@ export const attachDisk = operation({
     await op.step('taking room', async () => countRoom({ ...(await read()), disks: [...before, wanted.disk] }), {
       undo: count,
     })
-    const [disk] = await allocateAll(op, id, [wanted])
-    // A guest that has not started yet lets go of nothing: from here on there is only forward.
+    const [disk] = await allocateAll(op, await read(), [wanted])
+    // No undo from here: a guest that is still starting cannot unplug the disk.
     await op.commit()
     const attach = async () => {
       await give(id, { disk: disk! })
       await count()
     }
-    await op.step('attaching', attach, { undo: () => takeBack(id, { disk: disk! }) })
+    await op.step('attaching', attach, { undo: () => undoGive(id, { disk: disk! }) })
     return viewOf(await settle(id))
   },
 })
@@ -116,7 +117,9 @@ export const detachDisk = operation({
     const vm = await requireForDevices(id, 'detach a disk from')
     const disk = diskIn(vm, place)
     if (purge && !isInPool(disk))
-      throw new ConflictError(`Disk ${place} of '${id}' is in no pool: Horcrux does not delete ${disk.path}`)
+      throw new ConflictError(
+        `Disk ${place} of '${id}' is in no pool: Horcrux does not delete ${nameOfSource(disk.source)}`,
+      )
     if (purge) await requireNoBase(vm, disk, 'be deleted')
     return { id, disk, purge, timeout }
   },
@@ -126,7 +129,7 @@ export const detachDisk = operation({
       undo: () => plugAgain(id, { disk }),
     })
     await op.commit()
-    // A disk whose bytes may be gone is not given back.
+    // A disk whose bytes may be gone is not attached again.
     const undo = purge ? undefined : () => give(id, { disk })
     await op.step('detaching', () => takeAway(id, { disk }), undo && { undo })
     await op.step(`${purge ? 'deleting' : 'releasing'} disk ${disk.id}`, async () => {

@@ -10,7 +10,7 @@ import { pathOf, viewOf, vmRecords } from '../../model.ts'
 import { planNics } from '../plan.ts'
 import { throwAll } from '../../violations.ts'
 import { settle } from '../../state/status.ts'
-import { free, give, ofItem, plugAgain, requireForDevices, takeAway, takeBack } from './apply.ts'
+import { free, give, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 
 const most = 16
 
@@ -31,7 +31,7 @@ export const attachNic = operation({
   },
   run: async (op, { id, nic }) => {
     await op.commit()
-    await op.step('attaching', () => give(id, { nic }), { undo: () => takeBack(id, { nic }) })
+    await op.step('attaching', () => give(id, { nic }), { undo: () => undoGive(id, { nic }) })
     return viewOf(await settle(id))
   },
 })

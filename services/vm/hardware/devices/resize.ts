@@ -61,7 +61,7 @@ async function record({ id, disk, size }: Sized): Promise<void> {
   await countRoom(vm)
 
   function grownIn(disks: unknown, key: 'current' | 'next') {
-    // What waits of the field `disks` is disks.
+    // A pending change of the field `disks` has lists of disks.
     return { [key]: (disks as Pooled[]).map((each) => grown(each, disk.id, size)) }
   }
 }
@@ -75,7 +75,7 @@ export const resizeDisk = operation({
       return countRoom({ ...vm, disks: vm.disks.map((each) => grown(each, disk.id, size)) })
     }
     await op.step('taking room', counted, { undo: async () => countRoom(await vmRecords.require(id)) })
-    // What has grown does not become smaller again.
+    // Growing cannot be undone.
     await op.commit()
     await op.step('growing', () => grow(wanted))
     await op.step('recording', () => record(wanted))

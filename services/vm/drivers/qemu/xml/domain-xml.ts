@@ -1,8 +1,11 @@
 import { XMLBuilder } from 'fast-xml-parser'
-import type { Disk, Nic } from '#shared/contracts/vm/hardware.ts'
+import type { Nic } from '#shared/contracts/vm/hardware.ts'
+import type { DiskRecord } from '../../../model.ts'
 import type { Definition } from '../../guest.ts'
 import { platforms } from '../platforms.ts'
+import { sourceElement } from './disk-source.ts'
 import { isoDrive, isoPort, seedDrive } from './parse-domain-xml.ts'
+import { type Element, elements } from './xml.ts'
 
 const builder = new XMLBuilder({
   ignoreAttributes: false,
@@ -12,12 +15,12 @@ const builder = new XMLBuilder({
   suppressBooleanAttributes: false,
 })
 
-/** Our own mark in the definition, so that a guest is recognised on its host. */
+/** XML namespace of our mark, by which a domain is recognised as a VM of Horcrux. */
 const namespace = 'urn:horcrux:vm:1'
 
 type Order = (name: string) => { boot: { '@order': number } } | undefined
 
-/** The places in a guest's own boot order, of what it has; without one, the order of `<os>` counts. */
+/** Numbers of the devices in a guest's boot order; without one, `<os>` has the order. */
 function orderOf({ boot_order: order, nics, iso }: Definition): Order {
   const rest = nics.map(({ mac }) => mac).filter((mac) => !order?.includes(mac))
   const places = order
@@ -29,8 +32,19 @@ function orderOf({ boot_order: order, nics, iso }: Definition): Order {
   }
 }
 
-const diskOf = ({ id, path, format, bus, cache, readonly }: Disk, order: Order) => ({
-  '@type': path.startsWith('/dev/') ? 'block' : 'file',
+/** An element as the builder takes it. */
+const built = ({ attributes, children }: Element): object => ({
+  ...Object.fromEntries(Object.entries(attributes).map(([key, value]) => [`@${key}`, value])),
+  ...Object.fromEntries(
+    [...Map.groupBy(elements({ name: '', attributes: {}, children }), ({ name }) => name)].map(([name, all]) => [
+      name,
+      all.map(built),
+    ]),
+  ),
+})
+
+const diskOf = ({ id, source, format, bus, cache, readonly }: DiskRecord, order: Order) => ({
+  '@type': source.type,
   '@device': 'disk',
   driver: {
     '@name': 'qemu',
@@ -39,15 +53,15 @@ const diskOf = ({ id, path, format, bus, cache, readonly }: Disk, order: Order) 
     ...(cache === 'none' && { '@io': 'native' }),
     '@discard': 'unmap',
   },
-  source: path.startsWith('/dev/') ? { '@dev': path } : { '@file': path },
+  source: built(sourceElement(source)),
   target: { '@dev': id, '@bus': bus },
   ...order(id),
   ...(readonly && { readonly: '' }),
 })
 
 /**
- * Where a drive is plugged in. By its name libvirt would give it a place that takes controllers of its own, for SCSI of
- * a kind that few guests know. The disks of a guest never come to these places.
+ * Address of a drive. From its name libvirt would derive an address on additional controllers, for SCSI of a model that
+ * few guests support. No disk gets these addresses.
  */
 const placeOf = (drive: string, bus: string) => ({
   '@type': 'drive',
@@ -91,7 +105,7 @@ const cpuOf = ({ cpu_model: model, topology }: Definition) => ({
 const vcpuOf = ({ cpus, max_cpus: most }: Definition) =>
   most !== null && most > cpus ? { '@current': cpus, '#text': most } : cpus
 
-/** What `<os>` says of the start: a kernel, or the devices in turn unless they say it themselves. */
+/** The boot part of `<os>`: a kernel, or the order of devices unless they have their own. */
 function bootOf({ boot, boot_order, iso }: Definition) {
   if (boot) {
     const { kernel, initrd, cmdline } = boot
@@ -100,10 +114,10 @@ function bootOf({ boot, boot_order, iso }: Definition) {
   return boot_order ? {} : { boot: [...(iso === null ? [] : [{ '@dev': 'cdrom' }]), { '@dev': 'hd' }] }
 }
 
-/** Serial channels, entropy, balloon and USB: what takes a PCIe port beside disks, NICs and a SCSI controller. */
+/** PCIe ports for serial channels, entropy, balloon and USB. */
 const portsTaken = 4
 
-/** So many PCIe ports that some are free for what is plugged in while the guest runs; libvirt makes none to spare. */
+/** PCIe ports, some of them free for hot-plugging: libvirt makes no spare ones. */
 function portsOf({ architecture, disks, nics }: Definition) {
   const { ports } = platforms[architecture]
   if (ports === 0) return []
@@ -115,24 +129,24 @@ function portsOf({ architecture, disks, nics }: Definition) {
   }))
 }
 
-/** Files on the node: what the guest writes to its serial console, what takes its input, and its UEFI's variables. */
+/** Files of a guest on the node: log and socket of the serial console, and UEFI variables. */
 export type Files = { log: string; socket: string; variables: string }
 
-/** The domain XML of a VM (libvirt's "Domain XML format"). @param files those that belong to this guest alone */
+/** The domain XML of a VM (libvirt's "Domain XML format"). @param files those of this guest */
 export function domainXml(vm: Definition, files: Files): string {
   const platform = platforms[vm.architecture]
   const order = orderOf(vm)
   const disk = [
     ...vm.disks.map((each) => diskOf(each, order)),
-    // Every new guest has a drive for ISO images, so that one can be put in while it runs.
+    // Every new guest has a drive for ISOs, so that one can be inserted while it runs.
     cdromOf(isoDrive, vm.iso, platform.cdrom, order),
-    // Kernels made for clouds, such as Debian's, know no SATA.
+    // Cloud kernels, such as Debian's, have no SATA.
     ...(vm.seed === null ? [] : [cdromOf(seedDrive, vm.seed, 'scsi')]),
   ]
   const mark = {
     '@xmlns:horcrux': namespace,
     '@id': vm.id,
-    // What of its devices is ours: when one of them is not wanted any more, it is ours to take away.
+    // Names of our devices: only these are removed when they are not wanted any more.
     '@disks': disk.map(({ target }) => target['@dev']).join(' '),
     '@nics': vm.nics.map(({ mac }) => mac).join(' '),
   }
@@ -167,7 +181,7 @@ export function domainXml(vm: Definition, files: Files): string {
         graphics: vm.graphics.map((type) => ({ '@type': type, listen: { '@type': 'socket' } })),
       }),
       video: { model: { '@type': vm.video } },
-      // Of two at a pty each would get a part of what the guest writes (docs/adr/0010).
+      // Two readers of a pty would each get a part of the output (docs/adr/0010).
       serial: {
         '@type': 'unix',
         source: { '@mode': 'bind', '@path': files.socket },

@@ -1,11 +1,11 @@
 import { domainXml, updateDevice } from '#shared/nodes/libvirt/client/domain.ts'
 import type { Guest } from '../../guest.ts'
 import { libvirtAt } from '../libvirt.ts'
-import { cdromIn, pathOf, seedDrive, targetOf } from './parse-domain-xml.ts'
+import { cdromIn, mediumOf, seedDrive, targetOf } from './parse-domain-xml.ts'
 import { at, elements, parseXml, put, remove, writeXml } from './xml.ts'
 
 /**
- * Puts another medium into a drive of a guest that runs, also when the guest has locked it; null takes it out.
+ * Inserts a medium into a drive of a running guest, even when the guest has locked it; null ejects it.
  * @returns false when the guest was started without such a drive
  */
 export async function changeMedium(
@@ -18,12 +18,12 @@ export async function changeMedium(
   const disks = elements(at(domain, 'devices'), 'disk')
   const found = drive === 'iso' ? cdromIn(domain) : disks.find((disk) => targetOf(disk) === seedDrive)
   if (!found) return false
-  const isThere = pathOf(found) === path
+  const isThere = mediumOf(found) === path
   if (isThere && (path === null || drive === 'iso')) return true
   remove(found, 'source', 'backingStore')
   found.attributes['type'] = 'file'
   const update = () => updateDevice(libvirt, uuid, writeXml(found), { live: true, force: true })
-  // A new seed has the path of the one before, whose file QEMU would keep open.
+  // A new seed has the same path as the old one, whose file QEMU would keep open: eject first.
   if (isThere) await update()
   if (path !== null) put(found, { name: 'source', attributes: { file: path }, children: [] })
   await update()

@@ -1,3 +1,5 @@
+import { isSameSource } from '#shared/contracts/storage/disk-source.ts'
+import { sourceOf } from './disk-source.ts'
 import {
   cacheOf,
   cdromIn,
@@ -7,12 +9,12 @@ import {
   macOf,
   markOf,
   modelOf,
-  pathOf,
+  mediumOf,
   targetOf,
 } from './parse-domain-xml.ts'
 import { at, attribute, childOf, type Element, elements, remove, takeAttributes, takeChild } from './xml.ts'
 
-/** Brings one thing that Horcrux owns from the wanted domain into the one that is there. */
+/** Copies one part that Horcrux owns from the wanted domain into the existing one. */
 export type Merge = (there: Element, wanted: Element) => void
 
 /** Whether a device of the domain is the same as a wanted one. */
@@ -21,15 +23,21 @@ function isMate(device: Element, wanted: Element, domain: Element): boolean {
   if (device.name === 'interface') return macOf(device) === macOf(wanted)
   if (device.name !== 'disk') return false
   if (targetOf(device) === targetOf(wanted)) return true
-  // Whatever the drive of a domain is called that was not made by us, the ISO goes into it.
+  // A domain that was not made by us has another name for the drive of the ISO.
   return isCdrom(wanted) && targetOf(wanted) === isoDrive && cdromIn(domain) === device
 }
 
+function hasSameSource(disk: Element, other: Element): boolean {
+  const [one, two] = [sourceOf(disk), sourceOf(other)]
+  return one && two ? isSameSource(one, two) : one === two
+}
+
+/** Copies source, format, cache and write protection of a disk. */
 export function takeDisk(disk: Element, wanted: Element): void {
-  if (pathOf(disk) !== pathOf(wanted)) {
+  if (!hasSameSource(disk, wanted)) {
     takeAttributes(disk, wanted, 'type')
     takeChild(disk, wanted, 'source')
-    remove(disk, 'backingStore', 'mirror')
+    remove(disk, 'auth', 'backingStore', 'mirror')
   }
   if (formatOf(disk) !== formatOf(wanted)) takeAttributes(childOf(disk, 'driver'), at(wanted, 'driver'), 'type')
   if (isCdrom(wanted)) return
@@ -46,7 +54,7 @@ export function takeNic(nic: Element, wanted: Element): void {
   if (modelOf(nic) !== modelOf(wanted)) takeChild(nic, wanted, 'model')
 }
 
-/** Whether a device is in our mark. */
+/** Whether our mark names a device. */
 export function isOurs(device: Element, domain: Element): boolean {
   const { disks, nics } = markOf(domain)
   if (device.name === 'interface') return nics.includes(macOf(device))
@@ -56,7 +64,7 @@ export function isOurs(device: Element, domain: Element): boolean {
 export const mateOf = (device: Element, wanted: Element, domain: Element) =>
   elements(at(wanted, 'devices'), device.name).find((other) => isMate(device, other, domain))
 
-/** Takes away what was ours and is not wanted any more; a drive stays, empty. */
+/** Removes devices that are ours and not wanted any more; drives stay, empty. */
 export const unwanted: Merge = (there, wanted) => {
   const from = childOf(there, 'devices')
   const isUnwanted = (device: Element) => isOurs(device, there) && !mateOf(device, wanted, there)
@@ -72,8 +80,8 @@ export const devices =
     const found = elements(into, kind).map((device) => ({ device, mate: mateOf(device, wanted, there) }))
     for (const { device, mate } of found) if (mate) take(device, mate)
     const known = new Set(found.map(({ mate }) => mate))
-    // A domain that is there needs no drive as long as nothing is to be in it.
-    const isEmptyDrive = (device: Element) => isCdrom(device) && pathOf(device) === null
+    // An existing domain needs no drive while it has no medium.
+    const isEmptyDrive = (device: Element) => isCdrom(device) && mediumOf(device) === null
     const missing = elements(at(wanted, 'devices'), kind).filter((each) => !known.has(each) && !isEmptyDrive(each))
     into.children.push(...missing)
   }
@@ -81,7 +89,7 @@ export const devices =
 export const controllers: Merge = (there, wanted) => {
   const type = (controller: Element) => attribute(controller, 'type')
   const into = childOf(there, 'devices')
-  // PCI buses are made with the domain; to one that is there libvirt itself adds those that it needs.
+  // PCI buses are made with the domain; libvirt adds others as needed.
   const has = new Set(['pci', ...elements(into, 'controller').map(type)])
   into.children.push(...elements(at(wanted, 'devices'), 'controller').filter((each) => !has.has(type(each))))
 }

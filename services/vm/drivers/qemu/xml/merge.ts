@@ -41,7 +41,7 @@ const memory: Merge = (there, wanted) => {
 
 const cpus: Merge = (there, wanted) => {
   if (isSame(there, wanted, cpusOf)) return
-  // What libvirt keeps of each single processor holds for as many as there were.
+  // libvirt's list of single processors is for the old number.
   remove(there, 'vcpus')
   const vcpu = childOf(there, 'vcpu')
   takeAttributes(vcpu, at(wanted, 'vcpu'), 'current')
@@ -55,7 +55,7 @@ const processor: Merge = (there, wanted) => {
     const cpu = childOf(there, 'cpu')
     takeAttributes(cpu, at(wanted, 'cpu'), 'mode', 'match', 'check')
     takeChild(cpu, at(wanted, 'cpu'), 'model')
-    // They are those of the model that was.
+    // These belong to the old model.
     remove(cpu, 'feature', 'vendor')
   }
   if (isSame(there, wanted, (domain) => processorOf(domain).topology)) return
@@ -78,7 +78,7 @@ const kernel: Merge = (there, wanted) => {
 const hasIso = (domain: Element) => isoOf(domain) !== null
 const osBoot = (domain: Element) => elements(at(domain, 'os'), 'boot').map((boot) => attribute(boot, 'dev'))
 
-/** Whether `<os>` is to say another order: only where it has one that we would write, for another ISO than now. */
+/** Whether to rewrite the order in `<os>`: only when it is one that we would write, for another ISO. */
 function isOsOrderOurs(there: Element, wanted: Element): boolean {
   const others = elements(at(there, 'devices')).filter(
     (device) => !isOurs(device, there) || mateOf(device, wanted, there),
@@ -88,7 +88,7 @@ function isOsOrderOurs(there: Element, wanted: Element): boolean {
   return was === '' || (was !== next && ['hd', 'cdrom hd'].includes(was) && hasIso(there) !== hasIso(wanted))
 }
 
-/** The order that is there, as far as it is of devices that Horcrux knows. */
+/** The existing order of the devices that Horcrux knows. */
 function knownOrder(there: Element, wanted: Element): string[] | null {
   const known = new Set(namesOf(wanted))
   const order = bootOrderOf(there)?.filter((name) => known.has(name)) ?? []
@@ -126,7 +126,7 @@ const mark: Merge = (there, wanted) => {
   if (ours) put(childOf(there, 'metadata'), ours)
 }
 
-/** What Horcrux owns of a domain that is there; all else belongs to whoever put it in. The mark, which says what is ours, last. */
+/** The parts of an existing domain that Horcrux owns. The mark comes last: the others read it. */
 const owned: Merge[] = [
   name,
   memory,
@@ -144,10 +144,9 @@ const owned: Merge[] = [
 ]
 
 /**
- * The domain that is there, changed in what Horcrux owns and nothing else: every element, attribute and device that it
- * does not know stays.
+ * Changes an existing domain in the parts that Horcrux owns. Every other element, attribute and device stays.
  * @param there the domain's inactive XML, with its secrets
- * @param wanted the XML that Horcrux would make of it anew
+ * @param wanted the XML that Horcrux would write for a new domain
  */
 export function mergeDomain(there: string, wanted: string): string {
   const domain = parseXml(there)
@@ -156,7 +155,7 @@ export function mergeDomain(there: string, wanted: string): string {
   return writeXml(domain)
 }
 
-/** Takes our mark out of a domain. */
+/** Removes our mark from a domain. */
 export function unmarked(there: string): string {
   const domain = parseXml(there)
   const metadata = at(domain, 'metadata')

@@ -1,7 +1,9 @@
-/** What a domain's XML says, in the words of a VM's record. */
+/** Reads a domain's XML into the fields of a VM's record. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Disk, Firmware, Nic } from '#shared/contracts/vm/hardware.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
+import { pathOfSource } from '#shared/contracts/storage/disk-source.ts'
+import { sourceOf } from './disk-source.ts'
 import { at, attribute, type Element, elements, textOf } from './xml.ts'
 
 const bytesOf: Record<string, number> = { b: 1, bytes: 1 }
@@ -18,7 +20,7 @@ function mib(of: Element | undefined): number | null {
 }
 
 export const memoryOf = (domain: Element) => mib(at(domain, 'memory')) ?? 1
-/** What it has of its memory, when that is less. */
+/** MiB of the balloon; null when the guest has all of its memory. */
 export function balloonOf(domain: Element): number | null {
   const current = mib(at(domain, 'currentMemory'))
   return current === null || current >= memoryOf(domain) ? null : current
@@ -59,23 +61,24 @@ export function bootOf(domain: Element): Vm['boot'] {
 }
 
 const devicesOf = (domain: Element, name: string) => elements(at(domain, 'devices'), name)
-/** What we call the drive of the ISO; an adopted domain calls its own otherwise. */
+/** Our name of the drive for the ISO; an adopted domain has another. */
 export const isoDrive = 'sdz'
 /** Its port on the first SATA controller; a disk that would be there gets the next name. */
 export const isoPort = 5
 /** The drive of a cloud-init seed. */
 export const seedDrive = 'sdy'
 export const targetOf = (disk: Element) => attribute(at(disk, 'target'), 'dev') ?? ''
-export const pathOf = (disk: Element) => {
-  const source = at(disk, 'source')
-  return attribute(source, 'file') ?? attribute(source, 'dev') ?? null
+/** The path of the medium in a drive; null for an empty one. */
+export const mediumOf = (drive: Element) => {
+  const source = sourceOf(drive)
+  return source && pathOfSource(source)
 }
 export const isCdrom = (disk: Element) => attribute(disk, 'device') === 'cdrom'
 export const macOf = (nic: Element) => attribute(at(nic, 'mac'), 'address')?.toLowerCase() ?? ''
 export const cacheOf = (disk: Element) => attribute(at(disk, 'driver'), 'cache') ?? 'default'
 export const formatOf = (disk: Element) => attribute(at(disk, 'driver'), 'type') ?? 'raw'
 
-/** The drive that an ISO is put into: ours, else the first that is not ours for something else. */
+/** The drive for the ISO: ours, else the first that our mark does not name. */
 export function cdromIn(domain: Element): Element | undefined {
   const drives = devicesOf(domain, 'disk').filter(isCdrom)
   const { disks } = markOf(domain)
@@ -85,27 +88,26 @@ export function cdromIn(domain: Element): Element | undefined {
 }
 export const isoOf = (domain: Element) => {
   const drive = cdromIn(domain)
-  return drive ? pathOf(drive) : null
+  return drive ? mediumOf(drive) : null
 }
 
-/** The displays that can be looked at through Horcrux. */
+/** The displays that Horcrux can show. */
 export const graphicsOf = (domain: Element): ('vnc' | 'spice')[] =>
   (['vnc', 'spice'] as const).filter((type) =>
     devicesOf(domain, 'graphics').some((each) => attribute(each, 'type') === type),
   )
 export const videoOf = (domain: Element) => attribute(at(devicesOf(domain, 'video')[0], 'model'), 'type') ?? 'none'
 
-/** The disks that are files or devices of the node. */
+/** The disks whose source a record can describe. */
 export const diskElementsOf = (domain: Element) =>
   devicesOf(domain, 'disk').filter(
-    (disk) =>
-      (attribute(disk, 'device') ?? 'disk') === 'disk' && pathOf(disk) !== null && at(disk, 'source') !== undefined,
+    (disk) => (attribute(disk, 'device') ?? 'disk') === 'disk' && sourceOf(disk) !== null,
   )
 
-type FoundDisk = Pick<Disk, 'id' | 'path' | 'readonly'> & Record<'format' | 'bus' | 'cache', string>
+type FoundDisk = Pick<Disk, 'id' | 'source' | 'readonly'> & Record<'format' | 'bus' | 'cache', string>
 const diskOf = (disk: Element): FoundDisk => ({
   id: targetOf(disk),
-  path: pathOf(disk)!,
+  source: sourceOf(disk)!,
   format: formatOf(disk),
   bus: attribute(at(disk, 'target'), 'bus') ?? '',
   cache: cacheOf(disk),
@@ -126,10 +128,10 @@ const nicsOf = (domain: Element) =>
 const nameOf = (device: Element) =>
   device.name === 'interface' ? macOf(device) : isCdrom(device) ? 'cdrom' : targetOf(device)
 const bootable = (domain: Element) => [...devicesOf(domain, 'disk'), ...devicesOf(domain, 'interface')]
-/** Disks, `cdrom` and MAC addresses: all that can stand in a boot order. */
+/** All names that a boot order can have: disks, `cdrom` and MAC addresses. */
 export const namesOf = (domain: Element) => bootable(domain).map(nameOf)
 
-/** The order that the devices themselves say, by disk, `cdrom` and MAC; null where `<os>` says it. */
+/** The boot order of the devices' own `<boot>`; null where `<os>` has it. */
 export function bootOrderOf(domain: Element): string[] | null {
   const placed = bootable(domain).flatMap((device) => {
     const order = attribute(at(device, 'boot'), 'order')
@@ -139,7 +141,7 @@ export function bootOrderOf(domain: Element): string[] | null {
   return names.length === 0 ? null : [...new Set(names)]
 }
 
-/** That order, as far as it is of what a record has: not of a floppy, or of a NIC on no network of the node. */
+/** The part of that order that a record can have: no floppies, no NICs outside the node's networks. */
 function knownOrderOf(domain: Element): string[] | null {
   const known = new Set(['cdrom', ...diskElementsOf(domain).map(targetOf), ...nicsOf(domain).map(macOf)])
   const names = bootOrderOf(domain)?.filter((name) => known.has(name)) ?? []
@@ -148,18 +150,18 @@ function knownOrderOf(domain: Element): string[] | null {
 
 const marked = (domain: Element) => at(domain, 'metadata', 'horcrux:vm')
 const words = (text = '') => text.split(' ').filter(Boolean)
-/** The id that Horcrux gave it, and the devices that are ours. */
+/** Our mark: the VM's id and the names of our devices. */
 export const markOf = (domain: Element) => ({
   id: attribute(marked(domain), 'id') ?? null,
   disks: words(attribute(marked(domain), 'disks')),
   nics: words(attribute(marked(domain), 'nics')),
 })
 
-/** What can be changed with virsh behind our back and is taken over when it is seen. */
+/** The sizes that are copied into the record when somebody changes them with virsh. */
 export const sizeOf = (domain: Element) => ({ memory: memoryOf(domain), balloon: balloonOf(domain), ...cpusOf(domain) })
 export type Size = ReturnType<typeof sizeOf>
 
-/** Everything of a domain that a record has; the rest of its XML stays where it is. */
+/** All fields of a record that a domain has. */
 export const readDomain = (domain: Element) => ({
   name: textOf(at(domain, 'name')),
   uuid: textOf(at(domain, 'uuid')),
@@ -173,7 +175,7 @@ export const readDomain = (domain: Element) => ({
   boot: bootOf(domain),
   boot_order: knownOrderOf(domain),
   iso: isoOf(domain),
-  // It has none of ours.
+  // A domain that is read for adoption has no seed of ours.
   seed: null,
   graphics: graphicsOf(domain),
   video: videoOf(domain),
@@ -182,6 +184,6 @@ export const readDomain = (domain: Element) => ({
 })
 export type Found = ReturnType<typeof readDomain>
 
-/** Whether two domains say the same of something. */
+/** Whether two domains are equal in one part. */
 export const isSame = <T>(one: Element, other: Element, read: (domain: Element) => T) =>
   isDeepStrictEqual(read(one), read(other))

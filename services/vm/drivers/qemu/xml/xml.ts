@@ -1,6 +1,6 @@
 import { XMLParser } from 'fast-xml-parser'
 
-/** An element of an XML document, with everything that it has in its order. Comments are not kept: libvirt has none. */
+/** An element of an XML document, in document order. Comments are dropped: libvirt keeps none. */
 export type Element = { name: string; attributes: Record<string, string>; children: Node[] }
 /** An element, or text. */
 export type Node = Element | string
@@ -23,7 +23,7 @@ type Raw = Record<string, unknown>
 function nodeOf(raw: Raw): Node {
   const name = Object.keys(raw).find((key) => key !== attributesKey)!
   if (name === '#text') return String(raw[name])
-  // The parser gives children as a list, attributes as texts.
+  // With `preserveOrder` the parser returns children as a list, and attributes as strings.
   const children = (raw[name] as Raw[]).map(nodeOf)
   return { name, attributes: { ...(raw[attributesKey] as Record<string, string>) }, children }
 }
@@ -37,7 +37,7 @@ export function parseXml(xml: string): Element {
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', '\r': '&#13;' }
 const inText = (text: string) => text.replaceAll(/[&<>\r]/g, (found) => entities[found]!)
-// A parser makes blanks of line ends and tabs that are written as such in an attribute.
+// Parsers turn literal line ends and tabs in attributes into blanks.
 const inAttribute = (text: string) =>
   text.replaceAll(/[&<>"\r\n\t]/g, (found) => entities[found] ?? `&#${found.codePointAt(0)};`)
 
@@ -65,19 +65,19 @@ export const textOf = (of: Element | undefined): string =>
 
 export const attribute = (of: Element | undefined, name: string): string | undefined => of?.attributes[name]
 
-/** Takes out all elements of these names. */
+/** Removes all elements of these names. */
 export function remove(from: Element, ...names: string[]): void {
   from.children = from.children.filter((child) => !isElement(child) || !names.includes(child.name))
 }
 
-/** Puts an element in the place of the first of its name, or after the last that is there. */
+/** Replaces the first element of the same name, or appends. */
 export function put(into: Element, element: Element): void {
   const place = into.children.findIndex((child) => isElement(child) && child.name === element.name)
   if (place >= 0) into.children[place] = element
   else into.children.push(element)
 }
 
-/** Sets or takes away the attributes of an element as another has them. */
+/** Copies attributes of another element, removing those that it lacks. */
 export function takeAttributes(into: Element, from: Element | undefined, ...names: string[]): void {
   for (const name of names) {
     const value = attribute(from, name)
@@ -86,14 +86,14 @@ export function takeAttributes(into: Element, from: Element | undefined, ...name
   }
 }
 
-/** Puts the child of this name in, as the other has it or has it not. */
+/** Copies a child of another element, removing it when that lacks it. */
 export function takeChild(into: Element, from: Element | undefined, name: string): void {
   const child = at(from, name)
   if (child) put(into, child)
   else remove(into, name)
 }
 
-/** The child of this name, made when it is not there. */
+/** The child of this name, created when missing. */
 export function childOf(of: Element, name: string): Element {
   const there = at(of, name)
   if (there) return there

@@ -1,0 +1,80 @@
+import { nameOfSource, withPath } from '#shared/contracts/storage/disk-source.ts'
+import type { Volume } from '#shared/contracts/storage/volumes.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
+import { ConflictError, notFound } from '#shared/errors.ts'
+import { type VolumeRecord, volumeRecords } from '../models.ts'
+import { openPool, type OpenPool } from '../pools/open-pool.ts'
+
+export type VolumeKey = Pick<Volume, 'pool' | 'name'>
+export type VolumeSpec = Pick<Volume, 'pool' | 'name' | 'format' | 'size_bytes'>
+
+export const volumeId = (pool: string, name: string) => `${pool}/${name}`
+
+/** The path of a volume in the API: locks and rights are on it. */
+export const apiPathOf = (pool: string, volume: string) => `/api/storage/pools/${pool}/volumes/${volume}`
+
+/** Volumes as callers see them, each with its source on the host on which the storage pool is open. */
+export const viewIn = async ({ pool, config, host, volumes }: OpenPool, record: VolumeRecord): Promise<Volume> => {
+  const { deleting: _, ...kept } = record
+  const node = pool.nodes?.length === 1 ? pool.nodes[0]! : null
+  return withPath({ ...kept, node, source: await volumes.sourceOn(host, config, record) })
+}
+
+/** A volume as callers see it. @param node its source is the one there */
+export const viewOf = async (record: VolumeRecord, node?: string): Promise<Volume> =>
+  viewIn(await openPool(record.pool, node), record)
+
+/** @throws NotFoundError also while it is being deleted */
+export async function findVolume(pool: string, name: string): Promise<VolumeRecord> {
+  const record = await volumeRecords.get(volumeId(pool, name))
+  if (!record || record.deleting) throw notFound('Volume', `${pool}/${name}`)
+  return record
+}
+
+/** @throws ConflictError when a VM has it, PreconditionFailedError when `If-Match` names another version */
+export async function requireUnused(pool: string, name: string): Promise<VolumeRecord> {
+  const volume = await findVolume(pool, name)
+  requireVersion(`Volume '${name}'`, volume.version)
+  if (volume.used_by)
+    throw new ConflictError(`Volume '${name}' belongs to ${volume.used_by}`, { details: { used_by: volume.used_by } })
+  return volume
+}
+
+export async function requireOwned(pool: string, name: string, owner: string): Promise<VolumeRecord> {
+  const volume = await findVolume(pool, name)
+  if (volume.used_by !== owner) throw new ConflictError(`Volume '${name}' does not belong to ${owner}`)
+  return volume
+}
+
+/** The error for something in the place of a volume that has no record. */
+export async function foreignError({ config, host, volumes }: OpenPool, volume: VolumeSpec): Promise<ConflictError> {
+  const source = await volumes.sourceOn(host, config, volume)
+  return new ConflictError(`${nameOfSource(source)} is there already, and belongs to no volume`)
+}
+
+/** @throws ConflictError when something is in the place of a volume */
+export async function requireFreePlace(opened: OpenPool, volume: VolumeSpec): Promise<void> {
+  const { config, host, volumes } = opened
+  if (await volumes.exists(host, config, volume)) throw await foreignError(opened, volume)
+}
+
+/** @throws ConflictError when a storage pool has less free space */
+export async function requireSpace({ pool, config, host, driver }: OpenPool, needed_bytes: number): Promise<void> {
+  const { available_bytes } = await driver.usage(host, config)
+  if (needed_bytes <= available_bytes) return
+  throw new ConflictError(
+    `Storage pool '${pool.id}' has ${available_bytes} bytes left; the copy takes ${needed_bytes}`,
+    { details: { available_bytes, needed_bytes } },
+  )
+}
+
+/** @throws ConflictError naming the linked clones that read from a volume, which therefore cannot change */
+export async function requireNoClones(id: string, what: string): Promise<void> {
+  const clones = await volumeRecords.all({ backing: id })
+  if (clones.length === 0) return
+  const users = clones.map((clone) => clone.used_by ?? clone.id)
+  throw new ConflictError(
+    `Volume '${id}' cannot ${what}: backing file in use by ${clones.length} linked clone(s): ${users.slice(0, 10).join(', ')}`,
+    { details: { clones: clones.map((clone) => ({ volume: clone.id, used_by: clone.used_by })) } },
+  )
+}

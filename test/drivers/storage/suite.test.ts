@@ -1,0 +1,161 @@
+import { afterAll, describe, expect, test } from 'vitest'
+import { type DiskSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
+import { poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { driverOf } from '../../../services/storage/drivers/drivers.ts'
+import type { VolumeSpec } from '../../../services/storage/drivers/driver.ts'
+import { type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
+
+const GiB = 2 ** 30
+const MiB = 2 ** 20
+const copyId = '0198d1c5-7b1e-7000-8000-000000000001'
+const copying = { ifExists: 'refuse' as const, signal: new AbortController().signal, onProgress: () => undefined }
+
+/** A storage pool of every kind. What it can do decides which tests there are, so it is there before them. */
+async function open(type: PoolType) {
+  const driver = driverOf({ type })
+  const lab: StorageLab = await storageLabs[type]()
+  const config = await driver.prepare(lab.site, 'one', lab.given())
+  await driver.create(lab.site.host, config)
+  return { type, driver, volumes: driver.volumes!, lab, host: lab.site.host, config }
+}
+const opened = await Promise.all((Object.keys(poolKinds) as PoolType[]).map(open))
+
+describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, host, config }) => {
+  afterAll(() => lab.stop())
+
+  const { formats, default_format, linked_clone_format } = driver.capabilitiesOf(config)
+  const format = default_format!
+  const volume = (name: string, more: Partial<VolumeSpec> = {}): VolumeSpec => ({
+    name,
+    format,
+    size_bytes: GiB,
+    ...more,
+  })
+  const sourceOf = (spec: VolumeSpec) => volumes.sourceOn(host, config, spec)
+  const create = (spec: VolumeSpec, ifExists: 'accept' | 'refuse' = 'refuse') =>
+    volumes.create(host, config, spec, { ifExists })
+  const io = async (source: DiskSource, of: string, command: string) =>
+    (await host.runChecked('qemu-io', ['-f', of, '-c', command, pathOfSource(source)!])).stdout
+  const fill = (source: DiskSource, of: string, byte: number) => io(source, of, `write -P ${byte} 0 ${MiB}`)
+  const holds = async (source: DiskSource, of: string, byte: number) =>
+    !(await io(source, of, `read -P ${byte} 0 ${MiB}`)).includes('verification failed')
+  const sizeOf = async (source: DiskSource, of: string) => {
+    const { stdout } = await host.runChecked('qemu-img', ['info', '--output=json', '-f', of, pathOfSource(source)!])
+    return (JSON.parse(stdout) as { 'virtual-size': number })['virtual-size']
+  }
+
+  test('has a place of its own, and the same place for the same request', async () => {
+    const given = lab.given()
+    const [one, again] = [await driver.prepare(lab.site, 'a', given), await driver.prepare(lab.site, 'b', given)]
+    expect(driver.placeOf(one)).toBe(driver.placeOf(again))
+    expect(driver.placeOf(one)).not.toBe(driver.placeOf(config))
+    expect(driver.nodesOf(given)).toEqual(driver.nodesOf(one))
+  })
+
+  test('is created and removed repeatedly, and tells its usage in between', async () => {
+    const other = await driver.prepare(lab.site, 'two', lab.given())
+    await driver.create(host, other)
+    await driver.create(host, other)
+    const { capacity_bytes, available_bytes } = await driver.usage(host, other)
+    expect(capacity_bytes).toBeGreaterThan(0)
+    expect(available_bytes).toBeLessThanOrEqual(capacity_bytes)
+    await driver.remove(host, other)
+    await driver.remove(host, other)
+    await expect(driver.usage(host, other)).rejects.toThrow(/not found/i)
+  })
+
+  test('is not removed while something is in it', async () => {
+    await create(volume('stays'))
+    await driver.remove(host, config)
+    expect(await volumes.exists(host, config, volume('stays'))).toBe(true)
+    await volumes.delete(host, config, volume('stays'))
+  })
+
+  test.each(formats)('holds volumes in %s: made once, grown, deleted, each repeatedly', async (each) => {
+    expect(formats).toContain(format)
+    const spec = volume(`plain-${each}`, { format: each })
+    expect(await volumes.exists(host, config, spec)).toBe(false)
+    expect(await create(spec)).toBe(true)
+    expect(await volumes.exists(host, config, spec)).toBe(true)
+    expect(await create(spec, 'accept')).toBe(true)
+    expect(await create(spec, 'refuse')).toBe(false)
+    expect(await create({ ...spec, size_bytes: 2 * GiB }, 'accept')).toBe(false)
+    const source = await sourceOf(spec)
+    expect(await sizeOf(source, each)).toBe(GiB)
+    await fill(source, each, 7)
+    for (let time = 0; time < 2; time++) await volumes.resize(host, config, { ...spec, size_bytes: 2 * GiB })
+    expect(await sizeOf(source, each)).toBe(2 * GiB)
+    expect(await holds(source, each, 7)).toBe(true)
+    for (let time = 0; time < 2; time++) await volumes.delete(host, config, spec)
+    expect(await volumes.exists(host, config, spec)).toBe(false)
+  })
+
+  test('leaves something else in the place of a volume as it is', async () => {
+    const spec = volume('foreign')
+    await lab.putForeign(await sourceOf(spec))
+    expect(await volumes.exists(host, config, spec)).toBe(true)
+    for (const ifExists of ['refuse', 'accept'] as const) expect(await create(spec, ifExists)).toBe(false)
+    await volumes.delete(host, config, spec)
+  })
+
+  test.runIf(volumes.find)('finds a volume by its source, and no other source', async () => {
+    const spec = volume('found')
+    await create(spec)
+    expect(await volumes.find!(host, config, await sourceOf(spec))).toEqual(spec)
+    expect(await volumes.find!(host, config, { type: 'file', path: '/elsewhere/found.img' })).toBeNull()
+    expect(await volumes.find!(host, config, { type: 'network', protocol: 'x', name: 'y', servers: [] })).toBeNull()
+    await volumes.delete(host, config, spec)
+    await expect(volumes.find!(host, config, await sourceOf(spec))).rejects.toThrow(/is not on/)
+  })
+
+  test.runIf(volumes.copies)('copies an image into an independent volume', async () => {
+    const { copies } = volumes
+    const [from, to] = [volume('original'), volume('copy')]
+    await create(from)
+    await fill(await sourceOf(from), format, 3)
+    const original = { source: await sourceOf(from), format }
+    expect(await copies!.dataBytes(host, original)).toBeGreaterThanOrEqual(MiB)
+    expect(await copies!.full(host, original, config, to, copying)).toBe(true)
+    expect(await copies!.full(host, original, config, to, copying)).toBe(false)
+    expect(await copies!.full(host, original, config, to, { ...copying, ifExists: 'accept' })).toBe(true)
+    await fill(await sourceOf(from), format, 4)
+    expect(await holds(await sourceOf(to), format, 3)).toBe(true)
+    const far = { source: { type: 'network' as const, protocol: 'x', name: 'y', servers: [] }, format }
+    await expect(copies!.full(host, far, config, volume('far'), copying)).rejects.toBeInstanceOf(ConflictError)
+    for (const spec of [from, to]) await volumes.delete(host, config, spec)
+  })
+
+  test.runIf(volumes.copies?.linked)(
+    'makes a linked clone, which reads from its original until it is written',
+    async () => {
+      const { linked } = volumes.copies!
+      const [from, to] = [volume('base'), volume('linked', { format: linked_clone_format! })]
+      await create(from)
+      await fill(await sourceOf(from), format, 5)
+      const original = { source: await sourceOf(from), format }
+      expect(await linked!(host, original, config, to, { ifExists: 'refuse' })).toBe(true)
+      expect(await linked!(host, original, config, to, { ifExists: 'accept' })).toBe(true)
+      expect(await linked!(host, original, config, to, { ifExists: 'refuse' })).toBe(false)
+      expect(await holds(await sourceOf(to), to.format, 5)).toBe(true)
+      await fill(await sourceOf(to), to.format, 6)
+      expect(await holds(await sourceOf(from), format, 5)).toBe(true)
+      for (const spec of [to, from]) await volumes.delete(host, config, spec)
+    },
+  )
+
+  test.runIf(volumes.liveCopies).each(formats)('takes a copy in %s that a hypervisor writes', async (each) => {
+    const { open, commit, bytesNeeded } = volumes.liveCopies!
+    const spec = volume(`live-${each}`, { format: each })
+    expect(bytesNeeded(spec, MiB)).toBeGreaterThanOrEqual(MiB)
+    await open(host, config, spec, copyId)
+    // A copy that begins again gets an empty image.
+    const source = await open(host, config, spec, copyId)
+    expect(JSON.stringify(source)).toContain(copyId)
+    expect(await volumes.exists(host, config, spec)).toBe(false)
+    await fill(source, each, 9)
+    for (let time = 0; time < 2; time++) await commit(host, config, spec, copyId)
+    expect(await holds(await sourceOf(spec), each, 9)).toBe(true)
+    await volumes.delete(host, config, spec)
+  })
+})

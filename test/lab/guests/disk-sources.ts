@@ -1,0 +1,33 @@
+import fc from 'fast-check'
+import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
+
+const paths = fc.stringMatching(/^\/[a-z0-9 &<>"'/.:-]{1,30}$/)
+const server = fc.record({ host: fc.stringMatching(/^[a-z0-9.:]{1,20}$/), port: fc.integer({ min: 1, max: 65_535 }) })
+const servers = fc.array(
+  fc.oneof(
+    server,
+    server.map(({ host }) => ({ host })),
+  ),
+  { maxLength: 3 },
+)
+const secret = fc.record({
+  username: fc.constantFrom('admin', 'a&b'),
+  usage: fc.constant('any'),
+  uuid: fc.uuid(),
+})
+
+/** Sources of all three types. */
+export const diskSources: fc.Arbitrary<DiskSource> = fc.oneof(
+  fc.record({ type: fc.constant('file' as const), path: paths }),
+  fc.record({ type: fc.constant('block' as const), path: paths }),
+  fc
+    .record({
+      protocol: fc.stringMatching(/^[a-z][a-z0-9]{0,8}$/),
+      name: fc.stringMatching(/^[a-z0-9/&<>"-]{1,30}$/),
+      servers,
+    })
+    .map((network) => ({ type: 'network' as const, ...network })),
+  fc
+    .record({ name: fc.stringMatching(/^[a-z0-9/-]{1,30}$/), servers, secret })
+    .map((network) => ({ type: 'network' as const, protocol: 'any', ...network })),
+)
