@@ -48,6 +48,6 @@ const disksOf = ({ field, current, next }: Pending): Pending => ({
   next: (next as DiskRecord[]).map(withPath),
 })
 
-export const pathOf = (id: string) => `/api/vms/${id}`
+export const apiPathOf = (id: string) => `/api/vms/${id}`
 /** The lock on a name that is being taken. */
 export const nameKeyOf = (name: string) => `vm name ${name}`

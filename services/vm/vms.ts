@@ -14,7 +14,7 @@ import { dropSeed } from './cloudinit/model.ts'
 import { forgetConsoles } from './consoles/models.ts'
 import { create } from './lifecycle/create.ts'
 import { driverOf, requirePart } from './drivers/drivers.ts'
-import { pathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
+import { apiPathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { isInPool, type Pooled } from './hardware/plan.ts'
 import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
@@ -48,7 +48,7 @@ export const vmService = implement(vms, {
 
   delete: operation({
     accept: async ({ id, purge }, { hold }) => {
-      await hold(pathOf(id))
+      await hold(apiPathOf(id))
       const vm = await vmRecords.requireForChange(id)
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
@@ -65,7 +65,7 @@ export const vmService = implement(vms, {
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
       await op.step('removing seed', () => dropSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
-      await op.step('forgetting rights', () => call(permissions, 'forget', { path: pathOf(vm.id) }))
+      await op.step('forgetting rights', () => call(permissions, 'forget', { path: apiPathOf(vm.id) }))
       return null
     },
   }),
@@ -74,7 +74,7 @@ export const vmService = implement(vms, {
 type Deleted = Pick<VmRecord, 'id' | 'name'> & { purge: boolean }
 
 async function letGo({ id, purge }: Deleted, { pool, volume }: Pooled): Promise<void> {
-  await call(volumesInternal, purge ? 'deleteFor' : 'detach', { id: pool, volume, owner: pathOf(id) })
+  await call(volumesInternal, purge ? 'deleteFor' : 'detach', { id: pool, volume, owner: apiPathOf(id) })
 }
 
 async function unregister(op: Op, vm: Deleted): Promise<void> {

@@ -14,7 +14,7 @@ import { hostnameOf } from '../cloudinit/hostname.ts'
 import { checkNetwork } from '../cloudinit/network.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware/hardware.ts'
-import { nameKeyOf, pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { nameKeyOf, apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { isInPool } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
 import { preparedInRoom } from '../lifecycle/quota-reservation.ts'
@@ -32,11 +32,11 @@ export type Origin = { id: string; privilege: Privilege; mode?: CloneMode; isTem
 /** Checks a clone completely, and locks its id, name, addresses and source. */
 export async function acceptClone(origin: Origin, given: CloneParams, accepting: Accepting): Promise<CloneInput> {
   const { hold, share, reserve } = accepting
-  requireRight(accepting, origin.privilege, pathOf(origin.id))
+  requireRight(accepting, origin.privilege, apiPathOf(origin.id))
   const id = given.id ?? newId()
-  await hold(pathOf(id))
+  await hold(apiPathOf(id))
   await reserve(nameKeyOf(given.name))
-  await share(pathOf(origin.id))
+  await share(apiPathOf(origin.id))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
 

@@ -11,7 +11,7 @@ import { implement } from '#shared/service/implement.ts'
 import type { CloneInput } from './input.ts'
 import { cloneKinds } from './clone.ts'
 import { consistencySteps, type Copied } from './live-clone.ts'
-import { pathOf } from '../model.ts'
+import { apiPathOf } from '../model.ts'
 
 type Seen = Pick<Entry, 'kind' | 'user' | 'api_key' | 'input'>
 
@@ -60,7 +60,7 @@ const isMine = (entry: Seen, { caller }: Call) => caller.kind === 'service' || i
 
 function maySee(entry: Seen, call: Call): boolean {
   const { source, vm } = inputOf(entry)
-  return isMine(entry, call) || [source, vm.id].some((id) => call.rights.allows('VmAudit', pathOf(id)))
+  return isMine(entry, call) || [source, vm.id].some((id) => call.rights.allows('VmAudit', apiPathOf(id)))
 }
 
 async function find(id: string, call: Call): Promise<Entry> {
@@ -70,7 +70,7 @@ async function find(id: string, call: Call): Promise<Entry> {
 }
 
 function requireOwn(entry: Entry, call: Call): void {
-  if (!isMine(entry, call)) requireRight(call, 'VmAllocate', pathOf(inputOf(entry).vm.id))
+  if (!isMine(entry, call)) requireRight(call, 'VmAllocate', apiPathOf(inputOf(entry).vm.id))
 }
 
 /** Ids of the jobs that a caller may see; undefined for all. */

@@ -6,7 +6,7 @@ import type { Op } from '#shared/operation/kinds.ts'
 import type { Copies } from '../drivers/parts.ts'
 import { requirePart } from '../drivers/drivers.ts'
 import { type Consistency, whileFrozen } from '../guest-agent/freeze.ts'
-import { type DiskRecord, pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { type DiskRecord, apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
 import { type ClonedDisk, undoDisk } from './disks.ts'
@@ -58,7 +58,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
   const { sources } = await call(
     volumesInternal,
     'openCopyTargets',
-    { copy: op.id, source_owner: pathOf(source), owner: pathOf(clone.id), disks: wanted, node: vm.node },
+    { copy: op.id, source_owner: apiPathOf(source), owner: apiPathOf(clone.id), disks: wanted, node: vm.node },
     { timeoutMs: 120_000 },
   )
   const targets = disks.map(({ source: { id }, target: { format } }, index) => ({
@@ -101,7 +101,7 @@ async function undo({ op, input: { source, vm: clone }, disks }: Part): Promise<
   const vm = await vmRecords.require(source)
   await copiesOf(vm).abort(vm, op.id)
   begunIn.delete(runOf(op))
-  for (const { target } of disks) await undoDisk(target, pathOf(clone.id))
+  for (const { target } of disks) await undoDisk(target, apiPathOf(clone.id))
 }
 
 /** Copies disks of a running guest, in steps. @param onProgress gets all bytes, holes included */
@@ -120,7 +120,7 @@ export async function copyRunning(
     call(
       volumesInternal,
       'commitCopyTargets',
-      { copy: op.id, owner: pathOf(input.vm.id), disks: places },
+      { copy: op.id, owner: apiPathOf(input.vm.id), disks: places },
       { timeoutMs: 60_000 },
     ),
   )

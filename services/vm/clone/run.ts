@@ -7,7 +7,7 @@ import { dropSeed, keepSettings } from '../cloudinit/model.ts'
 import { settingsOf } from '../cloudinit/network.ts'
 import { createSeed } from '../cloudinit/seed.ts'
 import { driverOf } from '../drivers/drivers.ts'
-import { type DiskRecord, pathOf, viewOf, vmRecords } from '../model.ts'
+import { type DiskRecord, apiPathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../lifecycle/quota-reservation.ts'
 import { register } from '../lifecycle/register.ts'
 import { requireStatus, settle } from '../state/status.ts'
@@ -86,14 +86,14 @@ async function cloneDisk(
   within: { before: number; total: number },
 ): Promise<DiskRecord> {
   const { pool, volume: name, format } = target
-  const owner = pathOf(vm.id)
+  const owner = apiPathOf(vm.id)
   const { source: made, size_bytes } = await op.child(
     volumesInternal,
     'cloneFor',
     {
       id: from.pool,
       volume: from.volume,
-      source_owner: pathOf(source),
+      source_owner: apiPathOf(source),
       mode,
       pool,
       name,

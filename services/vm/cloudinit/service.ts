@@ -5,7 +5,7 @@ import { seal, unseal } from '#shared/config/secrets.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware/hardware.ts'
-import { pathOf, viewOf, vmRecords } from '../model.ts'
+import { apiPathOf, viewOf, vmRecords } from '../model.ts'
 import { throwAll } from '../violations.ts'
 import { bootIdOf } from '../state/boot-id.ts'
 import { settle } from '../state/status.ts'
@@ -42,7 +42,7 @@ export const cloudinitService = implement(cloudinit, {
 
   set: operation({
     accept: async ({ id, user, ...settings }, { hold }) => {
-      await hold(pathOf(id))
+      await hold(apiPathOf(id))
       const vm = await vmRecords.requireForChange(id)
       requireNoTemplate(vm, 'change')
       const violations: Violation[] = settings.network ? checkEthernets(settings.network, vm.nics) : []
@@ -78,7 +78,7 @@ export const cloudinitService = implement(cloudinit, {
 
   remove: operation({
     accept: async ({ id }, { hold }) => {
-      await hold(pathOf(id))
+      await hold(apiPathOf(id))
       const vm = await vmRecords.requireForChange(id)
       // A template must stay unknown to its host: a change of its drive would define it.
       requireNoTemplate(vm, 'change')

@@ -6,7 +6,7 @@ import type { consoles, Opened, TicketStatus } from '#shared/contracts/vm/consol
 import { requestContext } from '#shared/runtime/request-context.ts'
 import { AuthenticationError, ForbiddenError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
-import { pathOf, vmRecords } from '../model.ts'
+import { apiPathOf, vmRecords } from '../model.ts'
 import { endpointOf } from './endpoint.ts'
 import { recordings, type StoredTicket, tickets } from './models.ts'
 
@@ -110,7 +110,7 @@ function onRecord(kind: 'console_opened' | 'console_closed', ticket: StoredTicke
     // A repetition after a crash is the same record.
     id: `${kind}-${id}`,
     kind,
-    path: pathOf(vm_id),
+    path: apiPathOf(vm_id),
     action: `consoles.${console_type}`,
     result: 'success',
     request_id: requestId(),
@@ -122,7 +122,7 @@ function onRecord(kind: 'console_opened' | 'console_closed', ticket: StoredTicke
 const refused = ({ vm_id, address, user }: Params<typeof consoles, 'redeem'>, error: Error) =>
   recordAudit({
     kind: 'permission_denied',
-    path: vm_id === null ? '/api/console' : pathOf(vm_id),
+    path: vm_id === null ? '/api/console' : apiPathOf(vm_id),
     action: 'consoles.redeem',
     result: 'denied',
     request_id: requestId(),

@@ -8,7 +8,7 @@ import { every } from '#shared/runtime/repeat.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import { driverOf, requirePart } from '../drivers/drivers.ts'
 import type { Agent } from '../drivers/parts.ts'
-import { pathOf, type VmRecord, vmRecords } from '../model.ts'
+import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { bootIdOf } from '../state/boot-id.ts'
 import { requireStatus, settle } from '../state/status.ts'
 
@@ -38,7 +38,7 @@ async function requireAgent(id: string): Promise<{ vm: VmRecord; agent: Agent }>
 /** Freezes a guest until it is thawed, at the latest after so many seconds; a second call counts them anew. */
 export async function freeze(id: string, seconds: number) {
   await vmRecords.requireForChange(id)
-  await requireFree(pathOf(id))
+  await requireFree(apiPathOf(id))
   const { vm, agent } = await requireAgent(id)
   const { connected, reason } = await agent.view(vm)
   if (!connected) throw new ConflictError(`No agent answers in the guest of '${id}': ${reason}`)

@@ -8,7 +8,7 @@ import { changing, requireFree } from '#shared/operation/locks.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type Change, changedFields, newContradictions, pendingAfter, saysFields, waiting } from './hardware.ts'
-import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requirePaths } from './paths.ts'
 import { bootIdOf } from '../state/boot-id.ts'
 import { throwAll } from '../violations.ts'
@@ -27,10 +27,10 @@ export async function update(
   const before = await vmRecords.requireForChange(id)
   if (changedFields(before, wanted).changed.length > 0 || isOwed(before, wanted))
     // The lock: a VM that becomes a template meanwhile must not be defined again.
-    return changing(pathOf(id), subjectOf(caller), 'vms.update', async () =>
+    return changing(apiPathOf(id), subjectOf(caller), 'vms.update', async () =>
       redefine(await vmRecords.requireForChange(id), wanted),
     )
-  await requireFree(pathOf(id))
+  await requireFree(apiPathOf(id))
   const { description, protected: isProtected, tags } = wanted
   const set = { description, protected: isProtected, tags }
   const isGiven = ([, value]: [string, unknown]) => value !== undefined

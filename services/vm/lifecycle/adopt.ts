@@ -16,7 +16,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import type { Adoptable } from '../drivers/parts.ts'
 import { waiting } from '../hardware/hardware.ts'
 import { macKeyOf, ownerOf } from '../hardware/macs.ts'
-import { type DiskRecord, nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { type DiskRecord, nameKeyOf, apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
 import { findUnmanaged } from './unmanaged.ts'
@@ -44,7 +44,7 @@ async function prepared(
   const { hold, reserve } = accepting
   // Guests of a node that are not Horcrux's need the right to change the node.
   requireRight(accepting, 'SysModify', `/api/cluster/nodes/${encodeURIComponent(node)}`)
-  await hold(pathOf(id))
+  await hold(apiPathOf(id))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   const violations: Violation[] = []
   const reached = await checking('node', violations, () => reach(node))
@@ -58,7 +58,7 @@ async function prepared(
   await reserve(`guest ${found.handle} of ${hypervisor} on ${node}`)
   await reserve(...found.nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
   // A guest that is being created has our mark, and no record yet.
-  if (found.marked_id) await requireFree(pathOf(found.marked_id))
+  if (found.marked_id) await requireFree(apiPathOf(found.marked_id))
   violations.push(...found.violations, ...(await obstacles({ node, hypervisor, found }, wanted)))
   const name = wanted ?? found.name
   await reserve(nameKeyOf(name))
@@ -155,13 +155,13 @@ async function take(
   { pool: id, volume, format }: Pooled,
   isNew: boolean,
 ): Promise<void> {
-  const by = { owner: pathOf(vm.id), node: vm.node }
+  const by = { owner: apiPathOf(vm.id), node: vm.node }
   await (isNew
     ? call(volumesInternal, 'adopt', { id, volume, format, ...by })
     : call(volumesInternal, 'attach', { id, volume, ...by }))
 }
 
 const giveBack = (vmId: string, { pool: id, volume }: Pooled, isNew: boolean) =>
-  call(volumesInternal, isNew ? 'forget' : 'detach', { id, volume, owner: pathOf(vmId) })
+  call(volumesInternal, isNew ? 'forget' : 'detach', { id, volume, owner: apiPathOf(vmId) })
 
 export const adopt = operation({ accept, run })

@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
-import { type DiskRecord, pathOf, type VmRecord } from '../model.ts'
+import { type DiskRecord, apiPathOf, type VmRecord } from '../model.ts'
 import type { PlannedDisk } from '../hardware/plan.ts'
 
 type Placed = Pick<VmRecord, 'id' | 'node'>
@@ -31,7 +31,7 @@ async function allocate(
   const { source } = await op.child(
     volumesInternal,
     'importFor',
-    { id, name, size, format, image: image.path, owner: pathOf(vm.id), node: vm.node },
+    { id, name, size, format, image: image.path, owner: apiPathOf(vm.id), node: vm.node },
     { name: `copying image to disk ${disk.id}`, within, undo },
   )
   return { ...disk, source }
@@ -39,7 +39,7 @@ async function allocate(
 
 async function allocateNow(vm: Placed, { disk, isNew }: PlannedDisk): Promise<DiskRecord> {
   const { pool: id, volume, size_bytes: size, format } = disk
-  const owner = pathOf(vm.id)
+  const owner = apiPathOf(vm.id)
   const made = isNew
     ? await call(
         volumesInternal,
@@ -52,4 +52,4 @@ async function allocateNow(vm: Placed, { disk, isNew }: PlannedDisk): Promise<Di
 }
 
 const giveBack = (vm: Placed, { disk: { pool: id, volume }, isNew }: PlannedDisk) =>
-  call(volumesInternal, isNew ? 'deleteFor' : 'detach', { id, volume, owner: pathOf(vm.id) })
+  call(volumesInternal, isNew ? 'deleteFor' : 'detach', { id, volume, owner: apiPathOf(vm.id) })

@@ -11,7 +11,7 @@ import { allocateAll } from './allocate.ts'
 import { driverOf, drivers } from '../drivers/drivers.ts'
 import { contradictions, waiting } from '../hardware/hardware.ts'
 import { macKeyOf } from '../hardware/macs.ts'
-import { nameKeyOf, pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { nameKeyOf, apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requirePaths } from '../hardware/paths.ts'
 import { placesFor, planDisks, type PlannedDisk, planNics, type WantedDisk } from '../hardware/plan.ts'
 import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reservation.ts'
@@ -59,7 +59,7 @@ async function prepared(
   { hold, reserve }: Accepting,
 ): Promise<Input> {
   const given = { ...absent, ...(wanted as Wanted) }
-  await hold(pathOf(id))
+  await hold(apiPathOf(id))
   await reserve(nameKeyOf(given.name), ...nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
   if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })

@@ -2,7 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { event, now } from '#shared/events/event.ts'
-import { pathOf, type VmRecord } from '../model.ts'
+import { apiPathOf, type VmRecord } from '../model.ts'
 
 type Named = Pick<VmRecord, 'id' | 'name'>
 const namedIn = ({ id, name }: Named) => ({ vm_id: id, name, timestamp: now() })
@@ -14,7 +14,7 @@ export const creationOf = (vm: Named): Event => event('VmCreated', namedIn(vm))
  * while the VM is there.
  */
 export async function deletionOf(vm: Named): Promise<Event> {
-  const question = { path: pathOf(vm.id), privilege: 'VmAudit' as const }
+  const question = { path: apiPathOf(vm.id), privilege: 'VmAudit' as const }
   const witnesses = await call(permissions, 'witnesses', question, { isQuestion: true })
   return { ...event('VmDeleted', namedIn(vm)), for: witnesses }
 }

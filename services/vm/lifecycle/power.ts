@@ -4,7 +4,7 @@ import { ConflictError } from '#shared/errors.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { startDefined } from './start-domain.ts'
 import { driverOf, requirePart } from '../drivers/drivers.ts'
-import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requireStatus, settle, settleAs } from '../state/status.ts'
 import { requireNoTemplate } from './templates.ts'
 import { waitForStop } from './wait-for-shutdown.ts'
@@ -18,7 +18,7 @@ function power<P extends { id: string }>(
 ) {
   return operation({
     accept: async (params: P, { hold }) => {
-      await hold(pathOf(params.id))
+      await hold(apiPathOf(params.id))
       requireNoTemplate(await vmRecords.requireForChange(params.id), action)
       requireStatus(await settle(params.id), action, from)
       return params

@@ -6,12 +6,12 @@ import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
 import { deploy } from '../clone/clone.ts'
 import { driverOf } from '../drivers/drivers.ts'
-import { pathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
 
 /** The linked clones of some VMs, by the VM's path. */
 async function clonesOf(vms: Pick<VmRecord, 'id'>[]): Promise<Map<string, string[]>> {
-  const { data } = await call(volumesInternal, 'clonesOf', { owners: vms.map(({ id }) => pathOf(id)) })
+  const { data } = await call(volumesInternal, 'clonesOf', { owners: vms.map(({ id }) => apiPathOf(id)) })
   const found = new Map<string, Set<string>>()
   for (const { owner, clone, used_by } of data)
     found.set(owner, (found.get(owner) ?? new Set()).add(used_by ?? `volume ${clone}`))
@@ -20,7 +20,7 @@ async function clonesOf(vms: Pick<VmRecord, 'id'>[]): Promise<Map<string, string
 
 const templateOf = (vm: VmRecord, clones: Map<string, string[]>): Template => ({
   ...viewOf(vm),
-  linked_clones: clones.get(pathOf(vm.id)) ?? [],
+  linked_clones: clones.get(apiPathOf(vm.id)) ?? [],
 })
 
 const viewWithClones = async (vm: VmRecord): Promise<Template> => templateOf(vm, await clonesOf([vm]))
@@ -33,7 +33,7 @@ async function requireTemplate(id: string): Promise<VmRecord> {
 
 /** @throws ConflictError naming the linked clones that a VM's disks are the base of */
 export async function requireNoLinkedClones(vm: Pick<VmRecord, 'id'>, what: string): Promise<void> {
-  const clones = (await clonesOf([vm])).get(pathOf(vm.id)) ?? []
+  const clones = (await clonesOf([vm])).get(apiPathOf(vm.id)) ?? []
   if (clones.length === 0) return
   const named = `${clones.slice(0, 10).join(', ')}${clones.length > 10 ? ' …' : ''}`
   throw new ConflictError(
@@ -76,7 +76,7 @@ export const templateService = implement(templates, {
 
   create: operation({
     accept: async ({ vm_id: id }, { hold }) => {
-      await hold(pathOf(id))
+      await hold(apiPathOf(id))
       requireNoTemplate(await vmRecords.requireForChange(id), 'make a template of')
       requireStatus(await settle(id), 'make a template of', ['stopped'])
       return { id }
@@ -92,7 +92,7 @@ export const templateService = implement(templates, {
 
   delete: operation({
     accept: async ({ id }, { hold }) => {
-      await hold(pathOf(id))
+      await hold(apiPathOf(id))
       await requireNoLinkedClones(await requireTemplate(id), 'be turned back into a virtual machine')
       return { id }
     },

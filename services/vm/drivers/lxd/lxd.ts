@@ -12,7 +12,7 @@ import { statsOf } from './stats.ts'
 type InstanceType = Instance['type']
 type Action = 'start' | 'stop' | 'restart' | 'freeze' | 'unfreeze'
 
-const pathOf = (name: string) => `/1.0/instances/${encodeURIComponent(name)}`
+const instancePath = (name: string) => `/1.0/instances/${encodeURIComponent(name)}`
 /** The engine's own time limit for a guest that it asks to shut down. */
 const askedForSeconds = 600
 /** The size of the root disk that an engine insists on; the guest's disks are volumes of Horcrux. */
@@ -24,7 +24,7 @@ const instancesOf = async (api: Api, type: InstanceType) =>
 /** @returns null where there is none */
 async function named(api: Api, name: string): Promise<Instance | null> {
   try {
-    return await api.get<Instance>(pathOf(name))
+    return await api.get<Instance>(instancePath(name))
   } catch (error) {
     if (error instanceof NotFoundError) return null
     throw error
@@ -51,7 +51,7 @@ export function lxd(kind: LxdKind, type: InstanceType = 'virtual-machine'): Hype
     const api = await apiAt(guest)
     const instance = await find(api, guest)
     if (!instance || !from.includes(statusOf(instance).status)) return
-    await api.send('PUT', `${pathOf(instance.name)}/state`, { action, timeout: 30, ...more })
+    await api.send('PUT', `${instancePath(instance.name)}/state`, { action, timeout: 30, ...more })
   }
   const stop = (guest: Guest) => act(guest, 'stop', ['running', 'paused', 'unknown'])
 
@@ -59,8 +59,8 @@ export function lxd(kind: LxdKind, type: InstanceType = 'virtual-machine'): Hype
     const api = await apiAt(vm)
     const wanted = wantedOf(vm, { type, hasCsm: hasCsm(await serverOf(api)) })
     const there = await find(api, vm)
-    if (there && there.name !== vm.name) await api.send('POST', pathOf(there.name), { name: vm.name })
-    if (there) return api.send('PUT', pathOf(vm.name), changed(there, wanted))
+    if (there && there.name !== vm.name) await api.send('POST', instancePath(there.name), { name: vm.name })
+    if (there) return api.send('PUT', instancePath(vm.name), changed(there, wanted))
     if (await named(api, vm.name))
       throw new ConflictError(`${api.name} has an instance '${vm.name}' already, which is not of Horcrux`)
     const root = { type: 'disk', path: '/', pool: (await rootPoolOf(api)) ?? '', size: rootSize }
@@ -81,7 +81,7 @@ export function lxd(kind: LxdKind, type: InstanceType = 'virtual-machine'): Hype
       await stop(guest)
       const api = await apiAt(guest)
       const instance = await find(api, guest)
-      if (instance) await api.send('DELETE', pathOf(instance.name))
+      if (instance) await api.send('DELETE', instancePath(instance.name))
     },
     start: async (guest) => {
       const api = await apiAt(guest)
@@ -93,7 +93,7 @@ export function lxd(kind: LxdKind, type: InstanceType = 'virtual-machine'): Hype
       const api = await apiAt(guest)
       const instance = await find(api, guest)
       if (instance && statusOf(instance).status === 'running')
-        await api.begin('PUT', `${pathOf(instance.name)}/state`, {
+        await api.begin('PUT', `${instancePath(instance.name)}/state`, {
           action: 'stop',
           timeout: askedForSeconds,
           force: false,
@@ -150,14 +150,14 @@ export function lxd(kind: LxdKind, type: InstanceType = 'virtual-machine'): Hype
       text: async (guest) => {
         const api = await apiAt(guest)
         const instance = await find(api, guest)
-        return instance ? api.text(`${pathOf(instance.name)}/console`) : ''
+        return instance ? api.text(`${instancePath(instance.name)}/console`) : ''
       },
     },
     statistics: {
       read: async (guest) => {
         const api = await apiAt(guest)
         const instance = await find(api, guest)
-        return statsOf(instance && (await api.get(`${pathOf(instance.name)}/state`)))
+        return statsOf(instance && (await api.get(`${instancePath(instance.name)}/state`)))
       },
     },
   }

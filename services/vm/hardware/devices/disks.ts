@@ -10,7 +10,7 @@ import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { allocateAll } from '../../lifecycle/allocate.ts'
 import { driverOf } from '../../drivers/drivers.ts'
-import { type DiskRecord, pathOf, type VmRecord, viewOf, vmRecords } from '../../model.ts'
+import { type DiskRecord, apiPathOf, type VmRecord, viewOf, vmRecords } from '../../model.ts'
 import { isInPool, planDisks, type PlannedDisk } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
@@ -26,7 +26,7 @@ export function diskIn(vm: VmRecord, id: string): DiskRecord {
 
 /** @throws ConflictError naming the linked clones that read from a disk, which therefore cannot change */
 export async function requireNoBase(vm: VmRecord, { pool, volume, id }: DiskRecord, what: string): Promise<void> {
-  const { data } = await call(volumesInternal, 'clonesOf', { owners: [pathOf(vm.id)] })
+  const { data } = await call(volumesInternal, 'clonesOf', { owners: [apiPathOf(vm.id)] })
   const clones = data.filter((each) => each.volume === `${pool}/${volume}`).map(({ clone }) => clone)
   if (clones.length === 0) return
   throw new ConflictError(
@@ -85,7 +85,7 @@ async function planned(vm: VmRecord, given: Given): Promise<PlannedDisk> {
 export const attachDisk = operation({
   accept: async (given: Given, accepting: Accepting) => {
     const { id, pool } = given
-    await accepting.hold(pathOf(id))
+    await accepting.hold(apiPathOf(id))
     const vm = await requireForDevices(id, 'attach a disk to')
     requireStorage(accepting, [pool])
     const disk = await planned(vm, given)
@@ -113,7 +113,7 @@ export const attachDisk = operation({
 
 export const detachDisk = operation({
   accept: async ({ id, disk: place, purge, timeout }: Params<typeof devices, 'detachDisk'>, { hold }: Accepting) => {
-    await hold(pathOf(id))
+    await hold(apiPathOf(id))
     const vm = await requireForDevices(id, 'detach a disk from')
     const disk = diskIn(vm, place)
     if (purge && !isInPool(disk))
@@ -133,7 +133,7 @@ export const detachDisk = operation({
     const undo = purge ? undefined : () => give(id, { disk })
     await op.step('detaching', () => takeAway(id, { disk }), undo && { undo })
     await op.step(`${purge ? 'deleting' : 'releasing'} disk ${disk.id}`, async () => {
-      const words = isInPool(disk) && { id: disk.pool, volume: disk.volume, owner: pathOf(id) }
+      const words = isInPool(disk) && { id: disk.pool, volume: disk.volume, owner: apiPathOf(id) }
       if (words) await call(volumesInternal, purge ? 'deleteFor' : 'detach', words)
       await countRoom(await vmRecords.require(id))
     })

@@ -6,7 +6,7 @@ import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import { macKeyOf } from '../macs.ts'
-import { pathOf, viewOf, vmRecords } from '../../model.ts'
+import { apiPathOf, viewOf, vmRecords } from '../../model.ts'
 import { planNics } from '../plan.ts'
 import { throwAll } from '../../violations.ts'
 import { settle } from '../../state/status.ts'
@@ -16,7 +16,7 @@ const most = 16
 
 export const attachNic = operation({
   accept: async ({ id, ...given }: Params<typeof devices, 'attachNic'>, { hold, reserve }: Accepting) => {
-    await hold(pathOf(id))
+    await hold(apiPathOf(id))
     if (given.mac) await reserve(macKeyOf(given.mac))
     const vm = await requireForDevices(id, 'attach a NIC to')
     const violations: Violation[] = []
@@ -38,7 +38,7 @@ export const attachNic = operation({
 
 export const detachNic = operation({
   accept: async ({ id, mac, timeout }: Params<typeof devices, 'detachNic'>, { hold }: Accepting) => {
-    await hold(pathOf(id))
+    await hold(apiPathOf(id))
     const vm = await requireForDevices(id, 'detach a NIC from')
     const nic = vm.nics.find((each) => each.mac === mac)
     if (!nic) throw notFound('NIC', `${id}/${mac}`)

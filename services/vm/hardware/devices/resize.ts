@@ -6,7 +6,7 @@ import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../../drivers/drivers.ts'
-import { pathOf, viewOf, vmRecords } from '../../model.ts'
+import { apiPathOf, viewOf, vmRecords } from '../../model.ts'
 import { isInPool, type Pooled } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
@@ -20,7 +20,7 @@ async function accept(
   { id, disk: place, size }: Params<typeof devices, 'resizeDisk'>,
   accepting: Accepting,
 ): Promise<Sized> {
-  await accepting.hold(pathOf(id))
+  await accepting.hold(apiPathOf(id))
   const vm = await requireForDevices(id, 'resize a disk of')
   const disk = diskIn(vm, place)
   const refuse = (why: string) => new ConflictError(`Disk ${place} of '${id}' ${why}`)
@@ -46,7 +46,7 @@ async function grow({ id, disk, size }: Sized): Promise<void> {
   const vm = await vmRecords.require(id)
   const driver = driverOf(vm)
   if ((await driver.status(vm)).status !== 'stopped') await driver.devices?.grow(vm, disk, size)
-  await call(volumesInternal, 'growFor', { id: disk.pool, volume: disk.volume, size, owner: pathOf(id) })
+  await call(volumesInternal, 'growFor', { id: disk.pool, volume: disk.volume, size, owner: apiPathOf(id) })
 }
 
 async function record({ id, disk, size }: Sized): Promise<void> {
