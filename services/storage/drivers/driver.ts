@@ -6,7 +6,7 @@ import type { Host } from '#shared/nodes/host/host.ts'
 /** The node on which a storage pool is prepared: its host, and the folders that Horcrux may use there. */
 export type Site = { host: Host; folders: { allowed_paths: string[]; state_dir: string } }
 
-/** Where a storage pool is. `nodes`: those that reach it, null for all. `place`: equal for two pools in one place. */
+/** The location of a storage pool. `nodes`: those that reach it, null for all. `place`: equal for two pools in one place. */
 export type Location = { nodes: string[] | null; place: string }
 export type Usage = { capacity_bytes: number; available_bytes: number }
 
@@ -42,7 +42,7 @@ export type PoolDriver<K extends PoolType = PoolType> = {
 
 /** The volumes of a storage pool. */
 export type VolumeDriver<K extends PoolType = PoolType> = {
-  /** Whether anything is in the place of a volume, ours or not. */
+  /** True when anything is in the place of a volume, ours or not. */
   exists(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<boolean>
   /** The source of a volume on this host, also before it is made. */
   sourceOn(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<DiskSource>

@@ -84,7 +84,7 @@ export async function dataBytes(host: Host, path: string, format: string): Promi
 const largestHole = 2 ** 30
 
 /**
- * Whether a hypervisor that copies a disk into an image of this format leaves zeros out. QEMU writes them into a raw
+ * True when a hypervisor that copies a disk into an image of this format leaves zeros out. QEMU writes them into a raw
  * image, and takes the space for them.
  */
 export const isSparseInCopies = (format: string): boolean => format !== 'raw'

@@ -52,7 +52,7 @@ export const poolService = implement(pools, {
 
   create: async ({ id = newId(), name = id, type, ...given }) => {
     const driver = driverOf({ type })
-    // What is left of the parameters are the fields of the kind, by the contract's union.
+    // By the contract's union, the other parameters are the fields of the kind.
     const wanted: GivenConfig = given
     const nodes = driver.nodesOf(wanted)
     const { node, host } = await reach(nodeFor({ id, nodes }))

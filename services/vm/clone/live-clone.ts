@@ -30,7 +30,7 @@ export function requireStillRunning(vm: VmRecord): void {
 export const consistencySteps = ['cloning_disk', 'cloning_disk begin']
 export type Copied = { consistency: Consistency }
 
-/** Whether the guest writes a disk. Read-only disks are copied by the storage. */
+/** True for a disk that the guest writes. Read-only disks are copied by the storage. */
 export const isWritten = ({ source }: ClonedDisk) => !source.readonly
 
 /**

@@ -34,7 +34,7 @@ export const changedFields = (vm: Pick<Vm, Field>, given: Change) => ({
   isRedefined: changedOf(defining, vm, given).length > 0,
 })
 
-/** Whether a change names any of these fields, also with the value of the record. */
+/** True when a change names any of these fields, also with the value of the record. */
 export const saysFields = (given: Change) => [...defining, ...beside].some((field) => given[field] !== undefined)
 
 type Described = Pick<Vm, 'memory' | 'balloon' | 'cpus' | 'max_cpus' | 'topology' | 'boot_order' | 'nics' | 'iso'> & {

@@ -37,7 +37,7 @@ export async function update(
   return viewOf(await vmRecords.change(id, () => ({ set: Object.fromEntries(Object.entries(set).filter(isGiven)) })))
 }
 
-/** Whether a change names fields whose values the host's definition does not have yet. */
+/** True when a change names fields whose values the host's definition does not have yet. */
 const isOwed = ({ defined, template }: VmRecord, wanted: Wanted) => !defined && !template && saysFields(wanted)
 
 /**

@@ -24,7 +24,7 @@ const NetworkSource = strict({
   ),
 })
 
-/** Where the bytes of a disk are, seen from a node: a file, a block device, or an image on other machines. */
+/** The bytes of a disk, as a node reaches them: a file, a block device, or an image on other machines. */
 export const DiskSource = Type.Union([FileSource, BlockSource, NetworkSource])
 export type DiskSource = Static<typeof DiskSource>
 
@@ -46,7 +46,7 @@ export const withPath = <T extends { source: DiskSource }>(record: T): T & { pat
   path: pathOfSource(record.source),
 })
 
-/** Whether two sources are the same image: by path, whatever the path is said to be, else by everything. */
+/** True for the same image. Sources with a path are compared by it, also a file with a device; others by all fields. */
 export function isSameSource(a: DiskSource, b: DiskSource): boolean {
   if (a.type !== 'network' && b.type !== 'network') return a.path === b.path
   return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b))

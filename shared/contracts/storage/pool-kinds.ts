@@ -19,7 +19,7 @@ type Branch<K extends Record<string, Record<P, TProperties>>, P extends string, 
   [T in keyof K & string]: Static<TObject<C>> & { type: T } & Static<TObject<K[T][P]>>
 }[keyof K & string]
 
-/** What a driver knows of a pool: its configuration as it was created. */
+/** The configuration of a storage pool, as its driver gets it. */
 export type PoolConfig<K extends PoolType = PoolType> = { [T in K]: Static<TObject<Kinds[T]['config']>> }[K]
 /** The configuration as a caller asks for it. */
 export type GivenConfig<K extends PoolType = PoolType> = { [T in K]: Static<TObject<Kinds[T]['given']>> }[K]

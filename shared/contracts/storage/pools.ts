@@ -6,7 +6,7 @@ import { byKind, poolKinds } from '#shared/contracts/storage/pool-kinds.ts'
 export const VolumeFormat = oneOf('qcow2', 'raw')
 export type VolumeFormat = Static<typeof VolumeFormat>
 
-/** What a storage pool can do. Callers read this, never the type. */
+/** Capabilities of a storage pool. Callers read them, never the type. */
 export const Capabilities = strict({
   formats: Type.Array(VolumeFormat),
   default_format: Type.Union([VolumeFormat, Type.Null()], {
@@ -24,7 +24,7 @@ export const Capabilities = strict({
 })
 export type Capabilities = Static<typeof Capabilities>
 
-/** The fields that every storage pool has, of whatever kind. */
+/** The fields that storage pools of all kinds have. */
 const common = {
   id: Id,
   name: Name,
@@ -43,7 +43,7 @@ const common = {
 export const Pool = byKind(poolKinds, 'config', common)
 export type Pool = Static<typeof Pool>
 
-/** Whether a node reaches the volumes of a storage pool. */
+/** True when a node reaches the volumes of a storage pool. */
 export const isReachedFrom = ({ nodes }: Pick<Pool, 'nodes'>, node: string): boolean =>
   nodes === null || nodes.includes(node)
 

@@ -17,7 +17,7 @@ type Config = PoolConfig<'dir'>
 const fileOf = ({ path }: Config, { name, format }: VolumeName) => join(path, `${name}.${format}`)
 const asSource = (path: string): DiskSource => ({ type: 'file', path })
 
-/** Whether a file is an image of this format and size. */
+/** True for a file that is an image of this format and size. */
 async function isImageOf(host: Host, path: string, { format, size_bytes }: VolumeSpec): Promise<boolean> {
   const read = imageInfo(host, path, format).catch((error: unknown) => {
     if (error instanceof ConflictError) return null

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
-import { current } from '#shared/runtime/request-context.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
@@ -39,7 +39,7 @@ const beginAside = (host: Host, aside: string) => host.createExclusive(aside, ''
  * @returns false when something is in its place
  */
 async function putInPlace(host: Host, aside: string, path: string): Promise<boolean> {
-  current()?.guard?.()
+  requestContext()?.requireLease?.()
   try {
     await host.runChecked('ln', ['-T', '--', aside, path])
     return true
@@ -89,7 +89,7 @@ export async function openAside(
 export async function commitAside(host: Host, { path, format }: Image, copy: string): Promise<void> {
   const aside = asideOf(path, copy)
   if (!(await host.stat(path))) {
-    // Where the file system cannot punch holes, the copy is larger but complete.
+    // A copy on a file system that cannot punch holes is larger, but complete.
     if (!isSparseInCopies(format))
       await punchHoles(host, aside, format).catch((error: unknown) => {
         if (!(error instanceof ConflictError)) throw error

@@ -17,7 +17,7 @@ import { at, attribute, childOf, type Element, elements, remove, takeAttributes,
 /** Copies one part that Horcrux owns from the wanted domain into the existing one. */
 export type Merge = (there: Element, wanted: Element) => void
 
-/** Whether a device of the domain is the same as a wanted one. */
+/** True when a device of the domain is the same as a wanted one. */
 function isMate(device: Element, wanted: Element, domain: Element): boolean {
   if (device.name !== wanted.name) return false
   if (device.name === 'interface') return macOf(device) === macOf(wanted)
@@ -54,7 +54,7 @@ export function takeNic(nic: Element, wanted: Element): void {
   if (modelOf(nic) !== modelOf(wanted)) takeChild(nic, wanted, 'model')
 }
 
-/** Whether our mark names a device. */
+/** True when our mark names a device. */
 export function isOurs(device: Element, domain: Element): boolean {
   const { disks, nics } = markOf(domain)
   if (device.name === 'interface') return nics.includes(macOf(device))

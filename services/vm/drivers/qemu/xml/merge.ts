@@ -78,7 +78,7 @@ const kernel: Merge = (there, wanted) => {
 const hasIso = (domain: Element) => isoOf(domain) !== null
 const osBoot = (domain: Element) => elements(at(domain, 'os'), 'boot').map((boot) => attribute(boot, 'dev'))
 
-/** Whether to rewrite the order in `<os>`: only when it is one that we would write, for another ISO. */
+/** True when the order in `<os>` is to be rewritten: only one that we would write, for another ISO. */
 function isOsOrderOurs(there: Element, wanted: Element): boolean {
   const others = elements(at(there, 'devices')).filter(
     (device) => !isOurs(device, there) || mateOf(device, wanted, there),

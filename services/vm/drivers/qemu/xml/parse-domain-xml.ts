@@ -184,6 +184,6 @@ export const readDomain = (domain: Element) => ({
 })
 export type Found = ReturnType<typeof readDomain>
 
-/** Whether two domains are equal in one part. */
+/** True when two domains are equal in one part. */
 export const isSame = <T>(one: Element, other: Element, read: (domain: Element) => T) =>
   isDeepStrictEqual(read(one), read(other))
