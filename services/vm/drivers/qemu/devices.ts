@@ -26,7 +26,7 @@ const inDomain = (domain: Element, device: Device): Element | undefined =>
     ? elements(at(domain, 'devices'), 'disk').find((disk) => targetOf(disk) === device.disk.id)
     : elements(at(domain, 'devices'), 'interface').find((nic) => macOf(nic) === device.nic.mac)
 
-/** Whether a disk of a running domain is this one. */
+/** True when a disk of a running domain is this one. */
 function runsWith(there: Element, { source }: DiskRecord): boolean {
   const running = sourceOf(there)
   return running !== null && isSameSource(running, source)
