@@ -116,7 +116,7 @@ const refusedNulls = (shown: Shape, sent: Shape, at: string): string[] =>
 test('what a GET shows as null can be sent back in a PATCH', () => {
   const changes = actions.filter(({ action }) => action.rest?.startsWith('PATCH'))
   expect(changes.map(({ name }) => name)).toEqual(expect.arrayContaining(['vms.update', 'nodes.update']))
-  expect(changes.flatMap(({ name, action }) => refusedNulls(action.result, action.params, name))).toEqual([])
+  expect(changes.flatMap(({ name, action }) => refusedNulls(action.result, action.params as Shape, name))).toEqual([])
 })
 
 test.each(['a\rb', 'a\nb', 'a\tb', 'a\u0001', 'a\u007f', 'a\u0085', 'a\u2028', 'half \ud800', '\uffff'])(
