@@ -52,7 +52,7 @@ const platform = join(root, 'shared/platform')
 
 /**
  * Continues as `script` under Node 24: replaces this process if Node can, else runs it as a child. The options reduce
- * memory: a young generation of 2 MiB instead of 16, one malloc arena for all threads, and types stripped before the
+ * memory: semi-spaces of 4 MiB instead of 16, one malloc arena for all threads, and types stripped before the
  * start. `npm run bench idle` measures the gain, `npm run bench gateway` shows that throughput is the same.
  */
 export function goOnAs(script, args) {

@@ -64,7 +64,8 @@ const auditActions = implement(audit, {
   },
 })
 
-const everyMs = 250
+/** Pauses between two looks for records: short while some come, longer and longer while none does. */
+const pause = { shortestMs: 250, longestMs: 2000 }
 const leaseMs = 3000
 const retentionEveryMs = 3_600_000
 const id = 'chainer'
@@ -81,13 +82,15 @@ async function isMyTurn(): Promise<boolean> {
 
 let lookedAt = 0
 
-async function chainWhatWaits(): Promise<void> {
+/** @returns whether there was something to chain */
+async function chainWhatWaits(): Promise<boolean> {
   const isEmpty = await isInboxEmpty()
   if (!isEmpty && (await isMyTurn())) await drain()
   // Runs also without new records, so that the last ones get signed.
-  if (isEmpty && Date.now() - lookedAt < checkpointEveryMs) return
+  if (isEmpty && Date.now() - lookedAt < checkpointEveryMs) return false
   lookedAt = Date.now()
   await checkpointWhenDue()
+  return !isEmpty
 }
 
 /** The audit service: keeps the records of all services in one tamper-evident chain. */
@@ -99,8 +102,9 @@ export const auditService: Service = {
     let timer: NodeJS.Timeout | undefined
     let running = Promise.resolve()
     let retainedAt = 0
+    let pauseMs = pause.shortestMs
     const turn = async () => {
-      await chainWhatWaits()
+      pauseMs = (await chainWhatWaits()) ? pause.shortestMs : Math.min(pauseMs * 2, pause.longestMs)
       if (Date.now() - retainedAt < retentionEveryMs) return
       retainedAt = Date.now()
       await applyRetention()
@@ -111,7 +115,7 @@ export const auditService: Service = {
       } catch (error) {
         log('audit').warn({ err: error }, 'records could not be added to the chain; they wait in the inbox')
       }
-      if (!stopped) timer = setTimeout(() => (running = loop()), everyMs)
+      if (!stopped) timer = setTimeout(() => (running = loop()), pauseMs)
     }
     running = loop()
     return async () => {

@@ -9,7 +9,6 @@ import type { ServiceBroker } from 'moleculer'
 import { config } from '#shared/config/config.ts'
 import type { Contract } from '#shared/contract/contract.ts'
 import { addBodies } from './rest/bodies.ts'
-import { createCache } from './rest/answer-cache.ts'
 import { requestTimeoutMs, sendClientError } from './rest/client-errors.ts'
 import { bodyLimitBytes, sendError } from './rest/errors.ts'
 import { createConsoles } from './console/consoles.ts'
@@ -37,7 +36,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
     requestIdHeader: false,
     genReqId: (raw) => requestIdOf(raw as Parameters<typeof requestIdOf>[0]),
     rewriteUrl: ({ url }) => withoutVersion(url),
-    // Whoever has a connection is served to the end; new ones are not accepted any more.
+    // Requests on open connections are served to the end; new connections are refused.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     requestTimeout: requestTimeoutMs,
@@ -66,9 +65,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   const consoles = createConsoles(app, broker, gate)
   await addEvents(app, broker, gate, consoles.addWebSocket)
   addConsoleFiles(app, broker, gate, consoles.prove)
-  const cache = createCache()
-  app.addHook('onClose', cache.stop)
-  addRoutes(app, broker, contracts, gate, cache)
+  addRoutes(app, broker, contracts, gate)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
   await addConsolePage(app)
@@ -76,7 +73,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   return app
 }
 
-/** What every request has from the start, and every answer on it. */
+/** Sets the caller and the address of a request, and the headers of every answer. */
 function begin(request: FastifyRequest, reply: FastifyReply): void {
   request.address = plainAddress(request.ip)
   request.caller = { kind: 'anonymous', address: request.address }
@@ -84,7 +81,7 @@ function begin(request: FastifyRequest, reply: FastifyReply): void {
   void reply.header('x-request-id', request.id)
 }
 
-/** What Fastify refuses before it looks for a route (a path that is no URL, or a part of it that is too long) passes no hooks. */
+/** Answers errors that Fastify raises before routing (a malformed path, or too long a segment): they pass no hooks. */
 function sendUnrouted(error: Error, request: FastifyRequest, reply: FastifyReply): void {
   begin(request, reply)
   void sendError(error, request, reply)

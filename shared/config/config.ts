@@ -108,7 +108,7 @@ export function readConfig(env: Env): Config {
     vmAccel: oneOf('HORCRUX_VM_ACCEL', ['auto', 'kvm', 'tcg'], 'auto'),
     metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535),
     rateLimit,
-    // Who switches limits off means all of them, unless this one is set.
+    // HORCRUX_RATE_LIMIT=0 switches this limit off too, unless it is set itself.
     loginLimit: number('HORCRUX_LOGIN_LIMIT', rateLimit === 0 ? 0 : 5, 1_000_000_000),
     leaseSeconds: number('HORCRUX_LEASE_SECONDS', 15, 600, 1),
     development: text('NODE_ENV') === 'development',
@@ -135,7 +135,7 @@ function mistakesOf(config: Config): string[] {
   return [...mistakes, ...mistakesOfBus(config), ...mistakesOfStore(config), ...mistakesOfTls(config)]
 }
 
-/** What is wrong is said without the values: there are secrets in them. */
+/** Messages leave the values out: they contain secrets. */
 function mistakesOfBus({ natsUrl, natsNkey }: Config): string[] {
   const urls = natsUrl?.split(',').map((url) => (URL.canParse(url) ? new URL(url) : undefined)) ?? []
   return [
@@ -149,7 +149,7 @@ function mistakesOfBus({ natsUrl, natsNkey }: Config): string[] {
   ]
 }
 
-/** As MongoDB's drivers read it; what is after `?` is theirs to refuse. */
+/** The syntax of MongoDB's drivers, which check the options after `?` themselves. */
 const storeHost = String.raw`(\[[0-9a-fA-F:.]+\]|[^@/?:,\s[\]]+)(:\d{1,5})?`
 const storeUrl = new RegExp(String.raw`^mongodb(\+srv)?://([^@/?]+@)?${storeHost}(,${storeHost})*(/[^@?]*)?(\?.*)?$`)
 
@@ -160,14 +160,17 @@ const mistakesOfStore = ({ mongodbUrl }: Config): string[] =>
         'MONGODB_URL: must be an address such as mongodb://user:password@mongo.example:27017/horcrux; in a password : / ? @ and % are written as %3A %2F %3F %40 %25',
       ]
 
-/** How a running `npm start` is reached. */
+/** Addresses of a running `npm start`. */
 export type Endpoints = { api_url?: string; nats_url?: string; mongodb_url?: string }
-/** What `npm start` makes once. */
+/** Secrets that `npm start` makes once. */
 export type Secrets = { jwt_secret: string; secret_key: string; mongodb_password: string }
 
-/** Where `npm start` says how it, its bus and its store are reached, for other processes of the same machine; mode 0600. */
+/**
+ * File with the addresses of a running `npm start`, its bus and its store, for other processes of the machine; mode
+ * 0600.
+ */
 export const endpointsFile = (dataDir: string) => join(dataDir, 'run', 'endpoints.json')
-/** Where `npm start` keeps the secrets that it made; mode 0600. */
+/** File with the secrets that `npm start` has made; mode 0600. */
 export const secretsFile = (dataDir: string) => join(dataDir, 'secrets', 'secrets.json')
 
 const readKept = (dataDir: string): Endpoints & Partial<Secrets> => ({
@@ -200,7 +203,7 @@ export function config(): Config {
   return (loaded = readConfig(process.env))
 }
 
-/** What `npm start` finds out only while it starts (where its own bus and store listen, the secrets it made). */
+/** Sets values that `npm start` learns while it starts: the addresses of its bus and store, the secrets it made. */
 export const setConfig = (found: Partial<Config>) => (loaded = { ...config(), ...found })
 
 /** Reads the settings again, after the files that `npm start` keeps have changed. */

@@ -13,7 +13,7 @@ export const cannotBeRead = (name: string, file: string, error: unknown) => {
   return `${name}: '${file}' ${reasons[code] ?? `cannot be read: ${message}`}`
 }
 
-/** What a setting's file holds; when that cannot be had, it is one more mistake. */
+/** Reads the file of a setting; a failure is added to the mistakes. */
 export function textOf(name: string, file: string, mistakes: string[]): string | undefined {
   try {
     return readFileSync(file, 'utf8')
@@ -25,7 +25,7 @@ export function textOf(name: string, file: string, mistakes: string[]): string |
 
 type Tls = { tls: string; tlsCert: string | undefined; tlsKey: string | undefined }
 
-/** What is wrong with the files of `HORCRUX_TLS=files`, before anything listens with them. */
+/** Checks the files of `HORCRUX_TLS=files` before anything listens with them. @returns the mistakes */
 export function mistakesOfTls({ tls, tlsCert, tlsKey }: Tls): string[] {
   if (tls !== 'files') return []
   const mistakes: string[] = []

@@ -41,11 +41,6 @@ export type Query = Common & {
   rest?: `GET /${string}` | `POST /${string}`
   itemAccess?: OnPath
   /**
-   * Collections that determine the answer together with the caller's rights. The answer may be cached until one of them
-   * changes.
-   */
-  cachedFrom?: readonly string[]
-  /**
    * The answer has more than the stored record, such as measured values: its ETag is made from the version and the
    * content.
    */

@@ -4,7 +4,6 @@ import { type KeptChild, keepRunning, startChild } from '#shared/nodes/host/chil
 import type { Host } from '#shared/nodes/host/host.ts'
 import { authorization, keepKeys, keysFolder } from '#shared/bus/identity/keys.ts'
 import { rememberPort } from './data-folder.ts'
-import { endOrphan } from './orphan.ts'
 
 const maxPayloadBytes = 8 * 2 ** 20
 const maxMemoryBytes = 256 * 2 ** 20
@@ -16,8 +15,7 @@ const maxMemoryBytes = 256 * 2 ** 20
  */
 export async function startEmbeddedBus(host: Host, dataDir: string): Promise<KeptChild & { url: string }> {
   const conf = join(dataDir, 'run', 'nats.conf')
-  const pidFile = join(dataDir, 'run', 'nats.pid')
-  await endOrphan(host, pidFile, conf)
+  const lock = join(dataDir, 'run', 'nats.lock')
   const port = await rememberPort(host, dataDir, 'nats')
   const publicKeys = await keepKeys(host, keysFolder(dataDir))
   // nats-server accepts JSON as configuration.
@@ -26,12 +24,12 @@ export async function startEmbeddedBus(host: Host, dataDir: string): Promise<Kep
     server_name: 'horcrux',
     authorization: authorization(publicKeys),
     max_payload: maxPayloadBytes,
-    pid_file: pidFile,
     jetstream: { store_dir: join(dataDir, 'nats'), max_mem: maxMemoryBytes, ...(await durability(host)) },
   }
   await host.writeFile(conf, JSON.stringify(settings), { mode: 0o600 })
   const start = () =>
-    startChild(host, 'nats-server', ['-c', conf], {
+    // The server of a process that was killed may still be stopping: this one waits for it, by a lock of the kernel.
+    startChild(host, 'flock', ['--no-fork', '--wait', '10', lock, 'nats-server', '-c', conf], {
       ready: (_, signal) => listening(host, port, signal),
       timeoutMs: 30_000,
     })

@@ -19,12 +19,16 @@ const sources = ['bin', 'bench', 'cli', 'packages', 'services', 'shared', 'test'
 /** The file's name in the cache. Another Node may strip in another way. */
 const nameOf = (source) => `${hash('sha1', process.version + source)}.js`
 
+let hasFilled = false
+
 function strippedOf(source) {
   const file = join(folder, nameOf(source))
   const cached = read(file)
   if (cached !== undefined) return cached
-  if (isMainThread) spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', import.meta.filename])
-  // In a folder that cannot be written, each process strips by itself.
+  if (isMainThread && !hasFilled)
+    spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', import.meta.filename])
+  hasFilled = true
+  // A process whose cache folder cannot be written strips by itself.
   return read(file) ?? stripTypeScriptTypes(source)
 }
 

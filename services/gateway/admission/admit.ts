@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isChange } from '#shared/contract/contract.ts'
 import { AppError, AuthenticationError, ForbiddenError } from '#shared/errors.ts'
-import type { Route } from '../rest/answer.ts'
+import type { Route } from '../rest/ask-service.ts'
 import { credentialOf, shownAgain } from './credentials.ts'
 import { inTime } from '../rest/answer-deadline.ts'
 import type { Identify, Identities } from './identities.ts'
@@ -11,15 +11,15 @@ import { requireSameOrigin } from './same-origin.ts'
 
 export type Gate = Pick<Identities, 'identify' | 'known'> & { limits: Limits }
 
-/** Who it is by now, of a request that takes its time: as of a new one. @throws AuthenticationError */
+/** Identifies the caller of a long request again, as that of a new request. @throws AuthenticationError */
 export async function identifyAgain(request: FastifyRequest, identify: Identify): Promise<void> {
   const credential = credentialOf(request)
   if (credential && request.caller.kind !== 'anonymous') request.caller = await identify(credential, request.address)
 }
 
 /**
- * Once the body is there: it may have been long on its way, and who has lost their proof meanwhile is refused with it.
- * Mostly it is still known who it is.
+ * Checks the credential again once the body has arrived: a slow upload outlives a revoked credential. Mostly answered
+ * from the cache of identities.
  */
 export function admitBody({ identify }: Gate, route: Route) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
@@ -36,12 +36,12 @@ export function admitBody({ identify }: Gate, route: Route) {
 /** Also after a body that was long on its way. Milliseconds. */
 const leastMs = 2000
 
-/** Where passwords or set-up tokens can be guessed. */
+/** Actions where passwords or set-up tokens can be guessed. */
 export const guessable = new Set(['auth.login', 'auth.setup'])
 
 /**
- * What a request passes before its body is read: limits, then who it is, then whether a browser was misled into sending
- * it. A credential that does not hold is refused only where one is needed: signing in works with a stale cookie.
+ * Checks a request before its body is read: rate limits, the credential, and for changes with a cookie the same origin.
+ * An invalid credential is refused only where one is needed: signing in works with a stale cookie.
  */
 export function admit({ identify, known, limits }: Gate, route: Route) {
   const { name, action } = route

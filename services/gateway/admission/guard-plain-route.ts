@@ -4,8 +4,8 @@ import type { Limits } from './rate-limit.ts'
 import { recordRefusedProof } from './audit-denied.ts'
 
 /**
- * What a route of no contract passes first: who it is, as `look` finds out, then the limits. A refusal counts against the
- * address; a proof that does not hold is on record.
+ * Guards a route that no contract has: `look` identifies the caller, then the rate limits apply. A refusal counts
+ * against the address; an invalid credential is recorded.
  */
 export const door =
   (limits: Limits, action: string, look: (request: FastifyRequest) => Promise<void>) =>

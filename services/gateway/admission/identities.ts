@@ -13,17 +13,17 @@ export type User = Caller & { kind: 'user' }
 export type Identify = (credential: Credential, address: string) => Promise<User>
 type Heard = (user?: string) => void
 
-/** Who shows which credential, as the auth service says. */
+/** Identities by credential, cached from the answers of the auth service. */
 export type Identities = {
-  /** An answer counts for a second, or until auth says that something changed, or the proof or a right ends. */
+  /** An answer is cached for a second, or until auth announces a change, or the credential or a right expires. */
   identify: Identify
   /** As `identify`, when the answer is at hand. */
   known: (credential: Credential, address: string) => User | undefined
-  /** Whether what somebody proved before still holds, and with which rights. Always asked anew. */
+  /** Asks auth again for the validity and the rights of an accepted credential; never answered from the cache. */
   recheck: (user: User) => Promise<User>
-  /** Whether nothing was heard of a change since this answer was asked for. */
+  /** False if auth has announced a change since this answer was requested. */
   isCurrent: (user: User) => boolean
-  /** Whose one-time ticket it is. */
+  /** Uses up a one-time ticket. @returns its user */
   redeem: (ticket: string, address: string) => Promise<User>
   /** Hears whose answers no longer hold (everybody's without a name), after they were forgotten. */
   onChanged: (heard: Heard) => void
@@ -31,7 +31,7 @@ export type Identities = {
 }
 
 const keptMs = 1000
-/** What is used up by being asked for is asked of one replica only. */
+/** Sends to one replica only: the call uses up what it asks for. */
 const once: typeof question = (broker, action, params, meta, timeoutMs) =>
   send(broker, action, params, meta, timeoutMs, true)
 /** `now` is who it is, once that is known. */
@@ -49,7 +49,7 @@ export function createIdentities(broker: ServiceBroker): Identities {
   let heardCount = 0
   let heardOfAll = 0
   const heardOf = new LRUCache<string, number>({ max: 10_000 })
-  /** How much had been heard when an answer was asked for. */
+  /** Count of the announced changes when an answer was requested. */
   const askedAt = new WeakMap<User, number>()
   const remark: Heard = (name) => {
     heardCount++

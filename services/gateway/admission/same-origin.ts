@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { ForbiddenError } from '#shared/errors.ts'
 
-/** Whether a browser says that the request comes from a page of this very address; true when no browser speaks. */
+/** True if the Origin and Sec-Fetch-Site headers name a page of this address, or there are none (no browser). */
 export function isSameOrigin({ headers, host }: Pick<FastifyRequest, 'headers' | 'host'>): boolean {
   const site = headers['sec-fetch-site']
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return false

@@ -31,7 +31,7 @@ export function createConsoles(app: FastifyInstance, broker: ServiceBroker, iden
     if (typeof ticket !== 'string' || ticket.length > 256) throw invalid('ticket', 'must be given once', 'required')
     const { vm_id: vmId } = request.params as { vm_id: string }
     const session = await sessions.open({ ticket, vmId, address: request.address, user })
-    // From here on there is something to give back, whatever becomes of the connection.
+    // From here on the session must be ended, however the connection ends.
     const left = () => session.end({ code: codes.gone, reason: 'The viewer has gone' })
     request.raw.socket.once('close', left)
     if (request.raw.socket.destroyed) left()
@@ -61,7 +61,7 @@ function requireBinary({ headers }: FastifyRequest): void {
     throw new BadRequestError(`The subprotocol of a console is 'binary', not '${offered}'`)
 }
 
-/** A ticket speaks for itself; whoever shows another proof beside it must be its user. */
+/** A ticket is enough. A credential sent beside it must be of the same user. */
 async function whoShows(request: FastifyRequest, { identify }: Identities): Promise<string | null> {
   const credential = credentialOf(request)
   if (!credential) return null

@@ -8,9 +8,9 @@ const tryForMs = 1000
 const againAfterMs = 50
 
 /**
- * Opens a guest's display on its node. QEMU lets one viewer wait while it greets another: who comes at the same moment is
- * turned away, and is let in a moment later.
- * @throws UnavailableError when nobody answers there for a second
+ * Opens a guest's display on its node. QEMU refuses a connection while it greets another viewer, so the attempt is
+ * repeated.
+ * @throws UnavailableError when the display does not answer within a second
  */
 export async function openDisplay(node: string, socket: SocketTarget): Promise<Duplex> {
   const { host } = await reach(node)

@@ -12,7 +12,7 @@ import type { ConsoleSessions } from './sessions.ts'
 type Checked = Result<typeof consoles, 'check'>
 
 /**
- * What of the consoles is a file and not JSON: the .vv of remote-viewer, and recordings.
+ * Routes of the consoles that answer files: the .vv of remote-viewer, and recordings.
  * @param mayStill throws when the user of a ticket, or their right to the console, is gone
  */
 export function addConsoleFiles(
@@ -52,7 +52,7 @@ export function addConsoleFiles(
       .send(Readable.from(text()))
   })
 
-  // The ticket is the proof, as it is for the WebSocket; this does not use it up.
+  // Authorised by the ticket, as the WebSocket is; does not use it up.
   app.get('/api/console/:vm_id/vv', async (request, reply) => {
     await gate.limits.user(request, reply)
     const { vm_id } = request.params as { vm_id: string }

@@ -6,7 +6,7 @@ import { log } from '#shared/runtime/log.ts'
 
 const flushEveryMs = 1000
 const partChars = 131_072
-/** While the store does not keep up, so much is kept for it. What comes beyond that is left out, and the recording says so. */
+/** Limit of the buffer while the store does not keep up. Output beyond it is left out, and the recording says so. */
 const maxWaitingChars = 1_048_576
 
 /**
@@ -18,7 +18,7 @@ export function createRecorder(recordingId: string, inContext: <T>(work: () => T
   const decoder = new StringDecoder('utf8')
   const timestamp = Math.floor(Date.now() / 1000)
   let waiting = `${JSON.stringify({ version: 2, width: 80, height: 24, timestamp })}\n`
-  /** What is being written stays as it is until the store has it: a call that was lost may have written it. */
+  /** A part stays unchanged until its write succeeds: a lost call may have written it. */
   let next = ''
   let part = 0
   let isOver = false

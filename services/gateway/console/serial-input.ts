@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { log } from '#shared/runtime/log.ts'
 
-/** What types on a serial console. */
+/** Writes input to a serial console. */
 export type SerialInput = {
   /** Resolves when there is room for more. */
   write: (bytes: Buffer) => Promise<void>
@@ -10,7 +10,7 @@ export type SerialInput = {
 
 /** QEMU serves one connection at a time: it is given back as soon as nobody types. */
 const idleMs = 250
-/** What a guest does not read within this time is dropped. */
+/** Input that the guest does not read within this time is dropped. */
 const patienceMs = 10_000
 
 export function serialInput(open: () => Promise<Duplex>): SerialInput {
@@ -27,7 +27,7 @@ export function serialInput(open: () => Promise<Duplex>): SerialInput {
     const forget = () => {
       if (connected === socket) connected = undefined
     }
-    // What the guest writes is read from its log; here it must only not be in the way.
+    // The guest's output is read from its log; here it is only drained.
     socket.resume().on('error', forget).once('end', forget).once('close', forget)
     return socket
   }

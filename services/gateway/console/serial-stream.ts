@@ -9,7 +9,7 @@ type Serial = Endpoint & { kind: 'serial' }
 /** Somebody who sees what a guest writes. */
 export type Reader = { data: (chunk: Buffer) => void; gone: (error: Error) => void }
 
-/** What one guest writes to its serial console, read once for all who look at it. */
+/** Output of one guest's serial console, read once for all its viewers. */
 export type SerialStream = {
   /** Begins with the last 64 KiB. @returns what ends it */
   join: (reader: Reader) => () => void
@@ -72,7 +72,7 @@ async function begin({ node, host }: Reached, { log, input }: Serial, forget: ()
   const leaveIfUnused = () => {
     if (readers.size === 0) end()
   }
-  // Whoever asked may have gone before joining.
+  // The viewer may have gone before joining.
   setTimeout(leaveIfUnused, roomWithinMs).unref()
   return {
     join: (reader) => {

@@ -10,7 +10,7 @@ import { rightsOf } from '#shared/service/rights.ts'
 import type { Identities, User } from '../admission/identities.ts'
 import { type Closing, codes } from './closing.ts'
 
-/** Lets go of something; what it promises is waited for before the end is put on record. */
+/** Releases a resource; its promise is awaited before the end is recorded. */
 type Undo = (why: Closing) => void | Promise<unknown>
 
 /** A console that somebody has open: from the use of its ticket to its end. */
@@ -27,16 +27,18 @@ type Shown = {
   ticket: string
   vmId: string | null
   address: string
-  /** Who shows it, if known. */ user: string | null
+  /** User of the session, if known. */ user: string | null
 }
 export type ConsoleSessions = ReturnType<typeof createConsoleSessions>
 
 const lookEveryMs = 2000
-/** So long a console stays open while nobody can say whether it may. */
+/** Time that a console stays open while auth does not answer. */
 const patienceMs = 10_000
 const recordWithinMs = 60_000
 
-/** All consoles that are open at this gateway. Whoever loses the right, or whose proof ends, loses them. */
+/**
+ * All consoles that are open at this gateway. They are closed when the user loses the right, or the credential expires.
+ */
 export function createConsoleSessions(broker: ServiceBroker, { recheck, onChanged }: Identities) {
   const open = new Map<string, Session>()
   const ending = new Set<Promise<void>>()
@@ -110,7 +112,7 @@ export function createConsoleSessions(broker: ServiceBroker, { recheck, onChange
   const verifyAll = (wanted: Session[]) => inContext(() => Promise.all(wanted.map(verify)))
   onChanged((name) => void verifyAll([...open.values()].filter(({ user }) => name === undefined || user.user === name)))
 
-  /** What became of the machines, in one question for all consoles. */
+  /** Reads the state of the guests, in one call for all consoles. */
   const lookAtGuests = async () => {
     const over = await inContext(() => call(consoles, 'keep', { ticket_ids: [...open.keys()] }))
     for (const { ticket_id, reason } of over) open.get(ticket_id)?.end({ code: codes.gone, reason })

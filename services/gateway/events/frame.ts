@@ -1,7 +1,7 @@
 import type { Event, EventType, Topic } from '#shared/contracts/core/events.ts'
 import type { Placed } from '#shared/events/stream.ts'
 
-/** How events reach a reader. */
+/** Transport of events to a subscriber. */
 export type Medium = 'ws' | 'sse'
 
 /** An event made ready for all its readers: its bytes are made once for each medium. */
@@ -14,7 +14,7 @@ export type Frame = {
   bytes: Record<Medium, Buffer>
 }
 
-/** What a connection itself has to say. */
+/** Messages about the connection itself. */
 export type Control = 'Ping' | 'Subscribed' | 'Error' | 'Resync'
 
 /** A text message of the WebSocket protocol from a server: final, not masked (RFC 6455 5.2). */

@@ -6,7 +6,7 @@ import { type Control, controlBytes, type Frame, frameOf, type Medium } from './
 import type { Outlet } from './outlet.ts'
 import { createRing } from './ring.ts'
 
-/** Who reads: where to, what of, and up to where it has been given everything. */
+/** A subscriber: its connection, its topics, and the position up to which it has received everything. */
 export type Reader = {
   medium: Medium
   outlet: Outlet
@@ -48,7 +48,7 @@ export async function createHub() {
     reader.outlet.write(controlBytes(reader.medium, placeOf(reader), type, data))
   const placeOf = ({ state, seq }: Reader) => (state === 'live' ? sent : seq)
 
-  /** What is given to the live readers at once: of a burst only so much that who keeps up has a chance to. */
+  /** Takes the frames of one flush. Caps it, so that a healthy client is not dropped as slow after a burst. */
   const nextPiece = (): Frame[] => {
     let count = 0
     for (let bytes = 0; count < pending.length && bytes < burstBytes; count++) bytes += pending[count]!.bytes.ws.length
@@ -60,7 +60,7 @@ export async function createHub() {
     timer = undefined
     const frames = nextPiece()
     if (frames.length === 0) return
-    // Before it is written: who is told in the middle of it that it is too slow has been given all of it.
+    // Set before the writes: a subscriber that is dropped as slow during them has been given all of it.
     sent = frames.at(-1)!.seq
     for (const { readers: live, sample } of channels.values()) {
       const bytes = bytesFor(sample, frames)
@@ -124,7 +124,7 @@ export async function createHub() {
     goLive(reader)
   }
 
-  /** Whether all that follows a place is still there. */
+  /** True if the stream still has every event after a position. */
   const isKept = async (seq: number) => {
     if (seq >= ring.start() && seq <= sent) return true
     const { first, last } = await streamExtent()
@@ -139,7 +139,7 @@ export async function createHub() {
 
   type Going = (reader: Reader, isMine: () => boolean) => Promise<boolean>
 
-  /** What only the stream still has. @returns whether to go on */
+  /** Sends events that have left the ring, from the stream. @returns false to stop */
   const giveOld: Going = async (reader, isMine) => {
     for await (const placed of eventsAfter(reader.seq)) {
       if (!(await reader.outlet.ready()) || !isMine()) return false
@@ -197,7 +197,7 @@ export async function createHub() {
   return {
     say,
     resume,
-    /** Where a reader is, or one that begins now. */
+    /** Position of a subscriber, or of one that begins now. */
     place: (reader?: Reader) => (reader ? placeOf(reader) : sent),
     /** The place before the oldest event that is kept. */
     oldest: async () => (await streamExtent()).first - 1,
@@ -222,7 +222,7 @@ export async function createHub() {
 const channelKey = ({ medium, topics, audience }: Reader) =>
   `${medium}\n${[...topics].toSorted().join()}\n${audience.key}`
 
-/** What of these frames this reader is to be given, in one piece. */
+/** Joins the frames that this subscriber may have into one buffer. */
 function bytesFor({ medium, topics, audience }: Reader, frames: Frame[]): Buffer | undefined {
   const wanted = frames.filter((frame) => topics.has(frame.topic) && audience.mayReceive(frame))
   if (wanted.length === 0) return undefined

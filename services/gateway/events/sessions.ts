@@ -11,7 +11,7 @@ import type { Hub, Reader } from './hub.ts'
 export type Session = {
   user: User
   audience: Audience
-  /** Whether what it proved is known to hold; as long as it is not, it is given nothing. */
+  /** True while its credential is known to be valid; otherwise it is sent nothing. */
   isSure: boolean
   /** Counts the looks, so that one that was overtaken says nothing more. */
   look: number
@@ -30,7 +30,7 @@ const retryMs = 500
 const clockEveryMs = 250
 const checksAtOnce = 50
 
-/** All connections of this gateway. Whoever loses rights is given nothing more from then on. */
+/** All event connections of this gateway. A user who loses rights is sent nothing more from then on. */
 export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, isCurrent, onChanged }: Identities) {
   const sessions = new Set<Session>()
 
@@ -106,7 +106,7 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, isCur
     open: async (proven: User, ends: Pick<Session, 'close' | 'ping'>): Promise<Session> => {
       let user = proven
       let audience = await audienceFor(user)
-      // What changes before it is one of all connections is not heard for it.
+      // A change that is announced before the connection is registered does not reach it.
       while (!isCurrent(user)) {
         user = await recheck(user)
         audience = await audienceFor(user)
@@ -115,7 +115,7 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, isCur
       sessions.add(session)
       return session
     },
-    /** Another proof for a connection, of the same user or another. */
+    /** Replaces the credential of a connection; the user may be another one. */
     prove: async (session: Session, user: User): Promise<void> => {
       session.user = user
       await verify(session)

@@ -12,7 +12,7 @@ import type { Session, Sessions } from './sessions.ts'
 import { subscribe } from './subscribe.ts'
 import type { User } from '../admission/identities.ts'
 
-/** Who does not read cannot be told at once. */
+/** A client that does not read cannot be told at once. */
 const slowCloseWithinMs = 30_000
 
 const mediaType = 'text/event-stream; charset=utf-8'
@@ -32,8 +32,8 @@ const isPlace = (text: unknown) =>
 type Asked = Pick<FastifyRequest, 'query' | 'headers'>
 
 /**
- * Which events, and where to begin: what the browser says when it comes again, or `?from=`.
- * @throws ValidationError with all that is wrong
+ * Reads the topics and the start position: Last-Event-ID of a browser that reconnects, or `?from=`.
+ * @throws ValidationError with all violations
  */
 function wishOf({ query, headers }: Asked): { wanted: Topic[]; from: number | undefined } {
   const { topics: named, from: place, ...unknown } = query as Record<string, unknown>

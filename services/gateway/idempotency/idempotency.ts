@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Caller, subjectOf } from '#shared/access/access.ts'
 import { AppError, ConflictError, invalid, packError, unpackError } from '#shared/errors.ts'
-import type { Answer, Route } from '../rest/answer.ts'
+import type { Answer, Route } from '../rest/ask-service.ts'
 import { begin, finish, forget, type Outcome, outcomeOf, type Record as Kept, release } from './store.ts'
 
 /** The `Idempotency-Key` of a request. @throws ValidationError */
@@ -14,10 +14,10 @@ export function idempotencyOf({ headers }: FastifyRequest): string | undefined {
   throw invalid('Idempotency-Key', 'must be 1 to 255 visible ASCII characters')
 }
 
-/** What is to be done once, and whether who asks again may still be told. */
+/** The work of a key, and the check that a repeating caller may still have its answer. */
 type Work = { ask: (seed: string) => Promise<Answer>; mayStill: () => Promise<void> }
 
-/** An API key is told nothing that another proof of its user was, and who has not signed in nothing of other addresses. */
+/** Keys are separate for each API key of a user, and for each address of callers who are not signed in. */
 function whoAsks(caller: Caller): string[] {
   if (caller.kind === 'anonymous') return [subjectOf(caller), caller.address]
   return caller.kind === 'user' && caller.credential.by === 'api_key'
@@ -29,9 +29,9 @@ const waitForOtherMs = 4000
 const retryAfterSeconds = 1
 
 /**
- * Does a piece of work once for a key: of one user and one action, with the same parameters. A repetition is given the
- * first answer, also by another gateway; it waits while the first is still at work. What a gateway that died had begun
- * is done again with ids that follow from the key, and so finds itself.
+ * Does the work of an idempotency key once: of one user and one action, with the same parameters. A repetition gets the
+ * first answer, also from another gateway; it waits while the first is under way. Work that a dead gateway began is
+ * done again with ids derived from the key, and so finds what it made.
  */
 export async function onceFor(
   key: string,
@@ -86,7 +86,7 @@ async function workAs(record: Kept, { action }: Route, work: (seed: string) => P
   }
 }
 
-/** Whether a repetition should hear the same. What may pass (rights, limits, locks, outages) is tried anew. */
+/** True if a repetition gets the same error. Errors that may pass (rights, limits, locks, outages) are tried again. */
 const isFinal = ({ status, retryable }: AppError) => !retryable && [404, 409, 412, 422].includes(status)
 
 /** The same parameters in any order of their names. */

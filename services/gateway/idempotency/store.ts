@@ -8,7 +8,7 @@ import type { PackedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
 import { seal, unseal } from '#shared/config/secrets.ts'
-import type { Answer } from '../rest/answer.ts'
+import type { Answer } from '../rest/ask-service.ts'
 
 /** How the work for a key ended. */
 export type Outcome = { answer: Answer } | { error: PackedError }

@@ -2,7 +2,7 @@ import type { TSchema } from 'typebox'
 import { branchesOf, propertiesOf } from '#shared/contract/branches.ts'
 import { type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
-import type { Route } from '../rest/answer.ts'
+import type { Route } from '../rest/ask-service.ts'
 import { isList } from '../rest/ndjson.ts'
 import { guessable } from '../admission/admit.ts'
 import { ApiError, commonHeaders, headers, parameters, problems, securitySchemes, sentences } from './parts.ts'
@@ -78,7 +78,7 @@ function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
   }
 }
 
-/** What is named in the path is there; the rest is the query of a question or a DELETE, else the body. */
+/** Splits the parameters: those named in the path, and the rest as query (of a question or a DELETE) or body. */
 function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => unknown) {
   const properties = propertiesOf(action.params)
   const branches = branchesOf(action.params)
@@ -120,7 +120,7 @@ function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => u
   return { fields, body: { required: isRequired, content: { 'application/json': { schema } } } }
 }
 
-/** A schema as a caller is to read it: what has a default need not be sent, at any depth. */
+/** Makes a schema of a request: fields with a default are optional, at any depth. */
 function asSent(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(asSent)
   if (typeof schema !== 'object' || schema === null) return schema
@@ -138,7 +138,7 @@ function responsesOf({ name, action, method, path }: Route, plain: (schema: TSch
     if (status === '401') return action.can !== 'anyone' || guessable.has(name)
     if (status === '403') return action.can !== 'anyone'
     if (status === '413') return method !== 'GET'
-    // What the parameters name may be missing.
+    // A resource that the parameters name may be missing.
     if (status === '404') return !isList(action) || path.includes('{')
     return isChange(action) || (status !== '409' && status !== '412')
   })
@@ -184,7 +184,7 @@ function componentNames(contracts: readonly Contract[]): Map<object, string> {
   return names
 }
 
-/** A schema as plain JSON: what has a name is referred to, and what only our own validation reads is left out. */
+/** Converts a schema to plain JSON: named schemas become references, keywords of our own validation are left out. */
 function withRefs(value: unknown, names: Map<object, string>, isTop = false): unknown {
   if (Array.isArray(value)) return value.map((item) => withRefs(item, names))
   if (typeof value !== 'object' || value === null) return value

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { config } from '#shared/config/config.ts'
 import { apiHeaders } from './security-headers.ts'
 
-/** Where a page may take things from, see CSP level 3; `'none'` for frames around it, always. */
+/** Allowed sources by CSP directive (Content Security Policy level 3); `frame-ancestors` is always `'none'`. */
 type Sources = Record<string, string[]>
 
 /** Serves pages to browsers: with helmet's headers and this content security policy in the place of the API's. */

@@ -13,7 +13,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
   version: string
 }
 
-/** What is read with a browser: the API's description and its page, and the page at `/`. */
+/** Serves pages for browsers: the API's description and its page, and the page at `/`. */
 export async function addPages(app: FastifyInstance, contracts: readonly Contract[]): Promise<void> {
   const document = openApi(contracts, version)
   const text = JSON.stringify(document)

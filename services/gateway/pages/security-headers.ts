@@ -1,4 +1,4 @@
-/** What answers to programs need of security headers; pages have more of them, from helmet. */
+/** Security headers of answers to programs; pages get more of them, from helmet. */
 export const apiHeaders = {
   'cache-control': 'private, no-cache',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",

@@ -5,9 +5,9 @@ import { UnavailableError } from '#shared/errors.ts'
 const longestMs = 4800
 
 /**
- * What has come of some work by the time that the request is to be answered.
- * @param leastMs what the work is given also when the request has taken long already
- * @throws UnavailableError when nothing has
+ * Waits for work until the request's deadline.
+ * @param leastMs time for the work even when the request has taken long already
+ * @throws UnavailableError when the work is not done by then
  */
 export async function inTime<T>(reply: FastifyReply, work: Promise<T>, leastMs = 0): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()

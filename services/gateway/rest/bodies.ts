@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance } from 'fastify'
 import { BadRequestError } from '#shared/errors.ts'
 
-/** Far deeper than anything here is; what is nested thousands deep can be read, but not written again. */
+/** Limit of nesting, far above any real body: JSON.parse takes thousands of levels, JSON.stringify does not. */
 const maxDepth = 100
 
-/** JSON bodies, and nothing else. An empty body is none, whatever its content type says. */
+/** Accepts JSON bodies only. An empty body counts as none, with any content type. */
 export function addBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()

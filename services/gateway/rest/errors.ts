@@ -6,7 +6,7 @@ import { log } from '#shared/runtime/log.ts'
 
 type FastifyProblem = Error & { code?: string; statusCode?: number }
 
-/** What Fastify itself refuses, in our classes; anything unknown is a bug of ours. */
+/** Translates Fastify's own errors into our classes; an unknown error is a bug of ours. */
 function translate(error: FastifyProblem, contentType: string | undefined): AppError {
   if (error instanceof AppError) return error
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')

@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto'
 import { PreconditionFailedError } from '#shared/errors.ts'
+import type { Answer } from './ask-service.ts'
 
 /**
  * The version that `If-Match` demands; undefined when there is no such header, or it is `*`. Our ETags are the quoted
@@ -15,10 +17,16 @@ export function ifMatchOf(header: string | undefined): number | undefined {
   })
 }
 
-/** Whether `If-None-Match` names this ETag (weak comparison, RFC 9110 13.1.2). */
+/** True if `If-None-Match` names this ETag (weak comparison, RFC 9110 13.1.2). */
 export function isNoneMatch(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false
   if (header.trim() === '*') return true
   const strong = (tag: string) => tag.trim().replace(/^W\//, '')
   return header.split(',').some((tag) => strong(tag) === strong(etag))
 }
+
+/** Adds a weak ETag made of the body: a list has no version. */
+export const withTag = (answer: Answer): Answer =>
+  answer.body === null || answer.headers['etag'] !== undefined
+    ? answer
+    : { ...answer, headers: { ...answer.headers, etag: `W/"${hash('sha1', answer.body, 'base64url')}"` } }

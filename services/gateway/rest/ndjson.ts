@@ -5,14 +5,14 @@ import { question } from '#shared/bus/call.ts'
 import { propertiesOf } from '#shared/contract/branches.ts'
 import type { Action } from '#shared/contract/contract.ts'
 import { log } from '#shared/runtime/log.ts'
-import type { Route } from './answer.ts'
+import type { Route } from './ask-service.ts'
 
 const ndjson = 'application/x-ndjson'
 const itemsAtOnce = 200
 
 type Page = { data: unknown[]; next_cursor: string | null }
 
-/** Whether an action answers a page of a list. */
+/** True if an action answers a page of a list. */
 export const isList = ({ params, result }: Action) =>
   'cursor' in propertiesOf(params) && 'next_cursor' in propertiesOf(result)
 
@@ -45,7 +45,7 @@ export async function streamList(
     for (;;) {
       if (page.data.length > 0) yield `${page.data.map((item) => JSON.stringify(item)).join('\n')}\n`
       if (!whole || page.next_cursor === null) return
-      // Whoever reads slowly reads no longer than they may.
+      // The credential is checked again before each page: a slow client must not read longer than it may.
       await identifyAgain()
       page = await pageFrom(page.next_cursor)
     }

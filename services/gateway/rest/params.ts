@@ -9,8 +9,8 @@ const isObject = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
- * The parameters of an action out of path, query and body. Text is read by the schema, the body is taken as it is; the
- * service checks them. What can only be seen here is refused here: one parameter given twice.
+ * Reads an action's parameters from path, query and body. Text is converted by the schema, the body is taken as it is;
+ * the service validates both. A parameter given twice is refused here.
  * @throws ValidationError with all violations
  */
 export function paramsOf(schema: TSchema, request: FastifyRequest): Fields {
@@ -42,7 +42,7 @@ export function paramsOf(schema: TSchema, request: FastifyRequest): Fields {
   throw new ValidationError([...violations, ...othersOf(schema, params, violations)])
 }
 
-/** What else is wrong, so that the caller hears of everything at once. */
+/** Adds all other violations, so that the caller gets them in one answer. */
 function othersOf(schema: TSchema, params: Fields, known: Violation[]): Violation[] {
   const fields = new Set(known.map(({ field }) => field))
   try {

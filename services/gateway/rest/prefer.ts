@@ -4,7 +4,7 @@ import { requestTimeoutMs } from '#shared/bus/broker.ts'
 import { type Meta, question } from '#shared/bus/call.ts'
 import type { Operation } from '#shared/contracts/core/operations.ts'
 import { AppError } from '#shared/errors.ts'
-import type { Answer } from './answer.ts'
+import type { Answer } from './ask-service.ts'
 
 const longestWaitSeconds = 60
 
@@ -16,9 +16,9 @@ export function waitSecondsOf(header: string | string[] | undefined): number {
 }
 
 /**
- * Holds the answer to an accepted operation until it has ended, or the time is over. 200 when it has succeeded; as long
- * as it runs, and when it came to nothing, 202: the operation in the body says which.
- * @param again throws when whoever asked may not be told any more
+ * Holds the answer to an accepted operation until it has ended, or the time is over. 200 when it has succeeded; 202
+ * while it runs or when it has failed: the operation in the body says which.
+ * @param again throws when the caller may not have the answer any more
  */
 export async function holdAnswer(
   broker: ServiceBroker,

@@ -4,7 +4,7 @@ import type { Caller } from '#shared/access/access.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who sent it; anonymous until the credentials are looked at. */
+    /** The sender; anonymous until the credential is checked. */
     caller: Caller
     /** Address of the client, as far as proxies are trusted. */
     address: string

@@ -6,15 +6,15 @@ import { type Contract, isChange, isOperation } from '#shared/contract/contract.
 import { within } from '#shared/runtime/request-context.ts'
 import { rightsOf } from '#shared/service/rights.ts'
 import { authorize } from '#shared/service/implement.ts'
-import { type Answer, askService, type Route, sendAnswer } from './answer.ts'
+import { type Answer, askService, type Route } from './ask-service.ts'
 import { admit, admitBody, type Gate, identifyAgain } from '../admission/admit.ts'
-import type { Cache } from './answer-cache.ts'
-import { ifMatchOf } from './etag.ts'
+import { ifMatchOf, withTag } from './etag.ts'
 import { inTime } from './answer-deadline.ts'
 import { idempotencyOf, onceFor } from '../idempotency/idempotency.ts'
 import { isList, streamList, wantsStream } from './ndjson.ts'
 import { paramsOf } from './params.ts'
 import { holdAnswer } from './prefer.ts'
+import { sendAnswer } from './send-answer.ts'
 import { recordRefusalOf } from '../admission/audit-denied.ts'
 
 /** The routes of the contracts: one for each action that has a `rest` line. */
@@ -33,7 +33,6 @@ export function addRoutes(
   broker: ServiceBroker,
   contracts: readonly Contract[],
   gate: Gate,
-  cache: Cache,
 ): void {
   for (const route of routesOf(contracts))
     app.route({
@@ -41,21 +40,20 @@ export function addRoutes(
       url: `/api${route.path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
       onRequest: admit(gate, route),
       ...(route.method !== 'GET' && { preHandler: admitBody(gate, route) }),
-      handler: handlerOf(broker, route, gate, cache),
+      handler: handlerOf(broker, route, gate),
     })
 }
 
-/** A question that was held for longer is answered to whoever may still ask it. Milliseconds. */
+/** After a longer wait the caller is identified again before the answer is sent. Milliseconds. */
 const heldMs = 1000
 /** At most so much longer for that. Milliseconds. */
 const againMs = 2000
 
-/** Answers at once, without a promise in between, where it returns undefined. */
-type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply> | undefined
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
 
-function handlerOf(broker: ServiceBroker, route: Route, gate: Gate, cache: Cache): Handler {
+function handlerOf(broker: ServiceBroker, route: Route, gate: Gate): Handler {
   const { identify } = gate
-  const answer = cache.keeps(route) ? fromCache(broker, route, cache) : fromService(broker, route, gate, cache)
+  const answer = fromService(broker, route, gate)
   if (!isList(route.action)) return answer
   return (request, reply) => {
     if (!wantsStream(request)) return answer(request, reply)
@@ -66,24 +64,11 @@ function handlerOf(broker: ServiceBroker, route: Route, gate: Gate, cache: Cache
 
 const metaOf = ({ caller, id }: FastifyRequest): Meta => ({ caller, requestId: id, bytes: true })
 
-/** What is at hand is sent; else the service is asked, once for all who ask the same. */
-const fromCache =
-  (broker: ServiceBroker, route: Route, cache: Cache): Handler =>
-  (request, reply) => {
-    const known = cache.known(route, request)
-    if (known) {
-      sendAnswer(request, reply, known)
-      return undefined
-    }
-    const ask = () =>
-      askService(broker, route, paramsOf(route.action.params, request), metaOf(request), reply.elapsedTime)
-    return cache.answer(route, request, ask).then((answer) => sendAnswer(request, reply, answer))
-  }
-
-/** The service is asked each time; a POST with an idempotency key at most once. */
-function fromService(broker: ServiceBroker, route: Route, { identify }: Gate, cache: Cache): Handler {
+/** Asks the service; for a POST with an idempotency key at most once. */
+function fromService(broker: ServiceBroker, route: Route, { identify }: Gate): Handler {
   const { action } = route
   const change = isChange(action)
+  const isTagged = route.method === 'GET' && isList(action)
   return async (request, reply) => {
     const params = paramsOf(action.params, request)
     const again = () => inTime(reply, identifyAgain(request, identify), againMs)
@@ -100,20 +85,16 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate, ca
       )
     const key = route.method === 'POST' ? idempotencyOf(request) : undefined
     const work = { ask, mayStill: () => requireStill(broker, route, params, request) }
-    let answer: Answer
-    try {
-      answer = key === undefined ? await ask() : await inTime(reply, onceFor(key, route, params, request, reply, work))
-      if (!change && reply.elapsedTime > heldMs) await again()
-    } finally {
-      // Whoever changed something sees it in the next answer, before the word of it comes over the bus.
-      if (change) cache.drop(route)
-    }
+    let answer: Answer =
+      key === undefined ? await ask() : await inTime(reply, onceFor(key, route, params, request, reply, work))
+    if (!change && reply.elapsedTime > heldMs) await again()
+    if (isTagged) answer = withTag(answer)
     if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply, again)
     return sendAnswer(request, reply, answer)
   }
 }
 
-/** Whoever asks for an answer that was kept must still be allowed what it answers. @throws ForbiddenError, on record */
+/** Checks the rights of a caller again before a stored answer is sent. @throws ForbiddenError, on record */
 async function requireStill(
   broker: ServiceBroker,
   route: Route,

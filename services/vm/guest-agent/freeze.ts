@@ -12,7 +12,8 @@ import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { bootIdOf } from '../state/boot-id.ts'
 import { requireStatus, settle } from '../state/status.ts'
 
-const sweepEveryMs = 1000
+/** The process that froze a guest sweeps when the time is over; the others, in case it has died. */
+const sweepEveryMs = 5000
 
 /** Guests that are frozen or may be. Recorded before a freeze, so that the sweep thaws the guest after a crash. */
 const freezes = collection(
@@ -48,12 +49,13 @@ export async function freeze(id: string, seconds: number) {
     return { vm_id: id, filesystems: await agent.freeze(vm), thaws_at }
   } catch (error) {
     // It may have frozen some file systems: the sweep thaws them now.
-    await freezes.updateWhere({ _id: id }, { set: { thaws_at: new Date().toISOString() } })
+    await thawSoon(id)
     throw error
   }
 }
 
 async function write(id: string, freeze: { thaws_at: string; boot_id: string | null }): Promise<void> {
+  sweepAt(Date.parse(freeze.thaws_at))
   if (!(await freezes.updateWhere({ _id: id }, { set: freeze }))) await freezes.insert({ id, ...freeze })
 }
 
@@ -114,7 +116,7 @@ async function thawNow(vm: VmRecord, agent: Agent): Promise<void> {
     await freezes.removeWhere({ _id: vm.id })
   } catch (error) {
     log('vms').warn({ err: error as Error, vm: vm.id }, 'a guest is not thawed yet')
-    await freezes.updateWhere({ _id: vm.id }, { set: { thaws_at: new Date().toISOString() } })
+    await thawSoon(vm.id)
   }
 }
 
@@ -135,6 +137,17 @@ async function sweep(): Promise<void> {
     )
 }
 
+async function thawSoon(id: string): Promise<void> {
+  await freezes.updateWhere({ _id: id }, { set: { thaws_at: new Date().toISOString() } })
+  sweepAt(Date.now())
+}
+
+function sweepAt(time: number): void {
+  const swept = () => sweep().catch((error: Error) => log('vms').warn({ err: error }, failed))
+  setTimeout(swept, time - Date.now()).unref()
+}
+
+const failed = 'freezes could not be swept'
+
 /** Thaws guests whose time is over, also those that a dead process has frozen. @returns a function that stops it */
-export const sweepFreezes = (): (() => void) =>
-  every(sweepEveryMs, sweep, { part: 'vms', failed: 'freezes could not be swept' })
+export const sweepFreezes = (): (() => void) => every(sweepEveryMs, sweep, { part: 'vms', failed })

@@ -1,5 +1,5 @@
 import { propertiesOf } from '#shared/contract/branches.ts'
-import type { Route } from '../../../services/gateway/rest/answer.ts'
+import type { Route } from '../../../services/gateway/rest/ask-service.ts'
 import type { ask } from '../clients/http.ts'
 import type { Canaries } from './canaries.ts'
 import type { Way } from './ways.ts'

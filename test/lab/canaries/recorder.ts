@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { contracts } from '#shared/contracts/index.ts'
-import type { Route } from '../../../services/gateway/rest/answer.ts'
+import type { Route } from '../../../services/gateway/rest/ask-service.ts'
 import { routesOf } from '../../../services/gateway/rest/routes.ts'
 import { type Answered, ask } from '../clients/http.ts'
 import type { Canaries } from './canaries.ts'

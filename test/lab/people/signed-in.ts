@@ -1,4 +1,3 @@
-import { contract } from '#shared/contract/contract.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { auditService } from '../../../services/audit/service.ts'
 import { authService } from '../../../services/auth/service.ts'
@@ -21,12 +20,9 @@ const askerAt = (url: string, headers: Record<string, string>) => ({
     ask(url, line, { ...asked, headers: { ...headers, ...more } }),
 })
 
-/** A resource that gateways cache like a VM: until it changes. */
-const keptThings = contract('things', { ...things.actions, get: { ...things.actions.get, cachedFrom: ['things'] } })
-
 /** The real gateway, auth and audit, with the resource `things` and users with the rights that the test gives. */
 export async function startSignedIn() {
-  const gateway = createGateway([...contracts, keptThings])
+  const gateway = createGateway([...contracts, things])
   const horcrux = await startHorcrux({
     services: [auditService, authService, thingsService, gateway],
     config: { port: 0, rateLimit: 0, loginLimit: 0, adminPassword: admin.password, trustedProxies: ['127.0.0.0/8'] },

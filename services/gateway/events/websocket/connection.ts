@@ -15,9 +15,9 @@ import { readMessage } from './message.ts'
 
 const subscribeWithinMs = 10_000
 const closeWithinMs = 5000
-/** So many wrong tokens of one connection are enough. */
+/** Limit of invalid tokens on one connection. */
 const mostRefusals = 5
-/** Who does not read cannot be told at once. */
+/** A client that does not read cannot be told at once. */
 const slowCloseWithinMs = 30_000
 
 /** Close codes: the protocol's own for going away, ours (4000 and up) like the HTTP status of the same thing. */

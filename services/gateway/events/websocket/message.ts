@@ -4,7 +4,7 @@ import { strict } from '#shared/contracts/common.ts'
 import { BadRequestError } from '#shared/errors.ts'
 import { check } from '#shared/contract/validate.ts'
 
-/** What a client may send: who it is, what it wants, and where to begin. All at once, or one after the other. */
+/** A client's message: token, topics and start position, together or one after the other. */
 const Message = strict({
   token: Type.Optional(Type.String({ minLength: 1, maxLength: 8192, description: 'A JWT or an API key' })),
   topics: Type.Optional(Type.Array(Type.Enum([...topics]), { minItems: 1, maxItems: 100 })),

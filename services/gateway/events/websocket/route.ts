@@ -26,7 +26,7 @@ export async function addWebSocket(
   { identify, redeem, limits }: Gate & Identities,
   also: (scope: FastifyInstance) => void,
 ) {
-  /** A proof that comes with the request is looked at before there is a connection; it may also come as a message. */
+  /** A credential in the request is checked before the upgrade; it may also come as a message. */
   const onRequest = door(limits, 'events.open', async (request) => {
     requireUpgrade(
       request,

@@ -1,4 +1,3 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
 import type { TSchema } from 'typebox'
 import { v7 } from 'uuid'
@@ -6,31 +5,17 @@ import { type Meta, question, send } from '#shared/bus/call.ts'
 import { requestTimeoutMs } from '#shared/bus/broker.ts'
 import { propertiesOf } from '#shared/contract/branches.ts'
 import { type Action, type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
-import { sessionCookie } from '../admission/credentials.ts'
-import { isNoneMatch } from './etag.ts'
 
 /** A contract's action as the gateway serves it. */
 export type Route = { name: string; method: string; path: string; action: Action; contract: Contract }
 
-/** What is sent, and kept for an idempotency key. */
+/** An answer as it is sent, and stored for an idempotency key. */
 export type Answer = {
   status: number
   headers: Record<string, string>
   /** JSON, or nothing. */
   body: Buffer | null
-  /** The body as text, of an answer that is sent again and again. */
-  text?: string
   cookie?: Meta['cookie']
-}
-
-/** What is shorter leaves as text: head and body in one write, which costs less than two. */
-const shortBytes = 16_384
-const textOf = (body: Buffer) => (body.length < shortBytes ? body.toString('utf8') : undefined)
-
-/** Makes the text of an answer once for all times that it is sent. */
-export function withText(answer: Answer): Answer {
-  const text = answer.body ? textOf(answer.body) : undefined
-  return text === undefined ? answer : { ...answer, text }
 }
 
 type Seconds = { type?: string; default?: number; maximum?: number }
@@ -79,7 +64,7 @@ export async function askService(
   return { status: action.status ?? 200, headers, body, ...cookie }
 }
 
-/** Where what was made, or the operation that makes it, can be seen. */
+/** Location header: the path of the resource that was made, or of the operation that makes it. */
 function locationOf({ action, path, contract }: Route, body: Buffer): string | undefined {
   if (isOperation(action)) return `/api/operations/${idIn(body, 'id')}`
   if (action.status !== 201) return undefined
@@ -93,27 +78,4 @@ function idIn(body: Buffer, key: string): string | undefined {
   // Every record and operation is an object; its own schema says that its key is text.
   const record = JSON.parse(body.toString('utf8')) as Record<string, string> | null
   return record?.[key]
-}
-
-/** Sends an answer; to a question whose answer the client has already, only that it is unchanged. */
-export function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer): FastifyReply {
-  const { status, headers, body, text, cookie } = answer
-  if (cookie !== undefined) setCookie(reply, cookie)
-  const { etag } = headers
-  const isQuestion = request.method === 'GET' || request.method === 'HEAD'
-  void reply.headers(headers)
-  if (isQuestion && etag !== undefined && isNoneMatch(request.headers['if-none-match'], etag))
-    return reply.code(304).send()
-  if (body === null) return reply.code(status).send()
-  return reply
-    .code(status)
-    .type('application/json; charset=utf-8')
-    .send(text ?? textOf(body) ?? body)
-}
-
-/** Sets the session cookie; null clears it. */
-function setCookie(reply: FastifyReply, cookie: NonNullable<Meta['cookie']> | null): void {
-  const attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure: 'auto' } as const
-  if (cookie) void reply.setCookie(sessionCookie, cookie.value, { ...attributes, expires: new Date(cookie.expires_at) })
-  else void reply.clearCookie(sessionCookie, attributes)
 }
