@@ -4,6 +4,7 @@ import type { Event } from '#shared/contracts/core/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import {
   type Filter,
+  findAll,
   findAndUpdate,
   findOne,
   insert as insertDocument,
@@ -11,7 +12,6 @@ import {
   removeAll,
   removeOne,
 } from '#shared/db/commands.ts'
-import { inStore } from '#shared/db/connect.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
 import { type Index, type Migration, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import type { MaySee } from '#shared/access/access.ts'
@@ -177,15 +177,7 @@ export function collection<S extends TObject>(
 
   /** All records that fit, in the order of the ids; a limit of 0 is none. */
   const all = async (filter: Filter = {}, limit = 0): Promise<T[]> =>
-    (
-      await inStore(() =>
-        model
-          .find(filter as never)
-          .sort({ _id: 1 })
-          .limit(limit)
-          .lean(),
-      )
-    ).map(fromStore)
+    (await findAll(model, filter, { sort: { _id: 1 }, limit })).map(fromStore)
 
   /** A page of the records that fit the filter and the caller may see. */
   const list = async (query: ListQuery, maySee: MaySee, filter: Filter = {}): Promise<PageOf<T>> => {

@@ -43,13 +43,20 @@ export async function insertIfNew(model: StoredModel, document: Fields & { _id: 
 export const findOne = async <T = Stored>(model: StoredModel, filter: Filter): Promise<T | null> =>
   storedAs<T | null>(await inStore(() => model.findOne(filter as never).lean()))
 
+type Choice = { fields?: string[]; sort?: Record<string, 1 | -1>; skip?: number; limit?: number }
+
 /** All documents that fit, up to a limit; with `fields`, only these and `_id` of each. */
 export async function findAll<T = Stored>(
   model: StoredModel,
   filter: Filter = {},
-  { fields, limit = 0 }: { fields?: string[]; limit?: number } = {},
+  { fields, sort = {}, skip = 0, limit = 0 }: Choice = {},
 ): Promise<T[]> {
-  const query = () => model.find(filter as never, fields?.join(' ')).limit(limit)
+  const query = () =>
+    model
+      .find(filter as never, fields?.join(' '))
+      .sort(sort)
+      .skip(skip)
+      .limit(limit)
   return storedAs<T[]>(await inStore(() => query().lean()))
 }
 

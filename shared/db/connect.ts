@@ -46,8 +46,6 @@ async function untilReachable(connect: () => Promise<unknown>): Promise<void> {
 
 export const disconnectStore = () => mongoose.disconnect()
 
-export const isStoreConnected = () => mongoose.connection.readyState === mongoose.ConnectionStates.connected
-
 const transient =
   /^(Mongo(Network|ServerSelection|PoolCleared|PoolClosed|NotConnected|(Topology|Client|Server)Closed|WaitQueueTimeout|OperationTimeout|StalePrimary)|PoolClearedOnNetworkError)/
 

@@ -1,7 +1,6 @@
 import type { MaySee } from '#shared/access/access.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
-import { countOf, type Filter } from '#shared/db/commands.ts'
-import { inStore } from '#shared/db/connect.ts'
+import { countOf, type Filter, findAll } from '#shared/db/commands.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { invalid } from '#shared/errors.ts'
 
@@ -92,20 +91,13 @@ export async function page(
   const visible = maySee.all ? undefined : await visibleIds(model, filter, maySee)
   const total = visible?.length ?? (await countOf(model, filter))
   const from = visible ? { _id: { $in: visible } } : filter
-  const data = await inStore(() =>
-    model
-      .find({ $and: [from, after] } as never)
-      .sort(by.sort)
-      .skip(offset)
-      .limit(limit + 1)
-      .lean<Stored[]>(),
-  )
+  const data = await findAll(model, { $and: [from, after] }, { sort: by.sort, skip: offset, limit: limit + 1 })
   const more = data.length > limit
   if (more) data.pop()
   return { data, next_cursor: more ? cursorOf(by.placeOf(data.at(-1)!)) : null, total }
 }
 
 async function visibleIds(model: StoredModel, filter: Filter, maySee: MaySee): Promise<string[]> {
-  const ids = await inStore(() => model.find(filter as never, { _id: 1 }).lean<{ _id: string }[]>())
+  const ids = await findAll(model, filter, { fields: ['_id'] })
   return ids.map(({ _id }) => _id).filter((id) => maySee.item(id))
 }
