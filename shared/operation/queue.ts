@@ -64,15 +64,14 @@ async function consumerOf(service: string): Promise<Consumer> {
 /** A pull without a message is renewed this often. Milliseconds. */
 const pullMs = 30_000
 
-/** Fetches the next message; undefined when none came for a while, when the bus is lost, or on stop. */
-async function next(consumer: Consumer, stopped: AbortSignal): Promise<JsMsg | undefined> {
-  const batch = await consumer.fetch({ max_messages: 1, expires: pullMs })
+/** Pulls messages, at most so many, until none comes for a while, the bus is lost, or on stop. */
+async function* pull(consumer: Consumer, count: number, stopped: AbortSignal): AsyncGenerator<JsMsg> {
+  const batch = await consumer.fetch({ max_messages: count, expires: pullMs })
   const end = () => batch.stop()
   stopped.addEventListener('abort', end)
   const stopWatching = onBusChange(end)
   try {
-    for await (const message of batch) return message
-    return undefined
+    yield* batch
   } finally {
     stopped.removeEventListener('abort', end)
     stopWatching()
@@ -87,13 +86,11 @@ async function workOnQueue(service: string, broker: ServiceBroker, stopped: Abor
     try {
       if (working.size >= slotsPerService) await Promise.race(working)
       consumer ??= await consumerOf(service)
-      const message = await next(consumer, stopped)
-      if (!message) {
-        if (!isBusConnected()) await delay(100)
-        continue
+      for await (const message of pull(consumer, slotsPerService - working.size, stopped)) {
+        const work = workOn(message, broker, stopped).finally(() => working.delete(work))
+        working.add(work)
       }
-      const work = workOn(message, broker, stopped).finally(() => working.delete(work))
-      working.add(work)
+      if (!isBusConnected()) await delay(100)
     } catch (error) {
       if (stopped.aborted) break
       consumer = undefined
