@@ -55,7 +55,10 @@ async function wrongSignIns(horcrux: TestHorcrux, root: Person): Promise<number>
   return median(ratios)
 }
 
-/** What it costs a request that it is known who sends it: the same route without, with a token, with a key, in turn. */
+/**
+ * Cost of identifying the caller of a request: the same route without credential, with a token and with an API key, in
+ * turn.
+ */
 export async function benchAuth(): Promise<Row[]> {
   const gateway = createGateway([auth, users, things])
   const horcrux = await startHorcrux({

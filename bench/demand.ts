@@ -1,6 +1,6 @@
 import type { Product } from '../test/lab/product/product.ts'
 
-/** How long some work takes, in milliseconds. */
+/** Duration of some work, in milliseconds. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {
   const since = performance.now()
   await work()

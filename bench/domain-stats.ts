@@ -48,7 +48,7 @@ export async function domainStats(): Promise<Row[]> {
       const file = join(dir, 'guest.xml')
       await writeFile(file, domain(number))
       await virsh('define', file)
-      // Their processors stand still: what is measured is the question, not the guests.
+      // The guests are paused, so that only the query is measured.
       await virsh('start', '--paused', name)
     }
     const daemon = await libvirtdOf(host!.netns)

@@ -69,7 +69,7 @@ async function latencies(): Promise<Row[]> {
   }
 }
 
-/** How many deliveries a second of processor time, with every socket read to the end before the next batch. */
+/** Deliveries per second of processor time; every socket is read to the end before the next batch. */
 async function deliveriesPerSecond(send: (sockets: Socket[]) => void): Promise<number> {
   const server = createServer()
   const accepted: Socket[] = []

@@ -123,5 +123,5 @@ async function takeover(): Promise<Row> {
   }
 }
 
-/** How long replicas, bus and store that go away are felt. */
+/** Time until a lost replica, bus or store has no more effect on clients. */
 export const benchFailover = async (): Promise<Row[]> => [...(await replicas()), ...(await outages()), await takeover()]

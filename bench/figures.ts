@@ -7,7 +7,7 @@ export function median(values: number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** What was wanted of a figure and whether it is met; nothing when nothing was. */
+/** The wanted value of a figure and the verdict; empty without one. */
 export function verdict({ value, atLeast, below }: Row): string {
   if (atLeast !== undefined) return `wanted at least ${atLeast}: ${value >= atLeast ? 'met' : 'MISSED'}`
   if (below !== undefined) return `wanted below ${below}: ${value < below ? 'met' : 'MISSED'}`

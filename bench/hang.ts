@@ -19,7 +19,7 @@ async function libvirtdOf({ netns }: LabHost): Promise<number> {
   return pids.find((pid) => /^\S*libvirtd /.test(`${commandLine(pid)} `))!
 }
 
-/** A libvirtd that is stopped: what it costs the calls to it, the calls to another host, and the close. */
+/** Cost of a stopped libvirtd: for calls to it, for calls to another host, and for closing. */
 async function hungLibvirt([healthyHost, hungHost]: LabHost[]): Promise<Row[]> {
   const connect = ({ name, uri }: LabHost) =>
     hostConnection({ host: name, resolveUri: async () => uri, timeoutMs, keepAliveSeconds: 1 })

@@ -92,7 +92,9 @@ export const endsTransaction = (error: unknown): boolean => {
   return code === SQLITE_FULL || code === SQLITE_IOERR
 }
 
-/** What a client is told of any error: ours as it is, a full disk as 14031, the rest as an internal error. */
+/**
+ * Translates an error for the client: a CommandError as it is, a full disk to 14031, any other to an internal error.
+ */
 export const toCommandError = (error: unknown): CommandError => {
   if (error instanceof CommandError) return error
   const message = error instanceof Error ? error.message : String(error)

@@ -4,11 +4,11 @@ import { environmentSettings } from './settings.ts'
 import { startEmbeddedStore, type StoreOptions } from './server.ts'
 
 /**
- * The embedded store as a process of its own. The first line of stdin is its configuration, so that the password is in
- * no argument: `{"folder": "…", "host": "127.0.0.1", "port": 0, "user": "…", "password": "…"}`; what is missing comes
- * from HORCRUX_STORE_FOLDER, _HOST, _PORT, _USER and _PASSWORD. When it is ready it prints `{"port": …}` on stdout. It ends
- * on SIGTERM and SIGINT, and, when it was configured by stdin, when that closes, which it does when the parent dies. How
- * it is started to take little memory: process.ts.
+ * The embedded store as a separate process. The first line of stdin is its configuration, so that no argument contains
+ * the password: `{"folder": "…", "host": "127.0.0.1", "port": 0, "user": "…", "password": "…"}`. Missing fields come
+ * from HORCRUX_STORE_FOLDER, _HOST, _PORT, _USER and _PASSWORD. It prints `{"port": …}` on stdout when it is ready. It
+ * ends on SIGTERM and SIGINT. If it was configured by stdin, it also ends when stdin closes, as it does when the parent
+ * dies. Flags that save memory: process.ts.
  */
 const firstLine = async (lines: Interface): Promise<string> => {
   const { promise, resolve } = Promise.withResolvers<string>()

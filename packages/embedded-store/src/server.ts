@@ -65,7 +65,7 @@ const handshake = (command: Command, client: Client): Doc => ({
   ...helloAuthentication(client.login, command),
 })
 
-/** What a client may ask before it has given its password. */
+/** Commands of a client that has not authenticated yet. */
 const STRANGERS: Record<string, (command: Command, client: Client) => Doc> = {
   hello: handshake,
   isMaster: handshake,

@@ -2,7 +2,7 @@ import { type Doc, isPlainObject, toNumber } from '../values/bson.ts'
 import { CommandError } from '../errors.ts'
 import { shellText } from '../values/shell-text.ts'
 
-/** What of a pipeline the store does itself while it finds the documents; `rest` works on what comes out. */
+/** The part of a pipeline that is done while documents are found; `rest` works on the result. */
 export type SplitPipeline = { filter: Doc; sort: unknown; skip: number; limit: number; rest: [string, unknown][] }
 
 /** The stages of a pipeline as name and argument. */

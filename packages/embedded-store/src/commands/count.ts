@@ -10,7 +10,7 @@ import { parseSelection } from '../query/selection.ts'
 import { deadlineOf, drain, type Reader } from '../query/reader.ts'
 import { type Match, matches } from '../query/scan.ts'
 
-/** How many documents match a selection. */
+/** Counts the documents that match a selection. */
 export const count = async (reader: Reader, command: Command): Promise<Doc> => {
   const { body, db } = command
   checkFields(command, ['query', 'limit', 'skip', 'hint', 'collation', 'fields'])

@@ -18,7 +18,7 @@ import { badValue, CommandError, missingField, wrongType } from '../errors.ts'
 import { shellText } from '../values/shell-text.ts'
 import { indexSpec } from '../index/index-spec.ts'
 
-/** What makes two indexes the same one, whatever their names are. */
+/** The properties that make two indexes the same, independent of their names. */
 const identity = ({ key, unique, sparse, partialFilterExpression }: Doc): unknown[] => [
   key,
   unique === true,
@@ -26,7 +26,7 @@ const identity = ({ key, unique, sparse, partialFilterExpression }: Doc): unknow
   partialFilterExpression ?? null,
 ]
 
-/** Whether an index like the wanted one is there already; throws when there is one that contradicts it. */
+/** Checks that the wanted index exists already. @throws CommandError if another index contradicts it */
 const exists = ({ indexes }: Collection, spec: Doc): boolean => {
   if (equalValues(spec['key'], { _id: 1 })) return true
   const isSame = ({ spec: other }: Index): boolean => equalValues(identity(other), identity(spec))

@@ -21,7 +21,7 @@ const writeError = (index: number, error: CommandError): WriteError => ({
 
 /**
  * Runs the statements of a bulk write in turn. An ordered one stops at the first error; statements before it stay done,
- * as with MongoDB. What ends the transaction, such as a full disk, fails the command as a whole.
+ * as with MongoDB. An error that ends the transaction, such as a full disk, fails the command as a whole.
  */
 export const runStatements = <T>(
   statements: readonly T[],

@@ -135,7 +135,7 @@ const predicateBounds = ({ operator, value }: Predicate, multikey: boolean): Bou
 
 const rank = ({ points, intervals }: Bounds): number => (points ? (intervals.length <= 1 ? 0 : 1) : 2)
 
-/** What is known of one field's values; `used` are the predicates that the bounds answer alone when they are exact. */
+/** The bounds of one field's values; `used` are the predicates that the bounds replace if they are exact. */
 export type FieldBounds = Bounds & { used: Predicate[] }
 
 /**

@@ -125,7 +125,7 @@ const CHECKS: Record<string, Check> = {
   textIndexVersion: unsupported,
 }
 
-/** What an index on `_id` may say of itself, which is always there and always unique. */
+/** Permitted options of the index on `_id`, which always exists and is always unique. */
 const ID_FIELDS = ['key', 'name', 'v', 'ns', 'collation', 'background']
 
 const checkId = (spec: Doc): void => {

@@ -11,7 +11,7 @@ export type IndexPlan = {
   index: Index
   ranges: Interval[]
   reverse: boolean
-  /** What is still to be tested on the documents. */
+  /** The conditions that are still tested on the documents. */
   residual: Filter
   sorted: boolean
   bounded: boolean
@@ -58,7 +58,10 @@ const reach = (index: Index, filter: Filter): Reached => {
   return reached
 }
 
-/** Whether the index's order behind the fields that are equal is the wanted one: 1, reversed: -1, neither: 0. */
+/**
+ * Compares the order of the index, after the fields with equal values, with the wanted one: 1 same, -1 reversed, 0
+ * neither.
+ */
 const sortDirection = (index: Index, equal: number, bounded: boolean, sort: Sort | undefined): 0 | 1 | -1 => {
   if (!sort || (index.multikey && bounded)) return 0
   const fixed = new Set(index.paths.slice(0, equal))
@@ -86,8 +89,8 @@ const without = (filter: Filter, used: Predicate[]): Filter =>
       )
 
 /**
- * What an index does for a filter and a sort; undefined when it does not have every document that may match, except for
- * a sparse one that a hint wants.
+ * Plan of an index for a filter and a sort. Undefined if the index may lack matching documents, except for a sparse one
+ * that a hint requests.
  */
 export const planFor = (
   index: Index,
@@ -109,10 +112,10 @@ export const planFor = (
   }
 }
 
-/** So many documents are sorted in less time than it takes to find out whether there is a better way. */
+/** Number of documents that are sorted faster than a better plan is found. */
 export const FEW = 1000
 
-/** How many keys a plan would read, counted up to a few. */
+/** Counts the keys that a plan would read, up to a small limit. */
 export const estimate = (catalog: Catalog, { index, ranges }: IndexPlan): number => {
   if (ranges.length > 20) return ranges.length
   const count = catalog.storage.statement(

@@ -11,7 +11,7 @@ const isExtreme = (value: unknown): boolean => ['MinKey', 'MaxKey'].includes(bso
 const COMPARISONS = new Set(['$eq', '$gt', '$gte', '$lt', '$lte'])
 const NEEDING = new Set(['$regex', '$type', '$size', '$mod'])
 
-/** Whether a predicate can only be met by a document that has the field. */
+/** Checks that only documents with the field can meet a predicate. */
 const needsField = ({ operator, value }: Predicate): boolean => {
   if (operator === '$exists') return value === true || value === 1
   if (operator === '$in') return Array.isArray(value) && value.length > 0 && !value.some(isNull)
@@ -35,7 +35,7 @@ const implies = (given: Predicate, wanted: Predicate): boolean => {
   )
 }
 
-/** Whether every document that the filter accepts is in a partial index. */
+/** Checks that every document accepted by the filter is in a partial index. */
 export const impliesPartial = (filter: Filter, { partial }: Index): boolean =>
   partial !== undefined &&
   partial.unions.length === 0 &&

@@ -8,7 +8,7 @@ export type UnionPlan = { kind: 'union'; branches: IndexPlan[]; residual: Filter
 
 const MAX_BRANCHES = 100
 
-/** The narrowest way to what is in one branch and meets the other conditions; what it still has to be is tested later. */
+/** The plan with the fewest keys for one branch and the other conditions; remaining conditions are tested later. */
 const branchPlan = (
   catalog: Catalog,
   { indexes }: Collection,

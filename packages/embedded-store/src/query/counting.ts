@@ -35,7 +35,7 @@ const countMatches = async (
   return n
 }
 
-/** How many documents match, `stopAt` at most. */
+/** Counts matching documents, up to `stopAt`. */
 export const countSelected = async (
   reader: Reader,
   target: Planned,

@@ -8,7 +8,10 @@ import { MISSING, type ValueTest } from '../values/paths.ts'
 import { toRegExp } from './regex.ts'
 import { guardedTest } from './regex-guard.ts'
 
-/** How an operator looks at a path: at an array's elements too or not, and whether no value may pass its test. */
+/**
+ * The evaluation of an operator on a path: with or without the elements of an array, and negated if no value may pass
+ * its test.
+ */
 export type FieldTest = { test: ValueTest; expandLeaf: boolean; negated: boolean }
 
 const positive = (test: ValueTest, expandLeaf = true): FieldTest => ({ test, expandLeaf, negated: false })

@@ -18,7 +18,7 @@ export type Predicate = { path: string; operator: string; value: unknown } & Con
  */
 export type Filter = { test: Test; predicates: Predicate[]; unions: Filter[][]; rest: Test[]; always: boolean }
 
-/** What stands at the top of a filter, also of one for elements that are objects. */
+/** Operators at the top of a filter, also of a filter for elements that are objects. */
 const LOGICAL = new Set(['$and', '$or', '$nor', '$comment'])
 
 const UNSUPPORTED = new Set(['$expr', '$where', '$text', '$jsonSchema', '$sampleRate', '$alwaysTrue', '$alwaysFalse'])
@@ -142,7 +142,7 @@ const operatorCondition = (path: string, operator: string, value: unknown, opera
   throw UNSUPPORTED_OF_FIELDS.has(operator) ? notImplemented(operator) : badValue(`unknown operator: ${operator}`)
 }
 
-/** Whether a name is that of a condition on one field. `$not` is none for `$pull`, which asks this. */
+/** Checks that a name is a condition on one field. `$pull` uses this and treats `$not` as none. */
 export const isFieldOperator = (name: string | undefined): boolean =>
   name !== undefined &&
   (Object.hasOwn(FIELD_OPERATORS, name) ||
@@ -215,7 +215,7 @@ export const parseFilter = (filter: unknown): Filter => {
   return filterOf(predicates, unions, rest)
 }
 
-/** A filter from its parts: what is left of one when an index answers the others. */
+/** Makes a filter from parts: the rest of one that an index answers partly. */
 export const filterOf = (predicates: Predicate[], unions: Filter[][], rest: Test[]): Filter => {
   const tests = [...predicates.map(({ test }) => test), ...unions.map(unionTest), ...rest]
   return { test: allOf(tests), predicates, unions, rest, always: tests.length === 0 }

@@ -15,7 +15,7 @@ export type Query = {
   project: ((doc: Doc) => Doc) | undefined
 }
 
-/** What a sort keeps in memory is keys, not documents; MongoDB's limit for a sort is 100 MB too. */
+/** Memory limit of a sort, which holds keys, not documents. MongoDB's limit is 100 MB too. */
 const MAX_SORT_BYTES = 100 * 1024 * 1024
 
 type SortEntry = { key: Buffer; rid: number }

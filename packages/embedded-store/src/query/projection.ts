@@ -36,7 +36,7 @@ const plant = (tree: Tree, parts: readonly string[]): void => {
   }
 }
 
-/** What a projection has said so far; `including` and `id` are undefined until a field decides them. */
+/** State of parsing a projection; `including` and `id` are undefined until a field decides them. */
 type Parsing = { tree: Tree; including: boolean | undefined; id: boolean | undefined }
 
 const addFlag = (parsing: Parsing, parts: readonly string[], flag: boolean): void => {

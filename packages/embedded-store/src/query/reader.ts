@@ -5,7 +5,7 @@ import type { Catalog } from '../storage/catalog.ts'
 import type { Cursor, Cursors, DocumentStream } from './cursors.ts'
 import { CommandError } from '../errors.ts'
 
-/** What the commands that read work with. */
+/** The context of reading commands. */
 export type Reader = { catalog: Catalog; cursors: Cursors }
 
 /** A long read gives way to others after this time. */

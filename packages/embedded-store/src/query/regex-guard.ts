@@ -22,7 +22,7 @@ export const searchDegree = (pattern: string, options = ''): number => {
   if (BEYOND.test(pattern) || options.includes('x') || /^\(\?\w*x/.test(pattern)) return Infinity
   const isAnchored = pattern.startsWith('^') && !options.includes('m') && !pattern.includes('|')
   let degree = isAnchored ? 0 : 1
-  // for each open group: whether it has a quantifier or an alternative in it
+  // for each open group: true if it has a quantifier or an alternative
   const groups: boolean[] = []
   let isRiskyGroup = false
   for (const [token] of pattern.matchAll(TOKEN)) {

@@ -18,7 +18,7 @@ const NAMED_CLASSES: Record<string, string> = {
   xdigit: '0-9a-fA-F',
 }
 
-/** What PCRE and JavaScript write differently behind a backslash; both tables are for patterns with the flag `u`. */
+/** Escapes that PCRE and JavaScript write differently; both tables are for patterns with the flag `u`. */
 const ESCAPES: Record<string, string> = {
   A: '^',
   z: '$',

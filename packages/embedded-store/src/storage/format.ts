@@ -41,7 +41,7 @@ export const createFile = (file: string): void => {
 const formatOf = (db: DatabaseSync): unknown =>
   db.prepare("SELECT value FROM meta WHERE name = 'format'").get()?.['value']
 
-/** Whether this version of the store can read a file of that format. */
+/** Checks that this version of the store can read a file of that format. */
 export const isReadable = (format: unknown): boolean =>
   typeof format === 'number' && format >= OLDEST_FORMAT && format <= FORMAT
 

@@ -8,7 +8,7 @@ const isWithin = (path: string, above: string): boolean => `${path}.`.startsWith
 
 /**
  * The paths of an update as a tree. Below one path all names are fields or places, or all stand for several elements
- * (`$[]`, `$[name]`); what an operator works on has nothing below it.
+ * (`$[]`, `$[name]`). A path that an operator works on has nothing below it.
  */
 export type Claims = { kind: 'fields' | 'elements' | 'leaf'; below: Map<string, Claims> }
 

@@ -4,7 +4,7 @@ import type { Test } from '../query/matcher.ts'
 import { MISSING, ownValue } from '../values/paths.ts'
 import { shellText } from '../values/shell-text.ts'
 
-/** What an update knows beside the document: the array place its query matched, and the array filters by name. */
+/** Context of an update beside the document: the array place matched by its query, and the array filters by name. */
 export type UpdateContext = {
   arrayIndex: number | undefined
   filters: Map<string, Test>
@@ -39,14 +39,14 @@ export const removeSlot = (slot: Slot): void => {
 }
 
 /**
- * What happens where a path leads to no field: `create` makes it and the objects on the way. Other operators do nothing, but
+ * Treatment of a path without a field: `create` makes it and the objects on the way. Other operators do nothing, but
  * refuse a path on which no field can be made, unless they are `lenient`.
  */
 export type Way = { create: boolean; lenient?: boolean }
 
 type Descent = { parts: readonly string[]; way: Way; context: UpdateContext; visit: (slot: Slot) => void }
 
-/** Whether a part of a path stands for several elements: `$[]` or `$[name]`. */
+/** Checks that a part of a path stands for several elements: `$[]` or `$[name]`. */
 export const isElements = (part: string | undefined): boolean =>
   part !== undefined && part.startsWith('$[') && part.endsWith(']')
 

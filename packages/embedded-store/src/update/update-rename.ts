@@ -14,7 +14,7 @@ import {
 } from './update-paths.ts'
 import type { Step } from './update.ts'
 
-/** Whether an array stands above the field that a path names. */
+/** Checks that an array lies above the field of a path. */
 const leadsThroughArray = (doc: Doc, parts: readonly string[]): boolean => {
   let value: unknown = doc
   for (const part of parts) {

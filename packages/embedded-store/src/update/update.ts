@@ -16,7 +16,7 @@ import { rename } from './update-rename.ts'
 /** An update that is ready to run; `apply` gives the new document and leaves the old one as it is. */
 export type Update = {
   kind: 'operators' | 'document'
-  /** Whether a document that stays as it is counts as modified all the same. */
+  /** True if an unchanged document counts as modified nevertheless. */
   countsAlways: (before: Doc) => boolean
   apply: (doc: Doc, situation: { arrayIndex: number | undefined; inserting: boolean }) => Doc
 }
@@ -36,7 +36,7 @@ const IDLE: Operation = { create: false, lenient: true, apply: () => {} }
 
 const COMPILERS = { ...FIELD_UPDATES, ...ARRAY_UPDATES }
 
-/** What has been parsed of an update; mistakes are told in the order of the operators, as MongoDB finds them. */
+/** State of parsing an update. Errors are reported in the order of the operators, as MongoDB does. */
 type Parsing = { claims: Claims; filters: Map<string, Test> }
 
 const place = ({ claims, filters }: Parsing, parts: readonly string[]): void =>
@@ -76,7 +76,7 @@ const stepsOf = (parsing: Parsing, operator: string, fields: unknown): Step[] =>
 const chosen = (doc: Doc, step: Step, context: UpdateContext): Step =>
   step.when && !step.when(doc, context) ? { ...step, operation: IDLE } : step
 
-/** Whether a step has made a field of the document or put another value into it; what it does deeper down is no matter. */
+/** Checks that a step made a field of the document or replaced its value; deeper changes do not count. */
 const hasSet = (before: Doc, doc: Doc, parts: readonly string[]): boolean => {
   const field = parts[0] as string
   if (!Object.hasOwn(doc, field)) return false
@@ -90,7 +90,7 @@ const run = (doc: Doc, before: Doc, { parts, operation }: Step, context: UpdateC
   if (hasSet(before, doc, parts)) checkDollarField(doc, parts[0] as string)
 }
 
-/** The places that a step works on; what it would make on the way to them is made in a copy. */
+/** The places that a step works on; missing fields on the way are made in a copy. */
 const placesOf = (before: Doc, { parts, operation }: Step, context: UpdateContext): string[] => {
   const places: string[] = []
   visitPath(clone(before) as Doc, parts, operation, context, ({ place }) => places.push(place))

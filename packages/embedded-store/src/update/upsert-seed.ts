@@ -30,8 +30,8 @@ const checkOnce = (path: string, others: readonly string[]): void => {
 }
 
 /**
- * The fields that a filter fixes to one value: what an upsert begins with. A whole document that is put in takes only
- * the `_id`. @throws CommandError 54 when a field is fixed twice, 111 when only a part of the `_id` is
+ * The fields that a filter fixes to one value: the start of an upsert. A replacement document takes only the `_id`.
+ * @throws CommandError 54 if a field is fixed twice, 111 if only a part of the `_id` is
  */
 export const seed = (filter: Filter, onlyId: boolean): Doc => {
   const doc: Doc = {}

@@ -12,7 +12,7 @@ const INT32_MIN = -0x80000000
 
 const OPTIONS = { promoteValues: false, promoteBuffers: false, bsonRegExp: true, promoteLongs: false } as const
 
-/** What `bson` writes as an int32: https://github.com/mongodb/js-bson (serializeNumber). */
+/** Checks that `bson` writes a number as an int32: https://github.com/mongodb/js-bson (serializeNumber). */
 export const isInt32 = (value: number): boolean =>
   Number.isInteger(value) && value >= INT32_MIN && value <= INT32_MAX && !Object.is(value, -0)
 

@@ -47,5 +47,5 @@ const compareObjects = (a: unknown, b: unknown): number => {
   return Buffer.compare(encodeValue(a), encodeValue(b))
 }
 
-/** Whether two values are equal for a query: numbers by value, objects with their fields in the same order. */
+/** Compares two values for equality in a query: numbers by value, objects with their fields in the same order. */
 export const equalValues = (a: unknown, b: unknown): boolean => compareValues(a, b) === 0

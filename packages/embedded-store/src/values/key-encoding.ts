@@ -40,7 +40,7 @@ const WRAPPED_TYPES: Record<string, number> = {
   MaxKey: KeyType.maxKey,
 }
 
-/** Where a value's type stands in the order; the first byte of its key. */
+/** Rank of a value's type in the order; the first byte of its key. */
 export const keyType = (value: unknown): number => {
   switch (typeof value) {
     case 'number':

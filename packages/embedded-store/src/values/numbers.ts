@@ -2,7 +2,7 @@ import { Double, Long } from 'bson'
 import { isInt32, toNumber, typeName } from './bson.ts'
 import { CommandError, notImplemented } from '../errors.ts'
 
-/** What MongoDB makes of two numbers of different types: decimal over double over long over int. */
+/** Common type of two numbers, as in MongoDB: decimal over double over long over int. */
 type Integers = { a: bigint; b: bigint; long: boolean }
 
 const MAX_LONG = (1n << 63n) - 1n
@@ -40,7 +40,7 @@ export const add = (a: unknown, b: unknown): unknown => {
   return asDouble((toNumber(a) ?? Number.NaN) + (toNumber(b) ?? Number.NaN))
 }
 
-/** The sum as expressions make it: what does not fit into an int64 becomes a double. */
+/** Sum of two numbers; a result beyond int64 becomes a double. */
 export const sum = (a: unknown, b: unknown): unknown => {
   const whole = integers(a, b)
   const total = whole ? whole.a + whole.b : 0n

@@ -3,7 +3,7 @@ import { type Doc, isPlainObject } from './bson.ts'
 /** Stands for a field that is not there, which is not the same as one that is null. */
 export const MISSING: unique symbol = Symbol('missing')
 
-/** What a match leaves for the positional operator: the place in the outermost array that matched. */
+/** Result of a match for the positional operator: the matched place in the outermost array. */
 export type MatchContext = { arrayIndex?: number }
 
 export type ValueTest = (value: unknown) => boolean
@@ -56,8 +56,8 @@ const anyFrom = (walk: Walk, value: unknown, depth: number, index: number | unde
 }
 
 /**
- * Whether any value that a dotted path reaches passes a test. Arrays on the way are entered; an array at the end is
- * entered too where `expandLeaf` is set, and is tested as a whole after its elements.
+ * Checks that any value on a dotted path passes a test. Arrays on the way are entered. With `expandLeaf` an array at
+ * the end is entered too, and tested as a whole after its elements.
  */
 export const anyAtPath = (
   doc: Doc,

@@ -4,7 +4,7 @@ import type { Command } from './command.ts'
 import { CommandError } from '../errors.ts'
 import { type Conversation, type Credentials, startConversation } from './scram.ts'
 
-/** What is known of one connection's client. */
+/** Login state of one connection. */
 export type Login = {
   credentials: Credentials
   isAuthenticated: boolean

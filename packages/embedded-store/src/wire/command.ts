@@ -6,7 +6,7 @@ import type { Message } from './messages.ts'
 /** A command as its handler gets it. `sequences` are the documents that came beside the body, as bytes. */
 export type Command = { name: string; db: string; body: Doc; sequences: Map<string, Buffer[]> }
 
-/** What any command may carry. */
+/** Fields that every command may have. */
 const COMMON = new Set([
   'lsid',
   '$db',

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { MAX_MESSAGE_BYTES, MAX_STRANGER_BYTES, type Message, messageLength, parseMessage } from './messages.ts'
 
 type Options = {
-  /** Whether the client may send long messages. */
+  /** True if the client may send long messages. */
   isTrusted: () => boolean
   /** Gives the parts of the answer, or none. */
   answer: (message: Message) => Promise<Uint8Array[]>
@@ -29,8 +29,8 @@ const written = (socket: Socket, parts: Uint8Array[]): Promise<void> => {
 }
 
 /**
- * Serves one connection: messages are answered one after the other, and the next one is read only when the client has
- * taken the answer. Whatever is wrong with a message ends this connection and nothing else.
+ * Serves one connection: messages are answered one after the other, and the next one is read only after the client has
+ * taken the answer. A malformed message ends only this connection.
  */
 export const serve = (socket: Socket, { isTrusted, answer }: Options): void => {
   let chunks: Buffer[] = []

@@ -11,7 +11,7 @@ export const checkObject = (field: string, value: unknown): void => {
   if (!isPlainObject(value)) throw wrongType(field, typeName(value), "type 'object'")
 }
 
-/** A number that is not negative, of any number type; what is behind the point is cut off. */
+/** A non-negative number of any type; the fraction is cut off. */
 export const naturalNumber = (body: Doc, field: string): number | undefined => {
   const value = body[field]
   if (value === undefined || value === null) return undefined
@@ -21,7 +21,7 @@ export const naturalNumber = (body: Doc, field: string): number | undefined => {
   return Math.trunc(number)
 }
 
-/** How long a command may take in milliseconds, where it says so. */
+/** Time limit of a command in milliseconds, if given. */
 export const timeLimit = ({ maxTimeMS: wanted }: Doc): number | undefined => {
   if (wanted === undefined || wanted === null) return undefined
   const number = toNumber(wanted)

@@ -26,7 +26,7 @@ export type Message = {
   sequences: { name: string; documents: Buffer[] }[]
 }
 
-/** What a malformed message throws: the connection is closed, nothing else happens. */
+/** Thrown for a malformed message: the connection is closed, nothing else happens. */
 class ProtocolError extends Error {}
 
 /** The length of the message that a buffer begins with, undefined when too little has come to say. */

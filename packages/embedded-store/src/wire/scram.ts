@@ -4,7 +4,7 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from
 const ITERATIONS = 15_000
 const KEY_BYTES = 32
 
-/** What the server keeps in place of the password. */
+/** The stored verifier of the password (RFC 5802). */
 export type Credentials = { user: string; salt: Buffer; storedKey: Buffer; serverKey: Buffer }
 
 const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
