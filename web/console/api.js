@@ -1,4 +1,4 @@
-/** An answer of the API that is no success: its own words. */
+/** Error answer of the API, with its message. */
 export class Refused extends Error {
   constructor(status, message) {
     super(message)
@@ -6,7 +6,7 @@ export class Refused extends Error {
   }
 }
 
-/** Asks the API with the session's cookie. @returns the answer's JSON */
+/** Sends a request to the API with the session cookie. @returns the JSON of the answer */
 export async function ask(method, path, body) {
   const answer = await fetch(`/api${path}`, {
     method,
@@ -18,7 +18,7 @@ export async function ask(method, path, body) {
   throw new Refused(answer.status, json.message ?? `The server answers ${answer.status}`)
 }
 
-/** Shows the form until somebody has signed in. */
+/** Shows the sign-in form until the user has signed in. */
 export function signIn() {
   const section = document.querySelector('#sign-in')
   const form = section.querySelector('form')

@@ -24,7 +24,7 @@ function say(state, reason = '') {
   if (state === 'closed') $('#again').focus()
 }
 
-/** What is behind a close code of the gateway. */
+/** Meanings of the gateway's close codes. */
 const titles = { 1001: 'The gateway is stopping', 4401: 'Signed out', 4403: 'Not allowed any more', 4410: 'Ended' }
 
 function closed({ code, reason }) {
@@ -63,7 +63,7 @@ async function connect() {
   }
 }
 
-/** remote-viewer's file, with a ticket of its own. */
+/** Downloads the file for remote-viewer, with a separate ticket. */
 async function viewerFile() {
   try {
     const { ticket } = await ask('POST', `/console/${encodeURIComponent(vm)}/spice`)

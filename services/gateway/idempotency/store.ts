@@ -10,7 +10,7 @@ import { log } from '#shared/runtime/log.ts'
 import { seal, unseal } from '#shared/config/secrets.ts'
 import type { Answer } from '../rest/ask-service.ts'
 
-/** How the work for a key ended. */
+/** Result of the work for a key. */
 export type Outcome = { answer: Answer } | { error: PackedError }
 
 const keptMs = 24 * 3_600_000
@@ -80,10 +80,10 @@ export async function forget(record: Record): Promise<void> {
 
 const withText = ({ body, ...rest }: Answer) => ({ ...rest, body: body === null ? null : body.toString('utf8') })
 
-/** How the work for a key ended, if it has. */
+/** Result of the work for a key, if it has ended. */
 export function outcomeOf({ outcome, sealed }: Record): Outcome | undefined {
   if (outcome === null) return undefined
-  // What `finish` wrote, with the body as text.
+  // The text written by `finish`, with the body as text.
   const kept = JSON.parse(sealed ? unseal(outcome, purpose) : outcome) as
     | { error: PackedError }
     | { answer: Omit<Answer, 'body'> & { body: string | null } }
