@@ -62,7 +62,7 @@ describe.skipIf(!hasNats)('operations through the gateway', () => {
       json: { by: 2 },
       headers: { prefer: 'wait=60' },
     })
-    expect({ status, applied: headers['preference-applied'] }).toEqual({ status: 200, applied: 'wait=20' })
+    expect({ status, applied: headers['preference-applied'] }).toEqual({ status: 200, applied: 'wait=60' })
     expect(body).toMatchObject({ state: 'succeeded', result: { size: 4 } })
   })
 })
