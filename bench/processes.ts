@@ -3,28 +3,42 @@ import { readdir, readFile } from 'node:fs/promises'
 /** Clock ticks a second in /proc: USER_HZ, 100 on every Linux. */
 const ticksPerSecond = 100
 
-/** A process and its threads as /proc shows them. */
-export type Sample = { pid: number; rssMb: number; pssMb: number; cpuSeconds: number; threads: number }
+/** Memory of a process: its own pages, and the pages of each file that it maps (programs and libraries). */
+export type Sample = { ownMb: number; filesMb: Map<string, number>; cpuSeconds: number; threads: number }
 
-/** Reads memory and CPU time of a process. `pssMb` counts a page that several processes share as a part for each. */
+/** Reads memory and CPU time of a process. */
 export async function sampleOf(pid: number): Promise<Sample> {
-  const [rollup, stat] = await Promise.all([
-    readFile(`/proc/${pid}/smaps_rollup`, 'utf8'),
+  const [maps, stat] = await Promise.all([
+    readFile(`/proc/${pid}/smaps`, 'utf8'),
     readFile(`/proc/${pid}/stat`, 'utf8'),
   ])
-  const kiB = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(rollup)?.[1])
-  // After the name, which may have blanks and ends with the last bracket (man 5 proc).
+  // The name of the program may have blanks; it ends with the last bracket (man 5 proc).
   const fields = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
     .map(Number)
-  return {
-    pid,
-    rssMb: kiB('Rss') / 1024,
-    pssMb: kiB('Pss') / 1024,
-    cpuSeconds: (fields[11]! + fields[12]!) / ticksPerSecond,
-    threads: fields[17]!,
+  const cpuSeconds = (fields[11]! + fields[12]!) / ticksPerSecond
+  return { ...memoryOf(maps), cpuSeconds, threads: fields[17]! }
+}
+
+function memoryOf(maps: string): Pick<Sample, 'ownMb' | 'filesMb'> {
+  let ownMb = 0
+  const filesMb = new Map<string, number>()
+  for (const map of maps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {
+    const file = /^\S+ \S+ \S+ \S+ \d+ +(\/.*)/.exec(map)?.[1]
+    const kiB = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(map)?.[1] ?? 0)
+    ownMb += kiB('Anonymous') / 1024
+    if (file) filesMb.set(file, (filesMb.get(file) ?? 0) + (kiB('Rss') - kiB('Anonymous')) / 1024)
   }
+  return { ownMb, filesMb }
+}
+
+/** Memory of the files that processes map. A file that several of them map counts once. */
+export function sharedFilesMb(samples: Sample[]): number {
+  const largest = new Map<string, number>()
+  for (const { filesMb } of samples)
+    for (const [file, mb] of filesMb) largest.set(file, Math.max(mb, largest.get(file) ?? 0))
+  return [...largest.values()].reduce((total, mb) => total + mb, 0)
 }
 
 /** Finds a process's children by the words of their command lines. */
