@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from 'typebox'
 import { hasHolderGone, newHolder } from '#shared/bus/liveness.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
@@ -68,9 +69,21 @@ export async function finish(record: Record, outcome: Outcome, secret: boolean):
 
 /** Gives the work back: the next request with this key does it. */
 export async function release(record: Record): Promise<void> {
-  await releaseLease(model, heldBy(record)).catch((error: Error) =>
-    log('gateway').debug({ err: error }, 'an idempotency key stays held until its lease ends'),
-  )
+  const isReleased = () =>
+    releaseLease(model, heldBy(record)).then(
+      () => true,
+      () => false,
+    )
+  if (!(await isReleased())) void retry(isReleased)
+}
+
+/** Repeats while the store is away, so that the key is free as soon as it is back; at most until the lease ends. */
+async function retry(isReleased: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + leaseMs
+  while (Date.now() < deadline) {
+    await delay(500, undefined, { ref: false })
+    if (await isReleased()) return
+  }
 }
 
 /** As if the key had never been used. */
