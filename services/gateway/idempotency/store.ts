@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { hasHolderGone, newHolder } from '#shared/bus/liveness.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { findOne, insertIfNew, removeAll, removeOne, update } from '#shared/db/commands.ts'
-import { heldAs, type Lease, leaseFields, leaseFor, releaseLease, takeLease } from '#shared/db/lease.ts'
+import { hasEnded, heldAs, type Lease, leaseFields, leaseFor, releaseLease, takeLease } from '#shared/db/lease.ts'
 import { modelOf } from '#shared/db/model.ts'
 import type { PackedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -55,7 +55,8 @@ export async function begin(id: string, fingerprint: string): Promise<Begun> {
     return begin(id, fingerprint)
   }
   if (known.fingerprint !== fingerprint || known.outcome !== null) return { mine: false, record: known }
-  const dead = known.lease && (await hasHolderGone(known.lease.holder)) ? known.lease.holder : undefined
+  const holder = known.lease?.holder
+  const dead = holder !== undefined && !hasEnded(known.lease) && (await hasHolderGone(holder)) ? holder : undefined
   const taken = await takeLease<Record>(model, { _id: id, outcome: null }, lease, { dead })
   return taken ? { mine: true, record: taken } : { mine: false, record: known }
 }
