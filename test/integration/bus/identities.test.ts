@@ -135,7 +135,7 @@ describe.skipIf(!hasNats)('services with an identity each', () => {
     const auth = await processOf('auth')
     send(vm, 'MOL.DISCONNECT.vm', { sender: auth })
     await vm.nats.flush()
-    await until(() => linesWith('in the name of another').some((line) => line.includes(auth)))
+    await until(() => linesWith('whose sender is not the one of its subject').some((line) => line.includes(auth)))
     const { status } = await ask(horcrux.gateways[0]!.url, 'GET /api/users', { token: horcrux.token })
     expect(status).toBe(200)
   })
