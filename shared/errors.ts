@@ -141,6 +141,12 @@ export class LostLeaseError extends AppError {
   readonly error = 'CONFLICT'
 }
 
+/** The sender of a call has given it up, or sent it to another replica, before this one came to it: nothing was changed. */
+export class LateCallError extends AppError {
+  readonly status = 503
+  readonly error = 'SERVICE_UNAVAILABLE'
+}
+
 /** The journal holds steps that this version of the work does not know: the operation must not go on. */
 export class ChangedStepsError extends AppError {
   readonly status = 409

@@ -68,6 +68,10 @@ export function deliveryOf(error: unknown): 'unsent' | 'lost' | undefined {
   return undefined
 }
 
+/** Checks that a call ended without an answer, whether a process received it or not. */
+export const isUndelivered = (error: unknown): boolean =>
+  deliveryOf(error) !== undefined || error instanceof Errors.RequestTimeoutError
+
 /** Maps Moleculer's errors of delivery to an UnavailableError that names the service. */
 export function translateBusError(error: unknown, action: string): unknown {
   if (error instanceof AppError) return error

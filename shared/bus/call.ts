@@ -1,12 +1,14 @@
 import { asService, type Caller } from '#shared/access/access.ts'
 import { hedgedCall, callOnce } from '#shared/bus/hedged-call.ts'
 import { isBusJustBack } from '#shared/bus/bus.ts'
-import { deliveryOf, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
+import { raiseTry, revoked, type Try } from '#shared/bus/tries.ts'
+import { deliveryOf, isUndelivered, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
 import { type Action, type Contract, isChange, type Params, type Result } from '#shared/contract/contract.ts'
-import { requestContext, type FencingToken } from '#shared/runtime/request-context.ts'
+import { requestContext, requireCurrent, type FencingToken } from '#shared/runtime/request-context.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import type { Reply } from '#shared/runtime/handler.ts'
 import type { ServiceBroker } from 'moleculer'
+import { v7 } from 'uuid'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** Metadata of a call on the bus. */
@@ -18,6 +20,8 @@ export type Meta = {
   idempotency?: string
   /** An earlier try was lost with its replica. */
   repeated?: boolean
+  /** Of a change: the number of this try, and until when its sender waits. */
+  try?: Try
   /** The run of the operation that calls; receivers refuse an older one. */
   fence?: FencingToken
   /** The id for the operation that a service starts, so that starting it again finds it. */
@@ -71,6 +75,56 @@ function mayAgain(error: unknown, spentMs: number, mayRepeat: boolean): boolean 
   return fate === 'unsent' ? spentMs < patienceMs : fate === 'lost' && mayRepeat
 }
 
+/**
+ * As {@link send}, for what changes something: each try has a number and a deadline, so that a replica which comes to an old
+ * one late does nothing. A failure says whether something may have been changed.
+ * @throws UnavailableError with `details.outcome`: `not_begun`, or `unknown` when a replica had the call and did not answer
+ */
+export async function sendChange(
+  broker: ServiceBroker,
+  action: string,
+  params: unknown,
+  meta: Meta,
+  timeoutMs?: number,
+  mayRepeat?: boolean,
+): Promise<unknown> {
+  const call = v7()
+  let number = 0
+  let sent: unknown
+  const attempt: typeof callOnce = async (broker, action, params, meta, timeoutMs) => {
+    number++
+    // Only a try that was lost can still be worked on.
+    if ((meta as Meta).repeated) await raiseTry(call, number)
+    const sentAt = Date.now()
+    Object.assign(meta, { try: { call, number, sentAt, deadline: sentAt + timeoutMs } satisfies Try })
+    return callOnce(broker, action, params, meta, timeoutMs).catch((error: unknown) => {
+      sent = error
+      throw error
+    })
+  }
+  try {
+    return await send(broker, action, params, meta, timeoutMs, mayRepeat, attempt)
+  } catch (error) {
+    if (!(error instanceof UnavailableError) || sent === undefined || !isUndelivered(sent)) throw error
+    const isUnknown = meta.repeated === true || deliveryOf(sent) !== 'unsent'
+    // A replica that was stopped with it does not act on it any more. Without a store its deadline stops it.
+    if (isUnknown) await raiseTry(call, revoked).catch(() => undefined)
+    throw withOutcome(error, isUnknown)
+  }
+}
+
+function withOutcome(error: UnavailableError, isUnknown: boolean): UnavailableError {
+  const message = isUnknown
+    ? `${error.message}; the change may have been made: look, or repeat the request with the same Idempotency-Key`
+    : error.message
+  const { retry_after_seconds: retryAfterSeconds, ...details } = error.details
+  return new UnavailableError(message, {
+    details: { ...details, outcome: isUnknown ? 'unknown' : 'not_begun' },
+    ...(typeof retryAfterSeconds === 'number' && { retryAfterSeconds }),
+    cause: error,
+  })
+}
+
 /** As {@link send}, for questions: when a replica is silent, another one is asked too. */
 export const question = (broker: ServiceBroker, action: string, params: unknown, meta: Meta, timeoutMs?: number) =>
   send(broker, action, params, meta, timeoutMs, true, hedgedCall)
@@ -93,20 +147,16 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
   const context = requestContext()
   if (!context) throw new Error(`${contract.name}.${action} was called outside a handler`)
   const { broker, service, requestId, caller, fence } = context
-  context.requireLease?.()
-  return (await send(
-    broker,
-    `${contract.name}.${action}`,
-    params ?? {},
-    {
-      caller: asService(service, caller),
-      requestId,
-      ...(operationId !== undefined && { operationId }),
-      ...(fence && { fence }),
-    },
-    timeoutMs,
-    // Actions for services only, and the steps of operations, bear being repeated.
-    !isChange(contract.actions[action]!) || operationId !== undefined || fence !== undefined,
-    isQuestion ? hedgedCall : callOnce,
-  )) as Result<C, K>
+  const meta = {
+    caller: asService(service, caller),
+    requestId,
+    ...(operationId !== undefined && { operationId }),
+    ...(fence && { fence }),
+  }
+  const name = `${contract.name}.${action}`
+  if (isQuestion) return (await question(broker, name, params ?? {}, meta, timeoutMs)) as Result<C, K>
+  await requireCurrent()
+  // Actions for services only, and the steps of operations, bear being repeated.
+  const mayRepeat = !isChange(contract.actions[action]!) || operationId !== undefined || fence !== undefined
+  return (await sendChange(broker, name, params ?? {}, meta, timeoutMs, mayRepeat)) as Result<C, K>
 }

@@ -1,5 +1,5 @@
 import type { Static, TObject } from 'typebox'
-import { requestContext, isNoted, noteChanged } from '#shared/runtime/request-context.ts'
+import { requestContext, isNoted, noteChanged, requireCurrent } from '#shared/runtime/request-context.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { announced } from '#shared/db/changes.ts'
 import {
@@ -18,6 +18,7 @@ import type { MaySee } from '#shared/access/access.ts'
 import { page, type PageOf } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError, notFound, UnavailableError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
+import { carries, countChange, markedWith, nextMark } from '#shared/db/change-marks.ts'
 import { flushAll, flushSoon, sweepOutboxOf, sweepSoon } from '#shared/db/outbox.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
@@ -53,7 +54,7 @@ export function collection<S extends TObject>(
   const hasUpdatedAt = 'updated_at' in schema.properties
 
   const fromStore = (document: unknown): T => {
-    const { _id, outbox: _, made_by: __, ...fields } = document as Stored
+    const { _id, outbox: _, made_by: __, changed_by: ___, ...fields } = document as Stored
     return storedAs<T>({ id: _id, ...fields })
   }
 
@@ -83,11 +84,17 @@ export function collection<S extends TObject>(
   }
 
   /** The record that this call is going to change. @throws PreconditionFailedError when `If-Match` names another version */
-  const requireForChange = async (id: string): Promise<T> => {
-    const found = await require(id)
-    requireVersion(`${kind} '${id}'`, found.version)
-    noteChanged(`${name}/${id}`, { before: found, after: found })
-    return found
+  const requireForChange = async (id: string): Promise<T> => (await readForChange(id)).record
+
+  /** As {@link requireForChange}. `isDone`: an earlier try of this call has made its next change of the record. */
+  const readForChange = async (id: string): Promise<{ record: T; isDone: boolean }> => {
+    const stored = await findOne(model, { _id: id })
+    if (!stored) throw notFound(kind, id)
+    const record = fromStore(stored)
+    const isDone = carries(stored, nextMark(`${name}/${id}`))
+    if (!isDone) requireVersion(`${kind} '${id}'`, record.version)
+    noteChanged(`${name}/${id}`, { before: record, after: record })
+    return { record, isDone }
   }
 
   /** Notes the record as it is before the change, for the audit, unless this call has noted it. */
@@ -97,8 +104,21 @@ export function collection<S extends TObject>(
     if (before) noteChanged(`${name}/${before.id}`, { before, after: before })
   }
 
-  /** Changes the record that fits the filter, in one atomic write. @returns the changed record, or null when none fits */
-  const updateWhere = async (filter: Filter, { set, events = [] }: Changed<T>): Promise<T | null> => {
+  /**
+   * Changes the record that fits the filter, in one atomic write. A call that is repeated finds the change of its first try.
+   * @returns the changed record, or null when none fits
+   */
+  const updateWhere = async (filter: Filter, change: Changed<T>): Promise<T | null> => {
+    const id = idIn(filter)
+    if (id === null) return writeChange(filter, change)
+    const mark = nextMark(`${name}/${id}`)
+    const done = await writeChange(filter, change, mark)
+    const found = done ?? (mark === undefined ? null : await find({ _id: id, changed_by: mark }))
+    if (found) countChange(`${name}/${id}`)
+    return found
+  }
+
+  const writeChange = async (filter: Filter, { set, events = [] }: Changed<T>, mark?: string): Promise<T | null> => {
     requireEvents(events)
     const values = { ...set, ...(hasUpdatedAt && { updated_at: now() }) } as Record<string, unknown>
     const $set = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
@@ -111,9 +131,15 @@ export function collection<S extends TObject>(
       $inc: { version: 1 },
       ...(Object.keys($set).length > 0 && { $set }),
       ...(Object.keys($unset).length > 0 && { $unset }),
-      ...(events.length > 0 && { $push: { outbox: { $each: events } } }),
+      ...((events.length > 0 || mark !== undefined) && {
+        $push: {
+          ...(events.length > 0 && { outbox: { $each: events } }),
+          ...(mark !== undefined && { changed_by: markedWith(mark) }),
+        },
+      }),
     }
     await noteBefore(filter)
+    await requireCurrent()
     const changed = await announced(name, idIn(filter), () =>
       writeWith(events, () => findAndUpdate(model, filter, update)),
     )
@@ -127,7 +153,11 @@ export function collection<S extends TObject>(
   /** Reads, decides, writes; begins again when another change came in between, unless the caller named a version. */
   const change = async (id: string, decide: (record: T) => Changed<T> | Promise<Changed<T>>): Promise<T> => {
     for (let attempt = 0; attempt < 20; attempt++) {
-      const record = await requireForChange(id)
+      const { record, isDone } = await readForChange(id)
+      if (isDone) {
+        countChange(`${name}/${id}`)
+        return record
+      }
       const changed = await updateWhere({ _id: id, version: record.version }, await decide(record))
       if (changed) return changed
     }
@@ -144,6 +174,7 @@ export function collection<S extends TObject>(
     const seed = requestContext()?.idempotency?.seed
     const made_by = seed === undefined ? {} : { made_by: seed }
     const document = { _id: id, ...fields, version: 1, ...made_by, ...(events.length > 0 && { outbox: events }) }
+    await requireCurrent()
     try {
       await announced(name, id, () => writeWith(events, () => insertDocument(model, document)))
     } catch (error) {
@@ -161,6 +192,7 @@ export function collection<S extends TObject>(
   const remove = async (record: Versioned): Promise<void> => {
     const { id, version } = record
     noteChanged(`${name}/${id}`, { before: record, after: null })
+    await requireCurrent()
     const removed = await announced(name, id, () => removeOne(model, { _id: id, version }))
     if (removed === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed in the meantime`, { retryable: true })
@@ -172,6 +204,7 @@ export function collection<S extends TObject>(
     if (hasEvents) await flushAll(model, filter)
     if (requestContext()?.changed)
       for (const record of await all(filter)) noteChanged(`${name}/${record.id}`, { before: record, after: null })
+    await requireCurrent()
     return announced(name, idIn(filter), () => removeAll(model, filter))
   }
 

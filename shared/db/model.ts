@@ -14,7 +14,13 @@ export type Index = {
  * A record in the store: with the events that the stream has not yet acknowledged (`outbox`), and the seed of the call that
  * made it (`made_by`), by which a repetition of that call finds it.
  */
-export type Stored = { _id: string; version: number; outbox?: Event[]; made_by?: string } & Record<string, unknown>
+export type Stored = {
+  _id: string
+  version: number
+  outbox?: Event[]
+  made_by?: string
+  changed_by?: string[]
+} & Record<string, unknown>
 export type StoredModel = Model<Stored>
 
 /** Types a document as its reader knows it: the store has no types, and only the owner of the model writes it, by its schema. */
@@ -50,6 +56,7 @@ export function modelOf(
     version: Number,
     outbox: { type: Schema.Types.Mixed, default: undefined },
     made_by: { type: String, default: undefined },
+    changed_by: { type: [String], default: undefined },
   }
   for (const [key, property] of Object.entries(properties)) paths[key] = pathOf(property)
   const model = mongoose.model<Stored>(

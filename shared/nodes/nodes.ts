@@ -1,5 +1,5 @@
 import { call } from '#shared/bus/call.ts'
-import { requestContext } from '#shared/runtime/request-context.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type EngineConfig, type EngineKind, nodes, type Reach } from '#shared/contracts/cluster/nodes.ts'
 import type { Engine, EngineDriver } from '#shared/nodes/engine.ts'
 import { type EngineOf, engines } from '#shared/nodes/engines.ts'
@@ -32,7 +32,7 @@ async function reachOf(id: string): Promise<Reach> {
 /** The node with its connections. @throws NotFoundError for a node that is not registered */
 export async function reach(id: string): Promise<Reached> {
   const reached = open(await reachOf(id))
-  requestContext()?.requireLease?.()
+  await requireCurrent()
   return reached
 }
 

@@ -3,7 +3,7 @@ import { restrictedKeyOf, subjectOf } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
 import { fillPath } from '#shared/contract/contract.ts'
 import type { Operation } from '#shared/contracts/core/operations.ts'
-import { requestContext } from '#shared/runtime/request-context.ts'
+import { requestContext, requireCurrent } from '#shared/runtime/request-context.ts'
 import { now } from '#shared/events/event.ts'
 import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/entries.ts'
 import { ownLease } from '#shared/operation/lease.ts'
@@ -42,6 +42,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
   let slot: ReturnType<typeof takeSlotHere>
   try {
     const input = await handler.accept(params, { ...call, operationId: id, hold: holdAll, share: shareAll, reserve })
+    await requireCurrent()
     slot = takeSlotHere(service)
     // An operation that begins here at once is stored with its lease.
     const taken = slot ? { epoch: 1, lease: ownLease() } : { epoch: 0, lease: null }
@@ -59,6 +60,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
       operation_id: id,
       ...hashesOf(requestContext()?.changed),
     })
+    await requireCurrent()
     if (!(await insertEntry(entry))) {
       slot?.giveBack()
       return viewOf((await findEntry(id))!)

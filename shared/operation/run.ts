@@ -86,7 +86,7 @@ export async function runOperation(id: string, broker: ServiceBroker, { observe,
     requestId,
     fence: { operation: id, epoch },
     changed,
-    requireLease: () => requireLease(run.journal.entry),
+    requireCurrent: () => requireLease(run.journal.entry),
   }
   try {
     return await within(context, () =>

@@ -12,14 +12,14 @@ export type RequestContext = {
   requestId: string
   /** Set while an operation works, and sent with its calls: receivers refuse calls from an older epoch of it. */
   fence?: FencingToken
-  /** Throws LostLeaseError when the operation's lease has run out: another process may have taken over. To be called before every effect. */
-  requireLease?: () => void
+  /** Throws when this code is too late to act: see {@link requireCurrent}. */
+  requireCurrent?: () => Promise<void> | void
   /** The version that the caller's `If-Match` demands of what is changed. */
   ifMatch?: number
   /** The id for the operation that a calling service starts. */
   operationId?: string
-  /** Ids made in this call follow from the seed. */
-  idempotency?: { seed: string; count: number }
+  /** Ids made in this call follow from the seed, and records that it changes carry a mark that does. */
+  idempotency?: { seed: string; count: number; changes: Map<string, number> }
   /** The records that this call has changed, for the audit. */
   changed?: ChangedRecords
 }
@@ -34,6 +34,13 @@ const storage = new AsyncLocalStorage<RequestContext>()
 
 export const requestContext = (): RequestContext | undefined => storage.getStore()
 export const within = <T>(context: RequestContext, work: () => T): T => storage.run(context, work)
+
+/**
+ * To be called right before every effect, which is a write into the store or a change of a host.
+ * @throws LostLeaseError when the operation's lease has ended: another process may have taken it over
+ * @throws LateCallError when the sender of the call has given it up, or has sent it to another replica
+ */
+export const requireCurrent = async (): Promise<void> => requestContext()?.requireCurrent?.()
 
 /** Notes, for the audit, that a record is changed or about to be: null is none. The first `before` and the last `after` count. */
 export function noteChanged(name: string, change: { before?: object | null; after: object | null }): void {

@@ -16,8 +16,9 @@ import {
   type Params,
   type Result,
 } from '#shared/contract/contract.ts'
-import { requestContext, within } from '#shared/runtime/request-context.ts'
-import { AppError, AuthenticationError, ForbiddenError, NotFoundError } from '#shared/errors.ts'
+import { requestContext, requireCurrent, within } from '#shared/runtime/request-context.ts'
+import { AppError, AuthenticationError, ForbiddenError, LateCallError, NotFoundError } from '#shared/errors.ts'
+import { idOfSeed } from '#shared/ids.ts'
 import type { Call, Reply } from '#shared/runtime/handler.ts'
 import { maySpeak } from '#shared/bus/identity/service-permissions.ts'
 import { identityOf } from '#shared/bus/identity/subjects.ts'
@@ -28,6 +29,7 @@ import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrentRun } from '#shared/operation/lease.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
 import { rightsOf } from '#shared/service/rights.ts'
+import { guardOf } from '#shared/service/try-guard.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { check } from '#shared/contract/validate.ts'
 
@@ -54,7 +56,7 @@ export function implement<C extends Contract>(contract: C, handlers: Handlers<C>
 
 /** Authorises, checks, works, writes the audit record, answers: in this order, for every action. */
 async function answer(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
-  const { caller, requestId = 'none', ifMatch, idempotency, operationId, fence, bytes } = ctx.meta
+  const { caller, requestId = 'none', ifMatch, idempotency, operationId, fence, bytes, try: attempt } = ctx.meta
   if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
   const context = {
     broker: ctx.broker,
@@ -64,7 +66,8 @@ async function answer(name: string, service: string, action: Action, work: Plain
     ...(isChange(action) && { changed: new Map() }),
     ...(ifMatch !== undefined && { ifMatch }),
     ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
-    ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0 } }),
+    ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0, changes: new Map() } }),
+    ...(attempt && { requireCurrent: guardOf(attempt, fence) }),
   }
   return within(context, () =>
     logFields.run({ request_id: requestId }, async () => {
@@ -72,6 +75,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
       const onRecord = recorder(name, action, ctx.params, caller, requestId, record)
       try {
         requireSender(name, action, caller, ctx)
+        await requireCurrent()
         const rights = await rightsOf(caller)
         authorize(action, ctx.params, caller, rights)
         if (fence && !action.rest?.startsWith('GET')) await requireCurrentRun(fence)
@@ -84,6 +88,8 @@ async function answer(name: string, service: string, action: Action, work: Plain
         Object.assign(ctx.meta, reply)
         return pack(ctx.meta, bytes, pick ? pick(result) : result, 'computed' in action)
       } catch (error) {
+        // Nothing was done, and its sender has another answer by now.
+        if (error instanceof LateCallError) throw error
         if (!(error instanceof AppError)) log(service).error({ err: error, action: name }, 'a bug: unexpected error')
         await onRecord(error instanceof ForbiddenError ? 'denied' : 'failure', undefined, error as Error)
         throw error
@@ -146,7 +152,10 @@ function recorder(
     if (!isChange(action) && result !== 'denied') return
     const kind = result === 'denied' ? 'permission_denied' : (record.kind ?? (action as Change).audit)
     const path = resourceOf(action, { ...(made as object | null), ...params })
+    const { idempotency, changed } = requestContext() ?? {}
     await recordAudit({
+      // A change that is repeated is on record once; each refusal of it is.
+      ...(idempotency && result === 'success' && { id: idOfSeed(idempotency.seed, `audit ${name}`) }),
       caller,
       kind,
       path,
@@ -154,7 +163,7 @@ function recorder(
       result,
       request_id: requestId,
       message: error?.message ?? null,
-      ...hashesOf(requestContext()?.changed),
+      ...hashesOf(changed),
       ...(record.user !== undefined && { user: record.user }),
       ...(record.severity && { severity: record.severity }),
     })

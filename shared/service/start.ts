@@ -4,11 +4,13 @@ import { answerAlive } from '#shared/bus/liveness.ts'
 import { createBroker } from '#shared/bus/broker.ts'
 import { connectBus, disconnectBus } from '#shared/bus/bus.ts'
 import { openStreams } from '#shared/bus/streams.ts'
+import { useTryRecord } from '#shared/bus/tries.ts'
 import { ConfigError } from '#shared/config/config.ts'
 import { within } from '#shared/runtime/request-context.ts'
 import { connectStore, disconnectStore } from '#shared/db/connect.ts'
 import { createIndexes } from '#shared/db/model.ts'
 import { sweepOutboxes } from '#shared/db/outbox.ts'
+import { storedTries, sweepTries } from '#shared/db/tries.ts'
 import { closeNodes } from '#shared/nodes/nodes.ts'
 import { AppError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -46,6 +48,7 @@ export async function startServices(
   { works = true, observe }: { works?: boolean; observe?: StepObserver | undefined } = {},
 ): Promise<Running> {
   await Promise.all([connectStore(), connectBus(name).then(openStreams)])
+  useTryRecord(storedTries)
   await createIndexes()
   const broker = createBroker(name)
   answerAlive(broker)
@@ -55,7 +58,7 @@ export async function startServices(
     within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
   for (const { name: service, prepare } of services) if (prepare) await asItself(service, prepare)
   await broker.start()
-  const stops: (() => unknown)[] = [sweepOutboxes(broker)]
+  const stops: (() => unknown)[] = [sweepOutboxes(broker), sweepTries()]
   const work = () => startWorkers(broker, { observe })
   if (works) stops.push(work())
   for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))

@@ -70,11 +70,14 @@ export async function onceFor(
   }
 }
 
+/** A key that is used anew, after a day or a refusal, stands for other work: its seed is another one. */
+const seedOf = ({ _id, created_at }: Kept) => `${_id}/${created_at}`
+
 async function workAs(record: Kept, { action }: Route, work: (seed: string) => Promise<Answer>): Promise<Answer> {
   const secret = action.secret !== undefined
   const settle = (outcome: Outcome) => finish(record, outcome, secret)
   try {
-    const answer = await work(record._id)
+    const answer = await work(seedOf(record))
     await settle({ answer })
     return answer
   } catch (error) {

@@ -55,7 +55,7 @@ function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
   const { fields, body } = fieldsOf(route, plain)
   const change = isChange(action)
   const own = [
-    ...(method === 'POST' ? ['IdempotencyKey'] : []),
+    ...(isChange(action) ? ['IdempotencyKey'] : []),
     ...(change && path.includes('{') ? ['IfMatch'] : []),
     ...(method === 'GET' ? ['IfNoneMatch'] : []),
     ...(isOperation(action) ? ['Prefer'] : []),

@@ -1,7 +1,7 @@
 import type { ServiceBroker } from 'moleculer'
 import type { TSchema } from 'typebox'
 import { v7 } from 'uuid'
-import { type Meta, question, send } from '#shared/bus/call.ts'
+import { type Meta, question, sendChange } from '#shared/bus/call.ts'
 import { requestTimeoutMs } from '#shared/bus/broker.ts'
 import { propertiesOf } from '#shared/contract/branches.ts'
 import { type Action, type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
@@ -53,7 +53,7 @@ export async function askService(
   if (change) meta.idempotency ??= v7()
   const timeoutMs = Math.max(leastMs, timeoutMsOf(route, params) - spentMs)
   // A service answers with the bytes of its JSON when `bytes` is set.
-  const body = (await (change ? send : question)(broker, route.name, params, meta, timeoutMs)) as Buffer
+  const body = (await (change ? sendChange : question)(broker, route.name, params, meta, timeoutMs)) as Buffer
   const headers: Record<string, string> = {}
   if (meta.etag !== undefined) headers['etag'] = meta.etag
   const location = locationOf(route, body)

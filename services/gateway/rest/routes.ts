@@ -64,7 +64,7 @@ function handlerOf(broker: ServiceBroker, route: Route, gate: Gate): Handler {
 
 const metaOf = ({ caller, id }: FastifyRequest): Meta => ({ caller, requestId: id, bytes: true })
 
-/** Asks the service; for a POST with an idempotency key at most once. */
+/** Asks the service; for a change with an idempotency key at most once. */
 function fromService(broker: ServiceBroker, route: Route, { identify }: Gate): Handler {
   const { action } = route
   const change = isChange(action)
@@ -83,7 +83,7 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate): H
         { ...meta, ...(seed !== undefined && { idempotency: seed }) },
         reply.elapsedTime,
       )
-    const key = route.method === 'POST' ? idempotencyOf(request) : undefined
+    const key = change ? idempotencyOf(request) : undefined
     const work = { ask, mayStill: () => requireStill(broker, route, params, request) }
     let answer: Answer =
       key === undefined ? await ask() : await inTime(reply, onceFor(key, route, params, request, reply, work))

@@ -1,6 +1,6 @@
 import { call } from '#shared/bus/call.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
-import { requestContext } from '#shared/runtime/request-context.ts'
+import { requestContext, requireCurrent } from '#shared/runtime/request-context.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Copies } from '../drivers/parts.ts'
@@ -66,8 +66,8 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
     format,
     source: sources[index]!,
   }))
-  const consistency = await whileFrozen(vm, () => {
-    requestContext()?.requireLease?.()
+  const consistency = await whileFrozen(vm, async () => {
+    await requireCurrent()
     return copies.begin(vm, targets)
   })
   begunIn.add(runOf(op))

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { requestContext } from '#shared/runtime/request-context.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { yamlOf } from './yaml.ts'
 
@@ -36,7 +36,7 @@ export async function createSeed({ id, node }: Place, seed: Seed): Promise<strin
   await host.writeFile(`${path}.new`, '', { mode: 0o600 })
   const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', `${path}.new`, folder]
   await host.runChecked('genisoimage', words)
-  requestContext()?.requireLease?.()
+  await requireCurrent()
   await host.rename(`${path}.new`, path)
   await host.remove(folder, { recursive: true })
   return path

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream'
 import { UnavailableError } from '#shared/errors.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { CommandError } from './errors.ts'
 import { forwardSocket } from './forward.ts'
 import type { Forward, Host, HostCore, RunOptions, RunResult } from './host.ts'
@@ -8,8 +9,25 @@ import { drained } from './streams.ts'
 const defaultTimeoutMs = 60_000
 const defaultMaxOutputBytes = 16 * 2 ** 20
 
-/** Adds the methods that are the same on every host: complete runs and forwarded sockets. */
-export function completeHost(core: HostCore): Host {
+/** The methods that change a host, or may: each is refused to code that is too late to act. */
+const changing = ['spawn', 'writeFile', 'createExclusive', 'mkdir', 'remove', 'rename'] as const
+
+function guarded(host: HostCore): HostCore {
+  const methods = changing.map((name) => {
+    // Each method keeps its own parameters and result.
+    const method = host[name] as (...args: unknown[]) => Promise<unknown>
+    const guard = async (...args: unknown[]) => {
+      await requireCurrent()
+      return method(...args)
+    }
+    return [name, guard]
+  })
+  return { ...host, ...Object.fromEntries(methods) }
+}
+
+/** Adds to each host: complete runs, forwarded sockets, and the check before changes. */
+export function completeHost(bare: HostCore): Host {
+  const core = guarded(bare)
   const forwards = new Set<Forward>()
   return {
     ...core,

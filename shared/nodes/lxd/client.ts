@@ -1,5 +1,6 @@
 import type { Agent } from 'undici'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
 
 /** The envelope of every answer (LXD and Incus, "REST API": return values). */
 type Envelope = {
@@ -34,7 +35,10 @@ export const doneWithinSeconds = 120
 
 /** The API of an engine at the other end of these connections. @param name such as `Incus on node 'a'`, for messages */
 export function apiOver(name: string, dispatcher: Agent): Api {
-  const ask = (method: string, url: string, body?: unknown) => exchange({ dispatcher, name }, method, url, body)
+  const ask = async (method: string, url: string, body?: unknown) => {
+    if (method !== 'GET') await requireCurrent()
+    return exchange({ dispatcher, name }, method, url, body)
+  }
   return {
     name,
     dispatcher,

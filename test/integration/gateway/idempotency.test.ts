@@ -48,6 +48,22 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
     expect(ran.create).toBe(1)
   })
 
+  test('is honoured for PATCH and DELETE too', async () => {
+    const made = await post('of-patch', '/api/things', { name: 'patched', size: 2 })
+    const path = `/api/things/${String(made.body['id'])}`
+    const change = (method: string, key: string, at: number, json?: unknown) =>
+      ask(gateways[at]!.url(), `${method} ${path}`, {
+        token: 'ann-token',
+        headers: { 'idempotency-key': key },
+        ...(json !== undefined && { json }),
+      })
+    const patches = await Promise.all([0, 1].map((at) => change('PATCH', 'patch-1', at, { size: 4 })))
+    for (const patch of patches) expect(patch).toMatchObject({ status: 200, body: { size: 4, version: 2 } })
+    expect(await change('PATCH', 'patch-1', 0, { size: 5 })).toMatchObject({ status: 422 })
+    for (const at of [0, 1]) expect(await change('DELETE', 'delete-1', at)).toMatchObject({ status: 204 })
+    expect(await change('DELETE', 'delete-2', 0)).toMatchObject({ status: 404 })
+  })
+
   test('of many requests at once, at both gateways, does the work of each key once', async () => {
     const keys = Array.from({ length: 12 }, (_, number) => `many-${number}`)
     const asked = keys.flatMap((key) => Array.from({ length: 10 }, (_, at) => ({ key, at: at % 2 })))

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
-import { requestContext } from '#shared/runtime/request-context.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
@@ -39,7 +39,7 @@ const beginAside = (host: Host, aside: string) => host.createExclusive(aside, ''
  * @returns false when something is in its place
  */
 async function putInPlace(host: Host, aside: string, path: string): Promise<boolean> {
-  requestContext()?.requireLease?.()
+  await requireCurrent()
   try {
     await host.runChecked('ln', ['-T', '--', aside, path])
     return true

@@ -3,6 +3,7 @@
  * that.
  */
 import { UnavailableError } from '#shared/errors.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
 import type { OperationArguments, OperationName, OperationResult } from '../worker/calls.ts'
 import { translate, translateConnect } from './errors.ts'
 import { eventLoop, type EventLoop } from '../worker/event-loop.ts'
@@ -55,6 +56,9 @@ export const defaultLimits: Limits = { keepAliveSeconds: 5, timeoutMs: 10_000 }
 
 /** Number of calls of each lane that one host gets at once, and so of its sessions. */
 const room: Record<Lane, number> = { quick: 3, slow: 4 }
+/** The operations that change guests. A freeze may always be ended: commands for the agent are not among them. */
+const changing: ReadonlySet<OperationName> = new Set(['defineDomain', 'domainCommand'])
+
 const closeMs = 500
 const idleMs = 30_000
 
@@ -219,6 +223,7 @@ const establish = (
     host,
     lose,
     async call(operation, args, { isSlow = false } = {}) {
+      if (changing.has(operation)) await requireCurrent()
       if (end) throw end
       const start = (session: Session) => runOn(session, operation, args)
       return result(await calls.add(isSlow ? 'slow' : 'quick', start, isSlow ? undefined : limit))
