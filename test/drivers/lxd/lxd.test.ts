@@ -13,6 +13,7 @@ import { clusterService } from '../../../services/cluster/service.ts'
 import type { HypervisorEvent } from '../../../services/vm/drivers/driver.ts'
 import type { Definition } from '../../../services/vm/drivers/guest.ts'
 import { lxd } from '../../../services/vm/drivers/lxd/lxd.ts'
+import { storageService } from '../../../services/storage/service.ts'
 import { vmRecords } from '../../../services/vm/model.ts'
 import { vmService } from '../../../services/vm/service.ts'
 import { type LabEngine, fetchEngines, missingForEngines, startEngine } from '../../lab/hosts/engines.ts'
@@ -93,7 +94,10 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'horcrux-engines-'))
-    const starting = startHorcrux({ services: [clusterService, vmService], config: { allowedPaths: ['/'] } })
+    const starting = startHorcrux({
+      services: [clusterService, storageService, vmService],
+      config: { allowedPaths: ['/'] },
+    })
     if (kind === 'incus') await fetchEngines(dir)
     engine = await startEngine(kind, dir)
     horcrux = await starting
