@@ -5,7 +5,6 @@ import { globSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, wri
 import { registerHooks, stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { isMainThread } from 'node:worker_threads'
 
 /**
  * A module hook (`node --import`) that reads each TypeScript file without its types from a cache on disk. Node's own
@@ -25,8 +24,7 @@ function strippedOf(source) {
   const file = join(folder, nameOf(source))
   const cached = read(file)
   if (cached !== undefined) return cached
-  if (isMainThread && !hasFilled)
-    spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', import.meta.filename])
+  if (!hasFilled) spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', import.meta.filename])
   hasFilled = true
   // A process whose cache folder cannot be written strips by itself.
   return read(file) ?? stripTypeScriptTypes(source)
