@@ -7,8 +7,10 @@ import { operations } from './calls.ts'
 import { loadLibrary } from './ffi.ts'
 import type { CallMessage, Job, Outcome } from './pool.ts'
 import { LibvirtFailure } from './results.ts'
+import { hasLoaded } from './thread.ts'
 
 const library = loadLibrary()
+hasLoaded()
 // pool.ts starts this file with exactly this.
 const { busy } = workerData as { busy: Int32Array }
 

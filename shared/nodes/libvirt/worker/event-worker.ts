@@ -6,6 +6,7 @@ import { receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_
 import koffi from 'koffi'
 import { eventKinds, type DomainEvent } from './events.ts'
 import { loadLibrary, type Pointer } from './ffi.ts'
+import { hasLoaded } from './thread.ts'
 
 export type EventLoopCommand = { watch: number; conn: Pointer } | { unwatch: number } | { stop: true }
 export type EventLoopMessage =
@@ -64,6 +65,7 @@ const obey = (): boolean => {
   return true
 }
 
+hasLoaded()
 post({ type: 'ready', callbacks, wakeTimer })
 do {
   library.virEventRunDefaultImpl()
