@@ -55,8 +55,8 @@ export async function begin(id: string, fingerprint: string): Promise<Begun> {
     return begin(id, fingerprint)
   }
   if (known.fingerprint !== fingerprint || known.outcome !== null) return { mine: false, record: known }
-  const holder = known.lease?.holder
-  const dead = holder !== undefined && !hasEnded(known.lease) && (await hasHolderGone(holder)) ? holder : undefined
+  const dead = hasEnded(known.lease) ? undefined : known.lease!.holder
+  if (dead !== undefined && !(await hasHolderGone(dead))) return { mine: false, record: known }
   const taken = await takeLease<Record>(model, { _id: id, outcome: null }, lease, { dead })
   return taken ? { mine: true, record: taken } : { mine: false, record: known }
 }
