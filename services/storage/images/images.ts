@@ -1,7 +1,8 @@
 import { type DiskSource, nameOfSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { dataBytes, imageInfo, probe } from './qemu-img.ts'
+import { readImage } from './complete-image.ts'
+import { dataBytes, imageInfo } from './qemu-img.ts'
 
 /** The path at which tools read an image. @throws ConflictError for a network image */
 export function pathOfOriginal({ source }: { source: DiskSource }): string {
@@ -16,8 +17,8 @@ export const sizeOfImage = async (host: Host, path: string, format: string): Pro
 
 export type Image = { format: string; size_bytes: number; data_bytes: number }
 
-/** Reads a file that is not ours as an image. @throws ConflictError for one that cannot be copied */
+/** Reads a file that is not ours as an image. @throws ConflictError for one that is incomplete or cannot be copied */
 export async function inspectImage(host: Host, path: string): Promise<Image> {
-  const { format, virtualSize } = await probe(host, path)
+  const { format, virtualSize } = await readImage(host, path)
   return { format, size_bytes: virtualSize, data_bytes: await dataBytes(host, path, format) }
 }

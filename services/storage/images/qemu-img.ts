@@ -40,30 +40,44 @@ export async function imageInfo(host: Host, path: string, format: string): Promi
   }
 }
 
-/** Formats that keep a disk in one file. A vmdk may name other files, anywhere on its host. */
-const inOneFile = ['raw', 'qcow2', 'vdi', 'vhdx']
+/** Runs `qemu-img check` on a file that is not ours. @returns its errors, and the number of compressed clusters */
+export async function checkImage(
+  host: Host,
+  path: string,
+  format: string,
+): Promise<{ errors: string[]; compressed: number }> {
+  const args = ['check', '-U', '--output=json', '-f', format, path]
+  const { code, stdout, stderr } = await host.run('qemu-img', args, { timeoutMs: 600_000 })
+  const said = readCheck(stdout)
+  const { corruptions = 0, 'check-errors': checkErrors = 0, 'compressed-clusters': compressed = 0 } = said ?? {}
+  // 3: only leaked clusters, which belong to no disk.
+  if (said && (code === 0 || code === 3) && corruptions + checkErrors === 0) return { errors: [], compressed }
+  const lines = stderr.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('Leaked'))
+  return { errors: lines.length > 0 ? lines : [`it ends with code ${code}`], compressed }
+}
 
-/**
- * Tells format and size of a file that is not ours. It is not trusted: no other file may be read for it.
- * @throws ConflictError for an image that names other files, and one that cannot be read
- */
-export async function probe(host: Host, path: string): Promise<{ format: string; virtualSize: number }> {
-  const said = JSON.parse(await qemuImg(host, ['info', '-U', '--output=json', path])) as {
-    format: string
-    'virtual-size': number
-    'backing-filename'?: string
-    encrypted?: boolean
-    'format-specific'?: { data?: { 'data-file'?: string } }
+type Check = { corruptions?: number; 'check-errors'?: number; 'compressed-clusters'?: number }
+
+function readCheck(stdout: string): Check | undefined {
+  try {
+    return JSON.parse(stdout) as Check
+  } catch {
+    return undefined
   }
-  const refuse = (why: string) => new ConflictError(`${path} ${why}`)
-  const { format, 'virtual-size': virtualSize } = said
-  if (!inOneFile.includes(format)) throw refuse(`is a ${format} image; what can be copied is ${inOneFile.join(', ')}`)
-  if (said['backing-filename'] !== undefined) throw refuse('has a backing file, which is not read: flatten it first')
-  if (said['format-specific']?.data?.['data-file'] !== undefined)
-    throw refuse('has its data in another file, which is not read')
-  if (said.encrypted) throw refuse('is encrypted')
-  if (virtualSize === 0) throw refuse('is empty')
-  return { format, virtualSize }
+}
+
+/** Places in the file of all ranges that `qemu-img map` locates there; compressed ones are not among them. */
+export async function imageMap(
+  host: Host,
+  path: string,
+  format: string,
+): Promise<{ offset: number; length: number }[]> {
+  const args = ['map', '-U', '--output=json', '-f', format, path]
+  const map = JSON.parse(await qemuImg(host, args, { timeoutMs: 600_000, maxOutputBytes: 256 * 2 ** 20 })) as {
+    length: number
+    offset?: number
+  }[]
+  return map.flatMap(({ offset, length }) => (offset === undefined ? [] : [{ offset, length }]))
 }
 
 /**

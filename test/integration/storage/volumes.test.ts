@@ -198,8 +198,17 @@ test('an image that names other files, is larger than its disk, or is none is re
   await qemuImg('create', '-q', '-f', 'qcow2', '-o', aside, at('aside.qcow2'), String(GiB))
   await qemuImg('create', '-q', '-f', 'vmdk', at('other.vmdk'), String(GiB))
   await qemuImg('create', '-q', '-f', 'qcow2', at('large.qcow2'), String(3 * GiB))
+  const half = await imageOf('vdi', 3, 4)
+  await images.host.runChecked('truncate', ['-s', String(2 * 2 ** 20), half])
+  await images.host.runChecked('bash', ['-c', 'gzip -c "$0" >"$1"', at('large.qcow2'), at('packed.img')])
   const disks = ['based.qcow2', 'aside.qcow2', 'other.vmdk', 'missing.qcow2'].map((name) => ({ image: at(name) }))
-  const wrong = [...disks, { image: '/etc/hostname' }, { image: at('large.qcow2'), size: 2 * GiB }]
+  const wrong = [
+    ...disks,
+    { image: '/etc/hostname' },
+    { image: at('large.qcow2'), size: 2 * GiB },
+    { image: half },
+    { image: at('packed.img') },
+  ]
   const given = machine(
     'wrong',
     wrong.map((disk) => ({ pool: 'images', ...disk })),
@@ -211,6 +220,8 @@ test('an image that names other files, is larger than its disk, or is none is re
     expect.stringMatching(/^disks.3.image .*not a file/),
     expect.stringMatching(/^disks.4.image .*allowed folders/),
     `disks.5.size is ${2 * GiB} bytes, the image has ${3 * GiB}`,
+    expect.stringMatching(/^disks.6.image .*is cut off: it has 2097152 bytes/),
+    expect.stringMatching(/^disks.7.image .*gzip.*unpack it first/),
   ])
 })
 

@@ -1,0 +1,111 @@
+import { ConflictError } from '#shared/errors.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { formatOf, headBytes, tailBytes } from './image-format.ts'
+import { checkImage, imageInfo, imageMap } from './qemu-img.ts'
+import { compressedClusters, l2Tables, type Qcow2Header, type Range, readQcow2Header } from './qcow2-header.ts'
+
+const sector = 512
+
+type File = {
+  host: Host
+  path: string
+  sizeBytes: number
+  refuse: (why: string) => ConflictError
+  read: (range: Range) => Promise<Buffer>
+}
+
+async function openFile(host: Host, path: string): Promise<File> {
+  const refuse = (why: string) => new ConflictError(`${path} ${why}`)
+  const file = await host.stat(path)
+  if (file?.kind !== 'file') throw refuse('is not a file')
+  const read = async ({ offset, length }: Range) => {
+    const place = ['iflag=skip_bytes,count_bytes', `skip=${offset}`, `count=${length}`, 'bs=1M', 'status=none']
+    return (await host.runChecked('dd', [`if=${path}`, ...place], { maxOutputBytes: 64 * 2 ** 20 })).bytes
+  }
+  return { host, path, sizeBytes: file.sizeBytes, refuse, read }
+}
+
+/**
+ * Reads a file that is not ours as an image: its format, which every later command is given, and its virtual size. It is
+ * not trusted, so no other file is read for it: QEMU's own detection would open the files that an image names.
+ * @throws ConflictError for a file that is no disk image, names other files, or is cut off
+ */
+export async function readImage(host: Host, path: string): Promise<{ format: string; virtualSize: number }> {
+  const file = await openFile(host, path)
+  if (file.sizeBytes === 0) throw file.refuse('is empty')
+  const head = await file.read({ offset: 0, length: headBytes })
+  const tail = await file.read({ offset: Math.max(0, file.sizeBytes - tailBytes), length: tailBytes })
+  const found = formatOf(head, tail)
+  if ('refused' in found) throw file.refuse(found.refused)
+  const { format } = found
+  await checks[format](file, head)
+  const { virtualSize } = await imageInfo(host, path, format)
+  if (virtualSize === 0) throw file.refuse('is empty')
+  return { format, virtualSize }
+}
+
+const checks = {
+  async raw(file: File) {
+    requireSectors(file)
+  },
+  qcow2: checkQcow2,
+  async vdi(file: File) {
+    requireAll(file, await imageMap(file.host, file.path, 'vdi'))
+    await requireConsistent(file, 'vdi')
+  },
+  async vhdx(file: File) {
+    // QEMU's comparison below misses a single byte.
+    requireSectors(file)
+    requireAll(file, vhdxRegions(await file.read({ offset: 192 * 1024, length: 64 * 1024 })))
+    // Compares the blocks with the length of the file.
+    await requireConsistent(file, 'vhdx')
+  },
+}
+
+function requireSectors({ sizeBytes, refuse }: File): void {
+  if (sizeBytes % sector === 0) return
+  throw refuse(
+    `has ${sizeBytes} bytes, which is no multiple of ${sector}: it is cut off, or no disk image (what can be copied is raw, qcow2, vdi or vhdx)`,
+  )
+}
+
+async function checkQcow2(file: File, head: Buffer): Promise<void> {
+  const header = readQcow2Header(head)
+  if (!header) throw file.refuse('has no valid qcow2 header')
+  if (header.refused !== null) throw file.refuse(header.refused)
+  requireAll(file, [header.l1, header.refcountTable])
+  const tables = l2Tables(await file.read(header.l1), header)
+  requireAll(file, tables)
+  requireAll(file, await imageMap(file.host, file.path, 'qcow2'))
+  const { compressed } = await requireConsistent(file, 'qcow2', header)
+  if (compressed > 0) for (const table of tables) requireAll(file, compressedClusters(await file.read(table), header))
+}
+
+/** Requires that the file has the bytes at these places. @throws ConflictError with the first missing place */
+function requireAll({ sizeBytes, refuse }: File, ranges: Range[]): void {
+  const missing = ranges.find(({ offset, length }) => offset + length > sizeBytes)
+  if (missing)
+    throw refuse(
+      `is cut off: it has ${sizeBytes} bytes, and parts of the disk up to byte ${missing.offset + missing.length}. Copy or download it again`,
+    )
+}
+
+/** Runs `qemu-img check`. Reference counts of a dirty image do not count: a guest's QEMU repairs them. */
+async function requireConsistent(file: File, format: string, header?: Qcow2Header): Promise<{ compressed: number }> {
+  const { errors, compressed } = await checkImage(file.host, file.path, format)
+  const isOfCounts = (line: string) => /refcount=\d+/.test(line)
+  const error = errors.find((line) => !(header?.isDirty && isOfCounts(line)))
+  if (error === undefined) return { compressed }
+  const isCut = /exceeding the end of the file|truncated/.test(error)
+  throw file.refuse(`${isCut ? 'is cut off' : 'is damaged'}: qemu-img check on ${file.host.describe()}: ${error}`)
+}
+
+/** Places of the regions in the region table of a VHDX image ([MS-VHDX] 2.2.3): block table and metadata. */
+function vhdxRegions(table: Buffer): Range[] {
+  if (table.toString('latin1', 0, 4) !== 'regi') return [{ offset: 192 * 1024, length: 64 * 1024 }]
+  const count = Math.min(table.readUInt32LE(8), Math.floor((table.length - 16) / 32))
+  return Array.from({ length: count }, (_, index) => {
+    const entry = 16 + index * 32
+    return { offset: Number(table.readBigUInt64LE(entry + 16)), length: table.readUInt32LE(entry + 24) }
+  })
+}
