@@ -10,6 +10,7 @@ import type { Host } from '#shared/nodes/host/host.ts'
 import { freePort, readJson } from '#shared/platform/data-folder.ts'
 import { isLibvirtUp, stopLibvirtd } from '#shared/platform/libvirtd.ts'
 import { apiClient } from './api-client.ts'
+import { useRunningInstance } from './running-instance.ts'
 
 export type Instance = {
   url: string
@@ -29,8 +30,9 @@ const program = fileURLToPath(new URL('horcrux.ts', import.meta.url))
  * else starts a temporary one.
  */
 export async function findInstance(host: Host): Promise<Instance> {
-  const { dataDir } = config()
   const { HORCRUX_URL, HORCRUX_TOKEN } = process.env
+  if (HORCRUX_TOKEN && !HORCRUX_URL) useRunningInstance()
+  const { dataDir } = config()
   const url = HORCRUX_URL ?? (await readJson<Endpoints>(host, endpointsFile(dataDir))).api_url
   const isThere = url !== undefined && (await isReady(url))
   if (isThere && HORCRUX_TOKEN) return running(host, url, HORCRUX_TOKEN)
@@ -60,6 +62,8 @@ async function temporary(host: Host): Promise<Instance> {
   const password = randomBytes(18).toString('base64url')
   const env = {
     HORCRUX_DATA: folder,
+    // Other commands must not take it for the one to use.
+    XDG_RUNTIME_DIR: folder,
     HORCRUX_HOST: '127.0.0.1',
     HORCRUX_PORT: new URL(url).port,
     HORCRUX_TLS: 'off',

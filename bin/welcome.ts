@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { config } from '#shared/config/config.ts'
+import { tokenLifeMs } from '../services/auth/credentials/tokens.ts'
 import { apiUrl, type Infrastructure } from '#shared/platform/start-infrastructure.ts'
 
 type Facts = {
@@ -20,12 +21,12 @@ export async function welcome({ accelerator, libvirt, lacking }: Infrastructure,
     [
       '',
       `Horcrux is ready at ${url} (${facts.seconds.toFixed(1)} s). Ctrl-C stops it; guests continue.`,
-      `  data      ${dataDir}`,
+      `  data      ${dataDir}   (used by npx horcrux while this runs; with several instances set HORCRUX_DATA to it)`,
       `  guests    ${state.running ? guests : `none yet: ${state.why} -> ${state.help}`}`,
       ...(lacking.length > 0 ? [`  missing   apt-get install ${lacking.join(' ')}`] : []),
       ...(facts.setupToken ? [`  set-up    ${facts.setupToken}   (a token: once, within an hour)`] : []),
       '',
-      'Next, in another terminal:',
+      `Next, in another terminal (the token ends after ${tokenLifeMs / 60_000} minutes: repeat the line TOKEN=... then):`,
       ...nextCommands(url, facts.setupToken).map((line) => `  ${line}`),
       '',
     ].join('\n'),

@@ -7,6 +7,7 @@ import { fingerprintOf, readPublicKey } from '../../services/audit/verify/public
 import { publicKeyOf, signingKeyFrom } from '../../services/audit/chain/signing.ts'
 import { verifyStream } from '../../services/audit/verify/verify-file.ts'
 import { UsageError } from '../arguments.ts'
+import { useRunningInstance } from '../running-instance.ts'
 
 const usage = `Usage: horcrux audit verify FILE [--key KEYFILE] [-o json]
        horcrux audit key
@@ -18,7 +19,7 @@ verify  proves an export of the audit without asking Horcrux, and says where it 
                        Without it the file's own word is taken for it, and its fingerprint is shown: compare it.
         -o json        the verdict as JSON, with at most 1,000 findings
         Exit code: 0 the export is whole and untouched, 1 it is not, 2 it could not be looked at.
-key     prints the public key of this installation (HORCRUX_SECRET_KEY, or the one kept in HORCRUX_DATA).
+key     prints the public key of the running installation, else the one of HORCRUX_DATA.
 `
 
 const say = (text: string) => void process.stdout.write(`${text}\n`)
@@ -70,12 +71,20 @@ async function keyIn(file: string): Promise<string> {
 }
 
 function tellKey(): number {
-  const { secretKey } = config()
-  if (secretKey === undefined)
-    throw new UsageError('there is no HORCRUX_SECRET_KEY, and none was made in HORCRUX_DATA yet')
-  const key = publicKeyOf(signingKeyFrom(secretKey))
+  const running = useRunningInstance()
+  const { secretKey, dataDir } = config()
+  if (secretKey === undefined && !running)
+    throw new UsageError(
+      `no Horcrux runs here, and there is no HORCRUX_SECRET_KEY, nor one in HORCRUX_DATA (${dataDir})`,
+    )
+  const own = secretKey === undefined ? undefined : publicKeyOf(signingKeyFrom(secretKey))
+  const isGiven = ['HORCRUX_SECRET_KEY', 'HORCRUX_SECRET_KEY_FILE'].some((name) => process.env[name]?.trim())
+  if (running && isGiven && own !== running.audit_key)
+    throw new UsageError(`the Horcrux that runs on ${dataDir} has another HORCRUX_SECRET_KEY than this command`)
+  const key = running?.audit_key ?? own!
   say(key)
   note(`fingerprint: ${fingerprintOf(key)}`)
+  note(`of: ${running ? `the Horcrux that runs on ${dataDir}` : `HORCRUX_DATA ${dataDir}; no Horcrux runs on it`}`)
   return 0
 }
 

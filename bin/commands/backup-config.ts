@@ -2,8 +2,10 @@ import { resolve } from 'node:path'
 import { config } from '#shared/config/config.ts'
 import { BadRequestError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
+import { runningInstances } from '#shared/platform/running-instances.ts'
 import { restoreConfigCopy, writeConfigCopy } from '#shared/platform/config-copy.ts'
 import { UsageError } from '../arguments.ts'
+import { useRunningInstance } from '../running-instance.ts'
 
 /** `horcrux backup-config write FILE` and `… restore FILE`: copies all data of Horcrux except the disks of guests. */
 export async function backupConfig([verb, file, ...more]: string[]): Promise<number> {
@@ -12,7 +14,19 @@ export async function backupConfig([verb, file, ...more]: string[]): Promise<num
   // Called first, because it also reads `.env`, which may name the store.
   config()
   refuseMongoDb()
+  if (verb === 'write') useRunningInstance()
+  else demandDataFolder()
   return verb === 'write' ? write(resolve(file)) : restore(resolve(file))
+}
+
+/** Refuses to replace the data of a folder while another Horcrux runs: it may be meant. @throws UsageError */
+function demandDataFolder(): void {
+  const { dataDir, runtimeDir } = config()
+  const others = runningInstances(runtimeDir).filter(({ data_dir }) => data_dir !== dataDir)
+  if (process.env['HORCRUX_DATA']?.trim() || others.length === 0) return
+  throw new UsageError(
+    `name the folder to restore, because a Horcrux runs on another one than ${dataDir}: HORCRUX_DATA=${others[0]!.data_dir}`,
+  )
 }
 
 /** Refuses a MongoDB server: it has its own backup tools, which know its cluster and users. */

@@ -7,12 +7,15 @@ import { UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { wholeName } from '#shared/bus/identity/service-permissions.ts'
 import { makeDataFolder, writeEndpoints } from '#shared/platform/data-folder.ts'
-import { startInfrastructure } from '#shared/platform/start-infrastructure.ts'
+import { apiUrl, startInfrastructure } from '#shared/platform/start-infrastructure.ts'
 import { lockDataFolder } from '#shared/platform/lock.ts'
 import { stopOnSignals } from '#shared/platform/stopping.ts'
+import { registerInstance } from '#shared/platform/running-instances.ts'
 import { startServices } from '#shared/service/start.ts'
 import { checkAdminPassword, issuedSetupToken } from '../../services/auth/sign-in/first-start.ts'
 import { readArguments } from '../arguments.ts'
+import { publicKeyOf, signingKeyFrom } from '../../services/audit/chain/signing.ts'
+import { checkout } from '../running-instance.ts'
 import { services } from '../services.ts'
 import { welcome } from '../welcome.ts'
 
@@ -38,6 +41,8 @@ export async function start(words: string[]): Promise<number> {
     const infrastructure = await startInfrastructure(host, settings, { say, onStop })
     const running = await startServices(wholeName, [...services])
     onStop(running.stop)
+    const unregister = registerInstance(ownRegistration(), config().runtimeDir)
+    onStop(async () => unregister())
     const seconds = (performance.now() - since) / 1000
     await welcome(infrastructure, { seconds, setupToken: issuedSetupToken(), say })
   } catch (error) {
@@ -54,6 +59,11 @@ export async function start(words: string[]): Promise<number> {
  * the log.
  */
 const say = (text: string) => void (process.stdout.isTTY ? process.stdout : process.stderr).write(`${text}\n`)
+
+function ownRegistration() {
+  const { dataDir, secretKey } = config()
+  return { data_dir: dataDir, url: apiUrl(config()), checkout, audit_key: publicKeyOf(signingKeyFrom(secretKey!)) }
+}
 
 /** Checks the password of the first user before bus and store are started. @throws ConfigError */
 function demandAdminPassword({ adminPassword, dataDir, mongodbUrl }: Config): void {

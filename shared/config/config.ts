@@ -12,6 +12,8 @@ export type Config = {
   tlsKey: string | undefined
   /** Absolute path of everything that `npm start` keeps. */
   dataDir: string
+  /** XDG_RUNTIME_DIR: a folder of the user that is emptied at logout. */
+  runtimeDir: string | undefined
   adminPassword: string | undefined
   jwtSecret: string | undefined
   secretKey: string | undefined
@@ -94,6 +96,7 @@ export function readConfig(env: Env): Config {
     tlsCert: text('HORCRUX_TLS_CERT'),
     tlsKey: text('HORCRUX_TLS_KEY'),
     dataDir,
+    runtimeDir: text('XDG_RUNTIME_DIR'),
     adminPassword: secret('HORCRUX_ADMIN_PASSWORD'),
     jwtSecret: secret('HORCRUX_JWT_SECRET', 32) ?? kept.jwt_secret,
     secretKey: secret('HORCRUX_SECRET_KEY', 32) ?? kept.secret_key,

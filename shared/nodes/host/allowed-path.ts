@@ -47,6 +47,12 @@ const own = ['audit', 'bus', 'nats', 'nvram', 'run', 'secrets', 'seeds', 'serial
 /** PATH_MAX of Linux, less its NUL. */
 const maxPathBytes = 4095
 
+/** Advice for a guest that `horcrux tiny-guest` has built for another instance. */
+const hintFor = (field: string) =>
+  field.startsWith('boot.')
+    ? '. `npx horcrux tiny-guest` builds a guest in the folder of the running Horcrux, or of HORCRUX_DATA if it is set; HORCRUX_ALLOWED_PATHS allows more folders on this machine'
+    : ''
+
 type Folders = { allowed_paths: string[]; state_dir: string }
 
 /**
@@ -70,5 +76,9 @@ export async function allowedPath(
       throw invalid(field, `must not lie in ${folder}, which is Horcrux's own`, 'forbidden_path')
   const allowed = [...new Set([...allowed_paths, state_dir])]
   for (const folder of allowed) if (isInside(real, await realFolder(host, folder))) return real
-  throw invalid(field, `must lie in one of the allowed folders of the node: ${allowed.join(', ')}`, 'forbidden_path')
+  throw invalid(
+    field,
+    `must lie in one of the allowed folders of the node: ${allowed.join(', ')}${hintFor(field)}`,
+    'forbidden_path',
+  )
 }

@@ -45,6 +45,8 @@ test.each([
 
 test('links and dots lead nowhere else', async () => {
   await expect(look('free/out/x.iso')).rejects.toThrow(/allowed folders/)
+  const kernel = allowedPath(host, join(dir, 'elsewhere/vmlinuz'), folders, 'boot.kernel')
+  await expect(kernel).rejects.toThrow(/allowed folders.*tiny-guest.*HORCRUX_DATA.*HORCRUX_ALLOWED_PATHS/)
   const dots = `${join(dir, 'free')}/../elsewhere/x.iso`
   await expect(allowedPath(host, dots, folders, 'iso')).rejects.toThrow(/must not contain/)
 })
