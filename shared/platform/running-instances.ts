@@ -1,5 +1,6 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { log } from '#shared/runtime/log.ts'
 
 /** A running `npm start`, as other commands of this machine find it. */
 export type RunningInstance = {
@@ -56,17 +57,27 @@ function startOf(pid: number): string | undefined {
 }
 
 /**
- * Registers this process for the other commands of this machine. Without a folder for it nothing is registered.
+ * Registers this process for the other commands of this machine. If that fails they need HORCRUX_DATA.
  * @returns a function that removes the registration
  */
 export function registerInstance(instance: Omit<RunningInstance, 'pid'>, runtimeDir: string | undefined): () => void {
-  const folder = foldersFor(runtimeDir).find(makeFolder)
-  if (folder === undefined) return () => undefined
+  try {
+    const folder = foldersFor(runtimeDir).find(makeFolder)
+    const file = folder && writeInto(folder, { ...instance, pid: process.pid })
+    return () => file && rmSync(file, { force: true })
+  } catch (error) {
+    log('start').warn({ err: error }, 'this instance is not registered: other commands need HORCRUX_DATA')
+    return () => undefined
+  }
+}
+
+/** Writes the file of an instance, and removes those of processes that have ended. @returns its path */
+function writeInto(folder: string, instance: RunningInstance): string {
   for (const name of namesIn(folder)) if (isStale(name)) rmSync(join(folder, name), { force: true })
-  const file = join(folder, `${process.pid}-${startOf(process.pid)}.json`)
-  writeFileSync(`${file}.new`, JSON.stringify({ ...instance, pid: process.pid }), { mode: uid === 0 ? 0o644 : 0o600 })
+  const file = join(folder, `${instance.pid}-${startOf(instance.pid)}.json`)
+  writeFileSync(`${file}.new`, JSON.stringify(instance), { mode: uid === 0 ? 0o644 : 0o600 })
   renameSync(`${file}.new`, file)
-  return () => rmSync(file, { force: true })
+  return file
 }
 
 /** Lists the registered instances whose process still runs. */
