@@ -40,7 +40,7 @@ claim() { # sets LAB; writing the file is the claim
   mkdir -p "$LABS"
   for LAB in ${1:-$(seq 254)}; do
     [ -z "$(ip -4 -o addr show to "10.99.$LAB.0/24")" ] || continue
-    ! ip link show "hx${LAB}br" >/dev/null 2>&1 || continue
+    [ -z "$(ip -br link show | grep -E "^hx${LAB}(br|v[0-9])")" ] || continue
     (set -C; printf '%s\n' "$DIR" "$OWNER" "$(started "$OWNER" || true)" >"$LABS/hx$LAB") 2>/dev/null || continue
     return 0
   done
@@ -65,6 +65,7 @@ take_down() { # NAME DIR
     [ -e "/run/netns/$1-$k" ] || continue
     for _ in $(seq 100); do [ -z "$(ip netns pids "$1-$k")" ] && break; sleep 0.05; done
     ip netns del "$1-$k" 2>/dev/null || true # another `up` may sweep the same lab
+    ip link del "$1v$k" 2>/dev/null || true # the kernel removes it later, as late as the last process in the namespace ends
   done
   while iptables -D FORWARD -i "$1br" -o "$1br" -j ACCEPT 2>/dev/null; do :; done
   ip link del "$1br" 2>/dev/null || true
