@@ -73,17 +73,17 @@ describe.skipIf(!available('libvirt', problems))('in another terminal than npm s
     const { public_key } = (await (
       await fetch(`${instance.url}/api/audit/key`, { headers: { authorization: `Bearer ${credentials.TOKEN}` } })
     ).json()) as { public_key: string }
-    const key = await type('npx horcrux audit key')
+    const key = await type('node bin/horcrux.js audit key')
     expect(key).toMatchObject({ code: 0, stdout: `${public_key}\n` })
     expect(key.stderr).toContain(`HORCRUX_DATA=${instance.dataDir}`)
-    const guest = await type('npx horcrux tiny-guest')
+    const guest = await type('node bin/horcrux.js tiny-guest')
     expect(JSON.parse(guest.stdout)).toMatchObject({ kernel: expect.stringContaining(instance.dataDir) })
-    const restored = await type('npx horcrux backup-config restore ~/horcrux.backup')
+    const restored = await type('node bin/horcrux.js backup-config restore ~/horcrux.backup')
     expect(restored).toMatchObject({ code: 2, stderr: expect.stringContaining(`HORCRUX_DATA=${instance.dataDir}`) })
   })
 
   test('another secret key than that of the running Horcrux is a mistake, not another public key', async () => {
-    const { code, stdout, stderr } = await type('npx horcrux audit key', { HORCRUX_SECRET_KEY: 'x'.repeat(40) })
+    const { code, stdout, stderr } = await type('node bin/horcrux.js audit key', { HORCRUX_SECRET_KEY: 'x'.repeat(40) })
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain('another HORCRUX_SECRET_KEY')
   })
