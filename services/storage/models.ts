@@ -34,7 +34,14 @@ const { node: _n, source: _s, path: _p, ...stored } = Volume.properties
  */
 export const volumeRecords = collection(
   'volumes',
-  Type.Object({ ...stored, deleting: Type.Optional(Type.Boolean()) }),
+  Type.Object({
+    ...stored,
+    deleting: Type.Optional(Type.Boolean()),
+    reads: Type.Optional(Type.Array(Type.String(), { description: 'Paths of its backing files, of an adopted one' })),
+    read_by: Type.Optional(
+      Type.Array(Type.String(), { description: 'Disks in no storage pool that have it as a backing file' }),
+    ),
+  }),
   {
     kind: 'Volume',
     indexes: [{ fields: { pool: 1, name: 1 }, unique: true }, { fields: { used_by: 1 } }],

@@ -8,7 +8,8 @@ import { renameFields } from '#shared/db/rename-fields.ts'
 import { migrateDisks } from './earlier-disks.ts'
 
 const { path: _, ...storedDisk } = Disk.properties
-const StoredDisk = Type.Object(storedDisk)
+const reads = Type.Optional(Type.Array(Type.String(), { description: 'Paths of its backing files, when adopted' }))
+const StoredDisk = Type.Object({ ...storedDisk, reads })
 /** A disk as stored: its path is derived from its source. */
 export type DiskRecord = Static<typeof StoredDisk>
 
@@ -17,6 +18,7 @@ const StoredVm = Type.Object({
   disks: Type.Array(StoredDisk),
   handle: Type.String({ description: "The hypervisor's own name of the guest, which only its driver reads" }),
   defined: Type.Boolean({ description: "The host's definition says what the record says" }),
+  foreign_disks: Type.Optional(Vm.properties.foreign_disks),
   boot_id: Type.Union([Type.String(), Type.Null()], { description: 'The run of the guest that `pending` is about' }),
 })
 
@@ -32,20 +34,24 @@ export const vmRecords = collection('vms', StoredVm, {
   ],
   migrate: inOrder(renameFields({ domain_uuid: 'handle', run: 'boot_id' }), migrateDisks),
 })
-export type VmRecord = Omit<Vm, 'disks'> & Pick<Static<typeof StoredVm>, 'disks' | 'handle' | 'defined' | 'boot_id'>
+export type VmRecord = Omit<Vm, 'disks' | 'foreign_disks'> &
+  Pick<Static<typeof StoredVm>, 'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id'>
+
+const diskView = ({ reads: _r, ...disk }: DiskRecord) => withPath(disk)
 
 /** A record as callers see it. */
 export const viewOf = ({ handle: _, defined: _d, boot_id: _b, ...vm }: VmRecord): Vm => ({
   ...vm,
-  disks: vm.disks.map(withPath),
+  disks: vm.disks.map(diskView),
+  foreign_disks: vm.foreign_disks ?? [],
   pending: vm.pending.map((each) => (each.field === 'disks' ? disksOf(each) : each)),
 })
 
 /** A pending change of disks: both of its values are lists of stored disks. */
 const disksOf = ({ field, current, next }: Pending): Pending => ({
   field,
-  current: (current as DiskRecord[]).map(withPath),
-  next: (next as DiskRecord[]).map(withPath),
+  current: (current as DiskRecord[]).map(diskView),
+  next: (next as DiskRecord[]).map(diskView),
 })
 
 export const apiPathOf = (id: string) => `/api/vms/${id}`

@@ -15,6 +15,7 @@ import { forgetConsoles } from './consoles/models.ts'
 import { create } from './lifecycle/create.ts'
 import { driverOf, requirePart } from './drivers/drivers.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
+import { releaseBases } from './hardware/bases.ts'
 import { isInPool, type Pooled } from './hardware/plan.ts'
 import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
@@ -63,6 +64,8 @@ export const vmService = implement(vms, {
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))
       for (const disk of vm.disks.filter(isInPool))
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
+      for (const disk of vm.disks.filter((each) => !isInPool(each)))
+        if (disk.reads) await op.step(`releasing backing files of ${disk.id}`, () => releaseBases(vm.id, disk))
       await op.step('removing seed', () => dropSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
       await op.step('forgetting rights', () => call(permissions, 'forget', { path: apiPathOf(vm.id) }))

@@ -57,6 +57,11 @@ export type VolumeDriver<K extends PoolType = PoolType> = {
    * @throws NotFoundError when it could be one but is not there
    */
   find?(host: Host, config: PoolConfig<K>, source: DiskSource): Promise<VolumeSpec | null>
+  /** Lists the images that lie in the storage pool, with a record or not, and the files that can be no volumes. */
+  list?(
+    host: Host,
+    config: PoolConfig<K>,
+  ): Promise<{ found: VolumeSpec[]; skipped: { name: string; reason: string }[] }>
   copies?: CopyDriver<K>
   liveCopies?: LiveCopyDriver<K>
 }

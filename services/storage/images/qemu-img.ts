@@ -3,7 +3,7 @@ import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host, RunOptions, RunResult } from '#shared/nodes/host/host.ts'
 
 /** Runs qemu-img. @throws ConflictError with its words when it refuses */
-const qemuImg = (host: Host, args: string[], options: RunOptions = {}): Promise<string> =>
+export const qemuImg = (host: Host, args: string[], options: RunOptions = {}): Promise<string> =>
   translating(host, () => host.runChecked('qemu-img', args, options))
 
 /** As {@link qemuImg}, for long work: it is killed with the process that started it, here or behind SSH. */

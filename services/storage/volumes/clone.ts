@@ -143,5 +143,8 @@ export async function clonesOf({ owners }: Params<typeof volumesInternal, 'clone
     clone: id,
     used_by,
   }))
-  return { data }
+  const readers = sources.flatMap(({ id, used_by, read_by = [] }) =>
+    read_by.map((reader) => ({ owner: used_by!, volume: id, clone: reader, used_by: reader })),
+  )
+  return { data: [...data, ...readers] }
 }

@@ -3,12 +3,14 @@ import { ConflictError } from '#shared/errors.ts'
 import { implement } from '#shared/service/implement.ts'
 import { importFor, inspect } from '../images/import.ts'
 import { volumeRecords } from '../models.ts'
-import { openActivePool } from '../pools/open-pool.ts'
-import { adoptVolume, forgetVolume, locate } from './adopt.ts'
+import { openActivePool, openPool } from '../pools/open-pool.ts'
+import { adoptVolume, forgetVolume } from './adopt.ts'
+import { hold, readBases, release } from './bases.ts'
 import { cloneFor, clonesOf, measure } from './clone.ts'
 import { commitCopyTargets, openCopyTargets } from './copy-targets.ts'
+import { locate } from './locate.ts'
 import { formatIn, growVolume, makeVolume, undoVolume } from './make.ts'
-import { findVolume, requireNoClones, requireOwned, viewOf, volumeId } from './records.ts'
+import { findVolume, requireNoClones, requireOwned, viewIn, viewOf, volumeId } from './records.ts'
 
 export const volumeInternalService = implement(volumesInternal, {
   cloneFor,
@@ -27,6 +29,8 @@ export const volumeInternalService = implement(volumesInternal, {
   locate,
   adopt: adoptVolume,
   forget: forgetVolume,
+  hold,
+  release,
 
   attach: async ({ id, volume, owner, node }) => {
     const free = await findVolume(id, volume)
@@ -43,7 +47,9 @@ export const volumeInternalService = implement(volumesInternal, {
       await volumeRecords.updateWhere({ _id: taken.id, used_by: owner }, { set: { used_by: null } })
       throw error
     })
-    return viewOf(taken, node)
+    const opened = await openPool(id, node)
+    await readBases(opened, taken, node)
+    return viewIn(opened, await findVolume(id, volume))
   },
 
   detach: async ({ id, volume, owner }) => {

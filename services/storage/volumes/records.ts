@@ -15,7 +15,7 @@ export const apiPathOf = (pool: string, volume: string) => `/api/storage/pools/$
 
 /** Volumes as callers see them, each with its source on the host on which the storage pool is open. */
 export const viewIn = async ({ pool, config, host, volumes }: OpenPool, record: VolumeRecord): Promise<Volume> => {
-  const { deleting: _, ...kept } = record
+  const { deleting: _, reads: _r, read_by: _b, ...kept } = record
   const node = pool.nodes?.length === 1 ? pool.nodes[0]! : null
   return withPath({ ...kept, node, source: await volumes.sourceOn(host, config, record) })
 }
@@ -71,10 +71,11 @@ export async function requireSpace({ pool, config, host, driver }: OpenPool, nee
 /** @throws ConflictError naming the linked clones that read from a volume, which therefore cannot change */
 export async function requireNoClones(id: string, what: string): Promise<void> {
   const clones = await volumeRecords.all({ backing: id })
-  if (clones.length === 0) return
-  const users = clones.map((clone) => clone.used_by ?? clone.id)
+  const { read_by = [] } = (await volumeRecords.get(id)) ?? {}
+  const users = [...clones.map((clone) => clone.used_by ?? clone.id), ...read_by]
+  if (users.length === 0) return
   throw new ConflictError(
-    `Volume '${id}' cannot ${what}: backing file in use by ${clones.length} linked clone(s): ${users.slice(0, 10).join(', ')}`,
-    { details: { clones: clones.map((clone) => ({ volume: clone.id, used_by: clone.used_by })) } },
+    `Volume '${id}' cannot ${what}: backing file in use by ${users.length} linked clone(s): ${users.slice(0, 10).join(', ')}`,
+    { details: { clones: clones.map((clone) => ({ volume: clone.id, used_by: clone.used_by })), read_by } },
   )
 }

@@ -5,6 +5,7 @@ import { implement } from '#shared/service/implement.ts'
 import { volumeRecords } from '../models.ts'
 import { openActivePool, openPool } from '../pools/open-pool.ts'
 import { clone } from './clone.ts'
+import { scan } from './scan.ts'
 import { deleteVolume, formatIn, growVolume, makeVolume, markDeleting, undoVolume, unmarkDeleting } from './make.ts'
 import {
   apiPathOf,
@@ -73,4 +74,5 @@ export const volumeService = implement(volumes, {
   }),
 
   clone,
+  scan,
 })

@@ -15,6 +15,7 @@ import { checkNetwork } from '../cloudinit/network.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware/hardware.ts'
 import { nameKeyOf, apiPathOf, type VmRecord, vmRecords } from '../model.ts'
+import { requireNoForeign } from '../hardware/foreign.ts'
 import { isInPool } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
 import { preparedInRoom } from '../lifecycle/quota-reservation.ts'
@@ -82,7 +83,11 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
 /** Violations of the node for the fields in which a clone differs from its source. */
 async function lackingFor(vm: CloneInput['vm'], reached: Reached): Promise<Violation[]> {
   const lacking = await driverOf(vm).check(reached, vm)
-  return lacking.filter(({ field }) => ['name', 'cpus', 'max_cpus'].includes(field))
+  const isOther = ({ field }: Violation) => ['name', 'cpus', 'max_cpus'].includes(field)
+  // A clone is a machine of its own kind, which has no IDE: its definition would be refused after the copying.
+  const isBus = ({ field }: Violation) =>
+    vm.disks.some(({ bus }, index) => field === `disks.${index}.bus` && bus === 'ide')
+  return lacking.filter((violation) => isOther(violation) || isBus(violation))
 }
 
 /** @throws ConflictError for a source that cannot be copied in its state, or has disks outside storage pools */
@@ -92,6 +97,7 @@ async function requireCloneable({ id, isTemplate }: Origin, mode: CloneMode) {
   requireStatus(source, 'clone', ['stopped', ...whileRunning])
   if (source.status !== 'stopped') requireCopyable(source, mode)
   if (mode === 'linked') requireTemplate(source)
+  await requireNoForeign(source, 'clone')
   const { disks } = source
   if (disks.every(isInPool)) return { ...source, disks }
   const lone = disks.filter((disk) => !isInPool(disk)).map(({ source }) => nameOfSource(source))
@@ -144,6 +150,7 @@ function recordOf(
     // Topology and limits of other sizes do not fit.
     ...(cpus !== undefined && cpus !== source.cpus && { topology: null, max_cpus: null }),
     ...(memory !== undefined && memory < (source.balloon ?? 0) && { balloon: null }),
+    foreign_disks: [],
     // A seed has the identity of its own guest.
     seed: null,
     status: 'stopped',

@@ -69,7 +69,9 @@ export async function planClonedDisks(
     }
     all.push(...checkPool(pool, source.node, disk, clone))
     const format = formatIn(pool, mode, disk)
-    return { source: disk, target: { ...disk, pool: pool.id, volume: `${id}-disk-${index}`, format } }
+    // A copy has no backing files of the source.
+    const { reads: _, ...kept } = disk
+    return { source: disk, target: { ...kept, pool: pool.id, volume: `${id}-disk-${index}`, format } }
   })
   // Each violation once, for however many disks.
   violations.push(...new Map(all.map((violation) => [`${violation.field} ${violation.message}`, violation])).values())

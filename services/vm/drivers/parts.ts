@@ -4,7 +4,7 @@ import type { ConsoleType, Endpoint } from '#shared/contracts/vm/consoles.ts'
 import type { AgentView } from '#shared/contracts/vm/guests.ts'
 import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import type { Nic } from '#shared/contracts/vm/hardware.ts'
-import type { vms } from '#shared/contracts/vm/vms.ts'
+import type { Vm, vms } from '#shared/contracts/vm/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { DiskRecord, VmRecord } from '../model.ts'
@@ -18,6 +18,7 @@ export type Parts = {
   copies?: Copies
   devices?: Devices
   firmware?: Firmware
+  inventory?: Inventory
   media?: Media
   monitor?: Monitor
   power?: Power
@@ -44,6 +45,18 @@ export type Changes = {
 export type Shelf = {
   /** As `undefine`; the next `define` brings back all that the definition had. */
   shelve: (guest: Guest) => Promise<void>
+}
+
+/** A disk or medium of a guest that its record does not have, because others gave it, or a record cannot describe it. */
+export type ForeignDisk = Vm['foreign_disks'][number]
+
+/** The disks that a guest has at its host, in its definition and as it runs. */
+export type Inventory = {
+  read: (guest: Guest & Pick<Definition, 'disks'>) => Promise<{
+    foreign: ForeignDisk[]
+    /** Places that a further disk of a bus cannot have. */
+    takenPlaces: (bus: DiskRecord['bus']) => string[]
+  }>
 }
 
 /** State that a guest's firmware keeps, such as boot entries. */
@@ -130,7 +143,7 @@ export type Present = Omit<Result<typeof vms, 'unmanaged'>['data'][number], 'uui
 /** A guest that can be adopted, as a record would describe it; its disks are known by their sources alone. */
 export type Adoptable = Present &
   Omit<Definition, keyof Guest> &
-  Pick<VmRecord, 'description'> & { marked_id: string | null; violations: Violation[] }
+  Pick<VmRecord, 'description' | 'foreign_disks'> & { marked_id: string | null; violations: Violation[] }
 
 /** Guests that are on a node already and become VMs of Horcrux. */
 export type Adoption = {

@@ -15,6 +15,8 @@ import { isValid } from '#shared/contract/validate.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import type { Adoptable } from '../drivers/parts.ts'
 import { waiting } from '../hardware/hardware.ts'
+import { looseKeyOf, ownerOfLoose } from '../hardware/disk-users.ts'
+import { holdBases, releaseBases } from '../hardware/bases.ts'
 import { macKeyOf, ownerOf } from '../hardware/macs.ts'
 import { type DiskRecord, nameKeyOf, apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
@@ -63,6 +65,7 @@ async function prepared(
   const name = wanted ?? found.name
   await reserve(nameKeyOf(name))
   const disks = found.violations.length > 0 ? [] : await findDisks(reached, found, violations)
+  for (const { disk } of disks) if (!isInPool(disk)) violations.push(...(await takeLoose(reached, disk, accepting)))
   throwAll(violations)
   requireStorage(
     accepting,
@@ -113,6 +116,14 @@ async function obstacles({ node, hypervisor, found }: Candidate, wanted = found.
   return violations
 }
 
+/** Locks a disk in no storage pool, and finds the VM that has it already. */
+async function takeLoose(reached: Reached, disk: DiskRecord, { reserve }: Accepting): Promise<Violation[]> {
+  if (!disk.readonly) await reserve(await looseKeyOf(reached, disk))
+  const owner = await ownerOfLoose(reached, disk)
+  if (owner === undefined) return []
+  return [{ field: 'domain', code: 'in_use', message: `its disk ${disk.id} belongs to ${owner}` }]
+}
+
 /** Finds the volume of each disk of a guest; a disk in no pool is known by its path alone. */
 function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
   const one = async (disk: DiskRecord): Promise<Taken> => {
@@ -121,7 +132,7 @@ function findDisks({ node }: Reached, found: Adoptable, violations: Violation[])
       call(volumesInternal, 'locate', { node: node.id, source, format }),
     )
     if (!place) return { disk, isNew: false }
-    const { pool, name: volume, size_bytes } = place
+    const { pool, name: volume, size_bytes, reads } = place
     if (place.used_by)
       violations.push({ field: 'domain', code: 'in_use', message: `its disk ${disk.id} belongs to ${place.used_by}` })
     if (place.format !== null && place.format !== format)
@@ -130,7 +141,8 @@ function findDisks({ node }: Reached, found: Adoptable, violations: Violation[])
         code: 'format',
         message: `its disk ${disk.id} is used as ${format}, but pool '${pool}' takes it for ${place.format}`,
       })
-    return { disk: { ...disk, pool, volume, size_bytes: size_bytes ?? 0 }, isNew: !place.is_known }
+    const backing = reads.length > 0 && { reads }
+    return { disk: { ...disk, pool, volume, size_bytes: size_bytes ?? 0, ...backing }, isNew: !place.is_known }
   }
   return Promise.all(found.disks.map(one))
 }
@@ -144,6 +156,10 @@ async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
     if (isInPool(disk))
       await op.step(`taking disk ${disk.id}`, () => take(vm, disk, isNew), {
         undo: () => giveBack(vm.id, disk, isNew),
+      })
+    else if (disk.reads)
+      await op.step(`holding backing files of ${disk.id}`, () => holdBases(vm, disk), {
+        undo: () => releaseBases(vm.id, disk),
       })
   await op.step('marking domain', () => driverOf(vm).define(vm), { undo: async () => driverOf(vm).adoption?.letGo(vm) })
   await register(op, 'registering', vm)

@@ -6,6 +6,7 @@ import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
 import { deploy } from '../clone/clone.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { requireNoForeign } from '../hardware/foreign.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
 
@@ -78,7 +79,9 @@ export const templateService = implement(templates, {
     accept: async ({ vm_id: id }, { hold }) => {
       await hold(apiPathOf(id))
       requireNoTemplate(await vmRecords.requireForChange(id), 'make a template of')
-      requireStatus(await settle(id), 'make a template of', ['stopped'])
+      const vm = await settle(id)
+      requireStatus(vm, 'make a template of', ['stopped'])
+      await requireNoForeign(vm, 'make a template of')
       return { id }
     },
     run: async (op, { id }): Promise<Template> => {

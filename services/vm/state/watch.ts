@@ -7,6 +7,7 @@ import { coalesced } from '#shared/runtime/single-flight.ts'
 import type { Hypervisor, HypervisorEvent } from '../drivers/driver.ts'
 import { drivers, hypervisors } from '../drivers/drivers.ts'
 import { type VmRecord, vmRecords } from '../model.ts'
+import { recordForeign } from './foreign.ts'
 import { recordSizes } from './sizes.ts'
 import { recordStatus, settle } from './status.ts'
 
@@ -49,12 +50,14 @@ function follow(watched: Watched): () => void {
     })
   const readStatus = withVm(settle)
   const readSizes = withVm(recordSizes)
+  const readDisks = withVm(recordForeign)
   let grace: NodeJS.Timeout | undefined
   const unsubscribe = driver.events(
     reached,
     AsyncLocalStorage.bind((event: HypervisorEvent) => {
       if (event.kind === 'guest') readStatus(event.handle).catch(warn)
       if (event.kind === 'changed') readSizes(event.handle).catch(warn)
+      if (event.kind === 'changed') readDisks(event.handle).catch(warn)
       if (event.kind === 'connected') {
         clearTimeout(grace)
         reconcile(watched).catch(warn)

@@ -121,7 +121,20 @@ export const volumesInternal = contract('volumes-internal', {
       size_bytes: Type.Union([Type.Integer(), Type.Null()]),
       is_known: Type.Boolean({ description: 'It has a record in the storage pool' }),
       used_by: Type.Union([Type.String(), Type.Null()]),
+      reads: Type.Array(Type.String(), { description: 'Paths of its backing files; none unless a format is given' }),
     }),
+  },
+  hold: {
+    does: 'Record that a disk in no storage pool reads from volumes as its backing files; repeating it is fine',
+    ...byVms,
+    params: strict({ node: Id, source: DiskSource, format: VolumeFormat, reader: Type.String() }),
+    result: Done,
+  },
+  release: {
+    does: 'Forget that a disk in no storage pool reads from volumes',
+    ...byVms,
+    params: strict({ reader: Type.String() }),
+    result: Done,
   },
   adopt: {
     does: 'Give an image that lies in a storage pool a record as a volume of a VM',

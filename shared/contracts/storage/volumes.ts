@@ -80,6 +80,18 @@ export const volumes = contract('volumes', {
     }),
     result: Volume,
   },
+  scan: {
+    does: 'Make volumes of the image files that were put into a storage pool by other means',
+    rest: 'POST /storage/pools/{id}/volumes/scan',
+    can: 'DatastoreAllocate on /api/storage/pools/{id}',
+    operation: true,
+    audit: 'volume_created',
+    params: strict({ id: Id }),
+    result: strict({
+      data: Type.Array(Volume, { description: 'The new volumes' }),
+      skipped: Type.Array(strict({ name: Type.String(), reason: Type.String() })),
+    }),
+  },
   resize: {
     does: 'Grow a volume that no running VM uses',
     rest: 'POST /storage/pools/{id}/volumes/{volume}/resize',

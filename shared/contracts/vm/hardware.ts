@@ -126,6 +126,13 @@ export const Disk = strict({
 })
 export type Disk = Static<typeof Disk>
 
+export const ForeignDisk = strict({
+  id: Type.String({ description: 'Its place, such as vdb' }),
+  device: Type.String({ description: 'disk, lun, cdrom or floppy' }),
+  type: Type.String({ description: "libvirt's type of its source, such as file, volume or network" }),
+  source: Type.String({ description: 'Path or name of its source' }),
+})
+
 export const Nic = strict({
   mac: Mac,
   network: Type.Union([NetworkName, Type.Null()]),

@@ -8,6 +8,7 @@ import {
   ChangedHardware,
   Disk,
   Disks,
+  ForeignDisk,
   Hardware,
   NewHardware,
   Nic,
@@ -38,6 +39,10 @@ export const Vm = strict({
   hypervisor: Hypervisor,
   ...Hardware,
   disks: Type.Array(Disk),
+  foreign_disks: Type.Array(ForeignDisk, {
+    description:
+      'Disks and media that others gave it, or that `disks` cannot describe: Horcrux leaves them as they are, and does not copy them',
+  }),
   nics: Type.Array(Nic),
   iso: Type.Union([Path, Type.Null()]),
   seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),

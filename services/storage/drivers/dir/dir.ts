@@ -26,6 +26,13 @@ async function isImageOf(host: Host, path: string, { format, size_bytes }: Volum
   return (await read)?.virtualSize === size_bytes
 }
 
+/** The path without links; as it is when nothing is there. */
+const realPath = (host: Host, path: string) =>
+  host.realpath(path).catch((error: unknown) => {
+    if (error instanceof NotFoundError) return path
+    throw error
+  })
+
 const isFormat = (text: string): text is VolumeFormat => isValid(VolumeFormat, text)
 
 /** Volumes are image files in a folder, `<name>.<format>`. */
@@ -96,12 +103,34 @@ export const dir: PoolDriver<'dir'> = {
 
     async find(host, config, source) {
       if (source.type !== 'file') return null
-      const { path } = source
+      const [path, folder] = [await realPath(host, source.path), await realPath(host, config.path)]
       const extension = extname(path)
       const [name, format] = [basename(path, extension), extension.slice(1)]
-      if (dirname(path) !== config.path || !isFormat(format) || !isValid(Name, name)) return null
+      if (dirname(path) !== folder || !isFormat(format) || !isValid(Name, name)) return null
       if (!(await host.stat(path))) throw new NotFoundError(`${path} is not on ${host.describe()}`)
       return { name, format, size_bytes: (await imageInfo(host, path, format)).virtualSize }
+    },
+
+    async list(host, { path }) {
+      const found: VolumeSpec[] = []
+      const skipped: { name: string; reason: string }[] = []
+      for (const { name: file, kind } of await host.list(path)) {
+        const extension = extname(file)
+        const [name, format] = [basename(file, extension), extension.slice(1)]
+        if (!isFormat(format)) {
+          // Copies that are being made.
+          if (format !== 'new') skipped.push({ name: file, reason: 'ends neither in .qcow2 nor in .raw' })
+        } else if (kind !== 'file') skipped.push({ name: file, reason: `is a ${kind}, not a file` })
+        else if (!isValid(Name, name)) skipped.push({ name: file, reason: 'has a name that no volume can have' })
+        else {
+          const info = await imageInfo(host, join(path, file), format).catch((error: unknown) => {
+            if (!(error instanceof ConflictError)) throw error
+            skipped.push({ name: file, reason: error.message })
+          })
+          if (info) found.push({ name, format, size_bytes: info.virtualSize })
+        }
+      }
+      return { found, skipped }
     },
 
     copies: {

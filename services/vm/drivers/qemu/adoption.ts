@@ -6,6 +6,7 @@ import { isValid } from '#shared/contract/validate.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { Adoptable, Adoption, Present } from '../parts.ts'
 import { inactiveXml, letGo } from './definition.ts'
+import { foreignIn } from './inventory.ts'
 import { type Found, markOf, readDomain } from './xml/parse-domain-xml.ts'
 import { statusOf } from './state.ts'
 import { parseXml } from './xml/xml.ts'
@@ -58,6 +59,7 @@ export const adoption: Adoption = {
       accel: type === 'kvm' ? 'kvm' : 'tcg',
       disks: disks.map((disk) => ({ ...disk, pool: null, volume: null, size_bytes: 0 })),
       nics: nics satisfies Nic[],
+      foreign_disks: foreignIn(domain, disks),
       marked_id: markOf(domain).id,
       violations,
     }

@@ -8,7 +8,7 @@ import { libvirtAt } from './libvirt.ts'
 import { inactiveXml } from './definition.ts'
 import type { DiskRecord } from '../../model.ts'
 import { sourceOf } from './xml/disk-source.ts'
-import { macOf, targetOf } from './xml/parse-domain-xml.ts'
+import { isCdrom, macOf, targetOf } from './xml/parse-domain-xml.ts'
 import { unlessMissing } from './state.ts'
 import { at, attribute, type Element, elements, parseXml, remove, writeXml } from './xml/xml.ts'
 
@@ -23,13 +23,19 @@ async function liveDomain(libvirt: HostConnection, uuid: string): Promise<Elemen
 
 const inDomain = (domain: Element, device: Device): Element | undefined =>
   'disk' in device
-    ? elements(at(domain, 'devices'), 'disk').find((disk) => targetOf(disk) === device.disk.id)
+    ? elements(at(domain, 'devices'), 'disk').find((disk) => !isCdrom(disk) && isOf(disk, device.disk))
     : elements(at(domain, 'devices'), 'interface').find((nic) => macOf(nic) === device.nic.mac)
 
-/** True when a disk of a running domain is this one. */
-function runsWith(there: Element, { source }: DiskRecord): boolean {
-  const running = sourceOf(there)
-  return running !== null && isSameSource(running, source)
+/** True when a disk of a domain is this one: by its source, at any place. */
+function isOf(there: Element, { source }: DiskRecord): boolean {
+  const found = sourceOf(there)
+  return found !== null && isSameSource(found, source)
+}
+
+/** @throws ConflictError when a domain has another disk in the place of this one */
+function requirePlace(domain: Element, { id }: DiskRecord): void {
+  if (elements(at(domain, 'devices'), 'disk').some((disk) => targetOf(disk) === id))
+    throw new ConflictError(`The guest still runs with another disk at ${id}`)
 }
 
 const nameOf = (device: Device) => ('disk' in device ? `disk ${device.disk.id}` : `NIC ${device.nic.mac}`)
@@ -40,13 +46,12 @@ export async function plug({ node, handle: uuid }: Guest, device: Device): Promi
   const live = await liveDomain(libvirt, uuid)
   if (!live) return
   const there = inDomain(live, device)
-  if (there && 'disk' in device && !runsWith(there, device.disk))
-    throw new ConflictError(`The guest still runs with another disk at ${device.disk.id}`)
   if (there) return
+  if ('disk' in device) requirePlace(live, device.disk)
   const next = parseXml(await inactiveXml(libvirt, uuid))
   const wanted = inDomain(next, device)
   if (!wanted) throw new ConflictError(`The definition of the guest has no ${nameOf(device)}`)
-  if (attribute(at(wanted, 'target'), 'bus') === 'scsi') await plugController(libvirt, uuid, { live, next })
+  if (attribute(at(wanted, 'target'), 'bus') === 'scsi') await plugController(libvirt, uuid, { live, next }, wanted)
   // Its PCI address in the running guest is another one, and the boot order is decided at the start.
   remove(wanted, 'address', 'alias', 'boot')
   await attachDevice(libvirt, uuid, writeXml(wanted), { live: true })
@@ -57,9 +62,13 @@ async function plugController(
   libvirt: HostConnection,
   uuid: string,
   { live, next }: { live: Element; next: Element },
+  disk: Element,
 ): Promise<void> {
+  const index = attribute(at(disk, 'address'), 'controller') ?? '0'
   const find = (domain: Element) =>
-    elements(at(domain, 'devices'), 'controller').find((each) => attribute(each, 'type') === 'scsi')
+    elements(at(domain, 'devices'), 'controller').find(
+      (each) => attribute(each, 'type') === 'scsi' && (attribute(each, 'index') ?? '0') === index,
+    )
   const wanted = find(next)
   if (find(live) || !wanted) return
   remove(wanted, 'address', 'alias')
@@ -120,5 +129,5 @@ export async function grow({ node, handle: uuid }: Guest, disk: DiskRecord, byte
   const libvirt = await libvirtAt(node)
   const live = await liveDomain(libvirt, uuid)
   const there = live && inDomain(live, { disk })
-  if (there && runsWith(there, disk)) await resizeBlock(libvirt, uuid, disk.id, bytes)
+  if (there) await resizeBlock(libvirt, uuid, targetOf(there), bytes)
 }

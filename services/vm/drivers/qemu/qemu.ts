@@ -24,6 +24,7 @@ import { findConsole } from './console.ts'
 import { define, shelve, undefine } from './definition.ts'
 import { grow, plug, unplug } from './devices.ts'
 import { copyFirmware } from './files.ts'
+import { inventory } from './inventory.ts'
 import { libvirtAt } from './libvirt.ts'
 import { query } from './monitor.ts'
 import { naming } from './naming.ts'
@@ -101,6 +102,7 @@ export const qemu: Hypervisor = {
   copies,
   devices: { plug, unplug, grow },
   firmware: { isKept: ({ firmware }) => firmware === 'uefi', copy: copyFirmware },
+  inventory,
   media: { change: changeMedium },
   monitor: { query },
   power: {

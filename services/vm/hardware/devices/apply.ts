@@ -4,6 +4,7 @@ import { AppError, ConflictError, UnavailableError, type Violation } from '#shar
 import { log } from '#shared/runtime/log.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import type { Device } from '../../drivers/parts.ts'
+import { inventoryOf, requireOwnPlace } from '../foreign.ts'
 import { waiting } from '../hardware.ts'
 import { type DiskRecord, type VmRecord, vmRecords } from '../../model.ts'
 import { bootIdOf } from '../../state/boot-id.ts'
@@ -67,10 +68,14 @@ export async function give(id: string, device: Device): Promise<void> {
   })
   const driver = driverOf(vm)
   await driver.define(vm)
+  // Others may have taken the place since the request: their disk is not replaced.
+  if ('disk' in device) await requireOwnPlace(vm, device.disk, 'attach')
+  // The host may have told no event of a disk that others added to the definition.
+  const { foreign: foreign_disks } = await inventoryOf(vm)
   const isTaken = await takes(vm, device)
   await vmRecords.change(id, (now) => {
     const running = [...without(runningWith(now, field), device), part]
-    return { set: { defined: true, ...(isTaken && waitingWith(now, field, now[field], running)) } }
+    return { set: { defined: true, foreign_disks, ...(isTaken && waitingWith(now, field, now[field], running)) } }
   })
 }
 

@@ -11,6 +11,8 @@ import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { allocateAll } from '../../lifecycle/allocate.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import { type DiskRecord, apiPathOf, type VmRecord, viewOf, vmRecords } from '../../model.ts'
+import { releaseBases } from '../bases.ts'
+import { inventoryOf, requireOwnPlace } from '../foreign.ts'
 import { isInPool, planDisks, type PlannedDisk } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
@@ -69,7 +71,8 @@ async function planned(vm: VmRecord, given: Given): Promise<PlannedDisk> {
   const violations: Violation[] = []
   const wanted = wantedOf(given, violations)
   throwAll(violations)
-  const used = vm.disks.map(({ id }) => id)
+  const { takenPlaces } = await inventoryOf(vm)
+  const used = [...vm.disks.map(({ id }) => id), ...takenPlaces(given.bus)]
   const places = [driverOf(vm).naming.nextPlace(used, given.bus)]
   const names = [await freeVolume(vm, given.pool)]
   const [disk] = await planDisks(vm.id, vm.node, wanted, violations, { places, names })
@@ -116,6 +119,7 @@ export const detachDisk = operation({
     await hold(apiPathOf(id))
     const vm = await requireForDevices(id, 'detach a disk from')
     const disk = diskIn(vm, place)
+    await requireOwnPlace(vm, disk, 'detach')
     if (purge && !isInPool(disk))
       throw new ConflictError(
         `Disk ${place} of '${id}' is in no pool: Horcrux does not delete ${nameOfSource(disk.source)}`,
@@ -135,6 +139,7 @@ export const detachDisk = operation({
     await op.step(`${purge ? 'deleting' : 'releasing'} disk ${disk.id}`, async () => {
       const words = isInPool(disk) && { id: disk.pool, volume: disk.volume, owner: apiPathOf(id) }
       if (words) await call(volumesInternal, purge ? 'deleteFor' : 'detach', words)
+      else await releaseBases(id, disk)
       await countRoom(await vmRecords.require(id))
     })
     return viewOf(await settle(id))

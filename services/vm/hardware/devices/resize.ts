@@ -7,6 +7,7 @@ import { ConflictError } from '#shared/errors.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../../drivers/drivers.ts'
 import { apiPathOf, viewOf, vmRecords } from '../../model.ts'
+import { requireOwnPlace } from '../foreign.ts'
 import { isInPool, type Pooled } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
@@ -23,6 +24,7 @@ async function accept(
   await accepting.hold(apiPathOf(id))
   const vm = await requireForDevices(id, 'resize a disk of')
   const disk = diskIn(vm, place)
+  await requireOwnPlace(vm, disk, 'resize')
   const refuse = (why: string) => new ConflictError(`Disk ${place} of '${id}' ${why}`)
   if (!isInPool(disk)) throw refuse('is in no pool: it is resized where it comes from')
   requireStorage(accepting, [disk.pool])

@@ -1,4 +1,5 @@
-import { type DiskSource } from '#shared/contracts/storage/disk-source.ts'
+import { createHash } from 'node:crypto'
+import { type DiskSource, nameOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { at, attribute, type Element, elements } from './xml.ts'
 
 type Attributes = Record<string, string>
@@ -24,6 +25,10 @@ export function sourceElement(source: DiskSource, name = 'source'): Element {
   ]
   return element(name, { protocol, name: image }, ...hosts, ...(auth ?? []))
 }
+
+/** A source in our mark: a hash, so that replacing a path in the whole definition does not change it. */
+export const markOfSource = (source: DiskSource): string =>
+  createHash('sha256').update(nameOfSource(source)).digest('hex').slice(0, 16)
 
 /** The secret of a network disk; older definitions have `<auth>` beside the source. */
 function secretOf(disk: Element): { username: string; usage: string; uuid: string } | undefined {

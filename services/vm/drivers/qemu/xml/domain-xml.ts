@@ -3,8 +3,9 @@ import type { Nic } from '#shared/contracts/vm/hardware.ts'
 import type { DiskRecord } from '../../../model.ts'
 import type { Definition } from '../../guest.ts'
 import { platforms } from '../platforms.ts'
-import { sourceElement } from './disk-source.ts'
-import { isoDrive, isoPort, seedDrive } from './parse-domain-xml.ts'
+import { markOfSource, sourceElement } from './disk-source.ts'
+import { newDrives, scsiControllers } from './drive-places.ts'
+import { isoDrive } from './parse-domain-xml.ts'
 import { type Element, elements } from './xml.ts'
 
 const builder = new XMLBuilder({
@@ -59,27 +60,29 @@ const diskOf = ({ id, source, format, bus, cache, readonly }: DiskRecord, order:
   ...(readonly && { readonly: '' }),
 })
 
+type Place = { drive: string; bus: string; controller?: number; unit: number }
+
 /**
  * Address of a drive. From its name libvirt would derive an address on additional controllers, for SCSI of a model that
  * few guests support. No disk gets these addresses.
  */
-const placeOf = (drive: string, bus: string) => ({
+const addressOf = ({ controller = 0, unit }: Place) => ({
   '@type': 'drive',
-  '@controller': '0',
+  '@controller': String(controller),
   '@bus': '0',
   '@target': '0',
-  '@unit': bus === 'sata' ? String(isoPort) : drive === isoDrive ? '25' : '24',
+  '@unit': String(unit),
 })
 
-const cdromOf = (drive: string, path: string | null, bus: string, order?: Order) => ({
+const cdromOf = (place: Place, path: string | null, order?: Order) => ({
   '@type': 'file',
   '@device': 'cdrom',
   driver: { '@name': 'qemu', '@type': 'raw' },
   ...(path !== null && { source: { '@file': path } }),
-  target: { '@dev': drive, '@bus': bus },
+  target: { '@dev': place.drive, '@bus': place.bus },
   ...order?.('cdrom'),
   readonly: '',
-  address: placeOf(drive, bus),
+  address: addressOf(place),
 })
 
 const nicOf = ({ mac, network, bridge, model }: Nic, order: Order) => ({
@@ -136,19 +139,25 @@ export type Files = { log: string; socket: string; variables: string }
 export function domainXml(vm: Definition, files: Files): string {
   const platform = platforms[vm.architecture]
   const order = orderOf(vm)
+  const drives = newDrives(vm.disks)
+  const bus = platform.cdrom
+  const isoPlace = { drive: drives.iso, bus, ...(bus === 'sata' ? drives.isoPort : { unit: 25 }) }
   const disk = [
     ...vm.disks.map((each) => diskOf(each, order)),
     // Every new guest has a drive for ISOs, so that one can be inserted while it runs.
-    cdromOf(isoDrive, vm.iso, platform.cdrom, order),
+    cdromOf(isoPlace, vm.iso, order),
     // Cloud kernels, such as Debian's, have no SATA.
-    ...(vm.seed === null ? [] : [cdromOf(seedDrive, vm.seed, 'scsi')]),
+    ...(vm.seed === null ? [] : [cdromOf({ drive: drives.seed, bus: 'scsi', unit: 24 }, vm.seed)]),
   ]
   const mark = {
     '@xmlns:horcrux': namespace,
     '@id': vm.id,
-    // Names of our devices: only these are removed when they are not wanted any more.
-    '@disks': disk.map(({ target }) => target['@dev']).join(' '),
+    // Names of our devices: only these are removed when they are not wanted any more. That of the ISO's drive stands for it.
+    '@disks': [...vm.disks.map(({ id }) => id), isoDrive, ...(vm.seed === null ? [] : [drives.seed])].join(' '),
     '@nics': vm.nics.map(({ mac }) => mac).join(' '),
+    '@seed': drives.seed,
+    // Others may put another disk in a place of ours.
+    'horcrux:disk': vm.disks.map(({ id, source }) => ({ '@place': id, '@source': markOfSource(source) })),
   }
   const domain = {
     '@type': vm.accel === 'kvm' ? 'kvm' : 'qemu',
@@ -174,7 +183,9 @@ export function domainXml(vm: Definition, files: Files): string {
       disk,
       interface: vm.nics.map((nic) => nicOf(nic, order)),
       controller: [
-        ...(disk.some(({ target }) => target['@bus'] === 'scsi') ? [{ '@type': 'scsi', '@model': 'virtio-scsi' }] : []),
+        ...(disk.some(({ target }) => target['@bus'] === 'scsi')
+          ? scsiControllers(vm.disks).map((index) => ({ '@type': 'scsi', '@index': index, '@model': 'virtio-scsi' }))
+          : []),
         ...portsOf(vm),
       ],
       ...(vm.graphics.length > 0 && {

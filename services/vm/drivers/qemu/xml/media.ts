@@ -1,8 +1,8 @@
 import { domainXml, updateDevice } from '#shared/nodes/libvirt/client/domain.ts'
 import type { Guest } from '../../guest.ts'
 import { libvirtAt } from '../libvirt.ts'
-import { cdromIn, mediumOf, seedDrive, targetOf } from './parse-domain-xml.ts'
-import { at, elements, parseXml, put, remove, writeXml } from './xml.ts'
+import { cdromIn, mediumOf, seedIn } from './parse-domain-xml.ts'
+import { parseXml, put, remove, writeXml } from './xml.ts'
 
 /**
  * Inserts a medium into a drive of a running guest, even when the guest has locked it; null ejects it.
@@ -15,8 +15,7 @@ export async function changeMedium(
 ): Promise<boolean> {
   const libvirt = await libvirtAt(node)
   const domain = parseXml(await domainXml(libvirt, uuid))
-  const disks = elements(at(domain, 'devices'), 'disk')
-  const found = drive === 'iso' ? cdromIn(domain) : disks.find((disk) => targetOf(disk) === seedDrive)
+  const found = drive === 'iso' ? cdromIn(domain) : seedIn(domain)
   if (!found) return false
   const isThere = mediumOf(found) === path
   if (isThere && (path === null || drive === 'iso')) return true

@@ -1,5 +1,15 @@
 import { isDeepStrictEqual } from 'node:util'
-import { controllers, devices, isOurs, mateOf, type Merge, takeDisk, takeNic, unwanted } from './merge-devices.ts'
+import {
+  alignSeed,
+  controllers,
+  devices,
+  isOurs,
+  mateOf,
+  type Merge,
+  takeDisk,
+  takeNic,
+  unwanted,
+} from './merge-devices.ts'
 import {
   balloonOf,
   bootOf,
@@ -128,6 +138,7 @@ const mark: Merge = (there, wanted) => {
 
 /** The parts of an existing domain that Horcrux owns. The mark comes last: the others read it. */
 const owned: Merge[] = [
+  alignSeed,
   name,
   memory,
   cpus,

@@ -65,7 +65,7 @@ const devicesOf = (domain: Element, name: string) => elements(at(domain, 'device
 export const isoDrive = 'sdz'
 /** Its port on the first SATA controller; a disk that would be there gets the next name. */
 export const isoPort = 5
-/** The drive of a cloud-init seed. */
+/** Our usual name of the drive for a cloud-init seed; a domain that has another disk there has another, named in our mark. */
 export const seedDrive = 'sdy'
 export const targetOf = (disk: Element) => attribute(at(disk, 'target'), 'dev') ?? ''
 /** The path of the medium in a drive; null for an empty one. */
@@ -78,13 +78,17 @@ export const macOf = (nic: Element) => attribute(at(nic, 'mac'), 'address')?.toL
 export const cacheOf = (disk: Element) => attribute(at(disk, 'driver'), 'cache') ?? 'default'
 export const formatOf = (disk: Element) => attribute(at(disk, 'driver'), 'type') ?? 'raw'
 
-/** The drive for the ISO: ours, else the first that our mark does not name. */
+const drivesIn = (domain: Element) => devicesOf(domain, 'disk').filter(isCdrom)
+/** The drive for the cloud-init seed, which our mark names. */
+export function seedIn(domain: Element): Element | undefined {
+  const { disks, seed } = markOf(domain)
+  return disks.includes(seed) ? drivesIn(domain).find((drive) => targetOf(drive) === seed) : undefined
+}
+/** The drive for the ISO: ours, else the first that is not the seed's. */
 export function cdromIn(domain: Element): Element | undefined {
-  const drives = devicesOf(domain, 'disk').filter(isCdrom)
-  const { disks } = markOf(domain)
-  return (
-    drives.find((drive) => targetOf(drive) === isoDrive) ?? drives.find((drive) => !disks.includes(targetOf(drive)))
-  )
+  const seed = seedIn(domain)
+  const drives = drivesIn(domain).filter((drive) => drive !== seed)
+  return drives.find((drive) => targetOf(drive) === isoDrive) ?? drives[0]
 }
 export const isoOf = (domain: Element) => {
   const drive = cdromIn(domain)
@@ -150,11 +154,20 @@ function knownOrderOf(domain: Element): string[] | null {
 
 const marked = (domain: Element) => at(domain, 'metadata', 'horcrux:vm')
 const words = (text = '') => text.split(' ').filter(Boolean)
-/** Our mark: the VM's id and the names of our devices. */
+/** The sources of our disks by place. Null: the mark of an earlier version, which has only their places. */
+function markedSources(mark: Element | undefined): Map<string, string> | null {
+  if (attribute(mark, 'seed') === undefined) return null
+  const places = elements(mark, 'horcrux:disk')
+  return new Map(places.map((disk) => [attribute(disk, 'place') ?? '', attribute(disk, 'source') ?? '']))
+}
+
+/** Our mark: the VM's id, the names of our devices, and the sources of our disks. */
 export const markOf = (domain: Element) => ({
   id: attribute(marked(domain), 'id') ?? null,
   disks: words(attribute(marked(domain), 'disks')),
   nics: words(attribute(marked(domain), 'nics')),
+  seed: attribute(marked(domain), 'seed') ?? seedDrive,
+  sources: markedSources(marked(domain)),
 })
 
 /** The sizes that are copied into the record when somebody changes them with virsh. */
