@@ -97,6 +97,11 @@ async function requireCloneable({ id, isTemplate }: Origin, mode: CloneMode) {
   requireStatus(source, 'clone', ['stopped', ...whileRunning])
   if (source.status !== 'stopped') requireCopyable(source, mode)
   if (mode === 'linked') requireTemplate(source)
+  const obstacles = (await driverOf(source).hostState?.cloneObstacles(source)) ?? []
+  if (obstacles.length > 0)
+    throw new ConflictError(`Virtual machine '${id}' cannot be cloned: ${obstacles.join('; ')}`, {
+      details: { obstacles },
+    })
   await requireNoForeign(source, 'clone')
   const { disks } = source
   if (disks.every(isInPool)) return { ...source, disks }

@@ -18,6 +18,7 @@ export type Parts = {
   copies?: Copies
   devices?: Devices
   firmware?: Firmware
+  hostState?: HostState
   inventory?: Inventory
   media?: Media
   monitor?: Monitor
@@ -59,11 +60,17 @@ export type Inventory = {
   }>
 }
 
-/** State that a guest's firmware keeps, such as boot entries. */
 export type Firmware = {
-  isKept: (guest: Pick<Definition, 'firmware'>) => boolean
-  /** Gives a guest that has not started yet the state of another one. */
+  /** Gives a guest that has not started yet the firmware of another one, with its state, such as boot entries. */
   copy: (from: Guest, to: Guest) => Promise<void>
+}
+
+/** State that the host keeps of a guest and that no record has. */
+export type HostState = {
+  /** The reasons that a guest cannot become a template: state that would be lost with its definition. */
+  templateObstacles: (guest: Guest) => Promise<string[]>
+  /** The reasons that a guest cannot be cloned: state that its clone would not have. */
+  cloneObstacles: (guest: Guest) => Promise<string[]>
 }
 
 export type Media = {

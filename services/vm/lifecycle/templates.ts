@@ -52,6 +52,15 @@ export function requireNoTemplate({ id, template }: Pick<VmRecord, 'id' | 'templ
   )
 }
 
+/** @throws ConflictError naming what a guest would lose with its definition */
+async function requireNoLoss(vm: VmRecord): Promise<void> {
+  const obstacles = (await driverOf(vm).hostState?.templateObstacles(vm)) ?? []
+  if (obstacles.length === 0) return
+  throw new ConflictError(`'${vm.id}' cannot become a template without losing state: ${obstacles.join('; ')}`, {
+    details: { obstacles },
+  })
+}
+
 /** Removes a guest's definition from its host; it is kept beside it where the hypervisor can. */
 function shelve(vm: VmRecord): Promise<void> {
   const { shelf, undefine } = driverOf(vm)
@@ -81,6 +90,7 @@ export const templateService = implement(templates, {
       requireNoTemplate(await vmRecords.requireForChange(id), 'make a template of')
       const vm = await settle(id)
       requireStatus(vm, 'make a template of', ['stopped'])
+      await requireNoLoss(vm)
       await requireNoForeign(vm, 'make a template of')
       return { id }
     },

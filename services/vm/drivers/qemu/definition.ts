@@ -5,6 +5,7 @@ import {
   renameDomain,
   setAutostart,
   undefineDomain,
+  undefineKeeping,
 } from '#shared/nodes/libvirt/client/domain.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
@@ -13,6 +14,7 @@ import type { Definition, Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'
 import { domainXml } from './xml/domain-xml.ts'
 import { filesOf, shelfOf, shelvedXml, variablesIn } from './files.ts'
+import { hasEmulatedTpm } from './host-state.ts'
 import { mergeDomain, unmarked } from './xml/merge.ts'
 import { unlessMissing } from './state.ts'
 import { at, parseXml, textOf } from './xml/xml.ts'
@@ -57,9 +59,13 @@ export async function letGo({ node, handle: uuid }: Guest): Promise<void> {
 /** Removes the definition and the files of a guest that is off; one that is gone is fine. */
 export async function undefine({ id, node, handle: uuid }: Guest): Promise<void> {
   const reached = await reach(node)
-  await unlessMissing(() => undefineDomain(libvirtOf(reached), uuid), undefined)
   const shelved = await shelvedXml(reached, id)
-  const variables = shelved === null ? null : variablesIn(parseXml(shelved))
+  const domain = shelved === null ? null : parseXml(shelved)
+  // Only libvirt can remove the state of its TPM, with its definition.
+  if (shelved !== null && domain && hasEmulatedTpm(domain))
+    await defineDomain(libvirtOf(reached), shelved, { validate: false })
+  await unlessMissing(() => undefineDomain(libvirtOf(reached), uuid), undefined)
+  const variables = domain && variablesIn(domain)
   const paths = [...Object.values(filesOf(reached, id)), ...(variables === null ? [] : [variables])]
   await Promise.all(paths.map((path) => reached.host.remove(path)))
   // Last: it has the paths of the others.
@@ -78,5 +84,6 @@ export async function shelve({ id, node, handle: uuid }: Guest): Promise<void> {
   // It may have passwords.
   await host.writeFile(`${shelf}.new`, there, { mode: 0o600 })
   await host.rename(`${shelf}.new`, shelf)
-  await unlessMissing(() => undefineDomain(libvirt, uuid, { keepNvram: true }), undefined)
+  const hasTpm = hasEmulatedTpm(parseXml(there))
+  await unlessMissing(() => undefineKeeping(libvirt, uuid, { hasTpm }), undefined)
 }

@@ -1,14 +1,15 @@
 import { dirname } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
-import { domainXml } from '#shared/nodes/libvirt/client/domain.ts'
+import { defineDomain, domainXml } from '#shared/nodes/libvirt/client/domain.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../guest.ts'
 import type { Files } from './xml/domain-xml.ts'
+import { takeFirmware } from './xml/firmware.ts'
 import { firmwareOf } from './xml/parse-domain-xml.ts'
 import { serialLogOf, serialSocketOf } from './serial.ts'
 import { unlessMissing } from './state.ts'
-import { at, attribute, type Element, parseXml, textOf } from './xml/xml.ts'
+import { at, attribute, type Element, parseXml, textOf, writeXml } from './xml/xml.ts'
 
 /** The files of a guest on its node, under its id: a name may change, and another guest have it then. */
 export const filesOf = (reached: Reached, id: string): Files => ({
@@ -42,21 +43,23 @@ export function variablesIn(domain: Element): string | null {
   )
 }
 
-/** The UEFI that a domain says it runs; none: libvirt's choice. */
-const loaderIn = (domain: Element) => textOf(at(domain, 'os', 'loader'))
-
-async function definitionOf(reached: Reached, { id, handle: uuid }: Guest): Promise<Element | null> {
-  const there = await unlessMissing(() => domainXml(libvirtOf(reached), uuid, { inactive: true }), null)
+/** The definition of a guest, shelved or not; null when its host has none. */
+export async function definitionOf(
+  reached: Reached,
+  { id, handle: uuid }: Pick<Guest, 'id' | 'handle'>,
+): Promise<Element | null> {
+  const there = await unlessMissing(() => domainXml(libvirtOf(reached), uuid, { inactive: true, secure: true }), null)
   const xml = there ?? (await shelvedXml(reached, id))
   return xml === null ? null : parseXml(xml)
 }
 
-/** Gives a guest the UEFI variables of another on its node. Those of another UEFI would be of no use to it. */
+/** Gives a guest the firmware of another on its node, and its UEFI variables, which are of use to no other firmware. */
 export async function copyFirmware(from: Guest, to: Guest): Promise<void> {
   const reached = await reach(to.node)
   const { host } = reached
   const [source, target] = [await definitionOf(reached, from), await definitionOf(reached, to)]
-  if (!source || !target || loaderIn(source) !== loaderIn(target)) return
+  if (!source || !target) return
+  if (takeFirmware(target, source)) await defineDomain(libvirtOf(reached), writeXml(target), { validate: false })
   const [there, path] = [variablesIn(source), variablesIn(target)]
   // A guest that never started has none.
   if (there === null || path === null || !(await host.stat(there))) return

@@ -24,6 +24,7 @@ import { findConsole } from './console.ts'
 import { define, shelve, undefine } from './definition.ts'
 import { grow, plug, unplug } from './devices.ts'
 import { copyFirmware } from './files.ts'
+import { hostState } from './host-state.ts'
 import { inventory } from './inventory.ts'
 import { libvirtAt } from './libvirt.ts'
 import { query } from './monitor.ts'
@@ -101,7 +102,8 @@ export const qemu: Hypervisor = {
   consoles: { find: findConsole },
   copies,
   devices: { plug, unplug, grow },
-  firmware: { isKept: ({ firmware }) => firmware === 'uefi', copy: copyFirmware },
+  firmware: { copy: copyFirmware },
+  hostState,
   inventory,
   media: { change: changeMedium },
   monitor: { query },

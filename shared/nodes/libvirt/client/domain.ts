@@ -24,6 +24,23 @@ export const order = async <F extends DomainCommand>(
   await libvirt.call('domainCommand', { uuid, command, args }, { isSlow: true })
 }
 
+/** The number that a function of libvirt answers about a domain. */
+const numberOf = <F extends DomainCommand>(
+  libvirt: Libvirt,
+  uuid: string,
+  command: F,
+  ...args: DomainCommandArguments<F>
+): Promise<number> => libvirt.call('domainCommand', { uuid, command, args })
+
+/** True when the host keeps the memory of a domain that is off (managed save): its next start restores it. */
+export const hasManagedSave = async (libvirt: Libvirt, uuid: string) =>
+  (await numberOf(libvirt, uuid, 'virDomainHasManagedSaveImage', 0)) > 0
+/** The number of libvirt's own snapshots of a domain. */
+export const countSnapshots = (libvirt: Libvirt, uuid: string) => numberOf(libvirt, uuid, 'virDomainSnapshotNum', 0)
+/** The number of libvirt's checkpoints of a domain. */
+export const countCheckpoints = (libvirt: Libvirt, uuid: string) =>
+  numberOf(libvirt, uuid, 'virDomainListAllCheckpoints', null, 0)
+
 /** All domains of the host, in one call however many they are. */
 export const listDomains = (libvirt: Libvirt): Promise<DomainSummary[]> => libvirt.call('list', undefined)
 
@@ -38,12 +55,19 @@ export const defineDomain = (libvirt: Libvirt, xml: string, { validate = true } 
   libvirt.call('defineDomain', { xml, flags: flags([validate, 1]) }, { isSlow: true })
 
 /**
- * Removes the definition, with its managed save, snapshot and checkpoint metadata. A domain that runs goes on as a
- * transient one.
- * @param keepNvram leave the UEFI variables' file (a domain that moved to another host, say)
+ * Removes the definition, with its managed save, snapshot and checkpoint metadata, UEFI variables and state of an
+ * emulated TPM. A domain that runs goes on as a transient one.
  */
-export const undefineDomain = (libvirt: Libvirt, uuid: string, { keepNvram = false } = {}): Promise<void> =>
-  order(libvirt, uuid, 'virDomainUndefineFlags', flags([true, 1 | 2 | 16], [!keepNvram, 4], [keepNvram, 8]))
+export const undefineDomain = (libvirt: Libvirt, uuid: string): Promise<void> =>
+  order(libvirt, uuid, 'virDomainUndefineFlags', 1 | 2 | 4 | 16)
+
+/**
+ * Removes the definition alone: UEFI variables and the state of an emulated TPM stay. ConflictError for a domain with a
+ * managed save, snapshots or checkpoints, which would be lost.
+ * @param hasTpm the flag that keeps its state is of libvirt 8.9
+ */
+export const undefineKeeping = (libvirt: Libvirt, uuid: string, { hasTpm = false } = {}): Promise<void> =>
+  order(libvirt, uuid, 'virDomainUndefineFlags', flags([true, 8], [hasTpm, 64]))
 
 /**
  * The domain's XML: that of the running guest, or with `inactive` that of the next start.
