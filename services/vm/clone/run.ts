@@ -110,8 +110,7 @@ async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneIn
   const driver = driverOf(vm)
   await op.step('finalizing domain', () => driver.define(vm), { undo: () => driver.undefine(vm) })
   const { firmware } = driver
-  if (firmware)
-    await op.step('finalizing firmware', async () => firmware.copy(await vmRecords.require(source), vm))
+  if (firmware) await op.step('finalizing firmware', async () => firmware.copy(await vmRecords.require(source), vm))
   await register(op, 'finalizing record', vm)
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })
 }

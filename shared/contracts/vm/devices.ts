@@ -1,12 +1,12 @@
 import { Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Id, Path, strict } from '#shared/contracts/common.ts'
-import { ExistingDisk, ImagePath, NewDisk, NewNic, Nic } from '#shared/contracts/vm/hardware.ts'
+import { diskPlace, ExistingDisk, ImagePath, NewDisk, NewNic, Nic } from '#shared/contracts/vm/hardware.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 import { DiskSize, GivenFormat } from '#shared/contracts/storage/volumes.ts'
 
 const Place = Type.String({
-  pattern: '^(vd|sd|hd)[a-z]$',
+  pattern: `^${diskPlace}$`,
   description: 'Its place, such as vda',
   errorMessage: 'must be the place of a disk, such as vda',
 })

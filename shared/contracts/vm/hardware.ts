@@ -18,9 +18,11 @@ const CpuModel = Type.String({
 })
 const Count = Type.Integer({ minimum: 1, maximum: 256 })
 const Topology = strict({ sockets: Count, cores: Count, threads: Count })
+/** The place of a disk: after vdz comes vdaa. */
+export const diskPlace = '(?:vd|sd|hd|xvd|ubd)[a-z]{1,3}'
 const BootOrder = Type.Array(
   Type.String({
-    pattern: '^(vd[a-z]|sd[a-z]|hd[a-z]|cdrom|network|[0-9a-f]{2}(:[0-9a-f]{2}){5})$',
+    pattern: `^(${diskPlace}|cdrom|network|[0-9a-f]{2}(:[0-9a-f]{2}){5})$`,
     errorMessage: 'must be a disk such as vda, cdrom, network (every NIC in turn) or the MAC address of a NIC',
   }),
   { minItems: 1, maxItems: 32, uniqueItems: true },

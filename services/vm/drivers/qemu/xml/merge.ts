@@ -1,29 +1,7 @@
-import { isDeepStrictEqual } from 'node:util'
-import {
-  alignSeed,
-  controllers,
-  devices,
-  isOurs,
-  mateOf,
-  type Merge,
-  takeDisk,
-  takeNic,
-  unwanted,
-} from './merge-devices.ts'
-import {
-  balloonOf,
-  bootOf,
-  bootOrderOf,
-  cpusOf,
-  firmwareOf,
-  graphicsOf,
-  isoOf,
-  isSame,
-  memoryOf,
-  namesOf,
-  processorOf,
-  videoOf,
-} from './parse-domain-xml.ts'
+import { bootOrder } from './merge-boot-order.ts'
+import { alignSeed, controllers, devices, type Merge, takeDisk, takeNic, unwanted } from './merge-devices.ts'
+import { cpus, memory } from './merge-sizes.ts'
+import { bootOf, firmwareOf, graphicsOf, isSame, processorOf, videoOf } from './parse-domain-xml.ts'
 import {
   at,
   attribute,
@@ -41,21 +19,6 @@ import {
 
 const name: Merge = (there, wanted) => {
   if (textOf(at(there, 'name')) !== textOf(at(wanted, 'name'))) takeChild(there, wanted, 'name')
-}
-
-const memory: Merge = (there, wanted) => {
-  if (isSame(there, wanted, memoryOf) && isSame(there, wanted, balloonOf)) return
-  takeChild(there, wanted, 'memory')
-  takeChild(there, wanted, 'currentMemory')
-}
-
-const cpus: Merge = (there, wanted) => {
-  if (isSame(there, wanted, cpusOf)) return
-  // libvirt's list of single processors is for the old number.
-  remove(there, 'vcpus')
-  const vcpu = childOf(there, 'vcpu')
-  takeAttributes(vcpu, at(wanted, 'vcpu'), 'current')
-  vcpu.children = [textOf(at(wanted, 'vcpu'))]
 }
 
 const processor: Merge = (there, wanted) => {
@@ -85,51 +48,34 @@ const kernel: Merge = (there, wanted) => {
   for (const each of ['kernel', 'initrd', 'cmdline']) takeChild(childOf(there, 'os'), at(wanted, 'os'), each)
 }
 
-const hasIso = (domain: Element) => isoOf(domain) !== null
-const osBoot = (domain: Element) => elements(at(domain, 'os'), 'boot').map((boot) => attribute(boot, 'dev'))
+const typeOf = (device: Element) => attribute(device, 'type') ?? ''
+/** Devices that only a SPICE display serves; a guest with one of them and no such display does not start. */
+const needsSpice = (device: Element) =>
+  ['spicevmc', 'spiceport'].includes(typeOf(device)) || (device.name === 'audio' && typeOf(device) === 'spice')
 
-/** True when the order in `<os>` is to be rewritten: only one that we would write, for another ISO. */
-function isOsOrderOurs(there: Element, wanted: Element): boolean {
-  const others = elements(at(there, 'devices')).filter(
-    (device) => !isOurs(device, there) || mateOf(device, wanted, there),
-  )
-  if (osBoot(wanted).length === 0 || others.some((device) => at(device, 'boot'))) return false
-  const [was, next] = [osBoot(there).join(' '), osBoot(wanted).join(' ')]
-  return was === '' || (was !== next && ['hd', 'cdrom hd'].includes(was) && hasIso(there) !== hasIso(wanted))
-}
-
-/** The existing order of the devices that Horcrux knows. */
-function knownOrder(there: Element, wanted: Element): string[] | null {
-  const known = new Set(namesOf(wanted))
-  const order = bootOrderOf(there)?.filter((name) => known.has(name)) ?? []
-  return order.length === 0 ? null : order
-}
-
-const bootOrder: Merge = (there, wanted) => {
-  const [was, next] = [knownOrder(there, wanted), bootOrderOf(wanted)]
-  if (isDeepStrictEqual(was, next) && !(next === null && isOsOrderOurs(there, wanted))) return
-  const os = childOf(there, 'os')
-  remove(os, 'boot')
-  if (next === null) os.children.push(...elements(at(wanted, 'os'), 'boot'))
-  for (const device of elements(at(there, 'devices'))) remove(device, 'boot')
-  for (const device of elements(at(there, 'devices'))) {
-    const boot = at(mateOf(device, wanted, there), 'boot')
-    if (boot) put(device, boot)
-  }
-}
-
+/** Adds and removes displays. Those that stay keep their password, keymap and address. */
 const graphics: Merge = (there, wanted) => {
   const into = childOf(there, 'devices')
-  if (!isSame(there, wanted, graphicsOf)) {
-    const others = elements(into, 'graphics').filter((each) => !isDisplay(each))
-    remove(into, 'graphics')
-    into.children.push(...others, ...elements(at(wanted, 'devices'), 'graphics'))
-  }
-  if (isSame(there, wanted, videoOf)) return
-  remove(into, 'video')
-  into.children.push(...elements(at(wanted, 'devices'), 'video'))
+  const [has, next] = [graphicsOf(there), graphicsOf(wanted)]
+  const gone = (device: Element) =>
+    (device.name === 'graphics' && has.some((type) => type === typeOf(device) && !next.includes(type))) ||
+    (has.includes('spice') && !next.includes('spice') && needsSpice(device))
+  into.children = into.children.filter((child) => typeof child === 'string' || !gone(child))
+  const added = elements(at(wanted, 'devices'), 'graphics').filter((each) => !has.some((type) => type === typeOf(each)))
+  into.children.push(...added)
 }
-const isDisplay = (device: Element) => ['vnc', 'spice'].includes(attribute(device, 'type') ?? '')
+
+/** Changes the first video device, which `videoOf` reads; further ones stay while there is a first. */
+const video: Merge = (there, wanted) => {
+  if (isSame(there, wanted, videoOf)) return
+  const into = childOf(there, 'devices')
+  const [first] = elements(into, 'video')
+  const next = elements(at(wanted, 'devices'), 'video')
+  if (videoOf(wanted) === 'none' || !first) {
+    remove(into, 'video')
+    into.children.push(...next)
+  } else into.children = into.children.map((child) => (child === first ? next[0]! : child))
+}
 
 const mark: Merge = (there, wanted) => {
   const ours = at(wanted, 'metadata', 'horcrux:vm')
@@ -147,6 +93,7 @@ const owned: Merge[] = [
   kernel,
   bootOrder,
   graphics,
+  video,
   unwanted,
   devices('disk', takeDisk),
   devices('interface', takeNic),

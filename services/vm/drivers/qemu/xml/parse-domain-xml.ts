@@ -14,9 +14,12 @@ for (const [power, letter] of ['k', 'm', 'g', 't', 'p'].entries()) {
 
 /** A size in MiB, rounded down; libvirt counts in KiB unless it says otherwise. */
 function mib(of: Element | undefined): number | null {
-  if (!of) return null
-  const unit = bytesOf[(attribute(of, 'unit') ?? 'KiB').toLowerCase()] ?? 1024
-  return Math.max(1, Math.floor((Number(textOf(of)) * unit) / 2 ** 20))
+  return of ? Math.max(1, Math.floor(kibOf(of, textOf(of)) / 1024)) : null
+}
+
+/** A number of an element, in KiB by its `unit`. */
+export function kibOf(of: Element, count: string): number {
+  return (Number(count) * (bytesOf[(attribute(of, 'unit') ?? 'KiB').toLowerCase()] ?? 1024)) / 1024
 }
 
 export const memoryOf = (domain: Element) => mib(at(domain, 'memory')) ?? 1
