@@ -8,6 +8,8 @@ import { waiting } from '../hardware/hardware.ts'
 import { apiPathOf, viewOf, vmRecords } from '../model.ts'
 import { throwAll } from '../violations.ts'
 import { bootIdOf } from '../state/boot-id.ts'
+import { requireNotSaved } from '../state/saved.ts'
+import { readHostChanges } from '../state/sizes.ts'
 import { settle } from '../state/status.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
 import { checkEthernets } from './check.ts'
@@ -45,6 +47,8 @@ export const cloudinitService = implement(cloudinit, {
       await hold(apiPathOf(id))
       const vm = await vmRecords.requireForChange(id)
       requireNoTemplate(vm, 'change')
+      await requireNotSaved(vm, 'give a seed to')
+      await readHostChanges(id)
       const violations: Violation[] = settings.network ? checkEthernets(settings.network, vm.nics) : []
       hostnameOf(vm.name, settings.hostname, { field: 'hostname', violations })
       const { plain_password, ...named } = user ?? {}
@@ -82,6 +86,8 @@ export const cloudinitService = implement(cloudinit, {
       const vm = await vmRecords.requireForChange(id)
       // A template must stay unknown to its host: a change of its drive would define it.
       requireNoTemplate(vm, 'change')
+      await requireNotSaved(vm, 'take the seed from')
+      await readHostChanges(id)
       if (vm.seed === null) await kept.require(id)
       return { id }
     },

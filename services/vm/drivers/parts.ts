@@ -37,7 +37,9 @@ export type Changes = {
   /** Gives a guest what it can take at once of a definition that is written. @returns the fields that it has taken */
   apply: (definition: Definition, fields: string[], isRunning: boolean) => Promise<string[]>
   /** The sizes of a guest for its next start, and in its present run; null for one that is gone. */
-  sizes: (guest: Guest) => Promise<{ next: Sizes; current: Sizes } | null>
+  sizes: (guest: Guest) => Promise<{ next: Sizes & Partial<Pick<VmRecord, 'autostart'>>; current: Sizes } | null>
+  /** The hypervisor has no events for most changes by others: definitions are compared every few seconds. */
+  isCompared: boolean
   /** The boot id: changes at every start; null for a guest that is off. */
   bootIdOf: (guest: Guest) => Promise<string | null>
 }
@@ -67,6 +69,8 @@ export type Firmware = {
 
 /** State that the host keeps of a guest and that no record has. */
 export type HostState = {
+  /** True for a guest that is off and whose next start restores its saved memory, with the hardware of then. */
+  isSaved: (guest: Guest) => Promise<boolean>
   /** The reasons that a guest cannot become a template: state that would be lost with its definition. */
   templateObstacles: (guest: Guest) => Promise<string[]>
   /** The reasons that a guest cannot be cloned: state that its clone would not have. */

@@ -11,6 +11,8 @@ import { type Change, changedFields, newContradictions, pendingAfter, saysFields
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requirePaths } from './paths.ts'
 import { bootIdOf } from '../state/boot-id.ts'
+import { requireNotSaved } from '../state/saved.ts'
+import { readHostChanges } from '../state/sizes.ts'
 import { throwAll } from '../violations.ts'
 import { withRoom } from '../lifecycle/quota-reservation.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
@@ -24,6 +26,8 @@ export async function update(
 ): Promise<Vm> {
   // TypeBox infers types of its own for the contract's arrays and objects; they are those of the record.
   const wanted = given as Wanted
+  // A value that was changed at the host since would be written back.
+  if (saysFields(wanted)) await readHostChanges(id)
   const before = await vmRecords.requireForChange(id)
   if (changedFields(before, wanted).changed.length > 0 || isOwed(before, wanted))
     // The lock: a VM that becomes a template meanwhile must not be defined again.
@@ -49,6 +53,7 @@ async function redefine(before: VmRecord, wanted: Wanted): Promise<Vm> {
   const { changed: fields, isRedefined: isOther } = changedFields(before, wanted)
   const isRedefined = isOther || !before.defined
   requireNoTemplate(before, 'change')
+  if (isRedefined) await requireNotSaved(before, 'change')
   await requireChangeable(before, wanted, await reach(before.node))
   const boot_id = before.status === 'stopped' ? before.boot_id : await bootIdOf(before)
   const driver = driverOf(before)

@@ -100,7 +100,7 @@ type Candidate = Pick<VmRecord, 'node' | 'hypervisor'> & { found: Adoptable }
 
 /** The reasons that a guest cannot become a VM under a name. */
 async function obstacles({ node, hypervisor, found }: Candidate, wanted = found.name): Promise<Violation[]> {
-  const { handle, name, status, nics } = found
+  const { handle, nics } = found
   const violations: Violation[] = []
   const say = (field: string, code: string, message: string) => violations.push({ field, code, message })
   const known = await vmRecords.find({ handle, hypervisor, node })
@@ -108,8 +108,6 @@ async function obstacles({ node, hypervisor, found }: Candidate, wanted = found.
   if (!isValid(Name, wanted))
     say('name', 'invalid', `'${wanted}' has other characters than letters, digits, _ and -: give another name`)
   if (await vmRecords.find({ name: wanted })) say('name', 'taken', `a virtual machine is called '${wanted}' already`)
-  if (wanted !== name && status !== 'stopped')
-    say('name', 'running', `'${name}' cannot be renamed while it is ${status}: shut it down, or keep its name`)
   for (const { mac } of nics)
     if (mac && (await ownerOf(mac)) !== undefined)
       say('domain', 'taken', `its address ${mac} belongs to a NIC of another virtual machine`)

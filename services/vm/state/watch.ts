@@ -13,6 +13,10 @@ import { recordStatus, settle } from './status.ts'
 
 const findNodesEveryMs = 2000
 const reconcileEveryMs = 20_000
+/** Time between two comparisons of all definitions: libvirt has no event for most changes by others. */
+const compareEveryMs = 4000
+/** Pause between two guests, so that many guests take longer and not more of the processor. */
+const pauseMs = 10
 /** Time that a connection may be away before its guests are unknown. */
 const graceMs = 3000
 
@@ -20,6 +24,8 @@ const graceMs = 3000
 type Watched = { reached: Reached; engine: Engine; hypervisor: VmRecord['hypervisor']; driver: Hypervisor }
 
 const guestsOf = ({ reached, hypervisor }: Watched) => ({ node: reached.node.id, hypervisor })
+
+const warn = (error: Error) => log('vms').warn({ err: error }, 'a status could not be brought up to date')
 
 /** Compares all records of a node's guests with their statuses, which are read in one question. */
 async function reconcile(watched: Watched): Promise<void> {
@@ -31,13 +37,21 @@ async function reconcile(watched: Watched): Promise<void> {
   }
 }
 
+/** Compares all records of a node's guests with their definitions, one after the other. */
+async function compare(watched: Watched): Promise<void> {
+  if (!watched.driver.changes?.isCompared || !watched.engine.isConnected()) return
+  for (const { id, template, status } of await vmRecords.all(guestsOf(watched))) {
+    if (template || status === 'unknown') continue
+    await recordSizes(id).catch(warn)
+    await delay(pauseMs)
+  }
+}
+
 async function markUnknown(watched: Watched, reason: string): Promise<void> {
   if (watched.engine.isConnected()) return
   for (const vm of await vmRecords.all(guestsOf(watched)))
     await recordStatus(vm, { status: 'unknown', status_reason: reason })
 }
-
-const warn = (error: Error) => log('vms').warn({ err: error }, 'a status could not be brought up to date')
 
 /** Follows the events of a hypervisor on a node. @returns a function that stops it */
 function follow(watched: Watched): () => void {
@@ -70,7 +84,15 @@ function follow(watched: Watched): () => void {
     }),
   )
   const timer = setInterval(() => engine.isConnected() && void reconcile(watched).catch(warn), reconcileEveryMs)
+  const stop = new AbortController()
+  void (async () => {
+    while (!stop.signal.aborted) {
+      await compare(watched).catch(warn)
+      await delay(compareEveryMs, undefined, { signal: stop.signal }).catch(() => undefined)
+    }
+  })()
   return () => {
+    stop.abort()
     unsubscribe()
     clearTimeout(grace)
     clearInterval(timer)

@@ -1,6 +1,11 @@
 import { expect, test } from 'vitest'
+import { nameFor } from '../../../services/vm/drivers/qemu/definition.ts'
+import { type Element, parseXml } from '../../../services/vm/drivers/qemu/xml/xml.ts'
 import { naming } from '../../../services/vm/drivers/qemu/naming.ts'
 import { statusOf } from '../../../services/vm/drivers/qemu/state.ts'
+import { isValid } from '#shared/contract/validate.ts'
+import { devices } from '#shared/contracts/vm/devices.ts'
+import { Hardware } from '#shared/contracts/vm/hardware.ts'
 import { requireStatus } from '../../../services/vm/state/status.ts'
 import { placesFor } from '../../../services/vm/hardware/plan.ts'
 import type { Definition } from '../../../services/vm/drivers/guest.ts'
@@ -18,6 +23,36 @@ test("the reason for a guest's status is given where it says more than the statu
     status: 'stopped',
     status_reason: 'The guest crashed',
   })
+})
+
+test('a guest whose next start restores a saved memory says so, as long as libvirt has that memory', () => {
+  const off = { state: 'shut_off', reason: 'saved' } as const
+  expect(statusOf({ ...off, isSaved: true }).status_reason).toMatch(
+    /memory is saved on the node; its next start restores/,
+  )
+  expect(statusOf({ state: 'shut_off', reason: 'unknown', isSaved: true }).status_reason).toMatch(/memory is saved/)
+  expect(statusOf({ ...off, isSaved: false })).toEqual({ status: 'stopped', status_reason: null })
+})
+
+test('a domain keeps its own name until the VM has a new one', async () => {
+  const domain = (name: string, mark = '') =>
+    parseXml(
+      `<domain><name>${name}</name><metadata><horcrux:vm xmlns:horcrux="urn:horcrux:vm:1" ${mark}/></metadata></domain>`,
+    )
+  const nameOf = (there: Element, name: string, isOn: boolean) => nameFor(there, { id: 'web', name }, async () => isOn)
+  const foreign = parseXml('<domain><name>my web.1</name></domain>')
+  expect(await nameOf(foreign, 'web', true)).toBe('my web.1')
+  expect(await nameOf(foreign, 'web', false)).toBe('web')
+  const adopted = domain('my web.1', 'id="web" name="web"')
+  for (const isOn of [true, false]) {
+    expect(await nameOf(adopted, 'web', isOn)).toBe('my web.1')
+    expect(await nameOf(adopted, 'renamed', isOn)).toBe('renamed')
+  }
+  // Marks of earlier versions have no name.
+  expect(await nameOf(domain('web', 'id="web"'), 'renamed', false)).toBe('renamed')
+  expect(await nameOf(domain('web', 'id="web"'), 'web', false)).toBe('web')
+  // A mark of another VM, such as one of a lost installation, is no reason.
+  expect(await nameOf(domain('other.1', 'id="other" name="web"'), 'web', false)).toBe('web')
 })
 
 test("a refused action names the guest's status and the statuses that allow it", () => {
@@ -42,4 +77,13 @@ test('nothing in a description of a guest breaks out of its XML', () => {
   const xml = domainXml(vm, { log: '/log', socket: '/socket', variables: '/variables' })
   expect(xml).not.toContain('<evil')
   expect(xml).toContain('&lt;/cmdline&gt;&lt;evil/&gt;&amp;')
+})
+
+test('places beyond vdz are places of disks, in the routes and in the boot order', () => {
+  for (const disk of ['vda', 'vdz', 'vdaa', 'sdab', 'hda', 'xvda'])
+    expect(isValid(devices.actions.detachDisk.params.properties.disk, disk), disk).toBe(true)
+  for (const disk of ['vd', 'vdaaaa', 'vda1', 'xda', 'vda/../x'])
+    expect(isValid(devices.actions.detachDisk.params.properties.disk, disk), disk).toBe(false)
+  expect(isValid(Hardware.boot_order, ['vdaa', 'network', 'cdrom', '52:54:00:00:00:01'])).toBe(true)
+  expect(isValid(Hardware.boot_order, ['vdaaaa'])).toBe(false)
 })

@@ -126,6 +126,7 @@ export function lxd(kind: LxdKind, type: InstanceType = 'virtual-machine'): Hype
     },
 
     changes: {
+      isCompared: false,
       // An instance that runs takes what it can with its definition.
       apply: async (vm, fields, isRunning) => {
         if (fields.every((field) => field === 'autostart')) await define(vm)

@@ -1,8 +1,9 @@
 import { AppError, UnavailableError } from '#shared/errors.ts'
-import { domainXml, setAutostart, setMemory, setVcpus } from '#shared/nodes/libvirt/client/domain.ts'
+import { domainXml, isAutostart, setAutostart, setMemory, setVcpus } from '#shared/nodes/libvirt/client/domain.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { log } from '#shared/runtime/log.ts'
 import type { Definition, Guest } from '../guest.ts'
+import type { Changes } from '../parts.ts'
 import { libvirtAt } from './libvirt.ts'
 import { inactiveXml } from './definition.ts'
 import { changeMedium } from './xml/media.ts'
@@ -59,11 +60,25 @@ export async function bootIdOf({ node, handle: uuid }: Guest): Promise<string | 
   return xml === null ? null : (attribute(parseXml(xml), 'id') ?? null)
 }
 
+/** The last definitions that were read, by guest and run: they are read every few seconds and change rarely. */
+const lastRead = new Map<string, { xml: string; size: Size }>()
+const mostRead = 4096
+
+function sizeIn(key: string, xml: string): Size {
+  const known = lastRead.get(key)
+  if (known?.xml === xml) return known.size
+  const size = sizeOf(parseXml(xml))
+  if (lastRead.size >= mostRead) lastRead.clear()
+  lastRead.set(key, { xml, size })
+  return size
+}
+
 /** The sizes of a guest as its host has them: for its next start, and those that it runs with where they differ. */
-export async function sizes({ node, handle: uuid }: Guest): Promise<{ next: Size; current: Size } | null> {
+export const sizes: Changes['sizes'] = async ({ node, handle: uuid }) => {
   const libvirt = await libvirtAt(node)
-  const both = await unlessMissing(() => Promise.all([inactiveXml(libvirt, uuid), domainXml(libvirt, uuid)]), null)
-  if (!both) return null
-  const [next, current] = both.map((xml) => sizeOf(parseXml(xml)))
-  return { next: next!, current: current! }
+  const read = () => Promise.all([inactiveXml(libvirt, uuid), domainXml(libvirt, uuid), isAutostart(libvirt, uuid)])
+  const found = await unlessMissing(read, null)
+  if (!found) return null
+  const [next, current, autostart] = found
+  return { next: { ...sizeIn(`${uuid} next`, next), autostart }, current: sizeIn(`${uuid} current`, current) }
 }

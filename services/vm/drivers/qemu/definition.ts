@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import {
   defineDomain,
+  domainState,
   domainXml as xmlOf,
   renameDomain,
   setAutostart,
@@ -16,8 +17,9 @@ import { domainXml } from './xml/domain-xml.ts'
 import { filesOf, shelfOf, shelvedXml, variablesIn } from './files.ts'
 import { hasEmulatedTpm } from './host-state.ts'
 import { mergeDomain, unmarked } from './xml/merge.ts'
-import { unlessMissing } from './state.ts'
-import { at, parseXml, textOf } from './xml/xml.ts'
+import { isOff, unlessMissing } from './state.ts'
+import { markOf } from './xml/parse-domain-xml.ts'
+import { at, type Element, parseXml, textOf } from './xml/xml.ts'
 
 /** The definition for the next start, with its secrets: without them they would be lost when it is defined again. */
 export const inactiveXml = (libvirt: HostConnection, uuid: string) =>
@@ -38,15 +40,32 @@ export async function define(vm: Definition): Promise<void> {
     unlessMissing(() => inactiveXml(libvirt, vm.handle), null),
     ...folders.map((folder) => host.mkdir(folder, { mode: 0o711 })),
   ])
-  const wanted = domainXml(vm, files)
-  if (there !== null && textOf(at(parseXml(there), 'name')) !== vm.name) await renameDomain(libvirt, vm.handle, vm.name)
   const before = there ?? (await shelvedXml(reached, vm.id))
+  const isOn = async () => !isOff((await domainState(libvirt, vm.handle)).state)
+  const name = before === null ? vm.name : await nameFor(parseXml(before), vm, isOn)
+  const wanted = domainXml(vm, files, name)
+  if (there !== null && textOf(at(parseXml(there), 'name')) !== name) await renameDomain(libvirt, vm.handle, name)
   // libvirt has accepted the definition that is there, though perhaps not by its own schema.
   if (before === null) await defineDomain(libvirt, wanted)
   else await defineDomain(libvirt, mergeDomain(before, wanted), { validate: false })
   // Also where it was not changed: an earlier change may have been interrupted.
   if (there !== null || vm.autostart) await setAutostart(libvirt, vm.handle, vm.autostart)
   await host.remove(shelfOf(reached, vm.id))
+}
+
+/**
+ * The name for an existing domain. libvirt renames no domain that runs, so one that is adopted while it runs keeps its
+ * own, for example with a dot; so does one that was renamed with virsh. A new name of the VM is taken.
+ */
+export async function nameFor(
+  domain: Element,
+  vm: Pick<Definition, 'id' | 'name'>,
+  isOn: () => Promise<boolean>,
+): Promise<string> {
+  const own = textOf(at(domain, 'name'))
+  const { id, name: recorded } = markOf(domain)
+  if (id !== vm.id) return own !== vm.name && (await isOn()) ? own : vm.name
+  return (recorded ?? own) === vm.name ? own : vm.name
 }
 
 /** Leaves the domain as it is, without our mark. */

@@ -4,6 +4,7 @@ import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { HostState } from '../parts.ts'
 import { definitionOf } from './files.ts'
+import { libvirtAt } from './libvirt.ts'
 import { unlessMissing } from './state.ts'
 import { hasRemoteVariables } from './xml/firmware.ts'
 import { at, attribute, type Element, elements } from './xml/xml.ts'
@@ -33,6 +34,11 @@ export function keepsTpms(version: string): boolean {
 const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
 
 export const hostState: HostState = {
+  isSaved: async ({ node, handle: uuid }) => {
+    const libvirt = await libvirtAt(node)
+    return unlessMissing(() => hasManagedSave(libvirt, uuid), false)
+  },
+
   templateObstacles: async (guest) => {
     const reached = await reach(guest.node)
     const libvirt = libvirtOf(reached)

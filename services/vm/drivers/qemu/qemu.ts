@@ -3,6 +3,7 @@ import { ConflictError } from '#shared/errors.ts'
 import {
   destroyDomain,
   domainState,
+  hasManagedSave,
   resetDomain,
   resumeDomain,
   shutdownDomain,
@@ -11,6 +12,7 @@ import {
   wakeDomain,
 } from '#shared/nodes/libvirt/client/domain.ts'
 import { libvirtEngineOf, libvirtOf } from '#shared/nodes/libvirt/engine.ts'
+import type { StateAndReason } from '#shared/nodes/libvirt/worker/states.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { domainStates } from '#shared/nodes/libvirt/client/stats.ts'
 import type { Hypervisor } from '../driver.ts'
@@ -56,6 +58,9 @@ const stop = (guest: Guest) =>
     if (!isOff((await domainState(libvirt, uuid)).state)) await destroyDomain(libvirt, uuid)
   })
 
+/** The state of a domain that its host does not have. */
+const off: StateAndReason = { state: 'shut_off', reason: 'unknown' }
+
 /** QEMU, over libvirt. */
 export const qemu: Hypervisor = {
   naming,
@@ -85,7 +90,9 @@ export const qemu: Hypervisor = {
     }),
   status: async ({ node, handle: uuid }) => {
     const libvirt = await libvirtAt(node)
-    return statusOf(await unlessMissing(() => domainState(libvirt, uuid), { state: 'shut_off', reason: 'unknown' }))
+    const found = await unlessMissing(() => domainState(libvirt, uuid), off)
+    const isSaved = isOff(found.state) && (await unlessMissing(() => hasManagedSave(libvirt, uuid), false))
+    return statusOf({ ...found, isSaved })
   },
   statuses: async (reached) =>
     new Map((await domainStates(libvirtOf(reached))).map((sample) => [sample.uuid, statusOf(sample)])),
@@ -98,7 +105,7 @@ export const qemu: Hypervisor = {
 
   adoption,
   agent: { view: viewByAgent, freeze, thaw },
-  changes: { apply: change, sizes, bootIdOf },
+  changes: { apply: change, sizes, bootIdOf, isCompared: true },
   consoles: { find: findConsole },
   copies,
   devices: { plug, unplug, grow },

@@ -26,6 +26,7 @@ const plain = new Set([
   'shutdown',
   'destroyed',
   'restored',
+  'saved',
   'daemon',
   'starting_up',
 ])
@@ -35,11 +36,13 @@ const explained: Partial<Record<DomainState, string>> = {
   pm_suspended: 'The guest has suspended itself',
 }
 
+const savedReason = 'Its memory is saved on the node; its next start restores it, with the hardware of then'
+
 /** libvirt's state in our words; a reason only where it tells more than the state. */
-export const statusOf = ({ state, reason }: StateAndReason): Status => ({
+export const statusOf = ({ state, reason, isSaved = false }: StateAndReason & { isSaved?: boolean }): Status => ({
   // QEMU starts a guest paused for a moment: it does not run yet.
   status: reason === 'starting_up' ? 'stopped' : statuses[state],
-  status_reason: explained[state] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' ')),
+  status_reason: isSaved ? savedReason : (explained[state] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' '))),
 })
 
 /** The answer, or something else when the domain is not there. */

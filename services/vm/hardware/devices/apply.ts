@@ -8,6 +8,8 @@ import { inventoryOf, requireOwnPlace } from '../foreign.ts'
 import { waiting } from '../hardware.ts'
 import { type DiskRecord, type VmRecord, vmRecords } from '../../model.ts'
 import { bootIdOf } from '../../state/boot-id.ts'
+import { requireNotSaved } from '../../state/saved.ts'
+import { readHostChanges } from '../../state/sizes.ts'
 import { requireStatus, settle } from '../../state/status.ts'
 import { requireNoTemplate } from '../../lifecycle/templates.ts'
 
@@ -22,7 +24,9 @@ export async function requireForDevices(id: string, action: string): Promise<VmR
   requireNoTemplate(await vmRecords.requireForChange(id), action)
   const vm = await settle(id)
   requireStatus(vm, action, ['running', 'paused', 'stopped'])
-  if (vm.status === 'stopped' || driverOf(vm).devices) return vm
+  await requireNotSaved(vm, action)
+  await readHostChanges(id)
+  if (vm.status === 'stopped' || driverOf(vm).devices) return vmRecords.require(id)
   throw new ConflictError(
     `A virtual machine of ${vm.hypervisor} has its devices changed while it is off; '${id}' is not`,
   )

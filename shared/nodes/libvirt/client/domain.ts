@@ -106,6 +106,8 @@ export const resumeDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, u
 /** Wakes a guest that has suspended itself to memory. */
 export const wakeDomain = (libvirt: Libvirt, uuid: string) => order(libvirt, uuid, 'virDomainPMWakeup', 0)
 
+/** True when the host starts the domain when it boots. */
+export const isAutostart = (libvirt: Libvirt, uuid: string): Promise<boolean> => libvirt.call('isAutostart', { uuid })
 /** Sets whether the host starts the domain when it boots. */
 export const setAutostart = (libvirt: Libvirt, uuid: string, isOn: boolean) =>
   order(libvirt, uuid, 'virDomainSetAutostart', isOn ? 1 : 0)

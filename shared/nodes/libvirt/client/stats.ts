@@ -28,7 +28,7 @@ export const domainSamples = (libvirt: Libvirt, options: SampleOptions = {}): Pr
   return libvirt.call('samples', { groups: wanted, flags, uuids })
 }
 
-export type DomainStateSample = StateAndReason & { uuid: string; name: string }
+export type DomainStateSample = StateAndReason & { uuid: string; name: string; isSaved: boolean }
 
 /** The states of all domains, running or not: the cheapest bulk question (it does not ask QEMU). */
 export const domainStates = (libvirt: Libvirt): Promise<DomainStateSample[]> =>

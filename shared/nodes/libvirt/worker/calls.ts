@@ -22,6 +22,7 @@ import type { StateAndReason } from './states.ts'
 const NO_SUPPORT = 3
 const STATE_STATISTICS = 1 << 0
 const LIST_PERSISTENT = 1 << 2
+const LIST_MANAGED_SAVE = 1 << 8
 const LIST_AUTOSTART = 1 << 10
 
 /** Functions of a domain that take numbers and texts and answer with a number, negative for failure. */
@@ -236,9 +237,17 @@ export const operations = {
     }
   },
 
-  /** The states of all domains that match `flags`. */
-  states(library: Library, conn: Pointer, query: StatisticsQuery): Of<StateAndReason>[] {
-    return allStatistics(library, conn, query, toState)
+  /** The states of all domains that match `flags`; `isSaved`: the next start restores a saved memory. */
+  states(library: Library, conn: Pointer, query: StatisticsQuery): Of<StateAndReason & { isSaved: boolean }>[] {
+    const states = allStatistics(library, conn, query, toState)
+    const saved = listUuids(library, conn, LIST_MANAGED_SAVE)
+    return states.map((each) => Object.assign(each, { isSaved: saved.has(each.uuid) }))
+  },
+
+  isAutostart(library: Library, conn: Pointer, { uuid }: { uuid: string }): boolean {
+    const isOn: [number] = [0]
+    withDomain(library, conn, uuid, (domain) => done(library, library.virDomainGetAutostart(domain, isOn)))
+    return isOn[0] === 1
   },
 
   /** Statistics of all domains that match `flags`, or of those in `uuids` that exist. */

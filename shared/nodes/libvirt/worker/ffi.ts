@@ -108,6 +108,7 @@ const signatures = {
   virDomainSetMemoryFlags: virt('int', 'pointer', 'ulong', 'uint'),
   virDomainSetVcpusFlags: virt('int', 'pointer', 'uint', 'uint'),
   virDomainBlockResize: virt('int', 'pointer', 'text', 'ulong', 'uint'),
+  virDomainGetAutostart: virt('int', 'pointer', 'outInt'),
   virDomainSetAutostart: virt('int', 'pointer', 'int'),
   virDomainRename: virt('int', 'pointer', 'text', 'uint'),
   virDomainBackupBegin: virt('int', 'pointer', 'text', 'text', 'uint'),

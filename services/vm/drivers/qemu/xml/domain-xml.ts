@@ -135,8 +135,12 @@ function portsOf({ architecture, disks, nics }: Definition) {
 /** Files of a guest on the node: log and socket of the serial console, and UEFI variables. */
 export type Files = { log: string; socket: string; variables: string }
 
-/** The domain XML of a VM (libvirt's "Domain XML format"). @param files those of this guest */
-export function domainXml(vm: Definition, files: Files): string {
+/**
+ * The domain XML of a VM (libvirt's "Domain XML format").
+ * @param files those of this guest
+ * @param name the name of the domain, where it is not the VM's
+ */
+export function domainXml(vm: Definition, files: Files, name = vm.name): string {
   const platform = platforms[vm.architecture]
   const order = orderOf(vm)
   const drives = newDrives(vm.disks)
@@ -152,6 +156,8 @@ export function domainXml(vm: Definition, files: Files): string {
   const mark = {
     '@xmlns:horcrux': namespace,
     '@id': vm.id,
+    // The domain may have another one; it is renamed when this changes.
+    '@name': vm.name,
     // Names of our devices: only these are removed when they are not wanted any more. That of the ISO's drive stands for it.
     '@disks': [...vm.disks.map(({ id }) => id), isoDrive, ...(vm.seed === null ? [] : [drives.seed])].join(' '),
     '@nics': vm.nics.map(({ mac }) => mac).join(' '),
@@ -161,7 +167,7 @@ export function domainXml(vm: Definition, files: Files): string {
   }
   const domain = {
     '@type': vm.accel === 'kvm' ? 'kvm' : 'qemu',
-    name: vm.name,
+    name,
     uuid: vm.handle,
     metadata: { 'horcrux:vm': mark },
     memory: { '@unit': 'MiB', '#text': vm.memory },

@@ -164,9 +164,10 @@ function markedSources(mark: Element | undefined): Map<string, string> | null {
   return new Map(places.map((disk) => [attribute(disk, 'place') ?? '', attribute(disk, 'source') ?? '']))
 }
 
-/** Our mark: the VM's id, the names of our devices, and the sources of our disks. */
+/** Our mark: the VM's id and name, the names of our devices, and the sources of our disks. */
 export const markOf = (domain: Element) => ({
   id: attribute(marked(domain), 'id') ?? null,
+  name: attribute(marked(domain), 'name') ?? null,
   disks: words(attribute(marked(domain), 'disks')),
   nics: words(attribute(marked(domain), 'nics')),
   seed: attribute(marked(domain), 'seed') ?? seedDrive,
