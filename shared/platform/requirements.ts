@@ -162,6 +162,18 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     level: 'test',
   },
   {
+    name: 'swtpm',
+    sign: { program: 'swtpm' },
+    neededFor: 'the test of emulated TPMs',
+    level: 'test',
+  },
+  {
+    name: 'swtpm_setup',
+    sign: { program: 'swtpm_setup' },
+    neededFor: 'the test of emulated TPMs',
+    level: 'test',
+  },
+  {
     name: 'PyYAML',
     sign: { file: '/usr/lib/python3/dist-packages/yaml' },
     neededFor: 'the test of cloud-init seeds',

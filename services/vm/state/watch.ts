@@ -13,7 +13,7 @@ import { recordStatus, settle } from './status.ts'
 
 const findNodesEveryMs = 2000
 const reconcileEveryMs = 20_000
-/** Time between two comparisons of all definitions: libvirt has no event for most changes by others. */
+/** Time between two comparisons of all definitions: there are no events for most changes by others. */
 const compareEveryMs = 4000
 /** Pause between two guests, so that many guests take longer and not more of the processor. */
 const pauseMs = 10

@@ -1,27 +1,43 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { devices } from '#shared/contracts/vm/devices.ts'
+import { templates } from '#shared/contracts/vm/templates.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
-import { refusal } from '../../lab/guests/clones.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
 import { foreignDomain } from '../../lab/guests/foreign-domain.ts'
-import { startGuests } from '../../lab/guests/guests.ts'
-import { labHosts } from '../../lab/hosts/lab.ts'
 import { done } from '../../lab/product/run-operation.ts'
+import { available } from '../../lab/requirements.ts'
 import { until } from '../../lab/wait.ts'
 
-let guests: Awaited<ReturnType<typeof startGuests>>
+let lab: CloneLab
 beforeAll(async () => {
-  guests = await startGuests(labHosts[0]!)
+  lab = await startCloneLab()
 })
-afterAll(() => guests?.horcrux.stop())
+afterAll(() => lab?.stop())
+afterEach(() => lab.clear())
 
-const read = (id: string) => guests.horcrux.call(vms, 'get', { id })
+const virsh = async (...words: string[]) =>
+  (await localHost().runChecked('virsh', ['-q', '-c', lab.lab.uri, ...words])).stdout.trim()
+/** Has libvirt know a domain, as `virsh define` does. */
+const defineByHand = async (name: string, xml: string) => {
+  const file = join(lab.lab.dir, `${name}.xml`)
+  await writeFile(file, xml)
+  await virsh('define', file)
+}
+const refusedTemplate = async (vm_id: string) =>
+  (await refusal(lab.horcrux.call(templates, 'create', { vm_id }), ConflictError)).message
+
+const read = (id: string) => lab.horcrux.call(vms, 'get', { id })
 const plain = (id: string) =>
-  done(guests.horcrux, vms, 'create', { id, name: id, memory: 256, cpus: 1, max_cpus: 4, node: 'hv1' })
+  done(lab.horcrux, vms, 'create', { id, name: id, memory: 256, cpus: 1, max_cpus: 4, node: 'hv1' })
 
 test('changes by virsh while a guest is off are seen without an event, and no PATCH writes the old values back', async () => {
-  const { horcrux, virsh } = guests
+  const { horcrux } = lab
   await plain('seen')
   await virsh('setvcpus', 'seen', '3', '--config')
   await virsh('setmem', 'seen', '128M', '--config')
@@ -44,7 +60,7 @@ test('changes by virsh while a guest is off are seen without an event, and no PA
 })
 
 test('a guest with a saved memory has a reason for its status, and takes no change of hardware', async () => {
-  const { horcrux, virsh } = guests
+  const { horcrux } = lab
   await plain('saved')
   await done(horcrux, vms, 'start', { id: 'saved' })
   await virsh('managedsave', 'saved')
@@ -73,7 +89,7 @@ test('a guest with a saved memory has a reason for its status, and takes no chan
 })
 
 test('a running guest is adopted under another name; its domain keeps its own until the VM is renamed', async () => {
-  const { horcrux, virsh, defineByHand } = guests
+  const { horcrux } = lab
   const uuid = randomUUID()
   await defineByHand('named', foreignDomain('my guest.1', uuid))
   await virsh('start', uuid)
@@ -91,7 +107,7 @@ test('a running guest is adopted under another name; its domain keeps its own un
 })
 
 test('a PATCH of displays, memory or boot order keeps what a definition made by hand has', async () => {
-  const { horcrux, virsh, defineByHand } = guests
+  const { horcrux } = lab
   const uuid = randomUUID()
   const vnc =
     '<graphics type="vnc" port="5991" autoport="no" keymap="de" passwd="secret"><listen type="address" address="127.0.0.1"/></graphics>'
@@ -115,4 +131,53 @@ test('a PATCH of displays, memory or boot order keeps what a definition made by 
   expect(written).toMatch(/<memory unit='KiB'>524288<.*<cell [^>]*memory='524288'/s)
   expect(written).toMatch(/52:54:00:0d:0e:0f.*?<boot order='1'\/>.*?52:54:00:0d:0e:10.*?<boot order='2'\/>/s)
   await done(horcrux, vms, 'delete', { id: 'kept' })
+})
+
+const hasSwtpm = available(
+  'swtpm',
+  existsSync('/usr/bin/swtpm') ? [] : ["the emulated TPM (Debian's packages swtpm and swtpm-tools)"],
+)
+
+test.skipIf(!hasSwtpm)(
+  'a template keeps the state of its TPM until it is deleted, and a guest with a TPM is not cloned',
+  async () => {
+    const { horcrux, images } = lab
+    const uuid = randomUUID()
+    const state = `/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`
+    const isKept = async () => (await images.host.stat(state)) !== null
+    const tpm = '<tpm model="tpm-tis"><backend type="emulator" version="2.0"/></tpm>'
+    await images.host.mkdir(`/var/lib/libvirt/swtpm/${uuid}/tpm2`)
+    await images.host.writeFile(state, 'keys')
+    await defineByHand('sealed', foreignDomain('sealed', uuid).replace('</devices>', `${tpm}</devices>`))
+    await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid, id: 'sealed' })
+    const refused = await refusal(lab.clone('sealed', 'copy'), ConflictError)
+    expect(refused.message).toMatch(/it has a TPM, and the clone would have none/)
+
+    await lab.makeTemplate('sealed')
+    expect(await isKept()).toBe(true)
+    await refusal(lab.deploy('sealed', 'linked'), ConflictError)
+    await done(horcrux, templates, 'delete', { id: 'sealed' })
+    expect(await isKept()).toBe(true)
+    expect(await virsh('dumpxml', uuid)).toContain("<backend type='emulator'")
+    await lab.makeTemplate('sealed')
+    await done(horcrux, vms, 'delete', { id: 'sealed' })
+    expect(await isKept()).toBe(false)
+    expect(await virsh('list', '--all', '--uuid')).not.toContain(uuid)
+  },
+)
+
+test("a guest with a saved memory or libvirt's snapshots becomes no template, and keeps them", async () => {
+  const { horcrux } = lab
+  await done(horcrux, vms, 'create', { id: 'kept-state', name: 'kept-state', memory: 128, cpus: 1, node: 'hv1' })
+  await done(horcrux, vms, 'start', { id: 'kept-state' })
+  await virsh('managedsave', 'kept-state')
+  expect(await refusedTemplate('kept-state')).toMatch(/its memory is saved/)
+  expect(await virsh('list', '--all', '--with-managed-save', '--name')).toBe('kept-state')
+  await virsh('managedsave-remove', 'kept-state')
+
+  await virsh('snapshot-create-as', 'kept-state', 'before')
+  expect(await refusedTemplate('kept-state')).toMatch(/libvirt has 1 snapshot of it/)
+  expect(await virsh('snapshot-list', 'kept-state', '--name')).toBe('before')
+  await virsh('snapshot-delete', 'kept-state', 'before')
+  expect(await lab.makeTemplate('kept-state')).toMatchObject({ template: true })
 })

@@ -23,7 +23,7 @@ const modulesOf = (domain: Element) =>
     return size ? sum + kibOf(size, textOf(size)) : sum
   }, 0)
 
-/** The memory of a definition with NUMA cells is their sum, whatever `<memory>` says. */
+/** libvirt takes the sum of the NUMA cells for the memory of a definition, and ignores `<memory>`. */
 function resizeCells(there: Element, wanted: Element): void {
   const cells = cellsOf(there)
   if (cells.length === 0) return
