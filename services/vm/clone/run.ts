@@ -108,9 +108,11 @@ async function cloneDisk(
 
 async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {
   const driver = driverOf(vm)
-  await op.step('finalizing domain', () => driver.define(vm), { undo: () => driver.undefine(vm) })
-  const { firmware } = driver
-  if (firmware) await op.step('finalizing firmware', async () => firmware.copy(await vmRecords.require(source), vm))
+  const define = async () => {
+    await driver.define(vm)
+    await driver.firmware?.copy(await vmRecords.require(source), vm)
+  }
+  await op.step('finalizing domain', define, { undo: () => driver.undefine(vm) })
   await register(op, 'finalizing record', vm)
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })
 }
