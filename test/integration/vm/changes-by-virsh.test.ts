@@ -169,7 +169,7 @@ test.skipIf(!hasSwtpm)(
 test("a guest with a saved memory or libvirt's snapshots becomes no template, and keeps them", async () => {
   const { horcrux } = lab
   // libvirt makes no snapshot of a guest without disks.
-  const disks = [{ pool: 'images', size: 2 ** 20 }]
+  const disks = [{ pool: 'images', size: 2 ** 30 }]
   await done(horcrux, vms, 'create', { id: 'kept-state', name: 'kept-state', memory: 128, cpus: 1, node: 'hv1', disks })
   await done(horcrux, vms, 'start', { id: 'kept-state' })
   await virsh('managedsave', 'kept-state')
