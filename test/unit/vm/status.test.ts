@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { asDefined } from '../../../services/vm/drivers/qemu/change.ts'
 import { nameFor } from '../../../services/vm/drivers/qemu/definition.ts'
 import { type Element, parseXml } from '../../../services/vm/drivers/qemu/xml/xml.ts'
 import { naming } from '../../../services/vm/drivers/qemu/naming.ts'
@@ -86,4 +87,11 @@ test('places beyond vdz are places of disks, in the routes and in the boot order
     expect(isValid(devices.actions.detachDisk.params.properties.disk, disk), disk).toBe(false)
   expect(isValid(Hardware.boot_order, ['vdaa', 'network', 'cdrom', '52:54:00:00:00:01'])).toBe(true)
   expect(isValid(Hardware.boot_order, ['vdaaaa'])).toBe(false)
+})
+
+test('memory that libvirt rounds up at a start is no change that waits', () => {
+  const next = { memory: 136, balloon: null, cpus: 1, max_cpus: null }
+  expect(asDefined({ ...next, memory: 137 }, next)).toEqual(next)
+  expect(asDefined({ ...next, memory: 256 }, next).memory).toBe(256)
+  expect(asDefined({ ...next, memory: 128 }, next).memory).toBe(128)
 })

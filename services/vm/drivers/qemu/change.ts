@@ -73,6 +73,10 @@ function sizeIn(key: string, xml: string): Size {
   return size
 }
 
+/** libvirt starts a guest with its memory rounded up to a whole MiB; a record has it rounded down. That is no change. */
+export const asDefined = (current: Size, next: Size): Size =>
+  current.memory === next.memory + 1 ? { ...current, memory: next.memory } : current
+
 /** The sizes of a guest as its host has them: for its next start, and those that it runs with where they differ. */
 export const sizes: Changes['sizes'] = async ({ node, handle: uuid }) => {
   const libvirt = await libvirtAt(node)
@@ -80,5 +84,8 @@ export const sizes: Changes['sizes'] = async ({ node, handle: uuid }) => {
   const found = await unlessMissing(read, null)
   if (!found) return null
   const [next, current, autostart] = found
-  return { next: { ...sizeIn(`${uuid} next`, next), autostart }, current: sizeIn(`${uuid} current`, current) }
+  return {
+    next: { ...sizeIn(`${uuid} next`, next), autostart },
+    current: asDefined(sizeIn(`${uuid} current`, current), sizeIn(`${uuid} next`, next)),
+  }
 }
