@@ -11,6 +11,7 @@ import { apiUrl, startInfrastructure } from '#shared/platform/start-infrastructu
 import { lockDataFolder } from '#shared/platform/lock.ts'
 import { stopOnSignals } from '#shared/platform/stopping.ts'
 import { registerInstance } from '#shared/platform/running-instances.ts'
+import { compactWhenIdle } from '#shared/runtime/compact-heap.ts'
 import { startServices } from '#shared/service/start.ts'
 import { checkAdminPassword, issuedSetupToken } from '../../services/auth/sign-in/first-start.ts'
 import { readArguments } from '../arguments.ts'
@@ -41,6 +42,7 @@ export async function start(words: string[]): Promise<number> {
     const infrastructure = await startInfrastructure(host, settings, { say, onStop })
     const running = await startServices(wholeName, [...services])
     onStop(running.stop)
+    compactWhenIdle()
     const unregister = registerInstance(ownRegistration(), config().runtimeDir)
     onStop(async () => unregister())
     const seconds = (performance.now() - since) / 1000

@@ -13,6 +13,7 @@ import { sweepOutboxes } from '#shared/db/outbox.ts'
 import { storedTries, sweepTries } from '#shared/db/tries.ts'
 import { closeNodes } from '#shared/nodes/nodes.ts'
 import { AppError } from '#shared/errors.ts'
+import { compactWhenIdle } from '#shared/runtime/compact-heap.ts'
 import { log } from '#shared/runtime/log.ts'
 import type { StepObserver } from '#shared/operation/observe.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
@@ -77,6 +78,7 @@ export async function startServices(
 export async function runProcess(service: Service): Promise<void> {
   try {
     const { stop } = await startServices(service.name, [service])
+    compactWhenIdle()
     let stopping = false
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       process.on(signal, () => {
