@@ -38,7 +38,7 @@ const setState = async (id: string, state: Pool['state']) =>
 async function requireFreePlace(id: string, place: string): Promise<void> {
   const there = await poolRecords.find({ place })
   if (there && there.id !== id)
-    throw new ConflictError(`Storage pool '${there.id}' is at ${place} already: use it, or give another path`, {
+    throw new ConflictError(`Storage pool '${there.id}' is at ${place} already`, {
       details: { field: 'path', id: there.id, place },
     })
 }

@@ -88,7 +88,7 @@ test('a disk source is found as the volume that it is, and a source outside ever
     size_bytes: GiB,
     is_known: true,
   })
-  const outside = { pool: null, name: null, is_known: false, used_by: null }
+  const outside = { pool: null, name: null, is_known: false, used_by: null, reads: [] }
   expect(await locate({ type: 'file', path: '/etc/hostname' })).toEqual({ ...outside, format: null, size_bytes: null })
   expect(await locate({ type: 'file', path: '/etc/hostname' }, 'raw')).toMatchObject({ ...outside, size_bytes: 512 })
   const network = { type: 'network', protocol: 'any', name: 'image', servers: [{ host: 'a' }] }
