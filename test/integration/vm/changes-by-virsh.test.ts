@@ -52,6 +52,10 @@ test('changes by virsh while a guest is off are seen without an event, and no PA
   expect(changed).toMatchObject({ memory: 512, cpus: 2, balloon: 128, autostart: false })
   expect(await virsh('dumpxml', '--inactive', 'seen')).toMatch(/<vcpu [^>]*current='2'>4</)
   expect(await virsh('dominfo', 'seen')).toMatch(/Autostart: +disable/)
+  await virsh('setvcpus', 'seen', '3', '--config')
+  // The value of the record, but not of the definition.
+  expect(await horcrux.call(vms, 'update', { id: 'seen', cpus: 2 })).toMatchObject({ cpus: 2 })
+  expect(await virsh('dumpxml', '--inactive', 'seen')).toMatch(/<vcpu [^>]*current='2'>4</)
   await done(horcrux, vms, 'delete', { id: 'seen' })
 })
 
@@ -162,14 +166,20 @@ test.skipIf(!hasSwtpm)(
   },
 )
 
-test('a guest with a saved memory becomes no template, and keeps it', async () => {
+test("a guest with a saved memory or libvirt's snapshots becomes no template, and keeps them", async () => {
   const { horcrux } = lab
-  await done(horcrux, vms, 'create', { id: 'kept-state', name: 'kept-state', memory: 128, cpus: 1, node: 'hv1' })
+  // libvirt makes no snapshot of a guest without disks.
+  const disks = [{ pool: 'images', size: 2 ** 30 }]
+  await done(horcrux, vms, 'create', { id: 'kept-state', name: 'kept-state', memory: 128, cpus: 1, node: 'hv1', disks })
   await done(horcrux, vms, 'start', { id: 'kept-state' })
   await virsh('managedsave', 'kept-state')
   expect(await refusedTemplate('kept-state')).toMatch(/its memory is saved/)
   expect(await virsh('list', '--all', '--with-managed-save', '--name')).toBe('kept-state')
   await virsh('managedsave-remove', 'kept-state')
 
+  await virsh('snapshot-create-as', 'kept-state', 'before')
+  expect(await refusedTemplate('kept-state')).toMatch(/libvirt has 1 snapshot of it/)
+  expect(await virsh('snapshot-list', 'kept-state', '--name')).toBe('before')
+  await virsh('snapshot-delete', 'kept-state', 'before')
   expect(await lab.makeTemplate('kept-state')).toMatchObject({ template: true })
 })
