@@ -1,7 +1,7 @@
 import type { Static, TObject } from 'typebox'
 import { requestContext, isNoted, noteChanged, requireCurrent } from '#shared/runtime/request-context.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
-import { announced } from '#shared/db/changes.ts'
+import { announced } from '#shared/db/cache/changes.ts'
 import {
   type Filter,
   findAll,

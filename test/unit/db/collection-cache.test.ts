@@ -3,7 +3,7 @@ import mongoose from 'mongoose'
 import { Type } from 'typebox'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { collection } from '#shared/db/collection.ts'
-import { createKept, type Kept, usualBounds } from '#shared/db/collection-cache.ts'
+import { createKept, type Kept, usualBounds } from '#shared/db/cache/collection-cache.ts'
 import type { MaySee } from '#shared/access/access.ts'
 import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
 

@@ -4,7 +4,7 @@ import { percentIn } from '../../../services/storage/images/qemu-img.ts'
 import { checkPool } from '../../../services/vm/clone/disks.ts'
 import { documentsOf } from '../../../services/vm/cloudinit/documents.ts'
 import { checkNetwork, settingsOf } from '../../../services/vm/cloudinit/network.ts'
-import { backupOf } from '../../../services/vm/drivers/qemu/backup-job.ts'
+import { backupOf } from '../../../services/vm/drivers/qemu/guest/backup-job.ts'
 import { at, attribute, elements, parseXml } from '../../../services/vm/drivers/qemu/xml/xml.ts'
 
 const wrong = (config: object, nics = 1) =>

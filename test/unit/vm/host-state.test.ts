@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { cloneObstaclesIn, hasEmulatedTpm, keepsTpms } from '../../../services/vm/drivers/qemu/host-state.ts'
+import { cloneObstaclesIn, hasEmulatedTpm, keepsTpms } from '../../../services/vm/drivers/qemu/host/host-state.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { takeFirmware } from '../../../services/vm/drivers/qemu/xml/firmware.ts'
 import { parseXml, writeXml } from '../../../services/vm/drivers/qemu/xml/xml.ts'

@@ -7,7 +7,7 @@ import type { IndexPlan } from '../index/planner-index.ts'
 import { orderedMatches, type Query } from '../query/ordered.ts'
 import { parseSelection, planSelection, type Selection } from '../query/selection.ts'
 import { deadlineOf, drain, type Reader } from '../query/reader.ts'
-import { splitPipeline } from './aggregate-plan.ts'
+import { splitPipeline } from './aggregate/plan.ts'
 import { parseFind } from './find.ts'
 
 type Explained = { selection: Selection; query: Query }

@@ -1,7 +1,7 @@
 import type { Doc } from '../values/bson.ts'
 import { checkFields, type Command } from '../wire/command.ts'
 import type { Reader } from '../query/reader.ts'
-import { aggregate } from './aggregate.ts'
+import { aggregate } from './aggregate/aggregate.ts'
 import { count, distinct } from './count.ts'
 import { endSessions, getMore, killCursors } from './cursors.ts'
 import { explain } from './explain.ts'

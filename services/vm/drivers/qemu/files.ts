@@ -7,7 +7,7 @@ import type { Guest } from '../guest.ts'
 import type { Files } from './xml/domain-xml.ts'
 import { takeFirmware } from './xml/firmware.ts'
 import { firmwareOf } from './xml/parse-domain-xml.ts'
-import { serialLogOf, serialSocketOf } from './serial.ts'
+import { serialLogOf, serialSocketOf } from './guest/serial.ts'
 import { unlessMissing } from './state.ts'
 import { at, attribute, type Element, parseXml, textOf, writeXml } from './xml/xml.ts'
 

@@ -8,12 +8,12 @@ import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import type { ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { parseXml, writeXml } from '../../../services/vm/drivers/qemu/xml/xml.ts'
-import { unmarked } from '../../../services/vm/drivers/qemu/xml/merge.ts'
-import { foreignDomain } from '../../lab/guests/foreign-domain.ts'
-import { poolPath, startGuests } from '../../lab/guests/guests.ts'
-import { done } from '../../lab/product/run-operation.ts'
-import { labHosts } from '../../lab/hosts/lab.ts'
+import { parseXml, writeXml } from '../../../../services/vm/drivers/qemu/xml/xml.ts'
+import { unmarked } from '../../../../services/vm/drivers/qemu/xml/merge.ts'
+import { foreignDomain } from '../../../lab/guests/foreign-domain.ts'
+import { poolPath, startGuests } from '../../../lab/guests/guests.ts'
+import { done } from '../../../lab/product/run-operation.ts'
+import { labHosts } from '../../../lab/hosts/lab.ts'
 
 const GiB = 2 ** 30
 const [host] = labHosts

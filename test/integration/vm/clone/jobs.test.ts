@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CloneJob } from '#shared/contracts/vm/clone-jobs.ts'
-import { imagesOf } from '../../lab/guests/disks.ts'
-import { ask } from '../../lab/clients/http.ts'
-import { type Product, startProduct } from '../../lab/product/product.ts'
-import { until } from '../../lab/wait.ts'
-import { labHosts } from '../../lab/hosts/lab.ts'
+import { imagesOf } from '../../../lab/guests/disks.ts'
+import { ask } from '../../../lab/clients/http.ts'
+import { type Product, startProduct } from '../../../lab/product/product.ts'
+import { until } from '../../../lab/wait.ts'
+import { labHosts } from '../../../lab/hosts/lab.ts'
 
 const [lab] = labHosts
 const password = 'Kirschkuchen-12'

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
-import type { Guest } from '../guest.ts'
+import type { Guest } from '../../guest.ts'
 
 const tailBytes = 256 * 1024
 

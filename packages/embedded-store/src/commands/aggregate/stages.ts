@@ -1,10 +1,10 @@
-import { type Doc, encode, isPlainObject } from '../values/bson.ts'
-import { CommandError, notImplemented } from '../errors.ts'
-import { parseFilter } from '../query/matcher.ts'
-import { parseProjectStage } from '../query/projection.ts'
-import { parseSort, sortKeyOf } from '../query/sort.ts'
-import { group } from './aggregate-group.ts'
-import { stageCount } from './aggregate-plan.ts'
+import { type Doc, encode, isPlainObject } from '../../values/bson.ts'
+import { CommandError, notImplemented } from '../../errors.ts'
+import { parseFilter } from '../../query/matcher.ts'
+import { parseProjectStage } from '../../query/projection.ts'
+import { parseSort, sortKeyOf } from '../../query/sort.ts'
+import { group } from './group.ts'
+import { stageCount } from './plan.ts'
 
 /** Documents on their way through a pipeline; null is a place to pause. */
 export type DocStream = Generator<Doc | null>

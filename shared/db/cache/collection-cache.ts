@@ -1,5 +1,5 @@
-import type { Change } from '#shared/db/changes.ts'
-import { createShelf, type Shelf } from '#shared/db/json-buffer-list.ts'
+import type { Change } from '#shared/db/cache/changes.ts'
+import { createShelf, type Shelf } from '#shared/db/cache/json-buffer-list.ts'
 
 /** A record's id and the JSON of what callers see of it. */
 export type View = { id: string; json: string }

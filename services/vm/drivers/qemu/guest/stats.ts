@@ -1,8 +1,8 @@
 import { domainSamples } from '#shared/nodes/libvirt/client/stats.ts'
-import type { Guest } from '../guest.ts'
-import type { Stats } from '../parts.ts'
-import { libvirtAt } from './libvirt.ts'
-import { isoDrive, seedDrive } from './xml/parse-domain-xml.ts'
+import type { Guest } from '../../guest.ts'
+import type { Stats } from '../../parts.ts'
+import { libvirtAt } from '../libvirt.ts'
+import { isoDrive, seedDrive } from '../xml/parse-domain-xml.ts'
 
 const KiB = 1024
 

@@ -2,12 +2,12 @@ import { countCheckpoints, countSnapshots, hasManagedSave } from '#shared/nodes/
 import { versions } from '#shared/nodes/libvirt/client/host-facts.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { reach } from '#shared/nodes/nodes.ts'
-import type { HostState } from '../parts.ts'
-import { definitionOf } from './files.ts'
-import { libvirtAt } from './libvirt.ts'
-import { unlessMissing } from './state.ts'
-import { hasRemoteVariables } from './xml/firmware.ts'
-import { at, attribute, type Element, elements } from './xml/xml.ts'
+import type { HostState } from '../../parts.ts'
+import { definitionOf } from '../files.ts'
+import { libvirtAt } from '../libvirt.ts'
+import { unlessMissing } from '../state.ts'
+import { hasRemoteVariables } from '../xml/firmware.ts'
+import { at, attribute, type Element, elements } from '../xml/xml.ts'
 
 const tpmsOf = (domain: Element) => elements(at(domain, 'devices'), 'tpm')
 

@@ -1,6 +1,6 @@
-import { type Doc, isPlainObject, toNumber } from '../values/bson.ts'
-import { CommandError } from '../errors.ts'
-import { shellText } from '../values/shell-text.ts'
+import { type Doc, isPlainObject, toNumber } from '../../values/bson.ts'
+import { CommandError } from '../../errors.ts'
+import { shellText } from '../../values/shell-text.ts'
 
 /** The part of a pipeline that is done while documents are found; `rest` works on the result. */
 export type SplitPipeline = { filter: Doc; sort: unknown; skip: number; limit: number; rest: [string, unknown][] }

@@ -4,7 +4,7 @@ import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { domainCapabilities } from '#shared/nodes/libvirt/client/host-facts.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { platforms } from './platforms.ts'
-import { at, attribute, elements, parseXml, textOf } from './xml/xml.ts'
+import { at, attribute, elements, parseXml, textOf } from '../xml/xml.ts'
 
 /** The capabilities of a node's QEMU for guests of an architecture. */
 export type Capabilities = {

@@ -1,10 +1,10 @@
-import { type Doc, isPlainObject, setField, toNumber, typeName } from '../values/bson.ts'
-import { CommandError, notImplemented } from '../errors.ts'
-import { fieldPath } from '../values/field-path.ts'
-import { encodeValue } from '../values/key-encoding.ts'
-import { sum } from '../values/numbers.ts'
-import { MISSING, ownValue } from '../values/paths.ts'
-import type { Stage } from './aggregate-stages.ts'
+import { type Doc, isPlainObject, setField, toNumber, typeName } from '../../values/bson.ts'
+import { CommandError, notImplemented } from '../../errors.ts'
+import { fieldPath } from '../../values/field-path.ts'
+import { encodeValue } from '../../values/key-encoding.ts'
+import { sum } from '../../values/numbers.ts'
+import { MISSING, ownValue } from '../../values/paths.ts'
+import type { Stage } from './stages.ts'
 
 /** Reads one value of a document; MISSING where it has none. */
 type Read = (doc: Doc) => unknown

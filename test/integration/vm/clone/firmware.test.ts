@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { type CloneLab, startCloneLab } from '../../lab/guests/clones.ts'
-import { foreignDomain } from '../../lab/guests/foreign-domain.ts'
-import { done } from '../../lab/product/run-operation.ts'
+import { type CloneLab, startCloneLab } from '../../../lab/guests/clones.ts'
+import { foreignDomain } from '../../../lab/guests/foreign-domain.ts'
+import { done } from '../../../lab/product/run-operation.ts'
 
 let lab: CloneLab
 beforeAll(async () => {

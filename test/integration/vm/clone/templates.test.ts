@@ -8,9 +8,9 @@ import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
-import { foreignDomain } from '../../lab/guests/foreign-domain.ts'
-import { done, work } from '../../lab/product/run-operation.ts'
+import { type CloneLab, refusal, startCloneLab } from '../../../lab/guests/clones.ts'
+import { foreignDomain } from '../../../lab/guests/foreign-domain.ts'
+import { done, work } from '../../../lab/product/run-operation.ts'
 
 let lab: CloneLab
 beforeAll(async () => {

@@ -4,9 +4,9 @@ import { ConflictError } from '#shared/errors.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { domainXml } from '#shared/nodes/libvirt/client/domain.ts'
 import { reach } from '#shared/nodes/nodes.ts'
-import type { Guest } from '../guest.ts'
-import type { Files } from './xml/domain-xml.ts'
-import { filesOf } from './files.ts'
+import type { Guest } from '../../guest.ts'
+import type { Files } from '../xml/domain-xml.ts'
+import { filesOf } from '../files.ts'
 
 /** The parts of a live domain's XML that tell where its consoles are (libvirt's "Domain XML format"). */
 type Listen = { '@type'?: string; '@socket'?: string; '@address'?: string }

@@ -3,11 +3,11 @@ import { type DiskSource, nameOfSource } from '#shared/contracts/storage/disk-so
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { abortJob, type BackupJob, backupJob, backupXml, beginBackup } from '#shared/nodes/libvirt/client/backup.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
-import type { Copies, CopyTarget } from '../parts.ts'
-import { libvirtAt } from './libvirt.ts'
-import { unlessMissing } from './state.ts'
-import { sourceElement } from './xml/disk-source.ts'
-import { at, type Element, elements, parseXml, writeXml } from './xml/xml.ts'
+import type { Copies, CopyTarget } from '../../parts.ts'
+import { libvirtAt } from '../libvirt.ts'
+import { unlessMissing } from '../state.ts'
+import { sourceElement } from '../xml/disk-source.ts'
+import { at, type Element, elements, parseXml, writeXml } from '../xml/xml.ts'
 
 const pollEveryMs = 250
 /** QEMU first finishes the block that it is writing. */

@@ -5,16 +5,16 @@ import { describe, expect, test } from 'vitest'
 import { check } from '#shared/contract/validate.ts'
 import { type CloudInit, cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { checkEthernets } from '../../../services/vm/cloudinit/check.ts'
-import { documentsOf } from '../../../services/vm/cloudinit/documents.ts'
-import { filesOf, type Seed } from '../../../services/vm/cloudinit/seed.ts'
-import { yamlOf } from '../../../services/vm/cloudinit/yaml.ts'
-import { available } from '../../lab/requirements.ts'
+import { checkEthernets } from '../../../../services/vm/cloudinit/check.ts'
+import { documentsOf } from '../../../../services/vm/cloudinit/documents.ts'
+import { filesOf, type Seed } from '../../../../services/vm/cloudinit/seed.ts'
+import { yamlOf } from '../../../../services/vm/cloudinit/yaml.ts'
+import { available } from '../../../lab/requirements.ts'
 
 const machine = localHost()
 const { code } = await machine.run('python3', ['-c', 'import yaml']).catch(() => ({ code: 127 }))
 const hasPyYaml = available('pyyaml', code === 0 ? [] : ['python3-yaml'])
-const reader = fileURLToPath(new URL('../../lab/guests/read-yaml.py', import.meta.url))
+const reader = fileURLToPath(new URL('../../../lab/guests/read-yaml.py', import.meta.url))
 
 /**
  * Has one process of PyYAML read documents. It compares too: V8 13.6 reads keys of one escaped character in JSON wrong.

@@ -1,8 +1,8 @@
 import type { AgentView } from '#shared/contracts/vm/guests.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
 import { agentCommand } from '#shared/nodes/libvirt/client/domain.ts'
-import type { Guest } from '../guest.ts'
-import { libvirtAt } from './libvirt.ts'
+import type { Guest } from '../../guest.ts'
+import { libvirtAt } from '../libvirt.ts'
 
 /** A freeze waits until all that is being written is on the disks. */
 const freezeSeconds = 60

@@ -1,13 +1,13 @@
 import type { NatsConnection } from 'nats'
 import { bus, onBusChange } from '#shared/bus/bus.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
-import { onChange, onChanging } from '#shared/db/changes.ts'
-import { hasHeardAll } from '#shared/db/cache-barrier.ts'
-import { createKept, type Kept } from '#shared/db/collection-cache.ts'
+import { onChange, onChanging } from '#shared/db/cache/changes.ts'
+import { hasHeardAll } from '#shared/db/cache/barrier.ts'
+import { createKept, type Kept } from '#shared/db/cache/collection-cache.ts'
 import type { MaySee } from '#shared/access/access.ts'
 import type { PageOf } from '#shared/db/page.ts'
-import { ready } from '#shared/db/preserialized.ts'
-import type { BytesOfPage, Shelf } from '#shared/db/json-buffer-list.ts'
+import { ready } from '#shared/db/cache/preserialized.ts'
+import type { BytesOfPage, Shelf } from '#shared/db/cache/json-buffer-list.ts'
 import { notFound } from '#shared/errors.ts'
 
 /** The used part of a collection. */

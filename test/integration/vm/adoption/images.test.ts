@@ -6,9 +6,9 @@ import { devices } from '#shared/contracts/vm/devices.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { poolPath, startGuests } from '../../lab/guests/guests.ts'
-import { labHosts } from '../../lab/hosts/lab.ts'
-import { done } from '../../lab/product/run-operation.ts'
+import { poolPath, startGuests } from '../../../lab/guests/guests.ts'
+import { labHosts } from '../../../lab/hosts/lab.ts'
+import { done } from '../../../lab/product/run-operation.ts'
 
 const GiB = 2 ** 30
 const images = '/var/lib/libvirt/images'

@@ -1,7 +1,7 @@
 import { ConflictError } from '#shared/errors.ts'
 import { monitorCommand } from '#shared/nodes/libvirt/client/domain.ts'
-import type { Guest } from '../guest.ts'
-import { libvirtAt } from './libvirt.ts'
+import type { Guest } from '../../guest.ts'
+import { libvirtAt } from '../libvirt.ts'
 
 /** Sends a command of QMP to a guest's monitor. @throws ConflictError in QEMU's words */
 export async function query({ node, handle: uuid }: Guest, execute: string, words?: object): Promise<unknown> {

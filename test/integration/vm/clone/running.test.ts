@@ -5,10 +5,10 @@ import { guests } from '#shared/contracts/vm/guests.ts'
 import { type Operation, operations } from '#shared/contracts/core/operations.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
-import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
-import { runningSource } from '../../lab/guests/running-source.ts'
-import { until } from '../../lab/wait.ts'
-import { done, work } from '../../lab/product/run-operation.ts'
+import { type CloneLab, refusal, startCloneLab } from '../../../lab/guests/clones.ts'
+import { runningSource } from '../../../lab/guests/running-source.ts'
+import { until } from '../../../lab/wait.ts'
+import { done, work } from '../../../lab/product/run-operation.ts'
 
 const GiB = 2 ** 30
 let lab: CloneLab

@@ -1,7 +1,7 @@
 import { v7 } from 'uuid'
 import type { NatsConnection } from 'nats'
 import { bus, isBusConnected, listen, onBusChange } from '#shared/bus/bus.ts'
-import { becomeDeaf, flushBus } from '#shared/db/cache-barrier.ts'
+import { becomeDeaf, flushBus } from '#shared/db/cache/barrier.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { changeSubjects } from '#shared/bus/identity/subjects.ts'
 

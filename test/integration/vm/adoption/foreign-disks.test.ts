@@ -6,10 +6,10 @@ import { devices } from '#shared/contracts/vm/devices.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { poolPath, startGuests } from '../../lab/guests/guests.ts'
-import { labHosts } from '../../lab/hosts/lab.ts'
-import { done } from '../../lab/product/run-operation.ts'
-import { until } from '../../lab/wait.ts'
+import { poolPath, startGuests } from '../../../lab/guests/guests.ts'
+import { labHosts } from '../../../lab/hosts/lab.ts'
+import { done } from '../../../lab/product/run-operation.ts'
+import { until } from '../../../lab/wait.ts'
 
 const GiB = 2 ** 30
 const [host] = labHosts

@@ -8,11 +8,11 @@ import { templates } from '#shared/contracts/vm/templates.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
-import { foreignDomain } from '../../lab/guests/foreign-domain.ts'
-import { done } from '../../lab/product/run-operation.ts'
-import { available } from '../../lab/requirements.ts'
-import { until } from '../../lab/wait.ts'
+import { type CloneLab, refusal, startCloneLab } from '../../../lab/guests/clones.ts'
+import { foreignDomain } from '../../../lab/guests/foreign-domain.ts'
+import { done } from '../../../lab/product/run-operation.ts'
+import { available } from '../../../lab/requirements.ts'
+import { until } from '../../../lab/wait.ts'
 
 let lab: CloneLab
 beforeAll(async () => {

@@ -5,9 +5,9 @@ import { operations } from '#shared/contracts/core/operations.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
-import { type CloneLab, refusal, startCloneLab, wrongFields } from '../../lab/guests/clones.ts'
-import { until } from '../../lab/wait.ts'
-import { done, work } from '../../lab/product/run-operation.ts'
+import { type CloneLab, refusal, startCloneLab, wrongFields } from '../../../lab/guests/clones.ts'
+import { until } from '../../../lab/wait.ts'
+import { done, work } from '../../../lab/product/run-operation.ts'
 
 let lab: CloneLab
 beforeAll(async () => {
