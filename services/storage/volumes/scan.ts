@@ -33,20 +33,37 @@ export const scan = operation({
     if (!volumes.list) throw new ConflictError(`Storage pool '${id}' has no files that can become volumes`)
     return { id }
   },
-  run: (op, { id }): Promise<Scanned> =>
-    op.step('scanning', async () => {
-      const opened = await openActivePool(id)
-      const { found, skipped } = await opened.volumes.list!(opened.host, opened.config)
-      const data: Volume[] = []
-      for (const spec of found) {
-        if (await volumeRecords.get(volumeId(id, spec.name))) continue
-        try {
-          data.push(await take(opened, spec))
-        } catch (error) {
-          if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
-          skipped.push({ name: `${spec.name}.${spec.format}`, reason: error.message })
-        }
-      }
-      return { data, skipped }
-    }),
+  run: async (op, { id }): Promise<Scanned> => {
+    const { found, skipped } = await op.step('reading the folder', () => readFolder(id))
+    const undo = async () => {
+      for (const { name } of found) await volumeRecords.removeWhere({ _id: volumeId(id, name), used_by: null })
+    }
+    return op.step('recording volumes', () => record(id, found, skipped), { undo })
+  },
 })
+
+/** The images without a record, and the other files with the reason that they cannot become volumes. */
+async function readFolder(id: string): Promise<{ found: VolumeSpec[]; skipped: Scanned['skipped'] }> {
+  const { host, config, volumes } = await openActivePool(id)
+  // Accepted only where the driver has it.
+  const { found, skipped } = await volumes.list!(host, config)
+  const known = await Promise.all(found.map(({ name }) => volumeRecords.get(volumeId(id, name))))
+  return { found: found.filter((_, index) => known[index] === null), skipped }
+}
+
+/** Gives images records. A repetition finds those that it has made before. */
+async function record(id: string, found: VolumeSpec[], skipped: Scanned['skipped']): Promise<Scanned> {
+  const opened = await openActivePool(id)
+  const data: Volume[] = []
+  const refused: Scanned['skipped'] = []
+  for (const spec of found) {
+    try {
+      const known = await volumeRecords.get(volumeId(id, spec.name))
+      data.push(known ? await viewIn(opened, known) : await take(opened, spec))
+    } catch (error) {
+      if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
+      refused.push({ name: `${spec.name}.${spec.format}`, reason: error.message })
+    }
+  }
+  return { data, skipped: [...skipped, ...refused] }
+}

@@ -85,11 +85,12 @@ test('changes of a guest by virsh are shown', async () => {
   await done(horcrux, vms, 'delete', { id: 'seen' })
 })
 
-test('the next update restores an autostart that virsh has switched off', async () => {
+test('the next update keeps an autostart that virsh has switched off', async () => {
   await done(horcrux, vms, 'create', create({ id: 'early', name: 'early', autostart: true }))
   await virsh('autostart', '--disable', 'early')
   await horcrux.call(vms, 'update', { id: 'early', memory: 256 })
-  expect((await virsh('dominfo', 'early')).stdout).toMatch(/^Autostart: +enable$/m)
+  expect((await virsh('dominfo', 'early')).stdout).toMatch(/^Autostart: +disable$/m)
+  expect((await get('early')).autostart).toBe(false)
   await done(horcrux, vms, 'delete', { id: 'early' })
 })
 

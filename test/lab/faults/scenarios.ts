@@ -86,6 +86,12 @@ const withImage =
 const ofImage = { id: 'images', name: 'it-disk-0', size: GiB, format: 'qcow2', image, owner: '/api/vms/it' }
 const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
 
+/** An image that was put into the folder of the storage pool. */
+const withDropped =
+  ({ dir }: LabHost) =>
+  () =>
+    localHost().runChecked('qemu-img', ['create', '-q', '-f', 'qcow2', join(dir, 'pool/dropped.qcow2'), String(GiB)])
+
 const mac = '52:54:00:00:00:01'
 const nic = { bridge: 'lan', mac }
 const withTeamAndRun = async (horcrux: TestHorcrux) => {
@@ -179,6 +185,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
+  'volumes.scan': { before: withDropped(first), params: { id: 'images' } },
   'nodes.register': { params: asNode('hv2', second) },
 })
 
@@ -206,6 +213,8 @@ export async function clear(horcrux: TestHorcrux): Promise<void> {
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })
   }
+  // Files that were in the folder before, and still are, become volumes to be deleted.
+  await done(horcrux, volumes, 'scan', { id: 'images' })
   const left = (await horcrux.call(volumes, 'list', { id: 'images' })).data
   for (const { name, used_by } of newestFirst(left))
     if (used_by) await horcrux.call(volumesInternal, 'deleteFor', { id: 'images', volume: name, owner: used_by })
