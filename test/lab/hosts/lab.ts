@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, inject } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
@@ -21,15 +22,17 @@ async function hostsOfWorker(): Promise<LabHost[]> {
   return existsSync(join(own, 'lab')) ? hostsIn(own) : startHosts(own, 2, pid)
 }
 
-/** Removes the guests that a file has left, so that the next file does not find them. */
+/** Removes the guests and disks that a file has left, so that the next file does not find them. */
 afterAll(async () => {
   const machine = localHost()
-  for (const { uri } of labHosts) {
+  for (const { uri, dir } of labHosts) {
     const virsh = (...words: string[]) => machine.run('virsh', ['-q', '-c', uri, ...words])
     const { stdout } = await virsh('list', '--all', '--name')
     for (const name of stdout.split('\n').filter(Boolean)) {
       await virsh('destroy', name)
       await virsh('undefine', name, '--nvram', '--managed-save', '--snapshots-metadata', '--checkpoints-metadata')
     }
+    // The folder of the storage pool of most files.
+    await rm(join(dir, 'pool'), { recursive: true, force: true })
   }
 })
