@@ -14,7 +14,7 @@ const product = ['shared', 'services', 'bin'].flatMap((folder) =>
 )
 const textOf = (path: string) => readFileSync(join(root, path), 'utf8')
 
-/** Where a name is a string of its own. */
+/** Files in which a name is a string of its own. */
 const filesNaming = (name: string) => product.filter((path) => new RegExp(`(['"\`])${name}\\1`).test(textOf(path)))
 
 type Places = {

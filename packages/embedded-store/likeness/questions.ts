@@ -81,7 +81,7 @@ const modifies = fc
 
 const aggregations = pipeline.map((stages): Spec => ({ aggregate: COLLECTION, pipeline: stages, cursor: {} }))
 
-/** What any server that speaks MongoDB's protocol answers alike, by area. */
+/** Commands that every server of MongoDB's protocol answers alike, by area. */
 export const questions = {
   find: question(25, finds, { asked: 60, writes: false }),
   sort: question(25, sorts, { asked: 60, writes: false }),

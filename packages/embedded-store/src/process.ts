@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 
 /*
- * How the store is started as a process of its own: `node ...nodeFlags storeProgram` with `nodeEnvironment`. They keep its
+ * Starts the store as a process of its own: `node ...nodeFlags storeProgram` with `nodeEnvironment`. They keep its
  * memory small, and end a runaway at about 1 GB: the parent starts it anew.
  */
 export const storeProgram = fileURLToPath(new URL('main.ts', import.meta.url))

@@ -51,7 +51,7 @@ export type TestStore = {
   stop: () => Promise<void>
 }
 
-/** What any server that speaks MongoDB's protocol must pass: on the embedded store, or on that of `MONGODB_URL`. */
+/** Runs a test that every server of MongoDB's protocol must pass: on the embedded store, or on the one of `MONGODB_URL`. */
 export const startTestStore = async (): Promise<TestStore> => {
   const store = await startStore()
   const client = await MongoClient.connect(store.url('test'))

@@ -185,7 +185,7 @@ export async function createHub() {
     reader.state = 'catching-up'
     const turn = ++reader.turn
     catchUp(reader).catch((error: Error) => {
-      log('gateway').debug({ err: error }, 'a reader could not catch up for now')
+      log('gateway').debug({ err: error }, 'a subscriber could not catch up; it is tried again')
       if (reader.state !== 'catching-up' || reader.turn !== turn) return
       reader.state = 'waiting'
       setTimeout(() => readers.has(reader) && resume(reader), 500).unref()

@@ -44,7 +44,7 @@ test('a grant that ends by the clock ends the events of an open connection', asy
   await socket.next('VmStatusChanged')
   vi.useFakeTimers({ toFake: ['Date'], now: end + 400 })
   const count = () => heardOf(socket).filter((heard) => heard === 'VmStatusChanged a').length
-  /** Whether a change reaches the connection. */
+  /** True if a change reaches the connection. */
   const isHeard = async () => {
     const before = count()
     await changed('a')

@@ -3,7 +3,7 @@ import { accessRightsGoByTheBook, whatIfIsNotSilent } from '../../unit/auth/righ
 import { argumentsArrive, environmentArrives } from '../../unit/nodes/host-quote-property.ts'
 import { amount, seedOf } from '../../lab/faults/seed.ts'
 
-/** What the unit tests try a few times, many times. */
+/** Runs the property tests of the unit tests with many more cases. */
 const seed = Number(seedOf('properties'))
 
 describe.each(['sh', 'bash'])('the quoting function, read by %s', (shell) => {

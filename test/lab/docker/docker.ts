@@ -19,7 +19,7 @@ export async function missingForDocker(): Promise<string[]> {
 type Settings = Record<string, string>
 
 export type Compose = {
-  /** How npm's docker-compose runs the checkout's docker-compose.yml on this engine, with these settings and no `.env`. */
+  /** Options of npm's docker-compose: the checkout's docker-compose.yml on this engine, with these settings and no `.env`. */
   options: (settings: Settings, ...commandOptions: string[]) => IDockerComposeOptions
   /** Builds the image of the Dockerfile. */
   build: () => Promise<void>

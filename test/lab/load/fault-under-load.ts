@@ -17,7 +17,7 @@ const answered = async ({ sent }: Load, count: number) => {
   await until(() => sent.length >= wanted, { what: `${count} answers` })
 }
 
-/** Whether so many requests all succeed at this pace while nothing is broken. */
+/** Checks that this number of requests succeeds at this pace while nothing is broken. */
 async function succeedsUndisturbed(to: Gateways, perSecond: number, loads: Load[], count: number): Promise<boolean> {
   const load = startLoad({ ...to, perSecond })
   loads.push(load)

@@ -8,7 +8,7 @@ import { until } from '../wait.ts'
 const perSecond = 10
 /** Requests answered before the outage begins. */
 const before = 15
-/** So many successes one after the other show that everything works again: each kind of request is among them. */
+/** Number of successes in a row after which everything works again: each kind of request is among them. */
 const wholeRound = 10
 /** Requests answered after that. */
 const afterwards = 25

@@ -3,7 +3,7 @@ import type { GivenConfig, PoolType } from '#shared/contracts/storage/pool-kinds
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { Site } from '../../../services/storage/drivers/driver.ts'
 
-/** What the suite of storage drivers needs of a kind, beside the driver. */
+/** The lab of one storage kind, which the suite of storage drivers needs beside the driver. */
 export type StorageLab<K extends PoolType = PoolType> = {
   site: Site
   /** The request of a storage pool; each call is of another place. */

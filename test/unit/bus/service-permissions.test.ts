@@ -28,7 +28,7 @@ const internal = contracts.flatMap(({ name, actions }) =>
   Object.entries(actions).flatMap(([key, { can }]) => (can === 'service' ? [`${name}.${key}`] : [])),
 )
 
-/** What the files of a service call, also by way of shared/nodes/nodes.ts. */
+/** Actions that the files of a service call, also by way of shared/nodes/nodes.ts. */
 function callsOf(service: string): Set<string> {
   const texts = textsIn(`services/${service}`)
   const ofNodes = texts.flatMap(
