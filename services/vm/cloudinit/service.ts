@@ -1,5 +1,6 @@
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import type { Violation } from '#shared/errors.ts'
+import { requireVersion } from '#shared/db/if-match.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { seal, unseal } from '#shared/config/secrets.ts'
 import { implement } from '#shared/service/implement.ts'
@@ -39,13 +40,20 @@ async function putIn(id: string, seed: string | null): Promise<void> {
   })
 }
 
+/** `If-Match` names a version of the seed, not of the VM; a guest without a seed has version 0. */
+async function requireSeedVersion(id: string): Promise<void> {
+  if (await kept.get(id)) await kept.requireForChange(id)
+  else requireVersion(`Cloud-init seed of virtual machine '${id}'`, 0)
+}
+
 export const cloudinitService = implement(cloudinit, {
   get: ({ id }) => kept.require(id),
 
   set: operation({
     accept: async ({ id, user, ...settings }, { hold }) => {
       await hold(apiPathOf(id))
-      const vm = await vmRecords.requireForChange(id)
+      const vm = await vmRecords.require(id)
+      await requireSeedVersion(id)
       requireNoTemplate(vm, 'change')
       await requireNotSaved(vm, 'give a seed to')
       await readHostChanges(id)
@@ -83,7 +91,8 @@ export const cloudinitService = implement(cloudinit, {
   remove: operation({
     accept: async ({ id }, { hold }) => {
       await hold(apiPathOf(id))
-      const vm = await vmRecords.requireForChange(id)
+      const vm = await vmRecords.require(id)
+      await requireSeedVersion(id)
       // A template must stay unknown to its host: a change of its drive would define it.
       requireNoTemplate(vm, 'change')
       await requireNotSaved(vm, 'take the seed from')

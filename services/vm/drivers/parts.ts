@@ -31,13 +31,15 @@ export type Parts = {
 export type Power = Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>
 
 export type Sizes = Pick<VmRecord, 'memory' | 'balloon' | 'cpus' | 'max_cpus'>
+/** The sizes of the present run. `balloon` is left out while it moves. */
+export type CurrentSizes = Omit<Sizes, 'balloon'> & Partial<Pick<Sizes, 'balloon'>>
 
 /** Changes of a guest while it runs, by Horcrux and by others. */
 export type Changes = {
   /** Gives a guest what it can take at once of a definition that is written. @returns the fields that it has taken */
   apply: (definition: Definition, fields: string[], isRunning: boolean) => Promise<string[]>
   /** The sizes of a guest for its next start, and in its present run; null for one that is gone. */
-  sizes: (guest: Guest) => Promise<{ next: Sizes & Partial<Pick<VmRecord, 'autostart'>>; current: Sizes } | null>
+  sizes: (guest: Guest) => Promise<{ next: Sizes & Partial<Pick<VmRecord, 'autostart'>>; current: CurrentSizes } | null>
   /** The hypervisor has no events for most changes by others: definitions are compared every few seconds. */
   isCompared: boolean
   /** The boot id: changes at every start; null for a guest that is off. */

@@ -29,7 +29,7 @@ async function hasRecorded(vm: VmRecord): Promise<boolean> {
   const found = await driverOf(vm).changes?.sizes(vm)
   if (!found) return true
   const { next, current } = found
-  const fields = ['memory', 'cpus', 'max_cpus'] as const
+  const fields = (['memory', 'balloon', 'cpus', 'max_cpus'] as const).filter((field) => current[field] !== undefined)
   const isOff = vm.status === 'stopped'
   const waits = fields
     .filter((field) => !isOff && current[field] !== next[field])

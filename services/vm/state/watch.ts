@@ -40,9 +40,12 @@ async function reconcile(watched: Watched): Promise<void> {
 /** Compares all records of a node's guests with their definitions, one after the other. */
 async function compare(watched: Watched): Promise<void> {
   if (!watched.driver.changes?.isCompared || !watched.engine.isConnected()) return
-  for (const { id, template, status } of await vmRecords.all(guestsOf(watched))) {
+  for (const { id, template, status, status_reason } of await vmRecords.all(guestsOf(watched))) {
     if (template || status === 'unknown') continue
     await recordSizes(id).catch(warn)
+    await recordForeign(id).catch(warn)
+    // The reason of a guest that is off can go without an event: virsh managedsave-remove.
+    if (status === 'stopped' && status_reason !== null) await settle(id).catch(warn)
     await delay(pauseMs)
   }
 }

@@ -3,7 +3,7 @@ import { domainXml, isAutostart, setAutostart, setMemory, setVcpus } from '#shar
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { log } from '#shared/runtime/log.ts'
 import type { Definition, Guest } from '../guest.ts'
-import type { Changes } from '../parts.ts'
+import type { Changes, CurrentSizes } from '../parts.ts'
 import { libvirtAt } from './libvirt.ts'
 import { inactiveXml } from './definition.ts'
 import { changeMedium } from './xml/media.ts'
@@ -77,15 +77,31 @@ function sizeIn(key: string, xml: string): Size {
 export const asDefined = (current: Size, next: Size): Size =>
   current.memory === next.memory + 1 ? { ...current, memory: next.memory } : current
 
+/** The last live balloon of each guest, MiB, and the time since when it has not moved. */
+const lastBalloons = new Map<string, { balloon: number; sinceMs: number }>()
+const restsAfterMs = 3000
+
+/**
+ * libvirt's live value moves while the guest inflates its balloon, and stays at all of the memory in a guest without a
+ * driver for it. Only a value that has come to rest elsewhere is a difference.
+ */
+function rested(uuid: string, { balloon, ...current }: Size, next: Size): CurrentSizes {
+  const last = lastBalloons.get(uuid)
+  if (balloon === null) return { ...current, balloon: next.balloon }
+  if (last?.balloon === balloon) return Date.now() - last.sinceMs < restsAfterMs ? current : { ...current, balloon }
+  if (lastBalloons.size >= mostRead) lastBalloons.clear()
+  lastBalloons.set(uuid, { balloon, sinceMs: Date.now() })
+  return current
+}
+
 /** The sizes of a guest as its host has them: for its next start, and those that it runs with where they differ. */
 export const sizes: Changes['sizes'] = async ({ node, handle: uuid }) => {
   const libvirt = await libvirtAt(node)
   const read = () => Promise.all([inactiveXml(libvirt, uuid), domainXml(libvirt, uuid), isAutostart(libvirt, uuid)])
   const found = await unlessMissing(read, null)
   if (!found) return null
-  const [next, current, autostart] = found
-  return {
-    next: { ...sizeIn(`${uuid} next`, next), autostart },
-    current: asDefined(sizeIn(`${uuid} current`, current), sizeIn(`${uuid} next`, next)),
-  }
+  const [nextXml, currentXml, autostart] = found
+  const next = sizeIn(`${uuid} next`, nextXml)
+  const current = asDefined(sizeIn(`${uuid} current`, currentXml), next)
+  return { next: { ...next, autostart }, current: rested(uuid, current, next) }
 }

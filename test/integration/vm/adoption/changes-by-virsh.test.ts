@@ -10,9 +10,11 @@ import { ConflictError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { type CloneLab, refusal, startCloneLab } from '../../../lab/guests/clones.ts'
 import { foreignDomain } from '../../../lab/guests/foreign-domain.ts'
+import { guestOn } from '../../../lab/guests/tiny-guest.ts'
 import { done } from '../../../lab/product/run-operation.ts'
 import { available } from '../../../lab/requirements.ts'
 import { until } from '../../../lab/wait.ts'
+import { guestPrefix } from '../../../../tools/tiny-guest/tiny-guest.ts'
 
 let lab: CloneLab
 beforeAll(async () => {
@@ -59,6 +61,48 @@ test('changes by virsh while a guest is off are seen without an event, and no PA
   await done(horcrux, vms, 'delete', { id: 'seen' })
 })
 
+test('setmem on a running guest is shown as a difference to its next start, once the balloon rests', async () => {
+  const { horcrux } = lab
+  const boot = await guestOn(lab.lab)
+  await done(horcrux, vms, 'create', { id: 'live', name: 'live', memory: 256, cpus: 1, node: 'hv1', boot })
+  await done(horcrux, vms, 'start', { id: 'live' })
+  await until(async () => (await horcrux.call(vms, 'serial', { id: 'live' })).text.includes(`${guestPrefix} up`))
+  await virsh('setmem', 'live', '200M', '--live')
+  const { pending } = await until(
+    async () => {
+      const vm = await read('live')
+      return vm.pending.length > 0 ? vm : null
+    },
+    { what: 'the difference' },
+  )
+  expect(pending).toEqual([{ field: 'balloon', current: 200, next: null }])
+  expect(await horcrux.call(vms, 'update', { id: 'live', tags: ['x'] })).toMatchObject({ balloon: null, pending })
+  expect(await virsh('dommemstat', 'live')).toMatch(/^actual 204800$/m)
+  expect(await horcrux.call(vms, 'update', { id: 'live', balloon: 128 })).toMatchObject({ balloon: 128 })
+  await until(async () => (await read('live')).pending.length === 0, { what: 'the balloon of the record' })
+  await done(horcrux, vms, 'stop', { id: 'live', force: true })
+  await done(horcrux, vms, 'delete', { id: 'live' })
+})
+
+test('a disk that virsh attaches to the definition alone is shown without any other event', async () => {
+  const { horcrux, images } = lab
+  await plain('given')
+  const file = join(lab.lab.dir, 'given.raw')
+  await images.host.writeFile(file, 'x'.repeat(1024))
+  await virsh('attach-disk', 'given', file, 'vdb', '--config')
+  const shown = await until(
+    async () => {
+      const { foreign_disks } = await read('given')
+      return foreign_disks.length > 0 ? foreign_disks : null
+    },
+    { what: 'the disk' },
+  )
+  expect(shown).toMatchObject([{ id: 'vdb', source: file }])
+  await virsh('detach-disk', 'given', 'vdb', '--config')
+  await until(async () => (await read('given')).foreign_disks.length === 0, { what: 'its end' })
+  await done(horcrux, vms, 'delete', { id: 'given' })
+})
+
 test('a guest with a saved memory has a reason for its status, and takes no change of hardware', async () => {
   const { horcrux } = lab
   await plain('saved')
@@ -76,6 +120,7 @@ test('a guest with a saved memory has a reason for its status, and takes no chan
     tags: ['x'],
     autostart: true,
   })
+  expect((await refusal(lab.clone('saved', 'copy'), ConflictError)).message).toMatch(/its memory is saved/)
   expect(await done(horcrux, vms, 'start', { id: 'saved' })).toMatchObject({
     status: 'running',
     status_reason: null,
@@ -83,7 +128,9 @@ test('a guest with a saved memory has a reason for its status, and takes no chan
   })
   await virsh('managedsave', 'saved')
   await until(async () => (await read('saved')).status === 'stopped')
+  await until(async () => (await read('saved')).status_reason !== null, { what: 'the reason' })
   await virsh('managedsave-remove', 'saved')
+  await until(async () => (await read('saved')).status_reason === null, { what: 'the end of the reason' })
   expect(await horcrux.call(vms, 'update', { id: 'saved', memory: 512 })).toMatchObject({ memory: 512 })
   await done(horcrux, vms, 'delete', { id: 'saved' })
 })

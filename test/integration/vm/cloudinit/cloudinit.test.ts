@@ -5,9 +5,10 @@ import type { Meta } from '#shared/bus/call.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { type Operation, operations } from '#shared/contracts/core/operations.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
-import { ValidationError } from '#shared/errors.ts'
+import { PreconditionFailedError, ValidationError } from '#shared/errors.ts'
 import { buildTinyGuest, guestPrefix } from '../../../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { clusterService } from '../../../../services/cluster/service.ts'
@@ -185,6 +186,22 @@ test('the ETag of a seed changes with every change, also when it is removed and 
   const kept = await horcrux.call(cloudinit, 'get', { id: 'tagged' })
   expect(kept).not.toHaveProperty('user')
   await done(horcrux, vms, 'delete', { id: 'tagged' })
+})
+
+test('If-Match on a seed names the version of the seed, and 0 demands that there is none', async () => {
+  await done(horcrux, vms, 'create', { id: 'matched', name: 'matched', memory: 128, cpus: 1, node: 'hv1' })
+  const set = (hostname: string, ifMatch: number) =>
+    horcrux.call(cloudinit, 'set', { id: 'matched', hostname }, { meta: { ifMatch } })
+  const ended = async (asked: Promise<unknown>) =>
+    horcrux.call(operations, 'wait', { id: ((await asked) as Operation).id, timeout: 60 })
+  expect((await ended(set('one', 0))).state).toBe('succeeded')
+  await expect(set('two', 0)).rejects.toThrow(/Cloud-init seed .* is at version 1, not 0/)
+  // The VM has another version by now.
+  expect((await ended(set('two', 1))).state).toBe('succeeded')
+  const drop = (ifMatch: number) => horcrux.call(cloudinit, 'remove', { id: 'matched' }, { meta: { ifMatch } })
+  await expect(drop(1)).rejects.toThrow(PreconditionFailedError)
+  expect((await ended(drop(2))).state).toBe('succeeded')
+  await done(horcrux, vms, 'delete', { id: 'matched' })
 })
 
 test('resume wakes a guest that has suspended itself', async () => {

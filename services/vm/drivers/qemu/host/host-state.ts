@@ -9,6 +9,8 @@ import { unlessMissing } from '../state.ts'
 import { hasRemoteVariables } from '../xml/firmware.ts'
 import { at, attribute, type Element, elements } from '../xml/xml.ts'
 
+const savedObstacle = 'its memory is saved (managed save): start it and shut it down, or virsh managedsave-remove'
+
 const tpmsOf = (domain: Element) => elements(at(domain, 'devices'), 'tpm')
 
 /** True when the host keeps the state of a TPM for a domain (swtpm). */
@@ -54,8 +56,7 @@ export const hostState: HostState = {
       [false, 0, 0],
     )
     const found: string[] = []
-    if (isSaved)
-      found.push('its memory is saved (managed save): start it and shut it down, or virsh managedsave-remove')
+    if (isSaved) found.push(savedObstacle)
     if (snapshots > 0) found.push(`libvirt has ${counted(snapshots, 'snapshot')} of it: virsh snapshot-delete`)
     if (checkpoints > 0) found.push(`libvirt has ${counted(checkpoints, 'checkpoint')} of it: virsh checkpoint-delete`)
     if (hasEmulatedTpm(domain) && !keepsTpms((await versions(libvirt)).libvirt))
@@ -64,7 +65,10 @@ export const hostState: HostState = {
   },
 
   cloneObstacles: async (guest) => {
-    const domain = await definitionOf(await reach(guest.node), guest)
-    return domain ? cloneObstaclesIn(domain) : []
+    const reached = await reach(guest.node)
+    const domain = await definitionOf(reached, guest)
+    if (!domain) return []
+    const isSaved = await unlessMissing(() => hasManagedSave(libvirtOf(reached), guest.handle), false)
+    return [...(isSaved ? [savedObstacle] : []), ...cloneObstaclesIn(domain)]
   },
 }
