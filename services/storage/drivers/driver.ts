@@ -10,7 +10,8 @@ export type Site = { host: Host; folders: { allowed_paths: string[]; state_dir: 
 export type Location = { nodes: string[] | null; place: string }
 export type Usage = { capacity_bytes: number; available_bytes: number }
 
-export type VolumeName = { name: string; format: VolumeFormat }
+/** `head`: the driver's word for the state that guests write, once a snapshot was taken; null for the first. */
+export type VolumeName = { name: string; format: VolumeFormat; head?: string | null | undefined }
 export type VolumeSpec = VolumeName & { size_bytes: number }
 /** An image to copy from, on the same host; `format` may be one that no volume has. */
 export type Original = { source: DiskSource; format: string }
@@ -64,6 +65,7 @@ export type VolumeDriver<K extends PoolType = PoolType> = {
   ): Promise<{ found: VolumeSpec[]; skipped: { name: string; reason: string }[] }>
   copies?: CopyDriver<K>
   liveCopies?: LiveCopyDriver<K>
+  snapshots?: SnapshotDriver<K>
 }
 
 /** Copies of images into volumes. */
@@ -87,4 +89,98 @@ export type LiveCopyDriver<K extends PoolType = PoolType> = {
   open(host: Host, config: PoolConfig<K>, volume: VolumeSpec, copy: string): Promise<DiskSource>
   /** Makes it the volume. An existing volume is taken for it. */
   commit(host: Host, config: PoolConfig<K>, volume: VolumeSpec, copy: string): Promise<void>
+}
+
+/** A state of a volume that a guest can write, in its place or aside. */
+export type Head = { head: string | null; format: VolumeFormat; size_bytes: number }
+/**
+ * A snapshot of one volume. `native`: the driver's identity of it, such as a guid, a snap id or a file, opaque to others.
+ * `hasClones`: linked clones in other volumes read from it.
+ */
+export type VolumeSnapshot = { id: string; native: string; hasClones: boolean }
+export type Taken = { native: string; head: Head }
+/** A volume with the head in its place, all its snapshots, and heads aside that are kept for an undo. */
+export type Family = {
+  volume: VolumeSpec
+  /** Linked clones in other volumes read from the head in place. */
+  hasClones: boolean
+  snapshots: VolumeSnapshot[]
+  keptHeads: string[]
+}
+
+export type Foreseen = {
+  /** Bytes that must be free now; guests take more when they write. */
+  needed_bytes: number
+  /** Reasons against, each with the way out. */
+  obstacles: { volume: string; reason: string }[]
+}
+
+/** Cost of a deletion, and the obstacle to it. */
+export type Deletion = {
+  /** The driver's own words for it. They are recorded, so that a repeated `delete` does the same. */
+  plan: string
+  /** Bytes that are copied; 0 where nothing is. */
+  bytes: number
+  /** The reason that it is impossible now, with the way out. */
+  obstacle: string | null
+  /** For a guest that runs: its hypervisor first moves the content of `top` into `base`. */
+  merge: { top: DiskSource; base: DiskSource } | null
+}
+
+/** Identities after a deletion. `leftover`: is discarded once these are recorded. */
+export type Deleted = { snapshots: Pick<VolumeSnapshot, 'id' | 'native'>[]; head: Head; leftover: string | null }
+/** `isMerged`: the hypervisor has moved `top` into `base`. */
+export type Deleting = {
+  plan: string
+  isMerged: boolean
+  signal: AbortSignal
+  onProgress: (doneBytes: number) => void
+}
+
+/** Bytes of a snapshot; null where the storage cannot tell. `freed_bytes`: those that its deletion alone gives back. */
+export type SnapshotUsage = { id: string; held_bytes: number | null; freed_bytes: number | null }
+
+/**
+ * Snapshots of volumes. They are found by their identity, never by the beginning of a name. No verb changes the content
+ * of another snapshot, head or linked clone: a restore is a new head, and the former one stays until it is discarded.
+ */
+export type SnapshotDriver<K extends PoolType = PoolType> = {
+  /**
+   * `storage`: `take` is the moment, and the guest is paused or off during it. `hypervisor`: `take` makes empty heads, and
+   * the moment is when the hypervisor of a running guest switches to all of them at once.
+   */
+  moment: 'storage' | 'hypervisor'
+  /** Checks that snapshots of these volumes are possible, without effects. */
+  foresee(host: Host, config: PoolConfig<K>, volumes: VolumeSpec[]): Promise<Foreseen>
+  /**
+   * Takes snapshots of volumes at one moment, of all or none. Repeated with the same id, it finds them.
+   * @returns them in the order of the volumes, with the head that each volume has from then on
+   */
+  take(host: Host, config: PoolConfig<K>, volumes: VolumeSpec[], id: string): Promise<Taken[]>
+  /** Makes a head aside from a snapshot; the volume stays as it is. Repeated with the same id, it finds the head. */
+  open(host: Host, config: PoolConfig<K>, volume: VolumeSpec, from: VolumeSnapshot, id: string): Promise<Head>
+  /**
+   * Puts a head that is aside in the place of the volume; the one that was there is aside then, under the name that it has
+   * in `volume`. The guest is off. Repeating it is fine, and so is swapping back.
+   */
+  swap(host: Host, config: PoolConfig<K>, volume: VolumeSpec, to: Head): Promise<void>
+  /** Deletes a head that is aside, or the leftover of a deletion; one that is gone is fine. */
+  discard(host: Host, config: PoolConfig<K>, volume: VolumeSpec, head: string | null): Promise<void>
+  /** Foretells the deletion of a snapshot. @param isRunning a guest has the volume open */
+  foreseeDeletion(host: Host, config: PoolConfig<K>, family: Family, id: string, isRunning: boolean): Promise<Deletion>
+  /** Deletes a snapshot as it was foretold without an obstacle; one that is gone is fine. */
+  delete(host: Host, config: PoolConfig<K>, family: Family, id: string, how: Deleting): Promise<Deleted>
+  /** Native identities of all snapshots and heads that the storage has of a volume, with a record or not. */
+  list(host: Host, config: PoolConfig<K>, volume: VolumeSpec): Promise<string[]>
+  usage(host: Host, config: PoolConfig<K>, family: Family): Promise<SnapshotUsage[]>
+  /** The content of a snapshot as an image to read from. */
+  original(host: Host, config: PoolConfig<K>, volume: VolumeSpec, of: VolumeSnapshot): Promise<Original>
+  /** Makes a copy-on-write volume of a snapshot. @returns as {@link VolumeDriver.create} */
+  clone?(
+    host: Host,
+    config: PoolConfig<K>,
+    from: { volume: VolumeSpec; snapshot: VolumeSnapshot },
+    volume: VolumeSpec,
+    how: IfExists,
+  ): Promise<boolean>
 }

@@ -7,7 +7,7 @@ export const qemuImg = (host: Host, args: string[], options: RunOptions = {}): P
   translating(host, () => host.runChecked('qemu-img', args, options))
 
 /** As {@link qemuImg}, for long work: it is killed with the process that started it, here or behind SSH. */
-async function longQemuImg(host: Host, args: string[], options: RunOptions): Promise<void> {
+export async function longQemuImg(host: Host, args: string[], options: RunOptions): Promise<void> {
   const setpriv = await host.which('setpriv')
   const [program, words] = setpriv ? [setpriv, ['--pdeathsig', 'KILL', 'qemu-img', ...args]] : ['qemu-img', args]
   await translating(host, () => host.runChecked(program, words, { ...options, timeoutMs: Infinity }))
@@ -138,6 +138,12 @@ export const createImage = (host: Host, path: string, { format, size_bytes }: Si
 /** Makes a copy-on-write image of another. */
 export const linkImage = (host: Host, backing: Image, { path, format }: Image): Promise<unknown> =>
   qemuImg(host, ['create', '-q', '-f', format, ...optionsOf(format), '-b', backing.path, '-F', backing.format, path])
+
+/** Makes an empty copy-on-write image of another, also while a guest has that one open: nothing is read from it. */
+export const overlayImage = (host: Host, backing: Image, path: string, sizeBytes: number): Promise<unknown> => {
+  const from = ['-u', '-b', backing.path, '-F', backing.format]
+  return qemuImg(host, ['create', '-q', '-f', 'qcow2', ...optionsOf('qcow2'), ...from, path, String(sizeBytes)])
+}
 
 export const resizeImage = (host: Host, path: string, { format, size_bytes }: Size): Promise<unknown> =>
   qemuImg(host, ['resize', '-q', '-f', format, path, String(size_bytes)])

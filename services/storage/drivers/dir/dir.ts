@@ -10,11 +10,13 @@ import type { Host } from '#shared/nodes/host/host.ts'
 import { createImage, dataBytes, imageInfo, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
 import { pathOfOriginal } from '../../images/images.ts'
 import type { PoolDriver, VolumeName, VolumeSpec } from '../driver.ts'
+import { fileOfVolume, isLayer } from './layer-names.ts'
+import { layers } from './layers.ts'
 import { commitAside, copyFull, copyLinked, createFile, openAside, removeAsides } from './image-files.ts'
 
 type Config = PoolConfig<'dir'>
 
-const fileOf = ({ path }: Config, { name, format }: VolumeName) => join(path, `${name}.${format}`)
+const fileOf = ({ path }: Config, volume: VolumeName) => join(path, fileOfVolume(volume))
 const asSource = (path: string): DiskSource => ({ type: 'file', path })
 
 /** True for a file that is an image of this format and size. */
@@ -42,7 +44,7 @@ export const dir: PoolDriver<'dir'> = {
   capabilitiesOf: () => ({
     formats: ['qcow2', 'raw'],
     default_format: 'qcow2',
-    snapshots: false,
+    snapshots: true,
     linked_clones: true,
     linked_clone_format: 'qcow2',
     live_clones: true,
@@ -117,6 +119,7 @@ export const dir: PoolDriver<'dir'> = {
       for (const { name: file, kind } of await host.list(path)) {
         const extension = extname(file)
         const [name, format] = [basename(file, extension), extension.slice(1)]
+        if (isLayer(file)) continue
         if (!isFormat(format)) {
           // Copies that are being made.
           if (format !== 'new') skipped.push({ name: file, reason: 'ends neither in .qcow2 nor in .raw' })
@@ -148,5 +151,7 @@ export const dir: PoolDriver<'dir'> = {
       commit: (host, config, volume, copy) =>
         commitAside(host, { path: fileOf(config, volume), format: volume.format }, copy),
     },
+
+    snapshots: layers(({ path }) => path),
   },
 }
