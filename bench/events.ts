@@ -26,7 +26,7 @@ export async function benchEvents(): Promise<Row[]> {
   const shared = (sockets: Socket[]) => {
     const bytes = Buffer.concat(
       batch
-        .map(frameOf)
+        .map((placed) => frameOf(placed))
         .filter(audience.mayReceive)
         .map((frame) => frame.bytes.ws),
     )

@@ -22,6 +22,8 @@ export type Meta = {
   repeated?: boolean
   /** Of a change: the number of this try, and until when its sender waits. */
   try?: Try
+  /** Of a question: until when its sender waits, by its clock, in milliseconds since 1970. */
+  deadline?: number
   /** The run of the operation that calls; receivers refuse an older one. */
   fence?: FencingToken
   /** The id for the operation that a service starts, so that starting it again finds it. */

@@ -87,7 +87,7 @@ export function hedgedCall(
     if (other !== undefined) begin(left, other)
   }
   const begin = (left: number, nodeId?: string) => {
-    const own = { ...meta }
+    const own = { ...meta, deadline: Date.now() + left }
     const calling = callOne(broker, action, params, { meta: own, timeout: left }, nodeId)
     const to = elsewhere(broker, calling)
     if (to !== undefined) tried.add(to)

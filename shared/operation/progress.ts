@@ -1,4 +1,5 @@
 import { isBusConnected } from '#shared/bus/bus.ts'
+import { hasEnded } from '#shared/db/lease.ts'
 import { publish } from '#shared/events/publish.ts'
 import { type Entry, updated } from '#shared/operation/entries.ts'
 import type { Journal } from '#shared/operation/journal.ts'
@@ -30,11 +31,15 @@ export function announceProgress(
     () => {
       delete state.timer
       state.last = Date.now()
-      if (!abort.signal.aborted && journal.entry.ended_at === null) send(journal.entry)
+      if (!abort.signal.aborted && mayTell(journal.entry)) send(journal.entry)
     },
     Math.max(0, state.last + everyMs - Date.now()),
   )
 }
+
+/** Under the lease only: a process that was stopped must not tell of its run after another one has ended the operation. */
+export const mayTell = ({ ended_at, lease }: Pick<Entry, 'ended_at' | 'lease'>): boolean =>
+  ended_at === null && !hasEnded(lease)
 
 function send(entry: Entry): void {
   // A process that has left the bus for good may still bring its work to an end.

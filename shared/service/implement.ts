@@ -29,7 +29,7 @@ import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrentRun } from '#shared/operation/lease.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
 import { rightsOf } from '#shared/service/rights.ts'
-import { guardOf } from '#shared/service/try-guard.ts'
+import { guardOf, requireWaitedFor } from '#shared/service/try-guard.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { check } from '#shared/contract/validate.ts'
 
@@ -75,6 +75,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
       const onRecord = recorder(name, action, ctx.params, caller, requestId, record)
       try {
         requireSender(name, action, caller, ctx)
+        if (ctx.meta.deadline !== undefined) requireWaitedFor(ctx.meta.deadline)
         await requireCurrent()
         const rights = await rightsOf(caller)
         authorize(action, ctx.params, caller, rights)

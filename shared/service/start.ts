@@ -15,6 +15,7 @@ import { closeNodes } from '#shared/nodes/nodes.ts'
 import { AppError } from '#shared/errors.ts'
 import { compactWhenIdle } from '#shared/runtime/compact-heap.ts'
 import { log } from '#shared/runtime/log.ts'
+import { watchForStops } from '#shared/runtime/stops.ts'
 import type { StepObserver } from '#shared/operation/observe.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
 import { operationService } from '#shared/service/operations.ts'
@@ -59,7 +60,7 @@ export async function startServices(
     within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
   for (const { name: service, prepare } of services) if (prepare) await asItself(service, prepare)
   await broker.start()
-  const stops: (() => unknown)[] = [sweepOutboxes(broker), sweepTries()]
+  const stops: (() => unknown)[] = [watchForStops(), sweepOutboxes(broker), sweepTries()]
   const work = () => startWorkers(broker, { observe })
   if (works) stops.push(work())
   for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))

@@ -11,6 +11,8 @@ export type Frame = {
   topic: Topic
   data: Record<string, unknown>
   for: Event['for']
+  /** It tells a lower version of a record than an event before it: nobody is given it. */
+  isOutdated: boolean
   bytes: Record<Medium, Buffer>
 }
 
@@ -48,7 +50,7 @@ function encoded(seq: number, text: string): Record<Medium, Buffer> {
   }
 }
 
-export function frameOf({ seq, event }: Placed): Frame {
+export function frameOf({ seq, event }: Placed, isOutdated = false): Frame {
   const { type, time, topic, data } = event
   return {
     seq,
@@ -56,6 +58,7 @@ export function frameOf({ seq, event }: Placed): Frame {
     topic,
     data,
     for: event.for,
+    isOutdated,
     bytes: encoded(seq, JSON.stringify({ seq, type, time, topic, data })),
   }
 }

@@ -4,6 +4,7 @@ import { log } from '#shared/runtime/log.ts'
 import type { Audience } from './audience.ts'
 import { type Control, controlBytes, type Frame, frameOf, type Medium } from './frame.ts'
 import type { Outlet } from './outlet.ts'
+import { createVersionCheck } from './outdated.ts'
 import { createRing } from './ring.ts'
 
 /** A subscriber: its connection, its topics, and the position up to which it has received everything. */
@@ -33,7 +34,10 @@ const paceMs = 5
 
 export type Hub = Awaited<ReturnType<typeof createHub>>
 
-/** Gives every event of the stream to every reader who may have it: in order, once, without holes. */
+/**
+ * Gives every event of the stream to every reader who may have it: in order, once, without holes. Events with a lower version
+ * of an operation than was told before are left out.
+ */
 export async function createHub() {
   const ring = createRing(ringFrames, ringBytes)
   const channels = new Map<string, Channel>()
@@ -43,6 +47,7 @@ export async function createHub() {
   /** Everything up to here was given to the live readers. */
   let sent = 0
   let arrivals = Promise.withResolvers<void>()
+  const isOutdated = createVersionCheck()
 
   const say = (reader: Reader, type: Control, data: unknown) =>
     reader.outlet.write(controlBytes(reader.medium, placeOf(reader), type, data))
@@ -88,7 +93,7 @@ export async function createHub() {
   const follower = followEvents({
     before: ringFrames,
     event: (placed) => {
-      const frame = frameOf(placed)
+      const frame = frameOf(placed, isOutdated(placed.event))
       ring.push(frame)
       pending.push(frame)
       timer ??= setTimeout(flush, batchMs)
@@ -141,9 +146,10 @@ export async function createHub() {
 
   /** Sends events that have left the ring, from the stream. @returns false to stop */
   const giveOld: Going = async (reader, isMine) => {
+    const isOld = createVersionCheck()
     for await (const placed of eventsAfter(reader.seq)) {
       if (!(await reader.outlet.ready()) || !isMine()) return false
-      const frames = placed.map(frameOf).filter(({ seq }) => seq <= sent)
+      const frames = placed.map((one) => frameOf(one, isOld(one.event))).filter(({ seq }) => seq <= sent)
       give(reader, frames)
       if (frames.length < placed.length || reader.seq >= ring.start()) return true
     }
@@ -224,7 +230,7 @@ const channelKey = ({ medium, topics, audience }: Reader) =>
 
 /** Joins the frames that this subscriber may have into one buffer. */
 function bytesFor({ medium, topics, audience }: Reader, frames: Frame[]): Buffer | undefined {
-  const wanted = frames.filter((frame) => topics.has(frame.topic) && audience.mayReceive(frame))
+  const wanted = frames.filter((frame) => !frame.isOutdated && topics.has(frame.topic) && audience.mayReceive(frame))
   if (wanted.length === 0) return undefined
   return wanted.length === 1 ? wanted[0]!.bytes[medium] : Buffer.concat(wanted.map(({ bytes }) => bytes[medium]))
 }

@@ -23,7 +23,7 @@ import { ask } from '../../lab/clients/http.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
 import { available } from '../../lab/requirements.ts'
 import { readServerSentEvents } from '../../lab/clients/server-sent-events.ts'
-import { openSocket } from '../../lab/clients/sockets.ts'
+import { openSocket, type TestSocket } from '../../lab/clients/sockets.ts'
 import { until } from '../../lab/wait.ts'
 
 const hasNats = available('nats', await missingForNats())
@@ -59,6 +59,33 @@ describe.skipIf(!hasNats)('events', () => {
     })
     expect(second!.seq).toBe(first!.seq + 2)
     socket.socket.close()
+  })
+
+  test('of an operation with a lower version than was told before are left out, live and on resuming', async () => {
+    const place = await placeAt(gateway)
+    const asked = { topics: ['operations'] }
+    const live = await open(asAnn, asked)
+    for (const [version, state] of [
+      [1, 'running'],
+      [6, 'succeeded'],
+      [2, 'running'],
+      [6, 'succeeded'],
+    ] as const)
+      await publish(event('OperationUpdated', { id: 'late', version, state, user: 'ann' } as never))
+    await publish(event('OperationUpdated', { id: 'other', version: 1, state: 'running', user: 'ann' } as never))
+    const told = (socket: TestSocket) => socket.events().map(({ data }) => [data['id'], data['version']])
+    const expected = [
+      ['late', 1],
+      ['late', 6],
+      ['late', 6],
+      ['other', 1],
+    ]
+    const late = await open(asAnn, { ...asked, from: place })
+    for (const socket of [live, late]) {
+      await until(() => told(socket).at(-1)?.[0] === 'other', { what: 'the last event' })
+      expect(told(socket)).toEqual(expected)
+      socket.socket.close()
+    }
   })
 
   test('a missing stream is answered as unavailable, not as a bug', async () => {

@@ -22,9 +22,12 @@ import { done } from '../product/run-operation.ts'
 
 const GiB = 2 ** 30
 
+/** The way of a scenario to the services. */
+type Calling = Pick<TestHorcrux, 'call'>
+
 /** An operation of one kind: the state before it, and its parameters. */
 export type Scenario = {
-  before?: (horcrux: TestHorcrux) => Promise<unknown>
+  before?: (horcrux: Calling) => Promise<unknown>
   params: Record<string, unknown>
   /** Where one kind comes about in several ways. */
   kind?: string
@@ -33,14 +36,14 @@ export type Scenario = {
 const newVm = { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
 const team = { id: 'team', name: 'team', limits: { instances: 1 } }
 const inTeam = { ...newVm, resource_pool: team.id }
-const withTeam = (horcrux: TestHorcrux) => horcrux.call(resourcePools, 'create', team)
-const made = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', newVm)
-const madeInTeam = async (horcrux: TestHorcrux) => {
+const withTeam = (horcrux: Calling) => horcrux.call(resourcePools, 'create', team)
+const made = (horcrux: Calling) => done(horcrux, vms, 'create', newVm)
+const madeInTeam = async (horcrux: Calling) => {
   await withTeam(horcrux)
   await done(horcrux, vms, 'create', inTeam)
 }
-const running = (horcrux: TestHorcrux) => done(horcrux, vms, 'create', { ...newVm, start: true })
-const paused = async (horcrux: TestHorcrux) => {
+const running = (horcrux: Calling) => done(horcrux, vms, 'create', { ...newVm, start: true })
+const paused = async (horcrux: Calling) => {
   await running(horcrux)
   await done(horcrux, vms, 'pause', { id: 'it' })
 }
@@ -48,18 +51,18 @@ const twoDisks = [
   { pool: 'images', size: GiB },
   { pool: 'images', size: GiB, format: 'raw' },
 ]
-const runningWithDisks = (horcrux: TestHorcrux) =>
+const runningWithDisks = (horcrux: Calling) =>
   done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, firmware: 'uefi', start: true })
-const withNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+const withNic = (host: LabHost) => async (horcrux: Calling) => {
   await haveBridge(host, 'lan')
   await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, nics: [{ bridge: 'lan' }] })
 }
 const network_config = { ip_addresses: ['10.0.0.5/24'], gateway: '10.0.0.1', dns_servers: ['10.0.0.2'] }
-const withSeed = async (horcrux: TestHorcrux) => {
+const withSeed = async (horcrux: Calling) => {
   await made(horcrux)
   await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
 }
-const template = async (horcrux: TestHorcrux) => {
+const template = async (horcrux: Calling) => {
   await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
   await done(horcrux, templates, 'create', { vm_id: 'it' })
 }
@@ -77,14 +80,14 @@ const image = '/var/lib/libvirt/images/source.vdi'
 /** An image of another format, of which 16 MiB are data. */
 const withImage =
   ({ dir }: LabHost) =>
-  async (horcrux: TestHorcrux) => {
+  async (horcrux: Calling) => {
     await withTeam(horcrux)
     const [raw, vdi] = [join(dir, 'source.raw'), join(dir, 'source.vdi')]
     await writeFile(raw, Buffer.alloc(16 * 2 ** 20, 7))
     await localHost().runChecked('qemu-img', ['convert', '-f', 'raw', '-O', 'vdi', raw, vdi])
   }
 const ofImage = { id: 'images', name: 'it-disk-0', size: GiB, format: 'qcow2', image, owner: '/api/vms/it' }
-const volume = (horcrux: TestHorcrux) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
+const volume = (horcrux: Calling) => done(horcrux, volumes, 'create', { id: 'images', name: 'spare', size: GiB })
 
 /** An image that was put into the folder of the storage pool. */
 const withDropped =
@@ -94,23 +97,23 @@ const withDropped =
 
 const mac = '52:54:00:00:00:01'
 const nic = { bridge: 'lan', mac }
-const withTeamAndRun = async (horcrux: TestHorcrux) => {
+const withTeamAndRun = async (horcrux: Calling) => {
   await withTeam(horcrux)
   await done(horcrux, vms, 'create', { ...inTeam, start: true })
 }
 /** A guest that hears when a device is wanted back; one without an operating system does not. */
-const hearing = (host: LabHost) => async (horcrux: TestHorcrux) => {
+const hearing = (host: LabHost) => async (horcrux: Calling) => {
   await withTeam(horcrux)
   const disks = [{ pool: 'images', size: GiB }, ...twoDisks]
   await done(horcrux, vms, 'create', { ...inTeam, memory: 256, disks, boot: await guestOn(host), start: true })
   const isUp = async () => (await horcrux.call(vms, 'serial', { id: 'it' })).text.includes(`${guestPrefix} up`)
   await until(isUp, { what: 'the guest' })
 }
-const withKnownNic = (host: LabHost) => async (horcrux: TestHorcrux) => {
+const withKnownNic = (host: LabHost) => async (horcrux: Calling) => {
   await haveBridge(host, nic.bridge)
   await done(horcrux, vms, 'create', { ...newVm, nics: [nic] })
 }
-const besideBridge = (host: LabHost) => async (horcrux: TestHorcrux) => {
+const besideBridge = (host: LabHost) => async (horcrux: Calling) => {
   await haveBridge(host, nic.bridge)
   await running(horcrux)
 }
@@ -194,7 +197,7 @@ const newestFirst = <T extends { created_at: string }>(all: T[]): T[] =>
   all.toSorted((a, b) => b.created_at.localeCompare(a.created_at))
 
 /** Ends the operations that a failed test has left running. */
-async function endAll(horcrux: TestHorcrux): Promise<void> {
+async function endAll(horcrux: Calling): Promise<void> {
   for (const { id, state } of (await horcrux.call(operations, 'list', { limit: 1000 })).data) {
     if (!['queued', 'running'].includes(state)) continue
     // It may have ended, or have come too far to be cancelled.
@@ -204,7 +207,7 @@ async function endAll(horcrux: TestHorcrux): Promise<void> {
 }
 
 /** Takes away all that a scenario may have left, by the API itself. */
-export async function clear(horcrux: TestHorcrux): Promise<void> {
+export async function clear(horcrux: Calling): Promise<void> {
   await endAll(horcrux)
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
     await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })

@@ -17,7 +17,7 @@ export type World = Record<
   string[]
 >
 
-export async function readWorld(horcrux: TestHorcrux, host: LabHost): Promise<World> {
+export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHost): Promise<World> {
   const [guests, disks, hosts, resourcePoolUse] = await Promise.all([
     horcrux.call(vms, 'list', {}),
     horcrux.call(volumes, 'list', { id: 'images' }),

@@ -19,6 +19,10 @@ export type Part = {
   /** Starts it (again); settles when it is ready. */
   start: () => Promise<void>
   signal: (name: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM') => void
+  /** Its number, while it runs. */
+  pid: () => number
+  /** Writes a line to its standard input. */
+  tell: (line: string) => void
   /** SIGKILL; settles when it has gone. One that has gone is fine. */
   kill: () => Promise<void>
   /** Waits until it has ended by itself. */
@@ -57,6 +61,9 @@ export function partOf({ name, words, env = {}, input, ready }: Wanted): Part {
     ended,
     said: () => said,
     signal: (signal) => void child?.kill(signal),
+    // Without a child there is no number; a test that asks for it has started the process.
+    pid: () => child!.pid!,
+    tell: (line) => void child?.stdin?.write(`${line}\n`),
     kill: async () => {
       child?.kill('SIGKILL')
       await ended()

@@ -47,6 +47,8 @@ type Wanted = {
   gateways?: number
   /** Beside and instead of the usual settings of the services. */
   env?: Record<string, string>
+  /** The program of a service, instead of its `main.ts`, and its words. */
+  program?: (name: string) => string[]
   /** How the first user comes to a token, given a gateway and the services. */
   signIn?: (url: string, services: Part[]) => Promise<string>
 }
@@ -58,6 +60,7 @@ export async function startDeployment({
   replicas = 1,
   gateways = 1,
   env: extra = {},
+  program = mainOf,
   signIn = asConfigured,
 }: Wanted = {}): Promise<Deployment> {
   const dir = await mkdtemp(join(tmpdir(), 'horcrux-deployment-'))
@@ -87,7 +90,9 @@ export async function startDeployment({
       HORCRUX_LOG_LEVEL: 'info',
       ...extra,
     }
-    const services = kinds.flatMap((name) => Array.from({ length: replicas }, (_, n) => serviceOf(name, n, env)))
+    const services = kinds.flatMap((name) =>
+      Array.from({ length: replicas }, (_, n) => serviceOf(name, n, env, program)),
+    )
     const doors = await Promise.all(Array.from({ length: gateways }, (_, n) => gatewayOf(n, env)))
     parts.push(...services, ...doors)
     await Promise.all([...services, ...doors].map((part) => part.start()))
@@ -166,12 +171,10 @@ async function storeOf(dir: string): Promise<{ part: Part; url: string }> {
   return { part, url: `mongodb://${user}:${secret}@127.0.0.1:${port}/horcrux?authSource=admin&directConnection=true` }
 }
 
-function serviceOf(name: string, number: number, env: Record<string, string>): Part {
-  const words = [
-    process.execPath,
-    '--disable-warning=ExperimentalWarning',
-    join(repository, `services/${name}/main.ts`),
-  ]
+const mainOf = (name: string) => [join(repository, `services/${name}/main.ts`)]
+
+function serviceOf(name: string, number: number, env: Record<string, string>, program = mainOf): Part {
+  const words = [process.execPath, '--disable-warning=ExperimentalWarning', ...program(name)]
   const ready = (lines: string[]) => lines.some((line) => line.includes(`${name} is up`))
   const own = { ...env, NATS_NKEY_FILE: keyFile(keysIn(env['HORCRUX_DATA']!), name) }
   return partOf({ name: `${name}-${number + 1}`, words, env: own, ready })

@@ -113,7 +113,7 @@ const withRights = (services: Service[]): Service[] =>
     : [authService, ...services]
 const keepsGrants = new Set(['vm', 'storage', 'cluster'])
 
-const callOn =
+export const callOn =
   (broker: ServiceBroker): TestHorcrux['call'] =>
   async (contract, action, params, { caller = tester, meta = {}, timeoutMs } = {}) =>
     // The contract's own type of the result. Cookies and the like are put into the given meta.

@@ -6,6 +6,7 @@ import { compileRights } from '#shared/access/access.ts'
 import { event } from '#shared/events/event.ts'
 import { audienceOf } from '../../../services/gateway/events/audience.ts'
 import { type Frame, frameOf, webSocketFrame } from '../../../services/gateway/events/frame.ts'
+import { createVersionCheck } from '../../../services/gateway/events/outdated.ts'
 import { createRing } from '../../../services/gateway/events/ring.ts'
 
 const timestamp = '2026-01-01T00:00:00.000Z'
@@ -65,6 +66,27 @@ describe('the ring', () => {
     ring.clear(50)
     expect([ring.start(), ring.after(0, 1)]).toEqual([50, []])
   })
+})
+
+test('a client that is given only events that are not outdated never sees a version go back', () => {
+  const told = fc.array(fc.record({ id: fc.constantFrom('a', 'b'), version: fc.integer({ min: 1, max: 6 }) }))
+  fc.assert(
+    fc.property(told, (all) => {
+      const isOutdated = createVersionCheck()
+      const given = all.filter((data) => !isOutdated({ type: 'OperationUpdated', data: data as never }))
+      for (const id of ['a', 'b']) {
+        const versions = given.filter((one) => one.id === id).map(({ version }) => version)
+        expect(versions).toEqual(versions.toSorted((one, other) => one - other))
+        const highest = (those: typeof all) => Math.max(0, ...those.map((one) => (one.id === id ? one.version : 0)))
+        expect(highest(given)).toBe(highest(all))
+      }
+    }),
+  )
+  const isOutdated = createVersionCheck()
+  expect([created(1), created(2)].map(({ type, data }) => isOutdated({ type, data: data as never }))).toEqual([
+    false,
+    false,
+  ])
 })
 
 describe('an audience', () => {
