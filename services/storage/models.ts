@@ -12,6 +12,11 @@ const StoredPool = Type.Object({
   config: Type.Unsafe<PoolConfig>(Type.Object({})),
   nodes: Type.Union([Type.Array(Id), Type.Null()], { description: "The driver's answer, kept for filters" }),
   place: Type.String({ description: "The driver's name of the place; two storage pools never share one" }),
+  identity: Type.Optional(
+    Type.String({
+      description: "The driver's answer at its creation; a storage pool of an earlier version has none yet",
+    }),
+  ),
   state: Type.Enum(['active', 'inactive']),
   created_at: Time,
   updated_at: Time,

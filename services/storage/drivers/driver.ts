@@ -8,13 +8,40 @@ export type Site = { host: Host; folders: { allowed_paths: string[]; state_dir: 
 
 /** The location of a storage pool. `nodes`: those that reach it, null for all. `place`: equal for two pools in one place. */
 export type Location = { nodes: string[] | null; place: string }
-export type Usage = { capacity_bytes: number; available_bytes: number }
+
+/**
+ * Bytes of a storage pool or volume, each null where the kind cannot know it. `logical`: as guests see them. `referenced`:
+ * taken by its data, shared or not. `exclusive`: of these, shared with nothing else. `freed_if_deleted`: given back by a
+ * deletion. `reserved`: taken whether written or not. `source`: the tool that told.
+ */
+export type Figures = {
+  logical_bytes: number | null
+  referenced_bytes: number | null
+  exclusive_bytes: number | null
+  freed_if_deleted_bytes: number | null
+  reserved_bytes: number | null
+  source: string
+}
+export const unknownFigures = {
+  logical_bytes: null,
+  referenced_bytes: null,
+  exclusive_bytes: null,
+  freed_if_deleted_bytes: null,
+  reserved_bytes: null,
+} satisfies Partial<Figures>
+
+/** Something that can become full: the space of a file system, the data or metadata of a thin pool, a quota. */
+export type Fill = { name: 'space' | 'data' | 'metadata' | 'quota'; capacity_bytes: number; available_bytes: number }
+export type Usage = { capacity_bytes: number; available_bytes: number; fills: Fill[]; figures: Figures }
 
 /** `head`: the driver's word for the state that guests write, once a snapshot was taken; null for the first. */
 export type VolumeName = { name: string; format: VolumeFormat; head?: string | null | undefined }
 export type VolumeSpec = VolumeName & { size_bytes: number }
-/** An image to copy from, on the same host; `format` may be one that no volume has. */
-export type Original = { source: DiskSource; format: string }
+/**
+ * An image to copy from, on the same host; `format` may be one that no volume has. `volume`: its name when it is a volume
+ * of the storage pool that the copy goes to.
+ */
+export type Original = { source: DiskSource; format: string; volume?: VolumeName }
 /** `accept`: an existing volume was made by an earlier try of the same request. */
 export type IfExists = { ifExists: 'accept' | 'refuse' }
 export type Copying = IfExists & { signal: AbortSignal; onProgress: (doneBytes: number) => void }
@@ -31,8 +58,20 @@ export type PoolDriver<K extends PoolType = PoolType> = {
   nodesOf(config: GivenConfig<K> | PoolConfig<K>): Location['nodes']
   placeOf(config: PoolConfig<K>): Location['place']
   capabilitiesOf(config: PoolConfig<K>): Capabilities
-  /** Creates the storage pool, or finds it. @throws ConflictError when something else is in its place */
-  create(host: Host, config: PoolConfig<K>): Promise<void>
+  /**
+   * Creates the storage pool, or finds it.
+   * @returns its identity, as {@link PoolDriver.identify}. @throws ConflictError when something else is in its place
+   */
+  create(host: Host, config: PoolConfig<K>): Promise<string>
+  /**
+   * Reads the identity of the storage pool that is in its place, such as the marker of a folder or the guid of a dataset;
+   * null when something without an identity is there. @throws NotFoundError when nothing is there
+   */
+  identify(host: Host, config: PoolConfig<K>): Promise<string | null>
+  /** For kinds that a node must first mount or log in to. Called also when the identity is not found on a node. */
+  activate?(host: Host, config: PoolConfig<K>): Promise<void>
+  /** The reverse of `activate`. @throws ConflictError while it is used */
+  deactivate?(host: Host, config: PoolConfig<K>): Promise<void>
   /** Removes the storage pool if nothing is in it. */
   remove(host: Host, config: PoolConfig<K>): Promise<void>
   /** @throws NotFoundError when the storage pool is not there */
@@ -45,12 +84,16 @@ export type PoolDriver<K extends PoolType = PoolType> = {
 export type VolumeDriver<K extends PoolType = PoolType> = {
   /** True when anything is in the place of a volume, ours or not. */
   exists(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<boolean>
-  /** The source of a volume on this host, also before it is made. */
+  /** The source of a volume on this host, also before it is made. A pure function of the configuration where it can be. */
   sourceOn(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<DiskSource>
   /** Makes an empty volume. @returns false, with nothing changed, when something else is in its place */
   create(host: Host, config: PoolConfig<K>, volume: VolumeSpec, how: IfExists): Promise<boolean>
   /** Sets the size; shrinking is never asked. */
   resize(host: Host, config: PoolConfig<K>, volume: VolumeSpec): Promise<void>
+  /** Makes the source of a volume usable on this host, before a guest starts; for kinds whose devices come and go. */
+  activate?(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<void>
+  /** @throws NotFoundError when the volume is not there */
+  usage(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<Figures>
   /** A volume that is gone is fine. */
   delete(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<void>
   /**

@@ -1,14 +1,15 @@
-import type { PoolConfig } from '#shared/contracts/storage/pool-kinds.ts'
 import { ConflictError } from '#shared/errors.ts'
-import type { Host } from '#shared/nodes/host/host.ts'
+import { withFilesByPrograms } from '#shared/nodes/host/files-by-programs.ts'
 import { localNode } from '#shared/contracts/common.ts'
 import { reach } from '#shared/nodes/nodes.ts'
-import type { PoolDriver, VolumeDriver } from '../drivers/driver.ts'
+import type { VolumeDriver } from '../drivers/driver.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords } from '../models.ts'
+import { guarded } from './guard.ts'
+import { type Placed, requireIdentity } from './identity.ts'
 
-/** A storage pool with its driver, on a host that reaches it. */
-export type OpenPool = { pool: PoolRecord; config: PoolConfig; host: Host; driver: PoolDriver; volumes: VolumeDriver }
+/** A storage pool with its driver, on a host that reaches it. `volumes` are guarded. */
+export type OpenPool = Placed & { volumes: VolumeDriver }
 
 /** The node to work on: the wanted one, else the first that reaches the storage pool. @throws ConflictError */
 export function nodeFor({ id, nodes }: Pick<PoolRecord, 'id' | 'nodes'>, wanted?: string): string {
@@ -22,17 +23,40 @@ export function nodeFor({ id, nodes }: Pick<PoolRecord, 'id' | 'nodes'>, wanted?
   return first
 }
 
+async function placeOn(pool: PoolRecord, node: string): Promise<Placed> {
+  const { host } = await reach(node)
+  return { pool, config: pool.config, node, host: withFilesByPrograms(host), driver: driverOf(pool) }
+}
+
+/**
+ * Places a storage pool on a node. Of several nodes that reach it, one that answers is taken; all are asked at once, so that
+ * a dead node delays nothing.
+ * @param wanted must reach it; any that does if not given
+ */
+export async function place(pool: PoolRecord, wanted?: string): Promise<Placed> {
+  const first = nodeFor(pool, wanted)
+  const candidates = wanted === undefined && pool.nodes ? pool.nodes : [first]
+  if (candidates.length === 1) return placeOn(pool, first)
+  const asked = candidates.map(async (node) => {
+    const placed = await placeOn(pool, node)
+    await requireIdentity(placed)
+    return placed
+  })
+  return Promise.any(asked).catch((error: AggregateError) => {
+    throw error.errors[0]
+  })
+}
+
 /**
  * Opens a storage pool for work on its volumes.
  * @param node must reach it; any that does if not given
  * @throws NotFoundError, ConflictError for a pool that holds no volumes
  */
 export async function openPool(id: string, node?: string): Promise<OpenPool> {
-  const pool = await poolRecords.require(id)
-  const driver = driverOf(pool)
-  if (!driver.volumes) throw new ConflictError(`Storage pool '${id}' holds no volumes`)
-  const { host } = await reach(nodeFor(pool, node))
-  return { pool, config: pool.config, host, driver, volumes: driver.volumes }
+  const placed = await place(await poolRecords.require(id), node)
+  const { volumes } = placed.driver
+  if (!volumes) throw new ConflictError(`Storage pool '${id}' holds no volumes`)
+  return { ...placed, volumes: guarded(volumes, placed) }
 }
 
 /** As {@link openPool}. @throws ConflictError for a storage pool that is not active */

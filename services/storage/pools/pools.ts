@@ -10,23 +10,12 @@ import { reach } from '#shared/nodes/nodes.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords, volumeRecords } from '../models.ts'
-import { nodeFor } from './open-pool.ts'
-
-type Measured = Pick<Pool, 'capacity_bytes' | 'available_bytes' | 'health' | 'health_reason'>
-
-/** Measures a storage pool on a node. One that does not answer is shown as such, with the reason. */
-async function measure(pool: PoolRecord): Promise<Measured> {
-  try {
-    const { host } = await reach(nodeFor(pool))
-    return { ...(await driverOf(pool).usage(host, pool.config)), health: 'ok', health_reason: null }
-  } catch (error) {
-    const health = error instanceof NotFoundError ? 'missing' : 'unreachable'
-    return { capacity_bytes: null, available_bytes: null, health, health_reason: (error as Error).message }
-  }
-}
+import { type Placed, requireIdentity } from './identity.ts'
+import { measure } from './measure.ts'
+import { nodeFor, place } from './open-pool.ts'
 
 async function viewOf(pool: PoolRecord): Promise<Pool> {
-  const { config, place: _, ...kept } = pool
+  const { config, place: _, identity: _i, ...kept } = pool
   const capabilities = driverOf(pool).capabilitiesOf(config)
   return { ...kept, ...config, capabilities, ...(await measure(pool)) }
 }
@@ -41,6 +30,32 @@ async function requireFreePlace(id: string, place: string): Promise<void> {
     throw new ConflictError(`Storage pool '${there.id}' is at ${place} already`, {
       details: { field: 'path', id: there.id, place },
     })
+}
+
+/** Records the identity of a storage pool that was created. @throws ConflictError when another record has it */
+async function found({ id }: PoolRecord, identity: string): Promise<PoolRecord> {
+  const same = (await poolRecords.all({ identity })).find((other) => other.id !== id)
+  if (same)
+    throw new ConflictError(`This is storage pool '${same.id}' already, reached by another name`, {
+      details: { id: same.id },
+    })
+  return poolRecords.change(id, () => ({ set: { identity } }))
+}
+
+/** False when nothing, or something else, is in the place of a storage pool. */
+const isInPlace = (placed: Placed): Promise<boolean> =>
+  requireIdentity(placed).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof NotFoundError || error instanceof ConflictError) return false
+      throw error
+    },
+  )
+
+/** Creates a storage pool again that is gone. @throws the error when it had volumes */
+async function createAgain({ pool, driver, host, config }: Placed, missing: NotFoundError): Promise<void> {
+  if ((await volumeRecords.all({ pool: pool.id })).length > 0) throw missing
+  await found(pool, await driver.create(host, config))
 }
 
 export const poolService = implement(pools, {
@@ -75,22 +90,28 @@ export const poolService = implement(pools, {
       updated_at: at,
     })
     try {
-      await driver.create(host, config)
+      return await viewOf(await found(record, await driver.create(host, config)))
     } catch (error) {
       await poolRecords.remove(record)
       throw error
     }
-    return viewOf(record)
   },
 
   activate: async ({ id }) => {
-    const pool = await poolRecords.requireForChange(id)
-    const { host } = await reach(nodeFor(pool))
-    await driverOf(pool).create(host, pool.config)
+    const placed = await place(await poolRecords.requireForChange(id))
+    await requireIdentity(placed).catch(async (error: unknown) => {
+      if (!(error instanceof NotFoundError)) throw error
+      await createAgain(placed, error)
+    })
     return setState(id, 'active')
   },
 
-  deactivate: async ({ id }) => setState(id, 'inactive'),
+  deactivate: async ({ id }) => {
+    const pool = await poolRecords.requireForChange(id)
+    const { driver, host, config } = await place(pool)
+    await driver.deactivate?.(host, config)
+    return setState(id, 'inactive')
+  },
 
   delete: async ({ id }) => {
     const pool = await poolRecords.requireForChange(id)
@@ -99,8 +120,9 @@ export const poolService = implement(pools, {
       throw new ConflictError(`Storage pool '${id}' still holds ${held.length} volume(s)`, {
         details: { volumes: held.map(({ name }) => name) },
       })
-    const { host } = await reach(nodeFor(pool))
-    await driverOf(pool).remove(host, pool.config)
+    const placed = await place(pool)
+    // Nothing of others in its place is removed; one that is gone is fine.
+    if (await isInPlace(placed)) await placed.driver.remove(placed.host, pool.config)
     await call(permissions, 'forget', { path: `/api/storage/pools/${id}` })
     await poolRecords.remove(pool)
     return null

@@ -7,6 +7,7 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { poolRecords, type VolumeRecord, volumeRecords } from '../models.ts'
 import { nodeFor, openPool, type OpenPool } from '../pools/open-pool.ts'
+import { requireRoom } from '../pools/room.ts'
 import { copiesIn, copyFull, originalOf } from './copy.ts'
 import { finish, register, undoVolume } from './make.ts'
 import {
@@ -67,11 +68,13 @@ async function copy(op: Op, wanted: Wanted): Promise<Volume> {
   const opened = await openPool(target.pool, node)
   const { id } = await findVolume(from.pool, from.name)
   // The record first: from then on the source can neither be deleted nor change its owner.
-  const registered = await register(opened, target, { owner, backing: mode === 'linked' ? id : null })
+  const isPinned = mode === 'linked' && opened.driver.capabilitiesOf(opened.config).linked_clones_pinned
+  const registered = await register(opened, target, { owner, backing: isPinned ? id : null })
+  if (mode === 'linked' && registered.ifExists === 'refuse') await requireRoom(opened, 0)
   const source = await findVolume(from.pool, from.name)
   if (source.used_by !== sourceOwner)
     throw new ConflictError(`Volume '${source.id}' belongs to ${source.used_by} by now`)
-  const original = await originalOf(await openPool(from.pool, node), source)
+  const original = await originalOf(await openPool(from.pool, node), source, opened)
   const { record, ifExists } = registered
   const { config, host } = opened
   const isMade =

@@ -6,12 +6,13 @@ import { type VolumeRecord } from '../models.ts'
 import { openActivePool, openPool, type OpenPool } from '../pools/open-pool.ts'
 import { liveCopiesIn, originalOf } from './copy.ts'
 import { finish, register } from './make.ts'
-import { requireOwned, requireSpace, viewIn, type VolumeSpec } from './records.ts'
+import { requireRoom } from '../pools/room.ts'
+import { requireOwned, viewIn, type VolumeSpec } from './records.ts'
 
 type Target = { source: VolumeRecord; opened: OpenPool; spec: VolumeSpec }
 
 /** @throws ConflictError when a storage pool has less space than the copies of all disks take in it */
-async function requireSpaceForAll(targets: Target[], node?: string): Promise<void> {
+async function requireRoomForAll(targets: Target[], node?: string): Promise<void> {
   const needed = new Map<string, { opened: OpenPool; bytes: number }>()
   for (const { source, opened, spec } of targets) {
     const from = await openPool(source.pool, node)
@@ -19,7 +20,7 @@ async function requireSpaceForAll(targets: Target[], node?: string): Promise<voi
     const bytes = liveCopiesIn(opened).bytesNeeded(spec, measured ?? source.size_bytes)
     needed.set(spec.pool, { opened, bytes: bytes + (needed.get(spec.pool)?.bytes ?? 0) })
   }
-  for (const { opened, bytes } of needed.values()) await requireSpace(opened, bytes)
+  for (const { opened, bytes } of needed.values()) await requireRoom(opened, bytes)
 }
 
 /**
@@ -40,7 +41,7 @@ export async function openCopyTargets({
       return { source, opened, spec: { pool, name, format, size_bytes: source.size_bytes } }
     }),
   )
-  await requireSpaceForAll(targets, node)
+  await requireRoomForAll(targets, node)
   const sources: DiskSource[] = []
   for (const { opened, spec } of targets) {
     await register(opened, spec, { owner })

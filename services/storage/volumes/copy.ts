@@ -1,10 +1,9 @@
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
-import type { CopyDriver, LiveCopyDriver, Original } from '../drivers/driver.ts'
-import type { VolumeRecord } from '../models.ts'
+import type { CopyDriver, LiveCopyDriver, Original, VolumeName } from '../drivers/driver.ts'
 import type { OpenPool } from '../pools/open-pool.ts'
 import type { Registered } from './make.ts'
-import { requireSpace } from './records.ts'
+import { requireRoom } from '../pools/room.ts'
 
 /** @throws ConflictError for a storage pool into which no image can be copied */
 export function copiesIn({ pool, volumes: { copies } }: OpenPool): CopyDriver {
@@ -18,10 +17,15 @@ export function liveCopiesIn({ pool, volumes: { liveCopies } }: OpenPool): LiveC
   throw new ConflictError(`Storage pool '${pool.id}' cannot hold copies of running guests`)
 }
 
-/** A volume as an image to copy from. */
-export const originalOf = async ({ config, host, volumes }: OpenPool, volume: VolumeRecord): Promise<Original> => ({
-  source: await volumes.sourceOn(host, config, volume),
-  format: volume.format,
+/** A volume as an image to copy from. @param target the storage pool that the copy goes to */
+export const originalOf = async (
+  { pool, config, host, volumes }: OpenPool,
+  { name, format, head }: VolumeName,
+  target?: OpenPool,
+): Promise<Original> => ({
+  source: await volumes.sourceOn(host, config, { name, format, head }),
+  format,
+  ...(target?.pool.id === pool.id && { volume: { name, format, head } }),
 })
 
 /** Copies an image into a registered volume, with progress in bytes. @returns as {@link CopyDriver.full} */
@@ -34,7 +38,7 @@ export async function copyFull(
   const { config, host, volumes } = opened
   const { full, dataBytes } = copiesIn(opened)
   const total = await dataBytes(host, original)
-  if (!(await volumes.exists(host, config, record))) await requireSpace(opened, total)
+  if (!(await volumes.exists(host, config, record))) await requireRoom(opened, total)
   op.progress(0, total, 'bytes')
   const onProgress = (done: number) => op.progress(done, total, 'bytes')
   const isMade = await full(host, original, config, record, { signal: op.signal, onProgress, ifExists })

@@ -4,6 +4,7 @@ import { now } from '#shared/events/event.ts'
 import type { IfExists } from '../drivers/driver.ts'
 import { type VolumeRecord, volumeRecords } from '../models.ts'
 import { openActivePool, openPool, type OpenPool } from '../pools/open-pool.ts'
+import { requireRoom } from '../pools/room.ts'
 import {
   foreignError,
   requireFreePlace,
@@ -72,6 +73,7 @@ export async function makeVolume(spec: VolumeSpec, owner: string | null, node?: 
   const { config, host, volumes } = opened
   let isMade: boolean
   try {
+    if (ifExists === 'refuse') await requireRoom(opened, 0)
     isMade = await volumes.create(host, config, spec, { ifExists })
   } catch (error) {
     if (ifExists === 'refuse') await deleteVolume(spec, owner)
@@ -147,7 +149,9 @@ export async function growVolume(
 ): Promise<VolumeRecord> {
   const volume = owner === null ? await requireUnused(pool, name) : await requireOwned(pool, name, owner)
   await requireNoClones(volume.id, 'be resized')
-  const { config, host, volumes } = await openPool(pool)
+  const opened = await openPool(pool)
+  await requireRoom(opened, 0)
+  const { config, host, volumes } = opened
   await volumes.resize(host, config, { ...volume, size_bytes })
   const grown = await volumeRecords.updateWhere({ _id: volume.id }, { set: { size_bytes } })
   if (!grown) throw notFound('Volume', volume.id)

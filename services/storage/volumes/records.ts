@@ -58,16 +58,6 @@ export async function requireFreePlace(opened: OpenPool, volume: VolumeSpec): Pr
   if (await volumes.exists(host, config, volume)) throw await foreignError(opened, volume)
 }
 
-/** @throws ConflictError when a storage pool has less free space */
-export async function requireSpace({ pool, config, host, driver }: OpenPool, needed_bytes: number): Promise<void> {
-  const { available_bytes } = await driver.usage(host, config)
-  if (needed_bytes <= available_bytes) return
-  throw new ConflictError(
-    `Storage pool '${pool.id}' has ${available_bytes} bytes left; the copy takes ${needed_bytes}`,
-    { details: { available_bytes, needed_bytes } },
-  )
-}
-
 /** @throws ConflictError naming the linked clones that read from a volume, which therefore cannot change */
 export async function requireNoClones(id: string, what: string): Promise<void> {
   const clones = await volumeRecords.all({ backing: id })

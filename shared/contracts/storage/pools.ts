@@ -17,12 +17,38 @@ export const Capabilities = strict({
   linked_clone_format: Type.Union([VolumeFormat, Type.Null()], {
     description: 'The format of every linked clone; null: no linked clones',
   }),
+  linked_clones_pinned: Type.Boolean({
+    description: 'A volume cannot be changed or deleted while linked clones read from it',
+  }),
   live_clones: Type.Boolean({ description: 'The disk of a running guest can be copied into a volume' }),
   send: Type.Boolean({ description: 'Differences between snapshots can be sent to another pool' }),
   shared: Type.Boolean({ description: 'The same bytes are reached from several nodes' }),
   live_resize: Type.Boolean(),
 })
 export type Capabilities = Static<typeof Capabilities>
+
+const Bytes = Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])
+
+/** Bytes of a storage pool or a volume, the same for all kinds; null where the kind cannot know it. */
+export const Figures = strict({
+  logical_bytes: Type.Union(Bytes.anyOf, { description: 'As guests see them' }),
+  referenced_bytes: Type.Union(Bytes.anyOf, { description: 'Taken by its data, shared with others or not' }),
+  exclusive_bytes: Type.Union(Bytes.anyOf, { description: 'Of these, shared with nothing else' }),
+  freed_if_deleted_bytes: Type.Union(Bytes.anyOf, { description: 'What its deletion gives back' }),
+  reserved_bytes: Type.Union(Bytes.anyOf, { description: 'Taken whether written or not' }),
+  source: Type.String({ description: 'The tool that told' }),
+  measured_at: Time,
+  age_seconds: Type.Integer({ minimum: 0 }),
+})
+export type Figures = Static<typeof Figures>
+
+/** Something of a storage pool that can become full. */
+const Fill = strict({
+  name: oneOf('space', 'data', 'metadata', 'quota'),
+  capacity_bytes: Type.Integer(),
+  available_bytes: Type.Integer(),
+  floor_bytes: Type.Integer({ description: 'With less than this available, nothing new is begun in the storage pool' }),
+})
 
 /** The fields that storage pools of all kinds have. */
 const common = {
@@ -33,7 +59,14 @@ const common = {
   capabilities: Capabilities,
   capacity_bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'null when the node does not answer' }),
   available_bytes: Type.Union([Type.Integer(), Type.Null()]),
-  health: oneOf('ok', 'unreachable', 'missing'),
+  usage: Type.Union([Figures, Type.Null()], {
+    description: 'As it was when the storage pool last answered; null: never since the service has started',
+  }),
+  fills: Type.Array(Fill),
+  health: Type.Enum(['ok', 'low', 'unreachable', 'missing', 'foreign'], {
+    description:
+      'low: below a floor, so nothing new is begun; unreachable: the node or the storage does not answer; missing: it is not there; foreign: something else is in its place',
+  }),
   health_reason: Type.Union([Type.String(), Type.Null()]),
   created_at: Time,
   updated_at: Time,

@@ -63,3 +63,22 @@ const ofPath = new Set(['EACCES', 'ELOOP', 'ENAMETOOLONG', 'ENOTDIR', 'EPERM', '
 /** True for an error that the path itself causes: the host works, and the same path fails again. */
 export const isOfPath = (error: unknown): error is UnavailableError =>
   error instanceof UnavailableError && ofPath.has(String(error.details['errno']))
+
+const sentences: [RegExp, string][] = [
+  [/No such file or directory/, 'ENOENT'],
+  [/File exists/, 'EEXIST'],
+  [/Permission denied/, 'EACCES'],
+  [/Operation not permitted/, 'EPERM'],
+  [/Read-only file system/, 'EROFS'],
+  [/No space left/, 'ENOSPC'],
+  [/Disk quota exceeded/, 'EDQUOT'],
+  [/Input\/output error/, 'EIO'],
+  [/Is a directory/, 'EISDIR'],
+  [/Not a directory/, 'ENOTDIR'],
+  [/Directory not empty/, 'ENOTEMPTY'],
+  [/File name too long/, 'ENAMETOOLONG'],
+  [/Too many levels of symbolic links/, 'ELOOP'],
+]
+
+/** The errno in the words of a program that works on files; empty when there is none. */
+export const errnoIn = (stderr: string): string => sentences.find(([pattern]) => pattern.test(stderr))?.[1] ?? ''

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { type DiskSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
-import { ConflictError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { driverOf } from '../../../services/storage/drivers/drivers.ts'
 import type { VolumeSpec } from '../../../services/storage/drivers/driver.ts'
 import { type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
@@ -63,6 +63,31 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     await driver.remove(host, other)
     await driver.remove(host, other)
     await expect(driver.usage(host, other)).rejects.toThrow(/not found/i)
+  })
+
+  test('has an identity of its own, which stays as long as it is there', async () => {
+    const other = await driver.prepare(lab.site, 'identity', lab.given())
+    await expect(driver.identify(host, other)).rejects.toBeInstanceOf(NotFoundError)
+    const identity = await driver.create(host, other)
+    expect(identity).not.toBe('')
+    expect(await driver.identify(host, other)).toBe(identity)
+    expect(await driver.create(host, other)).toBe(identity)
+    expect(await driver.identify(host, config)).not.toBe(identity)
+    await driver.remove(host, other)
+    expect(await driver.create(host, other)).not.toBe(identity)
+    await driver.remove(host, other)
+  })
+
+  test('tells the bytes of a volume, never fewer than were written', async () => {
+    const spec = volume('measured')
+    await create(spec)
+    await fill(await sourceOf(spec), format, 1)
+    const { logical_bytes, referenced_bytes, source } = await volumes.usage(host, config, spec)
+    expect(logical_bytes).toBe(GiB)
+    if (referenced_bytes !== null) expect(referenced_bytes).toBeGreaterThanOrEqual(MiB)
+    expect(source).not.toBe('')
+    await volumes.delete(host, config, spec)
+    await expect(volumes.usage(host, config, spec)).rejects.toBeInstanceOf(NotFoundError)
   })
 
   test('is not removed while something is in it', async () => {

@@ -7,9 +7,10 @@ import { isValid } from '#shared/contract/validate.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { createImage, dataBytes, imageInfo, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
+import { createImage, dataBytes, imageInfo, imageUsage, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
 import { pathOfOriginal } from '../../images/images.ts'
-import type { PoolDriver, VolumeName, VolumeSpec } from '../driver.ts'
+import { type PoolDriver, unknownFigures, type VolumeName, type VolumeSpec } from '../driver.ts'
+import { createMarker, markerName, readMarker } from '../marker.ts'
 import { fileOfVolume, isLayer } from './layer-names.ts'
 import { layers } from './layers.ts'
 import { commitAside, copyFull, copyLinked, createFile, openAside, removeAsides } from './image-files.ts'
@@ -47,6 +48,7 @@ export const dir: PoolDriver<'dir'> = {
     snapshots: true,
     linked_clones: true,
     linked_clone_format: 'qcow2',
+    linked_clones_pinned: true,
     live_clones: true,
     send: false,
     shared: false,
@@ -65,19 +67,28 @@ export const dir: PoolDriver<'dir'> = {
       // QEMU may run as another user: it must be able to pass through.
       await host.mkdir(path, { mode: 0o711 })
     })
+    return createMarker(host, path)
   },
+
+  identify: (host, { path }) => readMarker(host, path),
 
   async remove(host, { path }) {
     const files = await host.list(path).catch((error: unknown) => {
       if (error instanceof NotFoundError) return undefined
       throw error
     })
-    if (files?.length === 0) await host.remove(path, { recursive: true })
+    if (files?.every(({ name }) => name === markerName)) await host.remove(path, { recursive: true })
   },
 
   async usage(host, { path }) {
-    const { totalBytes, freeBytes } = await host.space(path)
-    return { capacity_bytes: totalBytes, available_bytes: freeBytes }
+    const { totalBytes: capacity_bytes, freeBytes: available_bytes } = await host.space(path)
+    return {
+      capacity_bytes,
+      available_bytes,
+      fills: [{ name: 'space', capacity_bytes, available_bytes }],
+      // The file system may hold more than the storage pool.
+      figures: { ...unknownFigures, source: 'statfs' },
+    }
   },
 
   volumes: {
@@ -95,6 +106,12 @@ export const dir: PoolDriver<'dir'> = {
       const path = fileOf(config, volume)
       if ((await imageInfo(host, path, volume.format)).virtualSize !== volume.size_bytes)
         await resizeImage(host, path, volume)
+    },
+
+    async usage(host, config, volume) {
+      const path = fileOf(config, volume)
+      if (!(await host.stat(path))) throw new NotFoundError(`${path} is not on ${host.describe()}`)
+      return imageUsage(host, path, volume.format)
     },
 
     async delete(host, config, volume) {
@@ -122,7 +139,8 @@ export const dir: PoolDriver<'dir'> = {
         if (isLayer(file)) continue
         if (!isFormat(format)) {
           // Copies that are being made.
-          if (format !== 'new') skipped.push({ name: file, reason: 'ends neither in .qcow2 nor in .raw' })
+          if (format !== 'new' && file !== markerName)
+            skipped.push({ name: file, reason: 'ends neither in .qcow2 nor in .raw' })
         } else if (kind !== 'file') skipped.push({ name: file, reason: `is a ${kind}, not a file` })
         else if (!isValid(Name, name)) skipped.push({ name: file, reason: 'has a name that no volume can have' })
         else {

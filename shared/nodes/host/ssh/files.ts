@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import type { Client, SFTPWrapper } from 'ssh2'
 import { AppError, UnavailableError } from '#shared/errors.ts'
-import { fileError } from '../errors.ts'
+import { errnoIn, fileError } from '../errors.ts'
 import type { FileStat, RunOptions, RunResult } from '../host.ts'
 import { type HostFiles, byName, kindOf } from '../local/files.ts'
 import { lost, whileFull } from './channel.ts'
@@ -157,18 +157,3 @@ async function writeSynced(sftp: SFTPWrapper, path: string, data: string | Uint8
     throw error
   }
 }
-
-const sentences: [RegExp, string][] = [
-  [/No such file or directory/, 'ENOENT'],
-  [/File exists/, 'EEXIST'],
-  [/Permission denied/, 'EACCES'],
-  [/Operation not permitted/, 'EPERM'],
-  [/Read-only file system/, 'EROFS'],
-  [/No space left/, 'ENOSPC'],
-  [/Is a directory/, 'EISDIR'],
-  [/Not a directory/, 'ENOTDIR'],
-  [/File name too long/, 'ENAMETOOLONG'],
-  [/Too many levels of symbolic links/, 'ELOOP'],
-]
-
-const errnoIn = (stderr: string): string => sentences.find(([pattern]) => pattern.test(stderr))?.[1] ?? ''
