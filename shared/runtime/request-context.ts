@@ -12,6 +12,10 @@ export type RequestContext = {
   requestId: string
   /** Set while an operation works, and sent with its calls: receivers refuse calls from an older epoch of it. */
   fence?: FencingToken
+  /** The run of an operation of another service that this code was called by. */
+  calledBy?: FencingToken
+  /** The call that this code works for, and the number of its try. The id is a UUID v7 of the time of its making. */
+  call?: { id: string; number: number }
   /** Throws when this code is too late to act: see {@link requireCurrent}. */
   requireCurrent?: () => Promise<void> | void
   /** The version that the caller's `If-Match` demands of what is changed. */

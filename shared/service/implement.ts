@@ -67,7 +67,11 @@ async function answer(name: string, service: string, action: Action, work: Plain
     ...(ifMatch !== undefined && { ifMatch }),
     ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
     ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0, changes: new Map() } }),
-    ...(attempt && { requireCurrent: guardOf(attempt, fence) }),
+    ...(fence && { calledBy: fence }),
+    ...(attempt && {
+      call: { id: attempt.call, number: attempt.number },
+      requireCurrent: guardOf(attempt, fence),
+    }),
   }
   return within(context, () =>
     logFields.run({ request_id: requestId }, async () => {

@@ -1,6 +1,7 @@
 import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import type { GivenConfig, PoolConfig, PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import type { Capabilities, VolumeFormat } from '#shared/contracts/storage/pools.ts'
+import type { LiveCopy } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 
 /** The node on which a storage pool is prepared: its host, and the folders that Horcrux may use there. */
@@ -128,10 +129,10 @@ export type CopyDriver<K extends PoolType = PoolType> = {
 export type LiveCopyDriver<K extends PoolType = PoolType> = {
   /** Bytes that the hypervisor writes into a target, for a disk with so many bytes of data. */
   bytesNeeded(volume: VolumeSpec, dataBytes: number): number
-  /** Makes an empty image that is no volume yet, and removes those of earlier copies. @returns its source */
-  open(host: Host, config: PoolConfig<K>, volume: VolumeSpec, copy: string): Promise<DiskSource>
-  /** Makes it the volume. An existing volume is taken for it. */
-  commit(host: Host, config: PoolConfig<K>, volume: VolumeSpec, copy: string): Promise<void>
+  /** Makes an empty image that is no volume yet, under a name of the try, and removes those of earlier tries. */
+  open(host: Host, config: PoolConfig<K>, volume: VolumeSpec, copy: string): Promise<LiveCopy>
+  /** Makes it the volume; may be repeated. @throws ConflictError when it is not the image that was opened */
+  commit(host: Host, config: PoolConfig<K>, volume: VolumeSpec, filled: LiveCopy): Promise<void>
 }
 
 /** A state of a volume that a guest can write, in its place or aside. */

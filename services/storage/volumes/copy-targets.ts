@@ -1,7 +1,6 @@
 import type { Params, Result } from '#shared/contract/contract.ts'
-import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import type { Volume } from '#shared/contracts/storage/volumes.ts'
-import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
+import type { LiveCopy, volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { type VolumeRecord } from '../models.ts'
 import { openActivePool, openPool, type OpenPool } from '../pools/open-pool.ts'
 import { liveCopiesIn, originalOf } from './copy.ts'
@@ -25,7 +24,7 @@ async function requireRoomForAll(targets: Target[], node?: string): Promise<void
 
 /**
  * Prepares for disks that a hypervisor copies itself: writes the record of each volume, and makes an empty image that
- * becomes the volume. Repeated, the images are empty again.
+ * becomes the volume. Repeated, it makes new images.
  */
 export async function openCopyTargets({
   copy,
@@ -33,7 +32,7 @@ export async function openCopyTargets({
   owner,
   disks,
   node,
-}: Params<typeof volumesInternal, 'openCopyTargets'>): Promise<{ sources: DiskSource[] }> {
+}: Params<typeof volumesInternal, 'openCopyTargets'>): Promise<Result<typeof volumesInternal, 'openCopyTargets'>> {
   const targets = await Promise.all(
     disks.map(async ({ id, volume, pool, name, format }): Promise<Target> => {
       const source = await requireOwned(id, volume, source_owner)
@@ -42,26 +41,25 @@ export async function openCopyTargets({
     }),
   )
   await requireRoomForAll(targets, node)
-  const sources: DiskSource[] = []
+  const images: LiveCopy[] = []
   for (const { opened, spec } of targets) {
     await register(opened, spec, { owner })
-    sources.push(await liveCopiesIn(opened).open(opened.host, opened.config, spec, copy))
+    images.push(await liveCopiesIn(opened).open(opened.host, opened.config, spec, copy))
   }
-  return { sources }
+  return { images }
 }
 
 /** Makes the filled images volumes. @throws ConflictError when one of these was deleted meanwhile */
 export async function commitCopyTargets({
-  copy,
   owner,
   disks,
   node,
 }: Params<typeof volumesInternal, 'commitCopyTargets'>): Promise<Result<typeof volumesInternal, 'commitCopyTargets'>> {
   const data: Volume[] = []
-  for (const { id, volume } of disks) {
+  for (const { id, volume, image } of disks) {
     const record = await requireOwned(id, volume, owner)
     const opened = await openActivePool(id, node)
-    await liveCopiesIn(opened).commit(opened.host, opened.config, record, copy)
+    await liveCopiesIn(opened).commit(opened.host, opened.config, record, image)
     data.push(await viewIn(opened, await finish(opened, record, true)))
   }
   return { data }

@@ -1,5 +1,6 @@
 import { call } from '#shared/bus/call.ts'
-import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
+import { type LiveCopy, volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
+import { pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { requestContext, requireCurrent } from '#shared/runtime/request-context.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
@@ -28,7 +29,8 @@ export function requireStillRunning(vm: VmRecord): void {
 
 /** Steps whose result has the consistency of the copy. */
 export const consistencySteps = ['cloning_disk', 'cloning_disk begin']
-export type Copied = { consistency: Consistency }
+/** `images`: those that the hypervisor fills, in the order of the disks; missing in the journal of an earlier version. */
+export type Copied = { consistency: Consistency; images?: LiveCopy[] }
 
 /** True for a disk that the guest writes. Read-only disks are copied by the storage. */
 export const isWritten = ({ source }: ClonedDisk) => !source.readonly
@@ -55,7 +57,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
   const wanted = disks.map(({ source: { pool: id, volume }, target: { pool, volume: name, format } }) => {
     return { id, volume, pool, name, format }
   })
-  const { sources } = await call(
+  const { images } = await call(
     volumesInternal,
     'openCopyTargets',
     { copy: op.id, source_owner: apiPathOf(source), owner: apiPathOf(clone.id), disks: wanted, node: vm.node },
@@ -64,7 +66,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
   const targets = disks.map(({ source: { id }, target: { format } }, index) => ({
     disk: id,
     format,
-    source: sources[index]!,
+    source: images[index]!.source,
   }))
   const consistency = await whileFrozen(vm, async () => {
     await requireCurrent()
@@ -76,7 +78,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
       ? `The file systems of '${source}' were frozen when the copy began`
       : `The copy of '${source}' is crash consistent: no agent in the guest has frozen its file systems`,
   )
-  return { consistency }
+  return { consistency, images }
 }
 
 const tries = 3
@@ -87,7 +89,11 @@ async function follow(part: Part, begun: Copied, onProgress: (done: number) => v
   const vm = await vmRecords.require(input.source)
   const copies = copiesOf(vm)
   let copied = begun
-  if (!begunIn.has(runOf(op)) && !(await copies.isUnderWay(vm, op.id))) copied = await begin(part)
+  // A job that fills other images was begun by a run that did not come to journal it.
+  const [first] = begun.images ?? []
+  const isUnderWay = async () => first !== undefined && copies.isUnderWay(vm, pathOfSource(first.source) ?? op.id)
+  const isKnown = begun.images !== undefined && (begunIn.has(runOf(op)) || (await isUnderWay()))
+  if (!isKnown) copied = await begin(part)
   for (let tried = 1; !(await copies.wait(vm, op.id, { signal: op.signal, onProgress })); tried++) {
     if (tried === tries)
       throw new ConflictError(`The hypervisor does not tell whether the copy of '${vm.id}' is complete`)
@@ -114,15 +120,10 @@ export async function copyRunning(
   if (disks.length === 0) return []
   const part = { op, input, disks }
   const begun = await op.step('cloning_disk begin', () => begin(part), { undo: () => undo(part) })
-  await op.step('cloning_disk', () => follow(part, begun, onProgress))
-  const places = disks.map(({ target: { pool: id, volume } }) => ({ id, volume }))
+  const { images = [] } = await op.step('cloning_disk', () => follow(part, begun, onProgress))
+  const places = disks.map(({ target: { pool: id, volume } }, index) => ({ id, volume, image: images[index]! }))
   const { data } = await op.step('cloning_disk in place', () =>
-    call(
-      volumesInternal,
-      'commitCopyTargets',
-      { copy: op.id, owner: apiPathOf(input.vm.id), disks: places },
-      { timeoutMs: 60_000 },
-    ),
+    call(volumesInternal, 'commitCopyTargets', { owner: apiPathOf(input.vm.id), disks: places }, { timeoutMs: 60_000 }),
   )
   return disks.map(({ target }, index) => {
     const { source, format, size_bytes } = data[index]!

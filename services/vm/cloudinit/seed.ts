@@ -1,5 +1,7 @@
-import { dirname } from 'node:path'
-import { requireCurrent } from '#shared/runtime/request-context.ts'
+import { basename, dirname } from 'node:path'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { makeFile, removeAsides, removeFile } from '#shared/nodes/host/made-files.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { yamlOf } from './yaml.ts'
 
@@ -27,26 +29,40 @@ export async function createSeed({ id, node }: Place, seed: Seed): Promise<strin
   const reached = await reach(node)
   const { host } = reached
   const path = seedPathOf(reached, id)
-  const folder = `${path}.new.d`
   // The guest's process may run as another user, who passes through the folder.
   await host.mkdir(dirname(path), { mode: 0o711 })
-  await host.mkdir(folder, { mode: 0o700 })
-  for (const [name, text] of Object.entries(filesOf(seed))) await host.writeFile(`${folder}/${name}`, text)
   // It has the hash of a password in it. The hypervisor makes it readable for the guest's process only.
-  await host.writeFile(`${path}.new`, '', { mode: 0o600 })
-  const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', `${path}.new`, folder]
-  await host.runChecked('genisoimage', words)
-  await requireCurrent()
-  await host.rename(`${path}.new`, path)
-  await host.remove(folder, { recursive: true })
+  const write = async (aside: string) => {
+    const folder = folderOf(aside)
+    await host.mkdir(folder, { mode: 0o700 })
+    for (const [name, text] of Object.entries(filesOf(seed))) await host.writeFile(`${folder}/${name}`, text)
+    const words = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', aside, folder]
+    await host.runChecked('genisoimage', words)
+    await host.remove(folder, { recursive: true })
+  }
+  if (!(await makeFile(host, path, write, { isReplacing: true })))
+    throw new ConflictError(`${path} on ${host.describe()} is written by others all the time`, { retryable: true })
   return path
 }
+
+/** The folder with the documents of a seed that is made at a path. */
+const folderOf = (aside: string) => `${aside}.d`
 
 /** Removes a guest's seed and the files of an interrupted {@link createSeed}; a seed that is gone is fine. */
 export async function removeSeed({ id, node }: Place): Promise<void> {
   const reached = await reach(node)
   const path = seedPathOf(reached, id)
-  await reached.host.remove(`${path}.new.d`, { recursive: true })
-  await reached.host.remove(`${path}.new`)
-  await reached.host.remove(path)
+  for (const folder of await leftIn(reached.host, path)) await reached.host.remove(folder, { recursive: true })
+  await removeAsides(reached.host, path)
+  await removeFile(reached.host, path)
+}
+
+/** The folders with documents that interrupted tries have left. */
+async function leftIn(host: Host, path: string): Promise<string[]> {
+  const files = await host.list(dirname(path)).catch((error: unknown) => {
+    if (error instanceof NotFoundError) return []
+    throw error
+  })
+  const isLeft = ({ name }: { name: string }) => name.startsWith(`${basename(path)}.`) && name.endsWith('.new.d')
+  return files.filter(isLeft).map(({ name }) => `${dirname(path)}/${name}`)
 }

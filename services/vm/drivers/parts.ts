@@ -117,7 +117,7 @@ export type CopyTarget = { disk: string; source: DiskSource; format: DiskRecord[
 
 /**
  * Copies of the disks of a guest that runs, all of one moment, while it runs on. A guest has one copy at a time; it goes on
- * in the hypervisor when the process that began it dies. `copy` is a word that the paths of all its images contain.
+ * in the hypervisor when the process that began it dies. `copy` is a word that the path of one of its images contains.
  */
 export type Copies = {
   /** @throws ConflictError when the guest does not run, or is being copied */

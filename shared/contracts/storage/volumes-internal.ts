@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, Id, Path, strict } from '#shared/contracts/common.ts'
 import { DiskSource } from '#shared/contracts/storage/disk-source.ts'
@@ -10,6 +10,13 @@ const byVms = { can: 'service', callers: ['vm'] } as const
 
 /** The node of the VM: the answered source is the one there. */
 const forNode = { node: Type.Optional(Id) }
+
+/** An empty image for a hypervisor to fill. */
+export const LiveCopy = strict({
+  source: DiskSource,
+  file: Type.String({ description: "The driver's word for this very file, whatever has its name later" }),
+})
+export type LiveCopy = Static<typeof LiveCopy>
 
 /** Volumes as the disks of virtual machines: `owner` is the path of a VM. */
 export const volumesInternal = contract('volumes-internal', {
@@ -62,15 +69,14 @@ export const volumesInternal = contract('volumes-internal', {
       disks: Type.Array(strict({ ...oneVolume, pool: Id, name: VolumeName, format: VolumeFormat }), { maxItems: 64 }),
       ...forNode,
     }),
-    result: strict({ sources: Type.Array(DiskSource) }),
+    result: strict({ images: Type.Array(LiveCopy) }),
   },
   commitCopyTargets: {
     does: 'Make volumes of the images that openCopyTargets has made; repeating it is fine',
     ...byVms,
     params: strict({
-      copy: Type.String({ format: 'uuid' }),
       owner: Type.String(),
-      disks: Type.Array(strict(oneVolume)),
+      disks: Type.Array(strict({ ...oneVolume, image: LiveCopy })),
       ...forNode,
     }),
     result: strict({ data: Type.Array(Volume) }),

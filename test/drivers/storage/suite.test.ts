@@ -4,6 +4,7 @@ import { poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.t
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { driverOf } from '../../../services/storage/drivers/drivers.ts'
 import type { VolumeSpec } from '../../../services/storage/drivers/driver.ts'
+import { type RequestContext, within } from '#shared/runtime/request-context.ts'
 import { type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
 
 const GiB = 2 ** 30
@@ -175,12 +176,30 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     expect(bytesNeeded(spec, MiB)).toBeGreaterThanOrEqual(MiB)
     await open(host, config, spec, copyId)
     // A copy that begins again gets an empty image.
-    const source = await open(host, config, spec, copyId)
-    expect(JSON.stringify(source)).toContain(copyId)
+    const image = await open(host, config, spec, copyId)
+    expect(JSON.stringify(image.source)).toContain(copyId)
     expect(await volumes.exists(host, config, spec)).toBe(false)
-    await fill(source, each, 9)
-    for (let time = 0; time < 2; time++) await commit(host, config, spec, copyId)
+    await fill(image.source, each, 9)
+    for (let time = 0; time < 2; time++) await commit(host, config, spec, image)
     expect(await holds(await sourceOf(spec), each, 9)).toBe(true)
+    await volumes.delete(host, config, spec)
+  })
+
+  test.runIf(volumes.liveCopies)('keeps the image that a newer try has opened, and places no other', async () => {
+    const { open, commit } = volumes.liveCopies!
+    const spec = volume('raced')
+    const inTry = <T>(number: number, work: () => Promise<T>): Promise<T> =>
+      // The other fields of the context are of no use to a driver.
+      within({ calledBy: { operation: copyId, epoch: 1 }, call: { id: copyId, number } } as RequestContext, work)
+    await inTry(1, () => open(host, config, spec, copyId))
+    const newer = await inTry(2, () => open(host, config, spec, copyId))
+    await fill(newer.source, format, 9)
+    // The first try wakes up after its check, and does it all once more.
+    const late = await inTry(1, () => open(host, config, spec, copyId))
+    expect(late.source).not.toEqual(newer.source)
+    await inTry(2, () => commit(host, config, spec, newer))
+    await expect(inTry(1, () => commit(host, config, spec, late))).rejects.toBeInstanceOf(ConflictError)
+    expect(await holds(await sourceOf(spec), format, 9)).toBe(true)
     await volumes.delete(host, config, spec)
   })
 })

@@ -1,5 +1,5 @@
 import { basename, dirname, extname, join } from 'node:path'
-import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
+import { type DiskSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import type { PoolConfig } from '#shared/contracts/storage/pool-kinds.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import { VolumeName as Name } from '#shared/contracts/storage/volumes.ts'
@@ -7,13 +7,14 @@ import { isValid } from '#shared/contract/validate.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
+import { removeAsides, removeFile } from '#shared/nodes/host/made-files.ts'
 import { createImage, dataBytes, imageInfo, imageUsage, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
 import { pathOfOriginal } from '../../images/images.ts'
 import { type PoolDriver, unknownFigures, type VolumeName, type VolumeSpec } from '../driver.ts'
 import { createMarker, markerName, readMarker } from '../marker.ts'
 import { fileOfVolume, isLayer } from './layer-names.ts'
 import { layers } from './layers.ts'
-import { commitAside, copyFull, copyLinked, createFile, openAside, removeAsides } from './image-files.ts'
+import { commitAside, copyFull, copyLinked, createFile, openAside } from './image-files.ts'
 
 type Config = PoolConfig<'dir'>
 
@@ -117,7 +118,7 @@ export const dir: PoolDriver<'dir'> = {
     async delete(host, config, volume) {
       const path = fileOf(config, volume)
       await removeAsides(host, path)
-      await host.remove(path)
+      await removeFile(host, path)
     },
 
     async find(host, config, source) {
@@ -164,10 +165,13 @@ export const dir: PoolDriver<'dir'> = {
 
     liveCopies: {
       bytesNeeded: ({ format, size_bytes }, dataBytes) => (isSparseInCopies(format) ? dataBytes : size_bytes),
-      open: async (host, config, volume, copy) =>
-        asSource(await openAside(host, fileOf(config, volume), copy, (aside) => createImage(host, aside, volume))),
-      commit: (host, config, volume, copy) =>
-        commitAside(host, { path: fileOf(config, volume), format: volume.format }, copy),
+      open: async (host, config, volume, copy) => {
+        const write = (aside: string) => createImage(host, aside, volume)
+        const { path, file } = await openAside(host, fileOf(config, volume), copy, write)
+        return { source: asSource(path), file }
+      },
+      commit: (host, config, volume, { source, file }) =>
+        commitAside(host, { ...volume, path: fileOf(config, volume) }, { path: pathOfSource(source) ?? '', file }),
     },
 
     snapshots: layers(({ path }) => path),

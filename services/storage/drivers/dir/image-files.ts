@@ -1,9 +1,16 @@
-import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
-import { requireCurrent } from '#shared/runtime/request-context.ts'
-import { ConflictError, NotFoundError } from '#shared/errors.ts'
-import { CommandError } from '#shared/nodes/host/errors.ts'
+import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
+import {
+  asideOf,
+  beginAside,
+  look,
+  makeFile,
+  markIn,
+  putInPlace,
+  removeAsides,
+  removeOlder,
+} from '#shared/nodes/host/made-files.ts'
 import { log } from '#shared/runtime/log.ts'
 import { pathOfOriginal } from '../../images/images.ts'
 import { convertImage, imageInfo, isSparseInCopies, linkImage, punchHoles } from '../../images/qemu-img.ts'
@@ -11,43 +18,8 @@ import type { Copying, IfExists, Original } from '../driver.ts'
 
 type Image = { path: string; format: string }
 
-const isAsideOf = (name: string, path: string) =>
-  name.startsWith(`${basename(path)}.`) && /^\.[0-9a-f-]{36}\.new$/.test(name.slice(basename(path).length))
-
-const asideOf = (path: string, copy: string) => `${path}.${copy}.new`
-
-/**
- * Removes the files that interrupted copies have left beside an image. A process that a killed Horcrux has left behind
- * may still write to one; its writes go to an unlinked file from then on.
- */
-export async function removeAsides(host: Host, path: string): Promise<void> {
-  const files = await host.list(dirname(path)).catch((error: unknown) => {
-    if (error instanceof NotFoundError) return []
-    throw error
-  })
-  for (const { name } of files) if (isAsideOf(name, path)) await host.remove(`${dirname(path)}/${name}`)
-}
-
-/**
- * Makes an empty file that only its owner reads, for qemu-img to write to: its own would be readable by all. libvirt
- * gives a disk and its backing files to the user of QEMU when a guest starts.
- */
-const beginAside = (host: Host, aside: string) => host.createExclusive(aside, '', { mode: 0o600 })
-
-/**
- * Links a complete file to its place. Not a rename: that would replace a disk that a guest may have open by now.
- * @returns false when something is in its place
- */
-async function putInPlace(host: Host, aside: string, path: string): Promise<boolean> {
-  await requireCurrent()
-  try {
-    await host.runChecked('ln', ['-T', '--', aside, path])
-    return true
-  } catch (error) {
-    if (error instanceof CommandError && /File exists/.test(error.stderr)) return false
-    throw error
-  }
-}
+/** A file that a hypervisor fills: its path, and its device and inode. */
+export type Aside = { path: string; file: string }
 
 /**
  * Writes a file under a name of its own, and puts it in its place when it is complete.
@@ -60,44 +32,49 @@ export async function createFile(
   write: (aside: string) => Promise<unknown>,
 ): Promise<boolean> {
   if (await host.stat(path)) return ifExists === 'accept'
-  await removeAsides(host, path)
-  const aside = asideOf(path, randomUUID())
-  try {
-    await beginAside(host, aside)
-    await write(aside)
-    return await putInPlace(host, aside, path)
-  } finally {
-    await host.remove(aside)
-  }
+  return makeFile(host, path, write)
 }
 
-/** Makes a file beside the place of an image, for a hypervisor to fill. @returns its path */
+/** Makes a file beside the place of an image, for a hypervisor to fill. */
 export async function openAside(
   host: Host,
   path: string,
   copy: string,
   write: (aside: string) => Promise<unknown>,
-): Promise<string> {
-  await removeAsides(host, path)
+): Promise<Aside> {
   const aside = asideOf(path, copy)
-  await beginAside(host, aside)
+  await removeOlder(host, path, aside)
+  const file = await beginAside(host, aside)
   await write(aside)
-  return aside
+  return { path: aside, file }
 }
 
-/** Puts a file that a hypervisor has filled in its place. */
-export async function commitAside(host: Host, { path, format }: Image, copy: string): Promise<void> {
-  const aside = asideOf(path, copy)
-  if (!(await host.stat(path))) {
+/**
+ * Puts the file that a hypervisor has filled in its place. A repetition finds it there.
+ * @throws ConflictError when it is another file than the one that the hypervisor got, or has another size
+ */
+export async function commitAside(
+  host: Host,
+  { path, format, size_bytes }: Image & { size_bytes: number },
+  { path: aside, file }: Aside,
+): Promise<void> {
+  const mark = markIn(basename(aside))
+  if (mark?.of !== basename(path) || dirname(aside) !== dirname(path))
+    throw new ConflictError(`${aside} was not made for ${path}`)
+  if ((await look(host, path))?.id !== file) {
+    const { virtualSize } = await imageInfo(host, aside, format)
+    if (virtualSize !== size_bytes)
+      throw new ConflictError(`The copy ${aside} has ${virtualSize} bytes, the disk ${size_bytes}`)
     // A copy on a file system that cannot punch holes is larger, but complete.
     if (!isSparseInCopies(format))
       await punchHoles(host, aside, format).catch((error: unknown) => {
         if (!(error instanceof ConflictError)) throw error
         log('volumes').info({ err: error, path }, 'a copy is not sparse')
       })
-    await putInPlace(host, aside, path)
+    if (!(await putInPlace(host, { aside, id: file }, path)))
+      throw new ConflictError(`${path} on ${host.describe()} is there already, and is not the copy`)
   }
-  await removeAsides(host, path)
+  await removeAsides(host, path, ({ operation }) => operation === mark.operation)
 }
 
 /** Copies at once, sharing blocks until they are written, where the file system can (XFS, Btrfs). */
@@ -106,17 +83,17 @@ async function reflink(host: Host, path: string, aside: string, signal: AbortSig
   return (await host.run('cp', args, { signal })).code === 0
 }
 
-/** An independent copy of an image. */
+/** An independent copy of an image. @throws ConflictError when the copy came out smaller than the image */
 export const copyFull = (host: Host, original: Original, to: Image, copying: Copying): Promise<boolean> =>
   createFile(host, to.path, copying, async (aside) => {
     const from = { path: pathOfOriginal(original), format: original.format }
-    const isPlain = async () => {
-      const { backingFile, hasSnapshots } = await imageInfo(host, from.path, from.format)
-      return backingFile === null && !hasSnapshots
-    }
-    if (from.format === to.format && (await isPlain()) && (await reflink(host, from.path, aside, copying.signal)))
-      return
-    await convertImage(host, from, { ...to, path: aside }, copying)
+    const { backingFile, hasSnapshots, virtualSize } = await imageInfo(host, from.path, from.format)
+    const isPlain = from.format === to.format && backingFile === null && !hasSnapshots
+    if (!isPlain || !(await reflink(host, from.path, aside, copying.signal)))
+      await convertImage(host, from, { ...to, path: aside }, copying)
+    const copied = await imageInfo(host, aside, to.format)
+    if (copied.virtualSize < virtualSize)
+      throw new ConflictError(`The copy of ${from.path} has ${copied.virtualSize} bytes instead of ${virtualSize}`)
   })
 
 /** A qcow2 image whose backing file is the original, of any format. */

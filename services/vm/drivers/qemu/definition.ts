@@ -10,6 +10,7 @@ import {
 } from '#shared/nodes/libvirt/client/domain.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
+import { makeFile } from '#shared/nodes/host/made-files.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../guest.ts'
 import { libvirtAt } from './libvirt.ts'
@@ -100,9 +101,10 @@ export async function shelve({ id, node, handle: uuid }: Guest): Promise<void> {
   if (there === null) return
   const shelf = shelfOf(reached, id)
   await host.mkdir(dirname(shelf), { mode: 0o700 })
-  // It may have passwords.
-  await host.writeFile(`${shelf}.new`, there, { mode: 0o600 })
-  await host.rename(`${shelf}.new`, shelf)
+  // It may have passwords: only its owner reads it.
+  const write = (aside: string) =>
+    host.runChecked('dd', [`of=${aside}`, 'conv=notrunc,fsync', 'status=none'], { secretInput: there })
+  await makeFile(host, shelf, write, { isReplacing: true })
   const hasTpm = hasEmulatedTpm(parseXml(there))
   await unlessMissing(() => undefineKeeping(libvirt, uuid, { hasTpm }), undefined)
 }

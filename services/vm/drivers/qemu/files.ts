@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { defineDomain, domainXml } from '#shared/nodes/libvirt/client/domain.ts'
+import { makeFile } from '#shared/nodes/host/made-files.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../guest.ts'
 import type { Files } from './xml/domain-xml.ts'
@@ -64,6 +65,5 @@ export async function copyFirmware(from: Guest, to: Guest): Promise<void> {
   // A guest that never started has none.
   if (there === null || path === null || !(await host.stat(there))) return
   await host.mkdir(dirname(path), { mode: 0o711 })
-  await host.runChecked('cp', ['--', there, `${path}.new`])
-  await host.rename(`${path}.new`, path)
+  await makeFile(host, path, (aside) => host.runChecked('cp', ['--', there, aside]), { isReplacing: true })
 }
