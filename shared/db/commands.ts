@@ -66,6 +66,10 @@ export async function update(model: StoredModel, filter: Filter, change: Update,
   return modifiedCount === 1
 }
 
+/** Changes all documents that fit, each atomically. @returns how many fit */
+export const updateAll = async (model: StoredModel, filter: Filter, change: Update): Promise<number> =>
+  (await inStore(() => model.updateMany(filter as never, change as never))).matchedCount
+
 /** Changes one document atomically. @returns it as it is after the change, or null when none fits */
 export async function findAndUpdate<T = Stored>(
   model: StoredModel,

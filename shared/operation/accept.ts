@@ -8,7 +8,7 @@ import { now } from '#shared/events/event.ts'
 import { type Entry, findEntry, insertEntry, viewOf } from '#shared/operation/entries.ts'
 import { ownLease } from '#shared/operation/lease.ts'
 import { kindOf } from '#shared/operation/kinds.ts'
-import { hold, release, share } from '#shared/operation/locks.ts'
+import { hold, keepLocks, release, share } from '#shared/operation/locks.ts'
 import { enqueue, takeSlotHere } from '#shared/operation/queue.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
@@ -25,18 +25,23 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
 
   const user = subjectOf(call.caller)
   const resources: string[] = []
-  let isHolding = false
+  const locks = new Set<string>()
+  const kept = keepLocks(id)
   const reserve = async (...keys: string[]) => {
-    isHolding = true
-    for (const key of keys.toSorted()) await hold(key, id, user, name)
+    for (const key of keys.toSorted()) {
+      locks.add(key)
+      await hold(key, id, user, name)
+    }
   }
   const holdAll = async (...paths: string[]) => {
     await reserve(...paths)
     resources.push(...paths)
   }
   const shareAll = async (...paths: string[]) => {
-    isHolding = true
-    for (const path of paths) await share(path, id, user, name)
+    for (const path of paths) {
+      locks.add(`shared ${path}`)
+      await share(path, id, user, name)
+    }
     resources.push(...paths)
   }
   let slot: ReturnType<typeof takeSlotHere>
@@ -61,6 +66,7 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
       ...hashesOf(requestContext()?.changed),
     })
     await requireCurrent()
+    await kept.requireAll(locks.size)
     if (!(await insertEntry(entry))) {
       slot?.giveBack()
       return viewOf((await findEntry(id))!)
@@ -70,8 +76,10 @@ export async function acceptOperation(name: string, params: unknown, call: Call)
     return viewOf(entry)
   } catch (error) {
     slot?.giveBack()
-    if (isHolding) await release(id)
+    if (locks.size > 0) await release(id)
     throw error
+  } finally {
+    kept.end()
   }
 }
 
