@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Msg, nanos, type StreamConfig } from 'nats'
-import { type Bus, bus, listen, respond } from '#shared/bus/bus.ts'
+import { type Bus, bus, listen, onBus, respond } from '#shared/bus/bus.ts'
 import { streams, streamsSubject } from '#shared/bus/identity/subjects.ts'
 import { log } from '#shared/runtime/log.ts'
 
@@ -39,7 +39,8 @@ async function keepStreams(connected: Bus): Promise<void> {
   listen(streamsSubject, (message) => {
     answer(message).catch((error: Error) => log('bus').warn({ err: error }, 'the streams could not be made'))
   })
-  await makeStreams(connected)
+  // JetStream may answer later than the server does.
+  await onBus(() => makeStreams(connected))
 }
 
 /** Makes the streams if they are missing (a new or lost JetStream folder), or requests it from the process that keeps them. */

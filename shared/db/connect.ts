@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import mongoose from 'mongoose'
 import { config, ConfigError } from '#shared/config/config.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
@@ -24,6 +25,7 @@ export async function connectStore(): Promise<void> {
 }
 
 const patienceMs = 20_000
+const retryEveryMs = 500
 
 /** Waits for a store that is starting; any other error, such as a wrong password, is thrown at once. */
 async function untilReachable(connect: () => Promise<unknown>): Promise<void> {
@@ -36,10 +38,12 @@ async function untilReachable(connect: () => Promise<unknown>): Promise<void> {
       const { name, message } = error as Error
       // An option that MongoDB does not know; an address as a whole would have a password in it.
       if (name === 'MongoParseError' && !message.includes('://')) throw new ConfigError([`MONGODB_URL: ${message}`])
-      if (!(error instanceof mongoose.Error.MongooseServerSelectionError)) throw error
+      // A store that stops while it takes the connection ends it with an error of the network.
+      if (!(error instanceof mongoose.Error.MongooseServerSelectionError || isTransient(error as Error))) throw error
       if (Date.now() > deadline)
-        throw new UnavailableError(`The store at MONGODB_URL does not answer: ${error.message}`, { cause: error })
+        throw new UnavailableError(`The store at MONGODB_URL does not answer: ${message}`, { cause: error })
       log('store').warn('the store does not answer yet')
+      await delay(retryEveryMs)
     }
   }
 }
@@ -59,18 +63,24 @@ const socketErrors = new Set(['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ERR_STREAM
 const bareError = (error: Error & { errorResponse?: unknown }): Error =>
   error.name === 'MongoBulkWriteError' && error.errorResponse instanceof Error ? error.errorResponse : error
 
+/** True for an error of a store that is away for a while, or of the way to it. */
+function isTransient(error: Error): boolean {
+  const { name, message } = bareError(error)
+  const { code } = error as { code?: number | string }
+  const notConnected = name === 'MongooseError' && /initial connection|buffer/i.test(message)
+  return transient.test(name) || notConnected || socketErrors.has(String(code)) || transientCodes.has(Number(code))
+}
+
 /** Runs a store command. @throws UnavailableError when the store does not answer */
 export async function inStore<T>(command: () => Promise<T>): Promise<T> {
   try {
     return await command()
   } catch (error) {
     if (error instanceof AppError) throw error
-    const { name, message } = bareError(error as Error)
-    const notConnected = name === 'MongooseError' && /initial connection|buffer/i.test(message)
-    const { code } = error as { code?: number | string }
-    if (transient.test(name) || notConnected || socketErrors.has(String(code)) || transientCodes.has(Number(code)))
+    if (isTransient(error as Error))
       throw new UnavailableError('The store does not answer', { retryAfterSeconds: 2, cause: error })
-    if (code === 14_031) throw new UnavailableError("The store's disk is full", { retryAfterSeconds: 60, cause: error })
+    if ((error as { code?: unknown }).code === 14_031)
+      throw new UnavailableError("The store's disk is full", { retryAfterSeconds: 60, cause: error })
     throw error
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ServiceBroker, ServiceSchema } from 'moleculer'
 import { asService } from '#shared/access/access.ts'
 import { answerAlive } from '#shared/bus/liveness.ts'
@@ -12,7 +13,7 @@ import { createIndexes } from '#shared/db/model.ts'
 import { sweepOutboxes } from '#shared/db/outbox.ts'
 import { storedTries, sweepTries } from '#shared/db/tries.ts'
 import { closeNodes } from '#shared/nodes/nodes.ts'
-import { AppError } from '#shared/errors.ts'
+import { AppError, UnavailableError } from '#shared/errors.ts'
 import { compactWhenIdle } from '#shared/runtime/compact-heap.ts'
 import { log } from '#shared/runtime/log.ts'
 import { watchForStops } from '#shared/runtime/stops.ts'
@@ -49,16 +50,16 @@ export async function startServices(
   services: Service[],
   { works = true, observe }: { works?: boolean; observe?: StepObserver | undefined } = {},
 ): Promise<Running> {
-  await Promise.all([connectStore(), connectBus(name).then(openStreams)])
+  await Promise.all([connectStore(), connectBus(name).then(() => onceAnswered(openStreams))])
   useTryRecord(storedTries)
-  await createIndexes()
+  await onceAnswered(createIndexes)
   const broker = createBroker(name)
   answerAlive(broker)
   for (const schema of services.flatMap(({ serves }) => serves)) broker.createService(schema)
   broker.createService(operationService)
   const asItself = <T>(service: string, work: () => T): T =>
     within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
-  for (const { name: service, prepare } of services) if (prepare) await asItself(service, prepare)
+  for (const { name: service, prepare } of services) if (prepare) await onceAnswered(() => asItself(service, prepare))
   await broker.start()
   const stops: (() => unknown)[] = [watchForStops(), sweepOutboxes(broker), sweepTries()]
   const work = () => startWorkers(broker, { observe })
@@ -73,6 +74,21 @@ export async function startServices(
     await disconnectStore()
   }
   return { broker, work, stop }
+}
+
+/** Store and bus may be away for this long while a process starts. Milliseconds. */
+const startPatienceMs = 20_000
+
+/** Repeats a part of the start while store or bus do not answer. @throws UnavailableError when they are away for longer */
+async function onceAnswered<T>(work: () => Promise<T>): Promise<T> {
+  for (const deadline = Date.now() + startPatienceMs; ; await delay(500)) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || Date.now() > deadline) throw error
+      log('start').warn({ reason: error.message }, 'the start waits for an answer')
+    }
+  }
 }
 
 /** Runs a service as a process of its own, and stops it on SIGTERM and SIGINT: the whole of its `main.ts`. */
