@@ -144,3 +144,27 @@ test('no file is longer than 300 lines', () => {
   ].filter((path) => textOf(path).split('\n').length > 301)
   expect(long).toEqual([])
 })
+
+/** Writes into the store and changes of engines are refused to a call that is late (ADR 0014): by the mechanism, not by care. */
+test('a service writes into the store only by ways that refuse a late call', () => {
+  const writing = /\b(insert|insertIfNew|update|findAndUpdate|replace|findAndRemove|removeOne|removeAll)\b/
+  const unguarded = product
+    .filter((path) => path.startsWith('services/'))
+    .filter((path) =>
+      [...textOf(path).matchAll(/import \{([^}]*)\} from '#shared\/db\/commands.ts'/g)].some(([, names]) =>
+        writing.test(names!),
+      ),
+    )
+  expect(unguarded).toEqual([])
+})
+
+test('each client of an engine has the check for late calls', () => {
+  const folders = new Set(
+    product.filter((path) => /^shared\/nodes\/(?!host\/)[^/]+\//.test(path)).map((path) => path.split('/')[2]!),
+  )
+  const unguarded = [...folders].filter(
+    (folder) =>
+      !product.some((path) => path.startsWith(`shared/nodes/${folder}/`) && /\brequireCurrent\(/.test(textOf(path))),
+  )
+  expect(unguarded).toEqual([])
+})

@@ -1,4 +1,4 @@
-import { removeAll, update } from '#shared/db/commands.ts'
+import { removeAll, update } from '#shared/db/guarded.ts'
 import { readFirst } from '#shared/db/read.ts'
 import { log } from '#shared/runtime/log.ts'
 import { type End } from '../chain/chain.ts'

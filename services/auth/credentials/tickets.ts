@@ -1,7 +1,7 @@
 import type { CredentialRef } from '#shared/access/access.ts'
 import type { Identity } from '#shared/contracts/access/auth.ts'
 import { AuthenticationError } from '#shared/errors.ts'
-import { findAndRemove } from '#shared/db/commands.ts'
+import { findAndRemove } from '#shared/db/guarded.ts'
 import { now } from '#shared/events/event.ts'
 import { recheck } from './identify.ts'
 import { tickets } from '../models.ts'

@@ -1,5 +1,6 @@
 import type { Footprint, Limits, Member } from '#shared/contracts/access/resource-pools.ts'
-import { type Filter, update, type Update } from '#shared/db/commands.ts'
+import type { Filter, Update } from '#shared/db/commands.ts'
+import { update } from '#shared/db/guarded.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { holding, memberKey, pools, type Reserved, type StoredPool } from './model.ts'

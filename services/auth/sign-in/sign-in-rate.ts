@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { strict, Time, Version } from '#shared/contracts/common.ts'
-import { findAndUpdate, removeAll } from '#shared/db/commands.ts'
+import { findAndUpdate, removeAll } from '#shared/db/guarded.ts'
 import { modelOf } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
 

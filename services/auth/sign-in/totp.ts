@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { update } from '#shared/db/commands.ts'
+import { update } from '#shared/db/guarded.ts'
 import { Secret, TOTP } from 'otpauth'
 import { AuthenticationError, ConflictError } from '#shared/errors.ts'
 import { seal, unseal } from '#shared/config/secrets.ts'

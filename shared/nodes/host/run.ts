@@ -9,19 +9,32 @@ import { drained } from './streams.ts'
 const defaultTimeoutMs = 60_000
 const defaultMaxOutputBytes = 16 * 2 ** 20
 
-/** The methods that change a host, or may: each is refused to code that is too late to act. */
-const changing = ['spawn', 'writeFile', 'createExclusive', 'mkdir', 'remove', 'rename'] as const
+/** The methods that change nothing. Every other one is refused to code that is too late to act. */
+const harmless: ReadonlySet<string> = new Set<keyof HostCore>([
+  'describe',
+  'which',
+  'readFile',
+  'stat',
+  'list',
+  'space',
+  'realpath',
+  // A client of what listens there has a check of its own.
+  'openSocket',
+  'close',
+])
 
 function guarded(host: HostCore): HostCore {
-  const methods = changing.map((name) => {
-    // Each method keeps its own parameters and result.
-    const method = host[name] as (...args: unknown[]) => Promise<unknown>
-    const guard = async (...args: unknown[]) => {
-      await requireCurrent()
-      return method(...args)
-    }
-    return [name, guard]
-  })
+  const methods = Object.entries(host)
+    .filter(([name]) => !harmless.has(name))
+    .map(([name, given]) => {
+      // Each method keeps its own parameters and result.
+      const method = given as (...args: unknown[]) => Promise<unknown>
+      const guard = async (...args: unknown[]) => {
+        await requireCurrent()
+        return method(...args)
+      }
+      return [name, guard]
+    })
   return { ...host, ...Object.fromEntries(methods) }
 }
 

@@ -56,8 +56,32 @@ export const defaultLimits: Limits = { keepAliveSeconds: 5, timeoutMs: 10_000 }
 
 /** Number of calls of each lane that one host gets at once, and so of its sessions. */
 const room: Record<Lane, number> = { quick: 3, slow: 4 }
-/** The operations that change guests. A freeze may always be ended: commands for the agent are not among them. */
-const changing: ReadonlySet<OperationName> = new Set(['defineDomain', 'domainCommand'])
+/**
+ * The operations that change nothing. Every other one is refused to code that is too late to act, except commands for the
+ * agent: a freeze may always be ended.
+ */
+const harmless: ReadonlySet<OperationName> = new Set([
+  'open',
+  'close',
+  'registerEvent',
+  'deregisterEvents',
+  'connectText',
+  'domainCapabilities',
+  'versions',
+  'nodeInfo',
+  'freeMemoryBytes',
+  'isNetworkActive',
+  'list',
+  'findDomain',
+  'domainState',
+  'domainXml',
+  'agentCommand',
+  'backupXml',
+  'job',
+  'states',
+  'isAutostart',
+  'samples',
+])
 
 const closeMs = 500
 const idleMs = 30_000
@@ -223,7 +247,7 @@ const establish = (
     host,
     lose,
     async call(operation, args, { isSlow = false } = {}) {
-      if (changing.has(operation)) await requireCurrent()
+      if (!harmless.has(operation)) await requireCurrent()
       if (end) throw end
       const start = (session: Session) => runOn(session, operation, args)
       return result(await calls.add(isSlow ? 'slow' : 'quick', start, isSlow ? undefined : limit))
