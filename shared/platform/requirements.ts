@@ -90,6 +90,30 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     level: 'more',
   },
   {
+    name: 'nftables',
+    sign: { program: 'nft', version: ['--version'] },
+    neededFor: 'network policies',
+    level: 'more',
+  },
+  {
+    name: 'conntrack',
+    sign: { program: 'conntrack', version: ['--version'] },
+    neededFor: 'network policies',
+    level: 'more',
+  },
+  {
+    name: 'CNI plug-ins',
+    sign: { file: '/usr/lib/cni/bridge' },
+    neededFor: 'networks of containers',
+    level: 'more',
+  },
+  {
+    name: 'iptables',
+    sign: { program: 'iptables', version: ['--version'] },
+    neededFor: 'published ports of CNI networks',
+    level: 'more',
+  },
+  {
     name: 'curl',
     sign: { program: 'curl', version: ['--version'] },
     neededFor: 'the commands in the README',
@@ -111,6 +135,12 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     name: 'ip',
     sign: { program: 'ip', version: ['-V'] },
     neededFor: 'hosts of the tests',
+    level: 'test',
+  },
+  {
+    name: 'Python',
+    sign: { program: 'python3', version: ['--version'] },
+    neededFor: 'the tests of network policies',
     level: 'test',
   },
   {
