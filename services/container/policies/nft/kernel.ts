@@ -49,7 +49,7 @@ function cutText(flows: readonly Tracked[]): string {
 
 /**
  * A command that deletes the entries of a flow, by the sources of both directions, which port mapping does not change. All
- * flows to a port of an address are judged alike, whatever their own port.
+ * flows to a port of an address are judged alike.
  */
 function deletion({ from, to, protocol, toPort }: Tracked): string {
   const port = toPort === null ? '' : ` --reply-port-src ${toPort}`
