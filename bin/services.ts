@@ -2,6 +2,7 @@ import type { Service } from '#shared/service/start.ts'
 import { auditService } from '../services/audit/service.ts'
 import { authService } from '../services/auth/service.ts'
 import { clusterService } from '../services/cluster/service.ts'
+import { containerService } from '../services/container/service.ts'
 import { gatewayService } from '../services/gateway/service.ts'
 import { storageService } from '../services/storage/service.ts'
 import { vmService } from '../services/vm/service.ts'
@@ -13,5 +14,6 @@ export const services: readonly Service[] = [
   clusterService,
   storageService,
   vmService,
+  containerService,
   gatewayService,
 ]

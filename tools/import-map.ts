@@ -51,6 +51,8 @@ const layers = [
   'nodes/libvirt/client',
   'nodes/libvirt',
   'nodes/lxd',
+  'nodes/docker',
+  'nodes/lxc',
   'bus',
   'nodes',
   'events',

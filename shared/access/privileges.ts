@@ -13,6 +13,7 @@ export const privileges = [
   'ContainerPowerMgmt',
   'ContainerExec',
   'ContainerAudit',
+  'ContainerPrivileged',
   'DatastoreAllocate',
   'DatastoreAudit',
   'PoolAllocate',

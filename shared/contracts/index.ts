@@ -5,6 +5,7 @@ import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
+import { containers } from '#shared/contracts/container/containers.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
@@ -40,6 +41,7 @@ export const contracts: readonly Contract[] = [
   templates,
   clonePresets,
   consoles,
+  containers,
   operations,
   audit,
 ]

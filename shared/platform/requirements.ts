@@ -146,7 +146,7 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
   {
     name: 'Docker',
     sign: { program: 'dockerd', version: ['--version'] },
-    neededFor: 'the test of docker-compose.yml',
+    neededFor: 'the tests of containers and of docker-compose.yml',
     level: 'test',
   },
   {
@@ -159,6 +159,42 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     name: 'LXD',
     sign: { program: 'lxd', version: ['--version'] },
     neededFor: 'the tests of LXD and Incus',
+    level: 'test',
+  },
+  {
+    name: 'Podman',
+    sign: { program: 'podman', version: ['--version'] },
+    neededFor: 'the tests of containers',
+    level: 'test',
+  },
+  {
+    name: 'runc',
+    sign: { program: 'runc', version: ['--version'] },
+    neededFor: 'the tests of containers',
+    level: 'test',
+  },
+  {
+    name: 'netavark',
+    sign: { file: '/usr/lib/podman/netavark' },
+    neededFor: 'the tests of containers',
+    level: 'test',
+  },
+  {
+    name: 'aardvark-dns',
+    sign: { file: '/usr/lib/podman/aardvark-dns' },
+    neededFor: 'the tests of containers',
+    level: 'test',
+  },
+  {
+    name: 'LXC',
+    sign: { program: 'lxc-start', version: ['--version'] },
+    neededFor: 'the tests of containers',
+    level: 'test',
+  },
+  {
+    name: 'newuidmap',
+    sign: { program: 'newuidmap' },
+    neededFor: 'the tests of containers',
     level: 'test',
   },
   {

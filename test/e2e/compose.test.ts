@@ -41,6 +41,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
       HORCRUX_ADMIN_PASSWORD_FILE: join(machine.dir, 'password'),
       HORCRUX_PORT: String(await freePort(0)),
       HORCRUX_DISKS: join(machine.dir, 'disks'),
+      HORCRUX_DOCKER_SOCKET: join(machine.dir, 'docker.sock'),
     }
     await mkdir(join(machine.dir, 'disks'))
     await writeFile(settings['HORCRUX_ADMIN_PASSWORD_FILE']!, password)
@@ -64,19 +65,26 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
     expect(await config(options())).toMatchObject({ exitCode: 0, err: '' })
   })
 
-  test('starts a container for each service, and three for vm', { timeout: 3 * minutes }, async () => {
-    const { exitCode, err } = await outcome(upAll(options('--no-build', '--wait', '--scale', 'vm=3')))
-    const said = exitCode === 0 ? '' : (await logs([], options('--tail', '20'))).out
-    expect(exitCode, `${err}\n${said}`).toBe(0)
-    const { data } = await ps({ ...options(), commandOptions: [['--format', 'json']] })
-    const services = ['audit', 'auth', 'cluster', 'gateway', 'mongodb', 'nats', 'storage', 'vm', 'vm', 'vm']
-    const found = data.services.map(({ name, state }) => `${name.replace(/^horcrux-(.*)-\d+$/, '$1')} ${state}`)
-    expect(found.toSorted()).toEqual(services.map((name) => `${name} running`))
-    const url = `http://127.0.0.1:${settings['HORCRUX_PORT']}`
-    await until(async () => (await fetch(`${url}/readyz`)).ok, { what: 'the gateway' })
-    const body = { username: 'admin', password }
-    api = apiClient(url, (await apiClient(url).send<{ token: string }>('POST', '/auth/login', body)).token)
-  })
+  test(
+    'starts a container for each service, two for container and three for vm',
+    { timeout: 3 * minutes },
+    async () => {
+      const { exitCode, err } = await outcome(
+        upAll(options('--no-build', '--wait', '--scale', 'vm=3', '--scale', 'container=2')),
+      )
+      const said = exitCode === 0 ? '' : (await logs([], options('--tail', '20'))).out
+      expect(exitCode, `${err}\n${said}`).toBe(0)
+      const { data } = await ps({ ...options(), commandOptions: [['--format', 'json']] })
+      const once = ['audit', 'auth', 'cluster', 'gateway', 'mongodb', 'nats', 'storage']
+      const services = [...once, 'container', 'container', 'vm', 'vm', 'vm'].toSorted()
+      const found = data.services.map(({ name, state }) => `${name.replace(/^horcrux-(.*)-\d+$/, '$1')} ${state}`)
+      expect(found.toSorted()).toEqual(services.map((name) => `${name} running`))
+      const url = `http://127.0.0.1:${settings['HORCRUX_PORT']}`
+      await until(async () => (await fetch(`${url}/readyz`)).ok, { what: 'the gateway' })
+      const body = { username: 'admin', password }
+      api = apiClient(url, (await apiClient(url).send<{ token: string }>('POST', '/auth/login', body)).token)
+    },
+  )
 
   test('runs services that touch neither guests nor disks as an ordinary user', async () => {
     for (const service of ['gateway', 'auth', 'audit'])
@@ -84,7 +92,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
   })
 
   test('gives each service its own identity on the bus, and no other', async () => {
-    for (const service of ['gateway', 'auth', 'audit', 'cluster', 'storage', 'vm']) {
+    for (const service of ['gateway', 'auth', 'audit', 'cluster', 'storage', 'vm', 'container']) {
       const secrets = await inService(service, 'sh', '-c', 'ls /run/secrets; cat /run/secrets/*')
       expect(secrets).toBe(`bus\n${await readFile(join(settings['HORCRUX_BUS']!, `${service}.nk`), 'utf8')}`)
     }

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
+import { stopEngines } from './containers/stop.ts'
 import { stopHosts } from './hosts/hosts.ts'
 import { startTime } from './hosts/processes.ts'
 
@@ -18,7 +19,8 @@ const runDir = join(tmpdir(), `${PREFIX}${process.pid}-${startTime(process.pid)}
 /** Called by vitest once for each project of a run. */
 export async function setup(project: TestProject): Promise<void> {
   await removeLeftFolders()
-  await mkdir(runDir, { recursive: true, mode: 0o700 })
+  // Containers run as other users, and pass through it.
+  await mkdir(runDir, { recursive: true, mode: 0o711 })
   project.provide('run', { dir: runDir, pid: process.pid })
 }
 
@@ -27,6 +29,7 @@ export const teardown = (): Promise<void> => remove(runDir)
 async function remove(dir: string): Promise<void> {
   const names = await readdir(dir).catch(() => [])
   for (const name of names.filter((one) => one.startsWith('hosts-'))) await stopHosts(join(dir, name))
+  await stopEngines(join(dir, 'e'))
   await rm(dir, { recursive: true, force: true })
 }
 

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { poolKinds } from '#shared/contracts/storage/pool-kinds.ts'
 import { engineKinds } from '#shared/nodes/engines.ts'
+import { runtimes } from '../../services/container/drivers/drivers.ts'
 import { hypervisors } from '../../services/vm/drivers/drivers.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -28,7 +29,8 @@ type Places = {
 }
 
 /** Two engines, or hypervisors, that speak one API share a driver. */
-const folderOf = (name: string) => (name === 'incus' ? 'lxd' : name)
+const shared: Record<string, string> = { incus: 'lxd', podman: 'docker' }
+const folderOf = (name: string) => shared[name] ?? name
 
 const places: Places[] = [
   {
@@ -44,6 +46,13 @@ const places: Places[] = [
     contract: 'shared/contracts/vm/vms.ts',
     map: 'services/vm/drivers/drivers.ts',
     driver: (name) => `services/vm/drivers/${folderOf(name)}/`,
+  },
+  {
+    kind: 'container engine',
+    names: runtimes,
+    contract: 'shared/contracts/container/parts.ts',
+    map: 'services/container/drivers/drivers.ts',
+    driver: (name) => `services/container/drivers/${folderOf(name)}/`,
   },
   {
     kind: 'engine',

@@ -1,4 +1,5 @@
 import { call } from '#shared/bus/call.ts'
+import { containers } from '#shared/contracts/container/containers.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import type { Footprint, Member } from '#shared/contracts/access/resource-pools.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
@@ -11,6 +12,11 @@ const measures: { [K in Member['kind']]?: (id: string) => Promise<Footprint> } =
   vm: async (id) => {
     const { cpus, memory, disks } = await call(vms, 'get', { id })
     return { cpus, memory, disk: disks.reduce((sum, { size_bytes }) => sum + size_bytes, 0) }
+  },
+  container: async (id) => {
+    const { cpus, memory } = await call(containers, 'get', { id })
+    // Limits of resource pools count whole processors.
+    return { cpus: Math.ceil(cpus ?? 0), memory: memory ?? 0, disk: 0 }
   },
   storage: async (id) => {
     await call(pools, 'get', { id })

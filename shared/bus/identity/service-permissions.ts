@@ -7,6 +7,7 @@ import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
+import { containers } from '#shared/contracts/container/containers.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
@@ -47,7 +48,7 @@ const table: Record<ServiceName, Member> = {
   gateway: { serves: [], calls: [], isGateway: true },
   auth: {
     serves: [auth, users, roles, permissions, groups, resourcePools],
-    calls: [...of(vms, 'get'), ...of(pools, 'get')],
+    calls: [...of(vms, 'get'), ...of(containers, 'get'), ...of(pools, 'get')],
     emits: ['alerts'],
     keepsStreams: true,
   },
@@ -58,6 +59,11 @@ const table: Record<ServiceName, Member> = {
     serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles],
     calls: [...of(resourcePools, 'get'), ...of(pools, 'get'), ...of(volumes, 'get'), ...of(operations, 'cancel')],
     emits: ['vm:status', 'vm:events'],
+  },
+  container: {
+    serves: [containers],
+    calls: [...of(resourcePools, 'get')],
+    emits: ['container:status', 'container:events'],
   },
 }
 

@@ -192,14 +192,14 @@ export const permissions = contract('permissions', {
   witnesses: {
     does: 'List users and keys whose right ends with a resource, so that they receive the event of its deletion',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: strict({ path: Type.String({ pattern: '^/api/.+' }), privilege: PrivilegeName }),
     result: strict({ pools: Type.Array(Type.String()), witnesses: Type.Array(Witness) }),
   },
   forget: {
     does: 'Remove the grants and resource pool memberships of a deleted resource, so that a later one with its id inherits nothing',
     can: 'service',
-    callers: ['cluster', 'storage', 'vm'],
+    callers: ['cluster', 'storage', 'vm', 'container'],
     params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),
     result: Done,
   },

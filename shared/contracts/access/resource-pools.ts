@@ -131,7 +131,7 @@ export const resourcePools = contract('resource-pools', {
   reserve: {
     does: 'Count a VM or container in its resource pool before it is made: permanently, or as a reservation',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: strict({
       pool: Id,
       ...Member.properties,
@@ -142,21 +142,21 @@ export const resourcePools = contract('resource-pools', {
   cancel: {
     does: 'Remove the reservation of an operation that failed',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: strict({ pool: Id, kind: MemberKind, id: Member.properties.id, by: Type.String() }),
     result: Done,
   },
   recount: {
     does: 'Recount a VM or container in every resource pool it is in, or in none if a limit would be exceeded',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: Member,
     result: Done,
   },
   release: {
     does: 'Remove a deleted or never created VM or container from every resource pool',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: strict({ kind: MemberKind, member: Member.properties.id }),
     result: Done,
   },

@@ -65,6 +65,9 @@ const EngineConfig = Type.Object(
     libvirt: Type.Optional(strict({ uri: LibvirtUri })),
     lxd: Type.Optional(Socket),
     incus: Type.Optional(Socket),
+    docker: Type.Optional(Socket),
+    podman: Type.Optional(Socket),
+    lxc: Type.Optional(strict({ path: Path })),
   },
   {
     additionalProperties: false,
@@ -214,14 +217,14 @@ export const nodes = contract('nodes', {
   reach: {
     does: 'Tell a service how a node is reached',
     can: 'service',
-    callers: ['gateway', 'storage', 'vm'],
+    callers: ['gateway', 'storage', 'vm', 'container'],
     params: ById,
     result: Reach,
   },
   reachAll: {
     does: 'Tell a service how all nodes are reached',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: None,
     result: Type.Array(Reach),
   },

@@ -3,6 +3,7 @@ import type { OnPath } from '#shared/contract/contract.ts'
 import { oneOf, strict, Time } from '#shared/contracts/common.ts'
 import type { Witness } from '#shared/contracts/access/permissions.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
+import { ContainerStatus } from '#shared/contracts/container/parts.ts'
 import { VmStatus } from '#shared/contracts/vm/vms.ts'
 
 export const topics = [
@@ -12,6 +13,7 @@ export const topics = [
   'node:metrics',
   'container:status',
   'container:metrics',
+  'container:events',
   'backups',
   'migrations',
   'alerts',
@@ -40,6 +42,36 @@ export const events = {
     topic: 'vm:events',
     access: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), name: Type.String(), timestamp: Time }),
+  }),
+  ContainerStatusChanged: kind({
+    topic: 'container:status',
+    access: 'ContainerAudit on /api/containers/{container_id}',
+    data: strict({
+      container_id: Type.String(),
+      old_status: ContainerStatus,
+      new_status: ContainerStatus,
+      timestamp: Time,
+    }),
+  }),
+  ContainerCreated: kind({
+    topic: 'container:events',
+    access: 'ContainerAudit on /api/containers/{container_id}',
+    data: strict({ container_id: Type.String(), name: Type.String(), timestamp: Time }),
+  }),
+  ContainerDeleted: kind({
+    topic: 'container:events',
+    access: 'ContainerAudit on /api/containers/{container_id}',
+    data: strict({ container_id: Type.String(), name: Type.String(), timestamp: Time }),
+  }),
+  ContainerOom: kind({
+    topic: 'container:events',
+    access: 'ContainerAudit on /api/containers/{container_id}',
+    data: strict({
+      container_id: Type.String(),
+      name: Type.String(),
+      oom_kills: Type.Integer({ description: 'Killed processes of its present run' }),
+      timestamp: Time,
+    }),
   }),
   AlertTriggered: kind({
     topic: 'alerts',

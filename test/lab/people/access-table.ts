@@ -5,13 +5,14 @@ import type { Privilege } from '#shared/access/privileges.ts'
 
 /** The built-in roles as the specification lists them, written down a second time on purpose. */
 const everyPrivilege =
-  'VmAllocate VmConfig VmPowerMgmt VmSnapshot VmBackup VmAudit VmMigrate VmConsole ContainerAllocate ContainerConfig ContainerPowerMgmt ContainerExec ContainerAudit DatastoreAllocate DatastoreAudit PoolAllocate NetworkModify NetworkAudit SysModify SysAudit UserModify'
+  'VmAllocate VmConfig VmPowerMgmt VmSnapshot VmBackup VmAudit VmMigrate VmConsole ContainerAllocate ContainerConfig ContainerPowerMgmt ContainerExec ContainerAudit ContainerPrivileged DatastoreAllocate DatastoreAudit PoolAllocate NetworkModify NetworkAudit SysModify SysAudit UserModify'
 const roles = {
   Administrator: everyPrivilege,
   VmAdmin: 'VmAllocate VmConfig VmPowerMgmt VmSnapshot VmBackup VmAudit VmMigrate VmConsole',
   VmUser: 'VmPowerMgmt VmAudit VmConsole',
   StorageAdmin: 'DatastoreAllocate DatastoreAudit PoolAllocate',
-  ContainerAdmin: 'ContainerAllocate ContainerConfig ContainerPowerMgmt ContainerExec ContainerAudit',
+  ContainerAdmin:
+    'ContainerAllocate ContainerConfig ContainerPowerMgmt ContainerExec ContainerAudit ContainerPrivileged',
   NetworkAdmin: 'NetworkModify NetworkAudit',
   Auditor: 'VmAudit ContainerAudit DatastoreAudit NetworkAudit SysAudit',
 } as const

@@ -111,7 +111,7 @@ const withRights = (services: Service[]): Service[] =>
   !services.some(({ name }) => keepsGrants.has(name))
     ? services
     : [authService, ...services]
-const keepsGrants = new Set(['vm', 'storage', 'cluster'])
+const keepsGrants = new Set(['vm', 'storage', 'cluster', 'container'])
 
 export const callOn =
   (broker: ServiceBroker): TestHorcrux['call'] =>

@@ -1,0 +1,29 @@
+import { containers } from '#shared/contracts/container/containers.ts'
+import { viewsOf } from '#shared/db/cache/views.ts'
+import { now } from '#shared/events/event.ts'
+import { implement } from '#shared/service/implement.ts'
+import { adopt } from './lifecycle/adopt.ts'
+import { create } from './lifecycle/create.ts'
+import { remove } from './lifecycle/delete.ts'
+import { pause, restart, resume, start, stop } from './lifecycle/power.ts'
+import { containerRecords, viewOf } from './model.ts'
+import { settle } from './state/settle.ts'
+
+const views = viewsOf(containerRecords, viewOf)
+
+export const containerActions = implement(containers, {
+  list: (query, { maySee }) => views.list(query, maySee),
+  get: ({ id }) => views.require(id),
+  status: async ({ id }) => {
+    const { status, status_reason } = await settle(id)
+    return { status, status_reason, timestamp: now() }
+  },
+  create,
+  start,
+  stop,
+  restart,
+  pause,
+  resume,
+  adopt,
+  delete: remove,
+})

@@ -1,0 +1,108 @@
+import type { Container } from '#shared/contracts/container/containers.ts'
+import type { ContainerStatus, HealthCheck, NewMount } from '#shared/contracts/container/parts.ts'
+import type { Violation } from '#shared/errors.ts'
+import type { Engine } from '#shared/nodes/engine.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
+
+/** A container, as its engine finds it. */
+export type Ref = Pick<Container, 'id' | 'name' | 'node' | 'engine_id'>
+
+/** All that a new container is made of. Host paths are real paths that are allowed. */
+export type Definition = Pick<
+  Container,
+  | 'id'
+  | 'name'
+  | 'node'
+  | 'image'
+  | 'rootfs'
+  | 'env'
+  | 'labels'
+  | 'memory'
+  | 'cpus'
+  | 'pids'
+  | 'ports'
+  | 'restart_policy'
+> & {
+  /** Empty: the one of the image. */
+  command: string[]
+  mounts: NewMount[]
+  health_check: HealthCheck | null
+}
+
+/** The name of a field of a new container that an engine may not have. */
+export type Field = keyof Pick<
+  Definition,
+  'image' | 'rootfs' | 'command' | 'env' | 'mounts' | 'ports' | 'restart_policy' | 'health_check'
+>
+
+/** A container as one list of the engine has it. */
+export type Listed = { engine_id: string; name: string; status: ContainerStatus; labels: Record<string, string> }
+
+/** A container as its engine describes it; limits of a running one as its control group has them. */
+export type Seen = Pick<
+  Container,
+  | 'name'
+  | 'engine_id'
+  | 'image'
+  | 'command'
+  | 'env'
+  | 'labels'
+  | 'memory'
+  | 'cpus'
+  | 'pids'
+  | 'mounts'
+  | 'ports'
+  | 'networks'
+  | 'pid'
+  | 'restart_policy'
+  | 'health_check'
+  | 'health'
+  | 'privileged'
+  | 'status'
+  | 'status_reason'
+  | 'exit_code'
+  | 'created_at'
+>
+
+/** An event of a container, or of the connection to the engine. */
+export type News =
+  /** This container was made, changed or removed. */
+  | { kind: 'container'; engineId: string; change: string }
+  /** Events arrive from now on. Those of before may be missing: read the full list. */
+  | { kind: 'connected' }
+  | { kind: 'disconnected'; error: Error }
+
+/**
+ * A container engine. Each verb may be repeated: a container that is already so, or is gone, is no error, but for `start`.
+ * All throw UnavailableError when the engine does not answer.
+ */
+export type ContainerEngine = {
+  /** The engine of a node that this driver works through. */
+  engineOf: (reached: Reached) => Engine
+  /** The fields of a new container that the engine does not have, each with the reason. */
+  lacks: Partial<Record<Field, string>>
+  /** The engine's own rule for names, beside that of the contract. */
+  nameRule: { pattern: RegExp; message: string }
+
+  /** @returns everything that the engine lacks for such a container, at once */
+  check: (reached: Reached, definition: Definition) => Promise<Violation[]>
+  /** All containers of a node, in one question however many they are. */
+  list: (reached: Reached) => Promise<Listed[]>
+  /** @returns null for a container that is gone */
+  look: (ref: Pick<Ref, 'node' | 'engine_id'>) => Promise<Seen | null>
+  /** Finds its own half-made container by the label with the record's id. @returns the engine's full id */
+  create: (definition: Definition) => Promise<string>
+  /** Kills a container that runs. @param how.volumes with its anonymous volumes */
+  remove: (ref: Ref, how: { volumes: boolean }) => Promise<void>
+  /** @throws NotFoundError when it is gone */
+  start: (ref: Ref) => Promise<void>
+  /** Also from paused: it runs on, with the kill pending. Kills it after the grace. */
+  stop: (ref: Ref, how: { graceSeconds: number }) => Promise<void>
+  pause: (ref: Ref) => Promise<void>
+  resume: (ref: Ref) => Promise<void>
+  /** Subscribes to the events of a node. @returns a function that ends it */
+  events: (reached: Reached, listener: (news: News) => void) => () => void
+}
+
+/** The label that names the record of a container that Horcrux has made. */
+export const idLabel = 'horcrux.id'

@@ -1,0 +1,125 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Engine } from '#shared/nodes/engine.ts'
+import { forget, type Reached, reachAll } from '#shared/nodes/nodes.ts'
+import { log } from '#shared/runtime/log.ts'
+import { coalesced } from '#shared/runtime/single-flight.ts'
+import type { ContainerEngine, News } from '../drivers/driver.ts'
+import { drivers, runtimes } from '../drivers/drivers.ts'
+import { type ContainerRecord, containerRecords } from '../model.ts'
+import { drop, markUnknown, settlePlace } from './settle.ts'
+
+const findNodesEveryMs = 2000
+const reconcileEveryMs = 20_000
+/** Time that a connection may be away before its containers are unknown. */
+const graceMs = 300
+/** Time for the first connection. */
+const firstMs = 5000
+
+/** One container engine of one node. */
+type Watched = { reached: Reached; engine: Engine; runtime: ContainerRecord['runtime']; driver: ContainerEngine }
+
+const placeOf = ({ reached, runtime }: Watched) => ({ node: reached.node.id, runtime })
+
+const warn = (error: Error) => log('containers').warn({ err: error }, 'a container could not be brought up to date')
+
+/** Compares the full list of an engine with the records. */
+async function reconcile(watched: Watched): Promise<void> {
+  const listed = new Map((await watched.driver.list(watched.reached)).map((each) => [each.engine_id, each]))
+  const records = await containerRecords.all(placeOf(watched))
+  const known = new Set(records.map(({ engine_id }) => engine_id))
+  const changed = records.filter(({ engine_id, status, status_reason, name }) => {
+    const now = listed.get(engine_id)
+    return !now || now.status !== status || now.name !== name || status_reason !== null
+  })
+  const unknown = [...listed.keys()].filter((engine_id) => !known.has(engine_id))
+  for (const engine_id of [...changed.map((record) => record.engine_id), ...unknown])
+    await settlePlace({ ...placeOf(watched), engine_id }).catch(warn)
+}
+
+async function markAllUnknown(watched: Watched, reason: string): Promise<void> {
+  if (watched.engine.isConnected()) return
+  for (const record of await containerRecords.all(placeOf(watched))) await markUnknown(record, reason)
+}
+
+/** Follows the events of an engine. @returns a function that stops it */
+function follow(watched: Watched): () => void {
+  const { reached, engine, driver } = watched
+  // A start alone is several events.
+  const settled = coalesced((engine_id: string) => settlePlace({ ...placeOf(watched), engine_id }))
+  const reconciled = coalesced(() => reconcile(watched))
+  let grace: NodeJS.Timeout | undefined
+  const unsubscribe = driver.events(
+    reached,
+    AsyncLocalStorage.bind((news: News) => {
+      if (news.kind === 'container') settled(news.engineId).catch(warn)
+      if (news.kind === 'connected') {
+        clearTimeout(grace)
+        reconciled('all').catch(warn)
+      }
+      if (news.kind === 'disconnected')
+        grace = setTimeout(
+          () => void markAllUnknown(watched, `Node '${reached.node.id}': ${news.error.message}`).catch(warn),
+          graceMs,
+        )
+    }),
+  )
+  // An engine that is down already has no event of it.
+  const first = setTimeout(() => void markAllUnknown(watched, 'its engine does not answer').catch(warn), firstMs)
+  const timer = setInterval(() => engine.isConnected() && void reconciled('all').catch(warn), reconcileEveryMs)
+  return () => {
+    unsubscribe()
+    clearTimeout(grace)
+    clearTimeout(first)
+    clearInterval(timer)
+  }
+}
+
+/** Removes the records of containers of nodes that are no longer registered. */
+async function dropNodes(registered: string[]): Promise<void> {
+  for (const record of await containerRecords.all({ node: { $nin: registered } })) await drop(record)
+}
+
+/** Keeps the record of every container true: by the events of all engines, and by reading all lists now and then. */
+export function watchNodes(): () => void {
+  const stop = new AbortController()
+  /** By node and runtime. A replaced engine is followed anew, the others of its node are not. */
+  const followed = new Map<string, Map<string, { engine: Engine; end: () => void }>>()
+  const endNode = (node: string) => {
+    for (const { end } of followed.get(node)?.values() ?? []) end()
+    followed.delete(node)
+  }
+  const followNode = (reached: Reached) => {
+    const ofNode = followed.get(reached.node.id) ?? new Map<string, { engine: Engine; end: () => void }>()
+    followed.set(reached.node.id, ofNode)
+    for (const runtime of runtimes) {
+      const driver = drivers[runtime]
+      const engine = driver.engineOf(reached)
+      const known = ofNode.get(runtime)
+      if (known?.engine === engine) continue
+      known?.end()
+      ofNode.set(runtime, { engine, end: follow({ reached, engine, runtime, driver }) })
+    }
+  }
+  const update = async () => {
+    const all = await reachAll()
+    for (const reached of all) followNode(reached)
+    const registered = all.map(({ node: { id } }) => id)
+    for (const node of followed.keys()) {
+      if (registered.includes(node)) continue
+      endNode(node)
+      await forget(node)
+    }
+    if (registered.length > 0) await dropNodes(registered)
+  }
+  void (async () => {
+    while (!stop.signal.aborted) {
+      await update().catch((error: Error) => log('containers').debug({ err: error }, 'the nodes are not known yet'))
+      await delay(findNodesEveryMs, undefined, { signal: stop.signal }).catch(() => undefined)
+    }
+  })()
+  return () => {
+    stop.abort()
+    for (const node of followed.keys()) endNode(node)
+  }
+}

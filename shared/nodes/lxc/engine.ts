@@ -1,0 +1,142 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { EngineConfig } from '#shared/contracts/cluster/nodes.ts'
+import { NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { type Engine, type EngineDriver, type EngineEvent, healthBy } from '../engine.ts'
+import type { Host } from '../host/host.ts'
+
+type Config = NonNullable<EngineConfig['lxc']>
+
+export type LxcEngine = Engine & {
+  /** The folder of the containers: each has a folder of its name, with its `config`. */
+  folder: string
+}
+
+/** LXC's own folder of containers. */
+const usualFolder = '/var/lib/lxc'
+/** Time between two looks: LXC has no events without a daemon of its own that outlives its client. */
+const lookEveryMs = 500
+const absentEveryMs = 5000
+
+export const lxcOf = ({ engine }: { engine: (kind: 'lxc') => LxcEngine }): LxcEngine => engine('lxc')
+
+/** Folders in which LXC's control groups lie: of the freezer in version 1, of all controllers in version 2. */
+const cgroupFolders = ['/sys/fs/cgroup/freezer', '/sys/fs/cgroup']
+const prefix = 'lxc.payload.'
+
+/** LXC of a node: its tools, its folder, and the control groups of its containers. */
+export const lxc: EngineDriver<Config, LxcEngine> = {
+  connect: ({ node, host, config }) => {
+    const folder = config?.path ?? usualFolder
+    const name = `LXC on node '${node}'`
+    const isThere = async () => (await host.which('lxc-start')) !== null
+    const facts = async () => {
+      if (!(await isThere())) throw new UnavailableError(`${name} is not there`, { retryAfterSeconds: 30 })
+      const { stdout } = await host.runChecked('lxc-start', ['--version'])
+      return { version: stdout.trim(), components: {} }
+    }
+    const whyAbsent = async () => ((await isThere()) ? null : 'LXC is not there: no lxc-start on the PATH')
+    const events = polledEvents(() => signsOf(host, folder), isThere, name)
+    return {
+      folder,
+      facts,
+      health: () => healthBy(facts, whyAbsent),
+      events: events.subscribe,
+      isConnected: events.isConnected,
+      close: async () => events.close(),
+    }
+  },
+}
+
+/** The names in the folder, each with a text that changes when the container starts, stops, freezes or thaws. */
+async function signsOf(host: Host, folder: string): Promise<Map<string, string>> {
+  const running = await runningOf(host)
+  const names = await host.list(folder).catch((error: unknown) => {
+    if (error instanceof NotFoundError) return []
+    throw error
+  })
+  return new Map(
+    names.filter(({ kind }) => kind === 'directory').map(({ name }) => [name, running.get(name) ?? 'stopped'] as const),
+  )
+}
+
+async function runningOf(host: Host): Promise<Map<string, string>> {
+  for (const cgroups of cgroupFolders) {
+    const found = (await host.list(cgroups).catch(() => [])).filter(({ name }) => name.startsWith(prefix))
+    if (found.length === 0) continue
+    const states = found.map(async ({ name }) => {
+      const path = `${cgroups}/${name}`
+      const state = await Promise.any(
+        ['freezer.state', 'cgroup.freeze'].map(async (file) => (await host.readFile(`${path}/${file}`)).toString()),
+      ).catch(() => '')
+      return [name.slice(prefix.length), `running ${state.trim()}`] as const
+    })
+    return new Map(await Promise.all(states))
+  }
+  return new Map()
+}
+
+type Listener = (event: EngineEvent) => void
+
+/** Events by comparison: each look is compared with the one before. */
+function polledEvents(look: () => Promise<Map<string, string>>, isThere: () => Promise<boolean>, name: string) {
+  const listeners = new Set<Listener>()
+  let isOpen = false
+  let before: Map<string, string> | undefined
+  let stop: AbortController | undefined
+  const tell = (event: EngineEvent) => {
+    for (const listener of listeners) listener(event)
+  }
+
+  const compare = (now: Map<string, string>) => {
+    const known = before
+    before = now
+    if (!isOpen) {
+      isOpen = true
+      tell({ kind: 'connected' })
+      return
+    }
+    for (const id of new Set([...now.keys(), ...(known?.keys() ?? [])])) {
+      const change = now.get(id) ?? 'removed'
+      if (known?.get(id) !== change) tell({ kind: 'object', id, change })
+    }
+  }
+
+  const lose = () => {
+    if (!isOpen) return
+    isOpen = false
+    tell({ kind: 'disconnected', error: new UnavailableError(`${name} does not answer`) })
+  }
+
+  const run = async ({ signal }: AbortController) => {
+    let isPresent = false
+    while (!signal.aborted) {
+      isPresent ||= await isThere().catch(() => false)
+      const now = isPresent && (await look().catch(() => null))
+      if (signal.aborted) return
+      if (now) compare(now)
+      else lose()
+      await delay(isPresent ? lookEveryMs : absentEveryMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  const close = () => {
+    listeners.clear()
+    isOpen = false
+    before = undefined
+    stop?.abort()
+    stop = undefined
+  }
+
+  return {
+    subscribe: (listener: Listener) => {
+      listeners.add(listener)
+      if (isOpen) queueMicrotask(() => listeners.has(listener) && listener({ kind: 'connected' }))
+      if (!stop) void run((stop = new AbortController()))
+      return () => {
+        if (listeners.delete(listener) && listeners.size === 0) close()
+      }
+    },
+    isConnected: () => isOpen,
+    close,
+  }
+}

@@ -1,0 +1,73 @@
+import { assert, property, string, tuple, constantFrom, record, option, integer } from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  configLine,
+  configOf,
+  limitLines,
+  limitsIn,
+  mountsIn,
+  parseConfig,
+} from '../../../services/container/drivers/lxc/config-file.ts'
+import { infoIn, pathOf } from '../../../services/container/drivers/lxc/tools.ts'
+import type { Definition } from '../../../services/container/drivers/driver.ts'
+
+const line = string({ unit: 'binary', maxLength: 60 }).filter((text) => !/[\0\n\r]/.test(text))
+
+test('every value that is written is read back, and none writes another line', () => {
+  assert(
+    property(constantFrom('lxc.environment', 'lxc.uts.name'), line, (key, value) => {
+      const text = configLine(key, value)
+      expect(text.split('\n')).toHaveLength(1)
+      expect(parseConfig(`a = b\n${text}\nc = d`)).toEqual([
+        ['a', 'b'],
+        [key, value],
+        ['c', 'd'],
+      ])
+    }),
+  )
+  for (const value of ['a\nlxc.idmap = u 0 0 1', 'a\rb', 'a\0b'])
+    expect(() => configLine('lxc.environment', value)).toThrow('line break or NUL')
+})
+
+test('mounts with blanks and backslashes keep their paths', () => {
+  const path = string({ unit: 'grapheme-ascii', maxLength: 20 }).map((text) => `/${text.replaceAll('/', '')}`)
+  const valid = path.filter((text) => text.length > 1)
+  assert(
+    property(tuple(valid, valid), ([source, target]) => {
+      const definition = { name: 'x', env: {}, memory: null, cpus: null, pids: null } as unknown as Definition
+      const mounts = [{ type: 'bind' as const, source, target, read_only: true }]
+      const entries = parseConfig(configOf({ ...definition, mounts }, '/lxc/x', 1))
+      expect(mountsIn(entries)).toEqual(mounts)
+    }),
+  )
+})
+
+test('limits are read back in both versions of control groups', () => {
+  const limits = record({
+    memory: option(integer({ min: 4, max: 100_000 })),
+    cpus: option(integer({ min: 1, max: 400 }).map((hundredths) => hundredths / 100)),
+    pids: option(integer({ min: 1, max: 100_000 })),
+  })
+  assert(
+    property(limits, constantFrom(1 as const, 2 as const), (wanted, version) => {
+      expect(limitsIn(limitLines(wanted, version))).toEqual(wanted)
+    }),
+  )
+})
+
+test('a name that leads out of the folder is no container', () => {
+  for (const name of ['..', '.', '', 'a/b', '../x', 'a\0'])
+    expect(() => pathOf({ folder: '/lxc', name })).toThrow('no container')
+  expect(pathOf({ folder: '/lxc', name: '-n $(id) é' })).toBe('/lxc/-n $(id) é')
+})
+
+test('the state of a container is read from lxc-info', () => {
+  expect(infoIn('State:          RUNNING\nPID:            31074\nIP:             10.0.3.5\n')).toEqual({
+    status: 'running',
+    pid: 31_074,
+    addresses: ['10.0.3.5'],
+  })
+  expect(infoIn('State:          FROZEN\nPID: 7\n').status).toBe('paused')
+  expect(infoIn('State: STOPPED\n')).toEqual({ status: 'stopped', pid: null, addresses: [] })
+  expect(infoIn('').status).toBe('unknown')
+})
