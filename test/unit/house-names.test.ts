@@ -66,8 +66,8 @@ const places: Places[] = [
 /** Other files that write a name, each with its reason. */
 const exceptions: Record<string, string[]> = {
   // The packages of Debian that the machine of Horcrux gets: the tests need LXD, guests need libvirt.
-  'shared/platform/requirements.ts': ['libvirt', 'lxd'],
-  'shared/nodes/host/packages.ts': ['lxd'],
+  'shared/platform/requirements.ts': ['libvirt', 'lxd', 'podman'],
+  'shared/nodes/host/packages.ts': ['lxc', 'lxd', 'podman'],
   // libvirt's own word for a domain that is emulated.
   'shared/nodes/libvirt/client/host-facts.ts': ['qemu'],
   // LXD's own word for its driver of virtual machines.

@@ -52,11 +52,12 @@ function contradictions({ name, runtime, ports = [], labels = {} }: Given): Viol
 /** Ports of the node that other containers have. */
 async function takenPorts({ node, ports = [] }: Given): Promise<Violation[]> {
   if (ports.length === 0) return []
-  const others = await containerRecords.all({
+  const filter = {
     node,
     status: { $in: ['running', 'paused'] },
     'ports.0': { $exists: true },
-  })
+  }
+  const others = await containerRecords.all(filter)
   return ports.flatMap(({ host_port, protocol }, index) => {
     const user = others.find((other) =>
       other.ports.some((port) => port.host_port === host_port && port.protocol === protocol),

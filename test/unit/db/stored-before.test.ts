@@ -1,4 +1,5 @@
 import mongoose from 'mongoose'
+import { engineKinds } from '#shared/nodes/engines.ts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
 import { setConfig } from '#shared/config/config.ts'
@@ -80,7 +81,7 @@ test('records of an earlier version are found in the form of today, however ofte
     maintenance: true,
     version: 7,
   })
-  expect(node.engines.map(({ status }) => status)).toEqual(['unknown', 'unknown', 'unknown'])
+  expect(node.engines.map(({ status }) => status)).toEqual(engineKinds.map(() => 'unknown'))
   const older = ['libvirt_uri', 'engine_sockets', 'hypervisor_status', 'hypervisor_reason']
   expect(Object.keys(node).filter((key) => older.includes(key))).toEqual([])
   expect(viewOf(node)).toMatchObject({
