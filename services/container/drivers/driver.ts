@@ -38,7 +38,7 @@ export type Field = keyof Pick<
 /** A container as one list of the engine has it. */
 export type Listed = { engine_id: string; name: string; status: ContainerStatus; labels: Record<string, string> }
 
-/** A container as its engine describes it; limits of a running one as its control group has them. */
+/** A container as its engine describes it; limits as its configuration has them. */
 export type Seen = Pick<
   Container,
   | 'name'

@@ -1,4 +1,4 @@
-import { cgroupOf, limitsOf, oomKillsOf } from '#shared/nodes/cgroup/cgroup.ts'
+import { cgroupOf, limitsOf, oomKillsOf } from '#shared/nodes/cgroup.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Seen } from '../drivers/driver.ts'
 import { driverOf } from '../drivers/drivers.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { NotFoundError } from '#shared/errors.ts'
-import { cgroupIn, limitsOf, oomKillsOf } from '#shared/nodes/cgroup/cgroup.ts'
+import { cgroupIn, limitsOf, oomKillsOf } from '#shared/nodes/cgroup.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 
 /** A host that has only these files: version 2 of control groups is not mounted on the machines of the tests. */

@@ -8,7 +8,7 @@ import {
   mountsIn,
   parseConfig,
 } from '../../../services/container/drivers/lxc/config-file.ts'
-import { infoIn, pathOf } from '../../../services/container/drivers/lxc/tools.ts'
+import { infoIn, pathOf } from '#shared/nodes/lxc/tools.ts'
 import type { Definition } from '../../../services/container/drivers/driver.ts'
 
 const line = string({ unit: 'binary', maxLength: 60 }).filter((text) => !/[\0\n\r]/.test(text))

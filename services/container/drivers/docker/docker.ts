@@ -1,9 +1,8 @@
 import { alreadyExists, ConflictError, NotFoundError, type Violation } from '#shared/errors.ts'
-import { cgroupOf, limitsOf } from '#shared/nodes/cgroup/cgroup.ts'
 import type { DockerApi } from '#shared/nodes/docker/client.ts'
 import { type DockerKind, dockerOf } from '#shared/nodes/docker/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
-import { type ContainerEngine, type Definition, idLabel, type Ref, type Seen } from '../driver.ts'
+import { type ContainerEngine, type Definition, idLabel, type Ref } from '../driver.ts'
 import { creationOf } from './definition.ts'
 import { described, listed } from './described.ts'
 
@@ -80,9 +79,8 @@ export function docker(kind: DockerKind): ContainerEngine {
     list: async (reached) =>
       (await (await engineOf(reached).api()).ask((docker) => docker.listContainers({ all: true }))).map(listed),
     look: async ({ node, engine_id }) => {
-      const reached = await reach(node)
-      const inspected = await inspect(await engineOf(reached).api(), engine_id)
-      return inspected && withLimits(reached, described(inspected))
+      const inspected = await inspect(await apiAt(node), engine_id)
+      return inspected && described(inspected)
     },
     create: async (definition: Definition) => {
       const api = await apiAt(definition.node)
@@ -133,9 +131,3 @@ export function docker(kind: DockerKind): ContainerEngine {
 }
 
 const missing = (message: string): Violation => ({ field: 'image', code: 'not_found', message })
-
-/** The container with the limits that its control group has, which Podman's inspection does not follow. */
-async function withLimits({ host }: Reached, seen: Seen): Promise<Seen> {
-  const cgroup = seen.pid === null ? null : await cgroupOf(host, seen.pid)
-  return { ...seen, ...(cgroup && (await limitsOf(host, cgroup))) }
-}

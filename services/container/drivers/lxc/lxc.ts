@@ -5,7 +5,7 @@ import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type ContainerEngine, type Definition, idLabel, type Listed, type Ref, type Seen } from '../driver.ts'
 import { limitsIn, mountsIn, parseConfig } from './config-file.ts'
 import { make, notesOf } from './make.ts'
-import { change, infoOf, type Named, pathOf } from './tools.ts'
+import { change, infoOf, type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 
 const namedAt = async ({ node, engine_id }: Pick<Ref, 'node' | 'engine_id'>): Promise<Named> => {
   const reached = await reach(node)

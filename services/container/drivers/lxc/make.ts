@@ -4,7 +4,7 @@ import type { Host } from '#shared/nodes/host/host.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import type { Definition } from '../driver.ts'
 import { configOf, idMap } from './config-file.ts'
-import { pathOf } from './tools.ts'
+import { pathOf } from '#shared/nodes/lxc/tools.ts'
 
 /** A file beside the configuration: LXC has no labels. */
 const notesFile = 'horcrux.json'

@@ -1,5 +1,5 @@
 import { AppError } from '#shared/errors.ts'
-import type { Host } from '../host/host.ts'
+import type { Host } from './host/host.ts'
 
 const root = '/sys/fs/cgroup'
 const mib = 2 ** 20

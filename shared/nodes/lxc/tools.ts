@@ -1,6 +1,6 @@
 import type { ContainerStatus } from '#shared/contracts/container/parts.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
-import type { Host, RunResult } from '#shared/nodes/host/host.ts'
+import type { Host, RunResult } from '../host/host.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 
 /** One of LXC's containers: a folder in LXC's folder. */
