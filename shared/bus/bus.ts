@@ -9,7 +9,8 @@ import {
 } from 'nats'
 import { UnavailableError } from '#shared/errors.ts'
 import { connectionOf } from '#shared/bus/identity/connection.ts'
-import { memberOf, wholeName } from '#shared/bus/identity/service-permissions.ts'
+import { emittedBy, memberOf, wholeName } from '#shared/bus/identity/service-permissions.ts'
+import type { Topic } from '#shared/contracts/core/events.ts'
 import { log } from '#shared/runtime/log.ts'
 
 export type Bus = {
@@ -18,6 +19,8 @@ export type Bus = {
   manager: () => Promise<JetStreamManager>
   /** True for the process that makes the streams; the others send it a request. */
   keepsStreams: boolean
+  /** The topics of the events that this process may publish; undefined: all. */
+  emits: readonly Topic[] | undefined
 }
 
 let connected: Bus | undefined
@@ -45,6 +48,7 @@ export async function connectBus(name: string): Promise<Bus> {
     jetStream: nats.jetstream({ timeout: 3000 }),
     manager: () => nats.jetstreamManager({ timeout: 3000, checkAPI: false }),
     keepsStreams: name === wholeName || memberOf(name).keepsStreams === true,
+    emits: name === wholeName ? undefined : emittedBy(memberOf(name)),
   }
   connectedAt = -Infinity
   void follow(nats)
@@ -110,8 +114,21 @@ export function listen(
   return () => subscription.unsubscribe()
 }
 
-/** Replies only to `_INBOX` subjects, so that a forged reply subject cannot make this process publish elsewhere. */
+/** Requests an answer of a moment. The request carries the time of its sending, by which a late receiver knows it. */
+export const request = (subject: string, timeoutMs: number): Promise<Msg> =>
+  bus().nats.request(subject, String(Date.now()), { timeout: timeoutMs })
+
+/** NATS takes the answer to a request for 5 s (identity/allowed.ts), and the clocks of hosts differ by less than a second. */
+const answeredWithinMs = 3000
+
+/**
+ * Answers a {@link request}. A process that was stopped does not answer old ones: nobody waits for them, and NATS would
+ * refuse each. Replies only to `_INBOX` subjects, so that a forged reply subject cannot make this process publish elsewhere.
+ */
 export function respond(message: Msg, data?: string): void {
+  // An earlier version sends no time.
+  const sentAt = Number(message.string()) || Date.now()
+  if (Date.now() - sentAt > answeredWithinMs) return
   if (message.reply?.startsWith('_INBOX.')) message.respond(data)
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ErrorCode, type NatsError } from 'nats'
 import type { ServiceBroker } from 'moleculer'
-import { bus, isBusSettled, listen, respond } from '#shared/bus/bus.ts'
+import { isBusSettled, listen, request, respond } from '#shared/bus/bus.ts'
 import { log } from '#shared/runtime/log.ts'
 
 const subject = (nodeId: string) => `horcrux.alive.${nodeId}`
@@ -53,7 +53,7 @@ async function ask(nodeId: string): Promise<Sign> {
   if (!isBusSettled()) return 'lives'
   const end = performance.now() + answersWithinMs
   try {
-    await bus().nats.request(subject(nodeId), undefined, { timeout: answersWithinMs })
+    await request(subject(nodeId), answersWithinMs)
     return 'lives'
   } catch (error) {
     if (!isBusSettled()) return 'lives'

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Msg, nanos, type StreamConfig } from 'nats'
-import { type Bus, bus, listen, onBus, respond } from '#shared/bus/bus.ts'
+import { type Bus, bus, listen, onBus, request, respond } from '#shared/bus/bus.ts'
 import { streams, streamsSubject } from '#shared/bus/identity/subjects.ts'
 import { log } from '#shared/runtime/log.ts'
 
@@ -46,7 +46,7 @@ async function keepStreams(connected: Bus): Promise<void> {
 /** Makes the streams if they are missing (a new or lost JetStream folder), or requests it from the process that keeps them. */
 export async function ensureStreams(connected: Bus = bus()): Promise<void> {
   if (connected.keepsStreams) return makeStreams(connected)
-  await connected.nats.request(streamsSubject, undefined, { timeout: 3000 })
+  await request(streamsSubject, 3000)
 }
 
 let making: Promise<void> | undefined

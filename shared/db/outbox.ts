@@ -1,6 +1,7 @@
 import type { ServiceBroker } from 'moleculer'
-import { busIsBackForMs, isBusConnected, onBusChange } from '#shared/bus/bus.ts'
-import { findAll, update } from '#shared/db/commands.ts'
+import { bus, busIsBackForMs, isBusConnected, onBusChange } from '#shared/bus/bus.ts'
+import { topics } from '#shared/contracts/core/events.ts'
+import { type Filter, findAll, update } from '#shared/db/commands.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { publish } from '#shared/events/publish.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -91,7 +92,7 @@ async function sweep(): Promise<void> {
   for (const model of waiting) {
     waiting.delete(model)
     try {
-      const left = await findAll(model, { 'outbox.id': { $gt: '' } }, { limit: sweptAtOnce })
+      const left = await findAll(model, { 'outbox.id': { $gt: '' }, ...ofOwnTopics() }, { limit: sweptAtOnce })
       for (const document of left) await flush(model, document)
       if (left.length === sweptAtOnce) waiting.add(model)
     } catch (error) {
@@ -99,6 +100,15 @@ async function sweep(): Promise<void> {
       throw error
     }
   }
+}
+
+/**
+ * Leaves out documents with events that this process may not publish, such as those of another service's operations: its own
+ * replicas sweep them. NATS would refuse them, and all documents behind them would wait.
+ */
+function ofOwnTopics(): Filter {
+  const { emits } = bus()
+  return emits ? { 'outbox.topic': { $nin: topics.filter((topic) => !emits.includes(topic)) } } : {}
 }
 
 const sweptAtOnce = 500

@@ -10,7 +10,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { type DiskRecord, apiPathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../lifecycle/quota-reservation.ts'
 import { register } from '../lifecycle/register.ts'
-import { requireStatus, settle } from '../state/status.ts'
+import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
 import { type ClonedDisk, undoDisk } from './disks.ts'
 import { requireStillFree } from '../hardware/macs.ts'
@@ -42,7 +42,7 @@ export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
     seed = await op.step('creating_cloud_init', make, { undo: () => dropSeed(vm) })
   }
   await finalize(op, { ...vm, disks, nics, seed }, input)
-  return viewOf(await settle(vm.id))
+  return viewOf(await settleAtEnd(vm.id))
 }
 
 /** The bytes to be copied of each disk; none for a linked clone. */

@@ -11,7 +11,7 @@ import { throwAll } from '../violations.ts'
 import { bootIdOf } from '../state/boot-id.ts'
 import { requireNotSaved } from '../state/saved.ts'
 import { readHostChanges } from '../state/sizes.ts'
-import { settle } from '../state/status.ts'
+import { settleAtEnd } from '../state/status.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
 import { checkEthernets } from './check.ts'
 import { documentsOf } from './documents.ts'
@@ -84,7 +84,7 @@ export const cloudinitService = implement(cloudinit, {
         keepSettings(id, { ...settings, ...(user && { user: { ...user, has_password: sealed !== null } }) }),
       )
       await op.step('attaching', () => putIn(id, made))
-      return viewOf(await settle(id))
+      return viewOf(await settleAtEnd(id))
     },
   }),
 
@@ -104,7 +104,7 @@ export const cloudinitService = implement(cloudinit, {
       await op.commit()
       await op.step('ejecting', () => putIn(id, null))
       await op.step('removing seed', async () => dropSeed(await vmRecords.require(id)))
-      return viewOf(await settle(id))
+      return viewOf(await settleAtEnd(id))
     },
   }),
 })

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { subjectOf } from '#shared/access/access.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { type Vm, type vms } from '#shared/contracts/vm/vms.ts'
-import { AppError, ConflictError, UnavailableError, type Violation } from '#shared/errors.ts'
+import { AppError, UnavailableError, type Violation } from '#shared/errors.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { changing, requireFree } from '#shared/operation/locks.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
@@ -13,6 +13,7 @@ import { requirePaths } from './paths.ts'
 import { bootIdOf } from '../state/boot-id.ts'
 import { requireNotSaved } from '../state/saved.ts'
 import { readHostChanges } from '../state/sizes.ts'
+import { requireStatus, settle } from '../state/status.ts'
 import { throwAll } from '../violations.ts'
 import { withRoom } from '../lifecycle/quota-reservation.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
@@ -97,8 +98,9 @@ async function settled(changed: VmRecord, fields: (keyof Change)[], taken: strin
 }
 
 async function requireChangeable(vm: VmRecord, given: Change, reached: Reached): Promise<void> {
-  if (given.name !== undefined && given.name !== vm.name && vm.status !== 'stopped')
-    throw new ConflictError(`Virtual machine '${vm.id}' is ${vm.status}; to rename it, it must be stopped`)
+  // The record may still say that its node does not answer.
+  if (given.name !== undefined && given.name !== vm.name)
+    requireStatus(vm.status === 'unknown' ? await settle(vm.id) : vm, 'rename', ['stopped'])
   const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   const after: VmRecord = { ...vm, ...changes }
   const violations: Violation[] = newContradictions(vm, changes)

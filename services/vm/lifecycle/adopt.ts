@@ -25,7 +25,7 @@ import { findUnmanaged } from './unmanaged.ts'
 import { register } from './register.ts'
 import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reservation.ts'
 import { requireStorage } from './require-storage.ts'
-import { settle } from '../state/status.ts'
+import { settleAtEnd } from '../state/status.ts'
 
 /** A disk of an adopted guest, and whether a new volume is made of it. */
 type Taken = { disk: DiskRecord; isNew: boolean }
@@ -161,7 +161,7 @@ async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
       })
   await op.step('marking domain', () => driverOf(vm).define(vm), { undo: async () => driverOf(vm).adoption?.letGo(vm) })
   await register(op, 'registering', vm)
-  return viewOf(await settle(vm.id))
+  return viewOf(await settleAtEnd(vm.id))
 }
 
 async function take(

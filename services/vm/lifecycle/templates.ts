@@ -8,7 +8,7 @@ import { deploy } from '../clone/clone.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { requireNoForeign } from '../hardware/foreign.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
-import { requireStatus, settle } from '../state/status.ts'
+import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
 
 /** The linked clones of some VMs, by the VM's path. */
 async function clonesOf(vms: Pick<VmRecord, 'id'>[]): Promise<Map<string, string[]>> {
@@ -99,7 +99,7 @@ export const templateService = implement(templates, {
       await op.step('marking', () => markStopped(id), { undo: () => mark(id, false) })
       // A guest that the host does not know is not started by other means: that would change the disks that clones read.
       await op.step('undefining domain', () => shelve(vm), { undo: () => driverOf(vm).define(vm) })
-      return viewWithClones(await settle(id))
+      return viewWithClones(await settleAtEnd(id))
     },
   }),
 
@@ -113,7 +113,7 @@ export const templateService = implement(templates, {
       const vm = await vmRecords.require(id)
       await op.step('defining domain', () => driverOf(vm).define(vm), { undo: () => shelve(vm) })
       await op.step('unmarking', () => mark(id, false), { undo: () => mark(id, true) })
-      return viewOf(await settle(id))
+      return viewOf(await settleAtEnd(id))
     },
   }),
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Vm, VmStatus } from '#shared/contracts/vm/vms.ts'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
@@ -35,11 +36,16 @@ export async function recordStatus(vm: VmRecord, found: Status): Promise<VmRecor
 /**
  * Brings a record's status to that of its node. Every replica may do this at any time: after each write the status is
  * read once more, so that the last writer has read the last status.
+ * @param how.patienceMs waits so long for a node that does not answer, before the status is recorded as unknown
  */
-export async function settle(id: string): Promise<VmRecord> {
-  for (;;) {
+export async function settle(id: string, { patienceMs = 0 } = {}): Promise<VmRecord> {
+  for (const deadline = Date.now() + patienceMs; ;) {
     const vm = await vmRecords.require(id)
     const found = await statusNow(vm)
+    if (found.status === 'unknown' && Date.now() < deadline) {
+      await delay(retryEveryMs)
+      continue
+    }
     if (vm.status === found.status && vm.status_reason === found.status_reason) return endWaiting(vm)
     await recordStatus(vm, found)
   }
@@ -48,8 +54,16 @@ export async function settle(id: string): Promise<VmRecord> {
 /** As {@link settle}, after an action: nothing is read when the event of the action has been recorded already. */
 export async function settleAs(id: string, expected: VmStatus): Promise<VmRecord> {
   const vm = await vmRecords.require(id)
-  return vm.status === expected && vm.status_reason === null ? endWaiting(vm) : settle(id)
+  return vm.status === expected && vm.status_reason === null ? endWaiting(vm) : settleAtEnd(id)
 }
+
+/**
+ * As {@link settle}, for the result of an operation. A node that is away for a moment is waited for: what the operation has
+ * done is not undone for it, and its result should not say that the status is unknown.
+ */
+export const settleAtEnd = (id: string): Promise<VmRecord> => settle(id, { patienceMs: momentMs })
+const momentMs = 20_000
+const retryEveryMs = 500
 
 /** Ends the pending changes of a guest that has been started anew since they were recorded. */
 async function endWaiting(vm: VmRecord): Promise<VmRecord> {

@@ -1,5 +1,5 @@
 import { authChangedSubject } from '#shared/contracts/access/auth.ts'
-import { type Member, memberOf, queuedBy, routed, wholeName } from './service-permissions.ts'
+import { emittedBy, type Member, memberOf, queuedBy, routed, wholeName } from './service-permissions.ts'
 import {
   cancelSubject,
   changeSubjects,
@@ -47,7 +47,7 @@ function tells(member: Member): string[] {
     ...changes,
     cancelSubject,
     ...operationHints,
-    ...['operations', ...(member.emits ?? [])].map((topic) => `horcrux.events.${topic.replace(':', '.')}`),
+    ...emittedBy(member).map((topic) => `horcrux.events.${topic.replace(':', '.')}`),
     ...queuedBy(member).map((service) => `horcrux.work.${service}`),
     ...(member.serves.some((contract) => contract.name === 'auth') ? [authChangedSubject] : []),
     ...(member.keepsStreams ? [] : [streamsSubject]),

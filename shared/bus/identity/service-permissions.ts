@@ -96,6 +96,9 @@ export function memberOf(name: string): Member {
 
 const members = new Map(memberNames.map((name) => [name, memberOf(name)]))
 
+/** The topics of the events that a member may publish. */
+export const emittedBy = ({ emits = [] }: Member): readonly Topic[] => ['operations', ...emits]
+
 /** The contracts with work for a queue. */
 export const queuedBy = ({ serves }: Member) =>
   serves.filter(({ actions }) => Object.values(actions).some(isOperation)).map(({ name }) => name)

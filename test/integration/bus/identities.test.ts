@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ServiceBroker } from 'moleculer'
+import { MongoClient } from 'mongodb'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Caller } from '#shared/access/access.ts'
+import { event, now } from '#shared/events/event.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { identityNames, keyFile } from '#shared/bus/identity/keys.ts'
 import { type Deployment, keysIn, startDeployment } from '../../lab/product/deployment.ts'
@@ -148,6 +151,44 @@ describe.skipIf(!hasNats)('services with an identity each', () => {
     })
     expect(code).toBe(1)
     expect(stderr).toContain("NATS does not take this process for 'vm': see NATS_URL and NATS_NKEY_FILE")
+  })
+
+  test('answer no request that is old, as after a stop of their process: NATS would refuse it', async () => {
+    const storage = horcrux.services.find(({ name }) => name.startsWith('storage-'))!
+    const { token, gateways } = horcrux
+    const asked = () => ask(gateways[0]!.url, 'GET /api/storage/pools/main', { token })
+    storage.signal('SIGSTOP')
+    // The gateway requests a sign of life every fraction of a second meanwhile, and NATS takes an answer for 5 s.
+    const silent = asked()
+    await delay(6500)
+    storage.signal('SIGCONT')
+    await silent
+    await until(async () => (await asked()).status === 200, { what: 'the storage service to answer again' })
+    expect(linesWith('NATS refuses')).toEqual([])
+  })
+
+  test('publish what other services have left in the outboxes, but for events that only those may publish', async () => {
+    const store = await MongoClient.connect(horcrux.env['MONGODB_URL']!)
+    try {
+      const operations = store.db().collection<{ _id: string; outbox: object[] }>('operations')
+      const entry = (id: string, service: string, outbox: object) =>
+        ({ _id: id, service, state: 'succeeded', ended_at: '2999-01-01T00:00:00.000Z', outbox: [outbox] }) as never
+      const left = async (id: string) => (await operations.findOne({ _id: id }))!.outbox.length
+      const deletion = { ...event('VmDeleted', { vm_id: 'gone', name: 'gone', timestamp: now() }), for: {} }
+      // Any event of this topic does; nobody reads its data here.
+      const update = { id: randomUUID(), type: 'OperationUpdated', time: now(), topic: 'operations', data: {} }
+      await operations.insertMany([entry('of vm', 'vms', deletion), entry('of storage', 'volumes', update)])
+      const part = horcrux.services.find(({ name }) => name.startsWith('vm-'))!
+      await part.kill()
+      await until(async () => (await left('of storage')) === 0, { what: 'the sweep of another service' })
+      expect(await left('of vm')).toBe(1)
+      await part.start()
+      await until(async () => (await left('of vm')) === 0, { what: 'the sweep of the vm service' })
+      await operations.deleteMany({ _id: { $in: ['of vm', 'of storage'] } })
+    } finally {
+      await store.close()
+    }
+    expect(linesWith('NATS refuses')).toEqual([])
   })
 
   test('show their secrets neither in their output nor in the arguments of a process', async () => {

@@ -16,7 +16,7 @@ import { inventoryOf, requireOwnPlace } from '../foreign.ts'
 import { isInPool, planDisks, type PlannedDisk } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
-import { settle } from '../../state/status.ts'
+import { settleAtEnd } from '../../state/status.ts'
 import { throwAll } from '../../violations.ts'
 import { free, give, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 
@@ -110,7 +110,7 @@ export const attachDisk = operation({
       await count()
     }
     await op.step('attaching', attach, { undo: () => undoGive(id, { disk: disk! }) })
-    return viewOf(await settle(id))
+    return viewOf(await settleAtEnd(id))
   },
 })
 
@@ -142,6 +142,6 @@ export const detachDisk = operation({
       else await releaseBases(id, disk)
       await countRoom(await vmRecords.require(id))
     })
-    return viewOf(await settle(id))
+    return viewOf(await settleAtEnd(id))
   },
 })

@@ -9,7 +9,7 @@ import { macKeyOf } from '../macs.ts'
 import { apiPathOf, viewOf, vmRecords } from '../../model.ts'
 import { planNics } from '../plan.ts'
 import { throwAll } from '../../violations.ts'
-import { settle } from '../../state/status.ts'
+import { settleAtEnd } from '../../state/status.ts'
 import { free, give, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 
 const most = 16
@@ -32,7 +32,7 @@ export const attachNic = operation({
   run: async (op, { id, nic }) => {
     await op.commit()
     await op.step('attaching', () => give(id, { nic }), { undo: () => undoGive(id, { nic }) })
-    return viewOf(await settle(id))
+    return viewOf(await settleAtEnd(id))
   },
 })
 
@@ -51,6 +51,6 @@ export const detachNic = operation({
     })
     await op.commit()
     await op.step('detaching', () => takeAway(id, { nic }), { undo: () => give(id, { nic }) })
-    return viewOf(await settle(id))
+    return viewOf(await settleAtEnd(id))
   },
 })

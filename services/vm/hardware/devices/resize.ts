@@ -11,7 +11,7 @@ import { requireOwnPlace } from '../foreign.ts'
 import { isInPool, type Pooled } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
-import { settle } from '../../state/status.ts'
+import { settleAtEnd } from '../../state/status.ts'
 import { requireForDevices } from './apply.ts'
 import { diskIn, requireNoBase } from './disks.ts'
 
@@ -81,6 +81,6 @@ export const resizeDisk = operation({
     await op.commit()
     await op.step('growing', () => grow(wanted))
     await op.step('recording', () => record(wanted))
-    return viewOf(await settle(id))
+    return viewOf(await settleAtEnd(id))
   },
 })
