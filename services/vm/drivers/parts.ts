@@ -59,6 +59,8 @@ export type ForeignDisk = Vm['foreign_disks'][number]
 export type Inventory = {
   read: (guest: Guest & Pick<Definition, 'disks'>) => Promise<{
     foreign: ForeignDisk[]
+    /** Places of recorded disks that the guest does not run with, such as one that it has let go of late. */
+    lost: string[]
     /** Places that a further disk of a bus cannot have. */
     takenPlaces: (bus: DiskRecord['bus']) => string[]
   }>

@@ -4,7 +4,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import type { ForeignDisk } from '../drivers/parts.ts'
 import type { DiskRecord, VmRecord } from '../model.ts'
 
-const none = { foreign: [], takenPlaces: () => [] }
+const none = { foreign: [], lost: [], takenPlaces: () => [] }
 
 /** The disks that a guest has at its host beside those of its record, and the places that are taken there. */
 export const inventoryOf = async (vm: VmRecord) => (await driverOf(vm).inventory?.read(vm)) ?? none

@@ -33,8 +33,9 @@ export const libvirt: EngineDriver<Config, LibvirtEngine> = {
       facts,
       health: () => healthBy(facts, () => whyAbsent(site, url)),
       events: (listener) =>
-        client.subscribe(['lifecycle'], (news) => {
+        client.subscribe(['lifecycle', 'device_removed'], (news) => {
           if (news.kind === 'lifecycle') listener({ kind: 'object', id: news.uuid, change: news.event })
+          if (news.kind === 'device_removed') listener({ kind: 'object', id: news.uuid, change: news.kind })
           if (news.kind === 'connected' || news.kind === 'disconnected') listener(news)
         }),
       isConnected: () => client.isConnected(),

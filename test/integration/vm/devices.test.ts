@@ -208,6 +208,12 @@ test('a guest that does not let go keeps its device: the operation says so, and 
   expect(await lab.virsh('domblklist', 'unhearing')).toContain('vda')
   expect(await lab.virsh('domblklist', 'unhearing', '--inactive')).toContain('vda')
   expect(await volume('unhearing-disk-0')).toMatchObject({ used_by: '/api/vms/unhearing' })
+  // QEMU takes the disk away when the guest begins anew: the record says that it runs without.
+  await done(lab.horcrux, vms, 'reset', { id: 'unhearing' })
+  const seen = async () => (await lab.horcrux.call(vms, 'get', { id: 'unhearing' })).pending
+  await until(async () => (await seen()).length > 0, { what: 'the lost disk to be recorded' })
+  expect(await seen()).toMatchObject([{ field: 'disks', current: [], next: [{ id: 'vda' }] }])
+  expect(await lab.virsh('domblklist', 'unhearing')).not.toContain('vda')
   await done(lab.horcrux, vms, 'stop', { id: 'unhearing', force: true })
   const off = (await done(lab.horcrux, devices, 'detachDisk', { id: 'unhearing', disk: 'vda', purge: true })) as Vm
   expect(off.disks).toEqual([])

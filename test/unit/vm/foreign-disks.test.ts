@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Definition } from '../../../services/vm/drivers/guest.ts'
-import { foreignIn } from '../../../services/vm/drivers/qemu/inventory.ts'
+import { pendingWithout } from '../../../services/vm/state/foreign.ts'
+import { foreignIn, lostIn } from '../../../services/vm/drivers/qemu/inventory.ts'
 import type { DiskRecord } from '../../../services/vm/model.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { takenPlaces } from '../../../services/vm/drivers/qemu/xml/drive-places.ts'
@@ -165,4 +166,24 @@ test('the drive of the ISO of a new guest leaves the ports of its SATA disks alo
   expect(addressIn(xmlOf({ disks, iso: '/i.iso' }), 'sdz')).toBe('0:4')
   const full = [...'abcdef'].map((letter) => diskAt(`sd${letter}`, 'sata'))
   expect(addressIn(xmlOf({ disks: full, iso: '/i.iso' }), 'sdz')).toBe('1:5')
+})
+
+test('a disk of the record is lost when the running guest has neither it nor anything in its place', () => {
+  const disks = [diskAt('vda'), diskAt('vdb')]
+  const running = xmlOf({ disks: [diskAt('vda')] }).replace('<domain ', '<domain id="7" ')
+  expect(lostIn(parseXml(running), disks)).toEqual(['vdb'])
+  expect(lostIn(parseXml(running.replace('/images/vda.qcow2', '/images/vda.snap1')), disks)).toEqual(['vdb'])
+  expect(lostIn(parseXml(running), [diskAt('vdc', 'virtio', '/images/vda.qcow2')])).toEqual([])
+  expect(lostIn(parseXml(xmlOf({ disks: [] })), disks)).toEqual([])
+})
+
+test('a lost disk is pending once, beside other pending changes, and only of a guest that runs', () => {
+  const disks = [diskAt('vda'), diskAt('vdb')]
+  const memory = { field: 'memory', current: 1, next: 2 }
+  const waits = { field: 'disks', current: [diskAt('vda')], next: disks }
+  const vm = { status: 'running' as const, pending: [memory], disks }
+  expect(pendingWithout(vm, ['vdb'])).toEqual([memory, waits])
+  expect(pendingWithout({ ...vm, pending: [memory, waits] }, ['vdb'])).toBeUndefined()
+  expect(pendingWithout({ ...vm, pending: [waits] }, ['vda', 'vdb'])).toEqual([{ ...waits, current: [] }])
+  expect(pendingWithout({ ...vm, status: 'stopped' }, ['vdb'])).toBeUndefined()
 })

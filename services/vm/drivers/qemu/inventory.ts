@@ -45,6 +45,18 @@ export const foreignIn = (domain: Element, disks: Pick<DiskRecord, 'source'>[]):
     .filter((disk) => at(disk, 'source') !== undefined && !isRecorded(disk, domain, disks))
     .map(foreignOf)
 
+/** The places of recorded disks that a running domain has not, and nothing in their place; none of one that is off. */
+export function lostIn(domain: Element, disks: Pick<DiskRecord, 'id' | 'source'>[]): string[] {
+  if (attribute(domain, 'id') === undefined) return []
+  const there = disksIn(domain)
+  const isThere = ({ id, source }: Pick<DiskRecord, 'id' | 'source'>) =>
+    there.some((disk) => {
+      const own = sourceOf(disk)
+      return targetOf(disk) === id || (own !== null && isSameSource(own, source))
+    })
+  return disks.filter((disk) => !isThere(disk)).map(({ id }) => id)
+}
+
 /** The definitions of a guest: for its next start, and as it runs; the shelved one of a template. */
 async function definitionsOf({ id, node, handle }: Parameters<Inventory['read']>[0]): Promise<Element[]> {
   const reached = await reach(node)
@@ -62,6 +74,7 @@ export const inventory: Inventory = {
     const unique = new Map(foreign.map((disk) => [`${disk.id} ${disk.source}`, disk]))
     return {
       foreign: [...unique.values()],
+      lost: domains.flatMap((domain) => lostIn(domain, vm.disks)),
       takenPlaces: (bus) => domains.flatMap((domain) => takenPlaces(domain, bus)),
     }
   },

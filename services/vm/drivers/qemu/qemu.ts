@@ -61,6 +61,9 @@ const stop = (guest: Guest) =>
 /** The state of a domain that its host does not have. */
 const off: StateAndReason = { state: 'shut_off', reason: 'unknown' }
 
+/** Events after which a guest may have another definition, or run with other devices. */
+const changesDefinition: ReadonlySet<string> = new Set(['defined', 'started', 'device_removed'])
+
 /** QEMU, over libvirt. */
 export const qemu: Hypervisor = {
   naming,
@@ -99,8 +102,8 @@ export const qemu: Hypervisor = {
   events: (reached, listener) =>
     libvirtEngineOf(reached).events((event) => {
       if (event.kind !== 'object') return listener(event)
-      listener({ kind: 'guest', handle: event.id })
-      if (event.change === 'defined' || event.change === 'started') listener({ kind: 'changed', handle: event.id })
+      if (event.change !== 'device_removed') listener({ kind: 'guest', handle: event.id })
+      if (changesDefinition.has(event.change)) listener({ kind: 'changed', handle: event.id })
     }),
 
   adoption,
