@@ -17,9 +17,16 @@ export function newId(): string {
   return idOfSeed(call.idempotency.seed, String(call.idempotency.count++))
 }
 
+/** A new id that tells the time of its making, also in a call with a seed. */
+export const newIdOfNow = (): string => v7()
+
+/** The time at which an id was made, in milliseconds since 1970; null for one that does not tell it. */
+export const timeOfId = (id: string): number | null =>
+  validate(id) && version(id) === 7 ? Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16) : null
+
 /** The id that follows from a seed, under a name. A seed that is a UUID v7 hands its time on, and so the order of time. */
 export function idOfSeed(seed: string, name: string): string {
-  if (!validate(seed) || version(seed) !== 7) return idFrom(`${seed}/${name}`)
-  const msecs = Number.parseInt(seed.replaceAll('-', '').slice(0, 12), 16)
+  const msecs = timeOfId(seed)
+  if (msecs === null) return idFrom(`${seed}/${name}`)
   return v7({ msecs, random: hash('sha256', `${seed}/${name}`, 'buffer').subarray(0, 16) })
 }

@@ -5,6 +5,7 @@ import { Vm } from '#shared/contracts/vm/vms.ts'
 import { collection } from '#shared/db/collection.ts'
 import { inOrder } from '#shared/db/convert-documents.ts'
 import { renameFields } from '#shared/db/rename-fields.ts'
+import { migrateDevices } from './earlier-devices.ts'
 import { migrateDisks } from './earlier-disks.ts'
 
 const { path: _, ...storedDisk } = Disk.properties
@@ -32,7 +33,7 @@ export const vmRecords = collection('vms', StoredVm, {
     { fields: { 'nics.mac': 1 } },
     { fields: { tags: 1 } },
   ],
-  migrate: inOrder(renameFields({ domain_uuid: 'handle', run: 'boot_id' }), migrateDisks),
+  migrate: inOrder(renameFields({ domain_uuid: 'handle', run: 'boot_id' }), migrateDisks, migrateDevices),
 })
 export type VmRecord = Omit<Vm, 'disks' | 'foreign_disks'> &
   Pick<Static<typeof StoredVm>, 'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id'>

@@ -15,6 +15,7 @@ import { checkNetwork } from '../cloudinit/network.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { waiting } from '../hardware/hardware.ts'
 import { nameKeyOf, apiPathOf, type VmRecord, vmRecords } from '../model.ts'
+import { newDeviceId } from '../hardware/devices/named.ts'
 import { requireNoForeign } from '../hardware/foreign.ts'
 import { isInPool } from '../hardware/plan.ts'
 import { checking, throwAll } from '../violations.ts'
@@ -149,7 +150,7 @@ function recordOf(
     cpus: cpus ?? source.cpus,
     memory: memory ?? source.memory,
     tags: tags ?? source.tags,
-    nics: source.nics.map((nic, index) => Object.assign({}, nic, { mac: macs[index]! })),
+    nics: source.nics.map((nic, index) => Object.assign({}, nic, { mac: macs[index]!, device_id: newDeviceId() })),
     boot_order:
       source.boot_order?.map((name) => macs[source.nics.findIndex(({ mac }) => mac === name)] ?? name) ?? null,
     // Topology and limits of other sizes do not fit.

@@ -4,6 +4,7 @@ import { type CloneMode, volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { alreadyExists, NotFoundError, type Violation } from '#shared/errors.ts'
 import type { VmRecord } from '../model.ts'
+import { newDeviceId } from '../hardware/devices/named.ts'
 import { type Pooled, unreachedMessage, type WantedDisk } from '../hardware/plan.ts'
 
 /** A disk of the source, and its copy in the clone. */
@@ -71,7 +72,10 @@ export async function planClonedDisks(
     const format = formatIn(pool, mode, disk)
     // A copy has no backing files of the source.
     const { reads: _, ...kept } = disk
-    return { source: disk, target: { ...kept, pool: pool.id, volume: `${id}-disk-${index}`, format } }
+    return {
+      source: disk,
+      target: { ...kept, device_id: newDeviceId(), pool: pool.id, volume: `${id}-disk-${index}`, format },
+    }
   })
   // Each violation once, for however many disks.
   violations.push(...new Map(all.map((violation) => [`${violation.field} ${violation.message}`, violation])).values())

@@ -157,8 +157,10 @@ export type Present = Omit<Result<typeof vms, 'unmanaged'>['data'][number], 'uui
 
 /** A guest that can be adopted, as a record would describe it; its disks are known by their sources alone. */
 export type Adoptable = Present &
-  Omit<Definition, keyof Guest> &
-  Pick<VmRecord, 'description' | 'foreign_disks'> & { marked_id: string | null; violations: Violation[] }
+  Omit<Definition, keyof Guest | 'disks' | 'nics'> & {
+    disks: Omit<DiskRecord, 'device_id'>[]
+    nics: Omit<Nic, 'device_id'>[]
+  } & Pick<VmRecord, 'description' | 'foreign_disks'> & { marked_id: string | null; violations: Violation[] }
 
 /** Guests that are on a node already and become VMs of Horcrux. */
 export type Adoption = {

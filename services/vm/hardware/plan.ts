@@ -5,6 +5,7 @@ import { volumes } from '#shared/contracts/storage/volumes.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Naming } from '../drivers/driver.ts'
 import type { DiskRecord } from '../model.ts'
+import { newDeviceId } from './devices/named.ts'
 import { type Image, planImage } from './images.ts'
 import { newMac, ownerOf } from './macs.ts'
 import { checking } from '../violations.ts'
@@ -71,7 +72,7 @@ export async function planDisks(
       })
     if (pool.state !== 'active')
       violations.push({ field: `${field}.pool`, code: 'inactive', message: `'${pool.id}' is not active` })
-    const place = { id: id ?? '', pool: pool.id, bus: wanted.bus, cache: wanted.cache }
+    const place = { id: id ?? '', device_id: newDeviceId(), pool: pool.id, bus: wanted.bus, cache: wanted.cache }
     if (!('volume' in wanted)) {
       const format = requireFormat(pool, wanted.format, field, violations)
       if (!format) return undefined
@@ -108,7 +109,7 @@ export async function planNics(given: NewNics, violations: Violation[]): Promise
       violations.push({ field: `${field}.mac`, code: 'taken', message: `${mac} belongs to another NIC` })
     const address = mac ?? (await newMac(taken))
     taken.add(address)
-    planned.push({ mac: address, network, bridge, model })
+    planned.push({ mac: address, device_id: newDeviceId(), network, bridge, model })
   }
   return planned
 }

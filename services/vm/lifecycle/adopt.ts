@@ -14,6 +14,7 @@ import { requireRight } from '#shared/access/require-right.ts'
 import { isValid } from '#shared/contract/validate.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import type { Adoptable } from '../drivers/parts.ts'
+import { newDeviceId } from '../hardware/devices/named.ts'
 import { waiting } from '../hardware/hardware.ts'
 import { looseKeyOf, ownerOfLoose } from '../hardware/disk-users.ts'
 import { holdBases, releaseBases } from '../hardware/bases.ts'
@@ -82,6 +83,7 @@ async function prepared(
     hypervisor,
     node,
     disks: disks.map(({ disk }) => disk),
+    nics: found.nics.map((nic) => ({ ...nic, device_id: newDeviceId() })),
     status,
     status_reason: null,
     desired_state: status === 'stopped' ? ('stopped' as const) : ('running' as const),
@@ -124,7 +126,8 @@ async function takeLoose(reached: Reached, disk: DiskRecord, { reserve }: Accept
 
 /** Finds the volume of each disk of a guest; a disk in no pool is known by its path alone. */
 function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
-  const one = async (disk: DiskRecord): Promise<Taken> => {
+  const one = async (given: Adoptable['disks'][number]): Promise<Taken> => {
+    const disk = { ...given, device_id: newDeviceId() }
     const { source, format } = disk
     const place = await checking('domain', violations, () =>
       call(volumesInternal, 'locate', { node: node.id, source, format }),

@@ -58,8 +58,8 @@ export async function settleAs(id: string, expected: VmStatus): Promise<VmRecord
 }
 
 /**
- * As {@link settle}, for the result of an operation. A node that is away for a moment is waited for: what the operation has
- * done is not undone for it, and its result should not say that the status is unknown.
+ * As {@link settle}, for the result of an operation: waits for a node that is away for a moment. The operation has done its
+ * work, so nothing is undone for it; and a result with the status `unknown` would be of no use.
  */
 export const settleAtEnd = (id: string): Promise<VmRecord> => settle(id, { patienceMs: momentMs })
 const momentMs = 20_000

@@ -1,14 +1,27 @@
 import { Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Id, Path, strict } from '#shared/contracts/common.ts'
-import { diskPlace, ExistingDisk, ImagePath, NewDisk, NewNic, Nic } from '#shared/contracts/vm/hardware.ts'
+import {
+  deviceIdForm,
+  diskPlace,
+  ExistingDisk,
+  ImagePath,
+  macForm,
+  NewDisk,
+  NewNic,
+} from '#shared/contracts/vm/hardware.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 import { DiskSize, GivenFormat } from '#shared/contracts/storage/volumes.ts'
 
-const Place = Type.String({
-  pattern: `^${diskPlace}$`,
-  description: 'Its place, such as vda',
-  errorMessage: 'must be the place of a disk, such as vda',
+const NamedDisk = Type.String({
+  pattern: `^(?:${diskPlace}|${deviceIdForm})$`,
+  description: 'Its `device_id`, or its place, such as vda',
+  errorMessage: 'must be the device_id of a disk, or its place, such as vda',
+})
+const NamedNic = Type.String({
+  pattern: `^(?:${macForm}|${deviceIdForm})$`,
+  description: 'Its `device_id`, or its MAC address in lower case',
+  errorMessage: 'must be the device_id of a NIC, or its MAC address in lower case',
 })
 const LetGoSeconds = Type.Integer({
   minimum: 1,
@@ -43,14 +56,14 @@ export const devices = contract('devices', {
     does: 'Detach a disk, and delete its volume when `purge` is set; a guest that does not let go of it keeps it',
     rest: 'DELETE /vms/{id}/disks/{disk}',
     operation: true,
-    params: strict({ id: Id, disk: Place, purge: Type.Boolean({ default: false }), timeout: LetGoSeconds }),
+    params: strict({ id: Id, disk: NamedDisk, purge: Type.Boolean({ default: false }), timeout: LetGoSeconds }),
   },
   resizeDisk: {
     ...change,
     does: 'Grow a disk, also while the guest runs',
     rest: 'POST /vms/{id}/disks/{disk}/resize',
     operation: true,
-    params: strict({ id: Id, disk: Place, size: DiskSize }),
+    params: strict({ id: Id, disk: NamedDisk, size: DiskSize }),
   },
   attachNic: {
     ...change,
@@ -62,9 +75,9 @@ export const devices = contract('devices', {
   detachNic: {
     ...change,
     does: 'Detach a NIC; a guest that does not let go of it keeps it',
-    rest: 'DELETE /vms/{id}/nics/{mac}',
+    rest: 'DELETE /vms/{id}/nics/{nic}',
     operation: true,
-    params: strict({ id: Id, mac: Nic.properties.mac, timeout: LetGoSeconds }),
+    params: strict({ id: Id, nic: NamedNic, timeout: LetGoSeconds }),
   },
   insert: {
     ...change,

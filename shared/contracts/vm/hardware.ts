@@ -100,8 +100,10 @@ export type Pending = Static<typeof Pending>
 
 const Bus = Type.Enum(['virtio', 'scsi', 'sata'], { default: 'virtio' })
 const Cache = Type.Enum(['none', 'writeback', 'writethrough', 'directsync', 'unsafe'], { default: 'writeback' })
+/** The form of the addresses of NICs. */
+export const macForm = '[0-9a-f][02468ace](:[0-9a-f]{2}){5}'
 const Mac = Type.String({
-  pattern: '^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$',
+  pattern: `^${macForm}$`,
   errorMessage: 'must be a unicast MAC address in lower case, such as 52:54:00:12:34:56',
 })
 const Model = Type.Enum(['virtio', 'e1000e', 'rtl8139'], { default: 'virtio' })
@@ -114,8 +116,15 @@ const BridgeName = Type.String({
   errorMessage: 'must be the name of a network interface',
 })
 
+const DeviceId = Type.String({
+  description: 'No other device ever has it, while its place, or its address, may be given to another one later',
+})
+/** The form of the ids of devices. */
+export const deviceIdForm = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+
 export const Disk = strict({
   id: Type.String({ description: 'Its place: vda, vdb … (virtio), sda … (scsi, sata)' }),
+  device_id: DeviceId,
   pool: Type.Union([Id, Type.Null()], { description: 'Storage pool; null: in none' }),
   volume: Type.Union([VolumeName, Type.Null()]),
   source: DiskSource,
@@ -137,6 +146,7 @@ export const ForeignDisk = strict({
 
 export const Nic = strict({
   mac: Mac,
+  device_id: DeviceId,
   network: Type.Union([NetworkName, Type.Null()]),
   bridge: Type.Union([BridgeName, Type.Null()]),
   model: Type.String({ description: 'virtio, e1000e, rtl8139, or another of an adopted machine' }),

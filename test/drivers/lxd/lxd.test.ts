@@ -70,7 +70,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
     await inside(() => vmRecords.insert(record))
     const asked = {
       attachNic: { bridge: 'br0' },
-      detachNic: { mac: '52:54:00:00:00:01' },
+      detachNic: { nic: '52:54:00:00:00:01' },
       attachDisk: { pool: 'none', size: 2 ** 30 },
       detachDisk: { disk: 'vda' },
       resizeDisk: { disk: 'vda', size: 2 ** 30 },

@@ -13,6 +13,7 @@ import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { guestOn } from '../../lab/guests/tiny-guest.ts'
 import { poolPath, startGuests } from '../../lab/guests/guests.ts'
 import { until } from '../../lab/wait.ts'
+import { v7 } from 'uuid'
 import { done, work } from '../../lab/product/run-operation.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 
@@ -138,7 +139,7 @@ test('a running guest gets a NIC on a bridge and lets go of it', async () => {
   await expect(lab.horcrux.call(devices, 'attachNic', { id, bridge: 'br8', mac })).rejects.toMatchObject({
     violations: [{ field: 'mac' }],
   })
-  expect((await change('detachNic', { mac })).nics).toEqual([])
+  expect((await change('detachNic', { nic: mac })).nics).toEqual([])
   await says('nic eth0 gone')
   expect(await lab.virsh('domiflist', id)).not.toContain(mac)
   expect(await lab.virsh('domiflist', id, '--inactive')).not.toContain(mac)
@@ -152,7 +153,7 @@ test('a running guest has room for eight devices more', async () => {
   const { nics } = await lab.horcrux.call(vms, 'get', { id })
   for (const { mac } of nics) {
     await says(`nic eth${nics.findIndex((nic) => nic.mac === mac)} ${mac}`)
-    await change('detachNic', { mac })
+    await change('detachNic', { nic: mac })
   }
 })
 
@@ -218,6 +219,26 @@ test('a guest that does not let go keeps its device: the operation says so, and 
   const off = (await done(lab.horcrux, devices, 'detachDisk', { id: 'unhearing', disk: 'vda', purge: true })) as Vm
   expect(off.disks).toEqual([])
   await done(lab.horcrux, vms, 'delete', { id: 'unhearing' })
+})
+
+test('an old request for a place does not delete the disk that is there now; one for a disk by its id finds just that', async () => {
+  const { horcrux } = lab
+  await done(horcrux, vms, 'create', { id: 'placed', name: 'placed', memory: 128, cpus: 1, node: 'hv1' })
+  const attach = async () =>
+    ((await done(horcrux, devices, 'attachDisk', { id: 'placed', pool: 'images', size: GiB })) as Vm).disks[0]!
+  const detach = (disk: string) => done(horcrux, devices, 'detachDisk', { id: 'placed', disk, purge: true })
+  const first = await attach()
+  await detach(first.device_id)
+  const now = await attach()
+  expect([now.id, now.device_id === first.device_id]).toEqual([first.id, false])
+  const old = { call: v7({ msecs: Date.now() - 10_000 }), number: 1, sentAt: Date.now(), deadline: Date.now() + 4000 }
+  const asked = { id: 'placed', disk: 'vda', purge: true }
+  await expect(horcrux.call(devices, 'detachDisk', asked, { meta: { try: old } })).rejects.toThrow('means another one')
+  await expect(horcrux.call(devices, 'detachDisk', { ...asked, disk: first.device_id })).rejects.toThrow('not found')
+  expect(await volume('placed-disk-0')).toMatchObject({ used_by: '/api/vms/placed' })
+  await done(horcrux, devices, 'resizeDisk', { id: 'placed', disk: now.device_id, size: 2 * GiB })
+  expect(((await detach('vda')) as Vm).disks).toEqual([])
+  await done(horcrux, vms, 'delete', { id: 'placed' })
 })
 
 test('a machine that is off has its disk grown by the storage', async () => {

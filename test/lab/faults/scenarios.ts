@@ -173,7 +173,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'devices.detachDisk': { before: hearing(first), params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 } },
   'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },
   'devices.attachNic': { before: besideBridge(first), params: { id: 'it', ...nic } },
-  'devices.detachNic': { before: withKnownNic(first), params: { id: 'it', mac } },
+  'devices.detachNic': { before: withKnownNic(first), params: { id: 'it', nic: mac } },
   'cloudinit.set': {
     before: withNic(first),
     params: { id: 'it', hostname: 'it', user: { name: 'me', plain_password: 'x1' } },

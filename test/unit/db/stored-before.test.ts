@@ -107,12 +107,23 @@ test('storage pools, volumes and disks of an earlier version are found in the fo
     version: 3,
   } as never)
   const disk = (id: string, path: string) => ({ id, pool: null, volume: null, path, format: 'raw', size_bytes: 1 })
+  const nic = { mac: '52:54:00:00:00:01', network: 'default', bridge: null, model: 'virtio' }
   const [file, block] = [disk('vda', '/pools/a/v.raw'), disk('vdb', '/dev/vg/lv')]
   const pending = [
     { field: 'memory', current: 512, next: 1024 },
     { field: 'disks', current: [file], next: [file, block] },
+    { field: 'nics', current: [], next: [nic] },
   ]
-  const vm = { ...recordOfBefore, _id: 'old', name: 'old', handle: 'old', disks: [file, block], pending, version: 5 }
+  const vm = {
+    ...recordOfBefore,
+    _id: 'old',
+    name: 'old',
+    handle: 'old',
+    disks: [file, block],
+    nics: [nic],
+    pending,
+    version: 5,
+  }
   await vmRecords.model.collection.insertOne(vm as never)
 
   await createIndexes()
@@ -157,4 +168,12 @@ test('storage pools, volumes and disks of an earlier version are found in the fo
   expect(shown.disks.map(({ path }) => path)).toEqual(['/pools/a/v.raw', '/dev/vg/lv'])
   expect(shown.pending[0]).toEqual(pending[0])
   expect(shown.pending[1]).toMatchObject({ current: [file], next: [file, block] })
+  // Each device has an id of its own, which is the same wherever the record names the device.
+  const [first, second] = shown.disks.map(({ device_id }) => device_id)
+  expect(new Set([first, second, shown.nics[0]!.device_id]).size).toBe(3)
+  expect(shown.pending[1]).toMatchObject({
+    current: [{ device_id: first }],
+    next: [{ device_id: first }, { device_id: second }],
+  })
+  expect(shown.pending[2]).toMatchObject({ current: [], next: shown.nics })
 })

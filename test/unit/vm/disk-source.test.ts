@@ -19,6 +19,7 @@ import { plainGuest } from '../../lab/guests/plain-guest.ts'
 const files = { log: '/log', socket: '/socket', variables: '/variables' }
 const diskWith = (source: DiskSource) => ({
   id: 'vda',
+  device_id: 'vda',
   pool: null,
   volume: null,
   source,

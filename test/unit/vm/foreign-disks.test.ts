@@ -12,6 +12,7 @@ import { plainGuest } from '../../lab/guests/plain-guest.ts'
 
 const diskAt = (id: string, bus: DiskRecord['bus'] = 'virtio', path = `/images/${id}.qcow2`): DiskRecord => ({
   id,
+  device_id: id,
   pool: null,
   volume: null,
   source: { type: 'file', path },

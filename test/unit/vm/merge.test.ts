@@ -13,6 +13,7 @@ import { plainGuest } from '../../lab/guests/plain-guest.ts'
 
 const diskAt = (id: string, source: DiskSource = { type: 'file', path: `/images/${id}.qcow2` }): DiskRecord => ({
   id,
+  device_id: id,
   pool: null,
   volume: null,
   source,
@@ -22,7 +23,7 @@ const diskAt = (id: string, source: DiskSource = { type: 'file', path: `/images/
   cache: 'writeback',
   readonly: false,
 })
-const nicOf = (mac: string): Nic => ({ mac, network: 'default', bridge: null, model: 'virtio' })
+const nicOf = (mac: string): Nic => ({ mac, device_id: mac, network: 'default', bridge: null, model: 'virtio' })
 const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02', '52:54:00:00:00:03']
 
 const guests: fc.Arbitrary<Definition> = fc
@@ -147,7 +148,9 @@ test('an adopted domain keeps its own way of saying things: units, addresses, bo
     nics: [{ mac: macs[0], bridge: 'br0', model: 'rtl8139' }],
   })
   // What libvirt says in words of its own is in the words of the contract by now.
-  const guest = { ...plainGuest, ...found, accel: 'kvm', disks: [{ ...diskAt('hda'), ...found.disks[0] }] }
+  const disks = [{ ...diskAt('hda'), ...found.disks[0] }]
+  const nics = found.nics.map((nic) => ({ ...nic, device_id: nic.mac }))
+  const guest = { ...plainGuest, ...found, accel: 'kvm', disks, nics }
   const marked = mergeDomain(there, xmlOf(guest as Definition))
   expect(unmarked(marked)).toBe(there)
   const changed = mergeDomain(marked, xmlOf({ ...guest, memory: 2048, iso: null } as Definition))

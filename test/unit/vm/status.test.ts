@@ -81,9 +81,9 @@ test('nothing in a description of a guest breaks out of its XML', () => {
 })
 
 test('places beyond vdz are places of disks, in the routes and in the boot order', () => {
-  for (const disk of ['vda', 'vdz', 'vdaa', 'sdab', 'hda', 'xvda'])
+  for (const disk of ['vda', 'vdz', 'vdaa', 'sdab', 'hda', 'xvda', '0198d1c5-7b1e-7000-8000-000000000001'])
     expect(isValid(devices.actions.detachDisk.params.properties.disk, disk), disk).toBe(true)
-  for (const disk of ['vd', 'vdaaaa', 'vda1', 'xda', 'vda/../x'])
+  for (const disk of ['vd', 'vdaaaa', 'vda1', 'xda', 'vda/../x', '0198d1c5-7b1e-7000'])
     expect(isValid(devices.actions.detachDisk.params.properties.disk, disk), disk).toBe(false)
   expect(isValid(Hardware.boot_order, ['vdaa', 'network', 'cdrom', '52:54:00:00:00:01'])).toBe(true)
   expect(isValid(Hardware.boot_order, ['vdaaaa'])).toBe(false)

@@ -58,7 +58,7 @@ export const adoption: Adoption = {
       ...presentOf(there),
       accel: type === 'kvm' ? 'kvm' : 'tcg',
       disks: disks.map((disk) => ({ ...disk, pool: null, volume: null, size_bytes: 0 })),
-      nics: nics satisfies Nic[],
+      nics: nics satisfies Omit<Nic, 'device_id'>[],
       foreign_disks: foreignIn(domain, disks),
       marked_id: markOf(domain).id,
       violations,

@@ -16,8 +16,15 @@ import { requireNoTemplate } from '../../lifecycle/templates.ts'
 type Part = DiskRecord | Nic
 const partOf = (device: Device): Part => ('disk' in device ? device.disk : device.nic)
 const fieldOf = (device: Device) => ('disk' in device ? ('disks' as const) : ('nics' as const))
-const keyOf = (part: Part) => ('mac' in part ? part.mac : part.id)
-const without = (parts: Part[], device: Device) => parts.filter((part) => keyOf(part) !== keyOf(partOf(device)))
+/** The place of a disk, or the address of a NIC: its name in a boot order. */
+const placeOf = (part: Placed) => ('mac' in part ? part.mac : part.id)
+type Placed = ({ id: string } | { mac: string }) & { device_id?: string }
+/** True for one device. The input of an operation that an earlier version accepted has places only. */
+export const isSameDevice = (one: Placed, other: Placed): boolean =>
+  one.device_id === undefined || other.device_id === undefined
+    ? placeOf(one) === placeOf(other)
+    : one.device_id === other.device_id
+const without = (parts: Part[], device: Device) => parts.filter((part) => !isSameDevice(part, partOf(device)))
 
 /** Returns a VM whose devices can be changed now, running or stopped. @throws ConflictError */
 export async function requireForDevices(id: string, action: string): Promise<VmRecord> {
@@ -104,15 +111,15 @@ export async function free(vm: VmRecord, device: Device, seconds: number, signal
   if (!devices || (await driver.status(vm)).status === 'stopped') return
   if (await devices.unplug(vm, device, seconds * 1000, signal)) return
   throw new ConflictError(
-    `The guest of '${vm.id}' has not let go of ${keyOf(partOf(device))} within ${seconds} s: it may still be starting, be paused, or use it. It has it still; try again, or shut it down first`,
-    { details: { device: keyOf(partOf(device)) } },
+    `The guest of '${vm.id}' has not let go of ${placeOf(partOf(device))} within ${seconds} s: it may still be starting, be paused, or use it. It has it still; try again, or shut it down first`,
+    { details: { device: placeOf(partOf(device)) } },
   )
 }
 
 /** Undoes {@link free}, unless the record has lost the device. */
 export async function plugAgain(id: string, device: Device): Promise<void> {
   const vm = await vmRecords.require(id)
-  if (vm[fieldOf(device)].some((part) => keyOf(part) === keyOf(partOf(device))))
+  if (vm[fieldOf(device)].some((part) => isSameDevice(part, partOf(device))))
     await driverOf(vm).devices?.plug(vm, device)
 }
 
@@ -121,7 +128,7 @@ export async function takeAway(id: string, device: Device): Promise<void> {
   const field = fieldOf(device)
   const vm = await vmRecords.change(id, async (now) => {
     const next = without(now[field], device)
-    const order = now.boot_order?.filter((name) => name !== keyOf(partOf(device))) ?? []
+    const order = now.boot_order?.filter((name) => name !== placeOf(partOf(device))) ?? []
     const waits = waitingWith(now, field, next, without(runningWith(now, field), device))
     const boot_order = order.length === 0 ? null : order
     return { set: { [field]: next, boot_order, ...waits, boot_id: await pendingRunOf(now), defined: false } }

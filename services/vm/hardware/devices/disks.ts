@@ -5,7 +5,7 @@ import { nameOfSource } from '#shared/contracts/storage/disk-source.ts'
 import type { NewDisks } from '#shared/contracts/vm/hardware.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
-import { ConflictError, NotFoundError, notFound, type Violation } from '#shared/errors.ts'
+import { ConflictError, NotFoundError, type Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { allocateAll } from '../../lifecycle/allocate.ts'
@@ -18,13 +18,8 @@ import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
 import { settleAtEnd } from '../../state/status.ts'
 import { throwAll } from '../../violations.ts'
-import { free, give, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
-
-export function diskIn(vm: VmRecord, id: string): DiskRecord {
-  const disk = vm.disks.find((each) => each.id === id)
-  if (!disk) throw notFound('Disk', `${vm.id}/${id}`)
-  return disk
-}
+import { diskIn } from './named.ts'
+import { free, give, isSameDevice, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 
 /** @throws ConflictError naming the linked clones that read from a disk, which therefore cannot change */
 export async function requireNoBase(vm: VmRecord, { pool, volume, id }: DiskRecord, what: string): Promise<void> {
@@ -98,7 +93,7 @@ export const attachDisk = operation({
   run: async (op, { id, planned: wanted }) => {
     const read = () => vmRecords.require(id)
     const count = async () => countRoom(await read())
-    const before = (await read()).disks.filter((disk) => disk.id !== wanted.disk.id)
+    const before = (await read()).disks.filter((disk) => !isSameDevice(disk, wanted.disk))
     await op.step('taking room', async () => countRoom({ ...(await read()), disks: [...before, wanted.disk] }), {
       undo: count,
     })
@@ -115,14 +110,14 @@ export const attachDisk = operation({
 })
 
 export const detachDisk = operation({
-  accept: async ({ id, disk: place, purge, timeout }: Params<typeof devices, 'detachDisk'>, { hold }: Accepting) => {
+  accept: async ({ id, disk: named, purge, timeout }: Params<typeof devices, 'detachDisk'>, { hold }: Accepting) => {
     await hold(apiPathOf(id))
     const vm = await requireForDevices(id, 'detach a disk from')
-    const disk = diskIn(vm, place)
+    const disk = diskIn(vm, named)
     await requireOwnPlace(vm, disk, 'detach')
     if (purge && !isInPool(disk))
       throw new ConflictError(
-        `Disk ${place} of '${id}' is in no pool: Horcrux does not delete ${nameOfSource(disk.source)}`,
+        `Disk ${disk.id} of '${id}' is in no pool: Horcrux does not delete ${nameOfSource(disk.source)}`,
       )
     if (purge) await requireNoBase(vm, disk, 'be deleted')
     return { id, disk, purge, timeout }

@@ -1,7 +1,7 @@
 import type { Params } from '#shared/contract/contract.ts'
 import type { devices } from '#shared/contracts/vm/devices.ts'
 import type { Nic } from '#shared/contracts/vm/hardware.ts'
-import { notFound, type Violation } from '#shared/errors.ts'
+import type { Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../../drivers/drivers.ts'
@@ -10,6 +10,7 @@ import { apiPathOf, viewOf, vmRecords } from '../../model.ts'
 import { planNics } from '../plan.ts'
 import { throwAll } from '../../violations.ts'
 import { settleAtEnd } from '../../state/status.ts'
+import { nicIn } from './named.ts'
 import { free, give, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 
 const most = 16
@@ -37,11 +38,10 @@ export const attachNic = operation({
 })
 
 export const detachNic = operation({
-  accept: async ({ id, mac, timeout }: Params<typeof devices, 'detachNic'>, { hold }: Accepting) => {
+  accept: async ({ id, nic: named, timeout }: Params<typeof devices, 'detachNic'>, { hold }: Accepting) => {
     await hold(apiPathOf(id))
     const vm = await requireForDevices(id, 'detach a NIC from')
-    const nic = vm.nics.find((each) => each.mac === mac)
-    if (!nic) throw notFound('NIC', `${id}/${mac}`)
+    const nic = nicIn(vm, named)
     return { id, nic, timeout }
   },
   run: async (op, { id, nic, timeout }) => {

@@ -123,7 +123,7 @@ const diskOf = (disk: Element): FoundDisk => ({
 
 export const modelOf = (nic: Element) => attribute(at(nic, 'model'), 'type') ?? 'rtl8139'
 
-const nicOf = (nic: Element): Nic => ({
+const nicOf = (nic: Element): Omit<Nic, 'device_id'> => ({
   mac: macOf(nic),
   network: attribute(at(nic, 'source'), 'network') ?? null,
   bridge: attribute(nic, 'type') === 'bridge' ? (attribute(at(nic, 'source'), 'bridge') ?? null) : null,
