@@ -27,18 +27,23 @@ test('a full clone has the data of all disks, and nothing in common with its sou
     id: 'copy',
     name: 'copy',
     description: 'a copy',
-    disks: source.disks.map((disk) => ({
+    disks: source.disks.map(({ device_id: _, ...disk }) => ({
       ...disk,
       volume: disk.volume!.replace('web', 'copy'),
       source: { type: 'file', path: disk.path!.replace('web', 'copy') },
       path: disk.path!.replace('web', 'copy'),
     })),
-    nics: source.nics.map((nic) => ({ ...nic, mac: expect.stringMatching(/^52:54:00(:[0-9a-f]{2}){3}$/) })),
+    nics: source.nics.map(({ device_id: _, ...nic }) => ({
+      ...nic,
+      mac: expect.stringMatching(/^52:54:00(:[0-9a-f]{2}){3}$/),
+    })),
     created_at: clone.created_at,
     updated_at: clone.updated_at,
     version: 1,
   })
   expect(new Set([...source.nics, ...clone.nics].map(({ mac }) => mac)).size).toBe(4)
+  const devices = [source, clone].flatMap(({ disks, nics }) => [...disks, ...nics])
+  expect(new Set(devices.map(({ device_id }) => device_id)).size).toBe(devices.length)
   expect(await images.areEqual('web-disk-0.qcow2', 'copy-disk-0.qcow2')).toBe(true)
   expect(await images.areEqual('web-disk-1.raw', 'copy-disk-1.raw')).toBe(true)
   expect(await images.holds('copy-disk-1.raw', 0xb2, 100, 16)).toBe(true)
