@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { Id, Name, Time, Version } from '#shared/contracts/common.ts'
-import { type PoolConfig, poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
+import { poolKinds, type PoolType, type ShownConfig } from '#shared/contracts/storage/pool-kinds.ts'
 import { Volume } from '#shared/contracts/storage/volumes.ts'
 import { collection } from '#shared/db/collection.ts'
 import { migratePools, migrateVolumes } from './pools/earlier-records.ts'
@@ -9,7 +9,8 @@ const StoredPool = Type.Object({
   id: Id,
   name: Name,
   type: Type.Unsafe<PoolType>(Type.String({ enum: Object.keys(poolKinds) })),
-  config: Type.Unsafe<PoolConfig>(Type.Object({})),
+  config: Type.Unsafe<ShownConfig>(Type.Object({})),
+  sealed: Type.Optional(Type.String({ description: 'The secrets of its kind, encrypted' })),
   nodes: Type.Union([Type.Array(Id), Type.Null()], { description: "The driver's answer, kept for filters" }),
   place: Type.String({ description: "The driver's name of the place; two storage pools never share one" }),
   identity: Type.Optional(

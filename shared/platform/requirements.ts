@@ -27,6 +27,9 @@ const emulators: Partial<Record<string, string>> = {
 }
 const emulator = emulators[process.arch] ?? 'qemu-system-x86_64'
 
+/** Debian's folder of libraries. */
+const triplet = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
+
 const known: readonly Omit<Requirement, 'debian'>[] = [
   {
     name: 'nats-server',
@@ -243,6 +246,30 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     name: 'PyYAML',
     sign: { file: '/usr/lib/python3/dist-packages/yaml' },
     neededFor: 'the test of cloud-init seeds',
+    level: 'test',
+  },
+  {
+    name: 'RBD in QEMU',
+    sign: { file: `/usr/lib/${triplet}/qemu/block-rbd.so` },
+    neededFor: 'disks in Ceph',
+    level: 'test',
+  },
+  {
+    name: 'rbd',
+    sign: { program: 'rbd' },
+    neededFor: 'disks in Ceph',
+    level: 'test',
+  },
+  {
+    name: 'ceph-mon',
+    sign: { program: 'ceph-mon' },
+    neededFor: 'the tests of Ceph',
+    level: 'test',
+  },
+  {
+    name: 'ceph-osd',
+    sign: { program: 'ceph-osd' },
+    neededFor: 'the tests of Ceph',
     level: 'test',
   },
   {

@@ -1,5 +1,5 @@
 import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
-import type { GivenConfig, PoolConfig, PoolType } from '#shared/contracts/storage/pool-kinds.ts'
+import type { GivenConfig, PoolConfig, PoolType, ShownConfig } from '#shared/contracts/storage/pool-kinds.ts'
 import type { Capabilities, VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import type { LiveCopy } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
@@ -33,16 +33,19 @@ export const unknownFigures = {
 
 /** Something that can become full: the space of a file system, the data or metadata of a thin pool, a quota. */
 export type Fill = { name: 'space' | 'data' | 'metadata' | 'quota'; capacity_bytes: number; available_bytes: number }
-export type Usage = { capacity_bytes: number; available_bytes: number; fills: Fill[]; figures: Figures }
+/** `capacity_bytes`, `available_bytes`: null where the kind cannot know them. */
+export type Usage = { capacity_bytes: number | null; available_bytes: number | null; fills: Fill[]; figures: Figures }
 
 /** `head`: the driver's word for the state that guests write, once a snapshot was taken; null for the first. */
 export type VolumeName = { name: string; format: VolumeFormat; head?: string | null | undefined }
 export type VolumeSpec = VolumeName & { size_bytes: number }
 /**
  * An image to copy from, on the same host; `format` may be one that no volume has. `volume`: its name when it is a volume
- * of the storage pool that the copy goes to.
+ * of the storage pool that the copy goes to. `tool`: given for an image without a path.
  */
-export type Original = { source: DiskSource; format: string; volume?: VolumeName }
+export type Original = { source: DiskSource; format: string; volume?: VolumeName; tool?: ToolFile | undefined }
+/** An image as tools of QEMU open it: the name is a path, or a `json:` description. `secret`: content of the secret file. */
+export type ToolFile = { path: string; secret?: string | undefined }
 /** `accept`: an existing volume was made by an earlier try of the same request. */
 export type IfExists = { ifExists: 'accept' | 'refuse' }
 export type Copying = IfExists & { signal: AbortSignal; onProgress: (doneBytes: number) => void }
@@ -56,9 +59,9 @@ export type PoolDriver<K extends PoolType = PoolType> = {
   /** Checks a requested configuration and fills in defaults. @throws ValidationError */
   prepare(site: Site, id: string, given: GivenConfig<K>): Promise<PoolConfig<K>>
   /** Decided by the configuration alone; a requested one has its nodes too. */
-  nodesOf(config: GivenConfig<K> | PoolConfig<K>): Location['nodes']
-  placeOf(config: PoolConfig<K>): Location['place']
-  capabilitiesOf(config: PoolConfig<K>): Capabilities
+  nodesOf(config: GivenConfig<K> | ShownConfig<K>): Location['nodes']
+  placeOf(config: ShownConfig<K>): Location['place']
+  capabilitiesOf(config: ShownConfig<K>): Capabilities
   /**
    * Creates the storage pool, or finds it.
    * @returns its identity, as {@link PoolDriver.identify}. @throws ConflictError when something else is in its place
@@ -87,6 +90,11 @@ export type VolumeDriver<K extends PoolType = PoolType> = {
   exists(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<boolean>
   /** The source of a volume on this host, also before it is made. A pure function of the configuration where it can be. */
   sourceOn(host: Host, config: PoolConfig<K>, volume: VolumeName): Promise<DiskSource>
+  /**
+   * For volumes without a path: the image as tools of QEMU open it.
+   * @param secretFile from which they read the secret
+   */
+  toolFile?(config: PoolConfig<K>, volume: VolumeName, secretFile: string): ToolFile
   /** Makes an empty volume. @returns false, with nothing changed, when something else is in its place */
   create(host: Host, config: PoolConfig<K>, volume: VolumeSpec, how: IfExists): Promise<boolean>
   /** Sets the size; shrinking is never asked. */

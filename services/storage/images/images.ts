@@ -1,14 +1,22 @@
-import { type DiskSource, nameOfSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
+import { nameOfSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { readImage } from './complete-image.ts'
-import { dataBytes, imageInfo } from './qemu-img.ts'
+import type { Original } from '../drivers/driver.ts'
+import { dataBytes, type ImageFile, imageInfo } from './qemu-img.ts'
 
-/** The path at which tools read an image. @throws ConflictError for a network image */
-export function pathOfOriginal({ source }: { source: DiskSource }): string {
+/** The image as tools read it. @throws ConflictError for a network image that no driver describes */
+export function fileOfOriginal({ source, format, tool }: Original): ImageFile {
+  if (tool) return { ...tool, format }
   const path = pathOfSource(source)
   if (path === null) throw new ConflictError(`${nameOfSource(source)} is a network image, which cannot be read here`)
-  return path
+  return { path, format }
+}
+
+/** Bytes of data in an image that is copied. */
+export function dataBytesOf(host: Host, original: Original): Promise<number> {
+  const { path, format, secret } = fileOfOriginal(original)
+  return dataBytes(host, path, format, secret === undefined ? [] : [secret])
 }
 
 /** Size of the disk in an image that is in no storage pool. */

@@ -1,16 +1,26 @@
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host, RunOptions, RunResult } from '#shared/nodes/host/host.ts'
+import { withSecretFiles } from '#shared/nodes/host/secret-files.ts'
 
 /** Runs qemu-img. @throws ConflictError with its words when it refuses */
-export const qemuImg = (host: Host, args: string[], options: RunOptions = {}): Promise<string> =>
-  translating(host, () => host.runChecked('qemu-img', args, options))
+export const qemuImg = (host: Host, args: string[], options: Options = {}): Promise<string> =>
+  translating(host, () => checked(host, 'qemu-img', args, options))
+
+type Options = RunOptions & { secrets?: string[] }
+
+/** @throws CommandError for a non-zero exit code */
+async function checked(host: Host, program: string, args: string[], { secrets = [], ...options }: Options) {
+  const result = await withSecretFiles(host, program, args, secrets, options)
+  if (result.code !== 0) throw new CommandError(program, result.code, result.stderr, host.describe())
+  return result
+}
 
 /** As {@link qemuImg}, for long work: it is killed with the process that started it, here or behind SSH. */
-export async function longQemuImg(host: Host, args: string[], options: RunOptions): Promise<void> {
+export async function longQemuImg(host: Host, args: string[], options: Options): Promise<void> {
   const setpriv = await host.which('setpriv')
   const [program, words] = setpriv ? [setpriv, ['--pdeathsig', 'KILL', 'qemu-img', ...args]] : ['qemu-img', args]
-  await translating(host, () => host.runChecked(program, words, { ...options, timeoutMs: Infinity }))
+  await translating(host, () => checked(host, program, words, { ...options, timeoutMs: Infinity }))
 }
 
 async function translating(host: Host, run: () => Promise<RunResult>): Promise<string> {
@@ -27,8 +37,8 @@ async function translating(host: Host, run: () => Promise<RunResult>): Promise<s
 type Info = { virtualSize: number; backingFile: string | null; hasSnapshots: boolean }
 
 /** Reads the header of an image, also while a guest has it open. */
-export async function imageInfo(host: Host, path: string, format: string): Promise<Info> {
-  const said = JSON.parse(await qemuImg(host, ['info', '-U', '--output=json', '-f', format, path])) as {
+export async function imageInfo(host: Host, path: string, format: string, secrets: string[] = []): Promise<Info> {
+  const said = JSON.parse(await qemuImg(host, ['info', '-U', '--output=json', '-f', format, path], { secrets })) as {
     'virtual-size': number
     'backing-filename'?: string
     snapshots?: unknown[]
@@ -100,10 +110,10 @@ export async function imageMap(
  * Bytes of data in an image and its backing files. `measure` tells the size of a qcow2 image with this data; the tables
  * are subtracted: they are the difference between a fully allocated image and the virtual size.
  */
-export async function dataBytes(host: Host, path: string, format: string): Promise<number> {
-  const { virtualSize } = await imageInfo(host, path, format)
+export async function dataBytes(host: Host, path: string, format: string, secrets: string[] = []): Promise<number> {
+  const { virtualSize } = await imageInfo(host, path, format, secrets)
   const args = ['measure', '-U', '--output=json', '-f', format, '-O', 'qcow2', path]
-  const said = JSON.parse(await qemuImg(host, args, { timeoutMs: 600_000 })) as {
+  const said = JSON.parse(await qemuImg(host, args, { timeoutMs: 600_000, secrets })) as {
     required: number
     'fully-allocated': number
   }
@@ -166,21 +176,30 @@ export const resizeImage = (host: Host, path: string, { format, size_bytes }: Si
 
 type Converting = { signal: AbortSignal; onProgress: (doneBytes: number) => void }
 
-/** Copies an image, flat, into another format or file. */
+/** An image that may need a secret to be opened: the content of a secret file. */
+export type ImageFile = Image & { secret?: string | undefined }
+
+/**
+ * Copies an image, flat, into another format or file. The secret of `from` is the first secret file, that of `to` the
+ * second.
+ * @param isThere the target is there, and empty
+ */
 export async function convertImage(
   host: Host,
-  from: Image,
-  to: Image,
+  from: ImageFile,
+  to: ImageFile & { isThere?: boolean },
   { signal, onProgress }: Converting,
 ): Promise<void> {
-  const total = await dataBytes(host, from.path, from.format)
+  const secrets = from.secret === undefined && to.secret === undefined ? [] : [from.secret ?? '', to.secret ?? '']
+  const total = await dataBytes(host, from.path, from.format, secrets.slice(0, 1))
   const onStdout = (chunk: Buffer) => {
     const percent = percentIn(chunk.toString('latin1'))
     if (percent !== undefined) onProgress(Math.round((total * percent) / 100))
   }
   // With writeback the copy is on the disk when qemu-img ends; its default leaves it to the page cache.
-  const args = ['convert', '-p', '-t', 'writeback', '-f', from.format, '-O', to.format, ...optionsOf(to.format)]
-  await longQemuImg(host, [...args, from.path, to.path], { signal, onStdout })
+  const args = ['convert', '-p', '-t', 'writeback', '-f', from.format, '-O', to.format]
+  const target = to.isThere ? ['-n', '--target-is-zero', '-W'] : optionsOf(to.format)
+  await longQemuImg(host, [...args, ...target, from.path, to.path], { signal, onStdout, secrets })
 }
 
 /** The last percentage in output of `qemu-img -p`: `    (12.34/100%)`. */

@@ -5,7 +5,7 @@ import { answer } from './lanes.ts'
 type Verb = (...args: unknown[]) => unknown
 
 /** Verbs that look at nothing outside. */
-const pure = new Set(['sourceOn', 'bytesNeeded'])
+const pure = new Set(['sourceOn', 'toolFile', 'bytesNeeded'])
 /** Verbs that change nothing: they have an answer in time or none. */
 const queries = new Set(['exists', 'find', 'usage'])
 /**

@@ -7,6 +7,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords } from '../models.ts'
 import { guarded } from './guard.ts'
 import { type Placed, requireIdentity } from './identity.ts'
+import { configOf } from './pool-config.ts'
 
 /** A storage pool with its driver, on a host that reaches it. `volumes` are guarded. */
 export type OpenPool = Placed & { volumes: VolumeDriver }
@@ -25,7 +26,7 @@ export function nodeFor({ id, nodes }: Pick<PoolRecord, 'id' | 'nodes'>, wanted?
 
 async function placeOn(pool: PoolRecord, node: string): Promise<Placed> {
   const { host } = await reach(node)
-  return { pool, config: pool.config, node, host: withFilesByPrograms(host), driver: driverOf(pool) }
+  return { pool, config: configOf(pool), node, host: withFilesByPrograms(host), driver: driverOf(pool) }
 }
 
 /**

@@ -13,11 +13,13 @@ import { type PoolRecord, poolRecords, volumeRecords } from '../models.ts'
 import { type Placed, requireIdentity } from './identity.ts'
 import { measure } from './measure.ts'
 import { nodeFor, place } from './open-pool.ts'
+import { stored } from './pool-config.ts'
 
 async function viewOf(pool: PoolRecord): Promise<Pool> {
-  const { config, place: _, identity: _i, ...kept } = pool
+  const { config, place: _, identity: _i, sealed: _s, ...kept } = pool
   const capabilities = driverOf(pool).capabilitiesOf(config)
-  return { ...kept, ...config, capabilities, ...(await measure(pool)) }
+  // `type` and `config` are of one kind, which TypeScript cannot see in two unions.
+  return { ...kept, ...config, capabilities, ...(await measure(pool)) } as Pool
 }
 
 const setState = async (id: string, state: Pool['state']) =>
@@ -82,7 +84,7 @@ export const poolService = implement(pools, {
       id,
       name,
       type,
-      config,
+      ...stored(type, config),
       nodes,
       place,
       state: 'active',
@@ -122,7 +124,7 @@ export const poolService = implement(pools, {
       })
     const placed = await place(pool)
     // Nothing of others in its place is removed; one that is gone is fine.
-    if (await isInPlace(placed)) await placed.driver.remove(placed.host, pool.config)
+    if (await isInPlace(placed)) await placed.driver.remove(placed.host, placed.config)
     await call(permissions, 'forget', { path: `/api/storage/pools/${id}` })
     await poolRecords.remove(pool)
     return null

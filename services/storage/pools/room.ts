@@ -30,7 +30,7 @@ export async function requireRoom(placed: Placed, needed_bytes: number): Promise
       { details: { ...low, floor_bytes } },
     )
   }
-  if (needed_bytes <= available_bytes) return
+  if (available_bytes === null || needed_bytes <= available_bytes) return
   throw new ConflictError(
     `Storage pool '${pool.id}' has ${available_bytes} bytes left; the copy takes ${needed_bytes}`,
     { details: { available_bytes, needed_bytes } },

@@ -1,4 +1,5 @@
 import { ConflictError } from '#shared/errors.ts'
+import { secretFiles } from '#shared/nodes/host/secret-files.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { CopyDriver, LiveCopyDriver, Original, VolumeName } from '../drivers/driver.ts'
 import type { OpenPool } from '../pools/open-pool.ts'
@@ -25,6 +26,7 @@ export const originalOf = async (
 ): Promise<Original> => ({
   source: await volumes.sourceOn(host, config, { name, format, head }),
   format,
+  tool: volumes.toolFile?.(config, { name, format, head }, secretFiles[0]),
   ...(target?.pool.id === pool.id && { volume: { name, format, head } }),
 })
 

@@ -7,6 +7,7 @@ import { reach } from '#shared/nodes/nodes.ts'
 import { sizeOfImage } from '../images/images.ts'
 import { backingFiles } from '../images/backing-files.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { configOf } from '../pools/pool-config.ts'
 import { type PoolRecord, poolRecords, type VolumeRecord, volumeRecords } from '../models.ts'
 import { volumeId } from './records.ts'
 
@@ -30,8 +31,9 @@ async function byIdentity(host: Host, pools: PoolRecord[], path: string): Promis
   for (const pool of pools) {
     const { volumes } = driverOf(pool)
     if (!volumes) continue
+    const config = configOf(pool)
     for (const record of await volumeRecords.all({ pool: pool.id })) {
-      const own = pathOfSource(await volumes.sourceOn(host, pool.config, record))
+      const own = pathOfSource(await volumes.sourceOn(host, config, record))
       for (const each of record.reads ?? []) known.set(each, { record, isBacking: true })
       if (own !== null) known.set(own, { record, isBacking: false })
     }
@@ -54,7 +56,7 @@ export async function placeOf(host: Host, node: string, source: DiskSource): Pro
   const same = path === null ? null : await byIdentity(host, pools, path)
   if (same?.pool) return same
   for (const pool of pools) {
-    const found = await driverOf(pool).volumes?.find?.(host, pool.config, source)
+    const found = await driverOf(pool).volumes?.find?.(host, configOf(pool), source)
     if (!found) continue
     const known = await volumeRecords.get(volumeId(pool.id, found.name))
     return { ...found, pool: pool.id, is_known: known !== null, used_by: known?.used_by ?? null }

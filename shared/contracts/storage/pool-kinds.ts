@@ -5,13 +5,58 @@ import { Id, Path, strict } from '#shared/contracts/common.ts'
 const dir = {
   given: { node: Type.String({ ...Id, default: 'local' }), path: Type.Optional(Path) },
   config: { node: Id, path: Path },
+  secrets: {},
+}
+
+/** A host name or an address; a port may follow, and an IPv6 address with one is in brackets. */
+const Server = Type.String({
+  pattern: '^(\\[[0-9A-Fa-f:.]{2,45}\\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?$',
+  errorMessage: 'must be a host name or an address, such as 10.0.0.7, [fd00::7] or store.lan:6789',
+})
+
+/** Nodes that reach a shared storage pool. */
+const Nodes = Type.Array(Id, { minItems: 1, maxItems: 1000, uniqueItems: true })
+const GivenNodes = Type.Optional(Type.Array(Id, { ...Nodes, description: 'The nodes that reach it; all if not given' }))
+const KeptNodes = Type.Union([Nodes, Type.Null()])
+
+const CephName = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
+  errorMessage: 'must have only letters, digits, . _ and -, at most 128, and begin with a letter or digit',
+})
+
+/** RBD images in a pool of a Ceph cluster, through librbd: no kernel driver is needed. */
+const ceph = {
+  given: {
+    nodes: GivenNodes,
+    monitors: Type.Array(Server, { minItems: 1, maxItems: 16, uniqueItems: true }),
+    pool: CephName,
+    user: Type.String({ ...CephName, description: 'Name of the client without `client.`' }),
+  },
+  config: {
+    nodes: KeptNodes,
+    monitors: Type.Array(Server),
+    pool: CephName,
+    user: CephName,
+    libvirt_uuid: Type.String({ format: 'uuid', description: 'Its secret in libvirt' }),
+  },
+  secrets: {
+    key: Type.String({
+      pattern: '^[A-Za-z0-9+/]{38,}={0,2}$',
+      maxLength: 256,
+      errorMessage: 'must be a key of cephx in Base64, as `ceph auth get-key` prints it',
+    }),
+  },
 }
 
 /**
  * The kinds of storage pools. `config` has the fields of a pool that only its kind has; `given` has them as a request
- * to create one, where the driver fills in what is left out.
+ * to create one, where the driver fills in what is left out. `secrets` are further fields of the request. They are
+ * stored encrypted, and no answer has them.
  */
-export const poolKinds = { dir }
+export const poolKinds = { dir, ceph }
+
+/** Names of the secret fields of all kinds. */
+export const poolSecrets: string[] = Object.values(poolKinds).flatMap(({ secrets }) => Object.keys(secrets))
 
 type Kinds = typeof poolKinds
 export type PoolType = keyof Kinds
@@ -19,10 +64,30 @@ type Branch<K extends Record<string, Record<P, TProperties>>, P extends string, 
   [T in keyof K & string]: Static<TObject<C>> & { type: T } & Static<TObject<K[T][P]>>
 }[keyof K & string]
 
-/** The configuration of a storage pool, as its driver gets it. */
-export type PoolConfig<K extends PoolType = PoolType> = { [T in K]: Static<TObject<Kinds[T]['config']>> }[K]
+/** The configuration of a storage pool, as its record and answers have it. */
+export type ShownConfig<K extends PoolType = PoolType> = { [T in K]: Static<TObject<Kinds[T]['config']>> }[K]
+/** The secret fields of a storage pool. */
+export type PoolSecrets<K extends PoolType = PoolType> = { [T in K]: Static<TObject<Kinds[T]['secrets']>> }[K]
+/** The configuration with the secrets, as its driver gets it. */
+export type PoolConfig<K extends PoolType = PoolType> = {
+  [T in K]: Static<TObject<Kinds[T]['config']>> & Static<TObject<Kinds[T]['secrets']>>
+}[K]
 /** The configuration as a caller asks for it. */
-export type GivenConfig<K extends PoolType = PoolType> = { [T in K]: Static<TObject<Kinds[T]['given']>> }[K]
+export type GivenConfig<K extends PoolType = PoolType> = {
+  [T in K]: Static<TObject<Kinds[T]['given']>> & Static<TObject<Kinds[T]['secrets']>>
+}[K]
+
+/** The kinds with the secrets among the fields of a request. */
+const withSecrets = <K extends Record<string, { given: TProperties; secrets: TProperties }>>(
+  kinds: K,
+): { [T in keyof K]: { given: K[T]['given'] & K[T]['secrets'] } } =>
+  // Each entry is made from the one of its name.
+  Object.fromEntries(
+    Object.entries(kinds).map(([type, { given, secrets }]) => [type, { given: { ...given, ...secrets } }]),
+  ) as { [T in keyof K]: { given: K[T]['given'] & K[T]['secrets'] } }
+
+/** The parts of a request to create a storage pool, for {@link byKind}. */
+export const requestedKinds = withSecrets(poolKinds)
 
 /** A union with one branch per kind: the common fields, `type`, and those of the kind. */
 export const byKind = <K extends Record<string, Record<P, TProperties>>, P extends string, C extends TProperties>(

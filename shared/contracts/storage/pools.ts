@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Done, Id, ListQuery, Name, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
-import { byKind, poolKinds } from '#shared/contracts/storage/pool-kinds.ts'
+import { byKind, poolKinds, poolSecrets, requestedKinds } from '#shared/contracts/storage/pool-kinds.ts'
 
 export const VolumeFormat = oneOf('qcow2', 'raw')
 export type VolumeFormat = Static<typeof VolumeFormat>
@@ -102,7 +102,8 @@ export const pools = contract('pools', {
     rest: 'POST /storage/pools',
     can: 'PoolAllocate on /api/storage/pools/{id}',
     audit: 'pool_created',
-    params: byKind(poolKinds, 'given', { id: Type.Optional(Id), name: Type.Optional(Name) }),
+    secret: poolSecrets,
+    params: byKind(requestedKinds, 'given', { id: Type.Optional(Id), name: Type.Optional(Name) }),
     result: Pool,
     status: 201,
   },

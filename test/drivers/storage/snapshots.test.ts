@@ -11,13 +11,14 @@ const MiB = 2 ** 20
 /** A storage pool of every kind that takes snapshots. */
 async function open(type: PoolType) {
   const driver = driverOf({ type })
-  const lab: StorageLab = await storageLabs[type]()
-  const config = await driver.prepare(lab.site, 'one', lab.given())
+  const lab: StorageLab | null = await storageLabs[type]()
+  if (!lab) return []
+  const config = await driver.prepare(lab.site, 'one', await lab.given())
   await driver.create(lab.site.host, config)
-  return { type, driver, volumes: driver.volumes!, lab, host: lab.site.host, config }
+  return [{ type, driver, volumes: driver.volumes!, lab, host: lab.site.host, config }]
 }
 const kinds = (Object.keys(poolKinds) as PoolType[]).filter((type) => driverOf({ type }).volumes?.snapshots)
-const opened = await Promise.all(kinds.map(open))
+const opened = (await Promise.all(kinds.map(open))).flat()
 
 describe.each(opened)('snapshots in a storage pool of kind $type', ({ driver, volumes, lab, host, config }) => {
   afterAll(() => lab.stop())

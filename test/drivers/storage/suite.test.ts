@@ -1,10 +1,12 @@
 import { afterAll, describe, expect, test } from 'vitest'
-import { type DiskSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
+import { pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { secretFiles } from '#shared/nodes/host/secret-files.ts'
 import { driverOf } from '../../../services/storage/drivers/drivers.ts'
-import type { VolumeSpec } from '../../../services/storage/drivers/driver.ts'
 import { type RequestContext, within } from '#shared/runtime/request-context.ts'
+import type { Original, VolumeSpec } from '../../../services/storage/drivers/driver.ts'
+import { imageTools } from '../../lab/storage/image-tools.ts'
 import { type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
 
 const GiB = 2 ** 30
@@ -15,12 +17,19 @@ const copying = { ifExists: 'refuse' as const, signal: new AbortController().sig
 /** A storage pool of every kind. What it can do decides which tests there are, so it is there before them. */
 async function open(type: PoolType) {
   const driver = driverOf({ type })
-  const lab: StorageLab = await storageLabs[type]()
-  const config = await driver.prepare(lab.site, 'one', lab.given())
+  const lab: StorageLab | null = await storageLabs[type]()
+  if (!lab) return []
+  const config = await driver.prepare(lab.site, 'one', await lab.given())
   await driver.create(lab.site.host, config)
-  return { type, driver, volumes: driver.volumes!, lab, host: lab.site.host, config }
+  return [{ type, driver, volumes: driver.volumes!, lab, host: lab.site.host, config }]
 }
-const opened = await Promise.all((Object.keys(poolKinds) as PoolType[]).map(open))
+const opened = (await Promise.all((Object.keys(poolKinds) as PoolType[]).map(open))).flat()
+
+/** Null for nothing in the place of a storage pool, as for something that is none. */
+function unlessMissing(error: unknown): null {
+  if (error instanceof NotFoundError) return null
+  throw error
+}
 
 describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, host, config }) => {
   afterAll(() => lab.stop())
@@ -34,20 +43,18 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     ...more,
   })
   const sourceOf = (spec: VolumeSpec) => volumes.sourceOn(host, config, spec)
+  const originalOf = async (spec: VolumeSpec): Promise<Original> => ({
+    source: await sourceOf(spec),
+    format: spec.format,
+    tool: volumes.toolFile?.(config, spec, secretFiles[0]),
+    volume: spec,
+  })
   const create = (spec: VolumeSpec, ifExists: 'accept' | 'refuse' = 'refuse') =>
     volumes.create(host, config, spec, { ifExists })
-  const io = async (source: DiskSource, of: string, command: string) =>
-    (await host.runChecked('qemu-io', ['-f', of, '-c', command, pathOfSource(source)!])).stdout
-  const fill = (source: DiskSource, of: string, byte: number) => io(source, of, `write -P ${byte} 0 ${MiB}`)
-  const holds = async (source: DiskSource, of: string, byte: number) =>
-    !(await io(source, of, `read -P ${byte} 0 ${MiB}`)).includes('verification failed')
-  const sizeOf = async (source: DiskSource, of: string) => {
-    const { stdout } = await host.runChecked('qemu-img', ['info', '--output=json', '-f', of, pathOfSource(source)!])
-    return (JSON.parse(stdout) as { 'virtual-size': number })['virtual-size']
-  }
+  const { fileOf, fill, holds, sizeOf } = imageTools(host, volumes, config)
 
   test('has a place of its own, and the same place for the same request', async () => {
-    const given = lab.given()
+    const given = await lab.given()
     const [one, again] = [await driver.prepare(lab.site, 'a', given), await driver.prepare(lab.site, 'b', given)]
     expect(driver.placeOf(one)).toBe(driver.placeOf(again))
     expect(driver.placeOf(one)).not.toBe(driver.placeOf(config))
@@ -55,20 +62,20 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
   })
 
   test('is created and removed repeatedly, and tells its usage in between', async () => {
-    const other = await driver.prepare(lab.site, 'two', lab.given())
+    const other = await driver.prepare(lab.site, 'two', await lab.given())
     await driver.create(host, other)
     await driver.create(host, other)
     const { capacity_bytes, available_bytes } = await driver.usage(host, other)
-    expect(capacity_bytes).toBeGreaterThan(0)
-    expect(available_bytes).toBeLessThanOrEqual(capacity_bytes)
+    if (capacity_bytes !== null) expect(capacity_bytes).toBeGreaterThan(0)
+    if (capacity_bytes !== null) expect(available_bytes).toBeLessThanOrEqual(capacity_bytes)
     await driver.remove(host, other)
     await driver.remove(host, other)
     await expect(driver.usage(host, other)).rejects.toThrow(/not found/i)
   })
 
   test('has an identity of its own, which stays as long as it is there', async () => {
-    const other = await driver.prepare(lab.site, 'identity', lab.given())
-    await expect(driver.identify(host, other)).rejects.toBeInstanceOf(NotFoundError)
+    const other = await driver.prepare(lab.site, 'identity', await lab.given())
+    expect(await driver.identify(host, other).catch(unlessMissing)).toBeNull()
     const identity = await driver.create(host, other)
     expect(identity).not.toBe('')
     expect(await driver.identify(host, other)).toBe(identity)
@@ -82,7 +89,7 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
   test('tells the bytes of a volume, never fewer than were written', async () => {
     const spec = volume('measured')
     await create(spec)
-    await fill(await sourceOf(spec), format, 1)
+    await fill(await fileOf(spec), format, 1)
     const { logical_bytes, referenced_bytes, source } = await volumes.usage(host, config, spec)
     expect(logical_bytes).toBe(GiB)
     if (referenced_bytes !== null) expect(referenced_bytes).toBeGreaterThanOrEqual(MiB)
@@ -107,12 +114,12 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     expect(await create(spec, 'accept')).toBe(true)
     expect(await create(spec, 'refuse')).toBe(false)
     expect(await create({ ...spec, size_bytes: 2 * GiB }, 'accept')).toBe(false)
-    const source = await sourceOf(spec)
-    expect(await sizeOf(source, each)).toBe(GiB)
-    await fill(source, each, 7)
+    const file = await fileOf(spec)
+    expect(await sizeOf(file, each)).toBe(GiB)
+    await fill(file, each, 7)
     for (let time = 0; time < 2; time++) await volumes.resize(host, config, { ...spec, size_bytes: 2 * GiB })
-    expect(await sizeOf(source, each)).toBe(2 * GiB)
-    expect(await holds(source, each, 7)).toBe(true)
+    expect(await sizeOf(file, each)).toBe(2 * GiB)
+    expect(await holds(file, each, 7)).toBe(true)
     for (let time = 0; time < 2; time++) await volumes.delete(host, config, spec)
     expect(await volumes.exists(host, config, spec)).toBe(false)
   })
@@ -139,14 +146,14 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     const { copies } = volumes
     const [from, to] = [volume('original'), volume('copy')]
     await create(from)
-    await fill(await sourceOf(from), format, 3)
-    const original = { source: await sourceOf(from), format }
+    await fill(await fileOf(from), format, 3)
+    const original = await originalOf(from)
     expect(await copies!.dataBytes(host, original)).toBeGreaterThanOrEqual(MiB)
     expect(await copies!.full(host, original, config, to, copying)).toBe(true)
     expect(await copies!.full(host, original, config, to, copying)).toBe(false)
     expect(await copies!.full(host, original, config, to, { ...copying, ifExists: 'accept' })).toBe(true)
-    await fill(await sourceOf(from), format, 4)
-    expect(await holds(await sourceOf(to), format, 3)).toBe(true)
+    await fill(await fileOf(from), format, 4)
+    expect(await holds(await fileOf(to), format, 3)).toBe(true)
     const far = { source: { type: 'network' as const, protocol: 'x', name: 'y', servers: [] }, format }
     await expect(copies!.full(host, far, config, volume('far'), copying)).rejects.toBeInstanceOf(ConflictError)
     for (const spec of [from, to]) await volumes.delete(host, config, spec)
@@ -158,14 +165,14 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
       const { linked } = volumes.copies!
       const [from, to] = [volume('base'), volume('linked', { format: linked_clone_format! })]
       await create(from)
-      await fill(await sourceOf(from), format, 5)
-      const original = { source: await sourceOf(from), format }
+      await fill(await fileOf(from), format, 5)
+      const original = await originalOf(from)
       expect(await linked!(host, original, config, to, { ifExists: 'refuse' })).toBe(true)
       expect(await linked!(host, original, config, to, { ifExists: 'accept' })).toBe(true)
       expect(await linked!(host, original, config, to, { ifExists: 'refuse' })).toBe(false)
-      expect(await holds(await sourceOf(to), to.format, 5)).toBe(true)
-      await fill(await sourceOf(to), to.format, 6)
-      expect(await holds(await sourceOf(from), format, 5)).toBe(true)
+      expect(await holds(await fileOf(to), to.format, 5)).toBe(true)
+      await fill(await fileOf(to), to.format, 6)
+      expect(await holds(await fileOf(from), format, 5)).toBe(true)
       for (const spec of [to, from]) await volumes.delete(host, config, spec)
     },
   )
@@ -179,9 +186,9 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     const image = await open(host, config, spec, copyId)
     expect(JSON.stringify(image.source)).toContain(copyId)
     expect(await volumes.exists(host, config, spec)).toBe(false)
-    await fill(image.source, each, 9)
+    await fill({ path: pathOfSource(image.source)! }, each, 9)
     for (let time = 0; time < 2; time++) await commit(host, config, spec, image)
-    expect(await holds(await sourceOf(spec), each, 9)).toBe(true)
+    expect(await holds(await fileOf(spec), each, 9)).toBe(true)
     await volumes.delete(host, config, spec)
   })
 
@@ -193,13 +200,13 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
       within({ calledBy: { operation: copyId, epoch: 1 }, call: { id: copyId, number } } as RequestContext, work)
     await inTry(1, () => open(host, config, spec, copyId))
     const newer = await inTry(2, () => open(host, config, spec, copyId))
-    await fill(newer.source, format, 9)
+    await fill({ path: pathOfSource(newer.source)! }, format, 9)
     // The first try wakes up after its check, and does it all once more.
     const late = await inTry(1, () => open(host, config, spec, copyId))
     expect(late.source).not.toEqual(newer.source)
     await inTry(2, () => commit(host, config, spec, newer))
     await expect(inTry(1, () => commit(host, config, spec, late))).rejects.toBeInstanceOf(ConflictError)
-    expect(await holds(await sourceOf(spec), format, 9)).toBe(true)
+    expect(await holds(await fileOf(spec), format, 9)).toBe(true)
     await volumes.delete(host, config, spec)
   })
 })

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
+import { folderOf } from '../../lab/storage/folder-of.ts'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
@@ -45,7 +46,7 @@ test('a storage pool tells its usage with source and age, null where it cannot b
 
 describe('something else in the place of a storage pool', () => {
   test('gets nothing written, in none of the verbs, and the storage pool says so', async () => {
-    const { path } = await create('moved')
+    const path = folderOf(await create('moved'))
     await createFor('moved', 'kept')
     const theirs = `${path}-away`
     await rename(path, theirs)
@@ -81,7 +82,7 @@ describe('something else in the place of a storage pool', () => {
   })
 
   test('is not removed with the storage pool', async () => {
-    const { path } = await create('gone')
+    const path = folderOf(await create('gone'))
     await rm(path, { recursive: true })
     await mkdir(path)
     await writeFile(join(path, 'theirs'), 'theirs')
@@ -90,7 +91,7 @@ describe('something else in the place of a storage pool', () => {
   })
 
   test('is no second storage pool by another name of the folder', async () => {
-    const { path } = await create('first')
+    const path = folderOf(await create('first'))
     const twin = `${path}-twin`
     await mkdir(twin)
     await host.runChecked('mount', ['--bind', path, twin])
@@ -105,7 +106,7 @@ describe('something else in the place of a storage pool', () => {
 })
 
 test('a storage pool of an earlier version gets its identity at the first use; an empty one that is gone is made again', async () => {
-  const { path } = await create('earlier')
+  const path = folderOf(await create('earlier'))
   await rm(join(path, markerName))
   await poolRecords.updateWhere({ _id: 'earlier' }, { set: { identity: undefined } })
   await createFor('earlier', 'a')
@@ -117,7 +118,7 @@ test('a storage pool of an earlier version gets its identity at the first use; a
 })
 
 test('a storage pool that hangs is unavailable, and holds up no other, no list and no thread', async () => {
-  const { path } = await create('hangs')
+  const path = folderOf(await create('hangs'))
   await create('works')
   await createFor('hangs', 'before')
   const hanging = await hangAt(path)

@@ -7,6 +7,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
+import { folderOf } from '../../lab/storage/folder-of.ts'
 import { done } from '../../lab/product/run-operation.ts'
 
 const GiB = 2 ** 30
@@ -16,7 +17,7 @@ const qemuImg = (...words: string[]) => localHost().runChecked('qemu-img', words
 
 beforeAll(async () => {
   horcrux = await startHorcrux({ services: [clusterService, storageService] })
-  folder = (await horcrux.call(pools, 'create', { id: 'dropped', type: 'dir' })).path
+  folder = folderOf(await horcrux.call(pools, 'create', { id: 'dropped', type: 'dir' }))
 })
 afterAll(() => horcrux?.stop())
 

@@ -12,6 +12,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { guestOn } from '../../lab/guests/tiny-guest.ts'
 import { poolPath, startGuests } from '../../lab/guests/guests.ts'
+import { folderOf } from '../../lab/storage/folder-of.ts'
 import { until } from '../../lab/wait.ts'
 import { v7 } from 'uuid'
 import { done, work } from '../../lab/product/run-operation.ts'
@@ -257,6 +258,6 @@ test('a machine that is off has its disk grown by the storage', async () => {
   await says(`disk vda ${2 * GiB}`)
   await done(lab.horcrux, vms, 'stop', { id, force: true })
   await done(lab.horcrux, vms, 'delete', { id, purge: true })
-  expect((await lab.horcrux.call(pools, 'get', { id: 'images' })).path).toBe(poolPath)
+  expect(folderOf(await lab.horcrux.call(pools, 'get', { id: 'images' }))).toBe(poolPath)
   expect((await lab.horcrux.call(volumes, 'list', { id: 'images' })).total).toBe(0)
 })

@@ -8,8 +8,8 @@ import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { removeAsides, removeFile } from '#shared/nodes/host/made-files.ts'
-import { createImage, dataBytes, imageInfo, imageUsage, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
-import { pathOfOriginal } from '../../images/images.ts'
+import { createImage, imageInfo, imageUsage, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
+import { dataBytesOf } from '../../images/images.ts'
 import { type PoolDriver, unknownFigures, type VolumeName, type VolumeSpec } from '../driver.ts'
 import { createMarker, markerName, readMarker } from '../marker.ts'
 import { fileOfVolume, isLayer } from './layer-names.ts'
@@ -156,7 +156,7 @@ export const dir: PoolDriver<'dir'> = {
     },
 
     copies: {
-      dataBytes: (host, original) => dataBytes(host, pathOfOriginal(original), original.format),
+      dataBytes: dataBytesOf,
       full: (host, original, config, volume, copying) =>
         copyFull(host, original, { path: fileOf(config, volume), format: volume.format }, copying),
       linked: (host, original, config, volume, how) =>

@@ -1,3 +1,4 @@
+import { nameOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { basename, dirname } from 'node:path'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
@@ -12,7 +13,7 @@ import {
   removeOlder,
 } from '#shared/nodes/host/made-files.ts'
 import { log } from '#shared/runtime/log.ts'
-import { pathOfOriginal } from '../../images/images.ts'
+import { fileOfOriginal } from '../../images/images.ts'
 import { convertImage, imageInfo, isSparseInCopies, linkImage, punchHoles } from '../../images/qemu-img.ts'
 import type { Copying, IfExists, Original } from '../driver.ts'
 
@@ -86,18 +87,19 @@ async function reflink(host: Host, path: string, aside: string, signal: AbortSig
 /** An independent copy of an image. @throws ConflictError when the copy came out smaller than the image */
 export const copyFull = (host: Host, original: Original, to: Image, copying: Copying): Promise<boolean> =>
   createFile(host, to.path, copying, async (aside) => {
-    const from = { path: pathOfOriginal(original), format: original.format }
-    const { backingFile, hasSnapshots, virtualSize } = await imageInfo(host, from.path, from.format)
-    const isPlain = from.format === to.format && backingFile === null && !hasSnapshots
+    const from = fileOfOriginal(original)
+    const secrets = from.secret === undefined ? [] : [from.secret]
+    const { backingFile, hasSnapshots, virtualSize } = await imageInfo(host, from.path, from.format, secrets)
+    const isPlain = !original.tool && from.format === to.format && backingFile === null && !hasSnapshots
     if (!isPlain || !(await reflink(host, from.path, aside, copying.signal)))
       await convertImage(host, from, { ...to, path: aside }, copying)
     const copied = await imageInfo(host, aside, to.format)
     if (copied.virtualSize < virtualSize)
-      throw new ConflictError(`The copy of ${from.path} has ${copied.virtualSize} bytes instead of ${virtualSize}`)
+      throw new ConflictError(
+        `The copy of ${nameOfSource(original.source)} has ${copied.virtualSize} bytes instead of ${virtualSize}`,
+      )
   })
 
 /** A qcow2 image whose backing file is the original, of any format. */
 export const copyLinked = (host: Host, original: Original, to: Image, how: IfExists): Promise<boolean> =>
-  createFile(host, to.path, how, (aside) =>
-    linkImage(host, { path: pathOfOriginal(original), format: original.format }, { ...to, path: aside }),
-  )
+  createFile(host, to.path, how, (aside) => linkImage(host, fileOfOriginal(original), { ...to, path: aside }))

@@ -1,0 +1,272 @@
+import { randomUUID } from 'node:crypto'
+import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
+import { VolumeName as Name } from '#shared/contracts/storage/volumes.ts'
+import { isValid } from '#shared/contract/validate.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
+import { secretFiles } from '#shared/nodes/host/secret-files.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
+import { dataBytesOf, fileOfOriginal } from '../../images/images.ts'
+import { convertImage } from '../../images/qemu-img.ts'
+import {
+  type Copying,
+  type IfExists,
+  type Original,
+  type PoolDriver,
+  unknownFigures,
+  type VolumeName,
+  type VolumeSpec,
+} from '../driver.ts'
+import { ceph as ask, clientFile, type Config, infoOf, namesIn, rbd, specOf, unlessGone, unlessThere } from './rbd.ts'
+
+/** An image beside that of a volume. No volume has `+` in its name. */
+const asideOf = (name: string, what: string) => `${name}+${what}`
+
+const serverOf = (monitor: string) => {
+  const [, host = monitor, port] = /^(?:\[(.+?)\]|([^:]+))(?::(\d+))?$/.exec(monitor)?.filter(Boolean) ?? []
+  return { host, ...(port !== undefined && { port: Number(port) }) }
+}
+
+export const sourceOf = (
+  { monitors, pool, user, libvirt_uuid }: Config,
+  image: string,
+  snapshot?: string,
+): DiskSource => ({
+  type: 'network',
+  protocol: 'rbd',
+  name: `${pool}/${image}${snapshot === undefined ? '' : `@${snapshot}`}`,
+  servers: monitors.map(serverOf),
+  secret: { username: user, usage: 'ceph', uuid: libvirt_uuid },
+})
+
+/** An image as tools of QEMU open it. */
+export function toolFileOf(config: Config, image: string, secretFile: string, snapshot?: string) {
+  const { pool, user } = config
+  const file = { driver: 'rbd', pool, image, conf: secretFile, user, ...(snapshot !== undefined && { snapshot }) }
+  return { path: `json:${JSON.stringify({ file })}`, secret: clientFile(config) }
+}
+
+/** Makes an image aside, fills it, and gives it its name. @returns false when an image has the name already */
+async function createAside(
+  host: Host,
+  config: Config,
+  { name, size_bytes }: VolumeSpec,
+  { ifExists }: IfExists,
+  fill: (aside: string) => Promise<unknown>,
+): Promise<boolean> {
+  if (await infoOf(host, config, name)) return ifExists === 'accept'
+  const aside = asideOf(name, `${randomUUID()}.new`)
+  await removeAsides(host, config, name)
+  try {
+    await rbd(host, config, ['create', specOf(config, aside), '--size', `${size_bytes}B`])
+    await fill(aside)
+    await requireCurrent()
+    return await unlessThere(rbd(host, config, ['mv', specOf(config, aside), specOf(config, name)]))
+  } finally {
+    await unlessGone(rbd(host, config, ['rm', specOf(config, aside)]))
+  }
+}
+
+/** Removes the images that interrupted copies have left. */
+async function removeAsides(host: Host, config: Config, name: string): Promise<void> {
+  const isLeft = (image: string) =>
+    image.startsWith(`${name}+`) && /^[0-9a-f-]{36}\.new$/.test(image.slice(name.length + 1))
+  for (const image of (await namesIn(host, config)).filter(isLeft))
+    await unlessGone(rbd(host, config, ['rm', specOf(config, image)]))
+}
+
+async function copyFull(host: Host, original: Original, config: Config, volume: VolumeSpec, copying: Copying) {
+  const from = fileOfOriginal(original)
+  return createAside(host, config, volume, copying, (aside) =>
+    convertImage(host, from, { ...toolFileOf(config, aside, secretFiles[1]), format: 'raw', isThere: true }, copying),
+  )
+}
+
+/** The snapshot of an original from which a linked clone of this name reads. */
+const baseOf = (name: string) => asideOf('clone', name)
+
+/** @throws ConflictError for an original that is no volume of the storage pool */
+function imageOfOriginal(config: Config, { source }: Original): string {
+  const [pool, image, more] = source.type === 'network' ? source.name.split('/') : []
+  if (pool !== config.pool || image === undefined || image.includes('@') || more !== undefined)
+    throw new ConflictError('a linked clone lies in the Ceph pool of its original')
+  return image
+}
+
+async function copyLinked(
+  host: Host,
+  original: Original,
+  config: Config,
+  { name }: VolumeName,
+  { ifExists }: IfExists,
+) {
+  const there = await infoOf(host, config, name)
+  const image = imageOfOriginal(config, original)
+  if (there) return ifExists === 'accept' && there.parent?.image === image
+  const base = specOf(config, image, baseOf(name))
+  await unlessThere(rbd(host, config, ['snap', 'create', base]))
+  await protect(host, config, base)
+  await requireCurrent()
+  return unlessThere(rbd(host, config, ['clone', base, specOf(config, name)]))
+}
+
+/** Protects a snapshot, from which clones can be made then. */
+export async function protect(host: Host, config: Config, snapshot: string): Promise<void> {
+  const { protected: is } = JSON.parse(await rbd(host, config, ['info', snapshot, '--format', 'json'])) as {
+    protected: string
+  }
+  if (is !== 'true') await rbd(host, config, ['snap', 'protect', snapshot])
+}
+
+/** Removes an image; for a linked clone, also the snapshot that was made for it alone. */
+export async function removeImage(host: Host, config: Config, name: string, image = name): Promise<void> {
+  const there = await infoOf(host, config, image)
+  if (!there) return
+  await unlessGone(rbd(host, config, ['rm', specOf(config, image)]))
+  const { parent } = there
+  if (parent?.snapshot === baseOf(name))
+    await removeSnapshot(host, config, specOf(config, parent.image, parent.snapshot))
+}
+
+/** Removes a snapshot that no clone reads any more. */
+export async function removeSnapshot(host: Host, config: Config, snapshot: string): Promise<void> {
+  const info = await rbd(host, config, ['info', snapshot, '--format', 'json']).catch((error: unknown) => {
+    if (error instanceof NotFoundError) return null
+    throw error
+  })
+  if (info === null) return
+  if ((JSON.parse(info) as { protected: string }).protected === 'true')
+    await rbd(host, config, ['snap', 'unprotect', snapshot])
+  await unlessGone(rbd(host, config, ['snap', 'rm', snapshot]))
+}
+
+type Stats = { pools: { name: string; stats: { stored?: number; bytes_used?: number; max_avail?: number } }[] }
+
+/** Sizes of a pool in the answer of `ceph df`; null when the cluster's manager has counted nothing. */
+export function spaceIn({ pools }: Stats, pool: string) {
+  const stats = pools.find(({ name }) => name === pool)?.stats
+  if (stats?.max_avail === undefined) return null
+  const stored_bytes = stats.stored ?? stats.bytes_used ?? 0
+  return { stored_bytes, capacity_bytes: stored_bytes + stats.max_avail, available_bytes: stats.max_avail }
+}
+
+/** An empty image that marks a Ceph pool as a storage pool. */
+const marker = 'horcrux+pool'
+
+/** The marker's id and time: another marker has others. `rbd` tells them ten times faster than `ceph` tells anything. */
+async function identify(host: Host, config: Config): Promise<string | null> {
+  const info = await infoOf(host, config, marker)
+  if (info) return `${info.id} ${info.create_timestamp}`
+  // Throws NotFoundError for a pool that is not there.
+  await namesIn(host, config)
+  return null
+}
+
+async function createMarker(host: Host, config: Config): Promise<string> {
+  await unlessThere(rbd(host, config, ['create', specOf(config, marker), '--size', '0']))
+  const identity = await identify(host, config)
+  if (identity === null) throw new ConflictError(`Ceph pool '${config.pool}': its marker was removed meanwhile`)
+  return identity
+}
+
+/** Volumes are RBD images. Guests and tools reach them through librbd, without a driver of the kernel. */
+export const ceph: PoolDriver<'ceph'> = {
+  nodesOf: ({ nodes }) => nodes ?? null,
+  placeOf: ({ monitors, pool }) => `rbd:${monitors.toSorted().join(',')}/${pool}`,
+  capabilitiesOf: () => ({
+    formats: ['raw'],
+    default_format: 'raw',
+    snapshots: false,
+    linked_clones: true,
+    linked_clone_format: 'raw',
+    linked_clones_pinned: false,
+    live_clones: false,
+    send: false,
+    shared: true,
+    live_resize: true,
+  }),
+
+  prepare: async (_site, _id, { nodes = null, ...given }) => ({ ...given, nodes, libvirt_uuid: randomUUID() }),
+
+  create: createMarker,
+  identify,
+  /** The Ceph pool itself belongs to the administrator of the cluster. */
+  async remove(host, config) {
+    const names = await namesIn(host, config)
+    if (names.length === 1 && names[0] === marker) await unlessGone(rbd(host, config, ['rm', specOf(config, marker)]))
+  },
+
+  async usage(host, config) {
+    if ((await identify(host, config)) === null)
+      throw new NotFoundError(`The marker of a storage pool was not found in Ceph pool '${config.pool}'`)
+    const space = spaceIn(await ask<Stats>(host, config, ['df']), config.pool)
+    const figures = { ...unknownFigures, referenced_bytes: space?.stored_bytes ?? null, source: 'ceph df' }
+    if (!space) return { capacity_bytes: null, available_bytes: null, fills: [], figures }
+    const { capacity_bytes, available_bytes } = space
+    return { capacity_bytes, available_bytes, fills: [{ name: 'space', capacity_bytes, available_bytes }], figures }
+  },
+
+  volumes: {
+    exists: async (host, config, { name }) => (await infoOf(host, config, name)) !== null,
+    sourceOn: async (_host, config, { name }) => sourceOf(config, name),
+    toolFile: (config, { name }, secretFile) => toolFileOf(config, name, secretFile),
+
+    async create(host, config, { name, size_bytes }, { ifExists }) {
+      if (await unlessThere(rbd(host, config, ['create', specOf(config, name), '--size', `${size_bytes}B`])))
+        return true
+      return ifExists === 'accept' && (await infoOf(host, config, name))?.size === size_bytes
+    },
+
+    async resize(host, config, { name, size_bytes }) {
+      const there = await infoOf(host, config, name)
+      if (!there) throw new NotFoundError(`RBD image '${specOf(config, name)}' not found`)
+      if (there.size !== size_bytes)
+        await rbd(host, config, ['resize', specOf(config, name), '--size', `${size_bytes}B`])
+    },
+
+    async usage(host, config, { name }) {
+      const said = await rbd(host, config, ['du', specOf(config, name), '--format', 'json'])
+      const { images } = JSON.parse(said) as {
+        images: { snapshot?: string; provisioned_size: number; used_size: number }[]
+      }
+      const referenced_bytes = images.reduce((sum, { used_size }) => sum + used_size, 0)
+      const logical_bytes = images.find(({ snapshot }) => snapshot === undefined)?.provisioned_size ?? null
+      return { ...unknownFigures, logical_bytes, referenced_bytes, source: 'rbd du' }
+    },
+
+    async delete(host, config, { name }) {
+      await removeAsides(host, config, name)
+      await removeImage(host, config, name)
+    },
+
+    async find(host, config, source) {
+      if (source.type !== 'network' || source.protocol !== 'rbd') return null
+      const [pool, image = '', more] = source.name.split('/')
+      if (pool !== config.pool || more !== undefined || !isValid(Name, image)) return null
+      const { servers } = sourceOf(config, image) as Extract<DiskSource, { type: 'network' }>
+      const isOurs = source.servers.some(({ host: each }) => servers.some((own) => own.host === each))
+      if (!isOurs) return null
+      const there = await infoOf(host, config, image)
+      if (!there) throw new NotFoundError(`${source.name} is not on ${config.monitors.join(', ')}`)
+      return { name: image, format: 'raw', size_bytes: there.size }
+    },
+
+    async list(host, config) {
+      const found: VolumeSpec[] = []
+      const skipped: { name: string; reason: string }[] = []
+      const images = JSON.parse(await rbd(host, config, ['ls', '-l', config.pool, '--format', 'json'])) as {
+        image: string
+        size: number
+        snapshot?: string
+      }[]
+      for (const { image, size, snapshot } of images) {
+        if (snapshot !== undefined || image.includes('+')) continue
+        if (isValid(Name, image)) found.push({ name: image, format: 'raw', size_bytes: size })
+        else skipped.push({ name: image, reason: 'has a name that no volume can have' })
+      }
+      return { found, skipped }
+    },
+
+    copies: { dataBytes: dataBytesOf, full: copyFull, linked: copyLinked },
+  },
+}

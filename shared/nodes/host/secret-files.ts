@@ -1,0 +1,40 @@
+import type { Host, RunOptions, RunResult } from '#shared/nodes/host/host.ts'
+
+/**
+ * Paths of the secret files of a program that runs by {@link withSecretFiles}. Each file is unlinked before its secret
+ * is written to it, so that none is left when the program or Horcrux is killed.
+ */
+export const secretFiles = ['/dev/fd/3', '/dev/fd/4'] as const
+
+/** Opens two unlinked files, fills them from standard input, and becomes the program. `$1`: bytes of the first one. */
+const script = [
+  'set -e',
+  'umask 077',
+  'f=$(mktemp)',
+  'exec 3<>"$f"',
+  'rm -- "$f"',
+  'f=$(mktemp)',
+  'exec 4<>"$f"',
+  'rm -- "$f"',
+  'head -c "$1" >&3',
+  'cat >&4',
+  'shift',
+  'exec "$@" </dev/null',
+].join('\n')
+
+/**
+ * Runs a program that takes secrets only from files, as {@link Host.run} does.
+ * @param secrets at most two: the contents of {@link secretFiles}, in this order. Without any, it is a plain run.
+ */
+export function withSecretFiles(
+  host: Host,
+  program: string,
+  args: readonly string[],
+  secrets: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  if (secrets.length === 0) return host.run(program, args, options)
+  const [first = '', second = ''] = secrets
+  const words = ['-c', script, 'sh', String(Buffer.byteLength(first)), program, ...args]
+  return host.run('sh', words, { ...options, secretInput: first + second })
+}
