@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Params } from '#shared/contract/contract.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { type Volume, volumes } from '#shared/contracts/storage/volumes.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
@@ -22,13 +23,16 @@ describe.skipIf(!available('ceph', await missingForCeph()))('a storage pool in C
     horcrux = await startHorcrux({ services: [clusterService, storageService] })
   })
   afterAll(() => horcrux?.stop())
+  /** Programs of Ceph take long to connect on a busy machine. */
+  const patient = { timeoutMs: 60_000 }
+  const create = (given: Params<typeof pools, 'create'>) => horcrux.call(pools, 'create', given, patient)
 
   test('has volumes; its key is stored encrypted, and in no answer', async () => {
     const given = await ceph.newPool()
-    const pool = await horcrux.call(pools, 'create', { id: 'rbd', type: 'ceph', ...given })
+    const pool = await create({ id: 'rbd', type: 'ceph', ...given })
     expect(pool).toMatchObject({ type: 'ceph', pool: given.pool, user: given.user, nodes: null, health: 'ok' })
     expect(pool.capabilities).toMatchObject({ formats: ['raw'], shared: true, linked_clones: true })
-    const shown = [pool, await horcrux.call(pools, 'get', { id: 'rbd' }), await horcrux.call(pools, 'list', {})]
+    const shown = [pool, await horcrux.call(pools, 'get', { id: 'rbd' }, patient)]
     expect(JSON.stringify(shown)).not.toContain(given.key)
     expect(JSON.stringify(await poolRecords.require('rbd'))).not.toContain(given.key)
 
@@ -48,7 +52,7 @@ describe.skipIf(!available('ceph', await missingForCeph()))('a storage pool in C
     await expect(horcrux.call(pools, 'delete', { id: 'rbd' })).rejects.toThrow(/still holds 3/)
     for (const volume of ['linked', 'full', 'web']) await done(horcrux, volumes, 'delete', { id: 'rbd', volume })
     expect(JSON.parse(await ceph.admin('rbd', 'ls', given.pool, '--format', 'json'))).toEqual(['horcrux+pool'])
-    await horcrux.call(pools, 'delete', { id: 'rbd' })
+    await horcrux.call(pools, 'delete', { id: 'rbd' }, patient)
     expect(JSON.parse(await ceph.admin('rbd', 'ls', given.pool, '--format', 'json'))).toEqual([])
     for (const name of (await readdir(tmpdir())).filter((one) => one.startsWith('tmp.')))
       expect(await readFile(join(tmpdir(), name), 'utf8').catch(() => '')).not.toContain(given.key)
@@ -56,7 +60,7 @@ describe.skipIf(!available('ceph', await missingForCeph()))('a storage pool in C
 
   test('copies a volume between Ceph and a folder', async () => {
     const given = await ceph.newPool()
-    await horcrux.call(pools, 'create', { id: 'far', type: 'ceph', ...given })
+    await create({ id: 'far', type: 'ceph', ...given })
     await horcrux.call(pools, 'create', { id: 'near', type: 'dir' })
     await done(horcrux, volumes, 'create', { id: 'near', name: 'a', size: GiB, format: 'raw' })
     await done(horcrux, volumes, 'clone', { id: 'near', volume: 'a', name: 'b', mode: 'full', pool: 'far' })
@@ -73,10 +77,10 @@ describe.skipIf(!available('ceph', await missingForCeph()))('a storage pool in C
   test('is refused with a key that the cluster does not know, or a pool that it does not have', async () => {
     const given = await ceph.newPool()
     const wrong = { ...given, key: `${given.key.slice(0, -6)}AAAA==` }
-    const refused = horcrux.call(pools, 'create', { id: 'wrong', type: 'ceph', ...wrong })
+    const refused = create({ id: 'wrong', type: 'ceph', ...wrong })
     await expect(refused).rejects.toMatchObject({ name: 'UnavailableError' })
     await expect(refused).rejects.not.toThrow(wrong.key)
-    const none = horcrux.call(pools, 'create', { id: 'none', type: 'ceph', ...given, pool: 'none' })
+    const none = create({ id: 'none', type: 'ceph', ...given, pool: 'none' })
     await expect(none).rejects.toMatchObject({ name: 'NotFoundError' })
     for (const id of ['wrong', 'none']) expect(await poolRecords.get(id)).toBeNull()
   })

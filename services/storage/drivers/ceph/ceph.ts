@@ -197,9 +197,9 @@ export const ceph: PoolDriver<'ceph'> = {
   },
 
   async usage(host, config) {
-    if ((await identify(host, config)) === null)
-      throw new NotFoundError(`The marker of a storage pool was not found in Ceph pool '${config.pool}'`)
-    const space = spaceIn(await ask<Stats>(host, config, ['df']), config.pool)
+    const [identity, stats] = await Promise.all([identify(host, config), ask<Stats>(host, config, ['df'])])
+    if (identity === null) throw new NotFoundError(`Storage pool in Ceph pool '${config.pool}' not found: no marker`)
+    const space = spaceIn(stats, config.pool)
     const figures = { ...unknownFigures, referenced_bytes: space?.stored_bytes ?? null, source: 'ceph df' }
     if (!space) return { capacity_bytes: null, available_bytes: null, fills: [], figures }
     const { capacity_bytes, available_bytes } = space
