@@ -97,6 +97,8 @@ export async function sendChange(
     number++
     // Only a try that was lost can still be worked on.
     if ((meta as Meta).repeated) await raiseTry(call, number)
+    // Before each try: the sender too may have been stopped, and be late itself.
+    await requireCurrent()
     const sentAt = Date.now()
     Object.assign(meta, { try: { call, number, sentAt, deadline: sentAt + timeoutMs } satisfies Try })
     return callOnce(broker, action, params, meta, timeoutMs).catch((error: unknown) => {
@@ -157,7 +159,6 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
   }
   const name = `${contract.name}.${action}`
   if (isQuestion) return (await question(broker, name, params ?? {}, meta, timeoutMs)) as Result<C, K>
-  await requireCurrent()
   // Actions for services only, and the steps of operations, bear being repeated.
   const mayRepeat = !isChange(contract.actions[action]!) || operationId !== undefined || fence !== undefined
   return (await sendChange(broker, name, params ?? {}, meta, timeoutMs, mayRepeat)) as Result<C, K>

@@ -95,6 +95,8 @@ async function answer(name: string, service: string, action: Action, work: Plain
       } catch (error) {
         // Nothing was done, and its sender has another answer by now.
         if (error instanceof LateCallError) throw error
+        // A failure that comes from being late is none: another replica has done the work.
+        await requireCurrent()
         if (!(error instanceof AppError)) log(service).error({ err: error, action: name }, 'a bug: unexpected error')
         await onRecord(error instanceof ForbiddenError ? 'denied' : 'failure', undefined, error as Error)
         throw error

@@ -25,7 +25,7 @@ export function admitBody({ identify }: Gate, route: Route) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (route.action.can === 'anyone') return
     try {
-      await inTime(reply, identifyAgain(request, identify), leastMs)
+      await inTime(reply, identifyAgain(request, identify), { leastMs })
     } catch (error) {
       await recordRefusalOf(request, route, error)
       throw error

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Caller, subjectOf } from '#shared/access/access.ts'
 import { AppError, ConflictError, invalid, packError, unpackError } from '#shared/errors.ts'
 import type { Answer, Route } from '../rest/ask-service.ts'
-import { begin, finish, forget, type Outcome, outcomeOf, type Record as Kept, release } from './store.ts'
+import { begin, finish, forget, guardOf, type Outcome, outcomeOf, type Record as Kept, release } from './store.ts'
 
 /** The `Idempotency-Key` of a request. @throws ValidationError */
 export function idempotencyOf({ headers }: FastifyRequest): string | undefined {
@@ -14,8 +14,11 @@ export function idempotencyOf({ headers }: FastifyRequest): string | undefined {
   throw invalid('Idempotency-Key', 'must be 1 to 255 visible ASCII characters')
 }
 
+/** @param requireHeld throws when another gateway has taken the work over */
+type Ask = (seed: string, requireHeld: () => Promise<void>) => Promise<Answer>
+
 /** The work of a key, and the check that a repeating caller may still have its answer. */
-type Work = { ask: (seed: string) => Promise<Answer>; mayStill: () => Promise<void> }
+type Work = { ask: Ask; mayStill: () => Promise<void> }
 
 /** Keys are separate for each API key of a user, and for each address of callers who are not signed in. */
 function whoAsks(caller: Caller): string[] {
@@ -73,11 +76,11 @@ export async function onceFor(
 /** A key that is used anew, after a day or a refusal, stands for other work: its seed is another one. */
 const seedOf = ({ _id, created_at }: Kept) => `${_id}/${created_at}`
 
-async function workAs(record: Kept, { action }: Route, work: (seed: string) => Promise<Answer>): Promise<Answer> {
+async function workAs(record: Kept, { action }: Route, work: Ask): Promise<Answer> {
   const secret = action.secret !== undefined
   const settle = (outcome: Outcome) => finish(record, outcome, secret)
   try {
-    const answer = await work(seedOf(record))
+    const answer = await work(seedOf(record), guardOf(record))
     await settle({ answer })
     return answer
   } catch (error) {

@@ -1,14 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from 'typebox'
+import { freshMs } from '#shared/bus/tries.ts'
 import { hasHolderGone, newHolder } from '#shared/bus/liveness.ts'
 import { strict, Time } from '#shared/contracts/common.ts'
 import { findOne } from '#shared/db/commands.ts'
 import { insertIfNew, removeAll, removeOne, update } from '#shared/db/guarded.ts'
-import { hasEnded, heldAs, type Lease, leaseFields, leaseFor, releaseLease, takeLease } from '#shared/db/lease.ts'
+import {
+  hasEnded,
+  heldAs,
+  type Lease,
+  leaseFields,
+  leaseFor,
+  releaseLease,
+  renewLease,
+  takeLease,
+} from '#shared/db/lease.ts'
 import { modelOf } from '#shared/db/model.ts'
-import type { PackedError } from '#shared/errors.ts'
+import { LateCallError, type PackedError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
+import { wasStoppedSince } from '#shared/runtime/stops.ts'
 import { seal, unseal } from '#shared/config/secrets.ts'
 import type { Answer } from '../rest/ask-service.ts'
 
@@ -41,7 +52,7 @@ export type Record = {
 }
 
 const later = (ms: number) => new Date(Date.now() + ms).toISOString()
-const heldBy = ({ _id, epoch }: Record) => ({ id: _id, epoch })
+const heldBy = ({ _id, epoch }: Pick<Record, '_id' | 'epoch'>) => ({ id: _id, epoch })
 
 type Begun = { mine: boolean; record: Record }
 
@@ -60,6 +71,23 @@ export async function begin(id: string, fingerprint: string): Promise<Begun> {
   if (dead !== undefined && !(await hasHolderGone(dead))) return { mine: false, record: known }
   const taken = await takeLease<Record>(model, { _id: id, outcome: null }, lease, { dead })
   return taken ? { mine: true, record: taken } : { mine: false, record: known }
+}
+
+/**
+ * The check before work is sent to a service: this gateway may have been stopped, and another one has taken the work over.
+ * The lease is renewed, so that none takes it meanwhile.
+ * @returns a function that throws LateCallError when the lease was lost
+ */
+export function guardOf({ lease: first, ...record }: Record): () => Promise<void> {
+  let renewedAt = Date.parse(first!.until) - leaseMs
+  const isOld = () => Date.now() - renewedAt >= freshMs || wasStoppedSince(renewedAt)
+  return async () => {
+    while (isOld()) {
+      renewedAt = Date.now()
+      if (!(await renewLease(model, heldBy(record), leaseFor(first!.holder, leaseMs))))
+        throw new LateCallError('Another gateway works on the request with this Idempotency-Key by now')
+    }
+  }
 }
 
 /** Stores the outcome. A gateway whose lease was taken changes nothing. */

@@ -15,6 +15,7 @@ import { isList, streamList, wantsStream } from './ndjson.ts'
 import { paramsOf } from './params.ts'
 import { holdAnswer } from './prefer.ts'
 import { sendAnswer } from './send-answer.ts'
+import { stillWaits } from './still-waits.ts'
 import { recordRefusalOf } from '../admission/audit-denied.ts'
 
 /** The routes of the contracts: one for each action that has a `rest` line. */
@@ -71,11 +72,11 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate): H
   const isTagged = route.method === 'GET' && isList(action)
   return async (request, reply) => {
     const params = paramsOf(action.params, request)
-    const again = () => inTime(reply, identifyAgain(request, identify), againMs)
+    const again = () => inTime(reply, identifyAgain(request, identify), { leastMs: againMs })
     const meta = metaOf(request)
     const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
     if (ifMatch !== undefined) meta.ifMatch = ifMatch
-    const ask = (seed?: string) =>
+    const send = (seed?: string) =>
       askService(
         broker,
         route,
@@ -83,10 +84,22 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate): H
         { ...meta, ...(seed !== undefined && { idempotency: seed }) },
         reply.elapsedTime,
       )
+    const waits = stillWaits(request, reply)
+    const { caller, id: requestId } = request
+    const ask = (seed?: string, requireHeld?: () => Promise<void>) => {
+      if (!change) return send(seed)
+      const requireCurrent = async () => {
+        await waits()
+        await requireHeld?.()
+      }
+      return within({ broker, service: 'gateway', caller, requestId, requireCurrent }, () => send(seed))
+    }
     const key = change ? idempotencyOf(request) : undefined
     const work = { ask, mayStill: () => requireStill(broker, route, params, request) }
     let answer: Answer =
-      key === undefined ? await ask() : await inTime(reply, onceFor(key, route, params, request, reply, work))
+      key === undefined
+        ? await ask()
+        : await inTime(reply, onceFor(key, route, params, request, reply, work), { isChange: true })
     if (!change && reply.elapsedTime > heldMs) await again()
     if (isTagged) answer = withTag(answer)
     if (isOperation(action)) answer = await holdAnswer(broker, answer, request, reply, again)

@@ -26,7 +26,7 @@ describe.skipIf(!hasNats)('a replica that wakes up with an old call', () => {
   }
 
   beforeAll(async () => {
-    horcrux = await startDeployment({ replicas: 2 })
+    horcrux = await startDeployment({ replicas: 2, gateways: 2 })
   })
   afterAll(() => horcrux?.stop())
 
@@ -77,4 +77,32 @@ describe.skipIf(!hasNats)('a replica that wakes up with an old call', () => {
       if (status !== 503) expect(status).toBe(200)
     }
   })
+
+  /** A DELETE that a stopped gateway has, and whose client has given up; the role is deleted and made again meanwhile. */
+  async function deletedAgain(name: string, headers: Record<string, string>): Promise<void> {
+    const make = () => api('POST /api/roles', { name, description: 'new', privileges: ['VmAudit'] })
+    expect(await make()).toMatchObject({ status: 201 })
+    const stopped = horcrux.gateways[1]!
+    await whileStopped([stopped], async () => {
+      const gaveUp = new AbortController()
+      const url = `${stopped.url}/api/roles/${name}`
+      const asked = { method: 'DELETE', headers: { authorization: `Bearer ${horcrux.token}`, ...headers } }
+      const old = fetch(url, { ...asked, signal: gaveUp.signal }).catch(() => undefined)
+      await delay(1000)
+      gaveUp.abort()
+      await old
+      expect(await ask(horcrux.gateways[0]!.url, `DELETE /api/roles/${name}`, asked)).toMatchObject({ status: 204 })
+      expect(await make()).toMatchObject({ status: 201 })
+      await delay(1000)
+    })
+    for (let look = 0; look < 15; look++) {
+      await delay(100)
+      expect(await api(`GET /api/roles/${name}`)).toMatchObject({ status: 200 })
+    }
+  }
+
+  test('is a gateway, and its client has gone: nothing is changed', () => deletedAgain('gone', {}))
+
+  test('is a gateway, and another one has done the work of the key: nothing is changed', () =>
+    deletedAgain('keyed', { 'idempotency-key': 'deleted-once' }))
 })
