@@ -8,7 +8,7 @@ import { longestMs } from './answer-deadline.ts'
 const justWokenMs = 1000
 /** The end of a connection is heard within this time after the request that lies before it in the socket. Milliseconds. */
 const hearMs = 50
-/** So long before its deadline a request is sent to no service any more: it could be done after its answer. Milliseconds. */
+/** Margin before the deadline of a request. A call that is sent later could be done after the answer. Milliseconds. */
 const marginMs = 100
 
 /**
