@@ -6,7 +6,7 @@ import { connect, type NatsConnection, nkeyAuthenticator } from 'nats'
 import { nodeFlags, storeProgram } from '@horcrux/embedded-store/process'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { authorization, keepKeys, keyFile } from '#shared/bus/identity/keys.ts'
-import { wholeName } from '#shared/bus/identity/service-permissions.ts'
+import { memberNames, wholeName } from '#shared/bus/identity/service-permissions.ts'
 import { freePort } from '#shared/platform/data-folder.ts'
 import { ask } from '../clients/http.ts'
 import { repository } from '../repository.ts'
@@ -15,7 +15,7 @@ import { otherServer, startStore, type TestedStore } from './store.ts'
 import { until } from '../wait.ts'
 
 const password = 'Sonnenblume-7'
-const kinds = ['audit', 'auth', 'cluster', 'storage', 'vm'] as const
+const kinds = memberNames.filter((name) => name !== 'gateway')
 
 /** Whether a deployment has a store of its own, which tests may kill. */
 export const hasOwnStore = otherServer === undefined
