@@ -6,6 +6,8 @@ const system = {
   setupFiles: ['test/lab/environment.ts'],
   testTimeout: 300_000,
   hookTimeout: 300_000,
+  // Real daemons on a shared machine: one lost race fails no run of an hour. test/lab/second-tries.ts lists each.
+  retry: 1,
 }
 
 /**
