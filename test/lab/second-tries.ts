@@ -4,6 +4,8 @@ import type { Reporter, TestCase } from 'vitest/node'
  * Lists, after a run, the tests that passed only at their second try, with the error of the first: a race in a test or in
  * the product, to be mended although the run is green.
  */
+// vitest takes the default export of a reporter.
+// oxlint-disable-next-line import/no-default-export
 export default class SecondTries implements Reporter {
   private readonly found: string[] = []
 
