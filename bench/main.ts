@@ -12,6 +12,7 @@ import { benchFailover } from './failover.ts'
 import { benchHang } from './hang.ts'
 import { benchLatency } from './latency.ts'
 import { benchRights } from './rights.ts'
+import { benchSeparate } from './separate.ts'
 import { benchStart } from './start-time.ts'
 
 /** Every benchmark by its name on the command line. Each measures the things that it compares in one run. */
@@ -28,6 +29,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   latency: benchLatency,
   failover: benchFailover,
   hang: benchHang,
+  separate: benchSeparate,
   idle: benchIdle,
 }
 
