@@ -17,6 +17,7 @@ import { driverOf, requirePart } from './drivers/drivers.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { releaseBases } from './hardware/bases.ts'
 import { isInPool, type Pooled } from './hardware/plan.ts'
+import { watched } from './state/watched.ts'
 import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
 import { requireStatus, settle } from './state/status.ts'
@@ -39,6 +40,7 @@ export const vmService = implement(vms, {
     return { text: await requirePart(vm, 'serialLog', lack).text(vm) }
   },
 
+  watched: async ({ after }) => watched(after),
   create,
   unmanaged,
   adopt,

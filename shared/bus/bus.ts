@@ -11,6 +11,7 @@ import { UnavailableError } from '#shared/errors.ts'
 import { connectionOf } from '#shared/bus/identity/connection.ts'
 import { emittedBy, memberOf, wholeName } from '#shared/bus/identity/service-permissions.ts'
 import type { Topic } from '#shared/contracts/core/events.ts'
+import { counter, gauge } from '#shared/runtime/measures.ts'
 import { log } from '#shared/runtime/log.ts'
 
 export type Bus = {
@@ -24,6 +25,8 @@ export type Bus = {
 }
 
 let connected: Bus | undefined
+const connections = counter('horcrux_bus_connection_changes', 'Connections to the bus that were lost or came back')
+gauge('horcrux_bus_connected', '1 while the bus is connected', () => (isBusConnected() ? 1 : 0))
 /** When the connection was made, or made again; null while it is broken. */
 let connectedAt: number | null = null
 
@@ -77,6 +80,7 @@ export async function watchConnection(nats: NatsConnection, listener: (change: C
 const follow = (nats: NatsConnection) =>
   watchConnection(nats, (change) => {
     if (nats !== connected?.nats) return
+    connections({ change })
     connectedAt = change === 'lost' ? null : performance.now()
     for (const listener of listeners) listener(change)
   })

@@ -27,7 +27,9 @@ export type Config = {
   logPath: string | undefined
   logRotation: 'hourly' | 'daily' | 'weekly'
   vmAccel: 'auto' | 'kvm' | 'tcg'
+  /** Port of the page for Prometheus; 0 is none. */
   metricsPort: number
+  metricsHost: string
   /** Requests a minute for each user; 0 is no limit. */
   rateLimit: number
   /** Tries a minute of each address where a password or a set-up token is tried; 0 is no limit. */
@@ -110,6 +112,7 @@ export function readConfig(env: Env): Config {
     logRotation: oneOf('HORCRUX_LOG_ROTATION', ['hourly', 'daily', 'weekly'], 'daily'),
     vmAccel: oneOf('HORCRUX_VM_ACCEL', ['auto', 'kvm', 'tcg'], 'auto'),
     metricsPort: number('HORCRUX_METRICS_PORT', 9106, 65_535),
+    metricsHost: text('HORCRUX_METRICS_HOST') ?? '127.0.0.1',
     rateLimit,
     // HORCRUX_RATE_LIMIT=0 switches this limit off too, unless it is set itself.
     loginLimit: number('HORCRUX_LOGIN_LIMIT', rateLimit === 0 ? 0 : 5, 1_000_000_000),
@@ -128,6 +131,8 @@ function mistakesOf(config: Config): string[] {
   const mistakes: string[] = []
   if (config.host !== 'localhost' && isIP(config.host) === 0)
     mistakes.push(`HORCRUX_HOST: must be an IP address or localhost, not '${config.host}'`)
+  if (config.metricsHost !== 'localhost' && isIP(config.metricsHost) === 0)
+    mistakes.push(`HORCRUX_METRICS_HOST: must be an IP address or localhost, not '${config.metricsHost}'`)
   for (const cidr of config.trustedProxies) {
     try {
       ipaddr.parseCIDR(cidr.includes('/') ? cidr : `${cidr}/${cidr.includes(':') ? 128 : 32}`)

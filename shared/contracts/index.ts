@@ -9,6 +9,7 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
+import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
@@ -42,6 +43,7 @@ export const contracts: readonly Contract[] = [
   clonePresets,
   consoles,
   containers,
+  monitoring,
   operations,
   audit,
 ]

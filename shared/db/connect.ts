@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import mongoose from 'mongoose'
 import { config, ConfigError } from '#shared/config/config.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
+import { histogram } from '#shared/runtime/measures.ts'
 import { log } from '#shared/runtime/log.ts'
 
 /**
@@ -71,8 +72,22 @@ function isTransient(error: Error): boolean {
   return transient.test(name) || notConnected || socketErrors.has(String(code)) || transientCodes.has(Number(code))
 }
 
+const commands = histogram('horcrux_store_command_duration_seconds', 'Commands to the store, by their outcome')
+
 /** Runs a store command. @throws UnavailableError when the store does not answer */
 export async function inStore<T>(command: () => Promise<T>): Promise<T> {
+  const begin = performance.now()
+  let outcome = 'error'
+  try {
+    const result = await translated(command)
+    outcome = 'ok'
+    return result
+  } finally {
+    commands({ outcome }, (performance.now() - begin) / 1000)
+  }
+}
+
+async function translated<T>(command: () => Promise<T>): Promise<T> {
   try {
     return await command()
   } catch (error) {

@@ -24,6 +24,7 @@ import type { StepObserver } from '#shared/operation/observe.ts'
 import { patienceMs } from '#shared/operation/patience.ts'
 import { createReplay, type Replay, type Run } from '#shared/operation/replay.ts'
 import { nudge } from '#shared/operation/wait.ts'
+import { gauge, histogram } from '#shared/runtime/measures.ts'
 import { log, logFields } from '#shared/runtime/log.ts'
 import { type ChangedRecords, within } from '#shared/runtime/request-context.ts'
 
@@ -191,6 +192,17 @@ function errorView(error: Error) {
 }
 const failed = (error: Error) => ({ error: errorView(error) })
 
+const durations = histogram('horcrux_operation_duration_seconds', 'Operations from their start, by how they ended')
+const ofVms = histogram('vm_operation_duration_seconds', 'Operations of virtual machines from their start')
+gauge('horcrux_operations_running', 'Operations that this process works on', () => here.size)
+
+function measure({ kind, started_at, created_at }: Entry, state: Entry['state']): void {
+  const seconds = Math.max(0, Date.now() - Date.parse(started_at ?? created_at)) / 1000
+  durations({ kind, state }, seconds)
+  const [service, operation] = kind.split('.')
+  if (service === 'vms') ofVms({ operation: operation!, state }, seconds)
+}
+
 type Last = Partial<Entry> & Pick<Entry, 'state'>
 
 /** Ends an operation. The audit record comes first, under an id of its own: after a crash in between it is written again, to no effect. */
@@ -215,6 +227,7 @@ async function end({ journal }: Run, changed: ChangedRecords, last: Last): Promi
   if (action) await untilStored(() => onRecord(action.audit))
   journal.log(`Ended: ${last.state}`)
   await journal.flush({ ...last, ended_at: now(), eta: null, cancellable: false, lease: null })
+  measure(entry, last.state)
   nudge(entry.id)
   await release(entry.id)
 }

@@ -22,6 +22,7 @@ import { idOfSeed } from '#shared/ids.ts'
 import type { Call, Reply } from '#shared/runtime/handler.ts'
 import { maySpeak } from '#shared/bus/identity/service-permissions.ts'
 import { identityOf } from '#shared/bus/identity/subjects.ts'
+import { histogram } from '#shared/runtime/measures.ts'
 import { log, logFields } from '#shared/runtime/log.ts'
 import { jsonOf } from '#shared/db/cache/preserialized.ts'
 import { pickerOf } from '#shared/contract/fields.ts'
@@ -54,8 +55,24 @@ export function implement<C extends Contract>(contract: C, handlers: Handlers<C>
   return { name: contract.name, actions: Object.fromEntries(actions) } as unknown as ServiceSchema
 }
 
-/** Authorises, checks, works, writes the audit record, answers: in this order, for every action. */
+const actions = histogram('horcrux_action_duration_seconds', 'Actions of services, by their outcome')
+
+/** Measures how long an action takes. */
 async function answer(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
+  const begin = performance.now()
+  let outcome = 'ok'
+  try {
+    return await answered(name, service, action, work, ctx)
+  } catch (error) {
+    outcome = error instanceof AppError ? error.error.toLowerCase() : 'bug'
+    throw error
+  } finally {
+    actions({ action: name, outcome }, (performance.now() - begin) / 1000)
+  }
+}
+
+/** Authorises, checks, works, writes the audit record, answers: in this order, for every action. */
+async function answered(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
   const { caller, requestId = 'none', ifMatch, idempotency, operationId, fence, bytes, try: attempt } = ctx.meta
   if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
   const context = {

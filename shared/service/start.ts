@@ -19,6 +19,7 @@ import { log } from '#shared/runtime/log.ts'
 import { watchForStops } from '#shared/runtime/stops.ts'
 import type { StepObserver } from '#shared/operation/observe.ts'
 import { startWorkers } from '#shared/operation/queue.ts'
+import { serveMetrics } from '#shared/service/metrics-page.ts'
 import { operationService } from '#shared/service/operations.ts'
 
 /** One part of Horcrux: the actions that it serves on the bus, and its other work. */
@@ -61,7 +62,7 @@ export async function startServices(
     within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
   for (const { name: service, prepare } of services) if (prepare) await onceAnswered(() => asItself(service, prepare))
   await broker.start()
-  const stops: (() => unknown)[] = [watchForStops(), sweepOutboxes(broker), sweepTries()]
+  const stops: (() => unknown)[] = [serveMetrics(), watchForStops(), sweepOutboxes(broker), sweepTries()]
   const work = () => startWorkers(broker, { observe })
   if (works) stops.push(work())
   for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))

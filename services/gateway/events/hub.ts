@@ -1,5 +1,6 @@
 import type { Topic } from '#shared/contracts/core/events.ts'
 import { eventsAfter, followEvents, streamExtent } from '#shared/events/stream.ts'
+import { histogram } from '#shared/runtime/measures.ts'
 import { log } from '#shared/runtime/log.ts'
 import type { Audience } from './audience.ts'
 import { type Control, controlBytes, type Frame, frameOf, type Medium } from './frame.ts'
@@ -24,6 +25,8 @@ export type Reader = {
 
 /** Live readers who are all given the same bytes. */
 type Channel = { readers: Set<Reader>; sample: Reader }
+
+const lag = histogram('horcrux_event_lag_seconds', 'From the event to the gateway, by topic')
 
 const ringFrames = 20_000
 const ringBytes = 48 * 1_048_576
@@ -93,6 +96,7 @@ export async function createHub() {
   const follower = followEvents({
     before: ringFrames,
     event: (placed) => {
+      lag({ topic: placed.event.topic }, Math.max(0, Date.now() - Date.parse(placed.event.time)) / 1000)
       const frame = frameOf(placed, isOutdated(placed.event))
       ring.push(frame)
       pending.push(frame)

@@ -6,6 +6,7 @@ import {
   inboxPrefix,
   operationSubjects,
   packetTypes,
+  samplesSubject,
   streams,
   streamsSubject,
 } from './subjects.ts'
@@ -50,6 +51,7 @@ function tells(member: Member): string[] {
     ...emittedBy(member).map((topic) => `horcrux.events.${topic.replace(':', '.')}`),
     ...queuedBy(member).map((service) => `horcrux.work.${service}`),
     ...(member.serves.some((contract) => contract.name === 'auth') ? [authChangedSubject] : []),
+    ...(member.measures ? [samplesSubject] : []),
     ...(member.keepsStreams ? [] : [streamsSubject]),
   ]
 }
@@ -64,6 +66,7 @@ function hears(name: string, member: Member): string[] {
     ...operationHints,
     ...changes,
     ...(member.isGateway ? [authChangedSubject] : []),
+    ...(member.measures ? [samplesSubject] : []),
     ...(member.keepsStreams ? [streamsSubject] : []),
   ]
 }

@@ -12,6 +12,7 @@ import { devices } from '#shared/contracts/vm/devices.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
+import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
@@ -33,6 +34,8 @@ export type Member = {
   emits?: readonly Topic[]
   /** Calls routed actions in the names of users, and subscribes to every event. */
   isGateway?: true
+  /** Shares its samples with its replicas. */
+  measures?: true
   /** Creates the JetStream streams when they are missing. */
   keepsStreams?: true
 }
@@ -65,6 +68,7 @@ const table: Record<ServiceName, Member> = {
     calls: [...of(resourcePools, 'get')],
     emits: ['container:status', 'container:events'],
   },
+  metrics: { serves: [monitoring], calls: [], emits: ['node:metrics', 'vm:metrics'], measures: true },
 }
 
 const isCaller = (name: ServiceName, action: Action) =>

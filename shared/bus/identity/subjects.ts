@@ -42,6 +42,9 @@ export const operationSubjects = {
   progress: (id: string) => `horcrux.progress.${id}`,
 }
 
+/** Samples of one replica of the service that measures, for the others. */
+export const samplesSubject = 'horcrux.metrics.samples'
+
 /** JetStream's streams: of events, and of what waits to be worked on. */
 export const streams = { events: 'horcrux-events', work: 'horcrux-work' }
 /** Subject of requests to make missing streams. */

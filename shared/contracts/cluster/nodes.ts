@@ -217,14 +217,14 @@ export const nodes = contract('nodes', {
   reach: {
     does: 'Tell a service how a node is reached',
     can: 'service',
-    callers: ['gateway', 'storage', 'vm', 'container'],
+    callers: ['gateway', 'storage', 'vm', 'container', 'metrics'],
     params: ById,
     result: Reach,
   },
   reachAll: {
     does: 'Tell a service how all nodes are reached',
     can: 'service',
-    callers: ['vm', 'container'],
+    callers: ['vm', 'container', 'metrics'],
     params: None,
     result: Type.Array(Reach),
   },

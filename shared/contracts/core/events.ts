@@ -1,6 +1,6 @@
 import { type Static, type TObject, Type } from 'typebox'
 import type { OnPath } from '#shared/contract/contract.ts'
-import { oneOf, strict, Time } from '#shared/contracts/common.ts'
+import { nullable, oneOf, strict, Time } from '#shared/contracts/common.ts'
 import type { Witness } from '#shared/contracts/access/permissions.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
 import { ContainerStatus } from '#shared/contracts/container/parts.ts'
@@ -25,6 +25,20 @@ export type Topic = (typeof topics)[number]
 /** Topic and data of an event, and the right that a subscriber needs to receive it. */
 type EventKind = { topic: Topic; access: OnPath | 'owner'; data: TObject }
 const kind = <const K extends EventKind>(definition: K) => definition
+
+const number = (description: string) => nullable(Type.Number({ description }))
+/** Numbers of a measurement; null is not measured. */
+const measured = {
+  cpu_usage: number('Percent of all processors'),
+  memory_usage: number('Percent'),
+  disk_read: number('bytes/s'),
+  disk_write: number('bytes/s'),
+  network_rx: number('bytes/s'),
+  network_tx: number('bytes/s'),
+  source: nullable(Type.String()),
+  quality: Type.String({ description: 'fresh, stale, estimated or missing' }),
+  timestamp: Time,
+}
 
 /** All events. `owner`: the user who started the operation, and users with SysAudit. */
 export const events = {
@@ -84,6 +98,16 @@ export const events = {
       message: Type.String(),
       timestamp: Time,
     }),
+  }),
+  NodeMetrics: kind({
+    topic: 'node:metrics',
+    access: 'SysAudit on /api/cluster/nodes/{node_id}',
+    data: strict({ node_id: Type.String(), ...measured }),
+  }),
+  VmMetrics: kind({
+    topic: 'vm:metrics',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({ vm_id: Type.String(), ...measured }),
   }),
   OperationUpdated: kind({ topic: 'operations', access: 'owner', data: Operation }),
 }

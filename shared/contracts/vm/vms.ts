@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
 import { cloneParams } from '#shared/contracts/vm/clones.ts'
+import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
 import {
   Boot,
@@ -139,6 +140,13 @@ export const vms = contract('vms', {
       tags: Type.Array(Tags.items, { maxItems: 50, uniqueItems: true, default: [] }),
     }),
     result: Vm,
+  },
+  watched: {
+    does: 'List the VMs for the service that measures them, a page at a time',
+    can: 'service',
+    callers: ['metrics'],
+    params: strict({ after: Type.Optional(Id) }),
+    result: WatchedPage,
   },
   unmanaged: {
     does: 'List the guests of a node that Horcrux does not manage',

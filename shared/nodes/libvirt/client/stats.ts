@@ -9,7 +9,8 @@ const everything = Object.values(groups).reduce((sum, group) => sum | group, 0)
 const activeOnly = 1 << 0
 const noWait = 1 << 29
 
-export type DomainSample = Sample & { uuid: string; name: string }
+/** `run` is another number at every start of the domain. */
+export type DomainSample = Sample & { uuid: string; name: string; run: number }
 
 export type SampleOptions = {
   /** Only these domains; those that do not exist are left out. Default: all that run. */

@@ -14,6 +14,7 @@ import {
   takeDomain,
   withDomain,
   type Of,
+  type OfRun,
 } from './results.ts'
 import { toSample, toState, type Sample } from './samples.ts'
 import type { StateAndReason } from './states.ts'
@@ -255,7 +256,7 @@ export const operations = {
     library: Library,
     conn: Pointer,
     { uuids, ...query }: StatisticsQuery & { uuids?: readonly string[] | undefined },
-  ): Of<Sample>[] {
+  ): OfRun<Sample>[] {
     if (!uuids) return allStatistics(library, conn, query, toSample)
     const domains = uuids.flatMap((uuid) => library.virDomainLookupByUUIDString(conn, uuid) ?? [])
     if (domains.length === 0) return []

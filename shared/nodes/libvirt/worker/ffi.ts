@@ -87,6 +87,7 @@ const signatures = {
   virDomainDefineXMLFlags: virt('pointer', 'pointer', 'text', 'uint'),
   virDomainFree: virt('int', 'pointer'),
   virDomainGetName: virt('text', 'pointer'),
+  virDomainGetID: virt('int', 'pointer'),
   virDomainGetUUIDString: virt('int', 'pointer', 'bytes'),
   virDomainGetState: virt('int', 'pointer', 'outInt', 'outInt', 'uint'),
   virDomainGetXMLDesc: virt('ownedText', 'pointer', 'uint'),

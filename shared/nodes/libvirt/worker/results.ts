@@ -49,6 +49,8 @@ export const readParameters = (library: Library, address: Pointer, count: number
 }
 
 export type Of<T> = T & { uuid: string; name: string }
+/** `run`: libvirt's number of this run of the domain, another one at every start; -1 for one that does not run. */
+export type OfRun<T> = Of<T> & { run: number }
 const recordBytes = Buffer.alloc(24)
 
 export const readRecords = <T>(
@@ -56,14 +58,16 @@ export const readRecords = <T>(
   records: Pointer,
   count: number,
   shape: (all: Parameters) => T,
-): Of<T>[] => {
+): OfRun<T>[] => {
   try {
     return readPointers(library, records, count).map((record) => {
       // struct { virDomainPtr dom; virTypedParameterPtr params; int nparams }
       library.memcpy(recordBytes, record, recordBytes.length)
-      const { uuid, name } = identity(library, recordBytes.readBigUInt64LE(0))
+      const domain = recordBytes.readBigUInt64LE(0)
+      const { uuid, name } = identity(library, domain)
+      const run = library.virDomainGetID(domain)
       const parameters = readParameters(library, recordBytes.readBigUInt64LE(8), recordBytes.readInt32LE(16))
-      return Object.assign({ uuid, name }, shape(parameters))
+      return Object.assign({ uuid, name, run }, shape(parameters))
     })
   } finally {
     library.virDomainStatsRecordListFree(records)

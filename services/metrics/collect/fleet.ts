@@ -1,0 +1,77 @@
+import { call } from '#shared/bus/call.ts'
+import type { SubjectName } from '../history/chunks.ts'
+import type { Watched } from '#shared/contracts/metrics/monitoring.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { onChange } from '#shared/db/cache/changes.ts'
+import { type Reached, reachAll } from '#shared/nodes/nodes.ts'
+
+/** The nodes and VMs that there are, as far as this replica has heard. */
+export type Fleet = {
+  nodes: ReadonlyMap<string, Reached>
+  vms: ReadonlyMap<string, Watched>
+  /** The VMs of a node, by the hypervisor's own names. */
+  byHandle: (node: string) => ReadonlyMap<string, Watched>
+  /** Reads again what has changed, or is old. */
+  refresh: () => Promise<void>
+  /** True once nodes and VMs were read. */
+  isKnown: () => boolean
+  stop: () => void
+}
+
+/** Notices can be lost while the bus is away. */
+const freshMs = 60_000
+
+/** Follows nodes and VMs by the notices of their changes. */
+export function followFleet(): Fleet {
+  let nodes: ReadonlyMap<string, Reached> = new Map()
+  let watched: ReadonlyMap<string, Watched> = new Map()
+  let handles = new Map<string, Map<string, Watched>>()
+  const readAt = { nodes: -Infinity, vms: -Infinity }
+  const stop = onChange((collection) => {
+    if (collection === 'nodes') readAt.nodes = -Infinity
+    if (collection === 'vms') readAt.vms = -Infinity
+  })
+  const isDue = (what: keyof typeof readAt) => performance.now() - readAt[what] > freshMs
+  return {
+    get nodes() {
+      return nodes
+    },
+    get vms() {
+      return watched
+    },
+    byHandle: (node) => handles.get(node) ?? new Map<string, Watched>(),
+    isKnown: () => readAt.nodes > -Infinity && readAt.vms > -Infinity,
+    stop,
+    async refresh() {
+      const at = performance.now()
+      if (isDue('nodes')) {
+        const all = await reachAll()
+        nodes = new Map(all.map((reached) => [reached.node.id, reached]))
+        readAt.nodes = at
+      }
+      if (!isDue('vms')) return
+      const all = await readVms()
+      watched = new Map(all.map((vm) => [vm.id, vm]))
+      handles = new Map()
+      for (const vm of all)
+        handles.set(vm.node, (handles.get(vm.node) ?? new Map<string, Watched>()).set(vm.handle, vm))
+      readAt.vms = at
+    },
+  }
+}
+
+async function readVms(): Promise<Watched[]> {
+  const all: Watched[] = []
+  for (let after: string | undefined; ;) {
+    const page = await call(vms, 'watched', after === undefined ? {} : { after }, { isQuestion: true })
+    all.push(...page.data)
+    if (page.next === null) return all
+    after = page.next
+  }
+}
+
+/** Checks that a subject is still there. */
+export const isThere = ({ nodes, vms }: Fleet, subject: SubjectName): boolean => {
+  const id = subject.slice(subject.indexOf('/') + 1)
+  return subject.startsWith('nodes/') ? nodes.has(id) : vms.has(id)
+}

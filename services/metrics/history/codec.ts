@@ -1,0 +1,152 @@
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+
+/**
+ * Columns of numbers as bytes. Each column is a tag, its length in bytes and its content, so that a reader skips those
+ * that it does not need. Whole numbers, and decimal fractions that are whole after scaling, are stored as differences:
+ * zigzag and varint, as in protocol buffers. Other numbers are stored as they are, the bytes of each XORed with those of
+ * the number before. Missing numbers are in a bitmap. All of it is compressed with zstd.
+ */
+
+const tags = { missing: 0, constant: 1, integers: 2, doubles: 3, floats: 4 } as const
+const withBitmap = 8
+/** Loads have two decimals, processor times six at most. */
+const scales = [1, 100, 1e6] as const
+/** The difference of larger numbers, doubled by zigzag, is not exact. */
+const largest = 2 ** 51
+
+const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+
+/** @param lossy numbers that are no decimal fractions are kept to 24 bits */
+export function encodeColumns(columns: readonly Float64Array[], { lossy = false } = {}): Buffer {
+  const rows = columns[0]?.length ?? 0
+  // A varint of 53 bits has eight bytes; the heads and bitmaps come on top.
+  const bytes = Buffer.alloc(8 + columns.reduce((sum) => sum + 16 + rows * 9, 0))
+  let at = bytes.writeUInt32LE(rows, 0)
+  for (const column of columns) at = writeColumn(bytes, at, column, lossy)
+  return zstdCompressSync(bytes.subarray(0, at), level)
+}
+
+function writeColumn(bytes: Buffer, start: number, column: Float64Array, lossy: boolean): number {
+  const present = column.filter((value) => !Number.isNaN(value))
+  const head = start + 5
+  if (present.length === 0) return finish(bytes, start, head, tags.missing)
+  const hasGaps = present.length < column.length
+  let at = hasGaps ? writeBitmap(bytes, head, column) : head
+  const flag = hasGaps ? withBitmap : 0
+  if (present.every((value) => value === present[0])) {
+    at = bytes.writeDoubleLE(present[0]!, at)
+    return finish(bytes, start, at, tags.constant + flag)
+  }
+  const scale = scales.findIndex((each) => present.every((value) => isWhole(value, each)))
+  if (scale >= 0) {
+    bytes[at] = scale
+    return finish(bytes, start, writeDifferences(bytes, at + 1, present, scales[scale]!), tags.integers + flag)
+  }
+  const width = lossy ? 4 : 8
+  return finish(bytes, start, writeXor(bytes, at, present, width), (lossy ? tags.floats : tags.doubles) + flag)
+}
+
+function finish(bytes: Buffer, start: number, end: number, tag: number): number {
+  bytes[start] = tag
+  bytes.writeUInt32LE(end - start - 5, start + 1)
+  return end
+}
+
+function isWhole(value: number, scale: number): boolean {
+  const scaled = Math.round(value * scale)
+  return Math.abs(scaled) <= largest && scaled / scale === value
+}
+
+function writeBitmap(bytes: Buffer, start: number, column: Float64Array): number {
+  for (let row = 0; row < column.length; row++)
+    if (!Number.isNaN(column[row]!)) bytes[start + (row >> 3)]! |= 1 << (row & 7)
+  return start + Math.ceil(column.length / 8)
+}
+
+function writeDifferences(bytes: Buffer, start: number, values: Float64Array, scale: number): number {
+  let [at, before] = [start, 0]
+  for (const value of values) {
+    const scaled = Math.round(value * scale)
+    const difference = scaled - before
+    before = scaled
+    // Zigzag: small numbers of either sign become small. Beyond 32 bits there are no bit operations.
+    let rest = difference < 0 ? -2 * difference - 1 : 2 * difference
+    while (rest >= 128) {
+      bytes[at++] = (rest % 128) + 128
+      rest = Math.floor(rest / 128)
+    }
+    bytes[at++] = rest
+  }
+  return at
+}
+
+function writeXor(bytes: Buffer, start: number, values: Float64Array, width: 4 | 8): number {
+  const now = Buffer.alloc(8)
+  const before = Buffer.alloc(8)
+  let at = start
+  for (const value of values) {
+    if (width === 4) now.writeFloatBE(value)
+    else now.writeDoubleBE(value)
+    for (let byte = 0; byte < width; byte++) bytes[at++] = now[byte]! ^ before[byte]!
+    now.copy(before)
+  }
+  return at
+}
+
+/** @param wanted indexes of the columns to decode; the others are empty */
+export function decodeColumns(data: Uint8Array, wanted?: ReadonlySet<number>): Float64Array[] {
+  const bytes = zstdDecompressSync(data)
+  const rows = bytes.readUInt32LE(0)
+  const columns: Float64Array[] = []
+  for (let at = 4; at < bytes.length;) {
+    const end = at + 5 + bytes.readUInt32LE(at + 1)
+    const isWanted = !wanted || wanted.has(columns.length)
+    columns.push(isWanted ? readColumn(bytes, at, rows) : new Float64Array(0))
+    at = end
+  }
+  return columns
+}
+
+function readColumn(bytes: Buffer, start: number, rows: number): Float64Array {
+  const column = new Float64Array(rows).fill(NaN)
+  const tag = bytes[start]! % withBitmap
+  if (tag === tags.missing) return column
+  const hasGaps = bytes[start]! >= withBitmap
+  const bitmap = start + 5
+  const isThere = (row: number) => !hasGaps || (bytes[bitmap + (row >> 3)]! & (1 << (row & 7))) !== 0
+  const read = readerOf(bytes, hasGaps ? bitmap + Math.ceil(rows / 8) : bitmap, tag)
+  for (let row = 0; row < rows; row++) if (isThere(row)) column[row] = read()
+  return column
+}
+
+function readerOf(bytes: Buffer, start: number, tag: number): () => number {
+  if (tag === tags.constant) {
+    const value = bytes.readDoubleLE(start)
+    return () => value
+  }
+  if (tag === tags.integers) return differencesFrom(bytes, start + 1, scales[bytes[start]!]!)
+  return xorFrom(bytes, start, tag === tags.floats ? 4 : 8)
+}
+
+function differencesFrom(bytes: Buffer, start: number, scale: number): () => number {
+  let [at, sum] = [start, 0]
+  return () => {
+    let [rest, factor] = [0, 1]
+    while (bytes[at]! >= 128) {
+      rest += (bytes[at++]! - 128) * factor
+      factor *= 128
+    }
+    rest += bytes[at++]! * factor
+    sum += rest % 2 === 1 ? -(rest + 1) / 2 : rest / 2
+    return sum / scale
+  }
+}
+
+function xorFrom(bytes: Buffer, start: number, width: 4 | 8): () => number {
+  const before = Buffer.alloc(8)
+  let at = start
+  return () => {
+    for (let byte = 0; byte < width; byte++) before[byte]! ^= bytes[at++]!
+    return width === 4 ? before.readFloatBE() : before.readDoubleBE()
+  }
+}
