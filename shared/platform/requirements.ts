@@ -243,6 +243,12 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     level: 'test',
   },
   {
+    name: 'Prometheus',
+    sign: { program: 'prometheus', version: ['--version'] },
+    neededFor: 'the tests of the metrics',
+    level: 'test',
+  },
+  {
     name: 'PyYAML',
     sign: { file: '/usr/lib/python3/dist-packages/yaml' },
     neededFor: 'the test of cloud-init seeds',

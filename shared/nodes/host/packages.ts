@@ -41,6 +41,8 @@ const packages: Record<string, string> = {
   'mount.nfs': 'nfs-common',
   'mount.cifs': 'cifs-utils',
   'nats-server': 'nats-server',
+  prometheus: 'prometheus',
+  promtool: 'prometheus',
   tini: 'tini',
   genisoimage: 'genisoimage',
   xorriso: 'xorriso',

@@ -4,6 +4,7 @@ import { columnNames } from '#shared/contracts/metrics/catalog.ts'
 import { contentTypes, endOf, familyText, formatFor } from '#shared/runtime/exposition.ts'
 import { counter, gauge, histogram, ownFamilies } from '#shared/runtime/measures.ts'
 import { type Exposed, subjectsText } from '../../../services/metrics/exposition/page.ts'
+import { available } from '../../lab/requirements.ts'
 import { createRing } from '../../../services/metrics/history/ring.ts'
 
 const now = 1_700_000_000_000
@@ -76,9 +77,10 @@ test('labels are escaped', () => {
   expect(familyText(family, 'text')).toBe(`# HELP x a \\"quote\\"\n# TYPE x gauge\nx{l="a\\"b\\\\c\\nd"} 1\n`)
 })
 
-test('promtool accepts the whole page', (context) => {
-  const program = spawnSync('promtool', ['--version'])
-  if (program.error) context.skip('promtool is missing (Debian: prometheus)')
+const promtool = 'promtool'
+const missing = spawnSync(promtool, ['--version']).error ? ['promtool (Debian: prometheus)'] : []
+
+test.runIf(available('prometheus', missing))('promtool accepts the whole page', () => {
   const add = counter('horcrux_test_things', 'Things')
   add({ kind: 'a' })
   add({ kind: 'a' }, 2)
@@ -91,7 +93,7 @@ test('promtool accepts the whole page', (context) => {
     endOf('text')
   expect(page).toContain('horcrux_test_things_total{kind="a"} 3\n')
   expect(page).toContain('horcrux_test_duration_seconds_bucket{kind="a",le="0.05"} 1\n')
-  const checked = spawnSync('promtool', ['check', 'metrics'], { input: page, encoding: 'utf8' })
+  const checked = spawnSync(promtool, ['check', 'metrics'], { input: page, encoding: 'utf8' })
   expect(`${checked.stdout}${checked.stderr}`).toBe('')
   expect(checked.status).toBe(0)
 })
