@@ -1,4 +1,5 @@
 import type { Contract } from '#shared/contract/contract.ts'
+import { alerts } from '#shared/contracts/metrics/alerts.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { auth } from '#shared/contracts/access/auth.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
@@ -44,6 +45,7 @@ export const contracts: readonly Contract[] = [
   consoles,
   containers,
   monitoring,
+  alerts,
   operations,
   audit,
 ]

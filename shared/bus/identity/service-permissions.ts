@@ -1,5 +1,6 @@
 import type { Caller } from '#shared/access/access.ts'
 import { type Action, type Contract, isOperation, type ServiceName } from '#shared/contract/contract.ts'
+import { alerts } from '#shared/contracts/metrics/alerts.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { auth } from '#shared/contracts/access/auth.ts'
 import type { Topic } from '#shared/contracts/core/events.ts'
@@ -69,6 +70,12 @@ const table: Record<ServiceName, Member> = {
     emits: ['container:status', 'container:events'],
   },
   metrics: { serves: [monitoring], calls: [], emits: ['node:metrics', 'vm:metrics'], measures: true },
+  metrics: {
+    serves: [monitoring, alerts],
+    calls: [...of(operations, 'list'), ...of(audit, 'verify'), ...of(resourcePools, 'list')],
+    emits: ['node:metrics', 'vm:metrics', 'alerts'],
+    measures: true,
+  },
 }
 
 const isCaller = (name: ServiceName, action: Action) =>

@@ -99,6 +99,18 @@ export const events = {
       timestamp: Time,
     }),
   }),
+  AlertResolved: kind({
+    topic: 'alerts',
+    access: 'SysAudit on /api/alerts/{alert_id}',
+    data: strict({
+      alert_id: Type.String(),
+      name: Type.String(),
+      severity: oneOf('info', 'warning', 'critical'),
+      resource: Type.String(),
+      message: Type.String(),
+      timestamp: Time,
+    }),
+  }),
   NodeMetrics: kind({
     topic: 'node:metrics',
     access: 'SysAudit on /api/cluster/nodes/{node_id}',

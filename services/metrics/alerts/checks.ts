@@ -1,0 +1,47 @@
+import { call } from '#shared/bus/call.ts'
+import { audit } from '#shared/contracts/core/audit.ts'
+import { operations } from '#shared/contracts/core/operations.ts'
+import { AppError } from '#shared/errors.ts'
+
+type Check = 'failed_operations' | 'audit_intact'
+
+const recentMs = 600_000
+
+/** Operations that have failed, or need attention, within the last ten minutes. */
+async function failedOperations(): Promise<number> {
+  const since = Date.now() - recentMs
+  const isRecent = ({ ended_at, created_at }: { ended_at: string | null; created_at: string }) =>
+    Date.parse(ended_at ?? created_at) >= since
+  const states = ['failed', 'needs_attention']
+  const lists = await Promise.all(
+    states.map((state) => call(operations, 'list', { filter: `state:${state}`, limit: 100 })),
+  )
+  return lists.flatMap(({ data }) => data).filter(isRecent).length
+}
+
+/** 1 while the chain of audit records is complete and unchanged. */
+async function auditIntact(): Promise<number> {
+  const { valid } = await call(audit, 'verify', {}, { timeoutMs: 60_000 })
+  return valid ? 1 : 0
+}
+
+const checks: Record<Check, { everyMs: number; run: () => Promise<number> }> = {
+  failed_operations: { everyMs: 60_000, run: failedOperations },
+  // Verifying reads the whole chain.
+  audit_intact: { everyMs: 3_600_000, run: auditIntact },
+}
+
+const kept = new Map<Check, { until: number; value: number | null }>()
+
+/** The value of a check, from the last time that it ran; null if it could not. */
+export async function checkValue(check: Check): Promise<number | null> {
+  const known = kept.get(check)
+  if (known && known.until > performance.now()) return known.value
+  const { everyMs, run } = checks[check]
+  const value = await run().catch((error: unknown) => {
+    if (error instanceof AppError) return null
+    throw error
+  })
+  kept.set(check, { until: performance.now() + (value === null ? 60_000 : everyMs), value })
+  return value
+}
