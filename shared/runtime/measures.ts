@@ -34,12 +34,19 @@ export function counter(name: string, does: string): (labels?: Labels, by?: numb
 }
 
 /** A gauge, which is read for each page. A number that is not known is left out. */
-export function gauge(name: string, does: string, read: () => number | null): void {
+export const gauge = (name: string, does: string, read: () => number | null): void =>
+  readFamily('gauge', name, does, read)
+
+/** A counter that others count: it is read for each page. */
+export const readCounter = (name: string, does: string, read: () => number): void =>
+  readFamily('counter', name, does, read)
+
+function readFamily(kind: 'gauge' | 'counter', name: string, does: string, read: () => number | null): void {
   const samples = () => {
     const value = read()
-    return value === null ? [] : [{ suffix: '', labels: {}, value }]
+    return value === null ? [] : [{ suffix: kind === 'counter' ? '_total' : '', labels: {}, value }]
   }
-  families.push({ name, kind: 'gauge', does, samples })
+  families.push({ name, kind, does, samples })
 }
 
 /** Seconds: from a fast answer to an operation of ten minutes. */

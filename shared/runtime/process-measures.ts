@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { gauge } from '#shared/runtime/measures.ts'
+import { gauge, readCounter } from '#shared/runtime/measures.ts'
 
 let delays: ReturnType<typeof monitorEventLoopDelay> | undefined
 
@@ -7,7 +7,7 @@ let delays: ReturnType<typeof monitorEventLoopDelay> | undefined
 export function measureProcess(): void {
   gauge('horcrux_process_resident_memory_bytes', 'Resident memory of the process', () => process.memoryUsage.rss())
   gauge('horcrux_process_heap_bytes', 'Heap in use', () => process.memoryUsage().heapUsed)
-  gauge('horcrux_process_cpu_seconds', 'Processor time of the process since its start', () => {
+  readCounter('horcrux_process_cpu_seconds', 'Processor time of the process since its start', () => {
     const { user, system } = process.cpuUsage()
     return (user + system) / 1e6
   })

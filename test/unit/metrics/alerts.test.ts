@@ -3,15 +3,11 @@ import { describe, expect, test } from 'vitest'
 import type { Rule } from '#shared/contracts/metrics/alert-parts.ts'
 import { announcementOf, isSilencedBy, stepOf } from '../../../services/metrics/alerts/judge.ts'
 import { next, type State, verdictOf } from '../../../services/metrics/alerts/machine.ts'
-import type { AlertRecord, OutletRecord } from '../../../services/metrics/alerts/models.ts'
 import { subjectsOf } from '../../../services/metrics/alerts/scope.ts'
 import { episodesOf } from '../../../services/metrics/alerts/try.ts'
+import { at, outlet, record, silence } from './records.ts'
 import { trendValue } from '../../../services/metrics/alerts/values.ts'
-import { afterFailure, delayMs, outcomeOf } from '../../../services/metrics/outlets/backoff.ts'
-import { signatureOf } from '../../../services/metrics/outlets/message.ts'
-import { marked, queueOf } from '../../../services/metrics/outlets/pump.ts'
 
-const at = (seconds: number) => new Date(seconds * 1000).toISOString()
 const scope = { nodes: [], tags: [], resource_pools: [] }
 const rule = (given: Partial<Rule> = {}): Rule => ({
   id: 'r',
@@ -152,58 +148,6 @@ test('the scope of a rule is nodes, tags and resource pools, and of VMs only tho
   expect(found({ resource_pools: ['p'] })).toEqual(['c'])
 })
 
-const record = (given: Partial<AlertRecord>): AlertRecord & { version: number } => ({
-  id: 'a',
-  rule: 'r',
-  name: 'r',
-  severity: 'warning',
-  subject: 'vms/web',
-  resource: '/api/vms/web',
-  phase: 'firing',
-  message: '',
-  value: 1,
-  pending_since: at(0),
-  firing_since: at(0),
-  resolved_at: null,
-  announced: 'nothing',
-  silenced_by: [],
-  acknowledged: null,
-  created_at: at(0),
-  updated_at: at(0),
-  version: 1,
-  active: 'r vms/web',
-  closed_since: null,
-  tags: ['prod'],
-  deliveries: [],
-  ...given,
-})
-const outlet = (id: string, given: Partial<OutletRecord> = {}): OutletRecord => ({
-  id,
-  name: id,
-  enabled: true,
-  least_severity: 'info',
-  config: { kind: 'webhook', url: 'http://127.0.0.1/' },
-  sealed: null,
-  created_at: at(0),
-  updated_at: at(0),
-  version: 1,
-  ...given,
-})
-const silence = (given: object) => ({
-  id: 's',
-  rule: null,
-  subject: null,
-  tag: null,
-  severity: null,
-  starts_at: at(0),
-  ends_at: at(100),
-  comment: '',
-  by: 'ann',
-  created_at: at(0),
-  version: 1,
-  ...given,
-})
-
 describe('a message', () => {
   test('is due when an alert fires, and when one that was told is resolved; each outlet that takes its severity gets it', () => {
     const outlets = [
@@ -258,53 +202,5 @@ describe('a message', () => {
     expect(stepOf(record({ phase: 'pending', firing_since: null }), 'closed', rule({ for: 60 }), 0)).toEqual({
       do: 'remove',
     })
-  })
-})
-
-describe('a delivery', () => {
-  test('is tried again with a growing pause up to 15 minutes, for a day', () => {
-    expect([1, 2, 3, 8, 9, 50].map((attempts) => delayMs(attempts) / 1000)).toEqual([5, 10, 20, 640, 900, 900])
-    const failed = { is: 'failed', error: '' } as const
-    expect(afterFailure({ attempts: 3, madeAt: 0 }, failed, 1000)).toEqual({ state: 'waiting', nextAt: 21_000 })
-    expect(afterFailure({ attempts: 99, madeAt: 0 }, failed, 86_400_000)).toMatchObject({ state: 'failed' })
-    expect(afterFailure({ attempts: 1, madeAt: 0 }, { ...failed, final: true }, 0)).toMatchObject({ state: 'failed' })
-  })
-
-  test('is final after 4xx, except those that say later, and waits as long as Retry-After says', () => {
-    expect(outcomeOf(204, null, 0)).toEqual({ is: 'sent' })
-    expect(outcomeOf(400, null, 0)).toMatchObject({ is: 'failed', final: true })
-    expect(outcomeOf(301, null, 0)).toMatchObject({ is: 'failed', final: true })
-    expect(outcomeOf(500, null, 0)).toEqual({ is: 'failed', error: 'The receiver answered 500' })
-    expect(outcomeOf(429, '120', 0)).toMatchObject({ againMs: 120_000 })
-    expect(outcomeOf(429, new Date(60_000).toUTCString(), 0)).toMatchObject({ againMs: 60_000 })
-    expect(delayMs(1, 120_000)).toBe(120_000)
-  })
-
-  test('that tells the end tells the beginning too, if that waits as well', () => {
-    const waiting = (event: 'triggered' | 'resolved', outlet = 'x') => ({
-      id: `a.${event}.${outlet}`,
-      outlet,
-      event,
-      state: 'waiting' as const,
-      attempts: 0,
-      next_at: at(0),
-      error: null,
-      made_at: at(event === 'triggered' ? 0 : 5),
-      sent_at: null,
-    })
-    const deliveries = [waiting('triggered'), waiting('triggered', 'y'), waiting('resolved')]
-    const queue = queueOf('x', [record({ deliveries })])
-    expect(queue.map(({ delivery }) => delivery.event)).toEqual(['resolved'])
-    const after = marked(deliveries, queue[0]!.delivery, { is: 'sent' }, 9000)
-    expect(after.map(({ state }) => state)).toEqual(['merged', 'waiting', 'sent'])
-    const failed = marked(deliveries, queue[0]!.delivery, { is: 'failed', error: 'no' }, 9000)
-    expect(failed.map(({ state }) => state)).toEqual(['waiting', 'waiting', 'waiting'])
-    expect(failed[2]).toMatchObject({ attempts: 1, error: 'no', next_at: at(14) })
-  })
-
-  test('is signed over its time and body', () => {
-    // RFC 4231 has no case with a dot: openssl dgst -sha256 -hmac key of "1.{}".
-    expect(signatureOf('key', '1', '{}')).toMatch(/^sha256=[0-9a-f]{64}$/)
-    expect(signatureOf('key', '1', '{}')).not.toBe(signatureOf('key', '2', '{}'))
   })
 })

@@ -1,0 +1,55 @@
+import type { AlertRecord, OutletRecord } from '../../../services/metrics/alerts/models.ts'
+
+export const at = (seconds: number) => new Date(seconds * 1000).toISOString()
+
+export const record = (given: Partial<AlertRecord>): AlertRecord & { version: number } => ({
+  id: 'a',
+  rule: 'r',
+  name: 'r',
+  severity: 'warning',
+  subject: 'vms/web',
+  resource: '/api/vms/web',
+  phase: 'firing',
+  message: '',
+  value: 1,
+  pending_since: at(0),
+  firing_since: at(0),
+  resolved_at: null,
+  announced: 'nothing',
+  silenced_by: [],
+  acknowledged: null,
+  created_at: at(0),
+  updated_at: at(0),
+  version: 1,
+  active: 'r vms/web',
+  closed_since: null,
+  tags: ['prod'],
+  deliveries: [],
+  ...given,
+})
+export const outlet = (id: string, given: Partial<OutletRecord> = {}): OutletRecord => ({
+  id,
+  name: id,
+  enabled: true,
+  least_severity: 'info',
+  config: { kind: 'webhook', url: 'http://127.0.0.1/' },
+  sealed: null,
+  created_at: at(0),
+  updated_at: at(0),
+  version: 1,
+  ...given,
+})
+export const silence = (given: object) => ({
+  id: 's',
+  rule: null,
+  subject: null,
+  tag: null,
+  severity: null,
+  starts_at: at(0),
+  ends_at: at(100),
+  comment: '',
+  by: 'ann',
+  created_at: at(0),
+  version: 1,
+  ...given,
+})
