@@ -22,7 +22,7 @@ export function stateOf(alert: AlertRecord | undefined): State {
 /** A change of an alert: made, changed or removed. Null: nothing to write. */
 export type Step = { do: 'begin'; set: Partial<AlertRecord> } | { do: 'change'; set: Changes } | { do: 'remove' } | null
 
-/** What the next state means for the stored alert. A pending alert that does not hold any more leaves no trace. */
+/** The change of the stored alert that the next state needs. A pending alert that does not hold any more leaves no trace. */
 export function stepOf(alert: AlertRecord | undefined, verdict: Verdict, rule: Rule, now: number): Step {
   const before = stateOf(alert)
   const after = next(before, verdict, rule, now)

@@ -11,7 +11,7 @@ import { type Moment, trendValue } from './values.ts'
 const keptShare = 1 / 60
 const points = 120
 
-/** Reads the values that rules judge. What one turn has read is used for all rules of that turn. */
+/** Reads the values that rules judge. All rules of one turn share what was read. */
 export function createMeasuring() {
   let turn = 0
   const currents = new Map<SubjectName, { turn: number; current: Current }>()

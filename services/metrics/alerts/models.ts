@@ -53,9 +53,8 @@ export const alertView = ({
 
 export const silenceRecords = collection('alert_silences', Silence, { kind: 'Silence' })
 
-const { secret: _, ...outletFields } = Outlet.properties
 const StoredOutlet = Type.Object({
-  ...outletFields,
+  ...Outlet.properties,
   sealed: Type.Union([Type.String(), Type.Null()], {
     description: 'Secret or password, sealed for the purpose `outlet`',
   }),

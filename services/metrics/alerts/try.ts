@@ -17,7 +17,7 @@ const minuteMs = 60_000
 const mostSubjects = 100
 
 let subjectsOfRule: ((rule: Tried) => Promise<readonly Judged[]>) | undefined
-/** How the subjects of a rule are found, from the start of the service on. */
+/** Sets the search for the subjects of a rule, at the start of the service. */
 export const useSubjects = (find: (rule: Tried) => Promise<readonly Judged[]>): void => void (subjectsOfRule = find)
 
 /** The alerts that a rule would have made, minute by minute. @throws ValidationError for a check, which has no past */

@@ -10,7 +10,7 @@ const giveUpMs = 86_400_000
 export const delayMs = (attempts: number, againMs = 0) =>
   Math.max(Math.min(firstMs * 2 ** (attempts - 1), longestMs), Math.min(againMs, 3_600_000))
 
-/** What becomes of a delivery after a failed try. */
+/** The state of a delivery after a failed try, and the time of the next one. */
 export function afterFailure(
   { attempts, madeAt }: { attempts: number; madeAt: number },
   { final, againMs }: Outcome & { is: 'failed' },

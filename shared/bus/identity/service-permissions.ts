@@ -69,7 +69,6 @@ const table: Record<ServiceName, Member> = {
     calls: [...of(resourcePools, 'get')],
     emits: ['container:status', 'container:events'],
   },
-  metrics: { serves: [monitoring], calls: [], emits: ['node:metrics', 'vm:metrics'], measures: true },
   metrics: {
     serves: [monitoring, alerts],
     calls: [...of(operations, 'list'), ...of(audit, 'verify'), ...of(resourcePools, 'list')],

@@ -159,9 +159,13 @@ export const Outlet = strict({
   enabled: Type.Boolean(),
   least_severity: Severity,
   config: ShownOutletConfig,
-  secret: Type.Optional(Type.String({ description: 'Answered once, when the outlet is made' })),
   created_at: Time,
   updated_at: Time,
   version: Version,
 })
 export type Outlet = Static<typeof Outlet>
+
+export const NewOutlet = strict({
+  ...Outlet.properties,
+  secret: Type.Optional(Type.String({ description: 'Signs its messages; answered this once, if it was made here' })),
+})

@@ -3,6 +3,7 @@ import { contract } from '#shared/contract/contract.ts'
 import { ById, Done, Id, ListQuery, Name, nullable, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
 import {
   Alert,
+  NewOutlet,
   Outlet,
   OutletConfig,
   RuleGiven,
@@ -138,8 +139,8 @@ export const alerts = contract('alerts', {
     rest: 'POST /alerts/outlets',
     status: 201,
     params: strict({ id: Type.Optional(Id), name: Name, ...OutletConfig }),
-    result: Outlet,
-    secret: ['secret', 'password'],
+    result: NewOutlet,
+    secret: ['secret', 'config.secret', 'config.password'],
   },
   replaceOutlet: {
     ...change,
@@ -147,7 +148,7 @@ export const alerts = contract('alerts', {
     rest: 'PUT /alerts/outlets/{id}',
     params: strict({ id: Id, name: Name, ...OutletConfig }),
     result: Outlet,
-    secret: ['secret', 'password'],
+    secret: ['config.secret', 'config.password'],
   },
   deleteOutlet: {
     ...change,
