@@ -11,6 +11,7 @@ import { benchIdle } from './idle.ts'
 import { benchFailover } from './failover.ts'
 import { benchHang } from './hang.ts'
 import { benchLatency } from './latency.ts'
+import { benchMetrics } from './metrics.ts'
 import { benchRights } from './rights.ts'
 import { benchSeparate } from './separate.ts'
 import { benchStart } from './start-time.ts'
@@ -31,6 +32,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   hang: benchHang,
   separate: benchSeparate,
   idle: benchIdle,
+  metrics: benchMetrics,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */
