@@ -44,6 +44,7 @@ export const volumeRecords = collection(
     ...stored,
     deleting: Type.Optional(Type.Boolean()),
     reads: Type.Optional(Type.Array(Type.String(), { description: 'Paths of its backing files, of an adopted one' })),
+    operation: Type.Optional(Type.String({ description: 'The operation that made it' })),
     read_by: Type.Optional(
       Type.Array(Type.String(), { description: 'Disks in no storage pool that have it as a backing file' }),
     ),

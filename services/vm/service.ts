@@ -2,6 +2,8 @@ import type { Service } from '#shared/service/start.ts'
 import { cloudinitService } from './cloudinit/service.ts'
 import { cloneJobService } from './clone/clone-jobs.ts'
 import { deviceService } from './hardware/devices/service.ts'
+import { findingService } from './findings/service.ts'
+import { sweepLeftovers } from './findings/sweep.ts'
 import { guestService } from './guest-agent/service.ts'
 import { sweepFreezes } from './guest-agent/freeze.ts'
 import { presetService } from './clone/presets.ts'
@@ -22,9 +24,10 @@ export const vmService: Service = {
     cloneJobService,
     presetService,
     consoleService,
+    findingService,
   ],
   start: async () => {
-    const ends = [watchNodes(), sweepConsoles(), sweepFreezes()]
+    const ends = [watchNodes(), sweepConsoles(), sweepFreezes(), sweepLeftovers()]
     return () => {
       for (const end of ends) end()
     }

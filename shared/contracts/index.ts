@@ -8,6 +8,7 @@ import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
+import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
@@ -46,6 +47,7 @@ export const contracts: readonly Contract[] = [
   containers,
   monitoring,
   alerts,
+  findings,
   operations,
   audit,
 ]

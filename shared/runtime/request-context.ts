@@ -46,6 +46,12 @@ export const within = <T>(context: RequestContext, work: () => T): T => storage.
  */
 export const requireCurrent = async (): Promise<void> => requestContext()?.requireCurrent?.()
 
+/** The operation that the running code works for, also as a call of it to another service. */
+export function operationAtWork(): string | undefined {
+  const context = requestContext()
+  return (context?.fence ?? context?.calledBy)?.operation
+}
+
 /** Notes, for the audit, that a record is changed or about to be: null is none. The first `before` and the last `after` count. */
 export function noteChanged(name: string, change: { before?: object | null; after: object | null }): void {
   const changed = requestContext()?.changed

@@ -118,6 +118,14 @@ export type VolumeDriver<K extends PoolType = PoolType> = {
   copies?: CopyDriver<K>
   liveCopies?: LiveCopyDriver<K>
   snapshots?: SnapshotDriver<K>
+  unfinished?: UnfinishedDriver<K>
+}
+
+/** Images that were being made, and are in no place of a volume: those of an operation that has ended are leftovers. */
+export type UnfinishedDriver<K extends PoolType = PoolType> = {
+  list(host: Host, config: PoolConfig<K>): Promise<{ name: string; operation: string }[]>
+  /** One that is gone is fine. */
+  remove(host: Host, config: PoolConfig<K>, name: string): Promise<void>
 }
 
 /** Copies of images into volumes. */

@@ -8,6 +8,7 @@ import { adoptVolume, forgetVolume } from './adopt.ts'
 import { hold, readBases, release } from './bases.ts'
 import { cloneFor, clonesOf, measure } from './clone.ts'
 import { commitCopyTargets, openCopyTargets } from './copy-targets.ts'
+import { owned, removeUnfinished, unfinished } from './leftovers.ts'
 import { locate } from './locate.ts'
 import { formatIn, growVolume, makeVolume, undoVolume } from './make.ts'
 import { findVolume, requireNoClones, requireOwned, viewIn, viewOf, volumeId } from './records.ts'
@@ -25,6 +26,10 @@ export const volumeInternalService = implement(volumesInternal, {
     const format = formatIn(await openActivePool(id, node), given)
     return viewOf(await makeVolume({ pool: id, name, size_bytes: size, format }, owner, node), node)
   },
+
+  owned,
+  unfinished,
+  removeUnfinished,
 
   locate,
   adopt: adoptVolume,

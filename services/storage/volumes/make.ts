@@ -1,6 +1,7 @@
 import type { Volume } from '#shared/contracts/storage/volumes.ts'
 import { alreadyExists, ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
+import { operationAtWork } from '#shared/runtime/request-context.ts'
 import type { IfExists } from '../drivers/driver.ts'
 import { type VolumeRecord, volumeRecords } from '../models.ts'
 import { openActivePool, openPool, type OpenPool } from '../pools/open-pool.ts'
@@ -28,6 +29,7 @@ export function formatIn({ pool, config, driver }: OpenPool, given: Volume['form
 
 const insert = ({ pool, name, format, size_bytes }: VolumeSpec, { owner, backing = null }: Owned) => {
   const at = now()
+  const operation = operationAtWork()
   const id = volumeId(pool, name)
   return volumeRecords.insert({
     id,
@@ -37,6 +39,7 @@ const insert = ({ pool, name, format, size_bytes }: VolumeSpec, { owner, backing
     size_bytes,
     used_by: owner,
     backing,
+    ...(operation !== undefined && { operation }),
     created_at: at,
     updated_at: at,
   })

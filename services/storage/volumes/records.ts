@@ -15,7 +15,7 @@ export const apiPathOf = (pool: string, volume: string) => `/api/storage/pools/$
 
 /** Volumes as callers see them, each with its source on the host on which the storage pool is open. */
 export const viewIn = async ({ pool, config, host, volumes }: OpenPool, record: VolumeRecord): Promise<Volume> => {
-  const { deleting: _, reads: _r, read_by: _b, ...kept } = record
+  const { deleting: _, reads: _r, read_by: _b, operation: _o, ...kept } = record
   const node = pool.nodes?.length === 1 ? pool.nodes[0]! : null
   return withPath({ ...kept, node, source: await volumes.sourceOn(host, config, record) })
 }

@@ -5,6 +5,7 @@ import { implement } from '#shared/service/implement.ts'
 import { volumeRecords } from '../models.ts'
 import { openActivePool, openPool } from '../pools/open-pool.ts'
 import { clone } from './clone.ts'
+import { goneOwnerOf } from './owners.ts'
 import { scan } from './scan.ts'
 import { deleteVolume, formatIn, growVolume, makeVolume, markDeleting, undoVolume, unmarkDeleting } from './make.ts'
 import {
@@ -57,18 +58,19 @@ export const volumeService = implement(volumes, {
   }),
 
   delete: operation({
-    accept: async ({ id, volume }, { hold }) => {
+    accept: async ({ id, volume }, { hold, reserve }) => {
       await hold(apiPathOf(id, volume))
-      await requireUnused(id, volume)
+      const owner = await goneOwnerOf(await findVolume(id, volume), reserve)
+      if (owner === null) await requireUnused(id, volume)
       await requireNoClones(volumeId(id, volume), 'be deleted')
-      return { pool: id, name: volume }
+      return { pool: id, name: volume, owner }
     },
-    run: async (op, key) => {
-      await op.step('taking away', async () => void (await markDeleting(key, null)), {
+    run: async (op, { owner = null, ...key }) => {
+      await op.step('taking away', async () => void (await markDeleting(key, owner)), {
         undo: () => unmarkDeleting(key),
       })
       await op.commit()
-      await op.step('deleting', () => deleteVolume(key, null))
+      await op.step('deleting', () => deleteVolume(key, owner))
       return null
     },
   }),

@@ -1,15 +1,32 @@
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
+import { requireCurrent } from '#shared/runtime/request-context.ts'
 import type { Hypervisor } from './driver.ts'
 import { lxd } from './lxd/lxd.ts'
 import type { Parts } from './parts.ts'
 import { qemu } from './qemu/qemu.ts'
 
+/**
+ * Checks once more after the effects of a driver that cannot be made conditional on anything: a try that was lost during one
+ * goes no further, and the sweep finds the guest that it has left.
+ */
+const checkedAfter = (driver: Hypervisor): Hypervisor => ({
+  ...driver,
+  define: async (definition) => {
+    await driver.define(definition)
+    await requireCurrent()
+  },
+  start: async (guest) => {
+    await driver.start(guest)
+    await requireCurrent()
+  },
+})
+
 /** The driver of each hypervisor of the contract, one line for each; a missing one does not compile. */
 export const drivers: Record<Vm['hypervisor'], Hypervisor> = {
-  qemu,
-  lxd: lxd('lxd'),
-  incus: lxd('incus'),
+  qemu: checkedAfter(qemu),
+  lxd: checkedAfter(lxd('lxd')),
+  incus: checkedAfter(lxd('incus')),
 }
 
 type Named = Pick<Vm, 'hypervisor'>

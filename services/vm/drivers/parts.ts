@@ -20,6 +20,7 @@ export type Parts = {
   firmware?: Firmware
   hostState?: HostState
   inventory?: Inventory
+  leftovers?: Leftovers
   media?: Media
   monitor?: Monitor
   power?: Power
@@ -64,6 +65,19 @@ export type Inventory = {
     /** Places that a further disk of a bus cannot have. */
     takenPlaces: (bus: DiskRecord['bus']) => string[]
   }>
+}
+
+/** A guest with our mark: of which VM it is, and which operation has made it. */
+export type MarkedGuest = Pick<Guest, 'handle' | 'name'> & { vm: string; operation: string | null; isOff: boolean }
+/** A file that belongs to a VM; `operation`: it was not complete yet. */
+export type MarkedFile = { path: string; vm: string; operation: string | null }
+
+/** Things on a node that may have lost their VM. */
+export type Leftovers = {
+  /** The guests with our mark, but for those with these handles. */
+  guests: (reached: Reached, known: ReadonlySet<string>) => Promise<MarkedGuest[]>
+  /** The files that the driver keeps of guests beside their disks. */
+  files: (reached: Reached) => Promise<MarkedFile[]>
 }
 
 export type Firmware = {

@@ -10,6 +10,7 @@ import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
+import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
@@ -58,9 +59,9 @@ const table: Record<ServiceName, Member> = {
   },
   audit: { serves: [audit], calls: [] },
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list')] },
-  storage: { serves: [pools, volumes, volumesInternal], calls: [] },
+  storage: { serves: [pools, volumes, volumesInternal], calls: [...of(vms, 'get')] },
   vm: {
-    serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles],
+    serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles, findings],
     calls: [...of(resourcePools, 'get'), ...of(pools, 'get'), ...of(volumes, 'get'), ...of(operations, 'cancel')],
     emits: ['vm:status', 'vm:events'],
   },

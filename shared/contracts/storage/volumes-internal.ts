@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, Path, strict } from '#shared/contracts/common.ts'
+import { Done, Id, None, nullable, Path, strict } from '#shared/contracts/common.ts'
 import { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import { CloneMode, DiskSize, GivenFormat, oneVolume, Volume, VolumeName } from '#shared/contracts/storage/volumes.ts'
@@ -164,6 +164,38 @@ export const volumesInternal = contract('volumes-internal', {
     does: 'Take a volume from its VM',
     ...byVms,
     params: strict({ ...oneVolume, owner: Type.String() }),
+    result: Done,
+  },
+  owned: {
+    does: 'List the volumes that belong to an owner, with the operation that made each',
+    ...byVms,
+    params: strict({ after: Type.Optional(Type.String({ description: 'Those after this id' })) }),
+    result: strict({
+      data: Type.Array(
+        strict({
+          id: Type.String(),
+          pool: Id,
+          name: VolumeName,
+          owner: Type.String(),
+          operation: nullable(Type.String()),
+        }),
+      ),
+      next: nullable(Type.String()),
+    }),
+  },
+  unfinished: {
+    does: 'List the images that were being made by operations which are not active',
+    ...byVms,
+    params: None,
+    result: strict({
+      data: Type.Array(strict({ pool: Id, name: Type.String(), operation: Type.String() })),
+      unreached: Type.Array(strict({ name: Type.String(), reason: Type.String() })),
+    }),
+  },
+  removeUnfinished: {
+    does: 'Remove an image that was being made by an operation which has ended; one that is gone is fine',
+    ...byVms,
+    params: strict({ id: Id, name: Type.String() }),
     result: Done,
   },
   growFor: {

@@ -6,7 +6,7 @@ import type { Definition } from '../../../services/vm/drivers/guest.ts'
 import type { DiskRecord } from '../../../services/vm/model.ts'
 import { domainXml } from '../../../services/vm/drivers/qemu/xml/domain-xml.ts'
 import { mergeDomain, unmarked } from '../../../services/vm/drivers/qemu/xml/merge.ts'
-import { readDomain } from '../../../services/vm/drivers/qemu/xml/parse-domain-xml.ts'
+import { markOf, readDomain } from '../../../services/vm/drivers/qemu/xml/parse-domain-xml.ts'
 import { at, type Element, elements, parseXml, writeXml } from '../../../services/vm/drivers/qemu/xml/xml.ts'
 import { diskSources } from '../../lab/guests/disk-sources.ts'
 import { plainGuest } from '../../lab/guests/plain-guest.ts'
@@ -131,6 +131,16 @@ test('devices that others attached stay, ours that are not wanted any more go', 
   expect(merged).toContain('/images/new.qcow2')
   expect(merged).not.toContain('vdb')
   expect(merged).not.toContain(macs[0])
+})
+
+test('the operation that made a domain stays in its mark; one that was there before gets none', () => {
+  const files = { log: '/log', socket: '/socket', variables: '/variables' }
+  const made = domainXml(plainGuest, files, { madeBy: 'operation-1' })
+  const changed = mergeDomain(made, xmlOf({ ...plainGuest, memory: 2048 }))
+  expect(markOf(parseXml(changed))).toMatchObject({ id: 'web', madeBy: 'operation-1' })
+  expect(markOf(parseXml(mergeDomain(unmarked(made), xmlOf(plainGuest))))).toMatchObject({ id: 'web', madeBy: null })
+  // The mark of another VM is not this one's.
+  expect(markOf(parseXml(mergeDomain(made, xmlOf({ ...plainGuest, id: 'other' })))).madeBy).toBeNull()
 })
 
 test('an adopted domain keeps its own way of saying things: units, addresses, boot order, features, its drive', () => {

@@ -7,7 +7,7 @@ import { isValid } from '#shared/contract/validate.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { removeAsides, removeFile } from '#shared/nodes/host/made-files.ts'
+import { markIn, removeAsides, removeFile } from '#shared/nodes/host/made-files.ts'
 import { createImage, imageInfo, imageUsage, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
 import { dataBytesOf } from '../../images/images.ts'
 import { type PoolDriver, unknownFigures, type VolumeName, type VolumeSpec } from '../driver.ts'
@@ -175,5 +175,16 @@ export const dir: PoolDriver<'dir'> = {
     },
 
     snapshots: layers(({ path }) => path),
+
+    unfinished: {
+      list: async (host, { path }) =>
+        (await host.list(path)).flatMap(({ name }) => {
+          const mark = markIn(name)
+          return mark ? [{ name, operation: mark.operation }] : []
+        }),
+      remove: async (host, { path }, name) => {
+        if (markIn(basename(name))) await removeFile(host, join(path, basename(name)))
+      },
+    },
   },
 }

@@ -10,6 +10,7 @@ import {
 } from '#shared/nodes/libvirt/client/domain.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
+import { operationAtWork } from '#shared/runtime/request-context.ts'
 import { makeFile } from '#shared/nodes/host/made-files.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Definition, Guest } from '../guest.ts'
@@ -44,7 +45,8 @@ export async function define(vm: Definition): Promise<void> {
   const before = there ?? (await shelvedXml(reached, vm.id))
   const isOn = async () => !isOff((await domainState(libvirt, vm.handle)).state)
   const name = before === null ? vm.name : await nameFor(parseXml(before), vm, isOn)
-  const wanted = domainXml(vm, files, name)
+  const madeBy = before === null ? operationAtWork() : undefined
+  const wanted = domainXml(vm, files, { name, madeBy })
   if (there !== null && textOf(at(parseXml(there), 'name')) !== name) await renameDomain(libvirt, vm.handle, name)
   // libvirt has accepted the definition that is there, though perhaps not by its own schema.
   if (before === null) await defineDomain(libvirt, wanted)

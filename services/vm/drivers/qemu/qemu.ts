@@ -28,6 +28,7 @@ import { grow, plug, unplug } from './devices.ts'
 import { copyFirmware } from './files.ts'
 import { hostState } from './host/host-state.ts'
 import { inventory } from './inventory.ts'
+import { leftovers } from './leftovers.ts'
 import { libvirtAt } from './libvirt.ts'
 import { query } from './guest/monitor.ts'
 import { naming } from './naming.ts'
@@ -115,6 +116,7 @@ export const qemu: Hypervisor = {
   firmware: { copy: copyFirmware },
   hostState,
   inventory,
+  leftovers,
   media: { change: changeMedium },
   monitor: { query },
   power: {

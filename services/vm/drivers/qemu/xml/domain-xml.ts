@@ -135,12 +135,32 @@ function portsOf({ architecture, disks, nics }: Definition) {
 /** Files of a guest on the node: log and socket of the serial console, and UEFI variables. */
 export type Files = { log: string; socket: string; variables: string }
 
+/** Our mark in a domain. */
+const markFor = (vm: Definition, seedDrive: string, madeBy: string | undefined) => ({
+  '@xmlns:horcrux': namespace,
+  '@id': vm.id,
+  // The domain may have another one; it is renamed when this changes.
+  '@name': vm.name,
+  // Names of our devices: only these are removed when they are not wanted any more. That of the ISO's drive stands for it.
+  '@disks': [...vm.disks.map(({ id }) => id), isoDrive, ...(vm.seed === null ? [] : [seedDrive])].join(' '),
+  '@nics': vm.nics.map(({ mac }) => mac).join(' '),
+  ...(madeBy !== undefined && { '@made_by': madeBy }),
+  '@seed': seedDrive,
+  // Others may put another disk in a place of ours.
+  'horcrux:disk': vm.disks.map(({ id, source }) => ({ '@place': id, '@source': markOfSource(source) })),
+})
+
 /**
  * The domain XML of a VM (libvirt's "Domain XML format").
  * @param files those of this guest
- * @param name the name of the domain, where it is not the VM's
+ * @param how.name the name of the domain, where it is not the VM's
+ * @param how.madeBy the operation that makes the domain
  */
-export function domainXml(vm: Definition, files: Files, name = vm.name): string {
+export function domainXml(
+  vm: Definition,
+  files: Files,
+  { name = vm.name, madeBy }: { name?: string; madeBy?: string | undefined } = {},
+): string {
   const platform = platforms[vm.architecture]
   const order = orderOf(vm)
   const drives = newDrives(vm.disks)
@@ -153,23 +173,11 @@ export function domainXml(vm: Definition, files: Files, name = vm.name): string 
     // Cloud kernels, such as Debian's, have no SATA.
     ...(vm.seed === null ? [] : [cdromOf({ drive: drives.seed, bus: 'scsi', unit: 24 }, vm.seed)]),
   ]
-  const mark = {
-    '@xmlns:horcrux': namespace,
-    '@id': vm.id,
-    // The domain may have another one; it is renamed when this changes.
-    '@name': vm.name,
-    // Names of our devices: only these are removed when they are not wanted any more. That of the ISO's drive stands for it.
-    '@disks': [...vm.disks.map(({ id }) => id), isoDrive, ...(vm.seed === null ? [] : [drives.seed])].join(' '),
-    '@nics': vm.nics.map(({ mac }) => mac).join(' '),
-    '@seed': drives.seed,
-    // Others may put another disk in a place of ours.
-    'horcrux:disk': vm.disks.map(({ id, source }) => ({ '@place': id, '@source': markOfSource(source) })),
-  }
   const domain = {
     '@type': vm.accel === 'kvm' ? 'kvm' : 'qemu',
     name,
     uuid: vm.handle,
-    metadata: { 'horcrux:vm': mark },
+    metadata: { 'horcrux:vm': markFor(vm, drives.seed, madeBy) },
     memory: { '@unit': 'MiB', '#text': vm.memory },
     ...(vm.balloon !== null && { currentMemory: { '@unit': 'MiB', '#text': vm.balloon } }),
     vcpu: vcpuOf(vm),

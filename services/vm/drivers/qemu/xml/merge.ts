@@ -79,7 +79,11 @@ const video: Merge = (there, wanted) => {
 
 const mark: Merge = (there, wanted) => {
   const ours = at(wanted, 'metadata', 'horcrux:vm')
-  if (ours) put(childOf(there, 'metadata'), ours)
+  if (!ours) return
+  const own = at(there, 'metadata', 'horcrux:vm')
+  // Of the domain, not of this definition of it.
+  if (attribute(own, 'id') === attribute(ours, 'id')) takeAttributes(ours, own, 'made_by')
+  put(childOf(there, 'metadata'), ours)
 }
 
 /** The parts of an existing domain that Horcrux owns. The mark comes last: the others read it. */

@@ -168,6 +168,8 @@ function markedSources(mark: Element | undefined): Map<string, string> | null {
 export const markOf = (domain: Element) => ({
   id: attribute(marked(domain), 'id') ?? null,
   name: attribute(marked(domain), 'name') ?? null,
+  /** The operation that made the domain; null for one that was there before, and adopted. */
+  madeBy: attribute(marked(domain), 'made_by') ?? null,
   disks: words(attribute(marked(domain), 'disks')),
   nics: words(attribute(marked(domain), 'nics')),
   seed: attribute(marked(domain), 'seed') ?? seedDrive,
