@@ -3,6 +3,7 @@ import type { Params, Result } from '#shared/contract/contract.ts'
 import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { AppError, ConflictError } from '#shared/errors.ts'
 import { activeStates, statesOf } from '#shared/operation/entries.ts'
+import { driverOf } from '../drivers/drivers.ts'
 import { poolRecords, volumeRecords } from '../models.ts'
 import { openPool } from '../pools/open-pool.ts'
 
@@ -31,7 +32,7 @@ type Unfinished = Result<typeof volumesInternal, 'unfinished'>
 export async function unfinished(): Promise<Unfinished> {
   const data: Unfinished['data'] = []
   const unreached: Unfinished['unreached'] = []
-  for (const { id } of await poolRecords.all()) {
+  const read = async (id: string) => {
     try {
       const { host, config, volumes } = await openPool(id)
       for (const { name, operation } of (await volumes.unfinished?.list(host, config)) ?? [])
@@ -41,6 +42,9 @@ export async function unfinished(): Promise<Unfinished> {
       unreached.push({ name: id, reason: error.message })
     }
   }
+  // All at once: one that hangs takes some seconds.
+  const pools = (await poolRecords.all()).filter((pool) => driverOf(pool).volumes?.unfinished)
+  await Promise.all(pools.map(({ id }) => read(id)))
   const states = await statesOf([...new Set(data.map(({ operation }) => operation))])
   const isActive = (operation: string) => activeStates.some((state) => state === states.get(operation))
   return { data: data.filter(({ operation }) => !isActive(operation)), unreached }

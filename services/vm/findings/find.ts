@@ -105,13 +105,15 @@ export async function find(): Promise<{ found: Found[]; unreached: Unreached[] }
   const known = Map.groupBy(all, ({ hypervisor, node }) => `${hypervisor} ${node}`)
   const handles = new Map([...known].map(([key, vms]) => [key, new Set(vms.map(({ handle }) => handle))]))
   const candidates: Candidate[] = [...owned]
-  for (const reached of await reachAll())
+  const read = async (reached: Reached) => {
     try {
       candidates.push(...(await onNode(reached, handles)))
     } catch (error) {
       if (!(error instanceof AppError)) throw error
       unreached.push({ name: reached.node.id, reason: error.message })
     }
+  }
+  await Promise.all((await reachAll()).map(read))
   const lost = candidates.filter(({ vm }) => vm !== null && !ids.has(vm))
   const gone = new Set<string>()
   for (const vm of new Set(lost.map((each) => each.vm!))) if (await isGone(vm)) gone.add(vm)
