@@ -60,8 +60,7 @@ async function prepared(
   const { hypervisor, found } = candidate
   await reserve(`guest ${found.handle} of ${hypervisor} on ${node}`)
   await reserve(...found.nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
-  // A guest that is being created has our mark, and no record yet.
-  if (found.marked_id) await requireFree(apiPathOf(found.marked_id))
+  await requireNotInMaking(found, id)
   violations.push(...found.violations, ...(await obstacles({ node, hypervisor, found }, wanted)))
   const name = wanted ?? found.name
   await reserve(nameKeyOf(name))
@@ -96,6 +95,11 @@ async function prepared(
     boot_id: null,
   } satisfies Input['vm']
   return { vm, disks }
+}
+
+/** A guest that is being created has our mark, and no record yet. The lock on the new id is this operation's own. */
+async function requireNotInMaking({ marked_id }: Adoptable, id: string): Promise<void> {
+  if (marked_id && marked_id !== id) await requireFree(apiPathOf(marked_id))
 }
 
 type Candidate = Pick<VmRecord, 'node' | 'hypervisor'> & { found: Adoptable }
