@@ -14,6 +14,7 @@ import { benchLatency } from './latency.ts'
 import { benchMetrics } from './metrics.ts'
 import { benchRights } from './rights.ts'
 import { benchSeparate } from './separate.ts'
+import { benchSnapshot } from './snapshot.ts'
 import { benchStart } from './start-time.ts'
 
 /** Every benchmark by its name on the command line. Each measures the things that it compares in one run. */
@@ -26,6 +27,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-start': domainStart,
   'domain-stats': domainStats,
   clone: benchClone,
+  snapshot: benchSnapshot,
   start: benchStart,
   latency: benchLatency,
   failover: benchFailover,

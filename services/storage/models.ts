@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { Id, Name, Time, Version } from '#shared/contracts/common.ts'
 import { poolKinds, type PoolType, type ShownConfig } from '#shared/contracts/storage/pool-kinds.ts'
+import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import { Volume } from '#shared/contracts/storage/volumes.ts'
 import { collection } from '#shared/db/collection.ts'
 import { migratePools, migrateVolumes } from './pools/earlier-records.ts'
@@ -32,7 +33,29 @@ export const poolRecords = collection('pools', StoredPool, {
 /** A storage pool as stored, without measured values. */
 export type PoolRecord = Awaited<ReturnType<typeof poolRecords.require>>
 
-const { node: _n, source: _s, path: _p, ...stored } = Volume.properties
+const { node: _n, source: _s, path: _p, snapshots: _c, ...stored } = Volume.properties
+
+const StoredHead = Type.Object({
+  head: Type.Union([Type.String(), Type.Null()], { description: "The driver's word for it" }),
+  format: VolumeFormat,
+  size_bytes: Type.Integer(),
+})
+
+/** A snapshot of the volume, under the id of the VM's snapshot. */
+const StoredSnapshot = Type.Object({
+  id: Id,
+  native: Type.String({ description: "The driver's identity of it" }),
+  head: Type.Object(StoredHead.properties, { description: 'The head that guests write after it' }),
+  is_taken: Type.Boolean({ description: 'Guests write `head`' }),
+})
+
+/** A restore that can be undone. */
+const StoredRestore = Type.Object({
+  id: Id,
+  restored: StoredHead,
+  former: StoredHead,
+  is_in_place: Type.Boolean({ description: 'Guests write `restored`, and `former` is aside' }),
+})
 
 /**
  * `deleting` is set before the bytes are removed: a creation that is still running sees it and cleans up. The source is
@@ -43,6 +66,9 @@ export const volumeRecords = collection(
   Type.Object({
     ...stored,
     deleting: Type.Optional(Type.Boolean()),
+    head: Type.Optional(StoredHead.properties.head),
+    snapshots: Type.Optional(Type.Array(StoredSnapshot)),
+    restores: Type.Optional(Type.Array(StoredRestore)),
     reads: Type.Optional(Type.Array(Type.String(), { description: 'Paths of its backing files, of an adopted one' })),
     operation: Type.Optional(Type.String({ description: 'The operation that made it' })),
     read_by: Type.Optional(

@@ -1,6 +1,10 @@
 import type { Service } from '#shared/service/start.ts'
 import { poolService } from './pools/pools.ts'
+import { volumeSnapshotService } from './snapshots/service.ts'
 import { volumeInternalService } from './volumes/internal.ts'
 import { volumeService } from './volumes/volumes.ts'
 
-export const storageService: Service = { name: 'storage', serves: [poolService, volumeService, volumeInternalService] }
+export const storageService: Service = {
+  name: 'storage',
+  serves: [poolService, volumeService, volumeInternalService, volumeSnapshotService],
+}

@@ -10,6 +10,10 @@ import { presetService } from './clone/presets.ts'
 import { templateService } from './lifecycle/templates.ts'
 import { consoleService } from './consoles/consoles.ts'
 import { sweepConsoles } from './consoles/sweep.ts'
+import { sweepPauses } from './snapshots/pause.ts'
+import { scheduleService } from './schedules/service.ts'
+import { runSchedules } from './schedules/ticks.ts'
+import { snapshotService } from './snapshots/service.ts'
 import { vmService as vms } from './vms.ts'
 import { watchNodes } from './state/watch.ts'
 
@@ -25,9 +29,11 @@ export const vmService: Service = {
     presetService,
     consoleService,
     findingService,
+    snapshotService,
+    scheduleService,
   ],
   start: async () => {
-    const ends = [watchNodes(), sweepConsoles(), sweepFreezes(), sweepLeftovers()]
+    const ends = [watchNodes(), sweepConsoles(), sweepFreezes(), sweepLeftovers(), sweepPauses(), runSchedules()]
     return () => {
       for (const end of ends) end()
     }

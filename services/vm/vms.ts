@@ -20,6 +20,7 @@ import { isInPool, type Pooled } from './hardware/plan.ts'
 import { watched } from './state/watched.ts'
 import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
+import { purgeSnapshots, requireDeletable } from './snapshots/with-vm.ts'
 import { requireStatus, settle } from './state/status.ts'
 import { requireNoLinkedClones } from './lifecycle/templates.ts'
 import { update } from './hardware/update.ts'
@@ -56,14 +57,19 @@ export const vmService = implement(vms, {
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
       if (vm.template) await requireNoLinkedClones(vm, 'be deleted')
+      const kept = await requireDeletable(vm, purge)
       const { name, hypervisor, node, handle, disks } = vm
-      return { id, name, hypervisor, node, handle, disks, purge }
+      return { id, name, hypervisor, node, handle, disks, purge, kept }
     },
     run: async (op, vm) => {
       // A guest that was started by other means since is not switched off: undefining would.
       await op.step('looking again', async () => requireStatus(await settle(vm.id), 'delete', ['stopped']))
       await op.commit()
       await op.step('undefining domain', () => driverOf(vm).undefine(vm))
+      const pooled = vm.disks.filter(isInPool)
+      // A version without snapshots has written no `kept`.
+      const kept = vm.kept ?? []
+      if (kept.length > 0) await op.step('deleting snapshots', () => purgeSnapshots({ ...vm, disks: pooled }, kept))
       for (const disk of vm.disks.filter(isInPool))
         await op.step(`${vm.purge ? 'deleting' : 'releasing'} disk ${disk.id}`, () => letGo(vm, disk))
       for (const disk of vm.disks.filter((each) => !isInPool(each)))

@@ -18,10 +18,13 @@ import { permissions } from '#shared/contracts/access/permissions.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
+import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
+import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 
 /** Every contract that there is: routes, OpenAPI and clients are made from this list. */
@@ -36,12 +39,15 @@ export const contracts: readonly Contract[] = [
   pools,
   volumes,
   volumesInternal,
+  volumeSnapshots,
   vms,
   devices,
   guests,
   cloudinit,
   cloneJobs,
   templates,
+  snapshots,
+  snapshotSchedules,
   clonePresets,
   consoles,
   containers,

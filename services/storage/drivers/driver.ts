@@ -230,6 +230,8 @@ export type SnapshotDriver<K extends PoolType = PoolType> = {
   foreseeDeletion(host: Host, config: PoolConfig<K>, family: Family, id: string, isRunning: boolean): Promise<Deletion>
   /** Deletes a snapshot as it was foretold without an obstacle; one that is gone is fine. */
   delete(host: Host, config: PoolConfig<K>, family: Family, id: string, how: Deleting): Promise<Deleted>
+  /** Deletes a volume with all its snapshots and heads; those that are gone are fine. No linked clone reads from them. */
+  deleteAll(host: Host, config: PoolConfig<K>, family: Family): Promise<void>
   /** Native identities of all snapshots and heads that the storage has of a volume, with a record or not. */
   list(host: Host, config: PoolConfig<K>, volume: VolumeSpec): Promise<string[]>
   usage(host: Host, config: PoolConfig<K>, family: Family): Promise<SnapshotUsage[]>

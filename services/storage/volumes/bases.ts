@@ -54,7 +54,8 @@ export const insertFound = (spec: Spec, { backing, reads }: Bases, owner: string
 /** The backing of a volume that is there already: read from the image, for those that an earlier version adopted. */
 export async function readBases({ pool, config, host, volumes }: OpenPool, record: VolumeRecord, node?: string) {
   const path = pathOfSource(await volumes.sourceOn(host, config, record))
-  if (path === null || record.backing !== null) return
+  // The layers of its own snapshots are no other volumes.
+  if (path === null || record.backing !== null || record.head) return
   const { backing, reads } = await registerBases(host, nodeFor(pool, node), { path, format: record.format })
   if (reads.length > 0) await volumeRecords.updateWhere({ _id: record.id }, { set: { backing, reads } })
 }

@@ -10,6 +10,7 @@ import {
   foreignError,
   requireFreePlace,
   requireNoClones,
+  requireNoSnapshots,
   requireOwned,
   requireUnused,
   volumeId,
@@ -120,6 +121,7 @@ export async function markDeleting({ pool, name }: VolumeKey, owner: string | nu
   // A clone writes its record before it reads its source: one of the two sees the other.
   try {
     await requireNoClones(record.id, 'be deleted')
+    requireNoSnapshots(record, 'be deleted')
   } catch (error) {
     await unmarkDeleting({ pool, name })
     throw error

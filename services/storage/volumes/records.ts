@@ -15,9 +15,15 @@ export const apiPathOf = (pool: string, volume: string) => `/api/storage/pools/$
 
 /** Volumes as callers see them, each with its source on the host on which the storage pool is open. */
 export const viewIn = async ({ pool, config, host, volumes }: OpenPool, record: VolumeRecord): Promise<Volume> => {
-  const { deleting: _, reads: _r, read_by: _b, operation: _o, ...kept } = record
+  const { deleting: _, reads: _r, read_by: _b, operation: _o, ...inner } = record
+  const { head: _h, restores: _s, snapshots = [], ...kept } = inner
   const node = pool.nodes?.length === 1 ? pool.nodes[0]! : null
-  return withPath({ ...kept, node, source: await volumes.sourceOn(host, config, record) })
+  return withPath({
+    ...kept,
+    node,
+    source: await volumes.sourceOn(host, config, record),
+    snapshots: snapshots.length,
+  })
 }
 
 /** A volume as callers see it. @param node its source is the one there */
@@ -68,4 +74,15 @@ export async function requireNoClones(id: string, what: string): Promise<void> {
     `Volume '${id}' cannot ${what}: backing file in use by ${users.length} linked clone(s): ${users.slice(0, 10).join(', ')}`,
     { details: { clones: clones.map((clone) => ({ volume: clone.id, used_by: clone.used_by })), read_by } },
   )
+}
+
+/** @throws ConflictError for a volume of which snapshots have a state */
+export function requireNoSnapshots({ id, snapshots = [], restores = [] }: VolumeRecord, what: string): void {
+  if (snapshots.length > 0)
+    throw new ConflictError(
+      `Volume '${id}' cannot ${what}: ${snapshots.length} snapshot(s) of virtual machines have a state of it. Delete those first`,
+      { details: { snapshots: snapshots.map((each) => each.id) } },
+    )
+  if (restores.length > 0)
+    throw new ConflictError(`Volume '${id}' cannot ${what}: a restore of its virtual machine can still be undone`)
 }

@@ -68,7 +68,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
     format,
     source: images[index]!.source,
   }))
-  const consistency = await whileFrozen(vm, async () => {
+  const { consistency } = await whileFrozen(vm, async () => {
     await requireCurrent()
     return copies.begin(vm, targets)
   })

@@ -26,6 +26,7 @@ export type Parts = {
   power?: Power
   serialLog?: SerialLog
   shelf?: Shelf
+  snapshots?: Snapshots
   statistics?: Statistics
 }
 
@@ -148,6 +149,37 @@ export type Copies = {
   abort: (guest: Guest, copy: string) => Promise<void>
 }
 export type Copying = { signal: AbortSignal; onProgress: (doneBytes: number, totalBytes: number) => void }
+
+/** A disk of a guest, and an image that it is to have. */
+export type DiskImage = { disk: string; source: DiskSource; format: DiskRecord['format'] }
+/** Layers of a disk: the content of `top` goes into `base`, which is below it. */
+export type Merging = { disk: string; top: DiskSource; base: DiskSource }
+
+/**
+ * Snapshots of guests, without records of the hypervisor's own. `key` names what is kept on the node beside the disks: the
+ * definition, the variables of its firmware, the state of its TPM, and the memory.
+ */
+export type Snapshots = {
+  /** Switches disks of a guest to empty images on top of their present ones, all at one moment. Repeating it is fine. */
+  switchDisks: (guest: Guest, images: DiskImage[]) => Promise<void>
+  /** True when a guest that runs has any of these images as its disk. */
+  isSwitched: (guest: Guest, images: DiskImage[]) => Promise<boolean>
+  /** Merges layers of a guest that runs, while it runs. @returns false when it is off: nothing is known of the layers */
+  merge: (guest: Guest, merging: Merging, how: { signal: AbortSignal }) => Promise<boolean>
+  /** Keeps the state of a guest beside its disks. It is off or paused. @returns the bytes that are kept */
+  keepState: (guest: Guest, key: string) => Promise<KeptState>
+  /** Reads what is kept under a key; `memory_bytes` null: no memory. */
+  kept: (guest: Guest, key: string) => Promise<KeptState & { memory_bytes: number | null }>
+  /** Gives a guest that is off a state that was kept. */
+  restoreState: (guest: Guest, key: string) => Promise<void>
+  /** Writes the memory of a guest that is paused. @returns its bytes */
+  saveMemory: (guest: Guest, key: string) => Promise<number>
+  /** Starts a guest with memory that was kept, on the disks of now; one that runs already is fine. */
+  restoreMemory: (guest: Guest, key: string, disks: DiskImage[], how: { paused: boolean }) => Promise<void>
+  /** Removes all that is kept under a key; nothing is fine. */
+  drop: (guest: Guest, key: string) => Promise<void>
+}
+export type KeptState = { bytes: number; has_variables: boolean; has_tpm: boolean }
 
 /** The agent in a guest. */
 export type Agent = {

@@ -69,6 +69,7 @@ export async function thaw(id: string) {
 
 /** Consistency of a copy of a running guest: of frozen file systems, or as after a power cut. */
 export type Consistency = 'filesystem' | 'crash'
+export type Frozen = { consistency: Consistency; filesystems: number }
 
 /** Limit of a freeze for a copy, in case this process dies. */
 const copySeconds = 20
@@ -77,23 +78,23 @@ const copySeconds = 20
  * Does something short to a guest while its file systems are frozen; without an agent that answers, while they are not.
  * File systems that another caller has frozen stay frozen.
  */
-export async function whileFrozen(vm: VmRecord, work: () => Promise<unknown>): Promise<Consistency> {
+export async function whileFrozen(vm: VmRecord, work: () => Promise<unknown>): Promise<Frozen> {
   const { agent } = driverOf(vm)
   const view = vm.status === 'running' ? await agent?.view(vm) : undefined
   if (!agent || !view?.connected) {
     await work()
-    return 'crash'
+    return { consistency: 'crash', filesystems: 0 }
   }
   if (view.frozen) {
     await work()
-    return (await agent.view(vm)).frozen ? 'filesystem' : 'crash'
+    return { consistency: (await agent.view(vm)).frozen ? 'filesystem' : 'crash', filesystems: 0 }
   }
   const thawsMs = Date.now() + copySeconds * 1000
   await write(vm.id, { thaws_at: new Date(thawsMs).toISOString(), boot_id: await bootIdOf(vm) })
   try {
     const filesystems = await triedToFreeze(vm, agent)
     await work()
-    return filesystems > 0 && Date.now() < thawsMs ? 'filesystem' : 'crash'
+    return { consistency: filesystems > 0 && Date.now() < thawsMs ? 'filesystem' : 'crash', filesystems }
   } finally {
     await thawNow(vm, agent)
   }

@@ -5,6 +5,7 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import { startDefined } from './start-domain.ts'
 import { driverOf, requirePart } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { endRestore } from '../snapshots/restored.ts'
 import { requireStatus, settle, settleAs } from '../state/status.ts'
 import { requireNoTemplate } from './templates.ts'
 import { waitForStop } from './wait-for-shutdown.ts'
@@ -67,6 +68,8 @@ export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], 'r
   await op.step('starting domain', () => startDefined(vm), { undo: async () => driverOf(vm).stop(vm) })
   await op.commit()
   await op.step('recording', async () => desire(vm, 'running'))
+  // The guest writes from now on: the state before a restore is given up.
+  await op.step('ending restore', () => endRestore(vm.id))
 })
 
 export const shutdown = power<Params<typeof vms, 'shutdown'>>(

@@ -22,9 +22,12 @@ import { pools } from '#shared/contracts/storage/pools.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
+import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
+import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 
 /** A service's place on the bus: everything that it may do there follows from this. */
@@ -59,9 +62,21 @@ const table: Record<ServiceName, Member> = {
   },
   audit: { serves: [audit], calls: [] },
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list')] },
-  storage: { serves: [pools, volumes, volumesInternal], calls: [...of(vms, 'get')] },
+  storage: { serves: [pools, volumes, volumesInternal, volumeSnapshots], calls: [...of(vms, 'get')] },
   vm: {
-    serves: [vms, devices, guests, cloudinit, templates, cloneJobs, clonePresets, consoles, findings],
+    serves: [
+      vms,
+      devices,
+      guests,
+      cloudinit,
+      templates,
+      cloneJobs,
+      clonePresets,
+      consoles,
+      findings,
+      snapshots,
+      snapshotSchedules,
+    ],
     calls: [...of(resourcePools, 'get'), ...of(pools, 'get'), ...of(volumes, 'get'), ...of(operations, 'cancel')],
     emits: ['vm:status', 'vm:events'],
   },

@@ -39,6 +39,9 @@ export const Volume = strict({
   backing: Type.Union([Type.String(), Type.Null()], {
     description: 'Id of the volume from which a linked clone reads unchanged blocks; that one cannot change meanwhile',
   }),
+  snapshots: Type.Integer({
+    description: 'Snapshots of VMs that have a state of it; it cannot be deleted while there are any',
+  }),
   created_at: Time,
   updated_at: Time,
   version: Version,

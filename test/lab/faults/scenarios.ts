@@ -4,9 +4,12 @@ import { NotFoundError } from '#shared/errors.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
+import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
@@ -118,6 +121,41 @@ const besideBridge = (host: LabHost) => async (horcrux: Calling) => {
   await running(horcrux)
 }
 
+/** The ids of snapshots are made by the server: a scenario learns its own before it begins. */
+const ofDeletion = { id: 'it', snapshot_id: '' }
+const ofRestore = { id: 'it', snapshot_id: '', restore_memory: false }
+const ofVolume = {
+  id: 'images',
+  volume: 'it-disk-0',
+  node: 'hv1',
+  snapshot: '',
+  plan: '',
+  bytes: 0,
+  is_merged: false,
+  merge_ms: null,
+}
+const snapshotted = (make: (horcrux: Calling) => Promise<unknown>) => async (horcrux: Calling) => {
+  await make(horcrux)
+  const { id } = (await done(horcrux, snapshots, 'create', { id: 'it', name: 'one' })) as { id: string }
+  for (const params of [ofDeletion, ofRestore]) params.snapshot_id = id
+  const disks = [{ id: 'images', volume: 'it-disk-0' }]
+  const words = { disks, node: 'hv1', snapshot: id, is_running: false }
+  const { data } = await horcrux.call(volumeSnapshots, 'foreseeDeletion', words)
+  Object.assign(ofVolume, { snapshot: id, plan: data[0]!.plan, bytes: data[0]!.bytes })
+}
+const offWithDisks = (horcrux: Calling) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
+/** A schedule that keeps one snapshot and has made one. */
+const scheduled = async (horcrux: Calling) => {
+  await offWithDisks(horcrux)
+  const given = { vm_id: 'it', name: 'nightly', frequency: 'hourly', retention_count: 1, enabled: false }
+  await horcrux.call(snapshotSchedules, 'create', { id: 'nightly', ...given } as never)
+  await done(horcrux, snapshotSchedules, 'run', { schedule: 'nightly', due: '2026-01-01T00:00:00.000Z' })
+}
+const restored = async (horcrux: Calling) => {
+  await snapshotted(offWithDisks)(horcrux)
+  await done(horcrux, snapshots, 'restore', ofRestore)
+}
+
 const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
 /** A guest with a disk in the pool's folder, of which Horcrux knows nothing. */
 async function byHand({ uri, dir }: LabHost): Promise<void> {
@@ -182,6 +220,25 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.create': { before: made, params: { vm_id: 'it' } },
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
+  'snapshots.create': { before: runningWithDisks, params: { id: 'it', name: 'one' } },
+  'snapshots.create with memory': {
+    kind: 'snapshots.create',
+    before: running,
+    params: { id: 'it', name: 'one', include_memory: true },
+  },
+  'snapshots.delete': { before: snapshotted(offWithDisks), params: ofDeletion },
+  'snapshots.delete of a guest that runs': {
+    kind: 'snapshots.delete',
+    before: snapshotted(runningWithDisks),
+    params: ofDeletion,
+  },
+  'snapshot-schedules.run': {
+    before: scheduled,
+    params: { schedule: 'nightly', due: '2026-01-02T00:00:00.000Z' },
+  },
+  'snapshots.restore': { before: snapshotted(offWithDisks), params: ofRestore },
+  'snapshots.undoRestore': { before: restored, params: { id: 'it' } },
+  'volume-snapshots.remove': { before: snapshotted(offWithDisks), params: ofVolume },
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
   'volumes-internal.importFor': { before: withImage(first), params: ofImage },
@@ -222,6 +279,8 @@ export async function clear(horcrux: Calling): Promise<void> {
   for (const { name, used_by } of newestFirst(left))
     if (used_by) await horcrux.call(volumesInternal, 'deleteFor', { id: 'images', volume: name, owner: used_by })
     else await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
+  for (const { id } of (await horcrux.call(snapshotSchedules, 'list', {})).data)
+    await horcrux.call(snapshotSchedules, 'delete', { id })
   await horcrux.call(resourcePools, 'delete', { id: team.id }).catch((error: Error) => {
     if (!(error instanceof NotFoundError)) throw error
   })

@@ -5,6 +5,7 @@ import { bus } from '#shared/bus/bus.ts'
 import { streams } from '#shared/bus/streams.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
@@ -13,7 +14,17 @@ import type { LabHost } from '../hosts/hosts.ts'
 
 /** Everything that operations act on: as Horcrux reports it, and as libvirt and the disks have it. */
 export type World = Record<
-  'guests' | 'devices' | 'volumes' | 'nodes' | 'resourcePoolUse' | 'domains' | 'jobs' | 'files' | 'seeds' | 'variables',
+  | 'guests'
+  | 'snapshots'
+  | 'devices'
+  | 'volumes'
+  | 'nodes'
+  | 'resourcePoolUse'
+  | 'domains'
+  | 'jobs'
+  | 'files'
+  | 'seeds'
+  | 'variables',
   string[]
 >
 
@@ -34,6 +45,10 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
   )
   return {
     guests: guests.data.map(({ id, status, template }) => `${id} ${status}${template ? ' template' : ''}`),
+    snapshots: [
+      ...(await Promise.all(guests.data.map(({ id }) => snapshotsOf(horcrux, id)))).flat(),
+      `${(await readdir(join(host.stateDir, 'snapshots')).catch(() => [])).length} kept on the node`,
+    ],
     devices: [
       ...guests.data.map(({ id, disks: own, nics, pending }) => {
         const parts = own.map((disk) => `${disk.id}=${disk.volume}:${disk.size_bytes}`)
@@ -41,7 +56,9 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
       }),
       ...(await Promise.all(guests.data.map(({ name }) => pluggedIn(host, name)))),
     ],
-    volumes: disks.data.map(({ name, size_bytes, used_by }) => `${name} ${size_bytes} ${used_by}`),
+    volumes: disks.data.map(
+      ({ name, size_bytes, used_by, snapshots: count }) => `${name} ${size_bytes} ${used_by} ${count} snapshots`,
+    ),
     nodes: hosts.data.map(({ id }) => id),
     resourcePoolUse: resourcePoolUse.data.map(
       ({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`,
@@ -50,8 +67,17 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
     jobs: (await Promise.all(states.map((state) => jobOf(host, state)))).flat(),
     seeds: await keptOf(host, 'seeds', 'copy'),
     variables: [...(await keptOf(host, 'nvram', 'it')), ...(await keptOf(host, 'nvram', 'copy'))],
-    files: (await readdir(join(host.dir, 'pool'))).toSorted(),
+    // A layer is named after its snapshot, whose id each run makes anew.
+    files: (await readdir(join(host.dir, 'pool'))).map((name) => name.replace(/@[0-9a-f-]+\./, '@id.')).toSorted(),
   }
+}
+
+/** The snapshots of a guest, and the place of its disks among them. */
+async function snapshotsOf(horcrux: Pick<TestHorcrux, 'call'>, id: string): Promise<string[]> {
+  const { data } = await horcrux.call(snapshots, 'list', { id })
+  const { can_undo_restore } = await horcrux.call(snapshots, 'tree', { id })
+  const named = data.map(({ name, state, is_current }) => `${name} ${state}${is_current ? ' current' : ''}`)
+  return [`${id}: ${named.join(', ')}${can_undo_restore ? ', restored' : ''}`]
 }
 
 /** The devices of a domain: by its definition, and of the running guest. */

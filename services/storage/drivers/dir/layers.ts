@@ -132,6 +132,11 @@ export function layers<K extends PoolType>(folderOf: (config: PoolConfig<K>) => 
       }
     },
 
+    async deleteAll(host, config, { volume, snapshots, keptHeads }) {
+      const files = [fileOfVolume(volume), ...keptHeads, ...snapshots.map(({ native }) => native)]
+      for (const file of files) if (isFileOf(file, volume)) await host.remove(at(config, file))
+    },
+
     async list(host, config, volume) {
       const files = await host.list(folderOf(config))
       return files.map(({ name }) => name).filter((name) => isFileOf(name, volume))

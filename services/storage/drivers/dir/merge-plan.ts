@@ -46,6 +46,18 @@ type Seen = { layers: Layers; folder: string; family: Family; inUse: Set<string>
 const childrenOf = ({ layers, folder }: Seen, file: string): string[] =>
   [...layers].filter(([, { backing }]) => backing === join(folder, file)).map(([name]) => name)
 
+/**
+ * Finds linked clones in other volumes that read a layer, directly or through those on top of it: guests may have all of
+ * these files open. @returns the name of the state that they were made of; null for none
+ */
+function readByClones(layers: Layers, folder: string, { volume, snapshots, hasClones }: Family, file: string) {
+  const bases = snapshots.filter((each) => each.hasClones).map((each) => ({ file: each.native, id: each.id }))
+  const all = [...bases, ...(hasClones ? [{ file: fileOfVolume(volume), id: null }] : [])]
+  const found = all.find((base) => chainOf(layers, folder, base.file).has(file))
+  if (!found) return null
+  return found.id === null ? volume.name : `snapshot ${found.id} of ${volume.name}`
+}
+
 /** Copies a layer with several files on top of it up into each. */
 function copiesOf(seen: Seen, from: string, into: string[], what: string): Plan {
   const { layers, folder, inUse } = seen
@@ -62,14 +74,7 @@ function copiesOf(seen: Seen, from: string, into: string[], what: string): Plan 
 /** Merges the one file on top of a layer down into it. */
 function mergeOf(seen: Seen, base: string, top: string, what: string): Plan {
   const { layers, family, inUse } = seen
-  const { volume, snapshots, hasClones, keptHeads } = family
-  const owner = snapshots.find((each) => each.native === top)
-  if (owner?.hasClones)
-    return refused(
-      `linked clones read from snapshot ${owner.id} of ${volume.name}, on top of ${what}: delete those first`,
-    )
-  if (hasClones && top === fileOfVolume(volume))
-    return refused(`linked clones read from ${volume.name}, on top of ${what}: delete those first`)
+  const { volume, keptHeads } = family
   if (keptHeads.includes(top))
     return refused(
       `the state of ${volume.name} before its restore reads from ${what}: start the virtual machine, or undo the restore first`,
@@ -88,7 +93,9 @@ export function deletionOf(layers: Layers, folder: string, family: Family, id: s
   const gone = snapshots.find((each) => each.id === id)
   if (!gone || !layers.has(gone.native)) return nothing
   const what = `snapshot ${id} of ${volume.name}`
-  if (gone.hasClones) return refused(`linked clones read from ${what}: delete those first`)
+  const read = readByClones(layers, folder, family, gone.native)
+  if (read !== null)
+    return refused(`linked clones read from ${read}${read === what ? '' : `, on top of ${what}`}: delete those first`)
   const inUse = isRunning ? chainOf(layers, folder, fileOfVolume(volume)) : new Set<string>()
   const seen = { layers, folder, family, inUse }
   const [only, ...others] = childrenOf(seen, gone.native)

@@ -21,6 +21,7 @@ import { adoption } from './adoption.ts'
 import { freeze, thaw, viewByAgent } from './guest/agent.ts'
 import { copies } from './guest/backup-job.ts'
 import { bootIdOf, change, sizes } from './change.ts'
+import { snapshots } from './snapshot/snapshots.ts'
 import { check, defaults } from './host/check.ts'
 import { findConsole } from './guest/console.ts'
 import { define, shelve, undefine } from './definition.ts'
@@ -139,5 +140,6 @@ export const qemu: Hypervisor = {
       await shelve(guest)
     },
   },
+  snapshots,
   statistics: { read: stats },
 }

@@ -16,6 +16,7 @@ import { inventoryOf, requireOwnPlace } from '../foreign.ts'
 import { isInPool, planDisks, type PlannedDisk } from '../plan.ts'
 import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
+import { requireNoSnapshotOf } from '../../snapshots/with-vm.ts'
 import { settleAtEnd } from '../../state/status.ts'
 import { throwAll } from '../../violations.ts'
 import { diskIn } from './named.ts'
@@ -120,6 +121,7 @@ export const detachDisk = operation({
         `Disk ${disk.id} of '${id}' is in no pool: Horcrux does not delete ${nameOfSource(disk.source)}`,
       )
     if (purge) await requireNoBase(vm, disk, 'be deleted')
+    if (purge) await requireNoSnapshotOf(vm, disk)
     return { id, disk, purge, timeout }
   },
   run: async (op, { id, disk, purge, timeout }) => {

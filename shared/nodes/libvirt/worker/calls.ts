@@ -16,6 +16,7 @@ import {
   type Of,
   type OfRun,
 } from './results.ts'
+import { snapshotOperations } from './snapshot-calls.ts'
 import { toSample, toState, type Sample } from './samples.ts'
 import type { StateAndReason } from './states.ts'
 
@@ -68,6 +69,8 @@ const listUuids = (library: Library, conn: Pointer, flags: number): Set<string> 
 }
 
 export const operations = {
+  ...snapshotOperations,
+
   /** Opens a connection and returns its address. Local drivers such as `test:` have no daemon to keep alive. */
   open(
     library: Library,

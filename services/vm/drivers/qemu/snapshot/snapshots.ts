@@ -1,0 +1,17 @@
+import type { Snapshots } from '../../parts.ts'
+import { isSwitched, switchDisks } from './switch-disks.ts'
+import { merge } from './merge.ts'
+import { drop, keepState, kept, restoreState } from './kept-state.ts'
+import { restoreMemory, saveMemory } from './memory.ts'
+
+export const snapshots: Snapshots = {
+  switchDisks,
+  isSwitched,
+  merge,
+  keepState,
+  kept,
+  restoreState,
+  saveMemory,
+  restoreMemory,
+  drop,
+}

@@ -1,0 +1,58 @@
+import type { Params } from '#shared/contract/contract.ts'
+import type { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
+import type { Snapshot } from '#shared/contracts/vm/snapshots.ts'
+import { AppError } from '#shared/errors.ts'
+import { type Op, operation } from '#shared/operation/kinds.ts'
+import { plan, run as takeSnapshot } from '../snapshots/create.ts'
+import { snapshotRecords } from '../snapshots/model.ts'
+import { planRemove, runRemove } from '../snapshots/remove.ts'
+import type { Taking } from '../snapshots/taking.ts'
+import { scheduleRecords } from './model.ts'
+import { snapshotNameOf, surplusOf } from './next-run.ts'
+
+type Wanted = { schedule: string; taking: Taking }
+
+/** Deletes the snapshots that the schedule has made beyond those it keeps. One that cannot be deleted now stays. */
+async function keepOnly(op: Op, schedule: string, vm: string): Promise<void> {
+  const surplus = await op.step('finding surplus', async () => {
+    const found = await scheduleRecords.get(schedule)
+    if (!found) return []
+    const own = await snapshotRecords.all({ vm_id: vm, schedule_id: schedule, state: 'ready' })
+    return surplusOf(own, found.retention_count).map(({ id, name }) => ({ id, name }))
+  })
+  for (const { id: snapshot_id, name } of surplus) {
+    const removing = await op.step(`planning removal of ${name}`, () =>
+      planRemove({ id: vm, snapshot_id }).catch((error: unknown) => {
+        if (!(error instanceof AppError)) throw error
+        op.log(`Snapshot '${name}' is kept for now: ${error.message}`)
+        return null
+      }),
+    )
+    if (removing) await runRemove(op, removing, `${name}: `)
+  }
+}
+
+export const run = operation({
+  accept: async ({ schedule: id, due }: Params<typeof snapshotSchedules, 'run'>, { hold }): Promise<Wanted> => {
+    const { vm_id, name, include_memory } = await scheduleRecords.require(id)
+    const given = {
+      id: vm_id,
+      name: snapshotNameOf(name, new Date(due)),
+      description: '',
+      include_memory,
+    }
+    return { schedule: id, taking: await plan(given, id, { hold }) }
+  },
+  run: async (op, { schedule, taking }: Wanted): Promise<Snapshot> => {
+    const record = (last_error: string | null, last_snapshot_id: string | null) =>
+      scheduleRecords.updateWhere({ _id: schedule }, { set: { last_error, last_snapshot_id } })
+    await op.step('noting', async () => undefined, {
+      undo: async () =>
+        scheduleRecords.updateWhere({ _id: schedule }, { set: { last_error: `Operation ${op.id} failed` } }),
+    })
+    const snapshot = await takeSnapshot(op, taking)
+    await op.step('recording run', async () => void (await record(null, snapshot.id)))
+    await keepOnly(op, schedule, taking.vm)
+    return snapshot
+  },
+})

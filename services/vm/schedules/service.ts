@@ -1,0 +1,87 @@
+import { requireRight } from '#shared/access/require-right.ts'
+import { call } from '#shared/bus/call.ts'
+import { permissions } from '#shared/contracts/access/permissions.ts'
+import { type Frequency, snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
+import { ValidationError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { implement } from '#shared/service/implement.ts'
+import { apiPathOf, vmRecords } from '../model.ts'
+import { scheduleRecords, viewOf } from './model.ts'
+import { nextRun, previewOf } from './next-run.ts'
+import { run } from './run.ts'
+
+const previewed = 20
+
+/** The next run. @throws ValidationError for a pattern or time zone that does not exist, or that never comes */
+function requireNextRun(frequency: Frequency, timezone: string): string {
+  const wrong = (field: string, message: string) => new ValidationError([{ field, code: 'invalid', message }])
+  try {
+    Intl.DateTimeFormat('en', { timeZone: timezone })
+  } catch (error) {
+    throw wrong('timezone', (error as Error).message)
+  }
+  let next: Date | null
+  try {
+    next = nextRun(frequency, timezone, new Date())
+  } catch (error) {
+    throw wrong('frequency', (error as Error).message)
+  }
+  if (!next) throw wrong('frequency', 'never comes: no day fits it')
+  return next.toISOString()
+}
+
+export const scheduleService = implement(snapshotSchedules, {
+  list: async (query, { maySee }) => {
+    const page = await scheduleRecords.list(query, maySee)
+    return { ...page, data: page.data.map(viewOf) }
+  },
+  get: async ({ id }) => viewOf(await scheduleRecords.require(id)),
+
+  create: async ({ id = newId(), frequency, ...given }, asked) => {
+    requireRight(asked, 'VmSnapshot', apiPathOf(given.vm_id))
+    await vmRecords.require(given.vm_id)
+    // TypeBox infers a type of its own for the contract's union; it is the record's.
+    const often = frequency as Frequency
+    const next = requireNextRun(often, given.timezone)
+    const at = now()
+    const record = await scheduleRecords.insert({
+      id,
+      ...given,
+      frequency: often,
+      last_run: null,
+      last_error: null,
+      last_snapshot_id: null,
+      next_run: given.enabled ? next : null,
+      created_at: at,
+      updated_at: at,
+    })
+    return viewOf(record)
+  },
+
+  update: async ({ id, ...given }, asked) => {
+    requireRight(asked, 'VmSnapshot', apiPathOf((await scheduleRecords.require(id)).vm_id))
+    const changed = await scheduleRecords.change(id, (before) => {
+      const after = { ...before, ...given, frequency: (given.frequency ?? before.frequency) as Frequency }
+      const next = requireNextRun(after.frequency, after.timezone)
+      const isSame = given.frequency === undefined && given.timezone === undefined && before.next_run !== null
+      const next_run = after.enabled ? (isSame ? before.next_run : next) : null
+      return { set: { ...given, frequency: after.frequency, next_run } }
+    })
+    return viewOf(changed)
+  },
+
+  delete: async ({ id }) => {
+    const record = await scheduleRecords.requireForChange(id)
+    await call(permissions, 'forget', { path: `/api/snapshot-schedules/${id}` })
+    await scheduleRecords.remove(record)
+    return null
+  },
+
+  preview: async ({ id }) => {
+    const { frequency, timezone } = await scheduleRecords.require(id)
+    return { data: previewOf(frequency, timezone, new Date(), previewed) }
+  },
+
+  run,
+})

@@ -1,0 +1,149 @@
+import { call } from '#shared/bus/call.ts'
+import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import type { Snapshot, snapshots } from '#shared/contracts/vm/snapshots.ts'
+import { alreadyExists, ConflictError, invalid } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
+import { requireNoForeign } from '../hardware/foreign.ts'
+import { isInPool, type Pooled } from '../hardware/plan.ts'
+import { requireNoTemplate } from '../lifecycle/templates.ts'
+import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
+import { requireNotSaved } from '../state/saved.ts'
+import { requireStatus, settle } from '../state/status.ts'
+import { followVolumes, measured } from './disks.ts'
+import { configOf, putState, snapshotRecords, stateOf, viewOf, volumesOf } from './model.ts'
+import { snapshotsOf, type Taking } from './taking.ts'
+import { dropAll, taken, undoTaking } from './take.ts'
+
+/** The disks that a guest can write, all in storage pools. @throws ConflictError */
+function writtenDisks(vm: VmRecord): Pooled[] {
+  const written = vm.disks.filter(({ readonly }) => !readonly)
+  const loose = written.filter((disk) => !isInPool(disk))
+  if (loose.length > 0)
+    throw new ConflictError(
+      `Virtual machine '${vm.id}' has disks outside every storage pool, of which no snapshot can be taken: ${loose.map(({ id }) => id).join(', ')}`,
+    )
+  return written.filter(isInPool)
+}
+
+/** @throws ConflictError naming every disk and storage pool that a snapshot is impossible in */
+async function requirePossible({ id, node }: VmRecord, disks: Pooled[]): Promise<void> {
+  const { obstacles } = await call(
+    volumeSnapshots,
+    'foresee',
+    { disks: volumesOf(disks), node, owner: apiPathOf(id) },
+    { timeoutMs: 30_000 },
+  )
+  if (obstacles.length === 0) return
+  const reasons = obstacles.map((each) => {
+    const disk = disks.find(({ pool, volume }) => `${pool}/${volume}` === each.id)
+    return `${disk?.id ?? each.id}: ${each.reason}`
+  })
+  throw new ConflictError(`No snapshot of virtual machine '${id}' is possible: ${reasons.join('; ')}`, {
+    details: { obstacles },
+  })
+}
+
+/** Checks a snapshot completely. */
+export async function plan(
+  { id, name, description, include_memory }: Params<typeof snapshots, 'create'>,
+  schedule: string | null,
+  { hold }: Pick<Accepting, 'hold'>,
+): Promise<Taking> {
+  await hold(apiPathOf(id))
+  requireNoTemplate(await vmRecords.requireForChange(id), 'take a snapshot of')
+  const vm = await settle(id)
+  requireStatus(vm, 'take a snapshot of', ['running', 'paused', 'stopped'])
+  snapshotsOf(vm)
+  if (vm.status === 'stopped') await requireNotSaved(vm, 'take a snapshot of')
+  if (include_memory && vm.status === 'stopped')
+    throw invalid('include_memory', `Virtual machine '${id}' is off: it has no memory`, 'contradiction')
+  if (await snapshotRecords.find({ vm_id: id, name })) throw alreadyExists(name, { field: 'name' })
+  if (vm.pending.some(({ field }) => field === 'disks'))
+    throw new ConflictError(
+      `Virtual machine '${id}' has other disks from its next start on: restart it first, or take the change back`,
+    )
+  if ((await stateOf(id)).before)
+    throw new ConflictError(
+      `Virtual machine '${id}' was restored and has not started since: start it, or undo the restore with POST ${apiPathOf(id)}/restore/undo`,
+    )
+  await requireNoForeign(vm, 'take a snapshot of')
+  const disks = writtenDisks(vm)
+  if (disks.length === 0 && !include_memory)
+    throw new ConflictError(`Virtual machine '${id}' has no disk that it writes`)
+  await requirePossible(vm, disks)
+  return {
+    vm: id,
+    node: vm.node,
+    snapshot: newId(),
+    name,
+    description,
+    schedule,
+    includeMemory: include_memory,
+    disks: disks.map(({ id: place, pool, volume, format, size_bytes, device_id, bus, cache }) => {
+      const held = { held_bytes: null, freed_bytes: null }
+      return { id: place, pool, volume, format, size_bytes, device_id, bus, cache, ...held }
+    }),
+  }
+}
+
+/** Writes the record of a snapshot that is about to be taken. */
+async function register({ vm: id, snapshot, name, description, schedule, disks }: Taking): Promise<void> {
+  if (await snapshotRecords.get(snapshot)) return
+  const vm = await vmRecords.require(id)
+  const at = now()
+  await snapshotRecords.insert({
+    id: snapshot,
+    vm_id: id,
+    name,
+    description,
+    state: 'creating',
+    parent_id: (await stateOf(id)).current,
+    schedule_id: schedule,
+    consistency: null,
+    vm_status: null,
+    pause_ms: null,
+    frozen_filesystems: null,
+    disks,
+    config: configOf(vm),
+    size_bytes: null,
+    memory_bytes: null,
+    has_variables: false,
+    has_tpm: false,
+    measured_at: null,
+    created_at: at,
+    updated_at: at,
+  })
+}
+
+export async function run(op: Op, taking: Taking): Promise<Snapshot> {
+  const { vm, node, snapshot, disks } = taking
+  await op.step('recording', () => register(taking), {
+    undo: () => snapshotRecords.removeWhere({ _id: snapshot }),
+  })
+  await op.step('keeping state', async () => undefined, { undo: () => dropAll(taking) })
+  const facts = await op.step('taking', () => taken(op, taking), { undo: () => undoTaking(taking) })
+  // The guest writes to the new images by now.
+  await op.commit()
+  await op.step('following disks', async () => {
+    const volumes = await call(volumeSnapshots, 'settle', { disks: volumesOf(disks), node, snapshot })
+    await followVolumes(vm, volumes.data)
+  })
+  await op.step('recording result', async () => {
+    await snapshotRecords.updateWhere({ _id: snapshot }, { set: { ...facts, state: 'ready' } })
+    await putState({ id: vm, current: snapshot })
+  })
+  await op.step('measuring', async () => {
+    const found = await measured(await snapshotRecords.require(snapshot), node)
+    const { disks: sized, size_bytes, measured_at } = found
+    await snapshotRecords.updateWhere({ _id: snapshot }, { set: { disks: sized, size_bytes, measured_at } })
+  })
+  return viewOf(await snapshotRecords.require(snapshot), (await stateOf(vm)).current)
+}
+
+export const create = operation({
+  accept: (given: Params<typeof snapshots, 'create'>, accepting) => plan(given, null, accepting),
+  run,
+})
