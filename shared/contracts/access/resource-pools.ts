@@ -152,7 +152,7 @@ export const resourcePools = contract('resource-pools', {
   recount: {
     does: 'Recount a VM or container in every resource pool it is in, or in none if a limit would be exceeded',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: Member,
     result: Done,
   },
