@@ -12,7 +12,6 @@ import { benchFailover } from './failover.ts'
 import { benchHang } from './hang.ts'
 import { benchLatency } from './latency.ts'
 import { benchMetrics } from './metrics.ts'
-import { benchPolicies } from './policies.ts'
 import { benchRights } from './rights.ts'
 import { benchSeparate } from './separate.ts'
 import { benchSnapshot } from './snapshot.ts'
@@ -36,7 +35,6 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   separate: benchSeparate,
   idle: benchIdle,
   metrics: benchMetrics,
-  policies: benchPolicies,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

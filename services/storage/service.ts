@@ -1,5 +1,6 @@
 import type { Service } from '#shared/service/start.ts'
 import { poolService } from './pools/pools.ts'
+import { watchUsage } from './pools/samples.ts'
 import { volumeSnapshotService } from './snapshots/service.ts'
 import { volumeInternalService } from './volumes/internal.ts'
 import { volumeService } from './volumes/volumes.ts'
@@ -7,4 +8,5 @@ import { volumeService } from './volumes/volumes.ts'
 export const storageService: Service = {
   name: 'storage',
   serves: [poolService, volumeService, volumeInternalService, volumeSnapshotService],
+  start: () => Promise.resolve(watchUsage()),
 }

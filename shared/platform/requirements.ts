@@ -30,6 +30,8 @@ const emulator = emulators[process.arch] ?? 'qemu-system-x86_64'
 /** Debian's folder of libraries. */
 const triplet = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
 
+const testOnly = 'test' as const
+
 const known: readonly Omit<Requirement, 'debian'>[] = [
   {
     name: 'nats-server',
@@ -224,12 +226,12 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     neededFor: 'guests of that architecture',
     level: 'test',
   },
-  {
-    name: 'mkfs.ext4',
-    sign: { program: 'mkfs.ext4' },
-    neededFor: 'the test of the guest agent',
-    level: 'test',
-  },
+  ...['mkfs.btrfs', 'mkfs.ext4', 'mkfs.xfs'].map((name) => ({
+    name,
+    sign: { program: name },
+    neededFor: 'tests of guests and storage',
+    level: testOnly,
+  })),
   {
     name: 'swtpm',
     sign: { program: 'swtpm' },

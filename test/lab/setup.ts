@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
@@ -30,7 +30,16 @@ async function remove(dir: string): Promise<void> {
   const names = await readdir(dir).catch(() => [])
   for (const name of names.filter((one) => one.startsWith('hosts-'))) await stopHosts(join(dir, name))
   await stopEngines(join(dir, 'e'))
+  for (const name of names.filter((one) => one.startsWith('storage-node-'))) await endStorageNode(join(dir, name))
   await rm(dir, { recursive: true, force: true })
+}
+
+/** Ends the guest that a run has started in this folder. */
+async function endStorageNode(dir: string): Promise<void> {
+  const pid = Number(await readFile(join(dir, 'pid'), 'utf8').catch(() => '0'))
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+  // The number may be of another process by now.
+  if (pid > 0 && command.includes(dir)) process.kill(pid, 'SIGKILL')
 }
 
 /** Removes folders of killed runs. Their processes died with them, except those of the lab hosts. */

@@ -33,8 +33,18 @@ export const unknownFigures = {
 
 /** Something that can become full: the space of a file system, the data or metadata of a thin pool, a quota. */
 export type Fill = { name: 'space' | 'data' | 'metadata' | 'quota'; capacity_bytes: number; available_bytes: number }
-/** `capacity_bytes`, `available_bytes`: null where the kind cannot know them. */
-export type Usage = { capacity_bytes: number | null; available_bytes: number | null; fills: Fill[]; figures: Figures }
+/**
+ * `capacity_bytes`, `available_bytes`: null where the kind cannot know them. `trouble`: words of the storage about itself, such as a lost device, while it still works.
+ */
+export type Usage = {
+  capacity_bytes: number | null
+  available_bytes: number | null
+  fills: Fill[]
+  figures: Figures
+  trouble?: string
+}
+
+export type Detected = { format: VolumeFormat; size_bytes: number }
 
 /** `head`: the driver's word for the state that guests write, once a snapshot was taken; null for the first. */
 export type VolumeName = { name: string; format: VolumeFormat; head?: string | null | undefined }
@@ -80,6 +90,8 @@ export type PoolDriver<K extends PoolType = PoolType> = {
   remove(host: Host, config: PoolConfig<K>): Promise<void>
   /** @throws NotFoundError when the storage pool is not there */
   usage(host: Host, config: PoolConfig<K>): Promise<Usage>
+  /** Tells the disk of this kind that a path on a host is, in a storage pool or not; null when it is of another kind. */
+  detect?(host: Host, path: string): Promise<Detected | null>
   /** For kinds that hold disks. */
   volumes?: VolumeDriver<K>
 }

@@ -11,15 +11,21 @@ import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords, volumeRecords } from '../models.ts'
 import { type Placed, requireIdentity } from './identity.ts'
+import { detect } from './detect.ts'
+import { fullAt } from './forecast.ts'
 import { measure } from './measure.ts'
 import { nodeFor, place } from './open-pool.ts'
+import { orphans } from './orphans.ts'
+import { forgetSamples, samplesOf } from './samples.ts'
 import { stored } from './pool-config.ts'
 
 async function viewOf(pool: PoolRecord): Promise<Pool> {
   const { config, place: _, identity: _i, sealed: _s, ...kept } = pool
   const capabilities = driverOf(pool).capabilitiesOf(config)
+  const [measured, samples] = await Promise.all([measure(pool), samplesOf(pool.id)])
+  const fills = measured.fills.map((fill) => ({ ...fill, full_at: fullAt(samples, fill.name, Date.now()) }))
   // `type` and `config` are of one kind, which TypeScript cannot see in two unions.
-  return { ...kept, ...config, capabilities, ...(await measure(pool)) } as Pool
+  return { ...kept, ...config, capabilities, ...measured, fills } as Pool
 }
 
 const setState = async (id: string, state: Pool['state']) =>
@@ -68,6 +74,9 @@ export const poolService = implement(pools, {
   },
 
   get: async ({ id }) => viewOf(await poolRecords.require(id)),
+
+  orphans,
+  detect,
 
   create: async ({ id = newId(), name = id, type, ...given }) => {
     const driver = driverOf({ type })
@@ -127,6 +136,7 @@ export const poolService = implement(pools, {
     if (await isInPlace(placed)) await placed.driver.remove(placed.host, placed.config)
     await call(permissions, 'forget', { path: `/api/storage/pools/${id}` })
     await poolRecords.remove(pool)
+    await forgetSamples(id)
     return null
   },
 })

@@ -18,17 +18,18 @@ export function liveCopiesIn({ pool, volumes: { liveCopies } }: OpenPool): LiveC
   throw new ConflictError(`Storage pool '${pool.id}' cannot hold copies of running guests`)
 }
 
-/** A volume as an image to copy from. @param target the storage pool that the copy goes to */
-export const originalOf = async (
+/** A volume as an image to copy from, usable on the host. @param target the storage pool that the copy goes to */
+export async function originalOf(
   { pool, config, host, volumes }: OpenPool,
   { name, format, head }: VolumeName,
   target?: OpenPool,
-): Promise<Original> => ({
-  source: await volumes.sourceOn(host, config, { name, format, head }),
-  format,
-  tool: volumes.toolFile?.(config, { name, format, head }, secretFiles[0]),
-  ...(target?.pool.id === pool.id && { volume: { name, format, head } }),
-})
+): Promise<Original> {
+  const volume = { name, format, head }
+  await volumes.activate?.(host, config, volume)
+  const source = await volumes.sourceOn(host, config, volume)
+  const tool = volumes.toolFile?.(config, volume, secretFiles[0])
+  return { source, format, tool, ...(target?.pool.id === pool.id && { volume }) }
+}
 
 /** Copies an image into a registered volume, with progress in bytes. @returns as {@link CopyDriver.full} */
 export async function copyFull(

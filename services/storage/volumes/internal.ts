@@ -3,6 +3,7 @@ import { ConflictError } from '#shared/errors.ts'
 import { implement } from '#shared/service/implement.ts'
 import { importFor, inspect } from '../images/import.ts'
 import { volumeRecords } from '../models.ts'
+import { requireIdentity } from '../pools/identity.ts'
 import { openActivePool, openPool } from '../pools/open-pool.ts'
 import { adoptVolume, forgetVolume } from './adopt.ts'
 import { hold, readBases, release } from './bases.ts'
@@ -53,8 +54,19 @@ export const volumeInternalService = implement(volumesInternal, {
       throw error
     })
     const opened = await openPool(id, node)
+    await opened.volumes.activate?.(opened.host, opened.config, taken)
     await readBases(opened, taken, node)
     return viewIn(opened, await findVolume(id, volume))
+  },
+
+  activateFor: async ({ owner, node }) => {
+    for (const record of await volumeRecords.all({ used_by: owner })) {
+      const opened = await openPool(record.pool, node)
+      // Also mounts a storage pool that the node has lost since.
+      if (opened.driver.activate) await requireIdentity(opened)
+      await opened.volumes.activate?.(opened.host, opened.config, record)
+    }
+    return null
   },
 
   detach: async ({ id, volume, owner }) => {

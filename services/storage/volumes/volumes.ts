@@ -1,8 +1,10 @@
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { alreadyExists, ConflictError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
 import { volumeRecords } from '../models.ts'
+import { figuresAt } from '../pools/measure.ts'
 import { openActivePool, openPool } from '../pools/open-pool.ts'
 import { clone } from './clone.ts'
 import { goneOwnerOf } from './owners.ts'
@@ -26,6 +28,11 @@ export const volumeService = implement(volumes, {
     return { ...page, data: await Promise.all(page.data.map((record) => viewIn(opened, record))) }
   },
   get: async ({ id, volume }) => viewOf(await findVolume(id, volume)),
+  usage: async ({ id, volume }) => {
+    const record = await findVolume(id, volume)
+    const { host, config, volumes } = await openPool(id)
+    return figuresAt(await volumes.usage(host, config, record), now())
+  },
 
   create: operation({
     accept: async ({ id, name, size, format: given }, { hold }) => {

@@ -15,8 +15,6 @@ import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
-import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
-import { networks } from '#shared/contracts/container/networks.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
@@ -58,7 +56,7 @@ const table: Record<ServiceName, Member> = {
   gateway: { serves: [], calls: [], isGateway: true },
   auth: {
     serves: [auth, users, roles, permissions, groups, resourcePools],
-    calls: [...of(vms, 'get'), ...of(containers, 'get'), ...of(networks, 'get'), ...of(pools, 'get')],
+    calls: [...of(vms, 'get'), ...of(containers, 'get'), ...of(pools, 'get')],
     emits: ['alerts'],
     keepsStreams: true,
   },
@@ -83,9 +81,9 @@ const table: Record<ServiceName, Member> = {
     emits: ['vm:status', 'vm:events'],
   },
   container: {
-    serves: [containers, networks, networkPolicies],
-    calls: [...of(resourcePools, 'get', 'list'), ...of(vms, 'list'), ...of(guests, 'agent')],
-    emits: ['container:status', 'container:events', 'alerts'],
+    serves: [containers],
+    calls: [...of(resourcePools, 'get')],
+    emits: ['container:status', 'container:events'],
   },
   metrics: {
     serves: [monitoring, alerts],

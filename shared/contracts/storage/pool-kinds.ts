@@ -48,12 +48,59 @@ const ceph = {
   },
 }
 
+const Dataset = Type.String({
+  pattern: '^[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$',
+  maxLength: 100,
+  description: 'Dataset of ZFS, such as `tank/vms`; made if it is not there',
+  errorMessage: 'must be the name of a dataset: parts of letters, digits, . _ and -, separated by /',
+})
+
+/** Volumes of ZFS below a dataset of one node. */
+const zfs = {
+  given: {
+    node: Type.String({ ...Id, default: 'local' }),
+    dataset: Dataset,
+    thin: Type.Optional(Type.Boolean({ description: 'Volumes take space when it is written; default true' })),
+  },
+  config: { node: Id, dataset: Dataset, thin: Type.Boolean() },
+  secrets: {},
+}
+
+const LvmName = Type.String({
+  pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$',
+  errorMessage: 'must be a name of LVM: letters, digits, . _ and -, at most 63',
+})
+
+/** Thin volumes of LVM in a volume group of one node. */
+const lvm = {
+  given: {
+    node: Type.String({ ...Id, default: 'local' }),
+    volume_group: Type.String({ ...LvmName, description: 'A volume group that is there' }),
+    thin_pool: LvmName,
+    size: Type.Optional(
+      Type.Integer({
+        minimum: 2 ** 26,
+        description: 'Bytes of the thin pool, when it is not there and has to be made',
+      }),
+    ),
+  },
+  config: { node: Id, volume_group: LvmName, thin_pool: LvmName, size: Type.Optional(Type.Integer()) },
+  secrets: {},
+}
+
+/** Subvolumes in a folder on Btrfs of one node. */
+const btrfs = {
+  given: { node: Type.String({ ...Id, default: 'local' }), path: Path },
+  config: { node: Id, path: Path },
+  secrets: {},
+}
+
 /**
  * The kinds of storage pools. `config` has the fields of a pool that only its kind has; `given` has them as a request
  * to create one, where the driver fills in what is left out. `secrets` are further fields of the request. They are
  * stored encrypted, and no answer has them.
  */
-export const poolKinds = { dir, ceph }
+export const poolKinds = { dir, zfs, lvm, btrfs, ceph }
 
 /** Names of the secret fields of all kinds. */
 export const poolSecrets: string[] = Object.values(poolKinds).flatMap(({ secrets }) => Object.keys(secrets))

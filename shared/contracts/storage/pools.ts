@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
-import { byKind, poolKinds, poolSecrets, requestedKinds } from '#shared/contracts/storage/pool-kinds.ts'
+import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { byKind, poolKinds, poolSecrets, type PoolType, requestedKinds } from '#shared/contracts/storage/pool-kinds.ts'
 
 export const VolumeFormat = oneOf('qcow2', 'raw')
 export type VolumeFormat = Static<typeof VolumeFormat>
@@ -47,6 +47,9 @@ const Fill = strict({
   name: oneOf('space', 'data', 'metadata', 'quota'),
   capacity_bytes: Type.Integer(),
   available_bytes: Type.Integer(),
+  full_at: Type.Union([Time, Type.Null()], {
+    description: 'When it is full at the rate of the last two days; null: not within years, or not known yet',
+  }),
   floor_bytes: Type.Integer({ description: 'With less than this available, nothing new is begun in the storage pool' }),
 })
 
@@ -63,9 +66,9 @@ const common = {
     description: 'As it was when the storage pool last answered; null: never since the service has started',
   }),
   fills: Type.Array(Fill),
-  health: Type.Enum(['ok', 'low', 'unreachable', 'missing', 'foreign'], {
+  health: Type.Enum(['ok', 'low', 'degraded', 'unreachable', 'missing', 'foreign'], {
     description:
-      'low: below a floor, so nothing new is begun; unreachable: the node or the storage does not answer; missing: it is not there; foreign: something else is in its place',
+      'low: below a floor, so nothing new is begun; degraded: it works, and reports an error of itself; unreachable: the node or the storage does not answer; missing: it is not there; foreign: something else is in its place',
   }),
   health_reason: Type.Union([Type.String(), Type.Null()]),
   created_at: Time,
@@ -95,6 +98,38 @@ export const pools = contract('pools', {
     can: 'DatastoreAudit on /api/storage/pools/{id}',
     params: ById,
     result: Pool,
+    computed: true,
+  },
+  orphans: {
+    does: 'List the images in a storage pool that have no record, and the volumes that have no image; nothing is changed',
+    rest: 'GET /storage/pools/{id}/orphans',
+    can: 'DatastoreAudit on /api/storage/pools/{id}',
+    params: ById,
+    result: strict({
+      images: Type.Array(strict({ name: Type.String(), format: VolumeFormat, size_bytes: Type.Integer() }), {
+        description: 'Without a record; a scan makes volumes of them',
+      }),
+      volumes: Type.Array(strict({ name: Type.String(), used_by: Type.Union([Type.String(), Type.Null()]) }), {
+        description: 'Without an image',
+      }),
+      others: Type.Array(strict({ name: Type.String(), reason: Type.String() }), {
+        description: 'Things that can be no volumes',
+      }),
+    }),
+    computed: true,
+  },
+  detect: {
+    does: 'Tell the kind of storage, the format and the volume of an existing disk by its path on a node',
+    rest: 'POST /storage/detect',
+    can: 'SysModify on /api/cluster/nodes/{node}',
+    params: strict({ node: Type.String({ ...Id, default: 'local' }), path: Path }),
+    result: strict({
+      type: oneOf(...(Object.keys(poolKinds) as [PoolType, ...PoolType[]])),
+      format: VolumeFormat,
+      size_bytes: Type.Integer(),
+      pool: Type.Union([Id, Type.Null()], { description: 'The storage pool in which it is; null: in none' }),
+      volume: Type.Union([Type.String(), Type.Null()], { description: 'Its name there' }),
+    }),
     computed: true,
   },
   create: {

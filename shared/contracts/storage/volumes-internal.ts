@@ -160,6 +160,12 @@ export const volumesInternal = contract('volumes-internal', {
     params: strict({ ...oneVolume, owner: Type.String(), ...forNode }),
     result: Volume,
   },
+  activateFor: {
+    does: 'Make the volumes of a VM usable on its node, before its guest starts; repeating it is fine',
+    ...byVms,
+    params: strict({ owner: Type.String(), node: Id }),
+    result: Done,
+  },
   detach: {
     does: 'Take a volume from its VM',
     ...byVms,

@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
 import { DiskPath, DiskSource } from '#shared/contracts/storage/disk-source.ts'
-import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
+import { Figures, VolumeFormat } from '#shared/contracts/storage/pools.ts'
 
 const GiB = 2 ** 30
 export const diskBytes = { minimum: GiB, maximum: 10 * 1024 * GiB }
@@ -68,6 +68,14 @@ export const volumes = contract('volumes', {
     can: 'DatastoreAudit on /api/storage/pools/{id}',
     params: strict(oneVolume),
     result: Volume,
+  },
+  usage: {
+    does: 'Measure the bytes that a volume takes',
+    rest: 'GET /storage/pools/{id}/volumes/{volume}/usage',
+    can: 'DatastoreAudit on /api/storage/pools/{id}',
+    params: strict(oneVolume),
+    result: Figures,
+    computed: true,
   },
   create: {
     does: 'Create a volume',

@@ -29,6 +29,7 @@ const packages: Record<string, string> = {
   lvcreate: 'lvm2',
   vgs: 'lvm2',
   btrfs: 'btrfs-progs',
+  'mkfs.btrfs': 'btrfs-progs',
   'mkfs.xfs': 'xfsprogs',
   'mkfs.ext4': 'e2fsprogs',
   rbd: 'ceph-common',

@@ -1,16 +1,20 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { pathOfSource } from '#shared/contracts/storage/disk-source.ts'
+import { isValid } from '#shared/contract/validate.ts'
+import { Path } from '#shared/contracts/common.ts'
 import { poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { secretFiles } from '#shared/nodes/host/secret-files.ts'
 import { driverOf } from '../../../services/storage/drivers/drivers.ts'
 import { type RequestContext, within } from '#shared/runtime/request-context.ts'
 import type { Original, VolumeSpec } from '../../../services/storage/drivers/driver.ts'
+import { hostilePaths } from '../../lab/storage/hostile.ts'
 import { imageTools } from '../../lab/storage/image-tools.ts'
 import { type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
 
-const GiB = 2 ** 30
 const MiB = 2 ** 20
+/** Of most volumes: an emulated storage node reads a whole disk to copy it. */
+const usual = 64 * MiB
 const copyId = '0198d1c5-7b1e-7000-8000-000000000001'
 const copying = { ifExists: 'refuse' as const, signal: new AbortController().signal, onProgress: () => undefined }
 
@@ -39,7 +43,7 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
   const volume = (name: string, more: Partial<VolumeSpec> = {}): VolumeSpec => ({
     name,
     format,
-    size_bytes: GiB,
+    size_bytes: usual,
     ...more,
   })
   const sourceOf = (spec: VolumeSpec) => volumes.sourceOn(host, config, spec)
@@ -59,6 +63,17 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     expect(driver.placeOf(one)).toBe(driver.placeOf(again))
     expect(driver.placeOf(one)).not.toBe(driver.placeOf(config))
     expect(driver.nodesOf(given)).toEqual(driver.nodesOf(one))
+  })
+
+  test('takes no hostile path', async () => {
+    const given = await lab.given()
+    if (!('path' in given) || given.path === undefined) return
+    const { allowed_paths } = lab.site.folders
+    // The contract refuses others.
+    for (const path of hostilePaths(allowed_paths[0]!).filter((one) => isValid(Path, one))) {
+      const refused = driver.prepare(lab.site, 'hostile', { ...given, path })
+      await expect(refused, JSON.stringify(path.slice(0, 80))).rejects.toThrow()
+    }
   })
 
   test('is created and removed repeatedly, and tells its usage in between', async () => {
@@ -91,7 +106,7 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     await create(spec)
     await fill(await fileOf(spec), format, 1)
     const { logical_bytes, referenced_bytes, source } = await volumes.usage(host, config, spec)
-    expect(logical_bytes).toBe(GiB)
+    expect(logical_bytes).toBe(usual)
     if (referenced_bytes !== null) expect(referenced_bytes).toBeGreaterThanOrEqual(MiB)
     expect(source).not.toBe('')
     await volumes.delete(host, config, spec)
@@ -113,12 +128,12 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     expect(await volumes.exists(host, config, spec)).toBe(true)
     expect(await create(spec, 'accept')).toBe(true)
     expect(await create(spec, 'refuse')).toBe(false)
-    expect(await create({ ...spec, size_bytes: 2 * GiB }, 'accept')).toBe(false)
+    expect(await create({ ...spec, size_bytes: 2 * usual }, 'accept')).toBe(false)
     const file = await fileOf(spec)
-    expect(await sizeOf(file, each)).toBe(GiB)
+    expect(await sizeOf(file, each)).toBe(usual)
     await fill(file, each, 7)
-    for (let time = 0; time < 2; time++) await volumes.resize(host, config, { ...spec, size_bytes: 2 * GiB })
-    expect(await sizeOf(file, each)).toBe(2 * GiB)
+    for (let time = 0; time < 2; time++) await volumes.resize(host, config, { ...spec, size_bytes: 2 * usual })
+    expect(await sizeOf(file, each)).toBe(2 * usual)
     expect(await holds(file, each, 7)).toBe(true)
     for (let time = 0; time < 2; time++) await volumes.delete(host, config, spec)
     expect(await volumes.exists(host, config, spec)).toBe(false)

@@ -5,11 +5,12 @@ import { pools } from '#shared/contracts/storage/pools.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { folderOf } from '../../lab/storage/folder-of.ts'
-import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError, UnavailableError, ValidationError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { markerName } from '../../../services/storage/drivers/marker.ts'
 import { poolRecords } from '../../../services/storage/models.ts'
+import { addSample, samplesOf } from '../../../services/storage/pools/samples.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
 import { done } from '../../lab/product/run-operation.ts'
@@ -42,6 +43,58 @@ test('a storage pool tells its usage with source and age, null where it cannot b
   expect(space!.name).toBe('space')
   expect(space!.floor_bytes).toBeGreaterThan(0)
   expect(space!.floor_bytes).toBeLessThan(space!.capacity_bytes)
+})
+
+test('a storage pool that loses bytes tells when it is full; two samples at a time are one', async () => {
+  await create('shrinking')
+  const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString()
+  for (const hours of [4, 3, 2, 1, 1])
+    await addSample('shrinking', { at: ago(hours), available: { space: hours * GiB } })
+  expect((await samplesOf('shrinking')).map(({ available }) => available['space'])).toEqual(
+    [4, 3, 2, 1].map((n) => n * GiB),
+  )
+  const [space] = (await get('shrinking')).fills
+  expect(Date.parse(space!.full_at!)).toBeGreaterThan(Date.now() - 60_000)
+  await horcrux.call(pools, 'delete', { id: 'shrinking' })
+  expect(await samplesOf('shrinking')).toEqual([])
+})
+
+test('images without a record and volumes without an image are told, and nothing is deleted', async () => {
+  const path = folderOf(await create('orphans'))
+  await createFor('orphans', 'lost')
+  await createFor('orphans', 'kept')
+  await rename(join(path, 'lost.qcow2'), join(path, 'found.qcow2'))
+  await writeFile(join(path, 'notes.txt'), 'notes')
+  const told = await horcrux.call(pools, 'orphans', { id: 'orphans' })
+  expect(told).toMatchObject({
+    images: [{ name: 'found', format: 'qcow2', size_bytes: GiB }],
+    volumes: [{ name: 'lost', used_by: '/api/vms/it' }],
+    others: [{ name: 'notes.txt' }],
+  })
+  expect((await readdir(path)).toSorted()).toEqual([markerName, 'found.qcow2', 'kept.qcow2', 'notes.txt'])
+  const usage = await horcrux.call(volumes, 'usage', { id: 'orphans', volume: 'kept' })
+  expect(usage).toMatchObject({ logical_bytes: GiB, source: 'qemu-img info' })
+})
+
+test('an existing disk is detected by its path and its content; an unknown one is never taken for raw', async () => {
+  const path = folderOf(await create('detected'))
+  await createFor('detected', 'disk')
+  const detect = (file: string) => horcrux.call(pools, 'detect', { node: 'local', path: file })
+  const image = { type: 'dir', format: 'qcow2', size_bytes: GiB }
+  expect(await detect(join(path, 'disk.qcow2'))).toEqual({ ...image, pool: 'detected', volume: 'disk' })
+  await host.runChecked('cp', [join(path, 'disk.qcow2'), join(horcrux.dir, 'other.qcow2')])
+  expect(await detect(join(horcrux.dir, 'other.qcow2'))).toEqual({ ...image, pool: null, volume: null })
+  // The name and the content do not agree.
+  await host.runChecked('cp', [join(path, 'disk.qcow2'), join(horcrux.dir, 'other.raw')])
+  for (const file of [
+    join(horcrux.dir, 'other.raw'),
+    '/etc/hostname',
+    '/dev/null',
+    '/dev/zvol/a/b',
+    '/nowhere',
+    '/etc',
+  ])
+    await expect(detect(file)).rejects.toBeInstanceOf(ValidationError)
 })
 
 describe('something else in the place of a storage pool', () => {

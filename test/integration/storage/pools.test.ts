@@ -49,8 +49,7 @@ test('a wrong storage pool is refused with all violations, and an unknown kind i
   expect(violations.map(({ field, message }) => `${field} ${message}`).toSorted()).toEqual([
     expect.stringMatching(/^id must be/),
     expect.stringMatching(/^name must have only/),
-    expect.stringMatching(/^path must be an absolute path/),
-    'type must be one of dir',
+    expect.stringMatching(/^type must be one of dir, /),
   ])
   await expect(create({ type: 'dir', path: '/etc/pool' })).rejects.toThrow(
     /path: must lie in one of the allowed folders/,

@@ -10,6 +10,7 @@ import type { Host } from '#shared/nodes/host/host.ts'
 import { markIn, removeAsides, removeFile } from '#shared/nodes/host/made-files.ts'
 import { createImage, imageInfo, imageUsage, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
 import { dataBytesOf } from '../../images/images.ts'
+import { imageAt } from '../../images/image-at.ts'
 import { type PoolDriver, unknownFigures, type VolumeName, type VolumeSpec } from '../driver.ts'
 import { createMarker, markerName, readMarker } from '../marker.ts'
 import { fileOfVolume, isLayer } from './layer-names.ts'
@@ -91,6 +92,8 @@ export const dir: PoolDriver<'dir'> = {
       figures: { ...unknownFigures, source: 'statfs' },
     }
   },
+
+  detect: imageAt,
 
   volumes: {
     exists: async (host, config, volume) => (await host.stat(fileOf(config, volume))) !== null,
