@@ -12,6 +12,7 @@ import { benchFailover } from './failover.ts'
 import { benchHang } from './hang.ts'
 import { benchLatency } from './latency.ts'
 import { benchMetrics } from './metrics.ts'
+import { benchPolicies } from './policies.ts'
 import { benchRights } from './rights.ts'
 import { benchSeparate } from './separate.ts'
 import { benchSnapshot } from './snapshot.ts'
@@ -35,6 +36,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   separate: benchSeparate,
   idle: benchIdle,
   metrics: benchMetrics,
+  policies: benchPolicies,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

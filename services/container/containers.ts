@@ -2,10 +2,13 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import { viewsOf } from '#shared/db/cache/views.ts'
 import { now } from '#shared/events/event.ts'
 import { implement } from '#shared/service/implement.ts'
+import { exec } from './exec/exec.ts'
 import { adopt } from './lifecycle/adopt.ts'
 import { create } from './lifecycle/create.ts'
 import { remove } from './lifecycle/delete.ts'
 import { pause, restart, resume, start, stop } from './lifecycle/power.ts'
+import { update } from './lifecycle/update.ts'
+import { readLogs } from './logs/logs.ts'
 import { containerRecords, viewOf } from './model.ts'
 import { settle } from './state/settle.ts'
 
@@ -18,12 +21,15 @@ export const containerActions = implement(containers, {
     const { status, status_reason } = await settle(id)
     return { status, status_reason, timestamp: now() }
   },
+  logs: readLogs,
   create,
+  update,
   start,
   stop,
   restart,
   pause,
   resume,
+  exec,
   adopt,
   delete: remove,
 })

@@ -68,3 +68,15 @@ export type ListQuery = {
   fields?: string
   filter?: string | undefined
 }
+
+/** Key of a label as Kubernetes checks it: an optional DNS prefix and a name. */
+export const LabelKey = Type.String({
+  pattern: '^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$',
+  errorMessage: 'must be a label key: at most 63 letters, digits, -, _ and ., with an optional DNS prefix before a /',
+})
+export const LabelValue = Type.String({
+  pattern: '^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$',
+  errorMessage: 'must be a label value: at most 63 letters, digits, -, _ and ., or empty',
+})
+export const Labels = Type.Record(LabelKey, LabelValue)
+export type Labels = Record<string, string>

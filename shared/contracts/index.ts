@@ -12,6 +12,8 @@ import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
+import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
+import { networks } from '#shared/contracts/container/networks.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
@@ -54,6 +56,8 @@ export const contracts: readonly Contract[] = [
   monitoring,
   alerts,
   findings,
+  networks,
+  networkPolicies,
   operations,
   audit,
 ]

@@ -97,3 +97,15 @@ export async function oomKillsOf(host: Host, { version, folderOf }: Cgroup): Pro
   const count = /^oom_kill (\d+)$/m.exec(text ?? '')?.[1]
   return count === undefined ? null : Number(count)
 }
+
+/** Memory that cannot be reclaimed, in MiB; null when the group has gone. */
+export async function memoryUseOf(host: Host, { version, folderOf }: Cgroup): Promise<number | null> {
+  const folder = folderOf('memory')
+  const [usage, stat] = await Promise.all([
+    textOf(host, `${folder}/${version === 2 ? 'memory.current' : 'memory.usage_in_bytes'}`),
+    textOf(host, `${folder}/memory.stat`),
+  ])
+  const cache = version === 2 ? /^inactive_file (\d+)$/m : /^total_inactive_file (\d+)$/m
+  const reclaimable = Number(cache.exec(stat ?? '')?.[1] ?? 0)
+  return usage === null ? null : Math.max(0, Math.round((Number(usage) - reclaimable) / mib))
+}

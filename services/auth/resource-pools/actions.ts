@@ -26,6 +26,8 @@ const pathOf = (id: string) => `/api/resource-pools/${id}`
 function poolView(pool: StoredPool): ResourcePool {
   return {
     ...pool,
+    // Resource pools of earlier versions have none.
+    labels: pool.labels ?? {},
     members: Object.entries(pool.members)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([, { reserved: _, ...member }]) => member),
@@ -92,7 +94,7 @@ export const poolActions = implement(resourcePools, {
     return poolView(await pools.require(id))
   },
 
-  create: async ({ id = newId(), name, description, limits }) => {
+  create: async ({ id = newId(), name, description, labels = {}, limits }) => {
     const time = now()
     const empty = {
       used: { cpus: 0, memory: 0, disk: 0, instances: 0 },
@@ -100,13 +102,13 @@ export const poolActions = implement(resourcePools, {
       created_at: time,
       updated_at: time,
     }
-    const made = await pools.insert({ id, name, description, limits: limitsOf(limits), ...empty })
+    const made = await pools.insert({ id, name, description, labels, limits: limitsOf(limits), ...empty })
     await policyChanged()
     return poolView(made)
   },
 
-  replace: async ({ id, name, description, limits }) =>
-    poolView(await pools.change(id, () => ({ set: { name, description, limits: limitsOf(limits) } }))),
+  replace: async ({ id, name, description, labels = {}, limits }) =>
+    poolView(await pools.change(id, () => ({ set: { name, description, labels, limits: limitsOf(limits) } }))),
 
   delete: async ({ id }) =>
     changePolicy(async () => {

@@ -1,8 +1,10 @@
 import type { Container } from '#shared/contracts/container/containers.ts'
-import type { ContainerStatus, HealthCheck, NewMount } from '#shared/contracts/container/parts.ts'
+import type { ContainerStatus, HealthCheck, Limits, NewMount } from '#shared/contracts/container/parts.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Engine } from '#shared/nodes/engine.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
+import type { ConsoleLog, TimedLogs } from './log-lines.ts'
+import type { Command, Process } from './process.ts'
 
 /** A container, as its engine finds it. */
 export type Ref = Pick<Container, 'id' | 'name' | 'node' | 'engine_id'>
@@ -81,6 +83,8 @@ export type ContainerEngine = {
   engineOf: (reached: Reached) => Engine
   /** The fields of a new container that the engine does not have, each with the reason. */
   lacks: Partial<Record<Field, string>>
+  /** The engine knows users of a container by their number only. */
+  usersAreNumbers: boolean
   /** The engine's own rule for names, beside that of the contract. */
   nameRule: { pattern: RegExp; message: string }
 
@@ -100,6 +104,20 @@ export type ContainerEngine = {
   stop: (ref: Ref, how: { graceSeconds: number }) => Promise<void>
   pause: (ref: Ref) => Promise<void>
   resume: (ref: Ref) => Promise<void>
+  limits: {
+    /** Changes limits: at once for a container that runs, and for its next start. */
+    change: (ref: Ref, wanted: Partial<Limits>) => Promise<void>
+    /** Limits that can be changed and not taken away. */
+    keeps: readonly (keyof Limits)[]
+    /** The engine forgets changed limits when the container stops: they are set again after each start. */
+    areForgotten: boolean
+  }
+  /** Lines with times, or the text of a console without times; undefined for an engine that keeps neither. */
+  logs?: TimedLogs | ConsoleLog
+  /** Undefined where the name is the identity. */
+  rename?: { to: (ref: Ref, name: string) => Promise<void>; onlyStopped: boolean }
+  /** Runs a command in a container that runs. @throws ConflictError, NotFoundError when it does not */
+  exec: (ref: Ref, what: Command) => Promise<Process>
   /** Subscribes to the events of a node. @returns a function that ends it */
   events: (reached: Reached, listener: (news: News) => void) => () => void
 }

@@ -30,7 +30,11 @@ function power<P extends { id: string }>(
 /** Starts a container after another look at its mounts. */
 async function begin(container: ContainerRecord): Promise<void> {
   await requireMounts(await reach(container.node), container)
-  await driverOf(container).start(container)
+  const driver = driverOf(container)
+  await driver.start(container)
+  const { memory, cpus, pids } = container
+  const limits = { ...(memory && { memory }), ...(cpus && { cpus }), ...(pids && { pids }) }
+  if (driver.limits.areForgotten && Object.keys(limits).length > 0) await driver.limits.change(container, limits)
 }
 
 const stopNow = (container: ContainerRecord) => driverOf(container).stop(container, { graceSeconds: 0 })

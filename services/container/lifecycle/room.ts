@@ -8,7 +8,7 @@ const orphanMs = 30_000
 type Sized = { id: string } & Limits
 
 /** The amounts that a container takes of the resource pools that it is in: resource pools count whole processors. */
-export const footprintOf = ({ cpus, memory }: Limits): Footprint => ({
+const footprintOf = ({ cpus, memory }: Limits): Footprint => ({
   cpus: Math.ceil(cpus ?? 0),
   memory: memory ?? 0,
   disk: 0,
@@ -34,3 +34,23 @@ export const giveRoomBack = ({ kind, id }: Room) => call(resourcePools, 'release
 /** Cancels a reservation that this operation has not made permanent. */
 export const forgetRoom = ({ pool, kind, id }: Room, operation: string) =>
   call(resourcePools, 'cancel', { pool, kind, id, by: operation })
+
+/**
+ * Changes a container to other amounts. Before the change, the larger of the old and new amounts are counted, so that a
+ * crash leaves too much counted and never too little, until its next change.
+ * @throws ConflictError when a resource pool is full
+ */
+export async function withRoom(before: Sized, after: Sized, change: () => Promise<void>): Promise<void> {
+  const [from, to] = [footprintOf(before), footprintOf(after)]
+  if (from.cpus === to.cpus && from.memory === to.memory) return change()
+  const { id } = before
+  const recount = (amounts: Footprint) => call(resourcePools, 'recount', { kind: 'container', id, ...amounts })
+  await recount({ cpus: Math.max(from.cpus, to.cpus), memory: Math.max(from.memory, to.memory), disk: 0 })
+  try {
+    await change()
+  } catch (error) {
+    await recount(from)
+    throw error
+  }
+  await recount(to)
+}

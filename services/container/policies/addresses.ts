@@ -39,6 +39,12 @@ export function formatAddress(family: Family, value: bigint): string {
   return ipaddr.fromByteArray(bytes).toString()
 }
 
+/** The usual form of an address, so that two forms of one address are equal; null for text that is none. */
+export function canonical(text: string): string | null {
+  const parsed = parseAddress(text)
+  return parsed && formatAddress(parsed.family, parsed.value)
+}
+
 export const familyOf = (address: string): Family => (address.includes(':') ? 6 : 4)
 
 export const contains = (range: Range, { family, value }: { family: Family; value: bigint }) =>

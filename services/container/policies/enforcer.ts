@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { log } from '#shared/runtime/log.ts'
-import { type Judge, judgeOf } from './judge.ts'
+import { byAddress, type Judge, judgeOf } from './judge.ts'
 import { type Guarded, guardChangeText, guardText } from './nft/guard.ts'
 import { applyText, cut, type Tracked, trackedFlows } from './nft/kernel.ts'
 import { hasElements, readShape } from './nft/listing.ts'
@@ -13,8 +14,11 @@ export type Surroundings = Omit<World, 'endpoints'>
 
 /** The rules of one node in its kernel. Calls run one after the other. */
 export type Enforcer = {
-  /** Brings policies and endpoints into effect in one transaction, then ends the connections that are no longer allowed. */
-  change: (changes: Changes) => Promise<Tracked[]>
+  /**
+   * Brings policies and endpoints into effect in one transaction, then ends the connections that are no longer allowed. Other
+   * scopes write all rules anew.
+   */
+  change: (changes: Changes, surroundings?: Surroundings) => Promise<Tracked[]>
   /** Writes the rules anew, with other surroundings or none. @returns the connections that it ended */
   rewrite: (surroundings?: Surroundings) => Promise<Tracked[]>
   /** Compares the kernel with the rules, and puts right what others have changed. @returns true when it had to */
@@ -43,9 +47,18 @@ export function enforcerOn(host: Host, start: Surroundings): Enforcer {
   let isWritten = false
   let guarded: Guarded = new Map()
   let shape: string | null = null
+  /** True when a change may concern the guard. */
+  let isGuardOld = true
   const turn = inTurn()
 
-  const judge = () => judgeOf([...policies.values()], { ...surroundings, endpoints: [...endpoints.values()] })
+  /** Endpoints by address; made anew when an endpoint has changed. */
+  let holders: ReturnType<typeof byAddress> | null = null
+
+  const judge = () => {
+    const all = [...endpoints.values()]
+    holders ??= byAddress(all)
+    return judgeOf([...policies.values()], { ...surroundings, endpoints: all }, holders)
+  }
   /** Without policies there is no guard: a container may then route for others. */
   const toGuard = (): Guarded =>
     policies.size === 0
@@ -62,7 +75,7 @@ export function enforcerOn(host: Host, start: Surroundings): Enforcer {
 
   const write = async (text: string) => {
     if (!isWritten) return writeWhole()
-    const next = toGuard()
+    const next = isGuardOld ? toGuard() : guarded
     try {
       await applyText(host, text + guardChangeText(guarded, next))
       guarded = next
@@ -80,10 +93,20 @@ export function enforcerOn(host: Host, start: Surroundings): Enforcer {
 
   const endForbidden = async (): Promise<Tracked[]> => {
     if (policies.size === 0) return []
+    const flows = await trackedFlows(host)
+    if (flows.length === 0) return []
     const judged = judge()
-    const forbidden = (await trackedFlows(host)).filter((flow) => !judged(flow).allowed)
+    const forbidden = flows.filter((flow) => !judged(flow).allowed)
     await cut(host, forbidden)
     return forbidden
+  }
+
+  const writeAnew = async (next: Surroundings): Promise<Tracked[]> => {
+    surroundings = next
+    rules = rulesetOf(surroundings.scopes)
+    rules.update({ policies, endpoints })
+    await writeWhole()
+    return endForbidden()
   }
 
   const note = <T>(into: Map<string, T>, changed: ReadonlyMap<string, T | null> | undefined) => {
@@ -93,22 +116,20 @@ export function enforcerOn(host: Host, start: Surroundings): Enforcer {
   }
 
   return {
-    change: (changes) =>
+    change: (changes, next = surroundings) =>
       turn(async () => {
+        const hadPolicies = policies.size > 0
         note(policies, changes.policies)
         note(endpoints, changes.endpoints)
+        isGuardOld = hadPolicies !== policies.size > 0 || (changes.endpoints?.size ?? 0) > 0
+        if (changes.endpoints && changes.endpoints.size > 0) holders = null
+        if (!isDeepStrictEqual(next.scopes, surroundings.scopes)) return writeAnew(next)
+        surroundings = next
         const changed = rules.update(changes)
         await write(changeText(changed.differences(), rules.tables))
         return endForbidden()
       }),
-    rewrite: (next = surroundings) =>
-      turn(async () => {
-        surroundings = next
-        rules = rulesetOf(surroundings.scopes)
-        rules.update({ policies, endpoints })
-        await writeWhole()
-        return endForbidden()
-      }),
+    rewrite: (next = surroundings) => turn(() => writeAnew(next)),
     reconcile: ({ withElements = false } = {}) =>
       turn(async () => {
         const found = isWritten ? await readShape(host, rules.tables) : null

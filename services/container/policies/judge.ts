@@ -54,9 +54,13 @@ const gatewayPorts: readonly { protocol: string; port: number }[] = [
 /**
  * Judges new connections by the semantics of networking.k8s.io/v1: egress of the source and ingress of the destination
  * must both allow. Answers of an allowed connection follow it and are not asked about.
+ * @param holders the endpoints of each address, for a caller that keeps them
  */
-export function judgeOf(policies: readonly Policy[], world: World): Judge {
-  const holders = byAddress(world.endpoints)
+export function judgeOf(
+  policies: readonly Policy[],
+  world: World,
+  holders: ReadonlyMap<string, Endpoint[]> = byAddress(world.endpoints),
+): Judge {
   const kept = { Ingress: new Map<Endpoint, Policy[]>(), Egress: new Map<Endpoint, Policy[]>() }
   const isolatingOf = (endpoint: Endpoint, direction: Direction): Policy[] => {
     const known = kept[direction].get(endpoint)

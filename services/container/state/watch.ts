@@ -7,9 +7,11 @@ import { coalesced } from '#shared/runtime/single-flight.ts'
 import type { ContainerEngine, News } from '../drivers/driver.ts'
 import { drivers, runtimes } from '../drivers/drivers.ts'
 import { type ContainerRecord, containerRecords } from '../model.ts'
+import { killedOf } from './oom.ts'
 import { drop, markUnknown, settlePlace } from './settle.ts'
 
 const findNodesEveryMs = 2000
+const countKillsEveryMs = 2000
 const reconcileEveryMs = 20_000
 /** Time that a connection may be away before its containers are unknown. */
 const graceMs = 300
@@ -66,12 +68,18 @@ function follow(watched: Watched): () => void {
   )
   // An engine that is down already has no event of it.
   const first = setTimeout(() => void markAllUnknown(watched, 'its engine does not answer').catch(warn), firstMs)
+  const countKills = coalesced(async () => {
+    const running = await containerRecords.all({ ...placeOf(watched), status: 'running' })
+    for (const { engine_id } of await killedOf(reached.host, running)) await settled(engine_id)
+  })
+  const killTimer = setInterval(() => engine.isConnected() && void countKills('all').catch(warn), countKillsEveryMs)
   const timer = setInterval(() => engine.isConnected() && void reconciled('all').catch(warn), reconcileEveryMs)
   return () => {
     unsubscribe()
     clearTimeout(grace)
     clearTimeout(first)
     clearInterval(timer)
+    clearInterval(killTimer)
   }
 }
 

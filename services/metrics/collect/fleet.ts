@@ -27,11 +27,29 @@ export function followFleet(): Fleet {
   let watched: ReadonlyMap<string, Watched> = new Map()
   let handles = new Map<string, Map<string, Watched>>()
   const readAt = { nodes: -Infinity, vms: -Infinity }
+  const changed = new Set<string>()
+  const reading = new Map<string, Promise<void>>()
   const stop = onChange((collection) => {
-    if (collection === 'nodes') readAt.nodes = -Infinity
-    if (collection === 'vms') readAt.vms = -Infinity
+    if (collection in readAt) changed.add(collection)
   })
-  const isDue = (what: keyof typeof readAt) => performance.now() - readAt[what] > freshMs
+  const isDue = (what: keyof typeof readAt) => changed.has(what) || performance.now() - readAt[what] > freshMs
+  /** Reads, unless nothing has changed. A notice that comes while it reads counts for the next time. */
+  const readIfDue = async (what: keyof typeof readAt, read: () => Promise<void>) => {
+    await reading.get(what)?.catch(() => undefined)
+    if (!isDue(what)) return
+    changed.delete(what)
+    const work = read()
+    reading.set(what, work)
+    try {
+      await work
+      readAt[what] = performance.now()
+    } catch (error) {
+      changed.add(what)
+      throw error
+    } finally {
+      reading.delete(what)
+    }
+  }
   return {
     get nodes() {
       return nodes
@@ -43,19 +61,17 @@ export function followFleet(): Fleet {
     isKnown: () => readAt.nodes > -Infinity && readAt.vms > -Infinity,
     stop,
     async refresh() {
-      const at = performance.now()
-      if (isDue('nodes')) {
+      await readIfDue('nodes', async () => {
         const all = await reachAll()
         nodes = new Map(all.map((reached) => [reached.node.id, reached]))
-        readAt.nodes = at
-      }
-      if (!isDue('vms')) return
-      const all = await readVms()
-      watched = new Map(all.map((vm) => [vm.id, vm]))
-      handles = new Map()
-      for (const vm of all)
-        handles.set(vm.node, (handles.get(vm.node) ?? new Map<string, Watched>()).set(vm.handle, vm))
-      readAt.vms = at
+      })
+      await readIfDue('vms', async () => {
+        const all = await readVms()
+        watched = new Map(all.map((vm) => [vm.id, vm]))
+        handles = new Map()
+        for (const vm of all)
+          handles.set(vm.node, (handles.get(vm.node) ?? new Map<string, Watched>()).set(vm.handle, vm))
+      })
     },
   }
 }

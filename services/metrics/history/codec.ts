@@ -27,17 +27,17 @@ export function encodeColumns(columns: readonly Float64Array[], { lossy = false 
 }
 
 function writeColumn(bytes: Buffer, start: number, column: Float64Array, lossy: boolean): number {
-  const present = column.filter((value) => !Number.isNaN(value))
+  const present = presentIn(column)
   const head = start + 5
   if (present.length === 0) return finish(bytes, start, head, tags.missing)
   const hasGaps = present.length < column.length
   let at = hasGaps ? writeBitmap(bytes, head, column) : head
   const flag = hasGaps ? withBitmap : 0
-  if (present.every((value) => value === present[0])) {
+  if (isConstant(present)) {
     at = bytes.writeDoubleLE(present[0]!, at)
     return finish(bytes, start, at, tags.constant + flag)
   }
-  const scale = scales.findIndex((each) => present.every((value) => isWhole(value, each)))
+  const scale = scales.findIndex((each) => areWhole(present, each))
   if (scale >= 0) {
     bytes[at] = scale
     return finish(bytes, start, writeDifferences(bytes, at + 1, present, scales[scale]!), tags.integers + flag)
@@ -46,15 +46,31 @@ function writeColumn(bytes: Buffer, start: number, column: Float64Array, lossy: 
   return finish(bytes, start, writeXor(bytes, at, present, width), (lossy ? tags.floats : tags.doubles) + flag)
 }
 
+/** The values that are not missing: the column itself if that is all of them. */
+function presentIn(column: Float64Array): Float64Array {
+  for (let row = 0; row < column.length; row++)
+    if (Number.isNaN(column[row]!)) return column.filter((value) => !Number.isNaN(value))
+  return column
+}
+
+function isConstant(values: Float64Array): boolean {
+  const [first] = values
+  for (let index = 1; index < values.length; index++) if (values[index] !== first) return false
+  return true
+}
+
 function finish(bytes: Buffer, start: number, end: number, tag: number): number {
   bytes[start] = tag
   bytes.writeUInt32LE(end - start - 5, start + 1)
   return end
 }
 
-function isWhole(value: number, scale: number): boolean {
-  const scaled = Math.round(value * scale)
-  return Math.abs(scaled) <= largest && scaled / scale === value
+function areWhole(values: Float64Array, scale: number): boolean {
+  for (let index = 0; index < values.length; index++) {
+    const scaled = Math.round(values[index]! * scale)
+    if (!(Math.abs(scaled) <= largest) || scaled / scale !== values[index]) return false
+  }
+  return true
 }
 
 function writeBitmap(bytes: Buffer, start: number, column: Float64Array): number {
@@ -108,45 +124,48 @@ export function decodeColumns(data: Uint8Array, wanted?: ReadonlySet<number>): F
 }
 
 function readColumn(bytes: Buffer, start: number, rows: number): Float64Array {
-  const column = new Float64Array(rows).fill(NaN)
   const tag = bytes[start]! % withBitmap
-  if (tag === tags.missing) return column
-  const hasGaps = bytes[start]! >= withBitmap
+  if (tag === tags.missing) return new Float64Array(rows).fill(NaN)
   const bitmap = start + 5
-  const isThere = (row: number) => !hasGaps || (bytes[bitmap + (row >> 3)]! & (1 << (row & 7))) !== 0
-  const read = readerOf(bytes, hasGaps ? bitmap + Math.ceil(rows / 8) : bitmap, tag)
-  for (let row = 0; row < rows; row++) if (isThere(row)) column[row] = read()
+  if (bytes[start]! < withBitmap) return readValues(bytes, bitmap, tag, rows)
+  const column = new Float64Array(rows).fill(NaN)
+  const isThere = (row: number) => (bytes[bitmap + (row >> 3)]! & (1 << (row & 7))) !== 0
+  let count = 0
+  for (let row = 0; row < rows; row++) if (isThere(row)) count++
+  const values = readValues(bytes, bitmap + Math.ceil(rows / 8), tag, count)
+  let next = 0
+  for (let row = 0; row < rows; row++) if (isThere(row)) column[row] = values[next++]!
   return column
 }
 
-function readerOf(bytes: Buffer, start: number, tag: number): () => number {
-  if (tag === tags.constant) {
-    const value = bytes.readDoubleLE(start)
-    return () => value
-  }
-  if (tag === tags.integers) return differencesFrom(bytes, start + 1, scales[bytes[start]!]!)
-  return xorFrom(bytes, start, tag === tags.floats ? 4 : 8)
+function readValues(bytes: Buffer, start: number, tag: number, count: number): Float64Array {
+  const values = new Float64Array(count)
+  if (tag === tags.constant) return values.fill(bytes.readDoubleLE(start))
+  if (tag === tags.integers) readDifferences(bytes, start + 1, scales[bytes[start]!]!, values)
+  else readXor(bytes, start, tag === tags.floats ? 4 : 8, values)
+  return values
 }
 
-function differencesFrom(bytes: Buffer, start: number, scale: number): () => number {
+function readDifferences(bytes: Buffer, start: number, scale: number, values: Float64Array): void {
   let [at, sum] = [start, 0]
-  return () => {
-    let [rest, factor] = [0, 1]
-    while (bytes[at]! >= 128) {
-      rest += (bytes[at++]! - 128) * factor
+  for (let index = 0; index < values.length; index++) {
+    let [rest, factor, byte] = [0, 1, bytes[at++]!]
+    while (byte >= 128) {
+      rest += (byte - 128) * factor
       factor *= 128
+      byte = bytes[at++]!
     }
-    rest += bytes[at++]! * factor
+    rest += byte * factor
     sum += rest % 2 === 1 ? -(rest + 1) / 2 : rest / 2
-    return sum / scale
+    values[index] = sum / scale
   }
 }
 
-function xorFrom(bytes: Buffer, start: number, width: 4 | 8): () => number {
+function readXor(bytes: Buffer, start: number, width: 4 | 8, values: Float64Array): void {
   const before = Buffer.alloc(8)
   let at = start
-  return () => {
+  for (let index = 0; index < values.length; index++) {
     for (let byte = 0; byte < width; byte++) before[byte]! ^= bytes[at++]!
-    return width === 4 ? before.readFloatBE() : before.readDoubleBE()
+    values[index] = width === 4 ? before.readFloatBE() : before.readDoubleBE()
   }
 }

@@ -89,20 +89,25 @@ export function createRing(columns: readonly string[], capacity: number) {
     },
     /** The rows from a time on, as a copy. */
     table(from = -Infinity, to = Infinity): Table {
-      const rows: number[] = []
-      for (let index = 0; index < sizeOf(); index++) {
-        const at = rowAt(index)
-        if (cells[at]! >= from && cells[at]! < to) rows.push(at)
+      const size = sizeOf()
+      let [first, end] = [0, size]
+      while (first < size && cells[rowAt(first)]! < from) first++
+      while (end > first && cells[rowAt(end - 1)]! >= to) end--
+      const length = end - first
+      const arrays = Array.from({ length: width }, () => new Float64Array(length))
+      for (let row = 0; row < length; row++) {
+        const at = rowAt(first + row)
+        for (let column = 0; column < width; column++) arrays[column]![row] = cells[at + column]!
       }
-      const pick = (offset: number) => Float64Array.from(rows, (at) => cells[at + offset]!)
+      const [times, steady, identity, quality] = arrays as [Float64Array, Float64Array, Float64Array, Float64Array]
       return {
-        length: rows.length,
-        times: pick(0),
-        steady: pick(1),
-        identity: pick(2),
-        quality: pick(3),
+        length,
+        times,
+        steady,
+        identity,
+        quality,
         identities: [...identities],
-        columns: new Map(columns.map((name, index) => [name, pick(fixedColumns + index)])),
+        columns: new Map(columns.map((name, index) => [name, arrays[fixedColumns + index]!])),
       }
     },
   }

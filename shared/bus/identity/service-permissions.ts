@@ -15,6 +15,8 @@ import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
+import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
+import { networks } from '#shared/contracts/container/networks.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
@@ -56,7 +58,7 @@ const table: Record<ServiceName, Member> = {
   gateway: { serves: [], calls: [], isGateway: true },
   auth: {
     serves: [auth, users, roles, permissions, groups, resourcePools],
-    calls: [...of(vms, 'get'), ...of(containers, 'get'), ...of(pools, 'get')],
+    calls: [...of(vms, 'get'), ...of(containers, 'get'), ...of(networks, 'get'), ...of(pools, 'get')],
     emits: ['alerts'],
     keepsStreams: true,
   },
@@ -81,9 +83,9 @@ const table: Record<ServiceName, Member> = {
     emits: ['vm:status', 'vm:events'],
   },
   container: {
-    serves: [containers],
-    calls: [...of(resourcePools, 'get')],
-    emits: ['container:status', 'container:events'],
+    serves: [containers, networks, networkPolicies],
+    calls: [...of(resourcePools, 'get', 'list'), ...of(vms, 'list'), ...of(guests, 'agent')],
+    emits: ['container:status', 'container:events', 'alerts'],
   },
   metrics: {
     serves: [monitoring, alerts],

@@ -4,6 +4,7 @@ import {
   ById,
   Done,
   Id,
+  Labels,
   ListQuery,
   Name,
   oneOf,
@@ -46,6 +47,7 @@ export const ResourcePool = strict({
   id: Type.String(),
   name: Name,
   description: Type.String({ maxLength: 1000 }),
+  labels: Type.Unsafe<Labels>({ ...Labels, description: 'Selected by the namespace_selector of network policies' }),
   limits: Limits,
   used: strict({ ...footprint, instances: Type.Integer({ minimum: 0 }) }),
   members: Type.Array(Member),
@@ -58,6 +60,7 @@ export type ResourcePool = Static<typeof ResourcePool>
 const Given = {
   name: Name,
   description: Type.String({ maxLength: 1000, default: '' }),
+  labels: Type.Optional(Labels),
   limits: Type.Optional(
     strict({
       cpus: Type.Optional(nullable(Amount)),
@@ -129,7 +132,7 @@ export const resourcePools = contract('resource-pools', {
     result: Done,
   },
   reserve: {
-    does: 'Count a VM or container in its resource pool before it is made: permanently, or as a reservation',
+    does: 'Count a VM, container or network in its resource pool before it is made: permanently, or as a reservation',
     can: 'service',
     callers: ['vm', 'container'],
     params: strict({
@@ -149,12 +152,12 @@ export const resourcePools = contract('resource-pools', {
   recount: {
     does: 'Recount a VM or container in every resource pool it is in, or in none if a limit would be exceeded',
     can: 'service',
-    callers: ['vm'],
+    callers: ['vm', 'container'],
     params: Member,
     result: Done,
   },
   release: {
-    does: 'Remove a deleted or never created VM or container from every resource pool',
+    does: 'Remove a deleted or never created VM, container or network from every resource pool',
     can: 'service',
     callers: ['vm', 'container'],
     params: strict({ kind: MemberKind, member: Member.properties.id }),

@@ -96,3 +96,34 @@ export const Image = Type.String({
   pattern: '^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$',
   errorMessage: 'must be the name or the id of an image, such as registry/name:tag',
 })
+
+/** A user of a container. */
+export const User = Type.String({
+  pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$',
+  description: 'Name or number; LXC, LXD and Incus take numbers only',
+  errorMessage: 'must be the name or the number of a user of the container',
+})
+
+/** The outcome of a command, the same on every engine. */
+export const ExecResult = strict({
+  exit_code: nullable(Type.Integer({ description: 'null when it was killed or lost' })),
+  stdout: Type.String({ description: 'The first 256 KiB' }),
+  stderr: Type.String({ description: 'The first 256 KiB' }),
+  truncated: Type.Boolean(),
+  reason: oneOf('exited', 'not_found', 'not_executable', 'timed_out', 'lost'),
+})
+
+export const LogTime = Type.String({
+  pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?(Z|[+-]\\d\\d:\\d\\d)$',
+  description: 'RFC 3339, with up to nine digits of a second',
+  errorMessage: 'must be a time such as 2026-01-31T12:00:00Z',
+})
+export const LogLine = strict({
+  time: nullable(Type.String({ description: 'null on an engine whose consoles have no times' })),
+  stream: oneOf('stdout', 'stderr'),
+  text: Type.String({ description: 'At most 256 KiB' }),
+  truncated: Type.Boolean(),
+})
+export const Gap = Type.Boolean({
+  description: 'Lines may be missing before these: the log has begun anew since the cursor',
+})

@@ -16,6 +16,8 @@ export type DockerApi = {
   change: <T>(work: (docker: Docker) => Promise<T>, timeoutMs?: number) => Promise<T>
   /** A request of a path that dockerode does not know. @returns the parsed answer, undefined without one */
   send: (method: 'GET' | 'POST', path: string, body?: object) => Promise<unknown>
+  /** A change of a path that dockerode does not know, whose answer tells nothing. */
+  post: (path: string, body?: object) => Promise<void>
   /** An answer that is read as it comes. @throws NotFoundError, ConflictError with the engine's words */
   stream: (request: StreamRequest) => Promise<OpenAnswer>
 }
@@ -46,6 +48,9 @@ export function dockerApi(name: string, host: Host, socket: string, local: strin
     change: async (work, timeoutMs = changeWithinMs) => {
       await requireCurrent()
       return translated(name, async () => work(await over(timeoutMs)))
+    },
+    post: async (path, body) => {
+      await textOf(await stream({ method: 'POST', path, ...(body !== undefined && { body }) }))
     },
     send: async (method, path, body) => {
       const text = await textOf(await stream({ method, path, ...(body !== undefined && { body }) }))

@@ -1,5 +1,7 @@
 /** A piece of output. `stream`: 1 standard output, 2 standard error. */
 export type Output = { stream: 1 | 2; bytes: Buffer }
+/** A piece of a frame; the first one of each frame says so. */
+export type Piece = Output & { isFirst: boolean }
 
 /** Length of a frame's header: type, three zeros, length of the payload as u32 big endian (Docker API, "Attach"). */
 const headerBytes = 8
@@ -9,11 +11,12 @@ const headerBytes = 8
  * is passed on as it comes. Frames of type 0 (echoed input) count as standard output, those of type 3 (an error of the
  * engine) as standard error.
  */
-export async function* demultiplex(source: AsyncIterable<Buffer>): AsyncGenerator<Output> {
+export async function* demultiplex(source: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
   const header = Buffer.alloc(headerBytes)
   let headerLength = 0
   let left = 0
   let stream: 1 | 2 = 1
+  let isFirst = true
   for await (const chunk of source) {
     let at = 0
     while (at < chunk.length) {
@@ -26,11 +29,13 @@ export async function* demultiplex(source: AsyncIterable<Buffer>): AsyncGenerato
         headerLength = 0
         stream = header[0]! >= 2 ? 2 : 1
         left = header.readUInt32BE(4)
+        isFirst = true
         continue
       }
       const taken = Math.min(left, chunk.length - at)
       left -= taken
-      yield { stream, bytes: chunk.subarray(at, at + taken) }
+      yield { stream, bytes: chunk.subarray(at, at + taken), isFirst }
+      isFirst = false
       at += taken
     }
   }

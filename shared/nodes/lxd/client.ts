@@ -12,7 +12,12 @@ type Envelope = {
 }
 
 /** A background operation of the engine. */
-type Operation = { status: 'Success' | 'Failure' | 'Cancelled' | 'Running'; err: string; status_code: number }
+type Operation = {
+  status: 'Success' | 'Failure' | 'Cancelled' | 'Running'
+  err: string
+  status_code: number
+  metadata: unknown
+}
 
 /** The REST API of an LXD or Incus. All throw UnavailableError when it does not answer. */
 export type Api = {
@@ -24,6 +29,10 @@ export type Api = {
   text: (path: string) => Promise<string>
   /** Changes something, and waits for the engine's background operation. */
   send: (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<void>
+  /** Begins a background operation of the engine. `metadata` is what it tells at its beginning, such as secrets of streams. */
+  background: (path: string, body: unknown) => Promise<{ operation: string; metadata: unknown }>
+  /** Waits for the end of a background operation; a failed one is no error here. */
+  ended: (operation: string, seconds: number) => Promise<{ code: number; error: string; metadata: unknown }>
   /** Begins a change, and does not wait for its end. */
   begin: (method: 'PUT', path: string, body: unknown) => Promise<void>
   dispatcher: Agent
@@ -48,6 +57,15 @@ export function apiOver(name: string, dispatcher: Agent): Api {
       const text = await body.text()
       if (statusCode === 200) return text
       throw refusal(name, statusCode, (JSON.parse(text) as Envelope).error)
+    },
+    background: async (url, body) => {
+      const { operation, metadata } = await ask('POST', url, body)
+      return { operation, metadata: (metadata as Operation).metadata }
+    },
+    ended: async (operation, seconds) => {
+      const { metadata } = await ask('GET', `${operation}/wait?timeout=${seconds}`)
+      const { status_code: code, err: error, metadata: more } = metadata as Operation
+      return { code, error, metadata: more }
     },
     begin: async (method, url, body) => void (await ask(method, url, body)),
     send: async (method, url, body) => {

@@ -4,9 +4,11 @@ import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { containerService } from '../../../services/container/service.ts'
 import { startHorcrux, type TestHorcrux } from '../product/horcrux.ts'
-import { done } from '../product/run-operation.ts'
+import { work } from '../product/run-operation.ts'
 import { until } from '../wait.ts'
-import { type LabEngines, labEngines } from './engines.ts'
+import { labEngines } from './engines.ts'
+import { idle } from './idle.ts'
+import type { LabEngines } from './start.ts'
 
 export type ContainerLab = {
   horcrux: TestHorcrux
@@ -15,9 +17,6 @@ export type ContainerLab = {
   make: (runtime: Runtime, name: string, given?: Record<string, unknown>) => Promise<Container>
   stop: () => Promise<void>
 }
-
-/** A command that ends when it is asked to. */
-export const idle = ['/bin/sh', '-c', "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
 
 /** The fields that make a container of an engine: of an image, or of an archive. */
 export const sourceOf = ({ archive }: LabEngines, runtime: Runtime) =>
@@ -41,8 +40,11 @@ export async function startContainerLab(engines?: LabEngines): Promise<Container
     engines: lab,
     make: async (runtime, name, given = {}) => {
       const params = { id: name, name, runtime, ...sourceOf(lab, runtime), ...given }
+      // The first call of an engine loads its library, which takes long on a busy machine.
+      const ended = await work(horcrux, containers, 'create', params, { timeoutMs: 60_000 })
+      if (ended.state !== 'succeeded') throw new Error(`${name} was not made: ${JSON.stringify(ended.error)}`)
       // The result of the operation is the container.
-      return (await done(horcrux, containers, 'create', params)) as Container
+      return ended.result as Container
     },
     stop: horcrux.stop,
   }

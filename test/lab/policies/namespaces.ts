@@ -12,6 +12,9 @@ export type Lab = {
   inside: (name: string) => Host
   /** Adds an endpoint to the bridge. Its port on the bridge is `pNAME`. */
   attach: (name: string, addresses: readonly string[]) => Promise<void>
+  /** Adds a namespace without a link to the node. @returns its path */
+  empty: (name: string) => Promise<string>
+  drop: (name: string) => Promise<void>
   down: () => Promise<void>
 }
 
@@ -81,6 +84,14 @@ export async function startLab(): Promise<Lab> {
         await ip(name, ...(isSix ? ['-6'] : []), 'route', 'replace', 'default', 'via', isSix ? 'fd88::1' : '10.88.0.1')
       }
     },
+    empty: async (name) => {
+      await add(name)
+      return `/run/netns/${nameOf(name)}`
+    },
+    drop: async (name) => {
+      await host.runChecked('ip', ['netns', 'delete', nameOf(name)])
+      made.splice(made.indexOf(nameOf(name)), 1)
+    },
     down: async () => {
       for (const name of made.toReversed()) await host.run('ip', ['netns', 'delete', name])
     },
@@ -134,6 +145,8 @@ export type Talker = {
   counted: () => Promise<Record<string, number>>
   /** Sends datagrams to ports in turn. @returns the number sent to each */
   flood: (address: string, ports: number[], how: { rate: number; seconds: number }) => Promise<Record<string, number>>
+  /** Seconds that UDP round trips take, of the fastest tenth: others are interrupted by the rest of the machine. */
+  rounds: (address: string, port: number, count: number) => Promise<number>
   end: () => Promise<void>
 }
 
@@ -146,6 +159,7 @@ export async function startTalker(host: Host): Promise<Talker> {
     say: async (name) => (await ask(['say', name])) as boolean,
     count: async (ports) => void (await ask(['count', ports])),
     counted: async () => (await ask(['counted'])) as Record<string, number>,
+    rounds: async (...words) => (await ask(['rounds', ...words])) as number,
     flood: async (address, ports, { rate, seconds }) =>
       (await ask(['flood', address, ports, rate, seconds])) as Record<string, number>,
     end,

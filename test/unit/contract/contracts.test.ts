@@ -56,6 +56,7 @@ const harmless: Record<string, string> = {
   ticket_ids: 'name tickets',
   api_key: 'the public id of one',
   sealed_key: 'encrypted; it cannot be read without HORCRUX_SECRET_KEY',
+  key: 'the key of a label, which a selector looks at',
   seed: 'where the seed of cloud-init is, in which no password is in clear',
 }
 

@@ -5,6 +5,9 @@ import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type ContainerEngine, type Definition, idLabel, type Ref } from '../driver.ts'
 import { creationOf } from './definition.ts'
 import { described, listed } from './described.ts'
+import { exec } from './exec.ts'
+import { limitsRequest } from './limits.ts'
+import { logLines } from './logs.ts'
 
 /** Time beyond the grace in which the engine has stopped a container. Milliseconds. */
 const stopWithinMs = 30_000
@@ -61,6 +64,7 @@ export function docker(kind: DockerKind): ContainerEngine {
 
   return {
     engineOf,
+    usersAreNumbers: false,
     lacks: { rootfs: 'this engine makes containers from images: import the archive as an image first' },
     nameRule: {
       pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]+$/,
@@ -123,6 +127,25 @@ export function docker(kind: DockerKind): ContainerEngine {
         /not paused/i,
       )
     },
+    logs: {
+      kind: 'timed',
+      lines: (ref, how) => logLines(kind, () => apiAt(ref.node), ref.engine_id, how),
+    },
+    limits: {
+      change: async ({ node, engine_id }, wanted) => {
+        const { path, body } = limitsRequest[kind](engine_id, wanted)
+        await (await apiAt(node)).post(path, body)
+      },
+      keeps: ['memory', 'cpus'],
+      areForgotten: kind === 'podman',
+    },
+    rename: {
+      to: async ({ node, engine_id }, name) => {
+        await (await apiAt(node)).change((docker) => docker.getContainer(engine_id).rename({ name }))
+      },
+      onlyStopped: false,
+    },
+    exec: async ({ node, engine_id }, what) => exec(await apiAt(node), engine_id, what),
     events: (reached, listener) =>
       engineOf(reached).events((event) =>
         listener(event.kind === 'object' ? { kind: 'container', engineId: event.id, change: event.change } : event),

@@ -57,6 +57,10 @@ export function limitLines({ memory, cpus, pids }: Partial<Limits>, version: 1 |
   return lines.filter((line): line is [string, string] => line[1] !== null)
 }
 
+/** The keys of all limits, in both versions. */
+export const limitKey =
+  /^lxc\.cgroup2?\.(memory\.(limit_in_bytes|max)|cpu\.(cfs_period_us|cfs_quota_us|max)|pids\.max)$/
+
 export function limitsIn(entries: [string, string][]): Limits {
   const last = new Map(entries)
   const memory = Number(last.get('lxc.cgroup.memory.limit_in_bytes') ?? last.get('lxc.cgroup2.memory.max'))

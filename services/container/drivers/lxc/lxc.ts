@@ -4,6 +4,9 @@ import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type ContainerEngine, type Definition, idLabel, type Listed, type Ref, type Seen } from '../driver.ts'
 import { limitsIn, mountsIn, parseConfig } from './config-file.ts'
+import { exec } from './exec.ts'
+import { changeLimits } from './limits.ts'
+import { readConsole } from './console.ts'
 import { make, notesOf } from './make.ts'
 import { change, infoOf, type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 
@@ -113,6 +116,7 @@ async function stop(ref: Ref, graceSeconds: number): Promise<void> {
 /** LXC by its tools. A container's own id is its name in LXC's folder. */
 export const lxc: ContainerEngine = {
   engineOf: lxcOf,
+  usersAreNumbers: true,
   lacks: unsupported,
   nameRule: {
     pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]*$/,
@@ -166,6 +170,16 @@ export const lxc: ContainerEngine = {
     const named = await namedAt(ref)
     if ((await infoOf(named))?.status === 'paused') await change(named, 'lxc-unfreeze')
   },
+  logs: {
+    kind: 'console',
+    read: async (ref, from, maxBytes) => readConsole(await namedAt(ref), from, maxBytes),
+  },
+  limits: {
+    change: async (ref, wanted) => changeLimits(await namedAt(ref), wanted),
+    keeps: [],
+    areForgotten: false,
+  },
+  exec: async (ref, what) => exec(await namedAt(ref), what),
   events: (reached: Reached, listener) =>
     lxcOf(reached).events((event) =>
       listener(event.kind === 'object' ? { kind: 'container', engineId: event.id, change: event.change } : event),

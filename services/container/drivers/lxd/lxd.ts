@@ -3,8 +3,19 @@ import type { Api } from '#shared/nodes/lxd/client.ts'
 import { type LxdKind, lxdOf } from '#shared/nodes/lxd/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type ContainerEngine, type Definition, idLabel, type News, type Ref } from '../driver.ts'
+import { exec } from './exec.ts'
 import { finder, instancePath, instancesOf, named, unlessGone } from './find.ts'
-import { described, type Instance, labelsOf, listed, type State, statusOf, uuidOf, wantedOf } from './instance.ts'
+import {
+  described,
+  type Instance,
+  labelsOf,
+  limitKeys,
+  listed,
+  type State,
+  statusOf,
+  uuidOf,
+  wantedOf,
+} from './instance.ts'
 
 type At = Pick<Ref, 'node' | 'engine_id'>
 type Action = 'start' | 'stop' | 'freeze' | 'unfreeze'
@@ -97,6 +108,7 @@ export function lxd(kind: LxdKind): ContainerEngine {
 
   return {
     engineOf,
+    usersAreNumbers: true,
     lacks: {
       rootfs: 'this engine makes containers from images: import the archive as an image first',
       command: 'this engine starts the init of the image',
@@ -142,6 +154,25 @@ export function lxd(kind: LxdKind): ContainerEngine {
     stop: (ref, { graceSeconds }) => stop(ref, graceSeconds),
     pause: (ref) => act(ref, 'freeze', ['running']),
     resume: (ref) => act(ref, 'unfreeze', ['paused']),
+    limits: {
+      change: async (ref, wanted) => {
+        const api = await apiAt(ref.node)
+        await api.send('PATCH', instancePath((await require(api, ref)).name), { config: limitKeys(wanted) })
+      },
+      keeps: [],
+      areForgotten: false,
+    },
+    rename: {
+      to: async (ref, name) => {
+        const api = await apiAt(ref.node)
+        await api.send('POST', instancePath((await require(api, ref)).name), { name })
+      },
+      onlyStopped: true,
+    },
+    exec: async (ref, what) => {
+      const api = await apiAt(ref.node)
+      return exec(api, instancePath((await require(api, ref)).name), what)
+    },
     events: (reached, listener) => {
       const engine = engineOf(reached)
       return engine.events((event) => {

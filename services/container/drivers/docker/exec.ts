@@ -1,0 +1,81 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Duplex } from 'node:stream'
+import type { DockerApi } from '#shared/nodes/docker/client.ts'
+import { demultiplex } from '#shared/nodes/docker/demultiplex.ts'
+import { AppError } from '#shared/errors.ts'
+import type { Command, Ended, Output, Process } from '../process.ts'
+
+type Inspected = { Running: boolean; ExitCode: number | null }
+
+/** The engine's own message, in place of the command's output, when the command could not be begun. */
+const notBegun = /OCI runtime (exec|command).*|(runc|crun): .*|executable file .* not found in \$PATH.*/i
+const isMissing = /executable file .*not found|no such file or directory|command not found/i
+
+/** Time in which the engine has heard the end of a command whose streams have ended. */
+const endWithin = { tries: 100, everyMs: 20 }
+
+/** Runs a command in a container (Docker API, ContainerExec and ExecStart). */
+export async function exec(api: DockerApi, engineId: string, what: Command): Promise<Process> {
+  const { command, env, user, terminal, hasInput } = what
+  const made = (await api.send('POST', `/containers/${engineId}/exec`, {
+    Cmd: command,
+    Env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
+    ...(user !== null && { User: user }),
+    AttachStdin: hasInput,
+    AttachStdout: true,
+    AttachStderr: true,
+    Tty: terminal !== null,
+    ...(terminal && { ConsoleSize: [terminal.rows, terminal.columns] }),
+  })) as { Id: string }
+  const path = `/exec/${made.Id}`
+  const body = { Detach: false, Tty: terminal !== null }
+  const { socket } = await api.stream({ method: 'POST', path: `${path}/start`, body, isUpgrade: true })
+  const resize: Process['resize'] = async ({ columns, rows }) => {
+    if (terminal) await api.post(`${path}/resize?h=${rows}&w=${columns}`)
+  }
+  // The size of the creation is known to newer engines only; a resize counts once the command has begun.
+  if (terminal) void resize(terminal).catch(() => undefined)
+  const said: string[] = []
+  return {
+    output: outputOf(socket, terminal !== null, said),
+    input: hasInput ? socket : null,
+    resize,
+    close: () => socket.destroy(),
+    end: () => endOf(api, path, said),
+  }
+}
+
+async function* outputOf(socket: Duplex, isUndivided: boolean, said: string[]): AsyncGenerator<Output> {
+  if (isUndivided) {
+    for await (const bytes of socket as AsyncIterable<Buffer>) yield { stream: 1, bytes }
+    return
+  }
+  let isFirst = true
+  for await (const each of demultiplex(socket as AsyncIterable<Buffer>)) {
+    // Docker writes its own message to the standard output of the command.
+    const own = isFirst && each.bytes.length < 4096 ? notBegun.exec(each.bytes.toString('utf8'))?.[0] : undefined
+    isFirst = false
+    if (own !== undefined) said.push(own)
+    yield { stream: own === undefined ? each.stream : 2, bytes: each.bytes }
+  }
+}
+
+async function endOf(api: DockerApi, path: string, said: string[]): Promise<Ended> {
+  try {
+    for (let turn = 0; turn < endWithin.tries; turn++) {
+      const { Running, ExitCode } = (await api.send('GET', `${path}/json`)) as Inspected
+      if (!Running && ExitCode !== null) return endedAs(ExitCode, said.join('\n'))
+      await delay(endWithin.everyMs)
+    }
+  } catch (error) {
+    // The engine has ended, or the container with its commands.
+    if (!(error instanceof AppError)) throw error
+  }
+  return { code: null, reason: 'lost' }
+}
+
+/** Docker says 126 and Podman 127 for a command that is not there. */
+function endedAs(code: number, said: string): Ended {
+  if (said === '' || (code !== 126 && code !== 127)) return { code, reason: 'exited' }
+  return isMissing.test(said) ? { code: 127, reason: 'not_found' } : { code: 126, reason: 'not_executable' }
+}

@@ -1,0 +1,44 @@
+import type { DockerApi } from '#shared/nodes/docker/client.ts'
+import { demultiplex, type Piece } from '#shared/nodes/docker/demultiplex.ts'
+import type { DockerKind } from '#shared/nodes/docker/engine.ts'
+import { linesOf, type LogLine, type TimedLogs } from '../log-lines.ts'
+
+type How = Parameters<TimedLogs['lines']>[1]
+
+/** Podman's own tail leaves out a last line without a line break. */
+const hasTail: Record<DockerKind, boolean> = { docker: true, podman: false }
+
+/** The lines of a container's log (Docker API, ContainerLogs). */
+export async function* logLines(
+  kind: DockerKind,
+  api: () => Promise<DockerApi>,
+  engineId: string,
+  { sinceSeconds, tailFragments }: How,
+): AsyncGenerator<LogLine> {
+  const on = await api()
+  const { Config } = await on.ask((docker) => docker.getContainer(engineId).inspect())
+  const query = new URLSearchParams({ stdout: '1', stderr: '1', timestamps: '1' })
+  if (sinceSeconds !== null) query.set('since', String(sinceSeconds))
+  if (tailFragments !== null && hasTail[kind]) query.set('tail', String(tailFragments))
+  const { socket } = await on.stream({ method: 'GET', path: `/containers/${engineId}/logs?${query}` })
+  // A socket yields buffers unless it is given an encoding.
+  const bytes = socket as AsyncIterable<Buffer>
+  try {
+    yield* linesOf(Config.Tty ? linewise(bytes) : demultiplex(bytes))
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** The stream of a terminal has no frames: each line is taken for one. */
+async function* linewise(source: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
+  let isFirst = true
+  for await (const chunk of source) {
+    for (let at = 0; at < chunk.length;) {
+      const end = chunk.indexOf(0x0a, at) + 1 || chunk.length
+      yield { stream: 1, bytes: chunk.subarray(at, end), isFirst }
+      isFirst = chunk[end - 1] === 0x0a
+      at = end
+    }
+  }
+}
