@@ -16,6 +16,7 @@ import { benchPolicies } from './policies.ts'
 import { benchRights } from './rights.ts'
 import { benchSeparate } from './separate.ts'
 import { benchSnapshot } from './snapshot.ts'
+import { benchSnapshotList } from './snapshot-list.ts'
 import { benchStart } from './start-time.ts'
 
 /** Every benchmark by its name on the command line. Each measures the things that it compares in one run. */
@@ -29,6 +30,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-stats': domainStats,
   clone: benchClone,
   snapshot: benchSnapshot,
+  'snapshot-list': benchSnapshotList,
   start: benchStart,
   latency: benchLatency,
   failover: benchFailover,
