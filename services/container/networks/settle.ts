@@ -66,6 +66,11 @@ async function leased<T>(
 
 const write = (id: string, set: Partial<AttachmentRecord>) => attachmentRecords.updateWhere({ _id: id }, { set })
 
+/** Time until a container that could not be attached is tried again. */
+const retryMs = 30_000
+const failedAt = new Map<string, number>()
+const isWaiting = (id: string) => Date.now() - (failedAt.get(id) ?? 0) < retryMs
+
 /** Attaches a container that runs, if its process is not the one that is attached. */
 async function addNow(reached: Reached, network: NetworkRecord, record: AttachmentRecord, pid: number): Promise<void> {
   const { id } = record
@@ -77,7 +82,9 @@ async function addNow(reached: Reached, network: NetworkRecord, record: Attachme
     if (network.type === 'bridge' && !network.internal) await translate(reached.host, network)
     const seen = { addresses: addressesOf(result), mac: macOf(result), bridge_port: portOf(result) }
     await write(id, { result, state: 'attached', ...seen })
+    failedAt.delete(id)
   } catch (error) {
+    failedAt.set(id, Date.now())
     await write(id, { state: 'failed', state_reason: (error as Error).message.slice(0, 500) })
     throw error
   }
@@ -99,7 +106,7 @@ export async function settleAttachment(id: string): Promise<boolean> {
       return true
     }
     const { pid, status } = container
-    const isCurrent = record.pid === pid && (record.state === 'attached' || record.state === 'failed')
+    const isCurrent = record.pid === pid && (record.state === 'attached' || isWaiting(id))
     if (pid === null || status === 'unknown' || isCurrent) return false
     await addNow(reached, network, record, pid)
     return true

@@ -5,14 +5,20 @@ import { settleAttachments, tidyNetworks } from './settle.ts'
 
 const part = 'networks'
 const settleEveryMs = 2000
+/** Without an attachment only each fifth turn asks the store: a new one is attached by the call that makes it. */
+const idleTurns = 5
 const tidyEveryMs = 3_600_000
 /** Time after the start of the service for the first look: nodes are reached by then. */
 const firstTidyMs = 10_000
 
 /** Attaches containers that have started, and collects the addresses of the dead. @returns a function that stops it */
 export function watchNetworks(): () => void {
+  let turns = 0
+  let isUsed = true
   const settle = async () => {
-    if ((await attachmentRecords.find({})) && (await settleAttachments())) await syncPolicies()
+    if (!isUsed && turns++ % idleTurns !== 0) return
+    isUsed = (await attachmentRecords.find({})) !== null
+    if (isUsed && (await settleAttachments())) await syncPolicies()
   }
   const tidy = { part, failed: 'the networks could not be tidied' }
   const first = setTimeout(() => void tidyNetworks().catch(() => {}), firstTidyMs)

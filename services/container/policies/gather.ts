@@ -115,16 +115,35 @@ async function containersOn(
 
 type Vm = Awaited<ReturnType<typeof listVms>>[number]
 
+type Told = { at: number; addresses: Promise<string[]> }
+/** Addresses that agents told, by VM: an agent that does not answer takes seconds to say so. */
+const told = new Map<string, Told>()
+
 /** Addresses that the agent of a guest tells. There is no other source for a VM with an address of its own making. */
-async function vmFound(vm: Vm, network: NodeNetwork, scopes: ReadonlyMap<string, string[]>): Promise<Found> {
-  const path = vmPath(vm.id)
-  const agent =
-    vm.status === 'running' ? await call(guests, 'agent', { id: vm.id }, { isQuestion: true }).catch(() => null) : null
-  const macs = new Set(vm.nics.map(({ mac }) => mac.toLowerCase()))
-  const addresses = (agent?.interfaces ?? [])
+async function askAgent({ id, nics }: Vm): Promise<string[]> {
+  const agent = await call(guests, 'agent', { id }, { isQuestion: true }).catch(() => null)
+  const macs = new Set(nics.map(({ mac }) => mac.toLowerCase()))
+  return (agent?.interfaces ?? [])
     .filter(({ mac }) => mac !== null && macs.has(mac.toLowerCase()))
     .flatMap((one) => one.addresses.map((address) => address.split('/')[0]!))
     .filter((address) => !address.startsWith('fe80:'))
+}
+
+function addressesOfVm(vm: Vm): Promise<string[]> {
+  if (vm.status !== 'running') {
+    told.delete(vm.id)
+    return Promise.resolve([])
+  }
+  const known = told.get(vm.id)
+  if (known && Date.now() - known.at < freshMs) return known.addresses
+  const asked = { at: Date.now(), addresses: askAgent(vm) }
+  told.set(vm.id, asked)
+  return asked.addresses
+}
+
+async function vmFound(vm: Vm, network: NodeNetwork, scopes: ReadonlyMap<string, string[]>): Promise<Found> {
+  const path = vmPath(vm.id)
+  const addresses = await addressesOfVm(vm)
   const isUnknown = vm.status === 'running' && vm.nics.length > 0 && addresses.length === 0
   const labels = Object.fromEntries(vm.tags.map((tag) => [tag, '']))
   return {
@@ -159,13 +178,15 @@ export async function gather(nodes: readonly Reached[], fixed: Fixed): Promise<E
         const network = await observeNode(node.host)
         everything.networks.set(id, network)
         everything.found.push(...(await containersOn(node, network, scopes, fixed)))
-        for (const vm of machines.filter((one) => one.node === id))
-          everything.found.push(await vmFound(vm, network, scopes))
+        const ofNode = machines.filter((one) => one.node === id)
+        everything.found.push(...(await Promise.all(ofNode.map((vm) => vmFound(vm, network, scopes)))))
       } catch (error) {
         everything.unreachable.set(id, (error as Error).message)
       }
     }),
   )
+  const there = new Set(machines.map(({ id }) => id))
+  for (const id of told.keys()) if (!there.has(id)) told.delete(id)
   const known = new Set(everything.found.map(({ endpoint }) => endpoint.id))
   for (const id of seen.keys()) if (!known.has(containerPath(id))) seen.delete(id)
   return everything
