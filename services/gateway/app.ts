@@ -24,6 +24,7 @@ import { createLimits } from './admission/rate-limit.ts'
 import { plainAddress, requestIdOf, withoutVersion } from './rest/request-id.ts'
 import { logRequest } from './rest/request-log.ts'
 import { addRoutes } from './rest/routes.ts'
+import { addUploads } from './rest/uploads.ts'
 import { tlsOptions } from './tls/tls.ts'
 
 /** The HTTP side of Horcrux, not yet listening. */
@@ -66,6 +67,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   await addEvents(app, broker, gate, consoles.addWebSocket)
   addConsoleFiles(app, broker, gate, consoles.prove)
   addRoutes(app, broker, contracts, gate)
+  await addUploads(app, broker, gate)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
   await addConsolePage(app)

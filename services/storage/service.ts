@@ -2,11 +2,17 @@ import type { Service } from '#shared/service/start.ts'
 import { poolService } from './pools/pools.ts'
 import { watchUsage } from './pools/samples.ts'
 import { volumeSnapshotService } from './snapshots/service.ts'
+import { sweepRegularly, uploadService } from './uploads/uploads.ts'
 import { volumeInternalService } from './volumes/internal.ts'
 import { volumeService } from './volumes/volumes.ts'
 
 export const storageService: Service = {
   name: 'storage',
-  serves: [poolService, volumeService, volumeInternalService, volumeSnapshotService],
-  start: () => Promise.resolve(watchUsage()),
+  serves: [poolService, volumeService, volumeInternalService, volumeSnapshotService, uploadService],
+  start: () => {
+    const stops = [watchUsage(), sweepRegularly()]
+    return Promise.resolve(() => {
+      for (const stop of stops) stop()
+    })
+  },
 }

@@ -25,6 +25,7 @@ import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
+import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
@@ -42,6 +43,7 @@ export const contracts: readonly Contract[] = [
   volumes,
   volumesInternal,
   volumeSnapshots,
+  uploads,
   vms,
   devices,
   guests,

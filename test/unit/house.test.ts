@@ -127,6 +127,7 @@ test('every HTTP route comes from the contracts, except health, pages and event 
     'health.ts',
     'pages/pages.ts',
     'rest/routes.ts',
+    'rest/uploads.ts',
   ].map((file) => `gateway/${file}`)
   expect(gateway.toSorted()).toEqual(known)
 })

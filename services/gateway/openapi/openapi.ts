@@ -18,7 +18,7 @@ export function openApi(contracts: readonly Contract[], version: string): Json {
   const routes = routesOf(contracts)
   const paths: Record<string, Json> = {}
   for (const route of routes) (paths[route.path] ??= {})[route.method.toLowerCase()] = operationOf(route, plain)
-  Object.assign(paths, streamPaths(contracts))
+  for (const [path, stream] of Object.entries(streamPaths(contracts))) Object.assign((paths[path] ??= {}), stream)
   const schemas = [...names].map(([schema, name]) => [name, withRefs(schema, names, true)] as const)
   return {
     openapi: '3.1.0',

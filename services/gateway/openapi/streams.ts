@@ -95,8 +95,38 @@ const consolePaths: Record<string, Json> = {
   },
 }
 
-/** The routes whose answers are streams or files: no contract has them. */
+const uploadPaths: Record<string, Json> = {
+  '/storage/pools/{id}/uploads/{upload}': {
+    patch: {
+      operationId: 'uploads.write',
+      summary: 'Send bytes of an uploaded file',
+      description:
+        'Needs DatastoreAllocate on /api/storage/pools/{id}. The body goes on where the last one has ended; 409 has `received_bytes`. A request is answered within 120 s.',
+      tags: ['uploads'],
+      parameters: [
+        parameter('path', 'id', 'The storage pool'),
+        parameter('path', 'upload', 'The upload'),
+        parameter('query', 'offset', 'The place of the first byte in the file', true),
+      ],
+      requestBody: {
+        required: true,
+        content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
+      },
+      responses: {
+        200: {
+          description: 'The upload, with `received_bytes`',
+          headers: commonHeaders,
+          content: { 'application/json': { schema: { type: 'object' } } },
+        },
+        ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503),
+      },
+    },
+  },
+}
+
+/** The routes whose bodies are streams or files: no contract has them. */
 export const streamPaths = (contracts: readonly Contract[]): Record<string, Json> => ({
   ...eventPaths,
   ...(contracts.some(({ name }) => name === 'consoles') && consolePaths),
+  ...(contracts.some(({ name }) => name === 'uploads') && uploadPaths),
 })

@@ -92,6 +92,8 @@ export type PoolDriver<K extends PoolType = PoolType> = {
   usage(host: Host, config: PoolConfig<K>): Promise<Usage>
   /** Tells the disk of this kind that a path on a host is, in a storage pool or not; null when it is of another kind. */
   detect?(host: Host, path: string): Promise<Detected | null>
+  /** The secret that disk sources of this storage pool name, in Base64. */
+  secretOf?(config: PoolConfig<K>): { id: string; usage: string; name: string; secret: string }
   /** For kinds that hold disks. */
   volumes?: VolumeDriver<K>
 }

@@ -1,7 +1,9 @@
+import { diskBytes } from '#shared/contracts/storage/volumes.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { formatOf, headBytes, tailBytes } from './image-format.ts'
+import { formatOf, headBytes, type ImageFormat, isTar, tailBytes } from './image-format.ts'
 import { checkImage, imageInfo, imageMap } from './qemu-img.ts'
+import { readVmdkHeader, refusedVmdk } from './vmdk-header.ts'
 import { compressedClusters, l2Tables, type Qcow2Header, type Range, readQcow2Header } from './qcow2-header.ts'
 
 const sector = 512
@@ -10,21 +12,40 @@ const parallelReads = 4
 
 type File = {
   host: Host
+  /** The name in messages. */
+  name: string
+  /** The name for QEMU. */
   path: string
   sizeBytes: number
   refuse: (why: string) => ConflictError
   read: (range: Range) => Promise<Buffer>
 }
 
-async function openFile(host: Host, path: string): Promise<File> {
-  const refuse = (why: string) => new ConflictError(`${path} ${why}`)
+/** A part of a file, such as a file in an archive. `name`: in messages. */
+export type Part = Range & { name: string }
+
+/** A file, or a part of it, as QEMU opens it. */
+export const pathOfPart = (path: string, part?: Part): string => {
+  if (!part) return path
+  const file = { driver: 'raw', offset: part.offset, size: part.length, file: { driver: 'file', filename: path } }
+  return `json:${JSON.stringify({ file })}`
+}
+
+/** Reads bytes of a file. */
+export async function readRange(host: Host, path: string, { offset, length }: Range): Promise<Buffer> {
+  const place = ['iflag=skip_bytes,count_bytes', `skip=${offset}`, `count=${length}`, 'bs=1M', 'status=none']
+  return (await host.runChecked('dd', [`if=${path}`, ...place], { maxOutputBytes: 64 * 2 ** 20 })).bytes
+}
+
+async function openFile(host: Host, path: string, part?: Part): Promise<File> {
+  const name = part?.name ?? path
+  const refuse = (why: string) => new ConflictError(`${name} ${why}`)
   const file = await host.stat(path)
   if (file?.kind !== 'file') throw refuse('is not a file')
-  const read = async ({ offset, length }: Range) => {
-    const place = ['iflag=skip_bytes,count_bytes', `skip=${offset}`, `count=${length}`, 'bs=1M', 'status=none']
-    return (await host.runChecked('dd', [`if=${path}`, ...place], { maxOutputBytes: 64 * 2 ** 20 })).bytes
-  }
-  return { host, path, sizeBytes: file.sizeBytes, refuse, read }
+  const { offset: start, length: sizeBytes } = part ?? { offset: 0, length: file.sizeBytes }
+  const read = ({ offset, length }: Range) =>
+    readRange(host, path, { offset: start + offset, length: Math.max(0, Math.min(length, sizeBytes - offset)) })
+  return { host, name, path: pathOfPart(path, part), sizeBytes, refuse, read }
 }
 
 /**
@@ -32,19 +53,40 @@ async function openFile(host: Host, path: string): Promise<File> {
  * not trusted, so no other file is read for it: QEMU's own detection would open the files that an image names.
  * @throws ConflictError for a file that is no disk image, names other files, or is cut off
  */
-export async function readImage(host: Host, path: string): Promise<{ format: string; virtualSize: number }> {
-  const file = await openFile(host, path)
+export async function readImage(
+  host: Host,
+  path: string,
+  part?: Part,
+): Promise<{ format: ImageFormat; virtualSize: number }> {
+  const file = await openFile(host, path, part)
   if (file.sizeBytes === 0) throw file.refuse('is empty')
-  const head = await file.read({ offset: 0, length: headBytes })
-  const tail = await file.read({ offset: Math.max(0, file.sizeBytes - tailBytes), length: tailBytes })
+  const [head, tail] = await endsOf(file)
   const found = formatOf(head, tail)
   if ('refused' in found) throw file.refuse(found.refused)
   const { format } = found
   await checks[format](file, head)
-  const { virtualSize } = await imageInfo(host, path, format)
+  const { virtualSize } = await imageInfo(host, file.path, format)
   if (virtualSize === 0) throw file.refuse('is empty')
+  if (virtualSize > diskBytes.maximum)
+    throw file.refuse(`is a disk of ${virtualSize} bytes; the largest is ${diskBytes.maximum}`)
   return { format, virtualSize }
 }
+
+/** The format of a file by its bytes. @throws ConflictError for one that is no disk image and no archive of one */
+export async function formatOfFile(host: Host, path: string): Promise<ImageFormat | 'ova'> {
+  const file = await openFile(host, path)
+  const [head, tail] = await endsOf(file)
+  if (isTar(head)) return 'ova'
+  const found = formatOf(head, tail)
+  if ('refused' in found) throw file.refuse(found.refused)
+  return found.format
+}
+
+const endsOf = (file: File) =>
+  Promise.all([
+    file.read({ offset: 0, length: headBytes }),
+    file.read({ offset: Math.max(0, file.sizeBytes - tailBytes), length: tailBytes }),
+  ])
 
 const checks = {
   async raw(file: File) {
@@ -55,6 +97,7 @@ const checks = {
     requireAll(file, await imageMap(file.host, file.path, 'vdi'))
     await requireConsistent(file, 'vdi')
   },
+  vmdk: checkVmdk,
   async vhdx(file: File) {
     // QEMU's comparison below misses a single byte.
     requireSectors(file)
@@ -69,6 +112,24 @@ function requireSectors({ sizeBytes, refuse }: File): void {
   throw refuse(
     `has ${sizeBytes} bytes, which is no multiple of ${sector}: it is cut off, or no disk image (what can be copied is raw, qcow2, vdi or vhdx)`,
   )
+}
+
+async function checkVmdk(file: File, head: Buffer): Promise<void> {
+  const header = readVmdkHeader(head)
+  if (!header) throw file.refuse('has no valid vmdk header')
+  requireAll(file, [header.descriptor])
+  const refused = refusedVmdk(header, (await file.read(header.descriptor)).toString('latin1'))
+  if (refused !== null) throw file.refuse(refused)
+  if (header.hasFooter) await requireFooter(file)
+  requireAll(file, await imageMap(file.host, file.path, 'vmdk'))
+  await requireConsistent(file, 'vmdk')
+}
+
+/** Requires the footer of a streamOptimized image: its header once more, before the last sector. */
+async function requireFooter(file: File): Promise<void> {
+  const footer = await file.read({ offset: Math.max(0, file.sizeBytes - 2 * sector), length: sector })
+  const header = readVmdkHeader(footer)
+  if (!header || header.capacityBytes === 0) throw file.refuse('is cut off: its footer is missing')
 }
 
 async function checkQcow2(file: File, head: Buffer): Promise<void> {
@@ -102,7 +163,7 @@ async function requireConsistent(file: File, format: string, header?: Qcow2Heade
   const isOfCounts = (line: string) => /refcount=\d+/.test(line)
   const error = errors.find((line) => !(header?.isDirty && isOfCounts(line)))
   if (error === undefined) return { compressed }
-  const isCut = /exceeding the end of the file|truncated/.test(error)
+  const isCut = /exceeding the end of the file|truncated|after EOF/.test(error)
   throw file.refuse(`${isCut ? 'is cut off' : 'is damaged'}: qemu-img check on ${file.host.describe()}: ${error}`)
 }
 

@@ -2,7 +2,8 @@
 export const headBytes = 512
 export const tailBytes = 512
 
-type Format = { format: 'raw' | 'qcow2' | 'vdi' | 'vhdx' } | { refused: string }
+export type ImageFormat = 'raw' | 'qcow2' | 'vmdk' | 'vdi' | 'vhdx'
+type Format = { format: ImageFormat } | { refused: string }
 
 type Magic = { at?: number; bytes: string; format: string; help: string }
 
@@ -23,9 +24,8 @@ const foreign: Magic[] = [
   { bytes: '7z\xbc\xaf\x27\x1c', format: 'a 7z archive', help: unpack('7z x') },
   { bytes: 'Rar!\x1a\x07', format: 'a rar archive', help: unpack('unrar x') },
   { at: 257, bytes: 'ustar', format: 'a tar archive, such as an OVA', help: unpack('tar -xf') },
-  { bytes: 'KDMV', format: 'a vmdk image', help: convert },
-  { bytes: 'COWD', format: 'a vmdk image', help: convert },
-  { bytes: '# Disk DescriptorFile', format: 'a vmdk image', help: convert },
+  { bytes: 'COWD', format: 'a vmdk image of an old kind', help: convert },
+  { bytes: '# Disk DescriptorFile', format: 'a vmdk descriptor, whose disk is in other files', help: convert },
   { bytes: 'conectix', format: 'a vpc (VHD) image', help: convert },
   { bytes: 'QED\0', format: 'a qed image', help: convert },
   { bytes: 'WithoutFreeSpace', format: 'a parallels image', help: convert },
@@ -50,13 +50,17 @@ export function formatOf(head: Buffer, tail: Buffer): Format {
   // "<<< Oracle VM VirtualBox Disk Image >>>" or other text stands before the signature.
   if (head.length >= 68 && head.readUInt32LE(64) === 0xbeda107f) return { format: 'vdi' }
   if (head.toString('latin1', 0, 8) === 'vhdxfile') return { format: 'vhdx' }
+  if (head.toString('latin1', 0, 4) === 'KDMV') return { format: 'vmdk' }
   const found =
     foreign.find((magic) => has(head, magic)) ?? atEnd.find((magic) => has(tail, magic)) ?? textOf(head) ?? bzip2(head)
   return found ? refused(found.format, found.help) : { format: 'raw' }
 }
 
+/** True for a tar archive, such as an OVA. */
+export const isTar = (head: Buffer): boolean => has(head, { at: 257, bytes: 'ustar' })
+
 const refused = (format: string, help: string) => ({
-  refused: `is ${format}; what can be copied is raw, qcow2, vdi or vhdx: ${help}`,
+  refused: `is ${format}; what can be copied is raw, qcow2, vmdk, vdi or vhdx: ${help}`,
 })
 
 const has = (part: Buffer, { at = 0, bytes }: Pick<Magic, 'at' | 'bytes'>) =>

@@ -2,9 +2,11 @@ import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { implement } from '#shared/service/implement.ts'
 import { importFor, inspect } from '../images/import.ts'
-import { volumeRecords } from '../models.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import { poolRecords, volumeRecords } from '../models.ts'
 import { requireIdentity } from '../pools/identity.ts'
 import { openActivePool, openPool } from '../pools/open-pool.ts'
+import { configOf } from '../pools/pool-config.ts'
 import { adoptVolume, forgetVolume } from './adopt.ts'
 import { hold, readBases, release } from './bases.ts'
 import { cloneFor, clonesOf, measure } from './clone.ts'
@@ -31,6 +33,11 @@ export const volumeInternalService = implement(volumesInternal, {
   owned,
   unfinished,
   removeUnfinished,
+
+  secretOf: async ({ id }) => {
+    const [pool] = await poolRecords.all({ 'config.libvirt_uuid': id })
+    return (pool && driverOf(pool).secretOf?.(configOf(pool))) ?? null
+  },
 
   locate,
   adopt: adoptVolume,

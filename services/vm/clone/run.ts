@@ -14,6 +14,7 @@ import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
 import { type ClonedDisk, undoDisk } from './disks.ts'
 import { requireStillFree } from '../hardware/macs.ts'
+import { giveSecrets } from '../hardware/secrets.ts'
 import { copyRunning, isWritten, requireStillRunning } from './live-clone.ts'
 
 /** Makes a clone. The first word of each step is its stage in the clone's job. */
@@ -109,6 +110,7 @@ async function cloneDisk(
 async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {
   const driver = driverOf(vm)
   const define = async () => {
+    await giveSecrets(vm)
     await driver.define(vm)
     await driver.firmware?.copy(await vmRecords.require(source), vm)
   }

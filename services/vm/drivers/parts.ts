@@ -24,10 +24,17 @@ export type Parts = {
   media?: Media
   monitor?: Monitor
   power?: Power
+  secrets?: Secrets
   serialLog?: SerialLog
   shelf?: Shelf
   snapshots?: Snapshots
   statistics?: Statistics
+}
+
+/** Secrets that disks on other machines need. */
+export type Secrets = {
+  /** Gives one to the hypervisor of a node, which keeps it. Repeating it is fine. */
+  set: (node: string, secret: { id: string; usage: string; name: string; secret: Uint8Array }) => Promise<void>
 }
 
 export type Power = Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>

@@ -18,6 +18,7 @@ import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reser
 import { requireStorage } from './require-storage.ts'
 import { register } from './register.ts'
 import { settleAs } from '../state/status.ts'
+import { giveSecrets } from '../hardware/secrets.ts'
 import { checking, throwAll } from '../violations.ts'
 
 type Given = Params<typeof vms, 'create'>
@@ -134,7 +135,11 @@ async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
   const made = await allocateAll(op, vm, disks)
   const complete = { ...vm, disks: made }
   const driver = driverOf(vm)
-  await op.step('defining domain', () => driver.define(complete), { undo: () => driver.undefine(vm) })
+  const define = async () => {
+    await giveSecrets(complete)
+    await driver.define(complete)
+  }
+  await op.step('defining domain', define, { undo: () => driver.undefine(vm) })
   await register(op, 'registering', complete)
   if (start) await op.step('starting domain', () => driver.start(vm), { undo: () => driver.stop(vm) })
   return viewOf(await settleAs(vm.id, start ? 'running' : 'stopped'))

@@ -28,6 +28,7 @@ import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
+import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
@@ -64,7 +65,7 @@ const table: Record<ServiceName, Member> = {
   },
   audit: { serves: [audit], calls: [] },
   cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list')] },
-  storage: { serves: [pools, volumes, volumesInternal, volumeSnapshots], calls: [...of(vms, 'get')] },
+  storage: { serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads], calls: [...of(vms, 'get')] },
   vm: {
     serves: [
       vms,

@@ -36,6 +36,10 @@ export const DiskPath = Type.Union([Path, Type.Null()], {
 /** The path of a source; null for a network image. */
 export const pathOfSource = (source: DiskSource): string | null => (source.type === 'network' ? null : source.path)
 
+/** The id of the secret that a source names; null for one without. */
+export const secretIdOf = (source: DiskSource): string | null =>
+  source.type === 'network' ? (source.secret?.uuid ?? null) : null
+
 /** A source in a message. */
 export const nameOfSource = (source: DiskSource): string =>
   source.type === 'network' ? `${source.protocol}:${source.name}` : source.path

@@ -108,6 +108,21 @@ export const volumesInternal = contract('volumes-internal', {
     params: strict({ id: Id, name: VolumeName, size: DiskSize, format: GivenFormat, owner: Type.String(), ...forNode }),
     result: Volume,
   },
+  secretOf: {
+    does: 'Get the secret with which a hypervisor opens the disks of a storage pool; null for one that is of none',
+    ...byVms,
+    params: strict({ id: Type.String({ format: 'uuid' }) }),
+    secret: ['secret'],
+    result: Type.Union([
+      strict({
+        id: Type.String(),
+        usage: Type.String({ description: "libvirt's type of the secret" }),
+        name: Type.String(),
+        secret: Type.String({ description: 'Base64' }),
+      }),
+      Type.Null(),
+    ]),
+  },
   locate: {
     does: 'Find the volume that a disk source on a node is; pool null when it is in no storage pool',
     ...byVms,

@@ -52,6 +52,8 @@ describe.skipIf(!available('qemu', missing))('an image that is to be copied', ()
     ['qcow2', ['-o', 'preallocation=metadata']],
     ['vdi', []],
     ['vhdx', []],
+    ['vmdk', []],
+    ['vmdk', ['-o', 'subformat=streamOptimized']],
   ] as const)('in the format %s %j is refused when it was cut anywhere', async (format, options) => {
     const name = `whole.${format}`
     await qemuImg('convert', '-f', 'raw', '-O', format, ...options, at('disk.raw'), at(name))

@@ -196,7 +196,7 @@ test('an image that names other files, is larger than its disk, or is none is re
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', '/etc/hostname', '-F', 'raw', at('based.qcow2'))
   const aside = `data_file=${at('data.img')}`
   await qemuImg('create', '-q', '-f', 'qcow2', '-o', aside, at('aside.qcow2'), String(GiB))
-  await qemuImg('create', '-q', '-f', 'vmdk', at('other.vmdk'), String(GiB))
+  await qemuImg('create', '-q', '-f', 'vmdk', '-o', 'subformat=monolithicFlat', at('other.vmdk'), String(GiB))
   await qemuImg('create', '-q', '-f', 'qcow2', at('large.qcow2'), String(3 * GiB))
   const half = await imageOf('vdi', 3, 4)
   await images.host.runChecked('truncate', ['-s', String(2 * 2 ** 20), half])

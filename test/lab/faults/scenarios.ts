@@ -21,6 +21,7 @@ import type { TestHorcrux } from '../product/horcrux.ts'
 import type { LabHost } from '../hosts/hosts.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
+import { uploaded, withUpload } from './upload.ts'
 import { done } from '../product/run-operation.ts'
 
 const GiB = 2 ** 30
@@ -241,6 +242,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'volume-snapshots.remove': { before: snapshotted(offWithDisks), params: ofVolume },
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
+  'uploads.complete': { before: withUpload, params: uploaded },
   'volumes-internal.importFor': { before: withImage(first), params: ofImage },
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },

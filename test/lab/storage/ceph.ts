@@ -17,7 +17,8 @@ export type LabCeph = {
   newPool: () => Promise<GivenConfig<'ceph'>>
   /** Runs a command of the cluster's administrator. */
   admin: (program: 'ceph' | 'rbd', ...args: string[]) => Promise<string>
-  conf: string
+  /** Ports of its daemons on loopback. */
+  ports: () => Promise<number[]>
 }
 
 let count = 0
@@ -39,7 +40,17 @@ export async function startCeph(host: Host = machine): Promise<LabCeph> {
     const key = await admin('ceph', 'auth', 'get-key', `client.${name}`)
     return { monitors: [await monitorOf(host, conf)], pool: name, user: name, key }
   }
-  return { newPool, admin, conf }
+  const ports = async () => {
+    const { osds } = JSON.parse(await admin('ceph', 'osd', 'dump', '--format', 'json')) as {
+      osds: { public_addrs: { addrvec: { addr: string }[] } }[]
+    }
+    const addresses = [
+      await monitorOf(host, conf),
+      ...osds.flatMap((osd) => osd.public_addrs.addrvec.map(({ addr }) => addr)),
+    ]
+    return addresses.map((address) => Number(address.split(':').at(-1)))
+  }
+  return { newPool, admin, ports }
 }
 
 async function monitorOf(host: Host, conf: string): Promise<string> {

@@ -27,7 +27,14 @@ describe('the OpenAPI document', () => {
     expect(JSON.stringify(document)).not.toContain('errorMessage')
   })
   test('describes every route of the contracts and those that are streams or files, each once', () => {
-    const streams = ['consoles.cast', 'consoles.socket', 'consoles.viewerFile', 'events.socket', 'events.stream']
+    const streams = [
+      'consoles.cast',
+      'consoles.socket',
+      'consoles.viewerFile',
+      'events.socket',
+      'events.stream',
+      'uploads.write',
+    ]
     expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
       [...routesOf(contracts).map(({ name }) => name), ...streams].sort(),
     )

@@ -28,7 +28,7 @@ test.each([
   ['PK\x03\x04', 'zip'],
   ['7z\xbc\xaf\x27\x1c', '7z'],
   ['Rar!\x1a\x07', 'rar'],
-  ['KDMV', 'vmdk'],
+  ['COWD', 'vmdk'],
   ['# Disk DescriptorFile\n', 'vmdk'],
   ['conectix', 'vpc'],
   ['QFI\xfb\0\0\0\x01', 'qcow image of version 1'],

@@ -188,6 +188,13 @@ export const ceph: PoolDriver<'ceph'> = {
 
   prepare: async (_site, _id, { nodes = null, ...given }) => ({ ...given, nodes, libvirt_uuid: randomUUID() }),
 
+  secretOf: ({ libvirt_uuid: id, key: secret, user, pool }) => ({
+    id,
+    usage: 'ceph',
+    name: `Horcrux: client.${user} for ${pool} (${id})`,
+    secret,
+  }),
+
   create: createMarker,
   identify,
   /** The Ceph pool itself belongs to the administrator of the cluster. */

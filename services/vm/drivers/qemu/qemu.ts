@@ -11,6 +11,7 @@ import {
   suspendDomain,
   wakeDomain,
 } from '#shared/nodes/libvirt/client/domain.ts'
+import { setSecret } from '#shared/nodes/libvirt/client/secret.ts'
 import { libvirtEngineOf, libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { StateAndReason } from '#shared/nodes/libvirt/worker/states.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
@@ -133,6 +134,7 @@ export const qemu: Hypervisor = {
         if (state === 'pm_suspended') await wake(libvirt, uuid)
       }),
   },
+  secrets: { set: async (node, secret) => setSecret(await libvirtAt(node), secret) },
   serialLog: { text: serialText },
   shelf: {
     shelve: async (guest) => {

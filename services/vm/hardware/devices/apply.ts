@@ -11,6 +11,7 @@ import { bootIdOf } from '../../state/boot-id.ts'
 import { requireNotSaved } from '../../state/saved.ts'
 import { readHostChanges } from '../../state/sizes.ts'
 import { requireStatus, settle } from '../../state/status.ts'
+import { giveSecrets } from '../secrets.ts'
 import { requireNoTemplate } from '../../lifecycle/templates.ts'
 
 type Part = DiskRecord | Nic
@@ -78,6 +79,7 @@ export async function give(id: string, device: Device): Promise<void> {
     }
   })
   const driver = driverOf(vm)
+  await giveSecrets(vm)
   await driver.define(vm)
   // Others may have taken the place since the request: their disk is not replaced.
   if ('disk' in device) await requireOwnPlace(vm, device.disk, 'attach')

@@ -161,6 +161,16 @@ export const operations = {
     return takeDomain(library, given(library, library.virDomainLookupByName(conn, name)))
   },
 
+  /** Defines a secret, or finds the one with its UUID, and sets its value. */
+  setSecret(library: Library, conn: Pointer, { xml, value }: { xml: string; value: Uint8Array }): void {
+    const secret = given(library, library.virSecretDefineXML(conn, xml, 0))
+    try {
+      done(library, library.virSecretSetValue(secret, value, value.length, 0))
+    } finally {
+      library.virSecretFree(secret)
+    }
+  },
+
   defineDomain(
     library: Library,
     conn: Pointer,

@@ -82,6 +82,10 @@ const signatures = {
   virNetworkIsActive: virt('int', 'pointer'),
   virNetworkFree: virt('int', 'pointer'),
 
+  virSecretDefineXML: virt('pointer', 'pointer', 'text', 'uint'),
+  virSecretSetValue: virt('int', 'pointer', 'bytes', 'ulong', 'uint'),
+  virSecretFree: virt('int', 'pointer'),
+
   virDomainLookupByUUIDString: virt('pointer', 'pointer', 'text'),
   virDomainLookupByName: virt('pointer', 'pointer', 'text'),
   virDomainDefineXMLFlags: virt('pointer', 'pointer', 'text', 'uint'),
