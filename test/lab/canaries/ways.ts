@@ -113,6 +113,19 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
     const plain_password = canaries.make('the password of a guest')
     return { token: root, params: { id: vm, user: { name: 'guest', plain_password } }, state: 'succeeded' }
   },
+  'alerts.createOutlet': async ({ root, canaries }) => {
+    const secret = canaries.make('the secret of a webhook')
+    const config = { kind: 'webhook', url: 'http://127.0.0.1:9/alerts', secret }
+    return { token: root, params: { name: newName('outlet'), config } }
+  },
+  'alerts.replaceOutlet': async ({ ask, root, canaries }) => {
+    const id = newName('outlet')
+    const mail = { kind: 'smtp', host: '127.0.0.1', port: 9, from: 'a@example.org', to: ['b@example.org'], user: 'a' }
+    const made = await ask('POST /api/alerts/outlets', { token: root, json: { id, name: id, config: mail } })
+    if (made.status !== 201) throw new Error(`${id} was not made: ${made.text}`)
+    const password = canaries.make('the password of a mail server')
+    return { token: root, params: { id, name: id, config: { ...mail, password } } }
+  },
   'consoles.open': async ({ root, vm }) => ({ token: root, params: { vm_id: vm, console_type: 'vnc' } }),
   'consoles.write': async ({ root, canaries, vm }) => ({
     token: root,
