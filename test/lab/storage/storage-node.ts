@@ -25,8 +25,8 @@ const freePort = () =>
     })
   })
 
-/** ZFS below `tank`, and the volume group `vg`; made once. */
-const prepare = `zpool list tank >/dev/null 2>&1 || zpool create -f -O compression=lz4 tank /dev/vdb /dev/vdc
+/** ZFS below `tank`, without compression, so that written bytes are counted in full, and the volume group `vg`; made once. */
+const prepare = `zpool list tank >/dev/null 2>&1 || zpool create -f -O compression=off tank /dev/vdb /dev/vdc
 vgs vg >/dev/null 2>&1 || vgcreate -qq -y vg /dev/vdd`
 
 let started: Promise<StorageNode | null> | undefined
