@@ -77,7 +77,7 @@ test('a day of samples is there in every resolution, across a crash, and its gap
     fleet.push(now)
     // Between the crash and its end samples are written often, else once for each window.
     const often = Math.abs(now - crashAt) < 15 * minuteMs
-    if (now % ((often ? 3 : 10) * minuteMs) === 0) await flusher.flush(fleet.flushed(), now)
+    if ((now - intervalMs) % ((often ? 3 : 10) * minuteMs) === 0) await flusher.flush(fleet.flushed(), now)
   }
   await flusher.flush(fleet.flushed(), end)
   const subject = fleet.subjects[3]!
