@@ -79,7 +79,8 @@ const volumes: VolumeDriver<'lvm'> = {
     if (!found) throw new NotFoundError(`Volume '${volume.name}' is not on ${host.describe()}`)
     return {
       logical_bytes: found.sizeBytes,
-      referenced_bytes: Math.round((found.sizeBytes * found.dataPercent) / 100),
+      // lvs rounds to hundredths: never told as fewer than there are.
+      referenced_bytes: Math.ceil((found.sizeBytes * (found.dataPercent + 0.005)) / 100),
       // Only a scan of the metadata would tell them.
       exclusive_bytes: null,
       freed_if_deleted_bytes: null,
