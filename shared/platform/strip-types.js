@@ -24,7 +24,9 @@ function strippedOf(source) {
   const file = join(folder, nameOf(source))
   const cached = read(file)
   if (cached !== undefined) return cached
-  if (!hasFilled) spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', import.meta.filename])
+  const words = ['--disable-warning=ExperimentalWarning', import.meta.filename]
+  // Without the environment of a service, which has its secrets.
+  if (!hasFilled) spawnSync(process.execPath, words, { env: {} })
   hasFilled = true
   // A process whose cache folder cannot be written strips by itself.
   return read(file) ?? stripTypeScriptTypes(source)

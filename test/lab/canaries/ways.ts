@@ -2,6 +2,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { Secret, TOTP } from 'otpauth'
 import type { LabHost } from '../hosts/hosts.ts'
 import { asNode } from '../faults/scenarios.ts'
+import { startCeph } from '../storage/ceph.ts'
 import type { Canaries } from './canaries.ts'
 import type { Recorder } from './recorder.ts'
 
@@ -112,6 +113,11 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
   'cloudinit.set': async ({ root, canaries, vm }) => {
     const plain_password = canaries.make('the password of a guest')
     return { token: root, params: { id: vm, user: { name: 'guest', plain_password } }, state: 'succeeded' }
+  },
+  'pools.create': async ({ root, canaries }) => {
+    const given = await (await startCeph()).newPool()
+    canaries.learn('the key of a Ceph client', given.key)
+    return { token: root, params: { id: newName('pool'), type: 'ceph', ...given } }
   },
   'alerts.createOutlet': async ({ root, canaries }) => {
     const secret = canaries.make('the secret of a webhook')
