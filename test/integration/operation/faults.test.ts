@@ -8,6 +8,7 @@ import type { HostProcess } from '#shared/nodes/host/host.ts'
 import { allKinds } from '#shared/operation/kinds.ts'
 import { enqueue } from '#shared/operation/queue.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
+import { containerService } from '../../../services/container/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
 import type { Fault } from '../../lab/faults/faulty-replica.ts'
@@ -17,21 +18,28 @@ import { isTorture, sample, seedOf } from '../../lab/faults/seed.ts'
 import { repository } from '../../lab/repository.ts'
 import { until } from '../../lab/wait.ts'
 import { done } from '../../lab/product/run-operation.ts'
+import { labEngines } from '../../lab/containers/engines.ts'
+import { clearContainers, containerScenarios, readContainers, useEngines } from '../../lab/containers/scenarios.ts'
 import { leftovers, readWorld, type World } from '../../lab/faults/world.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 
 const [host, second] = labHosts
-const every = scenarios(second!, host!)
+const engines = await labEngines()
+const hasContainers = engines.engines.includes('docker')
+const every = { ...scenarios(second!, host!), ...containerScenarios }
 /** The kind of operation that a scenario is of; its name unless it says another. */
 const kindOf = (scenario: string) => every[scenario]!.kind ?? scenario
 /** `KINDS=vms.clone,templates.deploy` takes these only. */
 const wanted = process.env['KINDS']?.split(',')
-const all = Object.fromEntries(Object.entries(every).filter(([name]) => wanted?.includes(kindOf(name)) ?? true))
+const isWanted = (name: string) =>
+  (hasContainers || !(name in containerScenarios)) && (wanted?.includes(kindOf(name)) ?? true)
+const all = Object.fromEntries(Object.entries(every).filter(([name]) => isWanted(name)))
 const seed = seedOf('operation-faults')
 /** The scenarios of this run. */
 const drawn = isTorture ? Object.keys(all) : sample(Object.keys(all), seed, 10)
 /** Steps and outcomes of each drawn scenario when nothing disturbs it. */
-const undisturbed = new Map<string, { steps: string[]; before: World; after: World; state: string }>()
+type Seen = World & { containers: string[] }
+const undisturbed = new Map<string, { steps: string[]; before: Seen; after: Seen; state: string }>()
 
 let horcrux: TestHorcrux
 /** Begins and ends this process's own work on operations. */
@@ -39,29 +47,40 @@ let workHere: () => () => Promise<void>
 
 beforeAll(async () => {
   horcrux = await startHorcrux({
-    services: [clusterService, storageService, vmService],
+    services: [clusterService, storageService, vmService, containerService],
     works: false,
     config: { leaseSeconds: 1 },
   })
   workHere = horcrux.work
   const stop = workHere()
+  await useEngines(horcrux, engines)
   await done(horcrux, nodes, 'register', asNode('hv1', host!))
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/pool' })
   for (const name of drawn) {
     await all[name]!.before?.(horcrux)
-    const before = await readWorld(horcrux, host!)
+    const before = await worldNow()
     const { steps, state } = await finished(await begin(name))
     undisturbed.set(name, {
       steps: steps.map(({ name }) => name),
       before,
-      after: await readWorld(horcrux, host!),
+      after: await worldNow(),
       state,
     })
-    await clear(horcrux)
+    await clearAll()
   }
   await stop()
 })
 afterAll(() => horcrux.stop())
+
+async function worldNow(): Promise<Seen> {
+  const found = hasContainers ? await readContainers(horcrux, engines) : { containers: [] }
+  return { ...(await readWorld(horcrux, host!)), ...found }
+}
+
+async function clearAll(): Promise<void> {
+  await clear(horcrux)
+  await clearContainers(horcrux)
+}
 
 async function begin(scenario: string): Promise<Operation> {
   const [service, action] = kindOf(scenario).split('.') as [string, string]
@@ -128,7 +147,7 @@ async function expectWhole(scenario: string, ended: Operation, what: string): Pr
   const { before, after } = undisturbed.get(scenario)!
   expect(ended.ended_at, `${what} goes on: ${JSON.stringify(ended.steps)}`).not.toBeNull()
   expect(ended.state, `${what}: ${JSON.stringify(ended.error)}`).not.toBe('needs_attention')
-  const world = await readWorld(horcrux, host!)
+  const world = await worldNow()
   const expected =
     ended.state === 'succeeded' || ended.state === undisturbed.get(scenario)!.state ? [after, before] : [before]
   expect(expected, `${what} ended ${ended.state}`).toContainEqual(world)
@@ -166,7 +185,7 @@ async function disturb({ name, scenario, ...fault }: Case): Promise<void> {
     throw error
   } finally {
     await replica.process.kill()
-    await clear(horcrux)
+    await clearAll()
     await stop()
   }
 }
@@ -188,7 +207,7 @@ test('operations are cancelled whole at each of their steps', async () => {
   const places = [...undisturbed].flatMap(([name, { steps }]) => steps.map((step) => ({ name, step })))
   const stop = workHere()
   await tryEach(sample(places, seed, 5), async ({ name, step }) => {
-    await clear(horcrux)
+    await clearAll()
     await all[name]!.before?.(horcrux)
     const operation = await begin(name)
     const isThere = async () => {
@@ -199,14 +218,14 @@ test('operations are cancelled whole at each of their steps', async () => {
     await horcrux.call(operations, 'cancel', { id: operation.id }).catch(() => undefined)
     await expectWhole(name, await finished(operation), `${name} cancelled at ${step}`)
   })
-  await clear(horcrux)
+  await clearAll()
   await stop()
 }, 1_800_000)
 
 test('an operation whose message is delivered several times is done once', async () => {
   const stop = workHere()
   await tryEach(sample(drawn, seed, 3), async (name) => {
-    await clear(horcrux)
+    await clearAll()
     await all[name]!.before?.(horcrux)
     const operation = await begin(name)
     for (const epoch of [91, 92, 93]) enqueue({ id: operation.id, service: kindOf(name).split('.')[0]!, epoch })
@@ -214,6 +233,6 @@ test('an operation whose message is delivered several times is done once', async
     expect(ended.state).toBe(undisturbed.get(name)!.state)
     await expectWhole(name, ended, `${name} delivered again`)
   })
-  await clear(horcrux)
+  await clearAll()
   await stop()
 }, 600_000)

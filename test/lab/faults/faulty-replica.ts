@@ -4,6 +4,7 @@ import type { StepObserver, StepPlace } from '#shared/operation/observe.ts'
 import { isRunningHere } from '#shared/operation/run.ts'
 import { startServices } from '#shared/service/start.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
+import { containerService } from '../../../services/container/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
 import { until } from '../wait.ts'
@@ -20,7 +21,7 @@ if (import.meta.main) {
     isOver = true
     return goWrong(fault, operation)
   }
-  await startServices(wholeName, [clusterService, storageService, vmService], { observe })
+  await startServices(wholeName, [clusterService, storageService, vmService, containerService], { observe })
   process.stdout.write(`pid ${process.pid}\nworking\n`)
 }
 

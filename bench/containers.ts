@@ -1,0 +1,154 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { createConnection } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type Docker from 'dockerode'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { type DockerApi, dockerApi } from '#shared/nodes/docker/client.ts'
+import { exec as dockerExec } from '../services/container/drivers/docker/exec.ts'
+import { logLines } from '../services/container/drivers/docker/logs.ts'
+import { exec as lxcExec } from '../services/container/drivers/lxc/exec.ts'
+import { capture } from '../services/container/exec/capture.ts'
+import { select } from '../services/container/logs/select.ts'
+import { idle } from '../test/lab/containers/idle.ts'
+import { type LabEngines, startEngines } from '../test/lab/containers/start.ts'
+import { stopEngines } from '../test/lab/containers/stop.ts'
+import { type Product, startProduct } from '../test/lab/product/product.ts'
+import { until } from '../test/lab/wait.ts'
+import { demand, timed } from './demand.ts'
+import { median, type Row } from './figures.ts'
+
+const host = localHost()
+const rounds = 15
+const perEngine = 10
+const logLineCount = 400_000
+
+const nothing = { env: {}, user: null, terminal: null, hasInput: false }
+
+/** Two kinds of work in turn: medians of both. */
+async function inTurn(ours: () => Promise<unknown>, theirs: () => Promise<unknown>): Promise<[number, number]> {
+  const [mine, other]: [number[], number[]] = [[], []]
+  for (let round = 0; round < rounds; round++) {
+    mine.push(await timed(ours))
+    other.push(await timed(theirs))
+  }
+  return [median(mine), median(other)]
+}
+
+/** A command by the bare API: created, started, read to its end, inspected. */
+async function bareExec(docker: Docker, id: string): Promise<void> {
+  const made = await docker.getContainer(id).exec({ Cmd: ['true'], AttachStdout: true, AttachStderr: true })
+  const stream = await made.start({ hijack: true, stdin: false })
+  stream.resume()
+  await new Promise((resolve) => stream.on('end', resolve).on('close', resolve))
+  await made.inspect()
+}
+
+async function commands(api: DockerApi, engineId: string, { dir }: LabEngines): Promise<Row[]> {
+  const [ours, bare] = await inTurn(
+    async () => capture(await dockerExec(api, engineId, { ...nothing, command: ['true'] })),
+    () => api.change((docker) => bareExec(docker, engineId)),
+  )
+  const lxc = { host, folder: join(dir, 'lxc'), name: 'bench-lxc-0' }
+  const [oursLxc, attach] = await inTurn(
+    async () => capture(await lxcExec(lxc, { ...nothing, command: ['true'] })),
+    () => host.runChecked('lxc-attach', [`--lxcpath=${lxc.folder}`, `--name=${lxc.name}`, '--', 'true']),
+  )
+  return [
+    { what: 'exec of true, Docker driver', value: ours, unit: 'ms' },
+    { what: 'exec, Docker driver over bare API', value: ours / bare, unit: 'x', below: 1.15 },
+    { what: 'exec of true, LXC driver', value: oursLxc, unit: 'ms' },
+    { what: 'exec, LXC driver over lxc-attach', value: oursLxc / attach, unit: 'x', below: 1.3 },
+  ]
+}
+
+/** Reads everything that a socket sends for a request, and keeps nothing. */
+function rawCopy(socket: string, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const connection = createConnection(socket, () => connection.write(`GET ${path} HTTP/1.0\r\nHost: engine\r\n\r\n`))
+  connection.on('error', reject).on('end', resolve).resume()
+  return promise
+}
+
+async function logs(api: DockerApi, socket: string): Promise<Row[]> {
+  const command = ['/bin/sh', '-c', `seq 1 ${logLineCount}`]
+  const { id } = await api.change((docker) => docker.createContainer({ Image: 'tiny', Cmd: command }))
+  await api.change((docker) => docker.getContainer(id).start())
+  await api.change((docker) => docker.getContainer(id).wait())
+  const wanted = { after: null, since: null, until: null, isTail: true, count: 1000 }
+  const how = { sinceSeconds: null, tailFragments: null }
+  const [ours, raw] = await inTurn(
+    () =>
+      select(
+        logLines('docker', async () => api, id, how),
+        wanted,
+      ),
+    () => rawCopy(socket, `/containers/${id}/logs?stdout=1&stderr=1&timestamps=1`),
+  )
+  await api.change((docker) => docker.getContainer(id).remove())
+  return [
+    { what: `the last 1,000 of ${logLineCount} lines of a log`, value: ours, unit: 'ms' },
+    { what: 'throughput of a log, over a raw copy of the socket', value: raw / ours, unit: 'x', atLeast: 0.8 },
+  ]
+}
+
+async function lists(product: Product, { config, dir }: LabEngines): Promise<Row[]> {
+  const list = async () => {
+    const { status } = await product.ask('GET /api/containers?limit=1000')
+    if (status !== 200) throw new Error(`the list answered ${status}`)
+  }
+  const podman = dockerApi('Podman', host, config.podman!.socket, config.podman!.socket)
+  const [ours, slowest] = await inTurn(list, () => podman.ask((docker) => docker.listContainers({ all: true })))
+  const lines: [string, string, string[]][] = [
+    ['docker ps', 'docker', ['-H', `unix://${config.docker!.socket}`, 'ps', '--all']],
+    ['lxc-ls --fancy', 'lxc-ls', [`--lxcpath=${join(dir, 'lxc')}`, '--fancy']],
+  ]
+  const rows: Row[] = [
+    { what: `list of ${3 * perEngine} containers of three engines`, value: ours, unit: 'ms' },
+    { what: "list, over Podman's own API call", value: ours / slowest, unit: 'x', below: 2 },
+  ]
+  for (const [what, program, words] of lines) {
+    const [mine, theirs] = await inTurn(list, () => host.runChecked(program, words))
+    rows.push({ what: `${what}, over the list`, value: theirs / mine, unit: 'x', atLeast: 8 })
+  }
+  return rows
+}
+
+/** Lists, commands and logs of containers against the engines' own tools and APIs. */
+export async function benchContainers(): Promise<Row[]> {
+  const dir = await mkdtemp(join(tmpdir(), 'hxb-'))
+  const own = join(dir, 'e')
+  // Containers run as other users, and pass through it.
+  await chmod(dir, 0o711)
+  const engines = await startEngines(own, ['docker', 'podman', 'lxc'], process.pid)
+  const product = await startProduct([], { allowedPaths: [dir] })
+  try {
+    const json = { engine_config: engines.config }
+    const { status } = await product.ask('PATCH /api/cluster/nodes/local', { json })
+    if (status !== 200) throw new Error(`the engines of the node: ${status}`)
+    for (const runtime of engines.engines)
+      for (let index = 0; index < perEngine; index++) {
+        const source = runtime === 'lxc' ? { rootfs: engines.archive } : { image: 'tiny', command: idle }
+        const name = `bench-${runtime}-${index}`
+        await demand(product, 'POST /api/containers', { id: name, name, runtime, ...source, start: true })
+      }
+    const { body } = await until(
+      async () => {
+        const got = await product.ask('GET /api/containers/bench-docker-0')
+        return got.body['status'] === 'running' && got
+      },
+      { what: 'the containers' },
+    )
+    const socket = engines.config.docker!.socket
+    const api = dockerApi('Docker', host, socket, socket)
+    return [
+      ...(await lists(product, engines)),
+      ...(await commands(api, String(body['engine_id']), engines)),
+      ...(await logs(api, socket)),
+    ]
+  } finally {
+    await product.stop()
+    await stopEngines(own)
+    await rm(dir, { recursive: true, force: true })
+  }
+}
