@@ -1,6 +1,7 @@
 import { v7 } from 'uuid'
 import { type Held, leaseFor, releaseLease, takeLease } from '#shared/db/lease.ts'
 import { ConflictError } from '#shared/errors.ts'
+import type { Host } from '#shared/nodes/host/host.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { containerRecords } from '../model.ts'
@@ -42,9 +43,23 @@ async function attachingOf(
   }
 }
 
+/** Removes an interface of a node; one that is gone is fine. */
+async function removeLink(host: Host, name: string): Promise<void> {
+  const isThere = async () => (await host.run('ip', ['link', 'show', name])).code === 0
+  if (!(await isThere())) return
+  const removed = await host.run('ip', ['link', 'delete', name])
+  // It also goes with its namespace, which may end just now.
+  if (removed.code !== 0 && (await isThere()))
+    throw new ConflictError(`Interface '${name}' cannot be removed: ${removed.stderr.trim()}`)
+}
+
 /** Detaches by what the last ADD used; a namespace that has gone is fine. */
-async function takeBack({ host }: Reached, { added, result }: AttachmentRecord, isAlive: boolean): Promise<void> {
-  if (added) await detach(host, isAlive ? added : { ...added, netns: '' }, result)
+async function takeBack(reached: Reached, record: AttachmentRecord, isAlive: boolean): Promise<void> {
+  const { added, result, bridge_port } = record
+  if (!added) return
+  await detach(reached.host, isAlive ? added : { ...added, netns: '' }, result)
+  // A process that outlived the container holds its namespace: two machines on the bridge would answer for one address.
+  if (bridge_port !== null) await removeLink(reached.host, bridge_port)
 }
 
 const macOf = ({ interfaces = [] }: CniResult): string | null => interfaces.find(({ sandbox }) => sandbox)?.mac ?? null
@@ -162,7 +177,5 @@ export async function removeNetwork(network: NetworkRecord, bridge: string | nul
   await host.remove(`${dataDirOf(reached)}/${network.id}`, { recursive: true })
   if (bridge === null) return
   if (!network.internal) await endTranslation(host, network.id)
-  // A bridge that was never made is fine.
-  const there = await host.run('ip', ['link', 'show', bridge])
-  if (there.code === 0) await host.runChecked('ip', ['link', 'delete', bridge])
+  await removeLink(host, bridge)
 }
