@@ -14,7 +14,7 @@ const lateMs = 1500
 const clocksApart = () => Date.now() - performance.now()
 
 let beat: { at: number; apart: number } | undefined
-/** By the wall clock, in milliseconds since 1970. */
+/** By the monotonic clock: the wall clock can be set back, and the stop would lie in the future. Milliseconds. */
 let noticedAt = -Infinity
 
 /**
@@ -33,7 +33,7 @@ function look(): void {
   const ms = stopLength(performance.now() - beat.at, clocksApart() - beat.apart)
   if (ms === 0) return
   beatNow()
-  noticedAt = Date.now()
+  noticedAt = performance.now()
   log('start').warn({ ms: Math.round(ms) }, 'this process did not run for a while: it asks before it changes anything')
 }
 
@@ -56,5 +56,5 @@ export function watchForStops(): () => void {
 /** Checks that this process was stopped after a time, in milliseconds since 1970. */
 export function wasStoppedSince(time: number): boolean {
   look()
-  return noticedAt >= time
+  return noticedAt >= time - clocksApart()
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
-import { stopLength, wasStoppedSince } from '#shared/runtime/stops.ts'
+import { expect, test, vi } from 'vitest'
+import { stopLength, wasStoppedSince, watchForStops } from '#shared/runtime/stops.ts'
 
 test.each([
   ['a heartbeat in time', 250, 0, 0],
@@ -24,4 +24,18 @@ test('a stop is found by either clock', () => {
 
 test('without a heartbeat no stop is known', () => {
   expect(wasStoppedSince(0)).toBe(false)
+})
+
+test('a clock that is set ahead is a stop; set back again, it leaves no stop in the future', () => {
+  const end = watchForStops()
+  try {
+    const before = Date.now()
+    vi.useFakeTimers({ toFake: ['Date'], now: before + 300_000 })
+    expect(wasStoppedSince(before)).toBe(true)
+    vi.useRealTimers()
+    expect(wasStoppedSince(Date.now() + 1)).toBe(false)
+  } finally {
+    vi.useRealTimers()
+    end()
+  }
 })
