@@ -4,6 +4,7 @@ import { domainStart } from './domain-start.ts'
 import { benchAudit } from './audit.ts'
 import { benchAuth } from './auth.ts'
 import { domainStats } from './domain-stats.ts'
+import { benchContainers } from './containers.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
@@ -29,6 +30,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-start': domainStart,
   'domain-stats': domainStats,
   clone: benchClone,
+  containers: benchContainers,
   snapshot: benchSnapshot,
   'snapshot-list': benchSnapshotList,
   start: benchStart,

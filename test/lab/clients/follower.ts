@@ -1,7 +1,11 @@
 import { get } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
+import type { Topic } from '#shared/contracts/core/events.ts'
 import type { Envelope } from './sockets.ts'
+
+/** The topics that a follower subscribes to. */
+export const followedTopics: readonly Topic[] = ['vm:events', 'vm:status', 'operations']
 
 /** Hears envelopes until the connection ends. */
 type Connection = { ended: Promise<string>; cut: () => void }
@@ -10,7 +14,7 @@ type Open = (url: string, token: string, from: number, hear: (envelope: Envelope
 const openWebSocket: Open = (url, token, from, hear) => {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws`, { headers: { authorization: `Bearer ${token}` } })
   const { promise, resolve } = Promise.withResolvers<string>()
-  socket.on('open', () => socket.send(JSON.stringify({ topics: ['vm:events', 'vm:status', 'operations'], from })))
+  socket.on('open', () => socket.send(JSON.stringify({ topics: followedTopics, from })))
   socket.on('message', (data) => hear(JSON.parse(String(data)) as Envelope))
   socket.on('error', (error) => resolve(error.message))
   socket.on('close', (code, reason) => resolve(`${code} ${String(reason)}`))
@@ -20,26 +24,22 @@ const openWebSocket: Open = (url, token, from, hear) => {
 const openServerSentEvents: Open = (url, token, from, hear) => {
   const { promise, resolve } = Promise.withResolvers<string>()
   const headers = { authorization: `Bearer ${token}`, 'last-event-id': String(from) }
-  const request = get(
-    `${url}/api/events?topics=vm:events,vm:status,operations`,
-    { headers, agent: false },
-    (answer) => {
-      let text = ''
-      answer.setEncoding('utf8')
-      answer.on('data', (part: string) => {
-        const pieces = (text + part).split('\n\n')
-        // Whatever has no end yet may be half an event.
-        text = pieces.pop()!
-        if (answer.statusCode !== 200) return
-        for (const piece of pieces) {
-          const json = /^data: (.*)$/m.exec(piece)?.[1]
-          if (json !== undefined) hear(JSON.parse(json) as Envelope)
-        }
-      })
-      answer.on('error', (error) => resolve(error.message))
-      answer.on('close', () => resolve(`the answer ${answer.statusCode} ended`))
-    },
-  )
+  const request = get(`${url}/api/events?topics=${followedTopics.join()}`, { headers, agent: false }, (answer) => {
+    let text = ''
+    answer.setEncoding('utf8')
+    answer.on('data', (part: string) => {
+      const pieces = (text + part).split('\n\n')
+      // Whatever has no end yet may be half an event.
+      text = pieces.pop()!
+      if (answer.statusCode !== 200) return
+      for (const piece of pieces) {
+        const json = /^data: (.*)$/m.exec(piece)?.[1]
+        if (json !== undefined) hear(JSON.parse(json) as Envelope)
+      }
+    })
+    answer.on('error', (error) => resolve(error.message))
+    answer.on('close', () => resolve(`the answer ${answer.statusCode} ended`))
+  })
   request.on('error', (error) => resolve(error.message))
   return { ended: promise, cut: () => request.destroy() }
 }
