@@ -47,9 +47,12 @@ const steady = (value: unknown): unknown => {
   )
 }
 
+/** Asks the last gateway: of gateways, the first one is stopped alone, and the last one is woken first. */
+const query = ({ ask, deployment: { gateways } }: Separate, path: string) => ask(`GET ${path}`, {}, gateways.length - 1)
+
 /** The state of the thing that a change is of. Throws while it cannot be read. */
-async function stateOf({ ask }: Separate, { read, pick }: PlainChange): Promise<string> {
-  const { status, body, text } = await ask(`GET ${read}`)
+async function stateOf(separate: Separate, { read, pick }: PlainChange): Promise<string> {
+  const { status, body, text } = await query(separate, read)
   if (status !== 200 && status !== 404) throw new Error(`GET ${read}: ${status} ${text}`)
   const state = pick ? pick(body) : body
   return JSON.stringify([status, status === 404 ? null : steady(state)])
@@ -97,7 +100,7 @@ export async function changeWhileStopped(
   return { wishes, undone: [...undone] }
 }
 
-async function hasEnded({ ask }: Separate, id: string): Promise<boolean> {
-  const { status, body } = await ask(`GET /api/operations/${id}`)
+async function hasEnded(separate: Separate, id: string): Promise<boolean> {
+  const { status, body } = await query(separate, `/api/operations/${id}`)
   return status === 200 && body['ended_at'] !== null
 }
