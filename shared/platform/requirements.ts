@@ -232,21 +232,21 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     neededFor: 'tests of guests and storage',
     level: testOnly,
   })),
-  {
-    name: 'swtpm',
-    sign: { program: 'swtpm' },
+  ...['swtpm', 'swtpm_setup'].map((name) => ({
+    name,
+    sign: { program: name },
     neededFor: 'the test of emulated TPMs',
-    level: 'test',
-  },
-  {
-    name: 'swtpm_setup',
-    sign: { program: 'swtpm_setup' },
-    neededFor: 'the test of emulated TPMs',
-    level: 'test',
-  },
+    level: testOnly,
+  })),
   {
     name: 'Prometheus',
     sign: { program: 'prometheus', version: ['--version'] },
+    neededFor: 'the tests of the metrics',
+    level: 'test',
+  },
+  {
+    name: 'node exporter of Prometheus',
+    sign: { program: 'prometheus-node-exporter' },
     neededFor: 'the tests of the metrics',
     level: 'test',
   },

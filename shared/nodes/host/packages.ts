@@ -44,6 +44,7 @@ const packages: Record<string, string> = {
   'nats-server': 'nats-server',
   prometheus: 'prometheus',
   promtool: 'prometheus',
+  'prometheus-node-exporter': 'prometheus-node-exporter',
   tini: 'tini',
   genisoimage: 'genisoimage',
   xorriso: 'xorriso',
