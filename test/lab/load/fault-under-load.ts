@@ -2,8 +2,11 @@ import { cut, type Load, type Sent, startLoad } from './load.ts'
 import type { Part } from '../product/child-process.ts'
 import { until } from '../wait.ts'
 
-/** Requests a second: the promised pace, then lower ones for a machine that is too busy for it even undisturbed. */
-const paces = [50, 25, 12, 6]
+/**
+ * Requests a second: a pace at which two processors can also start a process anew while a storage pool is made every few
+ * requests, then lower ones for a machine that is too busy for it even undisturbed.
+ */
+const paces = [20, 10, 5]
 
 export type How = 'killed' | 'stopped'
 
@@ -69,5 +72,5 @@ export async function faultUnderLoad(
     if (failed.length === 0 || (await succeedsUndisturbed(to, perSecond, loads, load.sent.length))) return found
     process.stdout.write(`${part.name} ${how}: at ${perSecond}/s ${failed.length} failed, but so they do undisturbed\n`)
   }
-  throw new Error('This machine is too busy for this test: of 6 requests a second some fail with nothing broken')
+  throw new Error('This machine is too busy for this test: of 5 requests a second some fail with nothing broken')
 }
