@@ -3,7 +3,7 @@ import { ConflictError, ValidationError, type Violation } from '#shared/errors.t
 import { allowedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { ContainerRecord } from '../model.ts'
-import { checking } from '../violations.ts'
+import { checking } from '#shared/service/violations.ts'
 
 /** The mounts with real paths of the node. Each path outside the allowed folders, also by a link, is a violation. */
 export async function resolveMounts(

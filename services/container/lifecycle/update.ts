@@ -10,7 +10,7 @@ import type { Call } from '#shared/runtime/handler.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type ContainerRecord, containerRecords, nameKeyOf, viewOf } from '../model.ts'
 import { requireStatus, settle, settledForChange } from '../state/settle.ts'
-import { throwAll } from '../violations.ts'
+import { throwAll } from '#shared/service/violations.ts'
 import { withRoom } from './room.ts'
 
 type Given = Params<typeof containers, 'update'>

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Engine } from '#shared/nodes/engine.ts'
-import { forget, type Reached, reachAll } from '#shared/nodes/nodes.ts'
+import { followEngines } from '#shared/nodes/follow-engines.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { coalesced } from '#shared/runtime/single-flight.ts'
 import type { ContainerEngine, News } from '../drivers/driver.ts'
@@ -10,7 +10,6 @@ import { type ContainerRecord, containerRecords } from '../model.ts'
 import { killedOf } from './oom.ts'
 import { drop, markUnknown, settlePlace } from './settle.ts'
 
-const findNodesEveryMs = 2000
 const countKillsEveryMs = 2000
 const reconcileEveryMs = 20_000
 /** Time that a connection may be away before its containers are unknown. */
@@ -89,45 +88,13 @@ async function dropNodes(registered: string[]): Promise<void> {
 }
 
 /** Keeps the record of every container true: by the events of all engines, and by reading all lists now and then. */
-export function watchNodes(): () => void {
-  const stop = new AbortController()
-  /** By node and runtime. A replaced engine is followed anew, the others of its node are not. */
-  const followed = new Map<string, Map<string, { engine: Engine; end: () => void }>>()
-  const endNode = (node: string) => {
-    for (const { end } of followed.get(node)?.values() ?? []) end()
-    followed.delete(node)
-  }
-  const followNode = (reached: Reached) => {
-    const ofNode = followed.get(reached.node.id) ?? new Map<string, { engine: Engine; end: () => void }>()
-    followed.set(reached.node.id, ofNode)
-    for (const runtime of runtimes) {
-      const driver = drivers[runtime]
-      const engine = driver.engineOf(reached)
-      const known = ofNode.get(runtime)
-      if (known?.engine === engine) continue
-      known?.end()
-      ofNode.set(runtime, { engine, end: follow({ reached, engine, runtime, driver }) })
-    }
-  }
-  const update = async () => {
-    const all = await reachAll()
-    for (const reached of all) followNode(reached)
-    const registered = all.map(({ node: { id } }) => id)
-    for (const node of followed.keys()) {
-      if (registered.includes(node)) continue
-      endNode(node)
-      await forget(node)
-    }
-    if (registered.length > 0) await dropNodes(registered)
-  }
-  void (async () => {
-    while (!stop.signal.aborted) {
-      await update().catch((error: Error) => log('containers').debug({ err: error }, 'the nodes are not known yet'))
-      await delay(findNodesEveryMs, undefined, { signal: stop.signal }).catch(() => undefined)
-    }
-  })()
-  return () => {
-    stop.abort()
-    for (const node of followed.keys()) endNode(node)
-  }
-}
+export const watchNodes = (): (() => void) =>
+  followEngines({
+    part: 'containers',
+    names: runtimes,
+    engineOf: (runtime, reached) => drivers[runtime].engineOf(reached),
+    follow: (runtime, reached, engine) => follow({ reached, engine, runtime, driver: drivers[runtime] }),
+    onNodes: async (ids) => {
+      if (ids.length > 0) await dropNodes(ids)
+    },
+  })

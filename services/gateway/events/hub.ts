@@ -212,7 +212,7 @@ export async function createHub() {
     /** The place before the oldest event that is kept. */
     oldest: async () => (await streamExtent()).first - 1,
     add: (reader: Reader) => void readers.add(reader),
-    /** Gives a reader nothing for now; its place is kept. */
+    /** Sends a subscriber no events until `resume`; its place in the stream is kept. */
     pause: (reader: Reader) => {
       leaveChannel(reader)
       if (reader.state === 'catching-up') reader.state = 'waiting'

@@ -95,6 +95,7 @@ const listIn = (element: Xml | undefined, name: string): Xml[] => {
 }
 const attribute = (element: Xml, name: string): string | undefined => {
   const value = element[`@${name}`]
+  // The parser gives a repeated attribute as a list, which its type does not say.
   const [first] = Array.isArray(value) ? (value as unknown as string[]) : [value]
   return first
 }

@@ -4,7 +4,7 @@ import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { requireFile } from './paths.ts'
-import { checking } from '../violations.ts'
+import { checking } from '#shared/service/violations.ts'
 
 /** An image that a new disk gets a copy of: a file on the node of the VM. */
 export type Image = { path: string; data_bytes: number }

@@ -4,7 +4,7 @@ import { invalid, NotFoundError, type Violation } from '#shared/errors.ts'
 import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { userOf } from './disk-users.ts'
-import { checking } from '../violations.ts'
+import { checking } from '#shared/service/violations.ts'
 
 type Paths = { iso?: string | null; kernel?: string; initrd?: string }
 

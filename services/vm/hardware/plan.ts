@@ -8,7 +8,7 @@ import type { DiskRecord } from '../model.ts'
 import { newDeviceId } from './devices/named.ts'
 import { type Image, planImage } from './images.ts'
 import { newMac, ownerOf } from './macs.ts'
-import { checking } from '../violations.ts'
+import { checking } from '#shared/service/violations.ts'
 
 /** A disk to be made or attached: its source is known after that. */
 export type WantedDisk = Omit<DiskRecord, 'source' | 'pool' | 'volume'> & { pool: string; volume: string }

@@ -14,7 +14,7 @@ import { bootIdOf } from '../state/boot-id.ts'
 import { requireNotSaved } from '../state/saved.ts'
 import { readHostChanges } from '../state/sizes.ts'
 import { requireStatus, settle } from '../state/status.ts'
-import { throwAll } from '../violations.ts'
+import { throwAll } from '#shared/service/violations.ts'
 import { withRoom } from '../lifecycle/quota-reservation.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
 

@@ -19,7 +19,7 @@ import { requireStorage } from './require-storage.ts'
 import { register } from './register.ts'
 import { settleAs } from '../state/status.ts'
 import { giveSecrets } from '../hardware/secrets.ts'
-import { checking, throwAll } from '../violations.ts'
+import { checking, throwAll } from '#shared/service/violations.ts'
 
 type Given = Params<typeof vms, 'create'>
 /** The hardware as the record has it; the contract's own type of it is that of its parts. */

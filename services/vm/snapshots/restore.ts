@@ -17,7 +17,7 @@ import { requireNoTemplate } from '../lifecycle/templates.ts'
 import { apiPathOf, type DiskRecord, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requireNotSaved } from '../state/saved.ts'
 import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
-import { throwAll } from '../violations.ts'
+import { throwAll } from '#shared/service/violations.ts'
 import { define, withVolumes } from './disks.ts'
 import {
   type BeforeRestore,

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Engine } from '#shared/nodes/engine.ts'
-import { forget, type Reached, reachAll } from '#shared/nodes/nodes.ts'
+import { followEngines } from '#shared/nodes/follow-engines.ts'
+import type { Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { coalesced } from '#shared/runtime/single-flight.ts'
 import type { Hypervisor, HypervisorEvent } from '../drivers/driver.ts'
@@ -11,7 +12,6 @@ import { recordForeign } from './foreign.ts'
 import { recordSizes } from './sizes.ts'
 import { recordStatus, settle } from './status.ts'
 
-const findNodesEveryMs = 2000
 const reconcileEveryMs = 20_000
 /** Time between two comparisons of all definitions: there are no events for most changes by others. */
 const compareEveryMs = 4000
@@ -103,43 +103,10 @@ function follow(watched: Watched): () => void {
 }
 
 /** Keeps the status of every VM true: by the events of all nodes, and by reading all statuses now and then. */
-export function watchNodes(): () => void {
-  const stop = new AbortController()
-  /** By node and hypervisor. A replaced engine is followed anew, the others of its node are not. */
-  const followed = new Map<string, Map<string, { engine: Engine; end: () => void }>>()
-  const endNode = (node: string) => {
-    for (const { end } of followed.get(node)?.values() ?? []) end()
-    followed.delete(node)
-  }
-  const followNode = (reached: Reached) => {
-    const ofNode = followed.get(reached.node.id) ?? new Map<string, { engine: Engine; end: () => void }>()
-    followed.set(reached.node.id, ofNode)
-    for (const hypervisor of hypervisors) {
-      const driver = drivers[hypervisor]
-      const engine = driver.engineOf(reached)
-      const known = ofNode.get(hypervisor)
-      if (known?.engine === engine) continue
-      known?.end()
-      ofNode.set(hypervisor, { engine, end: follow({ reached, engine, hypervisor, driver }) })
-    }
-  }
-  const update = async () => {
-    const all = await reachAll()
-    for (const reached of all) followNode(reached)
-    for (const node of followed.keys()) {
-      if (all.some(({ node: { id } }) => id === node)) continue
-      endNode(node)
-      await forget(node)
-    }
-  }
-  void (async () => {
-    while (!stop.signal.aborted) {
-      await update().catch((error: Error) => log('vms').debug({ err: error }, 'the nodes are not known yet'))
-      await delay(findNodesEveryMs, undefined, { signal: stop.signal }).catch(() => undefined)
-    }
-  })()
-  return () => {
-    stop.abort()
-    for (const node of followed.keys()) endNode(node)
-  }
-}
+export const watchNodes = (): (() => void) =>
+  followEngines({
+    part: 'vms',
+    names: hypervisors,
+    engineOf: (hypervisor, reached) => drivers[hypervisor].engineOf(reached),
+    follow: (hypervisor, reached, engine) => follow({ reached, engine, hypervisor, driver: drivers[hypervisor] }),
+  })

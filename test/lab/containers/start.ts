@@ -10,7 +10,7 @@ import { until } from '../wait.ts'
 const script = fileURLToPath(new URL('engines.sh', import.meta.url))
 const host = localHost()
 
-/** What this machine lacks for an engine of the test's own. */
+/** Programs that this machine lacks for an engine of the test's own. */
 export async function missingFor(engine: Runtime): Promise<string[]> {
   return (await host.runChecked('bash', [script, 'needs', engine])).stdout.split('\n').filter(Boolean)
 }

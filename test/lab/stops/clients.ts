@@ -5,7 +5,7 @@ import { until } from '../wait.ts'
 import { insist } from './insist.ts'
 import type { Separate } from './separate.ts'
 
-/** What a client was promised and did not get. */
+/** Promises to a client that were broken. */
 export type Violation = string
 
 /** One client: its own things, its model of them, the changes it has asked for. */

@@ -6,7 +6,7 @@ export type FaultCounts = Record<string, number>
 
 const kindOf = ({ name }: Part) => name.replace(/-\d+$/, '')
 
-/** So many of them are away at the same time: with more, nothing is done for the clients in the meantime. */
+/** Limit of processes that are away at the same time: with more, no request of the clients succeeds meanwhile. */
 const mostAway = 4
 
 /**

@@ -6,13 +6,13 @@ import { setConfig } from '#shared/config/config.ts'
 import { connectStore, disconnectStore } from '#shared/db/connect.ts'
 import { otherServer, startTestStore, type TestStore } from '@horcrux/embedded-store/test-store'
 
-/** What the client says when it signs in, after the store has shaken hands. */
+/** The client's command to sign in, after the handshake. */
 const signIn = 'saslStart'
 
 let store: TestStore
 let door: Server
 const sockets = new Set<Socket>()
-/** So many clients find the store gone in the middle of their signing in. */
+/** Number of clients whose store goes away while they sign in. */
 let cuts = 0
 
 beforeAll(async () => {

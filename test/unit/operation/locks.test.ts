@@ -35,7 +35,7 @@ const refusalOf = (asked: Promise<unknown>) =>
     () => expect.unreachable('it was not refused'),
     (error: ConflictError) => error,
   )
-/** What another request stores once it has all of its locks. */
+/** The operation that another request stores once it has all of its locks. */
 const storeOperation = (id: string, state = 'running') =>
   operations().insertOne({ _id: id, state, lease: { holder: 'other', until: '2999-01-01T00:00:00.000Z' } } as never)
 

@@ -18,7 +18,7 @@ import { countRoom, requireRoom } from '../../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
 import { requireNoSnapshotOf } from '../../snapshots/with-vm.ts'
 import { settleAtEnd } from '../../state/status.ts'
-import { throwAll } from '../../violations.ts'
+import { throwAll } from '#shared/service/violations.ts'
 import { diskIn } from './named.ts'
 import { free, give, isSameDevice, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 

@@ -1,5 +1,6 @@
-import { AppError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
+import { AppError, NotFoundError, UnavailableError, ValidationError, type Violation } from '#shared/errors.ts'
 
+/** @throws ValidationError with all violations, if there are any */
 export function throwAll(violations: Violation[]): void {
   if (violations.length > 0) throw new ValidationError(violations)
 }
@@ -15,7 +16,8 @@ export async function checking<T>(
   } catch (error) {
     if (error instanceof UnavailableError || !(error instanceof AppError)) throw error
     if (error instanceof ValidationError) violations.push(...error.violations)
-    else violations.push({ field, code: error.status === 404 ? 'not_found' : 'invalid', message: error.message })
+    else
+      violations.push({ field, code: error instanceof NotFoundError ? 'not_found' : 'invalid', message: error.message })
     return undefined
   }
 }
