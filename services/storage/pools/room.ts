@@ -1,5 +1,5 @@
 import { ConflictError } from '#shared/errors.ts'
-import type { Fill } from '../drivers/driver.ts'
+import type { Fill, Usage } from '../drivers/driver.ts'
 import { type Placed, usageOf } from './identity.ts'
 
 const GiB = 2 ** 30
@@ -17,11 +17,12 @@ export const isLow = (fill: Fill): boolean => fill.available_bytes < floorOf(fil
 /**
  * Requires room before something new is begun in a storage pool.
  * @param needed_bytes that it takes at once; 0 for something that grows later
+ * @param known the usage, if it was read just now
  * @throws ConflictError with the numbers
  */
-export async function requireRoom(placed: Placed, needed_bytes: number): Promise<void> {
+export async function requireRoom(placed: Placed, needed_bytes: number, known?: Usage): Promise<void> {
   const { pool } = placed
-  const { available_bytes, fills } = await usageOf(placed)
+  const { available_bytes, fills } = known ?? (await usageOf(placed))
   const low = fills.find(isLow)
   if (low) {
     const floor_bytes = floorOf(low)

@@ -5,6 +5,7 @@ import { ConflictError } from '#shared/errors.ts'
 import type { Taken } from '../drivers/driver.ts'
 import { type VolumeRecord, volumeRecords } from '../models.ts'
 import { requireOwned, viewIn } from '../volumes/records.ts'
+import { usageOf } from '../pools/identity.ts'
 import { requireRoom } from '../pools/room.ts'
 import { atHead, familyOf, type Group, groupsOf, headOf, inEach, type Snapshot, snapshotIn } from './records.ts'
 
@@ -16,8 +17,11 @@ async function obstaclesIn({ opened, driver, records }: Group): Promise<Obstacle
   const { pool, host, config } = opened
   const against = (reason: string) => records.map(({ id }) => ({ id, reason }))
   if (pool.state !== 'active') return against(`storage pool '${pool.id}' is not active`)
-  const { needed_bytes, obstacles } = await driver.foresee(host, config, records)
-  const space = await requireRoom(opened, needed_bytes).then(
+  const [{ needed_bytes, obstacles }, usage] = await Promise.all([
+    driver.foresee(host, config, records),
+    usageOf(opened),
+  ])
+  const space = await requireRoom(opened, needed_bytes, usage).then(
     () => [],
     (error: unknown) => {
       if (error instanceof ConflictError) return against(error.message)
@@ -49,7 +53,9 @@ async function imageOf({ opened: { host, config, volumes } }: Group, { id, name 
 const isTaken = (found: Snapshot | undefined): found is Snapshot => found !== undefined && found.native !== notYet
 
 export async function heads({ disks, node, snapshot }: Params<Contract, 'heads'>) {
+  let is_begun = false
   const made = await inEach(await groupsOf(disks, node), async (group) => {
+    is_begun ||= group.records.some((volume) => snapshotIn(volume, snapshot) !== undefined)
     if (group.driver.moment !== 'hypervisor') return []
     const found = group.records.map(async (volume) => {
       const taken = snapshotIn(volume, snapshot)
@@ -57,7 +63,7 @@ export async function heads({ disks, node, snapshot }: Params<Contract, 'heads'>
     })
     return (await Promise.all(found)).flat()
   })
-  return { heads: made }
+  return { heads: made, is_begun }
 }
 
 export async function take({ disks, node, owner, snapshot, moment }: Params<Contract, 'take'>) {

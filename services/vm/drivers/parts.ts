@@ -173,7 +173,12 @@ export type Snapshots = {
   isSwitched: (guest: Guest, images: DiskImage[]) => Promise<boolean>
   /** Merges layers of a guest that runs, while it runs. @returns false when it is off: nothing is known of the layers */
   merge: (guest: Guest, merging: Merging, how: { signal: AbortSignal }) => Promise<boolean>
-  /** Keeps the state of a guest beside its disks. It is off or paused. @returns the bytes that are kept */
+  /**
+   * Keeps the definition of a guest, which may run.
+   * @returns whether the guest has state beside its disks that changes while it runs: `keepState` keeps it
+   */
+  keepDefinition: (guest: Guest, key: string) => Promise<boolean>
+  /** Keeps the state of a guest beside its disks, and its definition. It is off or paused. */
   keepState: (guest: Guest, key: string) => Promise<KeptState>
   /** Reads what is kept under a key; `memory_bytes` null: no memory. */
   kept: (guest: Guest, key: string) => Promise<KeptState & { memory_bytes: number | null }>

@@ -127,18 +127,18 @@ export async function run(op: Op, taking: Taking): Promise<Snapshot> {
   const facts = await op.step('taking', () => taken(op, taking), { undo: () => undoTaking(taking) })
   // The guest writes to the new images by now.
   await op.commit()
-  await op.step('following disks', async () => {
+  const sizes = await op.step('following disks', async () => {
     const volumes = await call(volumeSnapshots, 'settle', { disks: volumesOf(disks), node, snapshot })
-    await followVolumes(vm, volumes.data)
+    const [found] = await Promise.all([
+      measured({ ...(await snapshotRecords.require(snapshot)), ...facts }, node),
+      followVolumes(vm, volumes.data),
+    ])
+    const { disks: sized, size_bytes, measured_at } = found
+    return { disks: sized, size_bytes, measured_at }
   })
   await op.step('recording result', async () => {
-    await snapshotRecords.updateWhere({ _id: snapshot }, { set: { ...facts, state: 'ready' } })
+    await snapshotRecords.updateWhere({ _id: snapshot }, { set: { ...facts, ...sizes, state: 'ready' } })
     await putState({ id: vm, current: snapshot })
-  })
-  await op.step('measuring', async () => {
-    const found = await measured(await snapshotRecords.require(snapshot), node)
-    const { disks: sized, size_bytes, measured_at } = found
-    await snapshotRecords.updateWhere({ _id: snapshot }, { set: { disks: sized, size_bytes, measured_at } })
   })
   return viewOf(await snapshotRecords.require(snapshot), (await stateOf(vm)).current)
 }

@@ -37,6 +37,7 @@ export async function whilePaused(vm: VmRecord, limitMs: number, work: () => Pro
   const pause = { resumes_at: new Date(resumesMs).toISOString(), boot_id: await bootIdOf(vm) }
   if (!(await pauses.updateWhere({ _id: vm.id }, { set: pause }))) await pauses.insert({ id: vm.id, ...pause })
   const begunMs = performance.now()
+  let endedMs = begunMs
   try {
     await power.pause(vm)
     await work()
@@ -45,20 +46,23 @@ export async function whilePaused(vm: VmRecord, limitMs: number, work: () => Pro
         `The storage took longer than ${Math.round(limitMs / 1000)} s for the snapshot of '${vm.id}': the guest was not kept paused any longer`,
       )
   } finally {
-    await resume(vm)
+    endedMs = await resume(vm)
   }
-  return Math.round(performance.now() - begunMs)
+  return Math.round(endedMs - begunMs)
 }
 
-/** Resumes a guest; after a failure the sweep tries again. */
-async function resume(vm: VmRecord): Promise<void> {
+/** Resumes a guest; after a failure the sweep tries again. @returns when it ran again */
+async function resume(vm: VmRecord): Promise<number> {
+  let endedMs = performance.now()
   try {
     await powerOf(vm).resume(vm)
+    endedMs = performance.now()
     await pauses.removeWhere({ _id: vm.id })
   } catch (error) {
     log('vms').warn({ err: error as Error, vm: vm.id }, 'a guest is not resumed yet')
     await pauses.updateWhere({ _id: vm.id }, { set: { resumes_at: new Date().toISOString() } })
   }
+  return endedMs
 }
 
 type Pause = NonNullable<Awaited<ReturnType<typeof pauses.get>>>

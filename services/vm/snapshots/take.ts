@@ -33,13 +33,21 @@ const headsOf = ({ vm, node, snapshot, disks }: Taking, moment: 'storage' | 'hyp
     { timeoutMs: 60_000 },
   )
 
+type Heads = Awaited<ReturnType<typeof headsOf>>['heads']
+/** All that is ready before the moment. `hasState`: there is state beside the disks that changes while the guest runs. */
+type Ready = { heads: Heads; hasState: boolean }
+
 /** Takes all that makes the moment; the guest is paused, or off. */
-async function atOneMoment(vm: VmRecord, taking: Taking, heads: Awaited<ReturnType<typeof headsOf>>['heads']) {
+async function atOneMoment(vm: VmRecord, taking: Taking, { heads, hasState }: Ready) {
   const part = snapshotsOf(vm)
   const isOff = vm.status === 'stopped'
   const memory_bytes = taking.includeMemory ? await part.saveMemory(vm, taking.snapshot) : null
   await requireCurrent()
-  const [kept] = await Promise.all([part.keepState(vm, taking.snapshot), headsOf(taking, 'storage')])
+  const hasMore = heads.length < taking.disks.length
+  const [kept] = await Promise.all([
+    hasState ? part.keepState(vm, taking.snapshot) : { has_variables: false, has_tpm: false },
+    hasMore && headsOf(taking, 'storage'),
+  ])
   // Last: from here on the guest writes to other images, which is not undone by a failure of another storage pool.
   await requireCurrent()
   if (!isOff && heads.length > 0) await part.switchDisks(vm, imagesOf(taking.disks, heads))
@@ -59,14 +67,15 @@ function requireStill(vm: VmRecord, { includeMemory }: Taking): void {
 async function ofEarlierTry(vm: VmRecord, taking: Taking): Promise<Facts | null> {
   const part = snapshotsOf(vm)
   const disks = volumesOf(taking.disks)
-  const { heads } = await call(volumeSnapshots, 'heads', { disks, node: vm.node, snapshot: taking.snapshot })
+  const words = { disks, node: vm.node, snapshot: taking.snapshot }
+  const { heads, is_begun } = await call(volumeSnapshots, 'heads', words)
   if (heads.length > 0 && (await part.isSwitched(vm, imagesOf(taking.disks, heads)))) {
     const { memory_bytes, has_variables, has_tpm } = await part.kept(vm, taking.snapshot)
     const consistency = memory_bytes === null ? 'crash' : 'memory'
     const facts = { memory_bytes, has_variables, has_tpm, pause_ms: null, frozen_filesystems: null }
     return { ...facts, consistency, vm_status: vm.status === 'paused' ? 'paused' : 'running' }
   }
-  await call(volumeSnapshots, 'drop', { disks, node: vm.node, snapshot: taking.snapshot }, { timeoutMs: 60_000 })
+  if (is_begun) await call(volumeSnapshots, 'drop', words, { timeoutMs: 60_000 })
   return null
 }
 
@@ -76,9 +85,13 @@ export async function taken(op: Op, taking: Taking): Promise<Facts> {
   requireStill(vm, taking)
   const earlier = await ofEarlierTry(vm, taking)
   if (earlier) return earlier
-  const { heads } = await headsOf(taking, 'hypervisor')
+  const [{ heads }, hasState] = await Promise.all([
+    headsOf(taking, 'hypervisor'),
+    snapshotsOf(vm).keepDefinition(vm, taking.snapshot),
+  ])
+  const ready = { heads, hasState }
   if (vm.status === 'stopped') {
-    const facts = await atOneMoment(vm, taking, heads)
+    const facts = await atOneMoment(vm, taking, ready)
     return { ...facts, consistency: null, vm_status: 'stopped', pause_ms: null, frozen_filesystems: null }
   }
   let facts: Awaited<ReturnType<typeof atOneMoment>> | undefined
@@ -86,7 +99,7 @@ export async function taken(op: Op, taking: Taking): Promise<Facts> {
   const limitMs = pauseLimitMs + (taking.includeMemory ? (vm.memory / slowestMibPerSecond) * 1000 : 0)
   const pause = async () => {
     pause_ms = await whilePaused(vm, limitMs, async () => {
-      facts = await atOneMoment(vm, taking, heads)
+      facts = await atOneMoment(vm, taking, ready)
     })
   }
   // Memory has the state of every file system in it.

@@ -55,6 +55,7 @@ export const volumeSnapshots = contract('volume-snapshots', {
     params: strict({ ...ofVm, snapshot: SnapshotId }),
     result: strict({
       heads: Type.Array(strict({ id: VolumeId, source: DiskSource, format: VolumeFormat })),
+      is_begun: Type.Boolean({ description: 'An earlier try of the snapshot has left something' }),
     }),
   },
   settle: {

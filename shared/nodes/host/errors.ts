@@ -65,7 +65,8 @@ export const isOfPath = (error: unknown): error is UnavailableError =>
   error instanceof UnavailableError && ofPath.has(String(error.details['errno']))
 
 const sentences: [RegExp, string][] = [
-  [/No such file or directory/, 'ENOENT'],
+  // The second are the words of dash.
+  [/No such file or directory|Directory nonexistent/, 'ENOENT'],
   [/File exists/, 'EEXIST'],
   [/Permission denied/, 'EACCES'],
   [/Operation not permitted/, 'EPERM'],

@@ -7,7 +7,7 @@ import { basename, dirname } from 'node:path'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { isOlder, readMark, textOfMark, type TryMark, tryMark } from '#shared/runtime/try-mark.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
-import { CommandError } from './errors.ts'
+import { CommandError, errnoIn, fileError } from './errors.ts'
 import type { Host } from './host.ts'
 
 /** A file as it was looked at: `id` is its device and inode, `changedAt` the time of its last change, in seconds. */
@@ -59,13 +59,18 @@ export function markIn(name: string): (TryMark & { of: string }) | null {
 
 type Aside = { path: string; mark: TryMark }
 
-/** The files that were made aside for a path and are still there. */
-export async function asidesOf(host: Host, path: string): Promise<Aside[]> {
-  const files = await host.list(dirname(path)).catch((error: unknown) => {
+/** The names of files in a folder; none where there is no folder. */
+async function namesIn(host: Host, folder: string): Promise<string[]> {
+  const files = await host.list(folder).catch((error: unknown) => {
     if (error instanceof NotFoundError) return []
     throw error
   })
-  return files.flatMap(({ name }) => {
+  return files.map(({ name }) => name)
+}
+
+/** The files that were made aside for a path and are still there. @param names of the files in its folder */
+export async function asidesOf(host: Host, path: string, names?: readonly string[]): Promise<Aside[]> {
+  return (names ?? (await namesIn(host, dirname(path)))).flatMap((name) => {
     const mark = markIn(name)
     return mark?.of === basename(path) ? [{ path: `${dirname(path)}/${name}`, mark }] : []
   })
@@ -79,69 +84,75 @@ export async function removeAsides(
   host: Host,
   path: string,
   isWanted: (mark: TryMark) => boolean = () => true,
+  names?: readonly string[],
 ): Promise<void> {
-  for (const aside of await asidesOf(host, path)) if (isWanted(aside.mark)) await host.remove(aside.path)
+  for (const aside of await asidesOf(host, path, names)) if (isWanted(aside.mark)) await host.remove(aside.path)
 }
 
 /** Removes the files of earlier tries of this operation. Those of other operations are left to the sweep. */
-export const removeOlder = (host: Host, path: string, aside: string): Promise<void> => {
+export const removeOlder = (host: Host, path: string, aside: string, names?: readonly string[]): Promise<void> => {
   const mark = markIn(basename(aside))
-  return removeAsides(host, path, (other) => mark !== null && isOlder(other, mark))
+  return removeAsides(host, path, (other) => mark !== null && isOlder(other, mark), names)
 }
+
+/** Creates a file, unless there is one (`set -C`), and prints its device and inode. */
+const beginScript = 'umask 177 && set -C && : >"$1" && exec stat --printf=%d:%i -- "$1"'
 
 /**
  * Makes an empty file that only its owner reads, for a tool to write into: its own would be readable by all.
  * @returns the file's id
  */
 export async function beginAside(host: Host, aside: string): Promise<string> {
-  await host.createExclusive(aside, '', { mode: 0o600 })
-  return (await look(host, aside))?.id ?? ''
+  const { code, stdout, stderr } = await host.run('sh', ['-c', beginScript, 'sh', aside])
+  if (code === 0) return stdout
+  throw fileError(errnoIn(stderr), 'create', aside, host.describe(), new Error(stderr.trim()))
 }
 
-/** @throws ConflictError when another file has the name of the one that was made, or none */
-export async function requireMade(host: Host, aside: string, id: string): Promise<Seen> {
-  const seen = await look(host, aside)
-  if (seen?.id === id) return seen
-  throw new ConflictError(`${aside} on ${host.describe()} is not the file that was made there: it is not put in place`)
-}
+const otherFile = 113
+/** Links a file to its place, if it has this device and inode, and removes its first name. */
+const placeScript = `[ "$(stat --printf=%d:%i -- "$1")" = "$2" ] || exit ${otherFile}; ln -T -- "$1" "$3" && exec rm -f -- "$1"`
 
 /**
- * Links a complete file to its place. Not a rename: that would replace a file that a guest may have open by now.
+ * Links a complete file to its place, and removes the name that it was made under. Not a rename: that would replace a file
+ * that a guest may have open by now.
  * @returns false when something is in its place
+ * @throws ConflictError when another file has the name of the one that was made, or none
  */
 export async function putInPlace(host: Host, { aside, id }: { aside: string; id: string }, path: string) {
-  await requireMade(host, aside, id)
-  await requireCurrent()
-  try {
-    await host.runChecked('ln', ['-T', '--', aside, path])
-    return true
-  } catch (error) {
-    if (error instanceof CommandError && /File exists/.test(error.stderr)) return false
-    throw error
-  }
+  const { code, stderr } = await host.run('sh', ['-c', placeScript, 'sh', aside, id, path])
+  if (code === 0) return true
+  if (code === otherFile)
+    throw new ConflictError(
+      `${aside} on ${host.describe()} is not the file that was made there: it is not put in place`,
+    )
+  if (/File exists/.test(stderr)) return false
+  throw new CommandError('ln', code, stderr, host.describe())
 }
 
 /**
- * Makes a file aside and puts it in place. With `isReplacing` the file that is there is removed first.
+ * Makes a file aside and puts it in place. With `isReplacing` the file that is there is removed first. `names`: of the files
+ * in its folder, if they were read just now.
  * @returns false, with nothing changed there, when something is in its place
  */
 export async function makeFile(
   host: Host,
   path: string,
   write: (aside: string) => Promise<unknown>,
-  { isReplacing = false } = {},
+  { isReplacing = false, names }: { isReplacing?: boolean; names?: readonly string[] } = {},
 ): Promise<boolean> {
   const aside = asideOf(path)
-  await removeOlder(host, path, aside)
+  await removeOlder(host, path, aside, names)
+  let isPlaced = false
   try {
     const id = await beginAside(host, aside)
     await write(aside)
     for (let tried = 0; ; tried++) {
-      if (await putInPlace(host, { aside, id }, path)) return true
+      isPlaced = await putInPlace(host, { aside, id }, path)
+      if (isPlaced) return true
       if (!isReplacing || tried === looks) return false
       await removeFile(host, path)
     }
   } finally {
-    await host.remove(aside)
+    if (!isPlaced) await host.remove(aside)
   }
 }

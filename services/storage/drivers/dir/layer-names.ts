@@ -16,6 +16,9 @@ export function formatOf(file: string): VolumeFormat {
   throw new Error(`${file} is no layer`)
 }
 
+/** True for the name of a file whose format is known. */
+export const isImage = (file: string): boolean => /^[^/]+\.(qcow2|raw)$/.test(file)
+
 /** True for the files that a volume can have. */
 export const isFileOf = (file: string, { name }: VolumeName): boolean =>
   file === `${name}.qcow2` || file === `${name}.raw` || (isLayer(file) && file.startsWith(`${name}@`))

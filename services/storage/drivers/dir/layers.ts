@@ -2,16 +2,25 @@ import { join } from 'node:path'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import type { PoolConfig, PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { type Layer, readLayer } from '../../images/layer.ts'
+import { makeFile } from '#shared/nodes/host/made-files.ts'
+import { type Layer, readLayer, readLayers } from '../../images/layer.ts'
 import { overlayImage } from '../../images/qemu-img.ts'
-import type { Family, Head, SnapshotDriver, VolumeSpec } from '../driver.ts'
+import type { Family, Head, SnapshotDriver, VolumeName, VolumeSpec } from '../driver.ts'
 import { createFile } from './image-files.ts'
-import { fileOfVolume, formatOf, isFileOf, layerFile } from './layer-names.ts'
+import { fileOfVolume, formatOf, isFileOf, isImage, layerFile } from './layer-names.ts'
 import { deletionOf, type Layers, type Plan } from './merge-plan.ts'
 import { mergeInto, rebaseOnto, copyInto } from './merge.ts'
 
 /** Longest chain of layers: each one costs a lookup per read, and a longer chain hardly opens. */
 const deepest = 32
+
+/** The number of layers that an image is read from, itself included. */
+function depthOf(known: Layers, below: (backing: string | null | undefined) => string | null, top: string): number {
+  let depth = 1
+  for (let file = below(known.get(top)?.backing); file !== null && depth <= deepest; depth++)
+    file = below(known.get(file)?.backing)
+  return depth
+}
 
 /**
  * Snapshots as layers of qcow2: the file that guests wrote becomes the snapshot, and an empty file on top of it the head.
@@ -22,10 +31,55 @@ export function layers<K extends PoolType>(folderOf: (config: PoolConfig<K>) => 
   const read = (host: Host, config: PoolConfig<K>, file: string) => readLayer(host, at(config, file), formatOf(file))
 
   /** Makes an empty layer on top of a file, unless it is there. */
-  async function makeLayer(host: Host, config: PoolConfig<K>, below: string, file: string, sizeBytes: number) {
+  async function makeLayer(
+    host: Host,
+    config: PoolConfig<K>,
+    below: string,
+    file: string,
+    sizeBytes: number,
+    names: readonly string[],
+  ) {
+    if (names.includes(file)) return
     const backing = { path: at(config, below), format: formatOf(below) }
-    const make = (aside: string) => overlayImage(host, backing, aside, sizeBytes)
-    await createFile(host, at(config, file), { ifExists: 'accept' }, make)
+    await makeFile(host, at(config, file), (aside) => overlayImage(host, backing, aside, sizeBytes), { names })
+  }
+  const namesIn = async (host: Host, config: PoolConfig<K>) =>
+    (await host.list(folderOf(config))).map(({ name }) => name)
+
+  /** Reads layers at once. @returns those that are there, by their files */
+  async function readFiles(host: Host, config: PoolConfig<K>, files: string[]): Promise<Layers> {
+    const images = files.map((file) => ({ path: at(config, file), format: formatOf(file) }))
+    const found = await readLayers(host, images)
+    return new Map(
+      files.flatMap((file, index) => {
+        const layer = found.get(images[index]!.path)
+        return layer ? [[file, layer] as const] : []
+      }),
+    )
+  }
+
+  /** The layers in the folder that volumes read from, themselves included. */
+  async function chainsOf(host: Host, config: PoolConfig<K>, volumes: readonly VolumeName[]): Promise<Layers> {
+    const there = await namesIn(host, config)
+    const known = new Map<string, Layer>()
+    const looked = new Set<string>()
+    // All files of the volumes at once; the bases of linked clones, one level after the other.
+    let next = there.filter((file) => volumes.some((volume) => isFileOf(file, volume)))
+    while (next.length > 0) {
+      for (const file of next) looked.add(file)
+      for (const [file, layer] of await readFiles(host, config, next)) known.set(file, layer)
+      next = [...known.values()]
+        .flatMap(({ backing }) => fileBelow(config, backing) ?? [])
+        .filter((file, index, all) => !looked.has(file) && all.indexOf(file) === index)
+    }
+    return known
+  }
+
+  /** The file that a layer reads from; null for none in the folder. */
+  function fileBelow(config: PoolConfig<K>, backing: string | null | undefined): string | null {
+    const folder = `${folderOf(config)}/`
+    const file = backing?.startsWith(folder) ? backing.slice(folder.length) : null
+    return file !== null && isImage(file) ? file : null
   }
 
   async function layersOf(
@@ -34,54 +88,42 @@ export function layers<K extends PoolType>(folderOf: (config: PoolConfig<K>) => 
     { volume, snapshots, keptHeads }: Family,
   ): Promise<Layers> {
     const names = [fileOfVolume(volume), ...keptHeads, ...snapshots.map(({ native }) => native)]
-    const found = new Map<string, Layer>()
-    for (const name of new Set(names)) {
-      const layer = await read(host, config, name)
-      if (layer) found.set(name, layer)
-    }
-    return found
+    return readFiles(host, config, [...new Set(names)])
   }
 
   return {
     moment: 'hypervisor',
 
     async foresee(host, config, volumes) {
-      const obstacles: { volume: string; reason: string }[] = []
-      for (const volume of volumes) {
-        let depth = 0
-        let file: string | null = fileOfVolume(volume)
-        while (file !== null && depth <= deepest) {
-          const layer: Layer | null = await read(host, config, file)
-          file = layer?.backing?.startsWith(`${folderOf(config)}/`)
-            ? layer.backing.slice(folderOf(config).length + 1)
-            : null
-          depth++
-        }
-        if (depth >= deepest)
-          obstacles.push({
-            volume: volume.name,
-            reason: `reads from ${depth - 1} layers below, the most that there may be: delete snapshots of it first`,
-          })
-      }
+      const known = await chainsOf(host, config, volumes)
+      const obstacles = volumes.flatMap((volume) => {
+        const depth = depthOf(known, (backing) => fileBelow(config, backing), fileOfVolume(volume))
+        if (depth < deepest) return []
+        const reason = `reads from ${depth - 1} layers below, the most that there may be: delete snapshots of it first`
+        return [{ volume: volume.name, reason }]
+      })
       // An empty layer: its header and its tables.
       return { needed_bytes: volumes.length * 2 ** 20, obstacles }
     },
 
     async take(host, config, volumes, id) {
-      const taken: { native: string; head: Head }[] = []
-      for (const volume of volumes) {
+      const names = await namesIn(host, config)
+      const made = volumes.map(async (volume) => {
         const [below, file] = [fileOfVolume(volume), layerFile(volume.name, id)]
-        await makeLayer(host, config, below, file, volume.size_bytes)
-        taken.push({ native: below, head: { head: file, format: 'qcow2', size_bytes: volume.size_bytes } })
-      }
-      return taken
+        await makeLayer(host, config, below, file, volume.size_bytes, names)
+        const head: Head = { head: file, format: 'qcow2', size_bytes: volume.size_bytes }
+        return { native: below, head }
+      })
+      // None is being made any more when one has failed.
+      for (const each of await Promise.allSettled(made)) if (each.status === 'rejected') throw each.reason
+      return Promise.all(made)
     },
 
     async open(host, config, volume, { native }, id) {
       const below = await read(host, config, native)
       if (!below) throw new NotFoundError(`${at(config, native)} is not on ${host.describe()}`)
       const file = layerFile(volume.name, id)
-      await makeLayer(host, config, native, file, below.sizeBytes)
+      await makeLayer(host, config, native, file, below.sizeBytes, await namesIn(host, config))
       return { head: file, format: 'qcow2', size_bytes: below.sizeBytes }
     },
 

@@ -51,9 +51,11 @@ export async function define(vm: Definition): Promise<void> {
   // libvirt has accepted the definition that is there, though perhaps not by its own schema.
   if (before === null) await defineDomain(libvirt, wanted)
   else await defineDomain(libvirt, mergeDomain(before, wanted), { validate: false })
-  // Also where it was not changed: an earlier change may have been interrupted.
-  if (there !== null || vm.autostart) await setAutostart(libvirt, vm.handle, vm.autostart)
-  await host.remove(shelfOf(reached, vm.id))
+  await Promise.all([
+    // Also where it was not changed: an earlier change may have been interrupted.
+    (there !== null || vm.autostart) && setAutostart(libvirt, vm.handle, vm.autostart),
+    host.remove(shelfOf(reached, vm.id)),
+  ])
 }
 
 /**

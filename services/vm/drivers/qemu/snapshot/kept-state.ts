@@ -6,6 +6,7 @@ import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../../guest.ts'
 import type { KeptState, Snapshots } from '../../parts.ts'
 import { definitionOf, variablesIn } from '../files.ts'
+import { parseXml } from '../xml/xml.ts'
 import { hasEmulatedTpm } from '../host/host-state.ts'
 import { unlessMissing } from '../state.ts'
 
@@ -33,25 +34,38 @@ async function copyWhole(host: Host, from: string, to: string): Promise<void> {
   await host.rename(`${to}.new`, to)
 }
 
-export async function keepState(guest: Guest, key: string): Promise<KeptState> {
-  const reached = await reach(guest.node)
+/** Keeps the definition of a guest. @returns the files and folders with state that changes while it runs */
+async function keepDefinitionIn(reached: Reached, guest: Guest, key: string) {
   const { host } = reached
   const files = filesUnder(reached, key)
   // QEMU writes the memory into it as another user.
   await host.mkdir(files.folder, { mode: 0o711 })
-  const domain = await definitionOf(reached, guest)
   const xml = await unlessMissing(
     () => domainXml(libvirtOf(reached), guest.handle, { inactive: true, secure: true }),
     null,
   )
   // It may have passwords.
   if (xml !== null) await host.writeFile(files.definition, xml, { mode: 0o600 })
+  const domain = xml === null ? await definitionOf(reached, guest) : parseXml(xml)
   const variables = domain && variablesIn(domain)
-  const hasVariables = typeof variables === 'string' && (await host.stat(variables)) !== null
-  if (hasVariables) await copyWhole(host, variables, files.variables)
-  const hasTpm = domain !== null && hasEmulatedTpm(domain) && (await host.stat(tpmFolderOf(guest))) !== null
-  if (hasTpm) {
-    await host.runChecked('tar', ['-C', tpmFolderOf(guest), '-cf', `${files.tpm}.new`, '.'])
+  const tpm = domain && hasEmulatedTpm(domain) ? tpmFolderOf(guest) : null
+  const isThere = async (path: string | null) => path !== null && (await host.stat(path)) !== null
+  const [hasVariables, hasTpm] = await Promise.all([isThere(variables), isThere(tpm)])
+  return { files, variables: hasVariables ? variables : null, tpm: hasTpm ? tpm : null }
+}
+
+export async function keepDefinition(guest: Guest, key: string): Promise<boolean> {
+  const { variables, tpm } = await keepDefinitionIn(await reach(guest.node), guest, key)
+  return variables !== null || tpm !== null
+}
+
+export async function keepState(guest: Guest, key: string): Promise<KeptState> {
+  const reached = await reach(guest.node)
+  const { host } = reached
+  const { files, variables, tpm } = await keepDefinitionIn(reached, guest, key)
+  if (variables !== null) await copyWhole(host, variables, files.variables)
+  if (tpm !== null) {
+    await host.runChecked('tar', ['-C', tpm, '-cf', `${files.tpm}.new`, '.'])
     await host.rename(`${files.tpm}.new`, files.tpm)
   }
   const { memory_bytes: _, ...state } = await kept(guest, key)

@@ -1,13 +1,14 @@
 import type { Snapshots } from '../../parts.ts'
 import { isSwitched, switchDisks } from './switch-disks.ts'
 import { merge } from './merge.ts'
-import { drop, keepState, kept, restoreState } from './kept-state.ts'
+import { drop, keepDefinition, keepState, kept, restoreState } from './kept-state.ts'
 import { restoreMemory, saveMemory } from './memory.ts'
 
 export const snapshots: Snapshots = {
   switchDisks,
   isSwitched,
   merge,
+  keepDefinition,
   keepState,
   kept,
   restoreState,
