@@ -28,7 +28,7 @@ export const users = collection(
     ),
     last_login_at: nullable(Time),
   }),
-  { kind: 'User' },
+  { kind: 'User', resource: { path: '/api/users/{id}', sees: 'UserModify on /api/users/{id}' } },
 )
 export type StoredUser = NonNullable<Awaited<ReturnType<typeof users.get>>>
 
@@ -77,7 +77,11 @@ export const grants = collection(
     created_by: Type.String(),
     version: Version,
   }),
-  { kind: 'Grant', indexes: [{ fields: { 'subject.kind': 1, 'subject.id': 1 } }] },
+  {
+    kind: 'Grant',
+    resource: { path: '/api/permissions/{id}', sees: 'UserModify on /api/permissions/{id}' },
+    indexes: [{ fields: { 'subject.kind': 1, 'subject.id': 1 } }],
+  },
 )
 export type StoredGrant = NonNullable<Awaited<ReturnType<typeof grants.get>>>
 
@@ -85,7 +89,7 @@ export type StoredGrant = NonNullable<Awaited<ReturnType<typeof grants.get>>>
 export const roles = collection(
   'roles',
   strict({ ...common, description: Type.String(), privileges: Type.Array(PrivilegeName) }),
-  { kind: 'Role' },
+  { kind: 'Role', resource: { path: '/api/roles/{id}', sees: 'signed-in' } },
 )
 
 export const groups = collection(
@@ -97,7 +101,11 @@ export const groups = collection(
     parents: Type.Array(Type.String()),
     members: Type.Array(Type.String()),
   }),
-  { kind: 'Group', indexes: [{ fields: { name: 1 }, unique: true }] },
+  {
+    kind: 'Group',
+    resource: { path: '/api/groups/{id}', sees: 'UserModify on /api/groups/{id}' },
+    indexes: [{ fields: { name: 1 }, unique: true }],
+  },
 )
 export type StoredGroup = NonNullable<Awaited<ReturnType<typeof groups.get>>>
 

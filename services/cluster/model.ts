@@ -4,6 +4,7 @@ import { StoredNode } from './stored-node.ts'
 
 export const nodeRecords = collection('nodes', StoredNode, {
   kind: 'Node',
+  resource: { path: '/api/cluster/nodes/{id}', sees: 'SysAudit on /api/cluster/nodes/{id}' },
   indexes: [{ fields: { name: 1 }, unique: true }],
   migrate: storeEngines,
 })

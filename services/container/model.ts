@@ -9,7 +9,7 @@ const StoredContainer = Type.Object({
 
 export const containerRecords = collection('containers', StoredContainer, {
   kind: 'Container',
-  hasEvents: true,
+  resource: { path: '/api/containers/{id}', sees: 'ContainerAudit on /api/containers/{id}' },
   indexes: [
     { fields: { node: 1, runtime: 1, engine_id: 1 }, unique: true },
     { fields: { name: 1 } },

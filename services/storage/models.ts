@@ -27,6 +27,7 @@ const StoredPool = Type.Object({
 
 export const poolRecords = collection('pools', StoredPool, {
   kind: 'Storage pool',
+  resource: { path: '/api/storage/pools/{id}', sees: 'DatastoreAudit on /api/storage/pools/{id}' },
   indexes: [{ fields: { place: 1 }, unique: true }],
   migrate: migratePools,
 })
@@ -77,6 +78,7 @@ export const volumeRecords = collection(
   }),
   {
     kind: 'Volume',
+    resource: { path: '/api/storage/pools/{pool}/volumes/{name}', sees: 'DatastoreAudit on /api/storage/pools/{pool}' },
     indexes: [{ fields: { pool: 1, name: 1 }, unique: true }, { fields: { used_by: 1 } }],
     migrate: migrateVolumes,
   },

@@ -25,7 +25,7 @@ const StoredVm = Type.Object({
 
 export const vmRecords = collection('vms', StoredVm, {
   kind: 'Virtual machine',
-  hasEvents: true,
+  resource: { path: '/api/vms/{id}', sees: 'VmAudit on /api/vms/{id}' },
   indexes: [
     { fields: { name: 1 }, unique: true },
     { fields: { handle: 1, hypervisor: 1, node: 1 }, unique: true },

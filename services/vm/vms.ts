@@ -91,6 +91,6 @@ async function letGo({ id, purge }: Deleted, { pool, volume }: Pooled): Promise<
 async function unregister(op: Op, vm: Deleted): Promise<void> {
   const deletion = await deletionOf(vm)
   await forgetConsoles(vm.id)
-  await vmRecords.removeWhere({ _id: vm.id })
+  await vmRecords.removeWhere({ _id: vm.id }, deletion.for)
   op.emit(deletion)
 }

@@ -140,6 +140,8 @@ function explain(error: TLocalizedValidationError, schema: TSchema): { field: st
         message: 'is not known here',
       }))
     case 'boolean':
+    // Each wrong name has an error of its own.
+    case 'propertyNames':
       return []
     case 'type':
       return here(`must be ${Array.isArray(type) ? (type as string[]).join(' or ') : article(type)}`)

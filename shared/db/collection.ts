@@ -20,6 +20,8 @@ import { alreadyExists, ConflictError, notFound, UnavailableError } from '#share
 import { now } from '#shared/events/event.ts'
 import { carries, countChange, markedWith, nextMark } from '#shared/db/change-marks.ts'
 import { flushAll, flushSoon, sweepOutboxOf, sweepSoon } from '#shared/db/outbox.ts'
+import { withRemovals } from '#shared/db/removals.ts'
+import { type Change, changeEvent, type Recipients, type Resource, tellChangesOf } from '#shared/db/resource-changes.ts'
 import type { ListQuery } from '#shared/contracts/common.ts'
 
 type Patch<T> = { [K in keyof T]?: T[K] | undefined }
@@ -37,6 +39,8 @@ type Options = {
   migrate?: Migration
   /** True if its changes have events. They are refused otherwise, because no sweep would find them. */
   hasEvents?: boolean
+  /** Its place in the API, if it has one: each change of a record is then told by a `ResourceChanged`, beside other events. */
+  resource?: Resource
 }
 
 /**
@@ -46,11 +50,12 @@ type Options = {
 export function collection<S extends TObject>(
   name: string,
   schema: S,
-  { kind, indexes = [], migrate, hasEvents = false }: Options,
+  { kind, indexes = [], migrate, resource, hasEvents = resource !== undefined }: Options,
 ) {
   type T = Static<S> & Versioned
   const model = modelOf(name, schema, indexes, { migrate, hasEvents })
   if (hasEvents) sweepOutboxOf(model)
+  if (resource) tellChangesOf(model, resource, schema)
   const hasUpdatedAt = 'updated_at' in schema.properties
 
   const fromStore = (document: unknown): T => {
@@ -58,8 +63,10 @@ export function collection<S extends TObject>(
     return storedAs<T>({ id: _id, ...fields })
   }
 
-  const requireEvents = (events: Event[]): void => {
-    if (events.length > 0 && !hasEvents) throw new Error(`The collection ${name} has no events: set hasEvents`)
+  /** The events of a write: its own ones, and the one that tells of the change. */
+  const eventsOf = (change: Change, own: Event[]): Event[] => {
+    if (own.length > 0 && !hasEvents) throw new Error(`The collection ${name} has no events: set hasEvents`)
+    return resource ? [...own, changeEvent(change)] : own
   }
   /** Writes a record with its events. When the outcome of the write is unknown, the sweep looks for the events. */
   const writeWith = async <R>(events: Event[], write: () => Promise<R>): Promise<R> => {
@@ -118,8 +125,8 @@ export function collection<S extends TObject>(
     return found
   }
 
-  const writeChange = async (filter: Filter, { set, events = [] }: Changed<T>, mark?: string): Promise<T | null> => {
-    requireEvents(events)
+  const writeChange = async (filter: Filter, { set, ...changed }: Changed<T>, mark?: string): Promise<T | null> => {
+    const events = eventsOf('updated', changed.events ?? [])
     const values = { ...set, ...(hasUpdatedAt && { updated_at: now() }) } as Record<string, unknown>
     const $set = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
     const $unset = Object.fromEntries(
@@ -140,12 +147,12 @@ export function collection<S extends TObject>(
     }
     await noteBefore(filter)
     await requireCurrent()
-    const changed = await announced(name, idIn(filter), () =>
+    const written = await announced(name, idIn(filter), () =>
       writeWith(events, () => findAndUpdate(model, filter, update)),
     )
-    if (!changed) return null
-    flushSoon(model, changed)
-    const after = fromStore(changed)
+    if (!written) return null
+    flushSoon(model, written)
+    const after = fromStore(written)
     noteChanged(`${name}/${after.id}`, { after })
     return after
   }
@@ -168,8 +175,8 @@ export function collection<S extends TObject>(
    * Inserts a record. A call that is repeated, under its idempotency key or because a replica died, gets the record of its first try.
    * @throws ConflictError when the id, or a field that is unique, is taken
    */
-  const insert = async (record: Omit<T, 'version'>, events: Event[] = []): Promise<T> => {
-    requireEvents(events)
+  const insert = async (record: Omit<T, 'version'>, own: Event[] = []): Promise<T> => {
+    const events = eventsOf('created', own)
     const { id, ...fields } = record as Omit<T, 'version'> & { id: string }
     const seed = requestContext()?.idempotency?.seed
     const made_by = seed === undefined ? {} : { made_by: seed }
@@ -188,24 +195,35 @@ export function collection<S extends TObject>(
     return after
   }
 
+  /** Runs a removal, and tells of it when the records have a place in the API. */
+  const removing = (documents: Stored[], to: Recipients, remove: () => Promise<number>): Promise<number> =>
+    resource ? withRemovals(model, documents, to, remove) : remove()
+
   /** Deletes a record as it was read. @throws ConflictError when it has changed since */
   const remove = async (record: Versioned): Promise<void> => {
     const { id, version } = record
     noteChanged(`${name}/${id}`, { before: record, after: null })
     await requireCurrent()
-    const removed = await announced(name, id, () => removeOne(model, { _id: id, version }))
+    const document = storedAs<Stored>({ ...record, _id: id })
+    const removed = await removing([document], undefined, () =>
+      announced(name, id, () => removeOne(model, { _id: id, version })),
+    )
     if (removed === 0 && (await get(id)))
       throw new ConflictError(`${kind} '${id}' has changed in the meantime`, { retryable: true })
   }
-  /** Deletes all records that fit, after publishing their events. @returns how many there were */
-  const removeWhere = async (filter: Filter) => {
+  /**
+   * Deletes all records that fit, after publishing their events. @returns how many there were
+   * @param to users who are told of it although they have lost the right to see the records
+   */
+  const removeWhere = async (filter: Filter, to?: Recipients) => {
+    const documents = resource ? await findAll(model, filter) : []
     // Most sweeps find nothing to delete: then no cache needs to hear of it.
-    if (!(await findOne(model, filter))) return 0
+    if (!(documents[0] ?? (await findOne(model, filter)))) return 0
     if (hasEvents) await flushAll(model, filter)
     if (requestContext()?.changed)
       for (const record of await all(filter)) noteChanged(`${name}/${record.id}`, { before: record, after: null })
     await requireCurrent()
-    return announced(name, idIn(filter), () => removeAll(model, filter))
+    return removing(documents, to, () => announced(name, idIn(filter), () => removeAll(model, filter)))
   }
 
   /** All records that fit, in the order of the ids; a limit of 0 is none. */

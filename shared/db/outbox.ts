@@ -3,6 +3,8 @@ import { bus, busIsBackForMs, isBusConnected, onBusChange } from '#shared/bus/bu
 import { topics } from '#shared/contracts/core/events.ts'
 import { type Filter, findAll, update } from '#shared/db/commands.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
+import { sweepRemovals } from '#shared/db/removals.ts'
+import { filled } from '#shared/db/resource-changes.ts'
 import { publish } from '#shared/events/publish.ts'
 import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
@@ -14,7 +16,7 @@ import { every } from '#shared/runtime/repeat.ts'
 export async function flush(model: StoredModel, document: Stored): Promise<void> {
   const { _id, outbox = [] } = document
   if (outbox.length === 0) return
-  for (const event of outbox) await publish(event)
+  for (const event of outbox) await publish(filled(event, model, document))
   const ids = outbox.map(({ id }) => id)
   await update(model, { _id }, { $pull: { outbox: { id: { $in: ids } } } })
 }
@@ -89,6 +91,7 @@ export function sweepOutboxes(broker: ServiceBroker): () => void {
 }
 
 async function sweep(): Promise<void> {
+  await sweepRemovals(swept)
   for (const model of waiting) {
     waiting.delete(model)
     try {

@@ -19,7 +19,7 @@ import type { Policy } from '../policy/policy.ts'
 import { changePolicy, policyChanged } from '../policy/store.ts'
 import { cancelReservation, count, discount, discountEverywhere, recount } from './account.ts'
 import { footprintOf } from './footprint.ts'
-import { memberPath, pools, type Reserved, type StoredPool } from './model.ts'
+import { memberPath, pools, type Reserved, seeing, type StoredPool } from './model.ts'
 
 const pathOf = (id: string) => `/api/resource-pools/${id}`
 
@@ -34,7 +34,6 @@ function poolView(pool: StoredPool): ResourcePool {
   }
 }
 
-const seeing: Privilege[] = ['PoolAllocate', 'VmAudit', 'ContainerAudit', 'DatastoreAudit', 'NetworkAudit']
 const maySee = ({ rights }: Call, id: string) => seeing.some((privilege) => rights.allows(privilege, pathOf(id)))
 
 type Given = { [K in keyof Limits]?: Limits[K] | undefined }

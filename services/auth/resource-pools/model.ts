@@ -5,6 +5,9 @@ import { collection } from '#shared/db/collection.ts'
 
 const { members: _, ...fields } = ResourcePool.properties
 
+/** Privileges on a resource pool of which any one lets a user see it. */
+export const seeing = ['PoolAllocate', 'VmAudit', 'ContainerAudit', 'DatastoreAudit', 'NetworkAudit'] as const
+
 /** A reservation: its end, and the operation that holds it. A member without one is permanent. */
 export type Reservation = { until: string; by: string }
 export type Reserved = Member & { reserved?: Reservation }
@@ -22,7 +25,14 @@ export const isForGood = ({ reserved }: Reserved) => reserved === undefined
 export const pools = collection(
   'resource_pools',
   strict({ ...fields, members: Type.Unsafe<Record<string, Reserved>>(Type.Unknown()) }),
-  { kind: 'Resource pool', indexes: [{ fields: { name: 1 }, unique: true }] },
+  {
+    kind: 'Resource pool',
+    resource: {
+      path: '/api/resource-pools/{id}',
+      sees: seeing.map((privilege) => `${privilege} on /api/resource-pools/{id}` as const),
+    },
+    indexes: [{ fields: { name: 1 }, unique: true }],
+  },
 )
 export type StoredPool = NonNullable<Awaited<ReturnType<typeof pools.get>>>
 

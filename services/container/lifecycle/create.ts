@@ -170,7 +170,7 @@ export async function register(
     const record = await containerRecords.get(id)
     if (!record) return
     const deletion = await deletionOf(record)
-    if ((await containerRecords.removeWhere({ _id: id })) > 0) op.emit(deletion)
+    if ((await containerRecords.removeWhere({ _id: id }, deletion.for)) > 0) op.emit(deletion)
   }
   await op.step('registering', work, { undo })
 }

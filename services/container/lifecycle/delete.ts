@@ -30,5 +30,5 @@ export const remove = operation({
 
 async function unregister(op: Op, container: Input): Promise<void> {
   const deletion = await deletionOf(container)
-  if ((await containerRecords.removeWhere({ _id: container.id })) > 0) op.emit(deletion)
+  if ((await containerRecords.removeWhere({ _id: container.id }, deletion.for)) > 0) op.emit(deletion)
 }

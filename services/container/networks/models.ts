@@ -9,6 +9,7 @@ const { attachments: _a, bridge: _b, ...stored } = Network.properties
 
 export const networkRecords = collection('networks', strict(stored), {
   kind: 'Network',
+  resource: { path: '/api/networks/{id}', sees: 'NetworkAudit on /api/networks/{id}' },
   indexes: [{ fields: { node: 1, name: 1 }, unique: true }],
 })
 export type NetworkRecord = Awaited<ReturnType<typeof networkRecords.require>>

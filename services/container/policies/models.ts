@@ -10,7 +10,10 @@ const StoredPolicy = strict({
   ...stored,
   pending: Type.Optional(Type.String({ description: 'The change that is to be confirmed' })),
 })
-export const policyRecords = collection('network_policies', StoredPolicy, { kind: 'Network policy' })
+export const policyRecords = collection('network_policies', StoredPolicy, {
+  kind: 'Network policy',
+  resource: { path: '/api/network-policies/{id}', sees: 'NetworkAudit on /api/network-policies/{id}' },
+})
 export type PolicyRecord = Static<typeof StoredPolicy>
 
 /** Changes that undo themselves: `before` has each policy as it was, null for one that was not there. */

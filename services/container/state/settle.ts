@@ -117,7 +117,7 @@ export async function drop(record: ContainerRecord): Promise<void> {
     { set: { status: record.status }, events: [deletion] },
   )
   if (!last) return
-  await containerRecords.removeWhere({ _id: record.id })
+  await containerRecords.removeWhere({ _id: record.id }, deletion.for)
   await call(permissions, 'forget', { path: apiPathOf(record.id) })
 }
 

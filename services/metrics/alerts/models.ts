@@ -4,6 +4,7 @@ import { collection } from '#shared/db/collection.ts'
 
 export const ruleRecords = collection('alert_rules', Rule, {
   kind: 'Rule',
+  resource: { path: '/api/alerts/rules/{id}', sees: 'SysAudit on /api/alerts' },
   indexes: [{ fields: { name: 1 }, unique: true }],
 })
 
@@ -34,7 +35,7 @@ export type AlertRecord = Static<typeof StoredAlert>
 
 export const alertRecords = collection('alerts', StoredAlert, {
   kind: 'Alert',
-  hasEvents: true,
+  resource: { path: '/api/alerts/{id}', sees: 'SysAudit on /api/alerts/{id}' },
   indexes: [
     { fields: { active: 1 }, unique: true, sparse: true },
     { fields: { waiting: 1 }, sparse: true },
@@ -51,7 +52,10 @@ export const alertView = ({
   ...alert
 }: AlertRecord) => alert as Alert
 
-export const silenceRecords = collection('alert_silences', Silence, { kind: 'Silence' })
+export const silenceRecords = collection('alert_silences', Silence, {
+  kind: 'Silence',
+  resource: { path: '/api/alerts/silences/{id}', sees: 'SysAudit on /api/alerts' },
+})
 
 const StoredOutlet = Type.Object({
   ...Outlet.properties,
@@ -63,6 +67,7 @@ export type OutletRecord = Static<typeof StoredOutlet>
 
 export const outletRecords = collection('alert_outlets', StoredOutlet, {
   kind: 'Outlet',
+  resource: { path: '/api/alerts/outlets/{id}', sees: 'SysAudit on /api/alerts' },
   indexes: [{ fields: { name: 1 }, unique: true }],
 })
 export const outletView = ({ sealed: _s, ...outlet }: OutletRecord): Outlet => outlet

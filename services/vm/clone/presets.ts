@@ -8,6 +8,7 @@ import { implement } from '#shared/service/implement.ts'
 
 export const presetRecords = collection('clone_presets', ClonePreset, {
   kind: 'Clone preset',
+  resource: { path: '/api/clone-presets/{id}', sees: 'VmAudit on /api/clone-presets/{id}' },
   indexes: [{ fields: { name: 1 }, unique: true }],
 })
 

@@ -10,7 +10,7 @@ export async function register(op: Op, name: string, vm: Omit<VmRecord, 'version
   }
   const undo = async () => {
     const deletion = await deletionOf(vm)
-    if ((await vmRecords.removeWhere({ _id: vm.id })) > 0) op.emit(deletion)
+    if ((await vmRecords.removeWhere({ _id: vm.id }, deletion.for)) > 0) op.emit(deletion)
   }
   await op.step(name, work, { undo })
 }

@@ -7,7 +7,11 @@ import { collection } from '#shared/db/collection.ts'
 export const scheduleRecords = collection(
   'snapshot-schedules',
   Type.Object({ ...Schedule.properties, started: Type.Optional(Time) }),
-  { kind: 'Snapshot schedule', indexes: [{ fields: { vm_id: 1 } }, { fields: { next_run: 1 } }] },
+  {
+    kind: 'Snapshot schedule',
+    resource: { path: '/api/snapshot-schedules/{id}', sees: 'VmAudit on /api/snapshot-schedules/{id}' },
+    indexes: [{ fields: { vm_id: 1 } }, { fields: { next_run: 1 } }],
+  },
 )
 export type ScheduleRecord = Awaited<ReturnType<typeof scheduleRecords.require>>
 

@@ -19,6 +19,7 @@ export const snapshotRecords = collection(
   Type.Object({ ...stored, vm_id: Id, name: Name, disks: Type.Array(StoredDisk) }),
   {
     kind: 'Snapshot',
+    resource: { path: '/api/vms/{vm_id}/snapshots/{id}', sees: 'VmAudit on /api/vms/{vm_id}' },
     indexes: [
       { fields: { vm_id: 1, name: 1 }, unique: true },
       { fields: { vm_id: 1, created_at: 1 } },

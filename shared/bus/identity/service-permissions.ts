@@ -126,7 +126,7 @@ export function memberOf(name: string): Member {
 const members = new Map(memberNames.map((name) => [name, memberOf(name)]))
 
 /** The topics of the events that a member may publish. */
-export const emittedBy = ({ emits = [] }: Member): readonly Topic[] => ['operations', ...emits]
+export const emittedBy = ({ emits = [] }: Member): readonly Topic[] => ['operations', 'changes', ...emits]
 
 /** The contracts with work for a queue. */
 export const queuedBy = ({ serves }: Member) =>

@@ -24,14 +24,21 @@ const Line = (maxLength: number) =>
 
 export const Command = Type.Array(Text(32_768), { minItems: 1, maxItems: 1000 })
 
-const keyed = (pattern: string, value: ReturnType<typeof Text>, what: string) =>
-  Type.Record(Type.String({ pattern }), value, {
-    additionalProperties: false,
+const keyed = (pattern: string, value: ReturnType<typeof Text>, errorMessage: string) =>
+  Type.Record(Type.String(), value, {
+    propertyNames: Type.String({ pattern, errorMessage }),
     maxProperties: 500,
-    errorMessage: `must have names of ${what}`,
   })
-export const Environment = keyed('^[A-Za-z_][A-Za-z0-9_.-]{0,254}$', Text(131_072), 'letters, digits, _ . and -')
-export const Labels = keyed('^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$', Line(4096), 'letters, digits, . _ / and -')
+export const Environment = keyed(
+  '^[A-Za-z_][A-Za-z0-9_.-]{0,254}$',
+  Text(131_072),
+  'has a wrong name: letters, digits, _ . and -, with a letter or _ first',
+)
+export const Labels = keyed(
+  '^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$',
+  Line(4096),
+  'has a wrong name: letters, digits, . _ / and -, with a letter or digit first',
+)
 
 export const memoryMib = Type.Integer({ minimum: 4, maximum: 16_777_216, description: 'MiB' })
 const Cpus = Type.Number({ minimum: 0.01, maximum: 1024, description: 'Processors; fractions are allowed' })

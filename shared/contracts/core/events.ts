@@ -1,4 +1,5 @@
 import { type Static, type TObject, Type } from 'typebox'
+import type { Privilege } from '#shared/access/privileges.ts'
 import type { OnPath } from '#shared/contract/contract.ts'
 import { nullable, oneOf, strict, Time } from '#shared/contracts/common.ts'
 import type { Witness } from '#shared/contracts/access/permissions.ts'
@@ -7,6 +8,7 @@ import { ContainerStatus } from '#shared/contracts/container/parts.ts'
 import { VmStatus } from '#shared/contracts/vm/vms.ts'
 
 export const topics = [
+  'changes',
   'vm:status',
   'vm:metrics',
   'vm:events',
@@ -23,7 +25,7 @@ export const topics = [
 export type Topic = (typeof topics)[number]
 
 /** Topic and data of an event, and the right that a subscriber needs to receive it. */
-type EventKind = { topic: Topic; access: OnPath | 'owner'; data: TObject }
+type EventKind = { topic: Topic; access: OnPath | 'owner' | 'resource'; data: TObject }
 const kind = <const K extends EventKind>(definition: K) => definition
 
 const number = (description: string) => nullable(Type.Number({ description }))
@@ -40,8 +42,17 @@ const measured = {
   timestamp: Time,
 }
 
-/** All events. `owner`: the user who started the operation, and users with SysAudit. */
+/** All events. `owner`: the user who started the operation, and users with SysAudit; `resource`: whoever may see the resource. */
 export const events = {
+  ResourceChanged: kind({
+    topic: 'changes',
+    access: 'resource',
+    data: strict({
+      path: Type.String({ description: 'Of the resource, as in /api/vms/web' }),
+      version: Type.Integer({ description: 'Its version, or a later one, as GET gives it; of a deleted one its last' }),
+      change: oneOf('created', 'updated', 'deleted'),
+    }),
+  }),
   VmStatusChanged: kind({
     topic: 'vm:status',
     access: 'VmAudit on /api/vms/{vm_id}',
@@ -128,6 +139,8 @@ export type EventData<T extends EventType> = Static<(typeof events)[T]['data']>
 
 /** Recipients beyond, or besides, the access rule of the type. Removed before delivery to subscribers. */
 type Addressed = {
+  /** Rights of which a subscriber needs one, for an event of any resource. */
+  needs?: 'signed-in' | { privilege: Privilege; path: string }[]
   /** Restricted API key that began the operation. */ api_key?: string
   /** Resource pools of the deleted resource: users with the privilege on one of them receive the event. */ pools?: string[]
   witnesses?: Witness[]

@@ -42,7 +42,7 @@ function texts({ pattern, format, minLength = 0, maxLength = usualLength }: Json
   return fc.stringMatching(new RegExp(withoutLookahead(pattern)))
 }
 
-function numbers({ type, minimum = 0, maximum = usualMost, multipleOf = 1 }: JsonSchema): Arbitrary<unknown> {
+function numbers({ type, minimum = 0, maximum = minimum + usualMost, multipleOf = 1 }: JsonSchema): Arbitrary<unknown> {
   const [min, max] = [Math.ceil(minimum / multipleOf), Math.floor(maximum / multipleOf)]
   if (type === 'integer') return fc.integer({ min, max }).map((count) => count * multipleOf)
   return fc.double({ min: minimum, max: maximum, noNaN: true })

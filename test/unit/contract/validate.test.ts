@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { expect, test } from 'vitest'
 import { permissions } from '#shared/contracts/access/permissions.ts'
+import { containers } from '#shared/contracts/container/containers.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import type { ValidationError } from '#shared/errors.ts'
 import { check } from '#shared/contract/validate.ts'
@@ -72,4 +73,20 @@ test('each item of a list of alternatives has its own mistakes; for an unknown a
   expect(second).toEqual(['changes.1.change', expect.stringMatching(/^must be one of grant, revoke, role, .*, user$/)])
   expect(third).toEqual(['changes.2.pool', 'is required'])
   expect(others).toEqual([])
+})
+
+test('each name and each value of a map has its own mistake', () => {
+  const given = {
+    name: 'web',
+    runtime: 'docker',
+    image: 'a',
+    labels: { '-a': 'x', b: false, '}': 1 },
+    env: { 'a b': '' },
+  }
+  expect(violations(containers.actions.create.params, given).toSorted()).toEqual([
+    ['env.a b', 'has a wrong name: letters, digits, _ . and -, with a letter or _ first'],
+    ['labels.-a', 'has a wrong name: letters, digits, . _ / and -, with a letter or digit first'],
+    ['labels.b', 'must be a string'],
+    ['labels.}', expect.stringContaining('must be a string')],
+  ])
 })
