@@ -82,7 +82,7 @@ test('storage pools, roles and grants tell of their changes too', async () => {
   await asRoot('POST /api/storage/pools', { id, type: 'dir', node: 'hv1', path: `/var/lib/libvirt/images/${id}` })
   await asRoot(`POST ${pool}/volumes`, { name: 'one', size: 2 ** 30 })
   await asRoot('POST /api/roles', { name: role, privileges: ['VmAudit'] })
-  await asRoot(`PATCH /api/roles/${role}`, { privileges: ['VmAudit', 'VmConsole'] })
+  await asRoot(`PUT /api/roles/${role}`, { privileges: ['VmAudit', 'VmConsole'] })
   await asRoot(`DELETE /api/roles/${role}`)
   await asRoot(`DELETE ${pool}/volumes/one`)
   await told(auditor, pool, 'created')
