@@ -42,7 +42,7 @@ const measured = {
   timestamp: Time,
 }
 
-/** All events. `owner`: the user who started the operation, and users with SysAudit; `resource`: whoever may see the resource. */
+/** All events. `owner`: the user who started the operation, and users with SysAudit; `resource`: each user with the right to see the resource. */
 export const events = {
   ResourceChanged: kind({
     topic: 'changes',
