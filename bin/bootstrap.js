@@ -58,7 +58,18 @@ const platform = join(root, 'shared/platform')
 export function goOnAs(script, args) {
   const { flags, environment } = JSON.parse(readFileSync(join(platform, 'node-options.json'), 'utf8'))
   const words = [...flags, '--import', join(platform, 'strip-types.js'), join(root, 'bin', script), ...args]
-  const env = { ...environment, ...process.env }
+  replaceBy(words, { ...environment, ...process.env })
+}
+
+/**
+ * Continues as the command line (`cli/`) under Node 24.
+ * @param {string[]} args
+ */
+export function goOnAsClient(args) {
+  replaceBy(['--disable-warning=ExperimentalWarning', join(root, 'cli/start.js'), ...args], process.env)
+}
+
+function replaceBy(words, env) {
   if (process.execve && Number(process.versions.node.split('.')[0]) >= 24) {
     process.removeAllListeners('warning') // "execve is experimental"
     process.execve(node, [node, ...words], env)

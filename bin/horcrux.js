@@ -1,5 +1,9 @@
 #!/usr/bin/env node
-import { ensurePackages, goOnAs } from './bootstrap.js'
+// Plain JavaScript without packages, for `npm start` and a Node older than 24. bin/horcrux is the shorter way.
+import { ensurePackages, goOnAs, goOnAsClient } from './bootstrap.js'
+import { isServerCommand } from './server-commands.js'
 
+const words = process.argv.slice(2)
 ensurePackages({ development: false })
-goOnAs('horcrux.ts', process.argv.slice(2))
+if (isServerCommand(words)) goOnAs('horcrux.ts', words)
+else goOnAsClient(words)

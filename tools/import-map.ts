@@ -5,7 +5,7 @@ const root = resolve(import.meta.dirname, '..')
 const page = join(root, 'docs/architecture.md')
 const begin = '<!-- import map: written by `npm run map`; do not edit by hand -->'
 const end = '<!-- end of the import map -->'
-const folders = ['shared', 'services', 'packages', 'tools', 'bin']
+const folders = ['shared', 'services', 'packages', 'tools', 'bin', 'cli']
 
 /** The imports of each file, both as paths from the root of the repository. */
 type FileGraph = Map<string, string[]>
@@ -187,7 +187,7 @@ function mapOf(rooms: Room[]): string {
     tableOf('shared', isIn('shared/'), 'shared/'),
     ...services.map((name) => tableOf(`services/${name}`, isIn(`services/${name}/`), `services/${name}/`)),
     tableOf(
-      'bin, tools, packages',
+      'bin, cli, tools, packages',
       rooms.filter(({ name }) => !/^(shared|services)\//.test(name)),
       '',
     ),

@@ -8,7 +8,7 @@ import { hypervisors } from '../../services/vm/drivers/drivers.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
-const product = ['shared', 'services', 'bin'].flatMap((folder) =>
+const product = ['shared', 'services', 'bin', 'cli'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .map((path) => join(folder, path)),

@@ -14,7 +14,7 @@ function sourcesIn(folder: string): string[] {
   })
 }
 
-const product = ['shared', 'services', 'bin', 'tools', 'packages/embedded-store/src'].flatMap(sourcesIn)
+const product = ['shared', 'services', 'bin', 'cli', 'tools', 'packages/embedded-store/src'].flatMap(sourcesIn)
 const textOf = (path: string) => readFileSync(join(root, path), 'utf8')
 
 /** What a file imports of the project, as paths from its root. */
@@ -51,6 +51,11 @@ test('contracts import nothing of the server', () => {
   expect(breaking(/^shared\/contracts\//, allowed)).toEqual([])
 })
 
+test('the command line imports nothing of the server at run time', () => {
+  const allowed = /^(cli\/|bin\/(server-commands|bootstrap)\.js$|bin\/nearest-word\.ts$)/
+  expect(breaking(/^cli\//, allowed)).toEqual([])
+})
+
 test('each room of shared/ imports only the rooms below it', () => {
   const files = product.filter((path) => path.startsWith('shared/'))
   expect(files.filter((path) => layerOf(path) < 0)).toEqual([])
@@ -80,7 +85,7 @@ test('no file imports itself through others, not even for a type', () => {
 
 test('only shared/nodes/host starts processes or opens SSH', () => {
   const starting = product.filter((path) => /from '(node:child_process|ssh2)'/.test(textOf(path)))
-  expect(outside(/^(shared\/nodes\/host|bin)\//, starting)).toEqual([])
+  expect(outside(/^((shared\/nodes\/host|bin)\/|cli\/(commands\/open|apply\/edit)\.ts$)/, starting)).toEqual([])
 })
 
 test('only the operation engine opens its documents', () => {
@@ -101,8 +106,9 @@ test('the embedded store imports nothing of the product', () => {
 
 test('only shared/config/config.ts and the settings file of the embedded store read the environment', () => {
   const reading = product.filter((path) => /process\.env\b/.test(textOf(path)))
-  // bin/ hands the environment on.
-  expect(outside(/^(shared\/config\/|packages\/embedded-store\/src\/settings\.ts|bin\/)/, reading)).toEqual([])
+  // bin/ hands the environment on; the client has settings of its own.
+  const allowed = /^(shared\/config\/|packages\/embedded-store\/src\/settings\.ts|bin\/|cli\/environment\.ts)/
+  expect(outside(allowed, reading)).toEqual([])
 })
 
 test('only shared/nodes/libvirt touches libvirt', () => {

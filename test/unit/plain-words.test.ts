@@ -45,7 +45,9 @@ export function sentencesOf(comment: string): string[] {
     .filter((sentence) => sentence.length > 1)
 }
 
-const product = ['shared', 'services', 'bin', 'tools', 'bench', 'web', 'packages/embedded-store/src'].flatMap(filesIn)
+const product = ['shared', 'services', 'bin', 'cli', 'tools', 'bench', 'web', 'packages/embedded-store/src'].flatMap(
+  filesIn,
+)
 
 test('the comments of the product are written in plain words', () => {
   const sentences = product.flatMap((path) =>

@@ -1,0 +1,22 @@
+import { prompt } from '../contexts/prompt.ts'
+import { usageError } from '../errors.ts'
+import { textIn } from './body.ts'
+import { isSet, type Parsed, secretWays, textOf } from './parse.ts'
+
+/** A secret from `--NAME-file` or `--NAME-stdin`; undefined if neither is given. One line end at its end is left out. */
+export function givenSecret(parsed: Parsed, flag: string): string | undefined {
+  const file = textOf(parsed, `${flag}-file`)
+  if (file !== undefined) return textIn(file).replace(/\r?\n$/, '')
+  return isSet(parsed, `${flag}-stdin`) ? textIn('-').replace(/\r?\n$/, '') : undefined
+}
+
+/** A secret that is given, or asked for; a new one is asked for twice. @throws CommandError */
+export async function secretOf(parsed: Parsed, flag: string, { label = flag, isNew = false } = {}): Promise<string> {
+  const given = givenSecret(parsed, flag)
+  if (given !== undefined) return given
+  const question = { isSecret: true, instead: secretWays(flag) }
+  const typed = await prompt(`${label}: `, question)
+  if (isNew && (await prompt(`${label} again: `, question)) !== typed)
+    throw usageError(`the two entries of ${label} differ`)
+  return typed
+}
