@@ -1,4 +1,5 @@
-import { type TSchema, Type } from 'typebox'
+import { type TObject, type TSchema, Type } from 'typebox'
+import { queryPattern } from '#shared/contract/query-language.ts'
 
 /** Path segments of routes that could otherwise be taken for an id. */
 export const reservedIds = ['summary', 'tree', 'ticket', 'new']
@@ -43,6 +44,11 @@ export const Page = <T extends TSchema>(item: T) =>
     data: Type.Array(item),
     next_cursor: Type.Union([Type.String(), Type.Null()]),
     total: Type.Integer({ minimum: 0 }),
+    facets: Type.Optional(
+      Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer()), {
+        description: 'With `facets=`: how many items, of all pages, have each value of a field',
+      }),
+    ),
   })
 
 /** Schema of the query of a list with filters on these fields: `filter=status:running,name:web*`. */
@@ -68,6 +74,55 @@ export type ListQuery = {
   fields?: string
   filter?: string | undefined
 }
+
+type Shape = { type?: string; enum?: unknown; anyOf?: Shape[]; items?: Shape }
+const isSingle = ({ type, anyOf = [], enum: values }: Shape): boolean =>
+  anyOf.length > 0
+    ? anyOf.every((branch) => branch.type === 'null' || isSingle(branch))
+    : values !== undefined || ['string', 'integer', 'number', 'boolean'].includes(type ?? '')
+
+const separated = (names: string[], prefix = '') =>
+  `^${prefix}(?:${names.join('|')})(?:,${prefix}(?:${names.join('|')}))*$`
+
+/**
+ * Schema of the query of a list of these items that is searched with `q`, ordered with `sort` and counted with `facets`.
+ * @param filterable fields of `filter` and `facets`
+ * @param nested fields inside lists of objects that `q` may name, such as `nics.mac`
+ */
+export const SearchQuery = (item: TObject, filterable: string[], nested: string[] = []) => {
+  const all = Object.entries(item.properties as Record<string, Shape>)
+  const single = all.filter(([, shape]) => isSingle(shape)).map(([name]) => name)
+  const lists = all.filter(([, { items }]) => items && isSingle(items)).map(([name]) => name)
+  const fields = [...single, ...lists, ...nested]
+  return strict({
+    ...ListQuery(...filterable).properties,
+    q: Type.Optional(
+      Type.String({
+        maxLength: 1000,
+        pattern: queryPattern(fields),
+        description: `Words, field:value, field:a,b, -field:value, field:>4GiB, or, "quotes"; a value may end in *. Fields: ${fields.join(', ')}`,
+        errorMessage: `must be words and field:value terms (text with a colon, comma or blank in quotes), with the fields ${fields.join(', ')}`,
+      }),
+    ),
+    sort: Type.Optional(
+      Type.String({
+        maxLength: 200,
+        pattern: separated(single, '-?'),
+        description: 'Fields, separated by commas; - before a field reverses it',
+        errorMessage: `must be fields separated by commas, each with - before it for the reverse: ${single.join(', ')}`,
+      }),
+    ),
+    facets: Type.Optional(
+      Type.String({
+        maxLength: 200,
+        pattern: separated(filterable),
+        description: 'Fields whose values are counted, separated by commas',
+        errorMessage: `must be fields separated by commas, of ${filterable.join(', ')}`,
+      }),
+    ),
+  })
+}
+export type SearchQuery = ListQuery & { q?: string; sort?: string; facets?: string }
 
 /** Key of a label as Kubernetes checks it: an optional DNS prefix and a name. */
 export const LabelKey = Type.String({

@@ -16,13 +16,14 @@ import { requireVersion } from '#shared/db/if-match.ts'
 import { type Index, type Migration, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import type { MaySee } from '#shared/access/access.ts'
 import { page, type PageOf } from '#shared/db/page.ts'
+import { orderOf, searchFilter } from '#shared/db/search.ts'
 import { alreadyExists, ConflictError, notFound, UnavailableError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { carries, countChange, markedWith, nextMark } from '#shared/db/change-marks.ts'
 import { flushAll, flushSoon, sweepOutboxOf, sweepSoon } from '#shared/db/outbox.ts'
 import { withRemovals } from '#shared/db/removals.ts'
 import { type Change, changeEvent, type Recipients, type Resource, tellChangesOf } from '#shared/db/resource-changes.ts'
-import type { ListQuery } from '#shared/contracts/common.ts'
+import type { SearchQuery } from '#shared/contracts/common.ts'
 
 type Patch<T> = { [K in keyof T]?: T[K] | undefined }
 /** A change and the events that tell of it, written as one. */
@@ -231,8 +232,10 @@ export function collection<S extends TObject>(
     (await findAll(model, filter, { sort: { _id: 1 }, limit })).map(fromStore)
 
   /** A page of the records that fit the filter and the caller may see. */
-  const list = async (query: ListQuery, maySee: MaySee, filter: Filter = {}): Promise<PageOf<T>> => {
-    const found = await page(model, query, maySee, filter)
+  const list = async (query: SearchQuery, maySee: MaySee, filter: Filter = {}): Promise<PageOf<T>> => {
+    const asked = { $and: [filter, searchFilter(query.q, schema)] }
+    const order = query.sort === undefined ? 'id' : orderOf(query.sort, schema)
+    const found = await page(model, query, maySee, asked, order)
     return { ...found, data: found.data.map(fromStore) }
   }
 

@@ -1,10 +1,11 @@
 import type { MaySee } from '#shared/access/access.ts'
-import type { ListQuery } from '#shared/contracts/common.ts'
+import type { SearchQuery } from '#shared/contracts/common.ts'
 import { countOf, type Filter, findAll } from '#shared/db/commands.ts'
 import type { Stored, StoredModel } from '#shared/db/model.ts'
 import { invalid } from '#shared/errors.ts'
+import { facetsOf, type Facets, type Order } from '#shared/db/search.ts'
 
-export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number }
+export type PageOf<T> = { data: T[]; next_cursor: string | null; total: number; facets?: Facets }
 
 /**
  * Makes a store filter out of `status:running,name:web*`. All conditions must hold, also two of one field: `tags:web,tags:prod`.
@@ -45,14 +46,6 @@ export function afterOf(cursor: string): string {
 /** No filter per item. */
 export const everything: MaySee = { all: true, item: () => true }
 
-/** An order of a list; its cursors hold the place of the last item of a page. */
-type Order = {
-  sort: Record<string, 1 | -1>
-  placeOf: (last: Stored) => string
-  /** Filter of the items after a place; undefined for text that is no place of this order. */
-  after: (place: string) => Filter | undefined
-}
-
 const byId: Order = { sort: { _id: 1 }, placeOf: ({ _id }) => _id, after: (_id) => ({ _id: { $gt: _id } }) }
 
 /** Ids do not give the order of time: those of child operations and of repeated requests are hashes. */
@@ -73,19 +66,22 @@ function afterCursor(cursor: string, { after }: Order): Filter {
   return found
 }
 
+const named = { id: byId, newest: newestFirst }
+
 /**
- * Reads one page in the order of ids, or with the newest first (by `created_at`, then by id). The cursor is the place of
- * the last item, so that records that come and go between pages move nothing.
+ * Reads one page in the order of ids, with the newest first (by `created_at`, then by id), or in another order. The cursor is
+ * the place of the last item, so that records that come and go between pages move nothing.
+ * @param query.facets fields, separated by commas, whose values are counted over all pages
  */
 export async function page(
   model: StoredModel,
-  query: ListQuery,
+  query: SearchQuery,
   maySee: MaySee,
   base: Filter,
-  order: 'id' | 'newest' = 'id',
+  order: keyof typeof named | Order = 'id',
 ): Promise<PageOf<Stored>> {
-  const { limit, cursor, offset = 0 } = query
-  const by = order === 'id' ? byId : newestFirst
+  const { limit, cursor, offset = 0, facets } = query
+  const by = typeof order === 'string' ? named[order] : order
   const filter = { $and: [base, filterOf(query.filter, model)] }
   const after = cursor === undefined ? {} : afterCursor(cursor, by)
   const visible = maySee.all ? undefined : await visibleIds(model, filter, maySee)
@@ -94,7 +90,13 @@ export async function page(
   const data = await findAll(model, { $and: [from, after] }, { sort: by.sort, skip: offset, limit: limit + 1 })
   const more = data.length > limit
   if (more) data.pop()
-  return { data, next_cursor: more ? cursorOf(by.placeOf(data.at(-1)!)) : null, total }
+  const counted = facets?.split(',') ?? []
+  return {
+    data,
+    next_cursor: more ? cursorOf(by.placeOf(data.at(-1)!)) : null,
+    total,
+    ...(facets !== undefined && { facets: facetsOf(counted, await findAll(model, from, { fields: counted })) }),
+  }
 }
 
 async function visibleIds(model: StoredModel, filter: Filter, maySee: MaySee): Promise<string[]> {

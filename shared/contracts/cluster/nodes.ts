@@ -4,7 +4,7 @@ import {
   ById,
   Done,
   Id,
-  ListQuery,
+  SearchQuery,
   Name,
   None,
   oneOf,
@@ -144,7 +144,7 @@ export const nodes = contract('nodes', {
     rest: 'GET /cluster/nodes',
     can: 'signed-in',
     itemAccess: 'SysAudit on /api/cluster/nodes/{id}',
-    params: ListQuery('name', 'kind', 'status'),
+    params: SearchQuery(Node, ['name', 'kind', 'status']),
     result: Page(Node),
   },
   get: {

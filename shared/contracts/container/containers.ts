@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, nullable, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, SearchQuery, nullable, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
 import {
   Command,
   ContainerNetwork,
@@ -86,7 +86,7 @@ export const containers = contract('containers', {
     rest: 'GET /containers',
     can: 'signed-in',
     itemAccess: 'ContainerAudit on /api/containers/{id}',
-    params: ListQuery('name', 'status', 'node', 'runtime', 'image', 'stack', 'managed'),
+    params: SearchQuery(Container, ['name', 'status', 'node', 'runtime', 'image', 'stack', 'managed']),
     result: Page(Container),
   },
   get: {

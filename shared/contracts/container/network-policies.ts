@@ -6,7 +6,7 @@ import {
   LabelKey,
   Labels,
   LabelValue,
-  ListQuery,
+  SearchQuery,
   nullable,
   oneOf,
   Page,
@@ -151,7 +151,7 @@ export const networkPolicies = contract('network-policies', {
     rest: 'GET /network-policies',
     can: 'signed-in',
     itemAccess: 'NetworkAudit on /api/network-policies/{id}',
-    params: ListQuery('id', 'resource_pool'),
+    params: SearchQuery(NetworkPolicy, ['id', 'resource_pool']),
     result: Page(NetworkPolicy),
   },
   get: {

@@ -4,7 +4,7 @@ import {
   ById,
   Done,
   Id,
-  ListQuery,
+  SearchQuery,
   localNode,
   Name,
   nullable,
@@ -90,7 +90,7 @@ export const networks = contract('networks', {
     rest: 'GET /networks',
     can: 'signed-in',
     itemAccess: 'NetworkAudit on /api/networks/{id}',
-    params: ListQuery('id', 'name', 'node', 'type'),
+    params: SearchQuery(Network, ['id', 'name', 'node', 'type']),
     result: Page(Network),
   },
   get: {

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, Id, SearchQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
 import { DiskPath, DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { Figures, VolumeFormat } from '#shared/contracts/storage/pools.ts'
 
@@ -57,7 +57,7 @@ export const volumes = contract('volumes', {
     rest: 'GET /storage/pools/{id}/volumes',
     can: 'DatastoreAudit on /api/storage/pools/{id}',
     params: Type.Object(
-      { id: Id, ...ListQuery('name', 'format', 'used_by').properties },
+      { id: Id, ...SearchQuery(Volume, ['name', 'format', 'used_by']).properties },
       { additionalProperties: false },
     ),
     result: Page(Volume),

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, nullable, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, SearchQuery, nullable, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Snapshot } from '#shared/contracts/vm/snapshots.ts'
 
 const Hour = Type.Integer({ minimum: 0, maximum: 23 })
@@ -83,7 +83,7 @@ export const snapshotSchedules = contract('snapshot-schedules', {
     rest: 'GET /snapshot-schedules',
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/snapshot-schedules/{id}',
-    params: ListQuery('name', 'vm_id', 'enabled'),
+    params: SearchQuery(Schedule, ['name', 'vm_id', 'enabled']),
     result: Page(Schedule),
   },
   get: {

@@ -1,6 +1,18 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Done,
+  Id,
+  SearchQuery,
+  Name,
+  oneOf,
+  Page,
+  Path,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
 import { cloneParams } from '#shared/contracts/vm/clones.ts'
 import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
@@ -104,7 +116,11 @@ export const vms = contract('vms', {
     rest: 'GET /vms',
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/vms/{id}',
-    params: ListQuery('name', 'status', 'node', 'tags', 'hypervisor', 'template'),
+    params: SearchQuery(
+      Vm,
+      ['name', 'status', 'node', 'tags', 'hypervisor', 'template'],
+      ['nics.mac', 'nics.network', 'disks.pool', 'disks.volume'],
+    ),
     result: Page(Vm),
   },
   get: {

@@ -1,6 +1,6 @@
 import type { NatsConnection } from 'nats'
 import { bus, onBusChange } from '#shared/bus/bus.ts'
-import type { ListQuery } from '#shared/contracts/common.ts'
+import type { SearchQuery } from '#shared/contracts/common.ts'
 import { onChange, onChanging } from '#shared/db/cache/changes.ts'
 import { hasHeardAll } from '#shared/db/cache/barrier.ts'
 import { createKept, type Kept } from '#shared/db/cache/collection-cache.ts'
@@ -15,13 +15,13 @@ type Records<T> = {
   name: string
   kind: string
   require: (id: string) => Promise<T>
-  list: (query: ListQuery, maySee: MaySee) => Promise<PageOf<T>>
+  list: (query: SearchQuery, maySee: MaySee) => Promise<PageOf<T>>
   all: (filter?: Record<string, unknown>, limit?: number) => Promise<T[]>
 }
 
 /** The views of a collection's records, for callers. */
 export type Views<V> = {
-  list: (query: ListQuery, maySee: MaySee) => Promise<PageOf<V>>
+  list: (query: SearchQuery, maySee: MaySee) => Promise<PageOf<V>>
   /** @throws NotFoundError */
   require: (id: string) => Promise<V>
 }
@@ -56,7 +56,9 @@ export function viewsOf<T extends { id: string }, V extends object>(
   }
   return {
     list: async (query, maySee) => {
-      const found = query.filter === undefined ? await shelf() : null
+      const { filter, q, sort, facets } = query
+      const isPlain = [filter, q, sort, facets].every((part) => part === undefined)
+      const found = isPlain ? await shelf() : null
       if (found) return pageOf<V>(found.page(query, maySee))
       const page = await records.list(query, maySee)
       return { ...page, data: page.data.map(viewOf) }

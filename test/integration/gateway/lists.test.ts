@@ -37,6 +37,34 @@ describe.skipIf(!hasNats)('lists through the gateway', () => {
       expect(ids).toEqual(Array.from({ length: 25 }, (_, index) => `page-${index + 10}`))
       expect(rest['next_cursor']).toBeNull()
     })
+    test('are ordered by fields and searched, in pages that together are the whole', async () => {
+      for (const [index, name] of ['shelf', 'Shelf', 'shelf-b', 'table'].entries())
+        for (const size of [1, 2, 30]) await make({ id: `s${index}-${size}`, name, size })
+      const query = 'q=SHELF size:>1 -id:s2-30'.replaceAll(' ', '%20').replace('>', '%3E')
+      const pages: { id: string; name: string; size: number }[][] = []
+      for (let cursor: string | null = ''; cursor !== null;) {
+        const from = cursor === '' ? '' : `&cursor=${cursor}`
+        const { body } = await asAnn(`GET /api/things?limit=2&sort=-size,name&facets=name&${query}${from}`)
+        expect(body).toMatchObject({ total: 5, facets: { name: { shelf: 2, Shelf: 2, 'shelf-b': 1 } } })
+        // The list answers things.
+        pages.push(body['data'] as { id: string; name: string; size: number }[])
+        cursor = body['next_cursor'] as string | null
+      }
+      expect(pages.flat().map(({ id }) => id)).toEqual(['s1-30', 's0-30', 's1-2', 's0-2', 's2-2'])
+    })
+    test('refuse what cannot be searched, ordered or counted, all at once', async () => {
+      const { status, body } = await asAnn('GET /api/things?q=colour:red&sort=colour&facets=colour')
+      expect(status).toBe(422)
+      expect((body['violations'] as { field: string }[]).map(({ field }) => field).toSorted()).toEqual([
+        'facets',
+        'q',
+        'sort',
+      ])
+      expect((await asAnn('GET /api/things?q=size:many')).body).toMatchObject({
+        violations: [{ field: 'q', message: 'size is a number, such as 4 or 4GiB' }],
+      })
+      expect((await asAnn('GET /api/things?sort=name&cursor=eyJ9')).status).toBe(422)
+    })
     test('hold the items that the caller has the right to see', async () => {
       await make({ id: 'b1', name: 'bobs', size: 2 })
       const { body } = await ask('GET /api/things?fields=name', { token: 'bob-token' })

@@ -4,7 +4,7 @@ import type { Right } from '#shared/access/access.ts'
 import { compileRights } from '#shared/access/access.ts'
 import { bus } from '#shared/bus/bus.ts'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, SearchQuery, Name, Page, strict, Time, Version } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
 import { AuthenticationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -28,7 +28,7 @@ export const things = contract('things', {
     rest: 'GET /things',
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/things/{id}',
-    params: ListQuery('name', 'size'),
+    params: SearchQuery(Thing, ['name', 'size']),
     result: Page(Thing),
   },
   get: {
