@@ -1,4 +1,4 @@
-/** How a term compares: `is` any of its values, or by size. */
+/** Comparison of a term: equal to one of its values (`is`), or by size. */
 export type Comparison = 'is' | '>' | '>=' | '<' | '<='
 
 /** One condition: of a field, or without one of the fields that words search. */
