@@ -2,7 +2,7 @@ import type { Params, Result } from '#shared/contract/contract.ts'
 import type { PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import { invalid, UnavailableError } from '#shared/errors.ts'
-import { withFilesByPrograms } from '#shared/nodes/host/files-by-programs.ts'
+import { withSafeFiles } from '#shared/nodes/host/files-by-programs.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { drivers } from '../drivers/drivers.ts'
@@ -27,7 +27,7 @@ async function kindOf(host: Host, path: string): Promise<Kind | null> {
 /** @throws ValidationError for a path that is no disk of any kind: it is never taken for a raw image */
 export async function detect({ node, path }: Params<typeof pools, 'detect'>): Promise<Result<typeof pools, 'detect'>> {
   const reached = await reach(node)
-  const host = withFilesByPrograms(reached.host)
+  const host = withSafeFiles(reached.host, `detection ${node}`)
   const kind = await kindOf(host, path)
   if (!kind) throw invalid('path', 'is no disk of a kind that is known', 'unknown_disk')
   const source = { type: path.startsWith('/dev/') ? ('block' as const) : ('file' as const), path }

@@ -1,6 +1,6 @@
 import type { PoolConfig } from '#shared/contracts/storage/pool-kinds.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
-import { withFilesByPrograms, withoutTimeLimits } from '#shared/nodes/host/files-by-programs.ts'
+import { withoutTimeLimits } from '#shared/nodes/host/files-by-programs.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { PoolDriver, Usage } from '../drivers/driver.ts'
 import { type PoolRecord, poolRecords } from '../models.ts'
@@ -16,7 +16,7 @@ export const nameOf = ({ pool, host }: Pick<Placed, 'pool' | 'host'>): string =>
 /** The identity that is in the place of a storage pool; null for something without. */
 async function identityIn({ config, driver, ...placed }: Placed): Promise<string | null> {
   // Never killed: a process that is stuck in dead storage is counted until it ends.
-  const host = withFilesByPrograms(withoutTimeLimits(placed.host))
+  const host = withoutTimeLimits(placed.host, laneOf(placed))
   return answer(laneOf(placed), nameOf(placed), () => driver.identify(host, config))
 }
 

@@ -1,12 +1,12 @@
 import { ConflictError } from '#shared/errors.ts'
-import { withFilesByPrograms } from '#shared/nodes/host/files-by-programs.ts'
+import { withSafeFiles } from '#shared/nodes/host/files-by-programs.ts'
 import { localNode } from '#shared/contracts/common.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { VolumeDriver } from '../drivers/driver.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords } from '../models.ts'
 import { guarded } from './guard.ts'
-import { type Placed, requireIdentity } from './identity.ts'
+import { laneOf, type Placed, requireIdentity } from './identity.ts'
 import { configOf } from './pool-config.ts'
 
 /** A storage pool with its driver, on a host that reaches it. `volumes` are guarded. */
@@ -26,7 +26,13 @@ export function nodeFor({ id, nodes }: Pick<PoolRecord, 'id' | 'nodes'>, wanted?
 
 async function placeOn(pool: PoolRecord, node: string): Promise<Placed> {
   const { host } = await reach(node)
-  return { pool, config: configOf(pool), node, host: withFilesByPrograms(host), driver: driverOf(pool) }
+  return {
+    pool,
+    config: configOf(pool),
+    node,
+    host: withSafeFiles(host, laneOf({ pool, node })),
+    driver: driverOf(pool),
+  }
 }
 
 /**

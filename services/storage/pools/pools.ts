@@ -6,6 +6,7 @@ import { placed } from '#shared/db/filter-field-map.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
+import { withSafeFiles } from '#shared/nodes/host/files-by-programs.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
@@ -83,7 +84,8 @@ export const poolService = implement(pools, {
     // By the contract's union, the other parameters are the fields of the kind.
     const wanted: GivenConfig = given
     const nodes = driver.nodesOf(wanted)
-    const { node, host } = await reach(nodeFor({ id, nodes }))
+    const { node, host: plain } = await reach(nodeFor({ id, nodes }))
+    const host = withSafeFiles(plain, `creation ${id} ${node.id}`)
     const config = await driver.prepare({ host, folders: node }, id, wanted)
     const place = driver.placeOf(config)
     await requireFreePlace(id, place)

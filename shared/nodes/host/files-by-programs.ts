@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { errnoIn, fileError } from './errors.ts'
-import type { FileKind, Host, RunOptions, RunResult } from './host.ts'
-import { byName, type HostFiles, kindOf } from './local/files.ts'
+import type { FileKind, Host, HostFiles, RunOptions, RunResult } from './host.ts'
+import { byName, kindOf } from './local/files.ts'
 
 /** Types of `find -printf %y`. */
 const kinds: Record<string, FileKind> = {
@@ -46,7 +46,7 @@ function filesByPrograms(host: Host): HostFiles {
   const sh = (script: string, ...words: string[]): [string, ...string[]] => ['sh', '-c', script, 'sh', ...words]
 
   return {
-    readFile: async (path) => (await run('read', path, ['cat', '--', path])).bytes,
+    readFile: async (path) => (await run('read', path, ['cat', '--', path], { maxOutputBytes: Infinity })).bytes,
     async writeFile(path, data, { mode = 0o644 } = {}) {
       const aside = join(dirname(path), `.horcrux-${randomUUID()}`)
       const script =
@@ -99,15 +99,25 @@ function filesByPrograms(host: Host): HostFiles {
   }
 }
 
-/**
- * A host whose file methods are programs. A file system that does not answer stops only such a process; the methods of
- * the plain host would stop a thread of this process, of which there are four, or the one SFTP session of a node.
- */
+/** A host whose file methods are programs. A file system that does not answer stops only such a process. */
 export const withFilesByPrograms = (host: Host): Host => ({ ...host, ...filesByPrograms(host) })
 
-/** A host whose programs are never killed for lack of time: one that is stuck counts as running until it ends. */
-export const withoutTimeLimits = (host: Host): Host => ({
-  ...host,
-  run: (program, args, options) => host.run(program, args, { ...options, timeoutMs: Infinity }),
-  runChecked: (program, args, options) => host.runChecked(program, args, { ...options, timeoutMs: Infinity }),
-})
+const timeoutMs = 60_000
+
+/**
+ * A host whose file methods may be used on storage that hangs. The methods of the plain host would stop a thread of this
+ * process, of which there are four, or the one SFTP session of a node.
+ * @param lane key of the storage
+ */
+export const withSafeFiles = (host: Host, lane: string): Host =>
+  host.filesOfLane ? { ...host, ...host.filesOfLane({ lane, timeoutMs }) } : withFilesByPrograms(host)
+
+/** As {@link withSafeFiles}, and nothing is killed for lack of time: a call that is stuck counts until it ends. */
+export function withoutTimeLimits(plain: Host, lane: string): Host {
+  const host: Host = {
+    ...plain,
+    run: (program, args, options) => plain.run(program, args, { ...options, timeoutMs: Infinity }),
+    runChecked: (program, args, options) => plain.runChecked(program, args, { ...options, timeoutMs: Infinity }),
+  }
+  return host.filesOfLane ? { ...host, ...host.filesOfLane({ lane, timeoutMs: Infinity }) } : withFilesByPrograms(host)
+}

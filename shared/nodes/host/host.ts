@@ -116,9 +116,24 @@ export type Host = {
   /** Makes a local Unix socket in a folder of mode 0700; each connection to it opens one on the host. */
   forwardSocket: (target: SocketTarget) => Promise<Forward>
 
+  /**
+   * The file methods in another process: a file system that does not answer stops only calls of its lane. A host without
+   * it has `files-by-programs.ts`.
+   */
+  filesOfLane?: (lane: Lane) => HostFiles
+
   /** Ends all programs, forwards and connections of this host. Afterwards every method throws. */
   close: () => Promise<void>
 }
+
+/** The file methods of a host. */
+export type HostFiles = Pick<
+  Host,
+  'readFile' | 'writeFile' | 'createExclusive' | 'stat' | 'list' | 'mkdir' | 'remove' | 'rename' | 'space' | 'realpath'
+>
+
+/** Calls that may hang together, such as those of one storage pool. `timeoutMs`: of each call; `Infinity` for no limit. */
+export type Lane = { lane: string; timeoutMs: number }
 
 /** The part that each kind of host implements; `completeHost` adds the rest. */
 export type HostCore = Omit<Host, 'run' | 'runChecked' | 'forwardSocket'>

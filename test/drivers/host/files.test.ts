@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { isOfPath } from '#shared/nodes/host/errors.ts'
-import { eachHost } from '../../lab/hosts/each-host.ts'
+import { eachHostWithFiles } from '../../lab/hosts/each-host.ts'
 
 const hostile = [
   'a b',
@@ -22,7 +22,7 @@ const hostile = [
   '%s',
 ]
 
-describe.each(eachHost)('the files of a $kind host', ({ open }) => {
+describe.each(eachHostWithFiles)('the files of a $kind host', ({ open }) => {
   const host = open()
   let dir: string
 

@@ -2,12 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ConflictError, LateCallError } from '#shared/errors.ts'
 import { beginAside, look, makeFile, putInPlace, removeFile } from '#shared/nodes/host/made-files.ts'
 import { type RequestContext, within } from '#shared/runtime/request-context.ts'
-import { eachHost } from '../../lab/hosts/each-host.ts'
+import { eachHostWithFiles } from '../../lab/hosts/each-host.ts'
 
 const operation = '0198d1c5-7b1e-7000-8000-000000000001'
 const calls = [1, 2].map((digit) => `0198d1c5-7b1e-7000-8000-00000000000${digit}`)
 
-describe.each(eachHost)('files that are made aside on a $kind host', ({ open }) => {
+describe.each(eachHostWithFiles)('files that are made aside on a $kind host', ({ open }) => {
   const host = open()
   let dir: string
 

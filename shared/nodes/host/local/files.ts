@@ -3,10 +3,7 @@ import type { Stats } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileError } from '../errors.ts'
-import type { FileKind, HostCore } from '../host.ts'
-
-/** The file methods of a host. */
-export type HostFiles = Omit<HostCore, 'describe' | 'spawn' | 'which' | 'openSocket' | 'close'>
+import type { FileKind, HostCore, HostFiles } from '../host.ts'
 
 /** The file methods on this machine; `name` is used in messages. */
 export function localFiles(name: string): HostFiles {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { UnavailableError } from '#shared/errors.ts'
 import { closedError } from '../errors.ts'
 import type { Host, HostCore, HostProcess, SocketTarget } from '../host.ts'
+import { fileWorkers } from './file-workers.ts'
 import { localFiles } from './files.ts'
 import { spawnLocal } from './process.ts'
 import { completeHost } from '../run.ts'
@@ -43,7 +44,8 @@ export function localHost({ searchPath = defaultSearchPath }: { searchPath?: str
       await Promise.all([...running].map((child) => child.kill()))
     },
   }
-  return completeHost(core)
+  const host = completeHost(core)
+  return { ...host, filesOfLane: fileWorkers(host) }
 }
 
 async function which(program: string, searchPath: string): Promise<string | null> {
