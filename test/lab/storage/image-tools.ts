@@ -13,8 +13,10 @@ export function imageTools(host: Host, volumes: VolumeDriver, config: PoolConfig
     if (code !== 0) throw new Error(`${program}: ${stderr}`)
     return stdout
   }
+  /** A snapshot may be only read. */
+  const mode = (command: string) => (command.startsWith('read') ? ['-r'] : [])
   const io = (file: ToolFile, format: string, command: string) =>
-    run('qemu-io', ['-f', format, '-c', command, file.path], file)
+    run('qemu-io', [...mode(command), '-f', format, '-c', command, file.path], file)
   const fileOf = async (spec: VolumeName): Promise<ToolFile> =>
     volumes.toolFile?.(config, spec, secretFiles[0]) ?? {
       path: pathOfSource(await volumes.sourceOn(host, config, spec))!,

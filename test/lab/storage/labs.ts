@@ -11,8 +11,8 @@ import type { Site } from '../../../services/storage/drivers/driver.ts'
 /** The lab of one storage kind, which the suite of storage drivers needs beside the driver. */
 export type StorageLab<K extends PoolType = PoolType> = {
   site: Site
-  /** It is in a guest without hardware virtualization: long tests draw a sample. */
-  isEmulated?: boolean
+  /** Its commands take long, as in a guest without hardware virtualization: long tests draw a sample. */
+  isSlow?: boolean
   /** The request of a storage pool; each call is of another place. */
   given: () => Promise<GivenConfig<K>>
   /** Puts something that is no volume of ours at a source. */
@@ -49,6 +49,7 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
     const { newPool, admin } = await startCeph()
     return {
       site: { host, folders: { allowed_paths: [], state_dir: '/nowhere' } },
+      isSlow: true,
       given: newPool,
       putForeign: async (source) => void (await admin('rbd', 'create', nameIn(source), '--size', '1M')),
       stop: () => host.close(),
@@ -61,7 +62,7 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
     const { host } = node
     return {
       site: { host, folders: noFolders },
-      isEmulated: true,
+      isSlow: true,
       given: async () => ({ node: 'hv1', dataset: `tank/${runId}-${count++}` }),
       putForeign: async (source) => {
         const dataset = pathOfSource(source)!.replace('/dev/horcrux/', '')
@@ -83,7 +84,7 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
     const { host } = node
     return {
       site: { host, folders: noFolders },
-      isEmulated: true,
+      isSlow: true,
       given: async () => ({ node: 'hv1', volume_group: 'vg', thin_pool: `t${runId}-${count++}`, size: 300 * 2 ** 20 }),
       putForeign: async (source) => {
         await host.runChecked('lvcreate', ['-qq', '-y', '-L', '4m', '-n', basename(pathOfSource(source)!), 'vg'])

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { ceph, sourceOf, spaceIn, toolFileOf } from '../../../services/storage/drivers/ceph/ceph.ts'
+import { ceph, spaceIn } from '../../../services/storage/drivers/ceph/ceph.ts'
+import { sourceOf, toolFileOf } from '../../../services/storage/drivers/ceph/images.ts'
 import { clientFile } from '../../../services/storage/drivers/ceph/rbd.ts'
 
 const config = {

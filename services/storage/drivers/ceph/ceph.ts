@@ -17,34 +17,10 @@ import {
   type VolumeName,
   type VolumeSpec,
 } from '../driver.ts'
-import { ceph as ask, clientFile, type Config, infoOf, namesIn, rbd, specOf, unlessGone, unlessThere } from './rbd.ts'
-
-/** An image beside that of a volume. No volume has `+` in its name. */
-const asideOf = (name: string, what: string) => `${name}+${what}`
-
-const serverOf = (monitor: string) => {
-  const [, host = monitor, port] = /^(?:\[(.+?)\]|([^:]+))(?::(\d+))?$/.exec(monitor)?.filter(Boolean) ?? []
-  return { host, ...(port !== undefined && { port: Number(port) }) }
-}
-
-export const sourceOf = (
-  { monitors, pool, user, libvirt_uuid }: Config,
-  image: string,
-  snapshot?: string,
-): DiskSource => ({
-  type: 'network',
-  protocol: 'rbd',
-  name: `${pool}/${image}${snapshot === undefined ? '' : `@${snapshot}`}`,
-  servers: monitors.map(serverOf),
-  secret: { username: user, usage: 'ceph', uuid: libvirt_uuid },
-})
-
-/** An image as tools of QEMU open it. */
-export function toolFileOf(config: Config, image: string, secretFile: string, snapshot?: string) {
-  const { pool, user } = config
-  const file = { driver: 'rbd', pool, image, conf: secretFile, user, ...(snapshot !== undefined && { snapshot }) }
-  return { path: `json:${JSON.stringify({ file })}`, secret: clientFile(config) }
-}
+import { nameOfHead } from '../independent-snapshots.ts'
+import { asideOf, baseOf, protect, removeImage, sourceOf, toolFileOf } from './images.ts'
+import { cephSnapshots } from './snapshots.ts'
+import { ceph as ask, type Config, infoOf, namesIn, rbd, specOf, unlessGone, unlessThere } from './rbd.ts'
 
 /** Makes an image aside, fills it, and gives it its name. @returns false when an image has the name already */
 async function createAside(
@@ -82,9 +58,6 @@ async function copyFull(host: Host, original: Original, config: Config, volume: 
   )
 }
 
-/** The snapshot of an original from which a linked clone of this name reads. */
-const baseOf = (name: string) => asideOf('clone', name)
-
 /** @throws ConflictError for an original that is no volume of the storage pool */
 function imageOfOriginal(config: Config, { source }: Original): string {
   const [pool, image, more] = source.type === 'network' ? source.name.split('/') : []
@@ -108,36 +81,6 @@ async function copyLinked(
   await protect(host, config, base)
   await requireCurrent()
   return unlessThere(rbd(host, config, ['clone', base, specOf(config, name)]))
-}
-
-/** Protects a snapshot, from which clones can be made then. */
-export async function protect(host: Host, config: Config, snapshot: string): Promise<void> {
-  const { protected: is } = JSON.parse(await rbd(host, config, ['info', snapshot, '--format', 'json'])) as {
-    protected: string
-  }
-  if (is !== 'true') await rbd(host, config, ['snap', 'protect', snapshot])
-}
-
-/** Removes an image; for a linked clone, also the snapshot that was made for it alone. */
-export async function removeImage(host: Host, config: Config, name: string, image = name): Promise<void> {
-  const there = await infoOf(host, config, image)
-  if (!there) return
-  await unlessGone(rbd(host, config, ['rm', specOf(config, image)]))
-  const { parent } = there
-  if (parent?.snapshot === baseOf(name))
-    await removeSnapshot(host, config, specOf(config, parent.image, parent.snapshot))
-}
-
-/** Removes a snapshot that no clone reads any more. */
-export async function removeSnapshot(host: Host, config: Config, snapshot: string): Promise<void> {
-  const info = await rbd(host, config, ['info', snapshot, '--format', 'json']).catch((error: unknown) => {
-    if (error instanceof NotFoundError) return null
-    throw error
-  })
-  if (info === null) return
-  if ((JSON.parse(info) as { protected: string }).protected === 'true')
-    await rbd(host, config, ['snap', 'unprotect', snapshot])
-  await unlessGone(rbd(host, config, ['snap', 'rm', snapshot]))
 }
 
 type Stats = { pools: { name: string; stats: { stored?: number; bytes_used?: number; max_avail?: number } }[] }
@@ -176,7 +119,7 @@ export const ceph: PoolDriver<'ceph'> = {
   capabilitiesOf: () => ({
     formats: ['raw'],
     default_format: 'raw',
-    snapshots: false,
+    snapshots: true,
     linked_clones: true,
     linked_clone_format: 'raw',
     linked_clones_pinned: false,
@@ -214,9 +157,9 @@ export const ceph: PoolDriver<'ceph'> = {
   },
 
   volumes: {
-    exists: async (host, config, { name }) => (await infoOf(host, config, name)) !== null,
-    sourceOn: async (_host, config, { name }) => sourceOf(config, name),
-    toolFile: (config, { name }, secretFile) => toolFileOf(config, name, secretFile),
+    exists: async (host, config, volume) => (await infoOf(host, config, nameOfHead(volume))) !== null,
+    sourceOn: async (_host, config, volume) => sourceOf(config, nameOfHead(volume)),
+    toolFile: (config, volume, secretFile) => toolFileOf(config, nameOfHead(volume), secretFile),
 
     async create(host, config, { name, size_bytes }, { ifExists }) {
       if (await unlessThere(rbd(host, config, ['create', specOf(config, name), '--size', `${size_bytes}B`])))
@@ -224,15 +167,16 @@ export const ceph: PoolDriver<'ceph'> = {
       return ifExists === 'accept' && (await infoOf(host, config, name))?.size === size_bytes
     },
 
-    async resize(host, config, { name, size_bytes }) {
-      const there = await infoOf(host, config, name)
-      if (!there) throw new NotFoundError(`RBD image '${specOf(config, name)}' not found`)
-      if (there.size !== size_bytes)
-        await rbd(host, config, ['resize', specOf(config, name), '--size', `${size_bytes}B`])
+    async resize(host, config, volume) {
+      const image = specOf(config, nameOfHead(volume))
+      const there = await infoOf(host, config, nameOfHead(volume))
+      if (!there) throw new NotFoundError(`RBD image '${image}' not found`)
+      if (there.size !== volume.size_bytes)
+        await rbd(host, config, ['resize', image, '--size', `${volume.size_bytes}B`, '--no-progress'])
     },
 
-    async usage(host, config, { name }) {
-      const said = await rbd(host, config, ['du', specOf(config, name), '--format', 'json'])
+    async usage(host, config, volume) {
+      const said = await rbd(host, config, ['du', specOf(config, nameOfHead(volume)), '--format', 'json'])
       const { images } = JSON.parse(said) as {
         images: { snapshot?: string; provisioned_size: number; used_size: number }[]
       }
@@ -241,9 +185,9 @@ export const ceph: PoolDriver<'ceph'> = {
       return { ...unknownFigures, logical_bytes, referenced_bytes, source: 'rbd du' }
     },
 
-    async delete(host, config, { name }) {
-      await removeAsides(host, config, name)
-      await removeImage(host, config, name)
+    async delete(host, config, volume) {
+      await removeAsides(host, config, volume.name)
+      await removeImage(host, config, nameOfHead(volume))
     },
 
     async find(host, config, source) {
@@ -275,5 +219,6 @@ export const ceph: PoolDriver<'ceph'> = {
     },
 
     copies: { dataBytes: dataBytesOf, full: copyFull, linked: copyLinked },
+    snapshots: cephSnapshots,
   },
 }

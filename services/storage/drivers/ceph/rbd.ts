@@ -97,15 +97,30 @@ export type ImageInfo = {
 
 /** An image; null when it is not there. */
 export async function infoOf(host: Host, config: Config, image: string, snapshot?: string): Promise<ImageInfo | null> {
-  try {
-    return JSON.parse(
-      await rbd(host, config, ['info', specOf(config, image, snapshot), '--format', 'json']),
-    ) as ImageInfo
-  } catch (error) {
-    if (error instanceof NotFoundError) return null
-    throw error
-  }
+  const said = await unlessMissing(rbd(host, config, ['info', specOf(config, image, snapshot), '--format', 'json']))
+  return said === null ? null : (JSON.parse(said) as ImageInfo)
 }
 
 export const namesIn = async (host: Host, config: Config): Promise<string[]> =>
   JSON.parse(await rbd(host, config, ['ls', config.pool, '--format', 'json'])) as string[]
+
+/** `type`: `trash` for one that was deleted while clones read from it. */
+export type ImageSnapshot = { name: string; size: number; namespace: { type: string } }
+
+/** The snapshots of an image, with deleted ones that clones still need; none for an image that is gone. */
+export async function snapshotsIn(host: Host, config: Config, image: string): Promise<ImageSnapshot[]> {
+  const said = await unlessMissing(
+    rbd(host, config, ['snap', 'ls', '--all', specOf(config, image), '--format', 'json']),
+  )
+  return said === null ? [] : (JSON.parse(said) as ImageSnapshot[])
+}
+
+/** Metadata of an image; null for none, and for an image that is gone. */
+export const metaOf = (host: Host, config: Config, image: string, key: string): Promise<string | null> =>
+  unlessMissing(rbd(host, config, ['image-meta', 'get', specOf(config, image), key]))
+
+const unlessMissing = (work: Promise<string>): Promise<string | null> =>
+  work.catch((error: unknown) => {
+    if (error instanceof NotFoundError) return null
+    throw error
+  })
