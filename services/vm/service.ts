@@ -12,6 +12,8 @@ import { consoleService } from './consoles/consoles.ts'
 import { sweepConsoles } from './consoles/sweep.ts'
 import { sweepPauses } from './snapshots/pause.ts'
 import { scheduleService } from './schedules/service.ts'
+import { judgeQuotas } from './quotas/judge.ts'
+import { quotaService } from './quotas/service.ts'
 import { runSchedules } from './schedules/ticks.ts'
 import { snapshotService } from './snapshots/service.ts'
 import { vmService as vms } from './vms.ts'
@@ -31,9 +33,18 @@ export const vmService: Service = {
     findingService,
     snapshotService,
     scheduleService,
+    quotaService,
   ],
   start: async () => {
-    const ends = [watchNodes(), sweepConsoles(), sweepFreezes(), sweepLeftovers(), sweepPauses(), runSchedules()]
+    const ends = [
+      watchNodes(),
+      sweepConsoles(),
+      sweepFreezes(),
+      sweepLeftovers(),
+      sweepPauses(),
+      runSchedules(),
+      judgeQuotas(),
+    ]
     return () => {
       for (const end of ends) end()
     }

@@ -16,6 +16,8 @@ export type Meta = {
   caller?: Caller
   requestId?: string
   ifMatch?: number
+  /** The `plan_id` of the plan that is to be carried out. */
+  ifPlan?: string
   /** The seed of the ids that the call makes, so that a repetition makes the same ones. */
   idempotency?: string
   /** An earlier try was lost with its replica. */

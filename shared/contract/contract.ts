@@ -49,9 +49,10 @@ export type Query = Common & {
 
 /**
  * An action that changes state and is audited. An operation answers 202 and runs in the background; an operation that
- * only other services start has no route.
+ * only other services start has no route. `plan`: the answer of an operation whose parameter `plan` is true, which changes
+ * nothing then.
  */
-export type Change = Common & { audit: AuditKind; operation?: true } & (
+export type Change = Common & { audit: AuditKind; operation?: true; plan?: TSchema } & (
     | { rest: `${Verb} /${string}` }
     | (ForServices & { operation: true })
   )
@@ -79,6 +80,9 @@ export function contract<const N extends string, const A extends Record<string, 
 
 export const isChange = (action: Action): action is Change => 'audit' in action
 export const isOperation = (action: Action): action is Change => isChange(action) && action.operation === true
+/** True for a call that asks for the plan of an operation. */
+export const isPlanOnly = (action: Action, params: unknown): boolean =>
+  isOperation(action) && action.plan !== undefined && (params as { plan?: unknown }).plan === true
 
 const pieces = new Map<string, string[]>()
 

@@ -20,6 +20,7 @@ import { permissions } from '#shared/contracts/access/permissions.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
+import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
@@ -52,6 +53,7 @@ export const contracts: readonly Contract[] = [
   templates,
   snapshots,
   snapshotSchedules,
+  snapshotQuotas,
   clonePresets,
   consoles,
   containers,

@@ -49,6 +49,8 @@ export type OperationHandler<P = unknown, R = unknown> = {
   /** Checks and prepares, before the 202: everything that can be refused is refused here. Returns the input of `run`, without secrets. */
   accept: (params: P, accepting: Accepting) => Promise<unknown>
   run: (op: Op, input: never) => Promise<R>
+  /** The effects that `run` would have, with their hash as `plan_id`. Changes nothing. */
+  plan?: (params: P, call: Call) => Promise<unknown>
 }
 
 /** An operation's handler, with the type of the input that its two halves share. */

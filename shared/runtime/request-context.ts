@@ -20,6 +20,8 @@ export type RequestContext = {
   requireCurrent?: () => Promise<void> | void
   /** The version that the caller's `If-Match` demands of what is changed. */
   ifMatch?: number
+  /** The plan that the caller's `If-Plan` names. */
+  ifPlan?: string
   /** The id for the operation that a calling service starts. */
   operationId?: string
   /** Ids made in this call follow from the seed, and records that it changes carry a mark that does. */

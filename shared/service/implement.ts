@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
+import type { Static, TSchema } from 'typebox'
 import { type Caller, type MaySee, type Rights, subjectOf } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
 import type { Meta } from '#shared/bus/call.ts'
@@ -11,6 +12,7 @@ import {
   fillPath,
   isChange,
   isOperation,
+  isPlanOnly,
   type OnPath,
   onPath,
   type Params,
@@ -35,8 +37,11 @@ import { requireRight } from '#shared/access/require-right.ts'
 import { check } from '#shared/contract/validate.ts'
 
 type Handler<C extends Contract, K extends keyof C['actions']> = C['actions'][K] extends { operation: true }
-  ? OperationHandler<Params<C, K>, Result<C, K>>
+  ? OperationHandler<Params<C, K>, Result<C, K>> & Planned<C['actions'][K], Params<C, K>>
   : (params: Params<C, K>, call: Call) => Promise<Result<C, K>>
+type Planned<A, P> = A extends { plan: infer S extends TSchema }
+  ? { plan: (params: P, call: Call) => Promise<Static<S>> }
+  : unknown
 type Handlers<C extends Contract> = { [K in keyof C['actions']]: Handler<C, K> }
 
 type Incoming = Context<Record<string, unknown>, Meta> & { broker: ServiceBroker }
@@ -48,11 +53,18 @@ export function implement<C extends Contract>(contract: C, handlers: Handlers<C>
     const name = `${contract.name}.${key}`
     const handler = handlers[key as keyof C['actions']] as unknown
     if (isOperation(action)) registerKind(name, contract.name, action, handler as OperationHandler)
-    const work: Plain = isOperation(action) ? (params, call) => acceptOperation(name, params, call) : (handler as Plain)
+    const work: Plain = isOperation(action)
+      ? (params, call) => operate(name, action, handler as OperationHandler, params, call)
+      : (handler as Plain)
     return [key, { handler: (ctx: Incoming) => answer(name, contract.name, action, work, ctx) }] as const
   })
   // Moleculer's type of a handler is narrower than the context that it passes.
   return { name: contract.name, actions: Object.fromEntries(actions) } as unknown as ServiceSchema
+}
+
+/** Starts an operation, or answers with its plan. */
+function operate(name: string, action: Action, { plan }: OperationHandler, params: unknown, call: Call) {
+  return plan && isPlanOnly(action, params) ? plan(params, call) : acceptOperation(name, params, call)
 }
 
 const actions = histogram('horcrux_action_duration_seconds', 'Actions of services, by their outcome')
@@ -73,7 +85,7 @@ async function answer(name: string, service: string, action: Action, work: Plain
 
 /** Authorises, checks, works, writes the audit record, answers: in this order, for every action. */
 async function answered(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
-  const { caller, requestId = 'none', ifMatch, idempotency, operationId, fence, bytes, try: attempt } = ctx.meta
+  const { caller, requestId = 'none', ifMatch, ifPlan, idempotency, operationId, fence, bytes, try: attempt } = ctx.meta
   if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
   const context = {
     broker: ctx.broker,
@@ -82,6 +94,7 @@ async function answered(name: string, service: string, action: Action, work: Pla
     requestId,
     ...(isChange(action) && { changed: new Map() }),
     ...(ifMatch !== undefined && { ifMatch }),
+    ...(ifPlan !== undefined && { ifPlan }),
     ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
     ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0, changes: new Map() } }),
     ...(fence && { calledBy: fence }),

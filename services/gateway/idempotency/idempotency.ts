@@ -31,6 +31,9 @@ function whoAsks(caller: Caller): string[] {
 const waitForOtherMs = 4000
 const retryAfterSeconds = 1
 
+/** The plan that a request names; nothing for one without, whose fingerprint is that of earlier versions. */
+const planOf = ({ headers }: FastifyRequest) => (headers['if-plan'] === undefined ? [] : [headers['if-plan']])
+
 /**
  * Does the work of an idempotency key once: of one user and one action, with the same parameters. A repetition gets the
  * first answer, also from another gateway; it waits while the first is under way. Work that a dead gateway began is
@@ -49,7 +52,7 @@ export async function onceFor(
     .digest('hex')
   // The key is not stored, so that passwords in the parameters cannot be guessed from this.
   const fingerprint = createHmac('sha256', key)
-    .update(JSON.stringify([sorted(params), request.headers['if-match'] ?? null]))
+    .update(JSON.stringify([sorted(params), request.headers['if-match'] ?? null, ...planOf(request)]))
     .digest('hex')
   const deadline = Date.now() + waitForOtherMs
   for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 2, 250)) {

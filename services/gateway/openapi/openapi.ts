@@ -59,6 +59,7 @@ function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
     ...(change && path.includes('{') ? ['IfMatch'] : []),
     ...(method === 'GET' ? ['IfNoneMatch'] : []),
     ...(isOperation(action) ? ['Prefer'] : []),
+    ...(change && action.plan ? ['IfPlan'] : []),
   ]
   const access =
     action.can === 'anyone'
@@ -146,8 +147,16 @@ function responsesOf({ name, action, method, path }: Route, plain: (schema: TSch
   if (isOperation(action)) {
     const accepted = { ...common, Location: ref('headers', 'Location'), ETag: ref('headers', 'ETag') }
     const ended = 'It has succeeded within the time that `Prefer: wait` gave it'
+    const done = { description: ended, headers: common, content: json(Operation) }
+    const { plan } = action
+    const either = { schema: { anyOf: [plain(Operation), ...(plan ? [plain(plan)] : [])] } }
+    const orPlan = {
+      ...done,
+      description: `${ended}; with plan=true: the plan`,
+      content: { 'application/json': either },
+    }
     return {
-      200: { description: ended, headers: common, content: json(Operation) },
+      200: plan ? orPlan : done,
       202: { description: 'Accepted; the operation goes on by itself', headers: accepted, content: json(Operation) },
       ...problem,
     }

@@ -4,7 +4,7 @@ import { v7 } from 'uuid'
 import { type Meta, question, sendChange } from '#shared/bus/call.ts'
 import { requestTimeoutMs } from '#shared/bus/broker.ts'
 import { propertiesOf } from '#shared/contract/branches.ts'
-import { type Action, type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
+import { type Action, type Contract, isChange, isOperation, isPlanOnly } from '#shared/contract/contract.ts'
 
 /** A contract's action as the gateway serves it. */
 export type Route = { name: string; method: string; path: string; action: Action; contract: Contract }
@@ -56,10 +56,10 @@ export async function askService(
   const body = (await (change ? sendChange : question)(broker, route.name, params, meta, timeoutMs)) as Buffer
   const headers: Record<string, string> = {}
   if (meta.etag !== undefined) headers['etag'] = meta.etag
-  const location = locationOf(route, body)
+  const location = isPlanOnly(action, params) ? undefined : locationOf(route, body)
   if (location !== undefined) headers['location'] = location
   const cookie = meta.cookie === undefined ? {} : { cookie: meta.cookie }
-  if (isOperation(action)) return { status: 202, headers, body, ...cookie }
+  if (isOperation(action) && !isPlanOnly(action, params)) return { status: 202, headers, body, ...cookie }
   if (isNothing(action.result)) return { status: action.status ?? 204, headers, body: null, ...cookie }
   return { status: action.status ?? 200, headers, body, ...cookie }
 }

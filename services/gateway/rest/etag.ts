@@ -17,6 +17,12 @@ export function ifMatchOf(header: string | undefined): number | undefined {
   })
 }
 
+/** The `plan_id` that `If-Plan` names, with or without quotes. */
+export function ifPlanOf(header: string | string[] | undefined): string | undefined {
+  const text = Array.isArray(header) ? header.join(', ') : header
+  return text?.trim().replace(/^"(.*)"$/, '$1')
+}
+
 /** True if `If-None-Match` names this ETag (weak comparison, RFC 9110 13.1.2). */
 export function isNoneMatch(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false

@@ -8,7 +8,7 @@ import { rightsOf } from '#shared/service/rights.ts'
 import { authorize } from '#shared/service/implement.ts'
 import { type Answer, askService, type Route } from './ask-service.ts'
 import { admit, admitBody, type Gate, identifyAgain } from '../admission/admit.ts'
-import { ifMatchOf, withTag } from './etag.ts'
+import { ifMatchOf, ifPlanOf, withTag } from './etag.ts'
 import { inTime } from './answer-deadline.ts'
 import { idempotencyOf, onceFor } from '../idempotency/idempotency.ts'
 import { isList, streamList, wantsStream } from './ndjson.ts'
@@ -76,6 +76,8 @@ function fromService(broker: ServiceBroker, route: Route, { identify }: Gate): H
     const meta = metaOf(request)
     const ifMatch = change ? ifMatchOf(request.headers['if-match']) : undefined
     if (ifMatch !== undefined) meta.ifMatch = ifMatch
+    const ifPlan = change ? ifPlanOf(request.headers['if-plan']) : undefined
+    if (ifPlan !== undefined) meta.ifPlan = ifPlan
     const send = (seed?: string) =>
       askService(
         broker,

@@ -122,6 +122,17 @@ export const builtInRules: readonly Given[] = [
     { for: 0 },
   ),
   rule(
+    'snapshot_quota',
+    'warning',
+    'A quota of snapshots has reached its warning threshold',
+    {
+      kind: 'check',
+      check: 'snapshot_quotas',
+      above: 0,
+    },
+    { for: 0 },
+  ),
+  rule(
     'audit_broken',
     'critical',
     'The chain of audit records is not complete and unchanged',

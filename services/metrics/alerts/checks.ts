@@ -1,9 +1,10 @@
 import { call } from '#shared/bus/call.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
+import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { AppError } from '#shared/errors.ts'
 
-type Check = 'failed_operations' | 'audit_intact'
+type Check = 'failed_operations' | 'audit_intact' | 'snapshot_quotas'
 
 const recentMs = 600_000
 
@@ -25,8 +26,14 @@ async function auditIntact(): Promise<number> {
   return valid ? 1 : 0
 }
 
+/** Quotas of snapshots at or above their warning thresholds. */
+async function snapshotQuotasWarning(): Promise<number> {
+  return (await call(snapshotQuotas, 'summary', {})).warning
+}
+
 const checks: Record<Check, { everyMs: number; run: () => Promise<number> }> = {
   failed_operations: { everyMs: 60_000, run: failedOperations },
+  snapshot_quotas: { everyMs: 60_000, run: snapshotQuotasWarning },
   // Verifying reads the whole chain.
   audit_intact: { everyMs: 3_600_000, run: auditIntact },
 }

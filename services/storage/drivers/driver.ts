@@ -187,6 +187,8 @@ export type Foreseen = {
   needed_bytes: number
   /** Reasons against, each with the way out. */
   obstacles: { volume: string; reason: string }[]
+  /** Bytes that a snapshot holds as soon as it is taken, by the names of volumes; none where it is left out. */
+  held?: ReadonlyMap<string, number>
 }
 
 /** Cost of a deletion, and the obstacle to it. */

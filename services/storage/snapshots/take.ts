@@ -12,12 +12,14 @@ import { atHead, familyOf, type Group, groupsOf, headOf, inEach, type Snapshot, 
 type Contract = typeof volumeSnapshots
 type Obstacle = Result<Contract, 'foresee'>['obstacles'][number]
 
-/** All obstacles of the volumes of one storage pool. */
-async function obstaclesIn({ opened, driver, records }: Group): Promise<Obstacle[]> {
+type Seen = Result<Contract, 'foresee'>
+
+/** All obstacles of the volumes of one storage pool, and the bytes that their snapshots will hold. */
+async function foreseeIn({ opened, driver, records }: Group): Promise<Seen> {
   const { pool, host, config } = opened
-  const against = (reason: string) => records.map(({ id }) => ({ id, reason }))
-  if (pool.state !== 'active') return against(`storage pool '${pool.id}' is not active`)
-  const [{ needed_bytes, obstacles }, usage] = await Promise.all([
+  const against = (reason: string): Obstacle[] => records.map(({ id }) => ({ id, reason }))
+  if (pool.state !== 'active') return { obstacles: against(`storage pool '${pool.id}' is not active`), held: [] }
+  const [{ needed_bytes, obstacles, held }, usage] = await Promise.all([
     driver.foresee(host, config, records),
     usageOf(opened),
   ])
@@ -28,12 +30,17 @@ async function obstaclesIn({ opened, driver, records }: Group): Promise<Obstacle
       throw error
     },
   )
-  return [...obstacles.map(({ volume, reason }) => ({ id: `${pool.id}/${volume}`, reason })), ...space]
+  const own = obstacles.map(({ volume, reason }) => ({ id: `${pool.id}/${volume}`, reason }))
+  return {
+    obstacles: [...own, ...space],
+    held: records.map(({ id, name }) => ({ id, bytes: held?.get(name) ?? 0 })),
+  }
 }
 
-export async function foresee({ disks, node, owner }: Params<Contract, 'foresee'>) {
-  for (const { id, volume } of disks) await requireOwned(id, volume, owner)
-  return { obstacles: await inEach(await groupsOf(disks, node), obstaclesIn) }
+export async function foresee({ disks, node, owner }: Params<Contract, 'foresee'>): Promise<Seen> {
+  await Promise.all(disks.map(({ id, volume }) => requireOwned(id, volume, owner)))
+  const seen = await Promise.all((await groupsOf(disks, node)).map(foreseeIn))
+  return { obstacles: seen.flatMap(({ obstacles }) => obstacles), held: seen.flatMap(({ held }) => held) }
 }
 
 /** The identity of a snapshot that a driver is about to take. */

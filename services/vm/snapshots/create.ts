@@ -1,21 +1,26 @@
 import { call } from '#shared/bus/call.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
-import type { Params } from '#shared/contract/contract.ts'
+import type { Params, Result } from '#shared/contract/contract.ts'
 import type { Snapshot, snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { alreadyExists, ConflictError, invalid } from '#shared/errors.ts'
-import { now } from '#shared/events/event.ts'
+import { event, now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { requireNoForeign } from '../hardware/foreign.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
 import { requireNoTemplate } from '../lifecycle/templates.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
+import { judgeFor } from '../quotas/judge.ts'
+import { cancel, reserve } from '../quotas/reserve.ts'
+import type { Wanted } from '../quotas/usage.ts'
 import { requireNotSaved } from '../state/saved.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { followVolumes, measured } from './disks.ts'
 import { configOf, putState, snapshotRecords, stateOf, viewOf, volumesOf } from './model.ts'
 import { snapshotsOf, type Taking } from './taking.ts'
 import { dropAll, taken, undoTaking } from './take.ts'
+
+const MiB = 2 ** 20
 
 /** The disks that a guest can write, all in storage pools. @throws ConflictError */
 function writtenDisks(vm: VmRecord): Pooled[] {
@@ -28,15 +33,20 @@ function writtenDisks(vm: VmRecord): Pooled[] {
   return written.filter(isInPool)
 }
 
-/** @throws ConflictError naming every disk and storage pool that a snapshot is impossible in */
-async function requirePossible({ id, node }: VmRecord, disks: Pooled[]): Promise<void> {
-  const { obstacles } = await call(
+type Held = Result<typeof volumeSnapshots, 'foresee'>['held']
+
+/**
+ * @returns the bytes that the snapshot holds at once in each volume
+ * @throws ConflictError naming every disk and storage pool that a snapshot is impossible in
+ */
+async function requirePossible({ id, node }: VmRecord, disks: Pooled[]): Promise<Held> {
+  const { obstacles, held } = await call(
     volumeSnapshots,
     'foresee',
     { disks: volumesOf(disks), node, owner: apiPathOf(id) },
     { timeoutMs: 30_000 },
   )
-  if (obstacles.length === 0) return
+  if (obstacles.length === 0) return held
   const reasons = obstacles.map((each) => {
     const disk = disks.find(({ pool, volume }) => `${pool}/${volume}` === each.id)
     return `${disk?.id ?? each.id}: ${each.reason}`
@@ -46,11 +56,15 @@ async function requirePossible({ id, node }: VmRecord, disks: Pooled[]): Promise
   })
 }
 
-/** Checks a snapshot completely. */
+/**
+ * Checks a snapshot completely, and reserves its room in quotas.
+ * @param without snapshots that the same operation deletes afterwards
+ */
 export async function plan(
   { id, name, description, include_memory }: Params<typeof snapshots, 'create'>,
   schedule: string | null,
-  { hold }: Pick<Accepting, 'hold'>,
+  { hold, operationId }: Pick<Accepting, 'hold' | 'operationId'>,
+  without: string[] = [],
 ): Promise<Taking> {
   await hold(apiPathOf(id))
   requireNoTemplate(await vmRecords.requireForChange(id), 'take a snapshot of')
@@ -73,15 +87,26 @@ export async function plan(
   const disks = writtenDisks(vm)
   if (disks.length === 0 && !include_memory)
     throw new ConflictError(`Virtual machine '${id}' has no disk that it writes`)
-  await requirePossible(vm, disks)
+  const held = await requirePossible(vm, disks)
+  const snapshot = newId()
+  const bytesOf = ({ pool, volume }: Pooled) => held.find((each) => each.id === `${pool}/${volume}`)?.bytes ?? 0
+  const wanted: Wanted = {
+    id: snapshot,
+    vm_id: id,
+    memory_bytes: include_memory ? vm.memory * MiB : 0,
+    disks: disks.map((disk) => ({ pool: disk.pool, bytes: bytesOf(disk) })),
+  }
+  await reserve(wanted, { by: operationId, without })
   return {
     vm: id,
     node: vm.node,
-    snapshot: newId(),
+    snapshot,
     name,
     description,
     schedule,
     includeMemory: include_memory,
+    wanted,
+    without,
     disks: disks.map(({ id: place, pool, volume, format, size_bytes, device_id, bus, cache }) => {
       const held = { held_bytes: null, freed_bytes: null }
       return { id: place, pool, volume, format, size_bytes, device_id, bus, cache, ...held }
@@ -90,8 +115,11 @@ export async function plan(
 }
 
 /** Writes the record of a snapshot that is about to be taken. */
-async function register({ vm: id, snapshot, name, description, schedule, disks }: Taking): Promise<void> {
+async function register(op: Op, taking: Taking): Promise<void> {
+  const { vm: id, snapshot, name, description, schedule, disks, wanted, without = [] } = taking
   if (await snapshotRecords.get(snapshot)) return
+  // The reservation of the request may have ended meanwhile.
+  if (wanted) await reserve(wanted, { by: op.id, without })
   const vm = await vmRecords.require(id)
   const at = now()
   await snapshotRecords.insert({
@@ -113,6 +141,9 @@ async function register({ vm: id, snapshot, name, description, schedule, disks }
     has_variables: false,
     has_tpm: false,
     measured_at: null,
+    protected: false,
+    uses: 0,
+    last_used_at: null,
     created_at: at,
     updated_at: at,
   })
@@ -120,8 +151,11 @@ async function register({ vm: id, snapshot, name, description, schedule, disks }
 
 export async function run(op: Op, taking: Taking): Promise<Snapshot> {
   const { vm, node, snapshot, disks } = taking
-  await op.step('recording', () => register(taking), {
-    undo: () => snapshotRecords.removeWhere({ _id: snapshot }),
+  await op.step('recording', () => register(op, taking), {
+    undo: async () => {
+      await snapshotRecords.removeWhere({ _id: snapshot })
+      await cancel(snapshot)
+    },
   })
   await op.step('keeping state', async () => undefined, { undo: () => dropAll(taking) })
   const facts = await op.step('taking', () => taken(op, taking), { undo: () => undoTaking(taking) })
@@ -139,7 +173,10 @@ export async function run(op: Op, taking: Taking): Promise<Snapshot> {
   await op.step('recording result', async () => {
     await snapshotRecords.updateWhere({ _id: snapshot }, { set: { ...facts, ...sizes, state: 'ready' } })
     await putState({ id: vm, current: snapshot })
+    await cancel(snapshot)
+    await judgeFor({ vm_id: vm, disks })
   })
+  op.emit(event('SnapshotCreated', { vm_id: vm, snapshot_id: snapshot, name: taking.name, timestamp: now() }))
   return viewOf(await snapshotRecords.require(snapshot), (await stateOf(vm)).current)
 }
 

@@ -1,3 +1,4 @@
+import type { Result } from '#shared/contract/contract.ts'
 import type { Volume } from '#shared/contracts/storage/volumes.ts'
 import { call } from '#shared/bus/call.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
@@ -44,10 +45,15 @@ export const imagesOf = (
     return disk ? [{ disk: disk.id, source, format }] : []
   })
 
-/** Measures the bytes of a snapshot. @returns the record with them */
-export async function measured(record: SnapshotRecord, node: string): Promise<SnapshotRecord> {
+type Usage = Result<typeof volumeSnapshots, 'usage'>['data']
+
+/** The bytes of the snapshots of some volumes. */
+export const usageOn = async (disks: readonly { pool: string; volume: string }[], node: string): Promise<Usage> =>
+  (await call(volumeSnapshots, 'usage', { disks: volumesOf(disks), node }, { timeoutMs: 30_000 })).data
+
+/** A record with the bytes that were measured. */
+export function withUsage(record: SnapshotRecord, data: Usage): SnapshotRecord {
   const { id, memory_bytes } = record
-  const { data } = await call(volumeSnapshots, 'usage', { disks: volumesOf(record.disks), node }, { timeoutMs: 30_000 })
   const disks = record.disks.map((disk) => {
     const found = data.find((each) => each.snapshot === id && each.id === `${disk.pool}/${disk.volume}`)
     return { ...disk, held_bytes: found?.held_bytes ?? null, freed_bytes: found?.freed_bytes ?? null }
@@ -56,3 +62,7 @@ export async function measured(record: SnapshotRecord, node: string): Promise<Sn
   const held = disks.reduce((sum, { held_bytes }) => sum + (held_bytes ?? 0), 0)
   return { ...record, disks, size_bytes: isKnown ? held + (memory_bytes ?? 0) : null, measured_at: now() }
 }
+
+/** Measures the bytes of a snapshot. @returns the record with them */
+export const measured = async (record: SnapshotRecord, node: string): Promise<SnapshotRecord> =>
+  withUsage(record, await usageOn(record.disks, node))

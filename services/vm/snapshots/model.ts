@@ -2,9 +2,16 @@ import { type Static, Type } from 'typebox'
 import { Id, Name } from '#shared/contracts/common.ts'
 import { Snapshot } from '#shared/contracts/vm/snapshots.ts'
 import { collection } from '#shared/db/collection.ts'
+import { now } from '#shared/events/event.ts'
 import type { DiskRecord, VmRecord } from '../model.ts'
 
-const { is_current: _, ...stored } = Snapshot.properties
+const { is_current: _, uses, last_used_at, protected: isProtected, ...stored } = Snapshot.properties
+/** A version without them has written records without these. */
+const later = {
+  uses: Type.Optional(uses),
+  last_used_at: Type.Optional(last_used_at),
+  protected: Type.Optional(isProtected),
+}
 
 /** A disk as the guest had it: its place, bus and cache come back with a restore. */
 const StoredDisk = Type.Object({
@@ -16,7 +23,7 @@ const StoredDisk = Type.Object({
 
 export const snapshotRecords = collection(
   'vm-snapshots',
-  Type.Object({ ...stored, vm_id: Id, name: Name, disks: Type.Array(StoredDisk) }),
+  Type.Object({ ...stored, ...later, vm_id: Id, name: Name, disks: Type.Array(StoredDisk) }),
   {
     kind: 'Snapshot',
     resource: { path: '/api/vms/{vm_id}/snapshots/{id}', sees: 'VmAudit on /api/vms/{vm_id}' },
@@ -24,6 +31,7 @@ export const snapshotRecords = collection(
       { fields: { vm_id: 1, name: 1 }, unique: true },
       { fields: { vm_id: 1, created_at: 1 } },
       { fields: { schedule_id: 1 } },
+      { fields: { 'disks.pool': 1 } },
     ],
   },
 )
@@ -80,9 +88,26 @@ export async function putState({ id, current, before }: SnapshotState): Promise<
   await snapshotStates.insert({ id, current, ...(before && { before }) })
 }
 
+export type Uses = Pick<SnapshotRecord, 'uses' | 'last_used_at' | 'protected'>
+
+/** Use and protection of a snapshot, also of a record of an earlier version. */
+export const usesOf = ({ uses: count = 0, last_used_at: at = null, protected: isKept = false }: Uses) => ({
+  uses: count,
+  last_used_at: at,
+  protected: isKept,
+})
+
+/** Counts a use of a snapshot, such as a restore. One that is gone is fine. */
+export const noteUse = async (id: string): Promise<void> => {
+  const record = await snapshotRecords.get(id)
+  if (record)
+    await snapshotRecords.updateWhere({ _id: id }, { set: { uses: (record.uses ?? 0) + 1, last_used_at: now() } })
+}
+
 /** A record as callers see it. */
 export const viewOf = ({ disks, ...record }: SnapshotRecord, current: string | null): Snapshot => ({
   ...record,
+  ...usesOf(record),
   disks: disks.map(({ device_id: _d, bus: _b, cache: _c, ...disk }) => disk),
   is_current: record.id === current,
 })

@@ -3,8 +3,10 @@ import type { Params } from '#shared/contract/contract.ts'
 import { type Foretold, volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import type { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { ConflictError } from '#shared/errors.ts'
+import { event, now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
+import { judgeFor } from '../quotas/judge.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { followVolumes } from './disks.ts'
 import { putState, snapshotRecords, stateOf, volumesOf } from './model.ts'
@@ -49,10 +51,10 @@ async function removeDisk(
   if (left && disk) await op.step(`${prefix}following ${what}`, async () => void (await followVolumes(id, [left])))
 }
 
-/** Has the children of a snapshot hang on its parent, and removes it. */
-async function forget({ vm: id, snapshot }: Removing): Promise<void> {
+/** Has the children of a snapshot hang on its parent, and removes it. @returns its name; null when it was gone */
+async function forget({ vm: id, snapshot }: Removing): Promise<string | null> {
   const record = await snapshotRecords.get(snapshot)
-  if (!record) return
+  if (!record) return null
   const { parent_id } = record
   for (const child of await snapshotRecords.all({ vm_id: id, parent_id: snapshot }))
     await snapshotRecords.updateWhere({ _id: child.id }, { set: { parent_id } })
@@ -60,6 +62,8 @@ async function forget({ vm: id, snapshot }: Removing): Promise<void> {
   if (state.current === snapshot) await putState({ ...state, current: parent_id })
   await snapshotsOf(await vmRecords.require(id)).drop(await vmRecords.require(id), snapshot)
   await snapshotRecords.removeWhere({ _id: snapshot })
+  await judgeFor(record)
+  return record.name
 }
 
 /** Deletes a snapshot, in the steps of an operation. @param prefix of their names, where one deletes several */
@@ -69,7 +73,9 @@ export async function runRemove(op: Op, removing: Removing, prefix = ''): Promis
   // A merge that was begun has changed the snapshot that goes: there is no way back.
   await op.commit()
   for (const named of disks) await removeDisk(op, removing, named, prefix)
-  await op.step(`${prefix}forgetting`, () => forget(removing))
+  const name = await op.step(`${prefix}forgetting`, () => forget(removing))
+  if (name !== null)
+    op.emit(event('SnapshotDeleted', { vm_id: removing.vm, snapshot_id: snapshot, name, timestamp: now() }))
   return null
 }
 
@@ -79,6 +85,10 @@ const mark = (id: string, state: 'ready' | 'deleting') => snapshotRecords.update
 export async function planRemove({ id, snapshot_id }: Params<typeof snapshots, 'delete'>): Promise<Removing> {
   const snapshot = await snapshotOf(id, snapshot_id)
   requireReady(snapshot)
+  if (snapshot.protected)
+    throw new ConflictError(
+      `Snapshot '${snapshot.name}' of '${id}' is protected: set protected to false first, with PATCH ${apiPathOf(id)}/snapshots/${snapshot_id}`,
+    )
   const vm = await settle(id)
   requireStatus(vm, 'delete a snapshot of', ['running', 'paused', 'stopped'])
   const { before } = await stateOf(id)

@@ -6,6 +6,7 @@ import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { ConflictError, NotFoundError, notFound, type Violation } from '#shared/errors.ts'
+import { event, now } from '#shared/events/event.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../drivers/drivers.ts'
@@ -21,6 +22,7 @@ import { throwAll } from '#shared/service/violations.ts'
 import { define, withVolumes } from './disks.ts'
 import {
   type BeforeRestore,
+  noteUse,
   putState,
   type RestoredHardware,
   restoredHardwareOf,
@@ -199,8 +201,13 @@ export const restore = operation({
     await swapAll(op, restoring)
     if (restoring.memory) await startWithMemory(op, restoring)
     await op.commit()
-    await op.step('recording', () => putState({ id, current: snapshot, before: restoring.before }))
+    await op.step('recording', async () => {
+      await putState({ id, current: snapshot, before: restoring.before })
+      await noteUse(snapshot)
+    })
     if (restoring.memory) await op.step('ending restore', () => endRestore(id))
+    const { name = '' } = (await snapshotRecords.get(snapshot)) ?? {}
+    op.emit(event('SnapshotRestored', { vm_id: id, snapshot_id: snapshot, name, timestamp: now() }))
     return viewOf(await settleAtEnd(id))
   },
 })

@@ -25,6 +25,11 @@ export const snapshotService = implement(snapshots, {
   },
   tree: ({ id }) => treeOf(id),
   create,
+  update: async ({ id, snapshot_id, ...given }) => {
+    await snapshotOf(id, snapshot_id)
+    const changed = await snapshotRecords.change(snapshot_id, () => ({ set: given }))
+    return viewOf(changed, (await stateOf(id)).current)
+  },
   delete: remove,
   restore,
   undoRestore,

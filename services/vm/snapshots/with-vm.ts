@@ -21,6 +21,12 @@ export async function requireDeletable(vm: VmRecord, purge: boolean): Promise<st
       `Virtual machine '${vm.id}' has ${all.length} snapshot(s), which need its disks: delete them first, or the virtual machine with purge`,
       { details: { snapshots: all.map(({ id }) => id) } },
     )
+  const kept = all.filter((snapshot) => snapshot.protected)
+  if (kept.length > 0)
+    throw new ConflictError(
+      `Virtual machine '${vm.id}' has ${kept.length} protected snapshot(s): set protected to false first, of ${kept.map(({ name }) => name).join(', ')}`,
+      { details: { snapshots: kept.map(({ id }) => id) } },
+    )
   const own = new Set(vm.disks.map(({ pool, volume }) => `${pool}/${volume}`))
   for (const { name, disks } of all) {
     const other = disks.find(({ pool, volume }) => !own.has(`${pool}/${volume}`))

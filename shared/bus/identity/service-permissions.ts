@@ -24,6 +24,7 @@ import { pools } from '#shared/contracts/storage/pools.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
+import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { users } from '#shared/contracts/access/users.ts'
@@ -79,6 +80,7 @@ const table: Record<ServiceName, Member> = {
       findings,
       snapshots,
       snapshotSchedules,
+      snapshotQuotas,
     ],
     calls: [...of(resourcePools, 'get'), ...of(pools, 'get'), ...of(volumes, 'get'), ...of(operations, 'cancel')],
     emits: ['vm:status', 'vm:events'],
@@ -90,7 +92,12 @@ const table: Record<ServiceName, Member> = {
   },
   metrics: {
     serves: [monitoring, alerts],
-    calls: [...of(operations, 'list'), ...of(audit, 'verify'), ...of(resourcePools, 'list')],
+    calls: [
+      ...of(operations, 'list'),
+      ...of(audit, 'verify'),
+      ...of(resourcePools, 'list'),
+      ...of(snapshotQuotas, 'summary'),
+    ],
     emits: ['node:metrics', 'vm:metrics', 'alerts'],
     measures: true,
   },

@@ -68,6 +68,33 @@ export const events = {
     access: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), name: Type.String(), timestamp: Time }),
   }),
+  SnapshotCreated: kind({
+    topic: 'vm:events',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({ vm_id: Type.String(), snapshot_id: Type.String(), name: Type.String(), timestamp: Time }),
+  }),
+  SnapshotDeleted: kind({
+    topic: 'vm:events',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({ vm_id: Type.String(), snapshot_id: Type.String(), name: Type.String(), timestamp: Time }),
+  }),
+  SnapshotRestored: kind({
+    topic: 'vm:events',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({ vm_id: Type.String(), snapshot_id: Type.String(), name: Type.String(), timestamp: Time }),
+  }),
+  SnapshotQuotaChanged: kind({
+    topic: 'vm:events',
+    access: 'VmAudit on /api/snapshot-quotas/{quota_id}',
+    data: strict({
+      quota_id: Type.String(),
+      name: Type.String(),
+      state: Type.String({ description: 'ok, warning or exceeded' }),
+      count: Type.Integer(),
+      bytes: Type.Integer(),
+      timestamp: Time,
+    }),
+  }),
   ContainerStatusChanged: kind({
     topic: 'container:status',
     access: 'ContainerAudit on /api/containers/{container_id}',

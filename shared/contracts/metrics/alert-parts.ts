@@ -38,7 +38,7 @@ export const Condition = Type.Union([
   }),
   strict({
     kind: Type.Literal('check'),
-    check: oneOf('failed_operations', 'audit_intact'),
+    check: oneOf('failed_operations', 'audit_intact', 'snapshot_quotas'),
     ...Thresholds,
   }),
 ])

@@ -39,7 +39,12 @@ export const volumeSnapshots = contract('volume-snapshots', {
     does: 'Find everything that stands against a snapshot of some volumes, without effects',
     ...byVms,
     params: strict({ ...ofVm, owner: Type.String() }),
-    result: strict({ obstacles: Type.Array(strict({ id: VolumeId, reason: Type.String() })) }),
+    result: strict({
+      obstacles: Type.Array(strict({ id: VolumeId, reason: Type.String() })),
+      held: Type.Array(strict({ id: VolumeId, bytes: Type.Integer() }), {
+        description: 'Bytes that the snapshot holds as soon as it is taken',
+      }),
+    }),
   },
   take: {
     does: 'Take a snapshot of the volumes whose storage has this moment; repeating it is fine',

@@ -4,6 +4,7 @@ import { NotFoundError } from '#shared/errors.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
@@ -152,6 +153,12 @@ const scheduled = async (horcrux: Calling) => {
   await horcrux.call(snapshotSchedules, 'create', { id: 'nightly', ...given } as never)
   await done(horcrux, snapshotSchedules, 'run', { schedule: 'nightly', due: '2026-01-01T00:00:00.000Z' })
 }
+/** A quota that the snapshot of a VM exceeds. */
+const overQuota = async (horcrux: Calling) => {
+  await snapshotted(offWithDisks)(horcrux)
+  const given = { scope: { kind: 'vm', vm_id: 'it' }, max_count: 0, policy: 'oldest_first' }
+  await horcrux.call(snapshotQuotas, 'create', { id: 'tight', name: 'tight', ...given })
+}
 const restored = async (horcrux: Calling) => {
   await snapshotted(offWithDisks)(horcrux)
   await done(horcrux, snapshots, 'restore', ofRestore)
@@ -237,6 +244,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
     before: scheduled,
     params: { schedule: 'nightly', due: '2026-01-02T00:00:00.000Z' },
   },
+  'snapshot-quotas.enforce': { before: overQuota, params: { id: 'tight' } },
   'snapshots.restore': { before: snapshotted(offWithDisks), params: ofRestore },
   'snapshots.undoRestore': { before: restored, params: { id: 'it' } },
   'volume-snapshots.remove': { before: snapshotted(offWithDisks), params: ofVolume },
@@ -283,6 +291,8 @@ export async function clear(horcrux: Calling): Promise<void> {
     else await done(horcrux, volumes, 'delete', { id: 'images', volume: name })
   for (const { id } of (await horcrux.call(snapshotSchedules, 'list', {})).data)
     await horcrux.call(snapshotSchedules, 'delete', { id })
+  for (const { id } of (await horcrux.call(snapshotQuotas, 'list', {})).data)
+    await horcrux.call(snapshotQuotas, 'delete', { id })
   await horcrux.call(resourcePools, 'delete', { id: team.id }).catch((error: Error) => {
     if (!(error instanceof NotFoundError)) throw error
   })

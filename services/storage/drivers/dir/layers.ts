@@ -103,7 +103,10 @@ export function layers<K extends PoolType>(folderOf: (config: PoolConfig<K>) => 
         return [{ volume: volume.name, reason }]
       })
       // An empty layer: its header and its tables.
-      return { needed_bytes: volumes.length * 2 ** 20, obstacles }
+      const held = new Map(
+        volumes.map((volume) => [volume.name, known.get(fileOfVolume(volume))?.allocatedBytes ?? 0] as const),
+      )
+      return { needed_bytes: volumes.length * 2 ** 20, obstacles, held }
     },
 
     async take(host, config, volumes, id) {
