@@ -22,7 +22,7 @@ import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
 import { purgeSnapshots, requireDeletable } from './snapshots/with-vm.ts'
 import { requireStatus, settle } from './state/status.ts'
-import { requireNoLinkedClones } from './lifecycle/templates.ts'
+import { requireNoLinkedClones } from './lifecycle/template-checks.ts'
 import { update } from './hardware/update.ts'
 
 const views = viewsOf(vmRecords, viewOf)

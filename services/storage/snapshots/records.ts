@@ -14,6 +14,18 @@ export const backingOf = (volume: string, snapshot: string) => `${volume}@${snap
 export const snapshotIn = ({ snapshots = [] }: VolumeRecord, id: string): Snapshot | undefined =>
   snapshots.find((each) => each.id === id)
 
+/** A snapshot that guests write after, as its driver sees it, with its size. @throws ConflictError */
+export async function takenOf(
+  volume: VolumeRecord,
+  id: string,
+): Promise<{ taken: VolumeSnapshot; size_bytes: number }> {
+  const found = snapshotIn(volume, id)
+  const taken = (await familyOf(volume)).snapshots.find((each) => each.id === id)
+  if (!found?.is_taken || !taken) throw new ConflictError(`Volume '${volume.id}' has no snapshot ${id} by now`)
+  // The head after it was made as large as it was.
+  return { taken, size_bytes: found.head.size_bytes }
+}
+
 export const restoreIn = ({ restores = [] }: VolumeRecord, id: string): Restore | undefined =>
   restores.find((each) => each.id === id)
 

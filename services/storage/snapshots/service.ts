@@ -1,6 +1,7 @@
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { implement } from '#shared/service/implement.ts'
 import { foreseeDeletion, purge, remove, usage } from './remove.ts'
+import { foreseeClone } from './foresee-clone.ts'
 import { discard, open, swap } from './restore.ts'
 import { drop, foresee, heads, settle, take } from './take.ts'
 
@@ -13,6 +14,7 @@ export const volumeSnapshotService = implement(volumeSnapshots, {
   open,
   swap,
   discard,
+  foreseeClone,
   foreseeDeletion,
   remove,
   usage,

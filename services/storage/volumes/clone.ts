@@ -9,7 +9,8 @@ import { poolRecords, type VolumeRecord, volumeRecords } from '../models.ts'
 import { nodeFor, openPool, type OpenPool } from '../pools/open-pool.ts'
 import { requireRoom } from '../pools/room.ts'
 import { copiesIn, copyFull, originalOf } from './copy.ts'
-import { finish, register, undoVolume } from './make.ts'
+import { backingOf, snapshotsIn, takenOf } from '../snapshots/records.ts'
+import { finish, register, type Registered, undoVolume } from './make.ts'
 import {
   apiPathOf,
   findVolume,
@@ -25,6 +26,8 @@ type Wanted = {
   source: VolumeKey
   /** The owner of the source, which must stay so until the copy begins. */
   sourceOwner: string | null
+  /** The snapshot of the source that is copied, instead of its content of now. */
+  snapshot?: string | undefined
   mode: CloneMode
   target: VolumeSpec
   owner: string | null
@@ -33,7 +36,12 @@ type Wanted = {
 }
 
 /** Everything that stands against a copy of a volume. */
-function check(source: VolumeRecord, opened: OpenPool, { pool: id, format }: VolumeSpec, mode: CloneMode): Violation[] {
+function check(
+  source: VolumeRecord,
+  opened: OpenPool,
+  { pool: id, format }: VolumeSpec,
+  { mode, snapshot }: Pick<Given, 'mode' | 'snapshot'>,
+): Violation[] {
   const { pool, config, driver, volumes } = opened
   const { formats, linked_clones, linked_clone_format } = driver.capabilitiesOf(config)
   const wrong = (field: string, code: string, message: string): Violation[] => [{ field, code, message }]
@@ -44,6 +52,8 @@ function check(source: VolumeRecord, opened: OpenPool, { pool: id, format }: Vol
       ? []
       : wrong('format', 'unsupported', `the storage pool has only ${formats.join(', ')}`)
   if (!linked_clones) return wrong('mode', 'unsupported', 'the storage pool can make no linked clones')
+  if (snapshot !== undefined && !volumes.snapshots?.clone)
+    return wrong('mode', 'unsupported', 'the storage pool can make no linked clones of snapshots')
   if (source.pool !== id) return wrong('pool', 'unsupported', 'a linked clone lies in the storage pool of its source')
   return format === linked_clone_format
     ? []
@@ -64,42 +74,70 @@ async function commonNode(sourcePool: string, targetPool: string, wanted?: strin
 
 /** Copies the bytes. @throws ConflictError when the source or the clone is taken away meanwhile */
 async function copy(op: Op, wanted: Wanted): Promise<Volume> {
-  const { source: from, sourceOwner, mode, target, owner, node } = wanted
+  const { source: from, sourceOwner, snapshot, mode, target, owner, node } = wanted
   const opened = await openPool(target.pool, node)
   const { id } = await findVolume(from.pool, from.name)
   // The record first: from then on the source can neither be deleted nor change its owner.
   const isPinned = mode === 'linked' && opened.driver.capabilitiesOf(opened.config).linked_clones_pinned
-  const registered = await register(opened, target, { owner, backing: isPinned ? id : null })
+  const base = snapshot === undefined ? id : backingOf(id, snapshot)
+  const registered = await register(opened, target, { owner, backing: isPinned ? base : null })
   if (mode === 'linked' && registered.ifExists === 'refuse') await requireRoom(opened, 0)
   const source = await findVolume(from.pool, from.name)
   if (source.used_by !== sourceOwner)
     throw new ConflictError(`Volume '${source.id}' belongs to ${source.used_by} by now`)
-  const original = await originalOf(await openPool(from.pool, node), source, opened)
-  const { record, ifExists } = registered
+  const isMade = await (mode === 'full' ? full : link)(op, wanted, source, opened, registered)
+  return viewOf(await finish(opened, registered.record, isMade), node)
+}
+
+type Copying = (
+  op: Op,
+  wanted: Wanted,
+  source: VolumeRecord,
+  opened: OpenPool,
+  registered: Registered,
+) => Promise<boolean>
+
+const full: Copying = async (op, { snapshot, node }, source, opened, registered) =>
+  copyFull(op, await contentOf(await openPool(source.pool, node), source, snapshot, opened), opened, registered)
+
+/** Makes a linked clone. `check` has seen that the driver can. */
+const link: Copying = async (_op, { snapshot, target }, source, opened, { ifExists }) => {
   const { config, host } = opened
-  const isMade =
-    mode === 'full'
-      ? await copyFull(op, original, opened, registered)
-      : // `check` has seen that the driver can.
-        await copiesIn(opened).linked!(host, original, config, target, { ifExists })
-  return viewOf(await finish(opened, record, isMade), node)
+  if (snapshot === undefined)
+    return copiesIn(opened).linked!(host, await originalOf(opened, source, opened), config, target, { ifExists })
+  const from = { volume: source, snapshot: (await takenOf(source, snapshot)).taken }
+  return snapshotsIn(opened).clone!(host, config, from, target, { ifExists })
+}
+
+/** The content of a volume, or of a snapshot of it, as an image to copy from. */
+async function contentOf(opened: OpenPool, source: VolumeRecord, snapshot: string | undefined, target?: OpenPool) {
+  if (snapshot === undefined) return originalOf(opened, source, target)
+  const { taken } = await takenOf(source, snapshot)
+  return snapshotsIn(opened).original(opened.host, opened.config, source, taken)
 }
 
 const run = (op: Op, wanted: Wanted): Promise<Volume> =>
   op.step('copying', () => copy(op, wanted), { undo: () => undoVolume(wanted.target, wanted.owner) })
 
-type Given = VolumeKey & { mode: CloneMode; format?: Volume['format'] | undefined; node?: string | undefined }
+type Given = VolumeKey & {
+  mode: CloneMode
+  snapshot?: string | undefined
+  format?: Volume['format'] | undefined
+  node?: string | undefined
+}
 
 async function plan(source: VolumeRecord, given: Given, owner: string | null): Promise<Wanted> {
-  const { mode, name, pool } = given
+  const { mode, name, pool, snapshot } = given
   const node = await commonNode(source.pool, pool, given.node)
   const opened = await openPool(pool, node)
   const linkedFormat = opened.driver.capabilitiesOf(opened.config).linked_clone_format
   const format = given.format ?? (mode === 'linked' && linkedFormat ? linkedFormat : source.format)
-  const target = { pool, name, format, size_bytes: source.size_bytes }
-  const violations = check(source, opened, target, mode)
+  const { size_bytes } = snapshot === undefined ? source : await takenOf(source, snapshot)
+  const target = { pool, name, format, size_bytes }
+  const violations = check(source, opened, target, given)
   if (violations.length > 0) throw new ValidationError(violations)
-  return { source: { pool: source.pool, name: source.name }, sourceOwner: source.used_by, mode, target, owner, node }
+  const from = { pool: source.pool, name: source.name }
+  return { source: from, sourceOwner: source.used_by, snapshot, mode, target, owner, node }
 }
 
 export const clone = operation({
@@ -127,27 +165,32 @@ export const cloneFor = operation({
   run,
 })
 
-export async function measure({ id, volume }: Params<typeof volumesInternal, 'measure'>) {
+export async function measure({ id, volume, snapshot }: Params<typeof volumesInternal, 'measure'>) {
   const source = await findVolume(id, volume)
   const opened = await openPool(id)
   const { host, volumes } = opened
-  const data_bytes = await volumes.copies?.dataBytes(host, await originalOf(opened, source))
+  const data_bytes = await volumes.copies?.dataBytes(host, await contentOf(opened, source, snapshot))
   return { data_bytes: data_bytes ?? source.size_bytes }
 }
 
 export async function clonesOf({ owners }: Params<typeof volumesInternal, 'clonesOf'>) {
   const sources = await volumeRecords.all({ used_by: { $in: owners } })
   const ownerOf = new Map(sources.map(({ id, used_by }) => [id, used_by]))
-  const clones = await volumeRecords.all({ backing: { $in: [...ownerOf.keys()] } })
-  const data = clones.map(({ id, backing, used_by }) => ({
-    // Every backing volume that was found is one of the sources, which have owners.
-    owner: ownerOf.get(backing!)!,
-    volume: backing!,
-    clone: id,
-    used_by,
-  }))
+  const snapshots = sources.flatMap(({ id, snapshots: taken = [] }) =>
+    taken.map((each) => [backingOf(id, each.id), { volume: id, snapshot: each.id }] as const),
+  )
+  const bases = new Map<string, { volume: string; snapshot: string | null }>([
+    ...sources.map(({ id }) => [id, { volume: id, snapshot: null }] as const),
+    ...snapshots,
+  ])
+  const clones = await volumeRecords.all({ backing: { $in: [...bases.keys()] } })
+  const data = clones.map(({ id, backing, used_by }) => {
+    // Every backing that was found is one of the bases, whose volumes have owners.
+    const base = bases.get(backing!)!
+    return { owner: ownerOf.get(base.volume)!, ...base, clone: id, used_by }
+  })
   const readers = sources.flatMap(({ id, used_by, read_by = [] }) =>
-    read_by.map((reader) => ({ owner: used_by!, volume: id, clone: reader, used_by: reader })),
+    read_by.map((reader) => ({ owner: used_by!, volume: id, snapshot: null, clone: reader, used_by: reader })),
   )
   return { data: [...data, ...readers] }
 }

@@ -23,6 +23,7 @@ import { preparedInRoom } from '../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../lifecycle/require-storage.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { planClonedDisks } from './disks.ts'
+import { asOfSnapshot } from './of-snapshot.ts'
 import { checkMacs, macKeyOf, newMacs } from '../hardware/macs.ts'
 import { type CloneOptions, withPreset } from './options.ts'
 import type { CloneInput } from './input.ts'
@@ -45,8 +46,8 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
   const violations: Violation[] = []
   const options = await withPreset(given, origin.mode, violations)
   const mode = options.mode ?? 'full'
-  const source = await requireCloneable(origin, mode)
-  const isRunning = source.status !== 'stopped'
+  const source = await sourceOf(origin, given.snapshot, mode, violations)
+  const isRunning = given.snapshot === undefined && source.status !== 'stopped'
   if (isRunning) await reserve(copyKeyOf(origin.id))
   const reached = await reach(source.node)
   if (reached.node.maintenance) throw new ConflictError(`Node '${source.node}' is in maintenance`)
@@ -76,9 +77,20 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
   throwAll(violations)
 
   await reserve(...macs.map(macKeyOf))
-  const input = { source: source.id, mode, vm, disks, network, start: options.start ?? false, isRunning }
+  const start = options.start ?? false
+  const input = { source: source.id, mode, vm, disks, network, start, isRunning, ...ofSnapshot(given) }
   if (resource_pool === undefined) return input
   return preparedInRoom(resource_pool, vm, accepting.operationId, async () => input)
+}
+
+const ofSnapshot = ({ snapshot }: Pick<CloneParams, 'snapshot'>) => (snapshot === undefined ? {} : { snapshot })
+
+/** The source as it is copied: as it is now, or as it was at a snapshot. */
+async function sourceOf(origin: Origin, snapshot: string | undefined, mode: CloneMode, violations: Violation[]) {
+  if (snapshot === undefined) return requireCloneable(origin, mode)
+  const source = await asOfSnapshot(origin.id, snapshot, mode, violations)
+  if (origin.isTemplate) requireTemplate(source)
+  return source
 }
 
 /** Violations of the node for the fields in which a clone differs from its source. */

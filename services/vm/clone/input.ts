@@ -16,4 +16,6 @@ export type CloneInput = {
   /** The source runs: its hypervisor copies its disks. */
   isRunning?: boolean
   room?: Room
+  /** The snapshot of the source that is cloned. */
+  snapshot?: string
 }

@@ -10,6 +10,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { type DiskRecord, apiPathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../lifecycle/quota-reservation.ts'
 import { register } from '../lifecycle/register.ts'
+import { noteUse } from '../snapshots/model.ts'
 import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
 import { type ClonedDisk, undoDisk } from './disks.ts'
@@ -47,16 +48,17 @@ export async function runClone(op: Op, input: CloneInput): Promise<Vm> {
 }
 
 /** The bytes to be copied of each disk; none for a linked clone. */
-async function prepare({ source, mode, disks, isRunning }: CloneInput): Promise<number[]> {
+async function prepare({ source, snapshot, mode, disks, isRunning }: CloneInput): Promise<number[]> {
   const from = await settle(source)
   if (isRunning) requireStillRunning(from)
-  else requireStatus(from, 'clone', ['stopped'])
+  else if (snapshot === undefined) requireStatus(from, 'clone', ['stopped'])
   if (mode === 'linked') return disks.map(() => 0)
   const measured = disks.map(async (disk) => {
     const { pool: id, volume, size_bytes } = disk.source
     // The hypervisor counts empty space as well.
     if (isRunning && isWritten(disk)) return size_bytes
-    return (await call(volumesInternal, 'measure', { id, volume }, { timeoutMs: 120_000 })).data_bytes
+    const words = { id, volume, ...(snapshot && { snapshot }) }
+    return (await call(volumesInternal, 'measure', words, { timeoutMs: 120_000 })).data_bytes
   })
   return Promise.all(measured)
 }
@@ -82,7 +84,7 @@ async function cloneDisks(op: Op, input: CloneInput, sizes: number[]): Promise<D
 
 async function cloneDisk(
   op: Op,
-  { source, mode, vm }: CloneInput,
+  { source, snapshot, mode, vm }: CloneInput,
   { source: from, target }: ClonedDisk,
   within: { before: number; total: number },
 ): Promise<DiskRecord> {
@@ -95,6 +97,7 @@ async function cloneDisk(
       id: from.pool,
       volume: from.volume,
       source_owner: apiPathOf(source),
+      ...(snapshot && { snapshot }),
       mode,
       pool,
       name,
@@ -107,14 +110,17 @@ async function cloneDisk(
   return { ...target, source: made, format, size_bytes }
 }
 
-async function finalize(op: Op, vm: CloneInput['vm'], { source, start }: CloneInput): Promise<void> {
+async function finalize(op: Op, vm: CloneInput['vm'], { source, snapshot, start }: CloneInput): Promise<void> {
   const driver = driverOf(vm)
   const define = async () => {
     await giveSecrets(vm)
     await driver.define(vm)
     await driver.firmware?.copy(await vmRecords.require(source), vm)
+    // The variables of then, instead of those of now.
+    if (snapshot) await driver.snapshots?.restoreState(vm, snapshot)
   }
   await op.step('finalizing domain', define, { undo: () => driver.undefine(vm) })
   await register(op, 'finalizing record', vm)
+  if (snapshot) await op.step('finalizing snapshot', () => noteUse(snapshot))
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })
 }

@@ -16,7 +16,7 @@ import { readHostChanges } from '../state/sizes.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { throwAll } from '#shared/service/violations.ts'
 import { withRoom } from '../lifecycle/quota-reservation.ts'
-import { requireNoTemplate } from '../lifecycle/templates.ts'
+import { requireNoTemplate } from '../lifecycle/template-checks.ts'
 
 type Wanted = Change & Partial<Pick<Vm, 'description' | 'protected' | 'tags'>>
 

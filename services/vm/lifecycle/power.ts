@@ -7,7 +7,7 @@ import { driverOf, requirePart } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { endRestore } from '../snapshots/restored.ts'
 import { requireStatus, settle, settleAs } from '../state/status.ts'
-import { requireNoTemplate } from './templates.ts'
+import { requireNoTemplate } from './template-checks.ts'
 import { waitForStop } from './wait-for-shutdown.ts'
 
 /** Makes a power operation: it holds and checks the VM before it is accepted, and ends when the status is reached. */

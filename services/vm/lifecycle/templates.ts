@@ -1,55 +1,32 @@
-import { call } from '#shared/bus/call.ts'
 import { type Template, templates } from '#shared/contracts/vm/templates.ts'
-import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
-import { ConflictError, notFound } from '#shared/errors.ts'
-import { operation } from '#shared/operation/kinds.ts'
+import { requireRight } from '#shared/access/require-right.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import { ConflictError, invalid, notFound } from '#shared/errors.ts'
+import { newId } from '#shared/ids.ts'
+import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
+import { throwAll } from '#shared/service/violations.ts'
+import { acceptClone } from '../clone/accept.ts'
 import { deploy } from '../clone/clone.ts'
+import type { CloneInput } from '../clone/input.ts'
+import { runClone } from '../clone/run.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { requireNoForeign } from '../hardware/foreign.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
+import { linkedClonesOf, requireNoLinkedClones, requireNoTemplate } from './template-checks.ts'
 import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
-
-/** The linked clones of some VMs, by the VM's path. */
-async function clonesOf(vms: Pick<VmRecord, 'id'>[]): Promise<Map<string, string[]>> {
-  const { data } = await call(volumesInternal, 'clonesOf', { owners: vms.map(({ id }) => apiPathOf(id)) })
-  const found = new Map<string, Set<string>>()
-  for (const { owner, clone, used_by } of data)
-    found.set(owner, (found.get(owner) ?? new Set()).add(used_by ?? `volume ${clone}`))
-  return new Map([...found].map(([owner, users]) => [owner, [...users].toSorted()]))
-}
 
 const templateOf = (vm: VmRecord, clones: Map<string, string[]>): Template => ({
   ...viewOf(vm),
   linked_clones: clones.get(apiPathOf(vm.id)) ?? [],
 })
 
-const viewWithClones = async (vm: VmRecord): Promise<Template> => templateOf(vm, await clonesOf([vm]))
+const viewWithClones = async (vm: VmRecord): Promise<Template> => templateOf(vm, await linkedClonesOf([vm]))
 
 async function requireTemplate(id: string): Promise<VmRecord> {
   const vm = await vmRecords.requireForChange(id)
   if (!vm.template) throw notFound('Template', id)
   return vm
-}
-
-/** @throws ConflictError naming the linked clones that a VM's disks are the base of */
-export async function requireNoLinkedClones(vm: Pick<VmRecord, 'id'>, what: string): Promise<void> {
-  const clones = (await clonesOf([vm])).get(apiPathOf(vm.id)) ?? []
-  if (clones.length === 0) return
-  const named = `${clones.slice(0, 10).join(', ')}${clones.length > 10 ? ' …' : ''}`
-  throw new ConflictError(
-    `'${vm.id}' cannot ${what}: its disks are backing files in use by ${clones.length} linked clone(s): ${named}. Delete those first`,
-    { details: { linked_clones: clones } },
-  )
-}
-
-/** @throws ConflictError for a template: its linked clones read the disks that it would write */
-export function requireNoTemplate({ id, template }: Pick<VmRecord, 'id' | 'template'>, action: string): void {
-  if (!template) return
-  throw new ConflictError(
-    `'${id}' is a template; to ${action} it, turn it back into a virtual machine first: DELETE /api/templates/${id}`,
-    { details: { template: true } },
-  )
 }
 
 /** @throws ConflictError naming what a guest would lose with its definition */
@@ -76,16 +53,39 @@ async function markStopped(id: string): Promise<void> {
   await mark(id, true)
 }
 
+/** The stored input: the VM that becomes a template. `clone`: it is made of a snapshot first. */
+type Making = { id: string; clone?: CloneInput }
+type OfSnapshot = Omit<Params<typeof templates, 'create'>, 'vm_id' | 'snapshot'>
+
+/** @throws ValidationError for words about a new template, when a VM itself becomes one */
+function requireOnlyOfSnapshot(given: OfSnapshot): void {
+  throwAll(
+    Object.keys(given).map((field) => ({ field, code: 'contradiction', message: 'is for a template of a snapshot' })),
+  )
+}
+
+/** Checks the making of a template of a snapshot: it is a clone first. */
+async function acceptOfSnapshot(source: string, snapshot: string, given: OfSnapshot, accepting: Accepting) {
+  const { name, mode = 'full', id = newId(), ...more } = given
+  if (name === undefined) throw invalid('name', 'A template of a snapshot takes a name', 'required')
+  requireRight(accepting, 'VmAllocate', apiPathOf(id))
+  const wanted = { ...more, id, name, mode, snapshot }
+  return { id, clone: await acceptClone({ id: source, privilege: 'VmConfig' }, wanted, accepting) }
+}
+
 export const templateService = implement(templates, {
   list: async (query, { maySee }) => {
     const page = await vmRecords.list(query, maySee, { template: true })
-    const clones = await clonesOf(page.data)
+    const clones = await linkedClonesOf(page.data)
     return { ...page, data: page.data.map((vm) => templateOf(vm, clones)) }
   },
   get: async ({ id }) => viewWithClones(await requireTemplate(id)),
 
   create: operation({
-    accept: async ({ vm_id: id }, { hold }) => {
+    accept: async ({ vm_id: id, snapshot, ...given }, accepting): Promise<Making> => {
+      if (snapshot !== undefined) return acceptOfSnapshot(id, snapshot, given, accepting)
+      const { hold } = accepting
+      requireOnlyOfSnapshot(given)
       await hold(apiPathOf(id))
       requireNoTemplate(await vmRecords.requireForChange(id), 'make a template of')
       const vm = await settle(id)
@@ -94,7 +94,8 @@ export const templateService = implement(templates, {
       await requireNoForeign(vm, 'make a template of')
       return { id }
     },
-    run: async (op, { id }): Promise<Template> => {
+    run: async (op, { id, clone }: Making): Promise<Template> => {
+      if (clone) await runClone(op, clone)
       const vm = await vmRecords.require(id)
       await op.step('marking', () => markStopped(id), { undo: () => mark(id, false) })
       // A guest that the host does not know is not started by other means: that would change the disks that clones read.

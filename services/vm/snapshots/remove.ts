@@ -12,6 +12,7 @@ import { followVolumes } from './disks.ts'
 import { putState, snapshotRecords, stateOf, volumesOf } from './model.ts'
 import { requireReady, snapshotOf } from './restore.ts'
 import { snapshotsOf } from './taking.ts'
+import { clonesOfSnapshots, namesOf } from './with-vm.ts'
 
 type Removing = { vm: string; node: string; snapshot: string; disks: { id: string; volume: string }[] }
 
@@ -95,6 +96,12 @@ export async function planRemove({ id, snapshot_id }: Params<typeof snapshots, '
   if (before?.snapshot === snapshot_id)
     throw new ConflictError(
       `Snapshot '${snapshot.name}' was restored and the virtual machine has not started since: start it, or undo the restore first`,
+    )
+  const clones = (await clonesOfSnapshots(id)).filter((clone) => clone.snapshot === snapshot_id)
+  if (clones.length > 0)
+    throw new ConflictError(
+      `Snapshot '${snapshot.name}' of '${id}' cannot be deleted: linked clones read from it: ${namesOf(clones)}. Delete those first, or give them disks of their own by a full clone`,
+      { details: { dependents: clones.map(({ user }) => user) } },
     )
   const disks = volumesOf(snapshot.disks)
   const obstacles = (await foretell(vm, snapshot_id, disks)).flatMap(({ obstacle }) => obstacle ?? [])

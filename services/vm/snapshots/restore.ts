@@ -14,7 +14,7 @@ import { requireNoForeign } from '../hardware/foreign.ts'
 import { requireStillFree } from '../hardware/macs.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
 import { countRoom, requireRoom } from '../lifecycle/quota-reservation.ts'
-import { requireNoTemplate } from '../lifecycle/templates.ts'
+import { requireNoTemplate } from '../lifecycle/template-checks.ts'
 import { apiPathOf, type DiskRecord, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requireNotSaved } from '../state/saved.ts'
 import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
@@ -82,7 +82,7 @@ async function freeVolumes(vm: VmRecord, { name, disks }: SnapshotRecord) {
 }
 
 /** The hardware and disks of a snapshot, as a VM has them after the restore. */
-function restoredDisks(vm: VmRecord, { disks }: SnapshotRecord): Pooled[] {
+export function restoredDisks(vm: VmRecord, { disks }: SnapshotRecord): Pooled[] {
   return disks.map(({ id, pool, volume, format, size_bytes, device_id, bus, cache }) => {
     const present = vm.disks.find((disk) => disk.pool === pool && disk.volume === volume)
     // The source follows from the volume when the restore has swapped its heads.

@@ -3,6 +3,7 @@ import { vmRecords } from '../model.ts'
 import { settle } from '../state/status.ts'
 import { type SnapshotRecord, snapshotRecords, stateOf, volumesOf } from './model.ts'
 import { foretell } from './remove.ts'
+import { clonesOfSnapshots } from './with-vm.ts'
 
 type Place = Pick<SnapshotRecord, 'id' | 'parent_id' | 'created_at'>
 
@@ -30,10 +31,11 @@ export function inTreeOrder<T extends Place>(all: readonly T[]): { snapshot: T; 
 /** The snapshots of a VM as a tree, each with the cost of its deletion. */
 export async function treeOf(id: string) {
   await vmRecords.require(id)
-  const [vm, all, { current, before }] = await Promise.all([
+  const [vm, all, { current, before }, clones] = await Promise.all([
     settle(id),
     snapshotRecords.all({ vm_id: id }),
     stateOf(id),
+    clonesOfSnapshots(id),
   ])
   const data = await Promise.all(
     inTreeOrder(all).map(async ({ snapshot, depth, children }): Promise<TreeNode> => {
@@ -47,6 +49,7 @@ export async function treeOf(id: string) {
         children,
         is_current: own === current,
         depth,
+        dependents: clones.filter(({ snapshot: of }) => of === own).map(({ user }) => user),
         created_at,
         deletion: {
           bytes: foretold.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -1,5 +1,6 @@
 import { call } from '#shared/bus/call.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { driverOf } from '../drivers/drivers.ts'
@@ -27,6 +28,12 @@ export async function requireDeletable(vm: VmRecord, purge: boolean): Promise<st
       `Virtual machine '${vm.id}' has ${kept.length} protected snapshot(s): set protected to false first, of ${kept.map(({ name }) => name).join(', ')}`,
       { details: { snapshots: kept.map(({ id }) => id) } },
     )
+  const clones = purge ? await clonesOfSnapshots(vm.id) : []
+  if (clones.length > 0)
+    throw new ConflictError(
+      `Virtual machine '${vm.id}' has snapshots that linked clones read from: ${namesOf(clones)}. Delete those first`,
+      { details: { linked_clones: clones.map(({ user }) => user) } },
+    )
   const own = new Set(vm.disks.map(({ pool, volume }) => `${pool}/${volume}`))
   for (const { name, disks } of all) {
     const other = disks.find(({ pool, volume }) => !own.has(`${pool}/${volume}`))
@@ -37,6 +44,19 @@ export async function requireDeletable(vm: VmRecord, purge: boolean): Promise<st
   }
   return [...all.map(({ id }) => id), ...(before ? [before.head] : [])]
 }
+
+/** The linked clones of the snapshots of a VM: the paths of their VMs, or their volumes. */
+export async function clonesOfSnapshots(id: string): Promise<{ snapshot: string; user: string }[]> {
+  const { data } = await call(volumesInternal, 'clonesOf', { owners: [apiPathOf(id)] })
+  const all = data.flatMap(({ snapshot, clone, used_by }) =>
+    snapshot === null ? [] : [{ snapshot, user: used_by ?? `volume ${clone}` }],
+  )
+  return [...new Map(all.map((each) => [`${each.snapshot} ${each.user}`, each])).values()]
+}
+
+const mostNames = 10
+export const namesOf = (clones: readonly { user: string }[]): string =>
+  `${[...new Set(clones.map(({ user }) => user))].slice(0, mostNames).join(', ')}${clones.length > mostNames ? ' …' : ''}`
 
 /** Deletes the bytes of all snapshots of a VM that is deleted with its disks. Repeating it is fine. */
 export async function purgeSnapshots(

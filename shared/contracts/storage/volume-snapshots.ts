@@ -93,6 +93,20 @@ export const volumeSnapshots = contract('volume-snapshots', {
     params: strict({ ...ofVm, head: HeadId }),
     result: Done,
   },
+  foreseeClone: {
+    does: 'Tell what can be copied of a snapshot of some volumes',
+    ...byVms,
+    params: strict({ ...ofVm, owner: Type.String(), snapshot: SnapshotId }),
+    result: strict({
+      data: Type.Array(
+        strict({
+          id: VolumeId,
+          size_bytes: Type.Integer(),
+          linked: Type.Boolean({ description: 'Linked clones can be made of it' }),
+        }),
+      ),
+    }),
+  },
   foreseeDeletion: {
     does: 'Foretell the deletion of a snapshot in each volume',
     ...byVms,

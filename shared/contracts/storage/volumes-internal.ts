@@ -28,6 +28,7 @@ export const volumesInternal = contract('volumes-internal', {
     params: strict({
       ...oneVolume,
       source_owner: Type.String(),
+      snapshot: Type.Optional(Type.String({ ...Id, description: 'Copy this snapshot of the volume instead' })),
       mode: CloneMode,
       pool: Id,
       name: VolumeName,
@@ -82,13 +83,13 @@ export const volumesInternal = contract('volumes-internal', {
     result: strict({ data: Type.Array(Volume) }),
   },
   measure: {
-    does: 'Measure how many bytes a full clone of a volume copies',
+    does: 'Measure how many bytes a full clone of a volume, or of a snapshot of it, copies',
     ...byVms,
-    params: strict(oneVolume),
+    params: strict({ ...oneVolume, snapshot: Type.Optional(Id) }),
     result: strict({ data_bytes: Type.Integer() }),
   },
   clonesOf: {
-    does: 'List the linked clones of the volumes of some VMs',
+    does: 'List the linked clones of the volumes of some VMs, and of snapshots of these',
     ...byVms,
     params: strict({ owners: Type.Array(Type.String(), { maxItems: 1000 }) }),
     result: strict({
@@ -96,6 +97,7 @@ export const volumesInternal = contract('volumes-internal', {
         strict({
           owner: Type.String(),
           volume: Type.String(),
+          snapshot: nullable(Id),
           clone: Type.String(),
           used_by: Volume.properties.used_by,
         }),

@@ -80,6 +80,9 @@ export const cloneParams = {
   resource_pool: Type.Optional(
     Type.String({ ...Id, description: 'Resource pool that the clone is made in, within its limits and for its users' }),
   ),
+  snapshot: Type.Optional(
+    Type.String({ ...Id, description: 'A snapshot of the source: the clone has its disks and hardware' }),
+  ),
   preset: Type.Optional(Type.String({ ...Id, description: 'A clone preset, for settings that are not given here' })),
 }
 const CloneParams = strict(cloneParams)

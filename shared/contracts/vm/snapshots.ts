@@ -84,6 +84,9 @@ const TreeNode = strict({
   children: Type.Array(Id),
   is_current: Type.Boolean(),
   depth: Type.Integer({ description: 'Snapshots above it in the tree' }),
+  dependents: Type.Array(Type.String(), {
+    description: 'Paths of the VMs, or volumes, that are linked clones of it; while there are any it cannot be deleted',
+  }),
   created_at: Time,
   deletion: strict({
     bytes: Type.Integer({ description: 'Bytes that are copied' }),

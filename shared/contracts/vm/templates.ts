@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { cloneParams } from '#shared/contracts/vm/clones.ts'
+import { CloneMode } from '#shared/contracts/storage/volumes.ts'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Id, ListQuery, Page, strict } from '#shared/contracts/common.ts'
+import { ById, Id, ListQuery, Name, Page, strict } from '#shared/contracts/common.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 
 /** A virtual machine that is there to be cloned: same id, same record, cannot be started or changed. */
@@ -31,12 +32,21 @@ export const templates = contract('templates', {
     computed: true,
   },
   create: {
-    does: 'Turn a virtual machine that is off into a template',
+    does: 'Turn a virtual machine that is off into a template, or make one of a snapshot of it',
     rest: 'POST /templates',
     can: 'VmAllocate on /api/vms/{vm_id}',
     operation: true,
     audit: 'vm_config_changed',
-    params: strict({ vm_id: Id }),
+    params: strict({
+      vm_id: Id,
+      snapshot: Type.Optional(
+        Type.String({ ...Id, description: 'Make a new template of this snapshot; the virtual machine stays as it is' }),
+      ),
+      id: Type.Optional(Type.String({ ...Id, description: 'Id of the new template; made by the server unless given' })),
+      name: Type.Optional(Type.String({ ...Name, description: 'Name of the new template' })),
+      mode: Type.Optional(CloneMode),
+      pool: Type.Optional(Type.String({ ...Id, description: 'Storage pool of the disks of the new template' })),
+    }),
     result: Template,
   },
   delete: {

@@ -1,7 +1,7 @@
 import { containers } from '#shared/contracts/container/containers.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import type { Scenario } from '../faults/scenarios.ts'
+import type { Scenario } from '../faults/scenario.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import { done } from '../product/run-operation.ts'
 import { until } from '../wait.ts'

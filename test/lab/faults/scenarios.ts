@@ -6,11 +6,9 @@ import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
-import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
-import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
@@ -18,25 +16,15 @@ import { guestOn } from '../guests/tiny-guest.ts'
 import { until } from '../wait.ts'
 import { foreignDomain } from '../guests/foreign-domain.ts'
 import { haveBridge } from '../hosts/bridges.ts'
-import type { TestHorcrux } from '../product/horcrux.ts'
 import type { LabHost } from '../hosts/hosts.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
 import { uploaded, withUpload } from './upload.ts'
 import { done } from '../product/run-operation.ts'
+import type { Calling, Scenario } from './scenario.ts'
+import { snapshotScenarios } from './snapshot-scenarios.ts'
 
 const GiB = 2 ** 30
-
-/** The way of a scenario to the services. */
-type Calling = Pick<TestHorcrux, 'call'>
-
-/** An operation of one kind: the state before it, and its parameters. */
-export type Scenario = {
-  before?: (horcrux: Calling) => Promise<unknown>
-  params: Record<string, unknown>
-  /** Where one kind comes about in several ways. */
-  kind?: string
-}
 
 const newVm = { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: 'images', size: GiB }] }
 const team = { id: 'team', name: 'team', limits: { instances: 1 } }
@@ -123,47 +111,6 @@ const besideBridge = (host: LabHost) => async (horcrux: Calling) => {
   await running(horcrux)
 }
 
-/** The ids of snapshots are made by the server: a scenario learns its own before it begins. */
-const ofDeletion = { id: 'it', snapshot_id: '' }
-const ofRestore = { id: 'it', snapshot_id: '', restore_memory: false }
-const ofVolume = {
-  id: 'images',
-  volume: 'it-disk-0',
-  node: 'hv1',
-  snapshot: '',
-  plan: '',
-  bytes: 0,
-  is_merged: false,
-  merge_ms: null,
-}
-const snapshotted = (make: (horcrux: Calling) => Promise<unknown>) => async (horcrux: Calling) => {
-  await make(horcrux)
-  const { id } = (await done(horcrux, snapshots, 'create', { id: 'it', name: 'one' })) as { id: string }
-  for (const params of [ofDeletion, ofRestore]) params.snapshot_id = id
-  const disks = [{ id: 'images', volume: 'it-disk-0' }]
-  const words = { disks, node: 'hv1', snapshot: id, is_running: false }
-  const { data } = await horcrux.call(volumeSnapshots, 'foreseeDeletion', words)
-  Object.assign(ofVolume, { snapshot: id, plan: data[0]!.plan, bytes: data[0]!.bytes })
-}
-const offWithDisks = (horcrux: Calling) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
-/** A schedule that keeps one snapshot and has made one. */
-const scheduled = async (horcrux: Calling) => {
-  await offWithDisks(horcrux)
-  const given = { vm_id: 'it', name: 'nightly', frequency: 'hourly', retention_count: 1, enabled: false }
-  await horcrux.call(snapshotSchedules, 'create', { id: 'nightly', ...given } as never)
-  await done(horcrux, snapshotSchedules, 'run', { schedule: 'nightly', due: '2026-01-01T00:00:00.000Z' })
-}
-/** A quota that the snapshot of a VM exceeds. */
-const overQuota = async (horcrux: Calling) => {
-  await snapshotted(offWithDisks)(horcrux)
-  const given = { scope: { kind: 'vm', vm_id: 'it' }, max_count: 0, policy: 'oldest_first' }
-  await horcrux.call(snapshotQuotas, 'create', { id: 'tight', name: 'tight', ...given })
-}
-const restored = async (horcrux: Calling) => {
-  await snapshotted(offWithDisks)(horcrux)
-  await done(horcrux, snapshots, 'restore', ofRestore)
-}
-
 const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
 /** A guest with a disk in the pool's folder, of which Horcrux knows nothing. */
 async function byHand({ uri, dir }: LabHost): Promise<void> {
@@ -228,26 +175,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.create': { before: made, params: { vm_id: 'it' } },
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
-  'snapshots.create': { before: runningWithDisks, params: { id: 'it', name: 'one' } },
-  'snapshots.create with memory': {
-    kind: 'snapshots.create',
-    before: running,
-    params: { id: 'it', name: 'one', include_memory: true },
-  },
-  'snapshots.delete': { before: snapshotted(offWithDisks), params: ofDeletion },
-  'snapshots.delete of a guest that runs': {
-    kind: 'snapshots.delete',
-    before: snapshotted(runningWithDisks),
-    params: ofDeletion,
-  },
-  'snapshot-schedules.run': {
-    before: scheduled,
-    params: { schedule: 'nightly', due: '2026-01-02T00:00:00.000Z' },
-  },
-  'snapshot-quotas.enforce': { before: overQuota, params: { id: 'tight' } },
-  'snapshots.restore': { before: snapshotted(offWithDisks), params: ofRestore },
-  'snapshots.undoRestore': { before: restored, params: { id: 'it' } },
-  'volume-snapshots.remove': { before: snapshotted(offWithDisks), params: ofVolume },
+  ...snapshotScenarios({ newVm, twoDisks, running, runningWithDisks }),
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
   'uploads.complete': { before: withUpload, params: uploaded },

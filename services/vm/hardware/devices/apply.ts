@@ -12,7 +12,7 @@ import { requireNotSaved } from '../../state/saved.ts'
 import { readHostChanges } from '../../state/sizes.ts'
 import { requireStatus, settle } from '../../state/status.ts'
 import { giveSecrets } from '../secrets.ts'
-import { requireNoTemplate } from '../../lifecycle/templates.ts'
+import { requireNoTemplate } from '../../lifecycle/template-checks.ts'
 
 type Part = DiskRecord | Nic
 const partOf = (device: Device): Part => ('disk' in device ? device.disk : device.nic)

@@ -12,7 +12,7 @@ import { type CloneLab, refusal, startCloneLab } from '../../../lab/guests/clone
 import { done, work } from '../../../lab/product/run-operation.ts'
 import { until } from '../../../lab/wait.ts'
 
-const MiB = 2 ** 20
+const GiB = 2 ** 30
 
 let lab: CloneLab
 beforeAll(async () => {
@@ -28,7 +28,7 @@ const make = (id: string) =>
     memory: 128,
     cpus: 1,
     node: 'hv1',
-    disks: [{ pool: 'images', size: MiB }],
+    disks: [{ pool: 'images', size: GiB }],
   })
 const limit = (more: object) =>
   lab.horcrux.call(snapshotQuotas, 'create', { name: newId(), scope: { kind: 'global' }, ...more }) as Promise<Quota>
@@ -114,7 +114,7 @@ test('the policy manual deletes only snapshots that the caller names', async () 
 
 test('a quota warns once it reaches its threshold, and a limit of bytes in a storage pool counts its disks', async () => {
   await make('a')
-  const pool = await limit({ scope: { kind: 'pool', pool: 'images' }, max_bytes: 100 * MiB, max_count: 4 })
+  const pool = await limit({ scope: { kind: 'pool', pool: 'images' }, max_bytes: GiB, max_count: 4 })
   const before = await usage(pool)
   expect(before).toMatchObject({ count: 0, bytes: 0, state: 'ok' })
   for (let number = 0; number < 4; number++) await take('a', `s${number}`)
