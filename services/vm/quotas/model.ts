@@ -3,7 +3,10 @@ import { Id, strict } from '#shared/contracts/common.ts'
 import { Quota } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { collection } from '#shared/db/collection.ts'
 
-export const quotaRecords = collection('snapshot-quotas', Quota, { kind: 'Snapshot quota', hasEvents: true })
+export const quotaRecords = collection('snapshot-quotas', Quota, {
+  kind: 'Snapshot quota',
+  resource: { path: '/api/snapshot-quotas/{id}', sees: 'VmAudit on /api/snapshot-quotas/{id}' },
+})
 
 /** Room for a snapshot that is being made. `by`: the operation; `until`: it ends then, unless the snapshot has a record. */
 export type Reservation = { bytes: number; until: string; by: string }
