@@ -36,6 +36,7 @@ test.each([
   'data/secrets',
   'data/seeds/other.iso',
   'data/shelved/template.xml',
+  'data/snapshots/kept/memory',
   'data/nvram/guest.fd',
   'free/innocent.iso',
   'free/data/seeds/x',
