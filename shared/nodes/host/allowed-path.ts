@@ -42,7 +42,21 @@ function isInside(path: string, folder: string) {
 }
 
 /** Folders of Horcrux itself in a node's folder: secrets, records, and files of single guests. */
-const own = ['audit', 'bus', 'nats', 'nvram', 'run', 'secrets', 'seeds', 'serial', 'shelved', 'store', 'tls', 'uploads']
+const own = [
+  'audit',
+  'bus',
+  'nats',
+  'nvram',
+  'run',
+  'secrets',
+  'seeds',
+  'serial',
+  'shelved',
+  'snapshots',
+  'store',
+  'tls',
+  'uploads',
+]
 
 /** PATH_MAX of Linux, less its NUL. */
 const maxPathBytes = 4095
