@@ -4,6 +4,18 @@ import type { Engine } from './engine.ts'
 import { forget, type Reached, reachAll } from './nodes.ts'
 
 const findNodesEveryMs = 2000
+/** The services of one process share an answer that is younger. */
+const sharedForMs = 1500
+let shared: { nodes: Promise<Reached[]>; at: number } | undefined
+
+/** All nodes, from an answer of at most {@link sharedForMs} ago. */
+function recentNodes(): Promise<Reached[]> {
+  if (shared && performance.now() - shared.at < sharedForMs) return shared.nodes
+  const nodes = reachAll()
+  shared = { nodes, at: performance.now() }
+  nodes.catch(() => (shared = undefined))
+  return nodes
+}
 
 /** The drivers of a service by name, and the work with an engine of a node. */
 export type Following<Name extends string> = {
@@ -47,7 +59,7 @@ export function followEngines<Name extends string>({
     }
   }
   const update = async () => {
-    const all = await reachAll()
+    const all = await recentNodes()
     for (const reached of all) followNode(reached)
     const ids = all.map(({ node: { id } }) => id)
     for (const node of followed.keys()) {

@@ -82,19 +82,28 @@ function follow(watched: Watched): () => void {
   }
 }
 
+/** Without a change of the nodes, each so many turns: a record may have come late. */
+const dropEveryTurns = 15
+
 /** Removes the records of containers of nodes that are no longer registered. */
 async function dropNodes(registered: string[]): Promise<void> {
   for (const record of await containerRecords.all({ node: { $nin: registered } })) await drop(record)
 }
 
 /** Keeps the record of every container true: by the events of all engines, and by reading all lists now and then. */
-export const watchNodes = (): (() => void) =>
-  followEngines({
+export function watchNodes(): () => void {
+  let registered = ''
+  let turns = 0
+  return followEngines({
     part: 'containers',
     names: runtimes,
     engineOf: (runtime, reached) => drivers[runtime].engineOf(reached),
     follow: (runtime, reached, engine) => follow({ reached, engine, runtime, driver: drivers[runtime] }),
     onNodes: async (ids) => {
-      if (ids.length > 0) await dropNodes(ids)
+      const isSame = ids.join() === registered && turns++ % dropEveryTurns !== 0
+      if (ids.length === 0 || isSame) return
+      await dropNodes(ids)
+      registered = ids.join()
     },
   })
+}

@@ -8,6 +8,8 @@ import { type ScheduleRecord, scheduleRecords } from './model.ts'
 import { nextRun } from './next-run.ts'
 
 const tickEveryMs = 1000
+/** The store is asked this often, and when a schedule that was seen then is due. */
+const lookEveryMs = 10_000
 
 /**
  * Claims a due time: only one replica changes the time of the next run. Runs that were missed are made up for by one.
@@ -55,6 +57,20 @@ const started = (schedule: ScheduleRecord) =>
     log('schedules').warn({ err: error, schedule: schedule.id }, 'a scheduled snapshot is not started yet'),
   )
 
+/** The time of the next look at the store: the next due time, {@link lookEveryMs} from now at most. */
+async function nextLook(): Promise<number> {
+  const latest = Date.now() + lookEveryMs
+  const soon = await scheduleRecords.all({ enabled: true, next_run: { $lte: new Date(latest).toISOString() } })
+  return Math.min(latest, ...soon.map(({ next_run }) => Date.parse(next_run!)))
+}
+
 /** Runs the schedules. @returns a function that stops it */
-export const runSchedules = (): (() => void) =>
-  every(tickEveryMs, () => tick(), { part: 'schedules', failed: 'the schedules of snapshots could not be read' })
+export function runSchedules(): () => void {
+  let lookAt = 0
+  const look = async () => {
+    if (Date.now() < lookAt) return
+    await tick()
+    lookAt = await nextLook()
+  }
+  return every(tickEveryMs, look, { part: 'schedules', failed: 'the schedules of snapshots could not be read' })
+}

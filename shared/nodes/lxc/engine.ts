@@ -16,6 +16,8 @@ const usualFolder = '/var/lib/lxc'
 /** Time between two looks: LXC has no events without a daemon of its own that outlives its client. */
 const lookEveryMs = 500
 const absentEveryMs = 5000
+/** The version of the tools is asked this often: it changes with a package. */
+const versionEveryMs = 60_000
 
 export const lxcOf = ({ engine }: { engine: (kind: 'lxc') => LxcEngine }): LxcEngine => engine('lxc')
 
@@ -29,10 +31,14 @@ export const lxc: EngineDriver<Config, LxcEngine> = {
     const folder = config?.path ?? usualFolder
     const name = `LXC on node '${node}'`
     const isThere = async () => (await host.which('lxc-start')) !== null
+    let known: { version: string; askedAt: number } | undefined
     const facts = async () => {
       if (!(await isThere())) throw new UnavailableError(`${name} is not there`, { retryAfterSeconds: 30 })
-      const { stdout } = await host.runChecked('lxc-start', ['--version'])
-      return { version: stdout.trim(), components: {} }
+      if (!known || performance.now() - known.askedAt > versionEveryMs) {
+        const { stdout } = await host.runChecked('lxc-start', ['--version'])
+        known = { version: stdout.trim(), askedAt: performance.now() }
+      }
+      return { version: known.version, components: {} }
     }
     const whyAbsent = async () => ((await isThere()) ? null : 'LXC is not there: no lxc-start on the PATH')
     const events = polledEvents(() => signsOf(host, folder), isThere, name)
