@@ -5,14 +5,18 @@ import { watchNetworks } from './networks/watch.ts'
 import { policyService } from './policies/actions.ts'
 import { watchPolicies } from './policies/watch.ts'
 import { watchNodes } from './state/watch.ts'
+import { containerStreamActions } from './streams/actions.ts'
+import { sweepStreams } from './streams/sweep.ts'
 
 export const containerService: Service = {
   name: 'container',
-  serves: [containerActions, networkService, policyService],
+  serves: [containerActions, containerStreamActions, networkService, policyService],
   start: async () => {
     const ends = [watchNodes(), watchNetworks(), watchPolicies()]
-    return () => {
+    const endStreams = sweepStreams()
+    return async () => {
       for (const end of ends) end()
+      await endStreams()
     }
   },
 }

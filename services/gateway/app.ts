@@ -25,6 +25,8 @@ import { plainAddress, requestIdOf, withoutVersion } from './rest/request-id.ts'
 import { logRequest } from './rest/request-log.ts'
 import { addRoutes } from './rest/routes.ts'
 import { addUploads } from './rest/uploads.ts'
+import { addLogStream } from './streams/log-stream.ts'
+import { createContainerSockets } from './streams/sockets.ts'
 import { tlsOptions } from './tls/tls.ts'
 
 /** The HTTP side of Horcrux, not yet listening. */
@@ -64,7 +66,12 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   app.addHook('onClose', identities.stop)
   const gate = { ...identities, limits: await createLimits(app, broker) }
   const consoles = createConsoles(app, broker, gate)
-  await addEvents(app, broker, gate, consoles.addWebSocket)
+  const containerSockets = createContainerSockets(app, broker, gate)
+  await addEvents(app, broker, gate, (scope) => {
+    consoles.addWebSocket(scope)
+    containerSockets.addWebSocket(scope)
+  })
+  addLogStream(app, broker, gate)
   addConsoleFiles(app, broker, gate, consoles.prove)
   addRoutes(app, broker, contracts, gate)
   await addUploads(app, broker, gate)

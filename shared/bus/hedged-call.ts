@@ -47,6 +47,14 @@ export function callOnce(
   return nodeId === undefined ? calling : calling.finally(watchOver(broker, nodeId))
 }
 
+/** As {@link callOnce}, to one process, for things that only its memory has. */
+export const callAt =
+  (nodeId: string): typeof callOnce =>
+  (broker, action, params, meta, timeout) => {
+    const calling = callOne(broker, action, params, { meta, timeout }, nodeId)
+    return elsewhere(broker, calling) === undefined ? calling : calling.finally(watchOver(broker, nodeId))
+  }
+
 /**
  * As {@link callOnce}, for questions: when the replica is silent (stopped, or its event loop is busy) another one is
  * asked too, and the first answer counts.

@@ -7,6 +7,7 @@ import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
+import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
@@ -57,6 +58,7 @@ export const contracts: readonly Contract[] = [
   clonePresets,
   consoles,
   containers,
+  containerStreams,
   monitoring,
   alerts,
   findings,

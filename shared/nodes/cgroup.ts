@@ -8,7 +8,7 @@ const mib = 2 ** 20
 export type Cgroup = {
   version: 1 | 2
   /** The folder of a controller, on the node. */
-  folderOf: (controller: 'memory' | 'cpu' | 'cpuacct' | 'pids' | 'freezer') => string
+  folderOf: (controller: 'memory' | 'cpu' | 'cpuacct' | 'pids' | 'freezer' | 'blkio') => string
 }
 
 /** Limits as the kernel has them; null is no limit. */

@@ -48,3 +48,26 @@ export async function killMarked(host: Host, pid: number, mark: string): Promise
     await delay(pauseMs)
   }
 }
+
+/**
+ * Sends a signal to the marked processes whose parents are not marked: to the command itself, and to what has outlived its
+ * parent.
+ * @param pid the container's first process
+ */
+export async function signalMarked(host: Host, pid: number, mark: string, signal: string): Promise<void> {
+  const cgroup = await cgroupOf(host, pid)
+  const found = cgroup ? await marked(host, cgroup, mark) : []
+  const parents = found.map(async (one) => ({ one, parent: await parentOf(host, one) }))
+  const roots = (await Promise.all(parents)).flatMap(({ one, parent }) =>
+    parent === null || found.includes(parent) ? [] : [one],
+  )
+  if (roots.length === 0) return
+  await requireCurrent()
+  await host.run('kill', [`-${signal}`, ...roots])
+}
+
+/** The parent of a process; null when it is gone. */
+async function parentOf(host: Host, pid: string): Promise<string | null> {
+  const status = await host.readFile(`/proc/${pid}/status`).then(String, noneIfGone(''))
+  return /^PPid:\s*(\d+)$/m.exec(status)?.[1] ?? null
+}

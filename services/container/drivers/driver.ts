@@ -118,6 +118,11 @@ export type ContainerEngine = {
   rename?: { to: (ref: Ref, name: string) => Promise<void>; onlyStopped: boolean }
   /** Runs a command in a container that runs. @throws ConflictError, NotFoundError when it does not */
   exec: (ref: Ref, what: Command) => Promise<Process>
+  /**
+   * Attaches to the first process of a container, or to its console. Closing it leaves the container as it is.
+   * @throws ConflictError when somebody else has a console that only one can have
+   */
+  attach: (ref: Ref, hasInput: boolean) => Promise<Process>
   /** Subscribes to the events of a node. @returns a function that ends it */
   events: (reached: Reached, listener: (news: News) => void) => () => void
 }

@@ -17,11 +17,33 @@ type Input = Omit<Given, 'env' | 'user'> & { env: Record<string, string>; user: 
 
 /** The line in the environment of a command, and of all that it starts, by which they are found to be killed. */
 const markName = 'HORCRUX_EXEC'
+/** The name and the value of the line that marks a command. */
+export const markOf = (id: string): [name: string, value: string] => [markName, id]
+
+/** @throws ValidationError for an environment that marks the command already */
+export function requireOwnMark(env: Record<string, string>): void {
+  if (markName in env) throw invalid(`env.${markName}`, 'is set by Horcrux', 'reserved')
+}
 
 /** @throws ValidationError for a user that the engine does not know */
-function requireUser({ usersAreNumbers }: ContainerEngine, user: string | undefined): void {
+export function requireUser({ usersAreNumbers }: ContainerEngine, user: string | undefined): void {
   if (usersAreNumbers && user !== undefined && !/^\d+$/.test(user))
     throw invalid('user', 'must be the number of a user: this engine knows no names of them')
+}
+
+/**
+ * The container, settled, when a command can run in it.
+ * @throws ConflictError when it is only shown, or does not run; UnavailableError when nobody knows
+ */
+export async function requireRunning(id: string, action: string): Promise<ContainerRecord> {
+  requireManaged(await containerRecords.require(id), action)
+  const container = await settle(id)
+  if (container.status === 'paused')
+    throw new ConflictError(`Container '${id}' is paused; to ${action} it, resume it first`, {
+      details: { status: container.status },
+    })
+  requireStatus(container, action, ['running'])
+  return container
 }
 
 async function killAll({ node, pid }: ContainerRecord, id: string): Promise<void> {
@@ -62,17 +84,10 @@ async function runOnce(op: Op, input: Input): Promise<Captured> {
 
 export const exec = operation({
   accept: async ({ id, env = {}, user, ...given }: Given, { share }): Promise<Input> => {
-    const container = await containerRecords.require(id)
-    requireManaged(container, 'run a command in')
-    requireUser(driverOf(container), user)
-    if (markName in env) throw invalid(`env.${markName}`, 'is set by Horcrux', 'reserved')
+    requireUser(driverOf(await containerRecords.require(id)), user)
+    requireOwnMark(env)
     await share(apiPathOf(id))
-    const { status } = await settle(id)
-    if (status === 'paused')
-      throw new ConflictError(`Container '${id}' is paused; to run a command in it, resume it first`, {
-        details: { status },
-      })
-    requireStatus(await containerRecords.require(id), 'run a command in', ['running'])
+    await requireRunning(id, 'run a command in')
     return { id, env, user: user ?? null, ...given }
   },
   run: async (op, input: Input): Promise<Captured> => {

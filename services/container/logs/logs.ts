@@ -73,9 +73,8 @@ async function readConsole(logs: ConsoleLog, container: ContainerRecord, given: 
   }
 }
 
-/** Reads a part of a log. With `wait`, a caller at the end of it waits for the next line. */
-export async function readLogs(given: Given): Promise<Answer> {
-  const container = await containerRecords.require(given.id)
+/** @throws ConflictError for a container without a log; ValidationError for a place that is none of it */
+export function requireLog(container: ContainerRecord, { cursor, since }: Pick<Given, 'cursor' | 'since'>) {
   const { logs } = driverOf(container)
   if (!logs)
     throw new ConflictError(
@@ -84,6 +83,17 @@ export async function readLogs(given: Given): Promise<Answer> {
         details: { runtime: container.runtime, capability: 'logs' },
       },
     )
+  const place = cursor === undefined ? null : placeOf(cursor)
+  if (place && 'nanos' in place !== (logs.kind === 'timed')) throw invalid('cursor', 'is not a cursor of this log')
+  if (since !== undefined && logs.kind === 'console')
+    throw invalid('since', 'cannot be given: the console of this engine has no times', 'unsupported')
+  return logs
+}
+
+/** Reads a part of a log. With `wait`, a caller at the end of it waits for the next line. */
+export async function readLogs(given: Given): Promise<Answer> {
+  const container = await containerRecords.require(given.id)
+  const logs = requireLog(container, given)
   const read = () => (logs.kind === 'timed' ? readTimed(logs, container, given) : readConsole(logs, container, given))
   for (const end = Date.now() + given.wait * 1000; ; await delay(lookEveryMs)) {
     const answer = await read()

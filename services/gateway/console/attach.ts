@@ -2,18 +2,19 @@ import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { AppError } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
-import { type Closing, codes, shortReason } from './closing.ts'
+import { closeBrowser, keepAlive } from '../sessions/browser.ts'
+import { type Closing, codes } from '../sessions/closing.ts'
+import type { ConsoleSession, ConsoleSessions } from './console-sessions.ts'
 import { openDisplay } from './display.ts'
 import { pump } from './pump.ts'
 import { createRecorder } from './recorder.ts'
-import type { ConsoleSessions, Session } from './sessions.ts'
 import { type SerialStream, serialStream } from './serial-stream.ts'
 
 /** The node's end of a console, open. */
 export type Source = { kind: 'display'; socket: Duplex } | { kind: 'serial'; stream: SerialStream }
 
 /** Opens a console's end on its node. @throws UnavailableError */
-export async function openSource({ opened }: Session): Promise<Source> {
+export async function openSource({ opened }: ConsoleSession): Promise<Source> {
   const { node, endpoint } = opened
   if (endpoint.kind === 'serial')
     return { kind: 'serial', stream: await serialStream(await reach(node), opened, endpoint) }
@@ -23,18 +24,16 @@ export async function openSource({ opened }: Session): Promise<Source> {
   return { kind: 'display', socket }
 }
 
-const closeWithinMs = 2000
-const aliveEveryMs = 30_000
 const readOnly = Buffer.from(
   "\r\n[horcrux] This console can only be read: the guest's definition has no socket for what is typed.\r\n",
 )
 
 /** Joins a browser's WebSocket with the console that its ticket opened, until either goes. */
-export function attach(browser: WebSocket, session: Session, source: Source, sessions: ConsoleSessions): void {
+export function attach(browser: WebSocket, session: ConsoleSession, source: Source, sessions: ConsoleSessions): void {
   session.onEnd((why) => closeBrowser(browser, why))
   browser.on('error', () => undefined)
   browser.once('close', () => session.end({ code: 1000, reason: 'The viewer has closed it' }))
-  keepAlive(browser, session)
+  keepAlive(browser, session.onEnd)
   if (source.kind === 'serial') return attachSerial(browser, session, source.stream, sessions)
   const { socket } = source
   session.onEnd(() => void socket.destroy())
@@ -47,7 +46,12 @@ export const endedAs = (error?: Error): Closing =>
     ? { code: codes.unavailable, reason: error.message }
     : { code: codes.gone, reason: 'The virtual machine has closed its display: it was stopped, or started anew' }
 
-function attachSerial(browser: WebSocket, session: Session, stream: SerialStream, sessions: ConsoleSessions): void {
+function attachSerial(
+  browser: WebSocket,
+  session: ConsoleSession,
+  stream: SerialStream,
+  sessions: ConsoleSessions,
+): void {
   const { recording_id } = session.opened
   const recorder = recording_id === null ? null : createRecorder(recording_id, sessions.inContext)
   const show = shower(browser, stream)
@@ -91,23 +95,4 @@ function shower(browser: WebSocket, stream: SerialStream): (chunk: Buffer) => vo
     send(chunk)
     isBehind = browser.bufferedAmount > highBytes
   }
-}
-
-function closeBrowser(browser: WebSocket, { code, reason }: Closing): void {
-  browser.resume()
-  browser.close(code, shortReason(reason))
-  const timer = setTimeout(() => browser.terminate(), closeWithinMs).unref()
-  browser.once('close', () => clearTimeout(timer))
-}
-
-/** A browser that has gone without a word is noticed when it does not answer. */
-function keepAlive(browser: WebSocket, session: Session): void {
-  let isAnswering = true
-  browser.on('pong', () => (isAnswering = true))
-  const timer = setInterval(() => {
-    if (!isAnswering) return browser.terminate()
-    isAnswering = false
-    browser.ping()
-  }, aliveEveryMs)
-  session.onEnd(() => clearInterval(timer))
 }

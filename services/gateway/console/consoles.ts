@@ -1,18 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import { BadRequestError, invalid } from '#shared/errors.ts'
+import { invalid } from '#shared/errors.ts'
 import type { Gate } from '../admission/admit.ts'
-import { credentialOf } from '../admission/credentials.ts'
 import type { Identities } from '../admission/identities.ts'
-import { isSameOrigin } from '../admission/same-origin.ts'
-import { refuseOrigin } from '../admission/audit-denied.ts'
 import { requireUpgrade } from '../events/websocket/upgrade.ts'
 import { attach, openSource, type Source } from './attach.ts'
-import { codes } from './closing.ts'
-import { createConsoleSessions, type Session } from './sessions.ts'
+import { codes } from '../sessions/closing.ts'
+import { type ConsoleSession, createConsoleSessions } from './console-sessions.ts'
 import { addSpiceProxy } from './spice-proxy.ts'
+import { requireBinary, whoShows } from '../sessions/who-shows.ts'
 
-type Prepared = { session: Session; source: Source }
+type Prepared = { session: ConsoleSession; source: Source }
 
 /** The consoles of this gateway: WebSockets for browsers, and the proxy that remote-viewer takes to SPICE. */
 export function createConsoles(app: FastifyInstance, broker: ServiceBroker, identities: Gate & Identities) {
@@ -26,7 +24,7 @@ export function createConsoles(app: FastifyInstance, broker: ServiceBroker, iden
     await identities.limits.user(request, reply)
     requireUpgrade(request, 'A console is a WebSocket: connect with a client that speaks it')
     requireBinary(request)
-    const user = await whoShows(request, identities)
+    const user = await whoShows(request, identities, 'consoles.redeem')
     const { ticket } = request.query as { ticket?: unknown }
     if (typeof ticket !== 'string' || ticket.length > 256) throw invalid('ticket', 'must be given once', 'required')
     const { vm_id: vmId } = request.params as { vm_id: string }
@@ -53,18 +51,4 @@ export function createConsoles(app: FastifyInstance, broker: ServiceBroker, iden
     })
   }
   return { addWebSocket, prove: sessions.prove }
-}
-
-function requireBinary({ headers }: FastifyRequest): void {
-  const offered = headers['sec-websocket-protocol']
-  if (offered !== undefined && !offered.split(',').some((name) => name.trim() === 'binary'))
-    throw new BadRequestError(`The subprotocol of a console is 'binary', not '${offered}'`)
-}
-
-/** A ticket is enough. A credential sent beside it must be of the same user. */
-async function whoShows(request: FastifyRequest, { identify }: Identities): Promise<string | null> {
-  const credential = credentialOf(request)
-  if (!credential) return null
-  if (credential.from === 'cookie' && !isSameOrigin(request)) await refuseOrigin(request, 'consoles.redeem')
-  return (await identify(credential, request.address)).user
 }

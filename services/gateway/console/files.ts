@@ -7,7 +7,7 @@ import type { Result } from '#shared/contract/contract.ts'
 import { consoles, type Recording } from '#shared/contracts/vm/consoles.ts'
 import { ConflictError, invalid } from '#shared/errors.ts'
 import { admit, type Gate, identifyAgain } from '../admission/admit.ts'
-import type { ConsoleSessions } from './sessions.ts'
+import { consoleRight, type ConsoleSessions } from './console-sessions.ts'
 
 type Checked = Result<typeof consoles, 'check'>
 
@@ -62,7 +62,7 @@ export function addConsoleFiles(
     const found = (await question(broker, 'consoles.check', { vm_id, ticket }, meta)) as Checked
     await mayStill(
       { kind: 'user', user: found.user, rights: '', address: request.address, credential: found.credential },
-      vm_id,
+      consoleRight(vm_id),
     )
     return reply
       .type('application/x-virt-viewer')

@@ -6,12 +6,12 @@ import { AppError, BadRequestError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { plainAddress } from '../rest/request-id.ts'
 import { endedAs } from './attach.ts'
-import { codes } from './closing.ts'
+import { codes } from '../sessions/closing.ts'
+import type { ConsoleSession, ConsoleSessions } from './console-sessions.ts'
 import { openDisplay } from './display.ts'
-import type { ConsoleSessions, Session } from './sessions.ts'
 
 /** A SPICE session has a connection for each of its channels, all with the ticket that the first one used up. */
-type Spice = { session: Session; address: string; channels: Set<Duplex> }
+type Spice = { session: ConsoleSession; address: string; channels: Set<Duplex> }
 
 const aliveAfterMs = 30_000
 

@@ -124,9 +124,49 @@ const uploadPaths: Record<string, Json> = {
   },
 }
 
+const containerId = parameter('path', 'id', 'The container')
+const containerPaths: Record<string, Json> = {
+  '/containers/{id}/websocket': {
+    get: {
+      operationId: 'container-streams.socket',
+      summary: 'Run a command, attach to a container, or follow its log over a WebSocket, with the subprotocol binary',
+      description:
+        'The ticket is the credential, and is used up. Binary messages to the server are input. Those to the client begin with a byte: 1 output, 2 errors. Texts are JSON: `resize`, `signal` and `end_input` to the server; `exit_code` with `reason`, errors, or parts of a log to the client.',
+      tags: ['container-streams'],
+      security: [{}],
+      parameters: [
+        containerId,
+        parameter('query', 'ticket', 'A ticket of POST /containers/{id}/exec, attach or logs/socket', true),
+      ],
+      responses: { 101: upgraded, ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503) },
+    },
+  },
+  '/containers/{id}/logs/stream': {
+    get: {
+      operationId: 'containers.followLogs',
+      summary: 'Follow the log of a container as Server-Sent Events',
+      description:
+        'Needs ContainerAudit on /api/containers/{id}. The id of each event is the cursor behind it. `gap` says that lines may be missing before it.',
+      tags: ['containers'],
+      parameters: [
+        containerId,
+        parameter('query', 'tail', 'Lines to begin with; default 100'),
+        parameter('query', 'since', 'Time of the first line, in RFC 3339'),
+        parameter('query', 'cursor', 'next_cursor of an answer before'),
+        parameter('header', 'Last-Event-ID', 'A cursor, as browsers send it; it counts before `cursor`'),
+      ],
+      responses: {
+        ...file('text/event-stream', 'Events of the kind logs, as long as the connection'),
+        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+      },
+    },
+  },
+}
+
 /** The routes whose bodies are streams or files: no contract has them. */
 export const streamPaths = (contracts: readonly Contract[]): Record<string, Json> => ({
   ...eventPaths,
   ...(contracts.some(({ name }) => name === 'consoles') && consolePaths),
   ...(contracts.some(({ name }) => name === 'uploads') && uploadPaths),
+  ...(contracts.some(({ name }) => name === 'container-streams') && containerPaths),
 })

@@ -1,26 +1,15 @@
 import { Type } from 'typebox'
-import { CredentialRef } from '#shared/contracts/access/auth.ts'
 import { ConsoleType, Recording } from '#shared/contracts/vm/consoles.ts'
-import { strict, Time, nullable } from '#shared/contracts/common.ts'
+import { strict, nullable } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
+import { ticketFields } from '#shared/service/tickets.ts'
 
-/** Of a ticket's secret part only the hash is kept. `gateway`: the process that holds the console open. */
 const StoredTicket = strict({
-  id: Type.String(),
+  ...ticketFields,
   vm_id: Type.String(),
-  user: Type.String(),
-  credential: CredentialRef,
   console_type: ConsoleType,
-  secret_hash: Type.String(),
   record: Type.Boolean(),
   recording_id: nullable(Type.String()),
-  gateway: nullable(Type.String()),
-  address: nullable(Type.String()),
-  created_at: Time,
-  expires_at: Time,
-  opened_at: nullable(Time),
-  closed_at: nullable(Time),
-  reason: nullable(Type.String()),
 })
 export const tickets = collection('console_tickets', StoredTicket, {
   kind: 'Console ticket',

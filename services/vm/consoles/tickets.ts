@@ -1,4 +1,3 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { v4 } from 'uuid'
 import { recordAudit } from '#shared/audit/audit.ts'
 import type { Params } from '#shared/contract/contract.ts'
@@ -6,35 +5,17 @@ import type { consoles, Opened, TicketStatus } from '#shared/contracts/vm/consol
 import { requestContext } from '#shared/runtime/request-context.ts'
 import { AuthenticationError, ForbiddenError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
+import { isUsable, newTicket, ticketIdIn } from '#shared/service/tickets.ts'
 import { apiPathOf, vmRecords } from '../model.ts'
 import { endpointOf } from './endpoint.ts'
 import { recordings, type StoredTicket, tickets } from './models.ts'
 
-const lifeMs = 5 * 60_000
-const sha256 = (text: string) => hash('sha256', text, 'hex')
-
 type Asked = Pick<StoredTicket, 'vm_id' | 'user' | 'credential' | 'console_type' | 'record'>
 
-/** Makes a ticket with its secret, of which only a hash is kept: a repeated call gets another ticket. */
-export async function issue(asked: Asked): Promise<{ ticket: string; expires_at: string }> {
-  const id = v4()
-  // Programs that take it for a host name may write it in lower case, and know no longer labels than 63.
-  const secret = randomBytes(24).toString('hex')
-  const expires_at = new Date(Date.now() + lifeMs).toISOString()
-  await tickets.insert({
-    ...asked,
-    id,
-    secret_hash: sha256(secret),
-    recording_id: null,
-    gateway: null,
-    address: null,
-    created_at: now(),
-    expires_at,
-    opened_at: null,
-    closed_at: null,
-    reason: null,
-  })
-  return { ticket: `${id}.${secret}`, expires_at }
+export async function issue({ user, credential, ...asked }: Asked): Promise<{ ticket: string; expires_at: string }> {
+  const { ticket, fields } = newTicket({ user, credential })
+  await tickets.insert({ ...asked, ...fields, recording_id: null })
+  return { ticket, expires_at: fields.expires_at }
 }
 
 const wrong = () =>
@@ -42,11 +23,8 @@ const wrong = () =>
 
 /** Finds an unused ticket for this VM (null: for any). @throws AuthenticationError, which does not tell the mistake */
 export async function unused(ticket: string, vmId: string | null): Promise<StoredTicket> {
-  const [id = '', secret = ''] = ticket.split('.')
-  const found = await tickets.get(id)
-  if (!found || (vmId !== null && found.vm_id !== vmId) || found.opened_at !== null || found.expires_at <= now())
-    throw wrong()
-  if (!timingSafeEqual(Buffer.from(sha256(secret)), Buffer.from(found.secret_hash))) throw wrong()
+  const found = await tickets.get(ticketIdIn(ticket))
+  if (!found || (vmId !== null && found.vm_id !== vmId) || !isUsable(found, ticket)) throw wrong()
   return found
 }
 

@@ -9,6 +9,7 @@ import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
+import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
@@ -86,7 +87,7 @@ const table: Record<ServiceName, Member> = {
     emits: ['vm:status', 'vm:events'],
   },
   container: {
-    serves: [containers, networks, networkPolicies],
+    serves: [containers, containerStreams, networks, networkPolicies],
     calls: [...of(resourcePools, 'get', 'list'), ...of(vms, 'list'), ...of(guests, 'agent')],
     emits: ['container:status', 'container:events', 'alerts'],
   },
@@ -98,7 +99,7 @@ const table: Record<ServiceName, Member> = {
       ...of(resourcePools, 'list'),
       ...of(snapshotQuotas, 'summary'),
     ],
-    emits: ['node:metrics', 'vm:metrics', 'alerts'],
+    emits: ['node:metrics', 'vm:metrics', 'container:metrics', 'alerts'],
     measures: true,
   },
 }

@@ -13,6 +13,8 @@ export type SpawnOptions = {
   cwd?: string | undefined
   /** Aborting kills the process and everything in its process group. */
   signal?: AbortSignal | undefined
+  /** Gives the process its `stderr` as a stream, which must then be read. */
+  ownStderr?: boolean | undefined
 }
 
 export type RunOptions = SpawnOptions & {
@@ -45,6 +47,8 @@ export type HostProcess = {
   stdin: Writable
   /** Must be read or destroyed; otherwise the program blocks on a full pipe. */
   stdout: Readable
+  /** With `ownStderr` only. */
+  stderr?: Readable
   /** Resolves when the process has ended; rejects with UnavailableError when the host is lost. Safe to ignore. */
   exit: Promise<ExitStatus>
   /** TERM to the process group, KILL after two seconds. Resolves when the process has ended. */

@@ -36,6 +36,8 @@ export type Api = {
   /** Begins a change, and does not wait for its end. */
   begin: (method: 'PUT', path: string, body: unknown) => Promise<void>
   dispatcher: Agent
+  /** A socket of this machine that leads to the engine, for its WebSockets. */
+  socketPath: string
 }
 
 const answerWithinMs = 20_000
@@ -43,7 +45,7 @@ const answerWithinMs = 20_000
 export const doneWithinSeconds = 120
 
 /** The API of an engine at the other end of these connections. @param name such as `Incus on node 'a'`, for messages */
-export function apiOver(name: string, dispatcher: Agent): Api {
+export function apiOver(name: string, { dispatcher, socketPath }: Pick<Api, 'dispatcher' | 'socketPath'>): Api {
   const ask = async (method: string, url: string, body?: unknown) => {
     if (method !== 'GET') await requireCurrent()
     return exchange({ dispatcher, name }, method, url, body)
@@ -51,6 +53,7 @@ export function apiOver(name: string, dispatcher: Agent): Api {
   return {
     name,
     dispatcher,
+    socketPath,
     get: async <T>(url: string) => (await ask('GET', url)).metadata as T,
     text: async (url) => {
       const { statusCode, body } = await respond({ dispatcher, name }, 'GET', url)

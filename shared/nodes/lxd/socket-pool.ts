@@ -25,7 +25,7 @@ export function socketPool(host: Host) {
     await made?.forward.close()
   }
 
-  const open = async (path: string): Promise<Agent> => {
+  const open = async (path: string): Promise<{ dispatcher: Agent; socketPath: string }> => {
     if (opened?.path !== path) {
       void close()
       const made = make(path)
@@ -34,7 +34,8 @@ export function socketPool(host: Host) {
         if (opened?.made === made) opened = undefined
       })
     }
-    return (await opened.made).dispatcher
+    const { forward, dispatcher } = await opened.made
+    return { dispatcher, socketPath: forward.path }
   }
   return { open, close }
 }

@@ -14,7 +14,7 @@ export type ContainerLab = {
   horcrux: TestHorcrux
   engines: LabEngines
   /** Makes a container of `tiny` that does nothing until it is stopped. */
-  make: (runtime: Runtime, name: string, given?: Record<string, unknown>) => Promise<Container>
+  make: Made
   stop: () => Promise<void>
 }
 
@@ -26,6 +26,26 @@ export const sourceOf = ({ archive }: LabEngines, runtime: Runtime) =>
       ? { rootfs: archive }
       : { image: 'tiny' }
 
+type Made = (runtime: Runtime, name: string, given?: Record<string, unknown>) => Promise<Container>
+
+/** Makes containers of `tiny` that do nothing until they are stopped. */
+export const containerMaker =
+  (horcrux: TestHorcrux, lab: LabEngines): Made =>
+  async (runtime, name, given = {}) => {
+    const params = { id: name, name, runtime, ...sourceOf(lab, runtime), ...given }
+    // The first call of an engine loads its library, which takes long on a busy machine.
+    const ended = await work(horcrux, containers, 'create', params, { timeoutMs: 60_000 })
+    if (ended.state !== 'succeeded') throw new Error(`${name} was not made: ${JSON.stringify(ended.error)}`)
+    // The result of the operation is the container.
+    return ended.result as Container
+  }
+
+/** Tells the local node where the engines of the run are. */
+export async function useEngines(horcrux: TestHorcrux, { config }: LabEngines): Promise<void> {
+  await until(() => horcrux.call(nodes, 'get', { id: 'local' }).catch(() => null), { what: 'the node' })
+  await horcrux.call(nodes, 'update', { id: 'local', engine_config: config })
+}
+
 /** Horcrux with the engines of the run as those of its local node. */
 export async function startContainerLab(engines?: LabEngines): Promise<ContainerLab> {
   const lab = engines ?? (await labEngines())
@@ -33,19 +53,6 @@ export async function startContainerLab(engines?: LabEngines): Promise<Container
     services: [clusterService, containerService],
     config: { allowedPaths: [lab.dir] },
   })
-  await until(() => horcrux.call(nodes, 'get', { id: 'local' }).catch(() => null), { what: 'the node' })
-  await horcrux.call(nodes, 'update', { id: 'local', engine_config: lab.config })
-  return {
-    horcrux,
-    engines: lab,
-    make: async (runtime, name, given = {}) => {
-      const params = { id: name, name, runtime, ...sourceOf(lab, runtime), ...given }
-      // The first call of an engine loads its library, which takes long on a busy machine.
-      const ended = await work(horcrux, containers, 'create', params, { timeoutMs: 60_000 })
-      if (ended.state !== 'succeeded') throw new Error(`${name} was not made: ${JSON.stringify(ended.error)}`)
-      // The result of the operation is the container.
-      return ended.result as Container
-    },
-    stop: horcrux.stop,
-  }
+  await useEngines(horcrux, lab)
+  return { horcrux, engines: lab, make: containerMaker(horcrux, lab), stop: horcrux.stop }
 }

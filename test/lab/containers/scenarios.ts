@@ -1,10 +1,8 @@
 import { containers } from '#shared/contracts/container/containers.ts'
-import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { Scenario } from '../faults/scenario.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import { done } from '../product/run-operation.ts'
-import { until } from '../wait.ts'
 import { idle } from './idle.ts'
 import type { LabEngines } from './start.ts'
 
@@ -30,12 +28,6 @@ export const containerScenarios: Record<string, Scenario> = {
   'containers.resume': { before: pause, params: { id } },
   'containers.exec': { before: run, params: { id, command: ['/bin/sh', '-c', 'sleep 0.2'], timeout: 10 } },
   'containers.delete': { before: run, params: { id, force: true } },
-}
-
-/** Tells the local node where the engines of the run are. */
-export async function useEngines(horcrux: TestHorcrux, { config }: LabEngines): Promise<void> {
-  await until(() => horcrux.call(nodes, 'get', { id: 'local' }).catch(() => null), { what: 'the node' })
-  await horcrux.call(nodes, 'update', { id: 'local', engine_config: config })
 }
 
 /** The containers of the scenarios: as Horcrux reports them, and as the engine and its processes have them. */

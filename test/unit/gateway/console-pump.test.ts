@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { Duplex } from 'node:stream'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
-import { shortReason } from '../../../services/gateway/console/closing.ts'
+import { shortReason } from '../../../services/gateway/sessions/closing.ts'
 import { pump } from '../../../services/gateway/console/pump.ts'
 import { until } from '../../lab/wait.ts'
 

@@ -34,6 +34,8 @@ describe('the OpenAPI document', () => {
       'events.socket',
       'events.stream',
       'uploads.write',
+      'container-streams.socket',
+      'containers.followLogs',
     ]
     expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
       [...routesOf(contracts).map(({ name }) => name), ...streams].sort(),

@@ -3,6 +3,7 @@ import type { DockerApi } from '#shared/nodes/docker/client.ts'
 import { type DockerKind, dockerOf } from '#shared/nodes/docker/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type ContainerEngine, type Definition, idLabel, type Ref } from '../driver.ts'
+import { attach } from './attach.ts'
 import { creationOf } from './definition.ts'
 import { described, listed } from './described.ts'
 import { exec } from './exec.ts'
@@ -146,6 +147,7 @@ export function docker(kind: DockerKind): ContainerEngine {
       onlyStopped: false,
     },
     exec: async ({ node, engine_id }, what) => exec(await apiAt(node), engine_id, what),
+    attach: async ({ node, engine_id }, hasInput) => attach(await apiAt(node), engine_id, hasInput),
     events: (reached, listener) =>
       engineOf(reached).events((event) =>
         listener(event.kind === 'object' ? { kind: 'container', engineId: event.id, change: event.change } : event),

@@ -3,13 +3,17 @@ import type { Duplex } from 'node:stream'
 import type { DockerApi } from '#shared/nodes/docker/client.ts'
 import { demultiplex } from '#shared/nodes/docker/demultiplex.ts'
 import { AppError } from '#shared/errors.ts'
-import type { Command, Ended, Output, Process } from '../process.ts'
+import { outputFrom } from '../merged.ts'
+import type { Command, Ended, Output, Process, Size } from '../process.ts'
 
 type Inspected = { Running: boolean; ExitCode: number | null }
 
 /** The engine's own message, in place of the command's output, when the command could not be begun. */
 const notBegun = /OCI runtime (exec|command).*|(runc|crun): .*|executable file .* not found in \$PATH.*/i
 const isMissing = /executable file .*not found|no such file or directory|command not found/i
+
+/** Keys that nobody types: the engine's own, Ctrl-P Ctrl-Q, would swallow each Ctrl-P. */
+export const noDetachKeys = 'ctrl-_,ctrl-^,ctrl-_,ctrl-^'
 
 /** Time in which the engine has heard the end of a command whose streams have ended. */
 const endWithin = { tries: 100, everyMs: 20 }
@@ -25,6 +29,7 @@ export async function exec(api: DockerApi, engineId: string, what: Command): Pro
     AttachStdout: true,
     AttachStderr: true,
     Tty: terminal !== null,
+    DetachKeys: noDetachKeys,
     ...(terminal && { ConsoleSize: [terminal.rows, terminal.columns] }),
   })) as { Id: string }
   const path = `/exec/${made.Id}`
@@ -33,8 +38,8 @@ export async function exec(api: DockerApi, engineId: string, what: Command): Pro
   const resize: Process['resize'] = async ({ columns, rows }) => {
     if (terminal) await api.post(`${path}/resize?h=${rows}&w=${columns}`)
   }
-  // The size of the creation is known to newer engines only; a resize counts once the command has begun.
-  if (terminal) void resize(terminal).catch(() => undefined)
+  // The size of the creation is known to newer engines only.
+  if (terminal) void resizeAtFirst(resize, terminal)
   const said: string[] = []
   return {
     output: outputOf(socket, terminal !== null, said),
@@ -45,18 +50,33 @@ export async function exec(api: DockerApi, engineId: string, what: Command): Pro
   }
 }
 
-async function* outputOf(socket: Duplex, isUndivided: boolean, said: string[]): AsyncGenerator<Output> {
-  if (isUndivided) {
-    for await (const bytes of socket as AsyncIterable<Buffer>) yield { stream: 1, bytes }
-    return
+const sizeTries = { count: 20, everyMs: 50 }
+
+/** A resize counts once the command has begun: until then it is refused. */
+async function resizeAtFirst(resize: Process['resize'], size: Size): Promise<void> {
+  for (let turn = 0; turn < sizeTries.count; turn++) {
+    try {
+      return await resize(size)
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error
+      await delay(sizeTries.everyMs)
+    }
   }
+}
+
+/** The output of a command or a container, without frames when it has a terminal. */
+export const piecesOf = (socket: Duplex, isUndivided: boolean): AsyncIterable<Output> =>
+  // A socket yields buffers unless it is given an encoding.
+  isUndivided ? outputFrom(socket as AsyncIterable<Buffer>, 1) : demultiplex(socket as AsyncIterable<Buffer>)
+
+async function* outputOf(socket: Duplex, isUndivided: boolean, said: string[]): AsyncGenerator<Output> {
   let isFirst = true
-  for await (const each of demultiplex(socket as AsyncIterable<Buffer>)) {
+  for await (const { stream, bytes } of piecesOf(socket, isUndivided)) {
     // Docker writes its own message to the standard output of the command.
-    const own = isFirst && each.bytes.length < 4096 ? notBegun.exec(each.bytes.toString('utf8'))?.[0] : undefined
+    const own = isFirst && bytes.length < 4096 ? notBegun.exec(bytes.toString('utf8'))?.[0] : undefined
     isFirst = false
     if (own !== undefined) said.push(own)
-    yield { stream: own === undefined ? each.stream : 2, bytes: each.bytes }
+    yield { stream: own === undefined || isUndivided ? stream : 2, bytes }
   }
 }
 

@@ -4,7 +4,7 @@ import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type ContainerEngine, type Definition, idLabel, type Listed, type Ref, type Seen } from '../driver.ts'
 import { limitsIn, mountsIn, parseConfig } from './config-file.ts'
-import { exec } from './exec.ts'
+import { attachConsole, exec } from './exec.ts'
 import { changeLimits } from './limits.ts'
 import { readConsole } from './console.ts'
 import { make, notesOf } from './make.ts'
@@ -180,6 +180,7 @@ export const lxc: ContainerEngine = {
     areForgotten: false,
   },
   exec: async (ref, what) => exec(await namedAt(ref), what),
+  attach: async (ref, hasInput) => attachConsole(await namedAt(ref), hasInput),
   events: (reached: Reached, listener) =>
     lxcOf(reached).events((event) =>
       listener(event.kind === 'object' ? { kind: 'container', engineId: event.id, change: event.change } : event),

@@ -1,8 +1,9 @@
-import { PassThrough, Writable } from 'node:stream'
-import type { WebSocket } from 'undici'
+import type { WebSocket } from 'ws'
 import { AppError } from '#shared/errors.ts'
 import type { Api } from '#shared/nodes/lxd/client.ts'
-import type { Command, Ended, Output, Process } from '../process.ts'
+import { merged, outputFrom } from '../merged.ts'
+import type { Command, Ended, Process, Size } from '../process.ts'
+import { openSocket, writableTo } from './sockets.ts'
 
 /** Secrets of the streams, by descriptor; a terminal has one stream for all. */
 type Secrets = { fds: Record<'0' | '1' | '2' | 'control', string> }
@@ -26,15 +27,12 @@ export async function exec(api: Api, instancePath: string, what: Command): Promi
   const [control, input, ...outputs] = terminal
     ? [await open('control'), await open('0')]
     : [await open('control'), await open('0'), await open('1'), await open('2')]
-  if (!hasInput && !terminal) input!.socket.send('')
+  if (!hasInput && !terminal) input!.socket.send('', { binary: false })
   const streams = terminal ? [input!] : outputs
   return {
-    output: merged(streams),
+    output: merged(streams.map(({ data }, index) => outputFrom(data, index === 0 ? 1 : 2))),
     input: hasInput ? writableTo(input!.socket) : null,
-    resize: async ({ columns, rows }) => {
-      const args = { width: String(columns), height: String(rows) }
-      control!.socket.send(JSON.stringify({ command: 'window-resize', args }))
-    },
+    resize: async (size) => resize(control!.socket, size),
     close: () => {
       for (const { socket } of [control!, input!, ...outputs]) socket.close()
     },
@@ -48,56 +46,32 @@ export async function exec(api: Api, instancePath: string, what: Command): Promi
   }
 }
 
-type Opened = { socket: WebSocket; data: PassThrough }
+const resize = (control: WebSocket, { columns, rows }: Size) =>
+  control.send(JSON.stringify({ command: 'window-resize', args: { width: String(columns), height: String(rows) } }))
 
-async function openSocket({ dispatcher }: Api, path: string): Promise<Opened> {
-  const { WebSocket } = await import('undici')
-  const socket = new WebSocket(`ws://engine${path}`, { dispatcher })
-  socket.binaryType = 'arraybuffer'
-  const data = new PassThrough()
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  socket.addEventListener('open', () => resolve())
-  socket.addEventListener('error', () => reject(new Error('a stream of the command could not be opened')))
-  socket.addEventListener('close', () => data.end())
-  socket.addEventListener('message', ({ data: message }: { data: unknown }) => {
-    // An empty text is the end of the stream.
-    if (typeof message === 'string') return message === '' ? void data.end() : void data.write(message)
-    // `binaryType` says what a message that is no text is.
-    data.write(Buffer.from(message as ArrayBuffer))
-  })
-  await promise
-  return { socket, data }
-}
+const usualSize: Size = { columns: 80, rows: 24 }
 
-/** The pieces of several streams as they come. */
-async function* merged(streams: Opened[]): AsyncGenerator<Output> {
-  const readers = streams.map(({ data }, index) => {
-    const pieces = data[Symbol.asyncIterator]() as AsyncIterator<Buffer>
-    const next = async () => ({ index, next, piece: await pieces.next() })
-    return next
-  })
-  const waiting = new Map(readers.map((next, index) => [index, next()]))
-  while (waiting.size > 0) {
-    const { index, next, piece } = await Promise.race(waiting.values())
-    if (piece.done) waiting.delete(index)
-    else {
-      yield { stream: index === 0 ? 1 : 2, bytes: piece.value }
-      waiting.set(index, next())
-    }
+/** Attaches to the console of an instance ("REST API": POST /1.0/instances/{name}/console). */
+export async function attachConsole(api: Api, instancePath: string, hasInput: boolean): Promise<Process> {
+  const { columns: width, rows: height } = usualSize
+  const { operation, metadata } = await api.background(`${instancePath}/console`, { type: 'console', width, height })
+  const { fds } = metadata as Secrets
+  const open = (fd: '0' | 'control') => openSocket(api, `${operation}/websocket?secret=${fds[fd]}`)
+  const [control, both] = [await open('control'), await open('0')]
+  return {
+    output: outputFrom(both.data, 1),
+    input: hasInput ? writableTo(both.socket) : null,
+    resize: async (size) => resize(control.socket, size),
+    close: () => {
+      for (const { socket } of [control, both]) socket.close()
+    },
+    // The engine keeps no exit code of a container.
+    end: async () => {
+      control.socket.close()
+      return { code: null, reason: 'exited' }
+    },
   }
 }
-
-const writableTo = (socket: WebSocket) =>
-  new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      socket.send(chunk)
-      done()
-    },
-    final: (done) => {
-      socket.send('')
-      done()
-    },
-  })
 
 async function endOf(api: Api, operation: string): Promise<Ended> {
   try {

@@ -3,7 +3,7 @@ import type { Api } from '#shared/nodes/lxd/client.ts'
 import { type LxdKind, lxdOf } from '#shared/nodes/lxd/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type ContainerEngine, type Definition, idLabel, type News, type Ref } from '../driver.ts'
-import { exec } from './exec.ts'
+import { attachConsole, exec } from './exec.ts'
 import { finder, instancePath, instancesOf, named, unlessGone } from './find.ts'
 import {
   described,
@@ -172,6 +172,10 @@ export function lxd(kind: LxdKind): ContainerEngine {
     exec: async (ref, what) => {
       const api = await apiAt(ref.node)
       return exec(api, instancePath((await require(api, ref)).name), what)
+    },
+    attach: async (ref, hasInput) => {
+      const api = await apiAt(ref.node)
+      return attachConsole(api, instancePath((await require(api, ref)).name), hasInput)
     },
     events: (reached, listener) => {
       const engine = engineOf(reached)

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { constants, homedir } from 'node:os'
+import { PassThrough } from 'node:stream'
 import { NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { missingProgram } from '../errors.ts'
 import type { ExitStatus, HostProcess, SpawnOptions } from '../host.ts'
@@ -54,7 +55,8 @@ export async function spawnLocal(
   const forget = () => options.signal?.removeEventListener('abort', onAbort)
   exit.then(forget, forget)
   if (options.signal?.aborted) onAbort()
-  return { stdin: child.stdin, stdout: child.stdout, exit, kill }
+  const own = options.ownStderr ? { stderr: child.stderr.pipe(new PassThrough()) } : {}
+  return { stdin: child.stdin, stdout: child.stdout, ...own, exit, kill }
 }
 
 async function killGroup(pid: number, exit: Promise<unknown>, giveUp: () => void): Promise<void> {

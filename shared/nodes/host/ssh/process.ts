@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { Transform } from 'node:stream'
 import { NotFoundError, UnavailableError, invalid } from '#shared/errors.ts'
 import { missingProgram } from '../errors.ts'
 import type { ExitStatus, HostProcess, SpawnOptions } from '../host.ts'
@@ -73,7 +74,21 @@ export async function spawnSsh(
   const forget = () => options.signal?.removeEventListener('abort', onAbort)
   exit.then(forget, forget)
   if (options.signal?.aborted) onAbort()
-  return { stdin: channelWritable(opened, ssh.name), stdout: channelReadable(opened, ssh.name), exit, kill }
+  const own = options.ownStderr ? { stderr: channel.stderr.pipe(withoutFirstLine()) } : {}
+  return { stdin: channelWritable(opened, ssh.name), stdout: channelReadable(opened, ssh.name), ...own, exit, kill }
+}
+
+/** Leaves out the line with the process id. */
+function withoutFirstLine(): Transform {
+  let isPast = false
+  return new Transform({
+    transform: (chunk: Buffer, _encoding, done) => {
+      const end = isPast ? 0 : chunk.indexOf(0x0a) + 1
+      if (!isPast && end === 0) return done()
+      isPast = true
+      done(null, chunk.subarray(end))
+    },
+  })
 }
 
 async function exitOf(

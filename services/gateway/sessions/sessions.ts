@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ServiceBroker } from 'moleculer'
 import { asService } from '#shared/access/access.ts'
-import { call } from '#shared/bus/call.ts'
-import { consoles, type Opened } from '#shared/contracts/vm/consoles.ts'
+import type { Privilege } from '#shared/access/privileges.ts'
 import { within } from '#shared/runtime/request-context.ts'
 import { AuthenticationError, ForbiddenError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -13,9 +12,26 @@ import { type Closing, codes } from './closing.ts'
 /** Releases a resource; its promise is awaited before the end is recorded. */
 type Undo = (why: Closing) => void | Promise<unknown>
 
-/** A console that somebody has open: from the use of its ticket to its end. */
-export type Session = {
-  opened: Opened
+/** A console or a stream, opened by a ticket. */
+type Opened = { ticket_id: string; user: string; credential: User['credential'] }
+/** The use of a ticket, from an address. */
+type Asked = { address: string }
+type Right = { privilege: Privilege; path: string }
+
+/** A kind of sessions: the calls that open and close them, and the right that their users must have all the time. */
+type SessionKind<O extends Opened, A extends Asked> = {
+  /** Such as `a console`, for messages. */
+  what: string
+  redeem: (asked: A) => Promise<O>
+  /** The open ones that have to be closed. */
+  keep: (ticketIds: string[]) => Promise<{ ticket_id: string; reason: string }[]>
+  close: (ticketId: string, reason: string) => Promise<unknown>
+  rightOf: (opened: O) => Right
+}
+
+/** Something that somebody has open: from the use of its ticket to its end. */
+export type Session<O extends Opened = Opened> = {
+  opened: O
   user: User
   /** Ends it, the first time that it is called: tells the client, lets go of everything, and puts it on record. */
   end: (why: Closing) => void
@@ -23,13 +39,14 @@ export type Session = {
   onEnd: (undo: Undo) => void
   isOpen: () => boolean
 }
-type Shown = {
-  ticket: string
-  vmId: string | null
-  address: string
-  /** User of the session, if known. */ user: string | null
+export type Sessions<O extends Opened, A extends Asked> = {
+  inContext: <T>(work: () => T) => T
+  /** @throws AuthenticationError, ForbiddenError, or UnavailableError when nobody can say */
+  prove: (user: User, right: Right) => Promise<User>
+  /** Uses a ticket up. @throws what the ticket's user would be told by any other route */
+  open: (asked: A) => Promise<Session<O>>
+  stop: () => Promise<void>
 }
-export type ConsoleSessions = ReturnType<typeof createConsoleSessions>
 
 const lookEveryMs = 2000
 /** Time that a console stays open while auth does not answer. */
@@ -37,22 +54,25 @@ const patienceMs = 10_000
 const recordWithinMs = 60_000
 
 /**
- * All consoles that are open at this gateway. They are closed when the user loses the right, or the credential expires.
+ * All sessions of a kind that are open at this gateway. They are closed when the user loses the right, or the credential
+ * expires.
  */
-export function createConsoleSessions(broker: ServiceBroker, { recheck, onChanged }: Identities) {
-  const open = new Map<string, Session>()
+export function createSessions<O extends Opened, A extends Asked>(
+  broker: ServiceBroker,
+  { recheck, onChanged }: Identities,
+  { what, redeem, keep, close, rightOf }: SessionKind<O, A>,
+): Sessions<O, A> {
+  const open = new Map<string, Session<O>>()
   const ending = new Set<Promise<void>>()
   const seenAt = new Map<string, number>()
   const inContext = <T>(work: () => T) =>
-    within({ broker, service: 'gateway', caller: asService('gateway'), requestId: 'consoles' }, work)
+    within({ broker, service: 'gateway', caller: asService('gateway'), requestId: 'sessions' }, work)
 
-  /** @throws AuthenticationError, ForbiddenError, or UnavailableError when nobody can say */
-  const prove = async (user: User, vmId: string): Promise<User> => {
+  const prove = async (user: User, { privilege, path }: Right): Promise<User> => {
     const proven = await recheck(user)
-    const path = `/api/vms/${vmId}`
-    if ((await rightsOf(proven)).allows('VmConsole', path)) return proven
-    throw new ForbiddenError(`User '${user.user}' lacks the privilege VmConsole on ${path}`, {
-      details: { user: user.user, privilege: 'VmConsole', path },
+    if ((await rightsOf(proven)).allows(privilege, path)) return proven
+    throw new ForbiddenError(`User '${user.user}' lacks the privilege ${privilege} on ${path}`, {
+      details: { user: user.user, privilege, path },
     })
   }
 
@@ -63,11 +83,11 @@ export function createConsoleSessions(broker: ServiceBroker, { recheck, onChange
       const begin = performance.now()
       for (;;) {
         try {
-          await call(consoles, 'close', { ticket_id, reason })
+          await close(ticket_id, reason)
           return
         } catch (error) {
           if (performance.now() - begin > recordWithinMs) {
-            log('gateway').warn({ err: error, ticket_id }, 'the end of a console could not be put on record')
+            log('gateway').warn({ err: error, ticket_id }, `the end of ${what} could not be put on record`)
             return
           }
           await delay(500, undefined, { ref: false })
@@ -78,7 +98,7 @@ export function createConsoleSessions(broker: ServiceBroker, { recheck, onChange
     ending.add(writing)
   }
 
-  const hold = (opened: Opened, user: User): Session => {
+  const hold = (opened: O, user: User): Session<O> => {
     const undos: Undo[] = []
     let isOpen = true
     const end = (why: Closing) => {
@@ -96,30 +116,30 @@ export function createConsoleSessions(broker: ServiceBroker, { recheck, onChange
     return session
   }
 
-  const verify = async (session: Session): Promise<void> => {
-    const { ticket_id, vm_id } = session.opened
+  const verify = async (session: Session<O>): Promise<void> => {
+    const { ticket_id } = session.opened
     try {
-      session.user = await prove(session.user, vm_id)
+      session.user = await prove(session.user, rightOf(session.opened))
       if (session.isOpen()) seenAt.set(ticket_id, performance.now())
     } catch (error) {
       if (error instanceof AuthenticationError)
         session.end({ code: codes.expired, reason: `The sign-in has ended: ${error.message}` })
       else if (error instanceof ForbiddenError) session.end({ code: codes.forbidden, reason: error.message })
       else if (performance.now() - (seenAt.get(ticket_id) ?? 0) > patienceMs)
-        session.end({ code: codes.unavailable, reason: 'Nobody can say whether this console may stay open' })
+        session.end({ code: codes.unavailable, reason: `Nobody can say whether ${what} may stay open` })
     }
   }
-  const verifyAll = (wanted: Session[]) => inContext(() => Promise.all(wanted.map(verify)))
+  const verifyAll = (wanted: Session<O>[]) => inContext(() => Promise.all(wanted.map(verify)))
   onChanged((name) => void verifyAll([...open.values()].filter(({ user }) => name === undefined || user.user === name)))
 
-  /** Reads the state of the guests, in one call for all consoles. */
-  const lookAtGuests = async () => {
-    const over = await inContext(() => call(consoles, 'keep', { ticket_ids: [...open.keys()] }))
+  /** Reads what all of them are opened on, in one call. */
+  const lookAtAll = async () => {
+    const over = await inContext(() => keep([...open.keys()]))
     for (const { ticket_id, reason } of over) open.get(ticket_id)?.end({ code: codes.gone, reason })
   }
   const look = async () => {
     if (open.size === 0) return
-    await lookAtGuests().catch((error: Error) => log('gateway').debug({ err: error }, 'consoles are not looked at'))
+    await lookAtAll().catch((error: Error) => log('gateway').debug({ err: error }, 'sessions are not looked at'))
     await verifyAll([...open.values()])
   }
   let looking = Promise.resolve()
@@ -132,15 +152,17 @@ export function createConsoleSessions(broker: ServiceBroker, { recheck, onChange
 
   return {
     inContext,
-    prove: (user: User, vmId: string) => inContext(() => prove(user, vmId)),
-    /** Uses a ticket up. @throws what the ticket's user would be told by any other route */
-    open: ({ ticket, vmId, address, user }: Shown): Promise<Session> =>
+    prove: (user, right) => inContext(() => prove(user, right)),
+    open: (asked) =>
       inContext(async () => {
-        const gateway = broker.nodeID
-        const opened = await call(consoles, 'redeem', { vm_id: vmId, ticket, address, gateway, user })
-        const { user: owner, credential, ticket_id, vm_id } = opened
+        const opened = await redeem(asked)
+        const { user: owner, credential, ticket_id } = opened
+        const { address } = asked
         try {
-          return hold(opened, await prove({ kind: 'user', user: owner, rights: '', address, credential }, vm_id))
+          return hold(
+            opened,
+            await prove({ kind: 'user', user: owner, rights: '', address, credential }, rightOf(opened)),
+          )
         } catch (error) {
           record(ticket_id, (error as Error).message)
           throw error

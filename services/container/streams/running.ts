@@ -1,0 +1,81 @@
+import { once } from 'node:events'
+import type { Params, Result } from '#shared/contract/contract.ts'
+import { type containerStreams, streamPartBytes } from '#shared/contracts/container/streams.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import type { Process } from '../drivers/process.ts'
+import { bufferOutput, type OutputBuffer } from './output-buffer.ts'
+
+type Of<K extends 'read' | 'write' | 'control'> = Params<typeof containerStreams, K>
+export type Signal = NonNullable<Of<'control'>['signal']>
+
+/** A stream that this replica has. */
+type Running = {
+  process: Process
+  buffer: OutputBuffer
+  /** Ends a stream whose gateway never came. */
+  unread: NodeJS.Timeout
+  /** null: it has no command of its own. */
+  signal: ((name: Signal) => Promise<void>) | null
+  /** Ends it, and a command that Horcrux has begun. */
+  end: () => Promise<void>
+}
+
+const running = new Map<string, Running>()
+/** Time that one call waits for a command which does not read its input. */
+const takenWithinMs = 1500
+/** Time until the first read. */
+const unreadMs = 30_000
+
+export function keepStream(id: string, stream: Omit<Running, 'buffer' | 'unread'>): void {
+  const unread = setTimeout(() => void endStream(id).catch(() => undefined), unreadMs)
+  running.set(id, { ...stream, unread, buffer: bufferOutput(stream.process.output, streamPartBytes) })
+}
+
+/** Ends a stream of this replica, if it has it. */
+export async function endStream(id: string): Promise<void> {
+  const stream = running.get(id)
+  running.delete(id)
+  clearTimeout(stream?.unread)
+  await stream?.end()
+}
+
+export const ownStreams = (): string[] => [...running.keys()]
+
+/** @throws NotFoundError for a stream that another replica has, or that has ended */
+function streamOf(id: string): Running {
+  const stream = running.get(id)
+  if (!stream) throw new NotFoundError(`Stream '${id}' has ended`)
+  return stream
+}
+
+export async function readStream({ stream_id, wait }: Of<'read'>): Promise<Result<typeof containerStreams, 'read'>> {
+  const { buffer, process, unread } = streamOf(stream_id)
+  clearTimeout(unread)
+  const pieces = await buffer.take(wait * 1000)
+  const parts = pieces.map(({ stream, bytes }) => ({ stream, data: bytes.toString('base64') }))
+  if (parts.length > 0 || !buffer.isOver()) return { parts, end: null }
+  const { code, reason } = await process.end()
+  return { parts, end: { exit_code: code, reason } }
+}
+
+/** @returns false while the input takes no more: the same bytes must not be sent again */
+export async function writeStream({ stream_id, data, end }: Of<'write'>): Promise<boolean> {
+  const { input } = streamOf(stream_id).process
+  if (!input) throw new ConflictError('This stream takes no input')
+  if (input.destroyed || input.writableEnded) return true
+  if (data !== '') input.write(Buffer.from(data, 'base64'))
+  if (end) input.end()
+  if (!input.writableNeedDrain) return true
+  const timeout = AbortSignal.timeout(takenWithinMs)
+  await once(input, 'drain', { signal: timeout }).catch(() => undefined)
+  return !input.writableNeedDrain
+}
+
+export async function controlStream({ stream_id, resize, signal }: Of<'control'>): Promise<null> {
+  const stream = streamOf(stream_id)
+  if (resize) await stream.process.resize(resize)
+  if (!signal) return null
+  if (!stream.signal) throw new ConflictError('Only a command that this WebSocket has begun gets signals')
+  await stream.signal(signal)
+  return null
+}
