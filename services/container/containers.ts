@@ -11,6 +11,8 @@ import { update } from './lifecycle/update.ts'
 import { readLogs } from './logs/logs.ts'
 import { containerRecords, viewOf } from './model.ts'
 import { settle } from './state/settle.ts'
+import { measureContainers } from './stats/measure.ts'
+import { watched } from './stats/watched.ts'
 
 const views = viewsOf(containerRecords, viewOf)
 
@@ -22,6 +24,8 @@ export const containerActions = implement(containers, {
     return { status, status_reason, timestamp: now() }
   },
   logs: readLogs,
+  watched: ({ after }) => watched(after),
+  measure: measureContainers,
   create,
   update,
   start,

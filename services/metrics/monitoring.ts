@@ -1,6 +1,6 @@
 import { localNode } from '#shared/contracts/common.ts'
 import { type monitoring as contract, monitoring } from '#shared/contracts/metrics/monitoring.ts'
-import { series as catalogue } from '#shared/contracts/metrics/catalog.ts'
+import { series as catalogue, subjectKinds } from '#shared/contracts/metrics/catalog.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { invalid, notFound, ValidationError } from '#shared/errors.ts'
@@ -10,11 +10,11 @@ import { implement } from '#shared/service/implement.ts'
 import type { Fleet } from './collect/fleet.ts'
 import { intervalOf as sampleIntervalOf, ringOf } from './collect/subjects.ts'
 import { edgesOf, type Interval, intervalFor, intervalOf, mostBuckets } from './history/buckets.ts'
-import { kindOf, type SubjectName, tiers } from './history/chunks.ts'
+import { idOf, kindOf, type SubjectName, tiers } from './history/chunks.ts'
 import { readHistory } from './history/query.ts'
 import { listOf } from './list.ts'
 import { measureProcesses } from './sources/processes.ts'
-import { nodeView, vmView } from './views.ts'
+import { containerView, nodeView, vmView } from './views.ts'
 
 let fleet: Fleet | undefined
 /** The fleet that the answers are about, from the start of the service on. */
@@ -49,8 +49,14 @@ export const monitoringService = implement(monitoring, {
     if (!vm) throw notFound('Virtual machine', id)
     return vmView(vm)
   },
+  containers: async (query, { maySee }) => {
+    const { containers } = await currentFleet()
+    return listOf([...containers.values()].map(containerView), query, ({ container_id }) => container_id, maySee)
+  },
+  container: ({ id }) => containerOf(id),
+  containerStats: ({ id }) => containerOf(id),
   metrics: async () => ({
-    data: (['nodes', 'vms'] as const).flatMap((kind) =>
+    data: subjectKinds.flatMap((kind) =>
       Object.entries(catalogue[kind]).map(([name, { unit, does }]) => ({ name, kind, unit, does })),
     ),
   }),
@@ -67,12 +73,24 @@ async function nodeOf(id: string) {
   return nodeView(reached.node)
 }
 
+async function containerOf(id: string) {
+  const { containers } = await currentFleet()
+  const container = containers.get(id)
+  if (!container) throw notFound('Container', id)
+  return containerView(container)
+}
+
+const rights = {
+  nodes: ['SysAudit', '/api/cluster/nodes/'],
+  vms: ['VmAudit', '/api/vms/'],
+  containers: ['ContainerAudit', '/api/containers/'],
+} as const
+
 /** @throws ForbiddenError for a subject that the caller may not see */
 export function requireSubject(subject: SubjectName, call: Pick<Call, 'caller' | 'rights'>): void {
-  const id = subject.slice(subject.indexOf('/') + 1)
   if (call.caller.kind === 'service') return
-  if (kindOf(subject) === 'nodes') requireRight(call, 'SysAudit', `/api/cluster/nodes/${id}`)
-  else requireRight(call, 'VmAudit', `/api/vms/${id}`)
+  const [privilege, path] = rights[kindOf(subject)]
+  requireRight(call, privilege, `${path}${idOf(subject)}`)
 }
 
 type Asked = Params<typeof contract, 'history'>

@@ -1,7 +1,14 @@
 import { columns, type SubjectKind } from '#shared/contracts/metrics/catalog.ts'
-import type { NodeMeasured, VmMeasured, Watched } from '#shared/contracts/metrics/monitoring.ts'
+import type {
+  ContainerMeasured,
+  NodeMeasured,
+  VmMeasured,
+  Watched,
+  WatchedContainer,
+} from '#shared/contracts/metrics/monitoring.ts'
 import type { Reach } from '#shared/contracts/cluster/nodes.ts'
 import { currentOf } from './collect/current.ts'
+import { containerProblemOf } from './collect/measure-containers.ts'
 import { problemOf } from './collect/measure-guests.ts'
 import type { SubjectName } from './history/chunks.ts'
 
@@ -20,6 +27,7 @@ const gaugesOf = (kind: SubjectKind) =>
 const shown: Record<SubjectKind, readonly string[]> = {
   nodes: [...rates, 'filesystem_percent', ...gaugesOf('nodes')],
   vms: [...rates, ...gaugesOf('vms')],
+  containers: [...rates, ...gaugesOf('containers')],
 }
 
 function measured(subject: SubjectName, kind: SubjectKind, problem: string | null) {
@@ -43,3 +51,12 @@ export const nodeView = ({ id, name }: Reach): NodeMeasured =>
 
 export const vmView = ({ id, name, node }: Watched): VmMeasured =>
   ({ vm_id: id, name, node, ...measured(`vms/${id}`, 'vms', problemOf(node)) }) as VmMeasured
+
+export const containerView = ({ id, name, node, runtime }: WatchedContainer): ContainerMeasured =>
+  ({
+    container_id: id,
+    name,
+    node,
+    runtime,
+    ...measured(`containers/${id}`, 'containers', containerProblemOf(node)),
+  }) as ContainerMeasured

@@ -110,6 +110,19 @@ export const builtInRules: readonly Given[] = [
     above: 95,
     clear: 90,
   }),
+  rule('container_memory', 'warning', 'The memory of a container is nearly used up', {
+    kind: 'threshold',
+    of: 'containers',
+    metric: 'memory_percent',
+    above: 95,
+    clear: 90,
+  }),
+  rule('container_oom', 'warning', 'Processes of a container were killed for lack of memory', {
+    kind: 'threshold',
+    of: 'containers',
+    metric: 'oom_kills_per_second',
+    above: 0,
+  }),
   rule(
     'operation_failed',
     'warning',

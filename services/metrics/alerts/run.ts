@@ -30,15 +30,15 @@ function createPools() {
       const found = new Map<string, Set<string>>()
       for (let cursor: string | undefined; ;) {
         const page = await call(resourcePools, 'list', { limit: 1000, ...(cursor !== undefined && { cursor }) })
-        for (const pool of page.data)
-          found.set(pool.id, new Set(pool.members.filter(({ kind }) => kind === 'vm').map(({ id }) => id)))
+        for (const pool of page.data) found.set(pool.id, new Set(pool.members.map(({ kind, id }) => `${kind} ${id}`)))
         if (page.next_cursor === null) break
         cursor = page.next_cursor
       }
       members = found
       readAt = performance.now()
     }
-    return (vm: string, pools: readonly string[]) => pools.some((pool) => members.get(pool)?.has(vm) === true)
+    return (kind: string, id: string, pools: readonly string[]) =>
+      pools.some((pool) => members.get(pool)?.has(`${kind} ${id}`) === true)
   }
 }
 

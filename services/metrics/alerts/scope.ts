@@ -8,13 +8,14 @@ export type Judged = { subject: SubjectName | 'system'; resource: string; tags: 
 const system: Judged = { subject: 'system', resource: '/api', tags: [], name: 'Horcrux' }
 
 /**
- * The subjects of a rule. A scope names nodes, tags and resource pools; a VM has to fit each of them that is named.
- * @param isInPools checks the membership of a VM
+ * The subjects of a rule. A scope names nodes, tags and resource pools; a VM or container has to fit each of them that is
+ * named. The tags of a container are the names of its labels.
+ * @param isInPools checks the membership of a resource of this kind
  */
 export function subjectsOf(
   { condition, scope }: Pick<Rule, 'condition' | 'scope'>,
-  { nodes, vms }: Pick<Fleet, 'nodes' | 'vms'>,
-  isInPools: (vm: string, pools: readonly string[]) => boolean,
+  { nodes, ...guests }: Pick<Fleet, 'nodes' | 'vms' | 'containers'>,
+  isInPools: (kind: string, id: string, pools: readonly string[]) => boolean,
 ): Judged[] {
   if (condition.kind === 'check') return [system]
   const fitsNode = (node: string) => scope.nodes.length === 0 || scope.nodes.includes(node)
@@ -24,13 +25,15 @@ export function subjectsOf(
         ? [{ subject: `nodes/${id}`, resource: `/api/cluster/nodes/${id}`, tags: [], name }]
         : [],
     )
-  return [...vms.values()].flatMap(({ id, name, node, tags, status }) => {
+  const of = condition.of
+  const kind = of === 'vms' ? 'vm' : 'container'
+  return [...guests[of].values()].flatMap(({ id, name, node, tags, status }) => {
     const fits =
       status === 'running' &&
       fitsNode(node) &&
       (scope.tags.length === 0 || scope.tags.some((tag) => tags.includes(tag))) &&
-      (scope.resource_pools.length === 0 || isInPools(id, scope.resource_pools))
-    return fits ? [{ subject: `vms/${id}`, resource: `/api/vms/${id}`, tags, name }] : []
+      (scope.resource_pools.length === 0 || isInPools(kind, id, scope.resource_pools))
+    return fits ? [{ subject: `${of}/${id}` as const, resource: `/api/${of}/${id}`, tags, name }] : []
   })
 }
 

@@ -1,6 +1,7 @@
 import { isBusConnected } from '#shared/bus/bus.ts'
 import { event } from '#shared/events/event.ts'
 import { publishLossy } from '#shared/events/publish.ts'
+import type { SubjectKind } from '#shared/contracts/metrics/catalog.ts'
 import type { Event, EventData } from '#shared/contracts/core/events.ts'
 import type { SubjectName } from '../history/chunks.ts'
 import { type Current, currentOf } from './current.ts'
@@ -55,9 +56,13 @@ function numbersOf({ values }: Current): Numbers {
 }
 
 function eventOf(subject: SubjectName, { source, quality, time }: Current, numbers: Numbers): Event {
-  const [kind, id] = subject.split('/') as ['nodes' | 'vms', string]
+  // A subject is a kind and an id.
+  const [kind, id] = subject.split('/') as [SubjectKind, string]
   const timestamp = new Date(time ?? Date.now()).toISOString()
   // The names of the numbers are those of the events' schema.
   const data = { ...numbers, source, quality, timestamp } as Omit<EventData<'NodeMetrics'>, 'node_id'>
-  return kind === 'nodes' ? event('NodeMetrics', { node_id: id, ...data }) : event('VmMetrics', { vm_id: id, ...data })
+  if (kind === 'nodes') return event('NodeMetrics', { node_id: id, ...data })
+  return kind === 'vms'
+    ? event('VmMetrics', { vm_id: id, ...data })
+    : event('ContainerMetrics', { container_id: id, ...data })
 }

@@ -1,19 +1,21 @@
 import { call } from '#shared/bus/call.ts'
-import type { SubjectName } from '../history/chunks.ts'
-import type { Watched } from '#shared/contracts/metrics/monitoring.ts'
+import { idOf, kindOf, type SubjectName } from '../history/chunks.ts'
+import { containers } from '#shared/contracts/container/containers.ts'
+import type { Watched, WatchedContainer } from '#shared/contracts/metrics/monitoring.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { onChange } from '#shared/db/cache/changes.ts'
 import { type Reached, reachAll } from '#shared/nodes/nodes.ts'
 
-/** The nodes and VMs that there are, as far as this replica has heard. */
+/** The nodes, VMs and containers that there are, as far as this replica has heard. */
 export type Fleet = {
   nodes: ReadonlyMap<string, Reached>
   vms: ReadonlyMap<string, Watched>
+  containers: ReadonlyMap<string, WatchedContainer>
   /** The VMs of a node, by the hypervisor's own names. */
   byHandle: (node: string) => ReadonlyMap<string, Watched>
   /** Reads again what has changed, or is old. */
   refresh: () => Promise<void>
-  /** True once nodes and VMs were read. */
+  /** True once all of them were read. */
   isKnown: () => boolean
   stop: () => void
 }
@@ -21,12 +23,13 @@ export type Fleet = {
 /** Notices can be lost while the bus is away. */
 const freshMs = 60_000
 
-/** Follows nodes and VMs by the notices of their changes. */
+/** Follows nodes, VMs and containers by the notices of their changes. */
 export function followFleet(): Fleet {
   let nodes: ReadonlyMap<string, Reached> = new Map()
   let watched: ReadonlyMap<string, Watched> = new Map()
   let handles = new Map<string, Map<string, Watched>>()
-  const readAt = { nodes: -Infinity, vms: -Infinity }
+  let watchedContainers: ReadonlyMap<string, WatchedContainer> = new Map()
+  const readAt = { nodes: -Infinity, vms: -Infinity, containers: -Infinity }
   const changed = new Set<string>()
   const reading = new Map<string, Promise<void>>()
   const stop = onChange((collection) => {
@@ -57,8 +60,11 @@ export function followFleet(): Fleet {
     get vms() {
       return watched
     },
+    get containers() {
+      return watchedContainers
+    },
     byHandle: (node) => handles.get(node) ?? new Map<string, Watched>(),
-    isKnown: () => readAt.nodes > -Infinity && readAt.vms > -Infinity,
+    isKnown: () => Object.values(readAt).every((at) => at > -Infinity),
     stop,
     async refresh() {
       await readIfDue('nodes', async () => {
@@ -71,6 +77,9 @@ export function followFleet(): Fleet {
         handles = new Map()
         for (const vm of all)
           handles.set(vm.node, (handles.get(vm.node) ?? new Map<string, Watched>()).set(vm.handle, vm))
+      })
+      await readIfDue('containers', async () => {
+        watchedContainers = new Map((await readContainers()).map((container) => [container.id, container]))
       })
     },
   }
@@ -86,8 +95,21 @@ async function readVms(): Promise<Watched[]> {
   }
 }
 
+async function readContainers(): Promise<WatchedContainer[]> {
+  const all: WatchedContainer[] = []
+  for (let after: string | undefined; ;) {
+    const page = await call(containers, 'watched', after === undefined ? {} : { after }, { isQuestion: true })
+    all.push(...page.data)
+    if (page.next === null) return all
+    after = page.next
+  }
+}
+
 /** Checks that a subject is still there. */
-export const isThere = ({ nodes, vms }: Fleet, subject: SubjectName): boolean => {
-  const id = subject.slice(subject.indexOf('/') + 1)
-  return subject.startsWith('nodes/') ? nodes.has(id) : vms.has(id)
+export const isThere = (fleet: Fleet, subject: SubjectName): boolean => fleet[kindOf(subject)].has(idOf(subject))
+
+/** The node that a subject is on, or is. */
+export function nodeOf(subject: SubjectName, fleet: Fleet): string | undefined {
+  const [kind, id] = [kindOf(subject), idOf(subject)]
+  return kind === 'nodes' ? id : fleet[kind].get(id)?.node
 }

@@ -5,16 +5,15 @@ import type { GuestSample } from '../sources/guest-source.ts'
 import { guestSources } from '../sources/guests.ts'
 import type { SubjectName } from '../history/chunks.ts'
 import type { Row } from '../history/ring.ts'
-import { clock, ringOf } from './subjects.ts'
+import { type Clock, goneRow, type Measured } from './guest-rows.ts'
+import { clock } from './subjects.ts'
 
 /** Why the guests of a node could not be measured last time, by node; absent while they can. */
 const problems = new Map<string, string>()
 export const problemOf = (node: string): string | null => problems.get(node) ?? null
 
-type Named = { subject: SubjectName; row: Row }
-
 /** Measures the guests of a node with all sources at once. VMs that run no more get a last row which says so. */
-export async function measureGuests(reached: Reached, byHandle: ReadonlyMap<string, Watched>): Promise<Named[]> {
+export async function measureGuests(reached: Reached, byHandle: ReadonlyMap<string, Watched>): Promise<Measured[]> {
   const node = reached.node.id
   if (byHandle.size === 0) return []
   const answers = await Promise.all(guestSources.map(({ name, measure }) => ask(name, () => measure(reached))))
@@ -42,15 +41,13 @@ async function ask(source: string, measure: () => Promise<GuestSample[]>): Promi
   }
 }
 
-type Times = { time: number; steady: number }
-
 function rowOf(
   source: string,
   node: string,
   { handle, run, quality, because, values }: GuestSample,
   byHandle: ReadonlyMap<string, Watched>,
-  times: Times,
-): Named[] {
+  times: Clock,
+): Measured[] {
   const vm = byHandle.get(handle)
   if (!vm) return []
   const identity = { id: `${handle} ${run}`, node }
@@ -63,21 +60,9 @@ function goneRows(
   node: string,
   byHandle: ReadonlyMap<string, Watched>,
   found: ReadonlySet<SubjectName>,
-  times: Times,
-): Named[] {
-  return [...byHandle.values()].flatMap((vm) => {
-    const subject: SubjectName = `vms/${vm.id}`
-    const ring = ringOf(subject)
-    if (found.has(subject) || !ring || ring.value('up') !== 1) return []
-    const row: Row = {
-      ...times,
-      identity: { id: 'gone', node },
-      source: ring.last().source,
-      quality: 'missing',
-      reason: 'gone',
-      because: 'The guest does not run',
-      values: { up: 0 },
-    }
-    return [{ subject, row }]
-  })
+  times: Clock,
+): Measured[] {
+  return [...byHandle.values()].flatMap(({ id }) =>
+    found.has(`vms/${id}`) ? [] : goneRow(`vms/${id}`, node, 'The guest does not run', times),
+  )
 }

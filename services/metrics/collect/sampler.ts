@@ -1,13 +1,14 @@
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
-import { kindOf, type SubjectName } from '../history/chunks.ts'
+import type { SubjectName } from '../history/chunks.ts'
 import { createFlusher, type Flushed, rollUpLeftovers } from '../history/flush.ts'
 import type { Row } from '../history/ring.ts'
 import { sweepHistory } from '../history/retention.ts'
 import { tell } from './emit.ts'
-import { type Fleet, isThere } from './fleet.ts'
+import { type Fleet, isThere, nodeOf } from './fleet.ts'
 import type { Leases } from './leases.ts'
+import { measureContainers } from './measure-containers.ts'
 import { measureGuests } from './measure-guests.ts'
 import { type NodeProbe, probeNode, rowOfLost } from './measure-node.ts'
 import { hearRows, shareRows } from './share.ts'
@@ -62,7 +63,11 @@ export function startSampler(fleet: Fleet, leases: Leases): () => Promise<void> 
     if (probed.isBusyWithGuests) return
     probed.isBusyWithGuests = true
     try {
-      take(await measureGuests(probed.reached, fleet.byHandle(id)))
+      // A source that hangs does not hold up the other.
+      await Promise.all([
+        measureGuests(probed.reached, fleet.byHandle(id)).then(take),
+        measureContainers(id, fleet.containers).then(take),
+      ])
     } finally {
       probed.isBusyWithGuests = false
     }
@@ -127,9 +132,4 @@ export function startSampler(fleet: Fleet, leases: Leases): () => Promise<void> 
     await flush().catch(warn('the last samples could not be written'))
     for (const { probe } of probes.values()) probe.close()
   }
-}
-
-const nodeOf = (subject: SubjectName, fleet: Fleet): string | undefined => {
-  const id = subject.slice(subject.indexOf('/') + 1)
-  return kindOf(subject) === 'nodes' ? id : fleet.vms.get(id)?.node
 }

@@ -1,6 +1,6 @@
 import { columns, type SubjectKind } from '#shared/contracts/metrics/catalog.ts'
 import { type Format, headOf, labelsText } from '#shared/runtime/exposition.ts'
-import type { SubjectName } from '../history/chunks.ts'
+import { idOf, type SubjectName } from '../history/chunks.ts'
 import type { Ring } from '../history/ring.ts'
 
 /** A subject on the page: the labels of its series, and those of its info series. */
@@ -10,19 +10,19 @@ export type Exposed = { subject: SubjectName; ring: Ring | undefined; info: Reco
 const words: Record<SubjectKind, { label: string; prefix: string }> = {
   nodes: { label: 'node', prefix: 'horcrux_node' },
   vms: { label: 'vm', prefix: 'horcrux_vm' },
+  containers: { label: 'container', prefix: 'horcrux_container' },
 }
 
 /** Samples that are older than this are not told: Prometheus would take them for those of now. Milliseconds. */
-const freshMs: Record<SubjectKind, number> = { nodes: 12_500, vms: 25_000 }
+const freshMs: Record<SubjectKind, number> = { nodes: 12_500, vms: 25_000, containers: 25_000 }
 
 /**
  * The metrics of the subjects of one kind, straight from their last samples. A missing number has no line, and a subject
- * that is not there any more has none at all. Only the info series says on which node a VM is, so that a move begins no
+ * that is not there any more has none at all. Only the info series says on which node a VM or container is, so that a move begins no
  * new series.
  */
 export function subjectsText(kind: SubjectKind, all: readonly Exposed[], format: Format, now: number): string {
   const { label, prefix } = words[kind]
-  const idOf = (subject: SubjectName) => subject.slice(subject.indexOf('/') + 1)
   const labelled = all.map(({ subject, ring, info }) => ({
     labels: labelsText({ [label]: idOf(subject) }),
     info: labelsText({ [label]: idOf(subject), ...info }),

@@ -7,7 +7,7 @@ import { subjectsText } from './page.ts'
 /** Samples come every five seconds at most: a page is made again after this time. Milliseconds. */
 const keptMs = 1000
 
-/** Adds the nodes and VMs to the page for Prometheus. No guest is asked for it. @returns removes them */
+/** Adds the nodes, VMs and containers to the page for Prometheus. No guest is asked for it. @returns removes them */
 export function exposeFleet(fleet: Fleet): () => void {
   const kept = new Map<Format, { at: number; text: string }>()
   return addToPage((format) => {
@@ -22,7 +22,14 @@ export function exposeFleet(fleet: Fleet): () => void {
       const subject = `vms/${id}` as const
       return { subject, ring: ringOf(subject), info: { name, node } }
     })
-    const text = subjectsText('nodes', nodes, format, now) + subjectsText('vms', vms, format, now)
+    const containers = [...fleet.containers.values()].map(({ id, name, node, runtime }) => {
+      const subject = `containers/${id}` as const
+      return { subject, ring: ringOf(subject), info: { name, node, runtime } }
+    })
+    const text =
+      subjectsText('nodes', nodes, format, now) +
+      subjectsText('vms', vms, format, now) +
+      subjectsText('containers', containers, format, now)
     kept.set(format, { at: now, text })
     return text
   })

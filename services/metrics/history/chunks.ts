@@ -53,8 +53,9 @@ export const chunkModel = modelOf('metric_chunks', Chunk, [
   { fields: { open: 1 }, sparse: true },
 ])
 
-/** A node or VM, as `nodes/local`. */
+/** A node, VM or container, as `nodes/local`. */
 export type SubjectName = `${SubjectKind}/${string}`
+export const idOf = (subject: SubjectName) => subject.slice(subject.indexOf('/') + 1)
 export const kindOf = (subject: SubjectName) => subject.slice(0, subject.indexOf('/')) as SubjectKind
 
 export const startOf = (tier: Tier, time: number) => Math.floor(time / tiers[tier].chunkMs) * tiers[tier].chunkMs

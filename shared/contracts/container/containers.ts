@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Done, Id, SearchQuery, nullable, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ContainerSample, WatchedContainerPage } from '#shared/contracts/metrics/monitoring.ts'
 import {
   Command,
   ContainerNetwork,
@@ -121,6 +122,20 @@ export const containers = contract('containers', {
       wait: Type.Integer({ minimum: 0, maximum: 3, default: 0, description: 'Seconds to wait for a line' }),
     }),
     result: strict({ lines: Type.Array(LogLine), next_cursor: Type.String(), gap: Gap }),
+  },
+  watched: {
+    does: 'List the containers for the service that measures them, a page at a time',
+    can: 'service',
+    callers: ['metrics'],
+    params: strict({ after: Type.Optional(Id) }),
+    result: WatchedContainerPage,
+  },
+  measure: {
+    does: 'Measure the running containers of a node, a page at a time',
+    can: 'service',
+    callers: ['metrics'],
+    params: strict({ node: Id, after: Type.Optional(Id) }),
+    result: strict({ data: Type.Array(ContainerSample), next: nullable(Type.String()) }),
   },
   create: {
     does: 'Create a container',

@@ -159,6 +159,11 @@ export const events = {
     access: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), ...measured }),
   }),
+  ContainerMetrics: kind({
+    topic: 'container:metrics',
+    access: 'ContainerAudit on /api/containers/{container_id}',
+    data: strict({ container_id: Type.String(), ...measured }),
+  }),
   OperationUpdated: kind({ topic: 'operations', access: 'owner', data: Operation }),
 }
 export type EventType = keyof typeof events

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { subjectKinds } from '#shared/contracts/metrics/catalog.ts'
 import { Id, Name, nullable, oneOf, strict, Time, Version } from '#shared/contracts/common.ts'
 
 export const Severity = oneOf('info', 'warning', 'critical')
@@ -8,7 +9,7 @@ const Seconds = (description: string, max = 86_400) =>
   Type.Integer({ minimum: 0, maximum: max, default: 0, description: `${description}; seconds` })
 
 const Metric = Type.String({ pattern: '^[a-z][a-z0-9_]{0,62}$', errorMessage: 'must be the name of a metric' })
-const kinds = { of: oneOf('nodes', 'vms'), metric: Metric }
+const kinds = { of: oneOf(...subjectKinds), metric: Metric }
 /** One of `above` and `below`; `clear` is the threshold at which an alert ends, if it is another. */
 const Thresholds = {
   above: Type.Optional(Type.Number()),

@@ -2,7 +2,8 @@
  * The metrics of each kind of subject. A column is stored as it was measured; a series is what the API answers: a gauge
  * column as it is, or the rate of a counter column.
  */
-export type SubjectKind = 'nodes' | 'vms'
+export const subjectKinds = ['nodes', 'vms', 'containers'] as const
+export type SubjectKind = (typeof subjectKinds)[number]
 
 type Column = {
   /** A counter only grows, except when the measured thing restarts. */
@@ -59,6 +60,18 @@ export const columns = {
     memory_rss_bytes: gauge('bytes', 'Memory that the guest takes of the node'),
     ...traffic,
   },
+  containers: {
+    up: gauge('', '1 if the container runs, 0 if not'),
+    cpus: gauge('', 'Processors that it may use: its limit, else those of the node'),
+    cpu_seconds: counter('seconds', 'Processor time of all its processes'),
+    cpu_throttled_seconds: counter('seconds', 'Time in which its processes waited because of the limit of processors'),
+    memory_bytes: gauge('bytes', 'Memory that it may use: its limit, else that of the node'),
+    memory_used_bytes: gauge('bytes', 'Memory in use, without the page cache that is reclaimed first'),
+    memory_rss_bytes: gauge('bytes', 'Memory of its processes that no file backs'),
+    pids: gauge('', 'Processes and threads'),
+    oom_kills: counter('processes', 'Processes that were killed for lack of memory'),
+    ...traffic,
+  },
 } as const satisfies Record<SubjectKind, Record<string, Column>>
 
 export type ColumnOf<K extends SubjectKind> = keyof (typeof columns)[K] & string
@@ -111,5 +124,10 @@ export const series: Record<SubjectKind, Record<string, Series>> = {
     cpu_percent: percent('cpu_seconds', 'vcpus', 'Virtual processors in use', { isRate: true }),
     memory_percent: percent('memory_used_bytes', 'memory_bytes', 'Memory in use by the count of the guest'),
     ...plainSeries('vms'),
+  },
+  containers: {
+    cpu_percent: percent('cpu_seconds', 'cpus', 'Processors in use, of those that it may use', { isRate: true }),
+    memory_percent: percent('memory_used_bytes', 'memory_bytes', 'Memory in use, of that which it may use'),
+    ...plainSeries('containers'),
   },
 }

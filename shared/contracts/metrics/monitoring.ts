@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Id, ListQuery, None, nullable, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
-import { columns, type SubjectKind } from '#shared/contracts/metrics/catalog.ts'
+import { columns, subjectKinds, type SubjectKind } from '#shared/contracts/metrics/catalog.ts'
 
 /** Why a number is missing. Missing is never zero. */
 export const MissingReason = oneOf('reset', 'gone', 'stale', 'not_measured')
@@ -57,6 +57,17 @@ export const VmMeasured = strict({
 })
 export type VmMeasured = Static<typeof VmMeasured>
 
+export const ContainerMeasured = strict({
+  container_id: Type.String(),
+  name: Type.String(),
+  node: Type.String(),
+  runtime: Type.String(),
+  ...Measured,
+  ...Rates,
+  ...numbersOf('containers'),
+})
+export type ContainerMeasured = Static<typeof ContainerMeasured>
+
 const Process = strict({
   pid: Type.Integer(),
   started_ticks: Type.Integer({ description: 'With the pid it identifies the process; clock ticks after the boot' }),
@@ -71,9 +82,9 @@ export type Process = Static<typeof Process>
 
 /** Subject of a series: a resource by its kind and id. */
 export const Subject = Type.String({
-  pattern: '^(nodes|vms)/[A-Za-z0-9][A-Za-z0-9-]{0,62}$',
-  description: 'nodes/{id} or vms/{id}',
-  errorMessage: 'must be nodes/{id} or vms/{id}',
+  pattern: `^(${subjectKinds.join('|')})/[A-Za-z0-9][A-Za-z0-9-]{0,62}$`,
+  description: 'nodes/{id}, vms/{id} or containers/{id}',
+  errorMessage: 'must be nodes/{id}, vms/{id} or containers/{id}',
 })
 
 const Duration = Type.String({
@@ -113,7 +124,7 @@ export type History = Static<typeof History>
 
 const Metric = strict({
   name: Type.String(),
-  kind: oneOf('nodes', 'vms'),
+  kind: oneOf(...subjectKinds),
   unit: Type.String(),
   does: Type.String(),
 })
@@ -130,6 +141,29 @@ const Watched = strict({
 })
 export type Watched = Static<typeof Watched>
 export const WatchedPage = strict({ data: Type.Array(Watched), next: nullable(Type.String()) })
+
+/** A container to be measured, for the service that measures. */
+const WatchedContainer = strict({
+  id: Type.String(),
+  name: Type.String(),
+  node: Type.String(),
+  runtime: Type.String(),
+  status: Type.String(),
+  tags: Type.Array(Type.String(), { description: 'Names of its labels' }),
+  memory: nullable(Type.Integer({ description: 'Limit; MiB' })),
+  cpus: nullable(Type.Number({ description: 'Limit; processors' })),
+})
+export type WatchedContainer = Static<typeof WatchedContainer>
+export const WatchedContainerPage = strict({ data: Type.Array(WatchedContainer), next: nullable(Type.String()) })
+
+/** The measurement of one container. */
+export const ContainerSample = strict({
+  id: Type.String(),
+  run: Type.String({ description: 'Changes at every start, and with it the counters begin anew' }),
+  source: Type.String({ description: 'The version of control groups' }),
+  values: Type.Record(Type.String(), Type.Number()),
+})
+export type ContainerSample = Static<typeof ContainerSample>
 
 export const monitoring = contract('monitoring', {
   node: {
@@ -179,6 +213,28 @@ export const monitoring = contract('monitoring', {
     params: ById,
     result: VmMeasured,
   },
+  containers: {
+    does: 'List the metrics of containers',
+    rest: 'GET /monitoring/containers',
+    can: 'signed-in',
+    itemAccess: 'ContainerAudit on /api/containers/{id}',
+    params: ListQuery('container_id', 'name', 'node', 'runtime'),
+    result: Page(ContainerMeasured),
+  },
+  container: {
+    does: 'Read the metrics of a container',
+    rest: 'GET /monitoring/containers/{id}',
+    can: 'ContainerAudit on /api/containers/{id}',
+    params: ById,
+    result: ContainerMeasured,
+  },
+  containerStats: {
+    does: 'Read the newest measurement of a container, as /monitoring/containers/{id} does',
+    rest: 'GET /containers/{id}/stats',
+    can: 'ContainerAudit on /api/containers/{id}',
+    params: ById,
+    result: ContainerMeasured,
+  },
   metrics: {
     does: 'List the metrics that have a history, with their units',
     rest: 'GET /monitoring/metrics',
@@ -187,7 +243,7 @@ export const monitoring = contract('monitoring', {
     result: strict({ data: Type.Array(Metric) }),
   },
   history: {
-    does: 'Read the history of a metric of a node or VM',
+    does: 'Read the history of a metric of a node, VM or container',
     rest: 'GET /monitoring/history/{metric}',
     can: 'signed-in',
     params: strict({

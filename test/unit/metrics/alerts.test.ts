@@ -135,17 +135,28 @@ test('the scope of a rule is nodes, tags and resource pools, and of VMs only tho
     vm('c', 'n1', []),
     vm('d', 'n1', ['web'], 'stopped'),
   ])
-  const condition = { kind: 'threshold', of: 'vms', metric: 'up', above: 1 } as const
-  const found = (given: Partial<Rule['scope']>) =>
+  const container = {
+    name: 'e',
+    node: 'n1',
+    runtime: 'docker',
+    status: 'running',
+    tags: ['web'],
+    memory: null,
+    cpus: null,
+  }
+  const containers = new Map([['e', { id: 'e', ...container }]])
+  const found = (given: Partial<Rule['scope']>, of: 'vms' | 'containers' = 'vms') =>
     subjectsOf(
-      { condition, scope: { ...scope, ...given } },
-      { nodes: new Map(), vms },
-      (id, pools) => id === 'c' && pools.includes('p'),
+      { condition: { kind: 'threshold', of, metric: 'up', above: 1 }, scope: { ...scope, ...given } },
+      { nodes: new Map(), vms, containers },
+      (kind, id, pools) => kind === 'vm' && id === 'c' && pools.includes('p'),
     ).map(({ name }) => name)
   expect(found({})).toEqual(['a', 'b', 'c'])
   expect(found({ nodes: ['n1'] })).toEqual(['a', 'c'])
   expect(found({ tags: ['web'], nodes: ['n2'] })).toEqual(['b'])
   expect(found({ resource_pools: ['p'] })).toEqual(['c'])
+  expect(found({ tags: ['web'] }, 'containers')).toEqual(['e'])
+  expect(found({ resource_pools: ['p'] }, 'containers')).toEqual([])
 })
 
 describe('a message', () => {

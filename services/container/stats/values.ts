@@ -1,0 +1,136 @@
+import type { Cgroup } from '#shared/nodes/cgroup.ts'
+
+/** The files of a container's control groups and of its first process, by what they tell. */
+export type StatFile =
+  | 'cpu'
+  | 'throttled'
+  | 'memory'
+  | 'memory_stat'
+  | 'pids'
+  | 'bytes'
+  | 'requests'
+  | 'oom'
+  | 'network'
+  | 'process'
+
+/** Columns of containers in the metrics; a missing one was not measured. */
+export type StatValues = {
+  cpu_seconds?: number
+  cpu_throttled_seconds?: number
+  memory_used_bytes?: number
+  memory_rss_bytes?: number
+  pids?: number
+  oom_kills?: number
+  disk_read_bytes?: number
+  disk_written_bytes?: number
+  disk_reads?: number
+  disk_writes?: number
+  network_received_bytes?: number
+  network_sent_bytes?: number
+}
+
+/** Paths of the files. In version 1 each controller has a folder of its own, in version 2 all have the same. */
+export function statFilesOf({ version, folderOf }: Cgroup, pid: number): Record<StatFile, string> {
+  const common = { network: `/proc/${pid}/net/dev`, process: `/proc/${pid}/stat` }
+  if (version === 2) {
+    const folder = folderOf('memory')
+    return {
+      ...common,
+      cpu: `${folder}/cpu.stat`,
+      throttled: `${folder}/cpu.stat`,
+      memory: `${folder}/memory.current`,
+      memory_stat: `${folder}/memory.stat`,
+      pids: `${folder}/pids.current`,
+      bytes: `${folder}/io.stat`,
+      requests: `${folder}/io.stat`,
+      oom: `${folder}/memory.events`,
+    }
+  }
+  const memory = folderOf('memory')
+  return {
+    ...common,
+    cpu: `${folderOf('cpuacct')}/cpuacct.usage`,
+    throttled: `${folderOf('cpu')}/cpu.stat`,
+    memory: `${memory}/memory.usage_in_bytes`,
+    memory_stat: `${memory}/memory.stat`,
+    pids: `${folderOf('pids')}/pids.current`,
+    bytes: `${folderOf('blkio')}/blkio.throttle.io_service_bytes_recursive`,
+    requests: `${folderOf('blkio')}/blkio.throttle.io_serviced_recursive`,
+    oom: `${memory}/memory.oom_control`,
+  }
+}
+
+export type StatTexts = Partial<Record<StatFile, string>>
+
+/** Digits only: `max` and an empty file are no number. */
+const numberIn = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+$/.test(text.trim()) ? Number(text) : undefined
+
+/** The number behind a key of a file with a key and a number in each line. */
+function keyed(text: string | undefined, key: string): number | undefined {
+  if (text === undefined) return undefined
+  const begin = text.startsWith(`${key} `) ? 0 : text.indexOf(`\n${key} `) + 1
+  if (begin === 0 && !text.startsWith(`${key} `)) return undefined
+  const end = text.indexOf('\n', begin)
+  return numberIn(text.slice(begin + key.length + 1, end < 0 ? undefined : end))
+}
+
+const times = (value: number | undefined, factor: number) => (value === undefined ? undefined : value * factor)
+/** Seconds with six decimals, which stay exact for longer than a century. */
+const rounded = (value: number | undefined) => (value === undefined ? undefined : Math.round(value * 1e6) / 1e6)
+
+/** The start of a process in clock ticks after the boot: field 22 of proc(5), behind a name that may have blanks. */
+export const startIn = (stat: string | undefined): string | null =>
+  stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+
+/** Sums over all interfaces but the loopback, of /proc/PID/net/dev. */
+function trafficIn(text: string | undefined): { received: number; sent: number } | undefined {
+  if (text === undefined) return undefined
+  const rows = text.split('\n').flatMap((line) => {
+    const [, name, rest] = /^\s*([^:|]+):\s*(.*)$/.exec(line) ?? []
+    return name === undefined || name === 'lo' ? [] : [rest!.split(/\s+/).map(Number)]
+  })
+  const sum = (column: number) => rows.reduce((total, row) => total + (row[column] ?? 0), 0)
+  return { received: sum(0), sent: sum(8) }
+}
+
+/** Sums over all devices: `8:0 Read 4096` in version 1, `8:0 rbytes=4096 wbytes=0 rios=1 wios=0` in version 2. */
+function summed(text: string | undefined, pattern: RegExp): number | undefined {
+  if (text === undefined) return undefined
+  return [...text.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0)
+}
+
+const io = {
+  1: { read: /Read (\d+)/g, write: /Write (\d+)/g, reads: /Read (\d+)/g, writes: /Write (\d+)/g },
+  2: { read: /rbytes=(\d+)/g, write: /wbytes=(\d+)/g, reads: /rios=(\d+)/g, writes: /wios=(\d+)/g },
+}
+
+/** @param sharesNetwork its interfaces are those of the node: their traffic is not the container's */
+export function statValuesIn(version: 1 | 2, texts: StatTexts, sharesNetwork: boolean): StatValues {
+  const isOne = version === 1
+  const used = numberIn(texts.memory)
+  const cache = keyed(texts.memory_stat, isOne ? 'total_inactive_file' : 'inactive_file')
+  const traffic = sharesNetwork ? undefined : trafficIn(texts.network)
+  const patterns = io[version]
+  const all = {
+    cpu_seconds: rounded(isOne ? times(numberIn(texts.cpu), 1e-9) : times(keyed(texts.cpu, 'usage_usec'), 1e-6)),
+    cpu_throttled_seconds: rounded(
+      isOne
+        ? times(keyed(texts.throttled, 'throttled_time'), 1e-9)
+        : times(keyed(texts.throttled, 'throttled_usec'), 1e-6),
+    ),
+    // As docker stats counts it: without the part of the page cache that is reclaimed first.
+    memory_used_bytes: used === undefined ? undefined : Math.max(0, used - (cache ?? 0)),
+    memory_rss_bytes: keyed(texts.memory_stat, isOne ? 'total_rss' : 'anon'),
+    pids: numberIn(texts.pids),
+    oom_kills: keyed(texts.oom, 'oom_kill'),
+    disk_read_bytes: summed(texts.bytes, patterns.read),
+    disk_written_bytes: summed(texts.bytes, patterns.write),
+    disk_reads: summed(texts.requests, patterns.reads),
+    disk_writes: summed(texts.requests, patterns.writes),
+    network_received_bytes: traffic?.received,
+    network_sent_bytes: traffic?.sent,
+  }
+  // Exactly the fields that are not undefined are left.
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as StatValues
+}
