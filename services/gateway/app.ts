@@ -25,6 +25,7 @@ import { plainAddress, requestIdOf, withoutVersion } from './rest/request-id.ts'
 import { logRequest } from './rest/request-log.ts'
 import { addRoutes } from './rest/routes.ts'
 import { addUploads } from './rest/uploads.ts'
+import { addContainerFiles } from './streams/files.ts'
 import { addLogStream } from './streams/log-stream.ts'
 import { createContainerSockets } from './streams/sockets.ts'
 import { tlsOptions } from './tls/tls.ts'
@@ -75,6 +76,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   addConsoleFiles(app, broker, gate, consoles.prove)
   addRoutes(app, broker, contracts, gate)
   await addUploads(app, broker, gate)
+  await addContainerFiles(app, broker, gate)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
   await addConsolePage(app)

@@ -134,6 +134,7 @@ test('every HTTP route comes from the contracts, except health, pages and event 
     'pages/pages.ts',
     'rest/routes.ts',
     'rest/uploads.ts',
+    'streams/files.ts',
     'streams/log-stream.ts',
     'streams/sockets.ts',
   ].map((file) => `gateway/${file}`)

@@ -3,6 +3,7 @@ import type { ContainerStatus, HealthCheck, Limits, NewMount } from '#shared/con
 import type { Violation } from '#shared/errors.ts'
 import type { Engine } from '#shared/nodes/engine.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
+import type { Files } from './files.ts'
 import type { ConsoleLog, TimedLogs } from './log-lines.ts'
 import type { Command, Process } from './process.ts'
 
@@ -123,6 +124,7 @@ export type ContainerEngine = {
    * @throws ConflictError when somebody else has a console that only one can have
    */
   attach: (ref: Ref, hasInput: boolean) => Promise<Process>
+  files: Files<Ref>
   /** Subscribes to the events of a node. @returns a function that ends it */
   events: (reached: Reached, listener: (news: News) => void) => () => void
 }

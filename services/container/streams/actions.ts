@@ -5,6 +5,7 @@ import { ForbiddenError } from '#shared/errors.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { requireOwnMark, requireRunning, requireUser } from '../exec/exec.ts'
+import { openFiles } from '../files/open.ts'
 import { requireLog } from '../logs/logs.ts'
 import { containerRecords } from '../model.ts'
 import { type Asked, sealedFor } from './begin.ts'
@@ -40,6 +41,7 @@ export const containerStreamActions = implement(containerStreams, {
     requireLog(await containerRecords.require(id), logs)
     return issue({ container_id: id, kind: 'logs', sealed: null, logs }, who)
   },
+  openFiles,
   redeem,
   read: readStream,
   write: writeStream,

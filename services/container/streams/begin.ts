@@ -37,20 +37,14 @@ export async function begin(ticket: StreamTicket): Promise<void> {
   const asked = JSON.parse(unseal(sealed ?? '', sealedFor)) as Asked
   if (kind === 'attach') {
     const process = await driverOf(container).attach(container, asked.hasInput)
-    return keepStream(id, { process, signal: null, end: async () => process.close() })
+    return keepStream(id, { process, signal: null, kill: null })
   }
   const [name, value] = markOf(id)
   const process = await driverOf(container).exec(container, { ...asked, env: { ...asked.env, [name]: value } })
   keepStream(id, {
     process,
     signal: (signal) => sendSignal(container, id, signal),
-    end: async () => {
-      try {
-        await killCommand(ticket)
-      } finally {
-        process.close()
-      }
-    },
+    kill: () => killCommand(ticket),
   })
 }
 

@@ -16,8 +16,10 @@ type Running = {
   unread: NodeJS.Timeout
   /** null: it has no command of its own. */
   signal: ((name: Signal) => Promise<void>) | null
-  /** Ends it, and a command that Horcrux has begun. */
-  end: () => Promise<void>
+  /** Kills a command that Horcrux has begun. */
+  kill: (() => Promise<void>) | null
+  /** True once its end was told: a command that has ended by itself may leave others in the background. */
+  hasEnded: boolean
 }
 
 const running = new Map<string, Running>()
@@ -26,17 +28,22 @@ const takenWithinMs = 1500
 /** Time until the first read. */
 const unreadMs = 30_000
 
-export function keepStream(id: string, stream: Omit<Running, 'buffer' | 'unread'>): void {
+export function keepStream(id: string, stream: Omit<Running, 'buffer' | 'unread' | 'hasEnded'>): void {
   const unread = setTimeout(() => void endStream(id).catch(() => undefined), unreadMs)
-  running.set(id, { ...stream, unread, buffer: bufferOutput(stream.process.output, streamPartBytes) })
+  running.set(id, { ...stream, unread, hasEnded: false, buffer: bufferOutput(stream.process.output, streamPartBytes) })
 }
 
-/** Ends a stream of this replica, if it has it. */
+/** Ends a stream of this replica, if it has it, and the command of it that runs. */
 export async function endStream(id: string): Promise<void> {
   const stream = running.get(id)
+  if (!stream) return
   running.delete(id)
-  clearTimeout(stream?.unread)
-  await stream?.end()
+  clearTimeout(stream.unread)
+  try {
+    if (!stream.hasEnded) await stream.kill?.()
+  } finally {
+    stream.process.close()
+  }
 }
 
 export const ownStreams = (): string[] => [...running.keys()]
@@ -49,12 +56,14 @@ function streamOf(id: string): Running {
 }
 
 export async function readStream({ stream_id, wait }: Of<'read'>): Promise<Result<typeof containerStreams, 'read'>> {
-  const { buffer, process, unread } = streamOf(stream_id)
-  clearTimeout(unread)
+  const stream = streamOf(stream_id)
+  const { buffer, process } = stream
+  clearTimeout(stream.unread)
   const pieces = await buffer.take(wait * 1000)
   const parts = pieces.map(({ stream, bytes }) => ({ stream, data: bytes.toString('base64') }))
   if (parts.length > 0 || !buffer.isOver()) return { parts, end: null }
   const { code, reason } = await process.end()
+  stream.hasEnded = true
   return { parts, end: { exit_code: code, reason } }
 }
 

@@ -141,6 +141,35 @@ const containerPaths: Record<string, Json> = {
       responses: { 101: upgraded, ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503) },
     },
   },
+  '/containers/{id}/files': {
+    get: {
+      operationId: 'container-streams.getFiles',
+      summary: 'Get a file or a folder of a running container as a tar archive',
+      description: 'Needs ContainerExec on /api/containers/{id}. Links are resolved inside the container.',
+      tags: ['container-streams'],
+      parameters: [containerId, parameter('query', 'path', 'Absolute path in the container', true)],
+      responses: {
+        ...file('application/x-tar', 'The archive; a connection that is cut says that it is not whole'),
+        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+      },
+    },
+    put: {
+      operationId: 'container-streams.putFiles',
+      summary: 'Unpack a tar archive in a folder of a running container',
+      description:
+        'Needs ContainerExec on /api/containers/{id}. Links are resolved inside the container. The body must arrive within 120 s.',
+      tags: ['container-streams'],
+      parameters: [containerId, parameter('query', 'path', 'Absolute path of an existing folder', true)],
+      requestBody: {
+        required: true,
+        content: { 'application/x-tar': { schema: { type: 'string', format: 'binary' } } },
+      },
+      responses: {
+        204: { description: 'All is unpacked', headers: commonHeaders },
+        ...refused(400, 401, 403, 404, 409, 413, 422, 429, 500, 503),
+      },
+    },
+  },
   '/containers/{id}/logs/stream': {
     get: {
       operationId: 'containers.followLogs',

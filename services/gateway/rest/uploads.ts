@@ -9,16 +9,16 @@ import { credentialOf } from '../admission/credentials.ts'
 import { requireSameOrigin } from '../admission/same-origin.ts'
 
 /** Joins the chunks of a body to parts of one size, of which at most one is in memory. */
-export async function* partsOf(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* partsOf(body: AsyncIterable<Buffer>, bytes = partBytes): AsyncGenerator<Buffer> {
   let kept: Buffer[] = []
   let size = 0
   for await (const chunk of body) {
     for (let from = 0; from < chunk.length;) {
-      const piece = chunk.subarray(from, from + partBytes - size)
+      const piece = chunk.subarray(from, from + bytes - size)
       kept.push(piece)
       from += piece.length
       size += piece.length
-      if (size < partBytes) continue
+      if (size < bytes) continue
       yield Buffer.concat(kept)
       kept = []
       size = 0

@@ -48,3 +48,14 @@ export function remoteStream(
     control: (wanted) => ask('container-streams.control', wanted),
   }
 }
+
+/** Ends a stream where it is. One whose replica has gone is ended by another replica, by itself. */
+export async function closeRemote(
+  broker: ServiceBroker,
+  replica: string,
+  params: Params<Actions, 'close'>,
+): Promise<void> {
+  const meta = { caller: asService('gateway'), requestId: params.ticket_id }
+  if (broker.registry.nodes.get(replica)?.available !== true) return
+  await send(broker, 'container-streams.close', params, meta, answerWithinMs, false, callAt(replica))
+}

@@ -13,21 +13,28 @@ import { requireBinary, whoShows } from '../sessions/who-shows.ts'
 import { requireUpgrade } from '../events/websocket/upgrade.ts'
 import { followLog } from './follow-log.ts'
 import { attachProcess } from './process.ts'
-import { remoteStream } from './remote.ts'
+import { closeRemote, remoteStream } from './remote.ts'
 import { isSent, sendTo } from './send.ts'
 
 type Shown = { ticket: string; containerId: string; address: string; user: string | null }
 
 /** The WebSockets of containers: commands, consoles, and logs that are followed. */
 export function createContainerSockets(app: FastifyInstance, broker: ServiceBroker, identities: Gate & Identities) {
+  /** The processes that have the streams, by ticket: only they can end them. */
+  const replicas = new Map<string, string>()
   const sessions = createSessions<OpenedStream, Shown>(broker, identities, {
     what: 'a stream of a container',
-    redeem: ({ ticket, containerId, address, user }) => {
+    redeem: async ({ ticket, containerId, address, user }) => {
       const params = { container_id: containerId, ticket, address, gateway: broker.nodeID, user }
-      return call(containerStreams, 'redeem', params, { timeoutMs: beginWithinMs })
+      const opened = await call(containerStreams, 'redeem', params, { timeoutMs: beginWithinMs })
+      replicas.set(opened.ticket_id, opened.replica)
+      return opened
     },
     keep: (ticket_ids) => call(containerStreams, 'keep', { ticket_ids }),
-    close: (ticket_id, reason) => call(containerStreams, 'close', { ticket_id, reason }),
+    close: async (ticket_id, reason) => {
+      await closeRemote(broker, replicas.get(ticket_id) ?? '', { ticket_id, reason })
+      replicas.delete(ticket_id)
+    },
     rightOf: ({ container_id, kind }) => ({
       privilege: kind === 'logs' ? 'ContainerAudit' : 'ContainerExec',
       path: `/api/containers/${container_id}`,

@@ -140,10 +140,10 @@ export const emittedBy = ({ emits = [] }: Member): readonly Topic[] => ['operati
 export const queuedBy = ({ serves }: Member) =>
   serves.filter(({ actions }) => Object.values(actions).some(isOperation)).map(({ name }) => name)
 
-/** Every action that users reach through the gateway. */
+/** Every action that users reach through the gateway: those with a route, and the parts of routes whose bodies are streams. */
 export const routed = contracts.flatMap((contract) =>
   Object.entries(contract.actions)
-    .filter(([, { rest }]) => rest !== undefined)
+    .filter(([, { can }]) => can !== 'service')
     .map(([key]) => `${contract.name}.${key}`),
 )
 const isRouted = new Set(routed)
@@ -157,13 +157,13 @@ export function maySend(name: string, action: string): boolean {
 
 /**
  * Checks that an identity may call an action in this caller's name. A service calls as itself, by its line in the
- * table. Only the gateway calls in the name of users, known or anonymous, and only actions with a route.
+ * table. Only the gateway calls in the name of users, known or anonymous, and no actions for services.
  */
-export function maySpeak(name: string, action: string, { rest }: Action, caller: Caller): boolean {
+export function maySpeak(name: string, action: string, { can }: Action, caller: Caller): boolean {
   if (name === wholeName) return true
   const member = members.get(name)
   if (!member) return false
-  if (caller.kind !== 'service') return member.isGateway === true && rest !== undefined
+  if (caller.kind !== 'service') return member.isGateway === true && can !== 'service'
   const isItself = caller.name === name || member.serves.some((contract) => contract.name === caller.name)
   return isItself && member.calls.includes(action)
 }

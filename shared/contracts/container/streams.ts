@@ -42,6 +42,16 @@ export type OpenedStream = Static<typeof Opened>
 export const StreamEnd = strict({ exit_code: nullable(Type.Integer()), reason: ExecResult.properties.reason })
 export type StreamEnd = Static<typeof StreamEnd>
 
+/** An absolute path in a container. */
+const FilePath = Type.String({
+  pattern: '^/[^\\0]{0,4094}$',
+  description: 'Absolute path in the container',
+  errorMessage: 'must be an absolute path',
+})
+
+/** Largest archive of files, in or out. */
+export const mostFileBytes = 64 * 2 ** 30
+
 /** Largest part of a stream in one call: the bus carries 1 MiB, and Base64 adds a third. */
 export const streamPartBytes = 256 * 1024
 
@@ -86,6 +96,16 @@ export const containerStreams = contract('container-streams', {
     params: strict({ id: Id, ...LogsFrom }),
     result: Ticket,
     secret,
+  },
+  openFiles: {
+    does: 'Begin to read or to write files of a running container, as a tar archive',
+    can: 'ContainerExec on /api/containers/{id}',
+    params: strict({
+      id: Id,
+      path: FilePath,
+      write: Type.Boolean({ description: 'Unpack an archive in this folder' }),
+    }),
+    result: strict({ stream_id: Type.String(), replica: Type.String() }),
   },
   redeem: {
     does: 'Use a ticket up: begin its stream',

@@ -2,6 +2,7 @@ import type Docker from 'dockerode'
 import { AppError, ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type OpenAnswer, openStream } from './stream.ts'
+import { openUpload, type Upload } from './upload.ts'
 import type { Host } from '../host/host.ts'
 
 export type StreamRequest = Parameters<typeof openStream>[3]
@@ -20,6 +21,8 @@ export type DockerApi = {
   post: (path: string, body?: object) => Promise<void>
   /** An answer that is read as it comes. @throws NotFoundError, ConflictError with the engine's words */
   stream: (request: StreamRequest) => Promise<OpenAnswer>
+  /** Sends a tar archive by PUT. `end` waits for the answer. @throws NotFoundError, ConflictError with the engine's words */
+  upload: (path: string) => Promise<Pick<Upload, 'input' | 'close'> & { end: () => Promise<void> }>
 }
 
 const answerWithinMs = 20_000
@@ -48,6 +51,15 @@ export function dockerApi(name: string, host: Host, socket: string, local: strin
     change: async (work, timeoutMs = changeWithinMs) => {
       await requireCurrent()
       return translated(name, async () => work(await over(timeoutMs)))
+    },
+    upload: async (path) => {
+      await requireCurrent()
+      const { input, close, answer } = await openUpload(host, socket, name, path)
+      const end = async () => {
+        const { status, text } = await answer()
+        if (status >= 400) throw refusal(name, status, text)
+      }
+      return { input, close, end }
     },
     post: async (path, body) => {
       await textOf(await stream({ method: 'POST', path, ...(body !== undefined && { body }) }))

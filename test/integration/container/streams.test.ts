@@ -122,6 +122,13 @@ describe.each(lab.engines)('a command over a WebSocket, in a container of %s', (
     await until(async () => (await exec(id, 'ps | grep -c "[s]leep 4"')).stdout.trim() === '0', { what: 'its end' })
   })
 
+  test('that ends by itself leaves what it has put into the background', async () => {
+    const command = await sh('sleep 61 >/dev/null 2>&1 & echo begun')
+    await command.closed
+    expect(command.stdout()).toBe('begun\n')
+    expect((await exec(id, 'ps | grep -c "[s]leep 61"; pkill -f "sleep 61"')).stdout.trim()).toBe('1')
+  })
+
   test('of a user who loses the right is closed, and killed', async () => {
     const username = `ann-${runtime}-${tag}`
     await product.ask('POST /api/users', { json: { username, password } })

@@ -36,6 +36,8 @@ describe('the OpenAPI document', () => {
       'uploads.write',
       'container-streams.socket',
       'containers.followLogs',
+      'container-streams.getFiles',
+      'container-streams.putFiles',
     ]
     expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
       [...routesOf(contracts).map(({ name }) => name), ...streams].sort(),

@@ -7,6 +7,7 @@ import { attach } from './attach.ts'
 import { creationOf } from './definition.ts'
 import { described, listed } from './described.ts'
 import { exec } from './exec.ts'
+import { readArchive, writeArchive } from './files.ts'
 import { limitsRequest } from './limits.ts'
 import { logLines } from './logs.ts'
 
@@ -148,6 +149,10 @@ export function docker(kind: DockerKind): ContainerEngine {
     },
     exec: async ({ node, engine_id }, what) => exec(await apiAt(node), engine_id, what),
     attach: async ({ node, engine_id }, hasInput) => attach(await apiAt(node), engine_id, hasInput),
+    files: {
+      read: async ({ node, engine_id }, path) => readArchive(await apiAt(node), engine_id, path),
+      write: async ({ node, engine_id }, path) => writeArchive(await apiAt(node), engine_id, path),
+    },
     events: (reached, listener) =>
       engineOf(reached).events((event) =>
         listener(event.kind === 'object' ? { kind: 'container', engineId: event.id, change: event.change } : event),

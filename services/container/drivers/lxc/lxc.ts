@@ -3,6 +3,7 @@ import { lxcOf } from '#shared/nodes/lxc/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type ContainerEngine, type Definition, idLabel, type Listed, type Ref, type Seen } from '../driver.ts'
+import { filesByTar } from '../files.ts'
 import { limitsIn, mountsIn, parseConfig } from './config-file.ts'
 import { attachConsole, exec } from './exec.ts'
 import { changeLimits } from './limits.ts'
@@ -180,6 +181,7 @@ export const lxc: ContainerEngine = {
     areForgotten: false,
   },
   exec: async (ref, what) => exec(await namedAt(ref), what),
+  files: filesByTar(async (ref: Ref, what) => exec(await namedAt(ref), what)),
   attach: async (ref, hasInput) => attachConsole(await namedAt(ref), hasInput),
   events: (reached: Reached, listener) =>
     lxcOf(reached).events((event) =>

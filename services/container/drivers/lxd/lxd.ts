@@ -3,6 +3,7 @@ import type { Api } from '#shared/nodes/lxd/client.ts'
 import { type LxdKind, lxdOf } from '#shared/nodes/lxd/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type ContainerEngine, type Definition, idLabel, type News, type Ref } from '../driver.ts'
+import { filesByTar } from '../files.ts'
 import { attachConsole, exec } from './exec.ts'
 import { finder, instancePath, instancesOf, named, unlessGone } from './find.ts'
 import {
@@ -106,6 +107,11 @@ export function lxd(kind: LxdKind): ContainerEngine {
     return uuidOf(made)
   }
 
+  const run: ContainerEngine['exec'] = async (ref, what) => {
+    const api = await apiAt(ref.node)
+    return exec(api, instancePath((await require(api, ref)).name), what)
+  }
+
   return {
     engineOf,
     usersAreNumbers: true,
@@ -169,10 +175,8 @@ export function lxd(kind: LxdKind): ContainerEngine {
       },
       onlyStopped: true,
     },
-    exec: async (ref, what) => {
-      const api = await apiAt(ref.node)
-      return exec(api, instancePath((await require(api, ref)).name), what)
-    },
+    exec: run,
+    files: filesByTar(run),
     attach: async (ref, hasInput) => {
       const api = await apiAt(ref.node)
       return attachConsole(api, instancePath((await require(api, ref)).name), hasInput)
