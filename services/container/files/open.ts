@@ -27,11 +27,19 @@ async function writing(files: Files<Ref>, ref: Ref, path: string): Promise<Proce
   // Its only output is its end, when the whole archive is unpacked.
   const work = end()
   work.catch(() => undefined)
-  const output = (async function* (): AsyncGenerator<never> {
-    await work.catch(() => undefined)
-  })()
+  const output: AsyncIterable<never> = {
+    [Symbol.asyncIterator]: () => ({
+      next: () =>
+        work.then(
+          () => over,
+          () => over,
+        ),
+    }),
+  }
   return { ...common, output, input, close, end: () => ended(() => work) }
 }
+
+const over = { done: true as const, value: undefined }
 
 async function ended(end: () => Promise<void>) {
   await end()

@@ -16,7 +16,6 @@ import { requireSameOrigin } from '../admission/same-origin.ts'
 import { partsOf } from '../rest/uploads.ts'
 import { closeRemote, type RemoteStream, remoteStream } from './remote.ts'
 
-const url = '/api/containers/:id/files'
 const mediaType = 'application/x-tar'
 const { openFiles } = containerStreams.actions
 const beginWithinMs = 30_000
@@ -67,7 +66,7 @@ export async function addContainerFiles(app: FastifyInstance, broker: ServiceBro
     return { stream: remoteStream(broker, opened), close, mayStill }
   }
 
-  app.get(url, { onRequest: admit(gate, route('GET')) }, async (request, reply) => {
+  app.get('/api/containers/:id/files', { onRequest: admit(gate, route('GET')) }, async (request, reply) => {
     // Fastify has the same handler answer HEAD.
     if (request.method === 'HEAD') return reply.type(mediaType).send()
     const opened = await open(request, false)
@@ -105,7 +104,7 @@ export async function addContainerFiles(app: FastifyInstance, broker: ServiceBro
     for (const type of [mediaType, 'application/octet-stream'])
       inner.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
     const onRequest = [admit(gate, route('PUT')), fromSameOrigin]
-    inner.put(url, { onRequest, bodyLimit: Number.MAX_SAFE_INTEGER }, receive)
+    inner.put('/api/containers/:id/files', { onRequest, bodyLimit: Number.MAX_SAFE_INTEGER }, receive)
   })
 }
 

@@ -41,6 +41,9 @@ const exec = async (id: string, script: string) =>
     'exec'
   >
 
+/** An older Docker gives a terminal its size right after the command has begun. */
+const waitForSize = (size: string) => `until stty size | grep '${size}'; do sleep 0.1; done`
+
 describe.each(lab.engines)('a command over a WebSocket, in a container of %s', (runtime) => {
   const id = `stream-${runtime}-${tag}`
   const sh = (script: string, more: object = {}) => open(id, 'exec', { command: ['/bin/sh', '-c', script], ...more })
@@ -63,7 +66,9 @@ describe.each(lab.engines)('a command over a WebSocket, in a container of %s', (
   })
 
   test('on a terminal has the size that it was given, and the next one', async () => {
-    const shell = await sh('stty size; read line; stty size; tty', { terminal: { columns: 101, rows: 37 } })
+    const shell = await sh(`${waitForSize('37 101')}; read line; ${waitForSize('23 78')}; tty`, {
+      terminal: { columns: 101, rows: 37 },
+    })
     await shell.shows('37 101')
     shell.tell({ resize: { columns: 77, rows: 22 } })
     // The answer to a second resize comes after the first one has had its effect.
@@ -126,7 +131,7 @@ describe.each(lab.engines)('a command over a WebSocket, in a container of %s', (
     const command = await sh('sleep 61 >/dev/null 2>&1 & echo begun')
     await command.closed
     expect(command.stdout()).toBe('begun\n')
-    expect((await exec(id, 'ps | grep -c "[s]leep 61"; pkill -f "sleep 61"')).stdout.trim()).toBe('1')
+    expect(Number((await exec(id, 'ps | grep -c "[s]leep 61"')).stdout)).toBeGreaterThan(0)
   })
 
   test('of a user who loses the right is closed, and killed', async () => {

@@ -10,6 +10,7 @@ const otherwise: Record<string, string> = {
   '/api/templates/{}': 'a view of a VM: its changes are those of /api/vms/{}',
   '/api/monitoring/nodes/{}': 'NodeMetrics',
   '/api/monitoring/vms/{}': 'VmMetrics',
+  '/api/monitoring/containers/{}': 'ContainerMetrics',
   '/api/monitoring/history/{}': 'numbers',
   '/api/console/ticket/{}': 'only its owner uses it, once',
   '/api/console/{}/recordings/{}': 'written continuously by a session of a console',

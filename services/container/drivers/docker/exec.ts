@@ -33,12 +33,14 @@ export async function exec(api: DockerApi, engineId: string, what: Command): Pro
     ...(terminal && { ConsoleSize: [terminal.rows, terminal.columns] }),
   })) as { Id: string }
   const path = `/exec/${made.Id}`
-  const body = { Detach: false, Tty: terminal !== null }
+  // Newer Dockers know the size by one name, Podman by the other.
+  const size = terminal && { ConsoleSize: [terminal.rows, terminal.columns], h: terminal.rows, w: terminal.columns }
+  const body = { Detach: false, Tty: terminal !== null, ...size }
   const { socket } = await api.stream({ method: 'POST', path: `${path}/start`, body, isUpgrade: true })
   const resize: Process['resize'] = async ({ columns, rows }) => {
     if (terminal) await api.post(`${path}/resize?h=${rows}&w=${columns}`)
   }
-  // The size of the creation is known to newer engines only.
+  // An older Docker knows no size at the start.
   if (terminal) void resizeAtFirst(resize, terminal)
   const said: string[] = []
   return {
