@@ -1,8 +1,9 @@
 import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Params, Result } from '#shared/contract/contract.ts'
 import { type containerStreams, streamPartBytes } from '#shared/contracts/container/streams.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
-import type { Process } from '../drivers/process.ts'
+import type { Ended, Process } from '../drivers/process.ts'
 import { bufferOutput, type OutputBuffer } from './output-buffer.ts'
 
 type Of<K extends 'read' | 'write' | 'control'> = Params<typeof containerStreams, K>
@@ -20,6 +21,8 @@ type Running = {
   kill: (() => Promise<void>) | null
   /** True once its end was told: a command that has ended by itself may leave others in the background. */
   hasEnded: boolean
+  /** The end of the process, once its output is over. */
+  ending: Promise<Ended> | null
 }
 
 const running = new Map<string, Running>()
@@ -28,9 +31,15 @@ const takenWithinMs = 1500
 /** Time until the first read. */
 const unreadMs = 30_000
 
-export function keepStream(id: string, stream: Omit<Running, 'buffer' | 'unread' | 'hasEnded'>): void {
+export function keepStream(id: string, stream: Omit<Running, 'buffer' | 'unread' | 'hasEnded' | 'ending'>): void {
   const unread = setTimeout(() => void endStream(id).catch(() => undefined), unreadMs)
-  running.set(id, { ...stream, unread, hasEnded: false, buffer: bufferOutput(stream.process.output, streamPartBytes) })
+  running.set(id, {
+    ...stream,
+    unread,
+    hasEnded: false,
+    ending: null,
+    buffer: bufferOutput(stream.process.output, streamPartBytes),
+  })
 }
 
 /** Ends a stream of this replica, if it has it, and the command of it that runs. */
@@ -62,8 +71,11 @@ export async function readStream({ stream_id, wait }: Of<'read'>): Promise<Resul
   const pieces = await buffer.take(wait * 1000)
   const parts = pieces.map(({ stream, bytes }) => ({ stream, data: bytes.toString('base64') }))
   if (parts.length > 0 || !buffer.isOver()) return { parts, end: null }
-  const { code, reason } = await process.end()
+  stream.ending ??= process.end()
+  const ended = await within(stream.ending, Math.max(wait, 1) * 1000)
+  if (!ended) return { parts, end: null }
   stream.hasEnded = true
+  const { code, reason } = ended
   return { parts, end: { exit_code: code, reason } }
 }
 
@@ -87,4 +99,14 @@ export async function controlStream({ stream_id, resize, signal }: Of<'control'>
   if (!stream.signal) throw new ConflictError('Only a command that this WebSocket has begun gets signals')
   await stream.signal(signal)
   return null
+}
+
+/** The result, or undefined after the time. */
+async function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
+  const over = new AbortController()
+  try {
+    return await Promise.race([work, delay(ms, undefined, { signal: over.signal })])
+  } finally {
+    over.abort()
+  }
 }

@@ -37,6 +37,8 @@ export async function exec(api: Api, instancePath: string, what: Command): Promi
       for (const { socket } of [control!, input!, ...outputs]) socket.close()
     },
     end: async () => {
+      // The engine waits until the client too has closed the stream of a terminal.
+      if (terminal) input!.socket.close()
       try {
         return await endOf(api, operation)
       } finally {
