@@ -1,17 +1,22 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type Docker from 'dockerode'
+import { Agent } from 'undici'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { type DockerApi, dockerApi } from '#shared/nodes/docker/client.ts'
+import { apiOver } from '#shared/nodes/lxd/client.ts'
 import { exec as dockerExec } from '../services/container/drivers/docker/exec.ts'
 import { logLines } from '../services/container/drivers/docker/logs.ts'
 import { exec as lxcExec } from '../services/container/drivers/lxc/exec.ts'
 import { capture } from '../services/container/exec/capture.ts'
 import { select } from '../services/container/logs/select.ts'
-import { idle } from '../test/lab/containers/idle.ts'
+import { sampleAll } from '../services/container/stats/measure.ts'
+import { readLocal } from '../services/container/stats/read.ts'
+import { sourceOf } from '../test/lab/containers/source.ts'
 import { type LabEngines, startEngines } from '../test/lab/containers/start.ts'
+import { fetchEngines } from '../test/lab/hosts/engines.ts'
 import { stopEngines } from '../test/lab/containers/stop.ts'
 import { type Product, startProduct } from '../test/lab/product/product.ts'
 import { until } from '../test/lab/wait.ts'
@@ -26,9 +31,13 @@ const logLineCount = 400_000
 const nothing = { env: {}, user: null, terminal: null, hasInput: false }
 
 /** Two kinds of work in turn: medians of both. */
-async function inTurn(ours: () => Promise<unknown>, theirs: () => Promise<unknown>): Promise<[number, number]> {
+async function inTurn(
+  ours: () => Promise<unknown>,
+  theirs: () => Promise<unknown>,
+  times = rounds,
+): Promise<[number, number]> {
   const [mine, other]: [number[], number[]] = [[], []]
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < times; round++) {
     mine.push(await timed(ours))
     other.push(await timed(theirs))
   }
@@ -92,26 +101,78 @@ async function logs(api: DockerApi, socket: string): Promise<Row[]> {
   ]
 }
 
-async function lists(product: Product, { config, dir }: LabEngines): Promise<Row[]> {
-  const list = async () => {
-    const { status } = await product.ask('GET /api/containers?limit=1000')
+/** The own call of each engine for the list of its containers; LXC has only its tools. */
+const ownCalls = ({ config }: LabEngines): [string, () => Promise<unknown>][] => [
+  ...(['docker', 'podman'] as const).map((kind): [string, () => Promise<unknown>] => {
+    const { socket } = config[kind]!
+    const api = dockerApi(kind, host, socket, socket)
+    return [kind, () => api.ask((docker) => docker.listContainers({ all: true }))]
+  }),
+  ...(['lxd', 'incus'] as const).map((kind): [string, () => Promise<unknown>] => {
+    const { socket: socketPath } = config[kind]!
+    const api = apiOver(kind, { dispatcher: new Agent({ connect: { socketPath } }), socketPath })
+    return [kind, () => api.get('/1.0/instances?recursion=1')]
+  }),
+]
+
+async function lists(product: Product, engines: LabEngines): Promise<Row[]> {
+  const { config, dir } = engines
+  const get = async (path: string) => {
+    const { status } = await product.ask(`GET ${path}?limit=1000`)
     if (status !== 200) throw new Error(`the list answered ${status}`)
   }
-  const podman = dockerApi('Podman', host, config.podman!.socket, config.podman!.socket)
-  const [ours, slowest] = await inTurn(list, () => podman.ask((docker) => docker.listContainers({ all: true })))
-  const lines: [string, string, string[]][] = [
-    ['docker ps', 'docker', ['-H', `unix://${config.docker!.socket}`, 'ps', '--all']],
-    ['lxc-ls --fancy', 'lxc-ls', [`--lxcpath=${join(dir, 'lxc')}`, '--fancy']],
+  const list = () => get('/api/containers')
+  const calls: [string, number, number][] = []
+  for (const [name, call] of ownCalls(engines)) calls.push([name, ...(await inTurn(list, call))])
+  const [slowest, ours, theirs] = calls.reduce((one, two) => (two[2] > one[2] ? two : one))
+  const cli = (kind: 'docker' | 'podman') => [...remote[kind], `unix://${config[kind]!.socket}`]
+  const lines: [string, string, string[], number][] = [
+    ['docker ps', 'docker', [...cli('docker'), 'ps', '--all'], 8],
+    ['podman ps', 'podman', [...cli('podman'), 'ps', '--all'], 8],
+    ['lxc-ls --fancy', 'lxc-ls', [`--lxcpath=${join(dir, 'lxc')}`, '--fancy'], 8],
+    ['docker stats', 'docker', [...cli('docker'), 'stats', '--no-stream'], 100],
   ]
   const rows: Row[] = [
-    { what: `list of ${3 * perEngine} containers of three engines`, value: ours, unit: 'ms' },
-    { what: "list, over Podman's own API call", value: ours / slowest, unit: 'x', below: 2 },
+    { what: `list of ${perEngine * engines.engines.length} containers of all engines`, value: ours, unit: 'ms' },
+    { what: `list, over the slowest engine's own API call (${slowest})`, value: ours / theirs, unit: 'x', below: 2 },
   ]
-  for (const [what, program, words] of lines) {
-    const [mine, theirs] = await inTurn(list, () => host.runChecked(program, words))
-    rows.push({ what: `${what}, over the list`, value: theirs / mine, unit: 'x', atLeast: 8 })
+  for (const [what, program, words, atLeast] of lines) {
+    const isStats = words.includes('stats')
+    const own = isStats ? () => get('/api/monitoring/containers') : list
+    const [mine, other] = await inTurn(own, () => host.runChecked(program, words), isStats ? 3 : rounds)
+    rows.push({ what: `${what}, over the list`, value: other / mine, unit: 'x', atLeast })
   }
   return rows
+}
+
+const remote = { docker: ['-H'], podman: ['--url'] }
+
+/** The cost of watching containers: each of those that run is measured so often as makes a hundred, every ten seconds. */
+async function watching(product: Product): Promise<Row[]> {
+  const { body } = await product.ask('GET /api/containers?limit=1000')
+  const running = (body['data'] as { id: string; pid: number | null }[]).flatMap(({ id, pid }) =>
+    pid === null ? [] : [{ id, pid, sharesNetwork: false }],
+  )
+  const hundred = Array.from({ length: 100 }, (_, index) => running[index % running.length]!)
+  await sampleAll(host, readLocal, hundred)
+  global.gc?.()
+  const before = process.memoryUsage().heapUsed
+  const kept: unknown[] = []
+  const costs: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    const start = process.cpuUsage()
+    kept[0] = await sampleAll(host, readLocal, hundred)
+    const { user, system } = process.cpuUsage(start)
+    costs.push((user + system) / 1000)
+  }
+  global.gc?.()
+  const grown = process.memoryUsage().heapUsed - before
+  const perInterval = median(costs)
+  return [
+    { what: 'measuring 100 containers, once in 10 s: processor time', value: perInterval, unit: 'ms' },
+    { what: 'watching 100 containers, of one core', value: perInterval / 100, unit: '%', below: 0.5 },
+    { what: 'watching 100 containers, memory that stays', value: Math.max(0, grown) / 2 ** 20, unit: 'MiB', below: 10 },
+  ]
 }
 
 /** Lists, commands and logs of containers against the engines' own tools and APIs. */
@@ -120,7 +181,15 @@ export async function benchContainers(): Promise<Row[]> {
   const own = join(dir, 'e')
   // Containers run as other users, and pass through it.
   await chmod(dir, 0o711)
-  const engines = await startEngines(own, ['docker', 'podman', 'lxc'], process.pid)
+  const programs = join(dir, 'incus')
+  await mkdir(programs)
+  await fetchEngines(programs)
+  const engines = await startEngines(
+    own,
+    ['docker', 'podman', 'lxc', 'lxd', 'incus'],
+    process.pid,
+    join(programs, 'root'),
+  )
   const product = await startProduct([], { allowedPaths: [dir] })
   try {
     const json = { engine_config: engines.config }
@@ -128,7 +197,7 @@ export async function benchContainers(): Promise<Row[]> {
     if (status !== 200) throw new Error(`the engines of the node: ${status}`)
     for (const runtime of engines.engines)
       for (let index = 0; index < perEngine; index++) {
-        const source = runtime === 'lxc' ? { rootfs: engines.archive } : { image: 'tiny', command: idle }
+        const source = sourceOf(engines, runtime)
         const name = `bench-${runtime}-${index}`
         await demand(product, 'POST /api/containers', { id: name, name, runtime, ...source, start: true })
       }
@@ -143,6 +212,7 @@ export async function benchContainers(): Promise<Row[]> {
     const api = dockerApi('Docker', host, socket, socket)
     return [
       ...(await lists(product, engines)),
+      ...(await watching(product)),
       ...(await commands(api, String(body['engine_id']), engines)),
       ...(await logs(api, socket)),
     ]

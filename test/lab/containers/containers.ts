@@ -7,7 +7,7 @@ import { startHorcrux, type TestHorcrux } from '../product/horcrux.ts'
 import { work } from '../product/run-operation.ts'
 import { until } from '../wait.ts'
 import { labEngines } from './engines.ts'
-import { idle } from './idle.ts'
+import { sourceOf } from './source.ts'
 import type { LabEngines } from './start.ts'
 
 export type ContainerLab = {
@@ -17,14 +17,6 @@ export type ContainerLab = {
   make: Made
   stop: () => Promise<void>
 }
-
-/** The fields that make a container of an engine: of an image, or of an archive. */
-export const sourceOf = ({ archive }: LabEngines, runtime: Runtime) =>
-  runtime === 'docker' || runtime === 'podman'
-    ? { image: 'tiny', command: idle }
-    : runtime === 'lxc'
-      ? { rootfs: archive }
-      : { image: 'tiny' }
 
 type Made = (runtime: Runtime, name: string, given?: Record<string, unknown>) => Promise<Container>
 
