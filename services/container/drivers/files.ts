@@ -69,8 +69,10 @@ export function filesByTar<R>(exec: Exec<R>): Files<R> {
   }
   return {
     read: async (ref, path) => {
-      await check(ref, 'read', path)
       const { folder, name } = splitPath(path)
+      if (folder === '/' && name === '.')
+        throw new ConflictError('The root of a container has the files of the kernel too: get a folder below it')
+      await check(ref, 'read', path)
       const { process, end, hear } = await begin(ref, ['tar', '-c', '-f', '-', '-C', folder, name], false)
       const bytes = async function* () {
         for await (const piece of process.output) {

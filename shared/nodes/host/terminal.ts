@@ -38,11 +38,25 @@ export async function spawnOnTerminal(
     exit,
     kill,
     // A pipe yields buffers unless it is given an encoding.
-    output: stdout as AsyncIterable<Buffer>,
+    output: undoubled(stdout as AsyncIterable<Buffer>, () => host.run('stty', [`--file=${name}`, '-opost'])),
     resize: async ({ columns, rows }) => {
       // Its end is no error: there is nothing left to resize.
       await host.run('stty', [`--file=${name}`, 'rows', String(rows), 'cols', String(columns)])
     },
+  }
+}
+
+/**
+ * The program has a terminal of its own inside, and sets this one to treat output once more: after its first output that is
+ * switched off, or each line feed would also go back to the first column.
+ */
+async function* undoubled(output: AsyncIterable<Buffer>, leaveAsIs: () => Promise<unknown>): AsyncGenerator<Buffer> {
+  let isFirst = true
+  for await (const bytes of output) {
+    // It may have ended by now.
+    if (isFirst) await leaveAsIs().catch(() => undefined)
+    isFirst = false
+    yield bytes
   }
 }
 

@@ -1,5 +1,5 @@
 import { AppError, ConflictError } from '#shared/errors.ts'
-import type { ExitStatus } from '#shared/nodes/host/host.ts'
+import type { ExitStatus, HostProcess } from '#shared/nodes/host/host.ts'
 import { spawnOnTerminal } from '#shared/nodes/host/terminal.ts'
 import { type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
@@ -38,7 +38,7 @@ export async function exec({ host, folder, name }: Named, what: Command): Promis
       output: listen(outputFrom(child.output, 1)),
       input: hasInput ? child.stdin : null,
       resize: child.resize,
-      close: () => void child.kill(),
+      close: closerOf(child),
       end: () => endOf(child.exit, () => said),
     }
   }
@@ -50,8 +50,21 @@ export async function exec({ host, folder, name }: Named, what: Command): Promis
     output: listen(merged([outputFrom(stdout, 1), outputFrom(stderr, 2)])),
     input: hasInput ? child.stdin : null,
     resize: async () => undefined,
-    close: () => void child.kill(),
+    close: closerOf(child),
     end: () => endOf(child.exit, () => said),
+  }
+}
+
+/**
+ * Ends lxc-attach while it runs. A command shares its process group: once it has ended by itself, only those that it has put
+ * into the background are left there.
+ */
+function closerOf({ exit, kill }: Pick<HostProcess, 'exit' | 'kill'>): () => void {
+  let hasEnded = false
+  const end = () => void (hasEnded = true)
+  exit.then(end, end)
+  return () => {
+    if (!hasEnded) void kill()
   }
 }
 
