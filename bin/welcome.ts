@@ -24,7 +24,9 @@ export async function welcome({ accelerator, libvirt, lacking }: Infrastructure,
       `  data      ${dataDir}   (used by npx horcrux while this runs; with several instances set HORCRUX_DATA to it)`,
       `  guests    ${state.running ? guests : `none yet: ${state.why} -> ${state.help}`}`,
       ...(lacking.length > 0 ? [`  missing   apt-get install ${lacking.join(' ')}`] : []),
-      ...(facts.setupToken ? [`  set-up    ${facts.setupToken}   (a token: once, within an hour)`] : []),
+      ...(facts.setupToken
+        ? [`  set-up    ${url}/#setup=${facts.setupToken}   (once, within an hour)`]
+        : [`  page      ${url}/`]),
       '',
       `Next, in another terminal (the token ends after ${tokenLifeMs / 60_000} minutes: repeat the line TOKEN=... then):`,
       ...nextCommands(url, facts.setupToken).map((line) => `  ${line}`),

@@ -18,6 +18,7 @@ import { readArguments } from '../arguments.ts'
 import { publicKeyOf, signingKeyFrom } from '../../services/audit/chain/signing.ts'
 import { checkout } from '../running-instance.ts'
 import { services } from '../services.ts'
+import { ensurePage } from '../page.ts'
 import { welcome } from '../welcome.ts'
 
 /**
@@ -40,6 +41,7 @@ export async function start(words: string[]): Promise<number> {
     const settings = reloadConfig()
     await demandFreePort(settings)
     const infrastructure = await startInfrastructure(host, settings, { say, onStop })
+    await ensurePage()
     const running = await startServices(wholeName, [...services])
     onStop(running.stop)
     compactWhenIdle()

@@ -13,7 +13,6 @@ import { requestTimeoutMs, sendClientError } from './rest/client-errors.ts'
 import { bodyLimitBytes, sendError } from './rest/errors.ts'
 import { createConsoles } from './console/consoles.ts'
 import { addConsoleFiles } from './console/files.ts'
-import { addConsolePage } from './console/page.ts'
 import { addEvents } from './events/add.ts'
 import { addHealth } from './health.ts'
 import { createIdentities } from './admission/identities.ts'
@@ -79,7 +78,6 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   await addContainerFiles(app, broker, gate)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
-  await addConsolePage(app)
   addNotFound(app, contracts)
   return app
 }

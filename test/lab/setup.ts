@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
+import { ensurePage } from '../../bin/page.ts'
 import { stopEngines } from './containers/stop.ts'
 import { stopHosts } from './hosts/hosts.ts'
 import { startTime } from './hosts/processes.ts'
@@ -18,7 +19,7 @@ const runDir = join(tmpdir(), `${PREFIX}${process.pid}-${startTime(process.pid)}
 
 /** Called by vitest once for each project of a run. */
 export async function setup(project: TestProject): Promise<void> {
-  await removeLeftFolders()
+  await Promise.all([removeLeftFolders(), ensurePage()])
   // Containers run as other users, and pass through it.
   await mkdir(runDir, { recursive: true, mode: 0o711 })
   project.provide('run', { dir: runDir, pid: process.pid })

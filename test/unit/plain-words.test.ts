@@ -19,7 +19,7 @@ type Sentence = { place: string; text: string }
 
 function filesIn(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && /\.(ts|js|sh)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(tsx?|js|sh)$/.test(entry.name))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
     .filter((path) => !path.includes('node_modules/'))
     .toSorted()

@@ -1,7 +1,4 @@
 import { ask, Refused, signIn } from './api.js'
-import { replay } from './replay.js'
-import { showScreen } from './screen.js'
-import { showTerminal } from './terminal.js'
 
 const query = new URLSearchParams(location.search)
 const vm = query.get('vm') ?? ''
@@ -41,8 +38,11 @@ async function connect() {
   try {
     if (recording) {
       $('#what').textContent = 'Recording'
+      const { replay } = await import('./replay.js')
       return await replay(view, encodeURIComponent(vm), encodeURIComponent(recording), say)
     }
+    const show =
+      type === 'serial' ? (await import('./terminal.js')).showTerminal : (await import('./screen.js')).showScreen
     const { websocket_path, password } = await ask('POST', `/console/${encodeURIComponent(vm)}/${type}`)
     const address = new URL(websocket_path, location.href)
     address.protocol = location.protocol.replace('http', 'ws')
@@ -51,7 +51,7 @@ async function connect() {
     socket.addEventListener('close', closed)
     const ready = () => say('connected')
     const failed = (reason) => closed({ code: 0, reason })
-    shown = (type === 'serial' ? showTerminal : showScreen)(view, socket, { password, ready, failed })
+    shown = show(view, socket, { password, ready, failed })
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     if (error.status === 401) {
@@ -74,6 +74,8 @@ async function viewerFile() {
 }
 
 if (recording) $('#again').textContent = 'Play again'
+// In the frame of the web page its own head is enough.
+if (query.has('embedded')) document.body.classList.add('embedded')
 $('#name').textContent = vm
 document.title = `${vm} · Horcrux`
 for (const kind of ['vnc', 'serial']) {

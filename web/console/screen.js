@@ -1,4 +1,4 @@
-import RFB from './novnc/core/rfb.js'
+import RFB from '@novnc/novnc'
 
 /** Shows a VNC display; calls `ready` when the first picture is there. @returns what can be done with it */
 export function showScreen(view, socket, { password, ready, failed }) {

@@ -1,5 +1,6 @@
-import { FitAddon } from './fit/lib/addon-fit.mjs'
-import { Terminal } from './xterm/lib/xterm.mjs'
+import { FitAddon } from '@xterm/addon-fit'
+import '@xterm/xterm/css/xterm.css'
+import { Terminal } from '@xterm/xterm'
 
 /** A terminal that fills the view. A serial line has no size of its own: guests think of 80 × 24. */
 export function makeTerminal(view, { reading = false } = {}) {

@@ -1,4 +1,5 @@
 import type { Params } from '#shared/contract/contract.ts'
+import { containerPowerStates } from '#shared/contracts/power-states.ts'
 import type { Container, containers } from '#shared/contracts/container/containers.ts'
 import type { ContainerStatus } from '#shared/contracts/container/parts.ts'
 import { reach } from '#shared/nodes/nodes.ts'
@@ -39,13 +40,13 @@ async function begin(container: ContainerRecord): Promise<void> {
 
 const stopNow = (container: ContainerRecord) => driverOf(container).stop(container, { graceSeconds: 0 })
 
-export const start = power<Params<typeof containers, 'start'>>('start', ['stopped'], (op, container) =>
+export const start = power<Params<typeof containers, 'start'>>('start', containerPowerStates.start, (op, container) =>
   op.step('starting container', () => begin(container), { undo: () => stopNow(container) }),
 )
 
 export const stop = power<Params<typeof containers, 'stop'>>(
   'stop',
-  ['running', 'paused'],
+  containerPowerStates.stop,
   async (op, container, { timeout }) => {
     await op.commit()
     await op.step('stopping container', () => driverOf(container).stop(container, { graceSeconds: timeout }))
@@ -54,7 +55,7 @@ export const stop = power<Params<typeof containers, 'stop'>>(
 
 export const restart = power<Params<typeof containers, 'restart'>>(
   'restart',
-  ['running', 'paused'],
+  containerPowerStates.restart,
   async (op, container, { timeout }) => {
     // A container that could not be started again is left running.
     await op.step('checking mounts', async () => requireMounts(await reach(container.node), container))
@@ -64,11 +65,13 @@ export const restart = power<Params<typeof containers, 'restart'>>(
   },
 )
 
-export const pause = power<Params<typeof containers, 'pause'>>('pause', ['running'], (op, container) =>
+export const pause = power<Params<typeof containers, 'pause'>>('pause', containerPowerStates.pause, (op, container) =>
   op.step('pausing', () => driverOf(container).pause(container), { undo: () => driverOf(container).resume(container) }),
 )
 
 /** A container that runs already is fine. */
-export const resume = power<Params<typeof containers, 'resume'>>('resume', ['paused', 'running'], (op, container) =>
-  op.step('resuming', () => driverOf(container).resume(container)),
+export const resume = power<Params<typeof containers, 'resume'>>(
+  'resume',
+  containerPowerStates.resume,
+  (op, container) => op.step('resuming', () => driverOf(container).resume(container)),
 )

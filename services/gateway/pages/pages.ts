@@ -7,13 +7,14 @@ import { config } from '#shared/config/config.ts'
 import type { Contract } from '#shared/contract/contract.ts'
 import { addForBrowsers } from './content-security-policy.ts'
 import { landingPage, landingStyle } from './landing.ts'
+import { addPageFiles, isPageBuilt } from './page-files.ts'
 import { openApi } from '../openapi/openapi.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
 
-/** Serves pages for browsers: the API's description and its page, and the page at `/`. */
+/** Serves pages for browsers: the API's description and its page, and the web page, or in a checkout without it a hint. */
 export async function addPages(app: FastifyInstance, contracts: readonly Contract[]): Promise<void> {
   const document = openApi(contracts, version)
   const text = JSON.stringify(document)
@@ -37,10 +38,12 @@ export async function addPages(app: FastifyInstance, contracts: readonly Contrac
         css: [{ filename: 'horcrux.css', content: '.swagger-ui .topbar { display: none }' }],
       },
     })
+    if (isPageBuilt()) return
     const { tls } = config()
     pages.get('/', ({ protocol, host }, reply) => {
       const page = landingPage(version, `${protocol}://${host}`, tls === 'self-signed')
       return reply.type('text/html; charset=utf-8').send(page)
     })
   })
+  if (isPageBuilt()) await addPageFiles(app)
 }

@@ -1,4 +1,5 @@
 import type { Params } from '#shared/contract/contract.ts'
+import { vmPowerStates } from '#shared/contracts/power-states.ts'
 import type { ShutdownMode, Vm, VmStatus, vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
@@ -64,7 +65,7 @@ async function startAgain(op: Op, vm: VmRecord): Promise<void> {
   await op.step('starting domain', () => startDefined(vm))
 }
 
-export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], 'running', async (op, vm) => {
+export const start = power<Params<typeof vms, 'start'>>('start', vmPowerStates.start, 'running', async (op, vm) => {
   await op.step('starting domain', () => startDefined(vm), { undo: async () => driverOf(vm).stop(vm) })
   await op.commit()
   await op.step('recording', async () => desire(vm, 'running'))
@@ -74,7 +75,7 @@ export const start = power<Params<typeof vms, 'start'>>('start', ['stopped'], 'r
 
 export const shutdown = power<Params<typeof vms, 'shutdown'>>(
   'shut down',
-  ['running'],
+  vmPowerStates.shutdown,
   'stopped',
   async (op, vm, { timeout, mode }) => {
     if (!(await stopGently(op, vm, timeout, { mode }))) throw stubborn(vm, timeout)
@@ -85,7 +86,7 @@ export const shutdown = power<Params<typeof vms, 'shutdown'>>(
 
 export const stop = power<Params<typeof vms, 'stop'>>(
   'stop',
-  ['running', 'paused'],
+  vmPowerStates.stop,
   'stopped',
   async (op, vm, { force, timeout = 0 }) => {
     const hasStopped = !force && timeout > 0 && (await stopGently(op, vm, timeout))
@@ -97,7 +98,7 @@ export const stop = power<Params<typeof vms, 'stop'>>(
 
 export const restart = power<Params<typeof vms, 'restart'>>(
   'restart',
-  ['running'],
+  vmPowerStates.restart,
   'running',
   async (op, vm, { force, timeout }) => {
     const startAfterAll = async (hasStopped?: boolean) => hasStopped && driverOf(vm).start(vm)
@@ -112,14 +113,14 @@ export const restart = power<Params<typeof vms, 'restart'>>(
 const powerOf = (vm: VmRecord) =>
   requirePart(vm, 'power', (hypervisor) => `A virtual machine of ${hypervisor} is only started and stopped`)
 
-export const reset = power<Params<typeof vms, 'reset'>>('reset', ['running'], 'running', (op, vm) =>
+export const reset = power<Params<typeof vms, 'reset'>>('reset', vmPowerStates.reset, 'running', (op, vm) =>
   op.step('resetting', () => powerOf(vm).reset(vm)),
 )
 
-export const pause = power<Params<typeof vms, 'pause'>>('pause', ['running'], 'paused', (op, vm) =>
+export const pause = power<Params<typeof vms, 'pause'>>('pause', vmPowerStates.pause, 'paused', (op, vm) =>
   op.step('pausing', () => powerOf(vm).pause(vm), { undo: () => powerOf(vm).resume(vm) }),
 )
 
-export const resume = power<Params<typeof vms, 'resume'>>('resume', ['paused'], 'running', (op, vm) =>
+export const resume = power<Params<typeof vms, 'resume'>>('resume', vmPowerStates.resume, 'running', (op, vm) =>
   op.step('resuming', () => powerOf(vm).resume(vm), { undo: () => powerOf(vm).pause(vm) }),
 )

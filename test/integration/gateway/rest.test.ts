@@ -263,7 +263,7 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
     const landing = await ask('GET /')
     expect(landing).toMatchObject({ status: 200, headers: { 'content-type': 'text/html; charset=utf-8' } })
-    expect(landing.headers['content-security-policy']).toContain("default-src 'self'")
+    expect(landing.headers['content-security-policy']).toContain("default-src 'none'")
     expect((await ask('GET /api/docs/')).status).toBe(200)
   })
 })

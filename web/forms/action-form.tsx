@@ -1,0 +1,141 @@
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { ActionName, ParamsOf, ResultOf } from '../api/contracts.ts'
+import { asRefusal, type Refusal } from '../api/refusal.ts'
+import { isOffline } from '../live/stream.ts'
+import { Button } from '../widgets/button.tsx'
+import { Problem } from '../widgets/states.tsx'
+import { t, type Word } from '../words/words.ts'
+import { type Field, paramsOf, pick, type Raw, readForm, toRaw } from './fields.ts'
+import { Input } from './input.tsx'
+import { changedFields, type Conflict, merge, type Values } from './merge.ts'
+import { run } from './run.ts'
+
+type Current = { data: unknown; etag: string | undefined }
+type Props<N extends ActionName> = {
+  action: N
+  /** Parameters that are not in the form, such as ids. */ params?: Record<string, unknown>
+  fields: readonly Field[]
+  initial?: Record<string, unknown>
+  submit: Word
+  isDanger?: boolean
+  onDone?: (answer: ResultOf<N>) => void
+  onCancel?: () => void
+  /** The record that is edited: only changed fields are sent, with If-Match. */
+  base?: Current
+  /** Reads the record again after a 412. */ reload?: () => Promise<Current>
+  children?: ComponentChildren
+  /** Last change of the parameters before they are sent. */ prepare?: (
+    params: Record<string, unknown>,
+  ) => Record<string, unknown>
+}
+
+const rawOf = (fields: readonly Field[], source: unknown): Raw =>
+  Object.fromEntries(fields.map((field) => [field.name, toRaw(field, pick(source, field.name))]))
+const valuesOf = (fields: readonly Field[], source: unknown): Values =>
+  Object.fromEntries(fields.map(({ name }) => [name, pick(source, name)]))
+
+/** A form of one action. Events never touch what is typed; a 412 is merged field by field. */
+export function ActionForm<N extends ActionName>(props: Props<N>) {
+  const { action, fields, submit, isDanger, onDone, onCancel, reload, children } = props
+  const [raw, setRaw] = useState<Raw>(() => rawOf(fields, props.base?.data ?? props.initial))
+  const [base, setBase] = useState(props.base)
+  const [wrong, setWrong] = useState<Record<string, string>>({})
+  const [error, setError] = useState<Refusal>()
+  const [conflicts, setConflicts] = useState<Conflict[]>([])
+  const [isBusy, setBusy] = useState(false)
+  const form = useRef<HTMLFormElement>(null)
+  useEffect(() => form.current?.querySelector<HTMLElement>('input, select, textarea')?.focus(), [])
+  useEffect(() => form.current?.querySelector<HTMLElement>('[aria-invalid]')?.focus(), [wrong])
+
+  const show = (refusal: Refusal) => {
+    const names = new Map(fields.map((field) => [field.name, field]))
+    const own = refusal.violations.filter(({ field }) => names.has(field))
+    setWrong(Object.fromEntries(own.map(({ field, message }) => [field, message])))
+    setError(own.length === refusal.violations.length && own.length > 0 ? undefined : refusal)
+  }
+
+  /** Someone else was first: takes over the fields that only they changed, and shows those that both did. */
+  const mergeWithTheirs = async (mine: Values) => {
+    const theirs = await reload!()
+    const { merged, conflicts } = merge(valuesOf(fields, base?.data), mine, valuesOf(fields, theirs.data))
+    setBase(theirs)
+    setRaw(Object.fromEntries(fields.map((field) => [field.name, toRaw(field, merged[field.name])])))
+    setConflicts(conflicts)
+    if (conflicts.length === 0) await send(changedFields(valuesOf(fields, theirs.data), merged), theirs)
+  }
+
+  const send = async (values: Values, current = base): Promise<void> => {
+    const filled = { ...props.params, ...paramsOf(values) }
+    const params = (props.prepare?.(filled) ?? filled) as ParamsOf<N>
+    const answer = await run(action, params, current?.etag)
+    onDone?.(answer)
+  }
+
+  const onSubmit = async (event: Event) => {
+    event.preventDefault()
+    if (isBusy || isOffline.value) return
+    const read = readForm(fields, raw)
+    setWrong(Object.fromEntries(Object.entries(read.wrong).map(([name, word]) => [name, t(word)])))
+    setError(undefined)
+    if (Object.keys(read.wrong).length > 0) return
+    setBusy(true)
+    setConflicts([])
+    try {
+      const values = base ? changedFields(valuesOf(fields, base.data), read.values) : read.values
+      await send(values)
+    } catch (thrown) {
+      const refusal = asRefusal(thrown)
+      if (refusal.status === 412 && reload)
+        await mergeWithTheirs(read.values).catch((again: unknown) => show(asRefusal(again)))
+      else show(refusal)
+    }
+    setBusy(false)
+  }
+
+  const put = (name: string, value: string | boolean) => setRaw((before) => ({ ...before, [name]: value }))
+  const conflictOf = (name: string) => conflicts.find(({ field }) => field === name)
+  return (
+    <form class="form" ref={form} onSubmit={onSubmit} noValidate>
+      {error && <Problem error={error} />}
+      {conflicts.length > 0 && (
+        <p class="note" role="alert">
+          {t('conflict')}
+        </p>
+      )}
+      {children}
+      {fields
+        .filter(({ when }) => !when || when(raw))
+        .map((field) => {
+          const conflict = conflictOf(field.name)
+          return (
+            <div key={field.name}>
+              <Input
+                field={field}
+                value={raw[field.name] ?? ''}
+                wrong={wrong[field.name]}
+                onInput={(value) => put(field.name, value)}
+              />
+              {conflict && (
+                <p class="row">
+                  {t('theirs', { value: String(toRaw(field, conflict.theirs)) })}
+                  <Button onClick={() => put(field.name, toRaw(field, conflict.theirs))}>{t('takeTheirs')}</Button>
+                </p>
+              )}
+            </div>
+          )
+        })}
+      <footer>
+        {onCancel && <Button onClick={onCancel}>{t('cancel')}</Button>}
+        <Button
+          type="submit"
+          kind={isDanger ? 'danger' : 'main'}
+          isBusy={isBusy}
+          reason={isOffline.value ? t('offlineReason') : undefined}
+        >
+          {t(submit)}
+        </Button>
+      </footer>
+    </form>
+  )
+}

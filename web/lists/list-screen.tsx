@@ -1,0 +1,196 @@
+import type { ComponentChildren } from 'preact'
+import { useMemo, useState } from 'preact/hooks'
+import type { ActionName, ItemOf, ListName } from '../api/contracts.ts'
+import { may } from '../api/session.ts'
+import { reasonOf, type Verb, VerbDialog, Verbs } from '../forms/verbs.tsx'
+import { useCollection } from '../live/collection.ts'
+import { Button } from '../widgets/button.tsx'
+import { Page } from '../widgets/layout.tsx'
+import { Empty, Problem, Skeleton } from '../widgets/states.tsx'
+import type { Column } from '../widgets/column.ts'
+import { sorted } from '../widgets/rows.ts'
+import { Table } from '../widgets/table.tsx'
+import { count } from '../words/format.ts'
+import { t, told, type Word } from '../words/words.ts'
+import { Bulk } from './bulk.tsx'
+import { fieldIn, matches, termsOf, withField } from './query.ts'
+import { useUrlState } from './url-state.ts'
+
+export type ListProps<N extends ListName> = {
+  title: Word
+  list: N
+  params?: Record<string, unknown>
+  /** Reads one item after its change. */ item?: ActionName
+  columns: Column<ItemOf<N>>[]
+  idOf: (item: ItemOf<N>) => string
+  nameOf: (item: ItemOf<N>) => string
+  /** Texts that plain words of a search are looked for in. */ words: (item: ItemOf<N>) => unknown[]
+  facets?: { field: string; label: Word; of: (item: ItemOf<N>) => string | readonly string[] }[]
+  verbs?: readonly Verb<ItemOf<N>>[]
+  bulk?: readonly Verb<ItemOf<N>>[]
+  /** A link to a page, or a dialog, that makes a new item. */ create?:
+    | { label: Word; href: string; action: ActionName }
+    | Verb<null>
+  firstSort?: string
+  empty: Word
+  emptyHint?: Word
+  /** Without the heading of a page: as a part of another one. */ isPart?: boolean
+  above?: ComponentChildren
+}
+
+/** A list as a screen: search, facets, sorting, selection, actions, and a state for each case. */
+export function ListScreen<N extends ListName>(props: ListProps<N>) {
+  const { create } = props
+  const [isCreating, setCreating] = useState(false)
+  const mayCreate = create && may(create.action, 'params' in create ? create.params(null) : {})
+  const button = mayCreate && create && <Create create={create} onOpen={() => setCreating(true)} />
+  const body = (
+    <>
+      {props.above}
+      <Rows {...props} button={button} />
+      {isCreating && create && 'params' in create && (
+        <VerbDialog verb={create} item={null} name={t(props.title)} onClose={() => setCreating(false)} />
+      )}
+    </>
+  )
+  return props.isPart ? (
+    body
+  ) : (
+    <Page title={t(props.title)} actions={button}>
+      {body}
+    </Page>
+  )
+}
+
+function Create({ create, onOpen }: { create: NonNullable<ListProps<ListName>['create']>; onOpen: () => void }) {
+  if ('href' in create)
+    return (
+      <a class="button main" href={create.href}>
+        {t(create.label)}
+      </a>
+    )
+  return (
+    <Button kind="main" icon="plus" reason={reasonOf(create, null)} onClick={onOpen}>
+      {t(create.label)}
+    </Button>
+  )
+}
+
+function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChildren }) {
+  const { columns, idOf, nameOf, words, verbs = [], bulk = [], button } = props
+  const { items, error, isLoading, at, retry } = useCollection(props.list, props.params, props.item)
+  const [query, setQuery] = useUrlState('q')
+  const [sort, setSort] = useUrlState('sort')
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
+  const order = sort || props.firstSort
+  const shown = useMemo(() => {
+    const terms = termsOf(query)
+    // The items of every list are records of the API.
+    const fits = (item: ItemOf<N>) => matches(terms, item as Record<string, unknown>, words(item))
+    return sorted(terms.length === 0 ? items : items.filter(fits), columns, order)
+  }, [items, query, order])
+  const chosen = useMemo(() => shown.filter((item) => selected.has(idOf(item))), [shown, selected])
+  return (
+    <>
+      {(items.length > 0 || query) && (
+        <ListBar {...props} items={items} shown={shown.length} query={query} onQuery={setQuery} />
+      )}
+      {chosen.length > 0 && <Bulk items={chosen} verbs={bulk} nameOf={nameOf} onClear={() => setSelected(new Set())} />}
+      {error && <Problem error={error} onRetry={retry} />}
+      {at === 0 && isLoading && !error && <Skeleton />}
+      {at > 0 && items.length === 0 && !error && (
+        <Empty title={t(props.empty)}>
+          {props.emptyHint && <p>{t(props.emptyHint)}</p>}
+          {button}
+        </Empty>
+      )}
+      {items.length > 0 && shown.length === 0 && (
+        <Empty title={t('noMatch')}>
+          <Button onClick={() => setQuery('', 'push')}>{t('clearSearch')}</Button>
+        </Empty>
+      )}
+      {shown.length > 0 && (
+        <Table
+          label={t(props.title)}
+          columns={columns}
+          rows={shown}
+          idOf={idOf}
+          sort={order}
+          onSort={(next) => setSort(next, 'push')}
+          selected={bulk.length > 0 ? selected : undefined}
+          onSelect={bulk.length > 0 ? setSelected : undefined}
+          rowActions={verbs.length > 0 ? (item) => <Verbs item={item} verbs={verbs} label={nameOf(item)} /> : undefined}
+        />
+      )}
+    </>
+  )
+}
+
+type BarProps<N extends ListName> = Pick<ListProps<N>, 'facets' | 'isPart'> & {
+  items: readonly ItemOf<N>[]
+  shown: number
+  query: string
+  onQuery: (query: string, how?: 'push' | 'replace') => void
+  button: ComponentChildren
+}
+
+function ListBar<N extends ListName>({ items, shown, query, onQuery, facets = [], isPart, button }: BarProps<N>) {
+  return (
+    <div class="list-bar">
+      <input
+        type="search"
+        data-search
+        aria-label={t('search')}
+        placeholder={t('searchHint')}
+        value={query}
+        onInput={({ currentTarget }) => onQuery(currentTarget.value)}
+      />
+      {facets.map(({ field, label, of }) => (
+        <Facet
+          key={field}
+          label={t(label)}
+          value={fieldIn(query, field)}
+          counts={countsOf(items, of)}
+          onChange={(value) => onQuery(withField(query, field, value), 'push')}
+        />
+      ))}
+      <span class="total" role="status">
+        {shown === items.length
+          ? t('total', { count: count(items.length) })
+          : t('totalOf', { count: count(shown), all: count(items.length) })}
+      </span>
+      {isPart && button}
+    </div>
+  )
+}
+
+function countsOf<T>(items: readonly T[], of: (item: T) => string | readonly string[]): [string, number][] {
+  const counts = new Map<string, number>()
+  for (const item of items)
+    for (const value of [of(item)].flat()) if (value) counts.set(value, (counts.get(value) ?? 0) + 1)
+  return [...counts].toSorted(([a], [b]) => a.localeCompare(b)).slice(0, 100)
+}
+
+function Facet({
+  label,
+  value,
+  counts,
+  onChange,
+}: {
+  label: string
+  value: string
+  counts: [string, number][]
+  onChange: (value: string) => void
+}) {
+  if (counts.length < 2 && !value) return null
+  return (
+    <select aria-label={label} value={value} onChange={({ currentTarget }) => onChange(currentTarget.value)}>
+      <option value="">{label}</option>
+      {counts.map(([key, number]) => (
+        <option key={key} value={key}>
+          {told('status', key)} ({count(number)})
+        </option>
+      ))}
+    </select>
+  )
+}

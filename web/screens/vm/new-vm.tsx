@@ -1,0 +1,217 @@
+import { useLocation } from 'preact-iso'
+import { useState } from 'preact/hooks'
+import { asRefusal, type Refusal } from '../../api/refusal.ts'
+import type { Field, Raw } from '../../forms/fields.ts'
+import { paramsOf, readForm } from '../../forms/fields.ts'
+import { Input } from '../../forms/input.tsx'
+import { run } from '../../forms/run.ts'
+import { useCollection } from '../../live/collection.ts'
+import { ended } from '../../live/operations.ts'
+import { isOffline } from '../../live/stream.ts'
+import { Button } from '../../widgets/button.tsx'
+import { Page } from '../../widgets/layout.tsx'
+import { Problem } from '../../widgets/states.tsx'
+import { t } from '../../words/words.ts'
+import { cloudInitFields, isLockedOut, seedOf } from './cloud-init.tsx'
+import { vmOf } from './new-vm-params.ts'
+
+const draftKey = 'horcrux.new-vm'
+const defaults: Raw = {
+  memory: '2 GiB',
+  cpus: '2',
+  size: '20 GiB',
+  network: 'default',
+  architecture: 'x86_64',
+  hypervisor: 'qemu',
+  firmware: '',
+  start: true,
+}
+const secret = 'user.plain_password'
+
+/** One page: name and size, disk and network, access; the rest is folded. The draft survives a reload. */
+export function NewVm() {
+  const { route } = useLocation()
+  const pools = useCollection('pools.list', {}, 'pools.get').items
+  const nodes = useCollection('nodes.list', {}, 'nodes.get').items
+  const [raw, setRaw] = useState<Raw>(() => ({ ...defaults, ...JSON.parse(sessionStorage.getItem(draftKey) ?? '{}') }))
+  const [wrong, setWrong] = useState<Record<string, string>>({})
+  const [error, setError] = useState<Refusal>()
+  const [isBusy, setBusy] = useState(false)
+  const poolIds = pools.filter(({ state }) => state === 'active').map(({ id }) => id)
+  const value = (name: string) => raw[name] ?? (name === 'pool' ? (poolIds[0] ?? '') : name === 'node' ? 'local' : '')
+  const put = (name: string, next: string | boolean) => {
+    const now = { ...raw, [name]: next }
+    setRaw(now)
+    // A password is not written down.
+    sessionStorage.setItem(draftKey, JSON.stringify({ ...now, [secret]: undefined }))
+  }
+  const groups: { title: string; fields: Field[]; isFolded?: boolean }[] = [
+    {
+      title: t('group.size'),
+      fields: [
+        { name: 'name', label: 'f.name', isRequired: true, hint: 'hint.name' },
+        { name: 'memory', label: 'f.memory', kind: 'mib', isRequired: true, hint: 'hint.memory' },
+        { name: 'cpus', label: 'f.cpus', kind: 'number', isRequired: true },
+      ],
+    },
+    {
+      title: t('group.disk'),
+      fields: [
+        {
+          name: 'pool',
+          label: 'f.pool',
+          kind: 'select',
+          options: [['', t('noDisk')], ...poolIds.map((id) => [id, id] as const)],
+        },
+        {
+          name: 'size',
+          label: 'f.size',
+          kind: 'bytes',
+          when: (form) => Boolean(form['pool'] ?? poolIds[0]),
+          hint: 'hint.size',
+        },
+        { name: 'image', label: 'f.image', when: (form) => Boolean(form['pool'] ?? poolIds[0]), hint: 'hint.image' },
+        { name: 'iso', label: 'f.iso', hint: 'hint.iso' },
+        { name: 'network', label: 'f.network', hint: 'hint.networkOrNone' },
+      ],
+    },
+    { title: t('group.access'), fields: cloudInitFields().filter(({ name }) => name !== 'network'), isFolded: true },
+    {
+      title: t('group.more'),
+      isFolded: true,
+      fields: [
+        {
+          name: 'node',
+          label: 'f.node',
+          kind: 'select',
+          options: nodes.length > 0 ? nodes.map(({ id, name }) => [id, name] as const) : ['local'],
+        },
+        { name: 'hypervisor', label: 'f.hypervisor', kind: 'select', options: ['qemu', 'lxd', 'incus'] },
+        {
+          name: 'architecture',
+          label: 'f.architecture',
+          kind: 'select',
+          options: ['x86_64', 'aarch64', 'riscv64', 'ppc64le'],
+        },
+        { name: 'firmware', label: 'f.firmware', kind: 'select', options: [['', t('automatic')], 'bios', 'uefi'] },
+        { name: 'boot.kernel', label: 'f.kernel', hint: 'hint.kernel' },
+        { name: 'boot.initrd', label: 'f.initrd' },
+        { name: 'boot.cmdline', label: 'f.cmdline' },
+        { name: 'resource_pool', label: 'f.resourcePool' },
+        { name: 'tags', label: 'f.tags', kind: 'words', hint: 'hint.tags' },
+        { name: 'description', label: 'f.description', kind: 'area' },
+        { name: 'protected', label: 'f.protected', kind: 'check' },
+        { name: 'autostart', label: 'f.autostart', kind: 'check' },
+      ],
+    },
+  ]
+  const fields = groups.flatMap((group) => group.fields)
+  const full = Object.fromEntries([
+    ...fields.map(({ name }) => [name, value(name)]),
+    ['start', raw['start'] ?? false],
+  ]) as Raw
+  const submit = async (event: Event) => {
+    event.preventDefault()
+    if (isBusy || isOffline.value) return
+    const read = readForm(fields, full)
+    setWrong(Object.fromEntries(Object.entries(read.wrong).map(([name, word]) => [name, t(word)])))
+    setError(undefined)
+    if (Object.keys(read.wrong).length > 0) return focusWrong()
+    setBusy(true)
+    const { vm, seed } = vmOf(paramsOf(read.values))
+    const startsLater = seed !== undefined && full['start'] === true
+    try {
+      const operation = await run('vms.create', { ...vm, start: full['start'] === true && !startsLater })
+      sessionStorage.removeItem(draftKey)
+      const path = operation.resources.find((each) => each.startsWith('/api/vms/')) ?? ''
+      const id = decodeURIComponent(path.split('/').at(-1) ?? '')
+      route(id ? `/vms/${id}` : '/vms')
+      if (seed) await seedAndStart(id, operation, seed, startsLater)
+    } catch (thrown) {
+      const refusal = asRefusal(thrown)
+      const names: Record<string, string> = {
+        'disks.0.size': 'size',
+        'disks.0.pool': 'pool',
+        'disks.0.image': 'image',
+        'nics.0.network': 'network',
+      }
+      setWrong(Object.fromEntries(refusal.violations.map(({ field, message }) => [names[field] ?? field, message])))
+      setError(refusal)
+      setBusy(false)
+      focusWrong()
+    }
+  }
+  const seed = seedOf(paramsOf(readForm(groups[2]!.fields, full).values))
+  return (
+    <Page
+      title={t('createVm')}
+      above={
+        <nav class="crumbs" aria-label={t('place')}>
+          <a href="/vms">{t('nav.vms')}</a>
+        </nav>
+      }
+    >
+      <form class="form" style={{ maxWidth: '46rem' }} onSubmit={submit} noValidate>
+        {error && <Problem error={error} />}
+        {groups.map(({ title, fields, isFolded }) => {
+          const inputs = fields
+            .filter(({ when }) => !when || when(full))
+            .map((field) => (
+              <Input
+                key={field.name}
+                field={field}
+                value={value(field.name)}
+                wrong={wrong[field.name]}
+                onInput={(next) => put(field.name, next)}
+              />
+            ))
+          return isFolded ? (
+            <details key={title} class="card" open={fields.some(({ name }) => wrong[name]) || undefined}>
+              <summary>{title}</summary>
+              <div class="pair form" style={{ paddingTop: '0.75rem' }}>
+                {inputs}
+              </div>
+            </details>
+          ) : (
+            <fieldset key={title} class="card">
+              <legend>{title}</legend>
+              <div class="pair">{inputs}</div>
+            </fieldset>
+          )
+        })}
+        {Object.keys(seed).some((key) => key !== 'hostname') && isLockedOut(seed) && (
+          <p class="note" role="status">
+            {t('lockedOut')}
+          </p>
+        )}
+        <Input
+          field={{ name: 'start', label: 'f.startAfter', kind: 'check' }}
+          value={raw['start'] ?? false}
+          onInput={(next) => put('start', next)}
+        />
+        <footer>
+          <a class="button" href="/vms">
+            {t('cancel')}
+          </a>
+          <Button type="submit" kind="main" isBusy={isBusy} reason={isOffline.value ? t('offlineReason') : undefined}>
+            {t('createVm')}
+          </Button>
+        </footer>
+      </form>
+    </Page>
+  )
+}
+
+const focusWrong = () => requestAnimationFrame(() => document.querySelector<HTMLElement>('[aria-invalid]')?.focus())
+
+/** The seed is given before the first start, which reads it. */
+async function seedAndStart(
+  id: string,
+  operation: Parameters<typeof ended>[0],
+  seed: Record<string, unknown>,
+  starts: boolean,
+): Promise<void> {
+  if ((await ended(operation)).state !== 'succeeded') return
+  const seeded = await run('cloudinit.set', { id, ...seed })
+  if ((await ended(seeded)).state === 'succeeded' && starts) await run('vms.start', { id })
+}

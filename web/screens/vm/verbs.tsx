@@ -1,0 +1,72 @@
+import type { Vm } from '#shared/contracts/vm/vms.ts'
+import { vmPowerStates } from '#shared/contracts/power-states.ts'
+import { type Verb, wrongStatus } from '../../forms/verbs.tsx'
+import { t } from '../../words/words.ts'
+
+/** The fields of a VM that its verbs read: a row of the list has them too. */
+type Row = Pick<Vm, 'id' | 'name' | 'status' | 'template' | 'protected'>
+type PowerVerb = keyof typeof vmPowerStates
+
+const power = (verb: PowerVerb, more: Partial<Verb<Row>> = {}): Verb<Row> => ({
+  action: `vms.${verb}`,
+  label: `verb.${verb}`,
+  params: ({ id }) => ({ id }),
+  reason: ({ status, template }) => (template ? t('isTemplate') : wrongStatus(vmPowerStates, verb, status)),
+  ...more,
+})
+
+const stopped = ({ status, template }: Row) =>
+  template ? t('isTemplate') : status === 'stopped' ? undefined : t('mustBeStopped')
+
+/** Everything that can be done with a VM from its row and its head. */
+export const vmVerbs: readonly Verb<Row>[] = [
+  power('start'),
+  power('shutdown'),
+  power('restart'),
+  power('pause'),
+  power('resume'),
+  power('stop', { isDanger: true, confirm: ({ name }) => t('confirmStop', { name }) }),
+  power('reset', { isDanger: true, confirm: ({ name }) => t('confirmStop', { name }) }),
+  {
+    action: 'vms.clone',
+    label: 'verb.clone',
+    params: ({ id }) => ({ vm: id }),
+    initial: ({ name }) => ({ name: `${name}-2`, mode: 'full' }),
+    fields: ({ template }) => [
+      { name: 'name', label: 'f.name', isRequired: true },
+      {
+        name: 'mode',
+        label: 'f.mode',
+        kind: 'select',
+        options: template ? ['linked', 'full'] : ['full', 'linked'],
+        hint: 'hint.cloneMode',
+      },
+      { name: 'memory', label: 'f.memory', kind: 'mib', hint: 'hint.asSource' },
+      { name: 'cpus', label: 'f.cpus', kind: 'number', hint: 'hint.asSource' },
+      { name: 'start', label: 'f.startAfter', kind: 'check' },
+    ],
+  },
+  {
+    action: 'templates.create',
+    label: 'verb.makeTemplate',
+    params: ({ id }) => ({ vm_id: id }),
+    reason: stopped,
+    confirm: () => t('confirmTemplate'),
+  },
+  {
+    action: 'templates.delete',
+    label: 'verb.unmakeTemplate',
+    params: ({ id }) => ({ id }),
+    reason: ({ template }) => (template ? undefined : t('noTemplate')),
+  },
+  {
+    action: 'vms.delete',
+    label: 'verb.delete',
+    params: ({ id }) => ({ id }),
+    reason: (vm) => (vm.protected ? t('isProtected') : vm.status === 'stopped' ? undefined : t('mustBeStopped')),
+    isDanger: true,
+    typed: ({ name }) => name,
+    confirm: ({ name }) => t('confirmDeleteVm', { name }),
+    fields: () => [{ name: 'purge', label: 'f.purge', kind: 'check' }],
+  },
+]

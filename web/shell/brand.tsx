@@ -1,0 +1,6 @@
+export const Brand = () => (
+  <span class="brand">
+    <img src="/icon.svg" alt="" />
+    Horcrux
+  </span>
+)

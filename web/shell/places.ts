@@ -1,0 +1,45 @@
+import type { ActionName } from '../api/contracts.ts'
+import type { IconName } from '../widgets/icon.tsx'
+import type { Word } from '../words/words.ts'
+
+export type Place = { href: string; word: Word; icon: IconName; needs?: ActionName }
+
+/** The menu and the palette are made of this list. */
+export const places: { word: Word; of: Place[] }[] = [
+  {
+    word: 'nav.guests',
+    of: [
+      { href: '/', word: 'nav.dashboard', icon: 'home' },
+      { href: '/vms', word: 'nav.vms', icon: 'vm', needs: 'vms.list' },
+      { href: '/containers', word: 'nav.containers', icon: 'container', needs: 'containers.list' },
+      { href: '/schedules', word: 'nav.schedules', icon: 'schedule', needs: 'snapshot-schedules.list' },
+    ],
+  },
+  {
+    word: 'nav.infrastructure',
+    of: [
+      { href: '/storage', word: 'nav.storage', icon: 'storage', needs: 'pools.list' },
+      { href: '/nodes', word: 'nav.nodes', icon: 'node', needs: 'nodes.list' },
+      { href: '/networks', word: 'nav.networks', icon: 'network', needs: 'networks.list' },
+      { href: '/policies', word: 'nav.policies', icon: 'policy', needs: 'network-policies.list' },
+    ],
+  },
+  {
+    word: 'nav.watch',
+    of: [
+      { href: '/operations', word: 'nav.operations', icon: 'operation' },
+      { href: '/alerts', word: 'nav.alerts', icon: 'alert', needs: 'alerts.active' },
+      { href: '/audit', word: 'nav.audit', icon: 'audit', needs: 'audit.list' },
+    ],
+  },
+  {
+    word: 'nav.access',
+    of: [
+      { href: '/users', word: 'nav.users', icon: 'user', needs: 'users.list' },
+      { href: '/groups', word: 'nav.groups', icon: 'group', needs: 'groups.list' },
+      { href: '/roles', word: 'nav.roles', icon: 'role', needs: 'roles.create' },
+      { href: '/grants', word: 'nav.grants', icon: 'policy' },
+      { href: '/resource-pools', word: 'nav.resourcePools', icon: 'pool' },
+    ],
+  },
+]

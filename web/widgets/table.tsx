@@ -1,0 +1,141 @@
+import type { ComponentChildren } from 'preact'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { t } from '../words/words.ts'
+import type { Column } from './column.ts'
+import { mostWhole, rowHeight, windowOf } from './rows.ts'
+
+type Props<T> = {
+  label: string
+  columns: Column<T>[]
+  rows: readonly T[]
+  idOf: (item: T) => string
+  sort?: string | undefined
+  onSort?: (sort: string) => void
+  selected?: ReadonlySet<string> | undefined
+  onSelect?: ((ids: ReadonlySet<string>) => void) | undefined
+  rowActions?: ((item: T) => ComponentChildren) | undefined
+}
+
+/** A native table with sorting, selection and, for many rows, windowing. */
+export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, onSelect, rowActions }: Props<T>) {
+  const box = useRef<HTMLDivElement>(null)
+  const [view, setView] = useState({ top: 0, height: 800 })
+  const isWindowed = rows.length > mostWhole
+  useLayoutEffect(() => {
+    const element = box.current
+    if (!element || !isWindowed) return undefined
+    let frame = 0
+    const measure = () => {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0
+        setView({ top: element.scrollTop, height: element.clientHeight })
+      })
+    }
+    measure()
+    element.addEventListener('scroll', measure, { passive: true })
+    addEventListener('resize', measure)
+    return () => {
+      cancelAnimationFrame(frame)
+      element.removeEventListener('scroll', measure)
+      removeEventListener('resize', measure)
+    }
+  }, [isWindowed])
+  const { first, end } = windowOf(rows.length, view.top, view.height)
+  const width = columns.length + (onSelect ? 1 : 0) + (rowActions ? 1 : 0)
+  const toggle = (id: string) => {
+    const next = new Set(selected)
+    if (!next.delete(id)) next.add(id)
+    onSelect?.(next)
+  }
+  const areAll = rows.length > 0 && rows.every((row) => selected?.has(idOf(row)))
+  const spacer = (count: number) =>
+    count > 0 && (
+      <tr aria-hidden="true" class="spacer">
+        <td colSpan={width} style={{ height: `${count * rowHeight}px` }} />
+      </tr>
+    )
+  return (
+    <div
+      ref={box}
+      class={`table-box ${isWindowed ? 'windowed' : ''}`}
+      tabIndex={isWindowed ? 0 : undefined}
+      role={isWindowed ? 'region' : undefined}
+      aria-label={isWindowed ? label : undefined}
+    >
+      <table aria-label={label} aria-rowcount={rows.length + 1}>
+        <thead>
+          <tr aria-rowindex={1}>
+            {onSelect && (
+              <th class="check">
+                <input
+                  type="checkbox"
+                  aria-label={t('selectAll')}
+                  checked={areAll}
+                  onChange={() => onSelect(areAll ? new Set() : new Set(rows.map(idOf)))}
+                />
+              </th>
+            )}
+            {columns.map((column) => (
+              <Head key={column.key} column={column} sort={sort} onSort={onSort} />
+            ))}
+            {rowActions && (
+              <th class="last">
+                <span class="sr">{t('actions')}</span>
+              </th>
+            )}
+          </tr>
+        </thead>
+        <tbody>
+          {spacer(first)}
+          {rows.slice(first, end).map((row, index) => {
+            const id = idOf(row)
+            return (
+              <tr key={id} aria-rowindex={first + index + 2} aria-selected={onSelect ? selected?.has(id) : undefined}>
+                {onSelect && (
+                  <td class="check">
+                    <input
+                      type="checkbox"
+                      aria-label={t('select', { name: id })}
+                      checked={selected?.has(id) ?? false}
+                      onChange={() => toggle(id)}
+                    />
+                  </td>
+                )}
+                {columns.map(({ key, cell, isNumeric, drop }) => (
+                  <td key={key} class={`${isNumeric ? 'num' : ''} ${drop ? `drop-${drop}` : ''}`}>
+                    {cell(row)}
+                  </td>
+                ))}
+                {rowActions && <td class="last">{rowActions(row)}</td>}
+              </tr>
+            )
+          })}
+          {spacer(rows.length - end)}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+function Head<T>({
+  column,
+  sort,
+  onSort,
+}: {
+  column: Column<T>
+  sort: string | undefined
+  onSort: ((sort: string) => void) | undefined
+}) {
+  const { key, head, value, isNumeric, drop } = column
+  const names = `${isNumeric ? 'num' : ''} ${drop ? `drop-${drop}` : ''}`
+  if (!value || !onSort) return <th class={names}>{t(head)}</th>
+  const direction = sort === key ? 'ascending' : sort === `-${key}` ? 'descending' : 'none'
+  return (
+    <th class={names} aria-sort={direction}>
+      <button type="button" class="sort" onClick={() => onSort(direction === 'ascending' ? `-${key}` : key)}>
+        {t(head)}
+        <span aria-hidden="true">{direction === 'ascending' ? '▲' : direction === 'descending' ? '▼' : ''}</span>
+      </button>
+    </th>
+  )
+}

@@ -1,0 +1,6 @@
+import { fields } from './de/fields.ts'
+import { general } from './de/general.ts'
+import { told } from './de/told.ts'
+import type { Word } from './en.ts'
+
+export const de: Record<Word, string> = { ...general, ...fields, ...told }
