@@ -64,7 +64,8 @@ test.runIf(canRun)(
   async () => {
     const name = `keys-${++tries}`
     await page.goto(`${product.url}/vms/new`)
-    if (await page.waitForSelector('.shell, [name=username]').then((found) => found.getAttribute('name'))) await signIn(page)
+    if (await page.waitForSelector('.shell, [name=username]').then((found) => found.getAttribute('name')))
+      await signIn(page)
     await page.waitForSelector('form [name=name]')
     await page.focus('form [name=name]')
     await page.keyboard.type(name)
@@ -179,7 +180,9 @@ test.runIf(canRun)(
     await dialog.locator('[name=password]').fill(password)
     await page.keyboard.press('Enter')
     await dialog.waitFor({ state: 'detached' })
-    await until(async () => (await product.ask(`GET /api/vms/${id}`)).body['description'] === 'typed before', { what: 'the save' })
+    await until(async () => (await product.ask(`GET /api/vms/${id}`)).body['description'] === 'typed before', {
+      what: 'the save',
+    })
   },
   longMs,
 )
@@ -207,16 +210,16 @@ test.runIf(canRun)(
     for (const path of screens) {
       await page.goto(product.url + path)
       await page.waitForSelector('h1')
-      await page.waitForFunction(() => !document.querySelector('.skeleton'))
+      await page.locator('.skeleton').first().waitFor({ state: 'detached' })
       for (const theme of ['light', 'dark']) {
-        await page.evaluate((name) => (document.documentElement.dataset['theme'] = name), theme)
+        await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`)
         const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'] })`)
         const { violations } = found as { violations: { id: string; nodes: { html: string }[] }[] }
         const told = violations.map(({ id, nodes }) => `${path} ${theme} ${id}: ${nodes[0]?.html}`)
         expect(told).toEqual([])
       }
       await page.setViewportSize({ width: 360, height: 740 })
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+      const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
       expect(over, path).toBeLessThanOrEqual(0)
       await page.screenshot({ path: join(dir, `page${path.replaceAll('/', '-')}.png`) })
       await page.setViewportSize({ width: 1280, height: 800 })
