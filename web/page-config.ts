@@ -2,40 +2,66 @@ import { fileURLToPath } from 'node:url'
 import type { InlineConfig, Plugin } from 'vite'
 import { isChange } from '../shared/contract/contract.ts'
 import { contracts } from '../shared/contracts/index.ts'
+import { containers } from '../shared/contracts/container/containers.ts'
 import { topics } from '../shared/contracts/core/events.ts'
+import { requestedKinds } from '../shared/contracts/storage/pool-kinds.ts'
+import { vms } from '../shared/contracts/vm/vms.ts'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 const name = 'virtual:actions'
 
-/** Makes the table of all routed actions: `[route, access, changes]`. The contracts themselves stay out of the page. */
-function actionTable(): Plugin {
-  const entries = contracts.flatMap(({ name, actions }) =>
-    Object.entries(actions).flatMap(([key, action]) =>
-      action.rest === undefined
-        ? []
-        : [
-            [
-              `${name}.${key}`,
-              [action.rest, ('itemAccess' in action && action.itemAccess) || action.can, isChange(action) ? 1 : 0],
-            ],
-          ],
-    ),
+/** A field of a request as JSON Schema, as far as a form reads it. */
+type Schema = { type?: string; description?: string; default?: unknown; enum?: string[] }
+
+/** Fields of the form for a kind of storage pool. */
+const fieldsOf = (given: Record<string, Schema>) =>
+  Object.entries(given).map(([name, { type = 'string', description, default: initial }]) => ({
+    name,
+    type,
+    ...(description !== undefined && { description }),
+    ...(initial !== undefined && { initial }),
+  }))
+
+// TypeBox's schemas are JSON Schema.
+const choices = (properties: object, ...names: string[]) =>
+  names.map((name) => [name, (properties as Record<string, Schema>)[name]?.enum ?? []])
+
+/** Facts of the contracts that the page needs: all routed actions as `[route, access, changes]`, and choices of forms. */
+function facts(): Record<string, unknown> {
+  const actions = contracts.flatMap(({ name, actions }) =>
+    Object.entries(actions).flatMap(([key, action]) => {
+      if (action.rest === undefined) return []
+      const access = ('itemAccess' in action && action.itemAccess) || action.can
+      return [[`${name}.${key}`, [action.rest, access, isChange(action) ? 1 : 0]]]
+    }),
   )
+  const kinds = Object.entries(requestedKinds).map(([kind, { given }]) => [kind, fieldsOf(given)])
+  const ofVm = choices(vms.actions.create.params.properties, 'hypervisor', 'architecture')
+  const ofContainer = choices(containers.actions.create.params.properties, 'runtime', 'restart_policy')
   return {
-    name: 'horcrux-actions',
-    resolveId: (id) => (id === name ? `\0${name}` : undefined),
-    load: (id) =>
-      id === `\0${name}`
-        ? `export const actions = ${JSON.stringify(Object.fromEntries(entries))}\nexport const topics = ${JSON.stringify(topics)}`
-        : undefined,
+    actions: Object.fromEntries(actions),
+    topics,
+    poolKinds: Object.fromEntries(kinds),
+    enums: Object.fromEntries([...ofVm, ...ofContainer]),
   }
 }
 
+/** Writes the facts into the page; the contracts themselves stay out of it. */
+function contractFacts(): Plugin {
+  const text = Object.entries(facts()).map(([key, value]) => `export const ${key} = ${JSON.stringify(value)}`)
+  return {
+    name: 'horcrux-contracts',
+    resolveId: (id) => (id === name ? `\0${name}` : undefined),
+    load: (id) => (id === `\0${name}` ? text.join('\n') : undefined),
+  }
+}
+
+/** The bundler's configuration for the page. */
 export const pageConfig: InlineConfig = {
   root,
   configFile: false,
   logLevel: 'warn',
-  plugins: [actionTable()],
+  plugins: [contractFacts()],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     target: 'es2022',

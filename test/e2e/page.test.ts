@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
@@ -201,12 +201,28 @@ test.runIf(canRun)(
   longMs,
 )
 
-const screens = ['/', '/vms', '/vms/new']
+const screens = [
+  '/',
+  '/vms',
+  '/vms/new',
+  '/containers',
+  '/storage',
+  '/nodes',
+  '/networks',
+  '/policies',
+  '/operations',
+  '/alerts',
+  '/audit',
+  '/users',
+  '/roles',
+  '/grants',
+  '/account',
+]
 
 test.runIf(canRun)(
   'axe finds nothing on the screens in both themes, and none is wider than a phone',
   async () => {
-    const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+    const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
     for (const path of screens) {
       await page.goto(product.url + path)
       await page.waitForSelector('h1')

@@ -75,7 +75,7 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
   const onSubmit = async (event: Event) => {
     event.preventDefault()
     if (isBusy || isOffline.value) return
-    const read = readForm(fields, raw)
+    const read = readForm(fields, raw, base?.data ?? props.initial)
     setWrong(Object.fromEntries(Object.entries(read.wrong).map(([name, word]) => [name, t(word)])))
     setError(undefined)
     if (Object.keys(read.wrong).length > 0) return

@@ -7,6 +7,8 @@ export type Field = {
   /** Name of the parameter; a dot goes into an object: `limits.cpus`. */
   name: string
   label: Word
+  /** Text in place of the label's word, and of the hint, from the contracts. */ text?: string
+  hintText?: string | undefined
   kind?: Kind
   options?: readonly (string | readonly [value: string, text: string])[]
   suggestions?: readonly string[]
@@ -81,10 +83,14 @@ export const pick = (source: unknown, name: string): unknown =>
     .split('.')
     .reduce<unknown>((value, part) => (value as Record<string, unknown> | null | undefined)?.[part], source)
 
-/** All values of a form by field, and the messages of those that cannot be read. */
+/**
+ * All values of a form by field, and the messages of those that cannot be read. A text that was there `before` and is
+ * empty now is sent as empty.
+ */
 export function readForm(
   fields: readonly Field[],
   raw: Raw,
+  before: unknown = {},
 ): { values: Record<string, unknown>; wrong: Record<string, Word> } {
   const values: Record<string, unknown> = {}
   const wrong: Record<string, Word> = {}
@@ -93,6 +99,7 @@ export function readForm(
     const read = fromRaw(field, raw[field.name])
     if (read.wrong) wrong[field.name] = read.wrong
     else if (read.value !== undefined) values[field.name] = read.value
+    else if (typeof pick(before, field.name) === 'string') values[field.name] = ''
   }
   return { values, wrong }
 }

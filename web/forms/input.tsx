@@ -16,7 +16,8 @@ const optionOf = (option: string | readonly [string, string]) =>
 export function Input({ field, value, wrong, onInput }: Props) {
   const id = useId()
   const { kind = 'text', label, hint, isRequired } = field
-  const described = [hint && `${id}-hint`, wrong && `${id}-wrong`].filter(Boolean).join(' ')
+  const hasHint = hint !== undefined || field.hintText !== undefined
+  const described = [hasHint && `${id}-hint`, wrong && `${id}-wrong`].filter(Boolean).join(' ')
   const common = {
     id,
     name: field.name,
@@ -27,7 +28,7 @@ export function Input({ field, value, wrong, onInput }: Props) {
   const onText = (event: { currentTarget: { value: string } }) => onInput(event.currentTarget.value)
   const head = (
     <label for={id}>
-      {t(label)}
+      {field.text ?? t(label)}
       {isRequired && <span aria-hidden="true"> *</span>}
     </label>
   )
@@ -87,7 +88,7 @@ export function Input({ field, value, wrong, onInput }: Props) {
           ))}
         </datalist>
       )}
-      {hint && <small id={`${id}-hint`}>{t(hint)}</small>}
+      {hasHint && <small id={`${id}-hint`}>{field.hintText ?? (hint && t(hint))}</small>}
       {wrong && (
         <span id={`${id}-wrong`} class="wrong">
           {wrong}

@@ -10,7 +10,7 @@ const isSame = (a: unknown, b: unknown) => JSON.stringify(a ?? null) === JSON.st
 export function merge(base: Values, mine: Values, theirs: Values): { merged: Values; conflicts: Conflict[] } {
   const merged: Values = {}
   const conflicts: Conflict[] = []
-  for (const field of Object.keys(mine)) {
+  for (const field of new Set([...Object.keys(base), ...Object.keys(mine)])) {
     const isMine = !isSame(base[field], mine[field])
     const isTheirs = !isSame(base[field], theirs[field])
     merged[field] = isMine ? mine[field] : theirs[field]

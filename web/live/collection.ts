@@ -66,11 +66,10 @@ async function readChanged(collection: Collection): Promise<void> {
   const ids = [...collection.changed]
   if (ids.length > mostSingle || !collection.item || ids.some((id) => id === '')) return readAll(collection)
   collection.changed.clear()
-  const { fields } = collection.params
   await Promise.all(
     ids.map(async (id) => {
       try {
-        const { data } = await call(collection.item!, { id, ...(fields ? { fields } : {}) } as never)
+        const { data } = await call(collection.item!, { id } as never)
         collection.byId.set(id, data as never)
       } catch (error) {
         if (asRefusal(error).status === 404 || asRefusal(error).status === 403) collection.byId.delete(id)

@@ -1,3 +1,4 @@
+import type { FunctionComponent } from 'preact'
 import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from 'preact-iso'
 import { useEffect, useState } from 'preact/hooks'
 import { mayAnywhere, signOut, userName } from '../api/session.ts'
@@ -17,10 +18,52 @@ import { Palette } from './palette.tsx'
 import { places } from './places.ts'
 import { chooseTheme, theme, themes } from './theme.ts'
 
-const screens = {
-  NewVm: lazy(() => import('../screens/vm/new-vm.tsx').then(({ NewVm }) => NewVm)),
-  Vm: lazy(() => import('../screens/vm/vm.tsx').then(({ VmPage }) => VmPage)),
-}
+/** Screens are loaded when they are opened. */
+const NewVm = lazy(() => import('../screens/vm/new-vm.tsx').then((module) => module.NewVm))
+const VmPage = lazy(() => import('../screens/vm/vm.tsx').then((module) => module.VmPage))
+const Containers = lazy(() => import('../screens/container/containers.tsx').then((module) => module.Containers))
+const ContainerPage = lazy(() => import('../screens/container/container.tsx').then((module) => module.ContainerPage))
+const Schedules = lazy(() => import('../screens/schedules.tsx').then((module) => module.Schedules))
+const Pools = lazy(() => import('../screens/storage/pools.tsx').then((module) => module.Pools))
+const PoolPage = lazy(() => import('../screens/storage/pool.tsx').then((module) => module.PoolPage))
+const Nodes = lazy(() => import('../screens/nodes.tsx').then((module) => module.Nodes))
+const NodePage = lazy(() => import('../screens/nodes.tsx').then((module) => module.NodePage))
+const Networks = lazy(() => import('../screens/network/networks.tsx').then((module) => module.Networks))
+const Policies = lazy(() => import('../screens/network/policies.tsx').then((module) => module.Policies))
+const Operations = lazy(() => import('../screens/watch/operations.tsx').then((module) => module.Operations))
+const Alerts = lazy(() => import('../screens/watch/alerts.tsx').then((module) => module.Alerts))
+const Audit = lazy(() => import('../screens/watch/audit.tsx').then((module) => module.Audit))
+const Users = lazy(() => import('../screens/access/users.tsx').then((module) => module.Users))
+const Groups = lazy(() => import('../screens/access/groups.tsx').then((module) => module.Groups))
+const Roles = lazy(() => import('../screens/access/groups.tsx').then((module) => module.Roles))
+const Grants = lazy(() => import('../screens/access/grants.tsx').then((module) => module.Grants))
+const ResourcePools = lazy(() => import('../screens/access/resource-pools.tsx').then((module) => module.ResourcePools))
+const Account = lazy(() => import('../screens/access/account.tsx').then((module) => module.Account))
+
+const screens: [path: string, component: FunctionComponent][] = [
+  ['/', Dashboard],
+  ['/vms', Vms],
+  ['/vms/new', NewVm],
+  ['/vms/:id/:tab?', VmPage],
+  ['/containers', Containers],
+  ['/containers/:id/:tab?', ContainerPage],
+  ['/schedules', Schedules],
+  ['/storage', Pools],
+  ['/storage/:id', PoolPage],
+  ['/nodes', Nodes],
+  ['/nodes/:id', NodePage],
+  ['/networks', Networks],
+  ['/policies', Policies],
+  ['/operations', Operations],
+  ['/alerts/:tab?', Alerts],
+  ['/audit', Audit],
+  ['/users', Users],
+  ['/groups', Groups],
+  ['/roles', Roles],
+  ['/grants', Grants],
+  ['/resource-pools', ResourcePools],
+  ['/account', Account],
+]
 
 const NotFound = () => (
   <Empty title={t('notFound')}>
@@ -96,7 +139,7 @@ function Frame() {
             })),
           ]}
         />
-        <Account />
+        <AccountMenu />
       </header>
       <div class="stack" style={{ alignContent: 'start', gap: 0 }}>
         {isOffline.value && (
@@ -107,10 +150,9 @@ function Frame() {
         <main id="main" class="content" tabIndex={-1}>
           <ErrorBoundary>
             <Router onRouteChange={() => scrollTo(0, 0)}>
-              <Route path="/" component={Dashboard} />
-              <Route path="/vms" component={Vms} />
-              <Route path="/vms/new" component={screens.NewVm} />
-              <Route path="/vms/:id/:tab?" component={screens.Vm} />
+              {screens.map(([path, component]) => (
+                <Route key={path} path={path} component={component} />
+              ))}
               <Route default component={NotFound} />
             </Router>
           </ErrorBoundary>
@@ -123,7 +165,7 @@ function Frame() {
   )
 }
 
-function Account() {
+function AccountMenu() {
   const { route } = useLocation()
   return (
     <Menu

@@ -1,3 +1,4 @@
+import { enums } from 'virtual:actions'
 import { useLocation } from 'preact-iso'
 import { useState } from 'preact/hooks'
 import { asRefusal, type Refusal } from '../../api/refusal.ts'
@@ -21,8 +22,8 @@ const defaults: Raw = {
   cpus: '2',
   size: '20 GiB',
   network: 'default',
-  architecture: 'x86_64',
-  hypervisor: 'qemu',
+  architecture: enums.architecture[0] ?? '',
+  hypervisor: enums.hypervisor[0] ?? '',
   firmware: '',
   start: true,
 }
@@ -86,12 +87,12 @@ export function NewVm() {
           kind: 'select',
           options: nodes.length > 0 ? nodes.map(({ id, name }) => [id, name] as const) : ['local'],
         },
-        { name: 'hypervisor', label: 'f.hypervisor', kind: 'select', options: ['qemu', 'lxd', 'incus'] },
+        { name: 'hypervisor', label: 'f.hypervisor', kind: 'select', options: enums.hypervisor },
         {
           name: 'architecture',
           label: 'f.architecture',
           kind: 'select',
-          options: ['x86_64', 'aarch64', 'riscv64', 'ppc64le'],
+          options: enums.architecture,
         },
         { name: 'firmware', label: 'f.firmware', kind: 'select', options: [['', t('automatic')], 'bios', 'uefi'] },
         { name: 'boot.kernel', label: 'f.kernel', hint: 'hint.kernel' },

@@ -1,0 +1,150 @@
+import type { Volume } from '#shared/contracts/storage/volumes.ts'
+import { useRoute } from 'preact-iso'
+import { may } from '../../api/session.ts'
+import { type Verb, Verbs } from '../../forms/verbs.tsx'
+import { ListScreen } from '../../lists/list-screen.tsx'
+import { useQuery } from '../../live/cache.ts'
+import type { Column } from '../../widgets/column.ts'
+import { Card, Facts, Page } from '../../widgets/layout.tsx'
+import { Loaded } from '../../widgets/states.tsx'
+import { Meter, Status, Tag } from '../../widgets/status.tsx'
+import { bytes, time } from '../../words/format.ts'
+import { t, told } from '../../words/words.ts'
+import { poolVerbs } from './pools.tsx'
+import { Uploads } from './uploads.tsx'
+
+const idOfPath = (path: string) => decodeURIComponent(path.split('/').at(-1) ?? '')
+
+const columns: Column<Volume>[] = [
+  { key: 'name', head: 'f.name', cell: ({ name }) => name, value: ({ name }) => name },
+  {
+    key: 'size',
+    head: 'f.size',
+    cell: ({ size_bytes }) => bytes(size_bytes),
+    value: ({ size_bytes }) => size_bytes,
+    isNumeric: true,
+  },
+  {
+    key: 'used_by',
+    head: 'f.usedBy',
+    cell: ({ used_by }) => used_by && <a href={`/vms/${idOfPath(used_by)}`}>{idOfPath(used_by)}</a>,
+    value: ({ used_by }) => used_by,
+  },
+  { key: 'format', head: 'f.format', cell: ({ format }) => format, drop: 2 },
+  { key: 'backing', head: 'f.backing', cell: ({ backing }) => backing ?? '–', drop: 1 },
+]
+
+const volumeVerbs: readonly Verb<Volume>[] = [
+  {
+    action: 'volumes.resize',
+    label: 'verb.resize',
+    params: ({ pool, name }) => ({ id: pool, volume: name }),
+    initial: ({ size_bytes }) => ({ size: size_bytes }),
+    fields: () => [{ name: 'size', label: 'f.size', kind: 'bytes', isRequired: true, hint: 'hint.size' }],
+  },
+  {
+    action: 'volumes.clone',
+    label: 'verb.copy',
+    params: ({ pool, name }) => ({ id: pool, volume: name }),
+    initial: ({ name }) => ({ name: `${name}-2`, mode: 'full' }),
+    reason: ({ used_by }) => (used_by ? t('isUsed') : undefined),
+    fields: () => [
+      { name: 'name', label: 'f.name', isRequired: true },
+      { name: 'mode', label: 'f.mode', kind: 'select', options: ['full', 'linked'], hint: 'hint.cloneMode' },
+    ],
+  },
+  {
+    action: 'volumes.delete',
+    label: 'verb.delete',
+    params: ({ pool, name }) => ({ id: pool, volume: name }),
+    reason: ({ used_by, snapshots }) => (used_by ? t('isUsed') : snapshots > 0 ? t('hasSnapshots') : undefined),
+    isDanger: true,
+    typed: ({ name }) => name,
+    confirm: ({ name }) => t('confirmDelete', { name }),
+  },
+]
+
+export function PoolPage() {
+  const id = useRoute().params['id'] ?? ''
+  const pool = useQuery('pools.get', { id })
+  return (
+    <Page
+      title={pool.data?.name ?? id}
+      above={
+        <nav class="crumbs" aria-label={t('place')}>
+          <a href="/storage">{t('nav.storage')}</a>
+        </nav>
+      }
+      actions={pool.data && <Verbs item={pool.data} verbs={poolVerbs} shown={1} label={pool.data.name} />}
+    >
+      <Loaded of={pool}>
+        {(data) => (
+          <div class="stack">
+            <Card title={t('tab.overview')}>
+              <Facts
+                of={[
+                  [t('f.health'), <Status value={data.health} reason={data.health_reason} />],
+                  [t('f.kind'), data.type],
+                  [t('nav.nodes'), data.nodes?.join(', ') ?? t('allNodes')],
+                  [t('f.formats'), data.capabilities.formats.join(', ')],
+                  [
+                    t('f.can'),
+                    Object.entries(data.capabilities)
+                      .filter(([, value]) => value === true)
+                      .map(([name]) => <Tag key={name} text={told('can', name)} />),
+                  ],
+                  ...data.fills.map((fill): [string, preact.ComponentChildren] => [
+                    told('fill', fill.name),
+                    <>
+                      <Meter
+                        part={fill.capacity_bytes - fill.available_bytes}
+                        whole={fill.capacity_bytes}
+                        label={told('fill', fill.name)}
+                        text={t('freeOf', { free: bytes(fill.available_bytes), all: bytes(fill.capacity_bytes) })}
+                      />
+                      {fill.full_at && <div class="dim">{t('fullAt', { time: time(fill.full_at) })}</div>}
+                    </>,
+                  ]),
+                ]}
+              />
+              {data.health_reason && <p class="note">{data.health_reason}</p>}
+            </Card>
+            {may('uploads.create', { id }) && <Uploads pool={id} />}
+            <ListScreen
+              isPart
+              title="volumes"
+              list="volumes.list"
+              params={{ id }}
+              columns={columns}
+              idOf={({ name }) => name}
+              nameOf={({ name }) => name}
+              words={({ name, used_by }) => [name, used_by]}
+              firstSort="name"
+              verbs={volumeVerbs}
+              create={{
+                action: 'volumes.create',
+                label: 'createVolume',
+                params: () => ({ id }),
+                fields: () => [
+                  { name: 'name', label: 'f.name', isRequired: true },
+                  { name: 'size', label: 'f.size', kind: 'bytes', isRequired: true, hint: 'hint.size' },
+                  {
+                    name: 'format',
+                    label: 'f.format',
+                    kind: 'select',
+                    options: [
+                      ['', t('automatic')],
+                      ...data.capabilities.formats.map((format) => [format, format] as const),
+                    ],
+                  },
+                ],
+                prepare: (params) => ({ ...params, format: params['format'] || undefined }),
+              }}
+              empty="noVolumes"
+            />
+          </div>
+        )}
+      </Loaded>
+    </Page>
+  )
+}
