@@ -15,7 +15,7 @@ const built = join(repository, 'dist/web')
 beforeAll(async () => {
   await ensurePage()
   await addPageFiles(app)
-})
+}, 120_000)
 afterAll(() => app.close())
 
 test.each(['/', '/vms', '/vms/web-1/console?type=serial', '/console', '/console/?vm=web&type=serial'])(

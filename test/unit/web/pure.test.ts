@@ -7,7 +7,6 @@ import { changedBy, concerns } from '../../../web/live/changes.ts'
 import { sorted, windowOf } from '../../../web/widgets/rows.ts'
 import { readSize } from '../../../web/words/size.ts'
 import { compileRights } from '#shared/access/access.ts'
-import { events } from '#shared/contracts/core/events.ts'
 
 const GiB = 2 ** 30
 
@@ -85,12 +84,14 @@ test('a change concerns the answers at, above and below its path, and no others'
   expect(asked.filter((path) => concerns(path, '/api/vms/a'))).toEqual(asked.slice(0, 3))
 })
 
-test('every event that tells of a change leads to a path', () => {
-  const silent = Object.keys(events).filter((type) => !/Metrics/.test(type))
-  for (const type of silent) {
-    const data = { id: '1', path: '/api/vms/1', vm_id: '1', container_id: '1', ended_at: null }
-    expect(changedBy({ seq: 1, type, data }), type).not.toEqual([])
-  }
+test('a change of any resource leads to its path, an ended operation to all that it worked on', () => {
+  const path = '/api/users/ann'
+  expect(changedBy({ seq: 1, type: 'ResourceChanged', data: { path, version: 2, change: 'updated' } })).toEqual([path])
+  const operation = { id: '1', resources: ['/api/vms/a', '/api/vms/b'] }
+  const told = (ended_at: string | null) =>
+    changedBy({ seq: 1, type: 'OperationUpdated', data: { ...operation, ended_at } })
+  expect(told(null)).toEqual(['/api/operations/1'])
+  expect(told('2026-01-01T00:00:00Z')).toEqual(['/api/operations/1', ...operation.resources])
 })
 
 test('a list of ten thousand draws a screenful of rows', () => {
