@@ -67,6 +67,14 @@ export const pageConfig: InlineConfig = {
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rolldownOptions: { input: { index: `${root}index.html`, console: `${root}console/index.html` } },
+    rolldownOptions: {
+      input: { index: `${root}index.html`, console: `${root}console/index.html` },
+      // The parts of the first load as one file in place of many small ones.
+      output: {
+        codeSplitting: {
+          groups: [{ name: 'base', test: /node_modules\/(preact|@preact)|web\/(api|words)\/(?!de)/ }],
+        },
+      },
+    },
   },
 }
