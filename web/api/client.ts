@@ -56,6 +56,20 @@ function contentOf(body: Body): string | Blob | null {
 
 /** Tries of a request whose session has ended, each after a new sign-in. */
 const mostTries = 3
+const retryMs = 1000
+
+/** Sends a request; a change whose answer was lost, again: by its Idempotency-Key it is done once. @throws Refusal */
+async function answerOf(url: string, request: RequestInit, triesLeft = 2): Promise<Response> {
+  try {
+    return await fetch(url, request)
+  } catch (error) {
+    const isSafe = new Headers(request.headers).has('idempotency-key')
+    if (request.signal?.aborted || !isSafe || triesLeft === 0)
+      throw new Refusal(0, { message: 'The server does not answer', retryable: true }, error)
+    await new Promise((resolve) => setTimeout(resolve, retryMs))
+    return answerOf(url, request, triesLeft - 1)
+  }
+}
 
 /**
  * Sends a request with the session cookie. A change carries an Idempotency-Key, so that it can be sent again after a lost
@@ -70,9 +84,7 @@ export async function send(method: string, url: string, body: Body, asked: Asked
     signal: asked.signal ?? null,
   }
   for (let tries = 1; ; tries++) {
-    const response = await fetch(url, request).catch((error: unknown) => {
-      throw new Refusal(0, { message: 'The server does not answer', retryable: true }, error)
-    })
+    const response = await answerOf(url, request)
     if (response.ok || response.status === 304) return response
     const refusal = new Refusal(response.status, await response.json().catch(() => ({})))
     const isSessionGone = response.status === 401 && !url.startsWith('/api/auth/login') && tries < mostTries

@@ -26,7 +26,9 @@ export async function readSession(): Promise<void> {
     waiting = undefined
   } catch (error) {
     const { status } = asRefusal(error)
-    session.value = status === 401 ? { is: 'out' } : { is: 'unreachable' }
+    // A page that is in use stays; the banner tells that the server does not answer.
+    if (status === 401) session.value = { is: 'out' }
+    else if (!('session' in session.peek())) session.value = { is: 'unreachable' }
   }
 }
 

@@ -45,7 +45,10 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
   const [conflicts, setConflicts] = useState<Conflict[]>([])
   const [isBusy, setBusy] = useState(false)
   const form = useRef<HTMLFormElement>(null)
-  useEffect(() => form.current?.querySelector<HTMLElement>('input, select, textarea')?.focus(), [])
+  useEffect(
+    () => form.current?.closest('dialog')?.querySelector<HTMLElement>('form input, select, textarea')?.focus(),
+    [],
+  )
   useEffect(() => form.current?.querySelector<HTMLElement>('[aria-invalid]')?.focus(), [wrong])
 
   const show = (refusal: Refusal) => {

@@ -104,12 +104,7 @@ listen({
       for (const path of changedBy(event)) note(collection, path)
     }
   },
-  resync() {
-    for (const collection of collections.values()) {
-      collection.changed.add('')
-      plan(collection)
-    }
-  },
+  resync: readCollectionsAgain,
 })
 
 /** All items of a list, page by page, with changed ones read again one by one. `item` is the action that reads one. */
@@ -153,4 +148,12 @@ export function useCollection<N extends ListName>(
 /** Reads lists again that a change at this path can alter: for the caller's own changes, before their event comes. */
 export function invalidateCollections(path: string): void {
   for (const collection of collections.values()) note(collection, path)
+}
+
+/** Reads all lists again: events are missing, or the rights of the caller have changed. */
+export function readCollectionsAgain(): void {
+  for (const collection of collections.values()) {
+    collection.changed.add('')
+    plan(collection)
+  }
 }

@@ -64,14 +64,6 @@ export function openStream(): void {
   })
 }
 
-/** Ends the stream at a sign-out. */
-export function closeStream(): void {
-  clearTimeout(retry)
-  const open = socket
-  socket = undefined
-  open?.close()
-}
-
 /** After sleep or a lost network the next try comes at once. */
 function probe(): void {
   if (cutSince.value === null || document.visibilityState === 'hidden') return

@@ -2,8 +2,9 @@ import { ErrorBoundary, lazy } from 'preact-iso'
 import { useEffect } from 'preact/hooks'
 import { readSession, session } from '../api/session.ts'
 import { invalidateAll } from '../live/cache.ts'
+import { readCollectionsAgain } from '../live/collection.ts'
 import { readOperations } from '../live/operations.ts'
-import { closeStream, openStream } from '../live/stream.ts'
+import { isOffline, openStream } from '../live/stream.ts'
 import { Button } from '../widgets/button.tsx'
 import { Dialog } from '../widgets/dialog.tsx'
 import { Empty } from '../widgets/states.tsx'
@@ -11,6 +12,19 @@ import { t } from '../words/words.ts'
 import { SignIn, SignInForm } from './sign-in.tsx'
 import { setupToken } from './setup-token.ts'
 import { Wizard } from './wizard.tsx'
+
+const rightsMs = 30_000
+
+/** Reads the rights again: a right that was given or taken changes menus, buttons and lists. */
+async function readRights(): Promise<void> {
+  const rights = () => ('session' in session.value ? JSON.stringify(session.value.session.rights) : '')
+  const before = rights()
+  if (document.visibilityState === 'hidden' || isOffline.value) return
+  await readSession()
+  if (rights() === before) return
+  invalidateAll()
+  readCollectionsAgain()
+}
 
 /** Loaded after the sign-in, whose page is small. */
 const Shell = lazy(() => import('./shell.tsx').then(({ Shell }) => Shell))
@@ -20,11 +34,12 @@ export function App() {
   const { is } = session.value
   const isIn = is === 'in'
   useEffect(() => {
-    if (!isIn) return closeStream
+    if (!isIn) return undefined
     openStream()
     invalidateAll()
     void readOperations()
-    return undefined
+    const timer = setInterval(() => void readRights(), rightsMs)
+    return () => clearInterval(timer)
   }, [isIn])
   if (is === 'unknown') return null
   if (is === 'unreachable')

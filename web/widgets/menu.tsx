@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { Icon, type IconName } from './icon.tsx'
 
 export type MenuItem = {
@@ -27,12 +27,23 @@ export function Menu({
   const id = useId()
   const buttons = () => [...(root.current?.querySelectorAll<HTMLElement>('[role^=menuitem]') ?? [])]
 
+  const popup = useRef<HTMLDivElement>(null)
+  useLayoutEffect(() => {
+    if (isOpen) placeAt(trigger.current!, popup.current!)
+  }, [isOpen])
+
   useEffect(() => {
     if (!isOpen) return undefined
-    buttons()[0]?.focus()
+    buttons()[0]?.focus({ preventScroll: true })
     const outside = (event: Event) => !root.current?.contains(event.target as Node) && setOpen(false)
+    // It stands still while the page scrolls.
+    const scrolled = (event: Event) => !root.current?.contains(event.target as Node) && setOpen(false)
     document.addEventListener('pointerdown', outside)
-    return () => document.removeEventListener('pointerdown', outside)
+    document.addEventListener('scroll', scrolled, true)
+    return () => {
+      document.removeEventListener('pointerdown', outside)
+      document.removeEventListener('scroll', scrolled, true)
+    }
   }, [isOpen])
 
   const close = () => {
@@ -76,7 +87,7 @@ export function Menu({
         {text}
       </button>
       {isOpen && (
-        <div id={id} class="popup" role="menu" aria-label={label}>
+        <div id={id} ref={popup} class="popup" role="menu" aria-label={label}>
           {items.map((item) => (
             <button
               key={item.label}
@@ -101,4 +112,15 @@ export function Menu({
       )}
     </div>
   )
+}
+
+const gap = 4
+
+/** Places a popup at its button, within the window: a table's own scrolling would cut it off. */
+function placeAt(trigger: HTMLElement, popup: HTMLElement): void {
+  const at = trigger.getBoundingClientRect()
+  const { offsetWidth: width, offsetHeight: height } = popup
+  const isBelow = at.bottom + gap + height <= innerHeight
+  popup.style.left = `${Math.max(gap, Math.min(innerWidth - width - gap, at.right - width))}px`
+  popup.style.top = `${isBelow ? at.bottom + gap : Math.max(gap, at.top - gap - height)}px`
 }

@@ -104,7 +104,7 @@ function Explain() {
   }
   return (
     <Card title={t('mayUser')}>
-      <form class="row" onSubmit={ask}>
+      <form class="ask" onSubmit={ask}>
         {(['user', 'privilege', 'path'] as const).map((name) => (
           <label key={name} class="field">
             <span>{t(name === 'privilege' ? 'f.privilege' : `f.${name}`)}</span>

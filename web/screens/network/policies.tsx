@@ -111,7 +111,7 @@ function Explain() {
   }
   return (
     <Card title={t('mayReach')}>
-      <form class="row" onSubmit={ask}>
+      <form class="ask" onSubmit={ask}>
         {(['from', 'to', 'port'] as const).map((name) => (
           <label key={name} class="field">
             <span>{t(`f.${name}`)}</span>
