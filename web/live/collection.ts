@@ -147,7 +147,12 @@ export function useCollection<N extends ListName>(
 
 /** Reads lists again that a change at this path can alter: for the caller's own changes, before their event comes. */
 export function invalidateCollections(path: string): void {
-  for (const collection of collections.values()) note(collection, path)
+  for (const collection of collections.values()) {
+    if (!concerns(collection.path, path)) continue
+    // The last part may be a verb, so the list is read as a whole.
+    collection.changed.add('')
+    plan(collection)
+  }
 }
 
 /** Reads all lists again: events are missing, or the rights of the caller have changed. */

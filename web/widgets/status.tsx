@@ -2,6 +2,8 @@ import { told } from '../words/words.ts'
 
 const tones: Record<string, string> = {
   running: 'good',
+  enabled: 'good',
+  yes: 'good',
   online: 'good',
   active: 'good',
   ok: 'good',
