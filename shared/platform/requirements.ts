@@ -1,3 +1,4 @@
+import { storageTests } from './storage-tests.ts'
 import { packageOf } from '#shared/nodes/host/packages.ts'
 
 /** Check for the presence of a requirement. */
@@ -226,12 +227,6 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     neededFor: 'guests of that architecture',
     level: 'test',
   },
-  ...['mkfs.btrfs', 'mkfs.ext4', 'mkfs.xfs'].map((name) => ({
-    name,
-    sign: { program: name },
-    neededFor: 'tests of guests and storage',
-    level: testOnly,
-  })),
   ...['swtpm', 'swtpm_setup'].map((name) => ({
     name,
     sign: { program: name },
@@ -256,30 +251,12 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     neededFor: 'the test of cloud-init seeds',
     level: 'test',
   },
-  {
-    name: 'RBD in QEMU',
-    sign: { file: `/usr/lib/${triplet}/qemu/block-rbd.so` },
-    neededFor: 'disks in Ceph',
-    level: 'test',
-  },
-  {
-    name: 'rbd',
-    sign: { program: 'rbd' },
-    neededFor: 'disks in Ceph',
-    level: 'test',
-  },
-  {
-    name: 'ceph-mon',
-    sign: { program: 'ceph-mon' },
-    neededFor: 'the tests of Ceph',
-    level: 'test',
-  },
-  {
-    name: 'ceph-osd',
-    sign: { program: 'ceph-osd' },
-    neededFor: 'the tests of Ceph',
-    level: 'test',
-  },
+  ...storageTests(triplet).map((sign) => ({
+    name: 'program' in sign ? sign.program : sign.file,
+    sign,
+    neededFor: 'the tests of storage',
+    level: testOnly,
+  })),
   {
     name: 'Chromium',
     sign: { program: 'chromium' },

@@ -60,7 +60,7 @@ export async function buildInitrd(
 }
 
 /** The modules and their dependencies, each after its dependencies. */
-async function loadOrder(host: Host, modulesFolder: string, names: string[]): Promise<Module[]> {
+export async function loadOrder(host: Host, modulesFolder: string, names: string[]): Promise<Module[]> {
   const { stdout } = await host.runChecked('find', [join(modulesFolder, 'kernel'), '-name', '*.ko*'])
   const paths = new Map(stdout.split('\n').map((path) => [moduleName(path), path]))
   const ordered = new Map<string, Module>()

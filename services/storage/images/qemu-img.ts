@@ -1,7 +1,7 @@
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { CommandError } from '#shared/nodes/host/errors.ts'
 import type { Host, RunOptions, RunResult } from '#shared/nodes/host/host.ts'
-import { withSecretFiles } from '#shared/nodes/host/secret-files.ts'
+import { secretObjects, withSecretFiles } from '#shared/nodes/host/secret-files.ts'
 
 /** Runs qemu-img. @throws ConflictError with its words when it refuses */
 export const qemuImg = (host: Host, args: string[], options: Options = {}): Promise<string> =>
@@ -9,9 +9,15 @@ export const qemuImg = (host: Host, args: string[], options: Options = {}): Prom
 
 type Options = RunOptions & { secrets?: string[] }
 
+/** Adds the secret files as objects after the command of qemu-img, which may stand behind another program. */
+function withObjects(args: readonly string[], count: number): string[] {
+  const command = args.indexOf('qemu-img') + 1
+  return [...args.slice(0, command + 1), ...secretObjects(count), ...args.slice(command + 1)]
+}
+
 /** @throws CommandError for a non-zero exit code */
 async function checked(host: Host, program: string, args: string[], { secrets = [], ...options }: Options) {
-  const result = await withSecretFiles(host, program, args, secrets, options)
+  const result = await withSecretFiles(host, program, withObjects(args, secrets.length), secrets, options)
   if (result.code !== 0) throw new CommandError(program, result.code, result.stderr, host.describe())
   return result
 }

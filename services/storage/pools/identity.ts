@@ -21,14 +21,14 @@ async function identityIn({ config, driver, ...placed }: Placed): Promise<string
 }
 
 /** As {@link identityIn}, after an activation when nothing is there. */
-async function activated(placed: Placed): Promise<string | null> {
+async function activated(placed: Placed, withinMs?: number): Promise<string | null> {
   const { driver, host, config } = placed
   const found = await identityIn(placed).catch((error: unknown) => {
     if (driver.activate && error instanceof NotFoundError) return null
     throw error
   })
   if (found !== null || !driver.activate) return found
-  await answer(laneOf(placed), nameOf(placed), () => driver.activate!(host, config), { withinMs: 30_000 })
+  await answer(laneOf(placed), nameOf(placed), () => driver.activate!(host, config), { withinMs })
   return identityIn(placed)
 }
 
@@ -36,11 +36,11 @@ async function activated(placed: Placed): Promise<string | null> {
  * Requires that a storage pool is what it was at its creation: the same folder, dataset or volume group, mounted.
  * Gives one of an earlier version its identity.
  * @throws ConflictError when something else is in its place, NotFoundError when nothing is, UnavailableError within
- *   5 seconds when it does not answer
+ *   5 seconds when it does not answer. A mount that takes longer goes on, unless `activationMs` allows it more time
  */
-export async function requireIdentity(placed: Placed): Promise<void> {
+export async function requireIdentity(placed: Placed, { activationMs }: { activationMs?: number } = {}): Promise<void> {
   const { pool, driver, host, config } = placed
-  const found = await activated(placed)
+  const found = await activated(placed, activationMs)
   if (pool.identity === undefined) {
     const identity = await driver.create(host, config)
     await poolRecords.updateWhere({ _id: pool.id, identity: null }, { set: { identity } })

@@ -26,7 +26,7 @@ export async function answer<T>(
   lane: string,
   name: string,
   ask: () => Promise<T>,
-  { withinMs = answerMs }: { withinMs?: number } = {},
+  { withinMs = answerMs }: { withinMs?: number | undefined } = {},
 ): Promise<T> {
   const stuck = stuckIn(lane)
   if (stuck >= mostStuck)

@@ -24,7 +24,8 @@ export function nodeFor({ id, nodes }: Pick<PoolRecord, 'id' | 'nodes'>, wanted?
   return first
 }
 
-async function placeOn(pool: PoolRecord, node: string): Promise<Placed> {
+/** Places a storage pool on this node. */
+export async function placeOn(pool: PoolRecord, node: string): Promise<Placed> {
   const { host } = await reach(node)
   return {
     pool,

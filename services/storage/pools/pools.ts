@@ -8,12 +8,14 @@ import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { withSafeFiles } from '#shared/nodes/host/files-by-programs.ts'
 import { reach } from '#shared/nodes/nodes.ts'
+import { log } from '#shared/runtime/log.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords, volumeRecords } from '../models.ts'
 import { type Placed, requireIdentity } from './identity.ts'
 import { detect } from './detect.ts'
 import { fullAt } from './forecast.ts'
+import { leave } from './leave.ts'
 import { measure } from './measure.ts'
 import { nodeFor, place } from './open-pool.ts'
 import { orphans } from './orphans.ts'
@@ -105,6 +107,7 @@ export const poolService = implement(pools, {
     try {
       return await viewOf(await found(record, await driver.create(host, config)))
     } catch (error) {
+      await driver.deactivate?.(host, config).catch((also: unknown) => log('pools').warn({ err: also, pool: id }))
       await poolRecords.remove(record)
       throw error
     }
@@ -112,7 +115,7 @@ export const poolService = implement(pools, {
 
   activate: async ({ id }) => {
     const placed = await place(await poolRecords.requireForChange(id))
-    await requireIdentity(placed).catch(async (error: unknown) => {
+    await requireIdentity(placed, { activationMs: 30_000 }).catch(async (error: unknown) => {
       if (!(error instanceof NotFoundError)) throw error
       await createAgain(placed, error)
     })
@@ -121,8 +124,7 @@ export const poolService = implement(pools, {
 
   deactivate: async ({ id }) => {
     const pool = await poolRecords.requireForChange(id)
-    const { driver, host, config } = await place(pool)
-    await driver.deactivate?.(host, config)
+    await leave(pool)
     return setState(id, 'inactive')
   },
 
@@ -136,6 +138,7 @@ export const poolService = implement(pools, {
     const placed = await place(pool)
     // Nothing of others in its place is removed; one that is gone is fine.
     if (await isInPlace(placed)) await placed.driver.remove(placed.host, placed.config)
+    await leave(pool)
     await call(permissions, 'forget', { path: `/api/storage/pools/${id}` })
     await poolRecords.remove(pool)
     await forgetSamples(id)

@@ -70,7 +70,7 @@ export const volumeInternalService = implement(volumesInternal, {
     for (const record of await volumeRecords.all({ used_by: owner })) {
       const opened = await openPool(record.pool, node)
       // Also mounts a storage pool that the node has lost since.
-      if (opened.driver.activate) await requireIdentity(opened)
+      if (opened.driver.activate) await requireIdentity(opened, { activationMs: 30_000 })
       await opened.volumes.activate?.(opened.host, opened.config, record)
     }
     return null

@@ -23,9 +23,10 @@ type Owned = { owner: string | null; backing?: string | null }
 /** The format of a new volume: the given one, else the storage pool's default. @throws ConflictError */
 export function formatIn({ pool, config, driver }: OpenPool, given: Volume['format'] | undefined): Volume['format'] {
   const { default_format } = driver.capabilitiesOf(config)
-  const format = given ?? default_format
-  if (format === null) throw new ConflictError(`Storage pool '${pool.id}' holds no volumes`)
-  return format
+  if (default_format !== null) return given ?? default_format
+  throw new ConflictError(
+    `No volumes are made in storage pool '${pool.id}': its storage makes them, and a scan finds them`,
+  )
 }
 
 const insert = ({ pool, name, format, size_bytes }: VolumeSpec, { owner, backing = null }: Owned) => {

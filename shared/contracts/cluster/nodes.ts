@@ -224,7 +224,7 @@ export const nodes = contract('nodes', {
   reachAll: {
     does: 'Tell a service how all nodes are reached',
     can: 'service',
-    callers: ['vm', 'container', 'metrics'],
+    callers: ['storage', 'vm', 'container', 'metrics'],
     params: None,
     result: Type.Array(Reach),
   },

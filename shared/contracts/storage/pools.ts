@@ -10,7 +10,7 @@ export type VolumeFormat = Static<typeof VolumeFormat>
 export const Capabilities = strict({
   formats: Type.Array(VolumeFormat),
   default_format: Type.Union([VolumeFormat, Type.Null()], {
-    description: 'The format of a new volume that is given none; null: it holds no volumes',
+    description: 'The format of a new volume that is given none; null: none are made in it',
   }),
   snapshots: Type.Boolean(),
   linked_clones: Type.Boolean({ description: 'A volume can be made that reads unchanged blocks from another' }),

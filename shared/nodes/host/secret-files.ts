@@ -6,6 +6,13 @@ import type { Host, RunOptions, RunResult } from '#shared/nodes/host/host.ts'
  */
 export const secretFiles = ['/dev/fd/3', '/dev/fd/4'] as const
 
+/** The name of a secret file as an object of QEMU, for its drivers that take secrets only so. */
+export const secretObject = (file: string): string => `secret${secretFiles.findIndex((each) => each === file)}`
+
+/** The words that make objects of so many secret files, for a program of QEMU. */
+export const secretObjects = (count: number): string[] =>
+  secretFiles.slice(0, count).flatMap((file) => ['--object', `secret,id=${secretObject(file)},file=${file}`])
+
 /** Opens two unlinked files, fills them from standard input, and becomes the program. `$1`: bytes of the first one. */
 const script = [
   'set -e',

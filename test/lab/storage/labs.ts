@@ -1,10 +1,13 @@
-import { basename, dirname } from 'node:path'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { type DiskSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import type { GivenConfig, PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { available } from '../requirements.ts'
 import { missingForCeph, startCeph } from './ceph.ts'
+import { gateway, kernelNode } from './kernel-node.ts'
 import { loopMount } from './loop-mount.ts'
+import { missingFor, startServer } from './servers/servers.ts'
 import { storageNode } from './storage-node.ts'
 import type { Site } from '../../../services/storage/drivers/driver.ts'
 
@@ -24,6 +27,16 @@ let count = 0
 /** In the names of this file's things in the storage node, which several files may share. */
 const runId = `w${process.pid}x${Date.now().toString(36)}`
 const noFolders = { allowed_paths: [], state_dir: '/var/lib/horcrux' }
+
+/** Mounts of this file alone, in a node that several may share. */
+const foldersFor = (kind: PoolType) => ({ allowed_paths: [], state_dir: `/var/lib/horcrux/${runId}-${kind}` })
+
+/** Makes a folder for a storage pool at a server of this machine. @returns its name */
+function newFolderIn(parent: string): string {
+  const name = `${runId}-${count++}`
+  mkdirSync(join(parent, name))
+  return name
+}
 
 /** Name of a network image. */
 const nameIn = (source: DiskSource) => (source.type === 'network' ? source.name : source.path)
@@ -90,6 +103,62 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
         await host.runChecked('lvcreate', ['-qq', '-y', '-L', '4m', '-n', basename(pathOfSource(source)!), 'vg'])
       },
       stop: async () => void (await host.run('sh', ['-c', 'lvremove -qq -f -y vg', 'sh'])),
+    }
+  },
+
+  nfs: async () => {
+    if (!available('nfs', await missingFor('nfs'))) return null
+    const node = await kernelNode()
+    if (!node) return null
+    const { dir, port } = await startServer('nfs', 'ganesha')
+    return {
+      site: { host: node.host, folders: foldersFor('nfs') },
+      isEmulated: true,
+      given: async () => {
+        const name = newFolderIn(join(dir, 'export'))
+        return { server: gateway, port, export: `/vms/${name}`, timeout_seconds: 10 }
+      },
+      putForeign: (source) => node.host.writeFile(pathOfSource(source)!, 'somebody else’s'),
+      stop: async () => undefined,
+    }
+  },
+
+  iscsi: async () => {
+    if (!available('iscsi', await missingFor('iscsi'))) return null
+    const host = localHost()
+    const { dir, port, ask } = await startServer('iscsi', 'tgtd')
+    const password = readFileSync(join(dir, 'password'), 'utf8').trim()
+    return {
+      site: { host, folders: noFolders },
+      given: async () => {
+        // Numbers and names that no other file of the run has.
+        const id = (process.pid % 20_000) * 50 + count++
+        const target = `iqn.2026-11.lan.store:${runId}-${id}`
+        await ask('target', id, target, 'horcrux')
+        for (const [lun, MiB] of [64, 128].entries()) await ask('lun', id, lun + 1, MiB)
+        return { server: '127.0.0.1', port, target, user: 'horcrux', password, highest_lun: 3 }
+      },
+      // Its units are there without us.
+      putForeign: async () => undefined,
+      stop: () => host.close(),
+    }
+  },
+
+  cifs: async () => {
+    if (!available('cifs', await missingFor('cifs'))) return null
+    const node = await kernelNode()
+    if (!node) return null
+    const { dir, port } = await startServer('cifs', 'smbd')
+    const password = readFileSync(join(dir, 'password'), 'utf8').trim()
+    return {
+      site: { host: node.host, folders: foldersFor('cifs') },
+      isEmulated: true,
+      given: async () => {
+        const folder = newFolderIn(join(dir, 'export'))
+        return { server: gateway, port, share: 'vms', folder, user: 'root', password, timeout_seconds: 10 }
+      },
+      putForeign: (source) => node.host.writeFile(pathOfSource(source)!, 'somebody else’s'),
+      stop: async () => undefined,
     }
   },
 

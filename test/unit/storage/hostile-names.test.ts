@@ -5,10 +5,13 @@ import { poolKinds } from '#shared/contracts/storage/pool-kinds.ts'
 import { VolumeName } from '#shared/contracts/storage/volumes.ts'
 import { hostileNames } from '../../lab/storage/hostile.ts'
 
+/** Fields that are paths, on a node or at a server. */
+const paths = ['path', 'export']
+
 /** The fields of all kinds that are names: strings with a pattern that are no paths. */
 const named = Object.entries(poolKinds).flatMap(([type, { given }]) =>
   Object.entries(given as Record<string, TSchema & { pattern?: string }>)
-    .filter(([name, { pattern }]) => pattern !== undefined && name !== 'path')
+    .filter(([name, { pattern }]) => pattern !== undefined && !paths.includes(name))
     .map(([name, schema]) => ({ field: `${type}.${name}`, schema })),
 )
 

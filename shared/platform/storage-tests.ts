@@ -1,0 +1,10 @@
+/** What the tests of storage need: clients that a node has, and servers. @param triplet of Debian's folders for libraries */
+export const storageTests = (triplet: string): ({ program: string } | { file: string })[] => [
+  ...['mkfs.btrfs', 'mkfs.ext4', 'mkfs.xfs'].map((program) => ({ program })),
+  { file: `/usr/lib/${triplet}/qemu/block-rbd.so` },
+  ...['rbd', 'ceph-mon', 'ceph-osd'].map((program) => ({ program })),
+  ...['ganesha.nfsd', 'mount.nfs', 'smbd', 'smbpasswd', 'mount.cifs'].map((program) => ({ program })),
+  { file: `/usr/lib/${triplet}/ganesha/libfsalvfs.so` },
+  ...['tgtd', 'iscsi-inq'].map((program) => ({ program })),
+  { file: '/usr/lib/qemu/virtiofsd' },
+]
