@@ -1,4 +1,4 @@
-/** What the tests of storage need: clients that a node has, and servers. @param triplet of Debian's folders for libraries */
+/** Programs and files for the tests of storage: clients of a node, and servers. @param triplet of Debian's folders for libraries */
 export const storageTests = (triplet: string): ({ program: string } | { file: string })[] => [
   ...['mkfs.btrfs', 'mkfs.ext4', 'mkfs.xfs'].map((program) => ({ program })),
   { file: `/usr/lib/${triplet}/qemu/block-rbd.so` },

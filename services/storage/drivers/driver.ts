@@ -60,6 +60,9 @@ export type ToolFile = { path: string; secret?: string | undefined }
 export type IfExists = { ifExists: 'accept' | 'refuse' }
 export type Copying = IfExists & { signal: AbortSignal; onProgress: (doneBytes: number) => void }
 
+/** A secret of libvirt, in its words; `secret` is in Base64. `label`: the word for the name of a secret of this usage. */
+export type SecretOfDisks = { id: string; usage: string; label: 'name' | 'target'; name: string; secret: string }
+
 /**
  * A kind of storage pool. A driver gets a host and the pool's configuration, runs its tool and knows nothing else.
  * Every verb may be repeated. All throw UnavailableError when the host does not answer, and ConflictError with the
@@ -93,7 +96,7 @@ export type PoolDriver<K extends PoolType = PoolType> = {
   /** Tells the disk of this kind that a path on a host is, in a storage pool or not; null when it is of another kind. */
   detect?(host: Host, path: string): Promise<Detected | null>
   /** The secret that disk sources of this storage pool name, in Base64. */
-  secretOf?(config: PoolConfig<K>): { id: string; usage: string; name: string; secret: string }
+  secretOf?(config: PoolConfig<K>): SecretOfDisks
   /** For kinds that hold disks. */
   volumes?: VolumeDriver<K>
 }

@@ -34,7 +34,10 @@ export type Parts = {
 /** Secrets that disks on other machines need. */
 export type Secrets = {
   /** Gives one to the hypervisor of a node, which keeps it. Repeating it is fine. */
-  set: (node: string, secret: { id: string; usage: string; name: string; secret: Uint8Array }) => Promise<void>
+  set: (
+    node: string,
+    secret: { id: string; usage: string; label: 'name' | 'target'; name: string; secret: Uint8Array },
+  ) => Promise<void>
 }
 
 export type Power = Record<'reset' | 'pause' | 'resume', (guest: Guest) => Promise<void>>

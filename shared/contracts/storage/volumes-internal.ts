@@ -119,6 +119,7 @@ export const volumesInternal = contract('volumes-internal', {
       strict({
         id: Type.String(),
         usage: Type.String({ description: "libvirt's type of the secret" }),
+        label: Type.Enum(['name', 'target'], { description: "libvirt's word for the name of such a secret" }),
         name: Type.String(),
         secret: Type.String({ description: 'Base64' }),
       }),

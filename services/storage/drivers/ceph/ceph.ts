@@ -134,6 +134,7 @@ export const ceph: PoolDriver<'ceph'> = {
   secretOf: ({ libvirt_uuid: id, key: secret, user, pool }) => ({
     id,
     usage: 'ceph',
+    label: 'name',
     name: `Horcrux: client.${user} for ${pool} (${id})`,
     secret,
   }),

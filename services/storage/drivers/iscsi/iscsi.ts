@@ -129,6 +129,7 @@ export const iscsi: PoolDriver<'iscsi'> = {
   secretOf: ({ libvirt_uuid: id, user, target, password = '' }) => ({
     id,
     usage: 'iscsi',
+    label: 'target',
     name: `Horcrux: ${user ?? 'nobody'} at ${target} (${id})`,
     secret: Buffer.from(password).toString('base64'),
   }),

@@ -14,7 +14,7 @@ import { encodePath, mountedAt, mountOf, mountsOf } from './mount-table.ts'
 
 /** The mount of a storage pool. */
 export type Mount = {
-  /** What is mounted, such as `server:/folder`. */
+  /** Name of the file system in the table of the kernel, such as `server:/folder`. */
   source: string
   /** Its folder on every node. */
   path: string
@@ -155,7 +155,7 @@ export function mountedPool<K extends PoolType>({ program, types, mountOf: descr
   } satisfies Partial<PoolDriver<K>>
 }
 
-/** What a file system on a server can do, whatever the server is. */
+/** Capabilities of a file system on a server of any kind. */
 export const mountedCapabilities = {
   formats: ['qcow2' as const, 'raw' as const],
   default_format: 'qcow2' as const,
