@@ -24,10 +24,10 @@ async function identityIn({ config, driver, ...placed }: Placed): Promise<string
 async function activated(placed: Placed, withinMs?: number): Promise<string | null> {
   const { driver, host, config } = placed
   const found = await identityIn(placed).catch((error: unknown) => {
-    if (driver.activate && error instanceof NotFoundError) return null
+    if (driver.activate && withinMs !== 0 && error instanceof NotFoundError) return null
     throw error
   })
-  if (found !== null || !driver.activate) return found
+  if (found !== null || !driver.activate || withinMs === 0) return found
   await answer(laneOf(placed), nameOf(placed), () => driver.activate!(host, config), { withinMs })
   return identityIn(placed)
 }
@@ -36,7 +36,8 @@ async function activated(placed: Placed, withinMs?: number): Promise<string | nu
  * Requires that a storage pool is what it was at its creation: the same folder, dataset or volume group, mounted.
  * Gives one of an earlier version its identity.
  * @throws ConflictError when something else is in its place, NotFoundError when nothing is, UnavailableError within
- *   5 seconds when it does not answer. A mount that takes longer goes on, unless `activationMs` allows it more time
+ *   5 seconds when it does not answer. A mount that takes longer goes on, unless `activationMs` allows it more time;
+ *   with 0, nothing is mounted
  */
 export async function requireIdentity(placed: Placed, { activationMs }: { activationMs?: number } = {}): Promise<void> {
   const { pool, driver, host, config } = placed
@@ -53,6 +54,10 @@ export async function requireIdentity(placed: Placed, { activationMs }: { activa
     details: { expected: pool.identity, found },
   })
 }
+
+/** Has queries leave a storage pool unmounted that was deactivated. */
+export const ofState = ({ state }: Pick<PoolRecord, 'state'>): { activationMs?: number } =>
+  state === 'active' ? {} : { activationMs: 0 }
 
 /** Reads the usage. @throws UnavailableError in time when the storage does not answer */
 export const usageOf = (placed: Placed): Promise<Usage> =>

@@ -3,7 +3,7 @@ import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import type { PoolRecord } from '../models.ts'
 import type { Usage } from '../drivers/driver.ts'
-import { requireIdentity, usageOf } from './identity.ts'
+import { ofState, requireIdentity, usageOf } from './identity.ts'
 import { place } from './open-pool.ts'
 import { floorOf, isLow } from './room.ts'
 
@@ -54,7 +54,7 @@ function judged({ fills, trouble }: Usage): Pick<Measured, 'health' | 'health_re
 export async function measure(pool: PoolRecord): Promise<Measured> {
   try {
     const placed = await place(pool)
-    await requireIdentity(placed)
+    await requireIdentity(placed, ofState(pool))
     const usage = await usageOf(placed)
     const answer = { usage, measured_at: now() }
     last.set(pool.id, answer)

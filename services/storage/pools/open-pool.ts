@@ -6,7 +6,7 @@ import type { VolumeDriver } from '../drivers/driver.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords } from '../models.ts'
 import { guarded } from './guard.ts'
-import { laneOf, type Placed, requireIdentity } from './identity.ts'
+import { type Placed, laneOf, ofState, requireIdentity } from './identity.ts'
 import { configOf } from './pool-config.ts'
 
 /** A storage pool with its driver, on a host that reaches it. `volumes` are guarded. */
@@ -47,7 +47,7 @@ export async function place(pool: PoolRecord, wanted?: string): Promise<Placed> 
   if (candidates.length === 1) return placeOn(pool, first)
   const asked = candidates.map(async (node) => {
     const placed = await placeOn(pool, node)
-    await requireIdentity(placed)
+    await requireIdentity(placed, ofState(pool))
     return placed
   })
   return Promise.any(asked).catch((error: AggregateError) => {
