@@ -5,6 +5,6 @@ export const storageTests = (triplet: string): ({ program: string } | { file: st
   ...['rbd', 'ceph-mon', 'ceph-osd'].map((program) => ({ program })),
   ...['ganesha.nfsd', 'mount.nfs', 'smbd', 'smbpasswd', 'mount.cifs'].map((program) => ({ program })),
   { file: `/usr/lib/${triplet}/ganesha/libfsalvfs.so` },
-  ...['tgtd', 'iscsi-inq'].map((program) => ({ program })),
+  ...['tgtd', 'iscsi-inq', 'glusterd', 'mount.glusterfs'].map((program) => ({ program })),
   { file: '/usr/lib/qemu/virtiofsd' },
 ]

@@ -4,6 +4,7 @@ import { ceph } from './ceph/ceph.ts'
 import { cifs } from './cifs/cifs.ts'
 import { dir } from './dir/dir.ts'
 import type { PoolDriver } from './driver.ts'
+import { glusterfs } from './glusterfs/glusterfs.ts'
 import { iscsi } from './iscsi/iscsi.ts'
 import { lvm } from './lvm/lvm.ts'
 import { nfs } from './nfs/nfs.ts'
@@ -13,7 +14,7 @@ import { zfs } from './zfs/zfs.ts'
  * The driver of every kind; a kind of the contract without one does not compile. A disk is detected in this order: the
  * folder comes last, because a file on Btrfs is in a folder too.
  */
-export const drivers: { [K in PoolType]: PoolDriver<K> } = { zfs, lvm, btrfs, ceph, iscsi, nfs, cifs, dir }
+export const drivers: { [K in PoolType]: PoolDriver<K> } = { zfs, lvm, btrfs, ceph, iscsi, nfs, cifs, glusterfs, dir }
 
 /** The driver of a storage pool. Its verbs take the configuration of just that pool. */
 export const driverOf = ({ type }: { type: PoolType }): PoolDriver => drivers[type]

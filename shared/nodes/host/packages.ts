@@ -41,6 +41,8 @@ const packages: Record<string, string> = {
   iscsiadm: 'open-iscsi',
   'mount.nfs': 'nfs-common',
   'mount.cifs': 'cifs-utils',
+  glusterd: 'glusterfs-server',
+  'mount.glusterfs': 'glusterfs-client',
   tgtd: 'tgt',
   'iscsi-inq': 'libiscsi-bin',
   'ganesha.nfsd': 'nfs-ganesha',

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { type DiskSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import type { GivenConfig, PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
+import { isTorture } from '../faults/seed.ts'
 import { available } from '../requirements.ts'
 import { missingForCeph, startCeph } from './ceph.ts'
 import { gateway, kernelNode } from './kernel-node.ts'
@@ -120,6 +121,25 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
       },
       putForeign: (source) => node.host.writeFile(pathOfSource(source)!, 'somebody else’s'),
       stop: async () => undefined,
+    }
+  },
+
+  glusterfs: async () => {
+    // Slow to start, and as a mount like the others.
+    if (!isTorture || !available('glusterfs', await missingFor('glusterfs'))) return null
+    const host = localHost()
+    const { dir } = await startServer('glusterfs', 'glusterd')
+    const address = readFileSync(join(dir, 'address'), 'utf8').trim()
+    const state = (await host.runChecked('mktemp', ['-d'])).stdout.trim()
+    return {
+      site: { host, folders: { allowed_paths: [], state_dir: state } },
+      given: async () => ({ servers: [address], volume: 'vms', folder: newFolderIn(join(dir, 'brick')) }),
+      putForeign: (source) => host.writeFile(pathOfSource(source)!, 'somebody else’s'),
+      stop: async () => {
+        await host.run('sh', ['-c', 'umount "$1"/mounts/*', 'sh', state])
+        await host.run('sh', ['-c', 'chattr -i "$1"/mounts/*; rmdir "$1"/mounts/* "$1"/mounts "$1"', 'sh', state])
+        await host.close()
+      },
     }
   },
 

@@ -84,12 +84,13 @@ export function mountedPool<K extends PoolType>({ program, types, mountOf: descr
     if (!(await host.which(program))) throw missingProgram(program, host.describe())
     await makeFolder(host, path)
     const mount = ['mount', ...options, '--', source, path]
-    const words = ['-w', '20', dirname(path), 'sh', '-c', mountOnce, 'sh', encodePath(path), ...mount]
+    // -o: a file system in user space stays, and would keep the lock.
+    const words = ['-o', '-w', '20', dirname(path), 'sh', '-c', mountOnce, 'sh', encodePath(path), ...mount]
     const { code, stderr } = await withSecretFiles(host, 'flock', words, secret === undefined ? [] : [secret], {
       timeoutMs: mountMs,
     })
     if (code === 0) return requireMounted(host, config)
-    const said = `${source} cannot be mounted on ${host.describe()}: ${stderr.trim().split('\n')[0] ?? `code ${code}`}`
+    const said = `${source} cannot be mounted on ${host.describe()}: ${stderr.trim().split('\n')[0] || `mount ends with code ${code}`}`
     if (/No such (file|device)|does not exist|bad network name/i.test(stderr)) throw new NotFoundError(said)
     throw unreachable.test(stderr) ? new UnavailableError(said) : new ConflictError(said)
   }

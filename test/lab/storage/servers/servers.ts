@@ -5,7 +5,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import '../../setup.ts'
 
 /** Names of the scripts beside this file. */
-type Kind = 'nfs' | 'cifs' | 'iscsi'
+type Kind = 'nfs' | 'cifs' | 'iscsi' | 'glusterfs'
 
 const machine = localHost()
 const scriptOf = (kind: Kind) => join(import.meta.dirname, `${kind}.sh`)
