@@ -11,7 +11,6 @@ import { benchGateway } from './gateway.ts'
 import { benchIdle } from './idle.ts'
 import { benchFailover } from './failover.ts'
 import { benchHang } from './hang.ts'
-import { benchImport } from './import.ts'
 import { benchLatency } from './latency.ts'
 import { benchMetrics } from './metrics.ts'
 import { benchPolicies } from './policies.ts'
@@ -31,7 +30,6 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-start': domainStart,
   'domain-stats': domainStats,
   clone: benchClone,
-  import: benchImport,
   containers: benchContainers,
   snapshot: benchSnapshot,
   'snapshot-list': benchSnapshotList,
