@@ -2,6 +2,8 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import { viewsOf } from '#shared/db/cache/views.ts'
 import { now } from '#shared/events/event.ts'
 import { implement } from '#shared/service/implement.ts'
+import { clone } from './copies/clone.ts'
+import { commit } from './copies/commit.ts'
 import { exec } from './exec/exec.ts'
 import { adopt } from './lifecycle/adopt.ts'
 import { create } from './lifecycle/create.ts'
@@ -10,6 +12,7 @@ import { pause, restart, resume, start, stop } from './lifecycle/power.ts'
 import { update } from './lifecycle/update.ts'
 import { readLogs } from './logs/logs.ts'
 import { containerRecords, viewOf } from './model.ts'
+import { recreate } from './recreate/recreate.ts'
 import { settle } from './state/settle.ts'
 import { measureContainers } from './stats/measure.ts'
 import { watched } from './stats/watched.ts'
@@ -35,5 +38,8 @@ export const containerActions = implement(containers, {
   resume,
   exec,
   adopt,
+  recreate,
+  clone,
+  commit,
   delete: remove,
 })

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { Container } from '#shared/contracts/container/containers.ts'
 import { collection } from '#shared/db/collection.ts'
+import { convertDocuments } from '#shared/db/convert-documents.ts'
 
 const StoredContainer = Type.Object({
   ...Container.properties,
@@ -9,6 +10,8 @@ const StoredContainer = Type.Object({
 
 export const containerRecords = collection('containers', StoredContainer, {
   kind: 'Container',
+  // Of versions that did not tell it.
+  migrate: convertDocuments({ where: { oom_killed: { $exists: false } }, convert: () => ({ oom_killed: false }) }),
   resource: { path: '/api/containers/{id}', sees: 'ContainerAudit on /api/containers/{id}' },
   indexes: [
     { fields: { node: 1, runtime: 1, engine_id: 1 }, unique: true },

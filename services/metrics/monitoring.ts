@@ -12,7 +12,7 @@ import { intervalOf as sampleIntervalOf, ringOf } from './collect/subjects.ts'
 import { edgesOf, type Interval, intervalFor, intervalOf, mostBuckets } from './history/buckets.ts'
 import { idOf, kindOf, type SubjectName, tiers } from './history/chunks.ts'
 import { readHistory } from './history/query.ts'
-import { listOf } from './list.ts'
+import { listOf } from '#shared/db/list-of.ts'
 import { measureProcesses } from './sources/processes.ts'
 import { containerView, nodeView, vmView } from './views.ts'
 

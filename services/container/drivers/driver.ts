@@ -1,41 +1,20 @@
 import type { Container } from '#shared/contracts/container/containers.ts'
-import type { ContainerStatus, HealthCheck, Limits, NewMount } from '#shared/contracts/container/parts.ts'
+import type { ContainerStatus, Limits } from '#shared/contracts/container/parts.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Engine } from '#shared/nodes/engine.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Files } from './files.ts'
+import type { Definition, Ref } from './definition.ts'
 import type { ConsoleLog, TimedLogs } from './log-lines.ts'
+import type { Committing, Copying, Images, Recreation, Snapshots } from './parts.ts'
 import type { Command, Process } from './process.ts'
 
-/** A container, as its engine finds it. */
-export type Ref = Pick<Container, 'id' | 'name' | 'node' | 'engine_id'>
-
-/** All that a new container is made of. Host paths are real paths that are allowed. */
-export type Definition = Pick<
-  Container,
-  | 'id'
-  | 'name'
-  | 'node'
-  | 'image'
-  | 'rootfs'
-  | 'env'
-  | 'labels'
-  | 'memory'
-  | 'cpus'
-  | 'pids'
-  | 'ports'
-  | 'restart_policy'
-> & {
-  /** Empty: the one of the image. */
-  command: string[]
-  mounts: NewMount[]
-  health_check: HealthCheck | null
-}
+export { type Definition, idLabel, type Ref } from './definition.ts'
 
 /** The name of a field of a new container that an engine may not have. */
 export type Field = keyof Pick<
   Definition,
-  'image' | 'rootfs' | 'command' | 'env' | 'mounts' | 'ports' | 'restart_policy' | 'health_check'
+  'image' | 'rootfs' | 'command' | 'env' | 'mounts' | 'ports' | 'restart_policy' | 'health_check' | 'privileged'
 >
 
 /** A container as one list of the engine has it. */
@@ -65,7 +44,10 @@ export type Seen = Pick<
   | 'status_reason'
   | 'exit_code'
   | 'created_at'
->
+> & {
+  /** The engine says that the first process of the last run was killed for lack of memory; others do not tell. */
+  oom_killed?: boolean
+}
 
 /** An event of a container, or of the connection to the engine. */
 export type News =
@@ -115,8 +97,17 @@ export type ContainerEngine = {
   }
   /** Lines with times, or the text of a console without times; undefined for an engine that keeps neither. */
   logs?: TimedLogs | ConsoleLog
+  /** Undefined for an engine without images. */
+  images?: Images
+  /** Bytes that a container has written over its image; undefined for an engine that does not tell. */
+  writtenBytes?: (ref: Ref) => Promise<number | null>
   /** Undefined where the name is the identity. */
   rename?: { to: (ref: Ref, name: string) => Promise<void>; onlyStopped: boolean }
+  /** Undefined where a container cannot be put aside. */
+  recreation?: Recreation
+  snapshots?: Snapshots
+  copying?: Copying
+  committing?: Committing
   /** Runs a command in a container that runs. @throws ConflictError, NotFoundError when it does not */
   exec: (ref: Ref, what: Command) => Promise<Process>
   /**
@@ -128,6 +119,3 @@ export type ContainerEngine = {
   /** Subscribes to the events of a node. @returns a function that ends it */
   events: (reached: Reached, listener: (news: News) => void) => () => void
 }
-
-/** The label that names the record of a container that Horcrux has made. */
-export const idLabel = 'horcrux.id'

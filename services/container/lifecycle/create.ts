@@ -1,3 +1,4 @@
+import { requireRight } from '#shared/access/require-right.ts'
 import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
@@ -28,13 +29,18 @@ export function lacking(runtime: Runtime, given: { [K in Field]?: unknown }): Vi
   const { lacks } = drivers[runtime]
   return Object.entries(lacks).flatMap(([field, reason]) => {
     const value = given[field as Field]
-    const isEmpty = value === null || value === 'no' || (Array.isArray(value) && value.length === 0)
+    const isEmpty = value === null || value === false || value === 'no' || (Array.isArray(value) && value.length === 0)
     const isGiven = value !== undefined && !isEmpty
     return isGiven ? [{ field, code: 'unsupported', message: reason }] : []
   })
 }
 
-function contradictions({ name, runtime, ports = [], labels = {} }: Given): Violation[] {
+export function contradictions({
+  name,
+  runtime,
+  ports = [],
+  labels = {},
+}: Pick<Given, 'name' | 'runtime'> & Partial<Pick<Given, 'ports' | 'labels'>>): Violation[] {
   const { nameRule } = drivers[runtime]
   const violations: Violation[] = []
   if (!nameRule.pattern.test(name)) violations.push({ field: 'name', code: 'invalid', message: nameRule.message })
@@ -49,13 +55,16 @@ function contradictions({ name, runtime, ports = [], labels = {} }: Given): Viol
   return violations
 }
 
-/** Ports of the node that other containers have. */
-async function takenPorts({ node, ports = [] }: Given): Promise<Violation[]> {
+type Published = { node: string; ports?: Given['ports']; except?: string }
+
+/** Ports of the node that other containers have. @param published.except a container whose ports are free soon */
+export async function takenPorts({ node, ports = [], except }: Published): Promise<Violation[]> {
   if (ports.length === 0) return []
   const filter = {
     node,
     status: { $in: ['running', 'paused'] },
     'ports.0': { $exists: true },
+    ...(except !== undefined && { _id: { $ne: except } }),
   }
   const others = await containerRecords.all(filter)
   return ports.flatMap(({ host_port, protocol }, index) => {
@@ -68,6 +77,7 @@ async function takenPorts({ node, ports = [] }: Given): Promise<Violation[]> {
 }
 
 async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
+  if (given.privileged) requireRight(accepting, 'ContainerPrivileged', apiPathOf(id))
   const { resource_pool, memory = null, cpus = null, pids = null } = given
   const room =
     resource_pool === undefined
@@ -136,6 +146,7 @@ async function definitionOf(
     rootfs: await archiveOf(reached, given.rootfs, violations),
     ...limitsIn(given),
     restart_policy: given.restart_policy ?? 'no',
+    privileged: given.privileged,
     health_check: given.health_check ?? null,
     mounts: await resolveMounts(reached, mounts, violations),
   }

@@ -23,12 +23,21 @@ export const remove = operation({
     await op.commit()
     await op.step('removing container', () => driverOf(container).remove(container, container))
     await op.step('unregistering', () => unregister(op, container))
-    await op.step('forgetting rights', () => call(permissions, 'forget', { path: apiPathOf(container.id) }))
+    await op.step('forgetting rights', () => forgetRights(container))
     return null
   },
 })
 
-async function unregister(op: Op, container: Input): Promise<void> {
+type Gone = Pick<ContainerRecord, 'id' | 'name'>
+const forgetRights = ({ id }: Gone) => call(permissions, 'forget', { path: apiPathOf(id) })
+
+/** Removes the record of a container that is gone from its engine, and the rights on it. */
+export async function forgetContainer(op: Op, container: Gone): Promise<void> {
+  await unregister(op, container)
+  await forgetRights(container)
+}
+
+async function unregister(op: Op, container: Gone): Promise<void> {
   const deletion = await deletionOf(container)
   if ((await containerRecords.removeWhere({ _id: container.id }, deletion.for)) > 0) op.emit(deletion)
 }

@@ -29,7 +29,7 @@ function power<P extends { id: string }>(
 }
 
 /** Starts a container after another look at its mounts. */
-async function begin(container: ContainerRecord): Promise<void> {
+export async function begin(container: ContainerRecord): Promise<void> {
   await requireMounts(await reach(container.node), container)
   const driver = driverOf(container)
   await driver.start(container)

@@ -21,23 +21,31 @@ export async function observe(place: Place): Promise<Observed | null> {
   return { ...seen, ...limits, oom_kills }
 }
 
-/** The label of Compose with the name of the project. */
+/** The labels of Compose with the name of the project, and of its service. */
 const projectLabels = ['com.docker.compose.project', 'io.podman.compose.project']
+const serviceLabels = ['com.docker.compose.service', 'io.podman.compose.service']
+
+const firstOf = (labels: Record<string, string>, names: string[]) =>
+  names.map((label) => labels[label]).find((value) => value !== undefined) ?? null
+
+export const serviceOf = (labels: Record<string, string>) => firstOf(labels, serviceLabels)
 
 /**
  * The fields of a record that change with an observation.
  * @param record its limits stay while it is stopped: then its engine may not know those of its next start
  */
 export function fieldsOf(observed: Observed, record?: ContainerRecord) {
-  const { oom_kills, memory, cpus, pids, created_at: _, ...seen } = observed
+  const { oom_kills, oom_killed = false, memory, cpus, pids, created_at: _, ...seen } = observed
+  const isOff = seen.pid === null
   const isNewRun = record !== undefined && seen.pid !== null && seen.pid !== record.pid
   const kept = isNewRun || !record ? 0 : record.oom_kills
-  const keepsLimits = record?.managed === true && seen.pid === null
+  const keepsLimits = record?.managed === true && isOff
   return {
     ...seen,
     ...(keepsLimits ? { memory: record.memory, cpus: record.cpus, pids: record.pids } : { memory, cpus, pids }),
     ip: seen.networks.find(({ address }) => address !== null)?.address ?? null,
-    stack: projectLabels.map((label) => seen.labels[label]).find((name) => name !== undefined) ?? null,
+    stack: firstOf(seen.labels, projectLabels),
     oom_kills: oom_kills ?? kept,
+    oom_killed: isOff && (oom_killed || record?.oom_killed === true),
   }
 }

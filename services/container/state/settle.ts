@@ -6,11 +6,16 @@ import type { Event } from '#shared/contracts/core/events.ts'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
+import { reach } from '#shared/nodes/nodes.ts'
+import { wasKilledForMemory } from '#shared/nodes/oom-log.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import { idLabel } from '../drivers/driver.ts'
 import { creationOf, deletionOf } from '../lifecycle/events.ts'
 import { apiPathOf, type ContainerRecord, containerRecords } from '../model.ts'
 import { fieldsOf, type Observed, observe, type Place } from './observe.ts'
+
+/** 128 and the number of SIGKILL. */
+const killedCode = 137
 
 /** True while an operation works on the container: its record is the operation's to write or remove. */
 async function isHeld(id: string): Promise<boolean> {
@@ -57,7 +62,7 @@ async function isSettled(record: ContainerRecord, observed: Observed | null): Pr
     if (!(await isHeld(record.id))) await drop(record)
     return true
   }
-  const fields = fieldsOf(observed, record)
+  const fields = await withLastKill(record, observed, fieldsOf(observed, record))
   const changed = Object.entries(fields).filter(
     ([key, value]) => !isDeepStrictEqual(value, record[key as keyof typeof fields]),
   )
@@ -68,6 +73,19 @@ async function isSettled(record: ContainerRecord, observed: Observed | null): Pr
     { set: Object.fromEntries(changed), events },
   )
   return false
+}
+
+type Fields = ReturnType<typeof fieldsOf>
+
+/** Adds the kill of the first process of a run that has ended: the counter of its control group is gone with it. */
+async function withLastKill(record: ContainerRecord, observed: Observed, fields: Fields): Promise<Fields> {
+  const { pid, memory, node } = record
+  const { exit_code } = observed
+  const hasEnded = pid !== null && pid !== fields.pid && memory !== null
+  if (!hasEnded || (exit_code !== null && exit_code !== killedCode)) return fields
+  const isKilled = fields.oom_killed || (await wasKilledForMemory((await reach(node)).host, pid))
+  if (!isKilled) return fields
+  return { ...fields, oom_kills: record.oom_kills + 1, oom_killed: fields.pid === null }
 }
 
 function eventsOf(
@@ -88,7 +106,7 @@ const statusChange = ({ id, status }: ContainerRecord, new_status: ContainerStat
 async function discover(place: Place, observed: Observed): Promise<void> {
   const made = observed.labels[idLabel]
   // The operation that makes it writes its record itself.
-  if (made !== undefined && (await isHeld(made))) return
+  if (made && (await isHeld(made))) return
   const id = idFrom(`container ${place.node}/${place.runtime}/${place.engine_id}`)
   const record = {
     id,

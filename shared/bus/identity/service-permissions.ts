@@ -8,6 +8,7 @@ import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
+import { containerSnapshots } from '#shared/contracts/container/container-snapshots.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
@@ -15,6 +16,7 @@ import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
+import { images } from '#shared/contracts/container/images.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import { networks } from '#shared/contracts/container/networks.ts'
@@ -22,12 +24,14 @@ import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
+import { prunes } from '#shared/contracts/container/prunes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
+import { stacks } from '#shared/contracts/container/stacks.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
@@ -87,7 +91,7 @@ const table: Record<ServiceName, Member> = {
     emits: ['vm:status', 'vm:events'],
   },
   container: {
-    serves: [containers, containerStreams, networks, networkPolicies],
+    serves: [containers, containerStreams, images, containerSnapshots, prunes, stacks, networks, networkPolicies],
     calls: [...of(resourcePools, 'get', 'list'), ...of(vms, 'list'), ...of(guests, 'agent')],
     emits: ['container:status', 'container:events', 'alerts'],
   },

@@ -1,10 +1,9 @@
-import { type Static, Type } from 'typebox'
+import { Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, SearchQuery, nullable, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, SearchQuery, nullable, Page, Path, strict, Time } from '#shared/contracts/common.ts'
 import { ContainerSample, WatchedContainerPage } from '#shared/contracts/metrics/monitoring.ts'
 import {
   Command,
-  ContainerNetwork,
   ContainerStatus,
   Environment,
   ExecResult,
@@ -15,58 +14,22 @@ import {
   limits,
   LogLine,
   LogTime,
-  Mount,
   NewMount,
   Port,
   newRuntime,
   RestartPolicy,
-  Runtime,
   User,
 } from '#shared/contracts/container/parts.ts'
+import { Container } from '#shared/contracts/container/container.ts'
+import { Image as MadeImage } from '#shared/contracts/container/images.ts'
+
+export { Container }
 
 /** The rule of each engine is checked beside this one; names of discovered containers may be odder. */
 const Name = Type.String({
   pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$',
   errorMessage: 'must be 1 to 63 letters, digits, _ . and -, and begin with a letter or digit',
 })
-
-export const Container = strict({
-  id: Id,
-  name: Type.String({ description: "The engine's name of it" }),
-  runtime: Runtime,
-  node: Id,
-  engine_id: Type.String({ description: "The engine's full id of it" }),
-  managed: Type.Boolean({
-    description: 'False for a container that was discovered and is not adopted: it is only shown',
-  }),
-  image: nullable(Type.String()),
-  rootfs: nullable(Type.String({ description: 'Tar archive of the node that it was made from' })),
-  command: Type.Array(Type.String()),
-  env: Type.Record(Type.String(), Type.String()),
-  labels: Type.Record(Type.String(), Type.String()),
-  ...limits,
-  mounts: Type.Array(Mount),
-  ports: Type.Array(Port),
-  networks: Type.Array(ContainerNetwork),
-  ip: nullable(Type.String({ description: 'Its first address' })),
-  pid: nullable(Type.Integer({ description: 'Process id of its first process on the node' })),
-  restart_policy: RestartPolicy,
-  health_check: nullable(HealthCheck),
-  health: nullable(Type.String({ description: "The engine's word: starting, healthy or unhealthy" })),
-  privileged: Type.Boolean(),
-  stack: nullable(Type.String({ description: 'The Compose project that it belongs to' })),
-  status: ContainerStatus,
-  status_reason: nullable(Type.String()),
-  exit_code: nullable(Type.Integer({ description: 'Of its last run, when it is stopped' })),
-  oom_kills: Type.Integer({
-    minimum: 0,
-    description: 'Processes of its present run that were killed for lack of memory',
-  }),
-  created_at: Time,
-  updated_at: Time,
-  version: Version,
-})
-export type Container = Static<typeof Container>
 
 const power = {
   operation: true,
@@ -161,6 +124,10 @@ export const containers = contract('containers', {
       ports: Type.Optional(Type.Array(Port, { maxItems: 100 })),
       restart_policy: Type.Optional(RestartPolicy),
       health_check: Type.Optional(HealthCheck),
+      privileged: Type.Boolean({
+        default: false,
+        description: 'With the rights of the node: requires ContainerPrivileged',
+      }),
       resource_pool: Type.Optional(Id),
       start: Type.Boolean({ default: false }),
     }),
@@ -237,6 +204,57 @@ export const containers = contract('containers', {
     audit: 'container_created',
     params: ById,
     result: Container,
+  },
+  recreate: {
+    does: 'Make a container again with another image or other settings; the old one is put back when the new one fails',
+    rest: 'POST /containers/{id}/recreate',
+    can: 'ContainerAllocate on /api/containers/{id}',
+    operation: true,
+    audit: 'container_config_changed',
+    params: strict({
+      id: Id,
+      image: Type.Optional(Image),
+      command: Type.Optional(Command),
+      env: Type.Optional(Environment),
+      labels: Type.Optional(Labels),
+      mounts: Type.Optional(Type.Array(NewMount, { maxItems: 50 })),
+      ports: Type.Optional(Type.Array(Port, { maxItems: 100 })),
+      restart_policy: Type.Optional(RestartPolicy),
+      health_check: Type.Optional(HealthCheck),
+      timeout: Grace,
+      watch: Type.Integer({
+        minimum: 0,
+        maximum: 300,
+        default: 3,
+        description: 'Seconds that the new container must stay up, if the old one ran',
+      }),
+    }),
+    result: Container,
+  },
+  clone: {
+    does: 'Copy a container, or a snapshot of it, to a new one on the same engine',
+    rest: 'POST /containers/{id}/clone',
+    can: 'ContainerAllocate on /api/containers/{target_id}',
+    canInside: 'ContainerAllocate on /api/resource-pools/{resource_pool}',
+    operation: true,
+    audit: 'container_created',
+    params: strict({
+      id: Id,
+      target_id: Type.Optional(Id),
+      target_name: Name,
+      snapshot: Type.Optional(Type.String({ minLength: 1, maxLength: 63, description: 'Name of a snapshot of it' })),
+      resource_pool: Type.Optional(Id),
+    }),
+    result: Container,
+  },
+  commit: {
+    does: 'Make an image of a container',
+    rest: 'POST /containers/{id}/commit',
+    can: 'ContainerConfig on /api/containers/{id}',
+    operation: true,
+    audit: 'container_config_changed',
+    params: strict({ id: Id, image: Type.String({ ...Image, description: 'Name of the new image' }) }),
+    result: MadeImage,
   },
   delete: {
     does: 'Delete a stopped container',

@@ -1,4 +1,5 @@
-import type { Duplex } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { UnavailableError } from '#shared/errors.ts'
 import type { Host } from '../host/host.ts'
 
@@ -9,20 +10,38 @@ export type OpenAnswer = {
   socket: Duplex
 }
 
-type Request = { method: 'GET' | 'POST'; path: string; body?: object; isUpgrade?: boolean }
+/** Bytes that are sent as the body of a request. */
+export type Content = { source: Readable; bytes: number; type: string }
+
+type Request = {
+  method: 'GET' | 'POST' | 'DELETE'
+  path: string
+  body?: object
+  content?: Content
+  /** Further headers. They may hold credentials: no message names them. */
+  headers?: Record<string, string>
+  isUpgrade?: boolean
+  /** Aborting closes the connection. */
+  signal?: AbortSignal
+  /** Time without the head of an answer; default 20,000. */
+  answerWithinMs?: number
+}
 
 const maxHeadBytes = 65_536
-const headWithinMs = 20_000
+const usualAnswerMs = 20_000
 
 /** An HTTP/1.0 request: the engine then sends the body as it is, without chunks, and ends it with the connection. */
-function headOf({ method, path, body, isUpgrade }: Request): string {
+function headOf({ method, path, body, content, headers = {}, isUpgrade }: Request): string {
   const text = body === undefined ? '' : JSON.stringify(body)
+  const length = content?.bytes ?? Buffer.byteLength(text)
   const lines = [
     `${method} ${path} HTTP/1.${isUpgrade ? 1 : 0}`,
     'Host: engine',
     ...(isUpgrade ? ['Connection: Upgrade', 'Upgrade: tcp'] : []),
     ...(body === undefined ? [] : ['Content-Type: application/json']),
-    ...(method === 'POST' ? [`Content-Length: ${Buffer.byteLength(text)}`] : []),
+    ...(content ? [`Content-Type: ${content.type}`] : []),
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    ...(method === 'POST' ? [`Content-Length: ${length}`] : []),
   ]
   return `${lines.join('\r\n')}\r\n\r\n${text}`
 }
@@ -36,9 +55,13 @@ function headOf({ method, path, body, isUpgrade }: Request): string {
 export async function openStream(host: Host, socketPath: string, name: string, request: Request): Promise<OpenAnswer> {
   const socket = await host.openSocket({ path: socketPath })
   socket.on('error', () => undefined)
+  closeWith(request.signal, socket)
   socket.write(headOf(request))
   try {
-    const { head, rest } = await readHead(socket)
+    // The engine may answer before it has read everything: its answer tells more than a broken pipe.
+    const sent = request.content ? pipeline(request.content.source, socket, { end: false }) : Promise.resolve()
+    sent.catch(() => undefined)
+    const { head, rest } = await readHead(socket, request.answerWithinMs ?? usualAnswerMs)
     if (rest.length > 0) socket.unshift(rest)
     return { status: Number(/^HTTP\/1\.\d (\d{3})/.exec(head)?.[1] ?? 0), socket }
   } catch (error) {
@@ -47,10 +70,18 @@ export async function openStream(host: Host, socketPath: string, name: string, r
   }
 }
 
-function readHead(socket: Duplex): Promise<{ head: string; rest: Buffer }> {
+function closeWith(signal: AbortSignal | undefined, socket: Duplex): void {
+  if (!signal) return
+  const close = () => void socket.destroy()
+  if (signal.aborted) return close()
+  signal.addEventListener('abort', close, { once: true })
+  socket.once('close', () => signal.removeEventListener('abort', close))
+}
+
+function readHead(socket: Duplex, withinMs: number): Promise<{ head: string; rest: Buffer }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ head: string; rest: Buffer }>()
   let got = Buffer.alloc(0)
-  const timer = setTimeout(() => reject(new Error('no answer in time')), headWithinMs)
+  const timer = setTimeout(() => reject(new Error('no answer in time')), withinMs)
   const onClose = () => reject(new Error('the connection ended before an answer'))
   const onReadable = () => {
     for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {

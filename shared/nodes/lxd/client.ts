@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Agent } from 'undici'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
@@ -29,6 +30,8 @@ export type Api = {
   text: (path: string) => Promise<string>
   /** Changes something, and waits for the engine's background operation. */
   send: (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<void>
+  /** Sends bytes, and waits for the engine's background operation that takes them in. */
+  upload: (path: string, content: Upload, signal: AbortSignal) => Promise<void>
   /** Begins a background operation of the engine. `metadata` is what it tells at its beginning, such as secrets of streams. */
   background: (path: string, body: unknown) => Promise<{ operation: string; metadata: unknown }>
   /** Waits for the end of a background operation; a failed one is no error here. */
@@ -40,6 +43,9 @@ export type Api = {
   socketPath: string
 }
 
+/** Bytes for the engine; their type and length are in the headers. */
+type Upload = { source: Readable; headers: Record<string, string> }
+
 const answerWithinMs = 20_000
 /** Time limit of one background operation of the engine. */
 export const doneWithinSeconds = 120
@@ -49,6 +55,13 @@ export function apiOver(name: string, { dispatcher, socketPath }: Pick<Api, 'dis
   const ask = async (method: string, url: string, body?: unknown) => {
     if (method !== 'GET') await requireCurrent()
     return exchange({ dispatcher, name }, method, url, body)
+  }
+  /** Waits for the background operation that an answer tells of. */
+  const finish = async ({ type, operation }: Envelope) => {
+    if (type !== 'async') return
+    const ended = (await ask('GET', `${operation}/wait?timeout=${doneWithinSeconds}`)).metadata as Operation
+    if (ended.status_code === 200) return
+    throw refusal(name, ended.status_code, ended.err || `still ${ended.status} after ${doneWithinSeconds} s`)
   }
   return {
     name,
@@ -61,6 +74,16 @@ export function apiOver(name: string, { dispatcher, socketPath }: Pick<Api, 'dis
       if (statusCode === 200) return text
       throw refusal(name, statusCode, (JSON.parse(text) as Envelope).error)
     },
+    upload: async (url, { source, headers }, signal) => {
+      await requireCurrent()
+      const { request } = await import('undici')
+      const sent = request(`http://engine${url}`, { dispatcher, method: 'POST', body: source, headers, signal })
+      const response = await sent.catch((cause: unknown) => {
+        signal.throwIfAborted()
+        throw new UnavailableError(`${name} does not answer`, { retryAfterSeconds: 5, cause })
+      })
+      await finish(await envelopeOf(name, response))
+    },
     background: async (url, body) => {
       const { operation, metadata } = await ask('POST', url, body)
       return { operation, metadata: (metadata as Operation).metadata }
@@ -72,11 +95,7 @@ export function apiOver(name: string, { dispatcher, socketPath }: Pick<Api, 'dis
     },
     begin: async (method, url, body) => void (await ask(method, url, body)),
     send: async (method, url, body) => {
-      const { type, operation } = await ask(method, url, body)
-      if (type !== 'async') return
-      const ended = (await ask('GET', `${operation}/wait?timeout=${doneWithinSeconds}`)).metadata as Operation
-      if (ended.status_code === 200) return
-      throw refusal(name, ended.status_code, ended.err || `still ${ended.status} after ${doneWithinSeconds} s`)
+      await finish(await ask(method, url, body))
     },
   }
 }
@@ -99,9 +118,13 @@ async function respond({ dispatcher, name }: Way, method: string, path: string, 
 }
 
 async function exchange(way: Way, method: string, path: string, body?: unknown): Promise<Envelope> {
-  const response = await respond(way, method, path, body)
-  const answer = (await response.body.json()) as Envelope
-  if (answer.type === 'error') throw refusal(way.name, answer.error_code, answer.error)
+  return envelopeOf(way.name, await respond(way, method, path, body))
+}
+
+/** @throws the engine's refusal */
+async function envelopeOf(name: string, { body }: { body: { json: () => Promise<unknown> } }): Promise<Envelope> {
+  const answer = (await body.json()) as Envelope
+  if (answer.type === 'error') throw refusal(name, answer.error_code, answer.error)
   return answer
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Container, containers } from '#shared/contracts/container/containers.ts'
 import type { Runtime } from '#shared/contracts/container/parts.ts'
+import { stacks } from '#shared/contracts/container/stacks.ts'
 import { ConflictError, ValidationError } from '#shared/errors.ts'
 import { within } from '#shared/runtime/request-context.ts'
 import type { Definition } from '../../../services/container/drivers/driver.ts'
@@ -19,6 +20,7 @@ const { engines } = await labEngines()
 const tag = randomBytes(3).toString('hex')
 let lab: ContainerLab
 let folder: string
+let attempts = 0
 
 beforeAll(async () => {
   lab = await startContainerLab()
@@ -64,6 +66,7 @@ async function madeByOthers(runtime: Runtime, name: string): Promise<string> {
     mounts: [],
     ports: [],
     restart_policy: 'no',
+    privileged: false,
     health_check: null,
   }
   return inside(() => drivers[runtime].create(definition))
@@ -138,6 +141,18 @@ describe.each(engines)('%s', (runtime) => {
     await act('delete', id)
   })
 
+  test('has the containers of a Compose project as one stack, by its label', async () => {
+    const id = `stacked-${runtime}-${tag}-${attempts++}`
+    const labels = { 'com.docker.compose.project': id, 'com.docker.compose.service': 'web' }
+    await lab.make(runtime, id, { labels })
+    const { data } = await lab.horcrux.call(stacks, 'list', { filter: `name:${id}` })
+    const member = { id, name: id, service: 'web', status: 'stopped' }
+    expect(data).toMatchObject([{ name: id, runtime, node: 'local', status: 'stopped', containers: [member] }])
+    expect(await lab.horcrux.call(stacks, 'get', { id: data[0]!.id })).toEqual(data[0])
+    await act('delete', id)
+    expect(await failure(lab.horcrux.call(stacks, 'get', { id: data[0]!.id }))).toMatchObject({ status: 404 })
+  })
+
   test('takes no name that its engine or a command would misread', async () => {
     for (const name of ['..', '.', '/', '-n', 'a/b', 'a b', 'a\nb', '$(id)', 'é', ''])
       expect(await failure(lab.make(runtime, `odd-${tag}`, { name })), name).toBeInstanceOf(ValidationError)
@@ -172,6 +187,21 @@ test.each(engines)(
     await act('delete', id, { force: true })
   },
 )
+
+test.each(engines)('a container of %s whose first process is killed for lack of memory says so', async (runtime) => {
+  const id = `oom-first-${runtime}-${tag}`
+  await lab.make(runtime, id, { memory: 32, start: true })
+  // The kernel prefers the first process from now on.
+  const command = ['/bin/sh', '-c', 'echo 1000 >/proc/1/oom_score_adj; tail /dev/zero']
+  await done(lab.horcrux, containers, 'exec', { id, command })
+  const ended = await until(async () => (await get(id)).status === 'stopped' && get(id), { what: 'its end' })
+  expect(ended).toMatchObject({ oom_killed: true, pid: null })
+  expect(ended.oom_kills).toBeGreaterThan(0)
+  expect(await act('start', id)).toMatchObject({ status: 'running', oom_killed: false, oom_kills: 0 })
+  await act('stop', id, { timeout: 1 })
+  expect(await get(id)).toMatchObject({ status: 'stopped', oom_killed: false })
+  await act('delete', id, { force: true })
+})
 
 test.runIf(engines.includes('docker'))('a limit below the memory in use is refused with the use', async () => {
   const id = `shrink-${tag}`

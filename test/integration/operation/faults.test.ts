@@ -27,13 +27,14 @@ import { labHosts } from '../../lab/hosts/lab.ts'
 const [host, second] = labHosts
 const engines = await labEngines()
 const hasContainers = engines.engines.includes('docker')
-const every = { ...scenarios(second!, host!), ...containerScenarios }
+const ofContainers = containerScenarios(engines)
+const every = { ...scenarios(second!, host!), ...ofContainers }
 /** The kind of operation that a scenario is of; its name unless it says another. */
 const kindOf = (scenario: string) => every[scenario]!.kind ?? scenario
 /** `KINDS=vms.clone,templates.deploy` takes these only. */
 const wanted = process.env['KINDS']?.split(',')
 const isWanted = (name: string) =>
-  (hasContainers || !(name in containerScenarios)) && (wanted?.includes(kindOf(name)) ?? true)
+  (hasContainers || !(name in ofContainers)) && (wanted?.includes(kindOf(name)) ?? true)
 const all = Object.fromEntries(Object.entries(every).filter(([name]) => isWanted(name)))
 const seed = seedOf('operation-faults')
 /** The scenarios of this run. */

@@ -62,6 +62,7 @@ tag() { echo "hx-$(cksum <<<"$1" | cut -d' ' -f1)"; }
 
 inside() {
   local dir=$1 engines=$2
+  echo $$ >"$dir/inside"
   ip link set lo up
   mkdir -p "$dir/cgroup"
   mount --rbind /sys/fs/cgroup "$dir/cgroup"
@@ -100,8 +101,13 @@ network_cmd_path = ""
 network_config_dir = "$1/pn"
 C
   mkdir -p "$1/pn"
+  # Registries of tests speak no TLS.
+  local port
+  for port in 5001 5002 5003 5004 5005 5006 5007 5008; do
+    printf '[[registry]]\nlocation = "127.0.0.1:%s"\ninsecure = true\n' "$port"
+  done >"$1/registries.conf"
   rm -f "$1/podman.sock"
-  CONTAINERS_CONF=$1/containers.conf exec podman --root "$1/p" --runroot "$1/pr" --tmpdir "$1/pt" \
+  CONTAINERS_REGISTRIES_CONF=$1/registries.conf CONTAINERS_CONF=$1/containers.conf exec podman --root "$1/p" --runroot "$1/pr" --tmpdir "$1/pt" \
     system service --time=0 "unix://$1/podman.sock"
 }
 

@@ -1,9 +1,15 @@
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { containerSnapshots } from '#shared/contracts/container/container-snapshots.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
+import { images } from '#shared/contracts/container/images.ts'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { Scenario } from '../faults/scenario.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import { done } from '../product/run-operation.ts'
 import { idle } from './idle.ts'
+import { startRegistry } from './registry.ts'
 import type { LabEngines } from './start.ts'
 
 type Calling = Pick<TestHorcrux, 'call'>
@@ -17,8 +23,39 @@ const pause = async (horcrux: Calling) => {
   await done(horcrux, containers, 'pause', { id })
 }
 
+/** The address of a registry is known when it runs, and an image's id when it is made. */
+const ofPull = { runtime: 'docker', image: '' }
+const ofImage = { id: '' }
+let registry: ReturnType<typeof startRegistry> | undefined
+const withRegistry = (engines: LabEngines) => async () => {
+  // It ends with this process.
+  const { address } = await (registry ??= startRegistry(engines, ''))
+  ofPull.image = `${address}/good/fault-it:1`
+}
+const ofArchive = { runtime: 'docker', path: '', kind: 'rootfs', name: 'fault-it' }
+const withArchive = (engines: LabEngines) => async (horcrux: Calling) => {
+  const { state_dir } = await horcrux.call(nodes, 'get', { id: 'local' })
+  ofArchive.path = join(state_dir, 'fault-it.tar')
+  await copyFile(engines.archive, ofArchive.path)
+}
+const withImage = (engines: LabEngines) => async (horcrux: Calling) => {
+  await withArchive(engines)(horcrux)
+  const { id: made } = (await done(horcrux, images, 'import', ofArchive)) as { id: string }
+  ofImage.id = made
+}
+
+/** An engine that has snapshots. */
+const onIncus = (horcrux: Calling) => {
+  const name = 'fault-snap'
+  return done(horcrux, containers, 'create', { id: name, name, runtime: 'incus', image: 'tiny' })
+}
+const withSnapshot = async (horcrux: Calling) => {
+  await onIncus(horcrux)
+  await done(horcrux, containerSnapshots, 'create', { id: 'fault-snap', name: 'one' })
+}
+
 /** At least one for every kind of operation on containers, on one engine: the steps are the same on all. */
-export const containerScenarios: Record<string, Scenario> = {
+export const containerScenarios = (engines: LabEngines): Record<string, Scenario> => ({
   'containers.create': { params: { ...wanted, start: true } },
   'containers.start': { before: make, params: { id } },
   'containers.stop': { before: run, params: { id, timeout: 1 } },
@@ -27,31 +64,57 @@ export const containerScenarios: Record<string, Scenario> = {
   'containers.pause': { before: run, params: { id } },
   'containers.resume': { before: pause, params: { id } },
   'containers.exec': { before: run, params: { id, command: ['/bin/sh', '-c', 'sleep 0.2'], timeout: 10 } },
+  'containers.recreate': { before: run, params: { id, env: { MARK: 'new' }, timeout: 1, watch: 0 } },
+  'prunes.prune': { before: make, params: { runtime: 'docker', images: 'none' } },
+  'containers.clone': { before: run, params: { id, target_id: 'fault-copy', target_name: 'fault-copy' } },
+  'containers.commit': { before: run, params: { id, image: 'fault-it:made' } },
+  'container-snapshots.create': { before: onIncus, params: { id: 'fault-snap', name: 'one' } },
+  'container-snapshots.restore': { before: withSnapshot, params: { id: 'fault-snap', name: 'one' } },
+  'container-snapshots.delete': { before: withSnapshot, params: { id: 'fault-snap', name: 'one' } },
   'containers.delete': { before: run, params: { id, force: true } },
+  'images.pull': { before: withRegistry(engines), params: ofPull },
+  'images.import': { before: withArchive(engines), params: ofArchive },
+  'images.delete': { before: withImage(engines), params: ofImage },
+})
+
+/** The containers of the scenarios, and those that were put aside. */
+async function containersOf(horcrux: Calling) {
+  const lists = ['fault', 'aside'].map((name) => horcrux.call(containers, 'list', { filter: `name:${name}-*` }))
+  return (await Promise.all(lists)).flatMap(({ data }) => data)
 }
 
-/** The containers of the scenarios: as Horcrux reports them, and as the engine and its processes have them. */
+const imagesOf = async (horcrux: Calling) =>
+  (await horcrux.call(images, 'list', { limit: 1000 })).data.filter(({ tags }) => tags.join().includes('fault-it'))
+
+/** The containers and images of the scenarios: as Horcrux reports them, and as the engine and its processes have them. */
 export async function readContainers(horcrux: TestHorcrux, { config }: LabEngines): Promise<{ containers: string[] }> {
-  const { data } = await horcrux.call(containers, 'list', { filter: 'name:fault-*' })
-  const recorded = data.map(async (each) => {
+  const recorded = (await containersOf(horcrux)).map(async (each) => {
     // An event may be on its way: the status is read from the engine.
     const { status } = await horcrux.call(containers, 'status', { id: each.id })
-    return `${each.id} ${status}`
+    const { data } = await horcrux.call(containerSnapshots, 'list', { id: each.id }).catch(() => ({ data: [] }))
+    return `${each.id} ${each.name} ${status} ${each.env['MARK']} ${data.map(({ name }) => name).join()}`
   })
-  const socket = `unix://${config.docker!.socket}`
-  const words = ['-H', socket, 'ps', '--all', '--filter', 'name=fault-', '--format', '{{.Names}} {{.State}}']
-  const { stdout } = await localHost().runChecked('docker', words)
+  const docker = async (...words: string[]) =>
+    (await localHost().runChecked('docker', ['-H', `unix://${config.docker!.socket}`, ...words])).stdout.trim()
+  const filters = ['--filter', 'name=fault-', '--filter', 'name=aside-']
+  const there = await docker('ps', '--all', ...filters, '--format', '{{.Names}} {{.State}}')
+  const tags = (await docker('images', '--format', '{{.Repository}}:{{.Tag}}')).split('\n')
   const left = await localHost().run('pgrep', ['--full', '--count', '^sleep 0.2$'])
   return {
-    containers: [...(await Promise.all(recorded)), stdout.replaceAll('created', 'exited').trim(), left.stdout.trim()],
+    containers: [
+      ...(await Promise.all(recorded)),
+      there.replaceAll('created', 'exited'),
+      ...tags.filter((tag) => tag.includes('fault-it')),
+      left.stdout.trim(),
+    ],
   }
 }
 
-/** Takes away the containers of a scenario. */
+/** Takes away the containers and images of a scenario. */
 export async function clearContainers(horcrux: Calling): Promise<void> {
-  const { data } = await horcrux.call(containers, 'list', { filter: 'name:fault-*' })
-  for (const each of data) {
+  for (const each of await containersOf(horcrux)) {
     if (!each.managed) await horcrux.call(containers, 'adopt', { id: each.id })
     await done(horcrux, containers, 'delete', { id: each.id, force: true })
   }
+  for (const each of await imagesOf(horcrux)) await done(horcrux, images, 'delete', { id: each.id })
 }

@@ -10,6 +10,7 @@ import {
 } from '../../../services/container/drivers/lxc/config-file.ts'
 import { infoIn, pathOf } from '#shared/nodes/lxc/tools.ts'
 import type { Definition } from '../../../services/container/drivers/driver.ts'
+import { configFor } from '../../../services/container/drivers/lxc/copies.ts'
 
 const line = string({ unit: 'binary', maxLength: 60 }).filter((text) => !/[\0\n\r]/.test(text))
 
@@ -70,4 +71,26 @@ test('the state of a container is read from lxc-info', () => {
   expect(infoIn('State:          FROZEN\nPID: 7\n').status).toBe('paused')
   expect(infoIn('State: STOPPED\n')).toEqual({ status: 'stopped', pid: null, addresses: [] })
   expect(infoIn('').status).toBe('unknown')
+})
+
+test('a configuration for a copy names its folder and its name, and keeps the lines of others', () => {
+  const text = [
+    '# by hand',
+    'lxc.rootfs.path = dir:/var/lib/lxc/a/rootfs',
+    'lxc.uts.name = a',
+    'lxc.net.0.hwaddr = 00:16:3e:00:00:01',
+    'lxc.net.0.link = lxcbr0',
+    'lxc.include = /usr/share/lxc/config/common.conf',
+  ].join('\n')
+  const entries = parseConfig(configFor(text, '/var/lib/lxc/b', 'b'))
+  expect(entries).toEqual([
+    ['lxc.rootfs.path', 'dir:/var/lib/lxc/b/rootfs'],
+    ['lxc.uts.name', 'b'],
+    ['lxc.net.0.link', 'lxcbr0'],
+    ['lxc.include', '/usr/share/lxc/config/common.conf'],
+  ])
+  const ofSnapshot = parseConfig(configFor(text, '/var/lib/lxc/a/snaps/one', null))
+  expect(ofSnapshot).toContainEqual(['lxc.uts.name', 'a'])
+  expect(ofSnapshot).toContainEqual(['lxc.rootfs.path', 'dir:/var/lib/lxc/a/snaps/one/rootfs'])
+  expect(ofSnapshot).toContainEqual(['lxc.net.0.hwaddr', '00:16:3e:00:00:01'])
 })

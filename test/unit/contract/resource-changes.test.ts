@@ -15,6 +15,8 @@ const otherwise: Record<string, string> = {
   '/api/console/ticket/{}': 'only its owner uses it, once',
   '/api/console/{}/recordings/{}': 'written continuously by a session of a console',
   '/api/storage/pools/{}/uploads/{}': 'the client that sends it knows its progress',
+  '/api/stacks/{}': 'a group of containers: its changes are those of /api/containers/{}',
+  '/api/images/{}': 'no record: engines are asked, and the operations that change images are told',
 }
 
 const shapeOf = (path: string) => path.replaceAll(/\{\w+\}/g, '{}')

@@ -113,6 +113,7 @@ export function described(inspected: ContainerInspectInfo): Seen {
     status,
     status_reason,
     exit_code: status === 'stopped' ? State.ExitCode : null,
+    oom_killed: State.OOMKilled,
     created_at: new Date(Created).toISOString(),
   }
 }

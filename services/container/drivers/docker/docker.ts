@@ -1,4 +1,4 @@
-import { alreadyExists, ConflictError, NotFoundError, type Violation } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, type Violation } from '#shared/errors.ts'
 import type { DockerApi } from '#shared/nodes/docker/client.ts'
 import { type DockerKind, dockerOf } from '#shared/nodes/docker/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
@@ -6,23 +6,17 @@ import { type ContainerEngine, type Definition, idLabel, type Ref } from '../dri
 import { attach } from './attach.ts'
 import { creationOf } from './definition.ts'
 import { described, listed } from './described.ts'
+import { dockerCommitting, dockerCopying } from './copying.ts'
 import { exec } from './exec.ts'
 import { readArchive, writeArchive } from './files.ts'
+import { unlessGone } from './gone.ts'
+import { dockerImages } from './images.ts'
 import { limitsRequest } from './limits.ts'
 import { logLines } from './logs.ts'
+import { dockerRecreation } from './recreate.ts'
 
 /** Time beyond the grace in which the engine has stopped a container. Milliseconds. */
 const stopWithinMs = 30_000
-
-/** The result of work on a thing of the engine; null when the thing is gone. */
-async function unlessGone<T>(work: Promise<T>): Promise<T | null> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof NotFoundError) return null
-    throw error
-  }
-}
 
 /** As {@link unlessGone}, for a change whose outcome may already be so: the engine answers 304, or 409. */
 async function unlessSo(work: Promise<unknown>, so: RegExp): Promise<void> {
@@ -129,6 +123,7 @@ export function docker(kind: DockerKind): ContainerEngine {
         /not paused/i,
       )
     },
+    images: dockerImages((reached) => engineOf(reached).api()),
     logs: {
       kind: 'timed',
       lines: (ref, how) => logLines(kind, () => apiAt(ref.node), ref.engine_id, how),
@@ -143,10 +138,23 @@ export function docker(kind: DockerKind): ContainerEngine {
     },
     rename: {
       to: async ({ node, engine_id }, name) => {
-        await (await apiAt(node)).change((docker) => docker.getContainer(engine_id).rename({ name }))
+        const api = await apiAt(node)
+        const there = await inspect(api, engine_id)
+        // An engine refuses the name that a container has already.
+        if (there?.Name.replace(/^\//, '') === name) return
+        await api.change((docker) => docker.getContainer(engine_id).rename({ name }))
       },
       onlyStopped: false,
     },
+    writtenBytes: async ({ node, engine_id }) => {
+      const api = await apiAt(node)
+      const found = await unlessGone(api.send('GET', `/containers/${engine_id}/json?size=1`))
+      // The engine's own field of a container with its sizes.
+      return (found as { SizeRw?: number } | null)?.SizeRw ?? null
+    },
+    copying: dockerCopying(apiAt),
+    committing: dockerCommitting(apiAt),
+    recreation: dockerRecreation(apiAt),
     exec: async ({ node, engine_id }, what) => exec(await apiAt(node), engine_id, what),
     attach: async ({ node, engine_id }, hasInput) => attach(await apiAt(node), engine_id, hasInput),
     files: {

@@ -6,6 +6,7 @@ import { type ContainerEngine, type Definition, idLabel, type Listed, type Ref, 
 import { filesByTar } from '../files.ts'
 import { limitsIn, mountsIn, parseConfig } from './config-file.ts'
 import { attachConsole, exec } from './exec.ts'
+import { lxcCopying, lxcSnapshots } from './copies.ts'
 import { changeLimits } from './limits.ts'
 import { readConsole } from './console.ts'
 import { make, notesOf } from './make.ts'
@@ -73,6 +74,7 @@ const unsupported: ContainerEngine['lacks'] = {
   image: 'this engine makes containers from an archive of a root file system: give rootfs',
   command: 'this engine starts the init of the root file system',
   ports: 'this engine publishes no ports',
+  privileged: 'is not made by this engine: its archive is unpacked with the users of the container',
   restart_policy: 'this engine restarts no container that has ended',
   health_check: 'this engine checks no health',
 }
@@ -151,6 +153,8 @@ export const lxc: ContainerEngine = {
     const named = await namedAt(ref)
     const path = pathOf(named)
     if ((await named.host.stat(path)) === null) return
+    await requireCurrent()
+    await named.host.remove(`${path}/snaps`, { recursive: true })
     if (await named.host.stat(`${path}/config`)) await change(named, 'lxc-destroy', ['--force'])
     await requireCurrent()
     await named.host.remove(path, { recursive: true })
@@ -180,6 +184,8 @@ export const lxc: ContainerEngine = {
     keeps: [],
     areForgotten: false,
   },
+  snapshots: lxcSnapshots(namedAt),
+  copying: lxcCopying(namedAt),
   exec: async (ref, what) => exec(await namedAt(ref), what),
   files: filesByTar(async (ref: Ref, what) => exec(await namedAt(ref), what)),
   attach: async (ref, hasInput) => attachConsole(await namedAt(ref), hasInput),

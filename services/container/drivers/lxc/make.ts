@@ -7,7 +7,7 @@ import { configOf, idMap } from './config-file.ts'
 import { pathOf } from '#shared/nodes/lxc/tools.ts'
 
 /** A file beside the configuration: LXC has no labels. */
-const notesFile = 'horcrux.json'
+export const notesFile = 'horcrux.json'
 export type Notes = { id: string; labels: Record<string, string>; rootfs: string | null; created_at: string }
 
 /** null for a container that others have made. */

@@ -10,7 +10,11 @@ export type Instance = {
   status: string
   status_code: number
   created_at: string
+  architecture: string
+  ephemeral: boolean
+  profiles: string[]
   config: Record<string, string>
+  devices: Record<string, Device>
   expanded_config: Record<string, string>
   expanded_devices: Record<string, Device>
 }
@@ -95,9 +99,12 @@ export const limitKeys = ({ memory, cpus, pids }: Limits): Record<string, string
 const withPrefix = (prefix: string, values: Record<string, string>) =>
   Object.fromEntries(Object.entries(values).map(([key, value]) => [`${prefix}${key}`, value]))
 
+type Wanted = Pick<Definition, 'id' | 'env' | 'labels' | 'memory' | 'cpus' | 'pids' | 'mounts' | 'ports'> &
+  Partial<Pick<Definition, 'privileged'>>
+
 /** The configuration and devices of a new instance. @param pool the storage pool of its root and its volumes */
 export function wantedOf(
-  definition: Definition,
+  definition: Wanted,
   pool: string,
 ): { config: Record<string, string>; devices: Record<string, Device> } {
   const { id, env, labels, memory, cpus, pids, mounts, ports } = definition
@@ -114,6 +121,7 @@ export function wantedOf(
   return {
     config: {
       ...Object.fromEntries(limits),
+      ...(definition.privileged && { 'security.privileged': 'true' }),
       ...withPrefix(environmentPrefix, env),
       ...withPrefix(labelPrefix, { ...labels, [idLabel]: id }),
     },

@@ -6,6 +6,9 @@ import { type ContainerEngine, type Definition, idLabel, type News, type Ref } f
 import { filesByTar } from '../files.ts'
 import { attachConsole, exec } from './exec.ts'
 import { finder, instancePath, instancesOf, named, unlessGone } from './find.ts'
+import { fingerprintOf, lxdImages } from './images.ts'
+import { lxdRecreation } from './recreate.ts'
+import { lxdCommitting, lxdCopying, lxdSnapshots } from './snapshots.ts'
 import {
   described,
   type Instance,
@@ -35,15 +38,10 @@ const nameRules: Record<LxdKind, ContainerEngine['nameRule']> = {
   },
 }
 
-/** The image by its alias or fingerprint, as the source of an instance; null when the engine does not have it. */
+/** The image as the source of an instance; null when the engine does not have it. */
 async function imageOf(api: Api, image: string): Promise<{ type: 'image'; fingerprint: string } | null> {
-  const path = encodeURIComponent(image)
-  const alias = await unlessGone(api.get<{ target: string }>(`/1.0/images/aliases/${path}`))
-  if (alias) return { type: 'image', fingerprint: alias.target }
-  const found = /^[0-9a-f]{12,64}$/.test(image)
-    ? await unlessGone(api.get<{ fingerprint: string }>(`/1.0/images/${path}`))
-    : null
-  return found && { type: 'image', fingerprint: found.fingerprint }
+  const fingerprint = await fingerprintOf(api, image)
+  return fingerprint === null ? null : { type: 'image', fingerprint }
 }
 
 /** The storage pool for a new container: that of the default profile, else the first one. */
@@ -69,6 +67,11 @@ export function lxd(kind: LxdKind): ContainerEngine {
     return found
   }
 
+  const need = async (ref: At) => {
+    const api = await apiAt(ref.node)
+    return { api, instance: await require(api, ref) }
+  }
+
   /** Does something to a container that is in one of these states; one that is in another, or gone, is fine. */
   const act = async (ref: At, action: Action, from: string[], more: object = {}) => {
     const api = await apiAt(ref.node)
@@ -87,7 +90,12 @@ export function lxd(kind: LxdKind): ContainerEngine {
         if (!(error instanceof ConflictError || error instanceof UnavailableError)) throw error
       }
     }
-    await act(ref, 'stop', ['running', 'paused', 'unknown'], { force: true })
+    try {
+      await act(ref, 'stop', ['running', 'paused', 'unknown'], { force: true })
+    } catch (error) {
+      // It has ended by itself meanwhile.
+      if (!(error instanceof ConflictError) || !/not running/i.test(error.message)) throw error
+    }
   }
 
   const create = async (definition: Definition): Promise<string> => {
@@ -160,6 +168,7 @@ export function lxd(kind: LxdKind): ContainerEngine {
     stop: (ref, { graceSeconds }) => stop(ref, graceSeconds),
     pause: (ref) => act(ref, 'freeze', ['running']),
     resume: (ref) => act(ref, 'unfreeze', ['paused']),
+    images: lxdImages((reached) => engineOf(reached).api()),
     limits: {
       change: async (ref, wanted) => {
         const api = await apiAt(ref.node)
@@ -168,10 +177,15 @@ export function lxd(kind: LxdKind): ContainerEngine {
       keeps: [],
       areForgotten: false,
     },
+    snapshots: lxdSnapshots(need),
+    copying: lxdCopying(need, known.remember),
+    committing: lxdCommitting(need),
+    recreation: lxdRecreation({ apiAt, find: known.find, remember: known.remember, poolOf }),
     rename: {
       to: async (ref, name) => {
         const api = await apiAt(ref.node)
-        await api.send('POST', instancePath((await require(api, ref)).name), { name })
+        const there = await require(api, ref)
+        if (there.name !== name) await api.send('POST', instancePath(there.name), { name })
       },
       onlyStopped: true,
     },

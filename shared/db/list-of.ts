@@ -20,7 +20,7 @@ export function listOf<T>(
   return { data, next_cursor: hasMore ? cursorOf(idOf(data.at(-1)!)) : null, total: seen.length }
 }
 
-/** The test of `field:value` pairs, of which all must hold; a value may end in `*`. */
+/** The test of `field:value` pairs, of which all must hold; a value may end in `*`. Of a list one element must fit. */
 function testOf(filter: string | undefined): (record: Record<string, unknown>) => boolean {
   const pairs = (filter ?? '')
     .split(',')
@@ -28,7 +28,7 @@ function testOf(filter: string | undefined): (record: Record<string, unknown>) =
     .map((pair) => [pair.slice(0, pair.indexOf(':')), pair.slice(pair.indexOf(':') + 1)] as const)
   return (record) =>
     pairs.every(([field, value]) => {
-      const found = String(record[field])
-      return value.endsWith('*') ? found.startsWith(value.slice(0, -1)) : found === value
+      const found = [record[field]].flat().map(String)
+      return found.some((one) => (value.endsWith('*') ? one.startsWith(value.slice(0, -1)) : one === value))
     })
 }

@@ -1,0 +1,93 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import { ById, Done, Id, ListQuery, localNode, Page, Path, strict, Time } from '#shared/contracts/common.ts'
+import { Image as ImageName, newRuntime, Runtime } from '#shared/contracts/container/parts.ts'
+
+export const Image = strict({
+  id: Id,
+  runtime: Runtime,
+  node: Id,
+  engine_id: Type.String({ description: "The engine's full id of it" }),
+  tags: Type.Array(Type.String(), { description: 'Names that it is found by' }),
+  size_bytes: Type.Integer({ minimum: 0 }),
+  used_by: Type.Array(strict({ id: Id, name: Type.String() }), {
+    description: 'Containers that are made of it, as far as the caller may see them',
+  }),
+  users: Type.Integer({ minimum: 0, description: 'Number of all containers that are made of it' }),
+  created_at: Time,
+})
+export type Image = Static<typeof Image>
+
+const Unanswered = strict({ node: Id, runtime: Runtime, reason: Type.String() })
+
+/** The engine that an image is for. */
+const place = { node: Type.String({ ...Id, default: localNode }), runtime: newRuntime }
+
+const Secret = Type.String({
+  minLength: 1,
+  maxLength: 4096,
+  pattern: '^[^\\u0000]*$',
+  description: 'Never shown again',
+})
+
+export const images = contract('images', {
+  list: {
+    does: 'List the images of all engines',
+    rest: 'GET /images',
+    can: 'signed-in',
+    itemAccess: 'ContainerAudit on /api/images/{id}',
+    params: ListQuery('node', 'runtime', 'tags', 'users'),
+    result: strict({
+      ...Page(Image).properties,
+      unanswered: Type.Array(Unanswered, { description: 'Engines whose images are missing here' }),
+    }),
+  },
+  get: {
+    does: 'Get an image',
+    rest: 'GET /images/{id}',
+    can: 'ContainerAudit on /api/images/{id}',
+    params: ById,
+    result: Image,
+  },
+  pull: {
+    does: 'Pull an image from a registry',
+    rest: 'POST /images/pull',
+    can: 'ContainerAllocate on /api/images',
+    operation: true,
+    audit: 'container_config_changed',
+    params: strict({
+      ...place,
+      image: Type.String({ ...ImageName, description: 'registry/name:tag, or @ and a digest; without a tag: latest' }),
+      username: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f]*$' })),
+      password: Type.Optional(Secret),
+    }),
+    secret: ['password'],
+    result: Image,
+  },
+  import: {
+    does: 'Make an image of an archive on the node',
+    rest: 'POST /images/import',
+    can: 'ContainerAllocate on /api/images',
+    operation: true,
+    audit: 'container_config_changed',
+    params: strict({
+      ...place,
+      path: Path,
+      kind: Type.Enum(['image', 'rootfs'], {
+        default: 'image',
+        description: "image: the engine's own archive; rootfs: a tar archive of a root file system",
+      }),
+      name: Type.Optional(ImageName),
+    }),
+    result: Image,
+  },
+  delete: {
+    does: 'Delete an image that no container is made of',
+    rest: 'DELETE /images/{id}',
+    can: 'ContainerAllocate on /api/images/{id}',
+    operation: true,
+    audit: 'container_config_changed',
+    params: ById,
+    result: Done,
+  },
+})
