@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { containers } from '#shared/contracts/container/containers.ts'
+import type { Runtime } from '#shared/contracts/container/parts.ts'
 import { dockerApi } from '#shared/nodes/docker/client.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { containerMaker, useEngines } from '../../lab/containers/containers.ts'
 import { labEngines } from '../../lab/containers/engines.ts'
 import { ask } from '../../lab/clients/http.ts'
+import { sample, seedOf } from '../../lab/faults/seed.ts'
 import { openStreamSocket } from '../../lab/clients/stream-sockets.ts'
 import { type Product, startProduct } from '../../lab/product/product.ts'
 import { done } from '../../lab/product/run-operation.ts'
@@ -29,7 +31,10 @@ const open = async (id: string, kind: 'attach' | 'logs', json: object = {}) => {
   return openStreamSocket(product.url, String(answer.body['websocket_path']))
 }
 const remove = (id: string) => done(product.horcrux, containers, 'delete', { id, force: true })
-const withTimes = lab.engines.filter((runtime) => runtime === 'docker' || runtime === 'podman')
+const seed = seedOf('followed containers')
+/** One of the engines that share a driver is drawn. */
+const oneOf = (engines: Runtime[]) => sample(engines, seed, 1)
+const withTimes = oneOf(lab.engines.filter((runtime) => runtime === 'docker' || runtime === 'podman'))
 
 /** A container whose first process reads its input: Horcrux makes none, so the engine does, and Horcrux adopts it. */
 async function makeReader(runtime: 'docker' | 'podman', name: string, terminal: boolean): Promise<string> {
@@ -121,7 +126,10 @@ describe.each(withTimes)('a container of %s', (runtime) => {
   })
 })
 
-const withConsole = lab.engines.filter((runtime) => runtime !== 'docker' && runtime !== 'podman')
+const withConsole = [
+  ...lab.engines.filter((runtime) => runtime === 'lxc'),
+  ...oneOf(lab.engines.filter((runtime) => runtime === 'lxd' || runtime === 'incus')),
+]
 test.each(withConsole)('the console of a container of %s can be attached to, and left', async (runtime) => {
   const id = `console-${runtime}-${tag}-${randomBytes(2).toString('hex')}`
   await make(runtime, id, { start: true })

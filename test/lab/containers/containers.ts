@@ -35,7 +35,8 @@ export const containerMaker =
 /** Tells the local node where the engines of the run are. */
 export async function useEngines(horcrux: TestHorcrux, { config }: LabEngines): Promise<void> {
   await until(() => horcrux.call(nodes, 'get', { id: 'local' }).catch(() => null), { what: 'the node' })
-  await horcrux.call(nodes, 'update', { id: 'local', engine_config: config })
+  // On a busy machine it takes long.
+  await horcrux.call(nodes, 'update', { id: 'local', engine_config: config }, { timeoutMs: 60_000 })
 }
 
 /** Horcrux with the engines of the run as those of its local node. */
