@@ -175,6 +175,12 @@ async function watching(product: Product): Promise<Row[]> {
   ]
 }
 
+/** @throws any other error than that of an engine that does not answer */
+function busy(error: Error): false {
+  if (!error.message.includes('UNAVAILABLE')) throw error
+  return false
+}
+
 /** Lists, commands and logs of containers against the engines' own tools and APIs. */
 export async function benchContainers(): Promise<Row[]> {
   const dir = await mkdtemp(join(tmpdir(), 'hxb-'))
@@ -199,7 +205,15 @@ export async function benchContainers(): Promise<Row[]> {
       for (let index = 0; index < perEngine; index++) {
         const source = sourceOf(engines, runtime)
         const name = `bench-${runtime}-${index}`
-        await demand(product, 'POST /api/containers', { id: name, name, runtime, ...source, start: true })
+        // A busy engine may not answer in time; what it has made by then is found again.
+        await until(
+          () =>
+            demand(product, 'POST /api/containers', { id: name, name, runtime, ...source, start: true }).then(
+              () => true,
+              busy,
+            ),
+          { what: name },
+        )
       }
     const { body } = await until(
       async () => {

@@ -10,9 +10,11 @@ import { containerPath, type Everything, gather, vmPath } from './gather.ts'
 import { judgeOf, type Side } from './judge.ts'
 import { policyRecords } from './models.ts'
 import { counterOf } from './nft/lines.ts'
-import { trackedFlows } from './nft/kernel.ts'
+import { refusalOf, trackedFlows } from './nft/kernel.ts'
 import { readCounters, readDrops } from './nft/listing.ts'
-import { worldOf } from './views.ts'
+import { rulesetOf } from './nft/ruleset.ts'
+import { wholeText } from './nft/text.ts'
+import { endpointsFor, worldOf } from './views.ts'
 import type { Flow, Policy } from './world.ts'
 
 type Contract = typeof networkPolicies
@@ -73,6 +75,20 @@ export async function explain({
 
 const plain = (node: string, { from, to, protocol, port }: Flow) => ({ node, from, to, protocol, port })
 
+const byId = <T extends { id: string }>(all: readonly T[]) => new Map(all.map((one) => [one.id, one]))
+
+/** All rules of a node with these policies, as one input of nft. */
+function rulesFor(
+  node: string,
+  scopes: Parameters<typeof rulesetOf>[0],
+  policies: readonly Policy[],
+  everything: Everything,
+): string {
+  const rules = rulesetOf(scopes)
+  rules.update({ policies: byId(policies), endpoints: byId(endpointsFor(node, everything)) })
+  return wholeText(rules.tables, 'Preview of network policies of Horcrux')
+}
+
 /** Judges the connections and the refused attempts of now, before and after a change. */
 export async function preview(changes: Changes): Promise<Result<Contract, 'preview'>> {
   requireValid(changes)
@@ -84,6 +100,9 @@ export async function preview(changes: Changes): Promise<Result<Contract, 'previ
   const result: Result<Contract, 'preview'> = { cut: [], opened: [], gaps: gapsFor(after, everything) }
   for (const { node, host } of nodes.filter(({ node: { id } }) => everything.networks.has(id))) {
     const world = worldOf(node.id, everything)
+    const refusal = await refusalOf(host, rulesFor(node.id, world.scopes, after, everything))
+    if (refusal !== null)
+      result.gaps.push({ node: node.id, resource: null, reason: `Its kernel refuses the rules: ${refusal}` })
     const [judgedBefore, judgedAfter] = [judgeOf(before, world), judgeOf(after, world)]
     for (const flow of await trackedFlows(host))
       if (judgedBefore(flow).allowed && !judgedAfter(flow).allowed) result.cut.push(plain(node.id, flow))

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { PolicySpec } from '#shared/contracts/container/network-policies.ts'
 import { enforcerOn } from '../../../services/container/policies/enforcer.ts'
+import { refusalOf } from '../../../services/container/policies/nft/kernel.ts'
 import { readCounters, readDrops } from '../../../services/container/policies/nft/listing.ts'
 import { counterOf } from '../../../services/container/policies/nft/lines.ts'
 import type { Endpoint, Policy } from '../../../services/container/policies/world.ts'
@@ -116,6 +117,14 @@ test.runIf(isThere)('an update under load loses no allowed datagram and lets no 
     expect(await talkers.b.counted()).toEqual({ 7001: sent['7001'], 7002: 0 })
   }),
 )
+
+test.runIf(isThere)('a check tells the refusal of the kernel, and changes nothing', async () => {
+  const before = (await lab.node.runChecked('nft', ['list', 'ruleset'])).stdout
+  expect(await refusalOf(lab.node, 'add table inet checked\nadd chain inet checked one\n')).toBeNull()
+  expect(await refusalOf(lab.node, 'add rule inet no_such_table forward drop\n')).toContain('No such file')
+  expect(await refusalOf(lab.node, 'this is no rule')).toContain('syntax error')
+  expect((await lab.node.runChecked('nft', ['list', 'ruleset'])).stdout).toBe(before)
+})
 
 test.runIf(isThere)('rules that others flush or change are put right', () =>
   withRules(async (enforcer) => {

@@ -99,6 +99,8 @@ test.runIf(isThere)('a preview tells the connections that a change ends, and end
     protocol: 'tcp',
     port: 80,
   })
+  // The kernel of the node was asked, and takes the rules.
+  expect(preview.gaps.filter(({ resource }) => resource === null)).toEqual([])
   expect(await talker.say('kept')).toBe(true)
   await horcrux.call(networkPolicies, 'apply', { policies: [policy], delete: ['first'] })
   expect(await talker.say('kept')).toBe(false)

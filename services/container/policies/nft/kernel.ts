@@ -10,6 +10,12 @@ export async function applyText(host: Host, text: string): Promise<void> {
   if (text !== '') await host.runChecked('nft', ['-f', '-'], { input: text, timeoutMs })
 }
 
+/** Asks the kernel of a node if it takes such a transaction, which changes nothing. @returns the words of its refusal */
+export async function refusalOf(host: Host, text: string): Promise<string | null> {
+  const { code, stderr } = await host.run('nft', ['--check', '-f', '-'], { input: text, timeoutMs })
+  return code === 0 ? null : stderr.trim().split('\n').slice(0, 3).join(' ') || `nft ended with exit code ${code}`
+}
+
 /** A connection that the kernel tracks, with the tuple that its packets have in the table `forward`. */
 export type Tracked = Flow & { fromPort: number | null; toPort: number | null }
 
