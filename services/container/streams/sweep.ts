@@ -1,5 +1,6 @@
 import { hasGone } from '#shared/bus/liveness.ts'
 import { every } from '#shared/runtime/repeat.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { killCommand } from './begin.ts'
 import { type StreamTicket, streamTickets } from './models.ts'
 import { ownStreams } from './running.ts'
@@ -9,8 +10,20 @@ const sweepEveryMs = 5000
 /** Retention of used tickets. */
 const keptMs = 24 * 3_600_000
 
-/** The reason to close an open stream: one of its two processes has gone. */
-async function reasonOf({ gateway, replica }: StreamTicket): Promise<string | null> {
+/** A stream that has just been taken up may not be there yet. */
+const beginsWithinMs = 60_000
+
+/** True when this process had the stream, and has ended it because its gateway never came for it. */
+const isLost = ({ id, kind, replica, opened_at }: StreamTicket): boolean =>
+  kind !== 'logs' &&
+  replica === requestContext()?.broker.nodeID &&
+  !ownStreams().includes(id) &&
+  Date.now() - Date.parse(opened_at ?? '') > beginsWithinMs
+
+/** The reason to close an open stream: it is lost, or one of its two processes has gone. */
+async function reasonOf(ticket: StreamTicket): Promise<string | null> {
+  const { gateway, replica } = ticket
+  if (isLost(ticket)) return 'Its gateway did not come for it'
   if (replica !== null && (await hasGone(replica))) return 'The service that ran it has gone'
   return gateway !== null && (await hasGone(gateway)) ? 'The gateway that held it has gone' : null
 }
