@@ -175,10 +175,16 @@ async function watching(product: Product): Promise<Row[]> {
   ]
 }
 
-/** @throws any other error than that of an engine that does not answer */
-function busy(error: Error): false {
-  if (!error.message.includes('UNAVAILABLE')) throw error
-  return false
+/** Makes a container that runs. A busy engine may not answer in time: the try is repeated with what is there by then. */
+async function isRunning(product: Product, id: string, source: object): Promise<boolean> {
+  const { status, body } = await product.ask(`GET /api/containers/${id}`)
+  if (status === 200 && body['status'] === 'running') return true
+  const line = status === 200 ? `POST /api/containers/${id}/start` : 'POST /api/containers'
+  const json = status === 200 ? undefined : { id, name: id, ...source, start: true }
+  return demand(product, line, json).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** Lists, commands and logs of containers against the engines' own tools and APIs. */
@@ -205,15 +211,7 @@ export async function benchContainers(): Promise<Row[]> {
       for (let index = 0; index < perEngine; index++) {
         const source = sourceOf(engines, runtime)
         const name = `bench-${runtime}-${index}`
-        // A busy engine may not answer in time; what it has made by then is found again.
-        await until(
-          () =>
-            demand(product, 'POST /api/containers', { id: name, name, runtime, ...source, start: true }).then(
-              () => true,
-              busy,
-            ),
-          { what: name },
-        )
+        await until(() => isRunning(product, name, { runtime, ...source }), { what: name, timeoutMs: 300_000 })
       }
     const { body } = await until(
       async () => {

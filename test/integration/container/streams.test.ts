@@ -2,8 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { containers } from '#shared/contracts/container/containers.ts'
 import type { Result } from '#shared/contract/contract.ts'
-import { newTicket } from '#shared/service/tickets.ts'
-import { streamTickets } from '../../../services/container/streams/models.ts'
 import { containerMaker, useEngines } from '../../lab/containers/containers.ts'
 import { labEngines } from '../../lab/containers/engines.ts'
 import { ask } from '../../lab/clients/http.ts'
@@ -152,24 +150,6 @@ describe.each(lab.engines)('a command over a WebSocket, in a container of %s', (
     await product.ask(`DELETE /api/permissions/${String(grant.body['id'])}`)
     expect(await command.closed).toMatchObject({ code: 4403 })
     await until(async () => (await exec(id, 'ps | grep -c "[s]leep 51"')).stdout.trim() === '0', { what: 'its end' })
-  })
-
-  test.runIf(drawn[0] === runtime)('is killed and closed when its gateway and its replica have gone', async () => {
-    const credential = { by: 'session' as const, id: 'none' }
-    const { fields } = newTicket({ user: 'ann', credential })
-    await exec(id, `HORCRUX_EXEC=${fields.id} sleep 71 >/dev/null 2>&1 &`)
-    const gone = { gateway: 'gateway.gone-1', replica: 'container.gone-1', opened_at: fields.created_at }
-    await streamTickets.insert({ ...fields, ...gone, container_id: id, kind: 'exec', sealed: null, logs: null })
-    const closed = await until(
-      async () => {
-        const { closed_at, reason } = await streamTickets.require(fields.id)
-        return closed_at !== null && reason
-      },
-      { what: 'its end on record' },
-    )
-    expect(closed).toBe('The service that ran it has gone')
-    expect((await exec(id, 'ps | grep -c "[s]leep 71"')).stdout.trim()).toBe('0')
-    expect((await records('console_closed', id)).map(({ message }) => message)).toContain(closed)
   })
 
   test.runIf(drawn.includes(runtime))('needs a ticket that is unused, of this container and this user', async () => {
