@@ -22,6 +22,7 @@ beforeAll(async () => {
 afterAll(() => lab?.stop())
 
 const fresh = (word: string) => `${word}-${randomBytes(3).toString('hex')}-${count++}`
+const patient = { timeoutMs: 60_000 }
 const get = (id: string) => lab.horcrux.call(containers, 'get', { id })
 const failure = (attempt: Promise<unknown>) => attempt.then(() => null).catch((error: Error) => error)
 const act = (action: 'start' | 'stop', id: string) =>
@@ -60,7 +61,7 @@ describe.each(withSnapshots)('snapshots of a container of %s', (runtime) => {
     const made = await done(lab.horcrux, containerSnapshots, 'create', { id, name: 'one' })
     expect(made).toMatchObject({ name: 'one' })
     expect(await named(id)).toEqual(['one'])
-    const again = await failure(lab.horcrux.call(containerSnapshots, 'create', { id, name: 'one' }))
+    const again = await failure(lab.horcrux.call(containerSnapshots, 'create', { id, name: 'one' }, patient))
     expect(again).toBeInstanceOf(ConflictError)
     await running(id, drivers[runtime].snapshots)
     await sh(id, 'echo after >/root/file; echo more >/root/more')
@@ -72,7 +73,7 @@ describe.each(withSnapshots)('snapshots of a container of %s', (runtime) => {
     await asWanted(id, drivers[runtime].snapshots)
     await done(lab.horcrux, containerSnapshots, 'delete', { id, name: 'one' })
     expect(await named(id)).toEqual([])
-    const gone = await failure(lab.horcrux.call(containerSnapshots, 'restore', { id, name: 'one' }))
+    const gone = await failure(lab.horcrux.call(containerSnapshots, 'restore', { id, name: 'one' }, patient))
     expect(gone).toBeInstanceOf(NotFoundError)
     await end(id)
   })
@@ -96,7 +97,9 @@ describe.each(withSnapshots)('snapshots of a container of %s', (runtime) => {
     await done(lab.horcrux, containers, 'clone', given)
     await act('start', target)
     expect(await sh(target, 'cat /root/file')).toBe('before\n')
-    const none = await failure(lab.horcrux.call(containers, 'clone', { ...given, target_id: 'x', snapshot: 'none' }))
+    const none = await failure(
+      lab.horcrux.call(containers, 'clone', { id, target_name: fresh('none'), snapshot: 'none' }, patient),
+    )
     expect(none).toBeInstanceOf(ValidationError)
     for (const each of [target, id]) await end(each)
   })
@@ -108,7 +111,7 @@ test.each(withCopies)('a container of %s is cloned: another id, name and process
   await asWanted(id, drivers[runtime].copying)
   const target = fresh('copy')
   const clone = (target_name: string) => ({ id, target_id: target, target_name })
-  const taken = await failure(lab.horcrux.call(containers, 'clone', clone(id)))
+  const taken = await failure(lab.horcrux.call(containers, 'clone', clone(id), patient))
   expect(taken).toBeInstanceOf(ConflictError)
   const made = (await done(lab.horcrux, containers, 'clone', clone(target))) as Container
   expect(made).toMatchObject({ id: target, name: target, runtime, status: 'stopped', managed: true, memory: 64 })
@@ -145,9 +148,9 @@ test('an engine without snapshots, copies or images says so', async () => {
     const id = fresh('plain')
     await lab.make(runtime, id)
     const attempts = [
-      ...(snapshots ? [] : [() => lab.horcrux.call(containerSnapshots, 'create', { id, name: 'one' })]),
-      ...(copying ? [] : [() => lab.horcrux.call(containers, 'clone', { id, target_name: fresh('copy') })]),
-      ...(committing ? [] : [() => lab.horcrux.call(containers, 'commit', { id, image: fresh('made') })]),
+      ...(snapshots ? [] : [() => lab.horcrux.call(containerSnapshots, 'create', { id, name: 'one' }, patient)]),
+      ...(copying ? [] : [() => lab.horcrux.call(containers, 'clone', { id, target_name: fresh('copy') }, patient)]),
+      ...(committing ? [] : [() => lab.horcrux.call(containers, 'commit', { id, image: fresh('made') }, patient)]),
     ]
     for (const attempt of attempts) {
       const refused = await failure(attempt())

@@ -10,7 +10,9 @@ export async function work<C extends Contract, K extends keyof C['actions'] & st
   params: Params<C, K> | Record<string, unknown>,
   options?: Parameters<TestHorcrux['call']>[3],
 ): Promise<Operation> {
-  const started = (await horcrux.call(contract, action, params, options)) as unknown as Operation
+  // What accepts it asks an engine, which is slow on a busy machine.
+  const patient = { timeoutMs: 60_000, ...options }
+  const started = (await horcrux.call(contract, action, params, patient)) as unknown as Operation
   return horcrux.call(operations, 'wait', { id: started.id, timeout: 60 }, { ...options, timeoutMs: 65_000 })
 }
 
