@@ -26,7 +26,15 @@ beforeAll(async () => {
 afterAll(() => product?.stop())
 
 const open = async (id: string, kind: 'attach' | 'logs', json: object = {}) => {
-  const answer = await ask(product.url, `POST /api/containers/${id}/${kind}/socket`, { token: product.token, json })
+  const answer = await until(
+    async () => {
+      const line = `POST /api/containers/${id}/${kind}/socket`
+      const found = await ask(product.url, line, { token: product.token, json })
+      // An engine of a busy machine may not answer in time.
+      return found.status !== 503 && found
+    },
+    { what: 'an answer' },
+  )
   expect(answer.status, answer.text).toBe(201)
   return openStreamSocket(product.url, String(answer.body['websocket_path']))
 }

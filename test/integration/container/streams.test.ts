@@ -27,7 +27,14 @@ beforeAll(async () => {
 afterAll(() => product?.stop())
 
 const ticketFor = async (id: string, kind: 'exec' | 'attach' | 'logs', json: object = {}, token = product.token) => {
-  const answer = await ask(product.url, `POST /api/containers/${id}/${kind}/socket`, { token, json })
+  const answer = await until(
+    async () => {
+      const found = await ask(product.url, `POST /api/containers/${id}/${kind}/socket`, { token, json })
+      // An engine of a busy machine may not answer in time.
+      return found.status !== 503 && found
+    },
+    { what: 'an answer' },
+  )
   expect(answer.status, answer.text).toBe(201)
   return String(answer.body['websocket_path'])
 }
