@@ -7,14 +7,25 @@ import type { Action } from '../manifest/types.ts'
 import { requestOf, type Values } from './build-request.ts'
 import { hasNames, idOf, isMissing, isNoId, listFor } from './find-by-name.ts'
 
-type Extra = { headers?: Record<string, string>; timeoutMs?: number; signal?: AbortSignal }
+type Extra = {
+  headers?: Record<string, string>
+  timeoutMs?: number
+  signal?: AbortSignal
+  /** The values come from a file: violations name fields, not flags. */
+  isFile?: boolean
+}
 
 /**
  * Sends an action. Ids in the path may be names: text that can be no id is looked up first, other text only when the
  * server has no such id, so that ids cost no second request.
  * @throws CommandError; violations name the flags
  */
-export async function send<T>(target: Target, action: Action, values: Values, extra: Extra = {}): Promise<Answer<T>> {
+export async function send<T>(
+  target: Target,
+  action: Action,
+  values: Values,
+  { isFile = false, ...extra }: Extra = {},
+): Promise<Answer<T>> {
   const resolved = { ...values }
   const names = pathParams(action)
     .filter(({ name }) => name === 'id' || name.endsWith('_id') || listFor(action, name) !== undefined)
@@ -28,19 +39,20 @@ export async function send<T>(target: Target, action: Action, values: Values, ex
       return await ask<T>(target, { ...requestOf(action, resolved), ...extra })
     } catch (error) {
       const missing = names.find(({ name, text }) => resolved[name] === text && isMissing(error, text))
-      if (!missing) throw withFlags(error, action)
+      if (!missing) throw withFlags(error, action, isFile)
       resolved[missing.name] = await idOf(target, missing.list, missing.text)
     }
   }
 }
 
 /** Violations with the names that the command line has: `--memory`, or the argument. */
-export function withFlags(error: unknown, action: Action): unknown {
+export function withFlags(error: unknown, action: Action, isFile = false): unknown {
   if (!(error instanceof ApiFailure) || !error.answer?.violations?.length) return error
   const positionals = positionalParams(action).map(({ name }) => name)
   const lines = error.answer.violations.map(({ field, message }) => {
     const [name = '', ...inner] = field.split('.')
     const param = action.params.find((one) => one.name === name)
+    if (isFile) return `${field} ${message}`
     const place = !param ? field : positionals.includes(name) ? name.toUpperCase() : `--${flagOf(param)}`
     return `${place}${inner.length > 0 ? ` (${inner.join('.')})` : ''} ${message}`
   })

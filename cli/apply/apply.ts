@@ -26,7 +26,7 @@ export async function apply(words: string[]): Promise<number> {
       await write(`${await applied(target, wanted, parsed)}\n`)
     } catch (error) {
       if (!(error instanceof CommandError) || all.length === 1) throw error
-      note(`error: ${wanted.kind.noun} ${shown(wanted.name)}: ${error.message}`)
+      note(`error: ${labelOf(wanted)}: ${error.message}`)
       code ||= error.code
     }
   }
@@ -44,8 +44,8 @@ export async function diff(words: string[]): Promise<number> {
   const target = targetFrom(parsed)
   let differs = false
   for (const wanted of await wantedIn(parsed)) {
-    const { kind, fields, name } = wanted
-    const label = `${kind.noun} ${shown(name)}`
+    const { kind, fields } = wanted
+    const label = labelOf(wanted)
     const found = await find(target, wanted)
     if (!found) {
       differs = true
@@ -69,14 +69,20 @@ async function wantedIn(parsed: Parsed): Promise<Wanted[]> {
   return documents.map((document, index) => {
     if (typeof document !== 'object' || document === null || Array.isArray(document))
       throw usageError(`document ${index + 1} is no object with a kind`)
-    const { kind: word, ...fields } = document as Fields
-    const kind = kindOf(word)
+    const { noun, ...others } = document as Fields
+    // `kind` is understood too, unless the record has such a field itself.
+    const { kind: word, ...rest } = others
+    const kind = kindOf(noun ?? word)
+    const fields = noun === undefined ? rest : others
     const name = fields[kind.key] ?? fields['name']
     if (typeof name !== 'string')
       throw usageError(`document ${index + 1} (${kind.noun}) has neither ${kind.key} nor name`)
     return { kind, fields, name }
   })
 }
+
+const labelOf = ({ kind, fields, name }: Wanted) =>
+  `${kind.noun} ${shown(typeof fields['name'] === 'string' ? fields['name'] : name)}`
 
 /** The YAML and JSON files of a folder, in the order of their names. */
 function filesAt(path: string): string[] {
@@ -106,12 +112,12 @@ const isNotFound = (error: unknown) =>
   (error instanceof CommandError && error.code === exitCodes.notFound)
 
 async function applied(target: Target, wanted: Wanted, parsed: Parsed): Promise<string> {
-  const { kind, fields, name } = wanted
+  const { kind, fields } = wanted
   const isDry = isSet(parsed, 'dry-run')
   const found = await find(target, wanted)
-  const label = `${kind.noun} ${shown(name)}`
+  const label = labelOf(wanted)
   if (!found) {
-    if (!isDry) await finish(target, await send(target, kind.create, bodyOfNew(kind, fields)), parsed)
+    if (!isDry) await finish(target, await send(target, kind.create, bodyOfNew(kind, fields), { isFile: true }), parsed)
     return `${label} ${isDry ? 'would be created' : 'created'}`
   }
   const { changes, body, fixed } = planOf(kind, found.record, fields)
@@ -138,7 +144,7 @@ export async function change(
   parsed: Parsed,
 ): Promise<void> {
   const headers: Record<string, string> = etag === undefined ? {} : { 'if-match': etag.replace(/^W\//, '') }
-  await finish(target, await send(target, update!, { ...body, [key]: id }, { headers }), parsed)
+  await finish(target, await send(target, update!, { ...body, [key]: id }, { headers, isFile: true }), parsed)
 }
 
 async function finish(target: Target, { body }: { body: unknown }, parsed: Parsed): Promise<void> {

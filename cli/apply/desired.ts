@@ -22,8 +22,8 @@ export function kindOf(word: unknown): Kind {
   const noun = typeof word === 'string' ? nounOf(word) : undefined
   const kind = noun === undefined ? undefined : kindOfNoun(noun)
   if (kind) return kind
-  if (word === undefined) throw usageError("a document has no 'kind', such as kind: vms; `get -o yaml` writes it")
-  throw usageError(`resources of the kind '${String(word)}' cannot be applied`, 'horcrux help')
+  if (word === undefined) throw usageError('a document has no noun, such as noun: vms; `get -o yaml` writes it')
+  throw usageError(`'${String(word)}' cannot be applied`, 'horcrux help')
 }
 
 function kindOfNoun(noun: string): Kind | undefined {

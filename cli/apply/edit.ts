@@ -18,7 +18,7 @@ export async function edit(words: string[]): Promise<number> {
   if (noun === undefined || name === undefined || more.length > 0)
     throw usageError('name a noun and a resource', 'horcrux edit vms web-1')
   const kind = kindOf(noun)
-  const { update } = kind
+  const { update, key } = kind
   if (!update) throw usageError(`${kind.noun} cannot be changed after their creation`)
   const target = targetFrom(parsed)
   const found =
@@ -51,7 +51,10 @@ export async function edit(words: string[]): Promise<number> {
     const plan = planOf(kind, found.record, wanted as Fields)
     const strange = Object.keys(wanted).filter(
       (field) =>
-        field !== 'kind' && !Object.hasOwn(editable, field) && !update.params.some((param) => param.name === field),
+        field !== 'noun' &&
+        field !== key &&
+        !Object.hasOwn(editable, field) &&
+        !update.params.some((param) => param.name === field),
     )
     if (strange.length > 0) throw usageError(`${kind.noun} have no field ${strange.join(', ')} that can be changed`)
     if (plan.changes.length > 0) await change(target, kind, found, plan.body, parsed)
@@ -67,7 +70,7 @@ export async function edit(words: string[]): Promise<number> {
 
 async function draftOf({ noun, key }: Kind, id: string, fields: Fields): Promise<string> {
   const { stringify } = await import('yaml')
-  return `# ${noun} ${id}: save and close to change it; close without a change to leave it as it is.\n${stringify({ kind: noun, [key]: id, ...fields }, { lineWidth: 0 })}`
+  return `# ${noun} ${id}: save and close to change it; close without a change to leave it as it is.\n${stringify({ noun, [key]: id, ...fields }, { lineWidth: 0 })}`
 }
 
 /** The editor's words are split at blanks, as git and kubectl do; no shell sees them. */

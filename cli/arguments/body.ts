@@ -38,7 +38,7 @@ export async function objectIn(file: string): Promise<Record<string, unknown>> {
     throw usageError(`${nameOf(file)} has several documents; this command takes one`, 'horcrux apply -f FILE')
   if (typeof first !== 'object' || first === null || Array.isArray(first))
     throw usageError(`${nameOf(file)} must contain an object, such as {"name": "web-1"}`)
-  const { kind: _, ...fields } = first as Record<string, unknown>
+  const { noun: _, ...fields } = first as Record<string, unknown>
   return fields
 }
 

@@ -17,11 +17,10 @@ const ctrlD = '\u0004'
 export async function prompt(question: string, { isSecret = false, instead }: Question): Promise<string> {
   if (!canAsk())
     throw usageError(`${question.replace(/[?:]? *$/, '')} is asked for, and there is no terminal to ask on; ${instead}`)
-  process.stderr.write(question)
-  return isSecret ? hiddenLine() : shownLine()
+  return isSecret ? hiddenLine(question) : shownLine(question)
 }
 
-async function shownLine(): Promise<string> {
+async function shownLine(question: string): Promise<string> {
   const { createInterface } = await import('node:readline/promises')
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true })
   lines.on('SIGINT', () => {
@@ -29,15 +28,16 @@ async function shownLine(): Promise<string> {
     process.exit(130)
   })
   try {
-    return (await lines.question('')).trim()
+    return (await lines.question(question)).trim()
   } finally {
     lines.close()
   }
 }
 
 /** Reads a line in raw mode, in which the terminal echoes nothing. */
-async function hiddenLine(): Promise<string> {
+async function hiddenLine(question: string): Promise<string> {
   const { stdin, stderr } = process
+  stderr.write(question)
   const { promise, resolve } = Promise.withResolvers<string>()
   let line = ''
   const read = (chunk: string) => {

@@ -98,14 +98,13 @@ function csvOf(records: unknown[], output: Output): string {
   return [...(output.hasHeaders ? [columns.join(',')] : []), ...lines].map((line) => `${line}\r\n`).join('')
 }
 
-/** Documents of YAML, each with its `kind`, as `apply -f` reads them. */
+/** Documents of YAML, each with its noun, as `apply -f` reads them. A record may have a field `kind` of its own. */
 async function yamlOf(records: unknown[], noun: string): Promise<string> {
   const { stringify } = await import('yaml')
   const documents = records.map((record) =>
-    stringify(
-      typeof record === 'object' && record !== null && !Array.isArray(record) ? { kind: noun, ...record } : record,
-      { lineWidth: 0 },
-    ),
+    stringify(typeof record === 'object' && record !== null && !Array.isArray(record) ? { noun, ...record } : record, {
+      lineWidth: 0,
+    }),
   )
   return documents.join('---\n')
 }

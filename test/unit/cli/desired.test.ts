@@ -60,8 +60,8 @@ test('a record is created anew without the fields of the server', () => {
 })
 
 test('a kind that cannot be applied is refused by name', () => {
-  expect(() => kindOf('operations')).toThrow("resources of the kind 'operations' cannot be applied")
-  expect(() => kindOf(undefined)).toThrow("has no 'kind'")
+  expect(() => kindOf('operations')).toThrow("'operations' cannot be applied")
+  expect(() => kindOf(undefined)).toThrow('has no noun')
 })
 
 test('violations name the flags and arguments', () => {

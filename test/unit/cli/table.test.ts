@@ -137,9 +137,9 @@ test('CSV quotes as RFC 4180 says, and makes no formulas', async () => {
   expect(text).toBe(`name,status,cpus,memory\r\n'=1+1,"a ""b"", c",2,\r\n`)
 })
 
-test('YAML has a document for each item, with its kind', async () => {
+test('YAML has a document for each item, with its noun', async () => {
   expect(await rendered({ data: [{ id: 'a' }, { id: 'b' }] }, { ...output, format: 'yaml' })).toBe(
-    'kind: vms\nid: a\n---\nkind: vms\nid: b\n',
+    'noun: vms\nid: a\n---\nnoun: vms\nid: b\n',
   )
 })
 
