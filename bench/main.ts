@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { benchClone } from './clone.ts'
+import { benchCommandLine } from './command-line.ts'
 import { domainStart } from './domain-start.ts'
 import { benchAudit } from './audit.ts'
 import { benchAuth } from './auth.ts'
@@ -41,6 +42,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   idle: benchIdle,
   metrics: benchMetrics,
   policies: benchPolicies,
+  'command-line': benchCommandLine,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

@@ -61,8 +61,12 @@ function joined(before: unknown, value: unknown): unknown {
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
 function readPositionals(action: Action, parsed: Parsed, values: Values): void {
-  const { positionals } = parsed
   const takes = positionalParams(action)
+  const query = takes.findIndex(({ name }) => name === 'q')
+  // The words of a query are one argument.
+  const words = parsed.positionals
+  const positionals =
+    query >= 0 && words.length > query ? [...words.slice(0, query), words.slice(query).join(' ')] : words
   for (const [index, text] of positionals.entries()) {
     const param = takes[index]
     if (!param && parsed.mistakes.length > 0) return

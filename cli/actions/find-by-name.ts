@@ -1,4 +1,5 @@
 import { nearestWord } from '../../bin/nearest-word.ts'
+import { singularOf } from '../arguments/action-flags.ts'
 import { CommandError, exitCodes } from '../errors.ts'
 import { ApiFailure } from '../http/failures.ts'
 import { ask } from '../http/request.ts'
@@ -46,7 +47,7 @@ async function notFoundBy(target: Target, list: Action, name: string): Promise<C
   const words = body.data.flatMap((one) => [one.name, one.id]).filter((word) => word && word.length < 100)
   const near = nearestWord(name, words)
   return new CommandError(
-    `there is none of ${list.noun.replaceAll('-', ' ')} with the id or name '${name}'${near ? `; did you mean '${near}'?` : ''}`,
+    `there is no ${singularOf(list.noun).replaceAll('-', ' ')} with the id or name '${name}'${near ? `; did you mean '${near}'?` : ''}`,
     {
       code: exitCodes.notFound,
       help: [`horcrux ${list.noun} list`],

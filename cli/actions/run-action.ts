@@ -1,5 +1,5 @@
 import { flagsOf } from '../arguments/action-flags.ts'
-import { isSet, type Parsed, readWords, withGlobals } from '../arguments/parse.ts'
+import { isSet, type Parsed, readWords, textOf, withGlobals } from '../arguments/parse.ts'
 import { confirm } from '../contexts/prompt.ts'
 import { CommandError, exitCodes } from '../errors.ts'
 import type { Target } from '../http/target.ts'
@@ -16,18 +16,23 @@ import { watch } from './watch.ts'
 /** Runs a command that is one action of the API. @returns the exit code */
 export async function runAction(action: Action, words: string[]): Promise<number> {
   const known = flagsOf(action)
+  if (hasPlan(action)) known.flags['if-plan'] = { value: 'ID', does: 'Do exactly the plan of this id, or nothing' }
   const parsed = readWords(words, withGlobals(known.flags))
   const targets = severalIn(action, parsed)
   if (targets) return runSeveral(action, parsed, targets)
   const values = await valuesFor(action, parsed, known)
-  if (isSet(parsed, 'dry-run')) return showRequest(action, values)
+  if (isSet(parsed, 'dry-run') && !hasPlan(action)) return showRequest(action, values)
   const target = targetFrom(parsed)
   if (action.method === 'GET' && isSet(parsed, 'watch'))
     return watch(target, action, values, outputFrom(parsed, action))
   if (action.result === 'page') return list(target, action, values, parsed)
+  if (isSet(parsed, 'dry-run')) return once(target, action, { ...values, plan: true }, parsed)
   await confirmed(action, parsed, [values])
   return once(target, action, values, parsed)
 }
+
+/** The server tells the effects of the action beforehand. */
+const hasPlan = ({ params }: Action) => params.some(({ name, type }) => name === 'plan' && type === 'boolean')
 
 /** `vms start a b c`: the parsed command of each, where one argument is all that the action takes. */
 function severalIn(action: Action, parsed: Parsed): Parsed[] | undefined {
@@ -96,22 +101,27 @@ async function showRequest(action: Action, values: Values): Promise<number> {
 async function list(target: Target, action: Action, values: Values, parsed: Parsed): Promise<number> {
   const output = outputFrom(parsed, action)
   const all: unknown[] = []
-  let total: unknown
+  let rest: object = {}
   for await (const { items, body } of itemsOf(target, action, values)) {
-    total = (body as { total?: unknown }).total
+    const { data: _, next_cursor: __, ...more } = body as { data: unknown; next_cursor: unknown }
+    rest = Object.assign(more, rest)
     if (output.format === 'ndjson' || output.format === 'name') await write(await rendered(items, output))
     else all.push(...items)
   }
   if (output.format === 'ndjson' || output.format === 'name') return exitCodes.done
   const isJson = output.format === 'json'
-  await write(await rendered(isJson ? { data: all, total } : all, output))
+  await write(await rendered(isJson ? { data: all, ...rest } : all, output))
   return exitCodes.done
 }
 
 async function once(target: Target, action: Action, values: Values, parsed: Parsed): Promise<number> {
   const begin = performance.now()
   const waits = !isSet(parsed, 'no-wait')
-  const headers: Record<string, string> = action.operation && waits ? { prefer: 'wait=1' } : {}
+  const plan = textOf(parsed, 'if-plan')
+  const headers: Record<string, string> = {
+    ...(action.operation && waits && { prefer: 'wait=1' }),
+    ...(plan !== undefined && { 'if-plan': plan }),
+  }
   const { body } = await send<unknown>(target, action, values, { headers })
   const isOperation = action.operation && isOperationBody(body)
   if (isOperation && !waits) {

@@ -3,6 +3,7 @@ import { ApiFailure } from '../http/failures.ts'
 import { type Answer, ask } from '../http/request.ts'
 import type { Target } from '../http/target.ts'
 import { flagOf, pathParams, positionalParams } from '../manifest/manifest.ts'
+import { argumentWord } from '../arguments/action-flags.ts'
 import type { Action } from '../manifest/types.ts'
 import { requestOf, type Values } from './build-request.ts'
 import { hasNames, idOf, isMissing, isNoId, listFor } from './find-by-name.ts'
@@ -48,12 +49,16 @@ export async function send<T>(
 /** Violations with the names that the command line has: `--memory`, or the argument. */
 export function withFlags(error: unknown, action: Action, isFile = false): unknown {
   if (!(error instanceof ApiFailure) || !error.answer?.violations?.length) return error
-  const positionals = positionalParams(action).map(({ name }) => name)
+  const positionals = positionalParams(action)
   const lines = error.answer.violations.map(({ field, message }) => {
     const [name = '', ...inner] = field.split('.')
     const param = action.params.find((one) => one.name === name)
     if (isFile) return `${field} ${message}`
-    const place = !param ? field : positionals.includes(name) ? name.toUpperCase() : `--${flagOf(param)}`
+    const place = !param
+      ? field
+      : positionals.includes(param)
+        ? argumentWord(action, param).replaceAll(/[[\]]/g, '')
+        : `--${flagOf(param)}`
     return `${place}${inner.length > 0 ? ` (${inner.join('.')})` : ''} ${message}`
   })
   return new CommandError(lines.join('\n'), {

@@ -37,7 +37,7 @@ function fieldsHelp({ fields, items }: Form): string | undefined {
 }
 
 /** Singular names of lists: `--disk` beside `--disks`, `--tag` beside `--tags`. */
-const singularOf = (flag: string) => flag.replace(/ies$/, 'y').replace(/(?<!s)s$/, '')
+export const singularOf = (flag: string) => flag.replace(/ies$/, 'y').replace(/(?<!s)s$/, '')
 
 /** Flags of all parameters that are no positional arguments, each with its parameter. */
 export function flagsOf(action: Action): { flags: Record<string, Flag>; params: Map<string, Param> } {
@@ -67,6 +67,7 @@ export const usageOf = (action: Action) =>
 /** `VM` for the `{id}` of `/vms/{id}/start`. */
 export function argumentWord(action: Action, { name }: Param): string {
   if (name === 'username') return 'USER'
+  if (name === 'q') return '[QUERY]'
   if (name !== 'id') return name.replace(/_id$/, '').toUpperCase().replaceAll('_', '-')
   const owner = action.path.split('/{id}')[0]!.split('/').at(-1) ?? action.noun
   return singularOf(owner).toUpperCase()

@@ -69,6 +69,10 @@ export const ownCommands = {
     usage: 'events [--topic TOPIC] [--from SEQ]',
     examples: ['horcrux events --topic vm:status', 'horcrux events -o ndjson --from 0'],
   },
+  wait: {
+    does: 'Wait until an operation has ended, and show its progress',
+    usage: 'wait OPERATION [--wait-timeout TIME]',
+  },
   cp: {
     does: 'Upload a disk image into a storage pool, where it becomes a volume; goes on after a cut',
     usage: 'cp FILE POOL:VOLUME',
@@ -112,4 +116,5 @@ export const ownVerbs: Record<string, OwnName> = {
   'vms console': 'console',
   'containers exec': 'exec',
   'containers logs': 'logs',
+  'operations wait': 'wait',
 }

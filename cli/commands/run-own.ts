@@ -16,6 +16,7 @@ export const runOwn: Record<OwnName, (words: string[]) => Promise<number>> = {
   exec: async (words) => (await import('./exec.ts')).exec(words),
   logs: async (words) => (await import('./logs.ts')).logs(words),
   events: async (words) => (await import('./events.ts')).events(words),
+  wait: async (words) => (await import('./wait.ts')).wait(words),
   cp: async (words) => (await import('./upload.ts')).cp(words),
   open: async (words) => (await import('./open.ts')).openPage(words),
   api: async (words) => (await import('./api.ts')).api(words),

@@ -15,7 +15,8 @@ export async function complete([, ...words]: string[]): Promise<number> {
   const found = await candidatesFor(words).catch((): Candidate[] => [])
   const last = words.at(-1) ?? ''
   const fitting = found.filter(({ word }) => word === files || word.startsWith(last))
-  await write(fitting.map(({ word, does = '' }) => `${word}\t${does.split('\n')[0]!.slice(0, 80)}\n`).join(''))
+  const lines = fitting.map(({ word, does }) => `${word}${does ? `\t${does.split('\n')[0]!.slice(0, 80)}` : ''}\n`)
+  await write(lines.join(''))
   return 0
 }
 
@@ -102,6 +103,7 @@ const ownArguments: Partial<Record<OwnName, Words[]>> = {
   logs: [() => namesFor('container')],
   edit: [() => wordsOf(nouns()), (noun) => namesFor(nounOf(noun) ?? '')],
   open: [() => [{ word: 'vms' }], () => namesFor('vm')],
+  wait: [() => namesFor('operation')],
   help: [() => [...topWords(), { word: 'exit-codes' }], (noun) => verbsOf(nounOf(noun) ?? '')],
   completion: [() => wordsOf(['bash', 'zsh', 'fish'])],
   context: [() => wordsOf(['list', 'use', 'remove', 'show']), () => namesFor('context')],

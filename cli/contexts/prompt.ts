@@ -37,7 +37,6 @@ async function shownLine(question: string): Promise<string> {
 /** Reads a line in raw mode, in which the terminal echoes nothing. */
 async function hiddenLine(question: string): Promise<string> {
   const { stdin, stderr } = process
-  stderr.write(question)
   const { promise, resolve } = Promise.withResolvers<string>()
   let line = ''
   const read = (chunk: string) => {
@@ -52,7 +51,9 @@ async function hiddenLine(question: string): Promise<string> {
       else if (letter >= ' ') line += letter
     }
   }
+  // Before the question is shown, so that an answer that comes at once is not echoed.
   stdin.setRawMode(true)
+  stderr.write(question)
   stdin.setEncoding('utf8')
   stdin.on('data', read)
   stdin.resume()

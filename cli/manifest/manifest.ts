@@ -108,10 +108,14 @@ export function nameParam(action: Action): Param | undefined {
   return ['name', 'username'].map((name) => action.params.find((param) => param.name === name)).find(Boolean)
 }
 
+/** The query of a list, in one language: `vms list status:running web`. */
+export const queryParam = (action: Action): Param | undefined =>
+  action.result === 'page' ? action.params.find(({ name }) => name === 'q') : undefined
+
 /** Positional arguments of an action. */
 export const positionalParams = (action: Action) => {
-  const name = nameParam(action)
-  return [...pathParams(action), ...(name ? [name] : [])]
+  const last = nameParam(action) ?? queryParam(action)
+  return [...pathParams(action), ...(last ? [last] : [])]
 }
 
 /** The field that identifies a resource: the last one in the path of `get`. */

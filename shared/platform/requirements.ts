@@ -257,6 +257,12 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     neededFor: 'the tests of storage',
     level: testOnly,
   })),
+  ...['zsh', 'fish'].map((name) => ({
+    name,
+    sign: { program: name },
+    neededFor: 'the test of completion',
+    level: testOnly,
+  })),
   {
     name: 'Chromium',
     sign: { program: 'chromium' },

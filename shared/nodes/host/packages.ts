@@ -71,6 +71,8 @@ const packages: Record<string, string> = {
   sshd: 'openssh-server',
   mmdebstrap: 'mmdebstrap',
   chromium: 'chromium',
+  zsh: 'zsh',
+  fish: 'fish',
   swtpm: 'swtpm',
   swtpm_setup: 'swtpm-tools',
   '/usr/lib/python3/dist-packages/yaml': 'python3-yaml',
