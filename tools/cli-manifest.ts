@@ -145,11 +145,18 @@ export function manifestOf(): Manifest {
           params: paramsOf(action, path),
           ...(isOperation(action) && { operation: true }),
           ...(isChange(action) && { change: true }),
+          ...(revealsSecret(action) && { reveals: true as const }),
           ...resultOf(action.result as Schema),
         },
       ]
     }),
   )
+}
+
+/** A secret field of the result that is no parameter. */
+function revealsSecret({ secret = [], params, result }: ContractAction): boolean {
+  const [given, told] = [propertiesOf(params), propertiesOf(result)]
+  return secret.some((name) => Object.hasOwn(told, name) && !Object.hasOwn(given, name))
 }
 
 /** One action a line, so that changes of different actions do not meet. */

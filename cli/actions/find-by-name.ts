@@ -7,6 +7,7 @@ import type { Target } from '../http/target.ts'
 import { findAction, manifest } from '../manifest/manifest.ts'
 import type { Action } from '../manifest/types.ts'
 
+type Values = Record<string, unknown>
 type Named = { id: string; name: string }
 
 /** The list that an id in a path belongs to: `/vms` for the `{id}` of `/vms/{id}/snapshots`. */
@@ -19,14 +20,18 @@ export function listFor(action: Action, param: string): Action | undefined {
   return ['', 's'].map((end) => findAction(word + end, 'list')).find((one) => one !== undefined)
 }
 
+const filled = (path: string, values: Values) =>
+  path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(values[name])))
+
 /**
- * The id of a resource that is named by its name.
+ * The id of a resource that is named by its name. `values` has the ids in the path of the list.
  * @throws CommandError if several have that name, or none has it; then with the nearest name
  */
-export async function idOf(target: Target, list: Action, name: string): Promise<string> {
+export async function idOf(target: Target, list: Action, name: string, values: Values = {}): Promise<string> {
+  const path = filled(list.path, values)
   const filter = encodeURIComponent(`name:${name}`)
   const { body } = await ask<{ data: Named[] }>(target, {
-    path: `${list.path}?filter=${filter}&fields=id,name&limit=10`,
+    path: `${path}?filter=${filter}&fields=id,name&limit=10`,
   })
   const found = body.data.filter((one) => one.name === name)
   if (found.length === 1) return found[0]!.id
@@ -38,7 +43,7 @@ export async function idOf(target: Target, list: Action, name: string): Promise<
         help: [`horcrux ${list.noun} list --filter name:${name}`],
       },
     )
-  throw await notFoundBy(target, list, name)
+  throw await notFoundBy(target, { ...list, path }, name)
 }
 
 /** A failure that suggests the nearest id or name. */

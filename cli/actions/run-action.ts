@@ -132,7 +132,7 @@ async function once(target: Target, action: Action, values: Values, parsed: Pars
   const result = isOperation ? (await waitFor(target, body, wish)).result : body
   const output = outputFrom(parsed, action)
   if (action.change && output.format === 'table' && !output.columns) {
-    if (showsResult(result)) await write(await rendered(result, output))
+    if (action.reveals || showsResult(result)) await write(await rendered(result, output))
     else await write(`${summaryOf(action, values, result, performance.now() - begin)}\n`)
     return exitCodes.done
   }

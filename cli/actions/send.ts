@@ -6,6 +6,7 @@ import { flagOf, pathParams, positionalParams } from '../manifest/manifest.ts'
 import { argumentWord } from '../arguments/action-flags.ts'
 import type { Action } from '../manifest/types.ts'
 import { requestOf, type Values } from './build-request.ts'
+import { nameIds } from './names-in-body.ts'
 import { hasNames, idOf, isMissing, isNoId, listFor } from './find-by-name.ts'
 
 type Extra = {
@@ -34,14 +35,14 @@ export async function send<T>(
       const list = listFor(action, name)
       return list && hasNames(list) ? [{ name, list, text: String(values[name]) }] : []
     })
-  for (const { name, list, text } of names) if (isNoId(text)) resolved[name] = await idOf(target, list, text)
+  for (const { name, list, text } of names) if (isNoId(text)) resolved[name] = await idOf(target, list, text, resolved)
   for (;;) {
     try {
       return await ask<T>(target, { ...requestOf(action, resolved), ...extra })
     } catch (error) {
       const missing = names.find(({ name, text }) => resolved[name] === text && isMissing(error, text))
-      if (!missing) throw withFlags(error, action, isFile)
-      resolved[missing.name] = await idOf(target, missing.list, missing.text)
+      if (missing) resolved[missing.name] = await idOf(target, missing.list, missing.text, resolved)
+      else if (!(await nameIds(target, resolved, error))) throw withFlags(error, action, isFile)
     }
   }
 }

@@ -1,7 +1,7 @@
 import { prompt } from '../contexts/prompt.ts'
 import { usageError } from '../errors.ts'
 import { textIn } from './body.ts'
-import { isSet, type Parsed, secretWays, textOf } from './parse.ts'
+import { isSet, type Parsed, textOf } from './parse.ts'
 
 /** A secret from `--NAME-file` or `--NAME-stdin`; undefined if neither is given. One line end at its end is left out. */
 export function givenSecret(parsed: Parsed, flag: string): string | undefined {
@@ -14,7 +14,7 @@ export function givenSecret(parsed: Parsed, flag: string): string | undefined {
 export async function secretOf(parsed: Parsed, flag: string, { label = flag, isNew = false } = {}): Promise<string> {
   const given = givenSecret(parsed, flag)
   if (given !== undefined) return given
-  const question = { isSecret: true, instead: secretWays(flag) }
+  const question = { isSecret: true, instead: `give --${flag}-file FILE or --${flag}-stdin` }
   const typed = await prompt(`${label}: `, question)
   if (isNew && (await prompt(`${label} again: `, question)) !== typed)
     throw usageError(`the two entries of ${label} differ`)

@@ -47,7 +47,7 @@ export async function cp(words: string[]): Promise<number> {
   const { body } = await send(target, actionOf('uploads', 'complete'), path, { headers: { prefer: 'wait=1' } })
   if (!isOperationBody(body)) throw new CommandError('the server answered no operation')
   await waitFor(target, body, { isQuiet: isSet(parsed, 'quiet') })
-  await write(`${upload.pool}:${name}: ${sizeText(size)} uploaded\n`)
+  await write(`${pool}:${name}: ${sizeText(size)} uploaded\n`)
   return exitCodes.done
 }
 

@@ -16,7 +16,7 @@ const ctrlD = '\u0004'
 /** Asks one question on the terminal. @throws CommandError without a terminal */
 export async function prompt(question: string, { isSecret = false, instead }: Question): Promise<string> {
   if (!canAsk())
-    throw usageError(`${question.replace(/[?:]? *$/, '')} is asked for, and there is no terminal to ask on; ${instead}`)
+    throw usageError(`${question.replace(/[?:]? *$/, '')} is needed, and there is no terminal to ask on; ${instead}`)
   return isSecret ? hiddenLine(question) : shownLine(question)
 }
 

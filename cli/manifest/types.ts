@@ -34,6 +34,8 @@ export type Action = {
   path: string
   params: Param[]
   operation?: true
+  /** Its result has a secret that is shown only once, such as a new API key. */
+  reveals?: true
   /** It changes state. */
   change?: true
   /** `page` has a cursor; `data` is `{data: […]}` without one. */

@@ -5,15 +5,15 @@ const known: Record<string, string[]> = {
   vms: ['name', 'status', 'cpus', 'memory', 'node', 'tags', 'id'],
   containers: ['name', 'status', 'runtime', 'image', 'ip', 'node', 'id'],
   nodes: ['id', 'name', 'status', 'address'],
-  pools: ['id', 'name', 'type', 'state', 'health', 'capacity_bytes', 'available_bytes'],
+  pools: ['name', 'type', 'state', 'health', 'capacity_bytes', 'available_bytes', 'id'],
   volumes: ['name', 'format', 'size_bytes', 'used_by'],
   operations: ['id', 'kind', 'state', 'progress.percent', 'resources', 'user', 'created_at'],
   users: ['username', 'full_name', 'enabled', 'totp', 'last_login_at'],
   permissions: ['id', 'subject', 'role', 'path', 'expires_at'],
-  snapshots: ['name', 'id', 'consistency', 'memory', 'created_at'],
+  snapshots: ['name', 'state', 'is_current', 'consistency', 'size_bytes', 'created_at', 'id'],
   templates: ['name', 'cpus', 'memory', 'node', 'tags', 'id'],
-  networks: ['id', 'name', 'type', 'node', 'status'],
-  audit: ['seq', 'time', 'kind', 'user', 'resource', 'outcome'],
+  networks: ['name', 'type', 'node', 'subnets', 'internal', 'id'],
+  audit: ['seq', 'time', 'kind', 'user', 'path', 'result', 'message'],
 }
 
 const first = ['id', 'name', 'username', 'kind', 'type', 'status', 'state', 'health']
@@ -32,7 +32,7 @@ export function columnsOf(noun: string, fields: Record<string, Form> | undefined
     .filter((name) => simple.includes(fields?.[name]?.type ?? ''))
     .toSorted((a, b) => place(a) - place(b))
   if (isWide) return [...new Set([...own, ...bySense])]
-  return own.length > 1 ? own : bySense.filter((name) => !last.includes(name) || bySense.length <= most).slice(0, most)
+  return own.length > 1 ? own : bySense.filter((name) => !['updated_at', 'version'].includes(name)).slice(0, most)
 }
 
 /** The value at `a.b` of a record. */
