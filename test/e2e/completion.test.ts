@@ -50,6 +50,7 @@ describe.skipIf(!available('shells', missing.flat()))('completion', () => {
     expect(stdout.split('\n').filter(Boolean)).toEqual(found)
   })
 
+  // fish sorts.
   test.each(cases)('fish completes %j', async (words, found) => {
     const line = ['horcrux', ...words].join(' ')
     const script = 'source (horcrux completion fish | psub); complete -C "$argv[1]"'
@@ -60,7 +61,7 @@ describe.skipIf(!available('shells', missing.flat()))('completion', () => {
         .split('\n')
         .filter(Boolean)
         .map((one) => one.split('\t')[0]),
-    ).toEqual(found)
+    ).toEqual(found.toSorted())
   })
 
   test('zsh completes a verb and the words of a flag on a terminal', async () => {

@@ -23,6 +23,9 @@ export type Machine = {
 
 const script = fileURLToPath(new URL('machine.sh', import.meta.url))
 
+/** Ends only a hopeless wait: a page of documented commands takes minutes on a busy machine. */
+const hopelessMs = 280_000
+
 /** @param parent a folder for the machine's own */
 export async function startMachine(parent: string): Promise<Machine> {
   const host = localHost()
@@ -44,7 +47,8 @@ export async function startMachine(parent: string): Promise<Machine> {
     HORCRUX_METRICS_PORT: String(await freePort(0)),
   }
   const inside = (env: Record<string, string> = {}) => ({ env: { ...own, ...env } })
-  const run: Machine['run'] = (program, args, env) => host.run('nsenter', enter(program, args), inside(env))
+  const run: Machine['run'] = (program, args, env) =>
+    host.run('nsenter', enter(program, args), { ...inside(env), timeoutMs: hopelessMs })
   return {
     dir,
     run,
