@@ -49,10 +49,14 @@ export async function login(words: string[]): Promise<number> {
 export async function setup(words: string[]): Promise<number> {
   const parsed = parse(words, withGlobals(setupFlags), 'horcrux setup')
   const { target, name } = await place(parsed)
-  const token = await secretOf(parsed, 'setup-token', { label: 'set-up token (npm start prints it)' })
+  const token = await secretOf(parsed, 'setup-token', { label: 'set-up token, or the link that npm start prints' })
   const username = textOf(parsed, 'user') ?? 'admin'
   const password = await secretOf(parsed, 'password', { label: `new password of ${username}`, isNew: true })
-  await ask(target, { method: 'POST', path: '/auth/setup', body: { token: token.trim(), username, password } })
+  await ask(target, {
+    method: 'POST',
+    path: '/auth/setup',
+    body: { token: token.trim().split('#setup=').at(-1), username, password },
+  })
   const credential = sessionOf(await ask(target, { method: 'POST', path: '/auth/login', body: { username, password } }))
   await keep(name, { ...target, credential }, undefined)
   return exitCodes.done

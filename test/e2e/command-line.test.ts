@@ -43,7 +43,7 @@ describe.skipIf(!available('libvirt', problems))('the command line on a running 
   afterAll(() => machine?.remove())
 
   test('a new user accepts the certificate, makes the first account and is signed in', async () => {
-    const token = /set-up +(\S+)/.exec(instance.said())![1]!
+    const token = /#setup=(\S+)/.exec(instance.said())![1]!
     const terminal = await typed('setup', url)
     await terminal.sees('SHA-256 fingerprint: ')
     await terminal.sees('[y/N] ')
