@@ -83,12 +83,14 @@ function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChild
   const [sort, setSort] = useUrlState('sort')
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
   const order = sort || props.firstSort
+  // Sorted once for each state of the list, not for each key of a search.
+  const ordered = useMemo(() => sorted(items, columns, order), [items, order])
   const shown = useMemo(() => {
     const terms = termsOf(query)
     // The items of every list are records of the API.
     const fits = (item: ItemOf<N>) => matches(terms, item as Record<string, unknown>, words(item))
-    return sorted(terms.length === 0 ? items : items.filter(fits), columns, order)
-  }, [items, query, order])
+    return terms.length === 0 ? ordered : ordered.filter(fits)
+  }, [ordered, query])
   const chosen = useMemo(() => shown.filter((item) => selected.has(idOf(item))), [shown, selected])
   return (
     <>
@@ -135,6 +137,7 @@ type BarProps<N extends ListName> = Pick<ListProps<N>, 'facets' | 'isPart'> & {
 }
 
 function ListBar<N extends ListName>({ items, shown, query, onQuery, facets = [], isPart, button }: BarProps<N>) {
+  const counts = useMemo(() => facets.map(({ of }) => countsOf(items, of)), [items])
   return (
     <div class="list-bar">
       <input
@@ -145,12 +148,12 @@ function ListBar<N extends ListName>({ items, shown, query, onQuery, facets = []
         value={query}
         onInput={({ currentTarget }) => onQuery(currentTarget.value)}
       />
-      {facets.map(({ field, label, of }) => (
+      {facets.map(({ field, label }, index) => (
         <Facet
           key={field}
           label={t(label)}
           value={fieldIn(query, field)}
-          counts={countsOf(items, of)}
+          counts={counts[index] ?? []}
           onChange={(value) => onQuery(withField(query, field, value), 'push')}
         />
       ))}
