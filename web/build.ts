@@ -1,5 +1,5 @@
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from 'vite'
 import { pageConfig } from './page-config.ts'
@@ -21,6 +21,20 @@ function compress(folder: string): void {
 
 await build({ ...pageConfig, build: { ...pageConfig.build, outDir: made, emptyOutDir: true } })
 compress(made)
-// Put in place as a whole: a gateway that serves the folder never finds half of it.
-rmSync(target, { recursive: true, force: true })
-renameSync(made, target)
+putInPlace()
+
+/**
+ * Puts the page in place as a whole: a gateway that serves the folder never finds half of it. Of two builds at a time the
+ * later one may find that of the other, and drops its own.
+ */
+function putInPlace(): void {
+  const before = `${made}.before`
+  try {
+    if (existsSync(target)) renameSync(target, before)
+    renameSync(made, target)
+  } catch (error) {
+    if (!existsSync(join(target, 'index.html'))) throw error
+    rmSync(made, { recursive: true, force: true })
+  }
+  rmSync(before, { recursive: true, force: true })
+}
