@@ -1,5 +1,5 @@
 import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { services } from '../../bin/services.ts'
 import { issuedSetupToken } from '../../services/auth/sign-in/first-start.ts'
@@ -10,16 +10,17 @@ import { available } from '../lab/requirements.ts'
 
 const missing = (await localHost().which('chromium')) ? [] : ['chromium']
 const canRun = available('chromium', missing)
-const longMs = 120_000
-let horcrux: TestHorcrux
-let browser: Browser
+const longMs = 240_000
+let horcrux: TestHorcrux | undefined
+let browser: Browser | undefined
 
-beforeAll(async () => {
+// The token is used up by a try: each has a Horcrux of its own.
+beforeEach(async () => {
   if (!canRun) return
   browser = await startBrowser()
   horcrux = await startHorcrux({ services: [...services], config: { port: 0, rateLimit: 0, loginLimit: 0 } })
 }, longMs)
-afterAll(async () => {
+afterEach(async () => {
   await browser?.close()
   await horcrux?.stop()
 })
@@ -27,7 +28,7 @@ afterAll(async () => {
 test.runIf(canRun)(
   'the link of the start makes the first administrator, and its token leaves the address',
   async () => {
-    const page = await browser.newPage()
+    const page = await browser!.newPage()
     page.setDefaultTimeout(longMs)
     const complaints = complaintsOf(page)
     const asked: string[] = []
