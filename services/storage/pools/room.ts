@@ -1,6 +1,6 @@
 import { ConflictError } from '#shared/errors.ts'
 import type { Fill, Usage } from '../drivers/driver.ts'
-import { type Placed, usageOf } from './identity.ts'
+import { type Placed, requireIdentity, usageOf } from './identity.ts'
 
 const GiB = 2 ** 30
 
@@ -13,6 +13,11 @@ export const floorOf = ({ name, capacity_bytes }: Fill): number =>
 
 /** True when less is available than the floor. */
 export const isLow = (fill: Fill): boolean => fill.available_bytes < floorOf(fill)
+
+/** Requires that a storage pool is in its place, and not below its floor. @throws ConflictError, NotFoundError, UnavailableError */
+export async function requireBeginnable(placed: Placed): Promise<void> {
+  await Promise.all([requireIdentity(placed), requireRoom(placed, 0)])
+}
 
 /**
  * Requires room before something new is begun in a storage pool.

@@ -5,11 +5,20 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import type { Deleted } from '../drivers/driver.ts'
 import { volumeRecords } from '../models.ts'
 import { apiPathOf, requireNoClones, requireOwned, viewIn } from '../volumes/records.ts'
-import { openPool } from '../pools/open-pool.ts'
+import { usageOf } from '../pools/identity.ts'
+import { openPool, type OpenPool } from '../pools/open-pool.ts'
 import { noteRate, secondsFor } from './merge-rates.ts'
 import { atHead, backingOf, familyOf, groupsOf, inEach, knownVolume, snapshotIn, snapshotsIn } from './records.ts'
 
 type Contract = typeof volumeSnapshots
+
+/** The reason against copying so many bytes before others are given back; null for none. */
+async function lackOf(opened: OpenPool, bytes: number): Promise<string | null> {
+  if (bytes === 0) return null
+  const { available_bytes } = await usageOf(opened)
+  if (available_bytes === null || available_bytes >= bytes) return null
+  return `storage pool '${opened.pool.id}' has ${available_bytes} bytes left, and ${bytes} are copied before any are given back: make room in it first`
+}
 
 export async function foreseeDeletion({
   disks,
@@ -23,7 +32,9 @@ export async function foreseeDeletion({
         const { host, config } = opened
         const family = await familyOf(volume)
         const foreseen = await driver.foreseeDeletion(host, config, family, snapshot, is_running)
-        return { id: volume.id, ...foreseen, seconds: await secondsFor(opened.pool.id, foreseen.bytes) }
+        const { bytes } = foreseen
+        const [seconds, lack] = await Promise.all([secondsFor(opened.pool.id, bytes), lackOf(opened, bytes)])
+        return { id: volume.id, ...foreseen, obstacle: foreseen.obstacle ?? lack, seconds }
       }),
     ),
   )

@@ -3,6 +3,7 @@ import type { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots
 import type { Volume } from '#shared/contracts/storage/volumes.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { volumeRecords } from '../models.ts'
+import { requireBeginnable } from '../pools/room.ts'
 import { viewIn } from '../volumes/records.ts'
 import { atHead, familyOf, groupsOf, headOf, inEach, restoreIn } from './records.ts'
 
@@ -12,6 +13,7 @@ type Contract = typeof volumeSnapshots
 export async function open({ disks, node, snapshot, head }: Params<Contract, 'open'>): Promise<null> {
   await inEach(await groupsOf(disks, node), async ({ opened, driver, records }) => {
     const { host, config } = opened
+    if (!records.every((volume) => restoreIn(volume, head))) await requireBeginnable(opened)
     for (const volume of records) {
       if (restoreIn(volume, head)) continue
       const from = (await familyOf(volume)).snapshots.find(({ id }) => id === snapshot)

@@ -6,7 +6,7 @@ import type { Taken } from '../drivers/driver.ts'
 import { type VolumeRecord, volumeRecords } from '../models.ts'
 import { requireOwned, viewIn } from '../volumes/records.ts'
 import { usageOf } from '../pools/identity.ts'
-import { requireRoom } from '../pools/room.ts'
+import { requireBeginnable, requireRoom } from '../pools/room.ts'
 import { atHead, familyOf, type Group, groupsOf, headOf, inEach, type Snapshot, snapshotIn } from './records.ts'
 
 type Contract = typeof volumeSnapshots
@@ -80,8 +80,11 @@ export async function take({ disks, node, owner, snapshot, moment }: Params<Cont
     const { opened, driver, records } = group
     const known = records.map((volume) => snapshotIn(volume, snapshot)).filter(isTaken)
     const isDone = known.length === records.length
-    if (!isDone)
+    if (!isDone) {
+      // Before anything is recorded or made: a storage pool that is not there now could not be cleaned up either.
+      await requireBeginnable(opened)
       await Promise.all(records.map((each) => record(each, snapshot, { native: notYet, head: headOf(each) })))
+    }
     const taken: Taken[] = isDone ? known : await driver.take(opened.host, opened.config, records, snapshot)
     const recorded = records.map(async (volume, index) => {
       if (!isDone) await record(volume, snapshot, taken[index]!)

@@ -30,7 +30,7 @@ export const shown = ({ id, vm_id, name, created_at, bytes }: Sized) => ({
 async function obstacleTo({ id, vm_id, state }: Candidate, { caller, rights }: Asked): Promise<string | null> {
   if (caller.kind !== 'service' && !rights.allows('VmSnapshot', apiPathOf(vm_id)))
     return `its deletion takes VmSnapshot on ${apiPathOf(vm_id)}`
-  if (state !== 'ready') return `is ${state}`
+  if (state === 'creating') return 'is being made'
   try {
     await planRemove({ id: vm_id, snapshot_id: id })
     return null

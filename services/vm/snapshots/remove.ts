@@ -30,6 +30,7 @@ async function removeDisk(
   { vm: id, snapshot }: Removing,
   named: Removing['disks'][number],
   prefix: string,
+  onBegin: () => void,
 ): Promise<void> {
   const what = `${named.id}/${named.volume}`
   const foretold = await op.step(`${prefix}planning ${what}`, async () => {
@@ -37,6 +38,7 @@ async function removeDisk(
     if (found!.obstacle !== null) throw new ConflictError(found!.obstacle)
     return found!
   })
+  onBegin()
   const vm = await vmRecords.require(id)
   const disk = vm.disks.find(({ pool, volume }) => pool === named.id && volume === named.volume)
   const { merge } = foretold
@@ -70,10 +72,14 @@ async function forget({ vm: id, snapshot }: Removing): Promise<string | null> {
 /** Deletes a snapshot, in the steps of an operation. @param prefix of their names, where one deletes several */
 export async function runRemove(op: Op, removing: Removing, prefix = ''): Promise<null> {
   const { snapshot, disks } = removing
-  await op.step(`${prefix}marking`, () => mark(snapshot, 'deleting'), { undo: () => mark(snapshot, 'ready') })
+  let isBegun = false
+  await op.step(`${prefix}marking`, () => mark(snapshot, 'deleting'), {
+    // Once a merge was begun its content may be another one: it stays as being deleted, and can only be deleted again.
+    undo: async () => !isBegun && mark(snapshot, 'ready'),
+  })
   // A merge that was begun has changed the snapshot that goes: there is no way back.
   await op.commit()
-  for (const named of disks) await removeDisk(op, removing, named, prefix)
+  for (const named of disks) await removeDisk(op, removing, named, prefix, () => (isBegun = true))
   const name = await op.step(`${prefix}forgetting`, () => forget(removing))
   if (name !== null)
     op.emit(event('SnapshotDeleted', { vm_id: removing.vm, snapshot_id: snapshot, name, timestamp: now() }))
@@ -85,7 +91,8 @@ const mark = (id: string, state: 'ready' | 'deleting') => snapshotRecords.update
 /** Checks a deletion completely. @throws ConflictError with all that stands against it */
 export async function planRemove({ id, snapshot_id }: Params<typeof snapshots, 'delete'>): Promise<Removing> {
   const snapshot = await snapshotOf(id, snapshot_id)
-  requireReady(snapshot)
+  // One whose deletion has failed is deleted again: the lock shows that no other operation does.
+  if (snapshot.state !== 'deleting') requireReady(snapshot)
   if (snapshot.protected)
     throw new ConflictError(
       `Snapshot '${snapshot.name}' of '${id}' is protected: set protected to false first, with PATCH ${apiPathOf(id)}/snapshots/${snapshot_id}`,
