@@ -1,7 +1,11 @@
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { within } from '#shared/runtime/request-context.ts'
+import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { vmRecords } from '../services/vm/model.ts'
+import { cancel, reserve } from '../services/vm/quotas/reserve.ts'
+import { quotaService } from '../services/vm/quotas/service.ts'
 import { configOf, snapshotRecords } from '../services/vm/snapshots/model.ts'
+import { repairSizes } from '../services/vm/snapshots/sizes.ts'
 import { snapshotService } from '../services/vm/snapshots/service.ts'
 import { plainRecord } from '../test/lab/guests/plain-guest.ts'
 import { startHorcrux } from '../test/lab/product/horcrux.ts'
@@ -13,9 +17,9 @@ const rounds = 20
 
 /** Pages of the list of a VM with ten thousand snapshots, through NATS and store. */
 export async function benchSnapshotList(): Promise<Row[]> {
-  const horcrux = await startHorcrux({ services: [{ name: 'vm', serves: [snapshotService] }] })
+  const horcrux = await startHorcrux({ services: [{ name: 'vm', serves: [snapshotService, quotaService] }] })
+  const caller = { kind: 'service', name: 'vm' } as const
   try {
-    const caller = { kind: 'service', name: 'vm' } as const
     await within({ broker: horcrux.broker, service: 'vm', caller, requestId: '' }, async () => {
       const vm = await vmRecords.insert(plainRecord)
       const all = Array.from({ length: count }, (_, number) => {
@@ -54,10 +58,30 @@ export async function benchSnapshotList(): Promise<Row[]> {
         times.push(await timed(() => horcrux.call(snapshots, 'list', { id: plainRecord.id, limit, ...more })))
       return median(times)
     }
+    const quota = { id: 'all', name: 'all', scope: { kind: 'global' }, max_count: 2 * count, max_bytes: 2 * count }
+    await within({ broker: horcrux.broker, service: 'vm', caller, requestId: '' }, repairSizes)
+    await horcrux.call(snapshotQuotas, 'create', quota)
+    const repeated = async (work: () => Promise<unknown>) => {
+      const times: number[] = []
+      for (let round = 0; round < rounds; round++) times.push(await timed(work))
+      return median(times)
+    }
+    const room = { id: 'new', vm_id: plainRecord.id, memory_bytes: 1, disks: [] }
+    const reservation = () =>
+      within({ broker: horcrux.broker, service: 'vm', caller, requestId: '' }, async () => {
+        await reserve(room, { by: 'bench' })
+        await cancel(room.id)
+      })
     const below = 100
     return [
       { what: 'first 100 of 10,000 snapshots of a VM', value: await page(100), unit: 'ms', below },
       { what: '1,000 of 10,000 snapshots of a VM', value: await page(1000), unit: 'ms', below },
+      {
+        what: 'room in a quota of all of them, reserved and given back',
+        value: await repeated(reservation),
+        unit: 'ms',
+        below,
+      },
       { what: 'one of 10,000 by its name', value: await page(100, { filter: 'name:hourly_9999' }), unit: 'ms', below },
     ]
   } finally {

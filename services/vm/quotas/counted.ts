@@ -2,7 +2,8 @@ import type { QuotaScope } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { findAll } from '#shared/db/commands.ts'
 import type { Stored } from '#shared/db/model.ts'
 import { type SnapshotRecord, snapshotRecords, type Uses, usesOf } from '../snapshots/model.ts'
-import type { Counted } from './usage.ts'
+import { snapshotSizes } from '../snapshots/sizes.ts'
+import { type Counted, isInScope } from './usage.ts'
 
 const fields = ['_id', 'vm_id', 'state', 'size_bytes', 'measured_at', 'disks.pool', 'disks.held_bytes']
 
@@ -35,8 +36,9 @@ export async function candidatesIn(scope: QuotaScope): Promise<Candidate[]> {
 
 /** The snapshots of a scope, with the fields that are counted only. */
 export async function countedIn(scope: QuotaScope): Promise<Counted[]> {
-  const found = await findAll<Stored & Omit<Counted, 'id'>>(snapshotRecords.model, filterOf(scope), { fields })
-  return found.map(({ _id: id, vm_id, state, size_bytes, measured_at, disks }) => {
-    return { id, vm_id, state, size_bytes, measured_at, disks }
-  })
+  const found = await snapshotSizes.all(scope.kind === 'vm' ? { _id: scope.vm_id } : {})
+  const counted = found.flatMap(({ id: vm_id, sizes }) =>
+    Object.entries(sizes).map(([id, size]): Counted => ({ id, vm_id, ...size })),
+  )
+  return counted.filter((snapshot) => isInScope(scope, snapshot))
 }

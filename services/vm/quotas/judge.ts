@@ -6,6 +6,7 @@ import { every } from '#shared/runtime/repeat.ts'
 import { vmRecords } from '../model.ts'
 import { usageOn, withUsage } from '../snapshots/disks.ts'
 import { snapshotRecords } from '../snapshots/model.ts'
+import { noteSize, repairSizes } from '../snapshots/sizes.ts'
 import { quotaRecords } from './model.ts'
 import { usageNow } from './usage-now.ts'
 import { isInScope } from './usage.ts'
@@ -36,7 +37,9 @@ async function measureAgain(vm: string): Promise<void> {
   for (const record of all) {
     const { disks, size_bytes, measured_at } = withUsage(record, data)
     const { id, version } = record
-    await snapshotRecords.updateWhere({ _id: id, version }, { set: { disks, size_bytes, measured_at } })
+    const set = { disks, size_bytes, measured_at }
+    const written = await snapshotRecords.updateWhere({ _id: id, version }, { set })
+    if (written) await noteSize(written)
   }
 }
 
@@ -55,16 +58,18 @@ async function measureOld(quotas: readonly Quota[]): Promise<void> {
 }
 
 /** Judges the quotas regularly. @returns a function that stops it */
-export const judgeQuotas = (): (() => void) =>
-  every(
-    judgeEveryMs,
-    async () => {
-      const quotas = await quotaRecords.all()
-      await measureOld(quotas)
-      await judge(quotas)
-    },
-    { part: 'snapshots', failed: 'the quotas of snapshots could not be judged' },
-  )
+export function judgeQuotas(): () => void {
+  let isFirst = true
+  const turn = async () => {
+    const quotas = await quotaRecords.all()
+    // A version without quotas has written no sizes.
+    if (isFirst || quotas.length > 0) await repairSizes()
+    isFirst = false
+    await measureOld(quotas)
+    await judge(quotas)
+  }
+  return every(judgeEveryMs, turn, { part: 'snapshots', failed: 'the quotas of snapshots could not be judged' })
+}
 
 /** Judges the quotas that count a snapshot which was made or deleted. */
 export const judgeFor = async (snapshot: Parameters<typeof isInScope>[1]): Promise<void> =>

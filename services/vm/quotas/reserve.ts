@@ -43,10 +43,10 @@ async function look(quota: Quota, wanted: Wanted, { without = [] }: How): Promis
   return { room, live: others, over: own ? [] : overruns(quota, used, wantedBytesIn(quota.scope, wanted)) }
 }
 
-/** Reserves room in one quota. @returns the limits that would be exceeded */
-async function reserveIn(quota: Quota, wanted: Wanted, how: How): Promise<string[]> {
-  for (let tried = 0; tried < mostTries; tried++) {
-    const { room, live, over } = await look(quota, wanted, how)
+/** Reserves room in one quota. @param seen the first look at it. @returns the limits that would be exceeded */
+async function reserveIn(quota: Quota, seen: Looked, wanted: Wanted, how: How): Promise<string[]> {
+  for (let [tried, looked] = [0, seen]; tried < mostTries; tried++, looked = await look(quota, wanted, how)) {
+    const { room, live, over } = looked
     if (over.length > 0) return over
     const until = new Date(Date.now() + orphanMs).toISOString()
     const own: Reservation = { bytes: wantedBytesIn(quota.scope, wanted), until, by: how.by }
@@ -82,8 +82,8 @@ export async function reserve(wanted: Wanted, how: How): Promise<void> {
   if (full.length > 0) throw refusal(full)
   const done: Quota[] = []
   try {
-    for (const quota of quotas) {
-      const over = await reserveIn(quota, wanted, how)
+    for (const { quota, ...seen } of looked) {
+      const over = await reserveIn(quota, seen, wanted, how)
       if (over.length > 0) throw refusal([{ quota, over }])
       done.push(quota)
     }

@@ -17,6 +17,7 @@ import { requireNotSaved } from '../state/saved.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { followVolumes, measured } from './disks.ts'
 import { configOf, putState, snapshotRecords, stateOf, viewOf, volumesOf } from './model.ts'
+import { forgetSize, noteSize } from './sizes.ts'
 import { snapshotsOf, type Taking } from './taking.ts'
 import { dropAll, taken, undoTaking } from './take.ts'
 
@@ -117,12 +118,13 @@ export async function plan(
 /** Writes the record of a snapshot that is about to be taken. */
 async function register(op: Op, taking: Taking): Promise<void> {
   const { vm: id, snapshot, name, description, schedule, disks, wanted, without = [] } = taking
-  if (await snapshotRecords.get(snapshot)) return
+  const known = await snapshotRecords.get(snapshot)
+  if (known) return noteSize(known)
   // The reservation of the request may have ended meanwhile.
   if (wanted) await reserve(wanted, { by: op.id, without })
   const vm = await vmRecords.require(id)
   const at = now()
-  await snapshotRecords.insert({
+  const made = await snapshotRecords.insert({
     id: snapshot,
     vm_id: id,
     name,
@@ -147,6 +149,7 @@ async function register(op: Op, taking: Taking): Promise<void> {
     created_at: at,
     updated_at: at,
   })
+  await noteSize(made)
 }
 
 export async function run(op: Op, taking: Taking): Promise<Snapshot> {
@@ -154,6 +157,7 @@ export async function run(op: Op, taking: Taking): Promise<Snapshot> {
   await op.step('recording', () => register(op, taking), {
     undo: async () => {
       await snapshotRecords.removeWhere({ _id: snapshot })
+      await forgetSize(vm, snapshot)
       await cancel(snapshot)
     },
   })
@@ -171,7 +175,8 @@ export async function run(op: Op, taking: Taking): Promise<Snapshot> {
     return { disks: sized, size_bytes, measured_at }
   })
   await op.step('recording result', async () => {
-    await snapshotRecords.updateWhere({ _id: snapshot }, { set: { ...facts, ...sizes, state: 'ready' } })
+    const ready = await snapshotRecords.updateWhere({ _id: snapshot }, { set: { ...facts, ...sizes, state: 'ready' } })
+    if (ready) await noteSize(ready)
     await putState({ id: vm, current: snapshot })
     await cancel(snapshot)
     await judgeFor({ vm_id: vm, disks })

@@ -11,6 +11,7 @@ import { requireStatus, settle } from '../state/status.ts'
 import { followVolumes } from './disks.ts'
 import { putState, snapshotRecords, stateOf, volumesOf } from './model.ts'
 import { requireReady, snapshotOf } from './restore.ts'
+import { forgetSize } from './sizes.ts'
 import { snapshotsOf } from './taking.ts'
 import { clonesOfSnapshots, namesOf } from './with-vm.ts'
 
@@ -57,7 +58,10 @@ async function removeDisk(
 /** Has the children of a snapshot hang on its parent, and removes it. @returns its name; null when it was gone */
 async function forget({ vm: id, snapshot }: Removing): Promise<string | null> {
   const record = await snapshotRecords.get(snapshot)
-  if (!record) return null
+  if (!record) {
+    await forgetSize(id, snapshot)
+    return null
+  }
   const { parent_id } = record
   for (const child of await snapshotRecords.all({ vm_id: id, parent_id: snapshot }))
     await snapshotRecords.updateWhere({ _id: child.id }, { set: { parent_id } })
@@ -65,6 +69,7 @@ async function forget({ vm: id, snapshot }: Removing): Promise<string | null> {
   if (state.current === snapshot) await putState({ ...state, current: parent_id })
   await snapshotsOf(await vmRecords.require(id)).drop(await vmRecords.require(id), snapshot)
   await snapshotRecords.removeWhere({ _id: snapshot })
+  await forgetSize(id, snapshot)
   await judgeFor(record)
   return record.name
 }

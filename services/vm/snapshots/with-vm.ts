@@ -8,6 +8,7 @@ import type { Guest } from '../drivers/guest.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
 import { apiPathOf, type VmRecord } from '../model.ts'
 import { snapshotRecords, snapshotStates, stateOf, volumesOf } from './model.ts'
+import { snapshotSizes } from './sizes.ts'
 
 /**
  * Checks that a VM can be deleted with its snapshots.
@@ -68,6 +69,7 @@ export async function purgeSnapshots(
   for (const key of kept) await driverOf(vm).snapshots?.drop(vm, key)
   await snapshotRecords.removeWhere({ vm_id: vm.id })
   await snapshotStates.removeWhere({ _id: vm.id })
+  await snapshotSizes.removeWhere({ _id: vm.id })
 }
 
 /** @throws ConflictError for a disk of which snapshots have a state, and which therefore cannot be deleted */

@@ -15,9 +15,9 @@ export type SmallDisk = {
 /** Mounts a new file system of so many bytes at a folder of a host. */
 export async function smallDisk(host: Host, folder: string, bytes: number): Promise<SmallDisk> {
   const [image, filler] = [`${folder}.img`, `${folder}/filler`]
+  await host.mkdir(folder)
   await host.runChecked('truncate', ['-s', String(bytes), image])
   await host.runChecked('mkfs.ext4', ['-q', '-m', '0', image])
-  await host.mkdir(folder)
   const device = (await host.runChecked('losetup', ['--find', '--show', image])).stdout.trim()
   const isMounted = async () => (await host.run('mountpoint', ['-q', folder])).code === 0
   const mount = async () => {
