@@ -16,7 +16,7 @@ import { addConsoleFiles } from './console/files.ts'
 import { addEvents } from './events/add.ts'
 import { addHealth } from './health.ts'
 import { createIdentities } from './admission/identities.ts'
-import { addNotFound } from './rest/not-found.ts'
+import { addNotFound, maxParamLength } from './rest/not-found.ts'
 import { addPages } from './pages/pages.ts'
 import { apiHeaders } from './pages/security-headers.ts'
 import { createLimits } from './admission/rate-limit.ts'
@@ -43,7 +43,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     requestTimeout: requestTimeoutMs,
-    routerOptions: { maxParamLength: 512, ignoreTrailingSlash: true },
+    routerOptions: { maxParamLength, ignoreTrailingSlash: true },
     clientErrorHandler: sendClientError,
     frameworkErrors: sendUnrouted,
   }
