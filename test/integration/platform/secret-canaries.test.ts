@@ -5,8 +5,9 @@ import { createCanaries } from '../../lab/canaries/canaries.ts'
 import { createRecorder, secretRoutes } from '../../lab/canaries/recorder.ts'
 import { faultsOf, guessed, lineOf } from '../../lab/canaries/faults.ts'
 import { filesOf, logsOf, type Places, recordsOf, streamsOf, watchProcesses } from '../../lab/canaries/places.ts'
-import { failing, makeVm, person, type Way, ways, type World } from '../../lab/canaries/ways.ts'
+import { failing, makeContainer, makeVm, person, type Way, ways, type World } from '../../lab/canaries/ways.ts'
 import { type Deployment, hasOwnStore, startDeployment, wholeKey } from '../../lab/product/deployment.ts'
+import { labEngines } from '../../lab/containers/engines.ts'
 import { follow, type Follower } from '../../lab/clients/follower.ts'
 import { missingForNats } from '../../lab/bus/nats.ts'
 import type { Part } from '../../lab/product/child-process.ts'
@@ -37,7 +38,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     const said = services.flatMap((part) => (part.name.startsWith('auth') ? part.said() : [])).join('\n')
     const setupToken = /Set-up token, [^:]+: (\S+?)"/.exec(said)?.[1] ?? ''
     canaries.learn('the set-up token', setupToken)
-    world = { ...recorder, canaries, root: '', setupToken, host: labHosts[1]!, vm: '' }
+    world = { ...recorder, canaries, root: '', setupToken, host: labHosts[1]!, vm: '', container: '' }
     const route = secretRoutes.find(({ name }) => name === 'auth.setup')!
     await goWrong(route, await ways['auth.setup']!(world))
     const way = await ways['auth.setup']!(world)
@@ -103,11 +104,13 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
   }
 
   beforeAll(async () => {
-    const env = { HORCRUX_LOG_LEVEL: 'trace', HORCRUX_ADMIN_PASSWORD: '' }
+    const { dir } = await labEngines()
+    const env = { HORCRUX_LOG_LEVEL: 'trace', HORCRUX_ADMIN_PASSWORD: '', HORCRUX_ALLOWED_PATHS: dir }
     horcrux = await startDeployment({ env, signIn: firstSignIn })
     world.root = horcrux.token
     someone = await person(world)
     world.vm = await makeVm(world, labHosts[0]!)
+    world.container = await makeContainer(world)
     followers.push(
       ...(['ws', 'sse'] as const).map((medium) => follow(medium, medium, { url, token: horcrux.token, from: 0 })),
     )
@@ -118,6 +121,7 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
     await Promise.all(followers.map((follower) => follower.stop()))
     if (world?.vm) await recorder.ask(`POST /api/vms/${world.vm}/stop`, { ...stopping, json: { force: true } })
     if (world?.vm) await recorder.ask(`DELETE /api/vms/${world.vm}?purge=true`, stopping)
+    if (world?.container) await recorder.ask(`DELETE /api/containers/${world.container}?force=true`, stopping)
     await horcrux?.stop()
   })
 

@@ -2,12 +2,22 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { Secret, TOTP } from 'otpauth'
 import type { LabHost } from '../hosts/hosts.ts'
 import { asNode } from '../faults/scenarios.ts'
+import { labEngines } from '../containers/engines.ts'
+import { sourceOf } from '../containers/source.ts'
 import { startCeph } from '../storage/ceph.ts'
+import { until } from '../wait.ts'
 import type { Canaries } from './canaries.ts'
 import type { Recorder } from './recorder.ts'
 
-/** Everything that the requests use; `vm` runs, and `host` is not a node yet. */
-export type World = Recorder & { canaries: Canaries; root: string; setupToken: string; host: LabHost; vm: string }
+/** Everything that the requests use; `vm` and `container` run, and `host` is not a node yet. */
+export type World = Recorder & {
+  canaries: Canaries
+  root: string
+  setupToken: string
+  host: LabHost
+  vm: string
+  container: string
+}
 /** A request that succeeds; `state`: the end of its operation, by itself or by a cancel. */
 export type Way = {
   params: Record<string, unknown>
@@ -132,6 +142,22 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
     const password = canaries.make('the password of a mail server')
     return { token: root, params: { id, name: id, config: { ...mail, password } } }
   },
+  'container-streams.exec': async ({ root, container }) => ({
+    token: root,
+    params: { id: container, command: ['sh'] },
+  }),
+  'container-streams.attach': async ({ root, container }) => ({ token: root, params: { id: container } }),
+  'container-streams.logs': async ({ root, container }) => ({ token: root, params: { id: container } }),
+  'images.pull': async ({ root, canaries }) => {
+    const password = canaries.make('the password of a registry')
+    const image = `127.0.0.1:9/${newName('image')}`
+    return {
+      token: root,
+      params: { node: 'local', runtime: 'docker', image, username: 'a', password },
+      // Nothing listens there.
+      state: 'failed',
+    }
+  },
   'consoles.open': async ({ root, vm }) => ({ token: root, params: { vm_id: vm, console_type: 'vnc' } }),
   'consoles.write': async ({ root, canaries, vm }) => ({
     token: root,
@@ -141,16 +167,31 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
   }),
 }
 
+const done = async ({ ask, root }: World, line: string, json: object) => {
+  const { body, text } = await ask(line, { token: root, json, headers: { prefer: 'wait=40' } })
+  if (body['state'] !== 'succeeded') throw new Error(`${line} did not succeed: ${text}`)
+}
+
+/** Makes a container that runs, on the local node with the engines of the run. @returns its id */
+export async function makeContainer(world: World): Promise<string> {
+  const { ask, root } = world
+  const engines = await labEngines()
+  const local = { token: root, json: { engine_config: engines.config } }
+  await until(async () => (await ask('PATCH /api/cluster/nodes/local', local)).status === 200, {
+    what: 'the local node',
+  })
+  const id = newName('container')
+  const source = sourceOf(engines, 'docker')
+  await done(world, 'POST /api/containers', { id, name: id, runtime: 'docker', node: 'local', ...source, start: true })
+  return id
+}
+
 /** Makes a virtual machine that runs on this host. @returns its id */
-export async function makeVm({ ask, root, canaries }: World, host: LabHost): Promise<string> {
+export async function makeVm(world: World, host: LabHost): Promise<string> {
   const id = newName('vm')
-  learnKey(canaries, "the lab's SSH key", host.privateKey)
-  const done = async (line: string, json: object) => {
-    const { body, text } = await ask(line, { token: root, json, headers: { prefer: 'wait=40' } })
-    if (body['state'] !== 'succeeded') throw new Error(`${line} did not succeed: ${text}`)
-  }
-  await done('POST /api/cluster/nodes', asNode('home', host))
-  await done('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'home', start: true })
+  learnKey(world.canaries, "the lab's SSH key", host.privateKey)
+  await done(world, 'POST /api/cluster/nodes', asNode('home', host))
+  await done(world, 'POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'home', start: true })
   return id
 }
 
