@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { type DiskSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import type { GivenConfig, PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { isTorture } from '../faults/seed.ts'
+import { isTorture, sample, seedOf } from '../faults/seed.ts'
 import { available } from '../requirements.ts'
 import { missingForCeph, startCeph } from './ceph.ts'
 import { gateway, kernelNode } from './kernel-node.ts'
@@ -41,6 +41,9 @@ function newFolderIn(parent: string): string {
 
 /** Name of a network image. */
 const nameIn = (source: DiskSource) => (source.type === 'network' ? source.name : source.path)
+
+/** Kinds that an emulated node mounts: all but the mount is the same, so each file of a run has one of them, by seed. */
+const mounted: PoolType[] = sample(['nfs', 'cifs'], seedOf('mounted-pools'), 1)
 
 /** A lab of every kind; a kind without one does not compile. Null: this machine lacks it, which is said aloud. */
 export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null> } = {
@@ -108,13 +111,13 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
   },
 
   nfs: async () => {
-    if (!available('nfs', await missingFor('nfs'))) return null
+    if (!available('nfs', await missingFor('nfs')) || !mounted.includes('nfs')) return null
     const node = await kernelNode()
     if (!node) return null
     const { dir, port } = await startServer('nfs', 'ganesha')
     return {
       site: { host: node.host, folders: foldersFor('nfs') },
-      isEmulated: true,
+      isSlow: true,
       given: async () => {
         const name = newFolderIn(join(dir, 'export'))
         return { server: gateway, port, export: `/vms/${name}`, timeout_seconds: 10 }
@@ -165,14 +168,14 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
   },
 
   cifs: async () => {
-    if (!available('cifs', await missingFor('cifs'))) return null
+    if (!available('cifs', await missingFor('cifs')) || !mounted.includes('cifs')) return null
     const node = await kernelNode()
     if (!node) return null
     const { dir, port } = await startServer('cifs', 'smbd')
     const password = readFileSync(join(dir, 'password'), 'utf8').trim()
     return {
       site: { host: node.host, folders: foldersFor('cifs') },
-      isEmulated: true,
+      isSlow: true,
       given: async () => {
         const folder = newFolderIn(join(dir, 'export'))
         return { server: gateway, port, share: 'vms', folder, user: 'root', password, timeout_seconds: 10 }
