@@ -182,7 +182,14 @@ export async function makeContainer(world: World): Promise<string> {
   })
   const id = newName('container')
   const source = sourceOf(engines, 'docker')
-  await done(world, 'POST /api/containers', { id, name: id, runtime: 'docker', node: 'local', ...source, start: true })
+  const given = { id, name: id, runtime: 'docker', node: 'local', ...source, start: true }
+  const made = () =>
+    done(world, 'POST /api/containers', given).then(
+      () => true,
+      () => false,
+    )
+  // The services hear of the changed node after a moment.
+  await until(made, { what: 'the container', timeoutMs: 60_000 })
   return id
 }
 
