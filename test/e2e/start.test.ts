@@ -28,7 +28,7 @@ const endpointsOf = async ({ dataDir }: Instance) =>
 describe.skipIf(!available('libvirt', problems))('horcrux start', () => {
   let machine: Machine
   let first: Instance
-  let token = ''
+  let password = ''
 
   beforeAll(async () => {
     machine = await startMachine(join(inject('run').dir, 'start'))
@@ -50,16 +50,18 @@ describe.skipIf(!available('libvirt', problems))('horcrux start', () => {
     ])
     expect(stderr).toBe('')
     expect(stdout).toContain('"id":"local"')
-    token = /^token=(.+)$/m.exec(stdout)?.[1] ?? ''
+    expect(stdout).toMatch(/^token=.+$/m)
+    password = /"password":"([^"]+)"/.exec(commands.join('\n'))?.[1] ?? ''
   })
 
   test("makes the README's first virtual machine with the README's commands", async () => {
     const readme = await readFile(join(repository, 'README.md'), 'utf8')
     const block = /## A first virtual machine.*?```sh\n(.*?)```/s.exec(readme)?.[1] ?? ''
-    const [boot, create, serial] = block.trim().replaceAll('http://127.0.0.1:8006', first.url).split('\n')
-    const env = { HORCRUX_DATA: first.dataDir, TOKEN: token }
-    const made = await machine.run('bash', ['-ec', `${boot}\n${create}`], env)
-    expect(made.stdout, made.stderr).toContain('"state":"succeeded"')
+    const [create, serial] = block.trim().split('\n')
+    const env = { HORCRUX_DATA: first.dataDir, HOME: machine.dir, PASSWORD: password }
+    const login = `printf %s "$PASSWORD" | npx horcrux login ${first.url} --user admin --password-stdin`
+    const made = await machine.run('bash', ['-ec', `set -o pipefail\n${login}\n${create}`], env)
+    expect(made.code, made.stderr).toBe(0)
     const isUp = async () =>
       (await machine.run('bash', ['-ec', String(serial)], env)).stdout.includes('horcrux-guest: up')
     await until(isUp, { what: 'the guest', intervalMs: 300 })
