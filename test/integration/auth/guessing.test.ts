@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import mongoose from 'mongoose'
 import { Secret, TOTP } from 'otpauth'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
@@ -100,12 +101,13 @@ test('wrong secrets of an API key are in the audit and slowed down', async () =>
 
 test('no secret is in the store or the audit in clear', async () => {
   const canary = 'Canary-Pass-4711'
-  await root.call(users, 'create', { username: 'birdy', password: canary })
-  const person = await signIn(horcrux, 'birdy', canary)
-  const { key } = await person.call(users, 'createKey', { username: 'birdy', name: 'k' })
+  const username = `birdy-${randomBytes(3).toString('hex')}`
+  await root.call(users, 'create', { username, password: canary })
+  const person = await signIn(horcrux, username, canary)
+  const { key } = await person.call(users, 'createKey', { username, name: 'k' })
   const { secret } = await person.call(auth, 'totp', { password: canary })
   const { ticket } = await person.call(auth, 'wsTicket', {})
-  await signIn(horcrux, 'birdy', `${canary}x`).catch(() => undefined)
+  await signIn(horcrux, username, `${canary}x`).catch(() => undefined)
   const { connection } = mongoose
   const everything: unknown[] = []
   for (const { name } of await connection.db!.listCollections().toArray())
