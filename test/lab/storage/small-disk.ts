@@ -12,16 +12,17 @@ export type SmallDisk = {
   stop: () => Promise<void>
 }
 
-/** Mounts a new file system of so many bytes at a folder of a host. */
+/**
+ * Mounts a new file system of so many bytes at a folder of a host: in memory, mounted elsewhere too, so that its files outlive
+ * an unmount of the folder. A loop device would need a free one in the host's own /dev.
+ */
 export async function smallDisk(host: Host, folder: string, bytes: number): Promise<SmallDisk> {
-  const [image, filler] = [`${folder}.img`, `${folder}/filler`]
-  await host.mkdir(folder)
-  await host.runChecked('truncate', ['-s', String(bytes), image])
-  await host.runChecked('mkfs.ext4', ['-q', '-m', '0', image])
-  const device = (await host.runChecked('losetup', ['--find', '--show', image])).stdout.trim()
+  const [store, filler] = [`${folder}.store`, `${folder}/filler`]
+  for (const path of [folder, store]) await host.mkdir(path)
+  await host.runChecked('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'small', store])
   const isMounted = async () => (await host.run('mountpoint', ['-q', folder])).code === 0
   const mount = async () => {
-    if (!(await isMounted())) await host.runChecked('mount', [device, folder])
+    if (!(await isMounted())) await host.runChecked('mount', ['--bind', store, folder])
   }
   const unmount = async () => {
     if (await isMounted()) await host.runChecked('umount', ['--lazy', folder])
@@ -30,7 +31,6 @@ export async function smallDisk(host: Host, folder: string, bytes: number): Prom
   return {
     folder,
     fill: async () => {
-      await host.runChecked('sync', ['-f', folder])
       const { freeBytes } = await host.space(folder)
       const length = freeBytes - (freeBytes % 4096)
       if (length > 0) await host.runChecked('fallocate', ['-l', String(length), filler])
@@ -40,8 +40,7 @@ export async function smallDisk(host: Host, folder: string, bytes: number): Prom
     mount,
     stop: async () => {
       await unmount()
-      await host.run('losetup', ['--detach', device])
-      await host.remove(image)
+      await host.run('umount', ['--lazy', store])
     },
   }
 }

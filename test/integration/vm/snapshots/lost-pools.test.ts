@@ -38,8 +38,9 @@ beforeAll(async () => {
   await horcrux.call(pools, 'create', { id: 'images', type: 'dir', node: 'hv1', path: folder })
 })
 afterAll(async () => {
-  await horcrux?.stop()
+  // The stop of Horcrux closes the connection to the host.
   await disk?.stop()
+  await horcrux?.stop()
 })
 afterEach(async () => {
   before = undefined
