@@ -201,6 +201,8 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
 
   test('only the service that received a request may answer it, and only once', async () => {
     const asked = as('vm').nats.subscribe('horcrux.alive.vm.a-1', { max: 1 })
+    // The two connections are read by the server in any order.
+    await as('vm').nats.flush()
     const request = as('gateway').nats.request('horcrux.alive.vm.a-1', '', { timeout: 60_000 })
     for await (const message of asked) {
       expect(await as('storage').refused({ send: [message.reply!] })).toEqual([message.reply])
