@@ -60,7 +60,7 @@ describe.skipIf(!available('libvirt', [...(await missingForHosts()), ...(await m
     test('an unknown command ends with 2 and suggests the nearest command', async () => {
       const { code, stderr } = await machine.run('node', [horcrux, 'docter'])
       expect(code).toBe(2)
-      expect(stderr).toContain("Did you mean 'doctor'?")
+      expect(stderr).toContain("did you mean 'doctor'?")
     })
   },
 )
