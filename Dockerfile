@@ -1,7 +1,7 @@
 # One image for all services; docker-compose.yml selects the service of each container.
 FROM node:24-bookworm-slim AS packages
 WORKDIR /opt/horcrux
-COPY package.json package-lock.json .npmrc ./
+COPY package.json package-lock.json .npmrc tsconfig.json ./
 COPY packages/embedded-store/package.json packages/embedded-store/
 # The base image contains Node, so the npm package of Node is not needed.
 RUN npm ci --omit=dev --no-progress --loglevel=error && rm -rf node_modules/node node_modules/.bin/node
