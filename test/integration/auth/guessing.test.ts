@@ -113,7 +113,7 @@ test('no secret is in the store or the audit in clear', async () => {
   for (const { name } of await connection.db!.listCollections().toArray())
     everything.push(await connection.db!.collection(name).find().toArray())
   const text = JSON.stringify(everything)
-  for (const word of [canary, key.split('_')[2]!, secret, ticket, person.token, person.cookie])
+  for (const word of [canary, key.split('_').slice(2).join('_'), secret, ticket, person.token, person.cookie])
     expect(text).not.toContain(word)
 })
 
