@@ -62,6 +62,7 @@ export async function waitFor(
 async function showProgress(target: Target, signal: AbortSignal, take: (next: OperationView) => void): Promise<void> {
   try {
     for await (const { type, data } of follow(target, { topics: ['operations'], signal }))
+      // The type of the event says what its data is.
       if (type === 'OperationUpdated') take(data as unknown as OperationView)
   } catch (error) {
     if (!(error instanceof CommandError)) throw error

@@ -7,6 +7,6 @@ export type Calling = Pick<TestHorcrux, 'call'>
 export type Scenario = {
   before?: (horcrux: Calling) => Promise<unknown>
   params: Record<string, unknown>
-  /** Where one kind comes about in several ways. */
+  /** Distinguishes scenarios of one kind. */
   kind?: string
 }

@@ -19,7 +19,7 @@ export type KernelNode = { host: Host; target: SshTarget }
 export const gateway = '10.0.2.2'
 
 const script = join(import.meta.dirname, 'kernel-node.sh')
-/** What cifs names as its soft dependencies stands before it. */
+/** Kernel modules in the order of loading: the soft dependencies of cifs stand before it. */
 const moduleNames =
   'virtio_pci virtio_net virtio-rng virtiofs overlay nfsv4 ghash-generic gcm ccm cmac ctr ecb sha512_generic nls_utf8 cifs'
 
