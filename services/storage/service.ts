@@ -1,6 +1,7 @@
 import type { Service } from '#shared/service/start.ts'
 import { poolService } from './pools/pools.ts'
 import { watchUsage } from './pools/samples.ts'
+import { sweepObjectsRegularly } from './pools/sweep-objects.ts'
 import { volumeSnapshotService } from './snapshots/service.ts'
 import { sweepRegularly, uploadService } from './uploads/uploads.ts'
 import { volumeInternalService } from './volumes/internal.ts'
@@ -10,7 +11,7 @@ export const storageService: Service = {
   name: 'storage',
   serves: [poolService, volumeService, volumeInternalService, volumeSnapshotService, uploadService],
   start: () => {
-    const stops = [watchUsage(), sweepRegularly()]
+    const stops = [watchUsage(), sweepRegularly(), sweepObjectsRegularly()]
     return Promise.resolve(() => {
       for (const stop of stops) stop()
     })

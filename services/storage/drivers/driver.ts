@@ -3,6 +3,7 @@ import type { GivenConfig, PoolConfig, PoolType, ShownConfig } from '#shared/con
 import type { Capabilities, VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import type { LiveCopy } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
+import type { ObjectDriver } from './objects.ts'
 
 /** The node on which a storage pool is prepared: its host, and the folders that Horcrux may use there. */
 export type Site = { host: Host; folders: { allowed_paths: string[]; state_dir: string } }
@@ -99,6 +100,8 @@ export type PoolDriver<K extends PoolType = PoolType> = {
   secretOf?(config: PoolConfig<K>): SecretOfDisks
   /** For kinds that hold disks. */
   volumes?: VolumeDriver<K>
+  /** For kinds that hold objects, such as backups. */
+  objects?: ObjectDriver<K>
 }
 
 /** The volumes of a storage pool. */

@@ -1,4 +1,3 @@
-import type { VolumeDriver } from '../drivers/driver.ts'
 import { laneOf, nameOf, type Placed, requireIdentity } from './identity.ts'
 import { answer } from './lanes.ts'
 
@@ -7,18 +6,15 @@ type Verb = (...args: unknown[]) => unknown
 /** Verbs that look at nothing outside. */
 const pure = new Set(['sourceOn', 'toolFile', 'bytesNeeded'])
 /** Verbs that change nothing: they have an answer in time or none. */
-const queries = new Set(['exists', 'find', 'usage'])
+const queries = new Set(['exists', 'find', 'usage', 'stat'])
 /**
- * The volume verbs of a storage pool, guarded. Before each verb that changes something the identity of the storage pool is
- * verified. Storage that hangs is an UnavailableError within 5 seconds.
+ * The verbs of a storage pool for volumes or objects, and of the parts in them, guarded. Before each verb that changes
+ * something the identity of the storage pool is verified. Storage that hangs is an UnavailableError within 5 seconds.
  */
-export const guarded = (volumes: VolumeDriver, placed: Placed): VolumeDriver => guardAll(volumes, placed)
-
-/** Guards the functions of an object, and of the objects in it. */
-function guardAll<T extends object>(verbs: T, placed: Placed): T {
+export function guarded<T extends object>(verbs: T, placed: Placed): T {
   const entries = Object.entries(verbs).map(([name, verb]: [string, unknown]) => {
     if (typeof verb === 'function') return [name, guardOne(name, verb as Verb, placed)]
-    return [name, typeof verb === 'object' && verb !== null ? guardAll(verb, placed) : verb]
+    return [name, typeof verb === 'object' && verb !== null ? guarded(verb, placed) : verb]
   })
   // The same names, and functions of the same parameters and results.
   return Object.fromEntries(entries) as T

@@ -3,6 +3,7 @@ import { withSafeFiles } from '#shared/nodes/host/files-by-programs.ts'
 import { localNode } from '#shared/contracts/common.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { VolumeDriver } from '../drivers/driver.ts'
+import type { ObjectDriver } from '../drivers/objects.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords } from '../models.ts'
 import { guarded } from './guard.ts'
@@ -72,4 +73,19 @@ export async function openActivePool(id: string, node?: string): Promise<OpenPoo
   const opened = await openPool(id, node)
   if (opened.pool.state !== 'active') throw new ConflictError(`Storage pool '${id}' is not active`)
   return opened
+}
+
+/** A storage pool for work on its objects, which are guarded. */
+export type ObjectStore = Placed & { objects: ObjectDriver }
+
+/**
+ * Opens a storage pool for work on its objects.
+ * @param node must reach it; any that does if not given
+ * @throws NotFoundError, ConflictError for a pool that holds no objects
+ */
+export async function openObjects(id: string, node?: string): Promise<ObjectStore> {
+  const placed = await place(await poolRecords.require(id), node)
+  const { objects } = placed.driver
+  if (!objects) throw new ConflictError(`Storage pool '${id}' holds no objects`)
+  return { ...placed, objects: guarded(objects, placed) }
 }

@@ -69,6 +69,13 @@ async function createAgain({ pool, driver, host, config }: Placed, missing: NotF
   await found(pool, await driver.create(host, config))
 }
 
+/** @throws ConflictError for a storage pool with objects in it, such as backups */
+async function requireNoObjects({ pool, driver, host, config }: Placed): Promise<void> {
+  const first = await driver.objects?.list(host, config, '', { limit: 1 })
+  if (!first || first.objects.length === 0) return
+  throw new ConflictError(`Storage pool '${pool.id}' still holds objects, such as '${first.objects[0]!.key}'`)
+}
+
 export const poolService = implement(pools, {
   list: async ({ filter, ...query }, { maySee }) => {
     const asked = { ...query, filter: placed(filter, { node: 'nodes' }) }
@@ -137,7 +144,10 @@ export const poolService = implement(pools, {
       })
     const placed = await place(pool)
     // Nothing of others in its place is removed; one that is gone is fine.
-    if (await isInPlace(placed)) await placed.driver.remove(placed.host, placed.config)
+    if (await isInPlace(placed)) {
+      await requireNoObjects(placed)
+      await placed.driver.remove(placed.host, placed.config)
+    }
     await leave(pool)
     await call(permissions, 'forget', { path: `/api/storage/pools/${id}` })
     await poolRecords.remove(pool)

@@ -24,6 +24,7 @@ export const Capabilities = strict({
   send: Type.Boolean({ description: 'Differences between snapshots can be sent to another pool' }),
   shared: Type.Boolean({ description: 'The same bytes are reached from several nodes' }),
   live_resize: Type.Boolean(),
+  objects: Type.Boolean({ description: 'Backups can be kept in it' }),
 })
 export type Capabilities = Static<typeof Capabilities>
 

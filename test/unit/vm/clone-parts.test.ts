@@ -120,6 +120,7 @@ test('a pool that cannot take the disks of a guest that runs says so; read-only 
       send: false,
       shared: false,
       live_resize: false,
+      objects: false,
     },
     capacity_bytes: null,
     available_bytes: null,

@@ -5,6 +5,7 @@ export const told: Record<keyof typeof english, string> = {
   'can.linked_clones_pinned': 'hält Basen von Klonen',
   'can.live_clones': 'Klone im Betrieb',
   'can.live_resize': 'Vergrößern im Betrieb',
+  'can.objects': 'nimmt Backups auf',
   'can.send': 'senden',
   'can.shared': 'gemeinsam',
   'can.snapshots': 'Snapshots',

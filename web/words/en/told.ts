@@ -3,6 +3,7 @@ export const told = {
   'can.linked_clones_pinned': 'pins bases of clones',
   'can.live_clones': 'live clones',
   'can.live_resize': 'live resize',
+  'can.objects': 'keeps backups',
   'can.send': 'send',
   'can.shared': 'shared',
   'can.snapshots': 'snapshots',

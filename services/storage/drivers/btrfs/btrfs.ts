@@ -201,6 +201,7 @@ export const btrfs: PoolDriver<'btrfs'> = {
     send: false,
     shared: false,
     live_resize: true,
+    objects: false,
   }),
 
   async prepare({ host, folders }, _id, { node, path }) {

@@ -127,6 +127,7 @@ export const ceph: PoolDriver<'ceph'> = {
     send: false,
     shared: true,
     live_resize: true,
+    objects: false,
   }),
 
   prepare: async (_site, _id, { nodes = null, ...given }) => ({ ...given, nodes, libvirt_uuid: randomUUID() }),

@@ -3,7 +3,11 @@ import { allowedPath, onNamedPath } from '#shared/nodes/host/allowed-path.ts'
 import { imageAt } from '../../images/image-at.ts'
 import { type PoolDriver, unknownFigures } from '../driver.ts'
 import { createMarker, markerName, readMarker } from '../marker.ts'
+import { fileObjects, isWithoutObjects, objectFolder } from './file-objects.ts'
 import { fileVolumes } from './file-volumes.ts'
+
+/** Names in the folder of a storage pool without volumes. */
+const unused = new Set([markerName, objectFolder])
 
 /** Volumes are image files in a folder, `<name>.<format>`. */
 export const dir: PoolDriver<'dir'> = {
@@ -20,6 +24,7 @@ export const dir: PoolDriver<'dir'> = {
     send: false,
     shared: false,
     live_resize: true,
+    objects: true,
   }),
 
   async prepare({ host, folders }, id, { node, path = `${folders.state_dir}/pools/${id}` }) {
@@ -44,7 +49,8 @@ export const dir: PoolDriver<'dir'> = {
       if (error instanceof NotFoundError) return undefined
       throw error
     })
-    if (files?.every(({ name }) => name === markerName)) await host.remove(path, { recursive: true })
+    if (files?.every(({ name }) => unused.has(name)) && (await isWithoutObjects(host, path)))
+      await host.remove(path, { recursive: true })
   },
 
   async usage(host, { path }) {
@@ -61,4 +67,5 @@ export const dir: PoolDriver<'dir'> = {
   detect: imageAt,
 
   volumes: fileVolumes(({ path }) => path),
+  objects: fileObjects(({ path }) => path),
 }

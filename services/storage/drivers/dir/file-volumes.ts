@@ -12,6 +12,7 @@ import { createImage, imageInfo, imageUsage, isSparseInCopies, resizeImage } fro
 import type { VolumeDriver, VolumeName, VolumeSpec } from '../driver.ts'
 import { markerName } from '../marker.ts'
 import { commitAside, copyFull, copyLinked, createFile, openAside } from './image-files.ts'
+import { objectFolder } from './file-objects.ts'
 import { fileOfVolume, isLayer } from './layer-names.ts'
 import { layers } from './layers.ts'
 
@@ -88,7 +89,7 @@ export function fileVolumes<K extends PoolType>(folderOf: (config: PoolConfig<K>
       for (const { name: file, kind } of await host.list(path)) {
         const extension = extname(file)
         const [name, format] = [basename(file, extension), extension.slice(1)]
-        if (isLayer(file)) continue
+        if (isLayer(file) || file === objectFolder) continue
         if (!isFormat(format)) {
           // Copies that are being made.
           if (format !== 'new' && file !== markerName)

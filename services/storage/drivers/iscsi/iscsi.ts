@@ -117,6 +117,7 @@ export const iscsi: PoolDriver<'iscsi'> = {
     send: false,
     shared: true,
     live_resize: false,
+    objects: false,
   }),
 
   async prepare(_site, _id, given) {

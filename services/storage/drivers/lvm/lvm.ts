@@ -204,6 +204,7 @@ export const lvm: PoolDriver<'lvm'> = {
     send: false,
     shared: false,
     live_resize: true,
+    objects: false,
   }),
 
   async prepare({ host }, _id, { node, volume_group, thin_pool, size }) {

@@ -7,6 +7,7 @@ import { missingProgram } from '#shared/nodes/host/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { withSecretFiles } from '#shared/nodes/host/secret-files.ts'
 import { imageAt } from '../../images/image-at.ts'
+import { fileObjects, isWithoutObjects, objectFolder } from '../dir/file-objects.ts'
 import { fileVolumes } from '../dir/file-volumes.ts'
 import { type PoolDriver, type Site, unknownFigures } from '../driver.ts'
 import { createMarker, markerName, readMarker } from '../marker.ts'
@@ -130,8 +131,9 @@ export function mountedPool<K extends PoolType>({ program, types, mountOf: descr
       const { path } = describe(config)
       if (!(await isMounted(host, config))) return
       const files = await host.list(path)
-      if (files.some(({ name }) => name !== markerName)) return
-      for (const { name } of files) await host.remove(`${path}/${name}`)
+      if (files.some(({ name }) => name !== markerName && name !== objectFolder)) return
+      if (!(await isWithoutObjects(host, path))) return
+      for (const { name } of files) await host.remove(`${path}/${name}`, { recursive: true })
       await deactivate(host, config)
     },
 
@@ -153,6 +155,7 @@ export function mountedPool<K extends PoolType>({ program, types, mountOf: descr
     },
 
     volumes: fileVolumes((config) => describe(config).path),
+    objects: fileObjects((config) => describe(config).path),
   } satisfies Partial<PoolDriver<K>>
 }
 
@@ -168,4 +171,5 @@ export const mountedCapabilities = {
   send: false,
   shared: true,
   live_resize: true,
+  objects: true,
 }

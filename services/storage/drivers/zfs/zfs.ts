@@ -204,6 +204,7 @@ export const zfs: PoolDriver<'zfs'> = {
     send: false,
     shared: false,
     live_resize: true,
+    objects: false,
   }),
 
   prepare: ({ host }, _id, { node, dataset, thin = true }) =>
