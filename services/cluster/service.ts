@@ -2,10 +2,10 @@ import { hostname } from 'node:os'
 import { config } from '#shared/config/config.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Service } from '#shared/service/start.ts'
-import { checkNode, watchHealth } from './health.ts'
-import { registerLocal } from './local.ts'
-import { localId, nodeRecords } from './model.ts'
-import { nodeService } from './nodes.ts'
+import { checkNode, watchHealth } from './health/watch.ts'
+import { registerLocal } from './nodes/local.ts'
+import { localId, nodeRecords } from './nodes/model.ts'
+import { nodeService } from './nodes/nodes.ts'
 
 /** A host name as a node's name, which has only letters, digits, _ and -. */
 const nameOf = (host: string) => host.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, 255)

@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { open, type Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
-import { engineStatesOf, factsOf } from './facts.ts'
-import { nodeRecords } from './model.ts'
-import type { StoredNode } from './stored-node.ts'
-import { reachOf } from './view.ts'
+import { engineStatesOf, factsOf } from '../nodes/facts.ts'
+import { nodeRecords } from '../nodes/model.ts'
+import type { StoredNode } from '../nodes/stored-node.ts'
+import { reachOf } from '../nodes/view.ts'
 
 const everyMs = 5000
 
