@@ -5,7 +5,7 @@ import type { Service } from '#shared/service/start.ts'
 import { checkNode, watchHealth } from './health/watch.ts'
 import { registerLocal } from './nodes/local.ts'
 import { localId, nodeRecords } from './nodes/model.ts'
-import { nodeService } from './nodes/nodes.ts'
+import { nodeService } from './nodes.ts'
 
 /** A host name as a node's name, which has only letters, digits, _ and -. */
 const nameOf = (host: string) => host.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, 255)
@@ -22,7 +22,7 @@ export const clusterService: Service = {
       },
     )
     const local = await nodeRecords.require(localId)
-    await checkNode(local)
+    await checkNode(local, 'quick')
     return watchHealth()
   },
 }

@@ -32,6 +32,18 @@ export type EngineEvent =
   /** An object of the engine changed. `id` is the engine's own name of it, `change` the engine's own word. */
   | { kind: 'object'; id: string; change: string }
 
+export type CpuQuery = { architecture: string; accel: 'kvm' | 'tcg' }
+/** The CPU of a host's guests. `description` is the engine's own, opaque to others. */
+export type HostCpu = { description: string; model: string; features: string[] }
+export type CpuBaseline = { model: string; vendor: string | null; features: string[] }
+
+export type EngineCpus = {
+  /** undefined when the host has no guests of this kind. @throws UnavailableError */
+  hostCpu: (query: CpuQuery) => Promise<HostCpu | undefined>
+  /** The CPU that hosts with these descriptions have in common. @throws UnavailableError */
+  baseline: (query: CpuQuery, descriptions: string[]) => Promise<CpuBaseline>
+}
+
 /** One engine of one node: libvirt, LXD and so on. Opens its connection when it is first needed, and again when it was lost. */
 export type Engine = {
   /** @throws UnavailableError when the engine does not answer */
@@ -41,6 +53,8 @@ export type Engine = {
   events: (listener: (event: EngineEvent) => void) => () => void
   /** True while events arrive. */
   isConnected: () => boolean
+  /** Of engines whose guests see a CPU that is chosen for them. */
+  cpus?: EngineCpus
   close: () => Promise<void>
 }
 

@@ -1,4 +1,5 @@
 import { call } from '#shared/bus/call.ts'
+import { ConflictError } from '#shared/errors.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { type EngineConfig, type EngineKind, nodes, type Reach } from '#shared/contracts/cluster/nodes.ts'
 import type { Engine, EngineDriver } from '#shared/nodes/engine.ts'
@@ -34,6 +35,16 @@ export async function reach(id: string): Promise<Reached> {
   const reached = open(await reachOf(id))
   await requireCurrent()
   return reached
+}
+
+/** @throws ConflictError when a node is in maintenance: nothing is started there */
+export async function requireServing(id: string): Promise<void> {
+  const { maintenance, name } = await reachOf(id)
+  if (!maintenance) return
+  throw new ConflictError(
+    `Node '${name}' is in maintenance, and nothing is started there until its maintenance ends (PATCH /api/cluster/nodes/${id} with maintenance: false)`,
+    { details: { node: id, maintenance: true } },
+  )
 }
 
 /** All registered nodes. */

@@ -126,7 +126,7 @@ export function NodePage() {
       actions={node.data && <Verbs item={node.data} verbs={verbs} shown={1} label={node.data.name} />}
     >
       <Loaded of={node}>
-        {({ facts, engines, ...data }) => (
+        {({ facts, engines, channels, ...data }) => (
           <div class="stack">
             <div class="cards">
               <Card title={t('tab.overview')}>
@@ -159,6 +159,17 @@ export function NodePage() {
                     <>
                       <Status value={status} /> {version}
                       {status !== 'absent' && reason && <div class="dim">{reason}</div>}
+                    </>,
+                  ])}
+                />
+              </Card>
+              <Card title={t('f.channels')}>
+                <Facts
+                  of={channels.map(({ channel, subject, status, reason }) => [
+                    channel === 'storage' ? subject : t(`channel.${channel}`),
+                    <>
+                      <Status value={status} />
+                      {reason && <div class="dim">{reason}</div>}
                     </>,
                   ])}
                 />

@@ -24,3 +24,8 @@ export const storeEngines: Migration = async (documents) => {
     await documents.updateOne({ _id: _id as never }, { $set: set, $unset: unset })
   }
 }
+
+/** Gives nodes that were stored before their channels were checked an empty list, which the next check fills. */
+export const storeChannels: Migration = async (documents) => {
+  await documents.updateMany({ channels: { $exists: false } }, { $set: { channels: [] } })
+}

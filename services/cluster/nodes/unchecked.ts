@@ -18,6 +18,7 @@ export const unchecked = () => ({
   status: 'unknown' as const,
   status_reason: null,
   engines: unknownEngines(),
+  channels: [],
   maintenance: false,
   facts: null,
   created_at: now(),

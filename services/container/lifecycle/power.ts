@@ -2,7 +2,7 @@ import type { Params } from '#shared/contract/contract.ts'
 import { containerPowerStates } from '#shared/contracts/power-states.ts'
 import type { Container, containers } from '#shared/contracts/container/containers.ts'
 import type { ContainerStatus } from '#shared/contracts/container/parts.ts'
-import { reach } from '#shared/nodes/nodes.ts'
+import { reach, requireServing } from '#shared/nodes/nodes.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type ContainerRecord, containerRecords, viewOf } from '../model.ts'
@@ -18,7 +18,9 @@ function power<P extends { id: string }>(
   return operation({
     accept: async (params: P, { hold }) => {
       await hold(apiPathOf(params.id))
-      requireStatus(await settledForChange(params.id, action), action, from)
+      const container = await settledForChange(params.id, action)
+      requireStatus(container, action, from)
+      if (container.status === 'stopped') await requireServing(container.node)
       return params
     },
     run: async (op, input): Promise<Container> => {

@@ -13,6 +13,7 @@ import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords, volumeRecords } from '../models.ts'
 import { type Placed, requireIdentity } from './identity.ts'
+import { checkFrom } from './check-from.ts'
 import { detect } from './detect.ts'
 import { fullAt } from './forecast.ts'
 import { leave } from './leave.ts'
@@ -84,6 +85,7 @@ export const poolService = implement(pools, {
   },
 
   get: async ({ id }) => viewOf(await poolRecords.require(id)),
+  checkFrom: async ({ node }) => checkFrom(node),
 
   orphans,
   detect,

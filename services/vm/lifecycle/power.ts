@@ -2,6 +2,7 @@ import type { Params } from '#shared/contract/contract.ts'
 import { vmPowerStates } from '#shared/contracts/power-states.ts'
 import type { ShutdownMode, Vm, VmStatus, vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError } from '#shared/errors.ts'
+import { requireServing } from '#shared/nodes/nodes.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { startDefined } from './start-domain.ts'
 import { driverOf, requirePart } from '../drivers/drivers.ts'
@@ -22,7 +23,9 @@ function power<P extends { id: string }>(
     accept: async (params: P, { hold }) => {
       await hold(apiPathOf(params.id))
       requireNoTemplate(await vmRecords.requireForChange(params.id), action)
-      requireStatus(await settle(params.id), action, from)
+      const vm = await settle(params.id)
+      requireStatus(vm, action, from)
+      if (vm.status === 'stopped') await requireServing(vm.node)
       return params
     },
     run: async (op, input): Promise<Vm> => {

@@ -70,7 +70,7 @@ const table: Record<ServiceName, Member> = {
     keepsStreams: true,
   },
   audit: { serves: [audit], calls: [] },
-  cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(pools, 'list')] },
+  cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(containers, 'list'), ...of(pools, 'list')] },
   storage: { serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads], calls: [...of(vms, 'get')] },
   vm: {
     serves: [

@@ -14,6 +14,7 @@ import {
   Time,
   Version,
 } from '#shared/contracts/common.ts'
+import { ChannelState, CpuBaselines, NodeHealth } from '#shared/contracts/cluster/node-health.ts'
 
 export const Accel = oneOf('kvm', 'tcg')
 
@@ -109,9 +110,10 @@ export const Node = strict({
   status: oneOf('online', 'offline', 'unknown'),
   status_reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not online' }),
   engines: Type.Array(EngineState),
+  channels: Type.Array(ChannelState, { description: 'Host, clock and storage pools as last checked' }),
   hypervisor_status: Type.Enum(['online', 'offline', 'unknown'], { description: olderName('`engines`') }),
   hypervisor_reason: Type.Union([Type.String(), Type.Null()], { description: olderName('`engines`') }),
-  maintenance: Type.Boolean({ description: 'Nothing new is placed on it' }),
+  maintenance: Type.Boolean({ description: 'Nothing new is placed on it, and nothing is started there' }),
   facts: Type.Union([Facts, Type.Null()]),
   created_at: Time,
   updated_at: Time,
@@ -152,6 +154,30 @@ export const nodes = contract('nodes', {
     rest: 'GET /cluster/nodes/{id}',
     can: 'SysAudit on /api/cluster/nodes/{id}',
     params: ById,
+    result: Node,
+  },
+  health: {
+    does: 'Check every channel to a node: host, clock, engines and storage pools, each with reason and age',
+    rest: 'GET /cluster/nodes/{id}/health',
+    can: 'SysAudit on /api/cluster/nodes/{id}',
+    params: ById,
+    result: NodeHealth,
+    computed: true,
+  },
+  cpuBaseline: {
+    does: 'Compute the CPU model and features that the nodes have in common',
+    rest: 'GET /cluster/cpu-baseline',
+    can: 'SysAudit on /api/cluster/nodes',
+    params: None,
+    result: CpuBaselines,
+    computed: true,
+  },
+  pinHostKey: {
+    does: 'Pin the host key that a node shows now, once it was compared with the key on the host',
+    rest: 'POST /cluster/nodes/{id}/host-key',
+    can: 'SysModify on /api/cluster/nodes/{id}',
+    audit: 'certificate_changed',
+    params: strict({ id: Id, host_key: Fingerprint }),
     result: Node,
   },
   hostKey: {
@@ -206,7 +232,7 @@ export const nodes = contract('nodes', {
     secret: ['private_key'],
   },
   remove: {
-    does: 'Remove a node that holds nothing',
+    does: 'Remove a node without VMs, containers and storage pools of its own',
     rest: 'DELETE /cluster/nodes/{id}',
     can: 'SysModify on /api/cluster/nodes/{id}',
     audit: 'node_removed',

@@ -101,6 +101,15 @@ export const pools = contract('pools', {
     result: Pool,
     computed: true,
   },
+  checkFrom: {
+    does: 'Check each active storage pool that a node reaches, from this node',
+    can: 'service',
+    callers: ['cluster'],
+    params: strict({ node: Id }),
+    result: Type.Array(
+      strict({ pool: Id, reason: Type.Union([Type.String(), Type.Null()], { description: 'null: ok' }) }),
+    ),
+  },
   orphans: {
     does: 'List the images in a storage pool that have no record, and the volumes that have no image; nothing is changed',
     rest: 'GET /storage/pools/{id}/orphans',

@@ -2,6 +2,7 @@ import type { EngineConfig } from '#shared/contracts/cluster/nodes.ts'
 import { type Engine, type EngineDriver, type EngineSite, healthBy } from '../engine.ts'
 import type { Forward } from '../host/host.ts'
 import { type HostConnection, hostConnection } from './connection/host-connection.ts'
+import { cpuBaseline, hostCpu } from './client/cpu.ts'
 import { versions } from './client/host-facts.ts'
 
 type Config = NonNullable<EngineConfig['libvirt']>
@@ -39,6 +40,10 @@ export const libvirt: EngineDriver<Config, LibvirtEngine> = {
           if (news.kind === 'connected' || news.kind === 'disconnected') listener(news)
         }),
       isConnected: () => client.isConnected(),
+      cpus: {
+        hostCpu: (query) => hostCpu(client, query),
+        baseline: (query, descriptions) => cpuBaseline(client, query, descriptions),
+      },
       close: async () => {
         await client.close()
         await closeForward()

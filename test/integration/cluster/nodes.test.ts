@@ -8,6 +8,7 @@ import { ConflictError, UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
+import { containerService } from '../../../services/container/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
@@ -43,7 +44,7 @@ async function withAnotherKey(
 }
 
 beforeAll(async () => {
-  horcrux = await startHorcrux({ services: [clusterService, storageService, vmService] })
+  horcrux = await startHorcrux({ services: [clusterService, storageService, vmService, containerService] })
   await done(horcrux, nodes, 'register', asNode('hv1', first))
 })
 afterAll(() => horcrux.stop())

@@ -21,6 +21,7 @@ export const withoutLaterChange: Record<string, string> = {
   'auth.totpRemove': 'its code is valid once',
   'auth.rotateKeys': 'adds a key, and no later change takes it away',
   'audit.erase': 'cannot be undone by a later change',
+  'nodes.pinHostKey': 'refuses itself when it is late: the node must show this key',
   'consoles.open': 'gives out a secret that ends by itself',
   'consoles.write': 'writes to a running guest',
   'consoles.deleteRecording': 'deletes a recording, whose id is never used again',

@@ -61,6 +61,9 @@ export const capabilities = (libvirt: Libvirt): Promise<string> =>
 
 export type DomainCapabilitiesQuery = { emulator?: string; arch?: string; machine?: string; virtType?: 'kvm' | 'qemu' }
 
+/** libvirt's word for a way of acceleration. */
+export const virtTypeOf = (accel: 'kvm' | 'tcg'): 'kvm' | 'qemu' => (accel === 'kvm' ? accel : 'qemu')
+
 /** Capabilities for guests of this kind, as XML. Default: libvirt's choice of each. */
 export const domainCapabilities = (libvirt: Libvirt, query: DomainCapabilitiesQuery = {}): Promise<string> => {
   const { emulator = null, arch = null, machine = null, virtType = null } = query

@@ -67,6 +67,7 @@ const harmless: ReadonlySet<OperationName> = new Set([
   'deregisterEvents',
   'connectText',
   'domainCapabilities',
+  'baselineCpu',
   'versions',
   'nodeInfo',
   'freeMemoryBytes',

@@ -2,6 +2,7 @@
  * Operations of a call thread: each takes the loaded library and a connection's address, calls libvirt
  * synchronously and returns plain data. A failed libvirt call throws `LibvirtFailure` with the error of this thread.
  */
+import { cpuOperations } from './cpu-calls.ts'
 import { lastFailure, readPointers, readText, type Library, type Pointer } from './ffi.ts'
 import type { Parameters } from './parameters.ts'
 import {
@@ -70,6 +71,7 @@ const listUuids = (library: Library, conn: Pointer, flags: number): Set<string> 
 
 export const operations = {
   ...snapshotOperations,
+  ...cpuOperations,
 
   /** Opens a connection and returns its address. Local drivers such as `test:` have no daemon to keep alive. */
   open(
@@ -108,14 +110,6 @@ export const operations = {
     { what }: { what: 'virConnectGetHostname' | 'virConnectGetCapabilities' },
   ): string {
     return given(library, library[what](conn))
-  },
-
-  domainCapabilities(
-    library: Library,
-    conn: Pointer,
-    { emulator, arch, machine, virtType }: Record<'emulator' | 'arch' | 'machine' | 'virtType', string | null>,
-  ): string {
-    return given(library, library.virConnectGetDomainCapabilities(conn, emulator, arch, machine, virtType, 0))
   },
 
   /** Versions as libvirt packs them: major × 1,000,000 + minor × 1,000 + release. */

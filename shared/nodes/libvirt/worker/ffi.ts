@@ -14,6 +14,7 @@ type Kinds = {
   ulong: number | bigint
   pointer: Pointer | null
   text: string | null
+  texts: string[]
   /** Result only: a string that libvirt allocated; koffi copies it and frees the original. */
   ownedText: string | null
   /** Output: an array of one element, filled in. */
@@ -29,6 +30,7 @@ const cTypes: Record<keyof Kinds, string> = {
   ulong: 'ulong',
   pointer: 'void *',
   text: 'const char *',
+  texts: 'const char **',
   ownedText: 'str!',
   outPointer: '_Out_ void **',
   outInt: '_Out_ int *',
@@ -70,6 +72,17 @@ const signatures = {
   virConnectGetHostname: virt('ownedText', 'pointer'),
   virConnectGetCapabilities: virt('ownedText', 'pointer'),
   virConnectGetDomainCapabilities: virt('ownedText', 'pointer', 'text', 'text', 'text', 'text', 'uint'),
+  virConnectBaselineHypervisorCPU: virt(
+    'ownedText',
+    'pointer',
+    'text',
+    'text',
+    'text',
+    'text',
+    'texts',
+    'uint',
+    'uint',
+  ),
   virNodeGetInfo: virt('int', 'pointer', 'bytes'),
   virNodeGetFreeMemory: virt('ulong', 'pointer'),
 

@@ -2,8 +2,6 @@ import { isDeepStrictEqual } from 'node:util'
 import { call } from '#shared/bus/call.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
-import { vms } from '#shared/contracts/vm/vms.ts'
-import { pools } from '#shared/contracts/storage/pools.ts'
 import { alreadyExists, ConflictError, invalid, ValidationError } from '#shared/errors.ts'
 import { scanHostKey } from '#shared/nodes/host/ssh/ssh.ts'
 import { newId } from '#shared/ids.ts'
@@ -11,12 +9,15 @@ import { forget, open, remember } from '#shared/nodes/nodes.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { seal } from '#shared/config/secrets.ts'
 import { implement } from '#shared/service/implement.ts'
-import { engineStatesOf, factsOf } from './facts.ts'
-import { localId, nodeRecords } from './model.ts'
-import { configFromOlderNames } from './older-names.ts'
-import type { StoredNode } from './stored-node.ts'
-import { unchecked, unknownEngines } from './unchecked.ts'
-import { reachOf, viewOf } from './view.ts'
+import { healthOf } from './health/watch.ts'
+import { cpuBaselines } from './nodes/cpu-baseline.ts'
+import { engineStatesOf, factsOf } from './nodes/facts.ts'
+import { requireEmpty } from './nodes/holds.ts'
+import { localId, nodeRecords } from './nodes/model.ts'
+import { configFromOlderNames } from './nodes/older-names.ts'
+import type { StoredNode } from './nodes/stored-node.ts'
+import { unchecked, unknownEngines } from './nodes/unchecked.ts'
+import { reachOf, viewOf } from './nodes/view.ts'
 
 export const nodeService = implement(nodes, {
   list: async (query, { maySee }) => {
@@ -26,6 +27,19 @@ export const nodeService = implement(nodes, {
   get: async ({ id }) => viewOf(await nodeRecords.require(id)),
   reach: async ({ id }) => reachOf(await nodeRecords.require(id)),
   reachAll: async () => (await nodeRecords.all()).map(reachOf),
+
+  health: ({ id }) => healthOf(id),
+  cpuBaseline: async () => cpuBaselines((await nodeRecords.all()).map((node) => open(reachOf(node)))),
+
+  pinHostKey: async ({ id, host_key }) => {
+    const changed = await nodeRecords.change(id, async (node) => {
+      if (node.kind === 'local') refuseForLocal({ host_key }, node)
+      await requireShown(node, host_key)
+      return { set: { host_key, ...(await probeChanged(node, { host_key })) } }
+    })
+    remember(reachOf(changed))
+    return viewOf(changed)
+  },
 
   hostKey: async ({ address, ssh_port }) => {
     const { type, fingerprint, publicKey } = await scanHostKey(address, ssh_port)
@@ -90,12 +104,7 @@ export const nodeService = implement(nodes, {
   remove: async ({ id }) => {
     const node = await nodeRecords.requireForChange(id)
     if (id === localId) throw new ConflictError('The machine that Horcrux runs on cannot be removed')
-    const everything = { limit: 1, filter: `node:${id}` }
-    const [guests, storage] = await Promise.all([call(vms, 'list', everything), call(pools, 'list', everything)])
-    if (guests.total + storage.total > 0)
-      throw new ConflictError(
-        `Node '${id}' still holds ${guests.total} virtual machine(s) and ${storage.total} pool(s)`,
-      )
+    await requireEmpty(id)
     await call(permissions, 'forget', { path: `/api/cluster/nodes/${id}` })
     await nodeRecords.remove(node)
     await forget(id)
@@ -142,6 +151,15 @@ async function probeChanged(node: StoredNode, set: Partial<StoredNode>): Promise
   } finally {
     await forget(id)
   }
+}
+
+/** @throws ConflictError when a node shows another key than the one that the caller has compared */
+async function requireShown({ id, address, ssh_port, host_key: pinned }: StoredNode, given: string): Promise<void> {
+  const { fingerprint: shown, type } = await scanHostKey(address ?? '', ssh_port ?? 22)
+  if (shown === given) return
+  throw new ConflictError(`Node '${id}' shows the ${type} key ${shown}, not ${given}; the pinned one is ${pinned}`, {
+    details: { pinned, shown, given },
+  })
 }
 
 /** Asks the caller to compare the key that the host shows with the host's own, and to send it back. @throws ValidationError always */
