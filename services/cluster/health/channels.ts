@@ -101,6 +101,6 @@ export function healthFrom(
 function sumOf(channels: Checked[]): NodeHealth['status'] {
   const host = channels.find(({ channel }) => channel === 'host')
   if (!host || host.status === 'unknown') return 'unknown'
-  if (host.status !== 'ok') return 'failed'
+  if (host.status === 'failed') return 'failed'
   return channels.every(({ status }) => status === 'ok' || status === 'absent') ? 'ok' : 'warning'
 }

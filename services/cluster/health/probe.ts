@@ -2,6 +2,8 @@ import { call } from '#shared/bus/call.ts'
 import type { ChannelState } from '#shared/contracts/cluster/node-health.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
+import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
+import { scanHostKey } from '#shared/nodes/host/ssh/ssh.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { clockOf, type Found, found, unasked } from './channels.ts'
@@ -16,6 +18,19 @@ export async function hostChannel({ host }: Pick<Reached, 'host'>): Promise<Foun
   } catch (error) {
     return { ...found('host', 'host', words(error)), changed_host_key: changedKeyIn(error) }
   }
+}
+
+/**
+ * Compares the key that a host shows to new connections with the pinned one: a connection of before goes on with a key that
+ * was replaced since, and the next one would be refused.
+ */
+export async function shownKeyChannel({ node, host }: Pick<Reached, 'node' | 'host'>): Promise<Found | null> {
+  if (node.kind === 'local') return null
+  const shown = await scanHostKey(node.address, node.port).catch(() => null)
+  const pinned = parsePinnedKey(node.host_key).fingerprint
+  if (shown === null || shown.fingerprint === pinned) return null
+  const reason = `${host.describe()} shows the ${shown.type} key ${shown.fingerprint} to new connections, not the pinned one ${pinned}; the open connection goes on`
+  return { ...found('host', 'host', reason), status: 'warning', changed_host_key: { pinned, shown: shown.fingerprint } }
 }
 
 function changedKeyIn(error: unknown): ChannelState['changed_host_key'] {

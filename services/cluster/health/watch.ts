@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { NodeHealth } from '#shared/contracts/cluster/node-health.ts'
 import { now } from '#shared/events/event.ts'
-import { open } from '#shared/nodes/nodes.ts'
+import { open, type Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { coalesced } from '#shared/runtime/single-flight.ts'
 import { engineStatesOf, factsOf } from '../nodes/facts.ts'
@@ -10,15 +10,17 @@ import { nodeRecords } from '../nodes/model.ts'
 import type { StoredNode } from '../nodes/stored-node.ts'
 import { reachOf } from '../nodes/view.ts'
 import { type Found, healthFrom, type LastCheck, recorded, unasked } from './channels.ts'
-import { clockChannel, hostChannel, storageChannels, unaskedStorage } from './probe.ts'
+import { clockChannel, hostChannel, shownKeyChannel, storageChannels, unaskedStorage } from './probe.ts'
 
 const everyMs = 5000
 /** Clocks and storage pools change slowly, and the question about storage goes to another service. */
 const slowEveryMs = 30_000
+/** Each look at the host key is a connection that sshd logs as given up. */
+const keyEveryMs = 300_000
 /** A question about the health waits no longer for a new check. */
 const patienceMs = 3000
 
-type Times = Partial<Record<'quick' | 'slow', { at: number; time: string }>>
+type Times = Partial<Record<'quick' | 'slow' | 'key', { at: number; time: string }>>
 /** The last checks that this replica has made, by node. */
 const checks = new Map<string, Times>()
 
@@ -30,15 +32,17 @@ export async function checkNode(node: StoredNode, how: 'quick' | 'usual' | 'whol
   const reached = open(reachOf(node))
   const times = checks.get(node.id) ?? {}
   checks.set(node.id, times)
-  const [host, engines] = await Promise.all([hostChannel(reached), engineStatesOf(reached, node.engines)])
+  const isKeyDue = how === 'whole' || (how === 'usual' && isOlder(times.key, keyEveryMs))
+  const [host, engines] = await Promise.all([hostOf(node, reached, isKeyDue), engineStatesOf(reached, node.engines)])
+  if (isKeyDue) times.key = { at: performance.now(), time: now() }
   const isSlowDue = how !== 'quick' && (how === 'whole' || isDue(node, times.slow))
   const rest = await restOf(node, host, reached, isSlowDue)
   const time = now()
   times.quick = { at: performance.now(), time }
   if (isSlowDue) times.slow = { at: performance.now(), time }
-  const status = host.status === 'ok' ? ('online' as const) : ('offline' as const)
+  const status = host.status === 'failed' ? ('offline' as const) : ('online' as const)
   const channels = recorded(node.channels, [host, ...rest], time)
-  const health = { status, status_reason: host.reason, engines, channels }
+  const health = { status, status_reason: status === 'online' ? null : host.reason, engines, channels }
   const before = {
     status: node.status,
     status_reason: node.status_reason,
@@ -52,16 +56,21 @@ export async function checkNode(node: StoredNode, how: 'quick' | 'usual' | 'whol
 
 /** True when clock and storage pools are to be asked: some channel is unknown, or the last answers are old. */
 const isDue = ({ channels }: StoredNode, last: Times['slow']): boolean =>
-  !last || performance.now() - last.at > slowEveryMs || channels.some(({ status }) => status === 'unknown')
+  isOlder(last, slowEveryMs) || channels.some(({ status }) => status === 'unknown')
+
+const isOlder = (last: Times['slow'], ms: number) => !last || performance.now() - last.at > ms
+
+/** The channel of the host itself. A changed key that was seen before is told until the next look at the key. */
+async function hostOf({ channels }: StoredNode, reached: Reached, isKeyDue: boolean): Promise<Found> {
+  const host = await hostChannel(reached)
+  if (host.status !== 'ok') return host
+  const before = channels.find(({ channel, status }) => channel === 'host' && status === 'warning')
+  return (isKeyDue ? await shownKeyChannel(reached) : before) ?? host
+}
 
 /** The channels beside the host: of a host that does not answer, nothing is known. */
-async function restOf(
-  { id, channels }: StoredNode,
-  host: Found,
-  reached: ReturnType<typeof open>,
-  isAsked: boolean,
-): Promise<Found[]> {
-  if (host.status !== 'ok') {
+async function restOf({ id, channels }: StoredNode, host: Found, reached: Reached, isAsked: boolean): Promise<Found[]> {
+  if (host.status === 'failed') {
     const reason = 'The node is not reached'
     return [unasked('clock', 'clock', reason), ...unaskedStorage(channels, reason)]
   }

@@ -18,7 +18,9 @@ export async function secondSshd({ netns, address, keyFile }: LabHost, port: num
     const options = ['StrictModes=no', 'PidFile=none', 'UsePAM=no', 'MaxStartups=100', 'Subsystem=sftp internal-sftp']
     const all = [`ListenAddress=${address}:${port}`, `AuthorizedKeysFile=${keyFile}.pub`, ...options]
     const words = ['-D', '-f', '/dev/null', '-h', key, ...all.flatMap((option) => ['-o', option])]
-    const own = ['setpriv', '--pdeathsig', 'KILL', '/usr/sbin/sshd', ...words]
+    // In a namespace of processes, so that its open connections end with it.
+    const apart = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
+    const own = ['setpriv', '--pdeathsig', 'KILL', ...apart, '/usr/sbin/sshd', ...words]
     const sshd = await machine.spawn('ip', ['netns', 'exec', netns, ...own])
     sshd.stdout.resume()
     const shown = () => scanHostKey(address, port).catch(() => null)
