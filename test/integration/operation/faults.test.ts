@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { type Operation, operations } from '#shared/contracts/core/operations.ts'
@@ -150,9 +151,10 @@ async function expectWhole(scenario: string, ended: Operation, what: string): Pr
   expect(ended.ended_at, `${what} goes on: ${JSON.stringify(ended.steps)}`).not.toBeNull()
   expect(ended.state, `${what}: ${JSON.stringify(ended.error)}`).not.toBe('needs_attention')
   const world = await worldNow()
-  const expected =
-    ended.state === 'succeeded' || ended.state === undisturbed.get(scenario)!.state ? [after, before] : [before]
-  expect(expected, `${what} ended ${ended.state}`).toContainEqual(world)
+  const mayBeDone = ended.state === 'succeeded' || ended.state === undisturbed.get(scenario)!.state
+  const isDone = mayBeDone && differences(world, after).length === 0
+  const wrong = isDone ? '' : differences(world, before).join('; ')
+  expect(wrong, `${what} ended ${ended.state}: ${wrong}`).toBe('')
   if (ended.state === 'succeeded') expect(world, what).toEqual(after)
   await until(async () => Object.values(await leftovers()).every((count) => count === 0), {
     what: `nothing left after ${what}`,
@@ -160,10 +162,21 @@ async function expectWhole(scenario: string, ended: Operation, what: string): Pr
   })
 }
 
+/** What of two worlds differs, part by part. */
+const differences = (found: Seen, expected: Seen): string[] =>
+  Object.entries(expected)
+    .map(([part, of]) => ({ part, of, is: found[part as keyof Seen] }))
+    .filter(({ of, is }) => !isDeepStrictEqual(of, is))
+    .map(({ part, of, is }) => `${part}: ${JSON.stringify(is)} and not ${JSON.stringify(of)}`)
+
 /** Tries each of many, whatever becomes of the others, and fails with all that failed. */
 async function tryEach<T>(many: T[], attempt: (one: T) => Promise<void>): Promise<void> {
   const failures: string[] = []
-  for (const one of many) await attempt(one).catch(({ message }: Error) => failures.push(message))
+  for (const one of many)
+    await attempt(one).catch(({ message }: Error) => {
+      process.stdout.write(`  ${message}\n`)
+      failures.push(message)
+    })
   expect(failures).toEqual([])
 }
 

@@ -13,6 +13,8 @@ import { unlessMissing } from './state.ts'
 import { at, attribute, type Element, elements, parseXml, remove, writeXml } from './xml/xml.ts'
 
 const lookEveryMs = 1000
+/** The time of a guest that runs to answer a request which was cancelled. */
+const afterAbortMs = 10_000
 
 /** The domain as it runs; null for one that is off. */
 async function liveDomain(libvirt: HostConnection, uuid: string): Promise<Element | null> {
@@ -75,7 +77,10 @@ async function plugController(
   await attachDevice(libvirt, uuid, writeXml(wanted), { live: true })
 }
 
-/** Asks a guest to let go of a device, and waits until it has. */
+/**
+ * Asks a guest to let go of a device, and waits until it has. QEMU cannot take the request back: after an abort it is
+ * still waited for, so that the caller plugs in again what the guest lets go of late.
+ */
 export async function unplug(
   { node, handle: uuid }: Guest,
   device: Device,
@@ -89,9 +94,10 @@ export async function unplug(
   }
   const there = await find()
   if (!there) return true
-  const deadline = Date.now() + timeoutMs
+  let deadline = Date.now() + timeoutMs
   let wake = () => {}
   let hasRefused = false
+  let abortedAt: number | undefined
   const unsubscribe = libvirt.subscribe(['device_removed', 'device_removal_failed', 'lifecycle'], (news) => {
     hasRefused ||= news.kind === 'device_removal_failed' && news.alias === attribute(at(there, 'alias'), 'name')
     wake()
@@ -101,9 +107,11 @@ export async function unplug(
     for (;;) {
       const { promise, resolve } = Promise.withResolvers<void>()
       wake = resolve
-      signal?.throwIfAborted()
-      if (!(await find())) return true
+      if (signal?.aborted) deadline = Math.min(deadline, (abortedAt ??= Date.now()) + afterAbortMs)
+      const isGone = !(await find())
       const leftMs = deadline - Date.now()
+      if (isGone || leftMs <= 0 || hasRefused) signal?.throwIfAborted()
+      if (isGone) return true
       if (leftMs <= 0 || hasRefused) return false
       const timer = setTimeout(resolve, Math.min(leftMs, lookEveryMs))
       await promise

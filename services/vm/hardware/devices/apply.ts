@@ -118,11 +118,21 @@ export async function free(vm: VmRecord, device: Device, seconds: number, signal
   )
 }
 
-/** Undoes {@link free}, unless the record has lost the device. */
+/**
+ * Undoes {@link free}, unless the record has lost the device. The loss may be recorded already as a pending change: it
+ * ends when the guest has the device again.
+ */
 export async function plugAgain(id: string, device: Device): Promise<void> {
+  const [field, part] = [fieldOf(device), partOf(device)]
+  const own = (now: VmRecord): Part | undefined => now[field].find((each: Part) => isSameDevice(each, part))
   const vm = await vmRecords.require(id)
-  if (vm[fieldOf(device)].some((part) => isSameDevice(part, partOf(device))))
-    await driverOf(vm).devices?.plug(vm, device)
+  if (!own(vm) || !(await takes(vm, device))) return
+  await vmRecords.change(id, (now) => {
+    const running = [...without(runningWith(now, field), device), own(now) ?? part]
+    const places = new Map(now[field].map((each, index) => [placeOf(each), index]))
+    const inOrder = running.toSorted((a, b) => (places.get(placeOf(a)) ?? 0) - (places.get(placeOf(b)) ?? 0))
+    return { set: waitingWith(now, field, now[field], inOrder) }
+  })
 }
 
 /** Removes an unplugged device from record, boot order and definition. May be repeated. */
