@@ -59,7 +59,12 @@ export type Original = { source: DiskSource; format: string; volume?: VolumeName
 export type ToolFile = { path: string; secret?: string | undefined }
 /** `accept`: an existing volume was made by an earlier try of the same request. */
 export type IfExists = { ifExists: 'accept' | 'refuse' }
-export type Copying = IfExists & { signal: AbortSignal; onProgress: (doneBytes: number) => void }
+/** `bytesPerSecond`: the fastest that bytes are copied. */
+export type Copying = IfExists & {
+  signal: AbortSignal
+  onProgress: (doneBytes: number) => void
+  bytesPerSecond?: number | undefined
+}
 
 /** A secret of libvirt, in its words; `secret` is in Base64. `label`: the word for the name of a secret of this usage. */
 export type SecretOfDisks = { id: string; usage: string; label: 'name' | 'target'; name: string; secret: string }

@@ -180,7 +180,11 @@ export const overlayImage = (host: Host, backing: Image, path: string, sizeBytes
 export const resizeImage = (host: Host, path: string, { format, size_bytes }: Size): Promise<unknown> =>
   qemuImg(host, ['resize', '-q', '-f', format, path, String(size_bytes)])
 
-type Converting = { signal: AbortSignal; onProgress: (doneBytes: number) => void }
+type Converting = {
+  signal: AbortSignal
+  onProgress: (doneBytes: number) => void
+  bytesPerSecond?: number | undefined
+}
 
 /** An image that may need a secret to be opened: the content of a secret file. */
 export type ImageFile = Image & { secret?: string | undefined }
@@ -194,7 +198,7 @@ export async function convertImage(
   host: Host,
   from: ImageFile,
   to: ImageFile & { isThere?: boolean },
-  { signal, onProgress }: Converting,
+  { signal, onProgress, bytesPerSecond }: Converting,
 ): Promise<void> {
   const secrets = from.secret === undefined && to.secret === undefined ? [] : [from.secret ?? '', to.secret ?? '']
   const total = await dataBytes(host, from.path, from.format, secrets.slice(0, 1))
@@ -205,7 +209,8 @@ export async function convertImage(
   // With writeback the copy is on the disk when qemu-img ends; its default leaves it to the page cache.
   const args = ['convert', '-p', '-t', 'writeback', '-f', from.format, '-O', to.format]
   const target = to.isThere ? ['-n', '--target-is-zero', '-W'] : optionsOf(to.format)
-  await longQemuImg(host, [...args, ...target, from.path, to.path], { signal, onStdout, secrets })
+  const limit = bytesPerSecond === undefined ? [] : ['-r', String(bytesPerSecond)]
+  await longQemuImg(host, [...args, ...limit, ...target, from.path, to.path], { signal, onStdout, secrets })
 }
 
 /** The last percentage in output of `qemu-img -p`: `    (12.34/100%)`. */

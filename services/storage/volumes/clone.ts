@@ -33,6 +33,7 @@ type Wanted = {
   owner: string | null
   /** On which the copy is made; it reaches both storage pools. */
   node: string
+  bytesPerSecond?: number | undefined
 }
 
 /** Everything that stands against a copy of a volume. */
@@ -97,8 +98,10 @@ type Copying = (
   registered: Registered,
 ) => Promise<boolean>
 
-const full: Copying = async (op, { snapshot, node }, source, opened, registered) =>
-  copyFull(op, await contentOf(await openPool(source.pool, node), source, snapshot, opened), opened, registered)
+const full: Copying = async (op, { snapshot, node, bytesPerSecond }, source, opened, registered) => {
+  const content = await contentOf(await openPool(source.pool, node), source, snapshot, opened)
+  return copyFull(op, content, opened, registered, bytesPerSecond)
+}
 
 /** Makes a linked clone. `check` has seen that the driver can. */
 const link: Copying = async (_op, { snapshot, target }, source, opened, { ifExists }) => {
@@ -155,12 +158,13 @@ export const clone = operation({
 
 export const cloneFor = operation({
   accept: async (
-    { id, volume, source_owner, owner, ...given }: Params<typeof volumesInternal, 'cloneFor'>,
+    { id, volume, source_owner, owner, bytes_per_second, ...given }: Params<typeof volumesInternal, 'cloneFor'>,
     { hold, share },
   ) => {
     await hold(apiPathOf(given.pool, given.name))
     await share(apiPathOf(id, volume))
-    return plan(await requireOwned(id, volume, source_owner), given, owner)
+    const wanted = await plan(await requireOwned(id, volume, source_owner), given, owner)
+    return { ...wanted, ...(bytes_per_second !== undefined && { bytesPerSecond: bytes_per_second }) }
   },
   run,
 })

@@ -23,11 +23,12 @@ export async function originalOf(
   { pool, config, host, volumes }: OpenPool,
   { name, format, head }: VolumeName,
   target?: OpenPool,
+  secretFile: string = secretFiles[0],
 ): Promise<Original> {
   const volume = { name, format, head }
   await volumes.activate?.(host, config, volume)
   const source = await volumes.sourceOn(host, config, volume)
-  const tool = volumes.toolFile?.(config, volume, secretFiles[0])
+  const tool = volumes.toolFile?.(config, volume, secretFile)
   return { source, format, tool, ...(target?.pool.id === pool.id && { volume }) }
 }
 
@@ -37,6 +38,7 @@ export async function copyFull(
   original: Original,
   opened: OpenPool,
   { record, ifExists }: Registered,
+  bytesPerSecond?: number,
 ): Promise<boolean> {
   const { config, host, volumes } = opened
   const { full, dataBytes } = copiesIn(opened)
@@ -44,7 +46,12 @@ export async function copyFull(
   if (!(await volumes.exists(host, config, record))) await requireRoom(opened, total)
   op.progress(0, total, 'bytes')
   const onProgress = (done: number) => op.progress(done, total, 'bytes')
-  const isMade = await full(host, original, config, record, { signal: op.signal, onProgress, ifExists })
+  const isMade = await full(host, original, config, record, {
+    signal: op.signal,
+    onProgress,
+    ifExists,
+    bytesPerSecond,
+  })
   op.progress(total, total, 'bytes')
   return isMade
 }

@@ -13,6 +13,7 @@ import { cloneFor, clonesOf, measure } from './clone.ts'
 import { commitCopyTargets, openCopyTargets } from './copy-targets.ts'
 import { owned, removeUnfinished, unfinished } from './leftovers.ts'
 import { locate } from './locate.ts'
+import { compareFor, openMove, requireMovable } from './move.ts'
 import { formatIn, growVolume, makeVolume, undoVolume } from './make.ts'
 import { findVolume, requireNoClones, requireOwned, viewIn, viewOf, volumeId } from './records.ts'
 
@@ -24,6 +25,9 @@ export const volumeInternalService = implement(volumesInternal, {
   commitCopyTargets,
   measure,
   clonesOf,
+  requireMovable,
+  openMove,
+  compareFor,
 
   createFor: async ({ id, name, size, format: given, owner, node }) => {
     const format = formatIn(await openActivePool(id, node), given)

@@ -23,6 +23,7 @@ export type Parts = {
   leftovers?: Leftovers
   media?: Media
   monitor?: Monitor
+  moves?: Moves
   power?: Power
   secrets?: Secrets
   serialLog?: SerialLog
@@ -159,6 +160,26 @@ export type Copies = {
   abort: (guest: Guest, copy: string) => Promise<void>
 }
 export type Copying = { signal: AbortSignal; onProgress: (doneBytes: number, totalBytes: number) => void }
+
+/**
+ * Moves of a disk to another image while the guest runs. The hypervisor copies the disk, and from then on writes to both
+ * images until the guest is switched to the new one. That goes on when the process that began it dies.
+ */
+export type Moves = {
+  /** Repeating it is fine. @throws ConflictError for a guest that is off, or whose disk is copied elsewhere */
+  begin: (guest: Guest, target: CopyTarget, how: { bytesPerSecond: number | null }) => Promise<void>
+  /** Waits until both images are the same. @throws ConflictError when the copy has failed, or the guest is off */
+  follow: (guest: Guest, target: CopyTarget, how: Copying) => Promise<void>
+  /** True while both images are the same, and every write goes to both. */
+  isSame: (guest: Guest, target: CopyTarget) => Promise<boolean>
+  /**
+   * Has the guest go on with the new image alone. Repeating it is fine.
+   * @returns false when it has only the former one; null for a guest that is off with the former one in its definition
+   */
+  finish: (guest: Guest, target: CopyTarget) => Promise<boolean | null>
+  /** Ends the copy, and leaves the guest on its image; one that is not under way is fine. */
+  abort: (guest: Guest, target: CopyTarget) => Promise<void>
+}
 
 /** A disk of a guest, and an image that it is to have. */
 export type DiskImage = { disk: string; source: DiskSource; format: DiskRecord['format'] }

@@ -18,7 +18,7 @@ const pauses = collection(
 )
 
 const powerOf = (vm: VmRecord) =>
-  requirePart(vm, 'power', (hypervisor) => `A virtual machine of ${hypervisor} cannot be paused for a snapshot`)
+  requirePart(vm, 'power', (hypervisor) => `A virtual machine of ${hypervisor} cannot be paused`)
 
 /**
  * Does something to a guest while it is paused, which flushes its disks. The guest of a process that dies is resumed when
@@ -43,7 +43,7 @@ export async function whilePaused(vm: VmRecord, limitMs: number, work: () => Pro
     await work()
     if (Date.now() >= resumesMs)
       throw new UnavailableError(
-        `The storage took longer than ${Math.round(limitMs / 1000)} s for the snapshot of '${vm.id}': the guest was not kept paused any longer`,
+        `The storage took longer than ${Math.round(limitMs / 1000)} s while '${vm.id}' was paused: the guest was not kept paused any longer`,
       )
   } finally {
     endedMs = await resume(vm)

@@ -65,6 +65,28 @@ export const devices = contract('devices', {
     operation: true,
     params: strict({ id: Id, disk: NamedDisk, size: DiskSize }),
   },
+  moveDisk: {
+    ...change,
+    does: 'Move a disk to another storage pool or format, also while the guest runs; the former volume is deleted when both were compared',
+    rest: 'POST /vms/{id}/disks/{disk}/move',
+    operation: true,
+    params: strict({
+      id: Id,
+      disk: NamedDisk,
+      pool: Id,
+      format: GivenFormat,
+      bytes_per_second: Type.Optional(
+        Type.Integer({ minimum: 65_536, description: 'The fastest that bytes are copied; no limit if not given' }),
+      ),
+      max_pause_seconds: Type.Integer({
+        minimum: 1,
+        maximum: 3600,
+        default: 30,
+        description:
+          'Seconds for which a guest that runs may be paused while both volumes are compared; when they are over it runs on, on the former volume',
+      }),
+    }),
+  },
   attachNic: {
     ...change,
     does: 'Attach a NIC; a guest that cannot take it now has it at its next start',

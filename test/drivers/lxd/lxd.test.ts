@@ -74,6 +74,7 @@ describe.skipIf(!canRun).each(['lxd', 'incus'] as const)('guests of %s', (kind: 
       attachDisk: { pool: 'none', size: 2 ** 30 },
       detachDisk: { disk: 'vda' },
       resizeDisk: { disk: 'vda', size: 2 ** 30 },
+      moveDisk: { disk: 'vda', pool: 'none' },
     }
     for (const [action, given] of Object.entries(asked)) {
       // The keys above are actions of the contract.

@@ -165,6 +165,15 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'devices.attachDisk': { before: withTeamAndRun, params: { id: 'it', pool: 'images', size: GiB } },
   'devices.detachDisk': { before: hearing(first), params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 } },
   'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },
+  'devices.moveDisk': {
+    before: (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks }),
+    params: { id: 'it', disk: 'vda', pool: 'images', format: 'raw' },
+  },
+  'devices.moveDisk of a guest that runs': {
+    kind: 'devices.moveDisk',
+    before: runningWithDisks,
+    params: { id: 'it', disk: 'vdb', pool: 'images', format: 'qcow2' },
+  },
   'devices.attachNic': { before: besideBridge(first), params: { id: 'it', ...nic } },
   'devices.detachNic': { before: withKnownNic(first), params: { id: 'it', nic: mac } },
   'cloudinit.set': {

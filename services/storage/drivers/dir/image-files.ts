@@ -91,6 +91,7 @@ export const copyFull = (host: Host, original: Original, to: Image, copying: Cop
     const secrets = from.secret === undefined ? [] : [from.secret]
     const { backingFile, hasSnapshots, virtualSize } = await imageInfo(host, from.path, from.format, secrets)
     const isPlain = !original.tool && from.format === to.format && backingFile === null && !hasSnapshots
+    // A reflink reads no bytes, so no limit applies to it.
     if (!isPlain || !(await reflink(host, from.path, aside, copying.signal)))
       await convertImage(host, from, { ...to, path: aside }, copying)
     const copied = await imageInfo(host, aside, to.format)

@@ -32,6 +32,7 @@ import { hostState } from './host/host-state.ts'
 import { inventory } from './inventory.ts'
 import { leftovers } from './leftovers.ts'
 import { libvirtAt } from './libvirt.ts'
+import { moves } from './guest/mirror-job.ts'
 import { query } from './guest/monitor.ts'
 import { naming } from './naming.ts'
 import { serialText } from './guest/serial.ts'
@@ -114,6 +115,7 @@ export const qemu: Hypervisor = {
   changes: { apply: change, sizes, bootIdOf, isCompared: true },
   consoles: { find: findConsole },
   copies,
+  moves,
   devices: { plug, unplug, grow },
   firmware: { copy: copyFirmware },
   hostState,

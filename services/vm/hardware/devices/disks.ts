@@ -3,9 +3,8 @@ import type { Params } from '#shared/contract/contract.ts'
 import type { devices } from '#shared/contracts/vm/devices.ts'
 import { nameOfSource } from '#shared/contracts/storage/disk-source.ts'
 import type { NewDisks } from '#shared/contracts/vm/hardware.ts'
-import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
-import { ConflictError, NotFoundError, type Violation } from '#shared/errors.ts'
+import { ConflictError, type Violation } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, operation } from '#shared/operation/kinds.ts'
 import { allocateAll } from '../../lifecycle/allocate.ts'
@@ -19,6 +18,7 @@ import { requireStorage } from '../../lifecycle/require-storage.ts'
 import { requireNoSnapshotOf } from '../../snapshots/with-vm.ts'
 import { settleAtEnd } from '../../state/status.ts'
 import { throwAll } from '#shared/service/violations.ts'
+import { freeVolume } from './free-volume.ts'
 import { diskIn } from './named.ts'
 import { free, give, isSameDevice, ofItem, plugAgain, requireForDevices, takeAway, undoGive } from './apply.ts'
 
@@ -31,20 +31,6 @@ export async function requireNoBase(vm: VmRecord, { pool, volume, id }: DiskReco
     `Disk ${id} of '${vm.id}' cannot ${what}: it is the backing file of ${clones.length} linked clone(s): ${clones.slice(0, 10).join(', ')}`,
     { details: { clones } },
   )
-}
-
-/** A name for a volume that neither the VM nor its storage pool has. */
-async function freeVolume(vm: VmRecord, pool: string): Promise<string> {
-  for (let index = vm.disks.length; ; index++) {
-    const volume = `${vm.id}-disk-${index}`
-    if (vm.disks.some((disk) => disk.volume === volume)) continue
-    try {
-      await call(volumes, 'get', { id: pool, volume })
-    } catch (error) {
-      if (error instanceof NotFoundError) return volume
-      throw error
-    }
-  }
 }
 
 type Given = Params<typeof devices, 'attachDisk'>

@@ -39,3 +39,22 @@ export const beginCommit = (libvirt: Libvirt, uuid: string, disk: string, base: 
 /** Has the guest write into the base of a commit from then on. ConflictError while the base lags behind. */
 export const pivot = (libvirt: Libvirt, uuid: string, disk: string) =>
   order(libvirt, uuid, 'virDomainBlockJobAbort', disk, 2)
+
+/** virDomainBlockCopyFlags. */
+const [reuseImage, transientJob, synchronousWrites] = [2, 4, 8] as const
+
+/**
+ * Begins to copy a disk into an image that is there. From the moment at which both are the same, a write of the guest ends
+ * when both have it.
+ * @param xml of the image, a `<disk>` of libvirt's "Domain XML format"
+ */
+export const beginMirror = (libvirt: Libvirt, uuid: string, disk: string, xml: string) =>
+  order(libvirt, uuid, 'virDomainBlockCopy', disk, xml, null, 0, reuseImage | transientJob | synchronousWrites)
+
+/** Limits the job on a disk; 0: no limit. */
+export const limitJob = (libvirt: Libvirt, uuid: string, disk: string, bytesPerSecond: number) =>
+  order(libvirt, uuid, 'virDomainBlockJobSetSpeed', disk, bytesPerSecond, 1)
+
+/** Ends the job on a disk, which stays on its present image. */
+export const abandonJob = (libvirt: Libvirt, uuid: string, disk: string) =>
+  order(libvirt, uuid, 'virDomainBlockJobAbort', disk, 0)

@@ -135,6 +135,8 @@ const signatures = {
   virDomainRestoreFlags: virt('int', 'pointer', 'text', 'text', 'uint'),
   virDomainBlockCommit: virt('int', 'pointer', 'text', 'text', 'text', 'ulong', 'uint'),
   virDomainBlockJobAbort: virt('int', 'pointer', 'text', 'uint'),
+  virDomainBlockJobSetSpeed: virt('int', 'pointer', 'text', 'ulong', 'uint'),
+  virDomainBlockCopy: virt('int', 'pointer', 'text', 'text', 'pointer', 'int', 'uint'),
   virDomainGetBlockJobInfo: virt('int', 'pointer', 'text', 'bytes', 'uint'),
   virDomainBackupBegin: virt('int', 'pointer', 'text', 'text', 'uint'),
   virDomainBackupGetXMLDesc: virt('ownedText', 'pointer', 'uint'),
