@@ -43,13 +43,31 @@ export const pivot = (libvirt: Libvirt, uuid: string, disk: string) =>
 /** virDomainBlockCopyFlags. */
 const [reuseImage, transientJob, synchronousWrites] = [2, 4, 8] as const
 
+/** struct _virTypedParameter with an unsigned long long: char field[80]; int type; union of 8 bytes. */
+function typedUllong(name: string, value: number): Buffer {
+  const bytes = Buffer.alloc(96)
+  bytes.write(name, 'latin1')
+  bytes.writeInt32LE(4, 80)
+  bytes.writeBigUInt64LE(BigInt(value), 88)
+  return bytes
+}
+
 /**
  * Begins to copy a disk into an image that is there. From the moment at which both are the same, a write of the guest ends
  * when both have it.
- * @param xml of the image, a `<disk>` of libvirt's "Domain XML format"
+ * @param xml of the image, a `<disk>` of libvirt's "Domain XML format". @param bytesPerSecond 0: no limit
  */
-export const beginMirror = (libvirt: Libvirt, uuid: string, disk: string, xml: string) =>
-  order(libvirt, uuid, 'virDomainBlockCopy', disk, xml, null, 0, reuseImage | transientJob | synchronousWrites)
+export const beginMirror = (libvirt: Libvirt, uuid: string, disk: string, xml: string, bytesPerSecond: number) =>
+  order(
+    libvirt,
+    uuid,
+    'virDomainBlockCopy',
+    disk,
+    xml,
+    typedUllong('bandwidth', bytesPerSecond),
+    bytesPerSecond > 0 ? 1 : 0,
+    reuseImage | transientJob | synchronousWrites,
+  )
 
 /** Limits the job on a disk; 0: no limit. */
 export const limitJob = (libvirt: Libvirt, uuid: string, disk: string, bytesPerSecond: number) =>

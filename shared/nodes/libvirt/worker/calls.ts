@@ -28,10 +28,10 @@ const LIST_PERSISTENT = 1 << 2
 const LIST_MANAGED_SAVE = 1 << 8
 const LIST_AUTOSTART = 1 << 10
 
-/** Functions of a domain that take numbers and texts and answer with a number, negative for failure. */
+/** Functions of a domain that take numbers, texts and bytes, and answer with a number, negative for failure. */
 export type DomainCommand = {
   [F in keyof Library]: Library[F] extends (domain: Pointer | null, ...rest: infer R) => number
-    ? R extends (number | bigint | string | null)[]
+    ? R extends (number | bigint | string | Uint8Array | null)[]
       ? F
       : never
     : never

@@ -136,7 +136,7 @@ const signatures = {
   virDomainBlockCommit: virt('int', 'pointer', 'text', 'text', 'text', 'ulong', 'uint'),
   virDomainBlockJobAbort: virt('int', 'pointer', 'text', 'uint'),
   virDomainBlockJobSetSpeed: virt('int', 'pointer', 'text', 'ulong', 'uint'),
-  virDomainBlockCopy: virt('int', 'pointer', 'text', 'text', 'pointer', 'int', 'uint'),
+  virDomainBlockCopy: virt('int', 'pointer', 'text', 'text', 'bytes', 'int', 'uint'),
   virDomainGetBlockJobInfo: virt('int', 'pointer', 'text', 'bytes', 'uint'),
   virDomainBackupBegin: virt('int', 'pointer', 'text', 'text', 'uint'),
   virDomainBackupGetXMLDesc: virt('ownedText', 'pointer', 'uint'),

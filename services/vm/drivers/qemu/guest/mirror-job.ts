@@ -71,8 +71,9 @@ export const moves: Moves = {
     if (isIt(images.source, source)) return
     if (images.mirror && !isIt(images.mirror, source))
       throw new ConflictError(`Disk ${disk} of '${guest.id}' is being copied to ${nameOfSource(images.mirror)} already`)
-    if (!images.mirror) await beginMirror(libvirt, uuid, disk, mirrorOf(target))
-    if (bytesPerSecond !== null) await limitJob(libvirt, uuid, disk, bytesPerSecond)
+    // With its limit from the first byte on: QEMU copies a small disk before a later call could set one.
+    if (!images.mirror) await beginMirror(libvirt, uuid, disk, mirrorOf(target), bytesPerSecond ?? 0)
+    else if (bytesPerSecond !== null) await limitJob(libvirt, uuid, disk, bytesPerSecond)
   },
 
   follow: async (guest, target, { signal, onProgress }) => {
