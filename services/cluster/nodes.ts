@@ -5,7 +5,7 @@ import { permissions } from '#shared/contracts/access/permissions.ts'
 import { alreadyExists, ConflictError, invalid, ValidationError } from '#shared/errors.ts'
 import { scanHostKey } from '#shared/nodes/host/ssh/ssh.ts'
 import { newId } from '#shared/ids.ts'
-import { forget, open, remember } from '#shared/nodes/nodes.ts'
+import { forget, open, type Reached, remember } from '#shared/nodes/nodes.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { seal } from '#shared/config/secrets.ts'
 import { implement } from '#shared/service/implement.ts'
@@ -71,10 +71,12 @@ export const nodeService = implement(nodes, {
         ...unchecked(),
         version: 1,
       }
-      const reached = open(reachOf(node))
-      const close = () => forget(id)
-      const probe = async () => ({ facts: await factsOf(reached.host), engines: await engineStatesOf(reached) })
-      const found = await op.step('probing host and engines', probe, { undo: close })
+      const probe = () =>
+        withProbe(node, async (reached) => ({
+          facts: await factsOf(reached.host),
+          engines: await engineStatesOf(reached),
+        }))
+      const found = await op.step('probing host and engines', probe)
       // Reading its facts has shown that it answers.
       const probed = { ...node, ...found, status: 'online' as const }
       const registered = await op.step('registering', () => insertOnce(probed), {
@@ -143,11 +145,20 @@ const connecting = ['address', 'ssh_port', 'ssh_user', 'host_key', 'sealed_key',
 async function probeChanged(node: StoredNode, set: Partial<StoredNode>): Promise<Partial<StoredNode>> {
   const isChanged = connecting.some((field) => set[field] !== undefined && !isDeepStrictEqual(set[field], node[field]))
   if (!isChanged || node.kind === 'local') return {}
-  const id = `${node.id}/${newId()}`
-  const reached = open({ ...reachOf({ ...node, ...set }), id })
-  try {
+  return withProbe({ ...node, ...set }, async (reached) => {
     const [facts, engines] = [await factsOf(reached.host), await engineStatesOf(reached)]
     return { facts, engines, status: 'online', status_reason: null }
+  })
+}
+
+/**
+ * Opens a connection for one piece of work, apart from those of the node's id: services close these when they find that a
+ * node of this id was removed, which may be a moment ago.
+ */
+async function withProbe<T>(node: StoredNode, work: (reached: Reached) => Promise<T>): Promise<T> {
+  const id = `${node.id}/${newId()}`
+  try {
+    return await work(open({ ...reachOf(node), id }))
   } finally {
     await forget(id)
   }

@@ -6,13 +6,15 @@ import { checkNode, watchHealth } from './health/watch.ts'
 import { registerLocal } from './nodes/local.ts'
 import { localId, nodeRecords } from './nodes/model.ts'
 import { nodeService } from './nodes.ts'
+import { placementRuleService } from './placement/rules.ts'
+import { placementService } from './placement/service.ts'
 
 /** A host name as a node's name, which has only letters, digits, _ and -. */
 const nameOf = (host: string) => host.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, 255)
 
 export const clusterService: Service = {
   name: 'cluster',
-  serves: [nodeService],
+  serves: [nodeService, placementRuleService, placementService],
   start: async () => {
     const { allowedPaths, dataDir } = config()
     await registerLocal({ name: nameOf(hostname()), allowed_paths: allowedPaths, state_dir: dataDir }).catch(

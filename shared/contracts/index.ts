@@ -20,6 +20,7 @@ import { networks } from '#shared/contracts/container/networks.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
+import { placement, placementRules } from '#shared/contracts/cluster/placement.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { prunes } from '#shared/contracts/container/prunes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
@@ -45,6 +46,8 @@ export const contracts: readonly Contract[] = [
   groups,
   resourcePools,
   nodes,
+  placementRules,
+  placement,
   pools,
   volumes,
   volumesInternal,

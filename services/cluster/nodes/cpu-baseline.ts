@@ -21,7 +21,7 @@ export async function cpuBaselines(nodes: Reached[]): Promise<CpuBaselines> {
 }
 
 /** The CPU of a node's guests, by the first engine that can tell, or the reason that none can. */
-async function cpuOf({ node, engine }: Reached): Promise<Asked | Unknown> {
+export async function cpuOf({ node, engine }: Reached): Promise<Asked | Unknown> {
   const { id, architecture, accel } = node
   if (architecture === null || accel === null) return { id, reason: 'It has not been reached yet' }
   let reason = 'It has no engine that chooses the CPU of its guests'

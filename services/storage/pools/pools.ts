@@ -85,6 +85,7 @@ export const poolService = implement(pools, {
   },
 
   get: async ({ id }) => viewOf(await poolRecords.require(id)),
+  places: async () => (await poolRecords.all()).map(({ id, nodes, state }) => ({ id, nodes, state })),
   checkFrom: async ({ node }) => checkFrom(node),
 
   orphans,

@@ -8,6 +8,7 @@ import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { allocateAll } from './allocate.ts'
+import { chooseNode, type Placed } from './choose-node.ts'
 import { driverOf, drivers } from '../drivers/drivers.ts'
 import { contradictions, waiting } from '../hardware/hardware.ts'
 import { macKeyOf } from '../hardware/macs.ts'
@@ -23,7 +24,7 @@ import { checking, throwAll } from '#shared/service/violations.ts'
 
 type Given = Params<typeof vms, 'create'>
 /** The hardware as the record has it; the contract's own type of it is that of its parts. */
-type Wanted = Omit<Given, 'id' | 'start' | 'disks' | 'nics'> & Partial<typeof absent>
+type Wanted = Omit<Given, 'id' | 'start' | 'disks' | 'nics' | 'node'> & Partial<typeof absent>
 /** The values of a new guest that neither the request nor the hypervisor names. */
 const absent: Pick<
   Vm,
@@ -41,7 +42,8 @@ const absent: Pick<
 }
 
 type Planned = Omit<VmRecord, 'version' | 'disks'> & { disks: WantedDisk[] }
-type Input = { vm: Planned; disks: PlannedDisk[]; start: boolean; room?: Room }
+/** `placed`: the choice of the node, when the request left it open. */
+type Input = { vm: Planned; disks: PlannedDisk[]; start: boolean; room?: Room; placed?: Placed }
 
 async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
   const { resource_pool, disks } = given
@@ -55,25 +57,57 @@ async function accept({ id = newId(), ...given }: Given, accepting: Accepting): 
   return preparedInRoom(resource_pool, { ...given, id, disks: sizes }, accepting.operationId, prepare)
 }
 
-async function prepared(
-  { id, start, disks, nics, resource_pool, ...wanted }: Given & { id: string },
-  { hold, reserve }: Accepting,
-): Promise<Input> {
-  const given = { ...absent, ...(wanted as Wanted) }
+async function prepared(given: Given & { id: string }, { hold, reserve }: Accepting): Promise<Input> {
+  const { id, name, nics, start } = given
   await hold(apiPathOf(id))
-  await reserve(nameKeyOf(given.name), ...nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
+  await reserve(nameKeyOf(name), ...nics.flatMap(({ mac }) => (mac ? [macKeyOf(mac)] : [])))
   if (await vmRecords.get(id)) throw alreadyExists(id, { field: 'id' })
-  if (await vmRecords.find({ name: given.name })) throw alreadyExists(given.name, { field: 'name' })
+  if (await vmRecords.find({ name })) throw alreadyExists(name, { field: 'name' })
 
+  const { node } = given
+  const { plan, placed } =
+    node === undefined
+      ? await chooseNode(given, (candidate) => planOn(candidate, given))
+      : { plan: await planOn(node, given), placed: undefined }
+  throwAll(plan.violations)
+  // Without a node there is a violation.
+  if (!plan.described) throw new NotFoundError(`Node '${node}' not found`)
+  await reserve(...plan.described.nics.map(({ mac }) => macKeyOf(mac)))
+
+  const at = now()
+  const vm = {
+    ...plan.described,
+    id,
+    seed: null,
+    status: 'stopped' as const,
+    status_reason: null,
+    desired_state: start ? ('running' as const) : ('stopped' as const),
+    ...waiting([]),
+    boot_id: null,
+    template: false,
+    created_at: at,
+    updated_at: at,
+    handle: drivers[given.hypervisor].naming.handleOf(id),
+    defined: true,
+  }
+  return { vm, disks: plan.disks, start, ...(placed && { placed }) }
+}
+
+/** Plans a VM on a node, without effects. @returns every violation, and the hardware as it would be there */
+async function planOn(
+  node: string,
+  { id, start: _s, disks, nics, resource_pool, node: _n, ...wanted }: Given & { id: string },
+) {
+  const given = { ...absent, ...(wanted as Wanted), node }
   const driver = drivers[given.hypervisor]
-  const { reached, violations } = await requireNode(given.node)
+  const { reached, violations } = await requireNode(node)
   if (resource_pool !== undefined)
     await checking('resource_pool', violations, () => call(resourcePools, 'get', { id: resource_pool }))
   const places = placesFor(
     driver.naming,
     disks.map(({ bus }) => bus),
   )
-  const planned = await planDisks(id, given.node, disks, violations, { places })
+  const planned = await planDisks(id, node, disks, violations, { places })
   const planned_nics = await planNics(nics, violations)
   const hardware = { ...given, disks: planned.map(({ disk }) => disk), nics: planned_nics }
   violations.push(...contradictions(hardware))
@@ -89,28 +123,7 @@ async function prepared(
     violations.push(...(await driver.check(reached, described)))
     await requirePaths(reached, { iso: given.iso, ...given.boot }, violations)
   }
-  throwAll(violations)
-  // Without a node there is a violation.
-  if (!described) throw new NotFoundError(`Node '${given.node}' not found`)
-  await reserve(...planned_nics.map(({ mac }) => macKeyOf(mac)))
-
-  const at = now()
-  const vm = {
-    ...described,
-    id,
-    seed: null,
-    status: 'stopped' as const,
-    status_reason: null,
-    desired_state: start ? ('running' as const) : ('stopped' as const),
-    ...waiting([]),
-    boot_id: null,
-    template: false,
-    created_at: at,
-    updated_at: at,
-    handle: driver.naming.handleOf(id),
-    defined: true,
-  }
-  return { vm, disks: planned, start }
+  return { violations, described, disks: planned }
 }
 
 /** The node, or the violation that it is not one that a guest can be made on. */
@@ -127,7 +140,15 @@ async function requireNode(id: string) {
   }
 }
 
-async function run(op: Op, { vm, disks, start, room }: Input): Promise<Vm> {
+/** Writes the reasons for the node, and against the others, into the log of the operation. */
+function tellPlace(op: Op, { node, reason, refused }: Placed): Placed['node'] {
+  op.log(`placed on node '${node}': ${reason}`)
+  for (const other of refused) op.log(`not on node '${other.node}': ${other.reasons.join('; ')}`)
+  return node
+}
+
+async function run(op: Op, { vm, disks, start, room, placed }: Input): Promise<Vm> {
+  if (placed) await op.step(`placing on ${placed.node}`, async () => tellPlace(op, placed))
   if (room)
     await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
       undo: () => giveRoomBack(room),

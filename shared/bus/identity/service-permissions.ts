@@ -23,6 +23,7 @@ import { networks } from '#shared/contracts/container/networks.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
+import { placement, placementRules } from '#shared/contracts/cluster/placement.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { prunes } from '#shared/contracts/container/prunes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
@@ -70,7 +71,10 @@ const table: Record<ServiceName, Member> = {
     keepsStreams: true,
   },
   audit: { serves: [audit], calls: [] },
-  cluster: { serves: [nodes], calls: [...of(vms, 'list'), ...of(containers, 'list'), ...of(pools, 'list')] },
+  cluster: {
+    serves: [nodes, placementRules, placement],
+    calls: [...of(vms, 'list'), ...of(containers, 'list'), ...of(pools, 'list'), ...of(monitoring, 'nodes')],
+  },
   storage: { serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads], calls: [...of(vms, 'get')] },
   vm: {
     serves: [

@@ -101,6 +101,15 @@ export const pools = contract('pools', {
     result: Pool,
     computed: true,
   },
+  places: {
+    does: 'Tell which nodes reach each storage pool, without a question to any of them',
+    can: 'service',
+    callers: ['cluster'],
+    params: strict({}),
+    result: Type.Array(
+      strict({ id: Id, nodes: Type.Union([Type.Array(Id), Type.Null()]), state: oneOf('active', 'inactive') }),
+    ),
+  },
   checkFrom: {
     does: 'Check each active storage pool that a node reaches, from this node',
     can: 'service',

@@ -15,6 +15,7 @@ import {
 } from '#shared/contracts/common.ts'
 import { cloneParams } from '#shared/contracts/vm/clones.ts'
 import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
+import { InventoryPage } from '#shared/contracts/vm/inventory.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
 import {
   Boot,
@@ -147,7 +148,12 @@ export const vms = contract('vms', {
       nics: Nics,
       iso: Type.Optional(Path),
       boot: Type.Optional(Boot),
-      node: Type.String({ ...Id, default: 'local' }),
+      node: Type.Optional(
+        Type.String({
+          ...Id,
+          description: 'The node that it runs on; chosen by the room that stays free unless given',
+        }),
+      ),
       resource_pool: Type.Optional(
         Type.String({ ...Id, description: 'Resource pool that it is made in, within its limits and for its users' }),
       ),
@@ -163,6 +169,13 @@ export const vms = contract('vms', {
     callers: ['metrics'],
     params: strict({ after: Type.Optional(Id) }),
     result: WatchedPage,
+  },
+  inventory: {
+    does: 'List all VMs with what their placement needs, a page at a time',
+    can: 'service',
+    callers: ['cluster'],
+    params: strict({ after: Type.Optional(Id) }),
+    result: InventoryPage,
   },
   unmanaged: {
     does: 'List the guests of a node that Horcrux does not manage',

@@ -2,6 +2,7 @@ import { asNode } from '../faults/scenarios.ts'
 import { change, type Prepare } from './plain-change.ts'
 
 const vm = (name: string) => ({ id: name, name, memory: 128, cpus: 1, node: 'hv1' })
+const rule = (name: string) => ({ id: name, name, kind: 'apart', vms: ['a', 'b'] })
 const iso = '/var/lib/libvirt/images/tools.iso'
 
 /** Changes of resources. */
@@ -65,6 +66,27 @@ export const resourceChanges: Record<string, Prepare> = {
       first: change(`DELETE /api/clone-presets/${name}`),
       later: change('POST /api/clone-presets', { id: name, name, description: 'second' }),
       read: `/api/clone-presets/${name}`,
+    }
+  },
+  'placement-rules.create': async (_, name) => ({
+    first: change('POST /api/cluster/placement-rules', rule(name)),
+    later: change(`DELETE /api/cluster/placement-rules/${name}`),
+    read: `/api/cluster/placement-rules/${name}`,
+  }),
+  'placement-rules.update': async ({ make }, name) => {
+    await make('POST /api/cluster/placement-rules', rule(name))
+    return {
+      first: change(`PATCH /api/cluster/placement-rules/${name}`, { vms: ['a', 'b', 'c'] }),
+      later: change(`PATCH /api/cluster/placement-rules/${name}`, { kind: 'together' }),
+      read: `/api/cluster/placement-rules/${name}`,
+    }
+  },
+  'placement-rules.delete': async ({ make }, name) => {
+    await make('POST /api/cluster/placement-rules', rule(name))
+    return {
+      first: change(`DELETE /api/cluster/placement-rules/${name}`),
+      later: change('POST /api/cluster/placement-rules', { ...rule(name), kind: 'together' }),
+      read: `/api/cluster/placement-rules/${name}`,
     }
   },
   'pools.create': async (_, name) => ({

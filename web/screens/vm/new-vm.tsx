@@ -39,7 +39,7 @@ export function NewVm() {
   const [error, setError] = useState<Refusal>()
   const [isBusy, setBusy] = useState(false)
   const poolIds = pools.filter(({ state }) => state === 'active').map(({ id }) => id)
-  const value = (name: string) => raw[name] ?? (name === 'pool' ? (poolIds[0] ?? '') : name === 'node' ? 'local' : '')
+  const value = (name: string) => raw[name] ?? (name === 'pool' ? (poolIds[0] ?? '') : '')
   const put = (name: string, next: string | boolean) => {
     const now = { ...raw, [name]: next }
     setRaw(now)
@@ -85,7 +85,7 @@ export function NewVm() {
           name: 'node',
           label: 'f.node',
           kind: 'select',
-          options: nodes.length > 0 ? nodes.map(({ id, name }) => [id, name] as const) : ['local'],
+          options: [['', t('automatic')], ...nodes.map(({ id, name }) => [id, name] as const)],
         },
         { name: 'hypervisor', label: 'f.hypervisor', kind: 'select', options: enums.hypervisor },
         {

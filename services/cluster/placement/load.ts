@@ -1,0 +1,110 @@
+import { call } from '#shared/bus/call.ts'
+import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import type { InventoryVm } from '#shared/contracts/vm/inventory.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { AppError } from '#shared/errors.ts'
+import { open } from '#shared/nodes/nodes.ts'
+import { cpuOf } from '../nodes/cpu-baseline.ts'
+import { nodeRecords } from '../nodes/model.ts'
+import type { StoredNode } from '../nodes/stored-node.ts'
+import { reachOf } from '../nodes/view.ts'
+import { ruleRecords } from './rules.ts'
+import { roomOf, type World, type WorldNode } from './world.ts'
+
+/** Measured memory older than this is not counted. */
+const measuredForSeconds = 30
+/** CPU features change when a host is replaced or its QEMU upgraded. */
+const featuresForMs = 60_000
+const known = new Map<string, { at: number; features: Promise<ReadonlySet<string> | null> }>()
+
+/** CPU features of a node's guests; null when it cannot tell. */
+function featuresOf(node: StoredNode): Promise<ReadonlySet<string> | null> {
+  const entry = known.get(node.id)
+  if (entry && performance.now() - entry.at < featuresForMs) return entry.features
+  const features = cpuOf(open(reachOf(node))).then((found) => ('cpu' in found ? new Set(found.cpu.features) : null))
+  known.set(node.id, { at: performance.now(), features })
+  features.then(
+    (found) => found ?? known.delete(node.id),
+    () => known.delete(node.id),
+  )
+  return features
+}
+
+async function allVms(): Promise<InventoryVm[]> {
+  const all: InventoryVm[] = []
+  for (let after: string | undefined; ;) {
+    const { data, next } = await call(vms, 'inventory', after === undefined ? {} : { after }, { isQuestion: true })
+    all.push(...data)
+    if (next === null) return all
+    after = next
+  }
+}
+
+/** Memory that each node has available by measurement, MiB; none when nothing measures. */
+async function measuredMib(): Promise<Map<string, number>> {
+  try {
+    const { data } = await call(monitoring, 'nodes', { limit: 1000 }, { isQuestion: true, timeoutMs: 1500 })
+    return new Map(
+      data.flatMap((measured) => {
+        const { node_id, age_seconds } = measured
+        // The contract makes these fields of the catalog of metrics, which its type does not show.
+        const bytes = (measured as Record<string, unknown>)['memory_available_bytes']
+        const isFresh = age_seconds !== null && age_seconds <= measuredForSeconds
+        return isFresh && typeof bytes === 'number' ? [[node_id, bytes / 2 ** 20] as const] : []
+      }),
+    )
+  } catch (error) {
+    if (error instanceof AppError) return new Map()
+    throw error
+  }
+}
+
+const unusableOf = ({ status, status_reason, maintenance, facts }: StoredNode): string | null => {
+  if (maintenance) return 'it is in maintenance'
+  if (status !== 'online') return `it is ${status}${status_reason === null ? '' : `: ${status_reason}`}`
+  return facts === null ? 'its facts are not known yet' : null
+}
+
+/** Reads the inventory as it is now. @param withFeatures asks the nodes for the features of their CPUs too */
+export async function loadWorld({ withFeatures }: { withFeatures: boolean }): Promise<World> {
+  const [stored, guests, places, rules, measured] = await Promise.all([
+    nodeRecords.all(),
+    allVms(),
+    call(pools, 'places', {}, { isQuestion: true }),
+    ruleRecords.all(),
+    measuredMib(),
+  ])
+  const nodes = await Promise.all(
+    stored.map(async (node): Promise<WorldNode> => {
+      const { id, facts } = node
+      const unusable = unusableOf(node)
+      return {
+        id,
+        unusable,
+        ...roomOf(facts?.memory_mib ?? 0, facts?.cpus ?? 0),
+        availableMib: measured.get(id) ?? null,
+        architecture: facts?.architecture ?? 'unknown',
+        accel: facts?.accel ?? 'tcg',
+        features: withFeatures && node.status === 'online' ? await featuresOf(node) : null,
+      }
+    }),
+  )
+  const featuresBy = new Map(nodes.map(({ id, features }) => [id, features]))
+  return {
+    nodes,
+    vms: guests.map(({ id, node, status, memory, vcpus, architecture, accel, sees_host_cpu, pools: used }) => ({
+      id,
+      node,
+      memoryMib: memory,
+      vcpus,
+      isRunning: status !== 'stopped',
+      architecture,
+      accel,
+      pools: used,
+      features: sees_host_cpu ? (featuresBy.get(node) ?? null) : null,
+    })),
+    pools: places.map(({ id, nodes: reaching, state }) => ({ id, nodes: reaching, isActive: state === 'active' })),
+    rules: rules.map(({ id, kind, vms: members }) => ({ id, kind, vms: members })),
+  }
+}

@@ -1,0 +1,19 @@
+import { type Static, Type } from 'typebox'
+import { nullable, strict } from '#shared/contracts/common.ts'
+
+/** A VM as placement and failover see it. */
+const InventoryVm = strict({
+  id: Type.String(),
+  name: Type.String(),
+  node: Type.String(),
+  status: Type.String(),
+  memory: Type.Integer({ description: 'MiB' }),
+  vcpus: Type.Integer({ description: 'Those that it has, or may get while it runs' }),
+  architecture: Type.String(),
+  accel: Type.String(),
+  sees_host_cpu: Type.Boolean({ description: 'Its CPU has the features of its node, so that others may lack some' }),
+  pools: Type.Array(Type.String(), { description: 'Storage pools of its disks' }),
+})
+export type InventoryVm = Static<typeof InventoryVm>
+
+export const InventoryPage = strict({ data: Type.Array(InventoryVm), next: nullable(Type.String()) })
