@@ -17,6 +17,7 @@ import { quotaService } from './quotas/service.ts'
 import { runSchedules } from './schedules/ticks.ts'
 import { snapshotService } from './snapshots/service.ts'
 import { vmService as vms } from './vms.ts'
+import { inventoryService } from './state/inventory.ts'
 import { watchNodes } from './state/watch.ts'
 
 export const vmService: Service = {
@@ -31,6 +32,7 @@ export const vmService: Service = {
     presetService,
     consoleService,
     findingService,
+    inventoryService,
     snapshotService,
     scheduleService,
     quotaService,

@@ -17,7 +17,6 @@ import { driverOf, requirePart } from './drivers/drivers.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from './model.ts'
 import { releaseBases } from './hardware/bases.ts'
 import { isInPool, type Pooled } from './hardware/plan.ts'
-import { inventory } from './state/inventory.ts'
 import { watched } from './state/watched.ts'
 import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
@@ -43,7 +42,6 @@ export const vmService = implement(vms, {
   },
 
   watched: async ({ after }) => watched(after),
-  inventory: async ({ after }) => inventory(after),
   create,
   unmanaged,
   adopt,

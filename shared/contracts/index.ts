@@ -14,6 +14,7 @@ import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { images } from '#shared/contracts/container/images.ts'
+import { inventory } from '#shared/contracts/vm/inventory.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import { networks } from '#shared/contracts/container/networks.ts'
@@ -73,6 +74,7 @@ export const contracts: readonly Contract[] = [
   monitoring,
   alerts,
   findings,
+  inventory,
   networks,
   networkPolicies,
   operations,

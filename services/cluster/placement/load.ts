@@ -1,8 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
-import type { InventoryVm } from '#shared/contracts/vm/inventory.ts'
-import { vms } from '#shared/contracts/vm/vms.ts'
+import { inventory, type InventoryVm } from '#shared/contracts/vm/inventory.ts'
 import { AppError } from '#shared/errors.ts'
 import { open } from '#shared/nodes/nodes.ts'
 import { cpuOf } from '../nodes/cpu-baseline.ts'
@@ -34,7 +33,7 @@ function featuresOf(node: StoredNode): Promise<ReadonlySet<string> | null> {
 async function allVms(): Promise<InventoryVm[]> {
   const all: InventoryVm[] = []
   for (let after: string | undefined; ;) {
-    const { data, next } = await call(vms, 'inventory', after === undefined ? {} : { after }, { isQuestion: true })
+    const { data, next } = await call(inventory, 'vms', after === undefined ? {} : { after }, { isQuestion: true })
     all.push(...data)
     if (next === null) return all
     after = next

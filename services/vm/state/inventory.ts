@@ -1,4 +1,5 @@
-import type { InventoryVm } from '#shared/contracts/vm/inventory.ts'
+import { inventory, type InventoryVm } from '#shared/contracts/vm/inventory.ts'
+import { implement } from '#shared/service/implement.ts'
 import { type VmRecord, vmRecords } from '../model.ts'
 
 /** A message on the bus holds at most a megabyte. */
@@ -20,9 +21,11 @@ const itemOf = (vm: VmRecord): InventoryVm => ({
   pools: [...new Set(vm.disks.flatMap(({ pool }) => pool ?? []))],
 })
 
-/** The VMs after this id, as their placement needs them. Templates are no guests. */
-export async function inventory(after: string | undefined): Promise<{ data: InventoryVm[]; next: string | null }> {
-  const filter = { template: { $ne: true }, ...(after !== undefined && { _id: { $gt: after } }) }
-  const page = await vmRecords.all(filter, pageSize)
-  return { data: page.map(itemOf), next: page.length < pageSize ? null : page.at(-1)!.id }
-}
+/** The VMs as their placement needs them. Templates are no guests. */
+export const inventoryService = implement(inventory, {
+  vms: async ({ after }) => {
+    const filter = { template: { $ne: true }, ...(after !== undefined && { _id: { $gt: after } }) }
+    const page = await vmRecords.all(filter, pageSize)
+    return { data: page.map(itemOf), next: page.length < pageSize ? null : page.at(-1)!.id }
+  },
+})

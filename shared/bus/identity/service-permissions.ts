@@ -17,6 +17,7 @@ import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { images } from '#shared/contracts/container/images.ts'
+import { inventory } from '#shared/contracts/vm/inventory.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import { networks } from '#shared/contracts/container/networks.ts'
@@ -87,6 +88,7 @@ const table: Record<ServiceName, Member> = {
       clonePresets,
       consoles,
       findings,
+      inventory,
       snapshots,
       snapshotSchedules,
       snapshotQuotas,

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
-import { nullable, strict } from '#shared/contracts/common.ts'
+import { contract } from '#shared/contract/contract.ts'
+import { Id, nullable, strict } from '#shared/contracts/common.ts'
 
 /** A VM as placement and failover see it. */
 const InventoryVm = strict({
@@ -16,4 +17,12 @@ const InventoryVm = strict({
 })
 export type InventoryVm = Static<typeof InventoryVm>
 
-export const InventoryPage = strict({ data: Type.Array(InventoryVm), next: nullable(Type.String()) })
+export const inventory = contract('inventory', {
+  vms: {
+    does: 'List all VMs with what their placement needs, a page at a time',
+    can: 'service',
+    callers: ['cluster'],
+    params: strict({ after: Type.Optional(Id) }),
+    result: strict({ data: Type.Array(InventoryVm), next: nullable(Type.String()) }),
+  },
+})

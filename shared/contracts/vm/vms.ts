@@ -15,7 +15,6 @@ import {
 } from '#shared/contracts/common.ts'
 import { cloneParams } from '#shared/contracts/vm/clones.ts'
 import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
-import { InventoryPage } from '#shared/contracts/vm/inventory.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
 import {
   Boot,
@@ -169,13 +168,6 @@ export const vms = contract('vms', {
     callers: ['metrics'],
     params: strict({ after: Type.Optional(Id) }),
     result: WatchedPage,
-  },
-  inventory: {
-    does: 'List all VMs with what their placement needs, a page at a time',
-    can: 'service',
-    callers: ['cluster'],
-    params: strict({ after: Type.Optional(Id) }),
-    result: InventoryPage,
   },
   unmanaged: {
     does: 'List the guests of a node that Horcrux does not manage',
