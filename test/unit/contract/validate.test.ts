@@ -46,7 +46,6 @@ test("of a disk's two forms the better match is explained", () => {
 test('defaults are filled in, also within the forms of a disk', () => {
   const filled = check<Record<string, unknown>>(vm, { ...good, disks: [{ pool: 'p', size: 2 ** 30 }] })
   expect(filled).toMatchObject({
-    node: 'local',
     start: false,
     disks: [{ bus: 'virtio', cache: 'writeback' }],
   })
