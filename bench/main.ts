@@ -6,6 +6,7 @@ import { benchAudit } from './audit.ts'
 import { benchAuth } from './auth.ts'
 import { domainStats } from './domain-stats.ts'
 import { benchContainers } from './containers.ts'
+import { benchDrain } from './drain.ts'
 import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
@@ -42,6 +43,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   idle: benchIdle,
   metrics: benchMetrics,
   policies: benchPolicies,
+  drain: benchDrain,
   'command-line': benchCommandLine,
 }
 

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { config } from '#shared/config/config.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Service } from '#shared/service/start.ts'
+import { drainService } from './drain/service.ts'
 import { checkNode, watchHealth } from './health/watch.ts'
 import { registerLocal } from './nodes/local.ts'
 import { localId, nodeRecords } from './nodes/model.ts'
@@ -14,7 +15,7 @@ const nameOf = (host: string) => host.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0
 
 export const clusterService: Service = {
   name: 'cluster',
-  serves: [nodeService, placementRuleService, placementService],
+  serves: [nodeService, placementRuleService, placementService, drainService],
   start: async () => {
     const { allowedPaths, dataDir } = config()
     await registerLocal({ name: nameOf(hostname()), allowed_paths: allowedPaths, state_dir: dataDir }).catch(

@@ -10,6 +10,7 @@ import { containerSnapshots } from '#shared/contracts/container/container-snapsh
 import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
+import { drains } from '#shared/contracts/cluster/drains.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
@@ -49,6 +50,7 @@ export const contracts: readonly Contract[] = [
   nodes,
   placementRules,
   placement,
+  drains,
   pools,
   volumes,
   volumesInternal,

@@ -12,6 +12,7 @@ import { containerSnapshots } from '#shared/contracts/container/container-snapsh
 import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
+import { drains } from '#shared/contracts/cluster/drains.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
@@ -73,7 +74,7 @@ const table: Record<ServiceName, Member> = {
   },
   audit: { serves: [audit], calls: [] },
   cluster: {
-    serves: [nodes, placementRules, placement],
+    serves: [nodes, placementRules, placement, drains],
     calls: [...of(vms, 'list'), ...of(containers, 'list'), ...of(pools, 'list'), ...of(monitoring, 'nodes')],
   },
   storage: { serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads], calls: [...of(vms, 'get')] },

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { drains } from '#shared/contracts/cluster/drains.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { placementRules } from '#shared/contracts/cluster/placement.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
@@ -74,6 +75,40 @@ test('VMs that a rule keeps apart or together are placed so', async () => {
   expect((await create(c)).result).toMatchObject({ node: placed[0] })
   for (const id of [a, b, c]) await done(horcrux, vms, 'delete', { id })
   await horcrux.call(placementRules, 'delete', { id: rule })
+})
+
+test('a drain is planned over the inventory, and what keeps it from being done is told with the way out', async () => {
+  const pool = fresh('pool')
+  await horcrux.call(pools, 'create', { id: pool, type: 'dir', node: 'hv1', path: `/var/lib/libvirt/images/${pool}` })
+  const [free, bound, off] = [fresh('free'), fresh('bound'), fresh('off')]
+  await create(free, { node: 'hv1', start: true })
+  await create(off, { node: 'hv1' })
+  const plan = () => horcrux.call(drains, 'plan', { id: 'hv1' })
+  const before = await plan()
+  expect(before).toMatchObject({
+    status: 'possible',
+    moves: [{ vm_id: free, from: 'hv1', to: 'hv2', memory_mib: 128, is_running: true, at_least_seconds: 1.28 }],
+    stays: [{ vm_id: off, reason: 'it is off' }],
+    peaks: [{ node: 'hv2', memory_mib: 128, vcpus: 1 }],
+    conflicts: [],
+  })
+  await create(bound, { node: 'hv1', start: true, disks: [{ pool, size: 2 ** 30 }] })
+  const { status, moves, conflicts } = await plan()
+  expect({ status, moves }).toEqual({ status: 'impossible', moves: [] })
+  expect(conflicts).toHaveLength(1)
+  expect(conflicts[0]!.constraints).toEqual(
+    expect.arrayContaining([
+      { kind: 'move', subject: bound, text: expect.stringContaining('has to move') },
+      { kind: 'storage', subject: bound, text: expect.stringContaining(`storage pool '${pool}'`) },
+    ]),
+  )
+  // The remedy frees it.
+  expect(conflicts[0]!.remedies).toContain(`Shut down virtual machine '${bound}'`)
+  await done(horcrux, vms, 'stop', { id: bound, force: true })
+  expect(await plan()).toMatchObject({ status: 'possible', moves: [{ vm_id: free }], plan_id: before.plan_id })
+  await done(horcrux, vms, 'stop', { id: free, force: true })
+  for (const id of [free, bound, off]) await done(horcrux, vms, 'delete', { id, purge: true })
+  await horcrux.call(pools, 'delete', { id: pool })
 })
 
 test('a mistake in the request is told by its field, beside the reasons of the nodes', async () => {
