@@ -82,7 +82,7 @@ function searchOf({ world, movers, targets, base }: Problem, constraints: readon
 const needOf = ({ isRunning, memoryMib, vcpus }: WorldVm): Free =>
   isRunning ? { memoryMib, vcpus } : { memoryMib: 0, vcpus: 0 }
 
-/** True when all movers together need more than all nodes have: a proof without a search. */
+/** True when all movers together need more than all nodes have, which needs no search. */
 function isOverfull({ movers, free }: Search): boolean {
   const rooms = [...free.values()]
   const sum = (of: Free[], field: keyof Free) => of.reduce((total, each) => total + Math.max(0, each[field]), 0)
