@@ -76,9 +76,10 @@ export function open(node: Reach): Reached {
 
 /** The engine of a node; its connection is replaced when the node or this engine is reached in another way than before. */
 function engineOf(node: Reach, host: Host, kind: EngineKind): Engine {
-  const { id, name, kind: way, address, port, user, host_key, sealed_key } = node
+  const { id, name, kind: way, address, port, user, sealed_key } = node
   const config = node.engine_config[kind]
-  const key = JSON.stringify([name, way, address, port, user, host_key, sealed_key, config])
+  // Not the host key: a key that is pinned anew counts for the next connection of the host, and ends no open one.
+  const key = JSON.stringify([name, way, address, port, user, sealed_key, config])
   const ofNode = opened.get(id) ?? new Map<EngineKind, Opened>()
   opened.set(id, ofNode)
   const there = ofNode.get(kind)

@@ -36,7 +36,10 @@ function textOf(problem: Problem, each: Constraint): string {
   }
   const { id, memoryMib, vcpus, isRunning } = problem.movers.find((vm) => vm.id === each.vm)!
   const size = isRunning ? `${memoryMib} MiB, ${vcpus} vCPUs` : 'off'
-  if (each.kind === 'move') return `Virtual machine '${id}' (${size}) has to move`
+  if (each.kind === 'move') {
+    const none = problem.targets.length === 0 ? ', and there is no other node' : ''
+    return `Virtual machine '${id}' (${size}) has to move${none}`
+  }
   return `Virtual machine '${id}': ${unaryTexts(problem, id, each.kind).join('; ')}`
 }
 

@@ -126,6 +126,9 @@ export type Host = {
    */
   filesOfLane?: (lane: Lane) => HostFiles
 
+  /** Of a host over SSH: pins another host key for the next connection. An open connection goes on, with its programs. */
+  pin?: (hostKey: string) => void
+
   /** Ends all programs, forwards and connections of this host. Afterwards every method throws. */
   close: () => Promise<void>
 }

@@ -7,7 +7,10 @@ import { type SshTarget, sshHost } from './ssh/ssh.ts'
 export type HostDescription = { kind: 'local' } | ({ kind: 'ssh' } & SshTarget)
 
 export type Hosts = {
-  /** The Host of a node. A changed description replaces it, and ends all programs of the old one. */
+  /**
+   * The Host of a node. A changed description replaces it, and ends all programs of the old one; but another pinned host
+   * key counts only for its next connection.
+   */
   hostFor: (nodeId: string, description: HostDescription) => Host
   /** Closes the Host of a node that is removed. */
   closeHost: (nodeId: string) => Promise<void>
@@ -31,6 +34,11 @@ export function createHosts(options: { searchPath?: string } = {}): Hosts {
     hostFor(nodeId, description) {
       const entry = known.get(nodeId)
       if (entry && isDeepStrictEqual(entry.description, description)) return entry.host
+      if (entry?.host.pin && isOtherKeyOnly(entry.description, description)) {
+        entry.host.pin(description.hostKey)
+        entry.description = { ...description }
+        return entry.host
+      }
       void closeHost(nodeId)
       const host = open(description)
       known.set(nodeId, { description: { ...description }, host })
@@ -41,6 +49,15 @@ export function createHosts(options: { searchPath?: string } = {}): Hosts {
       await Promise.all([...known.keys()].map(closeHost))
     },
   }
+}
+
+/** True when two descriptions of a host over SSH differ in the pinned key alone. */
+function isOtherKeyOnly(
+  before: HostDescription,
+  after: HostDescription,
+): after is Extract<HostDescription, { kind: 'ssh' }> {
+  if (before.kind !== 'ssh' || after.kind !== 'ssh') return false
+  return isDeepStrictEqual({ ...before, hostKey: after.hostKey }, after)
 }
 
 /** The registry of this process: all its services share one connection per node. */

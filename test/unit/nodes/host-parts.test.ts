@@ -92,6 +92,8 @@ describe('the registry of hosts', () => {
     const first = hostFor('a', ssh)
     expect(hostFor('a', { ...ssh })).toBe(first)
     expect(hostFor('b', ssh)).not.toBe(first)
+    // Another pinned key counts for the next connection, and ends no program.
+    expect(hostFor('a', { ...ssh, hostKey: `SHA256:${'A'.repeat(43)}` })).toBe(first)
     expect(hostFor('a', { ...ssh, port: 2 }).describe()).toBe('root@127.0.0.1:2')
     await expect(first.run('true', [])).rejects.toThrow('was closed')
     await closeAll()

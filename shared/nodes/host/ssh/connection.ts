@@ -23,6 +23,8 @@ export type SshConnection = {
   isLive: (client: Client) => boolean
   /** The next `use` makes a new connection. */
   drop: (client: Client) => void
+  /** The next connection is made with this host key; an open one goes on. */
+  pin: (hostKey: string) => void
   close: () => Promise<void>
 }
 
@@ -37,10 +39,11 @@ export function createConnection(target: SshTarget, name: string): SshConnection
   let open: Client | undefined
   let failure: { error: unknown; count: number; retryAt: number } | undefined
   let closed = false
+  let pinned = target.hostKey
 
   async function connectOnce(): Promise<Client> {
     try {
-      const client = await connect(target, name)
+      const client = await connect({ ...target, hostKey: pinned }, name)
       if (closed) {
         client.destroy()
         throw closedError(name)
@@ -73,6 +76,10 @@ export function createConnection(target: SshTarget, name: string): SshConnection
     },
     isLive: (client) => open === client,
     drop,
+    pin(hostKey) {
+      pinned = hostKey
+      failure = undefined
+    },
     async close() {
       closed = true
       const client = open

@@ -74,6 +74,7 @@ export function sshHost(target: SshTarget): Host {
 
   return {
     ...host,
+    pin: connection.pin,
     async spawn(program, args, options = {}) {
       const release = await streams.take(options.signal)
       try {
