@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { canAsk, confirm, prompt } from '../contexts/prompt.ts'
 import { keepContext, readContexts, targetOf, urlOf } from '../contexts/store.ts'
 import { givenSecret, secretOf } from '../arguments/secrets.ts'
@@ -25,6 +26,7 @@ export const loginFlags: Record<string, Flag> = {
   ...secret('password'),
   ...secret('totp'),
   ...secret('token'),
+  device: { isBoolean: true, does: 'Confirm the sign-in on the web page of any browser, in place of a password here' },
   keep: { value: 'DAYS', does: 'Make an API key for so many days, and use it in place of a session of an hour' },
 }
 
@@ -40,7 +42,12 @@ export async function login(words: string[]): Promise<number> {
   const parsed = parse(words, withGlobals(loginFlags), 'horcrux login')
   const { target, name } = await place(parsed)
   const token = givenSecret(parsed, 'token')
-  const credential: Credential = token !== undefined ? { kind: 'token', value: token } : await signIn(target, parsed)
+  const credential: Credential =
+    token !== undefined
+      ? { kind: 'token', value: token }
+      : isSet(parsed, 'device')
+        ? await signInByPage(target)
+        : await signIn(target, parsed)
   await keep(name, { ...target, credential }, textOf(parsed, 'keep'))
   return exitCodes.done
 }
@@ -133,6 +140,26 @@ async function signIn(target: Target, parsed: Parsed): Promise<Credential> {
     const code = await prompt('code of the second factor: ', { instead: 'give --totp-stdin' })
     return sessionOf(await ask(target, { method: 'POST', path: '/auth/login', body: { ...body, totp: code } }))
   }
+}
+
+type Begun = { device_code: string; user_code: string; page: string; expires_at: string; interval_seconds: number }
+
+/** Shows a code, waits until somebody who is signed in on the page has confirmed it, and takes the session. */
+async function signInByPage(target: Target): Promise<Credential> {
+  const { hostname } = await import('node:os')
+  const name = `horcrux on ${hostname()}`.replaceAll(/[^ -~]/g, '-').slice(0, 64)
+  const begun = await ask<Begun>(target, { method: 'POST', path: '/auth/device', body: { name } })
+  const { device_code, user_code, page, expires_at, interval_seconds } = begun.body
+  note(`Open ${target.url}${page}`)
+  note(`and confirm the code ${user_code}. Waiting until ${new Date(expires_at).toLocaleTimeString()} …`)
+  for (;;) {
+    const { body } = await ask<{ state: string }>(target, { path: `/auth/device/${user_code}` })
+    if (body.state === 'denied')
+      throw new CommandError('the sign-in was refused on the page', { code: exitCodes.signIn })
+    if (body.state === 'approved') break
+    await sleep(interval_seconds * 1000)
+  }
+  return sessionOf(await ask(target, { method: 'POST', path: '/auth/device/token', body: { device_code } }))
 }
 
 /** The session cookie lives longer than the token: a day, or an hour without use. */

@@ -5,6 +5,7 @@ import { requireRight } from '#shared/access/require-right.ts'
 import { implement } from '#shared/service/implement.ts'
 import { guard } from './sign-in/brute-force.ts'
 import { makeAdministrator, useSetupToken } from './sign-in/first-start.ts'
+import { beginDevice, confirmDevice, deviceByCode, signInDevice } from './sign-in/device.ts'
 import { identify, recheck } from './credentials/identify.ts'
 import { login, signedIn } from './sign-in/login.ts'
 import { sessions, type StoredUser, users } from './models.ts'
@@ -47,6 +48,8 @@ export const authActions = implement(auth, {
   countSignInAttempt: ({ address }) => countSignInAttempt(address),
   redeem: ({ ticket, address }) => redeemTicket(ticket, address),
 
+  setupNeeded: async () => ({ needed: (await users.find({})) === null }),
+
   setup: async ({ token, username, password }, call) => {
     checkNewUser(username, password)
     const attempt = await attemptOf(call)
@@ -57,6 +60,11 @@ export const authActions = implement(auth, {
   },
 
   login: (credentials, call) => login(credentials, call),
+
+  deviceBegin: (given, call) => beginDevice(given, call),
+  device: (given) => deviceByCode(given),
+  deviceConfirm: (given, call) => confirmDevice(given, call),
+  deviceToken: (given, call) => signInDevice(given, call),
 
   logout: async (_, call) => {
     const { user, credential } = userOf(call)

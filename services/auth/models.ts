@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { CredentialRef } from '#shared/contracts/access/auth.ts'
-import { nullable, strict, Time, Version } from '#shared/contracts/common.ts'
+import { nullable, oneOf, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Hours, Subject } from '#shared/contracts/access/permissions.ts'
 import { PrivilegeName } from '#shared/contracts/access/roles.ts'
 import { leaseFields } from '#shared/db/lease.ts'
@@ -129,6 +129,24 @@ export const signingKeys = collection(
   }),
   { kind: 'Signing key' },
 )
+
+/** Sign-ins of devices; `id` is the code that the user confirms. */
+export const deviceSignIns = collection(
+  'device_sign_ins',
+  strict({
+    id: common.id,
+    device_hash: Type.String({ description: 'SHA-256 of the secret that the device keeps' }),
+    name: Type.String(),
+    address: nullable(Type.String()),
+    state: oneOf('pending', 'approved', 'denied'),
+    user: nullable(Type.String({ description: 'User who confirmed it' })),
+    created_at: Time,
+    expires_at: Time,
+    version: Version,
+  }),
+  { kind: 'Sign-in of a device', indexes: [{ fields: { device_hash: 1 }, unique: true }] },
+)
+export type StoredDeviceSignIn = NonNullable<Awaited<ReturnType<typeof deviceSignIns.get>>>
 
 /** The set-up token. It exists only as long as there is no user. */
 export const setups = collection(

@@ -2,6 +2,7 @@ import { log } from '#shared/runtime/log.ts'
 import type { Service } from '#shared/service/start.ts'
 import { authActions } from './auth.ts'
 import { sweepAttempts } from './sign-in/brute-force.ts'
+import { sweepDevices } from './sign-in/device.ts'
 import { prepareFirstStart } from './sign-in/first-start.ts'
 import { prepareForNobody } from './sign-in/passwords.ts'
 import { groupActions } from './accounts/groups.ts'
@@ -24,6 +25,7 @@ async function sweep(): Promise<void> {
   await sweepAttempts()
   await sweepRights()
   await sweepTickets()
+  await sweepDevices()
   await sweepReservations()
   await sweepSignInRates()
 }

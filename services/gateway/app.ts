@@ -9,6 +9,7 @@ import type { ServiceBroker } from 'moleculer'
 import { config } from '#shared/config/config.ts'
 import type { Contract } from '#shared/contract/contract.ts'
 import { addBodies } from './rest/bodies.ts'
+import { addCompression } from './rest/compression.ts'
 import { requestTimeoutMs, sendClientError } from './rest/client-errors.ts'
 import { bodyLimitBytes, sendError } from './rest/errors.ts'
 import { createConsoles } from './console/consoles.ts'
@@ -61,6 +62,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   app.addHook('onResponse', logRequest)
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   addBodies(app)
+  await addCompression(app)
 
   const identities = createIdentities(broker)
   app.addHook('onClose', identities.stop)

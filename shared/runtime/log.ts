@@ -7,6 +7,7 @@ export const logFields = new AsyncLocalStorage<Record<string, string>>()
 
 /** Names of fields whose values are not logged. */
 export const secretFields = [
+  'device_code',
   'password',
   'old_password',
   'new_password',

@@ -1,5 +1,6 @@
 import { ErrorBoundary, lazy } from 'preact-iso'
 import { useEffect } from 'preact/hooks'
+import { call } from '../api/client.ts'
 import { readSession, session } from '../api/session.ts'
 import { invalidateAll } from '../live/cache.ts'
 import { readCollectionsAgain } from '../live/collection.ts'
@@ -26,6 +27,16 @@ async function readRights(): Promise<void> {
   readCollectionsAgain()
 }
 
+let wasSetupOffered = false
+
+/** Shows the wizard in place of the sign-in while there is no user; once, so that its way to the sign-in works. */
+async function offerSetup(): Promise<void> {
+  if (wasSetupOffered) return
+  wasSetupOffered = true
+  const { data } = await call('auth.setupNeeded', {}).catch(() => ({ data: { needed: false } }))
+  if (data.needed) setupToken.value ??= ''
+}
+
 /** Loaded after the sign-in, whose page is small. */
 const Shell = lazy(() => import('./shell.tsx').then(({ Shell }) => Shell))
 
@@ -41,6 +52,7 @@ export function App() {
     const timer = setInterval(() => void readRights(), rightsMs)
     return () => clearInterval(timer)
   }, [isIn])
+  useEffect(() => void (is === 'out' && offerSetup()), [is])
   if (is === 'unknown') return null
   if (is === 'unreachable')
     return (

@@ -38,6 +38,7 @@ const Groups = lazy(() => import('../screens/access/groups.tsx').then((module) =
 const Roles = lazy(() => import('../screens/access/groups.tsx').then((module) => module.Roles))
 const Grants = lazy(() => import('../screens/access/grants.tsx').then((module) => module.Grants))
 const ResourcePools = lazy(() => import('../screens/access/resource-pools.tsx').then((module) => module.ResourcePools))
+const DevicePage = lazy(() => import('../screens/access/device.tsx').then((module) => module.DevicePage))
 const Account = lazy(() => import('../screens/access/account.tsx').then((module) => module.Account))
 
 const screens: [path: string, component: FunctionComponent][] = [
@@ -63,6 +64,7 @@ const screens: [path: string, component: FunctionComponent][] = [
   ['/grants', Grants],
   ['/resource-pools', ResourcePools],
   ['/account', Account],
+  ['/device', DevicePage],
 ]
 
 const NotFound = () => (

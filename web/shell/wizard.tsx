@@ -14,6 +14,13 @@ export const passwordRules = (password: string): [Word, boolean][] => [
   ['rule.mixed', password.length >= 15 || (/[a-z]/.test(password) && /[A-Z]/.test(password) && /\d/.test(password))],
 ]
 
+/** @returns a refusal after which the request may have been carried out @throws any other */
+function outcomeUnknown(thrown: unknown): Refusal {
+  const refusal = asRefusal(thrown)
+  if (refusal.status !== 0 && refusal.status < 500) throw refusal
+  return refusal
+}
+
 /** The first administrator; afterwards the dashboard shows the next steps. */
 export function Wizard() {
   const [token, setToken] = useState(setupToken.value ?? '')
@@ -26,8 +33,14 @@ export function Wizard() {
     event.preventDefault()
     setBusy(true)
     try {
-      await call('auth.setup', { token: token.trim(), username, password })
-      await signIn({ username, password })
+      const isUnknown = await call('auth.setup', { token: token.trim(), username, password }).then(
+        () => undefined,
+        (thrown) => outcomeUnknown(thrown),
+      )
+      // The user may have been made before the answer was lost: a sign-in tells.
+      await signIn({ username, password }).catch((thrown: unknown) => {
+        throw isUnknown ?? thrown
+      })
     } catch (thrown) {
       setError(asRefusal(thrown))
       setBusy(false)

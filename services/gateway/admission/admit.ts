@@ -37,7 +37,7 @@ export function admitBody({ identify }: Gate, route: Route) {
 const leastMs = 2000
 
 /** Actions where passwords or set-up tokens can be guessed. */
-export const guessable = new Set(['auth.login', 'auth.setup'])
+export const guessable = new Set(['auth.login', 'auth.setup', 'auth.deviceToken'])
 
 /**
  * Checks a request before its body is read: rate limits, the credential, and for changes with a cookie the same origin.

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, ListQuery, None, Page, strict, Time } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, None, nullable, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
 import { Password, User, Username } from '#shared/contracts/access/users.ts'
 import { privileges } from '#shared/access/privileges.ts'
 
@@ -44,6 +44,20 @@ export const SignedIn = strict({
 })
 
 export type SignedIn = Static<typeof SignedIn>
+
+/** The letters of a device's code: no vowels, which would make words, and none that looks like another. */
+const DeviceCode = Type.String({
+  pattern: '^[BCDFGHJKLMNPQRSTVWXZbcdfghjklmnpqrstvwxz]{4}-?[BCDFGHJKLMNPQRSTVWXZbcdfghjklmnpqrstvwxz]{4}$',
+  description: 'Eight letters, as BCDF-GHJK; the hyphen and the case do not matter',
+})
+export const DeviceSignIn = strict({
+  user_code: Type.String(),
+  name: Type.String({ description: 'Name that the device gave itself; not verified' }),
+  address: nullable(Type.String({ description: 'Address of the device' })),
+  state: oneOf('pending', 'approved', 'denied'),
+  created_at: Time,
+  expires_at: Time,
+})
 
 /** Bus subject for every change of identities or rights: `{user?}`; without a user it concerns all users. */
 export const authChangedSubject = 'horcrux.auth.changed'
@@ -96,6 +110,13 @@ export const auth = contract('auth', {
       reset_seconds: Type.Integer({ description: 'Seconds left of the minute' }),
     }),
   },
+  setupNeeded: {
+    does: 'Tell whether there is no user yet, so that the set-up token is needed',
+    rest: 'GET /auth/setup',
+    can: 'anyone',
+    params: None,
+    result: strict({ needed: Type.Boolean() }),
+  },
   setup: {
     does: 'Make the first user, an administrator, with the set-up token of the first start',
     rest: 'POST /auth/setup',
@@ -118,6 +139,51 @@ export const auth = contract('auth', {
     }),
     result: SignedIn,
     secret: ['password', 'totp', 'token'],
+  },
+  deviceBegin: {
+    does: 'Begin the sign-in of a device without a browser: a signed-in user confirms its code on the page (RFC 8628)',
+    rest: 'POST /auth/device',
+    can: 'anyone',
+    audit: 'login',
+    status: 201,
+    params: strict({
+      name: Type.String({ minLength: 1, maxLength: 64, pattern: '^[ -~]+$', examples: ['horcrux on web-1'] }),
+    }),
+    result: strict({
+      device_code: Type.String({ description: 'Secret of the device, for POST /auth/device/token' }),
+      user_code: Type.String({ description: 'For the user, who confirms it' }),
+      page: Type.String({ description: 'Path of the page with the code' }),
+      expires_at: Time,
+      interval_seconds: Type.Integer({ description: 'Time between two reads of the state' }),
+    }),
+    secret: ['device_code'],
+  },
+  device: {
+    does: 'Get the sign-in of a device by its code',
+    rest: 'GET /auth/device/{user_code}',
+    can: 'anyone',
+    params: strict({ user_code: DeviceCode }),
+    result: DeviceSignIn,
+  },
+  deviceConfirm: {
+    does: 'Confirm or refuse the sign-in of a device: it gets a session of yours',
+    rest: 'POST /auth/device/confirm',
+    can: 'signed-in',
+    audit: 'login',
+    params: strict({
+      user_code: DeviceCode,
+      approve: Type.Boolean({ default: true, description: 'False: refuse it' }),
+    }),
+    result: DeviceSignIn,
+  },
+  deviceToken: {
+    does: 'Get the session of a device whose sign-in was confirmed, once',
+    rest: 'POST /auth/device/token',
+    can: 'anyone',
+    audit: 'login',
+    params: strict({ device_code: Type.String({ minLength: 1, maxLength: 256 }) }),
+    result: SignedIn,
+    secret: ['device_code', 'token'],
   },
   logout: {
     does: 'Sign out: the session and its tokens end',

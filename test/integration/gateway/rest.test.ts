@@ -41,6 +41,18 @@ describe.skipIf(!hasNats)('the gateway', () => {
     })
   })
 
+  test('sends a long list in gzip to clients that accept it, and a resource with its ETag as it is', async () => {
+    for (let index = 0; index < 30; index++)
+      await asAnn('POST /api/things', { json: { id: `long-${index}`, name: `long-${index}`, size: 2 } })
+    const plain = await asAnn('GET /api/things?limit=100')
+    const packed = await asAnn('GET /api/things?limit=100', { headers: { 'accept-encoding': 'gzip, deflate' } })
+    expect(packed.headers).toMatchObject({ 'content-encoding': 'gzip', etag: plain.headers['etag'] })
+    expect(packed.headers['vary']).toContain('accept-encoding')
+    expect(packed.body).toEqual(plain.body)
+    const one = await asAnn('GET /api/things/long-1', { headers: { 'accept-encoding': 'gzip' } })
+    expect(one.headers['content-encoding']).toBeUndefined()
+  })
+
   describe('mistakes in a request', () => {
     test('are reported all in one answer', async () => {
       const { status, body } = await asAnn('POST /api/things', { json: { name: 'no spaces', size: 3, color: 'green' } })

@@ -90,6 +90,15 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
     const next = world.canaries.make(`the next password of ${username}`)
     return { token, params: { old_password: password, new_password: next } }
   },
+  'auth.deviceBegin': async () => ({ params: { name: 'a device' } }),
+  'auth.deviceToken': async (world) => {
+    const { token } = await person(world)
+    const { body } = await world.ask('POST /api/auth/device', { json: { name: 'a device' } })
+    const device_code = String(body['device_code'])
+    world.canaries.learn('the code of a device', device_code)
+    await world.ask('POST /api/auth/device/confirm', { token, json: { user_code: body['user_code'] } })
+    return { params: { device_code } }
+  },
   'auth.wsTicket': async (world) => ({ token: (await person(world)).token, params: {} }),
   'auth.totp': async (world) => {
     const { token, password } = await person(world)

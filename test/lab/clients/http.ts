@@ -1,4 +1,5 @@
 import { type Agent, request } from 'node:http'
+import { gunzipSync } from 'node:zlib'
 
 export type Answered = {
   status: number
@@ -46,7 +47,9 @@ export const ask = async (
       answer.on('data', (part: Buffer) => parts.push(part))
       answer.on('error', reject)
       answer.on('end', () => {
-        const text = Buffer.concat(parts).toString('utf8')
+        const sentBytes = Buffer.concat(parts)
+        const isPacked = answer.headers['content-encoding'] === 'gzip'
+        const text = (isPacked ? gunzipSync(sentBytes) : sentBytes).toString('utf8')
         const isJson = /\bjson\b/.test(answer.headers['content-type'] ?? '') && text !== ''
         resolve({
           status: answer.statusCode ?? 0,

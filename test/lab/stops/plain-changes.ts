@@ -12,6 +12,8 @@ export const withoutLaterChange: Record<string, string> = {
   'auth.setup': 'possible once, before there is a user',
   'auth.login': 'gives out a secret that ends by itself',
   'auth.refresh': 'gives out a secret that ends by itself',
+  'auth.deviceBegin': 'gives out a secret that ends by itself',
+  'auth.deviceToken': 'begins a session: a repetition is refused, and the device begins again',
   'auth.wsTicket': 'gives out a secret that ends by itself',
   'auth.logout': 'ends a session, whose id is never used again',
   'auth.endSession': 'ends a session, whose id is never used again',

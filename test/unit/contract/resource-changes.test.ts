@@ -12,6 +12,7 @@ const otherwise: Record<string, string> = {
   '/api/monitoring/vms/{}': 'VmMetrics',
   '/api/monitoring/containers/{}': 'ContainerMetrics',
   '/api/monitoring/history/{}': 'numbers',
+  '/api/auth/device/{}': 'the device asks for its state, for ten minutes',
   '/api/console/ticket/{}': 'only its owner uses it, once',
   '/api/console/{}/recordings/{}': 'written continuously by a session of a console',
   '/api/storage/pools/{}/uploads/{}': 'the client that sends it knows its progress',

@@ -251,4 +251,14 @@ export const general: Record<keyof typeof english, string> = {
   wrongStatus: 'Status: {status}; möglich bei: {allowed}',
   yes: 'ja',
   youAreHere: 'Sie sind hier',
+  'device.title': 'Gerät anmelden',
+  'device.code': 'Code',
+  'device.hint': 'Acht Buchstaben, die das Gerät anzeigt, etwa BCDF-GHJK',
+  'device.find': 'Weiter',
+  'device.warning':
+    'Bestätigen Sie nur, wenn Sie diese Anmeldung gerade selbst begonnen haben. Das Gerät erhält eine Sitzung mit allen Ihren Rechten.',
+  'device.deny': 'Ablehnen',
+  'device.approve': 'Bestätigen',
+  'device.approved': 'Bestätigt. Das Gerät ist angemeldet; Sie können diese Seite schließen.',
+  'device.denied': 'Abgelehnt. Das Gerät erhält keine Sitzung.',
 }

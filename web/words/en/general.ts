@@ -248,4 +248,14 @@ export const general = {
   wrongStatus: 'It is {status}; this needs {allowed}',
   yes: 'yes',
   youAreHere: 'You are here',
+  'device.title': 'Sign in a device',
+  'device.code': 'Code',
+  'device.hint': 'Eight letters that the device shows, as BCDF-GHJK',
+  'device.find': 'Continue',
+  'device.warning':
+    'Confirm only if you have just begun this sign-in yourself. The device gets a session with all your rights.',
+  'device.deny': 'Refuse',
+  'device.approve': 'Confirm',
+  'device.approved': 'Confirmed. The device is signed in; you can close this page.',
+  'device.denied': 'Refused. The device gets no session.',
 }
