@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import type { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 
-const paths = fc.stringMatching(/^\/[a-z0-9 &<>"'/.:-]{1,30}$/)
+/** No path is a file in one domain and a device in another: with the same path they are the same image. */
+const pathsBelow = (folder: string) =>
+  fc.stringMatching(/^[a-z0-9 &<>"'/.:-]{1,30}$/).map((name) => `${folder}/${name}`)
 const server = fc.record({ host: fc.stringMatching(/^[a-z0-9.:]{1,20}$/), port: fc.integer({ min: 1, max: 65_535 }) })
 const servers = fc.array(
   fc.oneof(
@@ -18,8 +20,8 @@ const secret = fc.record({
 
 /** Sources of all three types. */
 export const diskSources: fc.Arbitrary<DiskSource> = fc.oneof(
-  fc.record({ type: fc.constant('file' as const), path: paths }),
-  fc.record({ type: fc.constant('block' as const), path: paths }),
+  fc.record({ type: fc.constant('file' as const), path: pathsBelow('/srv') }),
+  fc.record({ type: fc.constant('block' as const), path: pathsBelow('/dev') }),
   fc
     .record({
       protocol: fc.stringMatching(/^[a-z][a-z0-9]{0,8}$/),
