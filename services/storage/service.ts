@@ -1,4 +1,7 @@
 import type { Service } from '#shared/service/start.ts'
+import { sweepSnapshotsRegularly } from './backups/save/snapshot.ts'
+import { backupService } from './backups/service.ts'
+import { backupStoreService } from './backups/stores.ts'
 import { poolService } from './pools/pools.ts'
 import { watchUsage } from './pools/samples.ts'
 import { sweepObjectsRegularly } from './pools/sweep-objects.ts'
@@ -9,9 +12,17 @@ import { volumeService } from './volumes/volumes.ts'
 
 export const storageService: Service = {
   name: 'storage',
-  serves: [poolService, volumeService, volumeInternalService, volumeSnapshotService, uploadService],
+  serves: [
+    poolService,
+    volumeService,
+    volumeInternalService,
+    volumeSnapshotService,
+    uploadService,
+    backupService,
+    backupStoreService,
+  ],
   start: () => {
-    const stops = [watchUsage(), sweepRegularly(), sweepObjectsRegularly()]
+    const stops = [watchUsage(), sweepRegularly(), sweepObjectsRegularly(), sweepSnapshotsRegularly()]
     return Promise.resolve(() => {
       for (const stop of stops) stop()
     })

@@ -1,4 +1,5 @@
 import type { Service } from '#shared/service/start.ts'
+import { vmBackupService } from './backups/service.ts'
 import { cloudinitService } from './cloudinit/service.ts'
 import { cloneJobService } from './clone/clone-jobs.ts'
 import { deviceService } from './hardware/devices/service.ts'
@@ -24,6 +25,7 @@ export const vmService: Service = {
   name: 'vm',
   serves: [
     vms,
+    vmBackupService,
     deviceService,
     guestService,
     cloudinitService,

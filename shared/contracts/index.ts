@@ -3,6 +3,7 @@ import { alerts } from '#shared/contracts/metrics/alerts.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { auth } from '#shared/contracts/access/auth.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
+import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
@@ -33,6 +34,7 @@ import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { stacks } from '#shared/contracts/container/stacks.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
+import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
@@ -56,7 +58,10 @@ export const contracts: readonly Contract[] = [
   volumesInternal,
   volumeSnapshots,
   uploads,
+  backups,
+  backupStores,
   vms,
+  vmBackups,
   devices,
   guests,
   cloudinit,

@@ -8,6 +8,7 @@ export const logFields = new AsyncLocalStorage<Record<string, string>>()
 /** Names of fields whose values are not logged. */
 export const secretFields = [
   'device_code',
+  'guest_state',
   'password',
   'old_password',
   'new_password',

@@ -214,6 +214,10 @@ export type Snapshots = {
   restoreMemory: (guest: Guest, key: string, disks: DiskImage[], how: { paused: boolean }) => Promise<void>
   /** Removes all that is kept under a key; nothing is fine. */
   drop: (guest: Guest, key: string) => Promise<void>
+  /** Packs the firmware's variables and the TPM's state that are kept under a key; null when there are none. */
+  pack: (guest: Guest, key: string) => Promise<Buffer | null>
+  /** Keeps a packed state under a key, for `restoreState`. */
+  unpack: (guest: Guest, key: string, bytes: Uint8Array) => Promise<void>
 }
 export type KeptState = { bytes: number; has_variables: boolean; has_tpm: boolean }
 

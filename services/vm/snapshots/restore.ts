@@ -35,7 +35,7 @@ import { endRestore } from './restored.ts'
 import { snapshotsOf } from './taking.ts'
 
 /** The stored input of a restore. */
-type Restoring = {
+export type Restoring = {
   vm: string
   node: string
   snapshot: string
@@ -49,6 +49,8 @@ type Restoring = {
   added: Pooled[]
   before: BeforeRestore
   memory: 'running' | 'paused' | null
+  /** The key under which the state beside the disks is kept; that of the snapshot if not given. */
+  stateKey?: string
 }
 
 /** The snapshot of a VM. @throws NotFoundError */
@@ -104,12 +106,14 @@ async function requirePossible(vm: VmRecord, { hardware, disks }: Pick<Restoring
   await requireRoom(vm, after, () => vmRecords.require(vm.id))
 }
 
-async function plan({
-  id,
-  snapshot_id,
-  restore_memory,
-  head,
-}: Params<typeof snapshots, 'restore'> & { head: string }): Promise<Restoring> {
+/**
+ * Checks a restore completely.
+ * @param config the hardware that the VM gets; that of the snapshot if not given
+ */
+export async function planRestore(
+  { id, snapshot_id, restore_memory, head }: Params<typeof snapshots, 'restore'> & { head: string },
+  config?: RestoredHardware,
+): Promise<Restoring> {
   requireNoTemplate(await vmRecords.requireForChange(id), 'restore')
   const vm = await settle(id)
   const snapshot = await snapshotOf(id, snapshot_id)
@@ -120,7 +124,7 @@ async function plan({
   snapshotsOf(vm)
   if (restore_memory && snapshot.memory_bytes === null)
     throw new ConflictError(`Snapshot '${snapshot.name}' was taken without memory: restore its disks alone`)
-  const [hardware, disks] = [restoredHardwareOf(snapshot.config), restoredDisks(vm, snapshot)]
+  const [hardware, disks] = [restoredHardwareOf(config ?? snapshot.config), restoredDisks(vm, snapshot)]
   await requirePossible(vm, { hardware, disks })
   const isKept = (disk: DiskRecord) => disks.some(({ pool, volume }) => pool === disk.pool && volume === disk.volume)
   const { current } = await stateOf(id)
@@ -156,8 +160,8 @@ export const detach = (vm: VmRecord, { id, volume }: { id: string; volume: strin
 const slow = { timeoutMs: 60_000 }
 
 /** Swaps the heads of the disks, and has record, definition and firmware follow. */
-async function swapAll(op: Op, restoring: Restoring): Promise<void> {
-  const { vm: id, node, snapshot, head, hardware, before } = restoring
+export async function swapAll(op: Op, restoring: Restoring): Promise<void> {
+  const { vm: id, node, snapshot, head, hardware, before, stateKey = snapshot } = restoring
   const vm = await vmRecords.require(id)
   const part = snapshotsOf(vm)
   const named = volumesOf(restoring.disks)
@@ -167,7 +171,7 @@ async function swapAll(op: Op, restoring: Restoring): Promise<void> {
   const readonly = before.disks.filter((disk) => disk.readonly)
   const disks = [...withVolumes(restoring.disks, data), ...readonly]
   await op.step('recording hardware', () => record(id, { hardware, disks }), { undo: () => record(id, before) })
-  await op.step('restoring state', () => part.restoreState(vm, snapshot), { undo: () => part.restoreState(vm, head) })
+  await op.step('restoring state', () => part.restoreState(vm, stateKey), { undo: () => part.restoreState(vm, head) })
   for (const { pool, volume } of restoring.added)
     await op.step(`releasing ${pool}/${volume}`, () => detach(vm, { id: pool, volume }), {
       undo: () => attach(vm, { id: pool, volume }),
@@ -185,7 +189,7 @@ async function startWithMemory(op: Op, { vm: id, snapshot, memory }: Restoring):
 export const restore = operation({
   accept: async (params: Params<typeof snapshots, 'restore'>, { hold, operationId }) => {
     await hold(apiPathOf(params.id))
-    return plan({ ...params, head: operationId })
+    return planRestore({ ...params, head: operationId })
   },
   run: async (op, restoring: Restoring): Promise<Vm> => {
     const { vm: id, node, snapshot, head, disks, attached } = restoring

@@ -6,6 +6,7 @@ import { auth } from '#shared/contracts/access/auth.ts'
 import type { Topic } from '#shared/contracts/core/events.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
+import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { containerSnapshots } from '#shared/contracts/container/container-snapshots.ts'
@@ -36,6 +37,7 @@ import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { stacks } from '#shared/contracts/container/stacks.ts'
 import { users } from '#shared/contracts/access/users.ts'
+import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
@@ -77,10 +79,17 @@ const table: Record<ServiceName, Member> = {
     serves: [nodes, placementRules, placement, drains],
     calls: [...of(vms, 'list'), ...of(containers, 'list'), ...of(pools, 'list'), ...of(monitoring, 'nodes')],
   },
-  storage: { serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads], calls: [...of(vms, 'get')] },
+  storage: {
+    serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads, backups, backupStores],
+    calls: [
+      ...of(vms, 'get', 'list', 'create', 'start', 'delete'),
+      ...of(snapshots, 'list', 'create', 'delete', 'undoRestore'),
+    ],
+  },
   vm: {
     serves: [
       vms,
+      vmBackups,
       devices,
       guests,
       cloudinit,

@@ -1,4 +1,4 @@
-import type { Host, RunOptions, RunResult } from '#shared/nodes/host/host.ts'
+import type { Host, HostProcess, RunOptions, RunResult, SpawnOptions } from '#shared/nodes/host/host.ts'
 
 /**
  * Paths of the secret files of a program that runs by {@link withSecretFiles}. Each file is unlinked before its secret
@@ -44,4 +44,22 @@ export function withSecretFiles(
   const [first = '', second = ''] = secrets
   const words = ['-c', script, 'sh', String(Buffer.byteLength(first)), program, ...args]
   return host.run('sh', words, { ...options, secretInput: first + second })
+}
+
+/** As {@link withSecretFiles}, for a program that runs on: the caller gets its streams, without standard input. */
+export async function spawnWithSecretFiles(
+  host: Pick<Host, 'spawn'>,
+  program: string,
+  args: readonly string[],
+  secrets: readonly string[],
+  options: SpawnOptions = {},
+): Promise<HostProcess> {
+  const [first = '', second = ''] = secrets
+  const words = ['-c', script, 'sh', String(Buffer.byteLength(first)), program, ...args]
+  const child = secrets.length === 0 ? host.spawn(program, args, options) : host.spawn('sh', words, options)
+  const { stdin } = await child
+  // A program that ends before it has read its input closes the pipe.
+  stdin.on('error', () => undefined)
+  stdin.end(first + second)
+  return child
 }

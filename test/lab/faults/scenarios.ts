@@ -22,6 +22,7 @@ import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
 import { uploaded, withUpload } from './upload.ts'
 import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
+import { backupScenarios, clearBackups } from './backup-scenarios.ts'
 import { snapshotScenarios } from './snapshot-scenarios.ts'
 
 const GiB = 2 ** 30
@@ -185,6 +186,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
   ...snapshotScenarios({ newVm, twoDisks, running, runningWithDisks }),
+  ...backupScenarios({ offWithDisks: (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks }) }),
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
   'uploads.complete': { before: withUpload, params: uploaded },
@@ -213,6 +215,7 @@ async function endAll(horcrux: Calling): Promise<void> {
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: Calling): Promise<void> {
   await endAll(horcrux)
+  await clearBackups(horcrux)
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
     await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
   const guests = (await horcrux.call(vms, 'list', {})).data

@@ -5,6 +5,7 @@ import { bus } from '#shared/bus/bus.ts'
 import { streams } from '#shared/bus/streams.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { backups } from '#shared/contracts/storage/backups.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
@@ -16,6 +17,7 @@ import type { LabHost } from '../hosts/hosts.ts'
 export type World = Record<
   | 'guests'
   | 'snapshots'
+  | 'backups'
   | 'devices'
   | 'volumes'
   | 'nodes'
@@ -49,6 +51,7 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
       ...(await Promise.all(guests.data.map(({ id }) => snapshotsOf(horcrux, id)))).flat(),
       `${(await readdir(join(host.stateDir, 'snapshots')).catch(() => [])).length} kept on the node`,
     ],
+    backups: (await horcrux.call(backups, 'list', {})).data.map(({ id, state, data }) => `${id} ${state} ${data?.ok}`),
     devices: [
       ...guests.data.map(({ id, disks: own, nics, pending }) => {
         const parts = own.map((disk) => `${disk.id}=${disk.volume}:${disk.size_bytes}`)
@@ -76,7 +79,9 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
 async function snapshotsOf(horcrux: Pick<TestHorcrux, 'call'>, id: string): Promise<string[]> {
   const { data } = await horcrux.call(snapshots, 'list', { id })
   const { can_undo_restore } = await horcrux.call(snapshots, 'tree', { id })
-  const named = data.map(({ name, state, is_current }) => `${name} ${state}${is_current ? ' current' : ''}`)
+  const named = data.map(
+    ({ name, state, is_current }) => `${name.replace(/[0-9a-f-]{36}/, 'id')} ${state}${is_current ? ' current' : ''}`,
+  )
   return [`${id}: ${named.join(', ')}${can_undo_restore ? ', restored' : ''}`]
 }
 

@@ -1,0 +1,30 @@
+import { Type } from 'typebox'
+import { Id, nullable } from '#shared/contracts/common.ts'
+import { Backup } from '#shared/contracts/storage/backups.ts'
+import { collection } from '#shared/db/collection.ts'
+
+export const backupRecords = collection(
+  'backups',
+  Type.Object({
+    ...Backup.properties,
+    node: Type.String({ ...Id, description: 'The node that the VM was on' }),
+    manifest: Type.Union([Type.String(), Type.Null()], {
+      description: 'Key of the manifest; null until it is written',
+    }),
+    manifest_sha256: nullable(Type.String()),
+    snapshot: Type.Optional(Type.String({ description: 'Snapshot of the VM that is still to be deleted' })),
+  }),
+  {
+    kind: 'Backup',
+    resource: { path: '/api/backups/{id}', sees: 'VmAudit on /api/backups/{id}' },
+    indexes: [{ fields: { vm_id: 1 } }, { fields: { pool: 1 } }, { fields: { job_id: 1 } }],
+  },
+)
+export type BackupRecord = Awaited<ReturnType<typeof backupRecords.require>>
+
+export const viewOf = ({ node: _, manifest: _m, manifest_sha256: _h, snapshot: _s, ...backup }: BackupRecord): Backup =>
+  backup
+
+export const apiPathOf = (id: string) => `/api/backups/${id}`
+/** Backups share it; a garbage collection holds it. */
+export const storePathOf = (pool: string) => `/api/backup-stores/${pool}`

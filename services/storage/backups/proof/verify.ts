@@ -1,0 +1,49 @@
+import type { Params } from '#shared/contract/contract.ts'
+import type { Backup, backups, Proof } from '#shared/contracts/storage/backups.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { type Op, operation } from '#shared/operation/kinds.ts'
+import { apiPathOf, type BackupRecord, backupRecords, storePathOf, viewOf } from '../model.ts'
+import { openStore } from '../store/open-store.ts'
+import { checkData, checkStructure } from './check.ts'
+
+type Verifying = { backup: string; level: 'structure' | 'data' }
+
+/** @throws ConflictError for a backup that is being made or deleted */
+export function requireReady({ id, state }: BackupRecord): void {
+  if (state !== 'ready') throw new ConflictError(`Backup '${id}' is ${state}`, { details: { state } })
+}
+
+const proofOf = (error: string | null): Proof => ({ at: now(), ok: error === null, error })
+
+export async function runVerify(op: Op, { backup, level }: Verifying): Promise<Backup> {
+  const record = await backupRecords.require(backup)
+  const error = await op.step('checking structure', async () => {
+    const objects = await openStore(record.pool)
+    const found = await checkStructure(objects, record.manifest ?? '', record.manifest_sha256 ?? '')
+    const structure = proofOf(found.error)
+    // A backup without its structure has no data either.
+    await backupRecords.updateWhere({ _id: backup }, { set: { structure, ...(found.error && { data: structure }) } })
+    return found.error
+  })
+  if (error === null && level === 'data')
+    await op.step('checking data', async () => {
+      const objects = await openStore(record.pool)
+      const { chunks, catalog } = await checkStructure(objects, record.manifest ?? '', record.manifest_sha256 ?? '')
+      const onProgress = (done: number, total: number) => op.progress(done, total, 'steps')
+      const found = await checkData(objects, catalog, chunks, { signal: op.signal, onProgress })
+      await backupRecords.updateWhere({ _id: backup }, { set: { data: proofOf(found) } })
+    })
+  return viewOf(await backupRecords.require(backup))
+}
+
+export const verify = operation({
+  accept: async ({ id, level }: Params<typeof backups, 'verify'>, { share, hold }): Promise<Verifying> => {
+    await hold(apiPathOf(id))
+    const record = await backupRecords.require(id)
+    requireReady(record)
+    await share(storePathOf(record.pool))
+    return { backup: id, level }
+  },
+  run: runVerify,
+})

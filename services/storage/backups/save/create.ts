@@ -1,0 +1,253 @@
+import { requireRight } from '#shared/access/require-right.ts'
+import { call } from '#shared/bus/call.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import type { Backup, backups } from '#shared/contracts/storage/backups.ts'
+import { snapshots } from '#shared/contracts/vm/snapshots.ts'
+import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
+import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
+import { alreadyExists, AppError, ConflictError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
+import type { Objects } from '../store/objects.ts'
+import { apiPathOf, backupRecords, storePathOf, viewOf } from '../model.ts'
+import { withImage } from '../nbd/open-image.ts'
+import { scanDisk } from '../nbd/scan-disk.ts'
+import { throttle } from '../nbd/throttle.ts'
+import { readCatalog } from '../store/catalog.ts'
+import { digestOf } from '../store/chunks.ts'
+import { keyOfManifest, type Manifest, writeManifest } from '../store/manifest.ts'
+import { openStore } from '../store/open-store.ts'
+import { packWriter } from '../store/pack-writer.ts'
+import { prepareStore } from '../store/store.ts'
+import { requireSpace } from './space.ts'
+import { partsOf } from './parts.ts'
+import { deleteSnapshot, snapshotNameOf } from './snapshot.ts'
+import { imageOfSnapshot } from './sources.ts'
+
+/** The stored input of a backup. */
+export type Saving = {
+  backup: string
+  vm: string
+  vmName: string
+  node: string
+  pool: string
+  job: string | null
+  description: string
+  protected: boolean
+  bandwidthMib: number | null
+}
+type Given = Omit<Params<typeof backups, 'create'>, 'id'> & { id?: string | undefined; job?: string }
+type SavedDisk = Backup['disks'][number] & { new_bytes: number; stored_bytes: number }
+
+const vmPathOf = (vm: string) => `/api/vms/${vm}`
+const MiB = 2 ** 20
+
+/** The disks of a VM that a guest writes. @throws ConflictError for a VM that cannot be backed up */
+function requireDisks({ id, disks, foreign_disks }: Vm): void {
+  const written = disks.filter(({ readonly }) => !readonly)
+  if (written.length === 0) throw new ConflictError(`Virtual machine '${id}' has no disk that it writes`)
+  if (foreign_disks.length > 0)
+    throw new ConflictError(
+      `Virtual machine '${id}' has disks that Horcrux does not manage, and which no backup would have: ${foreign_disks.map((disk) => disk.id).join(', ')}`,
+    )
+}
+
+/** Checks a backup. The snapshot that it begins with has further checks of its own. */
+export async function planSave(given: Given, { hold, share }: Pick<Accepting, 'hold' | 'share'>): Promise<Saving> {
+  const { id = newId(), vm_id, pool, description, job = null, bandwidth_mib } = given
+  await hold(apiPathOf(id))
+  if (await backupRecords.get(id)) throw alreadyExists(id, { field: 'id' })
+  const vm = await call(vms, 'get', { id: vm_id })
+  requireDisks(vm)
+  // A garbage collection, which holds it, would remove packs that are not in a manifest yet.
+  await share(storePathOf(pool))
+  await prepareStore(await openStore(pool))
+  await requireSpace(pool)
+  return {
+    backup: id,
+    vm: vm_id,
+    vmName: vm.name,
+    node: vm.node,
+    pool,
+    job,
+    description,
+    protected: given.protected,
+    bandwidthMib: bandwidth_mib ?? null,
+  }
+}
+
+async function record({ backup, vm, vmName, node, pool, job, description, ...saving }: Saving): Promise<void> {
+  if (await backupRecords.get(backup)) return
+  const at = now()
+  await backupRecords.insert({
+    id: backup,
+    vm_id: vm,
+    vm_name: vmName,
+    node,
+    pool,
+    description,
+    state: 'creating',
+    taken_at: null,
+    consistency: null,
+    vm_status: null,
+    disks: [],
+    size_bytes: 0,
+    data_bytes: 0,
+    new_bytes: 0,
+    stored_bytes: 0,
+    protected: saving.protected,
+    job_id: job,
+    structure: null,
+    data: null,
+    manifest: null,
+    manifest_sha256: null,
+    created_at: at,
+    updated_at: at,
+  })
+}
+
+/** Reads a disk of the snapshot, and stores the chunks that are not in the store. */
+async function saveDisk(
+  op: Op,
+  { backup, pool, vm, node, bandwidthMib }: Saving,
+  disk: { id: string; pool: string; volume: string; size_bytes: number },
+  snapshot: string,
+  within: { before: number; total: number },
+): Promise<SavedDisk> {
+  const objects = await openStore(pool)
+  const writer = packWriter(objects, await readCatalog(objects))
+  const from = { pool: disk.pool, volume: disk.volume, owner: vmPathOf(vm), node, snapshot }
+  const { host, original } = await imageOfSnapshot(from)
+  const pace = throttle(bandwidthMib === null ? undefined : bandwidthMib * MiB, op.signal)
+  const onProgress = (done: number) => op.progress(within.before + done, within.total, 'bytes')
+  const scanned = await withImage(host, original, { isWritten: false, signal: op.signal }, async (image) => {
+    // The head after the snapshot is as large as the disk was then.
+    if (image.sizeBytes !== disk.size_bytes)
+      throw new ConflictError(`Disk ${disk.id} has ${image.sizeBytes} bytes in its snapshot, not ${disk.size_bytes}`)
+    return scanDisk(image, { signal: op.signal, pace, onChunk: writer.add, onProgress })
+  })
+  const { new_bytes, stored_bytes, healed_chunks } = await writer.finish()
+  if (healed_chunks > 0) op.log(`${healed_chunks} damaged chunks of the store were written again`)
+  await partsOf(objects, backup).writeChunks(disk.id, scanned.chunks)
+  const { id, pool: from_pool, volume, size_bytes } = disk
+  const digest = digestOf(scanned.chunks, size_bytes)
+  return { id, pool: from_pool, volume, size_bytes, data_bytes: scanned.data_bytes, digest, new_bytes, stored_bytes }
+}
+
+/** Writes the manifest: from then on there is a backup. */
+async function commit({ backup, vm, pool, description }: Saving, saved: SavedDisk[]) {
+  const objects = await openStore(pool)
+  const parts = partsOf(objects, backup)
+  const guest = await parts.readGuest()
+  const disks: Manifest['disks'] = []
+  for (const { id, bus, cache, format, pool: from, volume, size_bytes } of guest.snapshot.disks) {
+    const { digest } = saved.find((disk) => disk.id === id)!
+    const chunks = await parts.readChunks(id)
+    disks.push({ id, bus, cache, format, pool: from, volume, size_bytes, digest, chunks })
+  }
+  const { taken_at, consistency, vm_status, config } = guest.snapshot
+  const manifest: Manifest = {
+    format: 1,
+    chunk_bytes: 4 * MiB,
+    id: backup,
+    vm_id: vm,
+    vm_name: guest.vm.name,
+    hypervisor: guest.vm.hypervisor,
+    node: guest.vm.node,
+    description,
+    taken_at,
+    consistency,
+    vm_status: vm_status ?? 'stopped',
+    vm: { description: guest.vm.description, tags: guest.vm.tags },
+    config,
+    guest_state: guest.guest_state,
+    disks,
+  }
+  const manifest_sha256 = await writeManifest(objects, manifest)
+  await parts.remove()
+  return { manifest: keyOfManifest(manifest), manifest_sha256, taken_at, consistency, vm_status }
+}
+
+/** Removes the manifest of a backup, whose key has a time that may be lost with a process. */
+async function removeManifests(objects: Objects, { vm, backup }: Saving): Promise<void> {
+  for (const { key } of await objects.list(`backups/${vm}/`))
+    if (key.endsWith(`-${backup}.json`)) await objects.remove(key)
+}
+
+/** Deletes the snapshot. A backup is whole without that: one that stays is deleted by the sweep. */
+async function endSnapshot(op: Op, { vm, backup }: Saving): Promise<void> {
+  try {
+    await deleteSnapshot(vm, backup, 'end')
+    await backupRecords.updateWhere({ _id: backup }, { set: { snapshot: undefined } })
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error
+    op.log(`The snapshot of the backup is deleted later: ${error.message}`)
+  }
+}
+
+const sum = (disks: readonly SavedDisk[], field: 'size_bytes' | 'data_bytes' | 'new_bytes' | 'stored_bytes') =>
+  disks.reduce((total, disk) => total + disk[field], 0)
+
+export async function runSave(op: Op, saving: Saving): Promise<Backup> {
+  const { backup, vm, pool } = saving
+  await op.step('recording', () => record(saving), {
+    undo: async () => void (await backupRecords.removeWhere({ _id: backup })),
+  })
+  const snapshot = await op.child(
+    snapshots,
+    'create',
+    { id: vm, name: snapshotNameOf(backup), description: `For backup ${backup}`, include_memory: false },
+    { name: 'taking snapshot', undo: () => deleteSnapshot(vm, backup, 'undo') },
+  )
+  const removeParts = async () => partsOf(await openStore(pool), backup).remove()
+  const disks = await op.step(
+    'describing',
+    async () => {
+      await backupRecords.updateWhere({ _id: backup }, { set: { snapshot: snapshot.id } })
+      const guest = await call(vmBackups, 'describe', { id: vm, snapshot_id: snapshot.id })
+      await partsOf(await openStore(pool), backup).writeGuest(guest)
+      return guest.snapshot.disks.map(({ id, pool: from, volume, size_bytes }) => ({
+        id,
+        pool: from,
+        volume,
+        size_bytes,
+      }))
+    },
+    { undo: removeParts },
+  )
+  const total = disks.reduce((all, { size_bytes }) => all + size_bytes, 0)
+  const saved: SavedDisk[] = []
+  let before = 0
+  for (const disk of disks) {
+    const within = { before, total }
+    saved.push(await op.step(`saving disk ${disk.id}`, () => saveDisk(op, saving, disk, snapshot.id, within)))
+    before += disk.size_bytes
+  }
+  const committed = await op.step('writing manifest', () => commit(saving, saved), {
+    undo: async () => removeManifests(await openStore(pool), saving),
+  })
+  await op.commit()
+  await op.step('recording result', async () => {
+    const set = {
+      ...committed,
+      state: 'ready' as const,
+      disks: saved.map(({ new_bytes: _, stored_bytes: _s, ...disk }) => disk),
+      size_bytes: total,
+      data_bytes: sum(saved, 'data_bytes'),
+      new_bytes: sum(saved, 'new_bytes'),
+      stored_bytes: sum(saved, 'stored_bytes'),
+    }
+    await backupRecords.updateWhere({ _id: backup }, { set })
+  })
+  await op.step('deleting snapshot', () => endSnapshot(op, saving))
+  return viewOf(await backupRecords.require(backup))
+}
+
+export const create = operation({
+  accept: async (given: Params<typeof backups, 'create'>, accepting) => {
+    requireRight(accepting, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(given.pool)}`)
+    return planSave(given, accepting)
+  },
+  run: runSave,
+})

@@ -1,0 +1,71 @@
+import type { Objects } from './objects.ts'
+import type { Catalog, Place } from './catalog.ts'
+import { decompress } from './chunks.ts'
+import { DamagedPack, keyOfPack } from './pack.ts'
+import { NotFoundError } from '#shared/errors.ts'
+
+/** A pack is read whole when at least this share of it is wanted. */
+const wholeShare = 0.25
+
+export type Unreadable = { chunk: string; pack: string | null; reason: string }
+
+type Reading = {
+  signal: AbortSignal
+  /** Gets each chunk once; chunks of a pack come one after the other. */
+  onChunk: (id: string, chunk: Buffer) => Promise<void>
+  /** Gets each chunk that cannot be read; if it returns, the others are read. */
+  onUnreadable: (unreadable: Unreadable) => void
+}
+
+/** Chunks by the pack that they are in. Those that are in no pack are unreadable. */
+function byPack({ places }: Catalog, wanted: Iterable<string>, onUnreadable: Reading['onUnreadable']) {
+  const packs = new Map<string, { id: string; place: Place }[]>()
+  for (const id of wanted) {
+    const place = places.get(id)
+    if (!place) {
+      onUnreadable({ chunk: id, pack: null, reason: 'is in no pack of the store' })
+      continue
+    }
+    const inPack = packs.get(place.pack) ?? []
+    packs.set(place.pack, inPack)
+    inPack.push({ id, place })
+  }
+  return packs
+}
+
+/** Reads chunks of a store, pack by pack, each pack once. */
+export async function readChunks(
+  objects: Objects,
+  catalog: Catalog,
+  wanted: ReadonlySet<string>,
+  { signal, onChunk, onUnreadable }: Reading,
+): Promise<void> {
+  for (const [pack, chunks] of byPack(catalog, wanted, onUnreadable)) {
+    signal.throwIfAborted()
+    const key = keyOfPack(pack)
+    const bytes = catalog.packs.get(pack)?.bytes ?? 0
+    const wantedBytes = chunks.reduce((sum, { place }) => sum + place.length, 0)
+    const whole = wantedBytes >= bytes * wholeShare ? objects.get(key) : null
+    const readFrame = async ({ offset, length }: Place) =>
+      whole ? (await whole).subarray(offset, offset + length) : objects.get(key, { offset, length })
+    await inPairs(chunks, async ({ id, place }) => {
+      signal.throwIfAborted()
+      const chunk = await readFrame(place)
+        .then((frame) => decompress(frame, id, place.size))
+        .catch((error: unknown) => {
+          if (!(error instanceof DamagedPack) && !(error instanceof NotFoundError)) throw error
+          onUnreadable({ chunk: id, pack, reason: error instanceof NotFoundError ? 'is gone' : error.message })
+        })
+      if (chunk) await onChunk(id, chunk)
+    })
+  }
+}
+
+/** Works on two items at a time: one is decompressed on another thread while the other is written. */
+async function inPairs<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0
+  const run = async () => {
+    while (next < items.length) await work(items[next++]!)
+  }
+  await Promise.all([run(), run()])
+}

@@ -1,0 +1,63 @@
+import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
+import { type Snapshot, snapshots } from '#shared/contracts/vm/snapshots.ts'
+import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { done } from '../product/run-operation.ts'
+import type { Calling, Scenario } from './scenario.ts'
+
+type Given = { offWithDisks: (horcrux: Calling) => Promise<unknown> }
+
+const store = { id: 'backups', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/backups' }
+const of = { vm_id: 'it', pool: store.id }
+
+/** The operations on backups. */
+export function backupScenarios({ offWithDisks }: Given): Record<string, Scenario> {
+  const withStore = async (horcrux: Calling) => {
+    await offWithDisks(horcrux)
+    await horcrux.call(pools, 'create', store).catch((error: unknown) => {
+      if (!(error instanceof ConflictError)) throw error
+    })
+  }
+  const backedUp = async (horcrux: Calling) => {
+    await withStore(horcrux)
+    await done(horcrux, backups, 'create', { ...of, id: 'one' })
+  }
+  /** A store with packs that no backup needs. */
+  const wasteful = async (horcrux: Calling) => {
+    await backedUp(horcrux)
+    await done(horcrux, backups, 'delete', { id: 'one' })
+  }
+  const ofSwap = { id: 'it', snapshot_id: '', head: 'head-of-backup', config: {} }
+  /** Heads that are filled: the swap comes next. */
+  const opened = async (horcrux: Calling) => {
+    await offWithDisks(horcrux)
+    const taken = (await done(horcrux, snapshots, 'create', { id: 'it', name: 'one' })) as Snapshot
+    Object.assign(ofSwap, { snapshot_id: taken.id, config: taken.config })
+    const disks = taken.disks.map(({ pool: id, volume }) => ({ id, volume }))
+    const { snapshot_id: snapshot, head } = ofSwap
+    await horcrux.call(volumeSnapshots, 'open', { disks, node: 'hv1', snapshot, head })
+  }
+  return {
+    'backups.create': { before: withStore, params: { ...of, id: 'one' } },
+    'backups.restore': { before: backedUp, params: { id: 'one', vm_id: 'copy', name: 'copy' } },
+    'backups.restore to the same virtual machine': {
+      kind: 'backups.restore',
+      before: backedUp,
+      params: { id: 'one', to: 'same' },
+    },
+    'backups.verify': { before: backedUp, params: { id: 'one' } },
+    'backups.delete': { before: backedUp, params: { id: 'one' } },
+    'backup-stores.collect': { before: wasteful, params: { id: store.id } },
+    [`${vmBackups.name}.restore`]: { before: opened, params: ofSwap },
+  }
+}
+
+/** Takes away the backups of a scenario, and what they have left in the store. */
+export async function clearBackups(horcrux: Calling): Promise<void> {
+  for (const { id } of (await horcrux.call(backups, 'list', {})).data) await done(horcrux, backups, 'delete', { id })
+  await done(horcrux, backupStores, 'collect', { id: store.id }).catch((error: unknown) => {
+    if (!(error instanceof NotFoundError)) throw error
+  })
+}

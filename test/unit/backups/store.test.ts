@@ -1,0 +1,211 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { readCatalog } from '../../../services/storage/backups/store/catalog.ts'
+import {
+  type ChunkList,
+  chunkBytes,
+  chunksIn,
+  digestOf,
+  idOfChunk,
+  isZero,
+  pushChunk,
+} from '../../../services/storage/backups/store/chunks.ts'
+import { collect } from '../../../services/storage/backups/store/collect.ts'
+import {
+  keyOfManifest,
+  type Manifest,
+  readManifest,
+  writeManifest,
+} from '../../../services/storage/backups/store/manifest.ts'
+import { packWriter } from '../../../services/storage/backups/store/pack-writer.ts'
+import { readChunks } from '../../../services/storage/backups/store/read-chunks.ts'
+import { prepareStore } from '../../../services/storage/backups/store/store.ts'
+import { dir } from '../../../services/storage/drivers/dir/dir.ts'
+import { type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
+
+let folder: string
+let objects: Objects
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'backup-store-'))
+  objects = objectsOf(dir.objects!, localHost(), { node: 'local', path: folder })
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+const working = { signal: new AbortController().signal, onProgress: () => undefined }
+/** Chunks of a disk. Small ones are padded: the store does not ask how long a chunk is, but for zeros. */
+type Disk = (Buffer | null)[]
+
+async function save(id: string, disk: Disk, packBytes = 1000): Promise<Manifest> {
+  const writer = packWriter(objects, await readCatalog(objects), packBytes)
+  const chunks: ChunkList = []
+  for (const chunk of disk) {
+    const stored = chunk && !isZero(chunk) ? await idOfChunk(chunk) : null
+    pushChunk(chunks, stored)
+    if (stored) await writer.add(stored, chunk!)
+  }
+  await writer.finish()
+  const size_bytes = disk.length * chunkBytes
+  const manifest: Manifest = {
+    format: 1,
+    chunk_bytes: chunkBytes,
+    id,
+    vm_id: 'vm',
+    vm_name: 'vm',
+    hypervisor: 'qemu',
+    node: 'local',
+    description: '',
+    taken_at: '2026-11-30T04:05:00.000Z',
+    consistency: null,
+    vm_status: 'stopped',
+    vm: { description: '', tags: [] },
+    config: plain,
+    guest_state: null,
+    disks: [
+      {
+        id: 'vda',
+        bus: 'virtio',
+        cache: 'none',
+        format: 'raw',
+        pool: 'images',
+        volume: 'vm-disk-0',
+        size_bytes,
+        digest: digestOf(chunks, size_bytes),
+        chunks,
+      },
+    ],
+  }
+  await writeManifest(objects, manifest)
+  return manifest
+}
+
+const plain: Manifest['config'] = {
+  architecture: 'x86_64',
+  memory: 128,
+  balloon: null,
+  cpus: 1,
+  max_cpus: null,
+  cpu_model: null,
+  topology: null,
+  boot_order: null,
+  firmware: 'bios',
+  graphics: [],
+  video: 'none',
+  autostart: false,
+  nics: [],
+  iso: null,
+  boot: null,
+}
+
+/** Reads a disk back, as chunks. */
+async function load({ id, vm_id, taken_at }: Manifest): Promise<Disk> {
+  const manifest = await readManifest(objects, keyOfManifest({ id, vm_id, taken_at }))
+  const [disk] = manifest.disks
+  const found = new Map<string, Buffer>()
+  const wanted = new Set([...chunksIn(disk!.chunks as ChunkList)].map((each) => each.id))
+  await readChunks(objects, await readCatalog(objects), wanted, {
+    signal: working.signal,
+    onChunk: async (chunk, bytes) => void found.set(chunk, bytes),
+    onUnreadable: ({ chunk, reason }) => {
+      throw new Error(`${chunk} ${reason}`)
+    },
+  })
+  const out: Disk = Array.from({ length: Math.ceil(disk!.size_bytes / chunkBytes) }, () => null)
+  for (const { index, id: chunk } of chunksIn(disk!.chunks as ChunkList)) out[index] = found.get(chunk)!
+  return out
+}
+
+const remove = ({ id, vm_id, taken_at }: Manifest) => objects.remove(keyOfManifest({ id, vm_id, taken_at }))
+const packsNow = async () => (await objects.list('packs/')).map(({ key }) => key).toSorted()
+const pathOf = (key: string) => join(folder, 'objects/backups', key)
+const flip = (path: string, at: number) => {
+  const bytes = readFileSync(path)
+  bytes[at]! ^= 1
+  writeFileSync(path, bytes)
+}
+
+describe('a backup store', () => {
+  test('gives back the bytes of every backup, in whatever order others are deleted and garbage is collected', async () => {
+    const parts = Array.from({ length: 6 }, (_, index) => Buffer.concat([Buffer.from([index]), randomBytes(300)]))
+    const disks = fc.array(fc.option(fc.nat(5)), { minLength: 1, maxLength: 8 })
+    await fc.assert(
+      fc.asyncProperty(fc.array(disks, { minLength: 1, maxLength: 4 }), fc.nat(), async (all, seed) => {
+        rmSync(join(folder, 'objects'), { recursive: true, force: true })
+        const made: { manifest: Manifest; disk: Disk }[] = []
+        for (const [index, disk] of all.entries()) {
+          const content = disk.map((part) => (part === null ? null : parts[part]!))
+          made.push({ manifest: await save(`b${index}`, content), disk: content })
+        }
+        for (let step = seed; made.length > 0; step = Math.floor(step / 7)) {
+          const [gone] = made.splice(step % made.length, 1)
+          await remove(gone!.manifest)
+          await collect(objects, working)
+          for (const { manifest, disk } of made) expect(await load(manifest)).toEqual(disk)
+        }
+        expect(await packsNow()).toEqual([])
+        expect(await objects.list('index/')).toEqual([])
+      }),
+      { numRuns: 4 },
+    )
+  })
+
+  test('stores a chunk once, and writes packs that are mostly unneeded anew', async () => {
+    const [a, b, c] = [randomBytes(500), randomBytes(500), randomBytes(500)]
+    const first = await save('b1', [a, null, b, a], 10_000)
+    const second = await save('b2', [b, c, null], 10_000)
+    expect(await packsNow()).toHaveLength(2)
+    await remove(first)
+    expect(await collect(objects, working)).toMatchObject({ removed_packs: 0, rewritten_packs: 1 })
+    expect(await load(second)).toEqual([b, c, null])
+    expect(await collect(objects, working)).toMatchObject({ removed_packs: 0, rewritten_packs: 0, freed_bytes: 0 })
+  })
+
+  test('does without its indexes, and stores chunks of a lost pack again', async () => {
+    const disk = [randomBytes(700), randomBytes(700)]
+    const first = await save('b1', disk, 500)
+    for (const { key } of await objects.list('index/')) flip(pathOf(key), 3)
+    expect((await readCatalog(objects)).damaged).toHaveLength(1)
+    await collect(objects, working)
+    expect(await load(first)).toEqual(disk)
+    const [pack] = await packsNow()
+    truncateSync(pathOf(pack!), 100)
+    await expect(load(first)).rejects.toThrow('is in no pack')
+    await save('b2', disk, 500)
+    expect(await load(first)).toEqual(disk)
+  })
+
+  test('reports a manifest and a chunk that have changed', async () => {
+    const first = await save('b1', [randomBytes(700)])
+    const [pack] = await packsNow()
+    flip(pathOf(pack!), 20)
+    await expect(load(first)).rejects.toThrow(/decompressed|is not/)
+    const key = keyOfManifest(first)
+    writeFileSync(pathOf(key), readFileSync(pathOf(key), 'utf8').replace(/"digest": "./, '"digest": "_'))
+    await expect(readManifest(objects, key)).rejects.toThrow('none of format 1')
+  })
+
+  test('is restored by the script that lies in it, with holes, and without Horcrux', async () => {
+    await prepareStore(objects)
+    const disk = [null, randomBytes(chunkBytes), null, Buffer.alloc(chunkBytes, 'text '), null]
+    const manifest = await save('b1', disk)
+    const script = pathOf('restore.mjs')
+    const run = (...words: string[]) => execFileSync(process.execPath, [script, ...words], { encoding: 'utf8' })
+    const [path] = run().trim().split('\n')
+    expect(path).toBe(pathOf(keyOfManifest(manifest)))
+    expect(run(path!)).toContain('vda')
+    const out = join(folder, 'disk.raw')
+    run(path!, 'vda', out)
+    const whole = Buffer.concat(disk.map((chunk) => chunk ?? Buffer.alloc(chunkBytes)))
+    expect(readFileSync(out).equals(whole)).toBe(true)
+    const [blocks] = execFileSync('stat', ['-c', '%b', out], { encoding: 'utf8' }).split('\n')
+    expect(Number(blocks) * 512).toBeLessThan(3 * chunkBytes)
+    for (const [pack] of readdirSync(pathOf('packs')).map((each) => readdirSync(pathOf(`packs/${each}`))))
+      expect(pack).toMatch(/^[0-9a-f]{64}$/)
+  })
+})
