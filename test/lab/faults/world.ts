@@ -80,7 +80,8 @@ async function snapshotsOf(horcrux: Pick<TestHorcrux, 'call'>, id: string): Prom
   const { data } = await horcrux.call(snapshots, 'list', { id })
   const { can_undo_restore } = await horcrux.call(snapshots, 'tree', { id })
   const named = data.map(
-    ({ name, state, is_current }) => `${name.replace(/[0-9a-f-]{36}/, 'id')} ${state}${is_current ? ' current' : ''}`,
+    ({ name, state, is_current }) =>
+      `${name.replace(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/, 'id')} ${state}${is_current ? ' current' : ''}`,
   )
   return [`${id}: ${named.join(', ')}${can_undo_restore ? ', restored' : ''}`]
 }

@@ -1,6 +1,6 @@
 import type { Objects } from '../store/objects.ts'
 import type { Catalog } from '../store/catalog.ts'
-import { chunkBytes, type ChunkList, chunksIn, isZero } from '../store/chunks.ts'
+import { chunkBytes, type ChunkList, isZero } from '../store/chunks.ts'
 import { readChunks, type Unreadable } from '../store/read-chunks.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Nbd } from './client.ts'
@@ -78,7 +78,3 @@ export async function fillDisk(
   })
   if (lost.length > 0) throw lostError(lost)
 }
-
-/** Every chunk of some disks, each once. */
-export const chunksOf = (lists: readonly ChunkList[]): Set<string> =>
-  new Set(lists.flatMap((list) => [...chunksIn(list)].map(({ id }) => id)))

@@ -178,7 +178,7 @@ async function removeManifests(objects: Objects, { vm, backup }: Saving): Promis
 /** Deletes the snapshot. A backup is whole without that: one that stays is deleted by the sweep. */
 async function endSnapshot(op: Op, { vm, backup }: Saving): Promise<void> {
   try {
-    await deleteSnapshot(vm, backup, 'end')
+    await deleteSnapshot(vm, backup, `${op.id}/end`)
     await backupRecords.updateWhere({ _id: backup }, { set: { snapshot: undefined } })
   } catch (error) {
     if (!(error instanceof AppError)) throw error
@@ -198,7 +198,7 @@ export async function runSave(op: Op, saving: Saving): Promise<Backup> {
     snapshots,
     'create',
     { id: vm, name: snapshotNameOf(backup), description: `For backup ${backup}`, include_memory: false },
-    { name: 'taking snapshot', undo: () => deleteSnapshot(vm, backup, 'undo') },
+    { name: 'taking snapshot', undo: () => deleteSnapshot(vm, backup, `${op.id}/undo`) },
   )
   const removeParts = async () => partsOf(await openStore(pool), backup).remove()
   const disks = await op.step(

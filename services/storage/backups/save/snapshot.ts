@@ -18,7 +18,7 @@ async function findSnapshot(vm: string, name: string): Promise<string | null> {
 
 /** Deletes the snapshot of a backup, as {@link deleteNamed}. */
 export const deleteSnapshot = (vm: string, backup: string, attempt: string): Promise<void> =>
-  deleteNamed(vm, snapshotNameOf(backup), `${backup}/${attempt}`)
+  deleteNamed(vm, snapshotNameOf(backup), attempt)
 
 /**
  * Deletes the snapshot of a name; one that is gone is fine.
@@ -45,7 +45,7 @@ export async function sweepSnapshots(): Promise<void> {
   for (const { id, vm_id, snapshot } of await backupRecords.all({ state: 'ready', snapshot: { $ne: null } })) {
     if (snapshot === undefined) continue
     try {
-      await deleteSnapshot(vm_id, id, `${Math.floor(Date.now() / sweepEveryMs)}`)
+      await deleteSnapshot(vm_id, id, `${snapshot}/${Math.floor(Date.now() / sweepEveryMs)}`)
       await backupRecords.updateWhere({ _id: id }, { set: { snapshot: undefined } })
     } catch (error) {
       if (!(error instanceof AppError)) throw error

@@ -107,4 +107,3 @@ export function packWriter(objects: Objects, catalog: Catalog, targetBytes = pac
     },
   }
 }
-export type PackWriter = ReturnType<typeof packWriter>
