@@ -17,7 +17,7 @@ export async function openPage(words: string[]): Promise<number> {
   if (more.length > 0 || (noun !== undefined && (name === undefined || nounOf(noun) !== 'vms')))
     throw usageError('name a virtual machine, or nothing', 'horcrux open vms web-1')
   const { url } = targetFrom(parsed)
-  const address = name === undefined ? `${url}/` : `${url}/console/?vm=${encodeURIComponent(name)}`
+  const address = name === undefined ? `${url}/` : `${url}/vms/${encodeURIComponent(name)}`
   await write(`${address}\n`)
   if (process.stdout.isTTY && !parsed.flags.has('print')) await show(address)
   return exitCodes.done

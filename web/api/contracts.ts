@@ -7,8 +7,10 @@ import type { roles } from '#shared/contracts/access/roles.ts'
 import type { users } from '#shared/contracts/access/users.ts'
 import type { nodes } from '#shared/contracts/cluster/nodes.ts'
 import type { containers } from '#shared/contracts/container/containers.ts'
+import type { images } from '#shared/contracts/container/images.ts'
 import type { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import type { networks } from '#shared/contracts/container/networks.ts'
+import type { stacks } from '#shared/contracts/container/stacks.ts'
 import type { audit } from '#shared/contracts/core/audit.ts'
 import type { Operation, operations } from '#shared/contracts/core/operations.ts'
 import type { alerts } from '#shared/contracts/metrics/alerts.ts'
@@ -36,6 +38,7 @@ type Contracts = {
   devices: typeof devices
   groups: typeof groups
   guests: typeof guests
+  images: typeof images
   monitoring: typeof monitoring
   'network-policies': typeof networkPolicies
   networks: typeof networks
@@ -47,6 +50,7 @@ type Contracts = {
   roles: typeof roles
   'snapshot-schedules': typeof snapshotSchedules
   snapshots: typeof snapshots
+  stacks: typeof stacks
   templates: typeof templates
   uploads: typeof uploads
   users: typeof users

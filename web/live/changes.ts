@@ -17,11 +17,12 @@ export function changedBy({ type, data }: StreamEvent): string[] {
     case 'VmCreated':
     case 'VmDeleted':
       return [`/api/vms/${text(data['vm_id'])}`]
-    case 'ContainerStatusChanged':
     case 'ContainerCreated':
     case 'ContainerDeleted':
+      return [`/api/containers/${text(data['container_id'])}`, '/api/stacks', '/api/images']
+    case 'ContainerStatusChanged':
     case 'ContainerOom':
-      return [`/api/containers/${text(data['container_id'])}`]
+      return [`/api/containers/${text(data['container_id'])}`, '/api/stacks']
     case 'AlertTriggered':
     case 'AlertResolved':
       return ['/api/alerts/active', '/api/alerts/history']

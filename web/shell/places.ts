@@ -12,6 +12,8 @@ export const places: { word: Word; of: Place[] }[] = [
       { href: '/', word: 'nav.dashboard', icon: 'home' },
       { href: '/vms', word: 'nav.vms', icon: 'vm', needs: 'vms.list' },
       { href: '/containers', word: 'nav.containers', icon: 'container', needs: 'containers.list' },
+      { href: '/stacks', word: 'nav.stacks', icon: 'group', needs: 'containers.list' },
+      { href: '/images', word: 'nav.images', icon: 'copy', needs: 'containers.list' },
       { href: '/schedules', word: 'nav.schedules', icon: 'schedule', needs: 'snapshot-schedules.list' },
     ],
   },

@@ -23,6 +23,8 @@ const NewVm = lazy(() => import('../screens/vm/new-vm.tsx').then((module) => mod
 const VmPage = lazy(() => import('../screens/vm/vm.tsx').then((module) => module.VmPage))
 const Containers = lazy(() => import('../screens/container/containers.tsx').then((module) => module.Containers))
 const ContainerPage = lazy(() => import('../screens/container/container.tsx').then((module) => module.ContainerPage))
+const Images = lazy(() => import('../screens/container/images.tsx').then((module) => module.Images))
+const Stacks = lazy(() => import('../screens/container/stacks.tsx').then((module) => module.Stacks))
 const Schedules = lazy(() => import('../screens/schedules.tsx').then((module) => module.Schedules))
 const Pools = lazy(() => import('../screens/storage/pools.tsx').then((module) => module.Pools))
 const PoolPage = lazy(() => import('../screens/storage/pool.tsx').then((module) => module.PoolPage))
@@ -48,6 +50,8 @@ const screens: [path: string, component: FunctionComponent][] = [
   ['/vms/:id/:tab?', VmPage],
   ['/containers', Containers],
   ['/containers/:id/:tab?', ContainerPage],
+  ['/images', Images],
+  ['/stacks', Stacks],
   ['/schedules', Schedules],
   ['/storage', Pools],
   ['/storage/:id', PoolPage],

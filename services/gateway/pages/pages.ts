@@ -18,7 +18,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 export async function addPages(app: FastifyInstance, contracts: readonly Contract[]): Promise<void> {
   const document = openApi(contracts, version)
   const text = JSON.stringify(document)
-  app.get('/api/openapi.json', (_, reply) => reply.type('application/json; charset=utf-8').send(text))
+  app.get('/api/openapi.json', (_, reply) => {
+    void reply.type('application/json; charset=utf-8')
+    reply.compress(text)
+    return reply
+  })
 
   const styleHash = `'sha256-${createHash('sha256').update(landingStyle).digest('base64')}'`
   const sources = {

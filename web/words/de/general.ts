@@ -261,4 +261,12 @@ export const general: Record<keyof typeof english, string> = {
   'device.approve': 'Bestätigen',
   'device.approved': 'Bestätigt. Das Gerät ist angemeldet; Sie können diese Seite schließen.',
   'device.denied': 'Abgelehnt. Das Gerät erhält keine Sitzung.',
+  'nav.images': 'Images',
+  'nav.stacks': 'Stacks',
+  imageIsUsed: 'Container bestehen daraus',
+  pullImage: 'Image holen',
+  noImages: 'Keine Images',
+  noImagesHint: 'Holen Sie eines aus einer Registry, oder importieren Sie eine Datei des Knotens.',
+  noStacks: 'Keine Stacks',
+  noStacksHint: 'Die Container eines Compose-Projekts sind ein Stack, nach ihrem Label.',
 }

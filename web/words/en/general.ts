@@ -258,4 +258,12 @@ export const general = {
   'device.approve': 'Confirm',
   'device.approved': 'Confirmed. The device is signed in; you can close this page.',
   'device.denied': 'Refused. The device gets no session.',
+  'nav.images': 'Images',
+  'nav.stacks': 'Stacks',
+  imageIsUsed: 'Containers are made of it',
+  pullImage: 'Pull image',
+  noImages: 'No images',
+  noImagesHint: 'Pull one from a registry, or import a file of the node.',
+  noStacks: 'No stacks',
+  noStacksHint: 'The containers of a Compose project are a stack, by their label.',
 }
