@@ -156,6 +156,12 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     level: 'test',
   },
   {
+    name: 'Compose',
+    sign: { program: 'docker-compose', version: ['version', '--short'] },
+    neededFor: 'the tests of stacks',
+    level: 'test',
+  },
+  {
     name: 'mmdebstrap',
     sign: { program: 'mmdebstrap', version: ['--version'] },
     neededFor: 'the test of docker-compose.yml',

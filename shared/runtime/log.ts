@@ -9,6 +9,7 @@ export const logFields = new AsyncLocalStorage<Record<string, string>>()
 export const secretFields = [
   'device_code',
   'guest_state',
+  'compose_file',
   'password',
   'old_password',
   'new_password',

@@ -6,7 +6,7 @@ import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Files } from './files.ts'
 import type { Definition, Ref } from './definition.ts'
 import type { ConsoleLog, TimedLogs } from './log-lines.ts'
-import type { Committing, Copying, Images, Recreation, Snapshots } from './parts.ts'
+import type { Committing, Composing, Copying, Images, Recreation, Snapshots } from './parts.ts'
 import type { Command, Process } from './process.ts'
 
 export { type Definition, idLabel, type Ref } from './definition.ts'
@@ -108,6 +108,8 @@ export type ContainerEngine = {
   snapshots?: Snapshots
   copying?: Copying
   committing?: Committing
+  /** Undefined for an engine that Compose does not drive. */
+  composing?: Composing
   /** Runs a command in a container that runs. @throws ConflictError, NotFoundError when it does not */
   exec: (ref: Ref, what: Command) => Promise<Process>
   /**

@@ -55,16 +55,17 @@ export function contradictions({
   return violations
 }
 
-type Published = { node: string; ports?: Given['ports']; except?: string }
+type Published = { node: string; ports?: Given['ports']; except?: string; exceptStack?: string }
 
-/** Ports of the node that other containers have. @param published.except a container whose ports are free soon */
-export async function takenPorts({ node, ports = [], except }: Published): Promise<Violation[]> {
+/** Ports of the node that other containers have. @param published.except, exceptStack whose ports are free soon */
+export async function takenPorts({ node, ports = [], except, exceptStack }: Published): Promise<Violation[]> {
   if (ports.length === 0) return []
   const filter = {
     node,
     status: { $in: ['running', 'paused'] },
     'ports.0': { $exists: true },
     ...(except !== undefined && { _id: { $ne: except } }),
+    ...(exceptStack !== undefined && { stack: { $ne: exceptStack } }),
   }
   const others = await containerRecords.all(filter)
   return ports.flatMap(({ host_port, protocol }, index) => {

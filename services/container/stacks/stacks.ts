@@ -2,46 +2,32 @@ import { type Stack, stacks } from '#shared/contracts/container/stacks.ts'
 import { listOf } from '#shared/db/list-of.ts'
 import { everything } from '#shared/db/page.ts'
 import { notFound } from '#shared/errors.ts'
-import { idFrom } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { implement } from '#shared/service/implement.ts'
 import { visibleTo } from '../images/find.ts'
-import { type ContainerRecord, containerRecords } from '../model.ts'
-import { serviceOf } from '../state/observe.ts'
+import { containerRecords } from '../model.ts'
+import { create } from './create.ts'
+import { remove } from './delete.ts'
+import { requireStack } from './held.ts'
+import { configIn, stackIdOf, stackPathOf, stackRecords } from './model.ts'
+import { update } from './update.ts'
+import { stacksOf } from './view.ts'
 
-/** The status of a group: that of all its containers, or `partial`. */
-export function statusOfAll(statuses: ContainerRecord['status'][]): Stack['status'] {
-  if (statuses.includes('unknown')) return 'unknown'
-  const running = statuses.filter((status) => status === 'running').length
-  if (running === statuses.length) return 'running'
-  return running > 0 ? 'partial' : 'stopped'
-}
-
-/** Containers by their projects. */
-export function stacksOf(all: ContainerRecord[]): Stack[] {
-  const groups = Map.groupBy(
-    all.filter(({ stack }) => stack !== null),
-    ({ node, runtime, stack }) => `${node}/${runtime}/${stack}`,
-  )
-  return [...groups].map(([key, members]) => {
-    const { node, runtime, stack } = members[0]!
-    return {
-      id: idFrom(`stack ${key}`),
-      name: stack!,
-      node,
-      runtime,
-      status: statusOfAll(members.map(({ status }) => status)),
-      containers: members
-        .map(({ id, name, labels, status }) => ({ id, name, service: serviceOf(labels), status }))
-        .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
-    }
-  })
-}
-
+/** The stacks that a caller may see: all of those with the right on the stack, of others the containers that they may see. */
 async function visible(call: Pick<Call, 'caller' | 'rights'>): Promise<Stack[]> {
+  const { caller, rights } = call
   const maySee = visibleTo(call)
+  const maySeeStack = (id: string) => caller.kind === 'service' || rights.allows('ContainerAudit', stackPathOf(id))
   const all = await containerRecords.all({ stack: { $ne: null } })
-  return stacksOf(all.filter(({ id }) => maySee(id)))
+  const shown = all.filter(
+    ({ id, node, runtime, stack }) => maySee(id) || maySeeStack(stackIdOf(node, runtime, stack!)),
+  )
+  const records = await stackRecords.all()
+  const withContainers = new Set(shown.map(({ node, runtime, stack }) => stackIdOf(node, runtime, stack!)))
+  return stacksOf(
+    shown,
+    records.filter(({ id }) => maySeeStack(id) || withContainers.has(id)),
+  )
 }
 
 export const stackService = implement(stacks, {
@@ -51,4 +37,8 @@ export const stackService = implement(stacks, {
     if (!found) throw notFound('Stack', id)
     return found
   },
+  config: async ({ id }) => ({ compose_file: configIn(await requireStack(id)) }),
+  create,
+  update,
+  delete: remove,
 })

@@ -28,6 +28,7 @@ const serviceLabels = ['com.docker.compose.service', 'io.podman.compose.service'
 const firstOf = (labels: Record<string, string>, names: string[]) =>
   names.map((label) => labels[label]).find((value) => value !== undefined) ?? null
 
+export const projectOf = (labels: Record<string, string>) => firstOf(labels, projectLabels)
 export const serviceOf = (labels: Record<string, string>) => firstOf(labels, serviceLabels)
 
 /**
@@ -44,7 +45,7 @@ export function fieldsOf(observed: Observed, record?: ContainerRecord) {
     ...seen,
     ...(keepsLimits ? { memory: record.memory, cpus: record.cpus, pids: record.pids } : { memory, cpus, pids }),
     ip: seen.networks.find(({ address }) => address !== null)?.address ?? null,
-    stack: firstOf(seen.labels, projectLabels),
+    stack: projectOf(seen.labels),
     oom_kills: oom_kills ?? kept,
     oom_killed: isOff && (oom_killed || record?.oom_killed === true),
   }

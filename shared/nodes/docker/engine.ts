@@ -12,6 +12,8 @@ type Config = NonNullable<EngineConfig[DockerKind]>
 export type DockerEngine = Engine & {
   /** The engine's API. @throws UnavailableError when the node does not have the engine */
   api: () => Promise<DockerApi>
+  /** The path of its socket on the node. @throws UnavailableError when the node does not have the engine */
+  socket: () => Promise<string>
 }
 
 /** Names for messages, and the usual places of the sockets. */
@@ -50,10 +52,13 @@ export const docker = (kind: DockerKind): EngineDriver<Config, DockerEngine> => 
       }
       return (await forwarded.made).path
     }
-    const api = async () => {
+    const socket = async () => {
       const path = await findSocket()
-      if (path === null)
-        throw new UnavailableError(`${name} is not there: no socket was found`, { retryAfterSeconds: 30 })
+      if (path !== null) return path
+      throw new UnavailableError(`${name} is not there: no socket was found`, { retryAfterSeconds: 30 })
+    }
+    const api = async () => {
+      const path = await socket()
       return dockerApi(name, host, path, await localPathOf(path))
     }
     const events = eventsOf({ api, isPresent: async () => (await findSocket()) !== null })
@@ -65,6 +70,7 @@ export const docker = (kind: DockerKind): EngineDriver<Config, DockerEngine> => 
       (await findSocket()) === null ? `${label} is not there: no socket at ${paths.join(' or ')}` : null
     return {
       api,
+      socket,
       facts,
       health: () => healthBy(facts, whyAbsent),
       events: events.subscribe,

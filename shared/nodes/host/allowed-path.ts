@@ -53,6 +53,7 @@ const own = [
   'serial',
   'shelved',
   'snapshots',
+  'stacks',
   'store',
   'tls',
   'uploads',

@@ -17,6 +17,7 @@ const packages: Record<string, string> = {
   lxd: 'lxd',
   dockerd: 'docker.io',
   docker: 'docker.io',
+  'docker-compose': 'docker-compose',
   podman: 'podman',
   runc: 'runc',
   '/usr/lib/podman/netavark': 'netavark',

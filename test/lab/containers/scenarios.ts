@@ -4,6 +4,7 @@ import { containerSnapshots } from '#shared/contracts/container/container-snapsh
 import { containers } from '#shared/contracts/container/containers.ts'
 import { images } from '#shared/contracts/container/images.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { stacks } from '#shared/contracts/container/stacks.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { Scenario } from '../faults/scenario.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
@@ -54,6 +55,28 @@ const withSnapshot = async (horcrux: Calling) => {
   await done(horcrux, containerSnapshots, 'create', { id: 'fault-snap', name: 'one' })
 }
 
+const stackFile = (mark: string) =>
+  JSON.stringify({
+    services: {
+      web: {
+        image: 'tiny',
+        command: idle,
+        environment: { MARK: mark },
+        volumes: ['data:/data'],
+        stop_grace_period: '1s',
+      },
+    },
+    volumes: { data: {} },
+  })
+const ofStack = { name: 'fault-stack', runtime: 'docker', compose_file: stackFile('one'), watch: 0 }
+/** The id of a stack follows from its node, engine and name. */
+const ofStackChange = { id: '', compose_file: stackFile('two'), timeout: 1, watch: 0 }
+const ofStackEnd = { id: '', timeout: 1, volumes: true }
+const withStack = async (horcrux: Calling) => {
+  const { id: made } = (await done(horcrux, stacks, 'create', ofStack)) as { id: string }
+  ofStackChange.id = ofStackEnd.id = made
+}
+
 /** At least one for every kind of operation on containers, on one engine: the steps are the same on all. */
 export const containerScenarios = (engines: LabEngines): Record<string, Scenario> => ({
   'containers.create': { params: { ...wanted, start: true } },
@@ -74,6 +97,9 @@ export const containerScenarios = (engines: LabEngines): Record<string, Scenario
   'containers.delete': { before: run, params: { id, force: true } },
   'images.pull': { before: withRegistry(engines), params: ofPull },
   'images.import': { before: withArchive(engines), params: ofArchive },
+  'stacks.create': { params: ofStack },
+  'stacks.update': { before: withStack, params: ofStackChange },
+  'stacks.delete': { before: withStack, params: ofStackEnd },
   'images.delete': { before: withImage(engines), params: ofImage },
 })
 
@@ -92,18 +118,27 @@ export async function readContainers(horcrux: TestHorcrux, { config }: LabEngine
     // An event may be on its way: the status is read from the engine.
     const { status } = await horcrux.call(containers, 'status', { id: each.id })
     const { data } = await horcrux.call(containerSnapshots, 'list', { id: each.id }).catch(() => ({ data: [] }))
-    return `${each.id} ${each.name} ${status} ${each.env['MARK']} ${data.map(({ name }) => name).join()}`
+    // Those of a stack have other ids when Compose has made them again.
+    const id = each.stack === null ? each.id : each.stack
+    return `${id} ${each.name} ${status} ${each.env['MARK']} ${data.map(({ name }) => name).join()}`
   })
   const docker = async (...words: string[]) =>
     (await localHost().runChecked('docker', ['-H', `unix://${config.docker!.socket}`, ...words])).stdout.trim()
   const filters = ['--filter', 'name=fault-', '--filter', 'name=aside-']
   const there = await docker('ps', '--all', ...filters, '--format', '{{.Names}} {{.State}}')
+  const ofStacks = await Promise.all([
+    docker('volume', 'ls', '--filter', 'name=fault-stack', '--format', 'volume {{.Name}}'),
+    docker('network', 'ls', '--filter', 'name=fault-stack', '--format', 'network {{.Name}}'),
+    horcrux.call(stacks, 'list', { filter: 'name:fault-stack' }),
+  ])
   const tags = (await docker('images', '--format', '{{.Repository}}:{{.Tag}}')).split('\n')
   const left = await localHost().run('pgrep', ['--full', '--count', '^sleep 0.2$'])
   return {
     containers: [
       ...(await Promise.all(recorded)),
       there.replaceAll('created', 'exited'),
+      ...ofStacks.slice(0, 2).map(String),
+      ...ofStacks[2].data.map(({ name, managed, status }) => `stack ${name} ${managed} ${status}`),
       ...tags.filter((tag) => tag.includes('fault-it')),
       left.stdout.trim(),
     ],
@@ -112,6 +147,8 @@ export async function readContainers(horcrux: TestHorcrux, { config }: LabEngine
 
 /** Takes away the containers and images of a scenario. */
 export async function clearContainers(horcrux: Calling): Promise<void> {
+  for (const { id, managed } of (await horcrux.call(stacks, 'list', { filter: 'name:fault-stack' })).data)
+    if (managed) await done(horcrux, stacks, 'delete', { id, volumes: true, timeout: 1 })
   for (const each of await containersOf(horcrux)) {
     if (!each.managed) await horcrux.call(containers, 'adopt', { id: each.id })
     await done(horcrux, containers, 'delete', { id: each.id, force: true })

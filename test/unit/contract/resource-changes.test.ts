@@ -16,7 +16,6 @@ const otherwise: Record<string, string> = {
   '/api/console/ticket/{}': 'only its owner uses it, once',
   '/api/console/{}/recordings/{}': 'written continuously by a session of a console',
   '/api/storage/pools/{}/uploads/{}': 'the client that sends it knows its progress',
-  '/api/stacks/{}': 'a group of containers: its changes are those of /api/containers/{}',
   '/api/backup-stores/{}': 'no record: the storage is asked, and the operations that change a store are told',
   '/api/images/{}': 'no record: engines are asked, and the operations that change images are told',
 }

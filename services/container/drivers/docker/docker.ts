@@ -4,6 +4,7 @@ import { type DockerKind, dockerOf } from '#shared/nodes/docker/engine.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type ContainerEngine, type Definition, idLabel, type Ref } from '../driver.ts'
 import { attach } from './attach.ts'
+import { dockerComposing } from './compose.ts'
 import { creationOf } from './definition.ts'
 import { described, listed } from './described.ts'
 import { dockerCommitting, dockerCopying } from './copying.ts'
@@ -154,6 +155,7 @@ export function docker(kind: DockerKind): ContainerEngine {
     },
     copying: dockerCopying(apiAt),
     committing: dockerCommitting(apiAt),
+    composing: dockerComposing(engineOf),
     recreation: dockerRecreation(apiAt),
     exec: async ({ node, engine_id }, what) => exec(await apiAt(node), engine_id, what),
     attach: async ({ node, engine_id }, hasInput) => attach(await apiAt(node), engine_id, hasInput),
