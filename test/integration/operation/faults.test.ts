@@ -34,8 +34,11 @@ const every = { ...scenarios(second!, host!), ...ofContainers }
 const kindOf = (scenario: string) => every[scenario]!.kind ?? scenario
 /** `KINDS=vms.clone,templates.deploy` takes these only. */
 const wanted = process.env['KINDS']?.split(',')
+const hasCompose = (await localHost().which('docker-compose')) !== null
 const isWanted = (name: string) =>
-  (hasContainers || !(name in ofContainers)) && (wanted?.includes(kindOf(name)) ?? true)
+  (hasContainers || !(name in ofContainers)) &&
+  (hasCompose || !kindOf(name).startsWith('stacks.')) &&
+  (wanted?.includes(kindOf(name)) ?? true)
 const all = Object.fromEntries(Object.entries(every).filter(([name]) => isWanted(name)))
 const seed = seedOf('operation-faults')
 /** The scenarios of this run. */
