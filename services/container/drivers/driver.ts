@@ -3,7 +3,7 @@ import type { ContainerStatus, Limits } from '#shared/contracts/container/parts.
 import type { Violation } from '#shared/errors.ts'
 import type { Engine } from '#shared/nodes/engine.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
-import type { Files } from './files.ts'
+import type { ArchiveSource, Files } from './files.ts'
 import type { Definition, Ref } from './definition.ts'
 import type { ConsoleLog, TimedLogs } from './log-lines.ts'
 import type { Committing, Composing, Copying, Images, Recreation, Snapshots } from './parts.ts'
@@ -118,6 +118,8 @@ export type ContainerEngine = {
    */
   attach: (ref: Ref, hasInput: boolean) => Promise<Process>
   files: Files<Ref>
+  /** Reads the whole container, also one that is stopped: its root file system, or a backup in the engine's form. */
+  export: (ref: Ref) => Promise<ArchiveSource>
   /** Subscribes to the events of a node. @returns a function that ends it */
   events: (reached: Reached, listener: (news: News) => void) => () => void
 }

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Definition, Ref } from './definition.ts'
+import type { ArchiveSource } from './files.ts'
 
 /** An image, as its engine lists it. */
 export type ListedImage = {
@@ -44,6 +45,8 @@ export type Images = {
   namesIn: (reached: Reached, path: string) => Promise<string[] | null>
   /** Makes an image of an archive. @param name null: the names in the archive. @returns the engine's id */
   load: (reached: Reached, kind: ArchiveKind, archive: Archive, name: string | null, how: Watching) => Promise<string>
+  /** Reads an image as an archive that `load` takes. @throws ConflictError for one that the engine keeps in other files */
+  export: (reached: Reached, engineId: string) => Promise<ArchiveSource>
   /** Undefined for an engine that asks no registry. @returns the engine's id */
   pull?: (reached: Reached, name: string, credentials: Credentials | null, how: Watching) => Promise<string>
 }

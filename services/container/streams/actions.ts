@@ -5,6 +5,7 @@ import { ForbiddenError } from '#shared/errors.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { requireOwnMark, requireRunning, requireUser } from '../exec/exec.ts'
+import { openExport, openImageExport, openImageUpload } from '../files/archives.ts'
 import { openFiles } from '../files/open.ts'
 import { requireLog } from '../logs/logs.ts'
 import { containerRecords } from '../model.ts'
@@ -42,6 +43,9 @@ export const containerStreamActions = implement(containerStreams, {
     return issue({ container_id: id, kind: 'logs', sealed: null, logs }, who)
   },
   openFiles,
+  openExport,
+  openImageExport,
+  openImageUpload,
   redeem,
   read: readStream,
   write: writeStream,

@@ -170,6 +170,59 @@ const containerPaths: Record<string, Json> = {
       },
     },
   },
+  '/containers/{id}/export': {
+    get: {
+      operationId: 'container-streams.export',
+      summary: 'Get a whole container as a tar archive',
+      description:
+        'Needs ContainerExec on /api/containers/{id}. Its root file system; on LXD and Incus a backup that their own import takes.',
+      tags: ['container-streams'],
+      parameters: [containerId],
+      responses: {
+        ...file('application/x-tar', 'The archive; a connection that is cut says that it is not whole'),
+        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+      },
+    },
+  },
+  '/images/{id}/export': {
+    get: {
+      operationId: 'container-streams.exportImage',
+      summary: 'Get an image as a tar archive that its engine imports',
+      description: 'Needs ContainerAllocate on /api/images/{id}.',
+      tags: ['container-streams'],
+      parameters: [parameter('path', 'id', 'The image')],
+      responses: {
+        ...file('application/x-tar', 'The archive; a connection that is cut says that it is not whole'),
+        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+      },
+    },
+  },
+  '/images/upload': {
+    post: {
+      operationId: 'container-streams.uploadImage',
+      summary: 'Make an image of a tar archive that is sent',
+      description: 'Needs ContainerAllocate on /api/images, and a Content-Length. The body must arrive within 120 s.',
+      tags: ['container-streams'],
+      parameters: [
+        parameter('query', 'node', 'Default: local'),
+        parameter('query', 'runtime', 'The engine; default: docker'),
+        parameter('query', 'kind', "image: the engine's own archive, the default; rootfs: a root file system"),
+        parameter('query', 'name', 'Name of the image; required for rootfs'),
+      ],
+      requestBody: {
+        required: true,
+        content: { 'application/x-tar': { schema: { type: 'string', format: 'binary' } } },
+      },
+      responses: {
+        201: {
+          description: 'The image',
+          headers: commonHeaders,
+          content: { 'application/json': { schema: { type: 'object' } } },
+        },
+        ...refused(400, 401, 403, 404, 409, 413, 422, 429, 500, 503),
+      },
+    },
+  },
   '/containers/{id}/logs/stream': {
     get: {
       operationId: 'containers.followLogs',

@@ -1,97 +1,82 @@
-import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import { asService } from '#shared/access/access.ts'
-import { send } from '#shared/bus/call.ts'
-import type { Result } from '#shared/contract/contract.ts'
-import { containerStreams, mostFileBytes, streamPartBytes } from '#shared/contracts/container/streams.ts'
-import { BadRequestError, invalid, TooLargeError, UnavailableError } from '#shared/errors.ts'
-import { log } from '#shared/runtime/log.ts'
-import { within } from '#shared/runtime/request-context.ts'
-import { authorize } from '#shared/service/implement.ts'
-import { rightsOf } from '#shared/service/rights.ts'
-import { admit, type Gate, identifyAgain } from '../admission/admit.ts'
+import { containerStreams } from '#shared/contracts/container/streams.ts'
+import { BadRequestError, invalid } from '#shared/errors.ts'
+import { admit, type Gate } from '../admission/admit.ts'
 import { credentialOf } from '../admission/credentials.ts'
 import { requireSameOrigin } from '../admission/same-origin.ts'
-import { partsOf } from '../rest/uploads.ts'
-import { closeRemote, type RemoteStream, remoteStream } from './remote.ts'
+import { archiveIn, giveArchive, mediaType, openArchive, type Opening, sendArchive } from './tar-stream.ts'
 
-const mediaType = 'application/x-tar'
-const { openFiles } = containerStreams.actions
-const beginWithinMs = 30_000
-const againEveryMs = 1000
-/** The end of every tar archive is two blocks of zeros (POSIX, pax). */
-const endBytes = 1024
+const noLimit = { bodyLimit: Number.MAX_SAFE_INTEGER }
+const idIn = ({ params }: FastifyRequest) => (params as { id: string }).id
 
-type Open = { stream: RemoteStream; close: () => Promise<void>; mayStill: () => Promise<void> }
+function pathIn({ query }: FastifyRequest): string {
+  const { path } = query as { path?: unknown }
+  if (typeof path === 'string') return path
+  throw invalid('path', 'must be given once', 'required')
+}
 
-/** `GET` and `PUT /api/containers/{id}/files?path=`: files out of a container and into it, as tar archives. */
+/** The parameters of an upload, and its length: an engine asks for it first. */
+function uploadIn({ query, headers }: FastifyRequest): Record<string, unknown> {
+  const bytes = Number(headers['content-length'])
+  if (!Number.isSafeInteger(bytes))
+    throw new BadRequestError('The request must have a Content-Length: an engine asks for the length of an archive')
+  return { ...(query as object), bytes }
+}
+
+async function fromSameOrigin(request: FastifyRequest): Promise<void> {
+  if (credentialOf(request)?.from === 'cookie') requireSameOrigin(request)
+}
+
+/**
+ * Archives over HTTP: files out of a container and into it, a whole container, an image out and in. The bus carries 1 MiB:
+ * they travel in parts, each when the one before is taken.
+ */
 export async function addContainerFiles(app: FastifyInstance, broker: ServiceBroker, gate: Gate): Promise<void> {
-  const route = (method: string) => ({
-    name: 'container-streams.openFiles',
-    method,
-    path: '/containers/{id}/files',
-    action: openFiles,
-    contract: containerStreams,
+  const at = { broker, gate }
+  const admitted = (action: Opening, method: string, path: string) => ({
+    onRequest: admit(gate, {
+      name: `container-streams.${action}`,
+      method,
+      path,
+      action: containerStreams.actions[action],
+      contract: containerStreams,
+    }),
   })
 
-  const open = async (request: FastifyRequest, write: boolean): Promise<Open> => {
-    const { id } = request.params as { id: string }
-    const { path } = request.query as { path?: unknown }
-    if (typeof path !== 'string') throw invalid('path', 'must be given once', 'required')
-    const meta = { caller: request.caller, requestId: request.id }
-    const name = 'container-streams.openFiles'
-    // The contract's own result.
-    const opened = (await send(broker, name, { id, path, write }, meta, beginWithinMs, false)) as Result<
-      typeof containerStreams,
-      'openFiles'
-    >
-    let isClosed = false
-    const close = async () => {
-      if (isClosed) return
-      isClosed = true
-      await closeRemote(broker, opened.replica, { ticket_id: opened.stream_id, reason: 'The request has ended' })
+  /** A route that answers with an archive. */
+  const giving = (
+    action: Opening,
+    path: string,
+    filename: string,
+    paramsIn: (request: FastifyRequest) => Record<string, unknown>,
+  ) => {
+    const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+      // Fastify has the same handler answer HEAD.
+      if (request.method === 'HEAD') return reply.type(mediaType).send()
+      return sendArchive(request, reply, await openArchive(at, request, action, paramsIn(request)), filename)
     }
-    let askedAt = performance.now()
-    const mayStill = async () => {
-      if (performance.now() - askedAt < againEveryMs) return
-      await identifyAgain(request, gate.identify)
-      const { caller, id: requestId } = request
-      const rights = await within({ broker, service: 'gateway', caller: asService('gateway'), requestId }, () =>
-        rightsOf(caller),
-      )
-      authorize(openFiles, { id }, caller, rights)
-      askedAt = performance.now()
-    }
-    return { stream: remoteStream(broker, opened), close, mayStill }
+    app.get(`/api${path.replace('{id}', ':id')}`, admitted(action, 'GET', path), answer)
   }
+  giving('openFiles', '/containers/{id}/files', 'files.tar', (request) => ({
+    id: idIn(request),
+    path: pathIn(request),
+    write: false,
+  }))
+  giving('openExport', '/containers/{id}/export', 'container.tar', (request) => ({ id: idIn(request) }))
+  giving('openImageExport', '/images/{id}/export', 'image.tar', (request) => ({ id: idIn(request) }))
 
-  app.get('/api/containers/:id/files', { onRequest: admit(gate, route('GET')) }, async (request, reply) => {
-    // Fastify has the same handler answer HEAD.
-    if (request.method === 'HEAD') return reply.type(mediaType).send()
-    const opened = await open(request, false)
-    const pieces = bytesOf(opened)
-    // All that can be refused is refused before the archive begins.
-    const first = await pieces.next()
-    const body = Readable.from(joined(first, pieces), { objectMode: false })
-    body.on('error', (error) => {
-      log('gateway').debug({ err: error, request_id: request.id }, 'files of a container broke off')
-      reply.raw.destroy()
-    })
-    return reply.type(mediaType).header('content-disposition', 'attachment; filename="files.tar"').send(body)
-  })
-
-  const fromSameOrigin = async (request: FastifyRequest) => {
-    if (credentialOf(request)?.from === 'cookie') requireSameOrigin(request)
-  }
-  const receive = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const body = request.body as AsyncIterable<Buffer> | undefined
-    if (body === undefined || typeof body !== 'object' || !(Symbol.asyncIterator in body))
-      throw new BadRequestError(`The body must be a tar archive of type ${mediaType}`)
-    const opened = await open(request, true)
+  /** Gives the body to a stream. @returns its output */
+  const taken = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    action: Opening,
+    params: Record<string, unknown>,
+  ): Promise<string> => {
+    const body = archiveIn(request)
+    const opened = await openArchive(at, request, action, params)
     try {
-      await give(body, opened)
-      return await reply.status(204).send()
+      return await giveArchive(body, opened)
     } catch (error) {
       // The rest of the body is not read.
       void reply.header('connection', 'close')
@@ -103,57 +88,19 @@ export async function addContainerFiles(app: FastifyInstance, broker: ServiceBro
   await app.register(async (inner) => {
     for (const type of [mediaType, 'application/octet-stream'])
       inner.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
-    const onRequest = [admit(gate, route('PUT')), fromSameOrigin]
-    inner.put('/api/containers/:id/files', { onRequest, bodyLimit: Number.MAX_SAFE_INTEGER }, receive)
-  })
-}
-
-/** The bytes of an archive. @throws UnavailableError when it ends before the archive does */
-async function* bytesOf({ stream, close, mayStill }: Open): AsyncGenerator<Buffer> {
-  let last = Buffer.alloc(0)
-  let sent = 0
-  try {
-    for (;;) {
-      const { pieces, end } = await stream.read()
-      if (end) break
-      await mayStill()
-      for (const { bytes } of pieces) {
-        sent += bytes.length
-        if (sent > mostFileBytes) throw new TooLargeError(`The files are more than ${mostFileBytes / 2 ** 30} GiB`)
-        last = Buffer.concat([last, bytes]).subarray(-endBytes)
-        yield bytes
-      }
+    const receiving = (action: Opening, method: string, path: string) => {
+      const { onRequest } = admitted(action, method, path)
+      return { ...noLimit, onRequest: [onRequest, fromSameOrigin] }
     }
-    if (last.length < endBytes || last.some((byte) => byte !== 0))
-      throw new UnavailableError('The archive broke off before its end')
-  } finally {
-    await close()
-  }
-}
-
-async function* joined(first: IteratorResult<Buffer>, rest: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
-  if (!first.done) yield first.value
-  yield* rest
-}
-
-/** Gives an archive to a container, as fast as it takes it, and waits until all is unpacked. */
-async function give(body: AsyncIterable<Buffer>, { stream, mayStill }: Open): Promise<void> {
-  let isOver = false
-  const ended = readEnd(stream).finally(() => (isOver = true))
-  ended.catch(() => undefined)
-  let sent = 0
-  for await (const part of partsOf(body, streamPartBytes)) {
-    await mayStill()
-    sent += part.length
-    if (sent > mostFileBytes) throw new TooLargeError(`The files are more than ${mostFileBytes / 2 ** 30} GiB`)
-    if (isOver) break
-    let isReady = await stream.write(part, false)
-    while (!isReady && !isOver) isReady = await stream.isReady()
-  }
-  if (!isOver) await stream.write(Buffer.alloc(0), true)
-  await ended
-}
-
-async function readEnd(stream: RemoteStream): Promise<void> {
-  for (;;) if ((await stream.read()).end) return
+    const filesPath = '/containers/{id}/files'
+    inner.put('/api/containers/:id/files', receiving('openFiles', 'PUT', filesPath), async (request, reply) => {
+      await taken(request, reply, 'openFiles', { id: idIn(request), path: pathIn(request), write: true })
+      return reply.status(204).send()
+    })
+    inner.post('/api/images/upload', receiving('openImageUpload', 'POST', '/images/upload'), async (request, reply) => {
+      // The image, as the service gives it at its end.
+      const image = JSON.parse(await taken(request, reply, 'openImageUpload', uploadIn(request))) as { id: string }
+      return reply.status(201).header('location', `/api/images/${image.id}`).send(image)
+    })
+  })
 }

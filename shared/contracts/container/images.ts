@@ -20,6 +20,11 @@ export type Image = Static<typeof Image>
 
 const Unanswered = strict({ node: Id, runtime: Runtime, reason: Type.String() })
 
+export const ArchiveKind = Type.Enum(['image', 'rootfs'], {
+  default: 'image',
+  description: "image: the engine's own archive; rootfs: a tar archive of a root file system",
+})
+
 /** The engine that an image is for. */
 const place = { node: Type.String({ ...Id, default: localNode }), runtime: newRuntime }
 
@@ -73,10 +78,7 @@ export const images = contract('images', {
     params: strict({
       ...place,
       path: Path,
-      kind: Type.Enum(['image', 'rootfs'], {
-        default: 'image',
-        description: "image: the engine's own archive; rootfs: a tar archive of a root file system",
-      }),
+      kind: ArchiveKind,
       name: Type.Optional(ImageName),
     }),
     result: Image,

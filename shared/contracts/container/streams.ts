@@ -1,8 +1,17 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { CredentialRef } from '#shared/contracts/access/auth.ts'
-import { Done, Id, nullable, oneOf, strict, Time } from '#shared/contracts/common.ts'
-import { Command, Environment, ExecResult, LogTime, User } from '#shared/contracts/container/parts.ts'
+import { Done, Id, localNode, nullable, oneOf, strict, Time } from '#shared/contracts/common.ts'
+import { ArchiveKind } from '#shared/contracts/container/images.ts'
+import {
+  Command,
+  Environment,
+  ExecResult,
+  Image,
+  LogTime,
+  newRuntime,
+  User,
+} from '#shared/contracts/container/parts.ts'
 
 export const StreamKind = oneOf('exec', 'attach', 'logs')
 export type StreamKind = Static<typeof StreamKind>
@@ -104,6 +113,30 @@ export const containerStreams = contract('container-streams', {
       id: Id,
       path: FilePath,
       write: Type.Boolean({ description: 'Unpack an archive in this folder' }),
+    }),
+    result: strict({ stream_id: Type.String(), replica: Type.String() }),
+  },
+  openExport: {
+    does: 'Begin to read a whole container as a tar archive: its root file system, or a backup in the form of its engine',
+    can: 'ContainerExec on /api/containers/{id}',
+    params: strict({ id: Id }),
+    result: strict({ stream_id: Type.String(), replica: Type.String() }),
+  },
+  openImageExport: {
+    does: 'Begin to read an image as a tar archive in the form of its engine',
+    can: 'ContainerAllocate on /api/images/{id}',
+    params: strict({ id: Id }),
+    result: strict({ stream_id: Type.String(), replica: Type.String() }),
+  },
+  openImageUpload: {
+    does: 'Begin to make an image of a tar archive that is sent',
+    can: 'ContainerAllocate on /api/images',
+    params: strict({
+      node: Type.String({ ...Id, default: localNode }),
+      runtime: newRuntime,
+      kind: ArchiveKind,
+      name: Type.Optional(Image),
+      bytes: Type.Integer({ minimum: 1, maximum: mostFileBytes, description: 'Length of the archive' }),
     }),
     result: strict({ stream_id: Type.String(), replica: Type.String() }),
   },

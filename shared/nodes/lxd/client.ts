@@ -28,6 +28,8 @@ export type Api = {
   get: <T>(path: string) => Promise<T>
   /** Reads a file that the engine keeps, as text. */
   text: (path: string) => Promise<string>
+  /** Opens a file that the engine keeps or makes. An answer that breaks off is an error of the body. */
+  open: (path: string, signal: AbortSignal) => Promise<{ type: string; body: AsyncIterable<Buffer> }>
   /** Changes something, and waits for the engine's background operation. */
   send: (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<void>
   /** Sends bytes, and waits for the engine's background operation that takes them in. */
@@ -73,6 +75,16 @@ export function apiOver(name: string, { dispatcher, socketPath }: Pick<Api, 'dis
       const text = await body.text()
       if (statusCode === 200) return text
       throw refusal(name, statusCode, (JSON.parse(text) as Envelope).error)
+    },
+    open: async (url, signal) => {
+      const { request } = await import('undici')
+      const asked = request(`http://engine${url}`, { dispatcher, signal })
+      const { statusCode, headers, body } = await asked.catch((cause: unknown) => {
+        throw new UnavailableError(`${name} does not answer`, { retryAfterSeconds: 5, cause })
+      })
+      if (statusCode !== 200) throw refusal(name, statusCode, ((await body.json()) as Envelope).error)
+      // A body yields buffers unless it is given an encoding.
+      return { type: String(headers['content-type'] ?? ''), body: body as AsyncIterable<Buffer> }
     },
     upload: async (url, { source, headers }, signal) => {
       await requireCurrent()

@@ -9,7 +9,7 @@ import { creationOf } from './definition.ts'
 import { described, listed } from './described.ts'
 import { dockerCommitting, dockerCopying } from './copying.ts'
 import { exec } from './exec.ts'
-import { readArchive, writeArchive } from './files.ts'
+import { readArchive, readWhole, writeArchive } from './files.ts'
 import { unlessGone } from './gone.ts'
 import { dockerImages } from './images.ts'
 import { limitsRequest } from './limits.ts'
@@ -163,6 +163,7 @@ export function docker(kind: DockerKind): ContainerEngine {
       read: async ({ node, engine_id }, path) => readArchive(await apiAt(node), engine_id, path),
       write: async ({ node, engine_id }, path) => writeArchive(await apiAt(node), engine_id, path),
     },
+    export: async ({ node, engine_id }) => readWhole(await apiAt(node), `/containers/${engine_id}/export`),
     events: (reached, listener) =>
       engineOf(reached).events((event) =>
         listener(event.kind === 'object' ? { kind: 'container', engineId: event.id, change: event.change } : event),

@@ -3,6 +3,7 @@ import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import type { DockerApi } from '#shared/nodes/docker/client.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Credentials, Images, ListedImage, Watching } from '../parts.ts'
+import { readWhole } from './files.ts'
 import { unlessGone } from './gone.ts'
 
 /** Time in which an engine has unpacked an archive. Milliseconds. */
@@ -157,6 +158,13 @@ export function dockerImages(apiOf: (reached: Reached) => Promise<DockerApi>): I
       const id = await need(api, loaded[0] ?? name ?? '')
       if (name !== null) await giveName(api, id, name)
       return id
+    },
+    export: async (reached, engineId) => {
+      const api = await apiOf(reached)
+      const { RepoTags } = await api.ask((docker) => docker.getImage(engineId).inspect())
+      // By a name the archive has it too.
+      const [name = engineId] = RepoTags ?? []
+      return readWhole(api, `/images/${encodeURIComponent(name)}/get`)
     },
     pull: async (reached, name, credentials, { signal, progress }) => {
       const api = await apiOf(reached)

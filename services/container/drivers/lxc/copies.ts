@@ -3,6 +3,7 @@ import type { Host } from '#shared/nodes/host/host.ts'
 import { type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { idLabel, type Ref } from '../driver.ts'
+import type { ArchiveSource } from '../files.ts'
 import type { Copying, ListedSnapshot, Snapshots } from '../parts.ts'
 import { configLine, parseConfig } from './config-file.ts'
 import { notesFile, notesOf, type Notes } from './make.ts'
@@ -128,3 +129,19 @@ export const lxcCopying = (namedAt: NamedAt): Copying => ({
     if ((await notesOf(host, path))?.id === id) await host.remove(path, { recursive: true })
   },
 })
+
+/** Reads the root file system of a container as a tar archive. Links are no folders that tar goes into. */
+export async function exportRoot(named: Named): Promise<ArchiveSource> {
+  const root = rootIn(parseConfig(await configAt(named.host, pathOf(named))), named)
+  const words = ['--create', '--file=-', '--one-file-system', '--numeric-owner', `--directory=${root}`, '.']
+  const { stdout, exit, kill } = await named.host.spawn('tar', words)
+  return {
+    bytes: stdout as AsyncIterable<Buffer>,
+    close: () => void kill(),
+    end: async () => {
+      const { code, stderr } = await exit
+      // 1: a file has changed while it was read.
+      if (code > 1) throw new ConflictError(`Container '${named.name}' could not be read: ${stderr.trim().slice(-500)}`)
+    },
+  }
+}

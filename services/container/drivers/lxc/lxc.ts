@@ -6,7 +6,7 @@ import { type ContainerEngine, type Definition, idLabel, type Listed, type Ref, 
 import { filesByTar } from '../files.ts'
 import { limitsIn, mountsIn, parseConfig } from './config-file.ts'
 import { attachConsole, exec } from './exec.ts'
-import { lxcCopying, lxcSnapshots } from './copies.ts'
+import { exportRoot, lxcCopying, lxcSnapshots } from './copies.ts'
 import { changeLimits } from './limits.ts'
 import { readConsole } from './console.ts'
 import { make, notesOf } from './make.ts'
@@ -188,6 +188,7 @@ export const lxc: ContainerEngine = {
   copying: lxcCopying(namedAt),
   exec: async (ref, what) => exec(await namedAt(ref), what),
   files: filesByTar(async (ref: Ref, what) => exec(await namedAt(ref), what)),
+  export: async (ref) => exportRoot(await namedAt(ref)),
   attach: async (ref, hasInput) => attachConsole(await namedAt(ref), hasInput),
   events: (reached: Reached, listener) =>
     lxcOf(reached).events((event) =>

@@ -5,6 +5,7 @@ import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import type { Api } from '#shared/nodes/lxd/client.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Archive, ArchiveKind, Images, ListedImage, Watching } from '../parts.ts'
+import { exportImage } from './archives.ts'
 import { instancesOf, unlessGone } from './find.ts'
 
 /** The fields of an image that Horcrux reads (LXD and Incus, "REST API": GET /1.0/images). */
@@ -156,6 +157,7 @@ export function lxdImages(apiOf: (reached: Reached) => Promise<Api>): Images {
       const { code } = await host.run('tar', ['--list', '--occurrence=1', `--file=${path}`, 'metadata.yaml'])
       return code === 0 ? [] : null
     },
+    export: async (reached, engineId) => exportImage(await apiOf(reached), imagePath(engineId)),
     load: async (reached, kind, archive, name, how) => {
       const api = await apiOf(reached)
       const fingerprint = await load(api, kind, archive, how)

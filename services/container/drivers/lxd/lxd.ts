@@ -1,3 +1,4 @@
+import { exportInstance } from './archives.ts'
 import { alreadyExists, ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import type { Api } from '#shared/nodes/lxd/client.ts'
 import { type LxdKind, lxdOf } from '#shared/nodes/lxd/engine.ts'
@@ -191,6 +192,10 @@ export function lxd(kind: LxdKind): ContainerEngine {
     },
     exec: run,
     files: filesByTar(run),
+    export: async (ref) => {
+      const { api, instance } = await need(ref)
+      return exportInstance(api, instancePath(instance.name))
+    },
     attach: async (ref, hasInput) => {
       const api = await apiAt(ref.node)
       return attachConsole(api, instancePath((await require(api, ref)).name), hasInput)
