@@ -1,8 +1,7 @@
 import type { WebSocket as Socket } from 'ws'
 import { parse, withGlobals } from '../arguments/parse.ts'
-import { CommandError, exitCodes, usageError } from '../errors.ts'
-import type { Target } from '../http/target.ts'
-import { tlsOptions } from '../http/tls.ts'
+import { exitCodes, usageError } from '../errors.ts'
+import { closingText, openSocket } from '../http/socket.ts'
 import { actionOf } from '../manifest/manifest.ts'
 import { note } from '../output/print.ts'
 import { targetFrom } from '../actions/options.ts'
@@ -11,46 +10,21 @@ import { send } from '../actions/send.ts'
 const escape = 0x1d // Ctrl-]
 const quit = 'q'.charCodeAt(0)
 
-/** Close codes of the gateway (docs/api.md, Consoles). */
-const closings: Record<number, string> = {
-  1001: 'the gateway stops',
-  4401: 'the sign-in has ended',
-  4403: 'the right to the console was removed',
-  4410: 'the virtual machine was stopped or deleted',
-  4503: 'the node does not answer',
-}
-
 /** `horcrux console VM`: the serial console, in raw mode on a terminal. `Ctrl-] q` leaves, `Ctrl-] Ctrl-]` sends Ctrl-]. */
 export async function serialConsole(words: string[]): Promise<number> {
   const parsed = parse(words, withGlobals({}), 'horcrux console')
   const [vm, ...more] = parsed.positionals
   if (vm === undefined || more.length > 0) throw usageError('name one virtual machine', 'horcrux console VM')
   const target = targetFrom(parsed)
-  const socket = await open(target, vm)
+  const values = { vm_id: vm, console_type: 'serial' }
+  const { body } = await send<{ websocket_path: string }>(target, actionOf('consoles', 'open'), values)
+  const socket = await openSocket(target, body.websocket_path)
   if (process.stdin.isTTY) note(`console of ${vm}; leave it with Ctrl-] and then q`)
   const code = await join(socket)
   if (process.stdin.isTTY) note('\r')
   if (code === 1000 || code === 1005) return exitCodes.done
-  note(`[horcrux] the console has ended: ${closings[code] ?? `code ${code}`}`)
+  note(`[horcrux] the console has ended: ${closingText(code)}`)
   return code === 4410 ? exitCodes.done : exitCodes.failed
-}
-
-async function open(target: Target, vm: string): Promise<Socket> {
-  const values = { vm_id: vm, console_type: 'serial' }
-  const { body } = await send<{ websocket_path: string }>(target, actionOf('consoles', 'open'), values)
-  const { WebSocket } = await import('ws')
-  const address = target.url.replace(/^http/, 'ws') + body.websocket_path
-  const socket = new WebSocket(address, ['binary'], { ...tlsOptions(target) })
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  socket.once('open', resolve)
-  socket.once('error', reject)
-  await promise.catch((error: Error) => {
-    throw new CommandError(`the console of ${vm} cannot be opened: ${error.message}`, {
-      code: exitCodes.unreachable,
-      cause: error,
-    })
-  })
-  return socket
 }
 
 /** Passes bytes in both directions until one side ends. @returns the close code */
@@ -67,8 +41,8 @@ async function join(socket: Socket): Promise<number> {
     socket.pause()
     stdout.once('drain', () => socket.resume())
   })
-  socket.on('error', () => undefined)
   socket.once('close', resolve)
+  socket.resume()
   const isTerminal = stdin.isTTY
   const typed = isTerminal ? escapes(leave) : (bytes: Buffer) => bytes
   const read = (bytes: Buffer) => {

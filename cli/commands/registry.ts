@@ -56,9 +56,17 @@ export const ownCommands = {
     usage: 'console VM',
   },
   exec: {
-    does: 'Run a command in a container; its exit code is that of this command',
-    usage: 'exec CONTAINER -- COMMAND [ARGUMENT…]',
-    examples: ['horcrux exec web -- ls -l /etc'],
+    does: 'Run a command in a container, with a terminal if this is run on one; its exit code is passed on',
+    usage: 'exec CONTAINER [-i] [-t] -- COMMAND [ARGUMENT…]',
+    examples: [
+      'horcrux exec web -- ls -l /etc',
+      'horcrux exec web -- sh',
+      'tar -c . | horcrux exec web -i -- tar -x -C /srv',
+    ],
+  },
+  attach: {
+    does: 'Attach to the first process, or the console, of a container; Ctrl-] q leaves it running',
+    usage: 'attach CONTAINER',
   },
   logs: {
     does: 'Show the log of a container; -F follows it',
@@ -115,6 +123,7 @@ export const aboutOwn = (name: OwnName): OwnCommand => ownCommands[name]
 export const ownVerbs: Record<string, OwnName> = {
   'vms console': 'console',
   'containers exec': 'exec',
+  'containers attach': 'attach',
   'containers logs': 'logs',
   'operations wait': 'wait',
 }

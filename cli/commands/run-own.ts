@@ -14,6 +14,7 @@ export const runOwn: Record<OwnName, (words: string[]) => Promise<number>> = {
   edit: async (words) => (await import('../apply/edit.ts')).edit(words),
   console: async (words) => (await import('./console.ts')).serialConsole(words),
   exec: async (words) => (await import('./exec.ts')).exec(words),
+  attach: async (words) => (await import('./exec.ts')).attach(words),
   logs: async (words) => (await import('./logs.ts')).logs(words),
   events: async (words) => (await import('./events.ts')).events(words),
   wait: async (words) => (await import('./wait.ts')).wait(words),

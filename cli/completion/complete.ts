@@ -100,6 +100,7 @@ const ownArguments: Partial<Record<OwnName, Words[]>> = {
   diff: [() => [{ word: '-f' }]],
   console: [() => namesFor('vm')],
   exec: [() => namesFor('container')],
+  attach: [() => namesFor('container')],
   logs: [() => namesFor('container')],
   edit: [() => wordsOf(nouns()), (noun) => namesFor(nounOf(noun) ?? '')],
   open: [() => [{ word: 'vms' }], () => namesFor('vm')],

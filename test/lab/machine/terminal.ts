@@ -17,7 +17,7 @@ export type Terminal = {
 
 /** Starts a program on a terminal of this size. */
 export async function onTerminal(
-  machine: Machine,
+  machine: Pick<Machine, 'spawn'>,
   words: readonly string[],
   env: Record<string, string> = {},
   { columns = 80, rows = 24 }: Size = {},
