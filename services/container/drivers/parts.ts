@@ -112,10 +112,10 @@ export type Owned = { volumes: string[]; networks: string[] }
 
 /** Compose on a node, with this engine. Repeating each verb is harmless; a second run waits for the end of the first. */
 export type Composing = {
-  /** The version of the node's Compose; null for a node that has none. */
-  version: (reached: Reached) => Promise<string | null>
+  /** True for a node that has Compose. */
+  isThere: (reached: Reached) => Promise<boolean>
   /** Brings the engine to the document: makes, makes anew, starts and removes. @throws ConflictError with Compose's words */
-  up: (reached: Reached, composed: Composed, how: { graceSeconds: number; signal: AbortSignal }) => Promise<void>
+  up: (reached: Reached, composed: Composed, how: { graceSeconds: number; signal?: AbortSignal }) => Promise<void>
   /** Removes containers and networks, and with `volumes` the volumes of the document. @throws ConflictError */
   down: (reached: Reached, composed: Composed, how: { graceSeconds: number; volumes: boolean }) => Promise<void>
   /** Volumes and networks that carry the name of the project. */

@@ -60,11 +60,11 @@ async function telling(place: StackPlace, work: () => Promise<void>): Promise<vo
   }
 }
 
-/** Brings the engine to a project. */
-export async function up(op: Op, target: Target, sealed: Sealed, graceSeconds: number): Promise<void> {
+/** Brings the engine to a project. @param signal ends Compose; an undo has none */
+export async function up(target: Target, sealed: Sealed, graceSeconds: number, signal?: AbortSignal): Promise<void> {
   const place = await placeOf(target)
   throwAll(await requirePaths(place, projectIn(sealed)))
-  const how = { graceSeconds, signal: op.signal }
+  const how = { graceSeconds, ...(signal && { signal }) }
   await telling(place, () => composingOf(target.runtime).up(place.reached, composedOf(place, target, sealed), how))
 }
 

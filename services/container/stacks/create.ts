@@ -30,7 +30,7 @@ async function checkedPlace(
   const reached = await checking('node', violations, () => reach(node))
   if (reached?.node.maintenance)
     violations.push({ field: 'node', code: 'maintenance', message: `'${node}' is in maintenance` })
-  if (reached && composing && (await composing.version(reached)) === null)
+  if (reached && composing && !(await composing.isThere(reached)))
     violations.push({ field: 'node', code: 'unsupported', message: 'has no Compose: install docker-compose' })
   return reached && composing && { reached, runtime, name }
 }
@@ -99,7 +99,7 @@ const bringing = operation({
     return { ...target, sealed: sealProject(wanted.compose_file, project), volumes: volumesMade(plan), watch }
   },
   run: async (op, input): Promise<Stack> => {
-    await op.step('bringing up', () => up(op, input, input.sealed, 0), { undo: () => takeDown(op, input) })
+    await op.step('bringing up', () => up(input, input.sealed, 0, op.signal), { undo: () => takeDown(op, input) })
     await op.step('watching containers', () => watchContainers(op, input, input.watch))
     await op.step('registering containers', () => recordContainers(op, input))
     await op.step('registering', () => register(input), { undo: () => stackRecords.removeWhere({ _id: input.id }) })

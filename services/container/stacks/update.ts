@@ -1,6 +1,6 @@
 import type { Params } from '#shared/contract/contract.ts'
 import type { Stack, StackPlan, stacks } from '#shared/contracts/container/stacks.ts'
-import { type Accepting, operation } from '#shared/operation/kinds.ts'
+import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { requirePlan } from '#shared/service/plan.ts'
 import { placeOf, recordContainers, type Target, up, watchContainers } from './bring.ts'
@@ -31,8 +31,8 @@ async function register({ id }: Input, sealed: Sealed): Promise<void> {
 }
 
 /** Brings up the file of before, and removes the volumes that only the new one has. */
-async function goBack(...[op, input]: [Parameters<typeof up>[0], Input]): Promise<void> {
-  await up(op, input, input.former, undoGraceSeconds)
+async function goBack(op: Op, input: Input): Promise<void> {
+  await up(input, input.former, undoGraceSeconds)
   const { reached } = await placeOf(input)
   await composingOf(input.runtime).removeVolumes(reached, input.volumes)
   await recordContainers(op, input)
@@ -49,7 +49,9 @@ const changing = operation({
     return { id, name, node, runtime, sealed, former, volumes: volumesMade(plan), timeout, watch }
   },
   run: async (op, input): Promise<Stack> => {
-    await op.step('bringing up', () => up(op, input, input.sealed, input.timeout), { undo: () => goBack(op, input) })
+    await op.step('bringing up', () => up(input, input.sealed, input.timeout, op.signal), {
+      undo: () => goBack(op, input),
+    })
     await op.step('watching containers', () => watchContainers(op, input, input.watch))
     await op.step('registering containers', () => recordContainers(op, input))
     await op.step('registering', () => register(input, input.sealed), { undo: () => register(input, input.former) })

@@ -5,9 +5,10 @@ import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Composed, Composing } from '../parts.ts'
 import { unlessGone } from './gone.ts'
 
-/** Compose as a plug-in of Docker's command line, and as a program of its own. */
-const programs = [['docker', 'compose'], ['docker-compose']] as const
-type Program = (typeof programs)[number]
+/** Compose as a plug-in of Docker's command line, which is asked for it, and as a program of its own. */
+const plugin = ['docker', 'compose'] as const
+const program = ['docker-compose'] as const
+type Program = typeof plugin | typeof program
 
 const projectLabel = 'com.docker.compose.project'
 /** Time for all containers of a project, beside their grace. Milliseconds. */
@@ -16,14 +17,12 @@ const workWithinMs = 600_000
 const toldLines = 10
 const removalWithinMs = 60_000
 
-async function programOn(host: Host): Promise<{ program: Program; version: string } | null> {
-  for (const program of programs) {
-    const [name, ...words] = program
-    if ((await host.which(name)) === null) continue
-    const { code, stdout } = await host.run(name, [...words, 'version', '--short'])
-    if (code === 0 && stdout.trim() !== '') return { program, version: stdout.trim() }
-  }
-  return null
+async function programOn(host: Host): Promise<Program | null> {
+  const [docker, ...words] = plugin
+  const hasDocker = (await host.which(docker)) !== null
+  if (hasDocker && (await host.run(docker, [...words, 'version'])).code === 0) return plugin
+  // The old one is a Python program, which takes a second to tell its version.
+  return (await host.which(program[0])) === null ? null : program
 }
 
 // ESC is the beginning of each sequence for terminals (ECMA-48).
@@ -55,7 +54,7 @@ export function dockerComposing(engineOf: (reached: Reached) => DockerEngine): C
     if (!found) throw new UnavailableError(`Node '${node.id}' has no Compose`)
     // The project's folder is empty: an .env beside a file would be read.
     await host.mkdir(folder, { mode: 0o700 })
-    const all = [...found.program, '--project-name', project, '--file', '-', ...words]
+    const all = [...found, '--project-name', project, '--file', '-', ...words]
     const timeoutMs = workWithinMs + how.graceSeconds * 1000
     const lock = ['--wait', String(Math.round(workWithinMs / 1000)), `${folder}/${project}.lock`]
     const { code, stderr } = await host.run('flock', [...lock, ...all], {
@@ -68,7 +67,7 @@ export function dockerComposing(engineOf: (reached: Reached) => DockerEngine): C
     if (code !== 0) throw new ConflictError(`Compose on node '${node.id}': ${reasonIn(stderr) || `exit code ${code}`}`)
   }
   return {
-    version: async ({ host }) => (await programOn(host))?.version ?? null,
+    isThere: async ({ host }) => (await programOn(host)) !== null,
     up: (reached, composed, how) =>
       run(
         reached,
