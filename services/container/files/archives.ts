@@ -63,7 +63,7 @@ function requireArchive(first: Buffer): void {
 }
 
 /** Loads an archive. @returns the image as JSON */
-async function load(images: Images, reached: Reached, asked: Asked, input: PassThrough, signal: AbortSignal) {
+async function load(images: Images, reached: Reached, asked: Asked, input: PassThrough, abort: AbortController) {
   const { runtime, kind, bytes } = asked
   const name = asked.name === undefined ? null : images.nameOf(asked.name)
   const before = name === null ? {} : await namedNow(images, reached, [name])
@@ -73,12 +73,17 @@ async function load(images: Images, reached: Reached, asked: Asked, input: PassT
       yield* checkedBytes(input)
     } catch (error) {
       refused = error
+      // An engine waits for the rest.
+      abort.abort()
       throw error
     }
   }
   try {
     const archive = { source: Readable.from(checked(), { objectMode: false }), bytes }
-    const engineId = await images.load(reached, kind, archive, name, { signal, progress: () => undefined })
+    const engineId = await images.load(reached, kind, archive, name, {
+      signal: abort.signal,
+      progress: () => undefined,
+    })
     return JSON.stringify(await imageAt({ reached, runtime }, engineId))
   } catch (error) {
     await restoreNames(images, reached, before).catch(() => undefined)
@@ -106,7 +111,7 @@ export async function openImageUpload(asked: Asked, call: Call): Promise<Opened>
       abort.abort()
       input.destroy()
     },
-    end: () => load(images!, reached!, asked, input, abort.signal),
+    end: () => load(images!, reached!, asked, input, abort),
   })
   const told = { kind: 'container_config_changed', path: '/api/images', action: 'uploadImage' } as const
   return beginStream(process, call, { ...told, message: asked.name ?? kind })
