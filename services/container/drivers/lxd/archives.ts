@@ -54,7 +54,7 @@ export async function exportInstance(api: Api, instancePath: string): Promise<Ar
 export async function exportImage(api: Api, imagePath: string): Promise<ArchiveSource> {
   const abort = new AbortController()
   const { type, body } = await api.open(`${imagePath}/export`, abort.signal)
-  if (/^multipart\//.test(type)) {
+  if (type.startsWith('multipart/')) {
     abort.abort()
     throw new ConflictError('The image is kept in two files, metadata and root file system: it is no single archive')
   }
