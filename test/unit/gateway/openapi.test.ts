@@ -38,6 +38,9 @@ describe('the OpenAPI document', () => {
       'containers.followLogs',
       'container-streams.getFiles',
       'container-streams.putFiles',
+      'container-streams.export',
+      'container-streams.exportImage',
+      'container-streams.uploadImage',
     ]
     expect(operations.map(({ operationId }) => operationId).sort()).toEqual(
       [...routesOf(contracts).map(({ name }) => name), ...streams].sort(),
