@@ -108,7 +108,6 @@ export const stacks = contract('stacks', {
     rest: 'GET /stacks/{id}/config',
     can: 'ContainerConfig on /api/stacks/{id}',
     params: ById,
-    secret: ['compose_file'],
     result: strict({ compose_file: Type.String() }),
   },
   create: {
@@ -126,7 +125,6 @@ export const stacks = contract('stacks', {
       watch,
       plan,
     }),
-    secret: ['compose_file'],
     result: Stack,
   },
   update: {
@@ -137,7 +135,6 @@ export const stacks = contract('stacks', {
     audit: 'container_config_changed',
     plan: StackPlan,
     params: strict({ id: Id, compose_file: ComposeFile, timeout: Grace, watch, plan }),
-    secret: ['compose_file'],
     result: Stack,
   },
   delete: {
