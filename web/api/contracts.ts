@@ -15,6 +15,7 @@ import type { audit } from '#shared/contracts/core/audit.ts'
 import type { Operation, operations } from '#shared/contracts/core/operations.ts'
 import type { alerts } from '#shared/contracts/metrics/alerts.ts'
 import type { monitoring } from '#shared/contracts/metrics/monitoring.ts'
+import type { backups } from '#shared/contracts/storage/backups.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import type { uploads } from '#shared/contracts/storage/uploads.ts'
 import type { volumes } from '#shared/contracts/storage/volumes.ts'
@@ -32,6 +33,7 @@ type Contracts = {
   alerts: typeof alerts
   audit: typeof audit
   auth: typeof auth
+  backups: typeof backups
   cloudinit: typeof cloudinit
   consoles: typeof consoles
   containers: typeof containers

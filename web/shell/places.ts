@@ -14,6 +14,7 @@ export const places: { word: Word; of: Place[] }[] = [
       { href: '/containers', word: 'nav.containers', icon: 'container', needs: 'containers.list' },
       { href: '/stacks', word: 'nav.stacks', icon: 'group', needs: 'containers.list' },
       { href: '/images', word: 'nav.images', icon: 'copy', needs: 'containers.list' },
+      { href: '/backups', word: 'nav.backups', icon: 'storage', needs: 'backups.list' },
       { href: '/schedules', word: 'nav.schedules', icon: 'schedule', needs: 'snapshot-schedules.list' },
     ],
   },

@@ -25,6 +25,7 @@ const Containers = lazy(() => import('../screens/container/containers.tsx').then
 const ContainerPage = lazy(() => import('../screens/container/container.tsx').then((module) => module.ContainerPage))
 const Images = lazy(() => import('../screens/container/images.tsx').then((module) => module.Images))
 const Stacks = lazy(() => import('../screens/container/stacks.tsx').then((module) => module.Stacks))
+const Backups = lazy(() => import('../screens/vm/backups.tsx').then((module) => module.Backups))
 const Schedules = lazy(() => import('../screens/schedules.tsx').then((module) => module.Schedules))
 const Pools = lazy(() => import('../screens/storage/pools.tsx').then((module) => module.Pools))
 const PoolPage = lazy(() => import('../screens/storage/pool.tsx').then((module) => module.PoolPage))
@@ -52,6 +53,7 @@ const screens: [path: string, component: FunctionComponent][] = [
   ['/containers/:id/:tab?', ContainerPage],
   ['/images', Images],
   ['/stacks', Stacks],
+  ['/backups', Backups],
   ['/schedules', Schedules],
   ['/storage', Pools],
   ['/storage/:id', PoolPage],

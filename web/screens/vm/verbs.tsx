@@ -47,6 +47,15 @@ export const vmVerbs: readonly Verb<Row>[] = [
     ],
   },
   {
+    action: 'backups.create',
+    label: 'verb.backup',
+    params: ({ id }) => ({ vm_id: id }),
+    fields: () => [
+      { name: 'pool', label: 'f.pool', isRequired: true, hint: 'hint.backupPool' },
+      { name: 'description', label: 'f.description' },
+    ],
+  },
+  {
     action: 'templates.create',
     label: 'verb.makeTemplate',
     params: ({ id }) => ({ vm_id: id }),

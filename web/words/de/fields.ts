@@ -216,4 +216,10 @@ export const fields: Record<keyof typeof english, string> = {
   'wrong.number': 'Das ist keine Zahl',
   'wrong.required': 'Das wird gebraucht',
   'wrong.size': 'Das ist keine Größe wie 1,5 GiB',
+  'f.takenAt': 'Zeitpunkt',
+  'f.storedBytes': 'Gespeichert',
+  'f.verified': 'Geprüft',
+  'f.keepMacs': 'MAC-Adressen behalten',
+  'f.level': 'Stufe',
+  'hint.backupPool': 'Ein Storage-Pool, der Backups aufnimmt',
 }

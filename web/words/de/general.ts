@@ -269,4 +269,19 @@ export const general: Record<keyof typeof english, string> = {
   noImagesHint: 'Holen Sie eines aus einer Registry, oder importieren Sie eine Datei des Knotens.',
   noStacks: 'Keine Stacks',
   noStacksHint: 'Die Container eines Compose-Projekts sind ein Stack, nach ihrem Label.',
+  'nav.backups': 'Backups',
+  createBackup: 'Backup anlegen',
+  'verb.backup': 'Sichern',
+  'verb.restoreNew': 'In neue VM wiederherstellen',
+  'verb.restoreSame': 'In dieselbe VM wiederherstellen',
+  'verb.verify': 'Prüfen',
+  'verb.protect': 'Schützen',
+  'verb.unprotect': 'Schutz aufheben',
+  isNotProtected: 'Es ist nicht geschützt',
+  backupIsNotReady: 'Das Backup ist nicht vollständig',
+  confirmRestoreSame:
+    '{name} erhält die Platten des Backups. Der jetzige Zustand bleibt in einem Snapshot und kann bis zum nächsten Start zurückgeholt werden.',
+  noBackups: 'Keine Backups',
+  noBackupsHint:
+    'Ein Backup enthält alle Platten einer virtuellen Maschine zu einem Zeitpunkt. Es braucht einen Storage-Pool, der Backups aufnimmt.',
 }

@@ -214,4 +214,10 @@ export const fields = {
   'wrong.number': 'This is not a number',
   'wrong.required': 'This is needed',
   'wrong.size': 'This is not a size such as 1.5 GiB',
+  'f.takenAt': 'Taken',
+  'f.storedBytes': 'Stored',
+  'f.verified': 'Verified',
+  'f.keepMacs': 'Keep the MAC addresses',
+  'f.level': 'Level',
+  'hint.backupPool': 'A storage pool that keeps backups',
 }

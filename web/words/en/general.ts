@@ -266,4 +266,19 @@ export const general = {
   noImagesHint: 'Pull one from a registry, or import a file of the node.',
   noStacks: 'No stacks',
   noStacksHint: 'The containers of a Compose project are a stack, by their label.',
+  'nav.backups': 'Backups',
+  createBackup: 'Back up',
+  'verb.backup': 'Back up',
+  'verb.restoreNew': 'Restore to a new VM',
+  'verb.restoreSame': 'Restore to the same VM',
+  'verb.verify': 'Verify',
+  'verb.protect': 'Protect',
+  'verb.unprotect': 'End protection',
+  isNotProtected: 'It is not protected',
+  backupIsNotReady: 'The backup is not complete',
+  confirmRestoreSame:
+    '{name} gets the disks of the backup. Its present state is kept in a snapshot, and can be brought back until it has started.',
+  noBackups: 'No backups',
+  noBackupsHint:
+    'A backup has all disks of a virtual machine at one moment. It needs a storage pool that keeps backups.',
 }

@@ -1,0 +1,131 @@
+import type { Backup, Proof } from '#shared/contracts/storage/backups.ts'
+import type { Verb } from '../../forms/verbs.tsx'
+import { ListScreen } from '../../lists/list-screen.tsx'
+import type { Column } from '../../widgets/column.ts'
+import { Status } from '../../widgets/status.tsx'
+import { ago, bytes } from '../../words/format.ts'
+import { t } from '../../words/words.ts'
+
+const proofOf = (proof: Proof | null) => (proof === null ? '–' : proof.ok ? ago(proof.at) : `⚠ ${proof.error}`)
+const unready = ({ state }: Backup) => (state === 'ready' ? undefined : t('backupIsNotReady'))
+
+const columns: Column<Backup>[] = [
+  {
+    key: 'vm_name',
+    head: 'nav.vms',
+    cell: ({ vm_id, vm_name }) => <a href={`/vms/${vm_id}`}>{vm_name}</a>,
+    value: ({ vm_name }) => vm_name,
+  },
+  {
+    key: 'taken_at',
+    head: 'f.takenAt',
+    cell: ({ taken_at }) => ago(taken_at),
+    value: ({ taken_at }) => taken_at,
+  },
+  { key: 'state', head: 'f.status', cell: ({ state }) => <Status value={state} />, value: ({ state }) => state },
+  {
+    key: 'data',
+    head: 'f.size',
+    cell: ({ data_bytes }) => bytes(data_bytes),
+    value: ({ data_bytes }) => data_bytes,
+    isNumeric: true,
+    drop: 2,
+  },
+  {
+    key: 'stored',
+    head: 'f.storedBytes',
+    cell: ({ stored_bytes }) => bytes(stored_bytes),
+    value: ({ stored_bytes }) => stored_bytes,
+    isNumeric: true,
+    drop: 1,
+  },
+  { key: 'proof', head: 'f.verified', cell: ({ data, structure }) => proofOf(data ?? structure), drop: 1 },
+  { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 2 },
+  { key: 'description', head: 'f.description', cell: ({ description }) => description, drop: 1 },
+]
+
+const verbs: readonly Verb<Backup>[] = [
+  {
+    action: 'backups.restore',
+    label: 'verb.restoreNew',
+    params: ({ id }) => ({ id, to: 'new' }),
+    reason: unready,
+    initial: ({ vm_name }) => ({ name: `${vm_name}-restored` }),
+    fields: () => [
+      { name: 'name', label: 'f.name', isRequired: true },
+      { name: 'node', label: 'f.node' },
+      { name: 'pool', label: 'f.pool' },
+      { name: 'keep_macs', label: 'f.keepMacs', kind: 'check' },
+      { name: 'start', label: 'f.startAfter', kind: 'check' },
+    ],
+  },
+  {
+    action: 'backups.restore',
+    label: 'verb.restoreSame',
+    params: ({ id }) => ({ id, to: 'same' }),
+    reason: unready,
+    typed: ({ vm_name }) => vm_name,
+    confirm: ({ vm_name }) => t('confirmRestoreSame', { name: vm_name }),
+    isDanger: true,
+  },
+  {
+    action: 'backups.verify',
+    label: 'verb.verify',
+    params: ({ id }) => ({ id }),
+    reason: unready,
+    fields: () => [{ name: 'level', label: 'f.level', kind: 'select', options: ['data', 'structure'] }],
+  },
+  {
+    action: 'backups.update',
+    label: 'verb.protect',
+    params: ({ id }) => ({ id, protected: true }),
+    reason: (backup) => (backup.protected ? t('isProtected') : undefined),
+  },
+  {
+    action: 'backups.update',
+    label: 'verb.unprotect',
+    params: ({ id }) => ({ id, protected: false }),
+    reason: (backup) => (backup.protected ? undefined : t('isNotProtected')),
+  },
+  {
+    action: 'backups.delete',
+    label: 'verb.delete',
+    params: ({ id }) => ({ id }),
+    reason: (backup) => (backup.protected ? t('isProtected') : undefined),
+    confirm: ({ vm_name }) => t('confirmDelete', { name: vm_name }),
+    isDanger: true,
+  },
+]
+
+const create: Verb<null> = {
+  action: 'backups.create',
+  label: 'createBackup',
+  params: () => ({}),
+  fields: () => [
+    { name: 'vm_id', label: 'f.vmId', isRequired: true },
+    { name: 'pool', label: 'f.pool', isRequired: true, hint: 'hint.backupPool' },
+    { name: 'description', label: 'f.description' },
+    { name: 'protected', label: 'f.protected', kind: 'check' },
+  ],
+}
+
+export const Backups = () => (
+  <ListScreen
+    title="nav.backups"
+    list="backups.list"
+    item="backups.get"
+    columns={columns}
+    idOf={({ id }) => id}
+    nameOf={({ vm_name }) => vm_name}
+    words={({ id, vm_id, vm_name, description }) => [id, vm_id, vm_name, description]}
+    facets={[
+      { field: 'vm_name', label: 'nav.vms', of: ({ vm_name }) => vm_name },
+      { field: 'pool', label: 'f.pool', of: ({ pool }) => pool },
+    ]}
+    firstSort="vm_name"
+    verbs={verbs}
+    create={create}
+    empty="noBackups"
+    emptyHint="noBackupsHint"
+  />
+)
