@@ -4,6 +4,7 @@ import { authService } from '../services/auth/service.ts'
 import { clusterService } from '../services/cluster/service.ts'
 import { containerService } from '../services/container/service.ts'
 import { gatewayService } from '../services/gateway/service.ts'
+import { migrationService } from '../services/migration/service.ts'
 import { metricsService } from '../services/metrics/service.ts'
 import { storageService } from '../services/storage/service.ts'
 import { vmService } from '../services/vm/service.ts'
@@ -16,6 +17,7 @@ export const services: readonly Service[] = [
   storageService,
   vmService,
   containerService,
+  migrationService,
   metricsService,
   gatewayService,
 ]

@@ -21,6 +21,12 @@ const StoredVm = Type.Object({
   defined: Type.Boolean({ description: "The host's definition says what the record says" }),
   foreign_disks: Type.Optional(Vm.properties.foreign_disks),
   boot_id: Type.Union([Type.String(), Type.Null()], { description: 'The run of the guest that `pending` is about' }),
+  moving: Type.Optional(
+    Type.Object(
+      { operation: Type.String(), target: Type.String() },
+      { description: 'It may be on this node already; `node` follows when that is proven' },
+    ),
+  ),
 })
 
 export const vmRecords = collection('vms', StoredVm, {
@@ -36,12 +42,12 @@ export const vmRecords = collection('vms', StoredVm, {
   migrate: inOrder(renameFields({ domain_uuid: 'handle', run: 'boot_id' }), migrateDisks, migrateDevices),
 })
 export type VmRecord = Omit<Vm, 'disks' | 'foreign_disks'> &
-  Pick<Static<typeof StoredVm>, 'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id'>
+  Pick<Static<typeof StoredVm>, 'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id' | 'moving'>
 
 const diskView = ({ reads: _r, ...disk }: DiskRecord) => withPath(disk)
 
 /** A record as callers see it. */
-export const viewOf = ({ handle: _, defined: _d, boot_id: _b, ...vm }: VmRecord): Vm => ({
+export const viewOf = ({ handle: _, defined: _d, boot_id: _b, moving: _m, ...vm }: VmRecord): Vm => ({
   ...vm,
   disks: vm.disks.map(diskView),
   foreign_disks: vm.foreign_disks ?? [],

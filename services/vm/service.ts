@@ -7,6 +7,7 @@ import { findingService } from './findings/service.ts'
 import { sweepLeftovers } from './findings/sweep.ts'
 import { guestService } from './guest-agent/service.ts'
 import { sweepFreezes } from './guest-agent/freeze.ts'
+import { moveService } from './relocation/service.ts'
 import { presetService } from './clone/presets.ts'
 import { templateService } from './lifecycle/templates.ts'
 import { consoleService } from './consoles/consoles.ts'
@@ -33,6 +34,7 @@ export const vmService: Service = {
     cloneJobService,
     presetService,
     consoleService,
+    moveService,
     findingService,
     inventoryService,
     snapshotService,

@@ -13,7 +13,16 @@ export type Access = 'anyone' | 'signed-in' | 'service' | OnPath
 export type OnPath = `${Privilege} on /${string}`
 
 /** All services. Each has its own identity on the bus. */
-export type ServiceName = 'gateway' | 'auth' | 'audit' | 'cluster' | 'storage' | 'vm' | 'container' | 'metrics'
+export type ServiceName =
+  | 'gateway'
+  | 'auth'
+  | 'audit'
+  | 'cluster'
+  | 'storage'
+  | 'vm'
+  | 'container'
+  | 'migration'
+  | 'metrics'
 
 /** An action for other services. `callers` lists the services that call it; the bus permits no other. */
 type ForServices = { can: 'service'; callers: readonly ServiceName[] | 'all'; rest?: never }

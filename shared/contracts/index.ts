@@ -17,7 +17,9 @@ import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { images } from '#shared/contracts/container/images.ts'
 import { inventory } from '#shared/contracts/vm/inventory.ts'
+import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
+import { moves } from '#shared/contracts/vm/moves.ts'
 import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import { networks } from '#shared/contracts/container/networks.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
@@ -72,6 +74,8 @@ export const contracts: readonly Contract[] = [
   snapshotQuotas,
   clonePresets,
   consoles,
+  moves,
+  migrations,
   containers,
   containerStreams,
   images,

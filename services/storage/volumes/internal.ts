@@ -10,6 +10,7 @@ import { configOf } from '../pools/pool-config.ts'
 import { adoptVolume, forgetVolume } from './adopt.ts'
 import { hold, readBases, release } from './bases.ts'
 import { cloneFor, clonesOf, measure } from './clone.ts'
+import { copyAcross } from './copy-across.ts'
 import { commitCopyTargets, openCopyTargets } from './copy-targets.ts'
 import { owned, removeUnfinished, unfinished } from './leftovers.ts'
 import { locate } from './locate.ts'
@@ -19,6 +20,7 @@ import { findVolume, requireNoClones, requireOwned, viewIn, viewOf, volumeId } f
 
 export const volumeInternalService = implement(volumesInternal, {
   cloneFor,
+  copyAcross,
   inspect,
   importFor,
   openCopyTargets,
@@ -68,6 +70,14 @@ export const volumeInternalService = implement(volumesInternal, {
     await opened.volumes.activate?.(opened.host, opened.config, taken)
     await readBases(opened, taken, node)
     return viewIn(opened, await findVolume(id, volume))
+  },
+
+  placeFor: async ({ id, volume, owner, node }) => {
+    const record = await requireOwned(id, volume, owner)
+    const opened = await openPool(id, node)
+    if (opened.driver.activate) await requireIdentity(opened, { activationMs: 30_000 })
+    await opened.volumes.activate?.(opened.host, opened.config, record)
+    return viewIn(opened, record)
   },
 
   activateFor: async ({ owner, node }) => {

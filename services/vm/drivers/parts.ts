@@ -9,6 +9,7 @@ import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { DiskRecord, VmRecord } from '../model.ts'
 import type { Definition, Guest } from './guest.ts'
+import type { Relocation } from './relocation.ts'
 
 export type Parts = {
   adoption?: Adoption
@@ -24,6 +25,7 @@ export type Parts = {
   media?: Media
   monitor?: Monitor
   moves?: Moves
+  relocation?: Relocation
   power?: Power
   secrets?: Secrets
   serialLog?: SerialLog

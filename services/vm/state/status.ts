@@ -11,11 +11,27 @@ import { bootIdOf } from './boot-id.ts'
 /** Reads the status of a guest from its node; `unknown` with the reason when the node does not answer. */
 export async function statusNow(vm: VmRecord): Promise<Status> {
   try {
-    return await driverOf(vm).status(vm)
+    return vm.moving ? await statusInMove(vm, vm.moving.target) : await driverOf(vm).status(vm)
   } catch (error) {
     if (error instanceof UnavailableError) return { status: 'unknown', status_reason: error.message }
     throw error
   }
+}
+
+/** The status of a guest that is at one of two nodes: of the one that runs it. */
+async function statusInMove(vm: VmRecord, target: string): Promise<Status> {
+  const sides = await driverOf(vm).relocation?.sides(vm, target)
+  if (!sides || sides.source === 'running' || sides.source === 'paused') return driverOf(vm).status(vm)
+  if (sides.target === 'running' || sides.target === 'paused') return { status: sides.target, status_reason: null }
+  const lost = sides.target === 'unknown' ? target : sides.source === 'unknown' ? vm.node : null
+  if (lost !== null)
+    return {
+      status: 'unknown',
+      status_reason: `It is moving from '${vm.node}' to '${target}', and '${lost}' does not answer`,
+    }
+  // It stands still for the moment in which the target takes over.
+  if (sides.source === 'handed_over') return { status: vm.status, status_reason: vm.status_reason }
+  return driverOf(vm).status(vm)
 }
 
 /** Records a status, with its event, when it is another one than before. */

@@ -20,7 +20,9 @@ import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
 import { images } from '#shared/contracts/container/images.ts'
 import { inventory } from '#shared/contracts/vm/inventory.ts'
+import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
+import { moves } from '#shared/contracts/vm/moves.ts'
 import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import { networks } from '#shared/contracts/container/networks.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
@@ -77,7 +79,13 @@ const table: Record<ServiceName, Member> = {
   audit: { serves: [audit], calls: [] },
   cluster: {
     serves: [nodes, placementRules, placement, drains],
-    calls: [...of(vms, 'list'), ...of(containers, 'list'), ...of(pools, 'list'), ...of(monitoring, 'nodes')],
+    calls: [
+      ...of(vms, 'list', 'get'),
+      ...of(containers, 'list'),
+      ...of(pools, 'list'),
+      ...of(monitoring, 'nodes'),
+      ...of(migrations, 'start', 'settings'),
+    ],
   },
   storage: {
     serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads, backups, backupStores],
@@ -97,6 +105,7 @@ const table: Record<ServiceName, Member> = {
       cloneJobs,
       clonePresets,
       consoles,
+      moves,
       findings,
       inventory,
       snapshots,
@@ -104,12 +113,22 @@ const table: Record<ServiceName, Member> = {
       snapshotQuotas,
     ],
     calls: [...of(resourcePools, 'get'), ...of(pools, 'get'), ...of(volumes, 'get'), ...of(operations, 'cancel')],
-    emits: ['vm:status', 'vm:events'],
+    emits: ['vm:status', 'vm:events', 'migrations'],
   },
   container: {
     serves: [containers, containerStreams, images, containerSnapshots, prunes, stacks, networks, networkPolicies],
     calls: [...of(resourcePools, 'get', 'list'), ...of(vms, 'list'), ...of(guests, 'agent')],
     emits: ['container:status', 'container:events', 'alerts'],
+  },
+  migration: {
+    serves: [migrations],
+    calls: [
+      ...of(vms, 'get'),
+      ...of(pools, 'list'),
+      ...of(volumes, 'get'),
+      ...of(nodes, 'get'),
+      ...of(operations, 'cancel'),
+    ],
   },
   metrics: {
     serves: [monitoring, alerts],

@@ -32,7 +32,7 @@ const Conflict = strict({
 })
 
 export const DrainPlan = strict({
-  plan_id: Type.String({ description: 'The same for the same moves' }),
+  plan_id: Type.String({ description: 'For the header `If-Plan`' }),
   node: Id,
   status: Type.Enum(['possible', 'impossible', 'unknown'], {
     description: 'unknown: the search was given up before it found a way or proved that there is none',
@@ -56,23 +56,47 @@ export const DrainPlan = strict({
 })
 export type DrainPlan = Static<typeof DrainPlan>
 
-/** The moves that take all guests off a node. */
+const Bandwidth = Type.Optional(
+  Type.Integer({
+    minimum: 1,
+    maximum: 100_000,
+    description: 'MiB/s of each move; default: that of the migration settings',
+  }),
+)
+
 export const drains = contract('drains', {
-  plan: {
-    does: 'Plan the moves that take all guests off a node, or tell why it is impossible and what would free it; nothing moves',
-    rest: 'GET /cluster/nodes/{id}/drain-plan',
+  drain: {
+    does: 'Move all guests off a node; with plan, tell the moves, or why it is impossible and what would free it',
+    rest: 'POST /cluster/nodes/{id}/drain',
     can: 'SysModify on /api/cluster/nodes/{id}',
+    operation: true,
+    audit: 'config_changed',
+    plan: DrainPlan,
     params: strict({
       id: Id,
-      stopped: Type.Enum(['stay', 'move'], { default: 'stay', description: 'What VMs do that are off' }),
-      bandwidth_limit: Type.Integer({
-        minimum: 1,
-        maximum: 100_000,
-        default: 100,
-        description: 'MiB/s of each move, for the least time',
+      plan: Type.Boolean({ default: false, description: 'Answer with the plan, and change nothing' }),
+      maintenance: Type.Boolean({
+        default: true,
+        description: 'Put the node into maintenance first; an aborted drain takes it back',
       }),
+      stopped: Type.Enum(['stay', 'move'], { default: 'stay', description: 'What VMs do that are off' }),
+      bandwidth_limit: Bandwidth,
     }),
-    result: DrainPlan,
-    computed: true,
+    result: strict({ moved: Type.Array(Id), skipped: Type.Array(Stays) }),
+  },
+  restore: {
+    does: 'Bring back the guests that drains have moved off a node, as far as they are elsewhere now',
+    rest: 'POST /cluster/nodes/{id}/restore',
+    can: 'SysModify on /api/cluster/nodes/{id}',
+    operation: true,
+    audit: 'config_changed',
+    plan: DrainPlan,
+    params: strict({
+      id: Id,
+      plan: Type.Boolean({ default: false, description: 'Answer with the plan, and change nothing' }),
+      end_maintenance: Type.Boolean({ default: true, description: 'End the maintenance of the node first' }),
+      bandwidth_limit: Bandwidth,
+    }),
+    result: strict({ moved: Type.Array(Id), skipped: Type.Array(Stays) }),
   },
 })

@@ -68,6 +68,17 @@ export const events = {
     access: 'VmAudit on /api/vms/{vm_id}',
     data: strict({ vm_id: Type.String(), name: Type.String(), timestamp: Time }),
   }),
+  VmMigrated: kind({
+    topic: 'migrations',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({
+      vm_id: Type.String(),
+      name: Type.String(),
+      source_node: Type.String(),
+      target_node: Type.String(),
+      timestamp: Time,
+    }),
+  }),
   SnapshotCreated: kind({
     topic: 'vm:events',
     access: 'VmAudit on /api/vms/{vm_id}',

@@ -7,6 +7,8 @@ import { CloneMode, DiskSize, GivenFormat, oneVolume, Volume, VolumeName } from 
 
 /** Actions for the service of virtual machines only. */
 const byVms = { can: 'service', callers: ['vm'] } as const
+/** Also for migrations, which move the disks of a VM to storage pools of another node. */
+const byMovers = { can: 'service', callers: ['vm', 'migration'] } as const
 
 /** The node of the VM: the answered source is the one there. */
 const forNode = { node: Type.Optional(Id) }
@@ -118,13 +120,13 @@ export const volumesInternal = contract('volumes-internal', {
   },
   measure: {
     does: 'Measure how many bytes a full clone of a volume, or of a snapshot of it, copies',
-    ...byVms,
+    ...byMovers,
     params: strict({ ...oneVolume, snapshot: Type.Optional(Id) }),
     result: strict({ data_bytes: Type.Integer() }),
   },
   clonesOf: {
     does: 'List the linked clones of the volumes of some VMs, and of snapshots of these',
-    ...byVms,
+    ...byMovers,
     params: strict({ owners: Type.Array(Type.String(), { maxItems: 1000 }) }),
     result: strict({
       data: Type.Array(
@@ -140,9 +142,22 @@ export const volumesInternal = contract('volumes-internal', {
   },
   createFor: {
     does: 'Create a volume that belongs to a VM',
-    ...byVms,
+    ...byMovers,
     params: strict({ id: Id, name: VolumeName, size: DiskSize, format: GivenFormat, owner: Type.String(), ...forNode }),
     result: Volume,
+  },
+  copyAcross: {
+    does: 'Copy the bytes of a volume that nothing writes into another, which was made for it, on another node',
+    can: 'service',
+    callers: ['migration'],
+    operation: true,
+    audit: 'volume_created',
+    params: strict({
+      from: strict({ ...oneVolume, owner: Type.String(), node: Id }),
+      to: strict({ ...oneVolume, owner: Type.String(), node: Id }),
+      bandwidth_mib: Type.Integer({ minimum: 1 }),
+    }),
+    result: strict({ data_bytes: Type.Integer() }),
   },
   secretOf: {
     does: 'Get the secret with which a hypervisor opens the disks of a storage pool; null for one that is of none',
@@ -212,6 +227,12 @@ export const volumesInternal = contract('volumes-internal', {
     params: strict({ ...oneVolume, owner: Type.String(), ...forNode }),
     result: Volume,
   },
+  placeFor: {
+    does: 'Make one volume of a VM usable on a node, and tell its source there; repeating it is fine',
+    ...byVms,
+    params: strict({ ...oneVolume, owner: Type.String(), node: Id }),
+    result: Volume,
+  },
   activateFor: {
     does: 'Make the volumes of a VM usable on its node, before its guest starts; repeating it is fine',
     ...byVms,
@@ -264,7 +285,7 @@ export const volumesInternal = contract('volumes-internal', {
   },
   deleteFor: {
     does: 'Delete the volume of a VM; one that is gone is fine',
-    ...byVms,
+    ...byMovers,
     params: strict({ ...oneVolume, owner: Type.String() }),
     result: Done,
   },

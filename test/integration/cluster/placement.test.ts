@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { drains } from '#shared/contracts/cluster/drains.ts'
+import { drains, type DrainPlan } from '#shared/contracts/cluster/drains.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { placementRules } from '#shared/contracts/cluster/placement.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
@@ -83,7 +83,9 @@ test('a drain is planned over the inventory, and what keeps it from being done i
   const [free, bound, off] = [fresh('free'), fresh('bound'), fresh('off')]
   await create(free, { node: 'hv1', start: true })
   await create(off, { node: 'hv1' })
-  const plan = () => horcrux.call(drains, 'plan', { id: 'hv1' })
+  const wish = { id: 'hv1', plan: true, bandwidth_limit: 100 }
+  // With `plan` the answer is the plan.
+  const plan = async () => (await horcrux.call(drains, 'drain', wish)) as unknown as DrainPlan
   const before = await plan()
   expect(before).toMatchObject({
     status: 'possible',

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
+import { moves } from '#shared/contracts/vm/moves.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
@@ -70,6 +71,7 @@ const copyOfDisk = {
   format: 'qcow2',
   owner: '/api/vms/copy',
 }
+const ofIt = { id: 'images', owner: '/api/vms/it', node: 'hv1' }
 const image = '/var/lib/libvirt/images/source.vdi'
 /** An image of another format, of which 16 MiB are data. */
 const withImage =
@@ -195,6 +197,34 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
   'volumes.scan': { before: withDropped(first), params: { id: 'images' } },
+  'volumes-internal.copyAcross': {
+    before: async (horcrux) => {
+      await made(horcrux)
+      await horcrux.call(volumesInternal, 'createFor', { ...ofIt, name: 'copy-disk-0', size: GiB, format: 'raw' })
+    },
+    params: {
+      from: { ...ofIt, volume: 'it-disk-0' },
+      to: { ...ofIt, volume: 'copy-disk-0' },
+      bandwidth_mib: 100,
+    },
+  },
+  'moves.halt': { before: running, params: { id: 'it', timeout_seconds: 1 } },
+  'moves.transfer': {
+    before: async (horcrux) => {
+      await done(horcrux, vms, 'create', { ...newVm, disks: [], start: true })
+      await done(horcrux, nodes, 'register', asNode('hv2', second))
+      await horcrux.call(moves, 'begin', { id: 'it', target: 'hv2', operation: 'none' })
+    },
+    params: {
+      id: 'it',
+      target: 'hv2',
+      disks: [],
+      is_paused: false,
+      bandwidth_mib: 1000,
+      auto_converge: false,
+      max_downtime_ms: 300,
+    },
+  },
   'nodes.register': { params: asNode('hv2', second) },
 })
 
@@ -212,6 +242,15 @@ async function endAll(horcrux: Calling): Promise<void> {
   }
 }
 
+/** Records a guest that has moved to hv2 as one of that node, and clears hv1 of it. */
+async function takeFrom(horcrux: Calling, id: string): Promise<void> {
+  const place = { id, target: 'hv2' }
+  const { is_at } = await horcrux.call(moves, 'settle', { ...place, is_paused: false }, { timeoutMs: 60_000 })
+  if (is_at === 'source') return void (await horcrux.call(moves, 'end', { id, operation: 'none' }))
+  await horcrux.call(moves, 'take', { ...place, disks: [] })
+  await horcrux.call(moves, 'forget', { id, node: 'hv1' })
+}
+
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: Calling): Promise<void> {
   await endAll(horcrux)
@@ -219,7 +258,9 @@ export async function clear(horcrux: Calling): Promise<void> {
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
     await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
   const guests = (await horcrux.call(vms, 'list', {})).data
+  const isMoving = (await horcrux.call(nodes, 'list', {})).data.some(({ id }) => id === 'hv2')
   for (const { id, status } of newestFirst(guests)) {
+    if (isMoving) await takeFrom(horcrux, id)
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })
   }

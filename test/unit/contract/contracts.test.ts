@@ -56,6 +56,7 @@ const harmless: Record<string, string> = {
   ticket_ids: 'name tickets',
   api_key: 'the public id of one',
   sealed_key: 'encrypted; it cannot be read without HORCRUX_SECRET_KEY',
+  code: 'names the kind of a violation',
   key: 'the key of a label, which a selector looks at',
   user_code: 'of the sign-in of a device: only a signed-in user can do something with it',
   seed: 'where the seed of cloud-init is, in which no password is in clear',

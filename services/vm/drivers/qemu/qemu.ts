@@ -34,6 +34,7 @@ import { leftovers } from './leftovers.ts'
 import { libvirtAt } from './libvirt.ts'
 import { moves } from './guest/mirror-job.ts'
 import { query } from './guest/monitor.ts'
+import { relocation } from './relocation/relocation.ts'
 import { naming } from './naming.ts'
 import { serialText } from './guest/serial.ts'
 import { isOff, statusOf, unlessMissing } from './state.ts'
@@ -123,6 +124,7 @@ export const qemu: Hypervisor = {
   leftovers,
   media: { change: changeMedium },
   monitor: { query },
+  relocation,
   power: {
     reset: (guest) => onDomain(guest, resetDomain),
     pause: (guest) =>

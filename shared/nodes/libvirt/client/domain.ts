@@ -72,9 +72,13 @@ export const undefineKeeping = (libvirt: Libvirt, uuid: string, { hasTpm = false
 /**
  * The domain's XML: that of the running guest, or with `inactive` that of the next start.
  * @param secure with passwords
+ * @param migratable as another host takes it
  */
-export const domainXml = (libvirt: Libvirt, uuid: string, options: { inactive?: boolean; secure?: boolean } = {}) =>
-  libvirt.call('domainXml', { uuid, flags: flags([options.secure, 1], [options.inactive, 2]) })
+export const domainXml = (
+  libvirt: Libvirt,
+  uuid: string,
+  { inactive, secure, migratable }: { inactive?: boolean; secure?: boolean; migratable?: boolean } = {},
+) => libvirt.call('domainXml', { uuid, flags: flags([secure, 1], [inactive, 2], [migratable, 8]) })
 
 export const domainState = async (libvirt: Libvirt, uuid: string): Promise<StateAndReason> => {
   const { state, reason } = await libvirt.call('domainState', { uuid })

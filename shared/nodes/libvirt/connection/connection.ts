@@ -68,6 +68,7 @@ const harmless: ReadonlySet<OperationName> = new Set([
   'connectText',
   'domainCapabilities',
   'baselineCpu',
+  'missingCpuFeatures',
   'versions',
   'nodeInfo',
   'freeMemoryBytes',

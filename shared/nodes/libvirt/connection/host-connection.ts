@@ -37,6 +37,8 @@ export type HostConnection = Libvirt & {
   subscribe(kinds: readonly EventKind[], listener: (news: HostEvent) => void): () => void
   /** True while calls can be answered. */
   isConnected(): boolean
+  /** The URI of the present connection, for a call that works with two hosts. @throws UnavailableError */
+  uri(): Promise<string>
   /** Ends it for good. Takes half a second at most. */
   close(): Promise<void>
 }
@@ -44,7 +46,7 @@ export type HostConnection = Libvirt & {
 type State =
   | { is: 'new' }
   | { is: 'connecting'; connection: Promise<Connection> }
-  | { is: 'connected'; connection: Connection }
+  | { is: 'connected'; connection: Connection; uri: string }
   | { is: 'down' | 'closed'; error: UnavailableError }
 
 const firstDelayMs = 500
@@ -106,7 +108,7 @@ export const hostConnection = ({ host, resolveUri, ...given }: HostConnectionOpt
     }
     arrived = connection
     failures = 0
-    state = { is: 'connected', connection }
+    state = { is: 'connected', connection, uri }
     tell({ kind: 'connected' })
     return connection
   }
@@ -162,6 +164,14 @@ export const hostConnection = ({ host, resolveUri, ...given }: HostConnectionOpt
       return () => subscribers.delete(listener)
     },
     isConnected: () => state.is === 'connected',
+    async uri() {
+      if (state.is === 'new') connect()
+      if (state.is === 'connecting') await state.connection
+      // The wait has changed it, which TypeScript does not see.
+      const now = state as State
+      if (now.is === 'connected') return now.uri
+      throw 'error' in now ? now.error : unreachable(host, 'not connected')
+    },
     async close() {
       const before = state
       state = {

@@ -4,6 +4,7 @@
  */
 import { cpuOperations } from './cpu-calls.ts'
 import { lastFailure, readPointers, readText, type Library, type Pointer } from './ffi.ts'
+import { migrationOperations } from './migration-calls.ts'
 import type { Parameters } from './parameters.ts'
 import {
   done,
@@ -72,6 +73,7 @@ const listUuids = (library: Library, conn: Pointer, flags: number): Set<string> 
 export const operations = {
   ...snapshotOperations,
   ...cpuOperations,
+  ...migrationOperations,
 
   /** Opens a connection and returns its address. Local drivers such as `test:` have no daemon to keep alive. */
   open(

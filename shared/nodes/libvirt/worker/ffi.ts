@@ -21,6 +21,9 @@ type Kinds = {
   outPointer: [Pointer | null]
   outInt: [number]
   outUlong: [number | bigint]
+  /** Arrays of one element that are read and filled in. */
+  inOutPointer: [Pointer | null]
+  inOutInt: [number]
   bytes: Uint8Array
 }
 
@@ -35,6 +38,8 @@ const cTypes: Record<keyof Kinds, string> = {
   outPointer: '_Out_ void **',
   outInt: '_Out_ int *',
   outUlong: '_Out_ ulong *',
+  inOutPointer: '_Inout_ void **',
+  inOutInt: '_Inout_ int *',
   bytes: '_Inout_ uint8_t *',
 }
 
@@ -142,6 +147,11 @@ const signatures = {
   virDomainBackupGetXMLDesc: virt('ownedText', 'pointer', 'uint'),
   virDomainAbortJob: virt('int', 'pointer'),
   virDomainGetJobStats: virt('int', 'pointer', 'outInt', 'outPointer', 'outInt', 'uint'),
+  virDomainMigrate3: virt('pointer', 'pointer', 'pointer', 'pointer', 'uint', 'uint'),
+  virDomainMigrateSetMaxDowntime: virt('int', 'pointer', 'ulong', 'uint'),
+  virConnectCompareHypervisorCPU: virt('int', 'pointer', 'text', 'text', 'text', 'text', 'text', 'uint'),
+  virTypedParamsAddString: virt('int', 'inOutPointer', 'inOutInt', 'inOutInt', 'text', 'text'),
+  virTypedParamsAddULLong: virt('int', 'inOutPointer', 'inOutInt', 'inOutInt', 'text', 'ulong'),
   virTypedParamsFree: virt('int', 'pointer', 'int'),
 
   virDomainQemuMonitorCommand: qemu('int', 'pointer', 'text', 'outPointer', 'uint'),

@@ -1,0 +1,58 @@
+import { Type } from 'typebox'
+import { Id } from '#shared/contracts/common.ts'
+import { Migration, MigrationSettings } from '#shared/contracts/migration/migrations.ts'
+import { collection } from '#shared/db/collection.ts'
+
+const { status: _s, progress_percent: _p, error: _e, user, started_at: _b, ended_at, ...kept } = Migration.properties
+
+/**
+ * A migration as stored, under the id of its operation. While the operation is kept, its state is read from there; `outcome`
+ * is what stays.
+ */
+export const migrationRecords = collection(
+  'migrations',
+  Type.Object({
+    ...kept,
+    user,
+    ended_at,
+    outcome: Type.Union([Type.Enum(['completed', 'failed', 'cancelled']), Type.Null()]),
+    is_off: Type.Boolean({ description: 'The guest was off when it began' }),
+    is_paused: Type.Boolean(),
+  }),
+  {
+    kind: 'Migration',
+    resource: { path: '/api/migrations/{id}', sees: 'VmAudit on /api/vms/{vm_id}' },
+    indexes: [{ fields: { vm_id: 1, created_at: -1 } }, { fields: { created_at: -1 } }],
+  },
+)
+export type MigrationRecord = Awaited<ReturnType<typeof migrationRecords.require>>
+
+const settingsRecords = collection(
+  'migration-settings',
+  Type.Object({ id: Type.String(), ...Type.Partial(MigrationSettings).properties }),
+  { kind: 'Settings of migrations' },
+)
+const settingsId = 'all'
+
+const usual: MigrationSettings = {
+  bandwidth_limit: 100,
+  concurrent_per_node: 1,
+  auto_rollback: true,
+  auto_converge: true,
+}
+
+export async function readSettings(): Promise<MigrationSettings> {
+  const { id: _, version: _v, ...given } = (await settingsRecords.get(settingsId)) ?? { id: '', version: 0 }
+  return { ...usual, ...given }
+}
+
+export async function writeSettings(set: Partial<MigrationSettings>): Promise<MigrationSettings> {
+  if (!(await settingsRecords.updateWhere({ _id: settingsId }, { set })))
+    await settingsRecords.insert({ id: settingsId, ...set })
+  return readSettings()
+}
+
+/** The operations that have a place on a node. */
+export const places = collection('migration-places', Type.Object({ id: Id, holders: Type.Array(Type.String()) }), {
+  kind: 'Places for migrations of node',
+})

@@ -1,0 +1,4 @@
+import type { Service } from '#shared/service/start.ts'
+import { migrationActions } from './migrations.ts'
+
+export const migrationService: Service = { name: 'migration', serves: [migrationActions] }

@@ -1,0 +1,45 @@
+import { call } from '#shared/bus/call.ts'
+import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
+import { moves } from '#shared/contracts/vm/moves.ts'
+import { now } from '#shared/events/event.ts'
+import { type MigrationRecord, migrationRecords } from '../model.ts'
+import { vmPath } from '../plan/plan.ts'
+import { givePlacesBack } from './places.ts'
+
+type Work = () => Promise<null>
+
+/** The steps that complete a migration whose guest has arrived, with their names. Each may be repeated. */
+export function finishing(migration: MigrationRecord): [name: string, work: Work][] {
+  const { id: operation, vm_id: id, source_node, target_node: target, disks } = migration
+  const owner = vmPath(id)
+  const copied = disks.filter(({ is_copied }) => is_copied)
+  return [
+    [
+      'recording new node',
+      async () => {
+        await call(moves, 'take', { id, target, disks }, { timeoutMs: 60_000 })
+        return null
+      },
+    ],
+    ['clearing source', () => call(moves, 'forget', { id, node: source_node }, { timeoutMs: 60_000 })],
+    ...copied.map(({ id: place, source_pool, source_volume }): [string, Work] => [
+      `deleting source of disk ${place}`,
+      () =>
+        call(volumesInternal, 'deleteFor', { id: source_pool, volume: source_volume, owner }, { timeoutMs: 60_000 }),
+    ]),
+    [
+      'completing',
+      async () => {
+        await givePlacesBack([source_node, target], operation)
+        await migrationRecords.change(operation, () => ({ set: { outcome: 'completed', ended_at: now() } }))
+        return null
+      },
+    ],
+  ]
+}
+
+/** Completes a migration whose guest has arrived although it was to be undone. */
+export async function finish(migration: MigrationRecord): Promise<MigrationRecord> {
+  for (const [, work] of finishing(migration)) await work()
+  return migrationRecords.require(migration.id)
+}

@@ -1,0 +1,17 @@
+import type { MigrationType } from '#shared/contracts/migration/migrations.ts'
+import type { TargetDisk } from '#shared/contracts/vm/moves.ts'
+
+/** A migration as it was accepted. */
+export type Input = {
+  vm_id: string
+  vm_name: string
+  source_node: string
+  target_node: string
+  migration_type: MigrationType
+  bandwidth_limit: number
+  auto_converge: boolean
+  shutdown_timeout: number
+  auto_rollback: boolean
+  reason: string | null
+  disks: TargetDisk[]
+}

@@ -1,0 +1,99 @@
+import { call } from '#shared/bus/call.ts'
+import type { Params } from '#shared/contract/contract.ts'
+import type { Migration, MigrationPlan, migrations } from '#shared/contracts/migration/migrations.ts'
+import { moves } from '#shared/contracts/vm/moves.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { findEntry } from '#shared/operation/entries.ts'
+import { type Accepting, type Op, operation, type OperationHandler } from '#shared/operation/kinds.ts'
+import { requireRight } from '#shared/access/require-right.ts'
+import { log } from '#shared/runtime/log.ts'
+import { requirePlan } from '#shared/service/plan.ts'
+import { throwAll } from '#shared/service/violations.ts'
+import { migrationRecords, readSettings } from '../model.ts'
+import { planMigration, vmPath } from '../plan/plan.ts'
+import { viewOf } from '../view.ts'
+import { finishing } from './finish.ts'
+import type { Input } from './input.ts'
+import { givePlacesBack, waitForPlaces } from './places.ts'
+import { leaveForLater, rollBack } from './rollback.ts'
+import { moveOff, moveRunning, startOnTarget } from './strategies.ts'
+
+type Given = Params<typeof migrations, 'start'>
+/** Time that a guest has to shut down by itself. */
+const haltSeconds = 60
+
+async function accept(given: Given, accepting: Accepting): Promise<Input> {
+  const { plan: _, bandwidth_limit, auto_converge, shutdown_timeout = haltSeconds, reason = null, ...wanted } = given
+  await accepting.hold(vmPath(given.vm_id))
+  const { plan, vm } = await planMigration(wanted)
+  requirePlan(plan)
+  throwAll(plan.violations)
+  for (const { pool, is_copied } of plan.disks)
+    if (is_copied) requireRight(accepting, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
+  const settings = await readSettings()
+  return {
+    vm_id: vm.id,
+    vm_name: vm.name,
+    source_node: vm.node,
+    target_node: plan.target_node,
+    migration_type: plan.migration_type,
+    bandwidth_limit: bandwidth_limit ?? settings.bandwidth_limit,
+    // A guest of an online migration is not slowed down: it fails instead.
+    auto_converge: plan.migration_type === 'live' && (auto_converge ?? settings.auto_converge),
+    auto_rollback: settings.auto_rollback,
+    shutdown_timeout,
+    reason,
+    disks: plan.disks,
+  }
+}
+
+const nodesOf = ({ source_node, target_node }: Pick<Input, 'source_node' | 'target_node'>) => [source_node, target_node]
+
+/** Records the migration, for as long as the installation lives. */
+async function record(op: Op, { auto_rollback: _, shutdown_timeout: _s, ...input }: Input): Promise<null> {
+  if (await migrationRecords.get(op.id)) return null
+  const at = now()
+  const none = { rollback: null, statistics: null, outcome: null, ended_at: null, is_off: false, is_paused: false }
+  await migrationRecords.insert({ id: op.id, ...input, ...none, user: op.user, created_at: at, updated_at: at })
+  return null
+}
+
+/** Undoes everything, and notes how it ended. */
+async function undo(op: Op, { auto_rollback }: Input): Promise<void> {
+  if (!(await migrationRecords.get(op.id))) return
+  const { outcome: known } = await (auto_rollback ? rollBack(op.id, true) : leaveForLater(op.id))
+  if (known !== null) return
+  const isCancelled = (await findEntry(op.id))?.failure?.details['cancelled'] === true
+  const outcome = isCancelled ? ('cancelled' as const) : ('failed' as const)
+  await givePlacesBack(nodesOf(await migrationRecords.require(op.id)), op.id)
+  await migrationRecords.change(op.id, () => ({ set: { outcome, ended_at: now() } }))
+}
+
+async function run(op: Op, input: Input): Promise<Migration> {
+  const { vm_id: id, source_node: node, target_node: target, migration_type } = input
+  await op.step('recording', () => record(op, input), { undo: () => undo(op, input) })
+  await op.step('waiting for a place', () => waitForPlaces(nodesOf(input), op.id, op.signal))
+  const before = await op.step('preparing', async () => {
+    const found = await call(moves, 'begin', { id, target, operation: op.id }, { timeoutMs: 30_000 })
+    await migrationRecords.change(op.id, () => ({ set: found }))
+    return found
+  })
+  const statistics = await (migration_type === 'offline' ? moveOff : moveRunning)(op, input, before)
+  await op.step('measuring', () => migrationRecords.change(op.id, () => ({ set: { statistics } })).then(() => null))
+  // From here on the guest is on the target: the record follows, and nothing is undone.
+  await op.commit()
+  if (migration_type === 'offline' && !before.is_off) {
+    const refusal = await op.step('starting guest', () => startOnTarget(input, before))
+    if (refusal !== null) throw new ConflictError(`The guest does not start on '${target}': ${refusal}`)
+  }
+  const migration = await migrationRecords.require(op.id)
+  for (const [name, work] of finishing(migration)) await op.step(name, work)
+  log('migrations').info({ vm_id: id, from: node, to: target, type: migration_type }, 'a virtual machine has moved')
+  return viewOf(await migrationRecords.require(op.id))
+}
+
+export const start: OperationHandler<Given, Migration> & { plan: (given: Given) => Promise<MigrationPlan> } = {
+  ...operation({ accept, run }),
+  plan: async ({ plan: _, ...wanted }) => (await planMigration(wanted)).plan,
+}

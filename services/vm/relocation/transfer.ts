@@ -1,0 +1,96 @@
+import type { Params, Result } from '#shared/contract/contract.ts'
+import type { moves } from '#shared/contracts/vm/moves.ts'
+import { AppError, CancelledError, ConflictError } from '#shared/errors.ts'
+import { log } from '#shared/runtime/log.ts'
+import { type Op, operation } from '#shared/operation/kinds.ts'
+import { vmRecords } from '../model.ts'
+import { statusNow } from '../state/status.ts'
+import { watchConvergence } from './convergence.ts'
+import { settleMove } from './settle.ts'
+import { disksAt, filesAt, movedDisks, movesOf } from './target.ts'
+
+type Input = Params<typeof moves, 'transfer'>
+type Numbers = Result<typeof moves, 'transfer'>
+
+const mib = (bytes: number) => Math.round(bytes / 2 ** 20)
+
+const doesNotConverge = (
+  { id, target, auto_converge, bandwidth_mib, max_downtime_ms }: Input,
+  { ram_remaining_bytes: left, iteration }: NonNullable<Numbers>,
+) =>
+  new ConflictError(
+    `The guest of '${id}' writes faster than it can be sent to '${target}' at ${bandwidth_mib} MiB/s: after ${iteration} iterations ${mib(left)} MiB are left, too many for a pause of ${max_downtime_ms} ms. Use ${auto_converge ? '' : 'auto_converge, '}more bandwidth, or offline`,
+  )
+
+/** Moves a guest, and is sure of the outcome. Repeated after a crash, it first finds out where the guest is. */
+async function moveNow(op: Op, input: Input): Promise<'moved'> {
+  const { id, target, is_paused } = input
+  const doubt = { id, target, is_paused }
+  if ((await settleMove(doubt)).is_at === 'target') return 'moved'
+  op.signal.throwIfAborted()
+  const vm = await vmRecords.require(id)
+  const disks = await disksAt(vm, target, input.disks)
+  const how = {
+    target,
+    disks: movedDisks(disks, input.disks),
+    files: await filesAt(vm, target),
+    bandwidthMib: input.bandwidth_mib,
+    autoConverge: input.auto_converge,
+    maxDowntimeMs: input.max_downtime_ms,
+  }
+  const total =
+    vm.memory * 2 ** 20 +
+    vm.disks
+      .filter((disk) => input.disks.some((each) => each.is_copied && each.id === disk.id))
+      .reduce((sum, { size_bytes }) => sum + size_bytes, 0)
+  const hasStalled = watchConvergence(input.auto_converge)
+  const stalled = new AbortController()
+  const onProgress = (numbers: NonNullable<Numbers>) => {
+    const { ram_total_bytes: ram, ram_remaining_bytes: left, disk_transferred_bytes: disk } = numbers
+    op.progress(Math.min(total, Math.max(0, ram - left) + disk), total, 'bytes')
+    if (hasStalled(numbers)) stalled.abort(doesNotConverge(input, numbers))
+  }
+  let why: unknown
+  try {
+    await movesOf(vm).move(vm, how, { signal: AbortSignal.any([op.signal, stalled.signal]), onProgress })
+  } catch (error) {
+    why = error
+  }
+  if ((await settleMove(doubt)).is_at === 'target') {
+    if (why)
+      log('moves').warn({ err: why as Error, vm_id: id }, 'the guest has moved although its move ended with an error')
+    return 'moved'
+  }
+  if (op.signal.aborted) throw op.signal.reason instanceof CancelledError ? op.signal.reason : new CancelledError()
+  if (stalled.signal.aborted) throw stalled.signal.reason
+  const { status } = await statusNow(vm)
+  if (status === 'stopped')
+    throw new ConflictError(`The guest of '${id}' shut itself down during its move: it is off, on '${vm.node}'`)
+  throw why instanceof AppError && !(why instanceof ConflictError)
+    ? why
+    : new ConflictError(
+        `The guest of '${id}' did not move to '${target}': ${(why as Error | undefined)?.message ?? 'unknown reason'}`,
+        { cause: why },
+      )
+}
+
+/** Moves a guest. Once it is on the target, the operation can only succeed: a cancellation comes too late. */
+async function transferNow(op: Op, input: Input): Promise<Numbers> {
+  await moveNow(op, input)
+  await op.commit().catch((error: unknown) => {
+    if (!(error instanceof CancelledError)) throw error
+  })
+  const vm = await vmRecords.require(input.id)
+  // The move is what counts.
+  return movesOf(vm)
+    .measured({ ...vm, node: input.target })
+    .catch(() => null)
+}
+
+export const transfer = operation({
+  accept: async (input: Input) => {
+    await vmRecords.require(input.id)
+    return input
+  },
+  run: (op, input): Promise<Numbers> => op.step('moving guest', () => transferNow(op, input)),
+})

@@ -1,0 +1,106 @@
+import { stat } from 'node:fs/promises'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { migrations } from '#shared/contracts/migration/migrations.ts'
+import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { fresh, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
+import { labHosts } from '../../lab/hosts/lab.ts'
+import { done, work } from '../../lab/product/run-operation.ts'
+import { until } from '../../lab/wait.ts'
+
+describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
+  let lab: MovingLab
+  beforeAll(async () => {
+    lab = await startMoving(labHosts)
+  })
+  afterAll(() => lab?.stop())
+  afterEach(() => lab?.clear())
+
+  const move = (vm_id: string, migration_type: string, how = {}) =>
+    done(lab.horcrux, migrations, 'start', { vm_id, target_node: 'hv2', migration_type, ...how })
+
+  test('a guest that runs moves with its disks, which stay sparse, and leaves nothing behind', async () => {
+    const id = fresh('live')
+    await lab.make(id)
+    await lab.write('hv1', `${id}-disk-0.qcow2`, 16)
+    await lab.write('hv1', `${id}-disk-1.raw`, 16)
+    await done(lab.horcrux, vms, 'start', { id })
+    await move(id, 'live')
+
+    const moved = await lab.vm(id)
+    expect(moved).toMatchObject({ node: 'hv2', status: 'running' })
+    expect(moved.disks.map(({ pool }) => pool)).toEqual(['there', 'there'])
+    expect(await lab.domains('hv1')).toEqual([])
+    expect(await lab.domains('hv2')).toEqual([`${id} running`])
+    expect(await lab.volumesOf('here')).toEqual([])
+    expect(await lab.migration(id)).toMatchObject({ status: 'completed', source_node: 'hv1', target_node: 'hv2' })
+    for (const name of [`${id}-disk-0.qcow2`, `${id}-disk-1.raw`]) {
+      expect(await lab.holds('hv2', name, 16)).toBe(true)
+      expect((await stat(lab.fileOf('hv2', name))).blocks * 512).toBeLessThan(24 * 2 ** 20)
+    }
+    // It is a VM like any other there.
+    await done(lab.horcrux, vms, 'restart', { id, timeout: 1, force: true })
+    await move(id, 'live', { target_node: 'hv1' })
+    expect(await lab.vm(id)).toMatchObject({ node: 'hv1', status: 'running' })
+  })
+
+  test('a paused guest stays paused', async () => {
+    const id = fresh('paused')
+    await lab.make(id, { start: true })
+    await done(lab.horcrux, vms, 'pause', { id })
+    await move(id, 'live')
+    expect(await lab.vm(id)).toMatchObject({ node: 'hv2', status: 'paused' })
+    await done(lab.horcrux, vms, 'resume', { id })
+    expect(await lab.domains('hv2')).toEqual([`${id} running`])
+  })
+
+  test('an offline move stops a guest, copies its disks, seed and UEFI variables, and starts it', async () => {
+    const id = fresh('off')
+    await lab.make(id, { firmware: 'uefi' })
+    await done(lab.horcrux, cloudinit, 'set', { id, hostname: 'off' })
+    await lab.write('hv1', `${id}-disk-0.qcow2`, 16)
+    await done(lab.horcrux, vms, 'start', { id })
+    await done(lab.horcrux, vms, 'stop', { id, force: true })
+    await move(id, 'offline')
+    expect(await lab.vm(id)).toMatchObject({ node: 'hv2', status: 'stopped' })
+    expect(await lab.holds('hv2', `${id}-disk-0.qcow2`, 16)).toBe(true)
+    await done(lab.horcrux, vms, 'start', { id })
+    await move(id, 'offline', { target_node: 'hv1', shutdown_timeout: 1 })
+    expect(await lab.vm(id)).toMatchObject({ node: 'hv1', status: 'running' })
+    expect(await lab.domains('hv2')).toEqual([])
+    expect(await lab.volumesOf('there')).toEqual([])
+  })
+
+  test('a cancelled move leaves the guest as it was, and nothing on the target', async () => {
+    const id = fresh('cancel')
+    await lab.make(id, { start: true })
+    const run = await lab.virsh('hv1', 'domid', id)
+    const ended = work(lab.horcrux, migrations, 'start', {
+      vm_id: id,
+      target_node: 'hv2',
+      migration_type: 'live',
+      bandwidth_limit: 1,
+    })
+    await until(async () => (await lab.migration(id)).status === 'transferring', { what: 'the transfer' })
+    await until(async () => (await lab.domains('hv2')).length > 0, { what: 'the guest that comes' })
+    await lab.horcrux.call(migrations, 'cancel', { id: (await lab.migration(id)).id })
+    expect((await ended).state).toBe('cancelled')
+    expect(await lab.vm(id)).toMatchObject({ node: 'hv1', status: 'running' })
+    expect(await lab.virsh('hv1', 'domid', id)).toBe(run)
+    expect(await lab.domains('hv2')).toEqual([])
+    expect(await lab.volumesOf('there')).toEqual([])
+    const { status, rollback } = await lab.migration(id)
+    expect([status, rollback?.state, rollback?.steps.length]).toEqual(['cancelled', 'completed', 6])
+  })
+
+  test('everything that keeps a guest from moving is told at once, before anything moves', async () => {
+    const id = fresh('refused')
+    await lab.make(id, { start: true })
+    const wanted = { vm_id: id, target_node: 'hv2', migration_type: 'live', target_pool: 'nowhere' } as const
+    const found = await lab.horcrux.call(migrations, 'check', wanted)
+    expect(found.is_possible).toBe(false)
+    expect(found.violations.map(({ code }) => code)).toContain('no_pool')
+    await expect(lab.horcrux.call(migrations, 'start', wanted)).rejects.toMatchObject({ error: 'VALIDATION_ERROR' })
+    expect(await lab.domains('hv2')).toEqual([])
+  })
+})
