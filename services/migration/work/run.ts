@@ -80,9 +80,9 @@ async function run(op: Op, input: Input): Promise<Migration> {
     return found
   })
   const statistics = await (migration_type === 'offline' ? moveOff : moveRunning)(op, input, before)
-  await op.step('measuring', () => migrationRecords.change(op.id, () => ({ set: { statistics } })).then(() => null))
   // From here on the guest is on the target: the record follows, and nothing is undone.
   await op.commit()
+  await op.step('measuring', () => migrationRecords.change(op.id, () => ({ set: { statistics } })).then(() => null))
   if (migration_type === 'offline' && !before.is_off) {
     const refusal = await op.step('starting guest', () => startOnTarget(input, before))
     if (refusal !== null) throw new ConflictError(`The guest does not start on '${target}': ${refusal}`)

@@ -28,6 +28,7 @@ export const halt = operation({
       }
     })
     if (isHeard) await op.step('waiting for the guest', () => waitForStop(vm, timeout_seconds * 1000, op.signal))
+    await op.commit()
     await op.step('switching off', () => driverOf(vm).stop(vm))
     await op.step('recording', async () => void (await settle(id)))
     return null

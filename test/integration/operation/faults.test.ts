@@ -10,6 +10,7 @@ import { allKinds } from '#shared/operation/kinds.ts'
 import { enqueue } from '#shared/operation/queue.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { containerService } from '../../../services/container/service.ts'
+import { migrationService } from '../../../services/migration/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
 import type { Fault } from '../../lab/faults/faulty-replica.ts'
@@ -53,7 +54,7 @@ let workHere: () => () => Promise<void>
 
 beforeAll(async () => {
   horcrux = await startHorcrux({
-    services: [clusterService, storageService, vmService, containerService],
+    services: [clusterService, storageService, vmService, containerService, migrationService],
     works: false,
     config: { leaseSeconds: 1 },
   })

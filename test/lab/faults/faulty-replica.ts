@@ -5,6 +5,7 @@ import { isRunningHere } from '#shared/operation/run.ts'
 import { startServices } from '#shared/service/start.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { containerService } from '../../../services/container/service.ts'
+import { migrationService } from '../../../services/migration/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
 import { until } from '../wait.ts'
@@ -21,7 +22,9 @@ if (import.meta.main) {
     isOver = true
     return goWrong(fault, operation)
   }
-  await startServices(wholeName, [clusterService, storageService, vmService, containerService], { observe })
+  await startServices(wholeName, [clusterService, storageService, vmService, containerService, migrationService], {
+    observe,
+  })
   process.stdout.write(`pid ${process.pid}\nworking\n`)
 }
 

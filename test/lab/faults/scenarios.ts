@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { moves } from '#shared/contracts/vm/moves.ts'
+import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
@@ -24,6 +25,7 @@ import { uploaded, withUpload } from './upload.ts'
 import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
 import { backupScenarios, clearBackups } from './backup-scenarios.ts'
+import { migrationScenarios } from './migration-scenarios.ts'
 import { snapshotScenarios } from './snapshot-scenarios.ts'
 
 const GiB = 2 ** 30
@@ -226,6 +228,17 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
     },
   },
   'nodes.register': { params: asNode('hv2', second) },
+  ...migrationScenarios({
+    made,
+    runningBeside: async (horcrux) => {
+      await done(horcrux, vms, 'create', { ...newVm, disks: [], start: true })
+      await done(horcrux, nodes, 'register', asNode('hv2', second))
+    },
+  }),
+})
+    },
+    params: { id: 'hv1' },
+  },
 })
 
 /** Newest first, so that a backing file is deleted after the disks that use it. */
@@ -254,13 +267,15 @@ async function takeFrom(horcrux: Calling, id: string): Promise<void> {
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: Calling): Promise<void> {
   await endAll(horcrux)
+  await horcrux.call(nodes, 'update', { id: 'hv1', maintenance: false })
   await clearBackups(horcrux)
+  await horcrux.call(migrations, 'configure', { auto_rollback: true })
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
     await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
   const guests = (await horcrux.call(vms, 'list', {})).data
   const isMoving = (await horcrux.call(nodes, 'list', {})).data.some(({ id }) => id === 'hv2')
-  for (const { id, status } of newestFirst(guests)) {
-    if (isMoving) await takeFrom(horcrux, id)
+  for (const { id, status, node } of newestFirst(guests)) {
+    if (isMoving && node === 'hv1') await takeFrom(horcrux, id)
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })
   }

@@ -62,7 +62,7 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
     volumes: disks.data.map(
       ({ name, size_bytes, used_by, snapshots: count }) => `${name} ${size_bytes} ${used_by} ${count} snapshots`,
     ),
-    nodes: hosts.data.map(({ id }) => id),
+    nodes: hosts.data.map(({ id, maintenance }) => `${id}${maintenance ? ' in maintenance' : ''}`),
     resourcePoolUse: resourcePoolUse.data.map(
       ({ id, used, members }) => `${id} ${JSON.stringify(used)} ${members.map((one) => one.id)}`,
     ),
