@@ -11,14 +11,14 @@ const broken = { id: '' }
 
 /**
  * Moves of a guest without disks, what a broken one has left, and the drain of its node.
- * @param made makes a guest that is off
+ * @param withSecond registers hv2
  * @param runningBeside makes one that runs, and hv2
  */
 export const migrationScenarios = ({
-  made,
+  withSecond,
   runningBeside,
 }: {
-  made: (horcrux: Calling) => Promise<unknown>
+  withSecond: (horcrux: Calling) => Promise<unknown>
   runningBeside: (horcrux: Calling) => Promise<void>
 }): Record<string, Scenario> => ({
   'migrations.start': { before: runningBeside, params: away },
@@ -35,9 +35,13 @@ export const migrationScenarios = ({
     },
     params: broken,
   },
-  // A guest that is off stays: moves of guests have scenarios of their own.
-  'drains.drain': { before: made, params: { id: 'hv1' } },
+  // Moves of guests have scenarios of their own; what remains is the maintenance.
+  'drains.drain': { before: withSecond, params: { id: 'hv2', bandwidth_limit: 100 } },
   'drains.restore': {
     before: async (horcrux) => {
-      await made(horcrux)
-      await done(horcrux, drains, 'drain', { id: 'hv1' })
+      await withSecond(horcrux)
+      await done(horcrux, drains, 'drain', { id: 'hv2', bandwidth_limit: 100 })
+    },
+    params: { id: 'hv2', bandwidth_limit: 100 },
+  },
+})

@@ -229,16 +229,12 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   },
   'nodes.register': { params: asNode('hv2', second) },
   ...migrationScenarios({
-    made,
+    withSecond: (horcrux) => done(horcrux, nodes, 'register', asNode('hv2', second)),
     runningBeside: async (horcrux) => {
       await done(horcrux, vms, 'create', { ...newVm, disks: [], start: true })
       await done(horcrux, nodes, 'register', asNode('hv2', second))
     },
   }),
-})
-    },
-    params: { id: 'hv1' },
-  },
 })
 
 /** Newest first, so that a backing file is deleted after the disks that use it. */
@@ -267,7 +263,6 @@ async function takeFrom(horcrux: Calling, id: string): Promise<void> {
 /** Takes away all that a scenario may have left, by the API itself. */
 export async function clear(horcrux: Calling): Promise<void> {
   await endAll(horcrux)
-  await horcrux.call(nodes, 'update', { id: 'hv1', maintenance: false })
   await clearBackups(horcrux)
   await horcrux.call(migrations, 'configure', { auto_rollback: true })
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
