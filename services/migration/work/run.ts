@@ -2,7 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import type { Migration, MigrationPlan, migrations } from '#shared/contracts/migration/migrations.ts'
 import { moves } from '#shared/contracts/vm/moves.ts'
-import { ConflictError } from '#shared/errors.ts'
+import { CancelledError, ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation, type OperationHandler } from '#shared/operation/kinds.ts'
@@ -10,10 +10,10 @@ import { requireRight } from '#shared/access/require-right.ts'
 import { log } from '#shared/runtime/log.ts'
 import { requirePlan } from '#shared/service/plan.ts'
 import { throwAll } from '#shared/service/violations.ts'
-import { migrationRecords, readSettings } from '../model.ts'
+import { type MigrationRecord, migrationRecords, readSettings } from '../model.ts'
 import { planMigration, vmPath } from '../plan/plan.ts'
 import { viewOf } from '../view.ts'
-import { finishing } from './finish.ts'
+import { finish, finishing } from './finish.ts'
 import type { Input } from './input.ts'
 import { givePlacesBack, waitForPlaces } from './places.ts'
 import { leaveForLater, rollBack } from './rollback.ts'
@@ -70,6 +70,23 @@ async function undo(op: Op, { auto_rollback }: Input): Promise<void> {
   await migrationRecords.change(op.id, () => ({ set: { outcome, ended_at: now() } }))
 }
 
+/** Ends the time in which an operation can be cancelled. @returns true if it was, while its guest arrived on the target */
+async function isCancelledTooLate(op: Op): Promise<boolean> {
+  try {
+    await op.commit()
+    return false
+  } catch (error) {
+    if (error instanceof CancelledError) return true
+    throw error
+  }
+}
+
+/** Completes a migration whose operation takes no further steps. May be repeated. */
+async function finishMoved(id: string, statistics: MigrationRecord['statistics']): Promise<MigrationRecord> {
+  await migrationRecords.change(id, () => ({ set: { statistics } }))
+  return finish(await migrationRecords.require(id))
+}
+
 async function run(op: Op, input: Input): Promise<Migration> {
   const { vm_id: id, source_node: node, target_node: target, migration_type } = input
   await op.step('recording', () => record(op, input), { undo: () => undo(op, input) })
@@ -81,6 +98,8 @@ async function run(op: Op, input: Input): Promise<Migration> {
   })
   const statistics = await (migration_type === 'offline' ? moveOff : moveRunning)(op, input, before)
   // From here on the guest is on the target: the record follows, and nothing is undone.
+  if (migration_type !== 'offline' && (await isCancelledTooLate(op)))
+    return viewOf(await finishMoved(op.id, statistics))
   await op.commit()
   await op.step('measuring', () => migrationRecords.change(op.id, () => ({ set: { statistics } })).then(() => null))
   if (migration_type === 'offline' && !before.is_off) {
