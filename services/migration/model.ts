@@ -1,7 +1,9 @@
 import { Type } from 'typebox'
 import { Id } from '#shared/contracts/common.ts'
+import type { Event } from '#shared/contracts/core/events.ts'
 import { Migration, MigrationSettings } from '#shared/contracts/migration/migrations.ts'
 import { collection } from '#shared/db/collection.ts'
+import { now } from '#shared/events/event.ts'
 
 const { status: _s, progress_percent: _p, error: _e, user, started_at: _b, ended_at, ...kept } = Migration.properties
 
@@ -26,6 +28,19 @@ export const migrationRecords = collection(
   },
 )
 export type MigrationRecord = Awaited<ReturnType<typeof migrationRecords.require>>
+
+/** Records the outcome of a migration and tells it, once. */
+export async function endMigration(
+  id: string,
+  outcome: NonNullable<MigrationRecord['outcome']>,
+  told: (migration: MigrationRecord) => Event,
+): Promise<void> {
+  const migration = await migrationRecords.require(id)
+  await migrationRecords.updateWhere(
+    { _id: id, outcome: null },
+    { set: { outcome, ended_at: now() }, events: [told(migration)] },
+  )
+}
 
 const settingsRecords = collection(
   'migration-settings',

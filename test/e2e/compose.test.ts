@@ -75,7 +75,7 @@ describe.skipIf(!available('docker', problems))('docker compose', () => {
       const said = exitCode === 0 ? '' : (await logs([], options('--tail', '20'))).out
       expect(exitCode, `${err}\n${said}`).toBe(0)
       const { data } = await ps({ ...options(), commandOptions: [['--format', 'json']] })
-      const once = ['audit', 'auth', 'cluster', 'gateway', 'metrics', 'mongodb', 'nats', 'storage']
+      const once = ['audit', 'auth', 'cluster', 'gateway', 'metrics', 'migration', 'mongodb', 'nats', 'storage']
       const services = [...once, 'container', 'container', 'vm', 'vm', 'vm'].toSorted()
       const found = data.services.map(({ name, state }) => `${name.replace(/^horcrux-(.*)-\d+$/, '$1')} ${state}`)
       expect(found.toSorted()).toEqual(services.map((name) => `${name} running`))

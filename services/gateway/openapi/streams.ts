@@ -76,7 +76,7 @@ const consolePaths: Record<string, Json> = {
       parameters: [vmId, parameter('query', 'ticket', 'A ticket for spice of POST /console/{vm_id}/spice', true)],
       responses: {
         ...file('application/x-virt-viewer', "remote-viewer's file of settings"),
-        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+        ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503),
       },
     },
   },
@@ -150,7 +150,7 @@ const containerPaths: Record<string, Json> = {
       parameters: [containerId, parameter('query', 'path', 'Absolute path in the container', true)],
       responses: {
         ...file('application/x-tar', 'The archive; a connection that is cut says that it is not whole'),
-        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+        ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503),
       },
     },
     put: {
@@ -180,7 +180,7 @@ const containerPaths: Record<string, Json> = {
       parameters: [containerId],
       responses: {
         ...file('application/x-tar', 'The archive; a connection that is cut says that it is not whole'),
-        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+        ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503),
       },
     },
   },
@@ -193,7 +193,7 @@ const containerPaths: Record<string, Json> = {
       parameters: [parameter('path', 'id', 'The image')],
       responses: {
         ...file('application/x-tar', 'The archive; a connection that is cut says that it is not whole'),
-        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+        ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503),
       },
     },
   },
@@ -239,7 +239,7 @@ const containerPaths: Record<string, Json> = {
       ],
       responses: {
         ...file('text/event-stream', 'Events of the kind logs, as long as the connection'),
-        ...refused(401, 403, 404, 409, 422, 429, 500, 503),
+        ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503),
       },
     },
   },

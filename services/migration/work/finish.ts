@@ -1,8 +1,8 @@
 import { call } from '#shared/bus/call.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { moves } from '#shared/contracts/vm/moves.ts'
-import { now } from '#shared/events/event.ts'
-import { type MigrationRecord, migrationRecords } from '../model.ts'
+import { event, now } from '#shared/events/event.ts'
+import { endMigration, type MigrationRecord, migrationRecords } from '../model.ts'
 import { vmPath } from '../plan/plan.ts'
 import { givePlacesBack } from './places.ts'
 
@@ -31,7 +31,8 @@ export function finishing(migration: MigrationRecord): [name: string, work: Work
       'completing',
       async () => {
         await givePlacesBack([source_node, target], operation)
-        await migrationRecords.change(operation, () => ({ set: { outcome: 'completed', ended_at: now() } }))
+        const data = { migration_id: operation, vm_id: id, source_node, target_node: target, timestamp: now() }
+        await endMigration(operation, 'completed', () => event('MigrationCompleted', data))
         return null
       },
     ],

@@ -3,14 +3,14 @@ import type { Params } from '#shared/contract/contract.ts'
 import type { Migration, MigrationPlan, migrations } from '#shared/contracts/migration/migrations.ts'
 import { moves } from '#shared/contracts/vm/moves.ts'
 import { CancelledError, ConflictError } from '#shared/errors.ts'
-import { now } from '#shared/events/event.ts'
+import { event, now } from '#shared/events/event.ts'
 import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation, type OperationHandler } from '#shared/operation/kinds.ts'
 import { requireRight } from '#shared/access/require-right.ts'
 import { log } from '#shared/runtime/log.ts'
 import { requirePlan } from '#shared/service/plan.ts'
 import { throwAll } from '#shared/service/violations.ts'
-import { type MigrationRecord, migrationRecords, readSettings } from '../model.ts'
+import { endMigration, type MigrationRecord, migrationRecords, readSettings } from '../model.ts'
 import { planMigration, vmPath } from '../plan/plan.ts'
 import { viewOf } from '../view.ts'
 import { finish, finishing } from './finish.ts'
@@ -55,7 +55,11 @@ async function record(op: Op, { auto_rollback: _, shutdown_timeout: _s, ...input
   if (await migrationRecords.get(op.id)) return null
   const at = now()
   const none = { rollback: null, statistics: null, outcome: null, ended_at: null, is_off: false, is_paused: false }
-  await migrationRecords.insert({ id: op.id, ...input, ...none, user: op.user, created_at: at, updated_at: at })
+  const { vm_id, source_node, target_node } = input
+  const started = { migration_id: op.id, vm_id, source_node, target_node, timestamp: at }
+  await migrationRecords.insert({ id: op.id, ...input, ...none, user: op.user, created_at: at, updated_at: at }, [
+    event('MigrationStarted', started),
+  ])
   return null
 }
 
@@ -64,10 +68,18 @@ async function undo(op: Op, { auto_rollback }: Input): Promise<void> {
   if (!(await migrationRecords.get(op.id))) return
   const { outcome: known } = await (auto_rollback ? rollBack(op.id, true) : leaveForLater(op.id))
   if (known !== null) return
-  const isCancelled = (await findEntry(op.id))?.failure?.details['cancelled'] === true
-  const outcome = isCancelled ? ('cancelled' as const) : ('failed' as const)
+  const failure = (await findEntry(op.id))?.failure
+  const outcome = failure?.details['cancelled'] === true ? ('cancelled' as const) : ('failed' as const)
   await givePlacesBack(nodesOf(await migrationRecords.require(op.id)), op.id)
-  await migrationRecords.change(op.id, () => ({ set: { outcome, ended_at: now() } }))
+  await endMigration(op.id, outcome, ({ vm_id }) =>
+    event('MigrationFailed', {
+      migration_id: op.id,
+      vm_id,
+      outcome,
+      error: outcome === 'failed' ? (failure?.message ?? null) : null,
+      timestamp: now(),
+    }),
+  )
 }
 
 /** Ends the time in which an operation can be cancelled. @returns true if it was, while its guest arrived on the target */

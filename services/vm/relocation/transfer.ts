@@ -1,6 +1,7 @@
 import type { Params, Result } from '#shared/contract/contract.ts'
 import type { moves } from '#shared/contracts/vm/moves.ts'
 import { AppError, CancelledError, ConflictError } from '#shared/errors.ts'
+import { event, now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { vmRecords } from '../model.ts'
@@ -21,6 +22,16 @@ const doesNotConverge = (
   new ConflictError(
     `The guest of '${id}' writes faster than it can be sent to '${target}' at ${bandwidth_mib} MiB/s: after ${iteration} iterations ${mib(left)} MiB are left, too many for a pause of ${max_downtime_ms} ms. Use ${auto_converge ? '' : 'auto_converge, '}more bandwidth, or offline`,
   )
+
+/** Time between two events of a move's progress. */
+const tellEveryMs = 1000
+const progressOf = (vm_id: string, transferred_bytes: number, total_bytes: number) => ({
+  vm_id,
+  progress: total_bytes === 0 ? 0 : Math.round((transferred_bytes / total_bytes) * 100),
+  transferred_bytes,
+  total_bytes,
+  timestamp: now(),
+})
 
 /** Moves a guest, and is sure of the outcome. Repeated after a crash, it first finds out where the guest is. */
 async function moveNow(op: Op, input: Input): Promise<'moved'> {
@@ -45,9 +56,15 @@ async function moveNow(op: Op, input: Input): Promise<'moved'> {
       .reduce((sum, { size_bytes }) => sum + size_bytes, 0)
   const hasStalled = watchConvergence(input.auto_converge)
   const stalled = new AbortController()
+  let toldAt = 0
   const onProgress = (numbers: NonNullable<Numbers>) => {
     const { ram_total_bytes: ram, ram_remaining_bytes: left, disk_transferred_bytes: disk } = numbers
-    op.progress(Math.min(total, Math.max(0, ram - left) + disk), total, 'bytes')
+    const transferred = Math.min(total, Math.max(0, ram - left) + disk)
+    op.progress(transferred, total, 'bytes')
+    if (Date.now() - toldAt >= tellEveryMs) {
+      toldAt = Date.now()
+      op.emit(event('MigrationProgress', progressOf(id, transferred, total)))
+    }
     if (hasStalled(numbers)) stalled.abort(doesNotConverge(input, numbers))
   }
   let why: unknown

@@ -93,6 +93,7 @@ const table: Record<ServiceName, Member> = {
       ...of(vms, 'get', 'list', 'create', 'start', 'delete'),
       ...of(snapshots, 'list', 'create', 'delete', 'undoRestore'),
     ],
+    emits: ['backups'],
   },
   vm: {
     serves: [
@@ -129,6 +130,7 @@ const table: Record<ServiceName, Member> = {
       ...of(nodes, 'get'),
       ...of(operations, 'cancel'),
     ],
+    emits: ['migrations'],
   },
   metrics: {
     serves: [monitoring, alerts],

@@ -42,6 +42,9 @@ const measured = {
   timestamp: Time,
 }
 
+const ofMigration = { migration_id: Type.String(), vm_id: Type.String(), timestamp: Time }
+const ofBackup = { backup_id: Type.String(), vm_id: Type.String(), timestamp: Time }
+
 /** All events. `owner`: the user who started the operation, and users with SysAudit; `resource`: each user with the right to see the resource. */
 export const events = {
   ResourceChanged: kind({
@@ -78,6 +81,42 @@ export const events = {
       target_node: Type.String(),
       timestamp: Time,
     }),
+  }),
+  MigrationStarted: kind({
+    topic: 'migrations',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({ ...ofMigration, source_node: Type.String(), target_node: Type.String() }),
+  }),
+  MigrationProgress: kind({
+    topic: 'migrations',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({
+      vm_id: Type.String(),
+      progress: Type.Number({ description: 'Percent' }),
+      transferred_bytes: Type.Integer(),
+      total_bytes: Type.Integer(),
+      timestamp: Time,
+    }),
+  }),
+  MigrationCompleted: kind({
+    topic: 'migrations',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({ ...ofMigration, source_node: Type.String(), target_node: Type.String() }),
+  }),
+  MigrationFailed: kind({
+    topic: 'migrations',
+    access: 'VmAudit on /api/vms/{vm_id}',
+    data: strict({ ...ofMigration, outcome: oneOf('failed', 'cancelled'), error: nullable(Type.String()) }),
+  }),
+  BackupCompleted: kind({
+    topic: 'backups',
+    access: 'VmAudit on /api/backups/{backup_id}',
+    data: strict({ ...ofBackup, stored_bytes: Type.Integer() }),
+  }),
+  BackupFailed: kind({
+    topic: 'backups',
+    access: 'VmAudit on /api/backups/{backup_id}',
+    data: strict({ ...ofBackup, error: nullable(Type.String()) }),
   }),
   SnapshotCreated: kind({
     topic: 'vm:events',

@@ -16,6 +16,7 @@ import { vmService } from '../../../services/vm/service.ts'
 import type { Fault } from '../../lab/faults/faulty-replica.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
 import { asNode, clear, scenarios } from '../../lab/faults/scenarios.ts'
+import { clearMigrations } from '../../lab/faults/migration-scenarios.ts'
 import { isTorture, sample, seedOf } from '../../lab/faults/seed.ts'
 import { repository } from '../../lab/repository.ts'
 import { until } from '../../lab/wait.ts'
@@ -85,6 +86,7 @@ async function worldNow(): Promise<Seen> {
 }
 
 async function clearAll(): Promise<void> {
+  await clearMigrations(horcrux)
   await clear(horcrux)
   await clearContainers(horcrux)
 }

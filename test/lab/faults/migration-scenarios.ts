@@ -45,3 +45,7 @@ export const migrationScenarios = ({
     params: { id: 'hv2', bandwidth_limit: 100 },
   },
 })
+
+/** Takes back the settings that a scenario has changed. */
+export const clearMigrations = (horcrux: Calling): Promise<unknown> =>
+  horcrux.call(migrations, 'configure', { auto_rollback: true })

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { NotFoundError } from '#shared/errors.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { moves } from '#shared/contracts/vm/moves.ts'
-import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
@@ -264,7 +263,6 @@ async function takeFrom(horcrux: Calling, id: string): Promise<void> {
 export async function clear(horcrux: Calling): Promise<void> {
   await endAll(horcrux)
   await clearBackups(horcrux)
-  await horcrux.call(migrations, 'configure', { auto_rollback: true })
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
     await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
   const guests = (await horcrux.call(vms, 'list', {})).data

@@ -13,6 +13,7 @@ export const withoutLaterChange: Record<string, string> = {
   'auth.login': 'gives out a secret that ends by itself',
   'auth.refresh': 'gives out a secret that ends by itself',
   'auth.deviceBegin': 'gives out a secret that ends by itself',
+  'auth.deviceConfirm': 'decides once: a repetition is refused',
   'auth.deviceToken': 'begins a session: a repetition is refused, and the device begins again',
   'auth.wsTicket': 'gives out a secret that ends by itself',
   'auth.logout': 'ends a session, whose id is never used again',

@@ -6,8 +6,9 @@ import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { alreadyExists, AppError, ConflictError } from '#shared/errors.ts'
-import { now } from '#shared/events/event.ts'
+import { event, now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
+import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import type { Objects } from '../store/objects.ts'
 import { apiPathOf, backupRecords, storePathOf, viewOf } from '../model.ts'
@@ -192,7 +193,11 @@ const sum = (disks: readonly SavedDisk[], field: 'size_bytes' | 'data_bytes' | '
 export async function runSave(op: Op, saving: Saving): Promise<Backup> {
   const { backup, vm, pool } = saving
   await op.step('recording', () => record(saving), {
-    undo: async () => void (await backupRecords.removeWhere({ _id: backup })),
+    undo: async () => {
+      if ((await backupRecords.removeWhere({ _id: backup })) === 0) return
+      const error = (await findEntry(op.id))?.failure?.message ?? null
+      op.emit(event('BackupFailed', { backup_id: backup, vm_id: vm, error, timestamp: now() }))
+    },
   })
   const snapshot = await op.child(
     snapshots,
@@ -238,7 +243,11 @@ export async function runSave(op: Op, saving: Saving): Promise<Backup> {
       new_bytes: sum(saved, 'new_bytes'),
       stored_bytes: sum(saved, 'stored_bytes'),
     }
-    await backupRecords.updateWhere({ _id: backup }, { set })
+    const told = { backup_id: backup, vm_id: vm, stored_bytes: set.stored_bytes, timestamp: now() }
+    await backupRecords.updateWhere(
+      { _id: backup, state: 'creating' },
+      { set, events: [event('BackupCompleted', told)] },
+    )
   })
   await op.step('deleting snapshot', () => endSnapshot(op, saving))
   return viewOf(await backupRecords.require(backup))
