@@ -34,8 +34,8 @@ export async function prepare(separate: Separate, names: string[], second: LabHo
   )
 }
 
-/** Fields that change by themselves: times of checks, use of the disk that a storage pool lies on. */
-const volatile = /(_at|_bytes|bytes|_seconds|usage|fills|facts|engines|status|latency_ms)$/
+/** Fields that change by themselves: times of checks, use of the disk that a storage pool lies on, health of channels. */
+const volatile = /(_at|_bytes|bytes|_seconds|usage|fills|facts|engines|channels|status|latency_ms)$/
 
 const steady = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(steady)
