@@ -168,7 +168,7 @@ async function expectWhole(scenario: string, ended: Operation, what: string): Pr
   })
 }
 
-/** What of two worlds differs, part by part. */
+/** The parts in which a world differs from the expected one. */
 const differences = (found: Seen, expected: Seen): string[] =>
   Object.entries(expected)
     .map(([part, of]) => ({ part, of, is: found[part as keyof Seen] }))

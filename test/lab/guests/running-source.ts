@@ -28,7 +28,8 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
     isUp,
     /**
      * Makes the guest and starts it.
-     * @param how.filledMib so much of its last disk has data
+     * @param how.filledMib so much of its last disk has data, at most 3000. A copy runs half a second before it can be
+     *   slowed down, since libvirt begins it under the lock that its monitor needs: 2000 take longer
      * @param how.boots false for a guest without an operating system, which runs at once and writes nothing
      */
     make: async (id: string, { agent = true, filledMib = 0, boots = true } = {}): Promise<Vm> => {
@@ -37,11 +38,12 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
       const disks = [
         { pool: 'images', volume: `${id}-fs` },
         { pool: 'images', size: GiB },
-        { pool: 'images', size: GiB, format: 'raw' },
+        { pool: 'images', size: filledMib > 900 ? 3 * GiB : GiB, format: 'raw' },
       ]
       const given = { memory: 256, cpus: 1, node: 'hv1', disks, ...(boots && { boot: await guestOn(lab, { agent }) }) }
       const vm = (await done(horcrux, vms, 'create', { id, name: id, ...given })) as Vm
-      if (filledMib > 0) await images.write(`${id}-disk-2.raw`, 0xb2, 64, filledMib)
+      for (let at = 0; at < filledMib; at += 1000)
+        await images.write(`${id}-disk-2.raw`, 0xb2, 64 + at, Math.min(1000, filledMib - at))
       await done(horcrux, vms, 'start', { id })
       if (!boots) return vm
       await isUp(id)
@@ -54,7 +56,7 @@ export async function runningSource({ horcrux, lab, images }: CloneLab) {
       await horcrux.call(consoles, 'write', { id, text: `${line}\n` })
       await until(async () => (await serial(id)).includes(outcome), { what: `'${outcome}'` })
     },
-    /** Has QEMU copy no faster than this, as soon as it copies; 0: as fast as it can. */
+    /** Has QEMU copy no faster than this, as soon as it copies; 0: as fast as it can. May be called before the copy. */
     limit: async (id: string, mibPerSecond: number) => {
       const uuid = await virsh('domuuid', id)
       // A copy at full speed may end before an external program could slow it down.

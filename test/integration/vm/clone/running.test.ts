@@ -73,13 +73,13 @@ test('the clone of a running guest has its latest writes, because its file syste
 })
 
 test('all disks are copied as they were at one moment, while the guest writes on', async () => {
-  await source.make('busy', { agent: false, filledMib: 300 })
+  await source.make('busy', { agent: false, filledMib: 2000 })
   // Each number is on the second disk only once it is on the first.
   const put = (disk: string) => `printf %08d $i | dd of=/dev/${disk} conv=notrunc,fsync 2>/dev/null`
   const loop = `i=0; while :; do i=$((i+1)); ${put('vdb')}; ${put('vdc')}; done &`
   await source.types('busy', `${loop} sleep 2; echo counting $((1+1))`, 'counting 2')
   const job = await begin('busy')
-  await source.limit('busy', 60)
+  await source.limit('busy', 200)
   expect((await ended(job)).state).toBe('succeeded')
   expect((await lab.jobOf(job)).consistency).toBe('crash')
   const numberIn = async (file: string) => {
@@ -100,7 +100,7 @@ test('all disks are copied as they were at one moment, while the guest writes on
 })
 
 test('a clone of a running guest cancelled midway leaves no file and no job, and the guest runs on', async () => {
-  await source.make('live', { agent: false, filledMib: 600 })
+  await source.make('live', { agent: false, filledMib: 2000 })
   const before = await lab.world()
   const run = await source.virsh('domid', 'live')
   const job = await begin('live')
@@ -117,10 +117,10 @@ test('a clone of a running guest cancelled midway leaves no file and no job, and
 })
 
 test("a replica that takes over a clone continues with QEMU's running copy", async () => {
-  await source.make('live', { boots: false, filledMib: 600 })
-  const job = await begin('live')
-  await source.limit('live', 20)
-  const reached = await until(async () => ((await copiedMib(job)) > 60 ? copiedMib(job) : null), {
+  await source.make('live', { boots: false, filledMib: 2000 })
+  // The limit is there before the copy, which takes a second at full speed; limited it outlasts the takeover.
+  const [job] = await Promise.all([begin('live'), source.limit('live', 5)])
+  const reached = await until(async () => ((await copiedMib(job)) > 10 ? copiedMib(job) : null), {
     what: 'some bytes',
   })
   await lab.takeOver()
@@ -135,7 +135,7 @@ test("a replica that takes over a clone continues with QEMU's running copy", asy
 })
 
 test('a copy that was aborted during a takeover is made again or fails with the reason', async () => {
-  await source.make('live', { boots: false, filledMib: 600 })
+  await source.make('live', { boots: false, filledMib: 2000 })
   const job = await begin('live')
   // So slow that little left to copy lasts until the abort: the limit is set late on a busy machine.
   await source.limit('live', 1)
@@ -153,7 +153,7 @@ test('a copy that was aborted during a takeover is made again or fails with the 
 })
 
 test('a guest that virsh switches off during the copy fails the clone, which leaves no disks', async () => {
-  await source.make('live', { boots: false, filledMib: 600 })
+  await source.make('live', { boots: false, filledMib: 2000 })
   const job = await begin('live')
   await source.limit('live', 1)
   await source.virsh('destroy', 'live')
@@ -165,7 +165,7 @@ test('a guest that virsh switches off during the copy fails the clone, which lea
 })
 
 test('a guest that is being copied cannot be stopped, changed or copied again; a running guest has no linked clones', async () => {
-  await source.make('live', { boots: false, filledMib: 600 })
+  await source.make('live', { boots: false, filledMib: 2000 })
   const job = await begin('live')
   await source.limit('live', 1)
   const { horcrux } = lab
