@@ -126,6 +126,7 @@ export const stacks = contract('stacks', {
       plan,
     }),
     result: Stack,
+    secret: ['compose_file'],
   },
   update: {
     does: 'Bring a stack to another Compose file; with plan, tell what would change. A failure brings up the former file',
@@ -136,6 +137,7 @@ export const stacks = contract('stacks', {
     plan: StackPlan,
     params: strict({ id: Id, compose_file: ComposeFile, timeout: Grace, watch, plan }),
     result: Stack,
+    secret: ['compose_file'],
   },
   delete: {
     does: 'Take down a stack: its containers and networks, and with volumes its volumes; with plan, tell what would go',

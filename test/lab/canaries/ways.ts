@@ -167,6 +167,14 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
       state: 'failed',
     }
   },
+  'stacks.create': async (world) => {
+    const { name, compose_file } = await project(world)
+    return { token: world.root, params: { name, node: 'local', runtime: 'docker', compose_file, watch: 1 } }
+  },
+  'stacks.update': async (world) => {
+    const { id, compose_file } = await stack(world)
+    return { token: world.root, params: { id, compose_file, timeout: 1, watch: 1 } }
+  },
   'consoles.open': async ({ root, vm }) => ({ token: root, params: { vm_id: vm, console_type: 'vnc' } }),
   'consoles.write': async ({ root, canaries, vm }) => ({
     token: root,
@@ -179,6 +187,30 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
 const done = async ({ ask, root }: World, line: string, json: object) => {
   const { body, text } = await ask(line, { token: root, json, headers: { prefer: 'wait=40' } })
   if (body['state'] !== 'succeeded') throw new Error(`${line} did not succeed: ${text}`)
+  return body['result']
+}
+
+/** A Compose file with a secret of its own. Its container need not run: nothing else reads what is in the file. */
+async function project({ canaries }: World): Promise<{ name: string; compose_file: string }> {
+  const { image, command } = sourceOf(await labEngines(), 'docker') as { image: string; command?: string[] }
+  const lines = [
+    `# ${canaries.make('what is written in a Compose file')}`,
+    'services:',
+    '  web:',
+    `    image: ${image}`,
+    ...(command ? [`    command: ${JSON.stringify(command)}`] : []),
+    '    stop_grace_period: 1s',
+  ]
+  return { name: newName('stack'), compose_file: `${lines.join('\n')}\n` }
+}
+
+/** A stack that is up, and another Compose file for it. @returns its id */
+async function stack(world: World): Promise<{ id: string; compose_file: string }> {
+  const made = await project(world)
+  const wish = { ...made, node: 'local', runtime: 'docker', watch: 1 }
+  // The result of the operation is the stack.
+  const { id } = (await done(world, 'POST /api/stacks', wish)) as { id: string }
+  return { id, compose_file: (await project(world)).compose_file }
 }
 
 /** Makes a container that runs, on the local node with the engines of the run. @returns its id */
