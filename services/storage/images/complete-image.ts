@@ -3,7 +3,7 @@ import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { formatOf, headBytes, type ImageFormat, isTar, tailBytes } from './image-format.ts'
 import { checkImage, imageInfo, imageMap } from './qemu-img.ts'
-import { readVmdkHeader, refusedVmdk } from './vmdk-header.ts'
+import { grainBytes, markerBytes, placesIn, readVmdkHeader, refusedVmdk, type VmdkHeader } from './vmdk-header.ts'
 import { compressedClusters, l2Tables, type Qcow2Header, type Range, readQcow2Header } from './qcow2-header.ts'
 
 const sector = 512
@@ -120,16 +120,33 @@ async function checkVmdk(file: File, head: Buffer): Promise<void> {
   requireAll(file, [header.descriptor])
   const refused = refusedVmdk(header, (await file.read(header.descriptor)).toString('latin1'))
   if (refused !== null) throw file.refuse(refused)
-  if (header.hasFooter) await requireFooter(file)
+  const last = header.hasFooter ? await requireFooter(file) : header
   requireAll(file, await imageMap(file.host, file.path, 'vmdk'))
+  if (header.isCompressed) await requireLastGrain(file, last)
   await requireConsistent(file, 'vmdk')
 }
 
 /** Requires the footer of a streamOptimized image: its header once more, before the last sector. */
-async function requireFooter(file: File): Promise<void> {
+async function requireFooter(file: File): Promise<VmdkHeader> {
   const footer = await file.read({ offset: Math.max(0, file.sizeBytes - 2 * sector), length: sector })
   const header = readVmdkHeader(footer)
   if (!header || header.capacityBytes === 0) throw file.refuse('is cut off: its footer is missing')
+  return header
+}
+
+/** Requires the whole of the compressed grain that lies last; QEMU's check looks only where it begins. */
+async function requireLastGrain(file: File, { directory, tableBytes }: VmdkHeader): Promise<void> {
+  requireAll(file, [directory])
+  const tables = placesIn(await file.read(directory)).map((offset) => ({ offset, length: tableBytes }))
+  requireAll(file, tables)
+  let last = 0
+  for (let first = 0; first < tables.length; first += parallelReads) {
+    const read = await Promise.all(tables.slice(first, first + parallelReads).map(file.read))
+    for (const table of read) for (const at of placesIn(table)) last = Math.max(last, at)
+  }
+  if (last === 0) return
+  const marker = await file.read({ offset: last, length: markerBytes })
+  requireAll(file, [{ offset: last, length: grainBytes(marker) }])
 }
 
 async function checkQcow2(file: File, head: Buffer): Promise<void> {

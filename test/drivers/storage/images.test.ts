@@ -62,7 +62,7 @@ describe.skipIf(!available('qemu', missing))('an image that is to be copied', ()
     const size = (await host.stat(at(name)))!.sizeBytes
     const random = Array.from({ length: 12 }, () => Math.floor(Math.random() * size))
     const cuts = [0.25, 0.5, 0.75].map((part) => Math.floor(size * part))
-    const ends = [1, 512, 4096, 65_536, 65_537, 100_000].map((less) => size - less)
+    const ends = [1, 512, 4096, 30_208, 54_784, 65_536, 65_537, 100_000].map((less) => size - less)
     let refused = 0
     for (const length of [...cuts, ...ends, ...random].filter((wanted) => wanted > 100)) {
       await copyFile(at(name), at(`cut.${format}`))
