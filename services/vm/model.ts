@@ -23,7 +23,11 @@ const StoredVm = Type.Object({
   boot_id: Type.Union([Type.String(), Type.Null()], { description: 'The run of the guest that `pending` is about' }),
   moving: Type.Optional(
     Type.Object(
-      { operation: Type.String(), target: Type.String() },
+      {
+        operation: Type.String(),
+        target: Type.String(),
+        runs: Type.Optional(Type.Boolean({ description: 'It will run there, also if it is off during its move' })),
+      },
       { description: 'It may be on this node already; `node` follows when that is proven' },
     ),
   ),

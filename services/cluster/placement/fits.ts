@@ -1,9 +1,11 @@
 import type { Load, World, WorldNode, WorldVm } from './world.ts'
 
 /** One reason that a VM cannot be on a node, of a kind that names what would have to change. */
-export type Obstacle = { kind: 'usable' | 'memory' | 'vcpus' | 'measured' | 'storage' | 'cpu' | 'rule'; text: string }
+export type Obstacle = { kind: 'usable' | RoomObstacle['kind'] | 'storage' | 'cpu' | 'rule'; text: string }
+/** A resource that a node lacks. */
+export type RoomObstacle = { kind: 'memory' | 'vcpus' | 'measured'; text: string }
 
-type Guest = Omit<WorldVm, 'node' | 'isRunning'>
+type Guest = Omit<WorldVm, 'node' | 'isRunning' | 'movingTo'>
 
 /** Pools of the world by id, made once for many questions. */
 export const poolsOf = ({ pools }: World) => new Map(pools.map((pool) => [pool.id, pool]))
@@ -34,19 +36,19 @@ function cpuObstacles({ architecture, accel, features }: Guest, node: WorldNode)
 }
 
 /** Reasons of the load. @param load of the guests that are there already */
-export function roomObstacles(guest: Pick<Guest, 'memoryMib' | 'vcpus'>, node: WorldNode, load: Load): Obstacle[] {
-  const obstacles: Obstacle[] = []
+export function roomObstacles(guest: Pick<Guest, 'memoryMib' | 'vcpus'>, node: WorldNode, load: Load): RoomObstacle[] {
+  const obstacles: RoomObstacle[] = []
   const lacksMib = load.memoryMib + guest.memoryMib - node.memoryMib
   if (lacksMib > 0)
     obstacles.push({
       kind: 'memory',
-      text: `${lacksMib} MiB of memory are missing: guests may have ${node.memoryMib} MiB there, running ones have ${load.memoryMib}, this one needs ${guest.memoryMib}`,
+      text: `${lacksMib} MiB of memory are missing: guests may have ${node.memoryMib} MiB there, those that run there or move there have ${load.memoryMib}, this one needs ${guest.memoryMib}`,
     })
   const lacksVcpus = load.vcpus + guest.vcpus - node.vcpus
   if (lacksVcpus > 0)
     obstacles.push({
       kind: 'vcpus',
-      text: `${lacksVcpus} vCPUs are missing: guests may have ${node.vcpus} there, running ones have ${load.vcpus}, this one needs ${guest.vcpus}`,
+      text: `${lacksVcpus} vCPUs are missing: guests may have ${node.vcpus} there, those that run there or move there have ${load.vcpus}, this one needs ${guest.vcpus}`,
     })
   if (node.availableMib !== null && node.availableMib < guest.memoryMib)
     obstacles.push({

@@ -59,20 +59,26 @@ async function measuredMib(): Promise<Map<string, number>> {
   }
 }
 
+type WorldParts = { withFeatures: boolean; withMeasured?: boolean }
+
 const unusableOf = ({ status, status_reason, maintenance, facts }: StoredNode): string | null => {
   if (maintenance) return 'it is in maintenance'
   if (status !== 'online') return `it is ${status}${status_reason === null ? '' : `: ${status_reason}`}`
   return facts === null ? 'its facts are not known yet' : null
 }
 
-/** Reads the inventory as it is now. @param withFeatures asks the nodes for the features of their CPUs too */
-export async function loadWorld({ withFeatures }: { withFeatures: boolean }): Promise<World> {
+/**
+ * Reads the inventory as it is now.
+ * @param withFeatures asks the nodes for the features of their CPUs too
+ * @param withMeasured asks for the last measured memory of all nodes
+ */
+export async function loadWorld({ withFeatures, withMeasured = true }: WorldParts): Promise<World> {
   const [stored, guests, places, rules, measured] = await Promise.all([
     nodeRecords.all(),
     allVms(),
     call(pools, 'places', {}, { isQuestion: true }),
     ruleRecords.all(),
-    measuredMib(),
+    withMeasured ? measuredMib() : new Map<string, number>(),
   ])
   const nodes = await Promise.all(
     stored.map(async (node): Promise<WorldNode> => {
@@ -92,17 +98,20 @@ export async function loadWorld({ withFeatures }: { withFeatures: boolean }): Pr
   const featuresBy = new Map(nodes.map(({ id, features }) => [id, features]))
   return {
     nodes,
-    vms: guests.map(({ id, node, status, memory, vcpus, architecture, accel, sees_host_cpu, pools: used }) => ({
-      id,
-      node,
-      memoryMib: memory,
-      vcpus,
-      isRunning: status !== 'stopped',
-      architecture,
-      accel,
-      pools: used,
-      features: sees_host_cpu ? (featuresBy.get(node) ?? null) : null,
-    })),
+    vms: guests.map(
+      ({ id, node, status, moving_to, memory, vcpus, architecture, accel, sees_host_cpu, pools: used }) => ({
+        id,
+        node,
+        memoryMib: memory,
+        vcpus,
+        isRunning: status !== 'stopped' || moving_to !== null,
+        movingTo: moving_to,
+        architecture,
+        accel,
+        pools: used,
+        features: sees_host_cpu ? (featuresBy.get(node) ?? null) : null,
+      }),
+    ),
     pools: places.map(({ id, nodes: reaching, state }) => ({ id, nodes: reaching, isActive: state === 'active' })),
     rules: rules.map(({ id, kind, vms: members }) => ({ id, kind, vms: members })),
   }

@@ -3,6 +3,7 @@ import { implement } from '#shared/service/implement.ts'
 import { localId } from '../nodes/model.ts'
 import { rank } from './choose.ts'
 import { loadWorld } from './load.ts'
+import { roomFor } from './room.ts'
 
 export const placementService = implement(placement, {
   rank: async ({ vm, memory, cpus, architecture, pools, start }) => {
@@ -14,4 +15,5 @@ export const placementService = implement(placement, {
       refused: refused.map(({ node, obstacles }) => ({ node, reasons: obstacles.map(({ text }) => text) })),
     }
   },
+  room: ({ vm, node }) => roomFor(vm, node),
 })

@@ -23,6 +23,8 @@ export type WorldVm = {
   vcpus: number
   /** It takes memory and vCPUs of its node now. A guest that is off takes none. */
   isRunning: boolean
+  /** Node that it moves to at present: it takes its memory and vCPUs there too. */
+  movingTo?: string | null
   architecture: string
   accel: string
   /** Storage pools of its disks. */
@@ -51,14 +53,17 @@ export const roomOf = (memoryMib: number, cpus: number) => ({
 
 export type Load = { memoryMib: number; vcpus: number }
 
-/** Declared memory and vCPUs of the running guests of each node, without these VMs. */
+/** Declared memory and vCPUs of the guests that run on each node or move to it, without these VMs. */
 export function loads({ nodes, vms }: World, without: ReadonlySet<string> = new Set()): Map<string, Load> {
   const sums = new Map(nodes.map(({ id }) => [id, { memoryMib: 0, vcpus: 0 }]))
-  for (const { id, node, isRunning, memoryMib, vcpus } of vms) {
-    const sum = sums.get(node)
-    if (!sum || !isRunning || without.has(id)) continue
-    sum.memoryMib += memoryMib
-    sum.vcpus += vcpus
+  for (const { id, node, isRunning, movingTo, memoryMib, vcpus } of vms) {
+    if (!isRunning || without.has(id)) continue
+    for (const each of new Set([node, movingTo ?? node])) {
+      const sum = sums.get(each)
+      if (!sum) continue
+      sum.memoryMib += memoryMib
+      sum.vcpus += vcpus
+    }
   }
   return sums
 }

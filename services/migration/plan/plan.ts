@@ -11,6 +11,7 @@ import { NotFoundError, type Violation } from '#shared/errors.ts'
 import { planned } from '#shared/service/plan.ts'
 import { checking } from '#shared/service/violations.ts'
 import { placeDisks } from './disks.ts'
+import { roomViolations } from './room.ts'
 
 export type Wanted = Omit<Params<typeof migrations, 'check'>, 'plan'>
 export type Planned = { plan: MigrationPlan; vm: Vm }
@@ -109,6 +110,7 @@ export async function planMigration(wanted: Wanted): Promise<Planned> {
     violations.push({ field: 'migration_type', code: 'stopped', message: 'it is off: use offline' })
   if (vm.status === 'unknown')
     violations.push({ field: 'vm_id', code: 'unknown', message: `its status is unknown: ${vm.status_reason ?? ''}` })
+  if (vm.status !== 'stopped') violations.push(...(await roomViolations(vm_id, target_node)))
   if (found.has_snapshots)
     violations.push({
       field: 'vm_id',

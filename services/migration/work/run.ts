@@ -12,6 +12,7 @@ import { requirePlan } from '#shared/service/plan.ts'
 import { throwAll } from '#shared/service/violations.ts'
 import { endMigration, type MigrationRecord, migrationRecords, readSettings } from '../model.ts'
 import { planMigration, vmPath } from '../plan/plan.ts'
+import { requireRoom } from '../plan/room.ts'
 import { viewOf } from '../view.ts'
 import { finish, finishing } from './finish.ts'
 import type { Input } from './input.ts'
@@ -106,6 +107,7 @@ async function run(op: Op, input: Input): Promise<Migration> {
   const before = await op.step('preparing', async () => {
     const found = await call(moves, 'begin', { id, target, operation: op.id }, { timeoutMs: 30_000 })
     await migrationRecords.change(op.id, () => ({ set: found }))
+    if (!found.is_off) await requireRoom(id, target)
     return found
   })
   const statistics = await (migration_type === 'offline' ? moveOff : moveRunning)(op, input, before)

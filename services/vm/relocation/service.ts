@@ -21,7 +21,7 @@ export const moveService = implement(moves, {
 
   begin: async ({ id, target, operation }) => {
     const { status } = await settle(id)
-    await vmRecords.change(id, () => ({ set: { moving: { operation, target } } }))
+    await vmRecords.change(id, () => ({ set: { moving: { operation, target, runs: status !== 'stopped' } } }))
     const vm = await vmRecords.require(id)
     // The target needs the secrets of network disks before the guest comes.
     await giveSecrets({ ...vm, node: target })

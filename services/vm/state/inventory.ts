@@ -13,6 +13,7 @@ const itemOf = (vm: VmRecord): InventoryVm => ({
   name: vm.name,
   node: vm.node,
   status: vm.status,
+  moving_to: vm.moving?.runs === true ? vm.moving.target : null,
   memory: vm.memory,
   vcpus: vm.max_cpus ?? vm.cpus,
   architecture: vm.architecture,

@@ -91,4 +91,11 @@ export const placement = contract('placement', {
       refused: Type.Array(strict({ node: Id, reasons: Type.Array(Type.String()) })),
     }),
   },
+  room: {
+    does: 'List the resources that a node lacks for a guest that is to run there, beside the guests that run on it and move to it',
+    can: 'service',
+    callers: ['migration'],
+    params: strict({ vm: Id, node: Id }),
+    result: Type.Array(strict({ kind: oneOf('memory', 'vcpus', 'measured'), text: Type.String() })),
+  },
 })

@@ -8,6 +8,7 @@ const InventoryVm = strict({
   name: Type.String(),
   node: Type.String(),
   status: Type.String(),
+  moving_to: nullable(Type.String({ description: 'Node that its guest moves to at present, and has room on already' })),
   memory: Type.Integer({ description: 'MiB' }),
   vcpus: Type.Integer({ description: 'Those that it has, or may get while it runs' }),
   architecture: Type.String(),
