@@ -2,19 +2,16 @@ import { call } from '#shared/bus/call.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { type Network, networks } from '#shared/contracts/container/networks.ts'
-import { requireRight } from '#shared/access/require-right.ts'
-import { ConflictError, invalid, notFound, ValidationError } from '#shared/errors.ts'
+import { ConflictError, ValidationError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { implement } from '#shared/service/implement.ts'
-import { apiPathOf, containerRecords } from '../model.ts'
-import { syncPolicies } from '../policies/sync.ts'
+import { attach, detach, networkPathOf } from './attach.ts'
 import { attachmentRecords, type NetworkRecord, networkRecords, viewOfAttachment } from './models.ts'
-import { violationsOfAttachment } from './attachment-rules.ts'
 import { bridgeOf, violationsOfNetwork } from './plan.ts'
 import { versionFor } from './plugins.ts'
-import { endAttachment, removeNetwork, settleAttachment } from './settle.ts'
+import { removeNetwork } from './settle.ts'
 
 const bridgeNameOf = ({ id, type }: Pick<NetworkRecord, 'id' | 'type'>) => (type === 'bridge' ? bridgeOf(id) : null)
 
@@ -61,57 +58,12 @@ export const networkService = implement(networks, {
         details: { containers: held.map(({ container }) => container) },
       })
     await removeNetwork(network, bridgeNameOf(network))
-    await call(permissions, 'forget', { path: `/api/networks/${id}` })
+    await call(permissions, 'forget', { path: networkPathOf(id) })
     await call(resourcePools, 'release', { kind: 'network', member: id })
     await networkRecords.remove(network)
     return null
   },
 
-  attach: async ({ id, container, interface: ifname, addresses, ports }, caller) => {
-    const network = await networkRecords.require(id)
-    const there = await containerRecords.require(container)
-    requireRight(caller, 'ContainerConfig', apiPathOf(container))
-    if (there.node !== network.node)
-      throw invalid('container', `is on node '${there.node}', the network is on node '${network.node}'`)
-    const own = await attachmentRecords.all({ container })
-    const taken = new Set(own.map((one) => one.interface))
-    const free = Array.from({ length: own.length + 1 }, (_, index) => `net${index}`).find((name) => !taken.has(name))!
-    const found = violationsOfAttachment({ addresses, ports }, network, await attachmentRecords.all({ network: id }))
-    if (found.length > 0) throw new ValidationError(found)
-    const made = await attachmentRecords.insert({
-      id: newId(),
-      network: id,
-      container,
-      interface: ifname ?? free,
-      addresses,
-      mac: null,
-      bridge_port: null,
-      ports,
-      state: 'waiting',
-      state_reason: null,
-      created_at: now(),
-      lease: null,
-      epoch: 0,
-      added: null,
-      result: null,
-      pid: null,
-    })
-    try {
-      await settleAttachment(made.id)
-    } catch (error) {
-      await endAttachment(made)
-      throw error
-    }
-    await syncPolicies()
-    return viewOfAttachment(await attachmentRecords.require(made.id))
-  },
-
-  detach: async ({ id, container }, caller) => {
-    requireRight(caller, 'ContainerConfig', apiPathOf(container))
-    const attachment = await attachmentRecords.find({ network: id, container })
-    if (!attachment) throw notFound('Attachment', container)
-    await endAttachment(attachment)
-    await syncPolicies()
-    return null
-  },
+  attach,
+  detach,
 })

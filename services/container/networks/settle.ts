@@ -108,9 +108,9 @@ async function addNow(reached: Reached, network: NetworkRecord, record: Attachme
 /**
  * Brings an attachment to the state of its container: attached to the process that runs now, kept while it is stopped, taken
  * back when the container has gone.
- * @returns true when it has changed
+ * @returns true when it has changed; `busy` when another replica is at work on it
  */
-export async function settleAttachment(id: string): Promise<boolean> {
+export async function settleAttachment(id: string): Promise<boolean | 'busy'> {
   const changed = await leased(id, async (record) => {
     const network = await networkRecords.require(record.network)
     const reached = await reach(network.node)
@@ -126,11 +126,11 @@ export async function settleAttachment(id: string): Promise<boolean> {
     await addNow(reached, network, record, pid)
     return true
   })
-  return changed ?? false
+  return changed ?? 'busy'
 }
 
-/** Ends an attachment. @throws ConflictError when another replica is at work on it */
-export async function endAttachment({ id, container }: AttachmentRecord): Promise<void> {
+/** Ends an attachment. @returns false when another replica is at work on it */
+export async function endAttachment({ id, container }: AttachmentRecord): Promise<boolean> {
   const done = await leased(id, async (record) => {
     const network = await networkRecords.require(record.network)
     const there = await containerRecords.get(container)
@@ -138,7 +138,7 @@ export async function endAttachment({ id, container }: AttachmentRecord): Promis
     await attachmentRecords.removeWhere({ _id: id })
     return true
   })
-  if (!done) throw new ConflictError(`The attachment of '${container}' is changing; try again`, { retryable: true })
+  return done ?? false
 }
 
 /** Settles all attachments; one that fails does not keep the others. @returns true when one has changed */
@@ -146,7 +146,7 @@ export async function settleAttachments(): Promise<boolean> {
   let isChanged = false
   for (const { id } of await attachmentRecords.all())
     try {
-      if (await settleAttachment(id)) isChanged = true
+      if ((await settleAttachment(id)) === true) isChanged = true
     } catch (error) {
       log('networks').warn({ err: error, attachment: id }, 'a container could not be attached')
     }

@@ -141,8 +141,8 @@ export const networks = contract('networks', {
       }),
       ports: Type.Array(PublishedPort, { maxItems: 100, default: [] }),
     }),
+    operation: true,
     result: Attachment,
-    status: 201,
   },
   detach: {
     does: 'Detach a container from a network; needs ContainerConfig on the container',
@@ -150,7 +150,7 @@ export const networks = contract('networks', {
     ...change,
     audit: 'container_config_changed',
     params: strict({ id: Id, container: Id }),
+    operation: true,
     result: Done,
-    status: 204,
   },
 })

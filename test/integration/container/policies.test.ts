@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Container } from '#shared/contracts/container/containers.ts'
 import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
-import { networks } from '#shared/contracts/container/networks.ts'
+import { type Attachment, networks } from '#shared/contracts/container/networks.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
@@ -10,6 +10,7 @@ import { labHosts } from '../../lab/hosts/lab.ts'
 import { addPolicyNode, type PolicyNode } from '../../lab/policies/node.ts'
 import { canRun, startTalker, type Talker } from '../../lab/policies/namespaces.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
+import { done } from '../../lab/product/run-operation.ts'
 import { until } from '../../lab/wait.ts'
 import { vmService } from '../../../services/vm/service.ts'
 
@@ -21,7 +22,8 @@ const guests: Record<string, { container: Container; talker: Talker; address: st
 
 async function join(name: string, labels: Record<string, string>, given: object = {}) {
   const container = await node.run(name, labels)
-  const attached = await horcrux.call(networks, 'attach', { id: 'web', container: name, ...given })
+  // The result of the operation is the attachment.
+  const attached = (await done(horcrux, networks, 'attach', { id: 'web', container: name, ...given })) as Attachment
   expect(attached).toMatchObject({ state: 'attached', interface: 'net0' })
   const talker = await startTalker(await node.inside(container))
   await talker.serve(80)
@@ -180,7 +182,7 @@ test.runIf(isThere)('a policy that cannot hold says so: macvlan, and a node that
   await inside.runChecked('ip', ['link', 'add', 'lan0', 'type', 'veth', 'peer', 'name', 'lan1'])
   await horcrux.call(networks, 'create', { id: 'lan', node: 'lab', name: 'lan', ...given, parent: 'lan0' })
   await node.run('outside', { app: 'outside' })
-  await horcrux.call(networks, 'attach', { id: 'lan', container: 'outside' })
+  await done(horcrux, networks, 'attach', { id: 'lan', container: 'outside' })
   const open = { id: 'lan-policy', pod_selector: { match_labels: { app: 'outside' } }, ingress: [] }
   const made = await horcrux.call(networkPolicies, 'create', open)
   expect(made.enforced).toBe(false)
@@ -200,10 +202,10 @@ test.runIf(isThere)('a policy that cannot hold says so: macvlan, and a node that
 
 test.runIf(isThere)('a network goes when its last attachment has gone, without residue', async () => {
   await expect(horcrux.call(networks, 'delete', { id: 'lan' })).rejects.toThrow(ConflictError)
-  await horcrux.call(networks, 'detach', { id: 'lan', container: 'outside' })
+  await done(horcrux, networks, 'detach', { id: 'lan', container: 'outside' })
   await horcrux.call(networks, 'delete', { id: 'lan' })
   for (const name of ['server', 'friend', 'stranger'])
-    await horcrux.call(networks, 'detach', { id: 'web', container: name })
+    await done(horcrux, networks, 'detach', { id: 'web', container: name })
   await horcrux.call(networks, 'delete', { id: 'web' })
   const inside = await node.inside(null)
   expect((await inside.runChecked('ip', ['-br', 'link'])).stdout).not.toMatch(/^hx[0-9a-f]{12}\b/m)

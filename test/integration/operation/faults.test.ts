@@ -23,15 +23,19 @@ import { until } from '../../lab/wait.ts'
 import { done } from '../../lab/product/run-operation.ts'
 import { labEngines } from '../../lab/containers/engines.ts'
 import { useEngines } from '../../lab/containers/containers.ts'
+import { clearNetworks, networkScenarios, readNetworks } from '../../lab/containers/network-scenarios.ts'
 import { clearContainers, containerScenarios, readContainers } from '../../lab/containers/scenarios.ts'
 import { leftovers, readWorld, type World } from '../../lab/faults/world.ts'
+import { canRun } from '../../lab/policies/namespaces.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 
 const [host, second] = labHosts
 const engines = await labEngines()
 const hasContainers = engines.engines.includes('docker')
 const ofContainers = containerScenarios(engines)
-const every = { ...scenarios(second!, host!), ...ofContainers }
+const ofNetworks = networkScenarios(host!)
+const hasNetworks = await canRun()
+const every = { ...scenarios(second!, host!), ...ofContainers, ...ofNetworks }
 /** The kind of operation that a scenario is of; its name unless it says another. */
 const kindOf = (scenario: string) => every[scenario]!.kind ?? scenario
 /** `KINDS=vms.clone,templates.deploy` takes these only. */
@@ -39,6 +43,7 @@ const wanted = process.env['KINDS']?.split(',')
 const hasCompose = (await localHost().which('docker-compose')) !== null
 const isWanted = (name: string) =>
   (hasContainers || !(name in ofContainers)) &&
+  (hasNetworks || !(name in ofNetworks)) &&
   (hasCompose || !kindOf(name).startsWith('stacks.')) &&
   (wanted?.includes(kindOf(name)) ?? true)
 const all = Object.fromEntries(Object.entries(every).filter(([name]) => isWanted(name)))
@@ -46,7 +51,7 @@ const seed = seedOf('operation-faults')
 /** The scenarios of this run. */
 const drawn = isTorture ? Object.keys(all) : sample(Object.keys(all), seed, 10)
 /** Steps and outcomes of each drawn scenario when nothing disturbs it. */
-type Seen = World & { containers: string[] }
+type Seen = World & { containers: string[]; networks: string[] }
 const undisturbed = new Map<string, { steps: string[]; before: Seen; after: Seen; state: string }>()
 
 let horcrux: TestHorcrux
@@ -82,12 +87,13 @@ afterAll(() => horcrux.stop())
 
 async function worldNow(): Promise<Seen> {
   const found = hasContainers ? await readContainers(horcrux, engines) : { containers: [] }
-  return { ...(await readWorld(horcrux, host!)), ...found }
+  return { ...(await readWorld(horcrux, host!)), ...found, ...(await readNetworks(horcrux, host!)) }
 }
 
 async function clearAll(): Promise<void> {
   await clearMigrations(horcrux)
   await clear(horcrux)
+  await clearNetworks(horcrux)
   await clearContainers(horcrux)
 }
 

@@ -12,9 +12,11 @@ import { done } from '../product/run-operation.ts'
 
 /** Folder of the root file system, as the lab host sees it. */
 const stateDir = '/var/lib/horcrux'
+/** LXC's folder on the lab host. */
+export const lxcFolder = `${stateDir}/lxc`
 
 /** A root file system of busybox, with an init that ends when it is told to. */
-async function makeArchive({ stateDir: folder }: LabHost): Promise<string> {
+export async function makeArchive({ stateDir: folder }: LabHost): Promise<string> {
   const machine = localHost()
   const root = await mkdtemp(join(tmpdir(), 'horcrux-root-'))
   for (const name of ['bin', 'sbin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'root', 'run'])
@@ -53,7 +55,7 @@ export async function addPolicyNode(horcrux: TestHorcrux, lab: LabHost, id: stri
   const archive = await makeArchive(lab)
   await done(horcrux, nodes, 'register', {
     ...asNode(id, lab),
-    engine_config: { lxc: { path: `${stateDir}/lxc` } },
+    engine_config: { lxc: { path: lxcFolder } },
   })
   const machine = localHost()
   return {
