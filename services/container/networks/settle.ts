@@ -1,5 +1,5 @@
-import { v7 } from 'uuid'
-import { type Held, leaseFor, releaseLease, takeLease } from '#shared/db/lease.ts'
+import { type Held, releaseLease } from '#shared/db/lease.ts'
+import { takeOver } from '#shared/db/take-over.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
@@ -12,8 +12,6 @@ import { configOf } from './plan.ts'
 import { type Attaching, type CniResult, versionFor } from './plugins.ts'
 import { endTranslation, translate } from './translation.ts'
 
-/** This process, as the holder of leases. */
-const self = v7()
 const leaseMs = 60_000
 
 export const dataDirOf = ({ node }: Reached): string => `${node.state_dir}/cni`
@@ -69,7 +67,8 @@ async function leased<T>(
   id: string,
   work: (record: AttachmentRecord, held: Held) => Promise<T>,
 ): Promise<T | undefined> {
-  const taken = await takeLease<{ epoch: number }>(attachmentRecords.model, { _id: id }, leaseFor(self, leaseMs))
+  const read = async () => (await attachmentRecords.get(id))?.lease
+  const taken = await takeOver<{ epoch: number }>(attachmentRecords.model, id, { ms: leaseMs, read })
   if (!taken) return undefined
   const held = { id, epoch: taken.epoch }
   try {

@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import { v7 } from 'uuid'
 import type { Gap } from '#shared/contracts/container/network-policies.ts'
-import { leaseFor, releaseLease, takeLease } from '#shared/db/lease.ts'
+import { releaseLease } from '#shared/db/lease.ts'
+import { takeOver } from '#shared/db/take-over.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
@@ -17,7 +18,7 @@ import { enforcedNodes, policyRecords } from './models.ts'
 import { endpointsFor, worldOf } from './views.ts'
 import type { Endpoint, Policy } from './world.ts'
 
-/** This process, as the holder of leases and the writer of rules. */
+/** This process, as the writer of rules. */
 const self = v7()
 const leaseMs = 60_000
 /** Time to wait for another replica that writes the rules of a node. */
@@ -39,11 +40,10 @@ type Lock = { id: string; epoch: number; written_by: string | null; gaps: Gap[] 
 async function lockOf(node: string, wait: boolean): Promise<Lock | null> {
   const until = Date.now() + patienceMs
   for (;;) {
-    const taken = await takeLease<{ _id: string; epoch: number; written_by?: string | null; gaps?: Gap[] }>(
+    const taken = await takeOver<{ _id: string; epoch: number; written_by?: string | null; gaps?: Gap[] }>(
       enforcedNodes.model,
-      { _id: node },
-      leaseFor(self, leaseMs),
-      { upsert: true },
+      node,
+      { ms: leaseMs, upsert: true, read: async () => (await enforcedNodes.get(node))?.lease },
     )
     if (taken) return { id: node, epoch: taken.epoch, written_by: taken.written_by ?? null, gaps: taken.gaps ?? [] }
     if (!wait) return null
