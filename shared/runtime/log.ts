@@ -18,6 +18,7 @@ export const secretFields = [
   'secret',
   'private_key',
   'key',
+  'secret_key',
   'cookie',
   'authorization',
   'totp',

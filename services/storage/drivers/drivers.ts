@@ -8,13 +8,25 @@ import { glusterfs } from './glusterfs/glusterfs.ts'
 import { iscsi } from './iscsi/iscsi.ts'
 import { lvm } from './lvm/lvm.ts'
 import { nfs } from './nfs/nfs.ts'
+import { s3 } from './s3/s3.ts'
 import { zfs } from './zfs/zfs.ts'
 
 /**
  * The driver of every kind; a kind of the contract without one does not compile. A disk is detected in this order: the
  * folder comes last, because a file on Btrfs is in a folder too.
  */
-export const drivers: { [K in PoolType]: PoolDriver<K> } = { zfs, lvm, btrfs, ceph, iscsi, nfs, cifs, glusterfs, dir }
+export const drivers: { [K in PoolType]: PoolDriver<K> } = {
+  zfs,
+  lvm,
+  btrfs,
+  ceph,
+  iscsi,
+  nfs,
+  cifs,
+  glusterfs,
+  s3,
+  dir,
+}
 
 /** The driver of a storage pool. Its verbs take the configuration of just that pool. */
 export const driverOf = ({ type }: { type: PoolType }): PoolDriver => drivers[type]

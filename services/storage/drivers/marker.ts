@@ -8,6 +8,11 @@ export const markerName = '.horcrux-pool'
 
 const pattern = /^horcrux storage pool ([0-9a-f-]{36})\n$/
 
+export const contentOfMarker = (identity: string): string => `horcrux storage pool ${identity}\n`
+
+/** The identity in the content of a marker; null for other content. */
+export const identityIn = (content: string): string | null => pattern.exec(content)?.[1] ?? null
+
 /**
  * The identity of the storage pool in a folder; null when the folder has no marker, such as the empty folder below a file
  * system that is not mounted.
@@ -15,7 +20,7 @@ const pattern = /^horcrux storage pool ([0-9a-f-]{36})\n$/
  */
 export async function readMarker(host: Host, folder: string): Promise<string | null> {
   try {
-    return pattern.exec((await host.readFile(join(folder, markerName))).toString('latin1'))?.[1] ?? null
+    return identityIn((await host.readFile(join(folder, markerName))).toString('latin1'))
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
     if (await host.stat(folder)) return null
@@ -31,7 +36,7 @@ export async function createMarker(host: Host, folder: string): Promise<string> 
   const path = join(folder, markerName)
   const identity = randomUUID()
   try {
-    await host.createExclusive(path, `horcrux storage pool ${identity}\n`, { mode: 0o644 })
+    await host.createExclusive(path, contentOfMarker(identity), { mode: 0o644 })
     return identity
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error

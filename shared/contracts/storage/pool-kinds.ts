@@ -1,6 +1,6 @@
 import { type Static, type TObject, type TProperties, type TUnsafe, Type } from 'typebox'
 import { Id, Path, strict } from '#shared/contracts/common.ts'
-import { cifs, GivenNodes, glusterfs, iscsi, KeptNodes, nfs } from '#shared/contracts/storage/server-kinds.ts'
+import { cifs, GivenNodes, glusterfs, iscsi, KeptNodes, nfs, s3 } from '#shared/contracts/storage/server-kinds.ts'
 
 /** Image files in a folder of one node. */
 const dir = {
@@ -96,7 +96,7 @@ const btrfs = {
  * to create one, where the driver fills in what is left out. `secrets` are further fields of the request. They are
  * stored encrypted, and no answer has them.
  */
-export const poolKinds = { dir, zfs, lvm, btrfs, ceph, nfs, cifs, iscsi, glusterfs }
+export const poolKinds = { dir, zfs, lvm, btrfs, ceph, nfs, cifs, iscsi, glusterfs, s3 }
 
 /** Names of the secret fields of all kinds. */
 export const poolSecrets: string[] = Object.values(poolKinds).flatMap(({ secrets }) => Object.keys(secrets))

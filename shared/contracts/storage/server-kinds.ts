@@ -183,3 +183,59 @@ export const glusterfs = {
   },
   secrets: {},
 }
+
+const Endpoint = Type.String({
+  pattern: '^https?://(\\[[0-9A-Fa-f:.]{2,45}\\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?/?$',
+  description: 'Address of the store, such as `https://s3.lan:9000`; with http:// others on the way read the objects',
+  errorMessage: 'must be http:// or https://, a host name or an address, and maybe a port',
+})
+const Bucket = Type.String({
+  pattern: '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$',
+  description: 'Name of a bucket that is there',
+  errorMessage: 'must have 3 to 63 lower-case letters, digits, . and -, and begin and end with a letter or digit',
+})
+const Region = Type.String({
+  pattern: '^[a-z0-9][a-z0-9-]{0,62}$',
+  errorMessage: 'must have only lower-case letters, digits and -, at most 63, and begin with a letter or digit',
+})
+const AccessKey = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$',
+  description: 'Id of the key',
+  errorMessage: 'must have only letters, digits, _, . and -, at most 128, and begin with a letter or digit',
+})
+const Certificate = Type.String({
+  pattern: '^-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s-]+-----END CERTIFICATE-----\\s*$',
+  maxLength: 65_536,
+  description: 'Certificate authority of the store in PEM, instead of those that every system knows',
+  errorMessage: 'must be a certificate in PEM',
+})
+
+/** Objects in a bucket of a store that speaks S3: images and backups, no disks. */
+export const s3 = {
+  given: {
+    nodes: GivenNodes,
+    endpoint: Endpoint,
+    bucket: Bucket,
+    prefix: Type.Optional(
+      Type.String({ ...ShareFolder, description: 'Folder in the bucket; the bucket itself if not given' }),
+    ),
+    region: Type.Optional(Type.String({ ...Region, default: 'us-east-1' })),
+    access_key: AccessKey,
+    ca: Type.Optional(Certificate),
+  },
+  config: {
+    nodes: KeptNodes,
+    endpoint: Endpoint,
+    bucket: Bucket,
+    prefix: Type.Union([ShareFolder, Type.Null()]),
+    region: Region,
+    access_key: AccessKey,
+    ca: Type.Union([Certificate, Type.Null()]),
+  },
+  secrets: {
+    secret_key: Type.String({
+      pattern: '^[\\u0021-\\u007e]{8,256}$',
+      errorMessage: 'must have 8 to 256 printable characters of ASCII',
+    }),
+  },
+}

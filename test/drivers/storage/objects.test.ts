@@ -123,7 +123,12 @@ describe.each(opened)('objects in a storage pool of kind $type', ({ driver, obje
       await once(resume.signal, 'abort')
       yield Buffer.from('more')
     }
-    const halted = objects.put(host, config, 'halted', halting(), { ifExists: 'refuse', signal })
+    const halted = objects.put(host, config, 'halted', halting(), {
+      ifExists: 'refuse',
+      signal,
+      // A store that takes parts gets the first one as soon as there is a second.
+      size_bytes: large.length + 4,
+    })
     halted.catch(() => undefined)
     const far = new Date(Date.now() + 86_400_000)
     expect(await objects.sweep(host, config, new Date(Date.now() - 86_400_000))).toBe(0)

@@ -5,7 +5,16 @@ import { createCanaries } from '../../lab/canaries/canaries.ts'
 import { createRecorder, secretRoutes } from '../../lab/canaries/recorder.ts'
 import { faultsOf, guessed, lineOf } from '../../lab/canaries/faults.ts'
 import { filesOf, logsOf, type Places, recordsOf, streamsOf, watchProcesses } from '../../lab/canaries/places.ts'
-import { failing, makeContainer, makeVm, person, type Way, ways, type World } from '../../lab/canaries/ways.ts'
+import {
+  failing,
+  makeContainer,
+  makeVm,
+  person,
+  poolsElsewhere,
+  type Way,
+  ways,
+  type World,
+} from '../../lab/canaries/ways.ts'
 import { type Deployment, hasOwnStore, startDeployment, wholeKey } from '../../lab/product/deployment.ts'
 import { labEngines } from '../../lab/containers/engines.ts'
 import { follow, type Follower } from '../../lab/clients/follower.ts'
@@ -134,6 +143,14 @@ describe.skipIf(!hasNats || labHosts.length === 0)('a secret is nowhere but wher
   test('an operation with a secret fails, and one is cancelled', async () => {
     const register = secretRoutes.find(({ name }) => name === 'nodes.register')!
     for (const way of failing(world)) await goWell(register, way)
+  })
+
+  test('storage pools whose server is away take their secrets with them', async () => {
+    const create = secretRoutes.find(({ name }) => name === 'pools.create')!
+    for (const way of poolsElsewhere(world)) {
+      const { status, text } = await sendBy(create, way)
+      expect(status, text).toBeGreaterThanOrEqual(400)
+    }
   })
 
   test('WebSockets are opened with tickets and tokens, right ones and wrong ones', async () => {

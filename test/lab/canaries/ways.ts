@@ -257,3 +257,21 @@ export function failing({ canaries, host, root }: World): Way[] {
     { ...register(learnKey(canaries, 'an SSH key that is not known', privateKey)), state: 'cancelled' },
   ]
 }
+
+/** Storage pools on servers where nothing listens: each kind hands its secret to another program or protocol. */
+export function poolsElsewhere({ canaries, root }: World): Way[] {
+  const [server, port] = ['127.0.0.1', 9]
+  const target = 'iqn.2026-11.lan.store:vms'
+  const kinds = [
+    { type: 'cifs', server, port, share: 'vms', user: 'a', password: canaries.make('the password of a share') },
+    { type: 'iscsi', server, port, target, user: 'a', password: canaries.make('the password of a target') },
+    {
+      type: 's3',
+      endpoint: `https://${server}:${port}`,
+      bucket: 'vms',
+      access_key: 'a',
+      secret_key: canaries.make('the secret key of a store'),
+    },
+  ]
+  return kinds.map((given) => ({ token: root, params: { id: newName('pool'), ...given } }))
+}

@@ -8,6 +8,7 @@ import { available } from '../requirements.ts'
 import { missingForCeph, startCeph } from './ceph.ts'
 import { gateway, kernelNode } from './kernel-node.ts'
 import { loopMount } from './loop-mount.ts'
+import { missingForS3, startS3 } from './servers/s3.ts'
 import { missingFor, startServer } from './servers/servers.ts'
 import { storageNode } from './storage-node.ts'
 import type { Site } from '../../../services/storage/drivers/driver.ts'
@@ -162,6 +163,18 @@ export const storageLabs: { [K in PoolType]: () => Promise<StorageLab<K> | null>
         return { server: '127.0.0.1', port, target, user: 'horcrux', password, highest_lun: 3 }
       },
       // Its units are there without us.
+      putForeign: async () => undefined,
+      stop: () => host.close(),
+    }
+  },
+
+  s3: async () => {
+    if (!available('s3', await missingForS3())) return null
+    const host = localHost()
+    return {
+      site: { host, folders: noFolders },
+      given: await startS3(),
+      // It holds no volumes.
       putForeign: async () => undefined,
       stop: () => host.close(),
     }
