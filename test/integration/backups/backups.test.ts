@@ -2,6 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Backup, backups, backupStores, type RestorePlan } from '#shared/contracts/storage/backups.ts'
+import { localNode } from '#shared/contracts/common.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
@@ -9,9 +10,12 @@ import { ConflictError } from '#shared/errors.ts'
 import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
 import { runningSource } from '../../lab/guests/running-source.ts'
 import { done, work } from '../../lab/product/run-operation.ts'
+import { available } from '../../lab/requirements.ts'
 import { folderOf } from '../../lab/storage/folder-of.ts'
+import { missingForS3, startS3 } from '../../lab/storage/servers/s3.ts'
 
 const MiB = 2 ** 20
+const hasS3 = available('s3', await missingForS3())
 let lab: CloneLab
 let guest: Awaited<ReturnType<typeof runningSource>>
 let store: string
@@ -183,4 +187,29 @@ test('damage is found by the backups that it touches, a restore of them leaves n
   await collect(pool)
   await restore(first.id, { vm_id: 'copy' })
   expect(await lab.images.areEqual((await filesOf('web'))[0]!, (await filesOf('copy'))[0]!)).toBe(true)
+})
+
+test.runIf(hasS3)('backups in a bucket restore, share their chunks, are verified, and are collected', async () => {
+  const pool = `bucket-${++tries}`
+  const given = await (await startS3())()
+  await lab.horcrux.call(pools, 'create', { id: pool, type: 's3', nodes: [localNode], prefix: 'vms', ...given })
+  await lab.makeSource('web')
+  const first = await back('web', pool)
+  expect(first).toMatchObject({ state: 'ready', data_bytes: 32 * MiB })
+  await lab.images.write((await filesOf('web'))[0]!, 0xcc, 0, 1)
+  const second = await back('web', pool)
+  expect(second.new_bytes).toBe(4 * MiB)
+  const refused = await refusal(lab.horcrux.call(pools, 'delete', { id: pool }), ConflictError)
+  expect(refused.message).toContain('still holds objects')
+
+  await restore(first.id, { vm_id: 'copy' })
+  const [copy] = await filesOf('copy')
+  expect(await lab.images.holds(copy!, 0xa1, 0, 16)).toBe(true)
+  await done(lab.horcrux, backups, 'delete', { id: first.id })
+  await collect(pool)
+  expect(await lab.horcrux.call(backupStores, 'get', { id: pool })).toMatchObject({ backups: 1, damaged: [] })
+  expect(await verify(second.id)).toMatchObject({ structure: { ok: true }, data: { ok: true } })
+  await restore(second.id, { vm_id: 'again' })
+  const [source, again] = [await filesOf('web'), await filesOf('again')]
+  for (const index of [0, 1]) expect(await lab.images.areEqual(source[index]!, again[index]!)).toBe(true)
 })

@@ -24,7 +24,7 @@ export async function listPage(
   const root = rootOf(config)
   const query = {
     'list-type': '2',
-    'max-keys': String(limit),
+    'max-keys': String(Math.min(limit, largestPage)),
     prefix: root + prefix,
     // The marker comes before all keys.
     'start-after': root + (after === '' ? markerName : after),

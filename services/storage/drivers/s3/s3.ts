@@ -53,8 +53,9 @@ async function* bytesOf(answer: IncomingMessage, name: string) {
 }
 
 const objects: ObjectDriver<'s3'> = {
-  put: (host, config, key, content, how) =>
-    upload({ host, config, name: nameIn(config, requireKey(key)), how }, content),
+  async put(host, config, key, content, how) {
+    return upload({ host, config, name: nameIn(config, requireKey(key)), how }, content)
+  },
 
   async get(host, config, key, { offset = 0, length, signal }) {
     const name = nameIn(config, requireKey(key))
