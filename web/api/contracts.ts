@@ -5,6 +5,7 @@ import type { permissions } from '#shared/contracts/access/permissions.ts'
 import type { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { roles } from '#shared/contracts/access/roles.ts'
 import type { users } from '#shared/contracts/access/users.ts'
+import type { drains } from '#shared/contracts/cluster/drains.ts'
 import type { nodes } from '#shared/contracts/cluster/nodes.ts'
 import type { containers } from '#shared/contracts/container/containers.ts'
 import type { images } from '#shared/contracts/container/images.ts'
@@ -15,6 +16,7 @@ import type { audit } from '#shared/contracts/core/audit.ts'
 import type { Operation, operations } from '#shared/contracts/core/operations.ts'
 import type { alerts } from '#shared/contracts/metrics/alerts.ts'
 import type { monitoring } from '#shared/contracts/metrics/monitoring.ts'
+import type { migrations } from '#shared/contracts/migration/migrations.ts'
 import type { backups } from '#shared/contracts/storage/backups.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import type { uploads } from '#shared/contracts/storage/uploads.ts'
@@ -38,9 +40,11 @@ type Contracts = {
   consoles: typeof consoles
   containers: typeof containers
   devices: typeof devices
+  drains: typeof drains
   groups: typeof groups
   guests: typeof guests
   images: typeof images
+  migrations: typeof migrations
   monitoring: typeof monitoring
   'network-policies': typeof networkPolicies
   networks: typeof networks

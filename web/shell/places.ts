@@ -23,6 +23,7 @@ export const places: { word: Word; of: Place[] }[] = [
     of: [
       { href: '/storage', word: 'nav.storage', icon: 'storage', needs: 'pools.list' },
       { href: '/nodes', word: 'nav.nodes', icon: 'node', needs: 'nodes.list' },
+      { href: '/migrations', word: 'nav.migrations', icon: 'move', needs: 'migrations.list' },
       { href: '/networks', word: 'nav.networks', icon: 'network', needs: 'networks.list' },
       { href: '/policies', word: 'nav.policies', icon: 'policy', needs: 'network-policies.list' },
     ],

@@ -29,8 +29,9 @@ const Backups = lazy(() => import('../screens/vm/backups.tsx').then((module) => 
 const Schedules = lazy(() => import('../screens/schedules.tsx').then((module) => module.Schedules))
 const Pools = lazy(() => import('../screens/storage/pools.tsx').then((module) => module.Pools))
 const PoolPage = lazy(() => import('../screens/storage/pool.tsx').then((module) => module.PoolPage))
-const Nodes = lazy(() => import('../screens/nodes.tsx').then((module) => module.Nodes))
-const NodePage = lazy(() => import('../screens/nodes.tsx').then((module) => module.NodePage))
+const Nodes = lazy(() => import('../screens/cluster/nodes.tsx').then((module) => module.Nodes))
+const NodePage = lazy(() => import('../screens/cluster/nodes.tsx').then((module) => module.NodePage))
+const MigrationsPage = lazy(() => import('../screens/cluster/migrations.tsx').then((module) => module.MigrationsPage))
 const Networks = lazy(() => import('../screens/network/networks.tsx').then((module) => module.Networks))
 const Policies = lazy(() => import('../screens/network/policies.tsx').then((module) => module.Policies))
 const Operations = lazy(() => import('../screens/watch/operations.tsx').then((module) => module.Operations))
@@ -59,6 +60,7 @@ const screens: [path: string, component: FunctionComponent][] = [
   ['/storage/:id', PoolPage],
   ['/nodes', Nodes],
   ['/nodes/:id', NodePage],
+  ['/migrations', MigrationsPage],
   ['/networks', Networks],
   ['/policies', Policies],
   ['/operations', Operations],

@@ -22,6 +22,7 @@ const shapes = {
   close: 'M6 6l12 12M18 6 6 18',
   more: 'M5 12h.01M12 12h.01M19 12h.01',
   theme: 'M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9z',
+  move: 'M4 8h13M13 4l4 4-4 4M20 16H7M11 12l-4 4 4 4',
   up: 'M6 15l6-6 6 6',
   down: 'M6 9l6 6 6-6',
   copy: 'M8 8h12v12H8zM4 16V4h12',

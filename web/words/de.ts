@@ -1,6 +1,7 @@
 import { fields } from './de/fields.ts'
 import { general } from './de/general.ts'
+import { moves } from './de/moves.ts'
 import { told } from './de/told.ts'
 import type { Word } from './en.ts'
 
-export const de: Record<Word, string> = { ...general, ...fields, ...told }
+export const de: Record<Word, string> = { ...general, ...fields, ...moves, ...told }

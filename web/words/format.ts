@@ -53,3 +53,12 @@ export function ago(value: string | number | null | undefined, now = Date.now())
   const [unit, size] = steps.find(([, each]) => Math.abs(seconds) >= each) ?? ['second', 1]
   return new Intl.RelativeTimeFormat(language.value, { numeric: 'auto' }).format(Math.trunc(seconds / size), unit)
 }
+
+/** A length of time in the two largest units that it has: 95 → "1 min 35 s". */
+export function seconds(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–'
+  if (value < 60) return `${numberFormat(value < 10 ? 1 : 0).format(value)} s`
+  const whole = Math.round(value)
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`
+}

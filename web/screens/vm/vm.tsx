@@ -13,6 +13,7 @@ import { Console } from './console.tsx'
 import { Hardware } from './hardware.tsx'
 import { Metrics } from './metrics.tsx'
 import { Overview } from './overview.tsx'
+import { Move } from './move.tsx'
 import { Snapshots } from './snapshots.tsx'
 import { CloudInit } from './cloud-init.tsx'
 import { vmVerbs } from './verbs.tsx'
@@ -23,9 +24,16 @@ const tabs: [key: string, word: Word][] = [
   ['snapshots', 'tab.snapshots'],
   ['console', 'tab.console'],
   ['cloud-init', 'tab.cloudInit'],
+  ['move', 'tab.move'],
   ['metrics', 'tab.metrics'],
   ['history', 'tab.history'],
 ]
+
+/** Tabs of things that not everybody may do. */
+function isAllowed(tab: string, id: string): boolean {
+  if (tab === 'console') return may('consoles.open', { vm_id: id })
+  return tab !== 'move' || may('migrations.start', { vm_id: id })
+}
 
 export function VmPage() {
   const { params } = useRoute()
@@ -33,7 +41,7 @@ export function VmPage() {
   const id = params['id'] ?? ''
   const tab = params['tab'] || 'overview'
   const vm = useQuery('vms.get', { id })
-  const shown = tabs.filter(([key]) => key !== 'console' || may('consoles.open', { vm_id: id }))
+  const shown = tabs.filter(([key]) => isAllowed(key, id))
   useEffect(() => {
     if (!tabs.some(([key]) => key === tab)) route(`/vms/${id}`, true)
   }, [tab])
@@ -79,6 +87,8 @@ function Part({ tab, vm, etag }: { tab: string; vm: Vm; etag: string | undefined
       return <Console vm={vm} />
     case 'cloud-init':
       return <CloudInit vm={vm} />
+    case 'move':
+      return <Move vm={vm} />
     case 'metrics':
       return <Metrics subject={`vms/${vm.id}`} />
     case 'history':

@@ -1,16 +1,17 @@
 import type { Node } from '#shared/contracts/cluster/nodes.ts'
 import { useRoute } from 'preact-iso'
-import type { Verb } from '../forms/verbs.tsx'
-import { Verbs } from '../forms/verbs.tsx'
-import { ListScreen } from '../lists/list-screen.tsx'
-import { useQuery } from '../live/cache.ts'
-import type { Column } from '../widgets/column.ts'
-import { Card, Facts, Page } from '../widgets/layout.tsx'
-import { Loaded } from '../widgets/states.tsx'
-import { Status } from '../widgets/status.tsx'
-import { mib } from '../words/format.ts'
-import { t } from '../words/words.ts'
-import { Metrics } from './vm/metrics.tsx'
+import type { Verb } from '../../forms/verbs.tsx'
+import { Verbs } from '../../forms/verbs.tsx'
+import { ListScreen } from '../../lists/list-screen.tsx'
+import { useQuery } from '../../live/cache.ts'
+import type { Column } from '../../widgets/column.ts'
+import { Card, Facts, Page } from '../../widgets/layout.tsx'
+import { Loaded } from '../../widgets/states.tsx'
+import { Status } from '../../widgets/status.tsx'
+import { mib } from '../../words/format.ts'
+import { t } from '../../words/words.ts'
+import { Drain } from './drain.tsx'
+import { Metrics } from '../vm/metrics.tsx'
 
 const columns: Column<Node>[] = [
   {
@@ -69,6 +70,14 @@ const verbs: readonly Verb<Node>[] = [
     reason: ({ maintenance }) => (maintenance ? undefined : t('isNotMaintained')),
   },
   {
+    action: 'nodes.pinHostKey',
+    label: 'verb.pin',
+    params: ({ id }) => ({ id }),
+    reason: ({ kind }) => (kind === 'local' ? t('isLocalNode') : undefined),
+    fields: () => [{ name: 'host_key', label: 'f.hostKey', isRequired: true, hint: 'hint.hostKey' }],
+    note: (node) => <ShownKey node={node} />,
+  },
+  {
     action: 'nodes.remove',
     label: 'verb.remove',
     params: ({ id }) => ({ id }),
@@ -78,6 +87,20 @@ const verbs: readonly Verb<Node>[] = [
     confirm: ({ name }) => t('confirmDelete', { name }),
   },
 ]
+
+/** The key that the host shows now beside the pinned one. */
+function ShownKey({ node: { address, ssh_port, host_key } }: { node: Node }) {
+  const shown = useQuery('nodes.hostKey', address === null ? null : { address, ssh_port: ssh_port ?? 22 })
+  return (
+    <>
+      <p class="note">{t('confirmPin')}</p>
+      <Facts of={[[t('f.pinnedKey'), <code>{host_key}</code>]]} />
+      <Loaded of={shown} rows={1}>
+        {({ fingerprint }) => <Facts of={[[t('f.currentKey'), <code>{fingerprint}</code>]]} />}
+      </Loaded>
+    </>
+  )
+}
 
 const register: Verb<null> = {
   action: 'nodes.register',
@@ -175,6 +198,7 @@ export function NodePage() {
                 />
               </Card>
             </div>
+            <Drain node={node.data!} />
             <Metrics subject={`nodes/${id}`} />
           </div>
         )}

@@ -1,0 +1,97 @@
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { complaintsOf, startBrowser } from '../lab/clients/browser.ts'
+import { poolPath } from '../lab/guests/guests.ts'
+import { labHosts } from '../lab/hosts/lab.ts'
+import { type Product, startProduct } from '../lab/product/product.ts'
+import { available } from '../lab/requirements.ts'
+import { until } from '../lab/wait.ts'
+
+const missing = (await localHost().which('chromium')) ? [] : ['chromium']
+const canRun = labHosts.length > 1 && available('chromium', missing)
+const longMs = 120_000
+/** Names are fresh for each try of a test. */
+let tries = 0
+
+let product: Product
+let browser: Browser
+let page: Page
+let complaints: string[]
+
+const nodeOf = async (id: string) => (await product.ask(`GET /api/vms/${id}`)).body['node']
+const make = async (line: string, json: object) => {
+  const { status, text } = await product.ask(line, { headers: { prefer: 'wait=60' }, json })
+  expect(status, text).toBeLessThan(300)
+}
+
+beforeAll(async () => {
+  if (!canRun) return
+  product = await startProduct(labHosts)
+  for (const node of ['hv1', 'hv2'])
+    await make('POST /api/storage/pools', { id: `pool-${node}`, type: 'dir', node, path: poolPath })
+  browser = await startBrowser()
+  page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
+  page.setDefaultTimeout(longMs)
+  await page.goto(product.url)
+  await page.fill('[name=username]', 'admin')
+  await page.fill('[name=password]', 'Sonnenblume-7')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('.shell')
+  complaints = complaintsOf(page)
+}, longMs)
+afterAll(async () => {
+  await browser?.close()
+  await product?.stop()
+})
+
+test.runIf(canRun)(
+  'the page of a VM says of each node whether it can move there, and moves it',
+  async () => {
+    const id = `moves-${++tries}`
+    await make('POST /api/vms', {
+      id,
+      name: id,
+      memory: 128,
+      cpus: 1,
+      node: 'hv1',
+      disks: [{ pool: 'pool-hv1', size: 2 ** 30 }],
+      start: true,
+    })
+    await page.goto(`${product.url}/vms/${id}/move`)
+    const target = page.getByRole('region', { name: 'hv2' })
+    await target.getByText('possible', { exact: true }).waitFor()
+    await target.getByRole('button', { name: 'Move here' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Move here' }).click()
+    const row = page.locator('main tbody tr')
+    await row.getByText('completed').waitFor()
+    expect(await nodeOf(id)).toBe('hv2')
+    // The answers of the checks are of the new place.
+    await page.getByRole('region', { name: 'hv1' }).getByText('possible', { exact: true }).waitFor()
+
+    await page.goto(`${product.url}/migrations`)
+    await page.locator('main tbody tr', { hasText: id }).getByText('completed').waitFor()
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'a node is emptied from its page, after its plan, and its guests come back',
+  async () => {
+    const id = `drained-${++tries}`
+    await make('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'hv1', start: true })
+    await page.goto(`${product.url}/nodes/hv1`)
+    await page.getByRole('button', { name: 'Plan of the drain' }).click()
+    await page.locator('main ol li', { hasText: id }).getByText('hv2').waitFor()
+    await page.getByRole('button', { name: 'Drain', exact: true }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Drain' }).click()
+    await until(async () => (await nodeOf(id)) === 'hv2', { what: 'the guest to be on the other node' })
+    await page.locator('.toasts').getByText('Drain node').waitFor()
+    await page.getByRole('button', { name: 'Bring guests back' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Bring guests back' }).click()
+    await until(async () => (await nodeOf(id)) === 'hv1', { what: 'the guest to be back' })
+  },
+  longMs,
+)
+
+test.runIf(canRun)('the page has no complaint', () => expect(complaints).toEqual([]))
