@@ -10,7 +10,7 @@ const isOver = ({ ended_at }: Migration) => ended_at !== null
 const secondsOf = ({ started_at, ended_at }: Migration) =>
   started_at === null ? null : ((ended_at ? Date.parse(ended_at) : Date.now()) - Date.parse(started_at)) / 1000
 
-/** What a migration has reached, and for one that runs, what is left of the guest's memory. */
+/** Progress of a migration that runs, with what is left of the guest's memory; of another one, its error and rollback. */
 function Progress({ of }: { of: Migration }) {
   const { progress_percent, statistics, error, rollback } = of
   if (isOver(of))

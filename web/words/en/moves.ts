@@ -20,7 +20,7 @@ export const moves = {
   'f.bandwidth': 'Bandwidth (MiB/s)',
   'f.currentKey': 'Key that the host shows now',
   'f.downtime': 'Pause',
-  'f.duration': 'Time',
+  'f.duration': 'Duration',
   'f.endMaintenance': 'End the maintenance first',
   'f.migrationType': 'Way',
   'f.peakMemory': 'Memory',
