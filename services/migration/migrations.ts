@@ -50,6 +50,8 @@ export const migrationActions = implement(migrations, {
 
   get: async ({ id }, asked) => viewOf(await find(id, asked)),
 
+  health: async ({ id }, asked) => ({ migration_id: id, health: (await find(id, asked)).health }),
+
   statistics: async () => statisticsOf(await Promise.all((await migrationRecords.all()).map(withState))),
 
   cancel: async ({ id }, asked) => {

@@ -1,8 +1,10 @@
 import { Type } from 'typebox'
 import { Id } from '#shared/contracts/common.ts'
 import type { Event } from '#shared/contracts/core/events.ts'
+import { Baseline } from '#shared/contracts/migration/health.ts'
 import { Migration, MigrationSettings } from '#shared/contracts/migration/migrations.ts'
 import { collection } from '#shared/db/collection.ts'
+import { convertDocuments } from '#shared/db/convert-documents.ts'
 import { now } from '#shared/events/event.ts'
 
 const { status: _s, progress_percent: _p, error: _e, user, started_at: _b, ended_at, ...kept } = Migration.properties
@@ -20,10 +22,15 @@ export const migrationRecords = collection(
     outcome: Type.Union([Type.Enum(['completed', 'failed', 'cancelled']), Type.Null()]),
     is_off: Type.Boolean({ description: 'The guest was off when it began' }),
     is_paused: Type.Boolean(),
+    baseline: Type.Union([Baseline, Type.Null()]),
   }),
   {
     kind: 'Migration',
     resource: { path: '/api/migrations/{id}', sees: 'VmAudit on /api/vms/{vm_id}' },
+    migrate: convertDocuments({
+      where: { health: { $exists: false } },
+      convert: () => ({ health: null, baseline: null }),
+    }),
     indexes: [{ fields: { vm_id: 1, created_at: -1 } }, { fields: { created_at: -1 } }],
   },
 )
@@ -54,6 +61,11 @@ const usual: MigrationSettings = {
   concurrent_per_node: 1,
   auto_rollback: true,
   auto_converge: true,
+  health_checks: true,
+  health_rollback: false,
+  health_timeout_seconds: 30,
+  health_tries: 3,
+  health_retry_seconds: 5,
 }
 
 export async function readSettings(): Promise<MigrationSettings> {

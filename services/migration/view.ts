@@ -31,7 +31,7 @@ const statusOf = (entry: Entry | null, numbers: MoveProgress | null): Status =>
 
 /** A migration, with what its operation tells of it. @param live numbers of the moment */
 export function shownAs(record: MigrationRecord, entry: Entry | null, live: MoveProgress | null = null): Migration {
-  const { outcome, is_off: _o, is_paused: _p, ...kept } = record
+  const { outcome, is_off: _o, is_paused: _p, baseline: _b, ...kept } = record
   const numbers = live ?? kept.statistics
   const status = outcome ?? statusOf(entry, numbers)
   return {

@@ -8,9 +8,9 @@ import { givePlacesBack } from './places.ts'
 
 type Work = () => Promise<null>
 
-/** The steps that complete a migration whose guest has arrived, with their names. Each may be repeated. */
-export function finishing(migration: MigrationRecord): [name: string, work: Work][] {
-  const { id: operation, vm_id: id, source_node, target_node: target, disks } = migration
+/** The steps after the arrival of a guest, with their names. Each may be repeated. */
+export function arriving(migration: MigrationRecord): [name: string, work: Work][] {
+  const { vm_id: id, source_node, target_node: target, disks } = migration
   const owner = vmPath(id)
   const copied = disks.filter(({ is_copied }) => is_copied)
   return [
@@ -27,20 +27,20 @@ export function finishing(migration: MigrationRecord): [name: string, work: Work
       () =>
         call(volumesInternal, 'deleteFor', { id: source_pool, volume: source_volume, owner }, { timeoutMs: 60_000 }),
     ]),
-    [
-      'completing',
-      async () => {
-        await givePlacesBack([source_node, target], operation)
-        const data = { migration_id: operation, vm_id: id, source_node, target_node: target, timestamp: now() }
-        await endMigration(operation, 'completed', () => event('MigrationCompleted', data))
-        return null
-      },
-    ],
   ]
+}
+
+/** Ends a migration whose guest is on the target. May be repeated. */
+export async function complete({ id, vm_id, source_node, target_node }: MigrationRecord): Promise<null> {
+  await givePlacesBack([source_node, target_node], id)
+  const data = { migration_id: id, vm_id, source_node, target_node, timestamp: now() }
+  await endMigration(id, 'completed', () => event('MigrationCompleted', data))
+  return null
 }
 
 /** Completes a migration whose guest has arrived although it was to be undone. */
 export async function finish(migration: MigrationRecord): Promise<MigrationRecord> {
-  for (const [, work] of finishing(migration)) await work()
+  for (const [, work] of arriving(migration)) await work()
+  await complete(migration)
   return migrationRecords.require(migration.id)
 }

@@ -1,3 +1,4 @@
+import type { HttpCheck } from '#shared/contracts/migration/health.ts'
 import type { MigrationType } from '#shared/contracts/migration/migrations.ts'
 import type { TargetDisk } from '#shared/contracts/vm/moves.ts'
 
@@ -13,5 +14,6 @@ export type Input = {
   shutdown_timeout: number
   auto_rollback: boolean
   reason: string | null
+  http_checks: HttpCheck[]
   disks: TargetDisk[]
 }

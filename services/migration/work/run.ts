@@ -14,7 +14,8 @@ import { endMigration, type MigrationRecord, migrationRecords, readSettings } fr
 import { planMigration, vmPath } from '../plan/plan.ts'
 import { requireRoom } from '../plan/room.ts'
 import { viewOf } from '../view.ts'
-import { finish, finishing } from './finish.ts'
+import { checkHealth, readBaseline } from '../health/health.ts'
+import { arriving, complete, finish } from './finish.ts'
 import type { Input } from './input.ts'
 import { givePlacesBack, waitForPlaces } from './places.ts'
 import { leaveForLater, rollBack } from './rollback.ts'
@@ -25,7 +26,10 @@ type Given = Params<typeof migrations, 'start'>
 const haltSeconds = 60
 
 async function accept(given: Given, accepting: Accepting): Promise<Input> {
-  const { plan: _, bandwidth_limit, auto_converge, shutdown_timeout = haltSeconds, reason = null, ...wanted } = given
+  const { plan: _, bandwidth_limit, auto_converge, shutdown_timeout = haltSeconds, ...more } = given
+  const { reason = null, http_checks = [], ...wanted } = more
+  // The requests come from Horcrux, which reaches networks that the caller may not reach.
+  if (http_checks.length > 0) requireRight(accepting, 'SysModify', '/api/migrations', ', which http_checks take')
   await accepting.hold(vmPath(given.vm_id))
   const { plan, vm } = await planMigration(wanted)
   requirePlan(plan)
@@ -45,6 +49,7 @@ async function accept(given: Given, accepting: Accepting): Promise<Input> {
     auto_rollback: settings.auto_rollback,
     shutdown_timeout,
     reason,
+    http_checks,
     disks: plan.disks,
   }
 }
@@ -52,15 +57,19 @@ async function accept(given: Given, accepting: Accepting): Promise<Input> {
 const nodesOf = ({ source_node, target_node }: Pick<Input, 'source_node' | 'target_node'>) => [source_node, target_node]
 
 /** Records the migration, for as long as the installation lives. */
-async function record(op: Op, { auto_rollback: _, shutdown_timeout: _s, ...input }: Input): Promise<null> {
+async function record(
+  op: Op,
+  { auto_rollback: _, shutdown_timeout: _s, http_checks: _h, ...input }: Input,
+): Promise<null> {
   if (await migrationRecords.get(op.id)) return null
   const at = now()
-  const none = { rollback: null, statistics: null, outcome: null, ended_at: null, is_off: false, is_paused: false }
+  const none = { rollback: null, statistics: null, health: null, baseline: null, outcome: null, ended_at: null }
   const { vm_id, source_node, target_node } = input
   const started = { migration_id: op.id, vm_id, source_node, target_node, timestamp: at }
-  await migrationRecords.insert({ id: op.id, ...input, ...none, user: op.user, created_at: at, updated_at: at }, [
-    event('MigrationStarted', started),
-  ])
+  await migrationRecords.insert(
+    { id: op.id, ...input, ...none, is_off: false, is_paused: false, user: op.user, created_at: at, updated_at: at },
+    [event('MigrationStarted', started)],
+  )
   return null
 }
 
@@ -107,7 +116,10 @@ async function run(op: Op, input: Input): Promise<Migration> {
   const before = await op.step('preparing', async () => {
     const found = await call(moves, 'begin', { id, target, operation: op.id }, { timeoutMs: 30_000 })
     await migrationRecords.change(op.id, () => ({ set: found }))
-    if (!found.is_off) await requireRoom(id, target)
+    if (found.is_off) return found
+    await requireRoom(id, target)
+    const baseline = await readBaseline(id, input.http_checks)
+    await migrationRecords.change(op.id, () => ({ set: { baseline } }))
     return found
   })
   const statistics = await (migration_type === 'offline' ? moveOff : moveRunning)(op, input, before)
@@ -121,7 +133,9 @@ async function run(op: Op, input: Input): Promise<Migration> {
     if (refusal !== null) throw new ConflictError(`The guest does not start on '${target}': ${refusal}`)
   }
   const migration = await migrationRecords.require(op.id)
-  for (const [name, work] of finishing(migration)) await op.step(name, work)
+  for (const [name, work] of arriving(migration)) await op.step(name, work)
+  await op.step('checking health', () => checkHealth(op.id, input.http_checks, op.signal))
+  await op.step('completing', () => complete(migration))
   log('migrations').info({ vm_id: id, from: node, to: target, type: migration_type }, 'a virtual machine has moved')
   return viewOf(await migrationRecords.require(op.id))
 }

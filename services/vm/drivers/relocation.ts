@@ -24,6 +24,9 @@ export type Moving = {
   maxDowntimeMs: number
 }
 
+/** State of the process of a guest. `error`: the reason that it does not answer. */
+export type ProcessProbe = { error: string | null; cpus: number | null; brokenDisks: string[] }
+
 export type Relocation = {
   /** Everything of a guest that keeps it from moving, and what to know before. @param isLive without being switched off */
   check: (vm: Definition, target: string, isLive: boolean) => Promise<{ violations: Violation[]; warnings: string[] }>
@@ -46,6 +49,8 @@ export type Relocation = {
   measured: (guest: Guest) => Promise<MoveProgress | null>
   /** Defines a guest that is off on another node, with its files beside the disks. */
   carry: (vm: Definition, how: Pick<Moving, 'target' | 'disks' | 'files'>) => Promise<void>
+  /** Asks the hypervisor's process of a guest for its processors and disks, where the guest is now. */
+  probe: (guest: Guest) => Promise<ProcessProbe>
   /** Has the network learn the place of a guest that runs. */
   announce: (guest: Guest) => Promise<void>
 }

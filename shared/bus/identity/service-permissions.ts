@@ -129,6 +129,7 @@ const table: Record<ServiceName, Member> = {
       ...of(volumes, 'get'),
       ...of(nodes, 'get'),
       ...of(operations, 'cancel'),
+      ...of(migrations, 'start'),
     ],
     emits: ['migrations'],
   },

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Id, ListQuery, None, nullable, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Health, healthSettings, HttpCheck } from '#shared/contracts/migration/health.ts'
 import { MoveProgress, TargetDisk } from '#shared/contracts/vm/moves.ts'
 
 export const MigrationType = oneOf('live', 'online', 'offline')
@@ -48,6 +49,7 @@ export const Migration = strict({
   progress_percent: Type.Number(),
   statistics: nullable(MoveProgress),
   rollback: nullable(Rollback),
+  health: nullable(Health),
   error: nullable(Type.String()),
   user: Type.String(),
   created_at: Time,
@@ -65,6 +67,7 @@ export const MigrationSettings = strict({
   concurrent_per_node: Type.Integer({ minimum: 1, maximum: 4, description: 'Migrations from or to a node at a time' }),
   auto_rollback: Type.Boolean({ description: 'A failed migration is rolled back at once; else by hand' }),
   auto_converge: Type.Boolean({ description: 'A live migration may slow its guest down so that it comes to an end' }),
+  ...healthSettings,
 })
 export type MigrationSettings = Static<typeof MigrationSettings>
 
@@ -90,6 +93,12 @@ const started = {
     }),
   ),
   reason: Type.Optional(Type.String({ maxLength: 500, description: 'Kept with the migration' })),
+  http_checks: Type.Optional(
+    Type.Array(HttpCheck, {
+      maxItems: 8,
+      description: 'Requests that Horcrux sends before the move and after it; takes SysModify on /api/migrations',
+    }),
+  ),
 }
 /** A plan changes nothing. */
 const plan = Type.Optional(Type.Boolean({ description: 'Only answer the checks; nothing is changed' }))
@@ -148,6 +157,14 @@ export const migrations = contract('migrations', {
     can: 'signed-in',
     params: ById,
     result: Migration,
+    computed: true,
+  },
+  health: {
+    does: 'Get the checks of a guest that has moved, with their consequence; null until they have ended',
+    rest: 'GET /migrations/{id}/health',
+    can: 'signed-in',
+    params: ById,
+    result: strict({ migration_id: Type.String(), health: nullable(Health) }),
     computed: true,
   },
   statistics: {

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, Id, nullable, oneOf, strict } from '#shared/contracts/common.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
+import { GuestProbe } from '#shared/contracts/migration/health.ts'
 import { Disk } from '#shared/contracts/vm/hardware.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 
@@ -105,6 +106,12 @@ export const moves = contract('moves', {
     ...byMigration,
     params: strict({ id: Id, node: Id, is_paused: Type.Boolean() }),
     result: Done,
+  },
+  probe: {
+    does: 'Read what the checks of the health of a guest compare, before its move and after it',
+    ...byMigration,
+    params: strict({ id: Id }),
+    result: GuestProbe,
   },
   announce: {
     does: 'Have the network learn where a guest is; one that is off is fine',

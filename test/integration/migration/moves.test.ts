@@ -34,7 +34,22 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     expect(await lab.domains('hv1')).toEqual([])
     expect(await lab.domains('hv2')).toEqual([`${id} running`])
     expect(await lab.volumesOf('here')).toEqual([])
-    expect(await lab.migration(id)).toMatchObject({ status: 'completed', source_node: 'hv1', target_node: 'hv2' })
+    const ends = { vm_id: id, source_node: 'hv1', target_node: 'hv2' }
+    const { id: migration_id, health, ...ended } = await lab.migration(id)
+    expect(ended).toMatchObject({ status: 'completed', ...ends })
+    expect(health?.checks.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      'vm_running passed',
+      'qemu_responsive passed',
+      'memory_allocation passed',
+      'cpu_availability passed',
+      'disk_io passed',
+      'network_connectivity skipped',
+      'guest_agent_responsive skipped',
+    ])
+    expect(health).toMatchObject({ status: 'passed', consequence: 'none' })
+    await until(async () => (await lab.events('MigrationCompleted', id)).length > 0, { what: 'the event of the end' })
+    for (const type of ['MigrationStarted', 'MigrationCompleted'])
+      expect(await lab.events(type, id)).toEqual([{ migration_id, ...ends, timestamp: expect.any(String) }])
     for (const name of [`${id}-disk-0.qcow2`, `${id}-disk-1.raw`]) {
       expect(await lab.holds('hv2', name, 16)).toBe(true)
       expect((await stat(lab.fileOf('hv2', name))).blocks * 512).toBeLessThan(24 * 2 ** 20)
@@ -84,7 +99,9 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     })
     await until(async () => (await lab.migration(id)).status === 'transferring', { what: 'the transfer' })
     await until(async () => (await lab.domains('hv2')).length > 0, { what: 'the guest that comes' })
-    await lab.horcrux.call(migrations, 'cancel', { id: (await lab.migration(id)).id })
+    await until(async () => (await lab.events('MigrationProgress', id)).length > 0, { what: 'an event of progress' })
+    const { id: migration_id } = await lab.migration(id)
+    await lab.horcrux.call(migrations, 'cancel', { id: migration_id })
     expect((await ended).state).toBe('cancelled')
     expect(await lab.vm(id)).toMatchObject({ node: 'hv1', status: 'running' })
     expect(await lab.virsh('hv1', 'domid', id)).toBe(run)
@@ -92,6 +109,12 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     expect(await lab.volumesOf('there')).toEqual([])
     const { status, rollback } = await lab.migration(id)
     expect([status, rollback?.state, rollback?.steps.length]).toEqual(['cancelled', 'completed', 6])
+    const total_bytes = expect.any(Number)
+    const told = { vm_id: id, progress: expect.any(Number), transferred_bytes: total_bytes, total_bytes }
+    expect((await lab.events('MigrationProgress', id))[0]).toEqual({ ...told, timestamp: expect.any(String) })
+    await until(async () => (await lab.events('MigrationFailed', id)).length > 0, { what: 'the event of the end' })
+    const failed = { migration_id, vm_id: id, outcome: 'cancelled', error: null, timestamp: expect.any(String) }
+    expect(await lab.events('MigrationFailed', id)).toEqual([failed])
   })
 
   test('everything that keeps a guest from moving is told at once, before anything moves', async () => {

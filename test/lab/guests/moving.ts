@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { connect } from 'nats'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
@@ -9,6 +10,7 @@ import { clusterService } from '../../../services/cluster/service.ts'
 import { migrationService } from '../../../services/migration/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
+import { keptEvents } from '../bus/stored-events.ts'
 import { asNode } from '../faults/scenarios.ts'
 import type { LabHost } from '../hosts/hosts.ts'
 import { startHorcrux } from '../product/horcrux.ts'
@@ -85,6 +87,15 @@ export async function startMoving([one, two]: LabHost[]) {
   const migration = (vm_id: string) => horcrux.call(migrations, 'status', { vm_id })
   const volumesOf = async (pool: string) =>
     (await horcrux.call(volumes, 'list', { id: pool })).data.map(({ name }) => name)
+  /** The data of the events of a VM's migrations, as JetStream keeps them. */
+  const events = async (type: string, vm_id: string) => {
+    const { host, username: user, password: pass } = new URL(horcrux.env['NATS_URL']!)
+    const kept = await keptEvents(() => connect({ servers: host, user, pass }))
+    return kept.flatMap((each) => {
+      const data = each.data as Record<string, unknown>
+      return each.type === type && data['vm_id'] === vm_id ? [data] : []
+    })
+  }
   /** Takes away the VMs of a test. */
   const clear = async () => {
     for (const { id, status } of (await horcrux.call(vms, 'list', {})).data) {
@@ -104,6 +115,7 @@ export async function startMoving([one, two]: LabHost[]) {
     vm,
     migration,
     volumesOf,
+    events,
     clear,
     stop: horcrux.stop,
   }
