@@ -10,7 +10,8 @@ import { operation } from '#shared/operation/kinds.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { implement } from '#shared/service/implement.ts'
 import { type MigrationRecord, migrationRecords, readSettings, writeSettings } from './model.ts'
-import { planMigration, vmPath } from './plan/plan.ts'
+import { foretold } from './plan/foretold.ts'
+import { vmPath } from './plan/plan.ts'
 import { statisticsOf } from './statistics.ts'
 import { shownAs, viewOf } from './view.ts'
 import { rollBack } from './work/rollback.ts'
@@ -30,7 +31,7 @@ const withState = async (record: MigrationRecord) => shownAs(record, await findE
 
 export const migrationActions = implement(migrations, {
   start,
-  check: async (wanted) => (await planMigration(wanted)).plan,
+  check: foretold,
 
   status: async ({ vm_id }) => {
     const all = await migrationRecords.all({ vm_id })

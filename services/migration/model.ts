@@ -28,8 +28,8 @@ export const migrationRecords = collection(
     kind: 'Migration',
     resource: { path: '/api/migrations/{id}', sees: 'VmAudit on /api/vms/{vm_id}' },
     migrate: convertDocuments({
-      where: { health: { $exists: false } },
-      convert: () => ({ health: null, baseline: null }),
+      where: { forecast: { $exists: false } },
+      convert: ({ health = null, baseline = null }) => ({ health, baseline, forecast: null }),
     }),
     indexes: [{ fields: { vm_id: 1, created_at: -1 } }, { fields: { created_at: -1 } }],
   },

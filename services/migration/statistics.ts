@@ -1,16 +1,28 @@
 import type { Result } from '#shared/contract/contract.ts'
+import type { ForecastQuality } from '#shared/contracts/migration/forecast.ts'
 import type { Migration, migrations } from '#shared/contracts/migration/migrations.ts'
-
-/** The middle of a list of numbers; null for none. */
-export function median(numbers: number[]): number | null {
-  if (numbers.length === 0) return null
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-}
+import { type Figure, isWithin, median, outcomeOf } from './forecast/ranges.ts'
 
 const seconds = ({ started_at, ended_at }: Migration) =>
   started_at === null || ended_at === null ? [] : [(Date.parse(ended_at) - Date.parse(started_at)) / 1000]
+
+/** Compares the forecasts of completed migrations with their outcomes. */
+function qualityOf(done: Migration[]): ForecastQuality {
+  const compared = done.flatMap(({ forecast, statistics }) => {
+    const { seconds, pause_ms, bytes } = outcomeOf({ statistics })
+    return forecast && seconds !== null && pause_ms !== null && bytes !== null
+      ? [{ forecast, seconds, pause_ms, bytes }]
+      : []
+  })
+  const within = (figure: Figure) => compared.filter((each) => isWithin(each.forecast[figure], each[figure])).length
+  return {
+    compared: compared.length,
+    seconds_within: within('seconds'),
+    pause_within: within('pause_ms'),
+    bytes_within: within('bytes'),
+    median_seconds_ratio: median(compared.map(({ forecast, seconds }) => seconds / forecast.seconds.median)),
+  }
+}
 
 /** Counts migrations by outcome. Times and pauses are those of completed ones. */
 export function statisticsOf(all: Migration[]): Result<typeof migrations, 'statistics'> {
@@ -25,5 +37,6 @@ export function statisticsOf(all: Migration[]): Result<typeof migrations, 'stati
     cancelled,
     median_seconds: median(done.flatMap(seconds)),
     median_downtime_ms: median(done.flatMap(({ statistics }) => statistics?.downtime_ms ?? [])),
+    forecasts: qualityOf(done),
   }
 }

@@ -12,7 +12,8 @@ const isSyncing = (numbers: MoveProgress | null) => (numbers?.iteration ?? 0) > 
 
 /** The phase of a migration that runs, by the step that it is in. */
 export function phaseOf(stage: string | null, numbers: MoveProgress | null): Status {
-  if (stage === null || /^(recording|waiting for a place|preparing|making disk .*)$/.test(stage)) return 'preparing'
+  if (stage === null || /^(recording|waiting for a place|preparing|forecasting|making disk .*)$/.test(stage))
+    return 'preparing'
   if (/^(moves\.|copying disk)/.test(stage)) return isSyncing(numbers) ? 'syncing' : 'transferring'
   return 'finalizing'
 }

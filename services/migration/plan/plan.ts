@@ -135,5 +135,5 @@ function planOf(
 ): MigrationPlan {
   const effects = { vm_id: vm.id, source_node: vm.node, target_node, migration_type, disks, violations }
   const is_possible = violations.length === 0
-  return planned({ ...effects, is_possible, bytes_to_copy, warnings }, effects)
+  return planned({ ...effects, is_possible, bytes_to_copy, forecast: null, warnings }, effects)
 }

@@ -16,4 +16,6 @@ export type Input = {
   reason: string | null
   http_checks: HttpCheck[]
   disks: TargetDisk[]
+  /** Sizes of the disks that are copied: QEMU's bandwidth limit counts zeros too. */
+  disk_bytes: number
 }

@@ -11,6 +11,8 @@ import { log } from '#shared/runtime/log.ts'
 import { requirePlan } from '#shared/service/plan.ts'
 import { throwAll } from '#shared/service/violations.ts'
 import { endMigration, type MigrationRecord, migrationRecords, readSettings } from '../model.ts'
+import { forecastOf } from '../forecast/forecast.ts'
+import { copiedBytes, foretold, paceOf } from '../plan/foretold.ts'
 import { planMigration, vmPath } from '../plan/plan.ts'
 import { requireRoom } from '../plan/room.ts'
 import { viewOf } from '../view.ts'
@@ -26,7 +28,7 @@ type Given = Params<typeof migrations, 'start'>
 const haltSeconds = 60
 
 async function accept(given: Given, accepting: Accepting): Promise<Input> {
-  const { plan: _, bandwidth_limit, auto_converge, shutdown_timeout = haltSeconds, ...more } = given
+  const { plan: _, shutdown_timeout = haltSeconds, ...more } = given
   const { reason = null, http_checks = [], ...wanted } = more
   // The requests come from Horcrux, which reaches networks that the caller may not reach.
   if (http_checks.length > 0) requireRight(accepting, 'SysModify', '/api/migrations', ', which http_checks take')
@@ -43,14 +45,13 @@ async function accept(given: Given, accepting: Accepting): Promise<Input> {
     source_node: vm.node,
     target_node: plan.target_node,
     migration_type: plan.migration_type,
-    bandwidth_limit: bandwidth_limit ?? settings.bandwidth_limit,
-    // A guest of an online migration is not slowed down: it fails instead.
-    auto_converge: plan.migration_type === 'live' && (auto_converge ?? settings.auto_converge),
+    ...(await paceOf(wanted, plan.migration_type)),
     auto_rollback: settings.auto_rollback,
     shutdown_timeout,
     reason,
     http_checks,
     disks: plan.disks,
+    disk_bytes: copiedBytes(vm, plan.disks),
   }
 }
 
@@ -59,11 +60,19 @@ const nodesOf = ({ source_node, target_node }: Pick<Input, 'source_node' | 'targ
 /** Records the migration, for as long as the installation lives. */
 async function record(
   op: Op,
-  { auto_rollback: _, shutdown_timeout: _s, http_checks: _h, ...input }: Input,
+  { auto_rollback: _, shutdown_timeout: _s, http_checks: _h, disk_bytes: _c, ...input }: Input,
 ): Promise<null> {
   if (await migrationRecords.get(op.id)) return null
   const at = now()
-  const none = { rollback: null, statistics: null, health: null, baseline: null, outcome: null, ended_at: null }
+  const none = {
+    rollback: null,
+    statistics: null,
+    health: null,
+    forecast: null,
+    baseline: null,
+    outcome: null,
+    ended_at: null,
+  }
   const { vm_id, source_node, target_node } = input
   const started = { migration_id: op.id, vm_id, source_node, target_node, timestamp: at }
   await migrationRecords.insert(
@@ -122,6 +131,12 @@ async function run(op: Op, input: Input): Promise<Migration> {
     await migrationRecords.change(op.id, () => ({ set: { baseline } }))
     return found
   })
+  if (migration_type !== 'offline')
+    await op.step('forecasting', async () => {
+      const forecast = await forecastOf(input)
+      await migrationRecords.change(op.id, () => ({ set: { forecast } }))
+      return null
+    })
   const statistics = await (migration_type === 'offline' ? moveOff : moveRunning)(op, input, before)
   // From here on the guest is on the target: the record follows, and nothing is undone.
   if (migration_type !== 'offline' && (await isCancelledTooLate(op)))
@@ -142,5 +157,5 @@ async function run(op: Op, input: Input): Promise<Migration> {
 
 export const start: OperationHandler<Given, Migration> & { plan: (given: Given) => Promise<MigrationPlan> } = {
   ...operation({ accept, run }),
-  plan: async ({ plan: _, ...wanted }) => (await planMigration(wanted)).plan,
+  plan: async ({ plan: _, ...wanted }) => foretold(wanted),
 }

@@ -6,12 +6,10 @@ import { moves, type MoveProgress } from '#shared/contracts/vm/moves.ts'
 import { AppError, ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import { vmPath } from '../plan/plan.ts'
+import { maxPauseMs } from '../forecast/forecast.ts'
 import type { Input } from './input.ts'
 
 type Before = Result<typeof moves, 'begin'>
-
-/** The longest pause that is planned for each type. Milliseconds. */
-const maxDowntimeMs = { live: 300, online: 500 } as const
 
 /** Makes an empty volume for each disk that is copied. Undone with the migration. */
 async function makeDisks(op: Op, { vm_id, target_node: node, disks }: Input): Promise<void> {
@@ -39,7 +37,7 @@ export async function moveRunning(op: Op, input: Input, before: Before): Promise
     is_paused: before.is_paused,
     bandwidth_mib: input.bandwidth_limit,
     auto_converge: input.auto_converge,
-    max_downtime_ms: maxDowntimeMs[migration_type === 'online' ? 'online' : 'live'],
+    max_downtime_ms: maxPauseMs[migration_type === 'online' ? 'online' : 'live'],
   })
 }
 

@@ -51,6 +51,8 @@ export type Relocation = {
   carry: (vm: Definition, how: Pick<Moving, 'target' | 'disks' | 'files'>) => Promise<void>
   /** Asks the hypervisor's process of a guest for its processors and disks, where the guest is now. */
   probe: (guest: Guest) => Promise<ProcessProbe>
+  /** Memory that a guest changes within one second, MiB; null when the hypervisor cannot tell. Does the guest no harm. */
+  dirtyMibPerSecond: (guest: Guest) => Promise<number | null>
   /** Has the network learn the place of a guest that runs. */
   announce: (guest: Guest) => Promise<void>
 }

@@ -10,6 +10,7 @@ import { bootIdOf } from '../state/boot-id.ts'
 import { settle } from '../state/status.ts'
 import { check } from './check.ts'
 import { halt, startOn } from './power.ts'
+import { memory } from './memory.ts'
 import { probe } from './probe.ts'
 import { settleMove } from './settle.ts'
 import { disksAt, filesAt, movedDisks, movesOf, seedAt } from './target.ts'
@@ -31,6 +32,7 @@ export const moveService = implement(moves, {
 
   halt,
   probe,
+  memory,
   progress: async ({ id }) => {
     const vm = await vmRecords.require(id)
     return movesOf(vm).progress(vm)

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Id, ListQuery, None, nullable, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Forecast, ForecastQuality } from '#shared/contracts/migration/forecast.ts'
 import { Health, healthSettings, HttpCheck } from '#shared/contracts/migration/health.ts'
 import { MoveProgress, TargetDisk } from '#shared/contracts/vm/moves.ts'
 
@@ -48,6 +49,7 @@ export const Migration = strict({
   disks: Type.Array(TargetDisk),
   progress_percent: Type.Number(),
   statistics: nullable(MoveProgress),
+  forecast: nullable(Forecast),
   rollback: nullable(Rollback),
   health: nullable(Health),
   error: nullable(Type.String()),
@@ -71,7 +73,7 @@ export const MigrationSettings = strict({
 })
 export type MigrationSettings = Static<typeof MigrationSettings>
 
-/** The parameters of a migration but for the VM, for checks and starts. */
+/** The parameters of a migration, for checks and starts. */
 const wanted = {
   vm_id: Id,
   target_node: Id,
@@ -80,11 +82,11 @@ const wanted = {
   target_pool: Type.Optional(
     Type.String({ ...Id, description: 'Storage pool of the target node for disks that are on one node only' }),
   ),
+  bandwidth_limit: Type.Optional(bandwidth),
+  auto_converge: Type.Optional(Type.Boolean({ description: 'Only of a live migration' })),
 }
 const started = {
   ...wanted,
-  bandwidth_limit: Type.Optional(bandwidth),
-  auto_converge: Type.Optional(Type.Boolean({ description: 'Only of a live migration' })),
   shutdown_timeout: Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -112,6 +114,7 @@ export const MigrationPlan = strict({
   is_possible: Type.Boolean(),
   disks: Type.Array(TargetDisk),
   bytes_to_copy: Type.Integer({ description: 'Of disks at most; memory comes beside it' }),
+  forecast: nullable(Forecast),
   violations: Type.Array(Violation),
   warnings: Type.Array(Type.String()),
 })
@@ -129,7 +132,7 @@ export const migrations = contract('migrations', {
     plan: MigrationPlan,
   },
   check: {
-    does: 'List everything that keeps a virtual machine from moving to a node, all at once; nothing is changed',
+    does: 'List everything that keeps a virtual machine from moving to a node, all at once, and foretell its move; nothing is changed',
     rest: 'POST /migrate/{vm_id}/check',
     can: 'VmMigrate on /api/vms/{vm_id}',
     params: strict(wanted),
@@ -168,7 +171,7 @@ export const migrations = contract('migrations', {
     computed: true,
   },
   statistics: {
-    does: 'Count migrations by outcome, with their usual time and pause',
+    does: 'Count migrations by outcome, with their usual time and pause, and compare forecasts with outcomes',
     rest: 'GET /migrations/statistics',
     can: 'SysAudit on /api/migrations',
     params: None,
@@ -180,6 +183,7 @@ export const migrations = contract('migrations', {
       cancelled: Type.Integer(),
       median_seconds: nullable(Type.Number()),
       median_downtime_ms: nullable(Type.Number()),
+      forecasts: ForecastQuality,
     }),
     computed: true,
   },

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, Id, nullable, oneOf, strict } from '#shared/contracts/common.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
+import { MemoryProbe } from '#shared/contracts/migration/forecast.ts'
 import { GuestProbe } from '#shared/contracts/migration/health.ts'
 import { Disk } from '#shared/contracts/vm/hardware.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
@@ -112,6 +113,12 @@ export const moves = contract('moves', {
     ...byMigration,
     params: strict({ id: Id }),
     result: GuestProbe,
+  },
+  memory: {
+    does: 'Read the memory of a guest that runs, and how fast it changes, for a forecast; takes a second',
+    ...byMigration,
+    params: strict({ id: Id }),
+    result: MemoryProbe,
   },
   announce: {
     does: 'Have the network learn where a guest is; one that is off is fine',

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
-import { fresh, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
+import { fresh, GiB, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 import { done, work } from '../../lab/product/run-operation.ts'
 import { until } from '../../lab/wait.ts'
@@ -26,6 +26,15 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     await lab.write('hv1', `${id}-disk-0.qcow2`, 16)
     await lab.write('hv1', `${id}-disk-1.raw`, 16)
     await done(lab.horcrux, vms, 'start', { id })
+    const words = { vm_id: id, target_node: 'hv2', bandwidth_limit: 50 }
+    const { forecast: foreseen } = await lab.horcrux.call(migrations, 'check', words)
+    expect(foreseen).toMatchObject({
+      convergence: 'yes',
+      bandwidth_mib_s: 50,
+      dirty_bytes_per_second: expect.any(Number),
+    })
+    // Both disks, to the byte.
+    expect(foreseen!.points.bytes).toBeGreaterThan(2 * GiB)
     await move(id, 'live')
 
     const moved = await lab.vm(id)
@@ -47,6 +56,9 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
       'guest_agent_responsive skipped',
     ])
     expect(health).toMatchObject({ status: 'passed', consequence: 'none' })
+    expect(ended.forecast).toMatchObject({ convergence: 'yes', bandwidth_mib_s: 100 })
+    const { forecasts } = await lab.horcrux.call(migrations, 'statistics', {})
+    expect(forecasts.compared).toBe(1)
     await until(async () => (await lab.events('MigrationCompleted', id)).length > 0, { what: 'the event of the end' })
     for (const type of ['MigrationStarted', 'MigrationCompleted'])
       expect(await lab.events(type, id)).toEqual([{ migration_id, ...ends, timestamp: expect.any(String) }])

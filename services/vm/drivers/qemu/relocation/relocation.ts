@@ -1,8 +1,20 @@
 import type { Relocation } from '../../relocation.ts'
 import { check } from './check.ts'
+import { dirtyMibPerSecond } from './memory.ts'
 import { abort, announce, carry, measured, move, progress } from './move.ts'
 import { probe } from './probe.ts'
 import { sides } from './sides.ts'
 
 /** Relocation by libvirt, managed direct: this process drives both hosts, and QEMU sends to QEMU. */
-export const relocation: Relocation = { check, sides, abort, move, progress, measured, carry, probe, announce }
+export const relocation: Relocation = {
+  check,
+  sides,
+  abort,
+  move,
+  progress,
+  measured,
+  carry,
+  probe,
+  dirtyMibPerSecond,
+  announce,
+}

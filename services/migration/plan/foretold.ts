@@ -1,0 +1,36 @@
+import type { MigrationPlan } from '#shared/contracts/migration/migrations.ts'
+import type { TargetDisk } from '#shared/contracts/vm/moves.ts'
+import type { Vm } from '#shared/contracts/vm/vms.ts'
+import { forecastOf } from '../forecast/forecast.ts'
+import { doubtOf } from '../forecast/foresee.ts'
+import { readSettings } from '../model.ts'
+import { planMigration, type Wanted } from './plan.ts'
+
+/** Bandwidth and auto-converge of a migration, as given or by the settings. */
+export async function paceOf({ bandwidth_limit, auto_converge }: Wanted, type: MigrationPlan['migration_type']) {
+  const settings = await readSettings()
+  return {
+    bandwidth_limit: bandwidth_limit ?? settings.bandwidth_limit,
+    // A guest of an online migration is not slowed down: it fails instead.
+    auto_converge: type === 'live' && (auto_converge ?? settings.auto_converge),
+  }
+}
+
+/** Sizes of the disks that are copied. Bytes. */
+export const copiedBytes = ({ disks }: Pick<Vm, 'disks'>, wanted: TargetDisk[]): number =>
+  disks
+    .filter(({ id }) => wanted.some((each) => each.id === id && each.is_copied))
+    .reduce((sum, { size_bytes }) => sum + size_bytes, 0)
+
+/** The plan of a migration, with the forecast of one that is possible. */
+export async function foretold(wanted: Wanted): Promise<MigrationPlan> {
+  const { plan, vm } = await planMigration(wanted)
+  if (!plan.is_possible) return plan
+  const forecast = await forecastOf({
+    ...plan,
+    ...(await paceOf(wanted, plan.migration_type)),
+    disk_bytes: copiedBytes(vm, plan.disks),
+  })
+  const doubt = forecast && doubtOf(forecast)
+  return { ...plan, forecast, warnings: doubt === null ? plan.warnings : [...plan.warnings, doubt] }
+}
