@@ -109,6 +109,12 @@ export class TooLargeError extends AppError {
   readonly error = 'BAD_REQUEST'
 }
 
+/** A `Range` behind the end of a file. */
+export class UnsatisfiableRangeError extends AppError {
+  readonly status = 416
+  readonly error = 'BAD_REQUEST'
+}
+
 export class LongHeadersError extends AppError {
   readonly status = 431
   readonly error = 'BAD_REQUEST'

@@ -82,9 +82,9 @@ export const ownCommands = {
     usage: 'wait OPERATION [--wait-timeout TIME]',
   },
   cp: {
-    does: 'Upload a disk image into a storage pool, where it becomes a volume; goes on after a cut',
-    usage: 'cp FILE POOL:VOLUME',
-    examples: ['horcrux cp debian-13.qcow2 main:debian-13'],
+    does: 'Upload a disk image into a storage pool, where it becomes a volume, or download one; goes on after a cut',
+    usage: 'cp FILE POOL:VOLUME | cp POOL:VOLUME FILE [--format raw|qcow2] [--snapshot ID]',
+    examples: ['horcrux cp debian-13.qcow2 main:debian-13', 'horcrux cp main:web-disk-0 web.raw'],
   },
   open: {
     does: 'Open the web page, or the console of a virtual machine in the browser',

@@ -18,7 +18,7 @@ export const runOwn: Record<OwnName, (words: string[]) => Promise<number>> = {
   logs: async (words) => (await import('./logs.ts')).logs(words),
   events: async (words) => (await import('./events.ts')).events(words),
   wait: async (words) => (await import('./wait.ts')).wait(words),
-  cp: async (words) => (await import('./upload.ts')).cp(words),
+  cp: async (words) => (await import('./copy.ts')).cp(words),
   open: async (words) => (await import('./open.ts')).openPage(words),
   api: async (words) => (await import('./api.ts')).api(words),
   completion: async (words) => (await import('../completion/scripts.ts')).completion(words),

@@ -1,6 +1,6 @@
 import { createReadStream, statSync } from 'node:fs'
 import { basename } from 'node:path'
-import { isSet, parse, textOf, withGlobals } from '../arguments/parse.ts'
+import { isSet, type Parsed, textOf } from '../arguments/parse.ts'
 import { CommandError, exitCodes, usageError } from '../errors.ts'
 import { open } from '../http/request.ts'
 import { failureOf } from '../http/failures.ts'
@@ -15,35 +15,24 @@ import { send } from '../actions/send.ts'
 
 type Upload = { id: string; pool: string; name: string; received_bytes: number; size_bytes: number; state: string }
 
-const flags = {
-  format: { value: 'FORMAT', does: 'Format of the file; found from its content unless given' },
-  'volume-format': { value: 'FORMAT', does: 'Format of the volume' },
-  sha256: { value: 'DIGEST', does: 'Digest that the file must have' },
-  disk: { value: 'NAME', does: 'Disk of an OVA with several' },
-}
-
 /** Bytes of one request: a cut loses at most so much. */
 const chunkBytes = 32 * 1024 * 1024
 
-/** `horcrux cp FILE POOL:VOLUME`: uploads a disk image. An upload of the same file that was cut goes on where it ended. */
-export async function cp(words: string[]): Promise<number> {
-  const parsed = parse(words, withGlobals(flags), 'horcrux cp')
-  const [file, place, ...more] = parsed.positionals
-  const [, pool, given] = /^([^:/]+):(.*)$/.exec(place ?? '') ?? []
-  if (file === undefined || pool === undefined || more.length > 0)
-    throw usageError(
-      'name a file, and a storage pool with the name of the volume',
-      'horcrux cp debian-13.qcow2 main:debian-13',
-    )
+/** Uploads a disk image. An upload of the same file that was cut goes on where it ended. */
+export async function upload(
+  parsed: Parsed,
+  file: string,
+  { pool, volume }: { pool: string; volume: string },
+): Promise<number> {
   const size = statSync(file, { throwIfNoEntry: false })?.size
   if (!size) throw usageError(`${file} does not exist, or is empty`)
-  const name = given || basename(file).replace(/\.\w+$/, '')
+  const name = volume || basename(file).replace(/\.\w+$/, '')
   const target = targetFrom(parsed)
-  const upload =
+  const begunOrFound =
     (await unfinished(target, pool, name, size)) ??
     (await begun(target, { id: pool, name, size, ...optionsOf(parsed) }))
-  await sendBytes(target, upload, file, isSet(parsed, 'quiet'))
-  const path = { id: upload.pool, upload: upload.id }
+  await sendBytes(target, begunOrFound, file, isSet(parsed, 'quiet'))
+  const path = { id: begunOrFound.pool, upload: begunOrFound.id }
   const { body } = await send(target, actionOf('uploads', 'complete'), path, { headers: { prefer: 'wait=1' } })
   if (!isOperationBody(body)) throw new CommandError('the server answered no operation')
   await waitFor(target, body, { isQuiet: isSet(parsed, 'quiet') })
@@ -51,9 +40,9 @@ export async function cp(words: string[]): Promise<number> {
   return exitCodes.done
 }
 
-const optionsOf = (parsed: Parameters<typeof textOf>[0]) =>
+const optionsOf = (parsed: Parsed) =>
   Object.fromEntries(
-    Object.keys(flags).flatMap((flag) => {
+    ['format', 'volume-format', 'sha256', 'disk'].flatMap((flag) => {
       const value = textOf(parsed, flag)
       return value === undefined ? [] : [[flag.replaceAll('-', '_'), value]]
     }),

@@ -28,6 +28,7 @@ import { addUploads } from './rest/uploads.ts'
 import { addContainerFiles } from './streams/files.ts'
 import { addLogStream } from './streams/log-stream.ts'
 import { createContainerSockets } from './streams/sockets.ts'
+import { addVolumeDownloads } from './streams/volume-downloads.ts'
 import { tlsOptions } from './tls/tls.ts'
 
 /** The HTTP side of Horcrux, not yet listening. */
@@ -78,6 +79,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   addRoutes(app, broker, contracts, gate)
   await addUploads(app, broker, gate)
   await addContainerFiles(app, broker, gate)
+  addVolumeDownloads(app, broker, gate)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
   addNotFound(app, contracts)

@@ -2,6 +2,8 @@ import type { Service } from '#shared/service/start.ts'
 import { sweepSnapshotsRegularly } from './backups/save/snapshot.ts'
 import { backupService } from './backups/service.ts'
 import { backupStoreService } from './backups/stores.ts'
+import { volumeDownloadService } from './downloads/downloads.ts'
+import { closeAllFiles } from './downloads/open-files.ts'
 import { poolService } from './pools/pools.ts'
 import { watchUsage } from './pools/samples.ts'
 import { sweepObjectsRegularly } from './pools/sweep-objects.ts'
@@ -18,13 +20,15 @@ export const storageService: Service = {
     volumeInternalService,
     volumeSnapshotService,
     uploadService,
+    volumeDownloadService,
     backupService,
     backupStoreService,
   ],
   start: () => {
     const stops = [watchUsage(), sweepRegularly(), sweepObjectsRegularly(), sweepSnapshotsRegularly()]
-    return Promise.resolve(() => {
+    return Promise.resolve(async () => {
       for (const stop of stops) stop()
+      await closeAllFiles()
     })
   },
 }

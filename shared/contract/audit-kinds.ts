@@ -30,6 +30,7 @@ export const auditKinds = [
   'pool_deleted',
   'volume_created',
   'volume_deleted',
+  'volume_downloaded',
   'snapshot_created',
   'snapshot_deleted',
   'snapshot_restored',

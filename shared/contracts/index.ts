@@ -39,6 +39,7 @@ import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
+import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
@@ -60,6 +61,7 @@ export const contracts: readonly Contract[] = [
   volumesInternal,
   volumeSnapshots,
   uploads,
+  volumeDownloads,
   backups,
   backupStores,
   vms,

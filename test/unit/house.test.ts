@@ -137,6 +137,7 @@ test('every HTTP route comes from the contracts, except health, pages and event 
     'streams/files.ts',
     'streams/log-stream.ts',
     'streams/sockets.ts',
+    'streams/volume-downloads.ts',
   ].map((file) => `gateway/${file}`)
   expect(gateway.toSorted()).toEqual(known)
 })

@@ -79,6 +79,7 @@ const descriptions: Record<string, string> = {
   409: 'Wrong state, taken name, held lock',
   412: 'If-Match or If-Plan is no longer true',
   413: 'The body is larger than 1 MiB',
+  416: 'The range begins behind the end; `Content-Range` has the size',
   422: 'All violations at once',
   429: 'Too many requests',
   500: 'A bug of Horcrux',

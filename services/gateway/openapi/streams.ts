@@ -124,6 +124,32 @@ const uploadPaths: Record<string, Json> = {
   },
 }
 
+const downloadPaths: Record<string, Json> = {
+  '/storage/pools/{id}/volumes/{volume}/download': {
+    get: {
+      operationId: 'volume-downloads.download',
+      summary: 'Download a volume, or a snapshot of it, as a file',
+      description:
+        'Needs DatastoreAllocate on /api/storage/pools/{id}, and VmBackup on the VM that the volume belongs to. That VM must be off, unless a snapshot is named. A connection that is cut says that the file is not whole. Ranges are for raw only.',
+      tags: ['volumes'],
+      parameters: [
+        parameter('path', 'id', 'The storage pool'),
+        parameter('path', 'volume', 'The volume'),
+        parameter('query', 'format', 'raw, the default, or qcow2'),
+        parameter('query', 'snapshot', 'A snapshot of the VM that the volume belongs to'),
+        parameter('header', 'Range', 'One range of bytes'),
+        parameter('header', 'If-Range', 'The ETag of the file that goes on'),
+      ],
+      responses: {
+        ...file('application/octet-stream', 'The file'),
+        206: { ...file('application/octet-stream', 'The range of the file')[200] },
+        304: { description: 'The file has the ETag of If-None-Match', headers: commonHeaders },
+        ...refused(400, 401, 403, 404, 409, 412, 416, 422, 429, 500, 503),
+      },
+    },
+  },
+}
+
 const containerId = parameter('path', 'id', 'The container')
 const containerPaths: Record<string, Json> = {
   '/containers/{id}/websocket': {
@@ -250,5 +276,6 @@ export const streamPaths = (contracts: readonly Contract[]): Record<string, Json
   ...eventPaths,
   ...(contracts.some(({ name }) => name === 'consoles') && consolePaths),
   ...(contracts.some(({ name }) => name === 'uploads') && uploadPaths),
+  ...(contracts.some(({ name }) => name === 'volume-downloads') && downloadPaths),
   ...(contracts.some(({ name }) => name === 'container-streams') && containerPaths),
 })

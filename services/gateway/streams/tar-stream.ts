@@ -1,22 +1,18 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServiceBroker } from 'moleculer'
-import { asService } from '#shared/access/access.ts'
 import { send } from '#shared/bus/call.ts'
 import type { Result } from '#shared/contract/contract.ts'
 import { containerStreams, mostFileBytes, streamPartBytes } from '#shared/contracts/container/streams.ts'
 import { BadRequestError, TooLargeError, UnavailableError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
-import { within } from '#shared/runtime/request-context.ts'
-import { authorize } from '#shared/service/implement.ts'
-import { rightsOf } from '#shared/service/rights.ts'
-import { type Gate, identifyAgain } from '../admission/admit.ts'
+import type { Gate } from '../admission/admit.ts'
 import { partsOf } from '../rest/uploads.ts'
 import { closeRemote, type RemoteStream, remoteStream } from './remote.ts'
+import { stillMay } from './still-may.ts'
 
 export const mediaType = 'application/x-tar'
 const beginWithinMs = 60_000
-const againEveryMs = 1000
 /** The end of every tar archive is two blocks of zeros (POSIX, pax). */
 const endBytes = 1024
 /** Place and word of a tar archive that is not compressed. */
@@ -46,17 +42,7 @@ export async function openArchive(
     isClosed = true
     await closeRemote(broker, opened.replica, { ticket_id: opened.stream_id, reason: 'The request has ended' })
   }
-  let askedAt = performance.now()
-  const mayStill = async () => {
-    if (performance.now() - askedAt < againEveryMs) return
-    await identifyAgain(request, gate.identify)
-    const { caller, id: requestId } = request
-    const rights = await within({ broker, service: 'gateway', caller: asService('gateway'), requestId }, () =>
-      rightsOf(caller),
-    )
-    authorize(containerStreams.actions[action], params, caller, rights)
-    askedAt = performance.now()
-  }
+  const mayStill = stillMay({ broker, gate }, request, containerStreams.actions[action], params)
   return { stream: remoteStream(broker, opened), close, mayStill }
 }
 

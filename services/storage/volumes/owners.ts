@@ -6,7 +6,7 @@ import type { Accepting } from '#shared/operation/kinds.ts'
 import type { VolumeRecord } from '../models.ts'
 
 /** The id of the VM that an owner is; null for another kind of owner. */
-const vmOf = (owner: string): string | null => /^\/api\/vms\/([^/]+)$/.exec(owner)?.[1] ?? null
+export const vmOf = (owner: string): string | null => /^\/api\/vms\/([^/]+)$/.exec(owner)?.[1] ?? null
 
 /** Checks that an owner does not exist. One whose service does not answer counts as there. */
 async function isGone(owner: string): Promise<boolean> {

@@ -42,6 +42,7 @@ import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
+import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
@@ -88,7 +89,7 @@ const table: Record<ServiceName, Member> = {
     ],
   },
   storage: {
-    serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads, backups, backupStores],
+    serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads, volumeDownloads, backups, backupStores],
     calls: [
       ...of(vms, 'get', 'list', 'create', 'start', 'delete'),
       ...of(snapshots, 'list', 'create', 'delete', 'undoRestore'),

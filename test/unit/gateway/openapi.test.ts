@@ -34,6 +34,7 @@ describe('the OpenAPI document', () => {
       'events.socket',
       'events.stream',
       'uploads.write',
+      'volume-downloads.download',
       'container-streams.socket',
       'containers.followLogs',
       'container-streams.getFiles',
