@@ -109,7 +109,7 @@ async function receive(
   const headers = hasRanges ? { range: `bytes=${from}-`, 'if-range': tag } : {}
   const message = await open(target, { path, headers })
   if ((message.statusCode ?? 0) >= 400) throw await refusalOf(message, wanted)
-  if (message.headers.etag !== tag) {
+  if (message.headers.etag !== tag || (from > 0 && message.statusCode !== 206)) {
     message.destroy()
     throw new Error('The content has just changed')
   }

@@ -123,7 +123,8 @@ function answer(request: FastifyRequest, reply: FastifyReply, file: File, filena
     .type('application/octet-stream')
     .header('content-length', String(last + 1 - first))
     .header('content-disposition', `attachment; filename="${filename}"`)
-  if (request.method === 'HEAD') return reply.send()
+  // Fastify sets the length of another body than a stream to zero.
+  if (request.method === 'HEAD') return reply.send(Readable.from([]))
   const body = Readable.from(bytesOf(file, { first, last }), { objectMode: false })
   body.on('error', (error) => {
     log('gateway').info({ err: error, request_id: request.id }, 'a download broke off')

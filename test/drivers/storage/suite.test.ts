@@ -7,6 +7,10 @@ import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { secretFiles } from '#shared/nodes/host/secret-files.ts'
 import { driverOf } from '../../../services/storage/drivers/drivers.ts'
 import { type RequestContext, within } from '#shared/runtime/request-context.ts'
+import { withImage } from '../../../services/storage/backups/nbd/open-image.ts'
+import { fileContent } from '../../../services/storage/downloads/file-content.ts'
+import { unlocked } from '../../../services/storage/images/compare.ts'
+import { fileOfOriginal } from '../../../services/storage/images/images.ts'
 import type { Original, VolumeSpec } from '../../../services/storage/drivers/driver.ts'
 import { hostilePaths } from '../../lab/storage/hostile.ts'
 import { until } from '../../lab/wait.ts'
@@ -147,6 +151,32 @@ describe.each(opened)('a storage pool of kind $type', ({ driver, volumes, lab, h
     for (let time = 0; time < 2; time++) await volumes.delete(host, config, spec)
     expect(await volumes.exists(host, config, spec)).toBe(false)
   })
+
+  test.runIf(makes)(
+    'has volumes that a server of their bytes reads, without a lock that a guest would wait for',
+    async () => {
+      const spec = volume('served')
+      await create(spec)
+      await fill(await fileOf(spec), format, 7)
+      await volumes.activate?.(host, config, spec)
+      const original = await originalOf(spec)
+      const { format: _, ...tool } = unlocked(fileOfOriginal(original), original.source)
+      const how = { isWritten: false, signal: copying.signal }
+      const [first, second] = await withImage(host, { ...original, tool }, how, async (image) => {
+        const { size_bytes, read } = await fileContent(image, 'raw')
+        expect(size_bytes).toBe(usual)
+        expect((await read(0, 4)).toString('hex')).toBe('07070707')
+        // Written meanwhile, as by a guest that starts.
+        const written = fill(await fileOf(spec), format, 9)
+        await written
+        return [await read(MiB - 4, 8), await read(0, 4)] as const
+      })
+      expect(first.toString('hex').slice(8)).toBe('00000000')
+      expect(second).toHaveLength(4)
+      expect(await holds(await fileOf(spec), format, 9)).toBe(true)
+      await volumes.delete(host, config, spec)
+    },
+  )
 
   test.runIf(!makes)('has the volumes that its storage has made, and makes, resizes and deletes none', async () => {
     const listed = () => volumes.list!(host, config)
