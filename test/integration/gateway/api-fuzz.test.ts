@@ -23,6 +23,7 @@ const left = new Set([
   'events.socket',
   'consoles.cast',
   'consoles.viewerFile',
+  'volume-downloads.download',
 ])
 
 const newVm = (id: string) => ({
