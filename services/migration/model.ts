@@ -31,7 +31,11 @@ export const migrationRecords = collection(
       where: { forecast: { $exists: false } },
       convert: ({ health = null, baseline = null }) => ({ health, baseline, forecast: null }),
     }),
-    indexes: [{ fields: { vm_id: 1, created_at: -1 } }, { fields: { created_at: -1 } }],
+    indexes: [
+      { fields: { 'health.move_back.state': 1 }, sparse: true },
+      { fields: { vm_id: 1, created_at: -1 } },
+      { fields: { created_at: -1 } },
+    ],
   },
 )
 export type MigrationRecord = Awaited<ReturnType<typeof migrationRecords.require>>

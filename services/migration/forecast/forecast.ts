@@ -36,7 +36,7 @@ export async function forecastOf(wanted: Wanted): Promise<Forecast | null> {
   if (migration_type === 'offline') return null
   try {
     const [memory, between, all] = await Promise.all([
-      call(moves, 'memory', { id }, { timeoutMs: 15_000 }),
+      call(moves, 'memory', { id }, { timeoutMs: 30_000 }),
       completed({ source_node, target_node }),
       completed({}),
     ])

@@ -10,8 +10,8 @@ import { askHttp, httpFailures } from './http.ts'
 import { concludeHealth, judgeGuest, unanswered } from './judge.ts'
 import { type Tries, tryChecks } from './tries.ts'
 
-/** The longest time that a baseline may delay a move. */
-const baselineMs = 5000
+/** The longest times that a guest and the HTTP checks may delay a move. */
+const baselineMs = { guest: 30_000, http: 5000 }
 
 const probe = (id: string, timeoutMs: number): Promise<GuestProbe> =>
   call(moves, 'probe', { id }, { isQuestion: true, timeoutMs })
@@ -20,11 +20,11 @@ const probe = (id: string, timeoutMs: number): Promise<GuestProbe> =>
 export async function readBaseline(id: string, checks: HttpCheck[]): Promise<Baseline | null> {
   if (!(await readSettings()).health_checks) return null
   const [found, http_failures] = await Promise.all([
-    probe(id, baselineMs).catch((error: unknown) => {
+    probe(id, baselineMs.guest).catch((error: unknown) => {
       if (error instanceof AppError) return null
       throw error
     }),
-    httpFailures(checks, baselineMs),
+    httpFailures(checks, baselineMs.http),
   ])
   return found && { probe: found, http_failures }
 }

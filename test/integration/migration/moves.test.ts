@@ -27,7 +27,7 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     await lab.write('hv1', `${id}-disk-1.raw`, 16)
     await done(lab.horcrux, vms, 'start', { id })
     const words = { vm_id: id, target_node: 'hv2', bandwidth_limit: 50 }
-    const { forecast: foreseen } = await lab.horcrux.call(migrations, 'check', words)
+    const { forecast: foreseen } = await lab.horcrux.call(migrations, 'check', words, { timeoutMs: 60_000 })
     expect(foreseen).toMatchObject({
       convergence: 'yes',
       bandwidth_mib_s: 50,

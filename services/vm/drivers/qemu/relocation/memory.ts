@@ -5,7 +5,7 @@ import { query } from '../guest/monitor.ts'
 
 const windowSeconds = 1
 const pollEveryMs = 200
-const patienceMs = 5000
+const patienceMs = 15_000
 
 type DirtyRate = { status: 'unstarted' | 'measuring' | 'measured'; 'dirty-rate'?: number }
 
