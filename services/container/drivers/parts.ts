@@ -18,6 +18,12 @@ export type ListedImage = {
 /** A name and a password for a registry. Never in a message. */
 export type Credentials = { username: string; password: string }
 
+/** A server of images. `certificate`: the SHA-256 of the only one that is accepted; null: the authorities of the node decide. */
+export type ImageServer = { url: string; protocol: 'simplestreams' | 'engine'; certificate: string | null }
+
+/** Origin of a pull: the name of an image names its registry, never its image server. */
+export type Origin = { credentials: Credentials | null; server: ImageServer | null }
+
 /** The bytes of a file on the node. */
 export type Archive = { source: Readable; bytes: number }
 
@@ -47,8 +53,10 @@ export type Images = {
   load: (reached: Reached, kind: ArchiveKind, archive: Archive, name: string | null, how: Watching) => Promise<string>
   /** Reads an image as an archive that `load` takes. @throws ConflictError for one that the engine keeps in other files */
   export: (reached: Reached, engineId: string) => Promise<ArchiveSource>
-  /** Undefined for an engine that asks no registry. @returns the engine's id */
-  pull?: (reached: Reached, name: string, credentials: Credentials | null, how: Watching) => Promise<string>
+  /** The kind of origin that `pull` needs: a registry, or an image server. */
+  pullsFrom: 'registry' | 'server'
+  /** Pulls an image, and gives it the name. @returns the engine's id */
+  pull: (reached: Reached, name: string, origin: Origin, how: Watching) => Promise<string>
 }
 
 /** Fields that a container can be made again with; undefined leaves one as it is. */

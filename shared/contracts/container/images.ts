@@ -35,6 +35,32 @@ const Secret = Type.String({
   description: 'Never shown again',
 })
 
+/** LXD and Incus know no registry: the server of an image is named with it. */
+const fromServer = {
+  server: Type.Optional(
+    Type.String({
+      maxLength: 512,
+      pattern: '^https://(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$',
+      errorMessage: 'must be an address such as https://images.example.org, without a user and a query',
+      description:
+        'For LXD and Incus only, which need it: the image server that `image` is an alias or a fingerprint of',
+    }),
+  ),
+  protocol: Type.Optional(
+    Type.Enum(['simplestreams', 'engine'], {
+      description: 'With server: simplestreams (default), or engine for another LXD or Incus, whose image is public',
+    }),
+  ),
+  certificate: Type.Optional(
+    Type.String({
+      pattern: '^([0-9A-Fa-f]{64}|([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})$',
+      errorMessage: 'must be a SHA-256 fingerprint: 64 hexadecimal digits, or 32 pairs with colons',
+      description:
+        'With server: SHA-256 of its certificate; no other is accepted. Else the authorities of the node decide',
+    }),
+  ),
+}
+
 export const images = contract('images', {
   list: {
     does: 'List the images of all engines',
@@ -55,7 +81,7 @@ export const images = contract('images', {
     result: Image,
   },
   pull: {
-    does: 'Pull an image from a registry',
+    does: 'Pull an image from a registry or an image server',
     rest: 'POST /images/pull',
     can: 'ContainerAllocate on /api/images',
     operation: true,
@@ -65,6 +91,7 @@ export const images = contract('images', {
       image: Type.String({ ...ImageName, description: 'registry/name:tag, or @ and a digest; without a tag: latest' }),
       username: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f]*$' })),
       password: Type.Optional(Secret),
+      ...fromServer,
     }),
     secret: ['password'],
     result: Image,

@@ -18,7 +18,7 @@ import { until } from '../../lab/wait.ts'
 
 const { engines } = await labEngines()
 const withImages = engines.filter((runtime) => drivers[runtime].images)
-const pulling = withImages.filter((runtime) => drivers[runtime].images?.pull)
+const pulling = withImages.filter((runtime) => drivers[runtime].images?.pullsFrom === 'registry')
 const password = `canary-${randomBytes(12).toString('hex')}`
 let lab: ContainerLab
 let registry: Registry

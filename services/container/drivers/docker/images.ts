@@ -166,7 +166,8 @@ export function dockerImages(apiOf: (reached: Reached) => Promise<DockerApi>): I
       const [name = engineId] = RepoTags ?? []
       return readWhole(api, `/images/${encodeURIComponent(name)}/get`)
     },
-    pull: async (reached, name, credentials, { signal, progress }) => {
+    pullsFrom: 'registry',
+    pull: async (reached, name, { credentials }, { signal, progress }) => {
       const api = await apiOf(reached)
       const { repository, tag } = partsOf(name)
       const query = new URLSearchParams({ fromImage: repository, tag }).toString()

@@ -3,10 +3,12 @@ import { Readable } from 'node:stream'
 import { pack } from 'tar-stream'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import type { Api } from '#shared/nodes/lxd/client.ts'
+import type { LxdKind } from '#shared/nodes/lxd/engine.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Archive, ArchiveKind, Images, ListedImage, Watching } from '../parts.ts'
 import { exportImage } from './archives.ts'
 import { instancesOf, unlessGone } from './find.ts'
+import { download } from './pull.ts'
 
 /** The fields of an image that Horcrux reads (LXD and Incus, "REST API": GET /1.0/images). */
 type Image = {
@@ -115,7 +117,7 @@ async function load(api: Api, kind: ArchiveKind, archive: Archive, how: Watching
 }
 
 /** @param apiOf the API of the engine of a node */
-export function lxdImages(apiOf: (reached: Reached) => Promise<Api>): Images {
+export function lxdImages(kind: LxdKind, apiOf: (reached: Reached) => Promise<Api>): Images {
   const giveName = async (api: Api, target: string, name: string) => {
     const there = await unlessGone(api.get<{ target: string }>(aliasPath(name)))
     if (there?.target === target) return
@@ -158,9 +160,16 @@ export function lxdImages(apiOf: (reached: Reached) => Promise<Api>): Images {
       return code === 0 ? [] : null
     },
     export: async (reached, engineId) => exportImage(await apiOf(reached), imagePath(engineId)),
-    load: async (reached, kind, archive, name, how) => {
+    pullsFrom: 'server',
+    pull: async (reached, name, { server }, how) => {
       const api = await apiOf(reached)
-      const fingerprint = await load(api, kind, archive, how)
+      const fingerprint = await download({ api, host: reached.host, kind }, name, server!, how)
+      await giveName(api, fingerprint, name)
+      return fingerprint
+    },
+    load: async (reached, form, archive, name, how) => {
+      const api = await apiOf(reached)
+      const fingerprint = await load(api, form, archive, how)
       if (!(await unlessGone(api.get(imagePath(fingerprint)))))
         throw new NotFoundError(`${api.name} does not have the image '${fingerprint}' that it has made`)
       if (name !== null) await giveName(api, fingerprint, name)

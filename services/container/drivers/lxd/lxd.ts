@@ -169,7 +169,7 @@ export function lxd(kind: LxdKind): ContainerEngine {
     stop: (ref, { graceSeconds }) => stop(ref, graceSeconds),
     pause: (ref) => act(ref, 'freeze', ['running']),
     resume: (ref) => act(ref, 'unfreeze', ['paused']),
-    images: lxdImages((reached) => engineOf(reached).api()),
+    images: lxdImages(kind, (reached) => engineOf(reached).api()),
     limits: {
       change: async (ref, wanted) => {
         const api = await apiAt(ref.node)
