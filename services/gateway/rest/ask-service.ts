@@ -59,9 +59,16 @@ export async function askService(
   const location = isPlanOnly(action, params) ? undefined : locationOf(route, body)
   if (location !== undefined) headers['location'] = location
   const cookie = meta.cookie === undefined ? {} : { cookie: meta.cookie }
-  if (isOperation(action) && !isPlanOnly(action, params)) return { status: 202, headers, body, ...cookie }
-  if (isNothing(action.result)) return { status: action.status ?? 204, headers, body: null, ...cookie }
-  return { status: action.status ?? 200, headers, body, ...cookie }
+  const { status, hasBody } = shapeOf(action, params)
+  return { status, headers, body: hasBody ? body : null, ...cookie }
+}
+
+/** Status of a successful answer, and false for `hasBody` if it has no content. A plan is content, also of a DELETE. */
+export function shapeOf(action: Action, params: unknown): { status: number; hasBody: boolean } {
+  if (isPlanOnly(action, params)) return { status: 200, hasBody: true }
+  if (isOperation(action)) return { status: 202, hasBody: true }
+  const hasBody = !isNothing(action.result)
+  return { status: action.status ?? (hasBody ? 200 : 204), hasBody }
 }
 
 /** Location header: the path of the resource that was made, or of the operation that makes it. */
