@@ -3,7 +3,12 @@ import type { ActionName, ParamsOf, ResultOf } from './contracts.ts'
 import { Refusal } from './refusal.ts'
 
 export type Answer<T> = { data: T; etag: string | null; status: number }
-export type Asked = { ifMatch?: string | undefined; ifNoneMatch?: string | undefined; signal?: AbortSignal }
+export type Asked = {
+  ifMatch?: string | undefined
+  ifNoneMatch?: string | undefined
+  ifPlan?: string | undefined
+  signal?: AbortSignal
+}
 
 type Request = { method: string; url: string; body: Record<string, unknown> | undefined }
 
@@ -35,7 +40,12 @@ export const onExpired = (wait: () => Promise<void> | undefined) => (signInAgain
 
 type Body = Record<string, unknown> | Blob | undefined
 
-function headersOf(method: string, url: string, body: Body, { ifMatch, ifNoneMatch }: Asked): Record<string, string> {
+function headersOf(
+  method: string,
+  url: string,
+  body: Body,
+  { ifMatch, ifNoneMatch, ifPlan }: Asked,
+): Record<string, string> {
   const isRepeatable = method === 'GET' || body instanceof Blob || url.startsWith('/api/auth/')
   return {
     'X-Horcrux-Request': 'page',
@@ -46,6 +56,7 @@ function headersOf(method: string, url: string, body: Body, { ifMatch, ifNoneMat
     ...(!isRepeatable && { 'Idempotency-Key': randomKey() }),
     ...(ifMatch !== undefined && { 'If-Match': ifMatch }),
     ...(ifNoneMatch !== undefined && { 'If-None-Match': ifNoneMatch }),
+    ...(ifPlan !== undefined && { 'If-Plan': ifPlan }),
   }
 }
 

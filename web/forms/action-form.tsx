@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { call } from '../api/client.ts'
 import type { ActionName, ParamsOf, ResultOf } from '../api/contracts.ts'
 import { asRefusal, type Refusal } from '../api/refusal.ts'
 import { isOffline } from '../live/stream.ts'
@@ -11,6 +12,8 @@ import { Input } from './input.tsx'
 import { changedFields, type Conflict, merge, type Values } from './merge.ts'
 import { run } from './run.ts'
 
+/** The answer of an action to `plan: true`. */
+export type Plan = { plan_id: string }
 type Current = { data: unknown; etag: string | undefined }
 type Props<N extends ActionName> = {
   action: N
@@ -25,6 +28,8 @@ type Props<N extends ActionName> = {
   base?: Current
   /** Reads the record again after a 412. */ reload?: () => Promise<Current>
   children?: ComponentChildren
+  /** Shows the plan of the action: it is read first, and then exactly it is done. */
+  showPlan?: ((plan: Plan) => ComponentChildren) | undefined
   /** Last change of the parameters before they are sent. */ prepare?: (
     params: Record<string, unknown>,
   ) => Record<string, unknown>
@@ -44,6 +49,8 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
   const [error, setError] = useState<Refusal>()
   const [conflicts, setConflicts] = useState<Conflict[]>([])
   const [isBusy, setBusy] = useState(false)
+  const [plan, setPlan] = useState<Plan>()
+  const isPlanning = props.showPlan !== undefined && plan === undefined
   const form = useRef<HTMLFormElement>(null)
   useEffect(
     () => form.current?.closest('dialog')?.querySelector<HTMLElement>('form input, select, textarea')?.focus(),
@@ -71,7 +78,10 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
   const send = async (values: Values, current = base): Promise<void> => {
     const filled = { ...props.params, ...paramsOf(values) }
     const params = (props.prepare?.(filled) ?? filled) as ParamsOf<N>
-    const answer = await run(action, params, current?.etag)
+    // Actions with a plan take this parameter, and answer it.
+    const toPlan = { ...(params as object), plan: true } as unknown as ParamsOf<N>
+    if (isPlanning) return setPlan((await call(action, toPlan)).data as unknown as Plan)
+    const answer = await run(action, params, { ifMatch: current?.etag, ifPlan: plan?.plan_id })
     onDone?.(answer)
   }
 
@@ -89,6 +99,7 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
       await send(values)
     } catch (thrown) {
       const refusal = asRefusal(thrown)
+      setPlan(undefined)
       if (refusal.status === 412 && reload)
         await mergeWithTheirs(read.values).catch((again: unknown) => show(asRefusal(again)))
       else show(refusal)
@@ -96,7 +107,10 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
     setBusy(false)
   }
 
-  const put = (name: string, value: string | boolean) => setRaw((before) => ({ ...before, [name]: value }))
+  const put = (name: string, value: string | boolean) => {
+    setPlan(undefined)
+    setRaw((before) => ({ ...before, [name]: value }))
+  }
   const conflictOf = (name: string) => conflicts.find(({ field }) => field === name)
   return (
     <form class="form" ref={form} onSubmit={onSubmit} noValidate>
@@ -128,15 +142,16 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
             </div>
           )
         })}
+      {plan && props.showPlan?.(plan)}
       <footer>
         {onCancel && <Button onClick={onCancel}>{t('cancel')}</Button>}
         <Button
           type="submit"
-          kind={isDanger ? 'danger' : 'main'}
+          kind={isDanger && !isPlanning ? 'danger' : 'main'}
           isBusy={isBusy}
           reason={isOffline.value ? t('offlineReason') : undefined}
         >
-          {t(submit)}
+          {t(isPlanning ? 'showPlan' : submit)}
         </Button>
       </footer>
     </form>

@@ -10,6 +10,7 @@ export type Field = {
   /** Text in place of the label's word, and of the hint, from the contracts. */ text?: string
   hintText?: string | undefined
   kind?: Kind
+  /** Lines that a text area shows. */ rows?: number
   options?: readonly (string | readonly [value: string, text: string])[]
   suggestions?: readonly string[]
   hint?: Word

@@ -61,7 +61,7 @@ export function Input({ field, value, wrong, onInput }: Props) {
           ) : kind === 'area' || kind === 'json' || kind === 'lines' ? (
             <textarea
               {...common}
-              rows={kind === 'json' ? 8 : 3}
+              rows={field.rows ?? (kind === 'json' ? 8 : 3)}
               spellcheck={false}
               value={String(value)}
               onInput={onText}

@@ -1,5 +1,5 @@
 import type { Operation } from '#shared/contracts/core/operations.ts'
-import { call } from '../api/client.ts'
+import { type Asked, call } from '../api/client.ts'
 import type { ActionName, ParamsOf, ResultOf } from '../api/contracts.ts'
 import { requestOf } from '../api/client.ts'
 import { invalidate } from '../live/cache.ts'
@@ -30,8 +30,12 @@ const isOperation = (answer: unknown): answer is Operation =>
  * without waiting for its event.
  * @throws Refusal
  */
-export async function run<N extends ActionName>(name: N, params: ParamsOf<N>, ifMatch?: string): Promise<ResultOf<N>> {
-  const { data } = await call(name, params, { ifMatch })
+export async function run<N extends ActionName>(
+  name: N,
+  params: ParamsOf<N>,
+  asked: Pick<Asked, 'ifMatch' | 'ifPlan'> = {},
+): Promise<ResultOf<N>> {
+  const { data } = await call(name, params, asked)
   const answer: unknown = data
   if (isOperation(answer)) {
     begunHere.add(answer.id)

@@ -10,7 +10,7 @@ import { Menu } from '../widgets/menu.tsx'
 import { Problem } from '../widgets/states.tsx'
 import { toast } from '../widgets/toasts.tsx'
 import { t, told, type Word } from '../words/words.ts'
-import { ActionForm } from './action-form.tsx'
+import { ActionForm, type Plan } from './action-form.tsx'
 import type { Field } from './fields.ts'
 import { run } from './run.ts'
 
@@ -26,6 +26,10 @@ export type Verb<T> = {
   /** Question before it is done, with the loss. */ confirm?: (item: T) => string
   /** The name that must be typed, for what cannot be undone. */ typed?: (item: T) => string
   note?: (item: T) => ComponentChildren
+  /** Shows the plan of an action that has one, before it is done. Goes with `fields`. */
+  showPlan?: (plan: Plan) => ComponentChildren
+  /** Content of the dialog in place of a form or a question. */
+  view?: (item: T, onClose: () => void) => ComponentChildren
   isDanger?: boolean
   onDone?: (answer: unknown, item: T) => void
 }
@@ -46,7 +50,7 @@ export function wrongStatus(
 
 export const reasonOf = <T,>(verb: Verb<T>, item: T): string | undefined =>
   isOffline.value ? t('offlineReason') : verb.reason?.(item)
-const needsDialog = (verb: Verb<never>) => Boolean(verb.fields || verb.confirm || verb.typed || verb.note)
+const needsDialog = (verb: Verb<never>) => Boolean(verb.fields || verb.confirm || verb.typed || verb.note || verb.view)
 
 /** Buttons for the verbs that the caller may do: the first few, and a menu of the rest. */
 export function Verbs<T>({
@@ -120,14 +124,21 @@ export function VerbDialog<T>({
     verb.onDone?.(answer, item)
   }
   return (
-    <Dialog title={`${t(verb.label)}: ${name}`} onClose={onClose}>
-      {verb.fields && !verb.typed ? (
+    <Dialog
+      title={`${t(verb.label)}: ${name}`}
+      shape={verb.view || verb.showPlan ? 'wide' : undefined}
+      onClose={onClose}
+    >
+      {verb.view ? (
+        verb.view(item, onClose)
+      ) : verb.fields && !verb.typed ? (
         <ActionForm
           action={verb.action}
           params={verb.params(item)}
           fields={verb.fields(item)}
           initial={verb.initial?.(item) ?? {}}
           prepare={verb.prepare}
+          showPlan={verb.showPlan}
           submit={verb.label}
           isDanger={verb.isDanger}
           onDone={done}

@@ -54,9 +54,13 @@ const pull: Verb<null> = {
   params: () => ({}),
   initial: () => ({ node: 'local', runtime: 'docker' }),
   fields: () => [
-    { name: 'image', label: 'f.containerImage', isRequired: true },
+    { name: 'image', label: 'f.containerImage', hint: 'hint.pullImage', isRequired: true },
     { name: 'runtime', label: 'f.runtime', kind: 'select', options: enums.runtime },
     { name: 'node', label: 'f.node', isRequired: true },
+    { name: 'username', label: 'f.username', hint: 'hint.registryUser' },
+    { name: 'password', label: 'f.password', kind: 'password', autocomplete: 'new-password' },
+    { name: 'server', label: 'f.imageServer', hint: 'hint.imageServer' },
+    { name: 'certificate', label: 'f.certificate', hint: 'hint.certificate' },
   ],
 }
 

@@ -1,7 +1,11 @@
+import { enums } from 'virtual:actions'
 import type { Stack } from '#shared/contracts/container/stacks.ts'
+import type { Verb } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
+import { t } from '../../words/words.ts'
+import { ChangeStack, composeFile, showStackPlan, StackFile } from './stack-dialogs.tsx'
 
 const columns: Column<Stack>[] = [
   {
@@ -22,6 +26,48 @@ const columns: Column<Stack>[] = [
   { key: 'node', head: 'f.node', cell: ({ node }) => node, value: ({ node }) => node, drop: 2 },
 ]
 
+const whenManaged = ({ managed }: Stack) => (managed ? undefined : t('notOurStack'))
+
+const verbs: readonly Verb<Stack>[] = [
+  {
+    action: 'stacks.config',
+    label: 'verb.composeFile',
+    params: ({ id }) => ({ id }),
+    reason: whenManaged,
+    view: ({ id }) => <StackFile id={id} />,
+  },
+  {
+    action: 'stacks.update',
+    label: 'verb.change',
+    params: ({ id }) => ({ id }),
+    reason: whenManaged,
+    view: ({ id }, onClose) => <ChangeStack id={id} onClose={onClose} />,
+  },
+  {
+    action: 'stacks.delete',
+    label: 'verb.takeDown',
+    params: ({ id }) => ({ id }),
+    reason: whenManaged,
+    fields: () => [{ name: 'volumes', label: 'f.withStackVolumes', kind: 'check' }],
+    showPlan: showStackPlan,
+    isDanger: true,
+  },
+]
+
+const bringUp: Verb<null> = {
+  action: 'stacks.create',
+  label: 'bringUpStack',
+  params: () => ({}),
+  initial: () => ({ runtime: enums.runtime[0], node: 'local' }),
+  fields: () => [
+    { name: 'name', label: 'f.name', isRequired: true },
+    { name: 'runtime', label: 'f.runtime', kind: 'select', options: enums.runtime },
+    { name: 'node', label: 'f.node', isRequired: true },
+    composeFile,
+  ],
+  showPlan: showStackPlan,
+}
+
 /** The Compose projects of all engines. */
 export const Stacks = () => (
   <ListScreen
@@ -34,7 +80,8 @@ export const Stacks = () => (
     words={({ id, name, containers }) => [id, name, containers.map((one) => one.name)]}
     facets={[{ field: 'status', label: 'f.status', of: ({ status }) => status }]}
     firstSort="name"
-    verbs={[]}
+    verbs={verbs}
+    create={bringUp}
     empty="noStacks"
     emptyHint="noStacksHint"
   />
