@@ -15,6 +15,9 @@ import type { LabEngines } from './start.ts'
 
 type Calling = Pick<TestHorcrux, 'call'>
 
+/** A command that no other process of the machine runs, so that the ones that are left are counted. */
+const shortSleep = `sleep 0.2${process.pid}`
+
 const id = 'fault-it'
 const wanted = { id, name: id, runtime: 'docker', image: 'tiny', command: idle, memory: 64 }
 const make = (horcrux: Calling) => done(horcrux, containers, 'create', wanted)
@@ -86,7 +89,7 @@ export const containerScenarios = (engines: LabEngines): Record<string, Scenario
   'containers.restart': { before: run, params: { id, timeout: 1 } },
   'containers.pause': { before: run, params: { id } },
   'containers.resume': { before: pause, params: { id } },
-  'containers.exec': { before: run, params: { id, command: ['/bin/sh', '-c', 'sleep 0.2'], timeout: 10 } },
+  'containers.exec': { before: run, params: { id, command: ['/bin/sh', '-c', shortSleep], timeout: 10 } },
   'containers.recreate': { before: run, params: { id, env: { MARK: 'new' }, timeout: 1, watch: 0 } },
   'prunes.prune': { before: make, params: { runtime: 'docker', images: 'none' } },
   'containers.clone': { before: run, params: { id, target_id: 'fault-copy', target_name: 'fault-copy' } },
@@ -132,7 +135,7 @@ export async function readContainers(horcrux: TestHorcrux, { config }: LabEngine
     horcrux.call(stacks, 'list', { filter: 'name:fault-stack' }),
   ])
   const tags = (await docker('images', '--format', '{{.Repository}}:{{.Tag}}')).split('\n')
-  const left = await localHost().run('pgrep', ['--full', '--count', '^sleep 0.2$'])
+  const left = await localHost().run('pgrep', ['--full', '--count', `^${shortSleep}$`])
   return {
     containers: [
       ...(await Promise.all(recorded)),
