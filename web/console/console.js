@@ -1,8 +1,9 @@
 import { ask, Refused, signIn } from './api.js'
 
 const query = new URLSearchParams(location.search)
+const container = query.get('container')
 const vm = query.get('vm') ?? ''
-const type = query.get('type') === 'serial' ? 'serial' : 'vnc'
+const type = container !== null ? 'shell' : query.get('type') === 'serial' ? 'serial' : 'vnc'
 const recording = query.get('recording')
 const $ = (selector) => document.querySelector(selector)
 const view = $('#view')
@@ -29,6 +30,22 @@ function closed({ code, reason }) {
   say('closed', reason || 'The connection to the server was lost.')
 }
 
+/** Bash where there is one; some images have only `sh`. */
+const shell = ['sh', '-c', 'command -v bash >/dev/null 2>&1 && exec bash || exec sh']
+const terminal = { columns: 80, rows: 24 }
+
+/** A ticket for the console, and the function that shows what it opens. */
+async function open() {
+  if (type === 'shell') {
+    const { showShell } = await import('./terminal.js')
+    const path = `/containers/${encodeURIComponent(container)}/exec/socket`
+    return { show: showShell, ticket: await ask('POST', path, { command: shell, terminal }) }
+  }
+  const show =
+    type === 'serial' ? (await import('./terminal.js')).showTerminal : (await import('./screen.js')).showScreen
+  return { show, ticket: await ask('POST', `/console/${encodeURIComponent(vm)}/${type}`) }
+}
+
 /** Gets a ticket, opens the console and shows it. */
 async function connect() {
   say('connecting')
@@ -41,9 +58,8 @@ async function connect() {
       const { replay } = await import('./replay.js')
       return await replay(view, encodeURIComponent(vm), encodeURIComponent(recording), say)
     }
-    const show =
-      type === 'serial' ? (await import('./terminal.js')).showTerminal : (await import('./screen.js')).showScreen
-    const { websocket_path, password } = await ask('POST', `/console/${encodeURIComponent(vm)}/${type}`)
+    const { show, ticket } = await open()
+    const { websocket_path, password } = ticket
     const address = new URL(websocket_path, location.href)
     address.protocol = location.protocol.replace('http', 'ws')
     const socket = new WebSocket(address, 'binary')
@@ -76,8 +92,9 @@ async function viewerFile() {
 if (recording) $('#again').textContent = 'Play again'
 // In the frame of the web page its own head is enough.
 if (query.has('embedded')) document.body.classList.add('embedded')
-$('#name').textContent = vm
-document.title = `${vm} · Horcrux`
+$('#name').textContent = container ?? vm
+document.title = `${container ?? vm} · Horcrux`
+for (const part of ['nav', '#file']) $(part).hidden = type === 'shell'
 for (const kind of ['vnc', 'serial']) {
   const link = $(`#to-${kind}`)
   link.href = `?${new URLSearchParams({ vm, type: kind })}`

@@ -42,3 +42,33 @@ export function showTerminal(view, socket, { ready }) {
   terminal.onBinary((text) => send(Uint8Array.from(text, (sign) => sign.codePointAt(0))))
   return { terminal, dispose, focus: () => terminal.focus() }
 }
+
+/** A command's end, in words. */
+const endOf = ({ exit_code: code, reason, message }) =>
+  message ?? (code === null ? reason : `It has ended with ${code}`)
+
+/**
+ * Joins a terminal with a command in a container: binary messages begin with the number of their stream, texts are JSON;
+ * the size of the terminal follows that of the window.
+ */
+export function showShell(view, socket, { ready }) {
+  const { terminal, dispose } = makeTerminal(view)
+  const encoder = new TextEncoder()
+  const isOpen = () => socket.readyState === WebSocket.OPEN
+  const send = (bytes) => isOpen() && socket.send(bytes)
+  const tell = () =>
+    isOpen() && socket.send(JSON.stringify({ resize: { columns: terminal.cols, rows: terminal.rows } }))
+  socket.addEventListener('open', () => {
+    ready()
+    tell()
+    terminal.focus()
+  })
+  socket.addEventListener('message', ({ data }) => {
+    if (typeof data === 'string') terminal.write(`\r\n${endOf(JSON.parse(data))}\r\n`)
+    else terminal.write(new Uint8Array(data, 1))
+  })
+  terminal.onData((text) => send(encoder.encode(text)))
+  terminal.onBinary((text) => send(Uint8Array.from(text, (sign) => sign.codePointAt(0))))
+  terminal.onResize(tell)
+  return { terminal, dispose, focus: () => terminal.focus() }
+}

@@ -7,7 +7,7 @@ import { Verbs } from '../../forms/verbs.tsx'
 import { useQuery } from '../../live/cache.ts'
 import { ended } from '../../live/operations.ts'
 import { Card, Facts, Page, Tabs } from '../../widgets/layout.tsx'
-import { Loaded } from '../../widgets/states.tsx'
+import { Empty, Loaded } from '../../widgets/states.tsx'
 import { Status } from '../../widgets/status.tsx'
 import { ago, mib } from '../../words/format.ts'
 import { t, type Word } from '../../words/words.ts'
@@ -18,6 +18,7 @@ import { containerVerbs } from './verbs.tsx'
 const tabs: [string, Word][] = [
   ['overview', 'tab.overview'],
   ['logs', 'tab.logs'],
+  ['shell', 'tab.shell'],
   ['command', 'tab.command'],
   ['history', 'tab.history'],
 ]
@@ -27,7 +28,7 @@ export function ContainerPage() {
   const id = params['id'] ?? ''
   const tab = params['tab'] || 'overview'
   const container = useQuery('containers.get', { id })
-  const shown = tabs.filter(([key]) => key !== 'command' || may('containers.exec', { id }))
+  const shown = tabs.filter(([key]) => !['command', 'shell'].includes(key) || may('containers.exec', { id }))
   return (
     <Page
       title={container.data?.name ?? id}
@@ -57,6 +58,8 @@ export function ContainerPage() {
             />
             {tab === 'logs' ? (
               <Logs id={id} />
+            ) : tab === 'shell' ? (
+              <Shell container={data} />
             ) : tab === 'command' ? (
               <Command id={id} />
             ) : tab === 'history' ? (
@@ -137,6 +140,32 @@ function Overview({ container: c }: { container: Container }) {
           </details>
         </Card>
       )}
+    </div>
+  )
+}
+
+/** A shell in the container, in a frame of its own as the console of a VM is. */
+function Shell({ container: { id, name, status } }: { container: Container }) {
+  if (status !== 'running')
+    return (
+      <Empty title={t('shellOff')}>
+        <p>{t('shellOffHint')}</p>
+      </Empty>
+    )
+  const address = `/console/?container=${encodeURIComponent(id)}`
+  return (
+    <div class="stack">
+      <div class="row">
+        <a class="button" href={address} target="_blank" rel="noopener">
+          {t('ownWindow')}
+        </a>
+      </div>
+      <iframe
+        class="console-frame"
+        src={`${address}&embedded=1`}
+        title={`${t('tab.shell')} ${name}`}
+        allow="clipboard-read; clipboard-write; fullscreen"
+      />
     </div>
   )
 }

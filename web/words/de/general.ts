@@ -289,4 +289,7 @@ export const general: Record<keyof typeof english, string> = {
   noBackups: 'Keine Backups',
   noBackupsHint:
     'Ein Backup enthält alle Platten einer virtuellen Maschine zu einem Zeitpunkt. Es braucht einen Storage-Pool, der Backups aufnimmt.',
+  shellOff: 'Der Container läuft nicht',
+  shellOffHint: 'Zum Öffnen einer Shell muss er laufen.',
+  'tab.shell': 'Shell',
 }

@@ -286,4 +286,7 @@ export const general = {
   noBackups: 'No backups',
   noBackupsHint:
     'A backup has all disks of a virtual machine at one moment. It needs a storage pool that keeps backups.',
+  shellOff: 'The container does not run',
+  shellOffHint: 'Start it to open a shell in it.',
+  'tab.shell': 'Shell',
 }
