@@ -27,7 +27,7 @@ beforeAll(async () => {
   await useEngines(product.horcrux, lab)
   browser = await startBrowser()
   page = await browser.newPage({ viewport: { width: 1100, height: 800 } })
-  page.setDefaultTimeout(longMs)
+  page.setDefaultTimeout(30_000)
   await page.goto(product.url)
   await page.fill('[name=username]', 'admin')
   await page.fill('[name=password]', 'Sonnenblume-7')
@@ -52,7 +52,10 @@ test.runIf(runtime)(
     const has = (text: RegExp) => screen.getByText(text).first().waitFor()
     await frame.locator('.xterm-helper-textarea').focus()
     await page.keyboard.type('until stty size | grep -qv " 80$"; do sleep 0.1; done; echo $((6 * 7))-told\n')
-    await has(/42-told/)
+    await has(/42-told/).catch(async (e) => {
+      await page.screenshot({ path: '/tmp/w/s6.png' })
+      throw e
+    })
     await page.keyboard.type('exit 3\n')
     await has(/It has ended with 3/)
     await frame.locator('#closed').waitFor()

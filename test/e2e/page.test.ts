@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type TOTP, URI } from 'otpauth'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
@@ -208,6 +209,7 @@ const screens = [
   '/containers',
   '/storage',
   '/nodes',
+  '/migrations',
   '/networks',
   '/policies',
   '/operations',
@@ -218,6 +220,33 @@ const screens = [
   '/grants',
   '/account',
 ]
+
+test.runIf(canRun)(
+  'a second factor is set up from a QR code or its secret, and its recovery codes are shown',
+  async () => {
+    const username = `careful-${++tries}`
+    await product.ask('POST /api/users', { json: { username, password } })
+    const context = await browser.newContext()
+    const own = await context.newPage()
+    own.setDefaultTimeout(longMs)
+    await own.goto(`${product.url}/account`)
+    await signIn(own, username)
+    const card = own.locator('section.card', { hasText: 'Second factor' })
+    await card.locator('[name=password]').fill(password)
+    await own.keyboard.press('Enter')
+    const code = card.getByRole('img', { name: 'QR code for the authenticator app' })
+    await code.waitFor()
+    // The pattern of one corner: a dark frame of seven modules around three.
+    expect(await code.locator('path').getAttribute('d')).toMatch(/^M4 4h1v1h-1zM5 4h1v1h-1zM6 4/)
+    const uri = (await card.getByRole('link').getAttribute('href'))!
+    await card.locator('[name=code]').fill((URI.parse(uri) as TOTP).generate())
+    await own.keyboard.press('Enter')
+    await card.locator('pre').waitFor()
+    expect((await card.locator('pre').innerText()).split('\n').length).toBeGreaterThan(4)
+    await context.close()
+  },
+  longMs,
+)
 
 test.runIf(canRun)(
   'axe finds nothing on the screens in both themes, and none is wider than a phone',

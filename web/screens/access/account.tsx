@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import type { ResultOf } from '../../api/contracts.ts'
 import { readSession, session, userName } from '../../api/session.ts'
 import { ActionForm } from '../../forms/action-form.tsx'
+import { QrCode } from '../../widgets/qr-code.tsx'
 import { type Verb, VerbDialog, Verbs } from '../../forms/verbs.tsx'
 import { useQuery } from '../../live/cache.ts'
 import { Button } from '../../widgets/button.tsx'
@@ -90,6 +91,7 @@ function SecondFactor() {
           }}
         >
           <p>{t('totpHint')}</p>
+          <QrCode text={begun.uri} label={t('totpQr')} />
           <p>
             <a href={begun.uri}>{t('openAuthenticator')}</a>
           </p>

@@ -292,4 +292,5 @@ export const general: Record<keyof typeof english, string> = {
   shellOff: 'Der Container läuft nicht',
   shellOffHint: 'Zum Öffnen einer Shell muss er laufen.',
   'tab.shell': 'Shell',
+  totpQr: 'QR-Code für die Authenticator-App',
 }

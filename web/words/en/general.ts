@@ -289,4 +289,5 @@ export const general = {
   shellOff: 'The container does not run',
   shellOffHint: 'Start it to open a shell in it.',
   'tab.shell': 'Shell',
+  totpQr: 'QR code for the authenticator app',
 }
