@@ -27,7 +27,7 @@ beforeAll(async () => {
   await useEngines(product.horcrux, lab)
   browser = await startBrowser()
   page = await browser.newPage({ viewport: { width: 1100, height: 800 } })
-  page.setDefaultTimeout(30_000)
+  page.setDefaultTimeout(longMs)
   await page.goto(product.url)
   await page.fill('[name=username]', 'admin')
   await page.fill('[name=password]', 'Sonnenblume-7')

@@ -90,6 +90,13 @@ describe.each(lab.engines)('a command over a WebSocket, in a container of %s', (
     expect(shell.texts().at(-1)).toEqual({ exit_code: 0, reason: 'exited' })
   })
 
+  test('keeps a size that it is given before it has begun', async () => {
+    const shell = await sh(`${waitForSize('24 91')}; echo sized`, { terminal: { columns: 80, rows: 24 } })
+    shell.tell({ resize: { columns: 91, rows: 24 } })
+    await shell.shows('sized')
+    await shell.closed
+  })
+
   test('gets signals', async () => {
     const command = await sh(
       "trap 'echo hup' HUP; trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.1; done",

@@ -37,11 +37,15 @@ export async function exec(api: DockerApi, engineId: string, what: Command): Pro
   const size = terminal && { ConsoleSize: [terminal.rows, terminal.columns], h: terminal.rows, w: terminal.columns }
   const body = { Detach: false, Tty: terminal !== null, ...size }
   const { socket } = await api.stream({ method: 'POST', path: `${path}/start`, body, isUpgrade: true })
-  const resize: Process['resize'] = async ({ columns, rows }) => {
-    if (terminal) await api.post(`${path}/resize?h=${rows}&w=${columns}`)
-  }
+  const setSize = ({ columns, rows }: Size) => api.post(`${path}/resize?h=${rows}&w=${columns}`)
   // An older Docker knows no size at the start.
-  if (terminal) void resizeAtFirst(resize, terminal)
+  const isSized = terminal && resizeAtFirst(setSize, terminal)
+  const resize: Process['resize'] = async (next) => {
+    if (!terminal) return
+    // Set after a later size, the first one would stay.
+    await isSized
+    await setSize(next)
+  }
   const said: string[] = []
   return {
     output: outputOf(socket, terminal !== null, said),
@@ -55,10 +59,10 @@ export async function exec(api: DockerApi, engineId: string, what: Command): Pro
 const sizeTries = { count: 20, everyMs: 50 }
 
 /** A resize counts once the command has begun: until then it is refused. */
-async function resizeAtFirst(resize: Process['resize'], size: Size): Promise<void> {
+async function resizeAtFirst(setSize: (size: Size) => Promise<unknown>, size: Size): Promise<void> {
   for (let turn = 0; turn < sizeTries.count; turn++) {
     try {
-      return await resize(size)
+      return void (await setSize(size))
     } catch (error) {
       if (!(error instanceof AppError)) throw error
       await delay(sizeTries.everyMs)
