@@ -230,6 +230,9 @@ export async function benchContainers(): Promise<Row[]> {
     ]
   } finally {
     await product.stop()
+    // LXC has no daemon that would end its containers.
+    for (let index = 0; index < perEngine; index++)
+      await host.run('lxc-stop', ['--kill', `--lxcpath=${join(own, 'lxc')}`, `--name=bench-lxc-${index}`])
     await stopEngines(own)
     await rm(dir, { recursive: true, force: true })
   }

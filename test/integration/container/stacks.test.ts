@@ -35,6 +35,8 @@ const violationsOf = async (attempt: Promise<unknown>) => {
     ? error.violations.map(({ field, code }) => `${field} ${code}`)
     : [String(error)]
 }
+/** A plan runs Compose, which takes long on a busy machine. */
+const slowly = { timeoutMs: 60_000 }
 /** The answer of an operation that is asked for its plan. */
 const planOf = async (answer: Promise<unknown>) => (await answer) as StackPlan
 const actionsOf = ({ services }: StackPlan) => services.map(({ name, action }) => `${name} ${action}`)
@@ -80,7 +82,7 @@ test.each(drawn)(
     // Compose drives two of the engines.
     const engine = runtime as 'docker' | 'podman'
     const meta = (ifPlan: string) => ({ meta: { ifPlan } })
-    const first = await planOf(horcrux.call(stacks, 'create', { ...wish, plan: true }))
+    const first = await planOf(horcrux.call(stacks, 'create', { ...wish, plan: true }, slowly))
     expect(actionsOf(first)).toEqual(['web create', 'worker create'])
     expect(first.volumes).toEqual([{ name: `${name}_data`, action: 'create' }])
     expect(first.networks).toEqual([{ name: `${name}_default`, action: 'create' }])
@@ -117,7 +119,7 @@ test.each(drawn)(
       'scale: 1',
     )
     const change = { id, compose_file: next, timeout: 1, watch: 1 }
-    const second = await planOf(horcrux.call(stacks, 'update', { ...change, plan: true }))
+    const second = await planOf(horcrux.call(stacks, 'update', { ...change, plan: true }, slowly))
     expect(actionsOf(second)).toEqual(['web recreate', 'worker scale', 'more create'])
     const changed = await work(horcrux, stacks, 'update', change, { ...meta(second.plan_id), timeoutMs: 120_000 })
     expect(changed.state, JSON.stringify(changed.error)).toBe('succeeded')
@@ -129,13 +131,13 @@ test.each(drawn)(
     expect(await failure(horcrux.call(containers, 'get', { id: web.id }))).toBeInstanceOf(NotFoundError)
     const now = (await horcrux.call(stacks, 'get', { id })).containers.find(({ service }) => service === 'web')!
     expect((await horcrux.call(containers, 'get', { id: now.id })).env['MARK']).toBe('two')
-    expect(actionsOf(await planOf(horcrux.call(stacks, 'update', { ...change, plan: true })))).toEqual([
+    expect(actionsOf(await planOf(horcrux.call(stacks, 'update', { ...change, plan: true }, slowly)))).toEqual([
       'web keep',
       'worker keep',
       'more keep',
     ])
 
-    const kept = await planOf(horcrux.call(stacks, 'delete', { id, plan: true }))
+    const kept = await planOf(horcrux.call(stacks, 'delete', { id, plan: true }, slowly))
     expect(kept.volumes).toEqual([{ name: `${name}_data`, action: 'keep' }])
     await done(horcrux, stacks, 'delete', { id, timeout: 1 })
     expect(await ofEngine(engine, name)).toEqual(['0 containers', `${name}_data`])

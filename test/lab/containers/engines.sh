@@ -134,7 +134,7 @@ images() {
 #!/bin/sh
 echo hello
 trap 'exit 0' PWR TERM INT
-while :; do sleep 0.1; done
+while :; do sleep 3600 & wait $!; done
 I
   chmod 755 "$root/sbin/init"
   tar -C "$root" -cf "$dir/tiny.tar" .
