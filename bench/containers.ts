@@ -26,7 +26,9 @@ import { median, type Row } from './figures.ts'
 const host = localHost()
 const rounds = 15
 const perEngine = 10
-const logLineCount = 400_000
+const logLineCount = 100_000
+/** One reading of such a log takes an engine seconds. */
+const logRounds = 5
 
 const nothing = { env: {}, user: null, terminal: null, hasInput: false }
 
@@ -93,6 +95,7 @@ async function logs(api: DockerApi, socket: string): Promise<Row[]> {
         wanted,
       ),
     () => rawCopy(socket, `/containers/${id}/logs?stdout=1&stderr=1&timestamps=1`),
+    logRounds,
   )
   await api.change((docker) => docker.getContainer(id).remove())
   return [
