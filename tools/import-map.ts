@@ -44,6 +44,7 @@ const layers = [
   'config',
   'runtime',
   'ids.ts',
+  'schedules',
   'nodes/host',
   'nodes/engine.ts',
   'nodes/libvirt/worker',

@@ -1,4 +1,6 @@
 import type { Service } from '#shared/service/start.ts'
+import { backupJobService } from './backups/jobs/service.ts'
+import { runJobs } from './backups/jobs/ticks.ts'
 import { sweepSnapshotsRegularly } from './backups/save/snapshot.ts'
 import { backupService } from './backups/service.ts'
 import { backupStoreService } from './backups/stores.ts'
@@ -23,9 +25,10 @@ export const storageService: Service = {
     volumeDownloadService,
     backupService,
     backupStoreService,
+    backupJobService,
   ],
   start: () => {
-    const stops = [watchUsage(), sweepRegularly(), sweepObjectsRegularly(), sweepSnapshotsRegularly()]
+    const stops = [watchUsage(), sweepRegularly(), sweepObjectsRegularly(), sweepSnapshotsRegularly(), runJobs()]
     return Promise.resolve(async () => {
       for (const stop of stops) stop()
       await closeAllFiles()

@@ -3,6 +3,7 @@ import { alerts } from '#shared/contracts/metrics/alerts.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { auth } from '#shared/contracts/access/auth.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
+import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
@@ -64,6 +65,7 @@ export const contracts: readonly Contract[] = [
   volumeDownloads,
   backups,
   backupStores,
+  backupJobs,
   vms,
   vmBackups,
   devices,

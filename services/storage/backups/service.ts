@@ -4,7 +4,7 @@ import { backupRecords, viewOf } from './model.ts'
 import { verify } from './proof/verify.ts'
 import { remove } from './remove.ts'
 import { restore } from './restore/restore.ts'
-import { create } from './save/create.ts'
+import { create, createFor } from './save/create.ts'
 
 export const backupService = implement(backups, {
   list: async (query, { maySee }) => {
@@ -13,6 +13,7 @@ export const backupService = implement(backups, {
   },
   get: async ({ id }) => viewOf(await backupRecords.require(id)),
   create,
+  createFor,
   update: async ({ id, ...given }) => viewOf(await backupRecords.change(id, () => ({ set: given }))),
   delete: remove,
   restore,

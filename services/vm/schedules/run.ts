@@ -9,7 +9,7 @@ import { planRemove, runRemove } from '../snapshots/remove.ts'
 import type { Taking } from '../snapshots/taking.ts'
 import { isOverQuota } from '../quotas/reserve.ts'
 import { type ScheduleRecord, scheduleRecords } from './model.ts'
-import { snapshotNameOf, surplusOf } from './next-run.ts'
+import { snapshotNameOf, surplusOf } from './names.ts'
 
 type Wanted = { schedule: string; taking: Taking }
 

@@ -1,35 +1,17 @@
 import { requireRight } from '#shared/access/require-right.ts'
 import { call } from '#shared/bus/call.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
-import { type Frequency, snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
-import { ValidationError } from '#shared/errors.ts'
+import type { Frequency } from '#shared/contracts/frequency.ts'
+import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
+import { previewOf, requireNextRun } from '#shared/schedules/next-run.ts'
 import { implement } from '#shared/service/implement.ts'
 import { apiPathOf, vmRecords } from '../model.ts'
 import { scheduleRecords, viewOf } from './model.ts'
-import { nextRun, previewOf } from './next-run.ts'
 import { run } from './run.ts'
 
 const previewed = 20
-
-/** The next run. @throws ValidationError for a pattern or time zone that does not exist, or that never comes */
-function requireNextRun(frequency: Frequency, timezone: string): string {
-  const wrong = (field: string, message: string) => new ValidationError([{ field, code: 'invalid', message }])
-  try {
-    Intl.DateTimeFormat('en', { timeZone: timezone })
-  } catch (error) {
-    throw wrong('timezone', (error as Error).message)
-  }
-  let next: Date | null
-  try {
-    next = nextRun(frequency, timezone, new Date())
-  } catch (error) {
-    throw wrong('frequency', (error as Error).message)
-  }
-  if (!next) throw wrong('frequency', 'never comes: no day fits it')
-  return next.toISOString()
-}
 
 export const scheduleService = implement(snapshotSchedules, {
   list: async (query, { maySee }) => {

@@ -20,9 +20,11 @@ const itemOf = (vm: VmRecord): InventoryVm => ({
   accel: vm.accel,
   sees_host_cpu: vm.cpu_model !== null && hostCpus.has(vm.cpu_model),
   pools: [...new Set(vm.disks.flatMap(({ pool }) => pool ?? []))],
+  tags: vm.tags,
+  written_disks: vm.disks.filter(({ readonly }) => !readonly).length,
 })
 
-/** The VMs as their placement needs them. Templates are no guests. */
+/** The VMs as other services need them all at once. Templates are no guests. */
 export const inventoryService = implement(inventory, {
   vms: async ({ after }) => {
     const filter = { template: { $ne: true }, ...(after !== undefined && { _id: { $gt: after } }) }

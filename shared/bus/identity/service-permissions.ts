@@ -6,6 +6,7 @@ import { auth } from '#shared/contracts/access/auth.ts'
 import type { Topic } from '#shared/contracts/core/events.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
+import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
@@ -89,10 +90,12 @@ const table: Record<ServiceName, Member> = {
     ],
   },
   storage: {
-    serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads, volumeDownloads, backups, backupStores],
+    serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads, volumeDownloads, backups, backupStores, backupJobs],
     calls: [
       ...of(vms, 'get', 'list', 'create', 'start', 'delete'),
       ...of(snapshots, 'list', 'create', 'delete', 'undoRestore'),
+      ...of(resourcePools, 'get'),
+      ...of(operations, 'cancel'),
     ],
     emits: ['backups'],
   },

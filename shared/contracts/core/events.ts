@@ -118,6 +118,29 @@ export const events = {
     access: 'VmAudit on /api/backups/{backup_id}',
     data: strict({ ...ofBackup, error: nullable(Type.String()) }),
   }),
+  BackupJobEnded: kind({
+    topic: 'backups',
+    access: 'VmAudit on /api/backup-jobs/{job_id}',
+    data: strict({
+      job_id: Type.String(),
+      operation_id: Type.String(),
+      succeeded: Type.Integer(),
+      failed: Type.Integer(),
+      skipped: Type.Integer(),
+      error: nullable(Type.String()),
+      timestamp: Time,
+    }),
+  }),
+  BackupRunsMissed: kind({
+    topic: 'backups',
+    access: 'VmAudit on /api/backup-jobs/{job_id}',
+    data: strict({
+      job_id: Type.String(),
+      due: Type.String({ ...Time, description: 'The due time that is made up for' }),
+      missed: Type.Integer({ description: 'Due times after it that have no run of their own' }),
+      timestamp: Time,
+    }),
+  }),
   SnapshotCreated: kind({
     topic: 'vm:events',
     access: 'VmAudit on /api/vms/{vm_id}',

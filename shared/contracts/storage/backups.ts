@@ -19,6 +19,13 @@ import { Vm } from '#shared/contracts/vm/vms.ts'
 const Bytes = Type.Integer({ minimum: 0 })
 const Description = Type.String({ maxLength: 8192 })
 
+/** Limit of the reading of disks. */
+export const Bandwidth = Type.Integer({
+  minimum: 1,
+  maximum: 100_000,
+  description: 'Reads at most so many MiB in a second',
+})
+
 const BackupDisk = strict({
   id: Type.String({ description: 'Its place in the guest, such as vda' }),
   pool: Type.String({ ...Id, description: 'The storage pool that it was in' }),
@@ -120,10 +127,17 @@ export const backups = contract('backups', {
       pool: Type.String({ ...Id, description: 'Storage pool whose backup store gets it; one that holds objects' }),
       description: Type.String({ ...Description, default: '' }),
       protected: Type.Boolean({ default: false }),
-      bandwidth_mib: Type.Optional(
-        Type.Integer({ minimum: 1, maximum: 100_000, description: 'Reads at most so many MiB in a second' }),
-      ),
+      bandwidth_mib: Type.Optional(Bandwidth),
     }),
+    result: Backup,
+  },
+  createFor: {
+    does: 'Back up a virtual machine for a job',
+    can: 'service',
+    callers: ['storage'],
+    operation: true,
+    audit: 'backup_created',
+    params: strict({ id: Id, vm_id: Id, pool: Id, job: Id, bandwidth_mib: nullable(Bandwidth) }),
     result: Backup,
   },
   update: {

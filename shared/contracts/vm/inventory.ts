@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Id, nullable, strict } from '#shared/contracts/common.ts'
 
-/** A VM as placement and failover see it. */
+/** A VM as placement and jobs of backups see it. */
 const InventoryVm = strict({
   id: Type.String(),
   name: Type.String(),
@@ -15,14 +15,16 @@ const InventoryVm = strict({
   accel: Type.String(),
   sees_host_cpu: Type.Boolean({ description: 'Its CPU has the features of its node, so that others may lack some' }),
   pools: Type.Array(Type.String(), { description: 'Storage pools of its disks' }),
+  tags: Type.Array(Type.String()),
+  written_disks: Type.Integer({ description: 'Disks that it may write' }),
 })
 export type InventoryVm = Static<typeof InventoryVm>
 
 export const inventory = contract('inventory', {
   vms: {
-    does: 'List all VMs with what their placement needs, a page at a time',
+    does: 'List all VMs with what placement and jobs of backups need, a page at a time',
     can: 'service',
-    callers: ['cluster'],
+    callers: ['cluster', 'storage'],
     params: strict({ after: Type.Optional(Id) }),
     result: strict({ data: Type.Array(InventoryVm), next: nullable(Type.String()) }),
   },

@@ -1,3 +1,4 @@
+import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
@@ -39,7 +40,19 @@ export function backupScenarios({ offWithDisks }: Given): Record<string, Scenari
     const { snapshot_id: snapshot, head } = ofSwap
     await horcrux.call(volumeSnapshots, 'open', { disks, node: 'hv1', snapshot, head })
   }
+  const withJob = async (horcrux: Calling) => {
+    await withStore(horcrux)
+    await horcrux.call(backupJobs, 'create', {
+      id: 'nightly',
+      name: 'nightly',
+      selection: { kind: 'vm', vm_id: 'it' },
+      pool: store.id,
+    } as never)
+  }
   return {
+    'backup-jobs.run': { before: withJob, params: { id: 'nightly' } },
+    'backup-jobs.runDue': { before: withJob, params: { id: 'nightly', due: '2026-01-01T00:00:00.000Z', missed: 2 } },
+    'backups.createFor': { before: withStore, params: { ...of, id: 'one', job: 'nightly', bandwidth_mib: null } },
     'backups.create': { before: withStore, params: { ...of, id: 'one' } },
     'backups.restore': { before: backedUp, params: { id: 'one', vm_id: 'copy', name: 'copy' } },
     'backups.restore to the same virtual machine': {
@@ -56,6 +69,8 @@ export function backupScenarios({ offWithDisks }: Given): Record<string, Scenari
 
 /** Takes away the backups of a scenario, and what they have left in the store. */
 export async function clearBackups(horcrux: Calling): Promise<void> {
+  for (const { id } of (await horcrux.call(backupJobs, 'list', {})).data)
+    await horcrux.call(backupJobs, 'delete', { id })
   for (const { id } of (await horcrux.call(backups, 'list', {})).data) await done(horcrux, backups, 'delete', { id })
   await done(horcrux, backupStores, 'collect', { id: store.id }).catch((error: unknown) => {
     if (!(error instanceof NotFoundError)) throw error

@@ -30,6 +30,8 @@ export type World = Record<
   string[]
 >
 
+const uuid = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
+
 export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHost): Promise<World> {
   const [guests, disks, hosts, resourcePoolUse] = await Promise.all([
     horcrux.call(vms, 'list', {}),
@@ -51,7 +53,10 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
       ...(await Promise.all(guests.data.map(({ id }) => snapshotsOf(horcrux, id)))).flat(),
       `${(await readdir(join(host.stateDir, 'snapshots')).catch(() => [])).length} kept on the node`,
     ],
-    backups: (await horcrux.call(backups, 'list', {})).data.map(({ id, state, data }) => `${id} ${state} ${data?.ok}`),
+    // A run of a job names its backups after its operation.
+    backups: (await horcrux.call(backups, 'list', {})).data.map(({ id, state, data }) =>
+      `${id} ${state} ${data?.ok}`.replace(uuid, 'id'),
+    ),
     devices: [
       ...guests.data.map(({ id, disks: own, nics, pending }) => {
         const parts = own.map((disk) => `${disk.id}=${disk.volume}:${disk.size_bytes}`)
@@ -80,8 +85,7 @@ async function snapshotsOf(horcrux: Pick<TestHorcrux, 'call'>, id: string): Prom
   const { data } = await horcrux.call(snapshots, 'list', { id })
   const { can_undo_restore } = await horcrux.call(snapshots, 'tree', { id })
   const named = data.map(
-    ({ name, state, is_current }) =>
-      `${name.replace(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/, 'id')} ${state}${is_current ? ' current' : ''}`,
+    ({ name, state, is_current }) => `${name.replace(uuid, 'id')} ${state}${is_current ? ' current' : ''}`,
   )
   return [`${id}: ${named.join(', ')}${can_undo_restore ? ', restored' : ''}`]
 }

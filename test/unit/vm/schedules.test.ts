@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { nextRun, nextRuns, previewOf, snapshotNameOf, surplusOf } from '../../../services/vm/schedules/next-run.ts'
+import { nextRun, nextRuns, previewOf } from '#shared/schedules/next-run.ts'
+import { snapshotNameOf, surplusOf } from '../../../services/vm/schedules/names.ts'
 
 const after = (text: string) => new Date(text)
 const runs = (frequency: Parameters<typeof nextRuns>[0], timezone: string, from: string, count: number) =>

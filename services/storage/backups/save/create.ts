@@ -253,6 +253,15 @@ export async function runSave(op: Op, saving: Saving): Promise<Backup> {
   return viewOf(await backupRecords.require(backup))
 }
 
+/** Backs up a virtual machine for a job, whose rights were checked when it was made. */
+export const createFor = operation({
+  accept: ({ bandwidth_mib, ...given }: Params<typeof backups, 'createFor'>, accepting) => {
+    const limit = bandwidth_mib === null ? {} : { bandwidth_mib }
+    return planSave({ ...given, ...limit, description: '', protected: false }, accepting)
+  },
+  run: runSave,
+})
+
 export const create = operation({
   accept: async (given: Params<typeof backups, 'create'>, accepting) => {
     requireRight(accepting, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(given.pool)}`)

@@ -1,5 +1,6 @@
 import { Cron } from 'croner'
-import type { Frequency, Run } from '#shared/contracts/vm/snapshot-schedules.ts'
+import type { Frequency, Run } from '#shared/contracts/frequency.ts'
+import { ValidationError } from '#shared/errors.ts'
 
 /** The pattern of a frequency: minute, hour, day, month, weekday. */
 export function patternOf(frequency: Frequency): string {
@@ -57,6 +58,29 @@ export function nextRun(frequency: Frequency, timezone: string, after: Date): Da
   return null
 }
 
+/** The next run from now on. @throws ValidationError for a pattern or time zone that does not exist, or that never comes */
+export function requireNextRun(frequency: Frequency, timezone: string): string {
+  const wrong = (field: string, message: string) => new ValidationError([{ field, code: 'invalid', message }])
+  requireTimezone(timezone)
+  let next: Date | null
+  try {
+    next = nextRun(frequency, timezone, new Date())
+  } catch (error) {
+    throw wrong('frequency', (error as Error).message)
+  }
+  if (!next) throw wrong('frequency', 'never comes: no day fits it')
+  return next.toISOString()
+}
+
+/** @throws ValidationError for a time zone that does not exist */
+export function requireTimezone(timezone: string): void {
+  try {
+    Intl.DateTimeFormat('en', { timeZone: timezone })
+  } catch (error) {
+    throw new ValidationError([{ field: 'timezone', code: 'invalid', message: (error as Error).message }])
+  }
+}
+
 /** The runs after an instant. */
 export function nextRuns(frequency: Frequency, timezone: string, after: Date, count: number): Date[] {
   const runs: Date[] = []
@@ -65,6 +89,14 @@ export function nextRuns(frequency: Frequency, timezone: string, after: Date, co
     next = nextRun(frequency, timezone, next)
   }
   return runs
+}
+
+/** The number of runs after an instant until another one; `most` at most. */
+export function countRuns(frequency: Frequency, timezone: string, after: Date, until: Date, most: number): number {
+  let count = 0
+  for (let next = nextRun(frequency, timezone, after); next && next <= until && count < most; count++)
+    next = nextRun(frequency, timezone, next)
+  return count
 }
 
 const two = (value: number) => String(Math.abs(value)).padStart(2, '0')
@@ -84,16 +116,3 @@ export function previewOf(frequency: Frequency, timezone: string, after: Date, c
     }
   })
 }
-
-/** Name of the snapshot of a run. It has the time in UTC: local times come twice when daylight saving ends. */
-export const snapshotNameOf = (schedule: string, due: Date): string => {
-  const [date, time] = due.toISOString().slice(0, 19).split('T') as [string, string]
-  return `${schedule}_${date.replaceAll('-', '')}_${time.replaceAll(':', '')}`
-}
-
-/** The snapshots of a schedule that are more than it keeps: the oldest. */
-export const surplusOf = <T extends { created_at: string; id: string }>(own: readonly T[], kept: number): T[] =>
-  own
-    .toSorted((a, b) => b.created_at.localeCompare(a.created_at) || b.id.localeCompare(a.id))
-    .slice(kept)
-    .toReversed()

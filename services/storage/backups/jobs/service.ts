@@ -1,0 +1,110 @@
+import { requireRight } from '#shared/access/require-right.ts'
+import { call } from '#shared/bus/call.ts'
+import { permissions } from '#shared/contracts/access/permissions.ts'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import type { Frequency } from '#shared/contracts/frequency.ts'
+import { type BackupJob, backupJobs, type Selection } from '#shared/contracts/storage/backup-jobs.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { ConflictError } from '#shared/errors.ts'
+import { now } from '#shared/events/event.ts'
+import { newId } from '#shared/ids.ts'
+import type { Call } from '#shared/runtime/handler.ts'
+import { previewOf, requireNextRun, requireTimezone } from '#shared/schedules/next-run.ts'
+import { implement } from '#shared/service/implement.ts'
+import { openStore } from '../store/open-store.ts'
+import { jobPathOf, jobRecords, viewOf } from './model.ts'
+import { run, runDue } from './run.ts'
+
+const previewed = 20
+
+/** The path on which VmBackup is needed; a tag may be given to any virtual machine, so it takes the right on all. */
+function pathOf(selection: Selection): string {
+  if (selection.kind === 'vm') return `/api/vms/${selection.vm_id}`
+  return selection.kind === 'tag' ? '/api/vms/*' : `/api/resource-pools/${encodeURIComponent(selection.resource_pool)}`
+}
+
+/** Requires the rights on what a job backs up and on its storage pool, and that both are there. */
+async function requireTargets(selection: Selection, pool: string, asked: Call): Promise<void> {
+  requireRight(asked, 'VmBackup', pathOf(selection))
+  requireRight(asked, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
+  if (selection.kind === 'vm') await call(vms, 'get', { id: selection.vm_id }, { isQuestion: true })
+  if (selection.kind === 'resource_pool')
+    await call(resourcePools, 'get', { id: selection.resource_pool }, { isQuestion: true })
+  await openStore(pool)
+}
+
+/** The time of the next run. @throws ValidationError for a pattern or time zone that does not exist, or that never comes */
+function nextOf({
+  frequency,
+  timezone,
+  enabled,
+}: Pick<BackupJob, 'frequency' | 'timezone' | 'enabled'>): string | null {
+  requireTimezone(timezone)
+  if (frequency === null) return null
+  const next = requireNextRun(frequency, timezone)
+  return enabled ? next : null
+}
+
+export const backupJobService = implement(backupJobs, {
+  list: async (query, { maySee }) => {
+    const page = await jobRecords.list(query, maySee)
+    return { ...page, data: page.data.map(viewOf) }
+  },
+  get: async ({ id }) => viewOf(await jobRecords.require(id)),
+
+  create: async ({ id = newId(), ...given }, asked) => {
+    // TypeBox infers types of its own for the contract's unions; they are those of the record.
+    const selection = given.selection as Selection
+    const frequency = given.frequency as Frequency | null
+    await requireTargets(selection, given.pool, asked)
+    const at = now()
+    const record = await jobRecords.insert({
+      id,
+      ...given,
+      selection,
+      frequency,
+      last_run: null,
+      next_run: nextOf({ ...given, frequency }),
+      created_at: at,
+      updated_at: at,
+    })
+    return viewOf(record)
+  },
+
+  update: async ({ id, ...given }, asked) => {
+    const known = await jobRecords.require(id)
+    const selection = (given.selection ?? known.selection) as Selection
+    await requireTargets(selection, given.pool ?? known.pool, asked)
+    const changed = await jobRecords.change(id, (before) => {
+      const frequency = (given.frequency === undefined ? before.frequency : given.frequency) as Frequency | null
+      const next = nextOf({ ...before, ...given, frequency })
+      const isSame = given.frequency === undefined && given.timezone === undefined && before.next_run !== null
+      const next_run = next !== null && isSame ? before.next_run : next
+      return { set: { ...given, selection, frequency, next_run } }
+    })
+    return viewOf(changed)
+  },
+
+  delete: async ({ id }) => {
+    const record = await jobRecords.requireForChange(id)
+    await call(permissions, 'forget', { path: jobPathOf(id) })
+    await jobRecords.remove(record)
+    return null
+  },
+
+  preview: async ({ id }) => {
+    const { frequency, timezone } = await jobRecords.require(id)
+    return { data: frequency === null ? [] : previewOf(frequency, timezone, new Date(), previewed) }
+  },
+
+  stop: async ({ id }) => {
+    const changed = await jobRecords.change(id, ({ last_run }) => {
+      if (last_run?.state !== 'running') throw new ConflictError(`No run of backup job '${id}' goes on`)
+      return { set: { stopping: last_run.operation_id } }
+    })
+    return viewOf(changed)
+  },
+
+  run,
+  runDue,
+})

@@ -1,0 +1,182 @@
+import { type Static, Type } from 'typebox'
+import { contract } from '#shared/contract/contract.ts'
+import {
+  ById,
+  Done,
+  Id,
+  Name,
+  nullable,
+  oneOf,
+  Page,
+  SearchQuery,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
+import { Frequency, Run, Timezone } from '#shared/contracts/frequency.ts'
+import { Bandwidth } from '#shared/contracts/storage/backups.ts'
+import { Vm } from '#shared/contracts/vm/vms.ts'
+
+/** The virtual machines of a job, found anew at each run. */
+export const Selection = Type.Union([
+  strict({ kind: Type.Literal('vm'), vm_id: Id }),
+  strict({ kind: Type.Literal('tag'), tag: Vm.properties.tags.items }),
+  strict({ kind: Type.Literal('resource_pool'), resource_pool: Id }),
+])
+export type Selection = Static<typeof Selection>
+
+const Count = Type.Integer({ minimum: 0 })
+
+/** The result of a run for one virtual machine. */
+const Outcome = strict({
+  vm_id: Id,
+  vm_name: Type.String(),
+  state: oneOf('succeeded', 'failed', 'skipped'),
+  backup_id: nullable(Id),
+  reason: Type.Union([Type.String(), Type.Null()], { description: 'The reason that there is no backup' }),
+})
+export type Outcome = Static<typeof Outcome>
+
+export const JobRun = strict({
+  operation_id: Id,
+  due: Type.Union([Time, Type.Null()], { description: 'null: started by a caller' }),
+  missed: Type.Integer({
+    description: 'Due times after it that had no run of their own, because nothing ran then; 1000 at most',
+  }),
+  started_at: Time,
+  ended_at: nullable(Time),
+  state: oneOf('running', 'succeeded', 'failed'),
+  succeeded: Count,
+  failed: Count,
+  skipped: Count,
+  error: nullable(Type.String()),
+})
+export type JobRun = Static<typeof JobRun>
+
+const PerNode = Type.Integer({
+  minimum: 1,
+  maximum: 16,
+  description: 'Virtual machines of one node that a run backs up at a time',
+})
+const byCaller = 'null: only when it is started by a caller'
+const Often = Type.Union([Frequency, Type.Null()], { description: byCaller })
+
+export const BackupJob = strict({
+  id: Id,
+  name: Name,
+  selection: Selection,
+  pool: Type.String({ ...Id, description: 'Storage pool whose backup store gets the backups' }),
+  frequency: Often,
+  timezone: Timezone,
+  enabled: Type.Boolean(),
+  per_node: PerNode,
+  bandwidth_mib: nullable(Bandwidth),
+  last_run: nullable(JobRun),
+  next_run: Type.Union([Time, Type.Null()], { description: 'null while it is not enabled, or has no frequency' }),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
+export type BackupJob = Static<typeof BackupJob>
+
+export const RunResult = strict({ outcomes: Type.Array(Outcome) })
+const on = 'VmBackup on /api/backup-jobs/{id}' as const
+const rights = 'takes VmBackup on what it selects and DatastoreAllocate on the storage pool as well'
+
+export const backupJobs = contract('backup-jobs', {
+  list: {
+    does: 'List the jobs of backups',
+    rest: 'GET /backup-jobs',
+    can: 'signed-in',
+    itemAccess: 'VmAudit on /api/backup-jobs/{id}',
+    params: SearchQuery(BackupJob, ['name', 'pool', 'enabled']),
+    result: Page(BackupJob),
+  },
+  get: {
+    does: 'Get a job of backups',
+    rest: 'GET /backup-jobs/{id}',
+    can: 'VmAudit on /api/backup-jobs/{id}',
+    params: ById,
+    result: BackupJob,
+  },
+  create: {
+    does: `Have virtual machines backed up regularly; ${rights}`,
+    rest: 'POST /backup-jobs',
+    can: on,
+    audit: 'config_changed',
+    status: 201,
+    params: strict({
+      id: Type.Optional(Id),
+      name: Name,
+      selection: Selection,
+      pool: BackupJob.properties.pool,
+      frequency: Type.Union([Frequency, Type.Null()], { default: null, description: byCaller }),
+      timezone: Type.String({ ...Timezone, default: 'UTC' }),
+      enabled: Type.Boolean({ default: true }),
+      per_node: Type.Integer({ ...PerNode, default: 1 }),
+      bandwidth_mib: Type.Union([Bandwidth, Type.Null()], { default: null }),
+    }),
+    result: BackupJob,
+  },
+  update: {
+    does: `Change a job of backups; ${rights}`,
+    rest: 'PATCH /backup-jobs/{id}',
+    can: on,
+    audit: 'config_changed',
+    params: strict({
+      id: Id,
+      name: Type.Optional(Name),
+      selection: Type.Optional(Selection),
+      pool: Type.Optional(BackupJob.properties.pool),
+      frequency: Type.Optional(Often),
+      timezone: Type.Optional(Timezone),
+      enabled: Type.Optional(Type.Boolean()),
+      per_node: Type.Optional(PerNode),
+      bandwidth_mib: Type.Optional(nullable(Bandwidth)),
+    }),
+    result: BackupJob,
+  },
+  delete: {
+    does: 'Delete a job; its backups stay, and a run that goes on is stopped',
+    rest: 'DELETE /backup-jobs/{id}',
+    can: on,
+    audit: 'config_changed',
+    params: ById,
+    result: Done,
+    status: 204,
+  },
+  preview: {
+    does: 'Show the next twenty runs of a job, with the changes of daylight saving',
+    rest: 'GET /backup-jobs/{id}/preview',
+    can: 'VmAudit on /api/backup-jobs/{id}',
+    params: ById,
+    result: strict({ data: Type.Array(Run) }),
+    computed: true,
+  },
+  run: {
+    does: 'Run a job now; one virtual machine that fails does not end it',
+    rest: 'POST /backup-jobs/{id}/run',
+    can: on,
+    operation: true,
+    audit: 'backup_created',
+    params: ById,
+    result: RunResult,
+  },
+  runDue: {
+    does: 'Run a job at one of its due times',
+    can: 'service',
+    callers: ['storage'],
+    operation: true,
+    audit: 'backup_created',
+    params: strict({ id: Id, due: Time, missed: Count }),
+    result: RunResult,
+  },
+  stop: {
+    does: 'Stop the run of a job: backups that are made are cancelled, no more begin, and complete ones stay',
+    rest: 'POST /backup-jobs/{id}/stop',
+    can: on,
+    audit: 'config_changed',
+    params: ById,
+    result: BackupJob,
+  },
+})

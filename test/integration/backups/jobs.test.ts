@@ -1,0 +1,109 @@
+import mongoose from 'mongoose'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { type BackupJob, backupJobs, type Outcome } from '#shared/contracts/storage/backup-jobs.ts'
+import { backups } from '#shared/contracts/storage/backups.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
+import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
+import { done, work } from '../../lab/product/run-operation.ts'
+import { until } from '../../lab/wait.ts'
+
+let lab: CloneLab
+beforeAll(async () => {
+  lab = await startCloneLab()
+})
+afterAll(() => lab?.stop())
+afterEach(() => lab.clear())
+
+let tries = 0
+const newStore = async () => (await lab.horcrux.call(pools, 'create', { id: `store-${++tries}`, type: 'dir' })).id
+const create = async (selection: object, more: object = {}) =>
+  lab.horcrux.call(backupJobs, 'create', {
+    name: 'nightly',
+    selection,
+    pool: await newStore(),
+    ...more,
+  } as never) as Promise<BackupJob>
+const jobOf = (id: string) => lab.horcrux.call(backupJobs, 'get', { id })
+const run = async (id: string) => (await done(lab.horcrux, backupJobs, 'run', { id })) as { outcomes: Outcome[] }
+const states = (outcomes: Outcome[]) => outcomes.map(({ vm_id, state }) => `${vm_id} ${state}`).toSorted()
+const ofJob = async (id: string) =>
+  (await lab.horcrux.call(backups, 'list', { filter: `job_id:${id}` })).data.map(({ vm_id }) => vm_id).toSorted()
+const yearly = { custom: { cron: '0 0 1 1 *' } }
+
+test('a job backs up what its tag or resource pool has at the run, and one that fails does not end it', async () => {
+  for (const id of ['web', 'mail']) await lab.makeSource(id, { tags: ['prod'] })
+  await lab.makeSource('other')
+  const empty = { id: 'empty', name: 'empty', memory: 128, cpus: 1, node: 'hv1', disks: [], tags: ['prod'] }
+  await done(lab.horcrux, vms, 'create', empty)
+  const byTag = await create({ kind: 'tag', tag: 'prod' }, { per_node: 2 })
+  const { outcomes } = await run(byTag.id)
+  expect(states(outcomes)).toEqual(['empty skipped', 'mail succeeded', 'web succeeded'])
+  expect(await ofJob(byTag.id)).toEqual(['mail', 'web'])
+  expect((await jobOf(byTag.id)).last_run).toMatchObject({ state: 'succeeded', succeeded: 2, failed: 0, skipped: 1 })
+
+  const team = `team-${tries}`
+  await lab.horcrux.call(resourcePools, 'create', { id: team, name: team })
+  for (const member of ['web', 'other'])
+    await lab.horcrux.call(resourcePools, 'putMember', { id: team, kind: 'vm', member })
+  const byPool = await create({ kind: 'resource_pool', resource_pool: team })
+  // The file of one disk is gone: that virtual machine fails, the other one is backed up.
+  await lab.images.host.remove(lab.images.pathOf('other-disk-0.qcow2'))
+  const failed = await work(lab.horcrux, backupJobs, 'run', { id: byPool.id })
+  expect(failed).toMatchObject({ state: 'failed', error: { message: expect.stringContaining('other') as string } })
+  const { outcomes: told } = failed.error!.details as { outcomes: Outcome[] }
+  expect(states(told)).toEqual(['other failed', 'web succeeded'])
+  expect((await jobOf(byPool.id)).last_run).toMatchObject({ state: 'failed', succeeded: 1, failed: 1 })
+  expect(await ofJob(byPool.id)).toEqual(['web'])
+  await lab.horcrux.call(resourcePools, 'delete', { id: team })
+})
+
+test('a due time has one run over all replicas, and runs that were missed are told and made up for by one', async () => {
+  await lab.makeSource('web')
+  const replica = await lab.horcrux.startReplica('storage')
+  const { id } = await create({ kind: 'vm', vm_id: 'web' }, { frequency: yearly, timezone: 'Europe/Berlin' })
+  const due = '2023-12-31T23:00:00.000Z'
+  await mongoose.connection
+    .db!.collection<{ _id: string }>('backup-jobs')
+    .updateOne({ _id: id }, { $set: { next_run: due } })
+  const { last_run, next_run } = await until(
+    async () => {
+      const job = await jobOf(id)
+      return job.last_run?.ended_at ? job : null
+    },
+    { what: 'the run' },
+  )
+  expect(last_run).toMatchObject({ due, state: 'succeeded', succeeded: 1 })
+  // Those of the years since then.
+  expect(last_run!.missed).toBe(new Date(next_run!).getUTCFullYear() - 2024)
+  expect(Date.parse(next_run!)).toBeGreaterThan(Date.now())
+  expect(await ofJob(id)).toEqual(['web'])
+  await replica.kill()
+})
+
+test('a run is stopped: the backup that is being made is cancelled, and no more begin', async () => {
+  for (const id of ['web', 'mail']) await lab.makeSource(id, { tags: ['slow'] })
+  const { id } = await create({ kind: 'tag', tag: 'slow' }, { bandwidth_mib: 1 })
+  await refusal(lab.horcrux.call(backupJobs, 'stop', { id }), ConflictError)
+  const ended = work(lab.horcrux, backupJobs, 'run', { id })
+  await until(async () => (await ofJob(id)).length === 1, { what: 'the first backup' })
+  await refusal(lab.horcrux.call(backupJobs, 'run', { id }), ConflictError)
+  await lab.horcrux.call(backupJobs, 'stop', { id })
+  const { state, error } = await ended
+  expect(state).toBe('failed')
+  const { outcomes } = error!.details as { outcomes: Outcome[] }
+  expect(outcomes.map(({ state: each }) => each).toSorted()).toEqual(['failed', 'skipped'])
+  expect(await ofJob(id)).toEqual([])
+})
+
+test('a job is refused for a virtual machine, storage pool, time zone or pattern that is not there', async () => {
+  await refusal(create({ kind: 'vm', vm_id: 'nobody' }), NotFoundError)
+  await refusal(create({ kind: 'tag', tag: 'prod' }, { pool: 'nowhere' }), NotFoundError)
+  const wrong = await refusal(create({ kind: 'tag', tag: 'prod' }, { timezone: 'Nowhere/Land' }), ValidationError)
+  expect(wrong.violations.map(({ field }) => field)).toEqual(['timezone'])
+  const never = { custom: { cron: '0 0 30 2 *' } }
+  const pattern = await refusal(create({ kind: 'tag', tag: 'prod' }, { frequency: never }), ValidationError)
+  expect(pattern.violations.map(({ field }) => field)).toEqual(['frequency'])
+})
