@@ -14,9 +14,13 @@ export function patternOf(frequency: Frequency): string {
   return frequency.custom.cron
 }
 
-/** Date and time of an instant in a time zone, and the zone's offset from UTC in minutes. */
-export function localOf(at: Date, timezone: string) {
-  const parts = new Intl.DateTimeFormat('en-GB', {
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+/** Formats are slow to make. There are some hundred time zones. */
+function formatIn(timezone: string): Intl.DateTimeFormat {
+  const known = formats.get(timezone)
+  if (known) return known
+  const made = new Intl.DateTimeFormat('en-GB', {
     timeZone: timezone,
     hourCycle: 'h23',
     year: 'numeric',
@@ -25,7 +29,14 @@ export function localOf(at: Date, timezone: string) {
     hour: '2-digit',
     minute: '2-digit',
     second: '2-digit',
-  }).formatToParts(at)
+  })
+  formats.set(timezone, made)
+  return made
+}
+
+/** Date and time of an instant in a time zone, and the zone's offset from UTC in minutes. */
+export function localOf(at: Date, timezone: string) {
+  const parts = formatIn(timezone).formatToParts(at)
   const read = (type: string) => Number(parts.find((part) => part.type === type)?.value)
   const [year, month, day, hour, minute, second] = ['year', 'month', 'day', 'hour', 'minute', 'second'].map(read) as [
     number,

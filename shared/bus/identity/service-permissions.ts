@@ -96,6 +96,7 @@ const table: Record<ServiceName, Member> = {
       ...of(snapshots, 'list', 'create', 'delete', 'undoRestore'),
       ...of(resourcePools, 'get'),
       ...of(operations, 'cancel'),
+      ...of(backups, 'delete'),
     ],
     emits: ['backups'],
   },

@@ -15,6 +15,7 @@ import {
 } from '#shared/contracts/common.ts'
 import { Frequency, Run, Timezone } from '#shared/contracts/frequency.ts'
 import { Bandwidth } from '#shared/contracts/storage/backups.ts'
+import { Retention } from '#shared/contracts/storage/retention.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 
 /** The virtual machines of a job, found anew at each run. */
@@ -61,6 +62,8 @@ const PerNode = Type.Integer({
 const byCaller = 'null: only when it is started by a caller'
 const Often = Type.Union([Frequency, Type.Null()], { description: byCaller })
 
+const ofRetention = 'Applied to each virtual machine after each run; null: every backup is kept'
+
 export const BackupJob = strict({
   id: Id,
   name: Name,
@@ -71,6 +74,7 @@ export const BackupJob = strict({
   enabled: Type.Boolean(),
   per_node: PerNode,
   bandwidth_mib: nullable(Bandwidth),
+  retention: Type.Union([Retention, Type.Null()], { description: ofRetention }),
   last_run: nullable(JobRun),
   next_run: Type.Union([Time, Type.Null()], { description: 'null while it is not enabled, or has no frequency' }),
   created_at: Time,
@@ -79,7 +83,29 @@ export const BackupJob = strict({
 })
 export type BackupJob = Static<typeof BackupJob>
 
-export const RunResult = strict({ outcomes: Type.Array(Outcome) })
+export const RunResult = strict({
+  outcomes: Type.Array(Outcome),
+  deleted: Type.Array(Id, { description: 'Backups that the retention has deleted' }),
+})
+
+const Retained = strict({
+  backup_id: Type.Union([Id, Type.Null()], { description: 'null: of a run to come' }),
+  vm_id: Id,
+  at: Time,
+  is_kept: Type.Boolean(),
+  reason: Type.Union([Type.String(), Type.Null()], {
+    description: 'The rule that keeps it, with its period: "weekly 2026-W41"',
+  }),
+  deleted_after: Type.Union([Time, Type.Null()], {
+    description: 'The run to come that deletes it; null: at once, or never',
+  }),
+})
+export type Retained = Static<typeof Retained>
+
+/** The backups of a job under a retention, by virtual machine, the newest first. */
+export const RetentionPlan = strict({ backups: Type.Array(Retained), plan_id: Type.String() })
+export type RetentionPlan = Static<typeof RetentionPlan>
+
 const on = 'VmBackup on /api/backup-jobs/{id}' as const
 const rights = 'takes VmBackup on what it selects and DatastoreAllocate on the storage pool as well'
 
@@ -115,6 +141,7 @@ export const backupJobs = contract('backup-jobs', {
       enabled: Type.Boolean({ default: true }),
       per_node: Type.Integer({ ...PerNode, default: 1 }),
       bandwidth_mib: Type.Union([Bandwidth, Type.Null()], { default: null }),
+      retention: Type.Union([Retention, Type.Null()], { default: null, description: ofRetention }),
     }),
     result: BackupJob,
   },
@@ -133,6 +160,7 @@ export const backupJobs = contract('backup-jobs', {
       enabled: Type.Optional(Type.Boolean()),
       per_node: Type.Optional(PerNode),
       bandwidth_mib: Type.Optional(nullable(Bandwidth)),
+      retention: Type.Optional(BackupJob.properties.retention),
     }),
     result: BackupJob,
   },
@@ -170,6 +198,28 @@ export const backupJobs = contract('backup-jobs', {
     audit: 'backup_created',
     params: strict({ id: Id, due: Time, missed: Count }),
     result: RunResult,
+  },
+  retain: {
+    does: 'Delete the backups of a job that its retention does not keep; with plan=true, simulate that, also with another retention and runs to come',
+    rest: 'POST /backup-jobs/{id}/retain',
+    can: on,
+    operation: true,
+    audit: 'backup_deleted',
+    plan: RetentionPlan,
+    params: strict({
+      id: Id,
+      plan: Type.Boolean({ default: false, description: 'Answer with the plan, and change nothing' }),
+      retention: Type.Optional(
+        Type.Unsafe<Retention>({ ...Retention, description: 'Only for a plan: instead of that of the job' }),
+      ),
+      runs: Type.Integer({
+        minimum: 0,
+        maximum: 1000,
+        default: 0,
+        description: 'Only for a plan: so many due times to come, each with its backups and deletions',
+      }),
+    }),
+    result: strict({ deleted: Type.Array(Id) }),
   },
   stop: {
     does: 'Stop the run of a job: backups that are made are cancelled, no more begin, and complete ones stay',

@@ -64,6 +64,11 @@ export const Backup = strict({
   stored_bytes: Type.Integer({ description: 'Bytes that these take in the store' }),
   protected: Type.Boolean({ description: 'Refuses its deletion, also by retention' }),
   job_id: Type.Union([Id, Type.Null()], { description: 'The job that made it; null: a caller' }),
+  kept_by: Type.Optional(
+    Type.Union([Type.String(), Type.Null()], {
+      description: 'The rule of its job that kept it at the last run, with the period: "weekly 2026-W41"',
+    }),
+  ),
   structure: Type.Union([Proof, Type.Null()], {
     description: 'Its manifest is as it was written, and the store has a pack for each of its chunks',
   }),

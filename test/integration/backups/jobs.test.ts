@@ -1,11 +1,12 @@
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
-import { type BackupJob, backupJobs, type Outcome } from '#shared/contracts/storage/backup-jobs.ts'
-import { backups } from '#shared/contracts/storage/backups.ts'
+import { type BackupJob, backupJobs, type Outcome, type RetentionPlan } from '#shared/contracts/storage/backup-jobs.ts'
+import { type Backup, backups } from '#shared/contracts/storage/backups.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
+import { type Snapshot, snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
-import { ConflictError, NotFoundError, ValidationError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError, PreconditionFailedError, ValidationError } from '#shared/errors.ts'
 import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
 import { done, work } from '../../lab/product/run-operation.ts'
 import { until } from '../../lab/wait.ts'
@@ -27,7 +28,8 @@ const create = async (selection: object, more: object = {}) =>
     ...more,
   } as never) as Promise<BackupJob>
 const jobOf = (id: string) => lab.horcrux.call(backupJobs, 'get', { id })
-const run = async (id: string) => (await done(lab.horcrux, backupJobs, 'run', { id })) as { outcomes: Outcome[] }
+const run = async (id: string) =>
+  (await done(lab.horcrux, backupJobs, 'run', { id })) as { outcomes: Outcome[]; deleted: string[] }
 const states = (outcomes: Outcome[]) => outcomes.map(({ vm_id, state }) => `${vm_id} ${state}`).toSorted()
 const ofJob = async (id: string) =>
   (await lab.horcrux.call(backups, 'list', { filter: `job_id:${id}` })).data.map(({ vm_id }) => vm_id).toSorted()
@@ -49,8 +51,9 @@ test('a job backs up what its tag or resource pool has at the run, and one that 
   for (const member of ['web', 'other'])
     await lab.horcrux.call(resourcePools, 'putMember', { id: team, kind: 'vm', member })
   const byPool = await create({ kind: 'resource_pool', resource_pool: team })
-  // The file of one disk is gone: that virtual machine fails, the other one is backed up.
-  await lab.images.host.remove(lab.images.pathOf('other-disk-0.qcow2'))
+  // One that was restored and has not started since takes no snapshot: it fails, the other one is backed up.
+  const taken = (await done(lab.horcrux, snapshots, 'create', { id: 'other', name: 'before' })) as Snapshot
+  await done(lab.horcrux, snapshots, 'restore', { id: 'other', snapshot_id: taken.id })
   const failed = await work(lab.horcrux, backupJobs, 'run', { id: byPool.id })
   expect(failed).toMatchObject({ state: 'failed', error: { message: expect.stringContaining('other') as string } })
   const { outcomes: told } = failed.error!.details as { outcomes: Outcome[] }
@@ -98,11 +101,52 @@ test('a run is stopped: the backup that is being made is cancelled, and no more 
   expect(await ofJob(id)).toEqual([])
 })
 
+test('the retention of a job deletes only its own surplus, never a protected backup, and tells why it keeps one', async () => {
+  await lab.makeSource('web')
+  const job = await create({ kind: 'vm', vm_id: 'web' }, { frequency: yearly, retention: { last: 1 } })
+  const { id, pool } = job
+  const byCaller = (await done(lab.horcrux, backups, 'create', { vm_id: 'web', pool })) as Backup
+  const backedUp = async () => (await run(id)).outcomes[0]!.backup_id!
+  const first = await backedUp()
+  await lab.horcrux.call(backups, 'update', { id: first, protected: true })
+  const second = await backedUp()
+  const planOf = async (more: object) =>
+    (await lab.horcrux.call(backupJobs, 'retain', { id, plan: true, ...more })) as unknown as RetentionPlan
+  const { backups: simulated } = await planOf({ retention: { yearly: 2 }, runs: 3 })
+  const [one, two, three] = simulated.toReversed().slice(2)
+  expect(simulated.map(({ is_kept }) => is_kept)).toEqual([true, true, false, false, true])
+  // Each run to come takes the place of the year before the last.
+  expect([one, two, three].map((each) => each!.backup_id)).toEqual([null, null, null])
+  expect(simulated.find(({ backup_id }) => backup_id === second)!.deleted_after).toBe(two!.at)
+  expect(one!.deleted_after).toBe(three!.at)
+
+  const { deleted } = await run(id)
+  expect(deleted).toEqual([second])
+  const left = (await lab.horcrux.call(backups, 'list', { filter: `vm_id:web` })).data
+  expect(left.map(({ id: each }) => each)).toEqual(expect.arrayContaining([byCaller.id, first]))
+  expect(left).toHaveLength(3)
+  const reasonOf = (each: string) => left.find((backup) => backup.id === each)!.kept_by
+  expect([reasonOf(first), reasonOf(byCaller.id)]).toEqual(['protected', undefined])
+  expect(left.filter(({ kept_by }) => kept_by === 'last 1')).toHaveLength(1)
+
+  await lab.horcrux.call(backups, 'update', { id: first, protected: false })
+  const { plan_id } = await planOf({})
+  await lab.horcrux.call(backupJobs, 'update', { id, retention: { daily: 5 } })
+  await refusal(
+    lab.horcrux.call(backupJobs, 'retain', { id }, { meta: { ifPlan: 'another' } } as never),
+    PreconditionFailedError,
+  )
+  expect((await planOf({})).plan_id).toBe(plan_id)
+  expect(await done(lab.horcrux, backupJobs, 'retain', { id })).toEqual({ deleted: [first] })
+})
+
 test('a job is refused for a virtual machine, storage pool, time zone or pattern that is not there', async () => {
   await refusal(create({ kind: 'vm', vm_id: 'nobody' }), NotFoundError)
   await refusal(create({ kind: 'tag', tag: 'prod' }, { pool: 'nowhere' }), NotFoundError)
   const wrong = await refusal(create({ kind: 'tag', tag: 'prod' }, { timezone: 'Nowhere/Land' }), ValidationError)
   expect(wrong.violations.map(({ field }) => field)).toEqual(['timezone'])
+  const nothing = await refusal(create({ kind: 'tag', tag: 'prod' }, { retention: {} }), ValidationError)
+  expect(nothing.violations.map(({ field }) => field)).toEqual(['retention'])
   const never = { custom: { cron: '0 0 30 2 *' } }
   const pattern = await refusal(create({ kind: 'tag', tag: 'prod' }, { frequency: never }), ValidationError)
   expect(pattern.violations.map(({ field }) => field)).toEqual(['frequency'])

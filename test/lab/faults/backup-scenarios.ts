@@ -49,7 +49,15 @@ export function backupScenarios({ offWithDisks }: Given): Record<string, Scenari
       pool: store.id,
     } as never)
   }
+  /** A job that has made two backups and keeps one. */
+  const withSurplus = async (horcrux: Calling) => {
+    await withJob(horcrux)
+    for (const id of ['one', 'two'])
+      await done(horcrux, backups, 'createFor', { ...of, id, job: 'nightly', bandwidth_mib: null })
+    await horcrux.call(backupJobs, 'update', { id: 'nightly', retention: { last: 1 } } as never)
+  }
   return {
+    'backup-jobs.retain': { before: withSurplus, params: { id: 'nightly' } },
     'backup-jobs.run': { before: withJob, params: { id: 'nightly' } },
     'backup-jobs.runDue': { before: withJob, params: { id: 'nightly', due: '2026-01-01T00:00:00.000Z', missed: 2 } },
     'backups.createFor': { before: withStore, params: { ...of, id: 'one', job: 'nightly', bandwidth_mib: null } },

@@ -43,6 +43,9 @@ export function childrenOf(op: Op, active: Active) {
   }
 
   return {
+    /** @returns the error of a backup that stays; null: it is gone */
+    remove: (id: string) =>
+      waitFor(`deleting ${id}`, (operationId) => call(backups, 'delete', { id }, { operationId })),
     /** @returns the error of a backup that was not made; null: it was */
     save: (given: Params<typeof backups, 'createFor'>) =>
       waitFor(`saving ${given.vm_id}`, (operationId) => call(backups, 'createFor', given, { operationId })),

@@ -1,4 +1,4 @@
-import type { Params } from '#shared/contract/contract.ts'
+import type { Params, Result } from '#shared/contract/contract.ts'
 import type { backupJobs, JobRun, Outcome, Selection } from '#shared/contracts/storage/backup-jobs.ts'
 import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
@@ -8,6 +8,7 @@ import { openStore } from '../store/open-store.ts'
 import { prepareStore } from '../store/store.ts'
 import { backUpAll } from './back-up-all.ts'
 import { jobPathOf, jobRecords } from './model.ts'
+import { applyRetention } from './retain.ts'
 import { select, type Target } from './select.ts'
 
 type Running = {
@@ -100,7 +101,7 @@ async function prepare({ selection, pool }: Running): Promise<Selected> {
   }
 }
 
-async function runJob(op: Op, running: Running): Promise<{ outcomes: Outcome[] }> {
+async function runJob(op: Op, running: Running): Promise<Result<typeof backupJobs, 'run'>> {
   const { job } = running
   await op.step('beginning', () => begin(op, running), {
     undo: async () => {
@@ -112,10 +113,11 @@ async function runJob(op: Op, running: Running): Promise<{ outcomes: Outcome[] }
   // Backups that were made stay, also of a run that fails or is stopped later.
   await op.commit()
   const outcomes = await op.step('backing up', () => backUpAll(op, targets, running))
+  const deleted = await applyRetention(op, job)
   const error = missing ?? failureOf(outcomes)
   await op.step('recording run', () => finish(op, job, outcomes, error))
-  if (error !== null) throw new ConflictError(error, { details: { outcomes } })
-  return { outcomes }
+  if (error !== null) throw new ConflictError(error, { details: { outcomes, deleted } })
+  return { outcomes, deleted }
 }
 
 export const run = operation({

@@ -4,8 +4,9 @@ import { permissions } from '#shared/contracts/access/permissions.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Frequency } from '#shared/contracts/frequency.ts'
 import { type BackupJob, backupJobs, type Selection } from '#shared/contracts/storage/backup-jobs.ts'
+import type { Retention } from '#shared/contracts/storage/retention.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
-import { ConflictError } from '#shared/errors.ts'
+import { ConflictError, invalid } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
@@ -13,6 +14,8 @@ import { previewOf, requireNextRun, requireTimezone } from '#shared/schedules/ne
 import { implement } from '#shared/service/implement.ts'
 import { openStore } from '../store/open-store.ts'
 import { jobPathOf, jobRecords, viewOf } from './model.ts'
+import { retain } from './retain.ts'
+import { keepsAny } from './retention.ts'
 import { run, runDue } from './run.ts'
 
 const previewed = 20
@@ -31,6 +34,12 @@ async function requireTargets(selection: Selection, pool: string, asked: Call): 
   if (selection.kind === 'resource_pool')
     await call(resourcePools, 'get', { id: selection.resource_pool }, { isQuestion: true })
   await openStore(pool)
+}
+
+/** @throws ValidationError for a retention that would delete every backup */
+function requireKeeping(retention: Retention | null | undefined): void {
+  if (retention && !keepsAny(retention))
+    throw invalid('retention', 'keeps nothing: one of its counts has to be above 0; null keeps every backup')
 }
 
 /** The time of the next run. @throws ValidationError for a pattern or time zone that does not exist, or that never comes */
@@ -57,6 +66,7 @@ export const backupJobService = implement(backupJobs, {
     const selection = given.selection as Selection
     const frequency = given.frequency as Frequency | null
     await requireTargets(selection, given.pool, asked)
+    requireKeeping(given.retention)
     const at = now()
     const record = await jobRecords.insert({
       id,
@@ -75,6 +85,7 @@ export const backupJobService = implement(backupJobs, {
     const known = await jobRecords.require(id)
     const selection = (given.selection ?? known.selection) as Selection
     await requireTargets(selection, given.pool ?? known.pool, asked)
+    requireKeeping(given.retention)
     const changed = await jobRecords.change(id, (before) => {
       const frequency = (given.frequency === undefined ? before.frequency : given.frequency) as Frequency | null
       const next = nextOf({ ...before, ...given, frequency })
@@ -107,4 +118,5 @@ export const backupJobService = implement(backupJobs, {
 
   run,
   runDue,
+  retain,
 })

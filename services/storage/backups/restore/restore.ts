@@ -4,7 +4,7 @@ import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { planned, requirePlan } from '#shared/service/plan.ts'
-import { backupRecords, storePathOf } from '../model.ts'
+import { apiPathOf, backupRecords, storePathOf } from '../model.ts'
 import { acceptNew, planNew, type RestoringNew, runNew } from './to-new.ts'
 import { acceptSame, planSame, type RestoringSame, runSame } from './to-same.ts'
 
@@ -27,7 +27,8 @@ export const restore = {
   ...operation({
     accept: async (given: Given, accepting): Promise<Input> => {
       const backup = await backupRecords.require(given.id)
-      await accepting.share(storePathOf(backup.pool))
+      // Neither a caller nor a retention deletes it meanwhile.
+      await accepting.share(apiPathOf(given.id), storePathOf(backup.pool))
       requirePlan(await planOf(given, accepting))
       return given.to === 'new' ? acceptNew(backup, given, accepting) : acceptSame(backup, given, accepting)
     },

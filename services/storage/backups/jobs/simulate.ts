@@ -1,0 +1,59 @@
+import type { Retained } from '#shared/contracts/storage/backup-jobs.ts'
+import type { Retention } from '#shared/contracts/storage/retention.ts'
+import { type Kept, keptBy } from './retention.ts'
+
+export type Own = Kept & { vm: string }
+
+/**
+ * Applies a retention to the backups of a job, and again after each run to come, which adds a backup of every virtual
+ * machine that has one.
+ * @param retention null keeps everything
+ * @param dues times of the runs to come
+ * @returns all backups, the newest of each virtual machine first
+ */
+export function simulate(
+  backups: readonly Own[],
+  retention: Retention | null,
+  timezone: string,
+  dues: readonly string[],
+): Retained[] {
+  return [...Map.groupBy(backups, ({ vm }) => vm)].flatMap(([vm, own]) =>
+    simulateVm(vm, own, retention, timezone, dues),
+  )
+}
+
+function simulateVm(
+  vm: string,
+  own: readonly Kept[],
+  retention: Retention | null,
+  timezone: string,
+  dues: readonly string[],
+): Retained[] {
+  const all = own.map((backup) => ({ ...backup, isReal: true }))
+  let left = all
+  let reasons = new Map<string, string>()
+  const deletedAfter = new Map<string, string | null>()
+  const apply = (after: string | null) => {
+    if (!retention) return
+    reasons = keptBy(left, retention, timezone)
+    for (const { id } of left) if (!reasons.has(id)) deletedAfter.set(id, after)
+    left = left.filter(({ id }) => reasons.has(id))
+  }
+  apply(null)
+  for (const due of dues) {
+    const backup = { id: `run ${due}`, at: due, protected: false, isReal: false }
+    all.push(backup)
+    left = [...left, backup]
+    apply(due)
+  }
+  return all
+    .toSorted((a, b) => b.at.localeCompare(a.at) || b.id.localeCompare(a.id))
+    .map(({ id, at, isReal }) => ({
+      backup_id: isReal ? id : null,
+      vm_id: vm,
+      at,
+      is_kept: !deletedAfter.has(id),
+      reason: reasons.get(id) ?? null,
+      deleted_after: deletedAfter.get(id) ?? null,
+    }))
+}
