@@ -146,6 +146,17 @@ export const builtInRules: readonly Given[] = [
     { for: 0 },
   ),
   rule(
+    'backup_overdue',
+    'warning',
+    'The newest backup of a virtual machine is older than its job asks',
+    {
+      kind: 'check',
+      check: 'overdue_backups',
+      above: 0,
+    },
+    { for: 0 },
+  ),
+  rule(
     'audit_broken',
     'critical',
     'The chain of audit records is not complete and unchanged',

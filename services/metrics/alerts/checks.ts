@@ -1,10 +1,11 @@
 import { call } from '#shared/bus/call.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
+import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { AppError } from '#shared/errors.ts'
 
-type Check = 'failed_operations' | 'audit_intact' | 'snapshot_quotas'
+type Check = 'failed_operations' | 'audit_intact' | 'snapshot_quotas' | 'overdue_backups'
 
 const recentMs = 600_000
 
@@ -31,9 +32,15 @@ async function snapshotQuotasWarning(): Promise<number> {
   return (await call(snapshotQuotas, 'summary', {})).warning
 }
 
+/** Virtual machines whose newest backup of a job is older than the job asks. */
+async function overdueBackups(): Promise<number> {
+  return (await call(backupJobs, 'summary', {})).overdue
+}
+
 const checks: Record<Check, { everyMs: number; run: () => Promise<number> }> = {
   failed_operations: { everyMs: 60_000, run: failedOperations },
   snapshot_quotas: { everyMs: 60_000, run: snapshotQuotasWarning },
+  overdue_backups: { everyMs: 300_000, run: overdueBackups },
   // Verifying reads the whole chain.
   audit_intact: { everyMs: 3_600_000, run: auditIntact },
 }

@@ -21,6 +21,7 @@ const itemOf = (vm: VmRecord): InventoryVm => ({
   sees_host_cpu: vm.cpu_model !== null && hostCpus.has(vm.cpu_model),
   pools: [...new Set(vm.disks.flatMap(({ pool }) => pool ?? []))],
   tags: vm.tags,
+  created_at: vm.created_at,
   written_disks: vm.disks.filter(({ readonly }) => !readonly).length,
 })
 

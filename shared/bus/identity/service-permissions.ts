@@ -145,6 +145,7 @@ const table: Record<ServiceName, Member> = {
       ...of(audit, 'verify'),
       ...of(resourcePools, 'list'),
       ...of(snapshotQuotas, 'summary'),
+      ...of(backupJobs, 'summary'),
     ],
     emits: ['node:metrics', 'vm:metrics', 'container:metrics', 'alerts'],
     measures: true,

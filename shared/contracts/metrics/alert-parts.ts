@@ -39,7 +39,7 @@ export const Condition = Type.Union([
   }),
   strict({
     kind: Type.Literal('check'),
-    check: oneOf('failed_operations', 'audit_intact', 'snapshot_quotas'),
+    check: oneOf('failed_operations', 'audit_intact', 'snapshot_quotas', 'overdue_backups'),
     ...Thresholds,
   }),
 ])

@@ -62,6 +62,9 @@ const PerNode = Type.Integer({
 const byCaller = 'null: only when it is started by a caller'
 const Often = Type.Union([Frequency, Type.Null()], { description: byCaller })
 
+const ofMaxAge = 'Hours: an older newest backup of a virtual machine raises the alert backup_overdue; null: never'
+const Hours = Type.Integer({ minimum: 1, maximum: 87_600 })
+const MaxAge = Type.Union([Hours, Type.Null()], { description: ofMaxAge })
 const ofRetention = 'Applied to each virtual machine after each run; null: every backup is kept'
 
 export const BackupJob = strict({
@@ -75,6 +78,7 @@ export const BackupJob = strict({
   per_node: PerNode,
   bandwidth_mib: nullable(Bandwidth),
   retention: Type.Union([Retention, Type.Null()], { description: ofRetention }),
+  max_age_hours: MaxAge,
   last_run: nullable(JobRun),
   next_run: Type.Union([Time, Type.Null()], { description: 'null while it is not enabled, or has no frequency' }),
   created_at: Time,
@@ -106,6 +110,15 @@ export type Retained = Static<typeof Retained>
 export const RetentionPlan = strict({ backups: Type.Array(Retained), plan_id: Type.String() })
 export type RetentionPlan = Static<typeof RetentionPlan>
 
+const Overdue = strict({
+  job_id: Id,
+  job_name: Name,
+  vm_id: Type.Union([Id, Type.Null()], { description: 'null: what the job selects cannot be found' }),
+  newest: Type.Union([Time, Type.Null()], { description: 'The moment of its newest backup of this job' }),
+  reason: Type.String(),
+})
+export type Overdue = Static<typeof Overdue>
+
 const on = 'VmBackup on /api/backup-jobs/{id}' as const
 const rights = 'takes VmBackup on what it selects and DatastoreAllocate on the storage pool as well'
 
@@ -125,6 +138,15 @@ export const backupJobs = contract('backup-jobs', {
     params: ById,
     result: BackupJob,
   },
+  summary: {
+    does: 'Show the virtual machines whose newest backup of a job is older than the job asks',
+    rest: 'GET /backup-jobs/summary',
+    can: 'signed-in',
+    itemAccess: 'VmAudit on /api/backup-jobs/{id}',
+    params: strict({}),
+    result: strict({ total: Count, overdue: Count, data: Type.Array(Overdue) }),
+    computed: true,
+  },
   create: {
     does: `Have virtual machines backed up regularly; ${rights}`,
     rest: 'POST /backup-jobs',
@@ -142,6 +164,7 @@ export const backupJobs = contract('backup-jobs', {
       per_node: Type.Integer({ ...PerNode, default: 1 }),
       bandwidth_mib: Type.Union([Bandwidth, Type.Null()], { default: null }),
       retention: Type.Union([Retention, Type.Null()], { default: null, description: ofRetention }),
+      max_age_hours: Type.Union([Hours, Type.Null()], { default: null, description: ofMaxAge }),
     }),
     result: BackupJob,
   },
@@ -161,6 +184,7 @@ export const backupJobs = contract('backup-jobs', {
       per_node: Type.Optional(PerNode),
       bandwidth_mib: Type.Optional(nullable(Bandwidth)),
       retention: Type.Optional(BackupJob.properties.retention),
+      max_age_hours: Type.Optional(MaxAge),
     }),
     result: BackupJob,
   },

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Id, nullable, strict } from '#shared/contracts/common.ts'
+import { Id, nullable, strict, Time } from '#shared/contracts/common.ts'
 
 /** A VM as placement and jobs of backups see it. */
 const InventoryVm = strict({
@@ -16,6 +16,7 @@ const InventoryVm = strict({
   sees_host_cpu: Type.Boolean({ description: 'Its CPU has the features of its node, so that others may lack some' }),
   pools: Type.Array(Type.String(), { description: 'Storage pools of its disks' }),
   tags: Type.Array(Type.String()),
+  created_at: Time,
   written_disks: Type.Integer({ description: 'Disks that it may write' }),
 })
 export type InventoryVm = Static<typeof InventoryVm>

@@ -46,6 +46,16 @@ test('a job backs up what its tag or resource pool has at the run, and one that 
   expect(await ofJob(byTag.id)).toEqual(['mail', 'web'])
   expect((await jobOf(byTag.id)).last_run).toMatchObject({ state: 'succeeded', succeeded: 2, failed: 0, skipped: 1 })
 
+  const overdue = () => lab.horcrux.call(backupJobs, 'summary', {})
+  await lab.horcrux.call(backupJobs, 'update', { id: byTag.id, max_age_hours: 24 })
+  expect(await overdue()).toMatchObject({ overdue: 0, data: [] })
+  const longAgo = '2026-01-01T00:00:00.000Z'
+  await mongoose.connection
+    .db!.collection('backups')
+    .updateOne({ job_id: byTag.id, vm_id: 'mail' }, { $set: { taken_at: longAgo } })
+  const mail = { job_id: byTag.id, vm_id: 'mail', newest: longAgo }
+  expect(await overdue()).toMatchObject({ overdue: 1, data: [mail] })
+
   const team = `team-${tries}`
   await lab.horcrux.call(resourcePools, 'create', { id: team, name: team })
   for (const member of ['web', 'other'])

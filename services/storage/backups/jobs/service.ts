@@ -16,6 +16,7 @@ import { openStore } from '../store/open-store.ts'
 import { jobPathOf, jobRecords, viewOf } from './model.ts'
 import { retain } from './retain.ts'
 import { keepsAny } from './retention.ts'
+import { summaryOf } from './overdue.ts'
 import { run, runDue } from './run.ts'
 
 const previewed = 20
@@ -60,6 +61,8 @@ export const backupJobService = implement(backupJobs, {
     return { ...page, data: page.data.map(viewOf) }
   },
   get: async ({ id }) => viewOf(await jobRecords.require(id)),
+
+  summary: (_, { maySee }) => summaryOf(maySee),
 
   create: async ({ id = newId(), ...given }, asked) => {
     // TypeBox infers types of its own for the contract's unions; they are those of the record.
