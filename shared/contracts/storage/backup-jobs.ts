@@ -233,9 +233,8 @@ export const backupJobs = contract('backup-jobs', {
     params: strict({
       id: Id,
       plan: Type.Boolean({ default: false, description: 'Answer with the plan, and change nothing' }),
-      retention: Type.Optional(
-        Type.Unsafe<Retention>({ ...Retention, description: 'Only for a plan: instead of that of the job' }),
-      ),
+      // Only for a plan: instead of that of the job.
+      retention: Type.Optional(Retention),
       runs: Type.Integer({
         minimum: 0,
         maximum: 1000,
