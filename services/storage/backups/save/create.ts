@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { requireRight } from '#shared/access/require-right.ts'
 import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
@@ -43,6 +44,7 @@ type SavedDisk = Backup['disks'][number] & { new_bytes: number; stored_bytes: nu
 
 const vmPathOf = (vm: string) => `/api/vms/${vm}`
 const MiB = 2 ** 20
+const deletionTries = 5
 
 /** The disks of a VM that a guest writes. @throws ConflictError for a VM that cannot be backed up */
 function requireDisks({ id, disks, foreign_disks }: Vm): void {
@@ -176,14 +178,21 @@ async function removeManifests(objects: Objects, { vm, backup }: Saving): Promis
     if (key.endsWith(`-${backup}.json`)) await objects.remove(key)
 }
 
-/** Deletes the snapshot. A backup is whole without that: one that stays is deleted by the sweep. */
+/**
+ * Deletes the snapshot. A virtual machine may be held, or its node slow, for a moment; a backup is whole without the
+ * deletion: a snapshot that stays is deleted by the sweep.
+ */
 async function endSnapshot(op: Op, { vm, backup }: Saving): Promise<void> {
-  try {
-    await deleteSnapshot(vm, backup, `${op.id}/end`)
-    await backupRecords.updateWhere({ _id: backup }, { set: { snapshot: undefined } })
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error
-    op.log(`The snapshot of the backup is deleted later: ${error.message}`)
+  for (let tried = 1; ; tried++) {
+    try {
+      await deleteSnapshot(vm, backup, `${op.id}/end/${tried}`)
+      await backupRecords.updateWhere({ _id: backup }, { set: { snapshot: undefined } })
+      return
+    } catch (error) {
+      if (!(error instanceof AppError) || op.signal.aborted) throw error
+      if (tried === deletionTries) return op.log(`The snapshot of the backup is deleted later: ${error.message}`)
+    }
+    await delay(1000)
   }
 }
 
