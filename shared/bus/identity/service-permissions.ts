@@ -90,7 +90,17 @@ const table: Record<ServiceName, Member> = {
     ],
   },
   storage: {
-    serves: [pools, volumes, volumesInternal, volumeSnapshots, uploads, volumeDownloads, backups, backupStores, backupJobs],
+    serves: [
+      pools,
+      volumes,
+      volumesInternal,
+      volumeSnapshots,
+      uploads,
+      volumeDownloads,
+      backups,
+      backupStores,
+      backupJobs,
+    ],
     calls: [
       ...of(vms, 'get', 'list', 'create', 'start', 'delete'),
       ...of(snapshots, 'list', 'create', 'delete', 'undoRestore'),
