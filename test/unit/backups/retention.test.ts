@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { nextRun } from '#shared/schedules/next-run.ts'
-import { type Kept, keptBy, periodsOf } from '../../../services/storage/backups/jobs/retention.ts'
+import { type Kept, keptBy, newestFirst, periodsOf } from '../../../services/storage/backups/jobs/retention.ts'
 
 const none = { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 }
 const made = (...times: string[]): Kept[] => times.map((at) => ({ id: at, at, protected: false }))
@@ -77,7 +77,7 @@ describe('a retention', () => {
         const most = Object.values(retention).reduce((sum, count) => sum + count, 0)
         const keptCounted = counted.filter(({ id }) => kept.has(id))
         expect(keptCounted.length).toBeLessThanOrEqual(most)
-        const newest = counted.toSorted((a, b) => b.at.localeCompare(a.at) || b.id.localeCompare(a.id))[0]
+        const newest = counted.toSorted(newestFirst)[0]
         if (newest && most > 0) expect(kept.has(newest.id)).toBe(true)
         // Deleting the rest changes nothing: a second run of the retention keeps all.
         const left = backups.filter(({ id }) => kept.has(id))

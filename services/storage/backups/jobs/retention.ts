@@ -43,6 +43,12 @@ export function periodsOf(at: string, timezone: string): Periods {
   return periods
 }
 
+/** Times are of one form, so that their order is that of their texts. */
+export const newestFirst = (a: { at: string; id: string }, b: { at: string; id: string }): number => {
+  if (a.at !== b.at) return a.at < b.at ? 1 : -1
+  return a.id < b.id ? 1 : -1
+}
+
 const rules = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const
 
 /**
@@ -56,18 +62,19 @@ export function keptBy(backups: readonly Kept[], retention: Retention, timezone:
   for (const { id, protected: isProtected } of backups) if (isProtected) reasons.set(id, 'protected')
   const counted = backups
     .filter((backup) => !backup.protected)
-    .toSorted((a, b) => b.at.localeCompare(a.at) || b.id.localeCompare(a.id))
+    .toSorted(newestFirst)
+    .map(({ id, at }) => ({ id, periods: periodsOf(at, timezone) }))
   for (const [index, { id }] of counted.slice(0, retention.last).entries()) reasons.set(id, `last ${index + 1}`)
   for (const rule of rules) {
-    const periodOf = ({ at }: Kept) => periodsOf(at, timezone)[rule]
-    const covered = new Set(counted.filter(({ id }) => reasons.has(id)).map(periodOf))
+    if (retention[rule] === 0) continue
+    const covered = new Set(counted.filter(({ id }) => reasons.has(id)).map(({ periods }) => periods[rule]))
     let left = retention[rule]
-    for (const backup of counted) {
-      const period = periodOf(backup)
+    for (const { id, periods } of counted) {
+      const period = periods[rule]
       if (covered.has(period)) continue
       if (left-- <= 0) break
       covered.add(period)
-      reasons.set(backup.id, `${rule} ${period}`)
+      reasons.set(id, `${rule} ${period}`)
     }
   }
   return reasons

@@ -1,6 +1,6 @@
 import type { Retained } from '#shared/contracts/storage/backup-jobs.ts'
 import type { Retention } from '#shared/contracts/storage/retention.ts'
-import { type Kept, keptBy } from './retention.ts'
+import { type Kept, keptBy, newestFirst } from './retention.ts'
 
 export type Own = Kept & { vm: string }
 
@@ -46,14 +46,12 @@ function simulateVm(
     left = [...left, backup]
     apply(due)
   }
-  return all
-    .toSorted((a, b) => b.at.localeCompare(a.at) || b.id.localeCompare(a.id))
-    .map(({ id, at, isReal }) => ({
-      backup_id: isReal ? id : null,
-      vm_id: vm,
-      at,
-      is_kept: !deletedAfter.has(id),
-      reason: reasons.get(id) ?? null,
-      deleted_after: deletedAfter.get(id) ?? null,
-    }))
+  return all.toSorted(newestFirst).map(({ id, at, isReal }) => ({
+    backup_id: isReal ? id : null,
+    vm_id: vm,
+    at,
+    is_kept: !deletedAfter.has(id),
+    reason: reasons.get(id) ?? null,
+    deleted_after: deletedAfter.get(id) ?? null,
+  }))
 }
