@@ -22,7 +22,7 @@ import {
   type VolumeSpec,
 } from './records.ts'
 
-type Wanted = {
+export type Wanted = {
   source: VolumeKey
   /** The owner of the source, which must stay so until the copy begins. */
   sourceOwner: string | null
@@ -74,7 +74,7 @@ async function commonNode(sourcePool: string, targetPool: string, wanted?: strin
 }
 
 /** Copies the bytes. @throws ConflictError when the source or the clone is taken away meanwhile */
-async function copy(op: Op, wanted: Wanted): Promise<Volume> {
+export async function copy(op: Op, wanted: Wanted): Promise<Volume> {
   const { source: from, sourceOwner, snapshot, mode, target, owner, node } = wanted
   const opened = await openPool(target.pool, node)
   const { id } = await findVolume(from.pool, from.name)
@@ -129,7 +129,7 @@ type Given = VolumeKey & {
   node?: string | undefined
 }
 
-async function plan(source: VolumeRecord, given: Given, owner: string | null): Promise<Wanted> {
+export async function plan(source: VolumeRecord, given: Given, owner: string | null): Promise<Wanted> {
   const { mode, name, pool, snapshot } = given
   const node = await commonNode(source.pool, pool, given.node)
   const opened = await openPool(pool, node)

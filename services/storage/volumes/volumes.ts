@@ -7,6 +7,7 @@ import { volumeRecords } from '../models.ts'
 import { figuresAt } from '../pools/measure.ts'
 import { openActivePool, openPool } from '../pools/open-pool.ts'
 import { clone } from './clone.ts'
+import { move } from './move-volume.ts'
 import { goneOwnerOf } from './owners.ts'
 import { scan } from './scan.ts'
 import { deleteVolume, formatIn, growVolume, makeVolume, markDeleting, undoVolume, unmarkDeleting } from './make.ts'
@@ -83,5 +84,6 @@ export const volumeService = implement(volumes, {
   }),
 
   clone,
+  move,
   scan,
 })

@@ -138,4 +138,18 @@ export const volumes = contract('volumes', {
     }),
     result: Volume,
   },
+  move: {
+    does: 'Move a volume that belongs to no VM; the copy is compared byte by byte before the source goes',
+    rest: 'POST /storage/pools/{id}/volumes/{volume}/move',
+    can: 'DatastoreAllocate on /api/storage/pools/{id}',
+    operation: true,
+    audit: 'config_changed',
+    params: strict({
+      ...oneVolume,
+      pool: Type.String({ ...Id, description: 'Storage pool that it moves to; it may be the same one' }),
+      name: Type.Optional(VolumeName),
+      format: Type.Optional(VolumeFormat),
+    }),
+    result: Volume,
+  },
 })

@@ -196,6 +196,10 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'volumes-internal.importFor': { before: withImage(first), params: ofImage },
   'volumes.create': { params: { id: 'images', name: 'new', size: GiB } },
   'volumes.resize': { before: volume, params: { id: 'images', volume: 'spare', size: 2 * GiB } },
+  'volumes.move': {
+    before: volume,
+    params: { id: 'images', volume: 'spare', pool: 'images', name: 'moved', format: 'raw' },
+  },
   'volumes.delete': { before: volume, params: { id: 'images', volume: 'spare' } },
   'volumes.scan': { before: withDropped(first), params: { id: 'images' } },
   'volumes-internal.copyAcross': {

@@ -53,6 +53,7 @@ export const told: Record<keyof typeof english, string> = {
   'op.vms.stop': 'VM ausschalten',
   'op.volumes.clone': 'Volume kopieren',
   'op.volumes.create': 'Volume anlegen',
+  'op.volumes.move': 'Volume verschieben',
   'op.volumes.delete': 'Volume löschen',
   'op.volumes.resize': 'Volume vergrößern',
   'op.volumes.scan': 'Speicherpool durchsuchen',

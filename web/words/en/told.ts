@@ -51,6 +51,7 @@ export const told = {
   'op.vms.stop': 'Switch VM off',
   'op.volumes.clone': 'Copy volume',
   'op.volumes.create': 'Create volume',
+  'op.volumes.move': 'Move volume',
   'op.volumes.delete': 'Delete volume',
   'op.volumes.resize': 'Enlarge volume',
   'op.volumes.scan': 'Scan storage pool',
