@@ -2,10 +2,19 @@ import { type Static, type TObject, type TProperties, type TUnsafe, Type } from 
 import { Id, Path, strict } from '#shared/contracts/common.ts'
 import { cifs, GivenNodes, glusterfs, iscsi, KeptNodes, nfs, s3 } from '#shared/contracts/storage/server-kinds.ts'
 
-/** Image files in a folder of one node. */
+const SharedWith = Type.Optional(
+  Type.Array(Id, {
+    maxItems: 1000,
+    uniqueItems: true,
+    description:
+      'Further nodes that have the same folder at the same path, such as of a cluster file system that they mount themselves',
+  }),
+)
+
+/** Image files in a folder of one node, or of several that see the same one. */
 const dir = {
-  given: { node: Type.String({ ...Id, default: 'local' }), path: Type.Optional(Path) },
-  config: { node: Id, path: Path },
+  given: { node: Type.String({ ...Id, default: 'local' }), path: Type.Optional(Path), shared_with: SharedWith },
+  config: { node: Id, path: Path, shared_with: SharedWith },
   secrets: {},
 }
 

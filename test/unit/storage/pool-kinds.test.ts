@@ -6,6 +6,7 @@ import { Id, Path } from '#shared/contracts/common.ts'
 import { byKind } from '#shared/contracts/storage/pool-kinds.ts'
 import { Pool, pools } from '#shared/contracts/storage/pools.ts'
 import type { ValidationError } from '#shared/errors.ts'
+import { dir } from '../../../services/storage/drivers/dir/dir.ts'
 import { nodeFor } from '../../../services/storage/pools/open-pool.ts'
 
 /** Two kinds, as there will be more. */
@@ -67,4 +68,11 @@ test('a storage pool is worked on from the wanted node, or any that reaches it',
   expect(() => nodeFor(shared, 'hv3')).toThrow("Storage pool 'a' is not reached from node 'hv3'")
   expect(nodeFor({ id: 'a', nodes: null }, 'hv3')).toBe('hv3')
   expect(nodeFor({ id: 'a', nodes: null })).toBe('local')
+})
+
+test('a folder that several nodes see is reached from each of them, and is shared', () => {
+  const alone = { node: 'hv1', path: '/srv/vms' }
+  expect([dir.nodesOf(alone), dir.capabilitiesOf(alone).shared]).toEqual([['hv1'], false])
+  const shared = { ...alone, shared_with: ['hv2', 'hv1'] }
+  expect([dir.nodesOf(shared), dir.capabilitiesOf(shared).shared]).toEqual([['hv1', 'hv2'], true])
 })

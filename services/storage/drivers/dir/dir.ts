@@ -11,9 +11,9 @@ const unused = new Set([markerName, objectFolder])
 
 /** Volumes are image files in a folder, `<name>.<format>`. */
 export const dir: PoolDriver<'dir'> = {
-  nodesOf: ({ node }) => [node],
+  nodesOf: ({ node, shared_with = [] }) => [...new Set([node, ...shared_with])],
   placeOf: ({ node, path }) => `${node}:${path}`,
-  capabilitiesOf: () => ({
+  capabilitiesOf: ({ shared_with = [] }) => ({
     formats: ['qcow2', 'raw'],
     default_format: 'qcow2',
     snapshots: true,
@@ -22,13 +22,14 @@ export const dir: PoolDriver<'dir'> = {
     linked_clones_pinned: true,
     live_clones: true,
     send: false,
-    shared: false,
+    shared: shared_with.length > 0,
     live_resize: true,
     objects: true,
   }),
 
-  async prepare({ host, folders }, id, { node, path = `${folders.state_dir}/pools/${id}` }) {
-    return { node, path: await allowedPath(host, path, folders, 'path') }
+  async prepare({ host, folders }, id, { node, path = `${folders.state_dir}/pools/${id}`, shared_with }) {
+    const allowed = await allowedPath(host, path, folders, 'path')
+    return { node, path: allowed, ...(shared_with && { shared_with }) }
   },
 
   async create(host, { path }) {
