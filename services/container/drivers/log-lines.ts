@@ -79,10 +79,10 @@ const emptyLine = (nanos: bigint): Open => ({ nanos, parts: [], length: 0, trunc
  * @returns the rest, or null when the stamp is not whole yet
  */
 function behindStamp(side: Side, before: Buffer, bytes: Buffer): Buffer | null {
-  const known = Buffer.concat([before, bytes])
+  const known = before.length === 0 ? bytes : Buffer.concat([before, bytes])
   const blank = known.indexOf(0x20)
   if (blank < 0 && known.length < maxStampBytes) {
-    side.stamp = known
+    side.stamp = Buffer.from(known)
     return null
   }
   const nanos = blank < 0 ? null : nanosOf(known.toString('latin1', 0, blank))
@@ -102,6 +102,6 @@ function add(line: Open, bytes: Buffer): void {
 const closed = ({ nanos, parts, truncated }: Open, stream: 1 | 2): LogLine => ({
   nanos,
   stream,
-  text: Buffer.concat(parts).toString('utf8'),
+  text: (parts.length === 1 ? parts[0]! : Buffer.concat(parts)).toString('utf8'),
   truncated,
 })
