@@ -12,11 +12,20 @@ const secondsOf = ({ started_at, ended_at }: Migration) =>
 
 /** Progress of a migration that runs, with what is left of the guest's memory; of another one, its error and rollback. */
 function Progress({ of }: { of: Migration }) {
-  const { progress_percent, statistics, error, rollback } = of
+  const { progress_percent, statistics, error, health, rollback } = of
   if (isOver(of))
     return (
       <>
         {error && <div>{error}</div>}
+        {health && health.consequence !== 'none' && (
+          <div>
+            {t('failedChecks')}:{' '}
+            {health.checks
+              .filter(({ status }) => status === 'failed' || status === 'timeout')
+              .map(({ name, reason }) => `${name.replaceAll('_', ' ')} (${reason ?? ''})`)
+              .join(', ')}
+          </div>
+        )}
         {rollback && (
           <details>
             <summary>

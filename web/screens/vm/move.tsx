@@ -8,7 +8,7 @@ import { useQuery, useReading } from '../../live/cache.ts'
 import { Card } from '../../widgets/layout.tsx'
 import { Empty, Loaded } from '../../widgets/states.tsx'
 import { Status } from '../../widgets/status.tsx'
-import { bytes } from '../../words/format.ts'
+import { bytes, count, seconds } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { Migrations } from '../cluster/migrations.tsx'
 
@@ -65,6 +65,7 @@ const migrate = (node: Node, way: MigrationType, plan: MigrationPlan): Verb<Vm> 
   label: 'verb.migrate',
   params: ({ id }) => ({ vm_id: id, target_node: node.id, migration_type: way }),
   reason: () => (plan.is_possible ? undefined : plan.violations.map(({ message }) => message).join('; ')),
+  initial: () => (way === 'live' ? { auto_converge: true } : {}),
   fields: () => [
     ...(plan.disks.some(({ is_copied }) => is_copied)
       ? [{ name: 'target_pool', label: 'f.targetPool', hint: 'hint.targetPool' } as const]
@@ -75,9 +76,21 @@ const migrate = (node: Node, way: MigrationType, plan: MigrationPlan): Verb<Vm> 
   note: () => <Facts plan={plan} />,
 })
 
-function Facts({ plan: { bytes_to_copy, warnings } }: { plan: MigrationPlan }) {
+function Facts({ plan: { bytes_to_copy, forecast, warnings } }: { plan: MigrationPlan }) {
   return (
     <>
+      {forecast && (
+        <p>
+          {t('forecast', {
+            time: `${seconds(forecast.seconds.low)} – ${seconds(forecast.seconds.high)}`,
+            pause: `${count(forecast.pause_ms.low)} – ${count(forecast.pause_ms.high)} ms`,
+            size: bytes(forecast.bytes.median),
+          })}{' '}
+          <span class="dim">
+            {forecast.samples > 0 ? t('forecastFrom', { count: count(forecast.samples) }) : t('forecastIsGuess')}
+          </span>
+        </p>
+      )}
       {bytes_to_copy > 0 && <p>{t('bytesToCopy', { size: bytes(bytes_to_copy) })}</p>}
       {warnings.map((warning) => (
         <p key={warning} class="note">

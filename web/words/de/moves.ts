@@ -68,4 +68,8 @@ export const moves = {
   'way.online': 'online: höchstens eine halbe Sekunde Pause',
   'stopped.move': 'ziehen mit um',
   'stopped.stay': 'bleiben',
+  forecast: 'Es dauert {time}, mit einer Pause von {pause}; etwa {size} werden übertragen.',
+  forecastFrom: 'Nach {count} früheren Umzügen.',
+  forecastIsGuess: 'Eine grobe Schätzung: es gab noch zu wenige Umzüge.',
+  failedChecks: 'Nicht bestandene Prüfungen',
 }

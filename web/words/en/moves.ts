@@ -69,4 +69,8 @@ export const moves = {
   'way.online': 'online: a pause of half a second at most',
   'stopped.move': 'move too',
   'stopped.stay': 'stay',
+  forecast: 'It takes {time}, with a pause of {pause}; about {size} are sent.',
+  forecastFrom: 'By {count} earlier migrations.',
+  forecastIsGuess: 'A guess: too few migrations were made yet.',
+  failedChecks: 'Failed checks',
 }
