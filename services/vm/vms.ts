@@ -21,7 +21,6 @@ import { watched } from './state/watched.ts'
 import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
 import { purgeSnapshots, requireDeletable } from './snapshots/with-vm.ts'
-import { removeSnapshotRules } from './lifecycle/snapshot-rules.ts'
 import { requireStatus, settle } from './state/status.ts'
 import { requireNoLinkedClones } from './lifecycle/template-checks.ts'
 import { update } from './hardware/update.ts'
@@ -77,7 +76,6 @@ export const vmService = implement(vms, {
         if (disk.reads) await op.step(`releasing backing files of ${disk.id}`, () => releaseBases(vm.id, disk))
       await op.step('removing seed', () => dropSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
-      await op.step('removing schedules and quotas', () => removeSnapshotRules(vm.id))
       await op.step('forgetting rights', () => call(permissions, 'forget', { path: apiPathOf(vm.id) }))
       return null
     },

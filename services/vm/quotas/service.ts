@@ -41,11 +41,6 @@ export const quotaService = implement(snapshotQuotas, {
     await requireScope(given.scope, asked)
     const at = now()
     const made = await quotaRecords.insert({ id, ...given, is_warning: false, created_at: at, updated_at: at })
-    // A VM that was deleted meanwhile may not have seen this record.
-    await requireScope(given.scope, asked).catch(async (error: unknown) => {
-      await quotaRecords.removeWhere({ _id: id })
-      throw error
-    })
     await judge([made])
     return quotaRecords.require(id)
   },

@@ -1,10 +1,8 @@
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Schedule, snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
-import { type Quota, snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
-import { vms } from '#shared/contracts/vm/vms.ts'
-import { NotFoundError, ValidationError } from '#shared/errors.ts'
+import { ValidationError } from '#shared/errors.ts'
 import { type CloneLab, refusal, startCloneLab } from '../../../lab/guests/clones.ts'
 import { done } from '../../../lab/product/run-operation.ts'
 import { until } from '../../../lab/wait.ts'
@@ -91,27 +89,4 @@ test('a schedule that never comes, and a time zone that does not exist, are refu
   const { id } = await create({ frequency: 'hourly', timezone: 'Europe/Berlin' })
   expect((await lab.horcrux.call(snapshotSchedules, 'preview', { id })).data).toHaveLength(20)
   await lab.horcrux.call(snapshotSchedules, 'delete', { id })
-})
-
-test('the schedules of a VM and the quotas of it alone go when it is deleted', async () => {
-  for (const id of ['cold', 'other']) await lab.makeSource(id)
-  const limits = { max_count: 3, max_bytes: null }
-  const quotaOf = (scope: object) =>
-    lab.horcrux.call(snapshotQuotas, 'create', { name: 'few', scope, ...limits } as never) as Promise<Quota>
-  const [mine, others] = [await create(), await create({ vm_id: 'other' })]
-  const quotas = [
-    await quotaOf({ kind: 'vm', vm_id: 'cold' }),
-    await quotaOf({ kind: 'vm', vm_id: 'other' }),
-    await quotaOf({ kind: 'global' }),
-  ]
-  await done(lab.horcrux, vms, 'delete', { id: 'cold', purge: true })
-  const left = async (contract: typeof snapshotSchedules | typeof snapshotQuotas) =>
-    (await lab.horcrux.call(contract, 'list', { limit: 1000 })).data.map(({ id }) => id)
-  const [schedules, kept] = [await left(snapshotSchedules), await left(snapshotQuotas)]
-  expect(schedules).not.toContain(mine.id)
-  expect(schedules).toContain(others.id)
-  expect(kept).not.toContain(quotas[0]!.id)
-  expect(kept).toEqual(expect.arrayContaining([quotas[1]!.id, quotas[2]!.id]))
-  await refusal(create(), NotFoundError)
-  for (const { id } of quotas.slice(1)) await lab.horcrux.call(snapshotQuotas, 'delete', { id })
 })
