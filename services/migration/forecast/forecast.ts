@@ -1,5 +1,5 @@
 import { call } from '#shared/bus/call.ts'
-import type { Forecast } from '#shared/contracts/migration/forecast.ts'
+import type { Forecast, MemoryProbe } from '#shared/contracts/migration/forecast.ts'
 import type { MigrationType } from '#shared/contracts/migration/migrations.ts'
 import { moves } from '#shared/contracts/vm/moves.ts'
 import { AppError } from '#shared/errors.ts'
@@ -30,28 +30,29 @@ type Wanted = {
   disk_bytes: number
 }
 
-/** Foretells a migration; takes a second, in which the guest's memory is sampled. Null for one of a guest that is off. */
-export async function forecastOf(wanted: Wanted): Promise<Forecast | null> {
-  const { vm_id: id, source_node, target_node, migration_type, bandwidth_limit } = wanted
-  if (migration_type === 'offline') return null
+/** Samples a guest's memory for a second; null when that is not possible in time. */
+export async function sampleMemory(id: string, timeoutMs: number): Promise<MemoryProbe | null> {
   try {
-    const [memory, between, all] = await Promise.all([
-      call(moves, 'memory', { id }, { timeoutMs: 30_000 }),
-      completed({ source_node, target_node }),
-      completed({}),
-    ])
-    return foresee({
-      memory,
-      diskBytes: wanted.disk_bytes,
-      limitMib: bandwidth_limit,
-      autoConverge: wanted.auto_converge,
-      maxPauseMs: maxPauseMs[migration_type],
-      between,
-      all,
-    })
+    return await call(moves, 'memory', { id }, { timeoutMs })
   } catch (error) {
     // A forecast keeps nothing from moving.
     if (error instanceof AppError) return null
     throw error
   }
+}
+
+/** Foretells a migration from the sampled memory of its guest; null for a guest that is off, or was not sampled. */
+export async function forecastOf(wanted: Wanted, memory: MemoryProbe | null): Promise<Forecast | null> {
+  const { source_node, target_node, migration_type, bandwidth_limit } = wanted
+  if (migration_type === 'offline' || memory === null) return null
+  const [between, all] = await Promise.all([completed({ source_node, target_node }), completed({})])
+  return foresee({
+    memory,
+    diskBytes: wanted.disk_bytes,
+    limitMib: bandwidth_limit,
+    autoConverge: wanted.auto_converge,
+    maxPauseMs: maxPauseMs[migration_type],
+    between,
+    all,
+  })
 }

@@ -1,10 +1,13 @@
 import type { MigrationPlan } from '#shared/contracts/migration/migrations.ts'
 import type { TargetDisk } from '#shared/contracts/vm/moves.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
-import { forecastOf } from '../forecast/forecast.ts'
+import { forecastOf, sampleMemory } from '../forecast/forecast.ts'
 import { doubtOf } from '../forecast/foresee.ts'
 import { readSettings } from '../model.ts'
 import { planMigration, type Wanted } from './plan.ts'
+
+/** A request has to be answered in time, with a forecast or without. */
+const sampleMs = 3000
 
 /** Bandwidth and auto-converge of a migration, as given or by the settings. */
 export async function paceOf({ bandwidth_limit, auto_converge }: Wanted, type: MigrationPlan['migration_type']) {
@@ -24,13 +27,14 @@ export const copiedBytes = ({ disks }: Pick<Vm, 'disks'>, wanted: TargetDisk[]):
 
 /** The plan of a migration, with the forecast of one that is possible. */
 export async function foretold(wanted: Wanted): Promise<MigrationPlan> {
+  // The answer takes a second less when the memory is sampled during the checks.
+  const sampling = wanted.migration_type === 'offline' ? null : sampleMemory(wanted.vm_id, sampleMs)
+  // A plan with violations does not wait for it.
+  sampling?.catch(() => undefined)
   const { plan, vm } = await planMigration(wanted)
   if (!plan.is_possible) return plan
-  const forecast = await forecastOf({
-    ...plan,
-    ...(await paceOf(wanted, plan.migration_type)),
-    disk_bytes: copiedBytes(vm, plan.disks),
-  })
+  const pace = await paceOf(wanted, plan.migration_type)
+  const forecast = await forecastOf({ ...plan, ...pace, disk_bytes: copiedBytes(vm, plan.disks) }, await sampling)
   const doubt = forecast && doubtOf(forecast)
   return { ...plan, forecast, warnings: doubt === null ? plan.warnings : [...plan.warnings, doubt] }
 }

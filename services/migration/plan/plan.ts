@@ -103,14 +103,16 @@ export async function planMigration(wanted: Wanted): Promise<Planned> {
     return { vm: known, plan: planOf(known, target_node, migration_type, empty, violations, 0) }
 
   const is_live = migration_type !== 'offline'
-  const found = await call(moves, 'check', { id: vm_id, target: target_node, is_live }, { timeoutMs: 60_000 })
+  const [found, room] = await Promise.all([
+    call(moves, 'check', { id: vm_id, target: target_node, is_live }, { timeoutMs: 60_000 }),
+    known.status === 'stopped' ? [] : roomViolations(vm_id, target_node),
+  ])
   const { vm } = found
-  violations.push(...found.violations)
+  violations.push(...found.violations, ...(vm.status === 'stopped' ? [] : room))
   if (is_live && vm.status === 'stopped')
     violations.push({ field: 'migration_type', code: 'stopped', message: 'it is off: use offline' })
   if (vm.status === 'unknown')
     violations.push({ field: 'vm_id', code: 'unknown', message: `its status is unknown: ${vm.status_reason ?? ''}` })
-  if (vm.status !== 'stopped') violations.push(...(await roomViolations(vm_id, target_node)))
   if (found.has_snapshots)
     violations.push({
       field: 'vm_id',

@@ -11,7 +11,7 @@ import { log } from '#shared/runtime/log.ts'
 import { requirePlan } from '#shared/service/plan.ts'
 import { throwAll } from '#shared/service/violations.ts'
 import { endMigration, type MigrationRecord, migrationRecords, readSettings } from '../model.ts'
-import { forecastOf } from '../forecast/forecast.ts'
+import { forecastOf, sampleMemory } from '../forecast/forecast.ts'
 import { copiedBytes, foretold, paceOf } from '../plan/foretold.ts'
 import { planMigration, vmPath } from '../plan/plan.ts'
 import { requireRoom } from '../plan/room.ts'
@@ -133,7 +133,7 @@ async function run(op: Op, input: Input): Promise<Migration> {
   })
   if (migration_type !== 'offline')
     await op.step('forecasting', async () => {
-      const forecast = await forecastOf(input)
+      const forecast = await forecastOf(input, await sampleMemory(id, 30_000))
       await migrationRecords.change(op.id, () => ({ set: { forecast } }))
       return null
     })

@@ -27,14 +27,18 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     await lab.write('hv1', `${id}-disk-1.raw`, 16)
     await done(lab.horcrux, vms, 'start', { id })
     const words = { vm_id: id, target_node: 'hv2', bandwidth_limit: 50 }
-    const { forecast: foreseen } = await lab.horcrux.call(migrations, 'check', words, { timeoutMs: 60_000 })
+    // A sample that takes too long on a busy machine leaves the plan without a forecast.
+    const foreseen = await until(
+      async () => (await lab.horcrux.call(migrations, 'check', words, { timeoutMs: 60_000 })).forecast,
+      { what: 'a forecast' },
+    )
     expect(foreseen).toMatchObject({
       convergence: 'yes',
       bandwidth_mib_s: 50,
       dirty_bytes_per_second: expect.any(Number),
     })
     // Both disks, to the byte.
-    expect(foreseen!.points.bytes).toBeGreaterThan(2 * GiB)
+    expect(foreseen.points.bytes).toBeGreaterThan(2 * GiB)
     await move(id, 'live')
 
     const moved = await lab.vm(id)
