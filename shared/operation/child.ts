@@ -41,14 +41,19 @@ export function runChild<C extends Contract, K extends keyof C['actions'] & stri
   }
 }
 
-/** Waits for a child; shows its progress as the parent's and passes cancelling on. @throws the child's error */
+/**
+ * Waits for a child; shows its progress as the parent's and passes cancelling on.
+ * @throws the child's error; the reason of a run that is handed over or was taken over: the next run waits for the child
+ */
 async function waitForChild(parent: Progressing, id: string, within?: Within): Promise<unknown> {
   const { signal } = parent.abort
+  const { promise: left, reject: leave } = Promise.withResolvers<never>()
   // An abort event runs in the context of its sender; the call must be made as this operation.
-  const cancel = AsyncLocalStorage.bind(() => {
+  const onAbort = AsyncLocalStorage.bind(() => {
+    if (!(signal.reason instanceof CancelledError)) return leave(signal.reason as Error)
     call(operations, 'cancel', { id }).catch((error: Error) => log('operations').debug({ err: error }, 'not cancelled'))
   })
-  signal.addEventListener('abort', cancel, { once: true })
+  signal.addEventListener('abort', onAbort, { once: true })
   let furthest = 0
   const heard = ({ done, total, unit }: Pick<Entry['progress'], 'done' | 'total' | 'unit'>) => {
     // The journal tells of the same progress a little later than the bus.
@@ -59,12 +64,12 @@ async function waitForChild(parent: Progressing, id: string, within?: Within): P
   }
   const unfollow = followProgress(id, AsyncLocalStorage.bind(heard))
   try {
-    const ended = await waitForEnd(id, { onUpdate: ({ progress }) => heard(progress) })
+    const ended = await Promise.race([waitForEnd(id, { onUpdate: ({ progress }) => heard(progress) }), left])
     if (ended.state === 'succeeded') return ended.result
     if (ended.state === 'cancelled') throw new CancelledError()
     throw unpackError(ended.failure ?? packError(undefined))
   } finally {
     unfollow()
-    signal.removeEventListener('abort', cancel)
+    signal.removeEventListener('abort', onAbort)
   }
 }

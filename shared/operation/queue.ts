@@ -117,11 +117,19 @@ async function workOn(message: JsMsg, broker: ServiceBroker, stopped: AbortSigna
   }
 }
 
-/** Takes over operations without a live lease: their process died, or their message never reached the queue. */
-async function takeOver(services: string[], broker: ServiceBroker): Promise<void> {
+/**
+ * Takes over operations without a live lease: their process died, or their message never reached the queue. Their end is
+ * not waited for: a parent that was taken over waits for its child, which a later turn takes over.
+ * @param running gets the operations that are run, until they end
+ */
+async function takeOver(services: string[], broker: ServiceBroker, running: Set<Promise<void>>): Promise<void> {
   const ids = await abandoned(services, timeAgo(3000), slotsPerService)
-  const run = (id: string) => (isRunningHere(id) ? undefined : runOperation(id, broker, { observe: here.observe }))
-  await Promise.all(ids.map(run))
+  for (const id of ids.filter((each) => !isRunningHere(each))) {
+    const run = runOperation(id, broker, { observe: here.observe })
+      .catch((error: Error) => log('operations').warn({ err: error, operation_id: id }, 'left to the next sweep'))
+      .then(() => void running.delete(run))
+    running.add(run)
+  }
 }
 
 /** The period of the take-over: with the lease's 15 s it stays below the promised 30 s. Milliseconds. */
@@ -149,10 +157,11 @@ export function startWorkers(broker: ServiceBroker, { observe }: { observe?: Ste
   const services = servicesWithKinds()
   Object.assign(here, { broker, observe, services: new Set(services) })
   const queues = services.map((service) => workOnQueue(service, broker, stop.signal))
+  const takenOver = new Set<Promise<void>>()
   const sweeping = (async () => {
     for (let cleanedAt = -Infinity; !stop.signal.aborted;) {
       try {
-        await takeOver(services, broker)
+        await takeOver(services, broker, takenOver)
         if (performance.now() - cleanedAt > cleanUpEveryMs) {
           cleanedAt = performance.now()
           await cleanUp()
@@ -168,6 +177,6 @@ export function startWorkers(broker: ServiceBroker, { observe }: { observe?: Ste
     here.broker = undefined
     stopListening()
     await handOver()
-    await Promise.race([Promise.all([...queues, sweeping]), delay(2500)])
+    await Promise.race([Promise.all([...queues, sweeping, ...takenOver]), delay(2500)])
   }
 }

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import mongoose from 'mongoose'
 import { Type } from 'typebox'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bus } from '#shared/bus/bus.ts'
+import { streams } from '#shared/bus/identity/subjects.ts'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, strict } from '#shared/contracts/common.ts'
 import { type Operation, operations } from '#shared/contracts/core/operations.ts'
@@ -193,6 +195,26 @@ test("cancelling a parent cancels its child and undoes the child's steps", async
   expect((await finished(parent)).state).toBe('cancelled')
   expect((await childOf())?.state).toBe('cancelled')
   expect(undone).toEqual(['child'])
+})
+
+test('a parent that is taken over does not keep its younger child from being taken over', async () => {
+  works.set('late', (op) => op.step('long', () => forEver(op)))
+  const parent = (await horcrux.call(parents, 'run', { id: 'late' })) as unknown as Operation
+  const childOf = async () =>
+    (await horcrux.call(operations, 'list', { filter: 'kind:jobs.run,resource:/api/jobs/late', limit: 5 })).data[0]
+  await until(async () => (await childOf())?.stage === 'long')
+  await stopWork()
+  // As after a crash: no message is left, and only the parent is old enough for the first turn of the sweep.
+  await (await bus().manager()).streams.purge(streams.work)
+  const createdAt = (id: string, ms: number) =>
+    mongoose.connection
+      .collection<{ _id: string }>('operations')
+      .updateOne({ _id: id }, { $set: { created_at: new Date(Date.now() + ms).toISOString() } })
+  await createdAt(parent.id, -10_000)
+  await createdAt((await childOf())!.id, 0)
+  works.set('late', (op) => op.step('long', async () => 'done'))
+  stopWork = horcrux.work()
+  expect((await finished(parent)).state).toBe('succeeded')
 })
 
 test('progress is sent at most ten times a second, and the last value is not lost', async () => {
