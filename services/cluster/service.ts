@@ -3,6 +3,8 @@ import { config } from '#shared/config/config.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Service } from '#shared/service/start.ts'
 import { drainService } from './drain/service.ts'
+import { haGroupService, haResourceService, haService } from './ha/service.ts'
+import { watchHa } from './ha/watch.ts'
 import { checkNode, watchHealth } from './health/watch.ts'
 import { registerLocal } from './nodes/local.ts'
 import { localId, nodeRecords } from './nodes/model.ts'
@@ -15,7 +17,15 @@ const nameOf = (host: string) => host.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0
 
 export const clusterService: Service = {
   name: 'cluster',
-  serves: [nodeService, placementRuleService, placementService, drainService],
+  serves: [
+    nodeService,
+    placementRuleService,
+    placementService,
+    drainService,
+    haGroupService,
+    haResourceService,
+    haService,
+  ],
   start: async () => {
     const { allowedPaths, dataDir } = config()
     await registerLocal({ name: nameOf(hostname()), allowed_paths: allowedPaths, state_dir: dataDir }).catch(
@@ -26,6 +36,9 @@ export const clusterService: Service = {
     )
     const local = await nodeRecords.require(localId)
     await checkNode(local, 'quick')
-    return watchHealth()
+    const ends = [watchHealth(), watchHa()]
+    return () => {
+      for (const end of ends) end()
+    }
   },
 }

@@ -14,6 +14,17 @@ const StoredDisk = Type.Object({ ...storedDisk, reads })
 /** A disk as stored: its path is derived from its source. */
 export type DiskRecord = Static<typeof StoredDisk>
 
+/** The lease of a VM under HA. A VM without it is not under HA. */
+const Lease = Type.Object({
+  epoch: Type.Integer({ description: 'Raised before each start by HA' }),
+  path: Type.Union([Type.String(), Type.Null()], {
+    description: 'The lease file beside its disks, the same on all nodes; null: its disks are no files',
+  }),
+  is_guarded: Type.Boolean({ description: 'The guard of its guest ran when its node last answered' }),
+  is_fencing: Type.Boolean({ description: 'A failover has raised the epoch and has not ended: nothing starts it' }),
+  old_nodes: Type.Array(Type.String(), { description: 'Nodes that may still have its former definition or guest' }),
+})
+
 const StoredVm = Type.Object({
   ...Vm.properties,
   disks: Type.Array(StoredDisk),
@@ -31,6 +42,7 @@ const StoredVm = Type.Object({
       { description: 'It may be on this node already; `node` follows when that is proven' },
     ),
   ),
+  ha: Type.Optional(Lease),
 })
 
 export const vmRecords = collection('vms', StoredVm, {
@@ -42,16 +54,17 @@ export const vmRecords = collection('vms', StoredVm, {
     { fields: { node: 1, status: 1 } },
     { fields: { 'nics.mac': 1 } },
     { fields: { tags: 1 } },
+    { fields: { 'ha.epoch': 1 } },
   ],
   migrate: inOrder(renameFields({ domain_uuid: 'handle', run: 'boot_id' }), migrateDisks, migrateDevices),
 })
 export type VmRecord = Omit<Vm, 'disks' | 'foreign_disks'> &
-  Pick<Static<typeof StoredVm>, 'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id' | 'moving'>
+  Pick<Static<typeof StoredVm>, 'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id' | 'moving' | 'ha'>
 
 const diskView = ({ reads: _r, ...disk }: DiskRecord) => withPath(disk)
 
 /** A record as callers see it. */
-export const viewOf = ({ handle: _, defined: _d, boot_id: _b, moving: _m, ...vm }: VmRecord): Vm => ({
+export const viewOf = ({ handle: _, defined: _d, boot_id: _b, moving: _m, ha: _h, ...vm }: VmRecord): Vm => ({
   ...vm,
   disks: vm.disks.map(diskView),
   foreign_disks: vm.foreign_disks ?? [],

@@ -3,6 +3,8 @@ import { vmBackupService } from './backups/service.ts'
 import { cloudinitService } from './cloudinit/service.ts'
 import { cloneJobService } from './clone/clone-jobs.ts'
 import { deviceService } from './hardware/devices/service.ts'
+import { fencingService } from './fencing/service.ts'
+import { watchGuards } from './fencing/watch.ts'
 import { findingService } from './findings/service.ts'
 import { sweepLeftovers } from './findings/sweep.ts'
 import { guestService } from './guest-agent/service.ts'
@@ -35,6 +37,7 @@ export const vmService: Service = {
     presetService,
     consoleService,
     moveService,
+    fencingService,
     findingService,
     inventoryService,
     snapshotService,
@@ -44,6 +47,7 @@ export const vmService: Service = {
   start: async () => {
     const ends = [
       watchNodes(),
+      watchGuards(),
       sweepConsoles(),
       sweepFreezes(),
       sweepLeftovers(),

@@ -55,6 +55,7 @@ export const vmService = implement(vms, {
       await hold(apiPathOf(id))
       const vm = await vmRecords.requireForChange(id)
       if (vm.protected) throw new ConflictError(`Virtual machine '${id}' is protected: set protected to false first`)
+      if (vm.ha) throw new ConflictError(`Virtual machine '${id}' is under HA: DELETE /api/ha/resources/${id} first`)
       requireStatus(await settle(id), 'delete', ['stopped'])
       if (vm.template) await requireNoLinkedClones(vm, 'be deleted')
       const kept = await requireDeletable(vm, purge)

@@ -13,9 +13,11 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { drains } from '#shared/contracts/cluster/drains.ts'
+import { fencing } from '#shared/contracts/vm/fencing.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
+import { ha, haGroups, haResources } from '#shared/contracts/cluster/ha.ts'
 import { images } from '#shared/contracts/container/images.ts'
 import { inventory } from '#shared/contracts/vm/inventory.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
@@ -57,6 +59,9 @@ export const contracts: readonly Contract[] = [
   placementRules,
   placement,
   drains,
+  haGroups,
+  haResources,
+  ha,
   pools,
   volumes,
   volumesInternal,
@@ -88,6 +93,7 @@ export const contracts: readonly Contract[] = [
   stacks,
   monitoring,
   alerts,
+  fencing,
   findings,
   inventory,
   networks,

@@ -19,6 +19,7 @@ export type Parts = {
   copies?: Copies
   devices?: Devices
   firmware?: Firmware
+  guards?: Guards
   hostState?: HostState
   inventory?: Inventory
   leftovers?: Leftovers
@@ -108,6 +109,28 @@ export type HostState = {
   /** The reasons that a guest cannot be cloned: state that its clone would not have. */
   cloneObstacles: (guest: Guest) => Promise<string[]>
 }
+
+/** The lease of a guest: a file with the epoch, on storage that all of its nodes read. */
+export type GuestLease = { path: string; epoch: number }
+
+/**
+ * Guards of guests: programs on the node that go on without Horcrux. A guard ends its guest when the lease has a higher epoch,
+ * or could not be read for a while.
+ */
+export type Guards = {
+  /** Things of a guest that its node alone has, so that another node cannot start it as it was. */
+  boundToNode: (guest: Pick<Definition, 'firmware'>) => Violation[]
+  /** From the raising of an epoch on, a guard has ended its guest after this time, also on a node that is cut off. */
+  deadlineMs: number
+  /** Starts the guard and waits until it has read the lease; one that runs is fine. @throws ConflictError when it cannot run */
+  start: (guest: Guest, lease: GuestLease) => Promise<void>
+  /** Ends the guard, and leaves the guest; no guard is fine. */
+  stop: (guest: Guest) => Promise<void>
+  isAlive: (guest: Guest, lease: GuestLease) => Promise<boolean>
+}
+
+/** The file in which a guard reports that it has ended its guest, beside the lease: the epoch and the node. */
+export const reportOf = ({ path }: Pick<GuestLease, 'path'>) => `${path}.ended`
 
 export type Media = {
   /** Puts another medium into a drive of a guest that runs; null takes it out. @returns false when it has no such drive */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { subjectOf } from '#shared/access/access.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { type Vm, type vms } from '#shared/contracts/vm/vms.ts'
-import { AppError, UnavailableError, type Violation } from '#shared/errors.ts'
+import { AppError, ConflictError, UnavailableError, type Violation } from '#shared/errors.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { changing, requireFree } from '#shared/operation/locks.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
@@ -30,6 +30,8 @@ export async function update(
   // A value that was changed at the host since would be written back.
   if (saysFields(wanted)) await readHostChanges(id)
   const before = await vmRecords.requireForChange(id)
+  if (before.ha && wanted.autostart)
+    throw new ConflictError(`Virtual machine '${id}' is under HA, which starts it: its node must not start it too`)
   if (changedFields(before, wanted).changed.length > 0 || isOwed(before, wanted))
     // The lock: a VM that becomes a template meanwhile must not be defined again.
     return changing(apiPathOf(id), subjectOf(caller), 'vms.update', async () =>

@@ -1,16 +1,18 @@
 import { call } from '#shared/bus/call.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { NotFoundError } from '#shared/errors.ts'
+import { claim } from '../fencing/claim.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { giveSecrets } from '../hardware/secrets.ts'
 
-/** Starts a guest as it is recorded, its disks made usable first: defined anew first when its record has changed since, or its host has lost it. */
+/** Starts a guest as it is recorded, its disks made usable first, and its guard if it is under HA: defined anew first when its record has changed since, or its host has lost it. */
 export async function startDefined(vm: VmRecord): Promise<void> {
   const driver = driverOf(vm)
   if (vm.disks.some(({ pool }) => pool !== null))
     await call(volumesInternal, 'activateFor', { owner: apiPathOf(vm.id), node: vm.node }, { timeoutMs: 60_000 })
   await giveSecrets(vm)
+  await claim(vm)
   if (vm.defined && (await isStarted(() => driver.start(vm)))) return
   await driver.define(vm)
   await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set: { defined: true } })

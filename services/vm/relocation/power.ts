@@ -3,6 +3,7 @@ import type { moves } from '#shared/contracts/vm/moves.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { claim } from '../fencing/claim.ts'
 import { startDefined } from '../lifecycle/start-domain.ts'
 import { waitForStop } from '../lifecycle/wait-for-shutdown.ts'
 import { type VmRecord, vmRecords } from '../model.ts'
@@ -39,6 +40,7 @@ export const halt = operation({
 export async function startOn(vm: VmRecord): Promise<void> {
   const recorded = await vmRecords.require(vm.id)
   if (recorded.node === vm.node) return startDefined(recorded)
+  await claim(vm)
   try {
     await driverOf(vm).start(vm)
   } catch (error) {

@@ -4,6 +4,7 @@ import { event, now } from '#shared/events/event.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { removeSeed } from '../cloudinit/seed.ts'
+import { claim, stopGuard } from '../fencing/claim.ts'
 import { giveSecrets } from '../hardware/secrets.ts'
 import { viewOf, vmRecords } from '../model.ts'
 import { bootIdOf } from '../state/boot-id.ts'
@@ -27,6 +28,8 @@ export const moveService = implement(moves, {
     const vm = await vmRecords.require(id)
     // The target needs the secrets of network disks before the guest comes.
     await giveSecrets({ ...vm, node: target })
+    // Both sides are guarded under one epoch, so that a failover can end the guest on either.
+    await claim({ ...vm, node: target })
     return { is_paused: status === 'paused', is_off: status === 'stopped' }
   },
 
@@ -82,6 +85,7 @@ export const moveService = implement(moves, {
     // Never the node that has it.
     if (vm.node === node) throw new ConflictError(`Virtual machine '${id}' is on node '${node}'`)
     await driverOf(vm).undefine({ ...vm, node })
+    await stopGuard({ ...vm, node })
     await removeSeed({ id, node })
     return null
   },

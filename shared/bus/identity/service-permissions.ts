@@ -15,10 +15,12 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { drains } from '#shared/contracts/cluster/drains.ts'
+import { fencing } from '#shared/contracts/vm/fencing.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import { guests } from '#shared/contracts/vm/guests.ts'
+import { ha, haGroups, haResources } from '#shared/contracts/cluster/ha.ts'
 import { images } from '#shared/contracts/container/images.ts'
 import { inventory } from '#shared/contracts/vm/inventory.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
@@ -80,14 +82,16 @@ const table: Record<ServiceName, Member> = {
   },
   audit: { serves: [audit], calls: [] },
   cluster: {
-    serves: [nodes, placementRules, placement, drains],
+    serves: [nodes, placementRules, placement, drains, haGroups, haResources, ha],
     calls: [
       ...of(vms, 'list', 'get'),
       ...of(containers, 'list'),
       ...of(pools, 'list'),
       ...of(monitoring, 'nodes'),
       ...of(migrations, 'start', 'settings'),
+      ...of(haResources, 'failover'),
     ],
+    emits: ['alerts'],
   },
   storage: {
     serves: [
@@ -122,6 +126,7 @@ const table: Record<ServiceName, Member> = {
       clonePresets,
       consoles,
       moves,
+      fencing,
       findings,
       inventory,
       snapshots,

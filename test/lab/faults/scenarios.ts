@@ -24,6 +24,7 @@ import { uploaded, withUpload } from './upload.ts'
 import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
 import { backupScenarios, clearBackups } from './backup-scenarios.ts'
+import { clearHa, haScenarios } from './ha-scenarios.ts'
 import { migrationScenarios } from './migration-scenarios.ts'
 import { snapshotScenarios } from './snapshot-scenarios.ts'
 
@@ -230,6 +231,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
       max_downtime_ms: 300,
     },
   },
+  ...haScenarios(first, (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: [], start: true })),
   'nodes.register': { params: asNode('hv2', second) },
   ...migrationScenarios({
     withSecond: (horcrux) => done(horcrux, nodes, 'register', asNode('hv2', second)),
@@ -267,6 +269,7 @@ async function takeFrom(horcrux: Calling, id: string): Promise<void> {
 export async function clear(horcrux: Calling): Promise<void> {
   await endAll(horcrux)
   await clearBackups(horcrux)
+  await clearHa(horcrux)
   for (const { uuid } of (await horcrux.call(vms, 'unmanaged', { id: 'hv1' })).data)
     await done(horcrux, vms, 'adopt', { node: 'hv1', domain: uuid })
   const guests = (await horcrux.call(vms, 'list', {})).data

@@ -33,6 +33,7 @@ export const withoutLaterChange: Record<string, string> = {
   'guests.monitor': 'reads from a running guest',
   'clone-jobs.cancel': 'the cancelling of an operation, which the tests of operations have',
   'clone-jobs.delete': 'deletes an ended operation, whose id is never used again',
+  'ha.confirmOff': 'refused while the node answers, and ends when it answers',
   'operations.cancel': 'the cancelling of an operation, which the tests of operations have',
 }
 

@@ -68,6 +68,53 @@ export const resourceChanges: Record<string, Prepare> = {
       read: `/api/clone-presets/${name}`,
     }
   },
+  'ha-groups.create': async (_, name) => ({
+    first: change('POST /api/ha/groups', { id: name, name }),
+    later: change(`DELETE /api/ha/groups/${name}`),
+    read: `/api/ha/groups/${name}`,
+  }),
+  'ha-groups.update': async ({ make }, name) => {
+    await make('POST /api/ha/groups', { id: name, name })
+    return {
+      first: change(`PATCH /api/ha/groups/${name}`, { max_relocations: 2 }),
+      later: change(`PATCH /api/ha/groups/${name}`, { max_relocations: 3 }),
+      read: `/api/ha/groups/${name}`,
+    }
+  },
+  'ha-groups.delete': async ({ make }, name) => {
+    await make('POST /api/ha/groups', { id: name, name })
+    return {
+      first: change(`DELETE /api/ha/groups/${name}`),
+      later: change('POST /api/ha/groups', { id: name, name, max_relocations: 2 }),
+      read: `/api/ha/groups/${name}`,
+    }
+  },
+  'ha-resources.create': async ({ make }, name) => {
+    await make('POST /api/vms', vm(name))
+    return {
+      first: change('POST /api/ha/resources', { id: name }),
+      later: change(`DELETE /api/ha/resources/${name}`),
+      read: `/api/ha/resources/${name}`,
+    }
+  },
+  'ha-resources.update': async ({ make }, name) => {
+    await make('POST /api/vms', vm(name))
+    await make('POST /api/ha/resources', { id: name })
+    return {
+      first: change(`PATCH /api/ha/resources/${name}`, { tier: 1 }),
+      later: change(`PATCH /api/ha/resources/${name}`, { tier: 2 }),
+      read: `/api/ha/resources/${name}`,
+    }
+  },
+  'ha-resources.delete': async ({ make }, name) => {
+    await make('POST /api/vms', vm(name))
+    await make('POST /api/ha/resources', { id: name })
+    return {
+      first: change(`DELETE /api/ha/resources/${name}`),
+      later: change('POST /api/ha/resources', { id: name, tier: 1 }),
+      read: `/api/ha/resources/${name}`,
+    }
+  },
   'placement-rules.create': async (_, name) => ({
     first: change('POST /api/cluster/placement-rules', rule(name)),
     later: change(`DELETE /api/cluster/placement-rules/${name}`),

@@ -10,6 +10,7 @@ import { markIn, removeAsides, removeFile } from '#shared/nodes/host/made-files.
 import { dataBytesOf } from '../../images/images.ts'
 import { createImage, imageInfo, imageUsage, isSparseInCopies, resizeImage } from '../../images/qemu-img.ts'
 import type { VolumeDriver, VolumeName, VolumeSpec } from '../driver.ts'
+import { leasePrefix } from '#shared/contracts/vm/fencing.ts'
 import { markerName } from '../marker.ts'
 import { commitAside, copyFull, copyLinked, createFile, openAside } from './image-files.ts'
 import { objectFolder } from './file-objects.ts'
@@ -89,7 +90,7 @@ export function fileVolumes<K extends PoolType>(folderOf: (config: PoolConfig<K>
       for (const { name: file, kind } of await host.list(path)) {
         const extension = extname(file)
         const [name, format] = [basename(file, extension), extension.slice(1)]
-        if (isLayer(file) || file === objectFolder) continue
+        if (isLayer(file) || file === objectFolder || file.startsWith(leasePrefix)) continue
         if (!isFormat(format)) {
           // Copies that are being made.
           if (format !== 'new' && file !== markerName)

@@ -28,6 +28,7 @@ import { findConsole } from './guest/console.ts'
 import { define, shelve, undefine } from './definition.ts'
 import { grow, plug, unplug } from './devices.ts'
 import { copyFirmware } from './files.ts'
+import { guards } from './guest/guard.ts'
 import { hostState } from './host/host-state.ts'
 import { inventory } from './inventory.ts'
 import { leftovers } from './leftovers.ts'
@@ -119,6 +120,7 @@ export const qemu: Hypervisor = {
   moves,
   devices: { plug, unplug, grow },
   firmware: { copy: copyFirmware },
+  guards,
   hostState,
   inventory,
   leftovers,

@@ -1,0 +1,140 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { ha, haResources, type HaStatus } from '#shared/contracts/cluster/ha.ts'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { operations } from '#shared/contracts/core/operations.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { fresh, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
+import { labHosts } from '../../lab/hosts/lab.ts'
+import { processesWith } from '../../lab/hosts/processes.ts'
+import { until } from '../../lab/wait.ts'
+
+const machine = localHost()
+const link = (index: number, state: 'up' | 'down') =>
+  machine.runChecked('ip', ['link', 'set', labHosts[index]!.link, state])
+
+describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
+  let lab: MovingLab
+  const folder = join(inject('run').dir, fresh('shared'))
+  beforeAll(async () => {
+    lab = await startMoving(labHosts)
+    await mkdir(folder)
+    // Both hosts see this machine's file system beside their own folders.
+    for (const id of ['hv1', 'hv2'])
+      await lab.horcrux.call(nodes, 'update', { id, allowed_paths: ['/var/lib/libvirt/images', folder] })
+    // Guests of this machine are none of the test's business.
+    await lab.horcrux.call(nodes, 'update', { id: 'local', maintenance: true })
+    await lab.horcrux.call(pools, 'create', {
+      id: 'shared',
+      type: 'dir',
+      node: 'hv1',
+      shared_with: ['hv2'],
+      path: join(folder, 'pool'),
+    })
+  })
+  afterAll(async () => {
+    await lab?.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+  afterEach(async () => {
+    for (const index of [0, 1]) await link(index, 'up')
+    await until(async () => (await status()).nodes.every(({ state }) => state === 'online'), {
+      what: 'both nodes answering',
+    })
+    for (const { id } of (await lab.horcrux.call(haResources, 'list', {})).data)
+      await until(
+        () =>
+          lab.horcrux.call(haResources, 'delete', { id }).then(
+            () => true,
+            () => false,
+          ),
+        {
+          what: 'the VM being out of HA',
+        },
+      )
+    await lab.clear()
+  })
+
+  const status = (): Promise<HaStatus> => lab.horcrux.call(ha, 'status', {})
+  const decisionOf = async (id: string) => (await status()).resources.find((each) => each.id === id)!
+
+  /** A running guest under HA on hv1, its disk on storage that both hosts reach. */
+  async function protectedGuest() {
+    const id = fresh('ha')
+    await lab.make(id, { disks: [{ pool: 'shared', size: 2 ** 30 }], start: true })
+    await lab.horcrux.call(haResources, 'create', { id }, { timeoutMs: 60_000 })
+    const uuid = (await lab.virsh('hv1', 'domuuid', id)).trim()
+    /** The processes of the guest, on whichever host: the hosts are namespaces of this machine. */
+    const processes = () => processesWith(`-uuid ${uuid}`)
+    return { id, uuid, processes }
+  }
+
+  /** Waits, and fails when two processes of the guest are seen at one moment. */
+  const untilWithOneCopy = (processes: () => number[], check: () => Promise<boolean>, what: string) =>
+    until(
+      async () => {
+        expect(processes().length).toBeLessThanOrEqual(1)
+        return check()
+      },
+      { what, timeoutMs: 120_000 },
+    )
+
+  test('whose node is cut off runs once elsewhere, after its guard has ended it; a node that returns loses its old copy', async () => {
+    const { id, processes } = await protectedGuest()
+    expect(await decisionOf(id)).toMatchObject({ kind: 'nothing', is_guarded: true, epoch: 1 })
+    const [before] = processes()
+    await link(0, 'down')
+    await untilWithOneCopy(processes, async () => (await lab.vm(id)).node === 'hv2', 'the failover')
+    await untilWithOneCopy(processes, async () => (await lab.vm(id)).status === 'running', 'the guest on hv2')
+    expect(await lab.domains('hv2')).toEqual([`${id} running`])
+    expect(processes()).toHaveLength(1)
+    expect(processes()).not.toContain(before)
+    const [operation] = (await lab.horcrux.call(operations, 'list', { filter: 'kind:ha-resources.failover' })).data
+    expect(operation).toMatchObject({
+      state: 'succeeded',
+      result: {
+        vm_id: id,
+        from: 'hv1',
+        to: 'hv2',
+        proof: 'guard',
+        epoch: 2,
+        inputs: expect.arrayContaining(['hv1 lost']),
+      },
+    })
+    expect((await decisionOf(id)).old_nodes).toEqual(['hv1'])
+
+    await link(0, 'up')
+    await untilWithOneCopy(
+      processes,
+      async () => (await decisionOf(id)).old_nodes.length === 0,
+      'the old copy being gone',
+    )
+    expect(await lab.domains('hv1')).toEqual([])
+    expect(await lab.domains('hv2')).toEqual([`${id} running`])
+    expect(await lab.vm(id)).toMatchObject({ node: 'hv2', status: 'running' })
+  })
+
+  test('is left alone while Horcrux itself is cut off from all nodes', async () => {
+    const { id, processes } = await protectedGuest()
+    const before = processes()
+    for (const index of [0, 1]) await link(index, 'down')
+    await until(
+      async () => {
+        const { state, nodes: seen } = await status()
+        return state === 'isolated' && seen.filter(({ state: each }) => each === 'lost').length === 2
+      },
+      { what: 'both nodes being lost', timeoutMs: 90_000 },
+    )
+    expect(await decisionOf(id)).toMatchObject({ kind: 'wait', epoch: 1 })
+    for (const index of [0, 1]) await link(index, 'up')
+    await until(async () => (await lab.vm(id)).status === 'running', {
+      what: 'the guest being seen',
+      timeoutMs: 90_000,
+    })
+    expect(processes()).toEqual(before)
+    expect(await decisionOf(id)).toMatchObject({ kind: 'nothing', node: 'hv1', epoch: 1 })
+    expect((await lab.horcrux.call(operations, 'list', { filter: 'kind:ha-resources.failover' })).data).toHaveLength(1)
+  })
+})
