@@ -92,12 +92,11 @@ export const haResourceService = implement(haResources, {
 
 async function nodeView(id: string): Promise<HaNode> {
   const node = await nodeRecords.require(id)
-  const confirmation = node.status === 'online' ? null : await confirmationRecords.get(id)
-  const state = nodeStateOf(id)
+  const isOnline = node.status === 'online'
+  const confirmation = isOnline ? null : await confirmationRecords.get(id)
   return {
     id,
-    // Without VMs under HA nothing is tracked, and the last check counts.
-    state: node.status === 'online' ? 'online' : state === 'online' ? 'suspect' : state,
+    state: nodeStateOf({ id, isOnline }),
     is_confirmed_off: confirmation !== null,
     confirmed_by: confirmation?.by ?? null,
     quarantined_seconds: quarantineSecondsOf(id),

@@ -54,11 +54,10 @@ export function track(tracker: Tracker, looked: Looked[], nowMs: number): Tracke
   return { nodes, lookedAt: nowMs, holdsSince, wasIsolated: isIsolated }
 }
 
-export function stateOf(tracker: Tracker, id: string): NodeState {
-  const seen = tracker.nodes.get(id)
-  if (!seen) return 'suspect'
-  if (seen.missedSince === null) return 'online'
-  return seen.isLost ? 'lost' : 'suspect'
+/** The state of a node: its last check, and if that was missed, the time since. */
+export function stateOf(tracker: Tracker, { id, isOnline }: Pick<Looked, 'id' | 'isOnline'>): NodeState {
+  if (isOnline) return 'online'
+  return tracker.nodes.get(id)?.isLost ? 'lost' : 'suspect'
 }
 
 /** Time for which no guest is started on a node that was lost: it doubles with every loss of the last hour. */

@@ -5,7 +5,7 @@ import { AppError, ConflictError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { confirmationRecords, groupRecords, noteAttention, resourceRecords, rulesOf } from './model.ts'
-import { gather, lookAtNodes, nodeStateOf, noteLooked, restartTracker } from './world.ts'
+import { gather, lookAtNodes, noteLooked, restartTracker } from './world.ts'
 
 const everyMs = 5000
 
@@ -19,9 +19,8 @@ async function forgetConfirmations(online: string[]): Promise<void> {
 }
 
 /** Brings the notes of a resource up to date with its VM: owed while it should run and does not, stable after a while. */
-async function note(id: string, vm: ProtectedVm, stableSeconds: number): Promise<void> {
+async function note(id: string, vm: ProtectedVm, isOnline: boolean, stableSeconds: number): Promise<void> {
   const resource = await resourceRecords.require(id)
-  const isOnline = nodeStateOf(vm.node) === 'online'
   const runs = isOnline && (vm.status === 'running' || vm.status === 'paused')
   if (!runs) runningSince.delete(id)
   else if (!runningSince.has(id)) runningSince.set(id, performance.now())
@@ -61,7 +60,9 @@ async function look(): Promise<void> {
   const groups = await groupRecords.all()
   for (const resource of before.resources) {
     const vm = before.vms.find(({ id }) => id === resource.id)
-    if (vm) await note(resource.id, vm, rulesOf(resource, groups).stable_seconds)
+    if (!vm) continue
+    const isOnline = looked.some(({ id, isOnline: answers }) => id === vm.node && answers)
+    await note(resource.id, vm, isOnline, rulesOf(resource, groups).stable_seconds)
   }
   const { decisions, resources } = await gather()
   for (const resource of resources) {

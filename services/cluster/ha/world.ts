@@ -49,7 +49,7 @@ export const noteLooked = (looked: Looked[]): void => void (tracker = track(trac
 /** Begins a new observation, as a start of the process does. */
 export const restartTracker = (): void => void (tracker = startTracker(performance.now()))
 
-export const nodeStateOf = (id: string) => stateOf(tracker, id)
+export const nodeStateOf = (looked: Pick<Looked, 'id' | 'isOnline'>) => stateOf(tracker, looked)
 export const quarantineSecondsOf = (id: string) => Math.ceil(quarantineMs(tracker, id, performance.now()) / 1000)
 
 const statusOf = ({ status }: ProtectedVm): HaVm['status'] =>
@@ -110,7 +110,7 @@ export async function gather({ holder }: { holder?: string } = {}): Promise<Gath
     holdOff: holdOffOf(tracker, looked, rules.hold_off_seconds * 1000, nowMs),
   }))
   const world: HaWorld = {
-    nodes: looked.map(({ id, isConfirmedOff }) => ({ id, isConfirmedOff, state: stateOf(tracker, id) })),
+    nodes: looked.map((node) => ({ id: node.id, isConfirmedOff: node.isConfirmedOff, state: stateOf(tracker, node) })),
     vms: await Promise.all(judged),
     isolation: isolationOf(looked),
     placesFor: (id, given) => {
@@ -139,7 +139,6 @@ function placesIn(inventory: World, { vm, rules }: Known, given: ReadonlyMap<str
   const { candidates, refused } = rank({ ...inventory, vms: others }, own, { isStarting: true, first: localId })
   const priorityOf = (node: string) => rules.nodes.find((each) => each.node === node)?.priority ?? -1
   const whyNot = (node: string): string | null => {
-    if (nodeStateOf(node) !== 'online') return 'it has missed a check'
     if (vm.old_nodes.includes(node)) return 'it may still have a former copy of the guest'
     const seconds = quarantineSecondsOf(node)
     if (seconds > 0) return `it was lost several times, and is quarantined for ${seconds} s more`

@@ -24,7 +24,7 @@ function looks(schedule: string) {
   for (const letter of schedule) {
     nowMs += 5000
     tracker = track(tracker, [node('n1', letter === 'o'), node('n2'), node('n3')], nowMs)
-    states.push(stateOf(tracker, 'n1'))
+    states.push(stateOf(tracker, node('n1', letter === 'o')))
   }
   return { tracker, nowMs, states }
 }
@@ -40,7 +40,7 @@ test('cuts of 8 seconds, ten times, lose no node', () => {
 test('when our own loop stood still, missed checks before it count no more', () => {
   const { tracker, nowMs } = looks('oxxx')
   const after = track(tracker, [node('n1', false), node('n2'), node('n3')], nowMs + 60_000)
-  expect(stateOf(after, 'n1')).toBe('suspect')
+  expect(stateOf(after, node('n1', false))).toBe('suspect')
 })
 
 test('a node that is lost again and again is quarantined, twice as long each time', () => {
