@@ -46,6 +46,7 @@ export const moves = {
   rollbackSteps: '{done} von {all} Schritten',
   'op.drains.drain': 'Knoten leeren',
   'op.drains.restore': 'Gäste zurückholen',
+  'op.ha-resources.failover': 'Gast eines verlorenen Knotens starten',
   'op.migrations.rollback': 'Umzug zurücknehmen',
   'op.migrations.start': 'VM umziehen',
   'status.completed': 'fertig',

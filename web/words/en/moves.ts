@@ -47,6 +47,7 @@ export const moves = {
   rollbackSteps: '{done} of {all} steps',
   'op.drains.drain': 'Drain node',
   'op.drains.restore': 'Bring guests back',
+  'op.ha-resources.failover': 'Start a guest of a lost node',
   'op.migrations.rollback': 'Roll migration back',
   'op.migrations.start': 'Move VM',
   'status.completed': 'completed',
