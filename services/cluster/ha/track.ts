@@ -80,9 +80,9 @@ export function isolationOf(looked: Looked[]): string | null {
 
 /** The reason to hold off after a cold start; null once every node has answered since, or the time is over. */
 export function holdOffOf(tracker: Tracker, looked: Looked[], holdOffMs: number, nowMs: number): string | null {
-  const silent = looked.filter(({ id, isRemote, isConfirmedOff }) => {
+  const silent = looked.filter(({ id, isOnline, isRemote, isConfirmedOff }) => {
     const answeredAt = tracker.nodes.get(id)?.answeredAt ?? null
-    return isRemote && !isConfirmedOff && (answeredAt === null || answeredAt < tracker.holdsSince)
+    return !isOnline && isRemote && !isConfirmedOff && (answeredAt === null || answeredAt < tracker.holdsSince)
   })
   const leftMs = tracker.holdsSince + holdOffMs - nowMs
   if (silent.length === 0 || leftMs <= 0) return null
