@@ -210,6 +210,8 @@ const screens = [
   '/storage',
   '/nodes',
   '/migrations',
+  '/ha',
+  '/backup-jobs',
   '/networks',
   '/policies',
   '/operations',

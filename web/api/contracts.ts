@@ -6,6 +6,7 @@ import type { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { roles } from '#shared/contracts/access/roles.ts'
 import type { users } from '#shared/contracts/access/users.ts'
 import type { drains } from '#shared/contracts/cluster/drains.ts'
+import type { ha, haResources } from '#shared/contracts/cluster/ha.ts'
 import type { nodes } from '#shared/contracts/cluster/nodes.ts'
 import type { containers } from '#shared/contracts/container/containers.ts'
 import type { images } from '#shared/contracts/container/images.ts'
@@ -17,6 +18,7 @@ import type { Operation, operations } from '#shared/contracts/core/operations.ts
 import type { alerts } from '#shared/contracts/metrics/alerts.ts'
 import type { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import type { migrations } from '#shared/contracts/migration/migrations.ts'
+import type { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import type { backups } from '#shared/contracts/storage/backups.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import type { uploads } from '#shared/contracts/storage/uploads.ts'
@@ -35,6 +37,7 @@ type Contracts = {
   alerts: typeof alerts
   audit: typeof audit
   auth: typeof auth
+  'backup-jobs': typeof backupJobs
   backups: typeof backups
   cloudinit: typeof cloudinit
   consoles: typeof consoles
@@ -43,6 +46,8 @@ type Contracts = {
   drains: typeof drains
   groups: typeof groups
   guests: typeof guests
+  ha: typeof ha
+  'ha-resources': typeof haResources
   images: typeof images
   migrations: typeof migrations
   monitoring: typeof monitoring

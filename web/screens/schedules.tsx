@@ -2,12 +2,10 @@ import type { Schedule } from '#shared/contracts/vm/snapshot-schedules.ts'
 import type { Field } from '../forms/fields.ts'
 import type { Verb } from '../forms/verbs.tsx'
 import { ListScreen } from '../lists/list-screen.tsx'
-import { useQuery } from '../live/cache.ts'
 import type { Column } from '../widgets/column.ts'
-import { Loaded } from '../widgets/states.tsx'
 import { Status } from '../widgets/status.tsx'
-import { time } from '../words/format.ts'
 import { t } from '../words/words.ts'
+import { NextRuns } from './next-runs.tsx'
 
 const shown = (frequency: Schedule['frequency']) =>
   typeof frequency === 'string' ? frequency : JSON.stringify(frequency).replaceAll(/[{}"]/g, '')
@@ -47,7 +45,7 @@ const verbs: readonly Verb<Schedule>[] = [
     params: ({ id }) => ({ id }),
     initial: (schedule) => schedule,
     fields: () => fields,
-    note: ({ id }) => <NextRuns id={id} />,
+    note: ({ id }) => <NextRuns of="snapshot-schedules.preview" id={id} />,
   },
   {
     action: 'snapshot-schedules.delete',
@@ -57,24 +55,6 @@ const verbs: readonly Verb<Schedule>[] = [
     isDanger: true,
   },
 ]
-
-function NextRuns({ id }: { id: string }) {
-  const runs = useQuery('snapshot-schedules.preview', { id })
-  return (
-    <details>
-      <summary>{t('nextRuns')}</summary>
-      <Loaded of={runs} rows={2}>
-        {({ data }) => (
-          <ul>
-            {data.slice(0, 5).map((run) => (
-              <li key={run.at}>{time(run.at)}</li>
-            ))}
-          </ul>
-        )}
-      </Loaded>
-    </details>
-  )
-}
 
 export const Schedules = () => (
   <ListScreen

@@ -15,6 +15,7 @@ export const places: { word: Word; of: Place[] }[] = [
       { href: '/stacks', word: 'nav.stacks', icon: 'group', needs: 'containers.list' },
       { href: '/images', word: 'nav.images', icon: 'copy', needs: 'containers.list' },
       { href: '/backups', word: 'nav.backups', icon: 'storage', needs: 'backups.list' },
+      { href: '/backup-jobs', word: 'nav.backupJobs', icon: 'schedule', needs: 'backup-jobs.list' },
       { href: '/schedules', word: 'nav.schedules', icon: 'schedule', needs: 'snapshot-schedules.list' },
     ],
   },
@@ -23,6 +24,7 @@ export const places: { word: Word; of: Place[] }[] = [
     of: [
       { href: '/storage', word: 'nav.storage', icon: 'storage', needs: 'pools.list' },
       { href: '/nodes', word: 'nav.nodes', icon: 'node', needs: 'nodes.list' },
+      { href: '/ha', word: 'nav.ha', icon: 'policy', needs: 'ha.status' },
       { href: '/migrations', word: 'nav.migrations', icon: 'move', needs: 'migrations.list' },
       { href: '/networks', word: 'nav.networks', icon: 'network', needs: 'networks.list' },
       { href: '/policies', word: 'nav.policies', icon: 'policy', needs: 'network-policies.list' },

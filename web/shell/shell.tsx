@@ -26,11 +26,13 @@ const ContainerPage = lazy(() => import('../screens/container/container.tsx').th
 const Images = lazy(() => import('../screens/container/images.tsx').then((module) => module.Images))
 const Stacks = lazy(() => import('../screens/container/stacks.tsx').then((module) => module.Stacks))
 const Backups = lazy(() => import('../screens/vm/backups.tsx').then((module) => module.Backups))
+const BackupJobs = lazy(() => import('../screens/storage/backup-jobs.tsx').then((module) => module.BackupJobs))
 const Schedules = lazy(() => import('../screens/schedules.tsx').then((module) => module.Schedules))
 const Pools = lazy(() => import('../screens/storage/pools.tsx').then((module) => module.Pools))
 const PoolPage = lazy(() => import('../screens/storage/pool.tsx').then((module) => module.PoolPage))
 const Nodes = lazy(() => import('../screens/cluster/nodes.tsx').then((module) => module.Nodes))
 const NodePage = lazy(() => import('../screens/cluster/nodes.tsx').then((module) => module.NodePage))
+const Ha = lazy(() => import('../screens/cluster/ha.tsx').then((module) => module.Ha))
 const MigrationsPage = lazy(() => import('../screens/cluster/migrations.tsx').then((module) => module.MigrationsPage))
 const Networks = lazy(() => import('../screens/network/networks.tsx').then((module) => module.Networks))
 const Policies = lazy(() => import('../screens/network/policies.tsx').then((module) => module.Policies))
@@ -55,11 +57,13 @@ const screens: [path: string, component: FunctionComponent][] = [
   ['/images', Images],
   ['/stacks', Stacks],
   ['/backups', Backups],
+  ['/backup-jobs', BackupJobs],
   ['/schedules', Schedules],
   ['/storage', Pools],
   ['/storage/:id', PoolPage],
   ['/nodes', Nodes],
   ['/nodes/:id', NodePage],
+  ['/ha', Ha],
   ['/migrations', MigrationsPage],
   ['/networks', Networks],
   ['/policies', Policies],

@@ -1,0 +1,142 @@
+import type { BackupJob } from '#shared/contracts/storage/backup-jobs.ts'
+import type { Field } from '../../forms/fields.ts'
+import type { Verb } from '../../forms/verbs.tsx'
+import { ListScreen } from '../../lists/list-screen.tsx'
+import type { Column } from '../../widgets/column.ts'
+import { Status } from '../../widgets/status.tsx'
+import { ago, time } from '../../words/format.ts'
+import { t } from '../../words/words.ts'
+import { NextRuns } from '../next-runs.tsx'
+
+const selected = ({ selection }: BackupJob): string => {
+  if (selection.kind === 'vm') return selection.vm_id
+  return selection.kind === 'tag' ? `tags:${selection.tag}` : selection.resource_pool
+}
+
+/** The last run: its state, and how many virtual machines it has backed up. */
+function LastRun({ last_run: run }: BackupJob) {
+  if (run === null) return <>–</>
+  return (
+    <>
+      <Status value={run.state} reason={run.error} /> {ago(run.started_at)}
+      <div class="dim">{t('backedUp', { done: run.succeeded, failed: run.failed, skipped: run.skipped })}</div>
+    </>
+  )
+}
+
+const columns: Column<BackupJob>[] = [
+  { key: 'name', head: 'f.name', cell: ({ name }) => name, value: ({ name }) => name },
+  { key: 'selection', head: 'f.selection', cell: selected, value: selected },
+  { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 1 },
+  {
+    key: 'enabled',
+    head: 'f.status',
+    cell: ({ enabled }) => <Status value={enabled ? 'enabled' : 'disabled'} />,
+    drop: 2,
+  },
+  { key: 'last_run', head: 'f.lastRun', cell: (job) => <LastRun {...job} /> },
+  {
+    key: 'next_run',
+    head: 'f.nextRun',
+    cell: ({ next_run }) => time(next_run),
+    value: ({ next_run }) => next_run,
+    drop: 1,
+  },
+]
+
+const selectionFields = (): Field[] => [
+  {
+    name: 'selection.kind',
+    label: 'f.selection',
+    kind: 'select',
+    options: [
+      ['vm', t('select.vm')],
+      ['tag', t('select.tag')],
+      ['resource_pool', t('select.resource_pool')],
+    ],
+  },
+  { name: 'selection.vm_id', label: 'f.vmId', isRequired: true, when: (raw) => raw['selection.kind'] === 'vm' },
+  { name: 'selection.tag', label: 'f.tag', isRequired: true, when: (raw) => raw['selection.kind'] === 'tag' },
+  {
+    name: 'selection.resource_pool',
+    label: 'f.resourcePool',
+    isRequired: true,
+    when: (raw) => raw['selection.kind'] === 'resource_pool',
+  },
+]
+
+const fields = (): Field[] => [
+  { name: 'name', label: 'f.name', isRequired: true },
+  ...selectionFields(),
+  { name: 'pool', label: 'f.pool', isRequired: true, hint: 'hint.backupPool' },
+  { name: 'frequency', label: 'f.frequency', kind: 'json', hint: 'hint.frequency', isNullable: true },
+  { name: 'timezone', label: 'f.timezone' },
+  { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.retention', isNullable: true },
+  { name: 'max_age_hours', label: 'f.maxAge', kind: 'number', hint: 'hint.maxAge', isNullable: true },
+  { name: 'per_node', label: 'f.perNode', kind: 'number' },
+  { name: 'bandwidth_mib', label: 'f.bandwidth', kind: 'number', isNullable: true },
+  { name: 'enabled', label: 'f.enabled', kind: 'check' },
+]
+const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone
+const isRunning = ({ last_run }: BackupJob) => last_run?.state === 'running'
+
+const verbs: readonly Verb<BackupJob>[] = [
+  {
+    action: 'backup-jobs.run',
+    label: 'verb.runNow',
+    params: ({ id }) => ({ id }),
+    reason: (job) => (isRunning(job) ? t('jobRuns') : undefined),
+  },
+  {
+    action: 'backup-jobs.stop',
+    label: 'verb.stopRun',
+    params: ({ id }) => ({ id }),
+    reason: (job) => (isRunning(job) ? undefined : t('jobRunsNot')),
+    confirm: () => t('confirmStopRun'),
+  },
+  {
+    action: 'backup-jobs.update',
+    label: 'edit',
+    params: ({ id }) => ({ id }),
+    initial: (job) => job,
+    fields,
+    note: ({ id }) => <NextRuns of="backup-jobs.preview" id={id} />,
+  },
+  {
+    action: 'backup-jobs.delete',
+    label: 'verb.delete',
+    params: ({ id }) => ({ id }),
+    confirm: ({ name }) => t('confirmDeleteJob', { name }),
+    isDanger: true,
+  },
+]
+
+export const BackupJobs = () => (
+  <ListScreen
+    title="nav.backupJobs"
+    list="backup-jobs.list"
+    item="backup-jobs.get"
+    columns={columns}
+    idOf={({ id }) => id}
+    nameOf={({ name }) => name}
+    words={(job) => [job.id, job.name, job.pool, selected(job)]}
+    firstSort="name"
+    verbs={verbs}
+    create={{
+      action: 'backup-jobs.create',
+      label: 'createJob',
+      params: () => ({}),
+      initial: () => ({
+        selection: { kind: 'vm' },
+        frequency: { daily: { hour: 2 } },
+        timezone: zone(),
+        retention: { last: 3, daily: 7, weekly: 4 },
+        per_node: 1,
+        enabled: true,
+      }),
+      fields,
+    }}
+    empty="noJobs"
+    emptyHint="noJobsHint"
+  />
+)
