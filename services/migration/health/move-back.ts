@@ -4,7 +4,7 @@ import { AppError } from '#shared/errors.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { type MigrationRecord, migrationRecords } from '../model.ts'
 
-const sweepEveryMs = 1000
+const sweepEveryMs = 5000
 /** Refusals within this time may be over in a moment, such as the lock of the migration that has just ended. */
 const insistMs = 60_000
 
