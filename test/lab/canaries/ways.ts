@@ -3,6 +3,7 @@ import { Secret, TOTP } from 'otpauth'
 import type { LabHost } from '../hosts/hosts.ts'
 import { asNode } from '../faults/scenarios.ts'
 import { labEngines } from '../containers/engines.ts'
+import { inCompose } from '../containers/idle.ts'
 import { sourceOf } from '../containers/source.ts'
 import { startCeph } from '../storage/ceph.ts'
 import { until } from '../wait.ts'
@@ -198,7 +199,7 @@ async function project({ canaries }: World): Promise<{ name: string; compose_fil
     'services:',
     '  web:',
     `    image: ${image}`,
-    ...(command ? [`    command: ${JSON.stringify(command)}`] : []),
+    ...(command ? [`    command: ${JSON.stringify(inCompose(command))}`] : []),
     '    stop_grace_period: 1s',
   ]
   return { name: newName('stack'), compose_file: `${lines.join('\n')}\n` }

@@ -9,7 +9,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { Scenario } from '../faults/scenario.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import { done } from '../product/run-operation.ts'
-import { idle } from './idle.ts'
+import { idle, inCompose } from './idle.ts'
 import { startRegistry } from './registry.ts'
 import type { LabEngines } from './start.ts'
 
@@ -63,7 +63,7 @@ const stackFile = (mark: string) =>
     services: {
       web: {
         image: 'tiny',
-        command: idle,
+        command: inCompose(idle),
         environment: { MARK: mark },
         volumes: ['data:/data'],
         stop_grace_period: '1s',
