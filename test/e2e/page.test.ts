@@ -61,7 +61,7 @@ afterAll(async () => {
 })
 
 test.runIf(canRun)(
-  'a VM is created by keyboard alone, starts, and is stopped from its page',
+  'a VM is created by keyboard alone, and is stopped and started from its page',
   async () => {
     const name = `keys-${++tries}`
     await page.goto(`${product.url}/vms/new`)
@@ -102,6 +102,8 @@ test.runIf(canRun)(
     await page.getByRole('dialog').getByRole('button', { name: 'Switch off' }).click()
     await page.locator('.content .status', { hasText: 'stopped' }).first().waitFor()
     await until(async () => (await statusOf(id)) === 'stopped', { what: 'the guest to be off' })
+    await page.getByRole('button', { name: 'Start', exact: true }).click()
+    await until(async () => (await statusOf(id)) === 'running', { what: 'the guest to run again' })
   },
   longMs,
 )

@@ -101,7 +101,8 @@ export function Verbs<T>({
 
 async function perform<T>(verb: Verb<T>, item: T): Promise<void> {
   try {
-    verb.onDone?.(await run(verb.action, verb.params(item) as never), item)
+    const answer = await run(verb.action, verb.params(item) as never)
+    verb.onDone?.(answer, item)
   } catch (error) {
     toast('bad', asRefusal(error).message)
   }

@@ -94,4 +94,45 @@ test.runIf(canRun)(
   longMs,
 )
 
-test.runIf(canRun)('the page has no complaint', () => expect(complaints).toEqual([]))
+test.runIf(canRun)(
+  'a job of backups is made on its page, and runs',
+  async () => {
+    const id = `kept-${++tries}`
+    const disks = [{ pool: 'pool-hv1', size: 2 ** 30 }]
+    await make('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks })
+    await page.goto(`${product.url}/backup-jobs`)
+    await page.getByRole('button', { name: 'New backup job' }).first().click()
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('[name=name]').fill(`nightly-${id}`)
+    await dialog.locator('[name="selection.vm_id"]').fill(id)
+    await dialog.locator('[name=pool]').fill('pool-hv2')
+    await dialog.getByRole('button', { name: 'New backup job' }).click()
+    const row = page.locator('tbody tr', { hasText: `nightly-${id}` })
+    await row.waitFor()
+    await row.getByRole('button', { name: /^Actions/ }).click()
+    await page.getByRole('menuitem', { name: 'Run now', exact: true }).click()
+    await row.getByText('1 backed up, 0 failed, 0 skipped').waitFor()
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'a VM whose disks are on one node only is not put under HA, and the form says why',
+  async () => {
+    const id = `alone-${++tries}`
+    const disks = [{ pool: 'pool-hv1', size: 2 ** 30 }]
+    await make('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks })
+    await page.goto(`${product.url}/ha`)
+    await page.getByRole('button', { name: 'Put a VM under HA' }).first().click()
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('[name=id]').fill(id)
+    await dialog.getByRole('button', { name: 'Put a VM under HA' }).click()
+    await dialog.getByRole('alert').getByText('pool-hv1').first().waitFor()
+  },
+  longMs,
+)
+
+test.runIf(canRun)('the page has no complaint', () => {
+  // 422 of the VM that cannot be under HA.
+  expect(complaints.filter((text) => !text.includes('status of 422'))).toEqual([])
+})
