@@ -22,7 +22,7 @@ const confirmOff: Verb<HaNode> = {
   isDanger: true,
 }
 
-/** The state of HA: whether it may act at all, and its nodes. */
+/** The state of HA with its reason, and its nodes. */
 function State({ of: { state, reason, nodes } }: { of: HaStatus }) {
   return (
     <Card title={t('nav.ha')}>
