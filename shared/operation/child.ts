@@ -54,6 +54,8 @@ async function waitForChild(parent: Progressing, id: string, within?: Within): P
     call(operations, 'cancel', { id }).catch((error: Error) => log('operations').debug({ err: error }, 'not cancelled'))
   })
   signal.addEventListener('abort', onAbort, { once: true })
+  // It may have come while the child was accepted.
+  if (signal.aborted) onAbort()
   let furthest = 0
   const heard = ({ done, total, unit }: Pick<Entry['progress'], 'done' | 'total' | 'unit'>) => {
     // The journal tells of the same progress a little later than the bus.
