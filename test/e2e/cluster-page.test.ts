@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { complaintsOf, startBrowser } from '../lab/clients/browser.ts'
+import { complaintsOf, signInOn, startBrowser } from '../lab/clients/browser.ts'
 import { poolPath } from '../lab/guests/guests.ts'
 import { labHosts } from '../lab/hosts/lab.ts'
 import { type Product, startProduct } from '../lab/product/product.ts'
@@ -34,10 +34,7 @@ beforeAll(async () => {
   page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
   page.setDefaultTimeout(longMs)
   await page.goto(product.url)
-  await page.fill('[name=username]', 'admin')
-  await page.fill('[name=password]', 'Sonnenblume-7')
-  await page.keyboard.press('Enter')
-  await page.waitForSelector('.shell')
+  await signInOn(page, 'admin', 'Sonnenblume-7')
   complaints = complaintsOf(page)
 }, longMs)
 afterAll(async () => {

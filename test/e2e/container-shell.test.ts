@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { containers } from '#shared/contracts/container/containers.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { complaintsOf, startBrowser } from '../lab/clients/browser.ts'
+import { complaintsOf, signInOn, startBrowser } from '../lab/clients/browser.ts'
 import { containerMaker, useEngines } from '../lab/containers/containers.ts'
 import { labEngines } from '../lab/containers/engines.ts'
 import { sample, seedOf } from '../lab/faults/seed.ts'
@@ -29,10 +29,7 @@ beforeAll(async () => {
   page = await browser.newPage({ viewport: { width: 1100, height: 800 } })
   page.setDefaultTimeout(longMs)
   await page.goto(product.url)
-  await page.fill('[name=username]', 'admin')
-  await page.fill('[name=password]', 'Sonnenblume-7')
-  await page.keyboard.press('Enter')
-  await page.waitForSelector('.shell')
+  await signInOn(page, 'admin', 'Sonnenblume-7')
 }, longMs)
 afterAll(async () => {
   await browser?.close()

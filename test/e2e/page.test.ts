@@ -5,7 +5,7 @@ import { type TOTP, URI } from 'otpauth'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { complaintsOf, startBrowser } from '../lab/clients/browser.ts'
+import { complaintsOf, signInOn, startBrowser } from '../lab/clients/browser.ts'
 import { guestOn } from '../lab/guests/tiny-guest.ts'
 import { labHosts } from '../lab/hosts/lab.ts'
 import { type Product, startProduct } from '../lab/product/product.ts'
@@ -28,12 +28,7 @@ let page: Page
 let complaints: string[]
 let boot: { kernel: string; initrd: string; cmdline?: string }
 
-async function signIn(on: Page, username = 'admin'): Promise<void> {
-  await on.fill('[name=username]', username)
-  await on.fill('[name=password]', password)
-  await on.keyboard.press('Enter')
-  await on.waitForSelector('.shell', { timeout: longMs })
-}
+const signIn = (on: Page, username = 'admin') => signInOn(on, username, password)
 
 const shows = (on: Page, text: string | RegExp) =>
   on.locator('main, dialog, .toasts').getByText(text).first().waitFor({ timeout: longMs })

@@ -23,3 +23,11 @@ export function complaintsOf(page: Page): string[] {
   })
   return complaints
 }
+
+/** Signs in on the page that is open, and waits for the shell. */
+export async function signInOn(page: Page, username: string, password: string): Promise<void> {
+  await page.fill('[name=username]', username)
+  await page.fill('[name=password]', password)
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('.shell')
+}

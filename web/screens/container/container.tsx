@@ -11,6 +11,7 @@ import { Empty, Loaded } from '../../widgets/states.tsx'
 import { Status } from '../../widgets/status.tsx'
 import { ago, mib } from '../../words/format.ts'
 import { t, type Word } from '../../words/words.ts'
+import { ConsoleFrame } from '../console-frame.tsx'
 import { ResourceHistory } from '../resource-history.tsx'
 import { Logs } from './logs.tsx'
 import { containerVerbs } from './verbs.tsx'
@@ -144,7 +145,7 @@ function Overview({ container: c }: { container: Container }) {
   )
 }
 
-/** A shell in the container, in a frame of its own as the console of a VM is. */
+/** A shell in the container. */
 function Shell({ container: { id, name, status } }: { container: Container }) {
   if (status !== 'running')
     return (
@@ -152,22 +153,7 @@ function Shell({ container: { id, name, status } }: { container: Container }) {
         <p>{t('shellOffHint')}</p>
       </Empty>
     )
-  const address = `/console/?container=${encodeURIComponent(id)}`
-  return (
-    <div class="stack">
-      <div class="row">
-        <a class="button" href={address} target="_blank" rel="noopener">
-          {t('ownWindow')}
-        </a>
-      </div>
-      <iframe
-        class="console-frame"
-        src={`${address}&embedded=1`}
-        title={`${t('tab.shell')} ${name}`}
-        allow="clipboard-read; clipboard-write; fullscreen"
-      />
-    </div>
-  )
+  return <ConsoleFrame query={`container=${encodeURIComponent(id)}`} title={`${t('tab.shell')} ${name}`} />
 }
 
 type Outcome = { exit_code: number | null; stdout: string; stderr: string; truncated: boolean }

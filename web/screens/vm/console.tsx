@@ -2,8 +2,9 @@ import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { useUrlState } from '../../lists/url-state.ts'
 import { Empty } from '../../widgets/states.tsx'
 import { t } from '../../words/words.ts'
+import { ConsoleFrame } from '../console-frame.tsx'
 
-/** The console page in a frame of its own, because its terminal needs another content security policy. */
+/** The screen or the serial terminal of a VM. */
 export function Console({ vm }: { vm: Vm }) {
   const [chosen, choose] = useUrlState('type')
   const hasScreen = vm.graphics.includes('vnc')
@@ -14,28 +15,15 @@ export function Console({ vm }: { vm: Vm }) {
         <p>{t('consoleOffHint')}</p>
       </Empty>
     )
-  const address = `/console/?vm=${encodeURIComponent(vm.id)}&type=${type}`
   return (
-    <div class="stack">
-      <div class="row">
-        <label class="row">
-          {t('f.console')}
-          <select value={type} onChange={({ currentTarget }) => choose(currentTarget.value, 'push')}>
-            {hasScreen && <option value="vnc">{t('screen')}</option>}
-            <option value="serial">{t('terminal')}</option>
-          </select>
-        </label>
-        <a class="button" href={address} target="_blank" rel="noopener">
-          {t('ownWindow')}
-        </a>
-      </div>
-      <iframe
-        key={address}
-        class="console-frame"
-        src={`${address}&embedded=1`}
-        title={`${t('f.console')} ${vm.name}`}
-        allow="clipboard-read; clipboard-write; fullscreen"
-      />
-    </div>
+    <ConsoleFrame query={`vm=${encodeURIComponent(vm.id)}&type=${type}`} title={`${t('f.console')} ${vm.name}`}>
+      <label class="row">
+        {t('f.console')}
+        <select value={type} onChange={({ currentTarget }) => choose(currentTarget.value, 'push')}>
+          {hasScreen && <option value="vnc">{t('screen')}</option>}
+          <option value="serial">{t('terminal')}</option>
+        </select>
+      </label>
+    </ConsoleFrame>
   )
 }
