@@ -18,6 +18,7 @@ import { sweepPauses } from './snapshots/pause.ts'
 import { scheduleService } from './schedules/service.ts'
 import { judgeQuotas } from './quotas/judge.ts'
 import { quotaService } from './quotas/service.ts'
+import { sweepRules } from './schedules/removal.ts'
 import { runSchedules } from './schedules/ticks.ts'
 import { snapshotService } from './snapshots/service.ts'
 import { vmService as vms } from './vms.ts'
@@ -54,6 +55,7 @@ export const vmService: Service = {
       sweepPauses(),
       runSchedules(),
       judgeQuotas(),
+      sweepRules(),
     ]
     return () => {
       for (const end of ends) end()

@@ -20,6 +20,7 @@ import { isInPool, type Pooled } from './hardware/plan.ts'
 import { watched } from './state/watched.ts'
 import * as power from './lifecycle/power.ts'
 import { deletionOf } from './lifecycle/events.ts'
+import { removeRulesOf } from './schedules/removal.ts'
 import { purgeSnapshots, requireDeletable } from './snapshots/with-vm.ts'
 import { requireStatus, settle } from './state/status.ts'
 import { requireNoLinkedClones } from './lifecycle/template-checks.ts'
@@ -77,6 +78,7 @@ export const vmService = implement(vms, {
         if (disk.reads) await op.step(`releasing backing files of ${disk.id}`, () => releaseBases(vm.id, disk))
       await op.step('removing seed', () => dropSeed(vm))
       await op.step('unregistering', () => unregister(op, vm))
+      await op.step('removing schedules and quotas', () => removeRulesOf(vm.id))
       await op.step('forgetting rights', () => call(permissions, 'forget', { path: apiPathOf(vm.id) }))
       return null
     },

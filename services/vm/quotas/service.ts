@@ -41,6 +41,11 @@ export const quotaService = implement(snapshotQuotas, {
     await requireScope(given.scope, asked)
     const at = now()
     const made = await quotaRecords.insert({ id, ...given, is_warning: false, created_at: at, updated_at: at })
+    // The deletion of the VM or storage pool may have looked for its quotas before this one was there.
+    await requireScope(given.scope, asked).catch(async (error: unknown) => {
+      await quotaRecords.removeWhere({ _id: id, created_at: at })
+      throw error
+    })
     await judge([made])
     return quotaRecords.require(id)
   },

@@ -38,6 +38,11 @@ export const scheduleService = implement(snapshotSchedules, {
       created_at: at,
       updated_at: at,
     })
+    // The deletion of the VM may have looked for its schedules before this one was there.
+    await vmRecords.require(given.vm_id).catch(async (error: unknown) => {
+      await scheduleRecords.removeWhere({ _id: id, created_at: at })
+      throw error
+    })
     return viewOf(record)
   },
 

@@ -104,7 +104,7 @@ export const pools = contract('pools', {
   places: {
     does: 'Tell which nodes reach each storage pool, without a question to any of them',
     can: 'service',
-    callers: ['cluster'],
+    callers: ['cluster', 'vm'],
     params: strict({}),
     result: Type.Array(
       strict({ id: Id, nodes: Type.Union([Type.Array(Id), Type.Null()]), state: oneOf('active', 'inactive') }),

@@ -51,6 +51,17 @@ export function snapshotScenarios({ newVm, twoDisks, running, runningWithDisks }
     const given = { scope: { kind: 'vm', vm_id: 'it' }, max_count: 0, policy: 'oldest_first' }
     await horcrux.call(snapshotQuotas, 'create', { id: 'tight', name: 'tight', ...given })
   }
+  /** A VM with a snapshot, and with a schedule and quotas, one of which is not of it alone. */
+  const ruled = async (horcrux: Calling) => {
+    await scheduled(horcrux)
+    for (const scope of [{ kind: 'vm', vm_id: 'it' }, { kind: 'global' }] as const)
+      await horcrux.call(snapshotQuotas, 'create', {
+        id: `of-${scope.kind}`,
+        name: 'wide',
+        scope,
+        max_count: 9,
+      } as never)
+  }
   const restored = async (horcrux: Calling) => {
     await snapshotted(offWithDisks)(horcrux)
     await done(horcrux, snapshots, 'restore', ofRestore)
@@ -80,6 +91,11 @@ export function snapshotScenarios({ newVm, twoDisks, running, runningWithDisks }
       params: { schedule: 'nightly', due: '2026-01-02T00:00:00.000Z' },
     },
     'snapshot-quotas.enforce': { before: overQuota, params: { id: 'tight' } },
+    'vms.delete with its schedules and quotas': {
+      kind: 'vms.delete',
+      before: ruled,
+      params: { id: 'it', purge: true },
+    },
     'snapshots.restore': { before: snapshotted(offWithDisks), params: ofRestore },
     'snapshots.undoRestore': { before: restored, params: { id: 'it' } },
     'volume-snapshots.remove': { before: snapshotted(offWithDisks), params: ofVolume },

@@ -6,6 +6,8 @@ import { streams } from '#shared/bus/streams.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { backups } from '#shared/contracts/storage/backups.ts'
+import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
+import { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
@@ -17,6 +19,7 @@ import type { LabHost } from '../hosts/hosts.ts'
 export type World = Record<
   | 'guests'
   | 'snapshots'
+  | 'snapshotRules'
   | 'backups'
   | 'devices'
   | 'volumes'
@@ -52,6 +55,10 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
     snapshots: [
       ...(await Promise.all(guests.data.map(({ id }) => snapshotsOf(horcrux, id)))).flat(),
       `${(await readdir(join(host.stateDir, 'snapshots')).catch(() => [])).length} kept on the node`,
+    ],
+    snapshotRules: [
+      ...(await horcrux.call(snapshotSchedules, 'list', {})).data.map(({ id }) => `schedule ${id}`),
+      ...(await horcrux.call(snapshotQuotas, 'list', {})).data.map(({ id }) => `quota ${id}`),
     ],
     // A run of a job names its backups after its operation.
     backups: (await horcrux.call(backups, 'list', {})).data.map(({ id, state, data }) =>

@@ -1,8 +1,14 @@
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { asService } from '#shared/access/access.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { type Quota, snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { type Schedule, snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
-import { ValidationError } from '#shared/errors.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { NotFoundError, ValidationError } from '#shared/errors.ts'
+import { within } from '#shared/runtime/request-context.ts'
+import { removeRulesWithoutOwner } from '../../../../services/vm/schedules/removal.ts'
 import { type CloneLab, refusal, startCloneLab } from '../../../lab/guests/clones.ts'
 import { done } from '../../../lab/product/run-operation.ts'
 import { until } from '../../../lab/wait.ts'
@@ -89,4 +95,63 @@ test('a schedule that never comes, and a time zone that does not exist, are refu
   const { id } = await create({ frequency: 'hourly', timezone: 'Europe/Berlin' })
   expect((await lab.horcrux.call(snapshotSchedules, 'preview', { id })).data).toHaveLength(20)
   await lab.horcrux.call(snapshotSchedules, 'delete', { id })
+})
+
+/** A turn of the vm service's sweep. */
+const sweep = () => {
+  const caller = asService('vm')
+  return within({ broker: lab.horcrux.broker, service: 'vm', caller, requestId: 'sweep' }, removeRulesWithoutOwner)
+}
+const quotaFor = (scope: object) =>
+  lab.horcrux.call(snapshotQuotas, 'create', { name: 'few', scope, max_count: 3 } as never) as Promise<Quota>
+const idsOf = async (contract: typeof snapshotSchedules | typeof snapshotQuotas) =>
+  (await lab.horcrux.call(contract, 'list', { limit: 1000 })).data.map(({ id }) => id)
+const rules = async () => [...(await idsOf(snapshotSchedules)), ...(await idsOf(snapshotQuotas))].toSorted()
+const sorted = (...of: { id: string }[]) => of.map(({ id }) => id).toSorted()
+
+test('the schedules of a VM and the quotas of it alone go when it is deleted, and those of others stay', async () => {
+  for (const id of ['cold', 'other']) await lab.makeSource(id)
+  const [mine, others] = [await create(), await create({ vm_id: 'other' })]
+  const few = await quotaFor({ kind: 'vm', vm_id: 'cold' })
+  const kept = [await quotaFor({ kind: 'vm', vm_id: 'other' }), await quotaFor({ kind: 'global' })]
+  expect(await rules()).toEqual(sorted(mine, others, few, ...kept))
+  await done(lab.horcrux, vms, 'delete', { id: 'cold', purge: true })
+  expect(await rules()).toEqual(sorted(others, ...kept))
+  await refusal(create(), NotFoundError)
+  // A later VM with the id inherits nothing, and keeps its own.
+  await lab.makeSource('cold')
+  const later = await create()
+  await sweep()
+  expect(await rules()).toEqual(sorted(others, later, ...kept))
+})
+
+test('the quotas of a deleted storage pool go, and those whose storage pool or VM is there stay', async () => {
+  await lab.makeSource('cold')
+  const gone = `gone-${Date.now()}`
+  const place = { type: 'dir', node: 'hv1', path: `/var/lib/libvirt/images/${gone}` } as const
+  await lab.horcrux.call(pools, 'create', { id: gone, ...place })
+  const of = await quotaFor({ kind: 'pool', pool: gone })
+  const kept = [
+    await create(),
+    await quotaFor({ kind: 'vm', vm_id: 'cold' }),
+    await quotaFor({ kind: 'pool', pool: 'images' }),
+    await quotaFor({ kind: 'global' }),
+  ]
+  await sweep()
+  expect(await rules()).toEqual(sorted(of, ...kept))
+  await lab.horcrux.call(pools, 'delete', { id: gone })
+  await sweep()
+  expect(await rules()).toEqual(sorted(...kept))
+})
+
+test('the schedules and quotas that an older version left behind of a deleted VM go too', async () => {
+  await lab.makeSource('cold')
+  const left = [await create(), await quotaFor({ kind: 'vm', vm_id: 'cold' })]
+  const db = mongoose.connection.db!
+  const [schedule, quota] = left.map(({ id }) => ({ _id: id }) as object)
+  await db.collection('snapshot-schedules').updateOne(schedule!, { $set: { vm_id: 'long-gone' } })
+  await db.collection('snapshot-quotas').updateOne(quota!, { $set: { 'scope.vm_id': 'long-gone' } })
+  expect(await rules()).toEqual(sorted(...left))
+  await sweep()
+  expect(await rules()).toEqual([])
 })
