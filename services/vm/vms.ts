@@ -9,7 +9,7 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
 import { adopt } from './lifecycle/adopt.ts'
 import { unmanaged } from './lifecycle/unmanaged.ts'
-import { clone } from './clone/clone.ts'
+import { clone, cloneCrossNode } from './clone/clone.ts'
 import { dropSeed } from './cloudinit/model.ts'
 import { forgetConsoles } from './consoles/models.ts'
 import { create } from './lifecycle/create.ts'
@@ -47,6 +47,7 @@ export const vmService = implement(vms, {
   unmanaged,
   adopt,
   clone,
+  cloneCrossNode,
   ...power,
 
   update,

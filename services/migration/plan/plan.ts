@@ -50,7 +50,13 @@ async function checkNode(id: string, violations: Violation[]): Promise<void> {
 }
 
 /** Bytes of data in disks that are copied, and violations of their volumes. */
-async function checkCopies(vm: Vm, disks: TargetDisk[], all: Pool[], violations: Violation[]): Promise<number> {
+async function checkCopies(
+  vm: Vm,
+  disks: TargetDisk[],
+  all: Pool[],
+  { target_node, isLive }: { target_node: string; isLive: boolean },
+  violations: Violation[],
+): Promise<number> {
   let bytes = 0
   const needed = new Map<string, number>()
   for (const { id, pool, volume } of disks.filter(({ is_copied }) => is_copied)) {
@@ -69,6 +75,10 @@ async function checkCopies(vm: Vm, disks: TargetDisk[], all: Pool[], violations:
     const { data_bytes } = await call(volumesInternal, 'measure', source, { timeoutMs: 120_000 })
     bytes += data_bytes
     needed.set(pool, (needed.get(pool) ?? 0) + data_bytes)
+  }
+  if (!isLive && needed.size > 0) {
+    const ends = { source_node: vm.node, target_node, disks: [] }
+    violations.push(...(await call(volumesInternal, 'checkAcross', ends, { timeoutMs: 60_000 })).violations)
   }
   for (const [id, size] of needed) {
     const available = all.find((pool) => pool.id === id)?.available_bytes
@@ -122,7 +132,7 @@ export async function planMigration(wanted: Wanted): Promise<Planned> {
   const all = await allPools()
   const placed = placeDisks(vm, all, target_node, target_pool)
   violations.push(...placed.violations)
-  const bytes = await checkCopies(vm, placed.disks, all, violations)
+  const bytes = await checkCopies(vm, placed.disks, all, { target_node, isLive: is_live }, violations)
   const warnings = [...found.warnings, ...placed.warnings]
   return { vm, plan: planOf(vm, target_node, migration_type, { ...placed, warnings }, violations, bytes) }
 }

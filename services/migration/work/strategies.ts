@@ -43,7 +43,7 @@ export async function moveRunning(op: Op, input: Input, before: Before): Promise
 
 /** Moves a guest while it is off: stops it if it runs, copies its disks, defines it on the target. */
 export async function moveOff(op: Op, input: Input, before: Before): Promise<null> {
-  const { vm_id: id, source_node, target_node: target, disks, bandwidth_limit: bandwidth_mib } = input
+  const { vm_id: id, source_node, target_node: target, disks, bandwidth_limit } = input
   const owner = vmPath(id)
   if (!before.is_off) await op.child(moves, 'halt', { id, timeout_seconds: input.shutdown_timeout })
   await makeDisks(op, input)
@@ -51,7 +51,8 @@ export async function moveOff(op: Op, input: Input, before: Before): Promise<nul
     if (!is_copied) continue
     const from = { id: source_pool, volume: source_volume, owner, node: source_node }
     const to = { id: pool, volume, owner, node: target }
-    await op.child(volumesInternal, 'copyAcross', { from, to, bandwidth_mib }, { name: `copying disk ${place}` })
+    const bytes_per_second = bandwidth_limit * 2 ** 20
+    await op.child(volumesInternal, 'copyAcross', { from, to, bytes_per_second }, { name: `copying disk ${place}` })
   }
   await op.step('defining on target', () => call(moves, 'carry', { id, target, disks }, { timeoutMs: 60_000 }))
   return null

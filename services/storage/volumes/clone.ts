@@ -113,7 +113,12 @@ const link: Copying = async (_op, { snapshot, target }, source, opened, { ifExis
 }
 
 /** The content of a volume, or of a snapshot of it, as an image to copy from. */
-async function contentOf(opened: OpenPool, source: VolumeRecord, snapshot: string | undefined, target?: OpenPool) {
+export async function contentOf(
+  opened: OpenPool,
+  source: VolumeRecord,
+  snapshot: string | undefined,
+  target?: OpenPool,
+) {
   if (snapshot === undefined) return originalOf(opened, source, target)
   const { taken } = await takenOf(source, snapshot)
   return snapshotsIn(opened).original(opened.host, opened.config, source, taken)

@@ -12,8 +12,9 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import { fileOfOriginal } from '../images/images.ts'
 import { dataBytes, type ImageFile, longQemuImg, percentIn } from '../images/qemu-img.ts'
 import { openPool, type OpenPool } from '../pools/open-pool.ts'
-import { originalOf } from './copy.ts'
+import { takenOf } from '../snapshots/records.ts'
 import type { VolumeRecord } from '../models.ts'
+import { contentOf } from './clone.ts'
 import { requireOwned } from './records.ts'
 
 type Input = Params<typeof volumesInternal, 'copyAcross'>
@@ -29,7 +30,7 @@ async function served<T>(
   host: Host,
   folder: string,
   image: ImageFile,
-  isReadOnly: boolean,
+  { isReadOnly, isCompressed }: { isReadOnly: boolean; isCompressed: boolean },
   use: (socket: string) => Promise<T>,
 ): Promise<T> {
   await host.mkdir(folder, { mode: 0o700 })
@@ -47,11 +48,13 @@ async function served<T>(
   )
   try {
     await listening(host, path, ended)
-    const forward = await host.forwardSocket({ path })
+    const own = isCompressed ? host.compressed?.() : undefined
+    const forward = await (own ?? host).forwardSocket({ path })
     try {
       return await use(forward.path)
     } finally {
       await forward.close()
+      await own?.close()
     }
   } finally {
     over.abort()
@@ -74,25 +77,24 @@ async function listening(host: Host, path: string, ended: Promise<string | null>
 
 const folderOn = async (node: string) => `${(await reach(node)).node.state_dir}/nbd`
 
-/** A volume that is there, as an image for tools of QEMU. */
-async function fileOf(opened: OpenPool, record: VolumeRecord): Promise<ImageFile> {
-  const { name, format, head } = record
-  return fileOfOriginal(await originalOf(opened, { name, format, head }))
-}
+/** A volume, or a snapshot of it, as an image for tools of QEMU. */
+const fileOf = async (opened: OpenPool, record: VolumeRecord, snapshot?: string): Promise<ImageFile> =>
+  fileOfOriginal(await contentOf(opened, record, snapshot))
 
 /**
  * Copies between two nodes that need not reach each other: both images are served over the connections that Horcrux has to
  * them, and read and written from here. Ranges without data are left out.
  */
-async function copyNow(op: Op, { from, to, bandwidth_mib }: Input): Promise<Copied> {
+async function copyNow(op: Op, { from, to, bytes_per_second, is_compressed }: Input): Promise<Copied> {
   const [source, target] = await Promise.all([
     requireOwned(from.id, from.volume, from.owner),
     requireOwned(to.id, to.volume, to.owner),
   ])
-  if (source.size_bytes > target.size_bytes)
-    throw new ConflictError(`Volume '${target.id}' has ${target.size_bytes} bytes, '${source.id}' ${source.size_bytes}`)
+  const { size_bytes } = from.snapshot === undefined ? source : await takenOf(source, from.snapshot)
+  if (size_bytes > target.size_bytes)
+    throw new ConflictError(`Volume '${target.id}' has ${target.size_bytes} bytes, '${source.id}' ${size_bytes}`)
   const [there, here] = await Promise.all([openPool(from.id, from.node), openPool(to.id, to.node)])
-  const [read, write] = await Promise.all([fileOf(there, source), fileOf(here, target)])
+  const [read, write] = await Promise.all([fileOf(there, source, from.snapshot), fileOf(here, target)])
   const secrets = read.secret === undefined ? [] : [read.secret]
   const total = await dataBytes(there.host, read.path, read.format, secrets)
   op.progress(0, total, 'bytes')
@@ -100,7 +102,8 @@ async function copyNow(op: Op, { from, to, bandwidth_mib }: Input): Promise<Copi
     const percent = percentIn(chunk.toString('latin1'))
     if (percent !== undefined) op.progress(Math.round((total * percent) / 100), total, 'bytes')
   }
-  const rate = ['-r', String(bandwidth_mib * 2 ** 20)]
+  const rate = bytes_per_second === undefined ? [] : ['-r', String(bytes_per_second)]
+  const isCompressed = is_compressed === true
   const urlOf = (socket: string) => `nbd+unix:///?socket=${encodeURIComponent(socket)}`
   // The target was made empty; a try that was interrupted has written nothing but parts of the same source.
   const words = [
@@ -120,8 +123,8 @@ async function copyNow(op: Op, { from, to, bandwidth_mib }: Input): Promise<Copi
     ...rate,
   ]
   const [readFolder, writeFolder] = await Promise.all([folderOn(from.node), folderOn(to.node)])
-  await served(there.host, readFolder, read, true, (reading) =>
-    served(here.host, writeFolder, write, false, (writing) =>
+  await served(there.host, readFolder, read, { isReadOnly: true, isCompressed }, (reading) =>
+    served(here.host, writeFolder, write, { isReadOnly: false, isCompressed }, (writing) =>
       longQemuImg(hostFor(localNode, { kind: localNode }), [...words, urlOf(reading), urlOf(writing)], {
         signal: op.signal,
         onStdout,

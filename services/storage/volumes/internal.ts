@@ -10,6 +10,7 @@ import { configOf } from '../pools/pool-config.ts'
 import { adoptVolume, forgetVolume } from './adopt.ts'
 import { hold, readBases, release } from './bases.ts'
 import { cloneFor, clonesOf, measure } from './clone.ts'
+import { checkAcross } from './check-across.ts'
 import { copyAcross } from './copy-across.ts'
 import { commitCopyTargets, openCopyTargets } from './copy-targets.ts'
 import { owned, removeUnfinished, unfinished } from './leftovers.ts'
@@ -21,6 +22,7 @@ import { findVolume, requireNoClones, requireOwned, viewIn, viewOf, volumeId } f
 export const volumeInternalService = implement(volumesInternal, {
   cloneFor,
   copyAcross,
+  checkAcross,
   inspect,
   importFor,
   openCopyTargets,

@@ -86,7 +86,7 @@ export async function acceptClone(origin: Origin, given: CloneParams, accepting:
 const ofSnapshot = ({ snapshot }: Pick<CloneParams, 'snapshot'>) => (snapshot === undefined ? {} : { snapshot })
 
 /** The source as it is copied: as it is now, or as it was at a snapshot. */
-async function sourceOf(origin: Origin, snapshot: string | undefined, mode: CloneMode, violations: Violation[]) {
+export async function sourceOf(origin: Origin, snapshot: string | undefined, mode: CloneMode, violations: Violation[]) {
   if (snapshot === undefined) return requireCloneable(origin, mode)
   const source = await asOfSnapshot(origin.id, snapshot, mode, violations)
   if (origin.isTemplate) requireTemplate(source)
@@ -146,13 +146,21 @@ function requireTemplate({ id, template }: VmRecord): void {
 }
 
 /** The record of the clone: the source's, with identity, addresses and state of its own. */
-function recordOf(
+export function recordOf(
   source: VmRecord,
   id: string,
-  { name, description, cpus, memory, tags, start }: CloneOptions,
+  {
+    name,
+    description,
+    cpus,
+    memory,
+    tags,
+    start,
+  }: Pick<CloneOptions, 'name' | 'description' | 'cpus' | 'memory' | 'tags' | 'start'>,
   macs: string[],
 ): CloneInput['vm'] {
-  const { version: _, ...kept } = source
+  // Neither the lease nor the move of the source is the clone's.
+  const { version: _, ha: _h, moving: _m, ...kept } = source
   const at = now()
   return {
     ...kept,

@@ -7,8 +7,8 @@ import type { VmRecord } from '../model.ts'
 import { newDeviceId } from '../hardware/devices/named.ts'
 import { type Pooled, unreachedMessage, type WantedDisk } from '../hardware/plan.ts'
 
-/** A disk of the source, and its copy in the clone. */
-export type ClonedDisk = { source: Pooled; target: WantedDisk }
+/** A disk of the source, and its copy in the clone. `isSent`: between nodes of which none reaches both. */
+export type ClonedDisk = { source: Pooled; target: WantedDisk; isSent?: true }
 
 /** The answer of a call; undefined for NotFoundError. */
 export const unlessMissing = <T>(asked: Promise<T>): Promise<T | undefined> =>

@@ -18,4 +18,6 @@ export type CloneInput = {
   room?: Room
   /** The snapshot of the source that is cloned. */
   snapshot?: string
+  /** The clone is made on another node than this one, where the source is. */
+  across?: { from: string; isCompressed: boolean; bytesPerSecond: number | null }
 }

@@ -10,6 +10,7 @@ import { driverOf } from '../drivers/drivers.ts'
 import { type DiskRecord, apiPathOf, viewOf, vmRecords } from '../model.ts'
 import { giveRoomBack, takeRoom } from '../lifecycle/quota-reservation.ts'
 import { register } from '../lifecycle/register.ts'
+import { carryState, dropCarried, sendDisk } from './across/send.ts'
 import { noteUse } from '../snapshots/model.ts'
 import { requireStatus, settle, settleAtEnd } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
@@ -84,10 +85,13 @@ async function cloneDisks(op: Op, input: CloneInput, sizes: number[]): Promise<D
 
 async function cloneDisk(
   op: Op,
-  { source, snapshot, mode, vm }: CloneInput,
-  { source: from, target }: ClonedDisk,
+  input: CloneInput,
+  disk: ClonedDisk,
   within: { before: number; total: number },
 ): Promise<DiskRecord> {
+  if (disk.isSent && input.across) return sendDisk(op, input, input.across, disk, within)
+  const { source, snapshot, mode, vm, across } = input
+  const { source: from, target } = disk
   const { pool, volume: name, format } = target
   const owner = apiPathOf(vm.id)
   const { source: made, size_bytes } = await op.child(
@@ -104,22 +108,29 @@ async function cloneDisk(
       format,
       owner,
       node: vm.node,
+      ...(across?.bytesPerSecond && { bytes_per_second: across.bytesPerSecond }),
     },
     { name: `cloning_disk ${target.id}`, within, undo: () => undoDisk(target, owner) },
   )
   return { ...target, source: made, format, size_bytes }
 }
 
-async function finalize(op: Op, vm: CloneInput['vm'], { source, snapshot, start }: CloneInput): Promise<void> {
+async function finalize(op: Op, vm: CloneInput['vm'], { source, snapshot, start, across }: CloneInput): Promise<void> {
   const driver = driverOf(vm)
   const define = async () => {
     await giveSecrets(vm)
     await driver.define(vm)
-    await driver.firmware?.copy(await vmRecords.require(source), vm)
+    const original = await vmRecords.require(source)
+    await driver.firmware?.copy(original, vm)
     // The variables of then, instead of those of now.
-    if (snapshot) await driver.snapshots?.restoreState(vm, snapshot)
+    if (snapshot && across) await carryState(original, snapshot, vm)
+    else if (snapshot) await driver.snapshots?.restoreState(vm, snapshot)
   }
-  await op.step('finalizing domain', define, { undo: () => driver.undefine(vm) })
+  const undo = async () => {
+    await driver.undefine(vm)
+    if (snapshot && across) await dropCarried(vm)
+  }
+  await op.step('finalizing domain', define, { undo })
   await register(op, 'finalizing record', vm)
   if (snapshot) await op.step('finalizing snapshot', () => noteUse(snapshot))
   if (start) await op.step('finalizing start', () => driver.start(vm), { undo: () => driver.stop(vm) })

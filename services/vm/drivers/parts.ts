@@ -98,6 +98,8 @@ export type Leftovers = {
 export type Firmware = {
   /** Gives a guest that has not started yet the firmware of another one, with its state, such as boot entries. */
   copy: (from: Guest, to: Guest) => Promise<void>
+  /** Violations of a node that lacks a file of the firmware of a guest elsewhere. */
+  lacking: (from: Guest, target: Reached) => Promise<Violation[]>
 }
 
 /** State that the host keeps of a guest and that no record has. */

@@ -133,7 +133,13 @@ const table: Record<ServiceName, Member> = {
       snapshotSchedules,
       snapshotQuotas,
     ],
-    calls: [...of(resourcePools, 'get'), ...of(pools, 'get'), ...of(volumes, 'get'), ...of(operations, 'cancel')],
+    calls: [
+      ...of(nodes, 'get'),
+      ...of(resourcePools, 'get'),
+      ...of(pools, 'get', 'list'),
+      ...of(volumes, 'get'),
+      ...of(operations, 'cancel'),
+    ],
     emits: ['vm:status', 'vm:events', 'migrations'],
   },
   container: {

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, Id, None, nullable, Path, strict } from '#shared/contracts/common.ts'
+import { across } from '#shared/contracts/storage/volumes-across.ts'
 import { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import { CloneMode, DiskSize, GivenFormat, oneVolume, Volume, VolumeName } from '#shared/contracts/storage/volumes.ts'
@@ -146,19 +147,7 @@ export const volumesInternal = contract('volumes-internal', {
     params: strict({ id: Id, name: VolumeName, size: DiskSize, format: GivenFormat, owner: Type.String(), ...forNode }),
     result: Volume,
   },
-  copyAcross: {
-    does: 'Copy the bytes of a volume that nothing writes into another, which was made for it, on another node',
-    can: 'service',
-    callers: ['migration'],
-    operation: true,
-    audit: 'volume_created',
-    params: strict({
-      from: strict({ ...oneVolume, owner: Type.String(), node: Id }),
-      to: strict({ ...oneVolume, owner: Type.String(), node: Id }),
-      bandwidth_mib: Type.Integer({ minimum: 1 }),
-    }),
-    result: strict({ data_bytes: Type.Integer() }),
-  },
+  ...across,
   secretOf: {
     does: 'Get the secret with which a hypervisor opens the disks of a storage pool; null for one that is of none',
     ...byVms,

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
-import { Id, Name, strict } from '#shared/contracts/common.ts'
+import { Id, Name, nullable, strict } from '#shared/contracts/common.ts'
 import { Cpus, Memory, Nic } from '#shared/contracts/vm/hardware.ts'
+import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import { CloneMode } from '#shared/contracts/storage/volumes.ts'
 
 const Label = '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
@@ -87,3 +88,73 @@ export const cloneParams = {
 }
 const CloneParams = strict(cloneParams)
 export type CloneParams = Static<typeof CloneParams>
+
+const { mode: _m, pool: _p, preset: _s, ...kept } = cloneParams
+/** Settings of a clone on another node. All that is not given comes from the source. */
+const crossCloneParams = {
+  ...kept,
+  target_node: Id,
+  source_node: Type.Optional(Type.String({ ...Id, description: 'The node of the source, to be sure of it' })),
+  pool: Type.Optional(
+    Type.String({
+      ...Id,
+      description:
+        "Storage pool of the clone's disks; unless given the source's where the target node reaches it, else the only one that suits",
+    }),
+  ),
+  compression_enabled: Type.Boolean({
+    default: true,
+    description: 'Compresses the disks on their way through the SSH connections to the nodes',
+  }),
+  bandwidth_limit_mbps: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Megabits of disk content per second' }),
+  ),
+  ssh_port: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 65_535, description: "Older word: must be the target node's registered one" }),
+  ),
+  ssh_user: Type.Optional(
+    Type.String({ maxLength: 64, description: "Older word: must be the target node's registered one" }),
+  ),
+}
+
+/** A clone on another node as it would be made. */
+export const CrossClonePlan = strict({
+  plan_id: Type.String({ description: 'For If-Plan' }),
+  vm_id: Id,
+  source_node: Id,
+  target_node: Id,
+  is_possible: Type.Boolean(),
+  disks: Type.Array(
+    strict({
+      id: Type.String(),
+      source_pool: Id,
+      source_volume: Type.String(),
+      pool: Id,
+      format: VolumeFormat,
+      size_bytes: Type.Integer(),
+      data_bytes: nullable(Type.Integer({ description: 'Bytes that are copied; null when they cannot be read' })),
+      is_sent: Type.Boolean({
+        description: 'It goes through the connections to both nodes; else the target reaches it',
+      }),
+    }),
+  ),
+  bytes_to_copy: Type.Integer(),
+  violations: Type.Array(strict({ field: Type.String(), code: Type.String(), message: Type.String() })),
+})
+export type CrossClonePlan = Static<typeof CrossClonePlan>
+
+/** The action, but for its result. */
+export const crossClone = {
+  does: 'Clone a virtual machine that is off, or a snapshot of one, to another node; takes VmConfig on the source as well',
+  rest: 'POST /vms/{vm}/clone-cross-node',
+  can: 'VmAllocate on /api/vms/{id}',
+  canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',
+  operation: true,
+  audit: 'vm_created',
+  params: strict({
+    vm: Id,
+    ...crossCloneParams,
+    plan: Type.Optional(Type.Boolean({ description: 'Only answer the checks; nothing is changed' })),
+  }),
+  plan: CrossClonePlan,
+} as const

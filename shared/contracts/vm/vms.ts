@@ -13,7 +13,7 @@ import {
   Time,
   Version,
 } from '#shared/contracts/common.ts'
-import { cloneParams } from '#shared/contracts/vm/clones.ts'
+import { cloneParams, crossClone } from '#shared/contracts/vm/clones.ts'
 import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
 import {
@@ -229,6 +229,7 @@ export const vms = contract('vms', {
     params: strict({ vm: Id, ...cloneParams }),
     result: Vm,
   },
+  cloneCrossNode: { ...crossClone, result: Vm },
   start: { ...power, does: 'Start a virtual machine', rest: 'POST /vms/{id}/start', audit: 'vm_started', params: ById },
   shutdown: {
     ...power,

@@ -129,6 +129,12 @@ export type Host = {
   /** Of a host over SSH: pins another host key for the next connection. An open connection goes on, with its programs. */
   pin?: (hostKey: string) => void
 
+  /**
+   * Of a host over SSH: the same host over a connection of its own that compresses (zlib), for large data. The caller
+   * closes it.
+   */
+  compressed?: () => Host
+
   /** Ends all programs, forwards and connections of this host. Afterwards every method throws. */
   close: () => Promise<void>
 }

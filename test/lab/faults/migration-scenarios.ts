@@ -1,11 +1,16 @@
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { drains } from '#shared/contracts/cluster/drains.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
+import { vms } from '#shared/contracts/vm/vms.ts'
+import { NotFoundError } from '#shared/errors.ts'
 import { until } from '../wait.ts'
 import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
 
 const away = { vm_id: 'it', target_node: 'hv2', migration_type: 'live' as const }
+/** The storage pool of hv2. */
+const far = { id: 'far' }
 /** The migration that is rolled back; its id is known when it has begun. */
 const broken = { id: '' }
 
@@ -21,6 +26,16 @@ export const migrationScenarios = ({
   withSecond: (horcrux: Calling) => Promise<unknown>
   runningBeside: (horcrux: Calling) => Promise<void>
 }): Record<string, Scenario> => ({
+  // The source is on hv2: the matrix looks at hv1 for everything that the clone has left.
+  'vms.cloneCrossNode': {
+    before: async (horcrux) => {
+      await withSecond(horcrux)
+      await horcrux.call(pools, 'create', { ...far, type: 'dir', node: 'hv2', path: '/var/lib/libvirt/images/pool' })
+      const disks = [{ pool: far.id, size: 2 ** 30 }]
+      await done(horcrux, vms, 'create', { id: 'it', name: 'it', memory: 128, cpus: 1, node: 'hv2', disks })
+    },
+    params: { vm: 'it', id: 'copy', name: 'copy', target_node: 'hv1', pool: 'images', start: true },
+  },
   'migrations.start': { before: runningBeside, params: away },
   'migrations.rollback': {
     before: async (horcrux) => {
@@ -49,3 +64,9 @@ export const migrationScenarios = ({
 /** Takes back the settings that a scenario has changed. */
 export const clearMigrations = (horcrux: Calling): Promise<unknown> =>
   horcrux.call(migrations, 'configure', { auto_rollback: true })
+
+/** Takes away the storage pool of hv2, when its VMs are gone. */
+export const clearFarPool = (horcrux: Calling): Promise<unknown> =>
+  horcrux.call(pools, 'delete', far).catch((error: Error) => {
+    if (!(error instanceof NotFoundError)) throw error
+  })

@@ -25,7 +25,7 @@ import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
 import { backupScenarios, clearBackups } from './backup-scenarios.ts'
 import { clearHa, haScenarios } from './ha-scenarios.ts'
-import { migrationScenarios } from './migration-scenarios.ts'
+import { clearFarPool, migrationScenarios } from './migration-scenarios.ts'
 import { snapshotScenarios } from './snapshot-scenarios.ts'
 
 const GiB = 2 ** 30
@@ -211,7 +211,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
     params: {
       from: { ...ofIt, volume: 'it-disk-0' },
       to: { ...ofIt, volume: 'copy-disk-0' },
-      bandwidth_mib: 100,
+      bytes_per_second: 100 * 2 ** 20,
     },
   },
   'moves.halt': { before: running, params: { id: 'it', timeout_seconds: 1 } },
@@ -292,6 +292,7 @@ export async function clear(horcrux: Calling): Promise<void> {
   await horcrux.call(resourcePools, 'delete', { id: team.id }).catch((error: Error) => {
     if (!(error instanceof NotFoundError)) throw error
   })
+  await clearFarPool(horcrux)
   for (const { id } of (await horcrux.call(nodes, 'list', {})).data)
     if (id === 'hv2') await horcrux.call(nodes, 'remove', { id })
 }

@@ -47,6 +47,21 @@ export const vmVerbs: readonly Verb<Row>[] = [
     ],
   },
   {
+    action: 'vms.cloneCrossNode',
+    label: 'verb.cloneAcross',
+    params: ({ id }) => ({ vm: id }),
+    reason: ({ status }) => (status === 'stopped' ? undefined : t('mustBeStopped')),
+    initial: ({ name }) => ({ name: `${name}-2`, compression_enabled: true }),
+    fields: () => [
+      { name: 'name', label: 'f.name', isRequired: true },
+      { name: 'target_node', label: 'f.targetNode', isRequired: true },
+      { name: 'pool', label: 'f.targetPool', hint: 'hint.targetPool' },
+      { name: 'bandwidth_limit_mbps', label: 'f.bandwidthMbps', kind: 'number', hint: 'hint.unlimited' },
+      { name: 'compression_enabled', label: 'f.compression', kind: 'check', hint: 'hint.compression' },
+      { name: 'start', label: 'f.startAfter', kind: 'check' },
+    ],
+  },
+  {
     action: 'backups.create',
     label: 'verb.backup',
     params: ({ id }) => ({ vm_id: id }),

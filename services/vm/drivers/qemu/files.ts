@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { NotFoundError } from '#shared/errors.ts'
+import { NotFoundError, type Violation } from '#shared/errors.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import { defineDomain, domainXml } from '#shared/nodes/libvirt/client/domain.ts'
 import { makeFile } from '#shared/nodes/host/made-files.ts'
@@ -54,16 +54,34 @@ export async function definitionOf(
   return xml === null ? null : parseXml(xml)
 }
 
-/** Gives a guest the firmware of another on its node, and its UEFI variables, which are of use to no other firmware. */
+/** Copies a file of a node to another, or to the same one, aside first. One that is not there is left out. */
+export async function copyFile(from: Reached, to: Reached, path: { from: string; to: string }): Promise<void> {
+  // A guest that never started has no variables.
+  if (!(await from.host.stat(path.from))) return
+  const content = await from.host.readFile(path.from)
+  await to.host.mkdir(dirname(path.to), { mode: 0o711 })
+  // Its content is in no argument: a seed has the hash of a password.
+  const write = (aside: string) =>
+    to.host.runChecked('dd', [`of=${aside}`, 'conv=notrunc,fsync', 'status=none'], { input: content })
+  await makeFile(to.host, path.to, write, { isReplacing: true })
+}
+
+/** Gives a guest the firmware of another, and its UEFI variables, which are of use to no other firmware. */
 export async function copyFirmware(from: Guest, to: Guest): Promise<void> {
-  const reached = await reach(to.node)
-  const { host } = reached
-  const [source, target] = [await definitionOf(reached, from), await definitionOf(reached, to)]
+  const [there, here] = await Promise.all([reach(from.node), reach(to.node)])
+  const [source, target] = [await definitionOf(there, from), await definitionOf(here, to)]
   if (!source || !target) return
-  if (takeFirmware(target, source)) await defineDomain(libvirtOf(reached), writeXml(target), { validate: false })
-  const [there, path] = [variablesIn(source), variablesIn(target)]
-  // A guest that never started has none.
-  if (there === null || path === null || !(await host.stat(there))) return
-  await host.mkdir(dirname(path), { mode: 0o711 })
-  await makeFile(host, path, (aside) => host.runChecked('cp', ['--', there, aside]), { isReplacing: true })
+  if (takeFirmware(target, source)) await defineDomain(libvirtOf(here), writeXml(target), { validate: false })
+  const [variables, path] = [variablesIn(source), variablesIn(target)]
+  if (variables !== null && path !== null) await copyFile(there, here, { from: variables, to: path })
+}
+
+/** Files of a guest's firmware that a node does not have: the firmware itself, and the template of its variables. */
+export async function lackingFirmware(from: Guest, { host, node }: Reached): Promise<Violation[]> {
+  const os = at((await definitionOf(await reach(from.node), from)) ?? parseXml('<domain/>'), 'os')
+  const files = [textOf(at(os, 'loader')), attribute(at(os, 'nvram'), 'template')].filter((path) => !!path)
+  const there = await Promise.all(files.map((path) => host.stat(path!)))
+  return files
+    .filter((_, index) => there[index] === null)
+    .map((path) => ({ field: 'firmware', code: 'not_found', message: `node '${node.id}' has no ${path}` }))
 }

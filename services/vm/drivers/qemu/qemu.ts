@@ -27,7 +27,7 @@ import { check, defaults } from './host/check.ts'
 import { findConsole } from './guest/console.ts'
 import { define, shelve, undefine } from './definition.ts'
 import { grow, plug, unplug } from './devices.ts'
-import { copyFirmware } from './files.ts'
+import { copyFirmware, lackingFirmware } from './files.ts'
 import { guards } from './guest/guard.ts'
 import { hostState } from './host/host-state.ts'
 import { inventory } from './inventory.ts'
@@ -119,7 +119,7 @@ export const qemu: Hypervisor = {
   copies,
   moves,
   devices: { plug, unplug, grow },
-  firmware: { copy: copyFirmware },
+  firmware: { copy: copyFirmware, lacking: lackingFirmware },
   guards,
   hostState,
   inventory,

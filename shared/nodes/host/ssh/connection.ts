@@ -14,6 +14,8 @@ export type SshTarget = {
   passphrase?: string | undefined
   /** Pinned host key: `SHA256:…` or `ssh-ed25519 AAAA…`. */
   hostKey: string
+  /** Compresses after the login, where sshd does (`Compression` in sshd_config, on unless said). */
+  isCompressed?: boolean | undefined
 }
 
 export type SshConnection = {
@@ -25,6 +27,8 @@ export type SshConnection = {
   drop: (client: Client) => void
   /** The next connection is made with this host key; an open one goes on. */
   pin: (hostKey: string) => void
+  /** The host key of the next connection. */
+  pinned: () => string
   close: () => Promise<void>
 }
 
@@ -80,6 +84,7 @@ export function createConnection(target: SshTarget, name: string): SshConnection
       pinned = hostKey
       failure = undefined
     },
+    pinned: () => pinned,
     async close() {
       closed = true
       const client = open
@@ -125,7 +130,10 @@ function connect(target: SshTarget, name: string): Promise<Client> {
         username: target.user,
         privateKey: target.privateKey,
         ...(target.passphrase === undefined ? {} : { passphrase: target.passphrase }),
-        ...(pinned.algorithms === undefined ? {} : { algorithms: { serverHostKey: pinned.algorithms } }),
+        algorithms: {
+          ...(pinned.algorithms && { serverHostKey: pinned.algorithms }),
+          ...(target.isCompressed && { compress: ['zlib@openssh.com', 'none'] }),
+        },
         hostVerifier,
         readyTimeout: connectTimeoutMs,
         keepaliveInterval: keepAliveMs,

@@ -75,6 +75,7 @@ export function sshHost(target: SshTarget): Host {
   return {
     ...host,
     pin: connection.pin,
+    compressed: () => sshHost({ ...target, hostKey: connection.pinned(), isCompressed: true }),
     async spawn(program, args, options = {}) {
       const release = await streams.take(options.signal)
       try {

@@ -12,13 +12,12 @@ import {
 } from '#shared/nodes/libvirt/client/migration.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
-import { makeFile } from '#shared/nodes/host/made-files.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import type { MoveProgress } from '#shared/contracts/vm/moves.ts'
 import type { Definition, Guest } from '../../guest.ts'
 import type { Relocation, Moving } from '../../relocation.ts'
 import { inactiveXml } from '../definition.ts'
-import { filesOf } from '../files.ts'
+import { copyFile, filesOf } from '../files.ts'
 import { libvirtAt } from '../libvirt.ts'
 import { unlessMissing } from '../state.ts'
 import { movedDefinition } from './moved-definition.ts'
@@ -132,16 +131,6 @@ export const progress: Relocation['progress'] = async ({ node, handle }) => {
 export const measured: Relocation['measured'] = async ({ node, handle }) => {
   const job = await jobNow(await libvirtAt(node), handle, { ended: true })
   return job && progressOf(job)
-}
-
-/** Copies a file of a node to another, aside first. One that is not there is left out. */
-async function copyFile(from: Reached, to: Reached, path: { from: string; to: string }): Promise<void> {
-  if (!(await from.host.stat(path.from))) return
-  const content = await from.host.readFile(path.from)
-  // Its content is in no argument: a seed has the hash of a password.
-  const write = (aside: string) =>
-    to.host.runChecked('dd', [`of=${aside}`, 'conv=notrunc,fsync', 'status=none'], { input: content })
-  await makeFile(to.host, path.to, write, { isReplacing: true })
 }
 
 export const carry: Relocation['carry'] = async (vm: Definition, { target, disks, files }) => {
