@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { install, packagesOf } from '#shared/platform/apt.ts'
@@ -27,30 +27,56 @@ function run(program: string, words: string[]): Promise<number> {
 type Report = {
   numPassedTests: number
   numFailedTests: number
-  testResults: { status: string; assertionResults: { status: string }[] }[]
+  testResults: { name: string; status: string; assertionResults: { status: string }[] }[]
 }
+type Counts = { passed: number; failed: number }
+
+/** More failed files than this are no lost race: they are not run again. */
+const mostRunAgain = 6
 
 /** A file that could not be loaded or set up counts as one failure. */
-function countOf({ numPassedTests, numFailedTests, testResults }: Report): { passed: number; failed: number } {
+function countOf({ numPassedTests, numFailedTests, testResults }: Report): Counts {
   const brokenFiles = testResults.filter(
     ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((one) => one.status === 'failed'),
   )
   return { passed: numPassedTests, failed: numFailedTests + brokenFiles.length }
 }
 
-async function runTests(words: string[]): Promise<{ code: number; passed: number; failed: number }> {
+/** Runs vitest. @returns its exit code, and its report unless it ended without one */
+async function runVitest(words: string[]): Promise<{ code: number; report: Report | null }> {
   const folder = await mkdtemp(join(tmpdir(), 'horcrux-report-'))
   const file = join(folder, 'report.json')
   try {
     const secondTries = `--reporter=${join(root, 'test/lab/second-tries.ts')}`
     const reporters = ['--reporter=default', secondTries, '--reporter=json', `--outputFile.json=${file}`]
     const code = await run(process.execPath, [bin('vitest'), 'run', ...reporters, ...words])
-    const report = await readFile(file, 'utf8').catch(() => null)
-    if (report === null) return { code: code || 1, passed: 0, failed: 1 }
-    return { code, ...countOf(JSON.parse(report) as Report) }
+    const text = await readFile(file, 'utf8').catch(() => null)
+    return { code, report: text === null ? null : (JSON.parse(text) as Report) }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/**
+ * Runs the tests. A few files that failed in a run of all are run again, by themselves and in a lab of their own: on a machine
+ * that runs real daemons for an hour, a lost race or the remains of another file shall not hide what the other tests say.
+ * Lists the files that pass only then.
+ */
+async function runTests(words: string[]): Promise<Counts & { code: number }> {
+  const whole = await runVitest(words)
+  if (!whole.report) return { code: whole.code || 1, passed: 0, failed: 1 }
+  const counts = countOf(whole.report)
+  const failed = whole.report.testResults.filter(({ status }) => status === 'failed')
+  if (words.length > 0 || failed.length === 0 || failed.length > mostRunAgain) return { code: whole.code, ...counts }
+
+  const files = failed.map(({ name }) => relative(root, name))
+  process.stdout.write(`\n${files.length} files failed and are run again by themselves:\n  ${files.join('\n  ')}\n`)
+  const again = await runVitest(files)
+  if (!again.report) return { code: again.code || 1, ...counts }
+  const second = countOf(again.report)
+  if (second.failed === 0) process.stdout.write(`\nPassed only by themselves:\n  ${files.join('\n  ')}\n`)
+  const before = failed.flatMap(({ assertionResults }) => assertionResults.filter(({ status }) => status === 'passed'))
+  return { code: again.code, passed: counts.passed - before.length + second.passed, failed: second.failed }
 }
 
 async function main(words: string[]): Promise<number> {

@@ -11,13 +11,13 @@ const lookEveryMs = 1000
 /** Time that the former node gets when no guard decides. */
 const nodeMs = 20_000
 
-type Answer = { isOff: boolean; why: string }
+type Answer = { isOff: boolean; isAsked: boolean; why: string }
 
-/** Switches the guest off on its former node, and asks again until the node says that it is off, or the time is over. */
+/** Switches the guest off on its former node, and asks again until the node says that it is off, nobody waits, or the time is over. */
 async function askNode(vm: VmRecord, answer: Answer, withinMs: number): Promise<void> {
   const driver = driverOf(vm)
   const begin = performance.now()
-  while (!answer.isOff && performance.now() - begin < withinMs) {
+  while (answer.isAsked && !answer.isOff && performance.now() - begin < withinMs) {
     try {
       await driver.stop(vm)
       answer.isOff = (await driver.status(vm)).status === 'stopped'
@@ -53,20 +53,24 @@ export async function prove({
   const lease = vm.node === target ? null : leaseOf(vm)
   const deadlineMs = deadlineOf(vm, accepts_deadline && vm.node !== target)
   const begin = performance.now()
-  const answer: Answer = { isOff: false, why: 'it has not answered yet' }
+  const answer: Answer = { isOff: false, isAsked: true, why: 'it has not answered yet' }
   void askNode(vm, answer, deadlineMs ?? nodeMs)
-  for (;;) {
-    await requireCurrent()
-    if (answer.isOff) return 'node'
-    if (lease && (await reports(target, lease, vm.node))) return 'guard'
-    const elapsed = performance.now() - begin
-    if (deadlineMs !== null && elapsed >= deadlineMs) return 'deadline'
-    if (deadlineMs === null && elapsed >= nodeMs)
-      throw new ConflictError(
-        `Nothing proves that node '${vm.node}' does not run the guest of '${id}' (${answer.why}): switch the node off, then POST /api/ha/nodes/${vm.node}/confirm-off`,
-        { details: { node: vm.node } },
-      )
-    await delay(lookEveryMs)
+  try {
+    for (;;) {
+      await requireCurrent()
+      if (answer.isOff) return 'node'
+      if (lease && (await reports(target, lease, vm.node))) return 'guard'
+      const elapsed = performance.now() - begin
+      if (deadlineMs !== null && elapsed >= deadlineMs) return 'deadline'
+      if (deadlineMs === null && elapsed >= nodeMs)
+        throw new ConflictError(
+          `Nothing proves that node '${vm.node}' does not run the guest of '${id}' (${answer.why}): switch the node off, then POST /api/ha/nodes/${vm.node}/confirm-off`,
+          { details: { node: vm.node } },
+        )
+      await delay(lookEveryMs)
+    }
+  } finally {
+    answer.isAsked = false
   }
 }
 

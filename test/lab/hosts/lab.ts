@@ -25,14 +25,15 @@ async function hostsOfWorker(): Promise<LabHost[]> {
 /** Removes the guests and disks that a file has left, so that the next file does not find them. */
 afterAll(async () => {
   const machine = localHost()
-  for (const { uri, dir } of labHosts) {
+  for (const { uri, dir, stateDir } of labHosts) {
     const virsh = (...words: string[]) => machine.run('virsh', ['-q', '-c', uri, ...words])
     const { stdout } = await virsh('list', '--all', '--name')
     for (const name of stdout.split('\n').filter(Boolean)) {
       await virsh('destroy', name)
       await virsh('undefine', name, '--nvram', '--managed-save', '--snapshots-metadata', '--checkpoints-metadata')
     }
-    // The folder of the storage pool of most files.
-    await rm(join(dir, 'pool'), { recursive: true, force: true })
+    // The folder of the storage pool of most files, and what Horcrux keeps of guests on a host.
+    for (const left of [join(dir, 'pool'), join(stateDir, 'shelved'), join(stateDir, 'seeds')])
+      await rm(left, { recursive: true, force: true })
   }
 })

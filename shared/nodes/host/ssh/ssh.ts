@@ -117,7 +117,11 @@ const openerOf =
 
 function refusedSocket(socket: SocketTarget, name: string, cause: Error & { reason?: unknown }): UnavailableError {
   const where = 'path' in socket ? socket.path : `${socket.host}:${socket.port}`
-  // RFC 4254 section 5.1: 1 = administratively prohibited.
-  const why = cause.reason === 1 ? 'sshd does not permit forwarding' : 'nothing answers there'
+  // RFC 4254 section 5.1: 1 = administratively prohibited, 3 = unknown channel type, as of a Dropbear of 2022.
+  const reasons: Record<string, string> = {
+    1: 'sshd does not permit forwarding',
+    3: 'its SSH server cannot forward to that; OpenSSH can',
+  }
+  const why = reasons[String(cause.reason)] ?? 'nothing answers there'
   return new UnavailableError(`Cannot open ${where} on ${name}: ${why} (${cause.message})`, { cause })
 }
