@@ -1,3 +1,4 @@
+import { allPages } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Labels } from '#shared/contracts/container/network-policies.ts'
@@ -21,22 +22,8 @@ export type Everything = {
   unreachable: Map<string, string>
 }
 
-/** All pages of a list. */
-async function all<T>(page: (cursor?: string) => Promise<{ data: T[]; next_cursor: string | null }>): Promise<T[]> {
-  const found: T[] = []
-  let cursor: string | undefined
-  do {
-    const { data, next_cursor } = await page(cursor)
-    found.push(...data)
-    cursor = next_cursor ?? undefined
-  } while (cursor !== undefined)
-  return found
-}
-
-const limit = 1000
-const listPools = () =>
-  all((cursor) => call(resourcePools, 'list', { limit, ...(cursor && { cursor }) }, { isQuestion: true }))
-const listVms = () => all((cursor) => call(vms, 'list', { limit, ...(cursor && { cursor }) }, { isQuestion: true }))
+const listPools = () => allPages((page) => call(resourcePools, 'list', page, { isQuestion: true }))
+const listVms = () => allPages((page) => call(vms, 'list', page, { isQuestion: true }))
 
 /** Label with the names of a container's ports: `http=80,dns=53/udp`. */
 export const portsLabel = 'horcrux.io/ports'

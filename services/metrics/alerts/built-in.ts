@@ -157,6 +157,17 @@ export const builtInRules: readonly Given[] = [
     { for: 0 },
   ),
   rule(
+    'policy_not_enforced',
+    'warning',
+    'A network policy does not hold for a container or VM that it selects',
+    {
+      kind: 'check',
+      check: 'unenforced_policies',
+      above: 0,
+    },
+    { for: 60 },
+  ),
+  rule(
     'audit_broken',
     'critical',
     'The chain of audit records is not complete and unchanged',

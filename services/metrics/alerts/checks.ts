@@ -1,11 +1,14 @@
+import { allPages } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
+import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
+import type { Condition } from '#shared/contracts/metrics/alert-parts.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { AppError } from '#shared/errors.ts'
 
-type Check = 'failed_operations' | 'audit_intact' | 'snapshot_quotas' | 'overdue_backups'
+type Check = Extract<Condition, { kind: 'check' }>['check']
 
 const recentMs = 600_000
 
@@ -37,9 +40,16 @@ async function overdueBackups(): Promise<number> {
   return (await call(backupJobs, 'summary', {})).overdue
 }
 
+/** Network policies that do not hold for something that they select. */
+async function unenforcedPolicies(): Promise<number> {
+  const policies = await allPages((page) => call(networkPolicies, 'list', page))
+  return policies.filter(({ enforced }) => !enforced).length
+}
+
 const checks: Record<Check, { everyMs: number; run: () => Promise<number> }> = {
   failed_operations: { everyMs: 60_000, run: failedOperations },
   snapshot_quotas: { everyMs: 60_000, run: snapshotQuotasWarning },
+  unenforced_policies: { everyMs: 60_000, run: unenforcedPolicies },
   overdue_backups: { everyMs: 300_000, run: overdueBackups },
   // Verifying reads the whole chain.
   audit_intact: { everyMs: 3_600_000, run: auditIntact },

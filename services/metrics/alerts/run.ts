@@ -1,3 +1,4 @@
+import { allPages } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Rule } from '#shared/contracts/metrics/alert-parts.ts'
@@ -27,14 +28,9 @@ function createPools() {
   let members = new Map<string, Set<string>>()
   return async (isNeeded: boolean) => {
     if (isNeeded && performance.now() - readAt > poolsFreshMs) {
-      const found = new Map<string, Set<string>>()
-      for (let cursor: string | undefined; ;) {
-        const page = await call(resourcePools, 'list', { limit: 1000, ...(cursor !== undefined && { cursor }) })
-        for (const pool of page.data) found.set(pool.id, new Set(pool.members.map(({ kind, id }) => `${kind} ${id}`)))
-        if (page.next_cursor === null) break
-        cursor = page.next_cursor
-      }
-      members = found
+      const pools = await allPages((page) => call(resourcePools, 'list', page))
+      const namesIn = (pool: (typeof pools)[number]) => new Set(pool.members.map(({ kind, id }) => `${kind} ${id}`))
+      members = new Map(pools.map((pool) => [pool.id, namesIn(pool)]))
       readAt = performance.now()
     }
     return (kind: string, id: string, pools: readonly string[]) =>

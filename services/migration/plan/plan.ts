@@ -1,3 +1,4 @@
+import { allPages } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
@@ -26,15 +27,7 @@ export function typeOf({ migration_type, online }: Wanted, violations: Violation
   return migration_type
 }
 
-async function allPools(): Promise<Pool[]> {
-  const found: Pool[] = []
-  for (let cursor: string | undefined; ;) {
-    const page = await call(pools, 'list', { limit: 1000, ...(cursor !== undefined && { cursor }) })
-    found.push(...page.data)
-    if (page.next_cursor === null) return found
-    cursor = page.next_cursor
-  }
-}
+const allPools = () => allPages((page) => call(pools, 'list', page))
 
 /** Violations of the target node by itself. */
 async function checkNode(id: string, violations: Violation[]): Promise<void> {

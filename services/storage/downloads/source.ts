@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
+import { allPages } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
-import type { Params, Result } from '#shared/contract/contract.ts'
+import type { Params } from '#shared/contract/contract.ts'
 import type { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
@@ -18,7 +19,6 @@ import { vmOf } from '../volumes/owners.ts'
 import { apiPathOf, findVolume } from '../volumes/records.ts'
 
 export type Asked = Params<typeof volumeDownloads, 'open'>
-type Page = Result<typeof snapshots, 'list'>
 
 /** The VM that a volume belongs to; null for a volume that is free, or whose VM is gone. @throws ConflictError */
 async function ownerOf({ id, used_by }: VolumeRecord): Promise<Vm | null> {
@@ -59,13 +59,8 @@ async function requireSnapshot(record: VolumeRecord, id: string): Promise<unknow
 }
 
 async function isReady(vm: string, snapshot: string): Promise<boolean> {
-  for (let cursor: string | null | undefined; cursor !== null;) {
-    const asked = { id: vm, limit: 1000, filter: 'state:ready', ...(cursor !== undefined && { cursor }) }
-    const page: Page = await call(snapshots, 'list', asked)
-    if (page.data.some(({ id }) => id === snapshot)) return true
-    cursor = page.next_cursor
-  }
-  return false
+  const ready = await allPages((page) => call(snapshots, 'list', { ...page, id: vm, filter: 'state:ready' }))
+  return ready.some(({ id }) => id === snapshot)
 }
 
 /**

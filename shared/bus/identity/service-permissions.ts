@@ -167,6 +167,7 @@ const table: Record<ServiceName, Member> = {
       ...of(resourcePools, 'list'),
       ...of(snapshotQuotas, 'summary'),
       ...of(backupJobs, 'summary'),
+      ...of(networkPolicies, 'list'),
     ],
     emits: ['node:metrics', 'vm:metrics', 'container:metrics', 'alerts'],
     measures: true,
