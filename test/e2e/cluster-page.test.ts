@@ -129,6 +129,28 @@ test.runIf(canRun)(
   longMs,
 )
 
+test.runIf(canRun)(
+  'an HA group gets its nodes with their priorities, and changes of them',
+  async () => {
+    const name = `front-${++tries}`
+    await page.goto(`${product.url}/ha-groups`)
+    await page.getByRole('button', { name: 'New HA group' }).first().click()
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('[name=name]').fill(name)
+    await dialog.locator('[name=nodes]').fill('hv1:10 hv2')
+    await dialog.getByRole('button', { name: 'New HA group' }).click()
+    const row = page.locator('tbody tr', { hasText: name })
+    await row.getByText('hv1:10 hv2').waitFor()
+    await row.getByRole('button', { name: /^Actions/ }).click()
+    await page.getByRole('menuitem', { name: 'Edit', exact: true }).click()
+    await dialog.locator('[name=nodes]').fill('hv2:7')
+    await dialog.locator('[name=restricted]').check()
+    await dialog.getByRole('button', { name: 'Edit' }).click()
+    await row.getByText('hv2:7 (On no other node)').waitFor()
+  },
+  longMs,
+)
+
 test.runIf(canRun)('the page has no complaint', () => {
   // 422 of the VM that cannot be under HA.
   expect(complaints.filter((text) => !text.includes('status of 422'))).toEqual([])

@@ -208,6 +208,7 @@ const screens = [
   '/nodes',
   '/migrations',
   '/ha',
+  '/ha-groups',
   '/backup-jobs',
   '/networks',
   '/policies',

@@ -6,7 +6,7 @@ import type { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { roles } from '#shared/contracts/access/roles.ts'
 import type { users } from '#shared/contracts/access/users.ts'
 import type { drains } from '#shared/contracts/cluster/drains.ts'
-import type { ha, haResources } from '#shared/contracts/cluster/ha.ts'
+import type { ha, haGroups, haResources } from '#shared/contracts/cluster/ha.ts'
 import type { nodes } from '#shared/contracts/cluster/nodes.ts'
 import type { containers } from '#shared/contracts/container/containers.ts'
 import type { images } from '#shared/contracts/container/images.ts'
@@ -47,6 +47,7 @@ type Contracts = {
   groups: typeof groups
   guests: typeof guests
   ha: typeof ha
+  'ha-groups': typeof haGroups
   'ha-resources': typeof haResources
   images: typeof images
   migrations: typeof migrations

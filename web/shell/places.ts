@@ -25,6 +25,7 @@ export const places: { word: Word; of: Place[] }[] = [
       { href: '/storage', word: 'nav.storage', icon: 'storage', needs: 'pools.list' },
       { href: '/nodes', word: 'nav.nodes', icon: 'node', needs: 'nodes.list' },
       { href: '/ha', word: 'nav.ha', icon: 'policy', needs: 'ha.status' },
+      { href: '/ha-groups', word: 'nav.haGroups', icon: 'group', needs: 'ha-groups.list' },
       { href: '/migrations', word: 'nav.migrations', icon: 'move', needs: 'migrations.list' },
       { href: '/networks', word: 'nav.networks', icon: 'network', needs: 'networks.list' },
       { href: '/policies', word: 'nav.policies', icon: 'policy', needs: 'network-policies.list' },

@@ -33,6 +33,7 @@ const PoolPage = lazy(() => import('../screens/storage/pool.tsx').then((module) 
 const Nodes = lazy(() => import('../screens/cluster/nodes.tsx').then((module) => module.Nodes))
 const NodePage = lazy(() => import('../screens/cluster/nodes.tsx').then((module) => module.NodePage))
 const Ha = lazy(() => import('../screens/cluster/ha.tsx').then((module) => module.Ha))
+const HaGroups = lazy(() => import('../screens/cluster/ha-groups.tsx').then((module) => module.HaGroups))
 const MigrationsPage = lazy(() => import('../screens/cluster/migrations.tsx').then((module) => module.MigrationsPage))
 const Networks = lazy(() => import('../screens/network/networks.tsx').then((module) => module.Networks))
 const Policies = lazy(() => import('../screens/network/policies.tsx').then((module) => module.Policies))
@@ -64,6 +65,7 @@ const screens: [path: string, component: FunctionComponent][] = [
   ['/nodes', Nodes],
   ['/nodes/:id', NodePage],
   ['/ha', Ha],
+  ['/ha-groups', HaGroups],
   ['/migrations', MigrationsPage],
   ['/networks', Networks],
   ['/policies', Policies],

@@ -34,7 +34,9 @@ async function open(type: PoolType) {
   await driver.create(lab.site.host, config)
   return [{ type, driver, volumes: driver.volumes, lab, host: lab.site.host, config }]
 }
-const opened = (await Promise.all((Object.keys(poolKinds) as PoolType[]).map(open))).flat()
+/** Kinds of storage pools; `KINDS=zfs,lvm` names some. */
+const kinds = (process.env['KINDS']?.split(',') ?? Object.keys(poolKinds)) as PoolType[]
+const opened = (await Promise.all(kinds.map(open))).flat()
 
 /** Null for nothing in the place of a storage pool, as for something that is none. */
 function unlessMissing(error: unknown): null {

@@ -29,7 +29,8 @@ const serveSsh = `grep -q ^sshd: /etc/passwd || echo 'sshd:x:74:74::/run/sshd:/u
 mkdir -p /run/sshd
 ssh-keygen -q -t ed25519 -N '' -f /run/sshd/key
 /usr/sbin/sshd -f /dev/null -p 2222 -h /run/sshd/key -o StrictModes=no -o PidFile=none -o UsePAM=no -o MaxStartups=100 \
-  -o 'Subsystem=sftp internal-sftp'`
+  -o 'Subsystem=sftp internal-sftp'
+until (: </dev/tcp/127.0.0.1/2222) 2>/dev/null; do sleep 0.2; done`
 const library = '/lib/x86_64-linux-gnu/libwrap.so.0'
 
 let started: Promise<StorageNode | null> | undefined
@@ -69,7 +70,7 @@ async function boot(script: string, dir: string): Promise<void> {
     [library, 0o644],
   ] as const)
     await node.writeFile(file, await machine.readFile(file), { mode })
-  await node.runChecked('sh', ['-c', serveSsh])
+  await node.runChecked('bash', ['-c', serveSsh])
   await node.close()
   await toMonitor(join(dir, 'mon'), `hostfwd_add n0 tcp:127.0.0.1:${openSsh}-:2222`)
   await machine.writeFile(join(dir, 'port'), String(openSsh))

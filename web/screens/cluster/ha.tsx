@@ -1,8 +1,10 @@
 import type { HaNode, HaResource, HaStatus } from '#shared/contracts/cluster/ha.ts'
+import type { Field } from '../../forms/fields.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { Verbs } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import { useQuery } from '../../live/cache.ts'
+import { useCollection } from '../../live/collection.ts'
 import type { Column } from '../../widgets/column.ts'
 import { Card } from '../../widgets/layout.tsx'
 import { Loaded } from '../../widgets/states.tsx'
@@ -67,12 +69,12 @@ const columnsWith = (decisions: ReadonlyMap<string, Decided>): Column<HaResource
   { key: 'group', head: 'f.group', cell: ({ group }) => group ?? '–', drop: 2 },
 ]
 
-const fields = [
-  { name: 'group', label: 'f.group', hint: 'hint.haGroup' },
+const fieldsWith = (groups: readonly string[]): readonly Field[] => [
+  { name: 'group', label: 'f.group', hint: 'hint.haGroup', suggestions: groups, isNullable: true },
   { name: 'tier', label: 'f.tier', kind: 'number', hint: 'hint.tier' },
-] as const
+]
 
-const verbsWith = (decisions: ReadonlyMap<string, Decided>): readonly Verb<HaResource>[] => [
+const verbsWith = (decisions: ReadonlyMap<string, Decided>, fields: readonly Field[]): readonly Verb<HaResource>[] => [
   {
     action: 'ha-resources.failover',
     label: 'verb.failover',
@@ -100,6 +102,8 @@ const verbsWith = (decisions: ReadonlyMap<string, Decided>): readonly Verb<HaRes
 /** Virtual machines under HA with the decision about each, and its reason. */
 export function Ha() {
   const status = useQuery('ha.status', {})
+  const groups = useCollection('ha-groups.list', {}, 'ha-groups.get').items
+  const fields = fieldsWith(groups.map(({ id }) => id))
   const decisions = new Map(status.data?.resources.map((each) => [each.id, each]))
   return (
     <ListScreen
@@ -111,7 +115,7 @@ export function Ha() {
       nameOf={({ id }) => id}
       words={({ id, group }) => [id, group]}
       firstSort="id"
-      verbs={verbsWith(decisions)}
+      verbs={verbsWith(decisions, fields)}
       above={<Loaded of={status}>{(found) => <State of={found} />}</Loaded>}
       create={{
         action: 'ha-resources.create',
