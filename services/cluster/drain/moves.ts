@@ -11,6 +11,8 @@ import {
   NotFoundError,
 } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
+import { loadWorld } from '../placement/load.ts'
+import { brokenRules } from '../placement/room.ts'
 
 export type Move = Pick<DrainPlan['moves'][number], 'vm_id' | 'from' | 'to' | 'is_running'>
 type Moved = { moved: string[]; skipped: { vm_id: string; reason: string }[] }
@@ -30,7 +32,11 @@ export async function moveAll(
   const done: Moved = { moved: [], skipped: [] }
   for (const [index, move] of moves.entries()) {
     const { vm_id, to: target_node, is_running } = move
-    const against = await op.step(`looking at ${vm_id}`, () => reasonAgainst(move))
+    const against = await op
+      .step(`looking at ${vm_id}`, () => reasonAgainst(move))
+      .catch((error: unknown) => {
+        throw withContext(error, move, done.moved, moves.slice(index + 1))
+      })
     if (against !== null) done.skipped.push({ vm_id, reason: against })
     else {
       const migration_type = is_running ? 'live' : 'offline'
@@ -47,18 +53,25 @@ export async function moveAll(
   return done
 }
 
-/** The reason that a planned move is left out; null when it is as planned. */
+/**
+ * The reason that a planned move is left out; null when it is as planned.
+ * @throws ConflictError when it would break a rule by now: other drains and failovers go on meanwhile
+ */
 async function reasonAgainst({ vm_id, from, to, is_running }: Move): Promise<string | null> {
   try {
     const { node, status } = await call(vms, 'get', { id: vm_id }, { isQuestion: true })
     if (node === to) return `it is on '${to}' already`
     if (node !== from) return `it is on '${node}' by now`
     if (is_running && status === 'stopped') return 'it was shut down in the meantime'
-    return !is_running && status !== 'stopped' ? 'it was started in the meantime' : null
+    if (!is_running && status !== 'stopped') return 'it was started in the meantime'
   } catch (error) {
     if (error instanceof NotFoundError) return 'it was deleted in the meantime'
     throw error
   }
+  // The room is checked by the migration itself.
+  const broken = brokenRules(await loadWorld({ withFeatures: false, withMeasured: false }), vm_id, to)
+  if (broken !== null) throw new ConflictError(`since it was planned, ${broken}`)
+  return null
 }
 
 function withContext(error: unknown, { vm_id, to }: Move, moved: string[], rest: Move[]): unknown {

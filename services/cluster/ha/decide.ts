@@ -12,6 +12,8 @@ export type HaVm = {
   isOwed: boolean
   /** An operation or a migration works on it. */
   isBusy: boolean
+  /** The node on which a failover that runs will start it. */
+  goesTo: string | null
   /** It has a lease file, and its guard ran when its node last answered. */
   isGuarded: boolean
   acceptsDeadline: boolean
@@ -30,13 +32,19 @@ export type Decision =
   | { kind: 'nothing' | 'wait' | 'needs_attention'; reason: string }
   | { kind: 'start'; to: string; reason: string; isConfirmed: boolean }
 
+/** `ownLacks`: the room that its own node lacks for it; null: none. */
+export type Places = { nodes: string[]; reason: string; ownLacks: string | null }
+
 export type HaWorld = {
   nodes: HaNodeView[]
   vms: HaVm[]
   isolation: string | null
   /** Nodes that can take the VM now, the best first, with the VMs that were given a place before; else the reasons. */
-  placesFor: (vm: string, given: ReadonlyMap<string, string>) => { nodes: string[]; reason: string }
+  placesFor: (vm: string, given: ReadonlyMap<string, string>) => Places
 }
+
+/** Begin of the reason of a VM that no node can take. */
+export const noRoom = 'no node can take it'
 
 const waits = (reason: string): Decision => ({ kind: 'wait', reason })
 const attention = (reason: string): Decision => ({ kind: 'needs_attention', reason })
@@ -48,7 +56,8 @@ const attention = (reason: string): Decision => ({ kind: 'needs_attention', reas
  */
 export function decide(world: HaWorld): Map<string, Decision> {
   const decisions = new Map<string, Decision>()
-  const given = new Map<string, string>()
+  // A rule counts the place of a VM whose failover waits for evidence.
+  const given = new Map(world.vms.flatMap(({ id, goesTo }) => (goesTo === null ? [] : [[id, goesTo] as const])))
   let pendingTier = Infinity
   for (const vm of world.vms.toSorted((a, b) => a.tier - b.tier || (a.id < b.id ? -1 : 1))) {
     const decision = vm.tier > pendingTier && vm.isOwed ? laterTier(vm, pendingTier) : decideOne(world, vm, given)
@@ -109,7 +118,8 @@ function decideOnline(world: HaWorld, vm: HaVm, given: ReadonlyMap<string, strin
   if (!vm.isOwed) return { kind: 'nothing', reason: 'it was shut down' }
   if (vm.holdOff !== null) return waits(vm.holdOff)
   if (vm.isBusy) return waits('an operation works on it')
-  if (vm.restarts < vm.maxRestarts) {
+  const { ownLacks } = world.placesFor(vm.id, given)
+  if (vm.restarts < vm.maxRestarts && ownLacks === null) {
     const reason = `node '${vm.node}' answers, and does not run its guest`
     return { kind: 'start', to: vm.node, reason, isConfirmed: false }
   }
@@ -117,7 +127,9 @@ function decideOnline(world: HaWorld, vm: HaVm, given: ReadonlyMap<string, strin
   if (obstacle) return obstacle
   return startElsewhere(world, vm, given, {
     isConfirmed: false,
-    reason: `it did not start on node '${vm.node}', which says that it is off`,
+    reason: ownLacks
+      ? `node '${vm.node}' answers, and has no room for it any more: ${ownLacks}`
+      : `it did not start on node '${vm.node}', which says that it is off`,
   })
 }
 
@@ -133,5 +145,5 @@ function startElsewhere(
     )
   const { nodes, reason } = placesFor(vm.id, given)
   const to = nodes.find((id) => id !== vm.node)
-  return to === undefined ? waits(`no node can take it: ${reason}`) : { kind: 'start', to, ...how }
+  return to === undefined ? waits(`${noRoom}: ${reason}`) : { kind: 'start', to, ...how }
 }

@@ -5,6 +5,7 @@ import { AppError, ConflictError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { confirmationRecords, groupRecords, noteAttention, resourceRecords, rulesOf } from './model.ts'
+import { isOwedNow, isSeenRunning } from './note.ts'
 import { gather, lookAtNodes, noteLooked, restartTracker } from './world.ts'
 
 const everyMs = 5000
@@ -21,14 +22,12 @@ async function forgetConfirmations(online: string[]): Promise<void> {
 /** Brings the notes of a resource up to date with its VM: owed while it should run and does not, stable after a while. */
 async function note(id: string, vm: ProtectedVm, isOnline: boolean, stableSeconds: number): Promise<void> {
   const resource = await resourceRecords.require(id)
-  const runs = isOnline && (vm.status === 'running' || vm.status === 'paused')
+  const noted = { status: vm.status, isWanted: vm.desired_state === 'running', isOnline }
+  const runs = isSeenRunning(noted)
   if (!runs) runningSince.delete(id)
   else if (!runningSince.has(id)) runningSince.set(id, performance.now())
-  const isLeft = vm.desired_state !== 'running'
-  // A guest that was off before its node went away is not started for that.
-  const isLost = !isOnline && vm.status !== 'stopped' && !isLeft
-  if (isLost && !resource.is_owed) await resourceRecords.change(id, () => ({ set: { is_owed: true } }))
-  if ((runs || isLeft) && resource.is_owed) await resourceRecords.change(id, () => ({ set: { is_owed: false } }))
+  const is_owed = isOwedNow(resource.is_owed, noted)
+  if (is_owed !== resource.is_owed) await resourceRecords.change(id, () => ({ set: { is_owed } }))
   const since = runningSince.get(id)
   const isStable = since !== undefined && performance.now() - since > stableSeconds * 1000
   if (isStable && resource.attempts.length > 0) await resourceRecords.change(id, () => ({ set: { attempts: [] } }))

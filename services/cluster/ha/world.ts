@@ -1,14 +1,14 @@
 import { call } from '#shared/bus/call.ts'
 import type { HaResource } from '#shared/contracts/cluster/ha.ts'
 import { fencing, type ProtectedVm } from '#shared/contracts/vm/fencing.ts'
-import { AppError, ConflictError } from '#shared/errors.ts'
+import { ConflictError } from '#shared/errors.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import { localId, nodeRecords } from '../nodes/model.ts'
-import { rank } from '../placement/choose.ts'
-import { loadWorld } from '../placement/load.ts'
-import type { World } from '../placement/world.ts'
+import { loadWorld, targetsOfFailovers } from '../placement/load.ts'
+import { boundOf } from './bound.ts'
 import { decide, type Decision, type HaVm, type HaWorld } from './decide.ts'
 import { confirmationRecords, groupRecords, resourceRecords, rulesOf } from './model.ts'
+import { placesIn } from './places.ts'
 import {
   holdOffOf,
   isolationOf,
@@ -55,17 +55,6 @@ export const quarantineSecondsOf = (id: string) => Math.ceil(quarantineMs(tracke
 const statusOf = ({ status }: ProtectedVm): HaVm['status'] =>
   status === 'running' || status === 'paused' || status === 'stopped' || status === 'unknown' ? status : 'other'
 
-/** Things of a VM that lie on its node alone, in words. A VM that cannot be asked for is not started. */
-async function boundOf(id: string): Promise<string[]> {
-  try {
-    const { violations } = await call(fencing, 'check', { id }, { isQuestion: true })
-    return violations.map(({ message }) => message)
-  } catch (error) {
-    if (error instanceof AppError) return [error.message]
-    throw error
-  }
-}
-
 /** True while an operation holds a VM. */
 async function isHeld(id: string): Promise<boolean> {
   try {
@@ -91,7 +80,9 @@ export async function gather({ holder }: { holder?: string } = {}): Promise<Gath
     return vm ? [{ resource, vm, rules: rulesOf(resource, groups) }] : []
   })
   const mayStart = known.some(({ resource }) => resource.is_owed)
-  const inventory = mayStart ? await loadWorld({ withFeatures: false }) : null
+  const [inventory, going] = mayStart
+    ? await Promise.all([loadWorld({ withFeatures: false }), targetsOfFailovers()])
+    : [null, new Map<string, string>()]
   const judged = known.map(async ({ resource, vm, rules }): Promise<HaVm> => ({
     id: vm.id,
     node: vm.node,
@@ -102,6 +93,7 @@ export async function gather({ holder }: { holder?: string } = {}): Promise<Gath
     isBusy: vm.is_moving || (resource.is_owed && vm.id !== holder && (await isHeld(vm.id))),
     isGuarded: vm.lease !== null && vm.is_guarded,
     acceptsDeadline: rules.least_proof === 'deadline',
+    goesTo: going.get(vm.id) ?? null,
     bound: resource.is_owed ? await boundOf(vm.id) : [],
     restarts: resource.attempts.filter(({ from, to }) => from === to).length,
     relocations: resource.attempts.filter(({ from, to }) => from !== to).length,
@@ -115,44 +107,11 @@ export async function gather({ holder }: { holder?: string } = {}): Promise<Gath
     isolation: isolationOf(looked),
     placesFor: (id, given) => {
       const found = known.find(({ vm }) => vm.id === id)
-      if (!inventory || !found) return { nodes: [], reason: 'the inventory is not known' }
-      return placesIn(inventory, found, given)
+      if (!inventory || !found) return { nodes: [], reason: 'the inventory is not known', ownLacks: null }
+      const { vm, rules } = found
+      return placesIn(inventory, { id, oldNodes: vm.old_nodes, rules }, given, { quarantineSecondsOf, first: localId })
     },
   }
   const holdOff = world.vms.find((vm) => vm.holdOff !== null)?.holdOff ?? null
   return { looked, vms, resources, world, decisions: decide(world), holdOff }
-}
-
-type Known = { vm: ProtectedVm; rules: ReturnType<typeof rulesOf> }
-
-/** The nodes that can take a VM, by the placement of all VMs and the rules of its group. */
-function placesIn(inventory: World, { vm, rules }: Known, given: ReadonlyMap<string, string>) {
-  const own = inventory.vms.find(({ id }) => id === vm.id)
-  if (!own) return { nodes: [], reason: 'it is not in the inventory' }
-  const others = inventory.vms
-    .filter(({ id }) => id !== vm.id)
-    .map((each) => ({
-      ...each,
-      node: given.get(each.id) ?? each.node,
-      isRunning: each.isRunning || given.has(each.id),
-    }))
-  const { candidates, refused } = rank({ ...inventory, vms: others }, own, { isStarting: true, first: localId })
-  const priorityOf = (node: string) => rules.nodes.find((each) => each.node === node)?.priority ?? -1
-  const whyNot = (node: string): string | null => {
-    if (vm.old_nodes.includes(node)) return 'it may still have a former copy of the guest'
-    const seconds = quarantineSecondsOf(node)
-    if (seconds > 0) return `it was lost several times, and is quarantined for ${seconds} s more`
-    if (rules.restricted && priorityOf(node) < 0) return 'its group does not name it'
-    return null
-  }
-  const nodes = candidates.map(({ node }) => node).filter((node) => node !== vm.node)
-  const reasons = [
-    ...nodes.flatMap((node) => (whyNot(node) === null ? [] : [`'${node}': ${whyNot(node)}`])),
-    ...refused.map(({ node, obstacles }) => `'${node}': ${obstacles.map(({ text }) => text).join(', ')}`),
-  ]
-  return {
-    // The order of the ranking decides among nodes of one priority.
-    nodes: nodes.filter((node) => whyNot(node) === null).toSorted((a, b) => priorityOf(b) - priorityOf(a)),
-    reason: reasons.join('; ') || 'there is no other node',
-  }
 }

@@ -1,5 +1,5 @@
 import { type Obstacle, poolsOf, roomObstacles, ruleObstacles, unaryObstacles } from './fits.ts'
-import { loads, type World, type WorldNode, type WorldVm } from './world.ts'
+import { loads, placesOf, type World, type WorldNode, type WorldVm } from './world.ts'
 
 /** A VM that has no node yet. */
 export type Wanted = Pick<WorldVm, 'id' | 'memoryMib' | 'vcpus' | 'pools'> & { architecture: string | null }
@@ -26,7 +26,7 @@ export function rank(
   const pools = poolsOf(world)
   const running = loads(world)
   const all = loads({ ...world, vms: world.vms.map((vm) => ({ ...vm, isRunning: true })) })
-  const places = new Map(world.vms.map(({ id, node }) => [id, node]))
+  const places = new Map(world.vms.map((vm) => [vm.id, placesOf(vm)]))
   const judge = (node: WorldNode): Judged => {
     // A guest of another architecture than its node's is emulated there; the hypervisor says whether it can.
     const guest = { ...wanted, architecture: node.architecture, accel: node.accel, features: null }
@@ -34,7 +34,7 @@ export function rank(
     const obstacles = [
       ...unaryObstacles(guest, node, pools),
       ...room.filter(({ kind }) => isStarting || kind !== 'measured'),
-      ...ruleObstacles(wanted.id, node.id, world.rules, (vm) => places.get(vm)),
+      ...ruleObstacles(wanted.id, node.id, world.rules, (vm) => places.get(vm) ?? []),
     ]
     const load = all.get(node.id)!
     const freeMib = node.memoryMib - load.memoryMib - wanted.memoryMib

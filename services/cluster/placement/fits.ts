@@ -58,20 +58,20 @@ export function roomObstacles(guest: Pick<Guest, 'memoryMib' | 'vcpus'>, node: W
   return obstacles
 }
 
-/** Rules that a VM on this node would break. @param nodeOf the place of every other VM that the rules name */
+/** Rules that a VM on this node would break. @param nodesOf the places of every other VM that the rules name */
 export function ruleObstacles(
   vm: string,
   node: string,
   rules: World['rules'],
-  nodeOf: (vm: string) => string | undefined,
+  nodesOf: (vm: string) => string[],
 ): Obstacle[] {
   return rules.flatMap(({ id, kind, vms }): Obstacle[] => {
     if (!vms.includes(vm)) return []
     const others = vms.filter((other) => other !== vm)
     const broken =
       kind === 'apart'
-        ? others.filter((other) => nodeOf(other) === node)
-        : others.filter((other) => nodeOf(other) !== undefined && nodeOf(other) !== node)
+        ? others.filter((other) => nodesOf(other).includes(node))
+        : others.filter((other) => nodesOf(other).length > 0 && nodesOf(other)[0] !== node)
     if (broken.length === 0) return []
     const where = kind === 'apart' ? 'is there' : 'is on another node'
     return [

@@ -3,6 +3,7 @@ import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { inventory, type InventoryVm } from '#shared/contracts/vm/inventory.ts'
 import { AppError } from '#shared/errors.ts'
+import { activeStates, listEntries } from '#shared/operation/entries.ts'
 import { open } from '#shared/nodes/nodes.ts'
 import { cpuOf } from '../nodes/cpu-baseline.ts'
 import { nodeRecords } from '../nodes/model.ts'
@@ -59,6 +60,14 @@ async function measuredMib(): Promise<Map<string, number>> {
   }
 }
 
+/** The nodes on which failovers that run will start their VMs. */
+export async function targetsOfFailovers(): Promise<Map<string, string>> {
+  const running = { kind: 'ha-resources.failover', state: { $in: [...activeStates] } }
+  const { data } = await listEntries({ limit: 1000 }, running)
+  // The input is what `failover.accept` returned.
+  return new Map(data.map(({ input }) => input as { vm_id: string; to: string }).map(({ vm_id, to }) => [vm_id, to]))
+}
+
 type WorldParts = { withFeatures: boolean; withMeasured?: boolean }
 
 const unusableOf = ({ status, status_reason, maintenance, facts }: StoredNode): string | null => {
@@ -73,11 +82,12 @@ const unusableOf = ({ status, status_reason, maintenance, facts }: StoredNode): 
  * @param withMeasured asks for the last measured memory of all nodes
  */
 export async function loadWorld({ withFeatures, withMeasured = true }: WorldParts): Promise<World> {
-  const [stored, guests, places, rules, measured] = await Promise.all([
+  const [stored, guests, places, rules, failovers, measured] = await Promise.all([
     nodeRecords.all(),
     allVms(),
     call(pools, 'places', {}, { isQuestion: true }),
     ruleRecords.all(),
+    targetsOfFailovers(),
     withMeasured ? measuredMib() : new Map<string, number>(),
   ])
   const nodes = await Promise.all(
@@ -104,8 +114,9 @@ export async function loadWorld({ withFeatures, withMeasured = true }: WorldPart
         node,
         memoryMib: memory,
         vcpus,
-        isRunning: status !== 'stopped' || moving_to !== null,
-        movingTo: moving_to,
+        isRunning: status !== 'stopped' || moving_to !== null || failovers.has(id),
+        // A failover takes the room of its VM while it waits for evidence.
+        movingTo: moving_to ?? failovers.get(id) ?? null,
         architecture,
         accel,
         pools: used,

@@ -2,9 +2,9 @@ import { notFound } from '#shared/errors.ts'
 import { open } from '#shared/nodes/nodes.ts'
 import { nodeRecords } from '../nodes/model.ts'
 import { reachOf } from '../nodes/view.ts'
-import { roomObstacles } from './fits.ts'
+import { roomObstacles, ruleObstacles } from './fits.ts'
 import { loadWorld } from './load.ts'
-import { loads, type World } from './world.ts'
+import { loads, placesOf, type World } from './world.ts'
 
 /** Memory that programs of a node can still get by its kernel's account, MiB; null for a kernel that does not tell. */
 async function availableMib(node: string): Promise<number | null> {
@@ -29,6 +29,13 @@ export function lacking(world: World, vm: string, node: string, available: numbe
     .reduce((sum, { memoryMib }) => sum + memoryMib, 0)
   const availableMib = available === null ? null : Math.max(0, available - arrivingMib)
   return roomObstacles(guest, { ...target, availableMib }, loads(world, new Set([vm])).get(node)!)
+}
+
+/** The rules that a VM would break on a node by now, in words; null: none. */
+export function brokenRules({ vms, rules }: World, vm: string, node: string): string | null {
+  const places = new Map(vms.map((each) => [each.id, placesOf(each)]))
+  const broken = ruleObstacles(vm, node, rules, (other) => places.get(other) ?? [])
+  return broken.length === 0 ? null : broken.map(({ text }) => text).join('; ')
 }
 
 /** @throws UnavailableError when the node does not answer */

@@ -1,6 +1,6 @@
 import { poolsOf, unaryObstacles } from './fits.ts'
 import { type Constraint, keyOf, type Problem } from './constraints.ts'
-import type { Rule, WorldNode, WorldVm } from './world.ts'
+import { placesOf, type Rule, type WorldNode, type WorldVm } from './world.ts'
 
 /** `unknown`: the budget was used up before the search came to an end. */
 export type Solution = { kind: 'placed'; on: Map<string, string> } | { kind: 'infeasible' } | { kind: 'unknown' }
@@ -17,7 +17,7 @@ type Search = {
   domainShapes: Map<string, string>
   free: Map<string, Free>
   rules: Rule[]
-  placeOf: Map<string, string>
+  placesOf: Map<string, string[]>
   left: number
 }
 
@@ -70,10 +70,10 @@ function searchOf({ world, movers, targets, base }: Problem, constraints: readon
     free,
     rules: world.rules.filter(({ id }) => kept.has(`rule ${id}`)),
     // A mover that may stay is nowhere: a rule must not be broken by the place that it leaves.
-    placeOf: new Map(
+    placesOf: new Map(
       world.vms
         .filter(({ id }) => !movingIds.has(id) && !movers.some((vm) => vm.id === id))
-        .map(({ id, node }) => [id, node]),
+        .map((vm) => [vm.id, placesOf(vm)]),
     ),
     left: budget,
   }
@@ -90,15 +90,18 @@ function isOverfull({ movers, free }: Search): boolean {
   return (['memoryMib', 'vcpus'] as const).some((field) => sum(needs, field) > sum(rooms, field))
 }
 
-function fits({ free, rules, placeOf }: Search, on: Map<string, string>, vm: WorldVm, node: string): boolean {
+function fits({ free, rules, placesOf: known }: Search, on: Map<string, string>, vm: WorldVm, node: string): boolean {
   const [room, need] = [free.get(node)!, needOf(vm)]
   // A guest that is off needs nothing, also on a node that is overfull.
   const isTooMuch = need.memoryMib > room.memoryMib || need.vcpus > room.vcpus
   if (isTooMuch && need.memoryMib + need.vcpus > 0) return false
   return rules.every(({ kind, vms }) => {
     if (!vms.includes(vm.id)) return true
-    const places = vms.filter((other) => other !== vm.id).flatMap((other) => on.get(other) ?? placeOf.get(other) ?? [])
-    return kind === 'apart' ? !places.includes(node) : places.every((place) => place === node)
+    const others = vms.filter((other) => other !== vm.id)
+    const places = others.map((other) => (on.has(other) ? [on.get(other)!] : (known.get(other) ?? [])))
+    return kind === 'apart'
+      ? !places.flat().includes(node)
+      : places.every(([place]) => place === undefined || place === node)
   })
 }
 
@@ -118,8 +121,14 @@ function choicesFor(search: Search, on: Map<string, string>, vm: WorldVm): strin
 }
 
 /** Two nodes of the same shape are the same choice: equal room, in the same domains, and no rule has a VM on either. */
-function shapeOf({ free, rules, placeOf, domainShapes }: Search, on: Map<string, string>, node: string): string {
-  const isNamed = rules.some(({ vms }) => vms.some((vm) => (on.get(vm) ?? placeOf.get(vm)) === node))
+function shapeOf(
+  { free, rules, placesOf: known, domainShapes }: Search,
+  on: Map<string, string>,
+  node: string,
+): string {
+  const isNamed = rules.some(({ vms }) =>
+    vms.some((vm) => (on.has(vm) ? on.get(vm) === node : known.get(vm)?.includes(node))),
+  )
   if (isNamed) return node
   const { memoryMib, vcpus } = free.get(node)!
   return `${memoryMib}/${vcpus}/${domainShapes.get(node)}`

@@ -67,3 +67,7 @@ export function loads({ nodes, vms }: World, without: ReadonlySet<string> = new 
   }
   return sums
 }
+
+/** The nodes on which rules count a VM: while it moves its new one, and for rules that keep it apart its old one too. */
+export const placesOf = ({ node, movingTo }: Pick<WorldVm, 'node' | 'movingTo'>): string[] =>
+  movingTo == null || movingTo === node ? [node] : [movingTo, node]

@@ -6,6 +6,13 @@ import { Vm, VmStatus } from '#shared/contracts/vm/vms.ts'
 /** Beginning of the names of lease files, which lie beside disks and are no volumes. */
 export const leasePrefix = '.horcrux-lease-'
 
+/** Seconds without a read of the lease after which a guard ends its guest. */
+export const guardUnreadableSeconds = 20
+/** Time for a read, the turns of the guard's loop and the end of the process. */
+const marginSeconds = 15
+/** Time after the raise of an epoch by which the guard of the former guest has ended it, also on a node without storage. */
+export const guardDeadlineMs = (guardUnreadableSeconds + marginSeconds) * 1000
+
 /** Actions for the service of clusters only. */
 const byCluster = { can: 'service', callers: ['cluster'] } as const
 

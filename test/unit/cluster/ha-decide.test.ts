@@ -10,6 +10,7 @@ const vm = (id: string, more: Partial<HaVm> = {}): HaVm => ({
   isWanted: true,
   isOwed: true,
   isBusy: false,
+  goesTo: null,
   isGuarded: true,
   acceptsDeadline: true,
   bound: [],
@@ -28,7 +29,7 @@ const world = (vms: HaVm[], more: Partial<HaWorld> = {}): HaWorld => ({
   ],
   vms,
   isolation: null,
-  placesFor: () => ({ nodes: ['n2', 'n3'], reason: '' }),
+  placesFor: () => ({ nodes: ['n2', 'n3'], reason: '', ownLacks: null }),
   ...more,
 })
 const one = (more: Partial<HaVm> = {}, around: Partial<HaWorld> = {}) =>
@@ -70,7 +71,7 @@ describe('a guest whose node is lost', () => {
     expect(one({ isWanted: false })).toMatchObject({ kind: 'nothing' })
   })
   test('waits with the reasons when no node can take it, which costs no attempt', () => {
-    const placesFor = () => ({ nodes: [], reason: 'no room' })
+    const placesFor = () => ({ nodes: [], reason: 'no room', ownLacks: null })
     expect(one({}, { placesFor })).toEqual({ kind: 'wait', reason: 'no node can take it: no room' })
   })
 })
@@ -82,6 +83,14 @@ describe('a guest whose node answers', () => {
     expect(one(off, online)).toMatchObject({ kind: 'start', to: 'n1' })
     expect(one({ ...off, restarts: 1 }, online)).toMatchObject({ kind: 'start', to: 'n2' })
     expect(one({ ...off, restarts: 1, relocations: 1 }, online)).toMatchObject({ kind: 'needs_attention' })
+  })
+  test('starts elsewhere when its node has no room for it any more', () => {
+    const placesFor = () => ({ nodes: ['n2'], reason: '', ownLacks: '100 MiB are missing' })
+    expect(one({ status: 'stopped' }, { ...node1('online'), placesFor })).toMatchObject({
+      kind: 'start',
+      to: 'n2',
+      reason: expect.stringContaining('no room for it any more: 100 MiB are missing'),
+    })
   })
   test('is left alone when it runs, or has shut itself down', () => {
     expect(one({ status: 'running' }, online)).toMatchObject({ kind: 'nothing' })
@@ -103,6 +112,7 @@ test('guests of one turn see the places of each other', () => {
   const placesFor: HaWorld['placesFor'] = (_, given) => ({
     nodes: ['n2', 'n3'].filter((node) => ![...given.values()].includes(node)),
     reason: 'full',
+    ownLacks: null,
   })
   const decisions = decide(world([vm('a'), vm('b'), vm('c')], { placesFor }))
   expect([...decisions.values()].map((each) => (each.kind === 'start' ? each.to : each.kind))).toEqual([
@@ -123,6 +133,7 @@ const anyVm = (id: string): fc.Arbitrary<HaVm> =>
     isWanted: fc.boolean(),
     isOwed: fc.boolean(),
     isBusy: fc.boolean(),
+    goesTo: fc.constant(null),
     isGuarded: fc.boolean(),
     acceptsDeadline: fc.boolean(),
     bound: fc.constantFrom<string[][]>([], ['a seed']),
@@ -142,7 +153,7 @@ test('in any world, a start has evidence, a budget, and a node that is not the l
   fc.assert(
     fc.property(anyWorld, (given) => {
       const online = given.nodes.filter(({ state }) => state === 'online').map(({ id }) => id)
-      const decisions = decide({ ...given, placesFor: () => ({ nodes: online, reason: 'none' }) })
+      const decisions = decide({ ...given, placesFor: () => ({ nodes: online, reason: 'none', ownLacks: null }) })
       expect([...decisions.keys()].toSorted()).toEqual(['a', 'b', 'c', 'd'])
       for (const each of given.vms) {
         const decision = decisions.get(each.id)!

@@ -1,5 +1,4 @@
-/** Seconds without a read of the lease after which a guard ends its guest. */
-export const unreadableSeconds = 20
+import { guardUnreadableSeconds } from '#shared/contracts/vm/fencing.ts'
 
 /**
  * The guard of a guest, for sh. Arguments: lease file, epoch, UUID of the guest, folder for its state, name of the node.
@@ -28,7 +27,7 @@ found=$epoch
 while :; do
   if [ -e "$seen" ]; then read -r last found <"$seen"; fi
   [ "$found" -le "$epoch" ] || break
-  [ $(($(now) - last)) -le ${unreadableSeconds} ] || break
+  [ $(($(now) - last)) -le ${guardUnreadableSeconds} ] || break
   sleep 1
 done
 isGuest() {

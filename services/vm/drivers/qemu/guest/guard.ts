@@ -1,13 +1,12 @@
 import { dirname } from 'node:path'
+import { guardDeadlineMs } from '#shared/contracts/vm/fencing.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Guest } from '../../guest.ts'
 import type { Guards } from '../../parts.ts'
-import { guardScript, unreadableSeconds } from './guard-script.ts'
+import { guardScript } from './guard-script.ts'
 
-/** Time for a read, the turns of the loop and the end of the process, beyond that in which the lease is unreadable. */
-const marginSeconds = 15
 /** Age of the last read with which a guard counts as alive. Seconds. */
 const freshSeconds = 8
 
@@ -55,7 +54,7 @@ export const guards: Guards = {
     firmware === 'uefi'
       ? [{ field: 'firmware', code: 'uefi', message: 'its UEFI variables are a file of its node' }]
       : [],
-  deadlineMs: (unreadableSeconds + marginSeconds) * 1000,
+  deadlineMs: guardDeadlineMs,
   start: async (guest, { path, epoch }) => {
     const { host } = await reach(guest.node)
     const words = [String(epoch), String(freshSeconds), path, guest.handle, guest.node]
