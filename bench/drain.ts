@@ -1,6 +1,10 @@
+import { usualRules } from '#shared/contracts/cluster/ha.ts'
+import type { RehearsalEvent } from '#shared/contracts/cluster/rehearsals.ts'
 import { planMoves } from '../services/cluster/drain/plan.ts'
 import { rank } from '../services/cluster/placement/choose.ts'
 import type { World, WorldNode, WorldVm } from '../services/cluster/placement/world.ts'
+import { simulate } from '../services/cluster/rehearsal/simulate.ts'
+import type { Start } from '../services/cluster/rehearsal/state.ts'
 import { timed } from './demand.ts'
 import type { Row } from './figures.ts'
 
@@ -64,10 +68,38 @@ export async function benchDrain(): Promise<Row[]> {
   let conflicts = 0
   const explainMs = await timed(async () => (conflicts = drain(large, 'n7').conflicts.length))
   if (conflicts === 0) throw new Error('The drain of a guest that no node can take was to have conflicts')
+  const start: Start = {
+    world,
+    remotes: new Set(world.nodes.map(({ id }) => id)),
+    wanted: new Set(world.vms.map(({ id }) => id)),
+    ha: new Map(
+      world.vms.map(({ id }) => [
+        id,
+        { tier: 5, rules: { ...usualRules }, hasLease: true, isGuarded: true, attempts: [] },
+      ]),
+    ),
+    bound: new Map(),
+    bandwidthMib: 1000,
+    first: 'n0',
+  }
+  const events: RehearsalEvent[] = [
+    { kind: 'node_fails', node: 'n7', at_seconds: 0 },
+    { kind: 'node_drains', node: 'n8', at_seconds: 120 },
+    { kind: 'node_returns', node: 'n7', at_seconds: 1800 },
+  ]
+  let broken = 0
+  const rehearsalMs = await timed(async () => {
+    const end = simulate(start, { events, seconds: 1800, seed: 1 })
+    broken = end.broken.length
+    const down = [...end.vms.values()].filter(({ guests }) => guests.size === 0)
+    if (down.length > 0) throw new Error(`The rehearsal was to leave no guest down, not ${down.length}`)
+  })
+  if (broken > 0) throw new Error('The rehearsal was to break no invariant')
   const fleetOf = `${nodeCount} nodes with ${vmCount} VMs`
   return [
     { what: `drain plan of a node of ${fleetOf}`, value: drainMs, unit: 'ms', below: 5000 },
     { what: `conflicts of an impossible drain of ${fleetOf}`, value: explainMs, unit: 'ms', below: 5000 },
+    { what: `an hour of ${fleetOf}, with a failed and a drained node`, value: rehearsalMs, unit: 'ms', below: 10_000 },
     { what: `place of a new VM in ${fleetOf}`, value: rankMs, unit: 'ms', below: 100 },
   ]
 }

@@ -11,6 +11,7 @@ import { localId, nodeRecords } from './nodes/model.ts'
 import { nodeService } from './nodes.ts'
 import { placementRuleService } from './placement/rules.ts'
 import { placementService } from './placement/service.ts'
+import { rehearsalService } from './rehearsal/service.ts'
 
 /** A host name as a node's name, which has only letters, digits, _ and -. */
 const nameOf = (host: string) => host.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, 255)
@@ -25,6 +26,7 @@ export const clusterService: Service = {
     haGroupService,
     haResourceService,
     haService,
+    rehearsalService,
   ],
   start: async () => {
     const { allowedPaths, dataDir } = config()

@@ -13,6 +13,7 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { drains } from '#shared/contracts/cluster/drains.ts'
+import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
 import { fencing } from '#shared/contracts/vm/fencing.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
@@ -59,6 +60,7 @@ export const contracts: readonly Contract[] = [
   placementRules,
   placement,
   drains,
+  rehearsals,
   haGroups,
   haResources,
   ha,

@@ -33,6 +33,7 @@ import { operations } from '#shared/contracts/core/operations.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { placement, placementRules } from '#shared/contracts/cluster/placement.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
+import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
 import { prunes } from '#shared/contracts/container/prunes.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
@@ -82,7 +83,7 @@ const table: Record<ServiceName, Member> = {
   },
   audit: { serves: [audit], calls: [] },
   cluster: {
-    serves: [nodes, placementRules, placement, drains, haGroups, haResources, ha],
+    serves: [nodes, placementRules, placement, drains, haGroups, haResources, ha, rehearsals],
     calls: [
       ...of(vms, 'list', 'get'),
       ...of(containers, 'list'),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import { ha, haResources, type HaStatus } from '#shared/contracts/cluster/ha.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
+import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
@@ -85,6 +86,18 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     const { id, processes } = await protectedGuest()
     expect(await decisionOf(id)).toMatchObject({ kind: 'nothing', is_guarded: true, epoch: 1 })
     const [before] = processes()
+    // The rehearsal on the live inventory foretells what happens then, and touches nothing.
+    const cut = { kind: 'node_cut' as const, node: 'hv1', at_seconds: 0, storage: false }
+    const foretold = await lab.horcrux.call(rehearsals, 'rehearse', { events: [cut] }, { timeoutMs: 30_000 })
+    expect(foretold).toMatchObject({ broken: [], counts: { restarted: 1 } })
+    expect(foretold.vms).toMatchObject([{ id, outcome: 'restarted', from: 'hv1', to: 'hv2' }])
+    const alone = { kind: 'node_fails' as const, node: 'hv2', at_seconds: 300 }
+    const worse = await lab.horcrux.call(rehearsals, 'rehearse', { events: [cut, alone] }, { timeoutMs: 30_000 })
+    expect(worse.vms).toMatchObject([{ id, to: null, reason: expect.any(String) }])
+    expect(processes()).toEqual([before])
+    await expect(
+      lab.horcrux.call(rehearsals, 'rehearse', { events: [{ ...cut, node: 'nowhere' }] }),
+    ).rejects.toMatchObject({ violations: [{ field: 'events.0.node' }] })
     await link(0, 'down')
     await untilWithOneCopy(processes, async () => (await lab.vm(id)).node === 'hv2', 'the failover')
     await untilWithOneCopy(processes, async () => (await lab.vm(id)).status === 'running', 'the guest on hv2')
