@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { InlineConfig, Plugin } from 'vite'
 import { isChange } from '../shared/contract/contract.ts'
@@ -26,9 +28,17 @@ const fieldsOf = (given: Record<string, Schema>) =>
 const choices = (properties: object, ...names: string[]) =>
   names.map((name) => [name, (properties as Record<string, Schema>)[name]?.enum ?? []])
 
-/** Facts of the contracts that the page needs: all routed actions as `[route, access, changes]`, and choices of forms. */
+/** Names of the contracts that the page calls: the lines of the type in `api/contracts.ts`. */
+function called(): Set<string> {
+  const types = readFileSync(join(root, 'api/contracts.ts'), 'utf8')
+  return new Set([...types.matchAll(/^ {2}'?([a-z-]+)'?: typeof /gm)].map(([, name]) => name!))
+}
+
+/** Facts of the contracts that the page needs: their routed actions as `[route, access, changes]`, and choices of forms. */
 function facts(): Record<string, unknown> {
-  const actions = contracts.flatMap(({ name, actions }) =>
+  const names = called()
+  const asked = contracts.filter((contract) => names.has(contract.name))
+  const actions = asked.flatMap(({ name, actions }) =>
     Object.entries(actions).flatMap(([key, action]) => {
       if (action.rest === undefined) return []
       const access = ('itemAccess' in action && action.itemAccess) || action.can
