@@ -1,5 +1,6 @@
 import type { Service } from '#shared/service/start.ts'
 import { backupJobService } from './backups/jobs/service.ts'
+import { proveRegularly } from './backups/jobs/prove-due.ts'
 import { runJobs } from './backups/jobs/ticks.ts'
 import { sweepSnapshotsRegularly } from './backups/save/snapshot.ts'
 import { backupService } from './backups/service.ts'
@@ -28,7 +29,8 @@ export const storageService: Service = {
     backupJobService,
   ],
   start: () => {
-    const stops = [watchUsage(), sweepRegularly(), sweepObjectsRegularly(), sweepSnapshotsRegularly(), runJobs()]
+    const sweeps = [sweepRegularly(), sweepObjectsRegularly(), sweepSnapshotsRegularly()]
+    const stops = [watchUsage(), ...sweeps, runJobs(), proveRegularly()]
     return Promise.resolve(async () => {
       for (const stop of stops) stop()
       await closeAllFiles()

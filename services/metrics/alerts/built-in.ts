@@ -168,6 +168,17 @@ export const builtInRules: readonly Given[] = [
     { for: 60 },
   ),
   rule(
+    'backup_unproven',
+    'warning',
+    'The newest verification of a backup of a virtual machine has failed, or is older than its job asks',
+    {
+      kind: 'check',
+      check: 'unproven_backups',
+      above: 0,
+    },
+    { for: 0 },
+  ),
+  rule(
     'audit_broken',
     'critical',
     'The chain of audit records is not complete and unchanged',

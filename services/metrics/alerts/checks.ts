@@ -46,11 +46,17 @@ async function unenforcedPolicies(): Promise<number> {
   return policies.filter(({ enforced }) => !enforced).length
 }
 
+/** Verifications of virtual machines that have failed, or are older than a job asks. */
+async function unprovenBackups(): Promise<number> {
+  return (await call(backupJobs, 'summary', {})).unproven
+}
+
 const checks: Record<Check, { everyMs: number; run: () => Promise<number> }> = {
   failed_operations: { everyMs: 60_000, run: failedOperations },
   snapshot_quotas: { everyMs: 60_000, run: snapshotQuotasWarning },
   unenforced_policies: { everyMs: 60_000, run: unenforcedPolicies },
   overdue_backups: { everyMs: 300_000, run: overdueBackups },
+  unproven_backups: { everyMs: 300_000, run: unprovenBackups },
   // Verifying reads the whole chain.
   audit_intact: { everyMs: 3_600_000, run: auditIntact },
 }

@@ -7,6 +7,7 @@ export const backupRecords = collection(
   'backups',
   Type.Object({
     ...Backup.properties,
+    boot: Type.Optional(Backup.properties.boot),
     node: Type.String({ ...Id, description: 'The node that the VM was on' }),
     manifest: Type.Union([Type.String(), Type.Null()], {
       description: 'Key of the manifest; null until it is written',
@@ -22,8 +23,13 @@ export const backupRecords = collection(
 )
 export type BackupRecord = Awaited<ReturnType<typeof backupRecords.require>>
 
-export const viewOf = ({ node: _, manifest: _m, manifest_sha256: _h, snapshot: _s, ...backup }: BackupRecord): Backup =>
-  backup
+export const viewOf = ({
+  node: _,
+  manifest: _m,
+  manifest_sha256: _h,
+  snapshot: _s,
+  ...backup
+}: BackupRecord): Backup => ({ ...backup, boot: backup.boot ?? null })
 
 export const apiPathOf = (id: string) => `/api/backups/${id}`
 /** Backups share it; a garbage collection holds it. */

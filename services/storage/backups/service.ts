@@ -1,6 +1,7 @@
 import { backups } from '#shared/contracts/storage/backups.ts'
 import { implement } from '#shared/service/implement.ts'
 import { backupRecords, viewOf } from './model.ts'
+import { prove } from './proof/boot.ts'
 import { verify } from './proof/verify.ts'
 import { remove } from './remove.ts'
 import { restore } from './restore/restore.ts'
@@ -18,4 +19,5 @@ export const backupService = implement(backups, {
   delete: remove,
   restore,
   verify,
+  prove,
 })

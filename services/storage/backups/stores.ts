@@ -5,6 +5,7 @@ import { type Op, operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
 import type { Objects } from './store/objects.ts'
 import { storePathOf } from './model.ts'
+import { type ProvingStore, proveStore } from './proof/prove-store.ts'
 import { readDamage } from './store/catalog.ts'
 import { collect, neededChunks, readWholeCatalog } from './store/collect.ts'
 import { findGarbage } from './store/garbage.ts'
@@ -68,5 +69,16 @@ export const backupStoreService = implement(backupStores, {
       })
       return { removed_packs, rewritten_packs, freed_bytes }
     },
+  }),
+
+  prove: operation({
+    accept: async ({ id, days }: Params<typeof backupStores, 'prove'>, { share, reserve }): Promise<ProvingStore> => {
+      await share(storePathOf(id))
+      // Two at a time would read the same, and one would lose what the other records.
+      await reserve(`${storePathOf(id)}/proof`)
+      await requireStore(id)
+      return { pool: id, days }
+    },
+    run: proveStore,
   }),
 })

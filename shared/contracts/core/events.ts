@@ -118,6 +118,16 @@ export const events = {
     access: 'VmAudit on /api/backups/{backup_id}',
     data: strict({ ...ofBackup, error: nullable(Type.String()) }),
   }),
+  BackupProven: kind({
+    topic: 'backups',
+    access: 'VmAudit on /api/backups/{backup_id}',
+    data: strict({
+      ...ofBackup,
+      level: oneOf('structure', 'data', 'boot'),
+      ok: Type.Boolean(),
+      error: nullable(Type.String()),
+    }),
+  }),
   BackupJobEnded: kind({
     topic: 'backups',
     access: 'VmAudit on /api/backup-jobs/{job_id}',

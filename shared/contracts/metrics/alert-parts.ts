@@ -39,7 +39,14 @@ export const Condition = Type.Union([
   }),
   strict({
     kind: Type.Literal('check'),
-    check: oneOf('failed_operations', 'audit_intact', 'snapshot_quotas', 'overdue_backups', 'unenforced_policies'),
+    check: oneOf(
+      'failed_operations',
+      'audit_intact',
+      'snapshot_quotas',
+      'overdue_backups',
+      'unproven_backups',
+      'unenforced_policies',
+    ),
     ...Thresholds,
   }),
 ])

@@ -14,6 +14,7 @@ import {
   Version,
 } from '#shared/contracts/common.ts'
 import { Frequency, Run, Timezone } from '#shared/contracts/frequency.ts'
+import { JobProof, Unproven } from '#shared/contracts/storage/backup-proofs.ts'
 import { Bandwidth } from '#shared/contracts/storage/backups.ts'
 import { Retention } from '#shared/contracts/storage/retention.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
@@ -66,6 +67,7 @@ const ofMaxAge = 'Hours: an older newest backup of a virtual machine raises the 
 const Hours = Type.Integer({ minimum: 1, maximum: 87_600 })
 const MaxAge = Type.Union([Hours, Type.Null()], { description: ofMaxAge })
 const ofRetention = 'Applied to each virtual machine after each run; null: every backup is kept'
+const ofProof = 'The verifications of its backups, while it is enabled; null: none'
 
 export const BackupJob = strict({
   id: Id,
@@ -79,6 +81,7 @@ export const BackupJob = strict({
   bandwidth_mib: nullable(Bandwidth),
   retention: Type.Union([Retention, Type.Null()], { description: ofRetention }),
   max_age_hours: MaxAge,
+  proof: Type.Union([JobProof, Type.Null()], { description: ofProof }),
   last_run: nullable(JobRun),
   next_run: Type.Union([Time, Type.Null()], { description: 'null while it is not enabled, or has no frequency' }),
   created_at: Time,
@@ -120,7 +123,8 @@ const Overdue = strict({
 export type Overdue = Static<typeof Overdue>
 
 const on = 'VmBackup on /api/backup-jobs/{id}' as const
-const rights = 'takes VmBackup on what it selects and DatastoreAllocate on the storage pool as well'
+const rights =
+  'takes VmBackup on what it selects and DatastoreAllocate on the storage pool as well, and VmAllocate on all virtual machines where it boots backups'
 
 export const backupJobs = contract('backup-jobs', {
   list: {
@@ -139,12 +143,18 @@ export const backupJobs = contract('backup-jobs', {
     result: BackupJob,
   },
   summary: {
-    does: 'Show the virtual machines whose newest backup of a job is older than the job asks',
+    does: 'Show the virtual machines whose newest backup of a job, or its verification, is older than the job asks',
     rest: 'GET /backup-jobs/summary',
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/backup-jobs/{id}',
     params: strict({}),
-    result: strict({ total: Count, overdue: Count, data: Type.Array(Overdue) }),
+    result: strict({
+      total: Count,
+      overdue: Count,
+      data: Type.Array(Overdue),
+      unproven: Count,
+      proofs: Type.Array(Unproven),
+    }),
     computed: true,
   },
   create: {
@@ -165,6 +175,7 @@ export const backupJobs = contract('backup-jobs', {
       bandwidth_mib: Type.Union([Bandwidth, Type.Null()], { default: null }),
       retention: Type.Union([Retention, Type.Null()], { default: null, description: ofRetention }),
       max_age_hours: Type.Union([Hours, Type.Null()], { default: null, description: ofMaxAge }),
+      proof: Type.Union([JobProof, Type.Null()], { default: null, description: ofProof }),
     }),
     result: BackupJob,
   },
@@ -185,6 +196,7 @@ export const backupJobs = contract('backup-jobs', {
       bandwidth_mib: Type.Optional(nullable(Bandwidth)),
       retention: Type.Optional(BackupJob.properties.retention),
       max_age_hours: Type.Optional(MaxAge),
+      proof: Type.Optional(BackupJob.properties.proof),
     }),
     result: BackupJob,
   },

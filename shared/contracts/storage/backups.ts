@@ -13,6 +13,7 @@ import {
   Time,
   Version,
 } from '#shared/contracts/common.ts'
+import { BootCheck, DataDays, Proof } from '#shared/contracts/storage/backup-proofs.ts'
 import { Consistency } from '#shared/contracts/vm/snapshots.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 
@@ -36,14 +37,6 @@ const BackupDisk = strict({
     description: 'SHA-256 of the SHA-256 of each of its chunks of 4 MiB; computed again of every restored disk',
   }),
 })
-
-/** The result of a verification, and its time. */
-const Proof = strict({
-  at: Time,
-  ok: Type.Boolean(),
-  error: Type.Union([Type.String(), Type.Null()], { description: 'The damage; null: none' }),
-})
-export type Proof = Static<typeof Proof>
 
 export const Backup = strict({
   id: Id,
@@ -73,6 +66,9 @@ export const Backup = strict({
     description: 'Its manifest is as it was written, and the store has a pack for each of its chunks',
   }),
   data: Type.Union([Proof, Type.Null()], { description: 'Every chunk was read, decompressed and compared' }),
+  boot: Type.Union([Proof, Type.Null()], {
+    description: 'A guest was started from a restored copy, without a network',
+  }),
   created_at: Time,
   updated_at: Time,
   version: Version,
@@ -203,6 +199,22 @@ export const backups = contract('backups', {
     params: strict({ id: Id, level: Type.Enum(['structure', 'data'], { default: 'data' }) }),
     result: Backup,
   },
+  prove: {
+    does: 'Prove that a backup boots: restore it beside, start a guest without a network, judge it, and remove it again; takes VmAllocate on the guest and DatastoreAllocate on the storage pools as well',
+    rest: 'POST /backups/{id}/prove',
+    can: on,
+    operation: true,
+    audit: 'config_changed',
+    params: strict({
+      id: Id,
+      check: BootCheck,
+      node: Type.Optional(Type.String({ ...Id, description: 'Node of the guest; that of the backup if not given' })),
+      pool: Type.Optional(
+        Type.String({ ...Id, description: 'Storage pool of its disks; those that they were in if not given' }),
+      ),
+    }),
+    result: Backup,
+  },
 })
 
 export const StoreUsage = strict({
@@ -234,6 +246,28 @@ export const backupStores = contract('backup-stores', {
       removed_packs: Type.Integer(),
       rewritten_packs: Type.Integer(),
       freed_bytes: Bytes,
+    }),
+  },
+  prove: {
+    does: 'Read chunks of a backup store and compare them, those that were not read for longest first; the backups get the result as their verification of data',
+    rest: 'POST /backup-stores/{id}/prove',
+    can: 'DatastoreAllocate on /api/storage/pools/{id}',
+    operation: true,
+    audit: 'config_changed',
+    params: strict({
+      id: Id,
+      days: Type.Integer({
+        ...DataDays,
+        default: 1,
+        description:
+          'Reads the share of the days since the last time, so that everything is read once in so many days; 1: everything',
+      }),
+    }),
+    result: strict({
+      read_chunks: Type.Integer(),
+      damaged_chunks: Type.Integer(),
+      proven: Type.Integer({ description: 'Backups of which every chunk was read, and is right' }),
+      damaged: Type.Array(Id, { description: 'Backups that have lost something' }),
     }),
   },
 })

@@ -69,7 +69,9 @@ export function backupScenarios({ offWithDisks }: Given): Record<string, Scenari
       params: { id: 'one', to: 'same' },
     },
     'backups.verify': { before: backedUp, params: { id: 'one' } },
+    'backups.prove': { before: backedUp, params: { id: 'one', check: { kind: 'running', seconds: 1 } } },
     'backups.delete': { before: backedUp, params: { id: 'one' } },
+    'backup-stores.prove': { before: backedUp, params: { id: store.id } },
     'backup-stores.collect': { before: wasteful, params: { id: store.id } },
     [`${vmBackups.name}.restore`]: { before: opened, params: ofSwap },
   }

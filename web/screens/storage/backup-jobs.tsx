@@ -73,6 +73,7 @@ const fields = (): Field[] => [
   { name: 'timezone', label: 'f.timezone' },
   { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.retention', isNullable: true },
   { name: 'max_age_hours', label: 'f.maxAge', kind: 'number', hint: 'hint.maxAge', isNullable: true },
+  { name: 'proof', label: 'f.jobProof', kind: 'json', hint: 'hint.jobProof', isNullable: true },
   { name: 'per_node', label: 'f.perNode', kind: 'number' },
   { name: 'bandwidth_mib', label: 'f.bandwidth', kind: 'number', isNullable: true },
   { name: 'enabled', label: 'f.enabled', kind: 'check' },

@@ -1,4 +1,5 @@
-import type { Backup, Proof } from '#shared/contracts/storage/backups.ts'
+import type { Proof } from '#shared/contracts/storage/backup-proofs.ts'
+import type { Backup } from '#shared/contracts/storage/backups.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
@@ -40,6 +41,7 @@ const columns: Column<Backup>[] = [
     drop: 1,
   },
   { key: 'proof', head: 'f.verified', cell: ({ data, structure }) => proofOf(data ?? structure), drop: 1 },
+  { key: 'boot', head: 'f.booted', cell: ({ boot }) => proofOf(boot), drop: 1 },
   { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 2 },
   { key: 'description', head: 'f.description', cell: ({ description }) => description, drop: 1 },
 ]
@@ -74,6 +76,29 @@ const verbs: readonly Verb<Backup>[] = [
     params: ({ id }) => ({ id }),
     reason: unready,
     fields: () => [{ name: 'level', label: 'f.level', kind: 'select', options: ['data', 'structure'] }],
+  },
+  {
+    action: 'backups.prove',
+    label: 'verb.prove',
+    params: ({ id }) => ({ id }),
+    reason: unready,
+    initial: () => ({ check: { kind: 'agent' } }),
+    fields: () => [
+      {
+        name: 'check.kind',
+        label: 'f.bootCheck',
+        kind: 'select',
+        options: [
+          ['agent', t('check.agent')],
+          ['serial', t('check.serial')],
+          ['running', t('check.running')],
+        ],
+      },
+      { name: 'check.text', label: 'f.serialText', isRequired: true, when: (raw) => raw['check.kind'] === 'serial' },
+      { name: 'check.seconds', label: 'f.seconds', kind: 'number', hint: 'hint.bootSeconds' },
+      { name: 'node', label: 'f.node' },
+      { name: 'pool', label: 'f.pool' },
+    ],
   },
   {
     action: 'backups.update',

@@ -74,4 +74,18 @@ export const safety = {
   'op.backups.create': 'Sichern',
   'op.backups.restore': 'Sicherung zurückspielen',
   'op.backups.verify': 'Sicherung prüfen',
+  'op.backups.prove': 'Sicherung starten',
+  'op.backup-stores.prove': 'Sicherungsspeicher lesen',
+  'f.booted': 'Gestartet',
+  'f.bootCheck': 'Als gestartet gilt sie, wenn',
+  'f.serialText': 'Text auf der seriellen Konsole',
+  'f.seconds': 'Sekunden',
+  'f.jobProof': 'Nachweise (JSON)',
+  'hint.bootSeconds': 'Leer: 300, oder 60, wenn sie nur laufen muss',
+  'hint.jobProof':
+    'data_days, boot {every_hours, check}, max_data_age_hours, max_boot_age_hours; jedes darf null sein; leer: keine',
+  'check.agent': 'ihr Agent antwortet',
+  'check.serial': 'ein Text auf der seriellen Konsole steht',
+  'check.running': 'sie nach einer Zeit noch läuft',
+  'verb.prove': 'Durch Start nachweisen',
 }

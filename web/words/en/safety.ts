@@ -74,4 +74,18 @@ export const safety = {
   'op.backups.create': 'Back up',
   'op.backups.restore': 'Restore backup',
   'op.backups.verify': 'Verify backup',
+  'op.backups.prove': 'Boot backup',
+  'op.backup-stores.prove': 'Read backup store',
+  'f.booted': 'Booted',
+  'f.bootCheck': 'It has booted when',
+  'f.serialText': 'Text on its serial console',
+  'f.seconds': 'Seconds',
+  'f.jobProof': 'Verifications (JSON)',
+  'hint.bootSeconds': 'Empty: 300, or 60 where it only has to run',
+  'hint.jobProof':
+    'data_days, boot {every_hours, check}, max_data_age_hours, max_boot_age_hours; each may be null; empty: none',
+  'check.agent': 'its agent answers',
+  'check.serial': 'a text is on its serial console',
+  'check.running': 'it still runs after a time',
+  'verb.prove': 'Prove by boot',
 }

@@ -7,6 +7,7 @@ export const jobRecords = collection(
   'backup-jobs',
   Type.Object({
     ...BackupJob.properties,
+    proof: Type.Optional(BackupJob.properties.proof),
     started: Type.Optional(
       Type.String({
         ...Time,
@@ -23,5 +24,8 @@ export const jobRecords = collection(
 )
 export type JobRecord = Awaited<ReturnType<typeof jobRecords.require>>
 
-export const viewOf = ({ started: _, stopping: _s, ...job }: JobRecord): BackupJob => job
+export const viewOf = ({ started: _, stopping: _s, ...job }: JobRecord): BackupJob => ({
+  ...job,
+  proof: job.proof ?? null,
+})
 export const jobPathOf = (id: string) => `/api/backup-jobs/${id}`

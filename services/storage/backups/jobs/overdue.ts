@@ -1,10 +1,12 @@
 import type { MaySee } from '#shared/access/access.ts'
 import type { Result } from '#shared/contract/contract.ts'
 import type { backupJobs, Overdue } from '#shared/contracts/storage/backup-jobs.ts'
+import type { Unproven } from '#shared/contracts/storage/backup-proofs.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
 import { backupRecords } from '../model.ts'
 import { jobRecords, type JobRecord } from './model.ts'
 import { select, type Target } from './select.ts'
+import { unprovenOf } from './unproven.ts'
 
 /** A virtual machine of a job, with the time from which its backup is waited for. */
 type Aged = { created_at: string; newest: string | null }
@@ -31,31 +33,51 @@ async function newestOf(job: string): Promise<Map<string, string>> {
   return newest
 }
 
-async function overdueOf(job: JobRecord, maxAgeHours: number): Promise<Overdue[]> {
-  const told = { job_id: job.id, job_name: job.name }
-  let targets: Target[]
-  try {
-    targets = await select(job.selection)
-  } catch (error) {
-    if (!(error instanceof AppError) || error instanceof UnavailableError) throw error
-    return [{ ...told, vm_id: null, newest: null, reason: error.message }]
-  }
-  const newest = await newestOf(job.id)
-  return targets
-    .filter(({ skip }) => skip === null)
+const overdueOf = (job: JobRecord, maxAgeHours: number, targets: readonly Target[], newest: Map<string, string>) =>
+  targets
     .map(({ vm, created_at }) => ({ vm, created_at, newest: newest.get(vm) ?? null }))
     .filter((aged) => isOverdue(aged, maxAgeHours, job.created_at, Date.now()))
-    .map(({ vm, newest: at }) => {
+    .map(({ vm, newest: at }): Overdue => {
       const reason =
         at === null ? 'It has no backup of this job' : `Its newest backup is older than ${maxAgeHours} hours`
-      return { ...told, vm_id: vm, newest: at, reason }
+      return { job_id: job.id, job_name: job.name, vm_id: vm, newest: at, reason }
     })
+
+/** The virtual machines of a job that have anything to back up, or the reason that they are not known. */
+async function targetsOf({ selection }: JobRecord): Promise<Target[] | AppError> {
+  try {
+    return (await select(selection)).filter(({ skip }) => skip === null)
+  } catch (error) {
+    if (!(error instanceof AppError) || error instanceof UnavailableError) throw error
+    return error
+  }
 }
 
-/** The overdue virtual machines of all jobs that a caller may see. A job that is off counts as well: its backups age. */
+/** Finds all that is late of a job. A job that is off counts as well: its backups and their verifications age. */
+async function lateOf(job: JobRecord): Promise<{ data: Overdue[]; proofs: Unproven[] }> {
+  const { max_age_hours, proof } = job
+  const asksProof = proof?.max_data_age_hours != null || proof?.max_boot_age_hours != null
+  if (max_age_hours === null && !asksProof) return { data: [], proofs: [] }
+  const targets = await targetsOf(job)
+  if (targets instanceof AppError) {
+    const lost = { job_id: job.id, job_name: job.name, vm_id: null, newest: null, reason: targets.message }
+    return { data: [lost], proofs: [] }
+  }
+  return {
+    data: max_age_hours === null ? [] : overdueOf(job, max_age_hours, targets, await newestOf(job.id)),
+    proofs: asksProof ? await unprovenOf(job, targets) : [],
+  }
+}
+
+/** The overdue virtual machines of all jobs that a caller may see, and those whose verifications are too old. */
 export async function summaryOf(maySee: MaySee): Promise<Result<typeof backupJobs, 'summary'>> {
   const data: Overdue[] = []
+  const proofs: Unproven[] = []
   const seen = (await jobRecords.all({})).filter(({ id }) => maySee.all || maySee.item(id))
-  for (const job of seen) if (job.max_age_hours !== null) data.push(...(await overdueOf(job, job.max_age_hours)))
-  return { total: seen.length, overdue: data.length, data }
+  for (const job of seen) {
+    const late = await lateOf(job)
+    data.push(...late.data)
+    proofs.push(...late.proofs)
+  }
+  return { total: seen.length, overdue: data.length, data, unproven: proofs.length, proofs }
 }

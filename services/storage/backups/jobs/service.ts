@@ -4,6 +4,7 @@ import { permissions } from '#shared/contracts/access/permissions.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Frequency } from '#shared/contracts/frequency.ts'
 import { type BackupJob, backupJobs, type Selection } from '#shared/contracts/storage/backup-jobs.ts'
+import type { JobProof } from '#shared/contracts/storage/backup-proofs.ts'
 import type { Retention } from '#shared/contracts/storage/retention.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError, invalid } from '#shared/errors.ts'
@@ -37,6 +38,17 @@ async function requireTargets(selection: Selection, pool: string, asked: Call): 
   await openStore(pool)
 }
 
+/** Requires the rights on the guests that a job boots. Their disks are where those of each backup were, unless the job names a place. */
+function requireProofRights(proof: JobProof | null | undefined, asked: Call): void {
+  if (!proof?.boot) return
+  requireRight(asked, 'VmAllocate', '/api/vms/*')
+  requireRight(
+    asked,
+    'DatastoreAllocate',
+    `/api/storage/pools/${proof.boot.pool === undefined ? '*' : encodeURIComponent(proof.boot.pool)}`,
+  )
+}
+
 /** @throws ValidationError for a retention that would delete every backup */
 function requireKeeping(retention: Retention | null | undefined): void {
   if (retention && !keepsAny(retention))
@@ -68,7 +80,9 @@ export const backupJobService = implement(backupJobs, {
     // TypeBox infers types of its own for the contract's unions; they are those of the record.
     const selection = given.selection as Selection
     const frequency = given.frequency as Frequency | null
+    const proof = given.proof as JobProof | null
     await requireTargets(selection, given.pool, asked)
+    requireProofRights(proof, asked)
     requireKeeping(given.retention)
     const at = now()
     const record = await jobRecords.insert({
@@ -76,6 +90,7 @@ export const backupJobService = implement(backupJobs, {
       ...given,
       selection,
       frequency,
+      proof,
       last_run: null,
       next_run: nextOf({ ...given, frequency }),
       created_at: at,
@@ -87,14 +102,16 @@ export const backupJobService = implement(backupJobs, {
   update: async ({ id, ...given }, asked) => {
     const known = await jobRecords.require(id)
     const selection = (given.selection ?? known.selection) as Selection
+    const proof = (given.proof === undefined ? known.proof : given.proof) as JobProof | null | undefined
     await requireTargets(selection, given.pool ?? known.pool, asked)
+    requireProofRights(proof, asked)
     requireKeeping(given.retention)
     const changed = await jobRecords.change(id, (before) => {
       const frequency = (given.frequency === undefined ? before.frequency : given.frequency) as Frequency | null
       const next = nextOf({ ...before, ...given, frequency })
       const isSame = given.frequency === undefined && given.timezone === undefined && before.next_run !== null
       const next_run = next !== null && isSame ? before.next_run : next
-      return { set: { ...given, selection, frequency, next_run } }
+      return { set: { ...given, selection, frequency, proof: proof ?? null, next_run } }
     })
     return viewOf(changed)
   },

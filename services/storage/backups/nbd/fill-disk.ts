@@ -22,6 +22,10 @@ export function lostError(lost: readonly Unreadable[]): ConflictError {
   })
 }
 
+/** True for the error of a backup that has lost bytes, also after a way over the bus or the journal. */
+export const isLost = (error: unknown): error is ConflictError =>
+  error instanceof ConflictError && Array.isArray(error.details['packs'])
+
 /** Ranges of zeros of this size are left out of a chunk. */
 const blockBytes = 64 * 1024
 

@@ -10,7 +10,7 @@ import { readChunks, type Unreadable } from '../store/read-chunks.ts'
 /** The result of a check; `error` null: nothing is wrong. */
 export type Found = { error: string | null; manifest: Manifest | null; chunks: Set<string>; catalog: Catalog }
 
-const named = (lost: readonly Unreadable[]): string => {
+export const named = (lost: readonly Unreadable[]): string => {
   const [first] = lost
   return first?.pack ? `pack ${first.pack} ${first.reason}` : `chunk ${first?.chunk} ${first?.reason}`
 }
@@ -39,7 +39,7 @@ export async function checkStructure(objects: Objects, key: string, sha256: stri
 }
 
 /** Notes damage in the store: backups that are made later store these chunks again, and then this backup is whole as well. */
-async function noteDamage(objects: Objects, lost: readonly Unreadable[]): Promise<void> {
+export async function noteDamage(objects: Objects, lost: readonly Unreadable[]): Promise<void> {
   const known = await readDamage(objects)
   for (const pack of new Set(lost.flatMap((each) => each.pack ?? []))) {
     const own = lost.filter((each) => each.pack === pack)
@@ -48,16 +48,15 @@ async function noteDamage(objects: Objects, lost: readonly Unreadable[]): Promis
   }
 }
 
-/**
- * Reads chunks, decompresses them and compares each with its id.
- * @returns what is damaged, in words; null when nothing is
- */
-export async function checkData(
+type Working = { signal: AbortSignal; onProgress: (done: number, total: number) => void }
+
+/** Reads chunks, decompresses them and compares each with its id. @returns those that are damaged or missing */
+export async function readAndCompare(
   objects: Objects,
   catalog: Catalog,
   chunks: ReadonlySet<string>,
-  { signal, onProgress }: { signal: AbortSignal; onProgress: (done: number, total: number) => void },
-): Promise<string | null> {
+  { signal, onProgress }: Working,
+): Promise<Unreadable[]> {
   const lost: Unreadable[] = []
   let done = 0
   await readChunks(objects, catalog, chunks, {
@@ -65,6 +64,17 @@ export async function checkData(
     onChunk: async () => onProgress(++done, chunks.size),
     onUnreadable: (unreadable) => void lost.push(unreadable),
   })
+  return lost
+}
+
+/** Reads chunks as {@link readAndCompare}, and notes the damage in the store. @returns it in words; null when there is none */
+export async function checkData(
+  objects: Objects,
+  catalog: Catalog,
+  chunks: ReadonlySet<string>,
+  working: Working,
+): Promise<string | null> {
+  const lost = await readAndCompare(objects, catalog, chunks, working)
   if (lost.length === 0) return null
   await noteDamage(objects, lost)
   return `${lost.length} of its ${chunks.size} chunks are damaged: ${named(lost)}`

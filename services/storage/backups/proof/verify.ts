@@ -1,11 +1,13 @@
 import type { Params } from '#shared/contract/contract.ts'
-import type { Backup, backups, Proof } from '#shared/contracts/storage/backups.ts'
+import type { Proof } from '#shared/contracts/storage/backup-proofs.ts'
+import type { Backup, backups } from '#shared/contracts/storage/backups.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { apiPathOf, type BackupRecord, backupRecords, storePathOf, viewOf } from '../model.ts'
 import { openStore } from '../store/open-store.ts'
 import { checkData, checkStructure } from './check.ts'
+import { recordProof } from './record.ts'
 
 type Verifying = { backup: string; level: 'structure' | 'data' }
 
@@ -14,7 +16,7 @@ export function requireReady({ id, state }: BackupRecord): void {
   if (state !== 'ready') throw new ConflictError(`Backup '${id}' is ${state}`, { details: { state } })
 }
 
-const proofOf = (error: string | null): Proof => ({ at: now(), ok: error === null, error })
+export const proofOf = (error: string | null): Proof => ({ at: now(), ok: error === null, error })
 
 export async function runVerify(op: Op, { backup, level }: Verifying): Promise<Backup> {
   const record = await backupRecords.require(backup)
@@ -23,7 +25,7 @@ export async function runVerify(op: Op, { backup, level }: Verifying): Promise<B
     const found = await checkStructure(objects, record.manifest ?? '', record.manifest_sha256 ?? '')
     const structure = proofOf(found.error)
     // A backup without its structure has no data either.
-    await backupRecords.updateWhere({ _id: backup }, { set: { structure, ...(found.error && { data: structure }) } })
+    await recordProof(backup, { structure, ...(found.error && { data: structure }) })
     return found.error
   })
   if (error === null && level === 'data')
@@ -32,7 +34,7 @@ export async function runVerify(op: Op, { backup, level }: Verifying): Promise<B
       const { chunks, catalog } = await checkStructure(objects, record.manifest ?? '', record.manifest_sha256 ?? '')
       const onProgress = (done: number, total: number) => op.progress(done, total, 'steps')
       const found = await checkData(objects, catalog, chunks, { signal: op.signal, onProgress })
-      await backupRecords.updateWhere({ _id: backup }, { set: { data: proofOf(found) } })
+      await recordProof(backup, { data: proofOf(found) })
     })
   return viewOf(await backupRecords.require(backup))
 }

@@ -3,12 +3,10 @@ import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import type { backups, RestorePlan } from '#shared/contracts/storage/backups.ts'
 import { isReachedFrom } from '#shared/contracts/storage/pools.ts'
-import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
-import { alreadyExists, NotFoundError, type Violation } from '#shared/errors.ts'
-import { idFrom, newId } from '#shared/ids.ts'
+import { alreadyExists, type Violation } from '#shared/errors.ts'
+import { newId } from '#shared/ids.ts'
 import type { Accepting, Op } from '#shared/operation/kinds.ts'
-import { waitForEnd } from '#shared/operation/wait.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { throwAll } from '#shared/service/violations.ts'
 import { driverOf } from '../../drivers/drivers.ts'
@@ -16,32 +14,15 @@ import { poolRecords, volumeRecords } from '../../models.ts'
 import { openPool } from '../../pools/open-pool.ts'
 import { configOf } from '../../pools/pool-config.ts'
 import { requireRoom } from '../../pools/room.ts'
-import { makeVolume, undoVolume } from '../../volumes/make.ts'
 import { apiPathOf as volumePathOf, volumeId, type VolumeSpec } from '../../volumes/records.ts'
-import { type BackupRecord, backupRecords } from '../model.ts'
+import type { BackupRecord } from '../model.ts'
 import type { Manifest } from '../store/manifest.ts'
-import { manifestOf, openStore } from '../store/open-store.ts'
+import { manifestOf } from '../store/open-store.ts'
+import { type Building, buildVm, unlessMissing } from './build-vm.ts'
 import { differencesOf, placesOf } from './differences.ts'
-import { restoreImage } from './images.ts'
-import { newVmOf } from './new-vm.ts'
 
 type Given = Params<typeof backups, 'restore'>
-export type RestoringNew = {
-  to: 'new'
-  backup: string
-  vm: string
-  name: string
-  node: string
-  keepMacs: boolean
-  start: boolean
-  volumes: VolumeSpec[]
-}
-
-const unlessMissing = <T>(asked: Promise<T>): Promise<T | null> =>
-  asked.catch((error: unknown) => {
-    if (error instanceof NotFoundError) return null
-    throw error
-  })
+export type RestoringNew = Building & { to: 'new'; start: boolean }
 
 /** The storage pool and format of a restored disk; adds what stands against it to the violations. */
 async function placeDisk(
@@ -124,47 +105,9 @@ export async function acceptNew(backup: BackupRecord, given: Given, accepting: A
   return { to: 'new', backup: backup.id, vm, name, node, keepMacs: given.keep_macs, start: given.start, volumes }
 }
 
-/** Deletes the VM that a restore has made, with its disks free again. */
-async function undoVm(op: Op, id: string): Promise<void> {
-  const operationId = idFrom(`${op.id}/undo vm`)
-  if (!(await unlessMissing(call(vms, 'get', { id })))) return
-  await call(vms, 'delete', { id, purge: false }, { operationId })
-  await waitForEnd(operationId)
-}
-
 export async function runNew(op: Op, restoring: RestoringNew): Promise<Vm> {
-  const { backup, vm, node, volumes, start } = restoring
-  const read = async () => {
-    const record = await backupRecords.require(backup)
-    return { manifest: await manifestOf(record), objects: await openStore(record.pool) }
-  }
-  const total = (await backupRecords.require(backup)).data_bytes
-  let before = 0
-  for (const [index, volume] of volumes.entries()) {
-    const within = { before, total }
-    const fill = async () => {
-      const { manifest, objects } = await read()
-      const record = await makeVolume(volume, null, node)
-      await restoreImage(op, objects, manifest.disks[index]!, await openPool(volume.pool, node), record, within)
-    }
-    await op.step(`restoring disk ${index}`, fill, { undo: () => undoVolume(volume, null) })
-    before += (await backupRecords.require(backup)).disks[index]?.data_bytes ?? 0
-  }
-  const { manifest } = await read()
-  const named = volumes.map(({ pool, name: volume }) => ({ pool, volume }))
-  const request = newVmOf(manifest, {
-    id: vm,
-    name: restoring.name,
-    node,
-    keepMacs: restoring.keepMacs,
-    volumes: named,
-  })
-  const made = await op.child(vms, 'create', request, { name: 'creating virtual machine', undo: () => undoVm(op, vm) })
-  const { guest_state } = manifest
-  if (guest_state !== null) {
-    await op.step('restoring state', () => call(vmBackups, 'putState', { id: vm, guest_state }))
-  }
+  const made = await buildVm(op, restoring)
   // A start that fails leaves the restored VM.
   await op.commit()
-  return start ? op.child(vms, 'start', { id: vm }, { name: 'starting' }) : made
+  return restoring.start ? op.child(vms, 'start', { id: restoring.vm }, { name: 'starting' }) : made
 }
