@@ -42,17 +42,15 @@ const damageOf = ({ chunks, error }: Whole, catalog: Catalog, lost: ReadonlyMap<
 /** A result that is not older than this one, such as of a caller's verification, stays. */
 const isNews = (known: Proof | null, proof: Proof): boolean => known === null || known.at < proof.at
 
-/** Reads a share of the chunks that backups need, and gives each backup its verification. */
-async function prove(op: Op, { pool, days }: ProvingStore): Promise<Proven> {
+type Reading = Proven & { ledger: Ledger; proofs: { backup: string; proof: Proof }[] }
+
+/** Reads a share of the chunks that backups need. @returns the results, which are not recorded yet */
+async function read(op: Op, { pool, days }: ProvingStore): Promise<Reading> {
   const objects = await openStore(pool)
   // Before the list of backups, so that each of them was complete before the run began.
   const before = await readLedger(objects)
   const records = await backupRecords.all({ pool, state: 'ready' })
-  const begun = beginRun(
-    before,
-    records.flatMap(({ manifest }) => manifest ?? []),
-    now(),
-  )
+  const manifests = records.flatMap(({ manifest }) => manifest ?? [])
   const { catalog } = await readWholeCatalog(objects)
   const backups: Whole[] = []
   for (const record of records) backups.push(await chunksOfBackup(objects, record))
@@ -60,37 +58,40 @@ async function prove(op: Op, { pool, days }: ProvingStore): Promise<Proven> {
   const due = duePartsOf(before, days, Date.now())
   const isDue = new Set(due)
   const wanted = new Set(backups.flatMap(({ chunks }) => [...chunks].filter((id) => isDue.has(partOf(id)))))
+  const begun = beginRun(before, manifests, now())
   const onProgress = (done: number, total: number) => op.progress(done, total, 'steps')
   const unreadable = await readAndCompare(objects, catalog, wanted, { signal: op.signal, onProgress })
   await noteDamage(objects, unreadable)
   const lost = new Map(unreadable.map((each) => [each.chunk, named([each])]))
 
-  let ledger: Ledger = noteParts(begun, due)
+  const ledger = noteParts(begun, due)
+  const proofs: Reading['proofs'] = []
   const damaged: string[] = []
   let proven = 0
   for (const whole of backups) {
-    const { record } = whole
+    const { id, manifest, data } = whole.record
     const error = damageOf(whole, catalog, lost)
-    const at = error === null ? provenAt(ledger, record.manifest ?? '', whole.chunks) : null
-    if (error !== null) damaged.push(record.id)
+    const at = error === null ? provenAt(ledger, manifest ?? '', whole.chunks) : null
+    if (error !== null) {
+      damaged.push(id)
+      // One that is healed later counts as whole once all of it was read again.
+      delete ledger.since[manifest ?? '']
+    }
     if (at !== null) proven++
     const proof = error !== null ? proofOf(error) : at !== null ? { at, ok: true, error: null } : null
-    if (proof && isNews(record.data, proof)) await recordProof(record.id, { data: proof })
+    if (proof && isNews(data, proof)) proofs.push({ backup: id, proof })
   }
-  // One that is healed later is proven once all of it was read again.
-  const since = Object.fromEntries(
-    Object.entries(ledger.since).filter(
-      ([key]) => !records.some((each) => each.manifest === key && damaged.includes(each.id)),
-    ),
-  )
-  ledger = { ...ledger, since }
   // An empty run leaves the time of the last one: the shares of many short intervals add up.
-  await writeLedger(objects, due.length > 0 ? ledger : { ...ledger, at: before.at })
-  return { read_chunks: wanted.size, damaged_chunks: unreadable.length, proven, damaged }
+  if (due.length === 0) ledger.at = before.at
+  return { read_chunks: wanted.size, damaged_chunks: unreadable.length, proven, damaged, ledger, proofs }
 }
 
 export async function proveStore(op: Op, proving: ProvingStore): Promise<Proven> {
-  // A repeated step reads everything again: the ledger is written at the end.
-  const { read_chunks, damaged_chunks, proven, damaged } = await op.step('reading', () => prove(op, proving))
-  return { read_chunks, damaged_chunks, proven, damaged }
+  const { ledger, proofs, ...found } = await op.step('reading', () => read(op, proving))
+  await op.commit()
+  await op.step('recording', async () => {
+    await writeLedger(await openStore(proving.pool), ledger)
+    for (const { backup, proof } of proofs) await recordProof(backup, { data: proof })
+  })
+  return found
 }

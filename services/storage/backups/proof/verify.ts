@@ -20,22 +20,20 @@ export const proofOf = (error: string | null): Proof => ({ at: now(), ok: error 
 
 export async function runVerify(op: Op, { backup, level }: Verifying): Promise<Backup> {
   const record = await backupRecords.require(backup)
-  const error = await op.step('checking structure', async () => {
-    const objects = await openStore(record.pool)
-    const found = await checkStructure(objects, record.manifest ?? '', record.manifest_sha256 ?? '')
-    const structure = proofOf(found.error)
-    // A backup without its structure has no data either.
-    await recordProof(backup, { structure, ...(found.error && { data: structure }) })
-    return found.error
-  })
-  if (error === null && level === 'data')
-    await op.step('checking data', async () => {
+  const check = async () =>
+    checkStructure(await openStore(record.pool), record.manifest ?? '', record.manifest_sha256 ?? '')
+  const structure = await op.step('checking structure', async () => proofOf((await check()).error))
+  // A backup without its structure has no data either.
+  let data = structure.ok ? null : structure
+  if (structure.ok && level === 'data')
+    data = await op.step('checking data', async () => {
       const objects = await openStore(record.pool)
-      const { chunks, catalog } = await checkStructure(objects, record.manifest ?? '', record.manifest_sha256 ?? '')
+      const { chunks, catalog } = await check()
       const onProgress = (done: number, total: number) => op.progress(done, total, 'steps')
-      const found = await checkData(objects, catalog, chunks, { signal: op.signal, onProgress })
-      await recordProof(backup, { data: proofOf(found) })
+      return proofOf(await checkData(objects, catalog, chunks, { signal: op.signal, onProgress }))
     })
+  await op.commit()
+  await op.step('recording', () => recordProof(backup, { structure, ...(data && { data }) }))
   return viewOf(await backupRecords.require(backup))
 }
 
