@@ -84,7 +84,11 @@ function withoutOtherBranches(errors: TLocalizedValidationError[]): TLocalizedVa
       errors.filter((error) => error.schemaPath.startsWith(prefix) && isWithin(error)),
       (error) => error.schemaPath.slice(prefix.length).split('/')[0]!,
     )
-    const cost = (branch: TLocalizedValidationError[]) => branch.length + branch.filter(isConst).length * 1000
+    // A value that is given is no try of null.
+    const isNull = ({ keyword, instancePath, params }: TLocalizedValidationError) =>
+      keyword === 'type' && params.type === 'null' && instancePath === union.instancePath
+    const cost = (branch: TLocalizedValidationError[]) =>
+      branch.length + branch.filter(isConst).length * 1000 + branch.filter(isNull).length * 500
     const ranked = [...branches.values()].sort((a, b) => cost(a) - cost(b))
     for (const branch of ranked.slice(1)) for (const error of branch) dropped.add(error)
     // If no constant fits, the wanted branch is unknown: only errors that every branch has are kept.

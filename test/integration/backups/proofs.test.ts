@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { asService } from '#shared/access/access.ts'
 import { type BackupJob, backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import { type Backup, backups, backupStores } from '#shared/contracts/storage/backups.ts'
+import { type Operation, operations } from '#shared/contracts/core/operations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
@@ -11,23 +12,18 @@ import { within } from '#shared/runtime/request-context.ts'
 import { proveDue } from '../../../services/storage/backups/jobs/prove-due.ts'
 import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { type CloneLab, startCloneLab } from '../../lab/guests/clones.ts'
-import { runningSource } from '../../lab/guests/running-source.ts'
+import { guestOn } from '../../lab/guests/tiny-guest.ts'
 import { done, work } from '../../lab/product/run-operation.ts'
 import { folderOf } from '../../lab/storage/folder-of.ts'
 import { until } from '../../lab/wait.ts'
 
 let lab: CloneLab
-let guest: Awaited<ReturnType<typeof runningSource>>
 let store: string
 let tries = 0
 beforeAll(async () => {
   lab = await startCloneLab()
-  guest = await runningSource(lab)
 })
-afterAll(async () => {
-  await guest?.stop()
-  await lab?.stop()
-})
+afterAll(() => lab?.stop())
 afterEach(() => lab.clear())
 
 const newStore = async () => {
@@ -37,7 +33,19 @@ const newStore = async () => {
 }
 const back = async (vm_id: string, pool: string) =>
   (await done(lab.horcrux, backups, 'create', { vm_id, pool })) as Backup
-const prove = async (id: string, check: object) => (await done(lab.horcrux, backups, 'prove', { id, check })) as Backup
+/** Waits as long as it takes: under load a guest needs minutes to boot. */
+const prove = async (id: string, check: object) => {
+  const { id: operation } = (await lab.horcrux.call(backups, 'prove', { id, check } as never)) as unknown as Operation
+  const ended = await until(
+    async () => {
+      const found = await lab.horcrux.call(operations, 'wait', { id: operation, timeout: 10 }, { timeoutMs: 30_000 })
+      return ['succeeded', 'failed', 'cancelled'].includes(found.state) ? found : undefined
+    },
+    { what: 'the end of the verification', timeoutMs: 400_000 },
+  )
+  expect(ended).toMatchObject({ state: 'succeeded', error: null })
+  return get(id)
+}
 const proveStore = (id: string, more: object = {}) => done(lab.horcrux, backupStores, 'prove', { id, ...more })
 const get = (id: string) => lab.horcrux.call(backups, 'get', { id })
 const vmIds = async () => (await lab.horcrux.call(vms, 'list', {})).data.map(({ id }) => id)
@@ -58,12 +66,12 @@ const damage = async () => {
 
 test('a backup is booted without a network beside its virtual machine, judged by serial console, agent and time, and removed', async () => {
   const pool = await newStore()
-  await guest.make('web')
+  await lab.makeSource('web', { memory: 256, nics: [{ bridge: 'lan' }], boot: await guestOn(lab.lab, { agent: true }) })
   const { id, boot } = await back('web', pool)
   expect(boot).toBeNull()
   const [before, files] = [await volumesOf(), await lab.images.files()]
 
-  const ending = prove(id, { kind: 'serial', text: `${guestPrefix} up` })
+  const ending = prove(id, { kind: 'serial', text: `${guestPrefix} up`, seconds: 400 })
   const proof = await until(
     async () =>
       (await lab.horcrux.call(vms, 'list', { filter: 'name:proof-*' })).data.find(({ status }) => status === 'running'),
@@ -72,7 +80,7 @@ test('a backup is booted without a network beside its virtual machine, judged by
   expect(proof).toMatchObject({ nics: [], tags: [] })
   expect((await ending).boot).toMatchObject({ ok: true, error: null, detail: `It wrote '${guestPrefix} up'` })
 
-  expect((await prove(id, { kind: 'agent' })).boot).toMatchObject({ ok: true, error: null })
+  expect((await prove(id, { kind: 'agent', seconds: 400 })).boot).toMatchObject({ ok: true, error: null })
   expect(await vmIds()).toEqual(['web'])
   expect(await volumesOf()).toEqual(before)
   expect(await lab.images.files()).toEqual(files)

@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { expect, test } from 'vitest'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
+import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import type { ValidationError } from '#shared/errors.ts'
 import { check } from '#shared/contract/validate.ts'
@@ -40,6 +41,17 @@ test("of a disk's two forms the better match is explained", () => {
   ])
   expect(violations(vm, { ...good, disks: [{ pool: 'p', volume: '-x' }] }).map(([field]) => field)).toEqual([
     'disks.0.volume',
+  ])
+})
+
+test('a wrong object where null is allowed too is explained field by field', () => {
+  const given = { id: 'n', max_age_hours: 'x', retention: { last: -1 }, proof: { data_days: 0, boot: null } }
+  expect(violations(backupJobs.actions.update.params, given).toSorted()).toEqual([
+    ['max_age_hours', 'must be an integer'],
+    ['proof.data_days', 'must be at least 1'],
+    ['proof.max_boot_age_hours', 'is required'],
+    ['proof.max_data_age_hours', 'is required'],
+    ['retention.last', 'must be at least 0'],
   ])
 })
 
