@@ -18,12 +18,28 @@ const params = { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_check
 export const idOfChunk = async (chunk: Uint8Array): Promise<string> =>
   Buffer.from(await crypto.subtle.digest('SHA-256', chunk as Uint8Array<ArrayBuffer>)).toString('hex')
 
-export const compress = (chunk: Uint8Array): Promise<Buffer> => compressing(chunk, { params })
+/** Incompressible bytes grow by less than this. */
+const frameRoom = 64 * 1024
+
+/**
+ * A chunk as a frame. The output buffer has room for all of it: with Node's default of 16 KiB each piece of that size would
+ * be a task of the thread pool, which takes three times as long.
+ */
+export async function compress(chunk: Uint8Array): Promise<Buffer> {
+  const how = { params, chunkSize: chunk.length + frameRoom, pledgedSrcSize: chunk.length }
+  const frame = await compressing(chunk, how)
+  // A short frame would keep the whole output buffer in memory until its pack is written.
+  return frame.length < chunk.length / 2 ? Buffer.from(frame) : frame
+}
+
+/** The smallest output buffer that Node takes. */
+const minPieceBytes = 64
 
 /** The chunk of a frame. @throws DamagedPack when it is not the chunk of this id */
 export async function decompress(frame: Uint8Array, id: string, size: number): Promise<Buffer> {
   // One byte more than it may have: a frame that holds more is damaged, also with a right checksum.
-  const chunk = await decompressing(frame, { maxOutputLength: size + 1 }).catch((error: unknown) => {
+  const how = { maxOutputLength: size + 1, chunkSize: Math.max(minPieceBytes, size + 1) }
+  const chunk = await decompressing(frame, how).catch((error: unknown) => {
     throw new DamagedPack(`has a frame that cannot be decompressed: ${(error as Error).message}`)
   })
   if (chunk.length !== size || (await idOfChunk(chunk)) !== id)
