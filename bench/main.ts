@@ -1,4 +1,5 @@
 import { cpus } from 'node:os'
+import { benchBackup } from './backup.ts'
 import { benchClone } from './clone.ts'
 import { benchCommandLine } from './command-line.ts'
 import { domainStart } from './domain-start.ts'
@@ -31,6 +32,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   events: benchEvents,
   'domain-start': domainStart,
   'domain-stats': domainStats,
+  backup: benchBackup,
   clone: benchClone,
   containers: benchContainers,
   snapshot: benchSnapshot,
