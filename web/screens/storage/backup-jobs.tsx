@@ -65,6 +65,9 @@ const selectionFields = (): Field[] => [
   },
 ]
 
+/** Names of parameters, the same in every language. */
+const proofFields = 'data_days, boot: {every_hours, check}, max_data_age_hours, max_boot_age_hours'
+
 const fields = (): Field[] => [
   { name: 'name', label: 'f.name', isRequired: true },
   ...selectionFields(),
@@ -73,7 +76,7 @@ const fields = (): Field[] => [
   { name: 'timezone', label: 'f.timezone' },
   { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.retention', isNullable: true },
   { name: 'max_age_hours', label: 'f.maxAge', kind: 'number', hint: 'hint.maxAge', isNullable: true },
-  { name: 'proof', label: 'f.jobProof', kind: 'json', hint: 'hint.jobProof', isNullable: true },
+  { name: 'proof', label: 'f.verified', kind: 'json', hintText: proofFields, isNullable: true },
   { name: 'per_node', label: 'f.perNode', kind: 'number' },
   { name: 'bandwidth_mib', label: 'f.bandwidth', kind: 'number', isNullable: true },
   { name: 'enabled', label: 'f.enabled', kind: 'check' },

@@ -41,7 +41,7 @@ const columns: Column<Backup>[] = [
     drop: 1,
   },
   { key: 'proof', head: 'f.verified', cell: ({ data, structure }) => proofOf(data ?? structure), drop: 1 },
-  { key: 'boot', head: 'f.booted', cell: ({ boot }) => proofOf(boot), drop: 1 },
+  { key: 'boot', head: 'verb.prove', cell: ({ boot }) => proofOf(boot), drop: 1 },
   { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 2 },
   { key: 'description', head: 'f.description', cell: ({ description }) => description, drop: 1 },
 ]
@@ -86,16 +86,12 @@ const verbs: readonly Verb<Backup>[] = [
     fields: () => [
       {
         name: 'check.kind',
-        label: 'f.bootCheck',
+        label: 'f.kind',
         kind: 'select',
-        options: [
-          ['agent', t('check.agent')],
-          ['serial', t('check.serial')],
-          ['running', t('check.running')],
-        ],
+        options: ['agent', 'serial', 'running'],
       },
-      { name: 'check.text', label: 'f.serialText', isRequired: true, when: (raw) => raw['check.kind'] === 'serial' },
-      { name: 'check.seconds', label: 'f.seconds', kind: 'number', hint: 'hint.bootSeconds' },
+      { name: 'check.text', label: 'terminal', isRequired: true, when: (raw) => raw['check.kind'] === 'serial' },
+      { name: 'check.seconds', label: 'f.forSeconds', kind: 'number' },
       { name: 'node', label: 'f.node' },
       { name: 'pool', label: 'f.pool' },
     ],

@@ -282,10 +282,9 @@ export const general = {
   isNotProtected: 'It is not protected',
   backupIsNotReady: 'The backup is not complete',
   confirmRestoreSame:
-    '{name} gets the disks of the backup. Its present state is kept in a snapshot, and can be brought back until it has started.',
+    '{name} gets the disks of the backup. Its present state stays in a snapshot until it has started.',
   noBackups: 'No backups',
-  noBackupsHint:
-    'A backup has all disks of a virtual machine at one moment. It needs a storage pool that keeps backups.',
+  noBackupsHint: 'All disks of a virtual machine at one moment, in a storage pool that keeps backups.',
   shellOff: 'The container does not run',
   shellOffHint: 'Start it to open a shell in it.',
   'tab.shell': 'Shell',
