@@ -14,6 +14,7 @@ import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { drains } from '#shared/contracts/cluster/drains.ts'
 import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
+import { gateways } from '#shared/contracts/core/gateways.ts'
 import { fencing } from '#shared/contracts/vm/fencing.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
@@ -96,6 +97,7 @@ export const contracts: readonly Contract[] = [
   monitoring,
   alerts,
   fencing,
+  gateways,
   findings,
   inventory,
   networks,

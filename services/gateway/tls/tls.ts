@@ -4,11 +4,27 @@ import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { config } from '#shared/config/config.ts'
 import { log } from '#shared/runtime/log.ts'
+import { gauge } from '#shared/runtime/measures.ts'
 
 const years = 10
 
+let end: Date | null = null
+
+/** The end of the certificate that this process serves; null without TLS. */
+export const certificateEnd = (): Date | null => end
+
+gauge('horcrux_tls_certificate_end_seconds', 'End of the TLS certificate, since 1970', () =>
+  end === null ? null : end.getTime() / 1000,
+)
+
 /** Reads or makes the key and the certificate that HORCRUX_TLS asks for. @returns null when TLS is off */
 export async function tlsOptions(): Promise<{ key: string; cert: string } | null> {
+  const found = await readOptions()
+  end = found && new X509Certificate(found.cert).validToDate
+  return found
+}
+
+async function readOptions(): Promise<{ key: string; cert: string } | null> {
   const { tls, tlsCert, tlsKey, dataDir } = config()
   if (tls === 'off') return null
   if (tls === 'self-signed') return ownCertificate(join(dataDir, 'tls'))

@@ -179,6 +179,17 @@ export const builtInRules: readonly Given[] = [
     { for: 0 },
   ),
   rule(
+    'certificate_ends',
+    'warning',
+    'The TLS certificate of the gateway ends within two weeks',
+    {
+      kind: 'check',
+      check: 'certificate_days',
+      below: 14,
+    },
+    { for: 0 },
+  ),
+  rule(
     'audit_broken',
     'critical',
     'The chain of audit records is not complete and unchanged',

@@ -2,6 +2,7 @@ import { allPages } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import { networkPolicies } from '#shared/contracts/container/network-policies.ts'
 import { audit } from '#shared/contracts/core/audit.ts'
+import { gateways } from '#shared/contracts/core/gateways.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import type { Condition } from '#shared/contracts/metrics/alert-parts.ts'
@@ -51,12 +52,21 @@ async function unprovenBackups(): Promise<number> {
   return (await call(backupJobs, 'summary', {})).unproven
 }
 
-const checks: Record<Check, { everyMs: number; run: () => Promise<number> }> = {
+const dayMs = 86_400_000
+
+/** Days until the TLS certificate ends; null without TLS. */
+async function certificateDays(): Promise<number | null> {
+  const { ends_at } = await call(gateways, 'certificate', {})
+  return ends_at === null ? null : (Date.parse(ends_at) - Date.now()) / dayMs
+}
+
+const checks: Record<Check, { everyMs: number; run: () => Promise<number | null> }> = {
   failed_operations: { everyMs: 60_000, run: failedOperations },
   snapshot_quotas: { everyMs: 60_000, run: snapshotQuotasWarning },
   unenforced_policies: { everyMs: 60_000, run: unenforcedPolicies },
   overdue_backups: { everyMs: 300_000, run: overdueBackups },
   unproven_backups: { everyMs: 300_000, run: unprovenBackups },
+  certificate_days: { everyMs: 3_600_000, run: certificateDays },
   // Verifying reads the whole chain.
   audit_intact: { everyMs: 3_600_000, run: auditIntact },
 }

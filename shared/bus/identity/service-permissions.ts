@@ -15,6 +15,7 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
 import { drains } from '#shared/contracts/cluster/drains.ts'
+import { gateways } from '#shared/contracts/core/gateways.ts'
 import { fencing } from '#shared/contracts/vm/fencing.ts'
 import { findings } from '#shared/contracts/vm/findings.ts'
 import { groups } from '#shared/contracts/access/groups.ts'
@@ -74,7 +75,7 @@ const of = <C extends Contract>({ name }: C, ...actions: (keyof C['actions'] & s
  * in the contract. A test holds both against what the code calls.
  */
 const table: Record<ServiceName, Member> = {
-  gateway: { serves: [], calls: [], isGateway: true },
+  gateway: { serves: [gateways], calls: [], isGateway: true },
   auth: {
     serves: [auth, users, roles, permissions, groups, resourcePools],
     calls: [...of(vms, 'get'), ...of(containers, 'get'), ...of(networks, 'get'), ...of(pools, 'get')],

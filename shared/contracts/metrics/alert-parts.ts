@@ -46,6 +46,7 @@ export const Condition = Type.Union([
       'overdue_backups',
       'unproven_backups',
       'unenforced_policies',
+      'certificate_days',
     ),
     ...Thresholds,
   }),

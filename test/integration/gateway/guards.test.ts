@@ -9,6 +9,7 @@ import { operations } from '#shared/contracts/core/operations.ts'
 import { strict } from '#shared/contracts/common.ts'
 import { within } from '#shared/runtime/request-context.ts'
 import { createGateway, type Gateway } from '../../../services/gateway/service.ts'
+import { certificateEnd } from '../../../services/gateway/tls/tls.ts'
 import { startThings } from '../../lab/product/gateway-only.ts'
 import { hold, ran, resetPeople, things } from '../../lab/product/things.ts'
 import type { TestHorcrux } from '../../lab/product/horcrux.ts'
@@ -103,7 +104,8 @@ describe.skipIf(!hasNats)('the gateway guards itself', () => {
       const stop = await start(other, { tls: 'self-signed' })
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       httpsGet(`${other.url()}/api/hello`, { rejectUnauthorized: false }, (answer) => {
-        const { fingerprint256 } = (answer.socket as TLSSocket).getPeerCertificate()
+        const { fingerprint256, valid_to } = (answer.socket as TLSSocket).getPeerCertificate()
+        expect(certificateEnd()).toEqual(new Date(valid_to))
         answer.resume()
         resolve(fingerprint256)
       }).on('error', reject)
