@@ -7,6 +7,7 @@ import { contracts } from '../shared/contracts/index.ts'
 import { containers } from '../shared/contracts/container/containers.ts'
 import { topics } from '../shared/contracts/core/events.ts'
 import { requestedKinds } from '../shared/contracts/storage/pool-kinds.ts'
+import { downloadRoute, volumeDownloads } from '../shared/contracts/storage/volume-downloads.ts'
 import { vms } from '../shared/contracts/vm/vms.ts'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
@@ -45,11 +46,12 @@ function facts(): Record<string, unknown> {
       return [[`${name}.${key}`, [action.rest, access, isChange(action) ? 1 : 0]]]
     }),
   )
+  const download = [`GET ${downloadRoute}`, volumeDownloads.actions.open.can, 0]
   const kinds = Object.entries(requestedKinds).map(([kind, { given }]) => [kind, fieldsOf(given)])
   const ofVm = choices(vms.actions.create.params.properties, 'hypervisor', 'architecture')
   const ofContainer = choices(containers.actions.create.params.properties, 'runtime', 'restart_policy')
   return {
-    actions: Object.fromEntries(actions),
+    actions: Object.fromEntries([...actions, ['volume-downloads.open', download]]),
     topics,
     poolKinds: Object.fromEntries(kinds),
     enums: Object.fromEntries([...ofVm, ...ofContainer]),

@@ -46,7 +46,7 @@ function headersOf(
   body: Body,
   { ifMatch, ifNoneMatch, ifPlan }: Asked,
 ): Record<string, string> {
-  const isRepeatable = method === 'GET' || body instanceof Blob || url.startsWith('/api/auth/')
+  const isRepeatable = method === 'GET' || method === 'HEAD' || body instanceof Blob || url.startsWith('/api/auth/')
   return {
     'X-Horcrux-Request': 'page',
     Accept: 'application/json',

@@ -22,6 +22,7 @@ import type { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import type { backups } from '#shared/contracts/storage/backups.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import type { uploads } from '#shared/contracts/storage/uploads.ts'
+import type { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import type { volumes } from '#shared/contracts/storage/volumes.ts'
 import type { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import type { consoles } from '#shared/contracts/vm/consoles.ts'
@@ -67,6 +68,7 @@ type Contracts = {
   uploads: typeof uploads
   users: typeof users
   vms: typeof vms
+  'volume-downloads': typeof volumeDownloads
   volumes: typeof volumes
 }
 

@@ -2,7 +2,8 @@ import { fields } from './de/fields.ts'
 import { general } from './de/general.ts'
 import { moves } from './de/moves.ts'
 import { safety } from './de/safety.ts'
+import { storage } from './de/storage.ts'
 import { told } from './de/told.ts'
 import type { Word } from './en.ts'
 
-export const de: Record<Word, string> = { ...general, ...fields, ...moves, ...safety, ...told }
+export const de: Record<Word, string> = { ...general, ...fields, ...moves, ...safety, ...storage, ...told }

@@ -6,7 +6,12 @@ import { requireRight } from '#shared/access/require-right.ts'
 import { send } from '#shared/bus/call.ts'
 import { callAt } from '#shared/bus/hedged-call.ts'
 import type { Params, Result } from '#shared/contract/contract.ts'
-import { downloadPartBytes, type OpenedDownload, volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
+import {
+  downloadPartBytes,
+  downloadRoute,
+  type OpenedDownload,
+  volumeDownloads,
+} from '#shared/contracts/storage/volume-downloads.ts'
 import { PreconditionFailedError, UnsatisfiableRangeError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { admit, type Gate } from '../admission/admit.ts'
@@ -137,9 +142,14 @@ function answer(request: FastifyRequest, reply: FastifyReply, file: File, filena
 
 /** Serves volumes as files. The bus carries 1 MiB: they travel in parts, as fast as the client takes them. */
 export function addVolumeDownloads(app: FastifyInstance, broker: ServiceBroker, gate: Gate): void {
-  const path = '/storage/pools/{id}/volumes/{volume}/download'
   const action = volumeDownloads.actions.open
-  const route = { name: 'volume-downloads.download', method: 'GET', path, action, contract: volumeDownloads }
+  const route = {
+    name: 'volume-downloads.download',
+    method: 'GET',
+    path: downloadRoute,
+    action,
+    contract: volumeDownloads,
+  }
   app.get(
     '/api/storage/pools/:id/volumes/:volume/download',
     { onRequest: admit(gate, route) },

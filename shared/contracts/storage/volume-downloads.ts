@@ -7,6 +7,9 @@ import { oneVolume } from '#shared/contracts/storage/volumes.ts'
 /** Largest part of a download in one call: the bus carries 1 MiB, and Base64 adds a third. */
 export const downloadPartBytes = 512 * 1024
 
+/** The route of a download below `/api`: its answer is a file, so the gateway serves it by itself. */
+export const downloadRoute = '/storage/pools/{id}/volumes/{volume}/download'
+
 /** Query of a download, beside the volume. */
 export const DownloadQuery = {
   format: Type.Enum([...VolumeFormat.enum], { default: 'raw', description: 'Format of the file' }),

@@ -1,9 +1,10 @@
 import type { Volume } from '#shared/contracts/storage/volumes.ts'
 import { useRoute } from 'preact-iso'
 import { may } from '../../api/session.ts'
-import { type Verb, Verbs } from '../../forms/verbs.tsx'
+import { Verbs } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import { useQuery } from '../../live/cache.ts'
+import { useCollection } from '../../live/collection.ts'
 import type { Column } from '../../widgets/column.ts'
 import { Card, Facts, Page } from '../../widgets/layout.tsx'
 import { Loaded } from '../../widgets/states.tsx'
@@ -12,6 +13,7 @@ import { bytes, time } from '../../words/format.ts'
 import { t, told } from '../../words/words.ts'
 import { poolVerbs } from './pools.tsx'
 import { Uploads } from './uploads.tsx'
+import { volumeVerbs } from './volume-verbs.tsx'
 
 const idOfPath = (path: string) => decodeURIComponent(path.split('/').at(-1) ?? '')
 
@@ -34,39 +36,10 @@ const columns: Column<Volume>[] = [
   { key: 'backing', head: 'f.backing', cell: ({ backing }) => backing ?? '–', drop: 1 },
 ]
 
-const volumeVerbs: readonly Verb<Volume>[] = [
-  {
-    action: 'volumes.resize',
-    label: 'verb.resize',
-    params: ({ pool, name }) => ({ id: pool, volume: name }),
-    initial: ({ size_bytes }) => ({ size: size_bytes }),
-    fields: () => [{ name: 'size', label: 'f.size', kind: 'bytes', isRequired: true, hint: 'hint.size' }],
-  },
-  {
-    action: 'volumes.clone',
-    label: 'verb.copy',
-    params: ({ pool, name }) => ({ id: pool, volume: name }),
-    initial: ({ name }) => ({ name: `${name}-2`, mode: 'full' }),
-    reason: ({ used_by }) => (used_by ? t('isUsed') : undefined),
-    fields: () => [
-      { name: 'name', label: 'f.name', isRequired: true },
-      { name: 'mode', label: 'f.mode', kind: 'select', options: ['full', 'linked'], hint: 'hint.cloneMode' },
-    ],
-  },
-  {
-    action: 'volumes.delete',
-    label: 'verb.delete',
-    params: ({ pool, name }) => ({ id: pool, volume: name }),
-    reason: ({ used_by, snapshots }) => (used_by ? t('isUsed') : snapshots > 0 ? t('hasSnapshots') : undefined),
-    isDanger: true,
-    typed: ({ name }) => name,
-    confirm: ({ name }) => t('confirmDelete', { name }),
-  },
-]
-
 export function PoolPage() {
   const id = useRoute().params['id'] ?? ''
   const pool = useQuery('pools.get', { id })
+  const pools = useCollection('pools.list', {}, 'pools.get').items
   return (
     <Page
       title={pool.data?.name ?? id}
@@ -120,7 +93,7 @@ export function PoolPage() {
               nameOf={({ name }) => name}
               words={({ name, used_by }) => [name, used_by]}
               firstSort="name"
-              verbs={volumeVerbs}
+              verbs={volumeVerbs(pools)}
               create={{
                 action: 'volumes.create',
                 label: 'createVolume',

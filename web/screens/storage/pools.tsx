@@ -7,6 +7,7 @@ import type { Column } from '../../widgets/column.ts'
 import { Meter, Status } from '../../widgets/status.tsx'
 import { bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
+import { Orphans } from './orphans.tsx'
 
 const used = ({ capacity_bytes, available_bytes }: Pool) =>
   capacity_bytes === null || available_bytes === null ? null : capacity_bytes - available_bytes
@@ -45,6 +46,13 @@ const columns: Column<Pool>[] = [
 
 export const poolVerbs: readonly Verb<Pool>[] = [
   { action: 'volumes.scan', label: 'verb.scan', params: ({ id }) => ({ id }), confirm: () => t('confirmScan') },
+  {
+    action: 'pools.orphans',
+    label: 'verb.orphans',
+    params: ({ id }) => ({ id }),
+    reason: ({ state }) => (state === 'active' ? undefined : t('isInactive')),
+    view: (pool, onClose) => <Orphans pool={pool} onClose={onClose} />,
+  },
   {
     action: 'pools.activate',
     label: 'verb.activate',

@@ -10,6 +10,7 @@ import type { Column } from '../../widgets/column.ts'
 import { Table } from '../../widgets/table.tsx'
 import { bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
+import { formatField, poolsForVolumes, withoutEmptyFormat } from '../storage/volume-verbs.tsx'
 
 type Disk = Vm['disks'][number]
 type Nic = Vm['nics'][number]
@@ -34,7 +35,8 @@ const nicColumns: Column<Nic>[] = [
 export function Hardware({ vm }: { vm: Vm }) {
   const [open, setOpen] = useState<Verb<Vm>>()
   const { id } = vm
-  const pools = useCollection('pools.list', {}, 'pools.get').items.map((pool) => pool.id)
+  const allPools = useCollection('pools.list', {}, 'pools.get').items
+  const pools = allPools.map((pool) => pool.id)
   const diskVerbs: Verb<Disk>[] = [
     {
       action: 'devices.resizeDisk',
@@ -42,6 +44,19 @@ export function Hardware({ vm }: { vm: Vm }) {
       params: ({ device_id }) => ({ id, disk: device_id }),
       initial: ({ size_bytes }) => ({ size: size_bytes }),
       fields: () => [{ name: 'size', label: 'f.size', kind: 'bytes', isRequired: true, hint: 'hint.size' }],
+    },
+    {
+      action: 'devices.moveDisk',
+      label: 'verb.moveVolume',
+      params: ({ device_id }) => ({ id, disk: device_id }),
+      reason: ({ pool }) => (pool ? undefined : t('isInNoPool')),
+      fields: ({ pool }) => [
+        { name: 'pool', label: 'f.pool', isRequired: true, suggestions: poolsForVolumes(allPools, pool ?? null) },
+        formatField(),
+        { name: 'bytes_per_second', label: 'f.bytesPerSecond', kind: 'bytes', hint: 'hint.bytesPerSecond' },
+      ],
+      prepare: withoutEmptyFormat,
+      note: () => <p class="dim">{t(vm.status === 'stopped' ? 'moveIsCompared' : 'moveIsLive')}</p>,
     },
     {
       action: 'devices.detachDisk',

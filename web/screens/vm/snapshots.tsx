@@ -1,4 +1,4 @@
-import type { TreeNode } from '#shared/contracts/vm/snapshots.ts'
+import type { Snapshot, TreeNode } from '#shared/contracts/vm/snapshots.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { useState } from 'preact/hooks'
 import { may } from '../../api/session.ts'
@@ -10,6 +10,7 @@ import { Empty, Loaded } from '../../widgets/states.tsx'
 import { Status } from '../../widgets/status.tsx'
 import { ago, bytes } from '../../words/format.ts'
 import { t, told } from '../../words/words.ts'
+import { Download } from '../storage/download.tsx'
 
 export function Snapshots({ vm }: { vm: Vm }) {
   const { id } = vm
@@ -35,6 +36,7 @@ export function Snapshots({ vm }: { vm: Vm }) {
     confirm: () => t('confirmUndo'),
   }
   const ofSnapshot = (snapshot_id: string) => details.data?.data.find((each) => each.id === snapshot_id)
+  const disksOf = (node: TreeNode) => ofSnapshot(node.id)?.disks ?? []
   const verbs: Verb<TreeNode>[] = [
     {
       action: 'snapshots.restore',
@@ -46,6 +48,13 @@ export function Snapshots({ vm }: { vm: Vm }) {
           ? [{ name: 'restore_memory', label: 'f.restoreMemory', kind: 'check' }]
           : [],
       confirm: (node) => t('confirmRestore', { name: node.name }),
+    },
+    {
+      action: 'volume-downloads.open',
+      label: 'verb.downloadDisk',
+      params: (node) => ({ id: disksOf(node)[0]?.pool }),
+      reason: (node) => (disksOf(node).length > 0 ? undefined : t('noDisks')),
+      view: (node, onClose) => <Download volumes={disksOf(node)} snapshot={node.id} onClose={onClose} />,
     },
     {
       action: 'snapshots.delete',
@@ -91,7 +100,7 @@ export function Snapshots({ vm }: { vm: Vm }) {
   )
 }
 
-type Details = { consistency: string | null; size_bytes: number | null; description: string } | undefined
+type Details = Pick<Snapshot, 'consistency' | 'size_bytes' | 'description'> | undefined
 type BranchProps = { nodes: TreeNode[]; all: TreeNode[]; verbs: Verb<TreeNode>[]; ofSnapshot: (id: string) => Details }
 
 function Branch({ nodes, all, verbs, ofSnapshot }: BranchProps) {

@@ -1,0 +1,209 @@
+import { writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { localHost } from '#shared/nodes/host/local/local.ts'
+import { signInOn, startBrowser } from '../lab/clients/browser.ts'
+import { imagesOf } from '../lab/guests/disks.ts'
+import { labHosts } from '../lab/hosts/lab.ts'
+import { type Product, startProduct } from '../lab/product/product.ts'
+import { available } from '../lab/requirements.ts'
+import { until } from '../lab/wait.ts'
+
+const { dir } = inject('run')
+const [host] = labHosts
+const missing = (await localHost().which('chromium')) ? [] : ['chromium']
+const canRun = host !== undefined && available('chromium', missing)
+const longMs = 180_000
+const MiB = 2 ** 20
+const GiB = 2 ** 30
+const wait = { headers: { prefer: 'wait=60' } }
+const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
+/** Names are fresh for each try of a test. */
+let tries = 0
+
+let product: Product
+let browser: Browser
+let page: Page
+
+beforeAll(async () => {
+  if (!canRun) return
+  const starting = startBrowser()
+  product = await startProduct([host])
+  browser = await starting
+  page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
+  page.setDefaultTimeout(longMs)
+  await page.goto(product.url)
+  await signInOn(page, 'admin', 'Sonnenblume-7')
+}, longMs)
+afterAll(async () => {
+  await browser?.close()
+  await product?.stop()
+})
+
+const folderOf = (pool: string) => `/var/lib/libvirt/images/${pool}`
+async function makePool(): Promise<string> {
+  const id = `p${process.pid}-${++tries}`
+  const json = { id, type: 'dir', node: 'hv1', path: folderOf(id) }
+  const made = await product.ask('POST /api/storage/pools', { json })
+  expect(made.status, made.text).toBe(201)
+  return id
+}
+const run = async (line: string, json: object) => {
+  const ended = await product.ask(line, { ...wait, json })
+  expect(ended.body['state'], ended.text).toBe('succeeded')
+}
+const volumesIn = async (pool: string) => {
+  const { body } = await product.ask(`GET /api/storage/pools/${pool}/volumes`)
+  return (body['data'] as { name: string }[]).map(({ name }) => name)
+}
+/** Opens the dialog of an action in the menu of a row. */
+async function choose(of: string, action: string): Promise<void> {
+  await page.getByRole('button', { name: `Actions: ${of}`, exact: true }).click()
+  await page.getByRole('menuitem', { name: action, exact: true }).click()
+  await page.getByRole('dialog').waitFor()
+}
+const press = (name: string) => page.getByRole('dialog').getByRole('button', { name, exact: true }).click()
+/** Starts the download of the open dialog. @returns the file that the browser has written */
+async function downloaded(name: string): Promise<string> {
+  const downloading = page.waitForEvent('download')
+  await press('Download')
+  const file = await downloading
+  expect(file.suggestedFilename()).toBe(name)
+  const path = join(dir, `${++tries}-${name}`)
+  await file.saveAs(path)
+  return path
+}
+
+/** Checks an open dialog with axe in both themes, and that it is no wider than a phone. */
+async function inspect(name: string): Promise<void> {
+  for (const theme of ['light', 'dark']) {
+    await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`)
+    const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'] })`)
+    const { violations } = found as { violations: { id: string; nodes: { html: string }[] }[] }
+    expect(violations.map(({ id, nodes }) => `${name} ${theme} ${id}: ${nodes[0]?.html}`)).toEqual([])
+    await page.setViewportSize({ width: 360, height: 740 })
+    const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+    expect(over, name).toBeLessThanOrEqual(0)
+    await page.screenshot({ path: join(dir, `storage-${name}-${theme}.png`) })
+    await page.setViewportSize({ width: 1280, height: 800 })
+  }
+}
+
+test.runIf(canRun)(
+  'a volume and a snapshot of a running guest are downloaded, and a volume that is written is refused with the reason',
+  async () => {
+    const pool = await makePool()
+    const { host: node } = imagesOf(host!)
+    const id = `vm-${pool}`
+    const vm = { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks: [{ pool, size: GiB, format: 'raw' }] }
+    await run('POST /api/vms', vm)
+    const image = `${folderOf(pool)}/${id}-disk-0.raw`
+    await node.runChecked('qemu-io', ['-f', 'raw', '-c', `write -P 161 ${MiB} ${2 * MiB}`, image])
+    await run(`POST /api/vms/${id}/snapshots`, { name: 'before' })
+
+    await page.goto(`${product.url}/storage/${pool}`)
+    await choose(`${id}-disk-0`, 'Download')
+    await inspect('download')
+    const volume = await downloaded(`${id}-disk-0.qcow2`)
+    const compared = ['compare', '-f', 'qcow2', '-F', 'raw', volume, join(host!.dir, pool, `${id}-disk-0.raw`)]
+    expect((await localHost().run('qemu-img', compared)).code).toBe(0)
+
+    await run(`POST /api/vms/${id}/start`, {})
+    await choose(`${id}-disk-0`, 'Download')
+    await press('Download')
+    await page.getByRole('dialog').getByText('is written by VM').waitFor()
+
+    await page.goto(`${product.url}/vms/${id}/snapshots`)
+    await choose('before', 'Download a disk')
+    const copy = await downloaded(`${id}-disk-0.qcow2`)
+    const read = ['-r', '-f', 'qcow2', '-c', `read -P 161 ${MiB} ${2 * MiB}`, '-c', `read -P 0 0 ${MiB}`, copy]
+    expect((await localHost().run('qemu-io', read)).stdout).not.toContain('failed')
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'a free volume and the disk of a VM are moved to another storage pool',
+  async () => {
+    const [from, to] = [await makePool(), await makePool()]
+    const id = `vm-${from}`
+    await run(`POST /api/storage/pools/${from}/volumes`, { name: 'spare', size: GiB })
+    const vm = { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: from, size: GiB }] }
+    await run('POST /api/vms', vm)
+    await page.goto(`${product.url}/storage/${from}`)
+    await choose('spare', 'Move to another storage pool')
+    await page.getByRole('dialog').locator('[name=pool]').fill(to)
+    await inspect('move')
+    await press('Move to another storage pool')
+    await until(async () => (await volumesIn(to)).includes('spare'), { what: 'the volume there' })
+    await page.locator('tbody tr', { hasText: 'spare' }).waitFor({ state: 'detached' })
+
+    await page.goto(`${product.url}/vms/${id}/hardware`)
+    await choose('vda', 'Move to another storage pool')
+    await page.getByRole('dialog').locator('[name=pool]').fill(to)
+    await inspect('move-disk')
+    await press('Move to another storage pool')
+    await page.getByText(`${to}/${id}-disk-0`).waitFor()
+    expect(await volumesIn(from)).toEqual([])
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'orphans of a storage pool are shown, and images among them become volumes on demand only',
+  async () => {
+    const pool = await makePool()
+    const { host: node } = imagesOf(host!)
+    await run(`POST /api/storage/pools/${pool}/volumes`, { name: 'lost', size: GiB, format: 'raw' })
+    await node.remove(`${folderOf(pool)}/lost.raw`)
+    const found = `${folderOf(pool)}/found.qcow2`
+    await node.runChecked('qemu-img', ['create', '-q', '-f', 'qcow2', found, String(GiB)])
+    await page.goto(`${product.url}/storage`)
+    await choose(pool, 'Orphans')
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('section', { hasText: 'Images without a volume' }).getByText('found').waitFor()
+    await dialog.locator('section', { hasText: 'Volumes without an image' }).getByText('lost').waitFor()
+    await inspect('orphans')
+    expect(await volumesIn(pool)).toEqual(['lost'])
+    await press('Make volumes of the images')
+    await until(async () => (await volumesIn(pool)).includes('found'), { what: 'the volume of the image' })
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'an upload that was cut goes on where it ended when the same file is chosen again, and becomes a volume',
+  async () => {
+    const pool = await makePool()
+    const file = join(dir, `disk-${pool}.raw`)
+    const content = Buffer.alloc(20 * MiB, 'part of a disk ')
+    await writeFile(file, content)
+    let sent = 0
+    // The second part and all later ones are cut.
+    await page.route('**/uploads/*?offset=*', (route) => (++sent > 1 ? route.abort() : route.continue()))
+    await page.goto(`${product.url}/storage/${pool}`)
+    await page.locator('input[type=file]').setInputFiles(file)
+    await page.getByText('8 MiB / 20 MiB').waitFor()
+    await until(() => sent > 1, { what: 'the cut' })
+    await page.unroute('**/uploads/*?offset=*')
+    await page.reload()
+    const offsets: string[] = []
+    page.on('request', (request) => {
+      const offset = new URL(request.url()).searchParams.get('offset')
+      if (offset !== null) offsets.push(offset)
+    })
+    await page.getByRole('button', { name: 'Go on' }).click()
+    await page.locator('input[type=file]').setInputFiles(file)
+    await until(async () => (await volumesIn(pool)).includes(`disk-${pool}`), { what: 'the volume' })
+    expect(offsets[0]).toBe(String(8 * MiB))
+    const stored = `/api/storage/pools/${pool}/volumes/disk-${pool}`
+    await until(async () => (await product.ask(`GET ${stored}`)).body['size_bytes'] === content.length, {
+      what: 'its size',
+    })
+    await page.locator('tbody tr', { hasText: `disk-${pool}` }).waitFor()
+  },
+  longMs,
+)

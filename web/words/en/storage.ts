@@ -1,0 +1,25 @@
+/** Words for downloads, moves and orphans of volumes. */
+export const storage = {
+  'f.bytesPerSecond': 'Bytes per second, at most',
+  'hint.bytesPerSecond': 'Such as 100 MiB; without a limit if empty',
+  'hint.downloadQcow2': 'Holds the used data only. A cut download begins anew.',
+  'hint.downloadRaw': 'As large as the volume. A cut download can go on where it ended.',
+  'hint.orphanImages': 'Files or devices in the storage pool that no volume of Horcrux stands for.',
+  'hint.orphanOthers': 'They can be no volumes, and stay as they are.',
+  'hint.orphanVolumes': 'Volumes of Horcrux whose image is gone.',
+  isInNoPool: 'The disk is in no storage pool',
+  isUsedMove: 'A VM uses it: move it on the page of the VM, under Hardware',
+  moveIsCompared: 'The copy is compared byte by byte before the source is deleted.',
+  moveIsLive:
+    'The guest goes on while the disk is copied, and is paused while both copies are compared. The source is deleted when they are the same.',
+  noOrphans: 'No orphans: each image has a volume, and each volume an image',
+  orphanImages: 'Images without a volume',
+  orphanOthers: 'Other things',
+  orphanVolumes: 'Volumes without an image',
+  takeOrphans: 'Make volumes of the images',
+  unused: 'unused',
+  'verb.download': 'Download',
+  'verb.downloadDisk': 'Download a disk',
+  'verb.moveVolume': 'Move to another storage pool',
+  'verb.orphans': 'Orphans',
+}
