@@ -1,6 +1,9 @@
 /** One measured figure, and what it is to be: at least or below something. */
 export type Row = { what: string; value: number; unit: string; atLeast?: number; below?: number }
 
+/** The longest time that Horcrux may need beyond the bare tool, for a snapshot, its restore and a linked clone. */
+export const mostMoreMs = 150
+
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
