@@ -11,7 +11,16 @@ const chosen = (): Language => {
   return languages.find((each) => each === stored) ?? 'en'
 }
 export const language = signal<Language>(chosen())
-const dictionary = signal<Record<Word, string>>(en)
+const dictionary = signal<Partial<Record<Word, string>>>(en)
+/** English words that came with screens. */
+const late: Partial<Record<Word, string>> = {}
+
+/** Adds English words that only some screens show, so that the first load stays small. German is loaded as a whole. */
+export function addWords(words: Partial<Record<Word, string>>): void {
+  Object.assign(late, words)
+}
+
+const textOf = (word: Word): string => dictionary.value[word] ?? late[word] ?? word
 
 /** Loads the dictionary of the language and shows the page in it. */
 export async function loadLanguage(next: Language = language.peek()): Promise<void> {
@@ -27,7 +36,7 @@ export function chooseLanguage(next: Language): void {
 
 /** The text of a word, with `{name}` filled in. */
 export function t(word: Word, values: Record<string, string | number> = {}): string {
-  return dictionary.value[word].replace(/\{(\w+)\}/g, (_, key: string) => String(values[key] ?? ''))
+  return textOf(word).replace(/\{(\w+)\}/g, (_, key: string) => String(values[key] ?? ''))
 }
 
 /** The text of a word that the server sends, such as a status; unknown ones are shown as they are. */

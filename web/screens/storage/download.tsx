@@ -4,6 +4,7 @@ import { asRefusal, type Refusal } from '../../api/refusal.ts'
 import { Button } from '../../widgets/button.tsx'
 import { Problem } from '../../widgets/states.tsx'
 import { t } from '../../words/words.ts'
+import './words.ts'
 
 type Of = { pool: string; volume: string }
 type Props = {

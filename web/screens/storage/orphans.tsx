@@ -10,6 +10,7 @@ import { Button } from '../../widgets/button.tsx'
 import { Empty, Loaded, Problem } from '../../widgets/states.tsx'
 import { bytes } from '../../words/format.ts'
 import { t, type Word } from '../../words/words.ts'
+import './words.ts'
 
 type Found = ResultOf<'pools.orphans'>
 

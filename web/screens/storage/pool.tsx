@@ -14,6 +14,7 @@ import { t, told } from '../../words/words.ts'
 import { poolVerbs } from './pools.tsx'
 import { Uploads } from './uploads.tsx'
 import { volumeVerbs } from './volume-verbs.tsx'
+import './words.ts'
 
 const idOfPath = (path: string) => decodeURIComponent(path.split('/').at(-1) ?? '')
 

@@ -8,6 +8,7 @@ import { Meter, Status } from '../../widgets/status.tsx'
 import { bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { Orphans } from './orphans.tsx'
+import './words.ts'
 
 const used = ({ capacity_bytes, available_bytes }: Pool) =>
   capacity_bytes === null || available_bytes === null ? null : capacity_bytes - available_bytes

@@ -9,6 +9,7 @@ import { Card } from '../../widgets/layout.tsx'
 import { toast } from '../../widgets/toasts.tsx'
 import { bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
+import './words.ts'
 
 /** The sending of this tab: it goes on while other screens are shown. */
 type Sending = { upload: string; name: string; sent: number; size: number; isStopped: boolean }

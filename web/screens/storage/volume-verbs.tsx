@@ -4,6 +4,7 @@ import type { Field } from '../../forms/fields.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { t } from '../../words/words.ts'
 import { Download } from './download.tsx'
+import './words.ts'
 
 /** The ids of the storage pools that a volume can move to. @param own the one that it is in */
 export const poolsForVolumes = (pools: readonly Pool[], own: string | null): string[] =>

@@ -183,7 +183,6 @@ export const fields: Record<keyof typeof english, string> = {
   'hint.subnets': 'Höchstens eins je Familie',
   'hint.tags': 'Durch Leerzeichen getrennt',
   'hint.unchanged': 'Leer: unverändert',
-  'hint.upload': 'raw, qcow2, vmdk, vdi, vhdx oder OVA. Ein unterbrochener Upload geht dort weiter.',
   'm.cpu': 'CPU',
   'm.diskRead': 'Platte gelesen',
   'm.diskWritten': 'Platte geschrieben',

@@ -1,4 +1,4 @@
-import type { storage as en } from '../en/storage.ts'
+import type { storage as en } from '../late/storage.ts'
 
 export const storage: Record<keyof typeof en, string> = {
   'f.bytesPerSecond': 'Bytes pro Sekunde, höchstens',
@@ -23,4 +23,16 @@ export const storage: Record<keyof typeof en, string> = {
   'verb.downloadDisk': 'Platte herunterladen',
   'verb.moveVolume': 'In anderen Speicherpool verschieben',
   'verb.orphans': 'Verwaistes',
+  chooseSame: 'Dieselbe Datei noch einmal wählen',
+  goOn: 'Fortsetzen',
+  otherFile: 'Das ist eine andere Datei: Der Upload hat {size}',
+  uploadFile: 'Abbild hochladen',
+  uploads: 'Uploads',
+  'hint.upload': 'raw, qcow2, vmdk, vdi, vhdx oder OVA. Ein unterbrochener Upload geht dort weiter.',
+  createVolume: 'Volume anlegen',
+  confirmDeletePool: 'Löscht den Speicherpool {name}. Er darf keine Volumes haben; fremde Dateien darin bleiben.',
+  confirmScan: 'Macht Volumes aus Abbilddateien, die auf anderem Weg in den Speicherpool kamen.',
+  confirmDeactivate: 'Darin wird nichts Neues angelegt, bis er wieder aktiv ist.',
+  createPool: 'Speicherpool anlegen',
+  fullAt: 'Voll am {time}, beim Wachstum von zwei Tagen',
 }

@@ -181,7 +181,6 @@ export const fields = {
   'hint.subnets': 'At most one of each family',
   'hint.tags': 'Separated by spaces',
   'hint.unchanged': 'Empty: unchanged',
-  'hint.upload': 'raw, qcow2, vmdk, vdi, vhdx or OVA. A cut upload goes on where it ended.',
   'm.cpu': 'CPU',
   'm.diskRead': 'Disk read',
   'm.diskWritten': 'Disk written',

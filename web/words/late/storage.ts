@@ -1,4 +1,4 @@
-/** Words for downloads, moves and orphans of volumes. */
+/** Words of storage pools, their volumes and uploads. */
 export const storage = {
   'f.bytesPerSecond': 'Bytes per second, at most',
   'hint.bytesPerSecond': 'Such as 100 MiB; without a limit if empty',
@@ -22,4 +22,16 @@ export const storage = {
   'verb.downloadDisk': 'Download a disk',
   'verb.moveVolume': 'Move to another storage pool',
   'verb.orphans': 'Orphans',
+  chooseSame: 'Choose the same file again',
+  goOn: 'Go on',
+  otherFile: 'This is another file: the upload has {size}',
+  uploadFile: 'Upload a disk image',
+  uploads: 'Uploads',
+  'hint.upload': 'raw, qcow2, vmdk, vdi, vhdx or OVA. A cut upload goes on where it ended.',
+  createVolume: 'Create volume',
+  confirmDeletePool: 'Deletes the storage pool {name}. It must have no volumes; files of others in it stay.',
+  confirmScan: 'Makes volumes of image files that were put into the storage pool by other means.',
+  confirmDeactivate: 'Nothing new is made in it until it is active again.',
+  createPool: 'Create storage pool',
+  fullAt: 'Full at {time}, at the rate of two days',
 }

@@ -1,0 +1,4 @@
+import { storage } from '../../words/late/storage.ts'
+import { addWords } from '../../words/words.ts'
+
+addWords(storage)
