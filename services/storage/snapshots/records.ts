@@ -53,6 +53,33 @@ export async function groupsOf(disks: readonly Named[], node: string): Promise<G
   return [...groups.values()]
 }
 
+/** Volumes of one storage pool that are worked on at a time: each takes a few programs on the node. */
+const atATime = 4
+
+/**
+ * Does something to each volume, a few at the same time. When one fails, no further one is begun, and those under way have
+ * ended before it is told: an undo meets none of them.
+ * @returns the results in the order of the volumes
+ */
+export async function forEach<T>(
+  records: readonly VolumeRecord[],
+  work: (volume: VolumeRecord) => Promise<T>,
+): Promise<T[]> {
+  const results: T[] = []
+  const errors: unknown[] = []
+  let next = 0
+  const turns = async () => {
+    for (let index = next++; index < records.length && errors.length === 0; index = next++)
+      await work(records[index]!).then(
+        (result) => (results[index] = result),
+        (error: unknown) => errors.push(error),
+      )
+  }
+  await Promise.all(Array.from({ length: atATime }, turns))
+  if (errors.length > 0) throw errors[0]
+  return results
+}
+
 /** Does something to each group at the same time. */
 export const inEach = async <T>(groups: Group[], work: (group: Group) => Promise<T[]>): Promise<T[]> =>
   (await Promise.all(groups.map(work))).flat()

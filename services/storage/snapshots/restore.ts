@@ -5,7 +5,7 @@ import { ConflictError, notFound } from '#shared/errors.ts'
 import { volumeRecords } from '../models.ts'
 import { requireBeginnable } from '../pools/room.ts'
 import { viewIn } from '../volumes/records.ts'
-import { atHead, familyOf, groupsOf, headOf, inEach, restoreIn } from './records.ts'
+import { atHead, familyOf, forEach, groupsOf, headOf, inEach, restoreIn } from './records.ts'
 
 type Contract = typeof volumeSnapshots
 
@@ -14,8 +14,8 @@ export async function open({ disks, node, snapshot, head }: Params<Contract, 'op
   await inEach(await groupsOf(disks, node), async ({ opened, driver, records }) => {
     const { host, config } = opened
     if (!records.every((volume) => restoreIn(volume, head))) await requireBeginnable(opened)
-    for (const volume of records) {
-      if (restoreIn(volume, head)) continue
+    await forEach(records, async (volume) => {
+      if (restoreIn(volume, head)) return
       const from = (await familyOf(volume)).snapshots.find(({ id }) => id === snapshot)
       if (!from) throw notFound('Snapshot', `${snapshot} of volume ${volume.id}`)
       const restored = await driver.open(host, config, volume, from, head)
@@ -24,7 +24,7 @@ export async function open({ disks, node, snapshot, head }: Params<Contract, 'op
           restores: [...(now.restores ?? []), { id: head, restored, former: headOf(now), is_in_place: false }],
         },
       }))
-    }
+    })
     return []
   })
   return null
@@ -32,16 +32,14 @@ export async function open({ disks, node, snapshot, head }: Params<Contract, 'op
 
 export async function swap({ disks, node, head, to }: Params<Contract, 'swap'>): Promise<{ data: Volume[] }> {
   const wanted = to === 'restored'
-  const data = await inEach(await groupsOf(disks, node), async ({ opened, driver, records }) => {
+  const data = await inEach(await groupsOf(disks, node), ({ opened, driver, records }) => {
     const { host, config } = opened
-    const views: Volume[] = []
-    for (const volume of records) {
+    return forEach(records, async (volume) => {
       const restore = restoreIn(volume, head)
       // An undo that is repeated may find that the heads were never opened.
       if (!restore || restore.is_in_place === wanted) {
         if (!restore && wanted) throw new ConflictError(`Volume '${volume.id}' has no head ${head} by now`)
-        views.push(await viewIn(opened, volume))
-        continue
+        return viewIn(opened, volume)
       }
       await driver.swap(host, config, volume, restore[to])
       const swapped = await volumeRecords.change(volume.id, ({ restores = [] }) => ({
@@ -50,9 +48,8 @@ export async function swap({ disks, node, head, to }: Params<Contract, 'swap'>):
           restores: restores.map((each) => (each.id === head ? { ...each, is_in_place: wanted } : each)),
         },
       }))
-      views.push(await viewIn(opened, swapped))
-    }
-    return views
+      return viewIn(opened, swapped)
+    })
   })
   return { data }
 }
@@ -61,15 +58,15 @@ export async function swap({ disks, node, head, to }: Params<Contract, 'swap'>):
 export async function discard({ disks, node, head }: Params<Contract, 'discard'>): Promise<null> {
   await inEach(await groupsOf(disks, node), async ({ opened, driver, records }) => {
     const { host, config } = opened
-    for (const volume of records) {
+    await forEach(records, async (volume) => {
       const restore = restoreIn(volume, head)
-      if (!restore) continue
+      if (!restore) return
       const aside = restore.is_in_place ? restore.former : restore.restored
       await driver.discard(host, config, volume, aside.head)
       await volumeRecords.change(volume.id, ({ restores = [] }) => ({
         set: { restores: restores.filter(({ id }) => id !== head) },
       }))
-    }
+    })
     return []
   })
   return null
