@@ -84,7 +84,10 @@ export const pageConfig: InlineConfig = {
       // The parts of the first load as one file in place of many small ones.
       output: {
         codeSplitting: {
-          groups: [{ name: 'base', test: /node_modules\/(preact|@preact)|web\/(api|words|live)\/(?!de|late)/ }],
+          groups: [
+            { name: 'base', test: /node_modules\/(preact|@preact)|web\/(api|words)\/(?!de|late)/ },
+            { name: 'live', test: /web\/live\// },
+          ],
         },
       },
     },

@@ -3,13 +3,14 @@ import { isSet, type Parsed, readWords, textOf, withGlobals } from '../arguments
 import { confirm } from '../contexts/prompt.ts'
 import { CommandError, exitCodes } from '../errors.ts'
 import type { Target } from '../http/target.ts'
-import { keyOf, pathParams } from '../manifest/manifest.ts'
+import { bulkFor, keyOf, pathParams } from '../manifest/manifest.ts'
 import type { Action } from '../manifest/types.ts'
 import { isOperationBody, waitFor } from '../operations/wait.ts'
 import { nameOf, note, rendered, write } from '../output/print.ts'
 import { cellText, durationText } from '../output/cells.ts'
 import { requestOf, type Values, valuesFor } from './build-request.ts'
 import { outputFrom, secondsOf, targetFrom } from './options.ts'
+import { runBulk } from './run-bulk.ts'
 import { itemsOf, send } from './send.ts'
 import { watch } from './watch.ts'
 
@@ -17,7 +18,9 @@ import { watch } from './watch.ts'
 export async function runAction(action: Action, words: string[]): Promise<number> {
   const known = flagsOf(action)
   if (hasPlan(action)) known.flags['if-plan'] = { value: 'ID', does: 'Do exactly the plan of this id, or nothing' }
+  const bulk = bulkFor(action)
   const parsed = readWords(words, withGlobals(known.flags))
+  if (bulk && textOf(parsed, 'query') !== undefined) return runBulk(action, bulk, parsed)
   const targets = severalIn(action, parsed)
   if (targets) return runSeveral(action, parsed, targets)
   const values = await valuesFor(action, parsed, known)

@@ -1,4 +1,4 @@
-import { flagOf, positionalParams } from '../manifest/manifest.ts'
+import { bulkFor, flagOf, positionalParams } from '../manifest/manifest.ts'
 import type { Action, Form, Param } from '../manifest/types.ts'
 import type { Flag } from './parse.ts'
 
@@ -47,6 +47,8 @@ export function flagsOf(action: Action): { flags: Record<string, Flag>; params: 
     flags[name] = flag
     params.set(name, param)
   }
+  if (bulkFor(action))
+    flags['query'] = { value: 'QUERY', does: "All that fit, such as 'tags:test status:running', after a plan" }
   const inPath = action.params.filter(({ path }) => path)
   for (const param of action.params.filter((one) => !inPath.includes(one))) {
     const name = flagOf(param)

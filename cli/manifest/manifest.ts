@@ -123,3 +123,10 @@ export function keyOf(noun: string): string {
   const get = findAction(noun, 'get') ?? manifest().find((one) => one.noun === noun && one.method === 'DELETE')
   return get ? (pathParams(get).at(-1)?.name ?? 'id') : 'id'
 }
+
+/** The action that does this one with many items: `vms stop --query 'tags:test'`. */
+export function bulkFor({ path, verb }: Action): Action | undefined {
+  const list = /^(.*)\/\{\w+\}/.exec(path)?.[1]
+  const takes = ({ params }: Action) => params.find(({ name }) => name === 'action')?.enum?.includes(verb) ?? false
+  return manifest().find((one) => one.method === 'POST' && one.path === `${list}/bulk` && takes(one))
+}

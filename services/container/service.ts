@@ -1,4 +1,5 @@
 import type { Service } from '#shared/service/start.ts'
+import { containerBulkService } from './bulk.ts'
 import { containerActions } from './containers.ts'
 import { containerSnapshotService } from './copies/snapshots.ts'
 import { imageService } from './images/images.ts'
@@ -16,6 +17,7 @@ export const containerService: Service = {
   name: 'container',
   serves: [
     containerActions,
+    containerBulkService,
     containerStreamActions,
     imageService,
     containerSnapshotService,

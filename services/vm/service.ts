@@ -1,4 +1,5 @@
 import type { Service } from '#shared/service/start.ts'
+import { vmBulkService } from './bulk.ts'
 import { vmBackupService } from './backups/service.ts'
 import { cloudinitService } from './cloudinit/service.ts'
 import { cloneJobService } from './clone/clone-jobs.ts'
@@ -29,6 +30,7 @@ export const vmService: Service = {
   name: 'vm',
   serves: [
     vms,
+    vmBulkService,
     vmBackupService,
     deviceService,
     guestService,

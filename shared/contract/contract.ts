@@ -1,5 +1,6 @@
 import type { Static, TObject, TSchema, TUnsafe } from 'typebox'
 import type { AuditKind } from '#shared/contract/audit-kinds.ts'
+import type { Possible } from '#shared/contract/possible.ts'
 import type { Privilege } from '#shared/access/privileges.ts'
 
 type Verb = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -59,9 +60,9 @@ export type Query = Common & {
 /**
  * An action that changes state and is audited. An operation answers 202 and runs in the background; an operation that
  * only other services start has no route. `plan`: the answer of an operation whose parameter `plan` is true, which changes
- * nothing then.
+ * nothing then. `possible`: the states of the resource in which it can be done.
  */
-export type Change = Common & { audit: AuditKind; operation?: true; plan?: TSchema } & (
+export type Change = Common & { audit: AuditKind; operation?: true; plan?: TSchema; possible?: Possible } & (
     | { rest: `${Verb} /${string}` }
     | (ForServices & { operation: true })
   )

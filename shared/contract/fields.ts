@@ -13,7 +13,7 @@ function fieldsOf(result: TSchema): string[] | undefined {
 
 /**
  * Returns a function that keeps only the fields listed in `fields=`, of a record or of each item of a page. The
- * identifying field (`id`, or the first field of a record without one) is always kept.
+ * identifying field (`id`, or the first field of a record without one) and the verbs of `can=1` are always kept.
  * @returns undefined if all fields are wanted
  * @throws ValidationError for an unknown field
  */
@@ -28,7 +28,7 @@ export function pickerOf(result: TSchema, fields: unknown): ((answer: unknown) =
   if (strange.length > 0)
     throw invalid('fields', `has no ${strange.map((field) => `'${field}'`).join(', ')}; there are ${known!.join(', ')}`)
   const key = known && !known.includes('id') ? known[0]! : 'id'
-  const wanted = new Set([key, ...asked])
+  const wanted = new Set([key, 'can', 'cannot', ...asked])
   const pick = (record: object) => Object.fromEntries(Object.entries(record).filter(([name]) => wanted.has(name)))
   return (answer) => {
     if (typeof answer !== 'object' || answer === null) return answer

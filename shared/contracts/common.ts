@@ -1,4 +1,4 @@
-import { type TObject, type TSchema, Type } from 'typebox'
+import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
 import { queryPattern } from '#shared/contract/query-language.ts'
 
 /** Path segments of routes that could otherwise be taken for an id. */
@@ -50,6 +50,19 @@ export const Page = <T extends TSchema>(item: T) =>
       }),
     ),
   })
+
+const verbFields = {
+  can: Type.Optional(Type.Array(Type.String(), { description: 'With `can=1`: what the caller may do with it now' })),
+  cannot: Type.Optional(
+    Type.Record(Type.String(), strict({ error: Type.String(), message: Type.String() }), {
+      description: 'With `can=1`: FORBIDDEN without the right, CONFLICT where its state does not let it be done',
+    }),
+  ),
+}
+
+/** As `Page`, of a list with a {@link SearchQuery}. */
+export const SearchPage = <P extends TProperties>(item: TObject<P>) =>
+  Page(strict({ ...item.properties, ...verbFields }))
 
 /** Schema of the query of a list with filters on these fields: `filter=status:running,name:web*`. */
 export const ListQuery = (...filterable: string[]) =>
@@ -120,9 +133,16 @@ export const SearchQuery = (item: TObject, filterable: string[], nested: string[
         errorMessage: `must be fields separated by commas, of ${filterable.join(', ')}`,
       }),
     ),
+    can: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1,
+        description: '1: each item tells the actions that the caller may do with it now, and why not the others',
+      }),
+    ),
   })
 }
-export type SearchQuery = ListQuery & { q?: string; sort?: string; facets?: string }
+export type SearchQuery = ListQuery & { q?: string; sort?: string; facets?: string; can?: number }
 
 /** Key of a label as Kubernetes checks it: an optional DNS prefix and a name. */
 export const LabelKey = Type.String({

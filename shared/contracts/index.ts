@@ -9,6 +9,7 @@ import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { containerSnapshots } from '#shared/contracts/container/container-snapshots.ts'
+import { containerBulk } from '#shared/contracts/container/container-bulk.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
@@ -42,6 +43,7 @@ import { stacks } from '#shared/contracts/container/stacks.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
+import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
@@ -75,6 +77,7 @@ export const contracts: readonly Contract[] = [
   backupStores,
   backupJobs,
   vms,
+  vmBulk,
   vmBackups,
   devices,
   guests,
@@ -89,6 +92,7 @@ export const contracts: readonly Contract[] = [
   moves,
   migrations,
   containers,
+  containerBulk,
   containerStreams,
   images,
   containerSnapshots,

@@ -1,6 +1,3 @@
-import type { ContainerStatus } from '#shared/contracts/container/parts.ts'
-import type { VmStatus } from '#shared/contracts/vm/vms.ts'
-
 /** Power actions of a VM, and the statuses in which each is possible: for the service, and for clients that offer them. */
 export const vmPowerStates = {
   start: ['stopped'],
@@ -10,7 +7,7 @@ export const vmPowerStates = {
   reset: ['running'],
   pause: ['running'],
   resume: ['paused'],
-} satisfies Record<string, VmStatus[]>
+} as const
 
 /** As `vmPowerStates`, for containers. */
 export const containerPowerStates = {
@@ -20,4 +17,4 @@ export const containerPowerStates = {
   pause: ['running'],
   // A container that runs already is left as it is.
   resume: ['paused', 'running'],
-} satisfies Record<string, ContainerStatus[]>
+} as const

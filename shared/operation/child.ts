@@ -9,8 +9,8 @@ import { announceProgress, type Progressing } from '#shared/operation/progress.t
 import { followProgress, waitForEnd } from '#shared/operation/wait.ts'
 import { log } from '#shared/runtime/log.ts'
 
-/** The part of a child in the progress of its parent: the units done before it, and the total. */
-export type Within = { before: number; total: number }
+/** The part of a child in the progress of its parent: the units done before it, and the total; or none. */
+export type Within = { before: number; total: number } | 'apart'
 
 /**
  * An operation of another service that runs as a step of this one. Its id follows from the parent's id and the step, so
@@ -23,9 +23,10 @@ export function runChild<C extends Contract, K extends keyof C['actions'] & stri
   action: K,
   params: Params<C, K>,
   within?: Within,
-): { work: () => Promise<Result<C, K>>; end: () => Promise<void> } {
+): { id: string; work: () => Promise<Result<C, K>>; end: () => Promise<void> } {
   const id = idFrom(`${parent.journal.entry.id}/${step}`)
   return {
+    id,
     work: async () => {
       await call(contract, action, params as never, { operationId: id })
       // The result of this action's operation, by its contract.
@@ -61,6 +62,7 @@ async function waitForChild(parent: Progressing, id: string, within?: Within): P
     // The journal tells of the same progress a little later than the bus.
     if (done < furthest) return
     furthest = done
+    if (within === 'apart') return
     if (!within) announceProgress(parent, done, total, unit)
     else if (unit === 'bytes') announceProgress(parent, within.before + done, within.total, unit)
   }

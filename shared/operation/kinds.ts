@@ -3,6 +3,9 @@ import type { Event } from '#shared/contracts/core/events.ts'
 import type { Params, Result } from '#shared/contract/contract.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 
+/** End of the operation of one of several items. */
+export type Outcome = { operation_id: string; failure: { error: string; message: string } | null }
+
 /** The engine as the work of an operation sees it. ADR 0006 has the rules that work must keep. */
 export type Op = {
   id: string
@@ -26,6 +29,15 @@ export type Op = {
       within?: { before: number; total: number }
     },
   ) => Promise<Result<C, K>>
+  /**
+   * Starts an operation for each item, some at a time, as one step, and waits for the end of all. The failure of one is its
+   * outcome and ends no other. A cancellation is passed on to those that run; those that have ended stay as they are.
+   */
+  children: <C extends Contract, K extends keyof C['actions'] & string>(
+    contract: C,
+    action: K,
+    each: readonly Params<C, K>[],
+  ) => Promise<Outcome[]>
   progress: (done: number, total: number | null, unit: 'bytes' | 'steps') => void
   log: (message: string) => void
   /** Adds events to the next write of the journal. */

@@ -1,6 +1,7 @@
 import { CancelledError, ChangedStepsError, LostLeaseError, packError, unpackError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { runChild } from '#shared/operation/child.ts'
+import { childrenOf } from '#shared/operation/children.ts'
 import { appendLog, type Journal } from '#shared/operation/journal.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import { requireLease } from '#shared/operation/lease.ts'
@@ -41,7 +42,7 @@ export function createReplay(run: Run): Replay {
   /** Number of recorded steps that the replay has passed. */
   let passed = 0
 
-  const step = async <T>(name: string, work: () => Promise<T>, undo?: Undoing<T>): Promise<T> => {
+  const step = async <T>(name: string, work: () => Promise<T>, undo?: Undoing<T>, isForward = false): Promise<T> => {
     const { results, steps, failure } = journal.entry
     const recorded = results.find(([done]) => done === name)
     const own: Undo = { name, undo: async () => undo?.(recorded?.[1] as T | undefined) }
@@ -56,7 +57,7 @@ export function createReplay(run: Run): Replay {
     const started_at = steps.find((known) => known.name === name)?.started_at ?? now()
     await journal.writeStep(name, { state: 'running', started_at }, { stage: name })
     abort.signal.throwIfAborted()
-    const result = await perform(run, name, work)
+    const result = await perform(run, name, work, isForward)
     own.undo = async () => undo?.(result)
     passed++
     journal.endStep(name, result)
@@ -76,6 +77,11 @@ export function createReplay(run: Run): Replay {
         await undo?.()
       }
       return await step(name, child.work, undoChild)
+    },
+    children: async (contract, action, each) => {
+      const name = `${action} of each`
+      const { work, end } = childrenOf(run, name, contract, action, each)
+      return await step(name, work, end, true)
     },
     progress: (done, total, unit) => announceProgress(run, done, total, unit),
     log: (message) => {
@@ -103,8 +109,16 @@ export function createReplay(run: Run): Replay {
   return { op, undoAll }
 }
 
-/** Does a step's work. After `commit` a step that fails is tried again before the operation gives up. */
-async function perform<T>({ journal, abort, observe }: Run, name: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Does a step's work. After `commit`, and if the step itself can only go forward, it is tried again when it fails, before the
+ * operation gives up.
+ */
+async function perform<T>(
+  { journal, abort, observe }: Run,
+  name: string,
+  work: () => Promise<T>,
+  isForward: boolean,
+): Promise<T> {
   for (let tried = 1; ; tried++) {
     try {
       await observe(name, 'before')
@@ -115,7 +129,7 @@ async function perform<T>({ journal, abort, observe }: Run, name: string, work: 
       return result
     } catch (error) {
       const isTaken = error instanceof LostLeaseError || abort.signal.aborted
-      if (journal.entry.cancellable || isTaken || tried === forwardTries) throw error
+      if ((journal.entry.cancellable && !isForward) || isTaken || tried === forwardTries) throw error
       log('operations').warn({ err: error as Error, step: name }, 'tried again: the operation can only go forward')
       journal.log(`'${name}' is tried again: ${(error as Error).message}`)
     }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Context, ServiceBroker, ServiceSchema } from 'moleculer'
 import type { Static, TSchema } from 'typebox'
-import { type Caller, type MaySee, type Rights, subjectOf } from '#shared/access/access.ts'
+import { type Caller, type Rights, subjectOf } from '#shared/access/access.ts'
 import { hashesOf, recordAudit } from '#shared/audit/audit.ts'
 import type { Meta } from '#shared/bus/call.ts'
 import {
@@ -31,6 +31,8 @@ import { pickerOf } from '#shared/contract/fields.ts'
 import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrentRun } from '#shared/operation/lease.ts'
 import { type OperationHandler, registerKind } from '#shared/operation/kinds.ts'
+import { withVerbs } from '#shared/service/item-verbs.ts'
+import { maySeeOf } from '#shared/service/may-see.ts'
 import { rightsOf } from '#shared/service/rights.ts'
 import { guardOf, requireWaitedFor } from '#shared/service/try-guard.ts'
 import { requireRight } from '#shared/access/require-right.ts'
@@ -56,7 +58,7 @@ export function implement<C extends Contract>(contract: C, handlers: Handlers<C>
     const work: Plain = isOperation(action)
       ? (params, call) => operate(name, action, handler as OperationHandler, params, call)
       : (handler as Plain)
-    return [key, { handler: (ctx: Incoming) => answer(name, contract.name, action, work, ctx) }] as const
+    return [key, { handler: (ctx: Incoming) => answer(name, contract, action, work, ctx) }] as const
   })
   // Moleculer's type of a handler is narrower than the context that it passes.
   return { name: contract.name, actions: Object.fromEntries(actions) } as unknown as ServiceSchema
@@ -70,11 +72,11 @@ function operate(name: string, action: Action, { plan }: OperationHandler, param
 const actions = histogram('horcrux_action_duration_seconds', 'Actions of services, by their outcome')
 
 /** Measures how long an action takes. */
-async function answer(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
+async function answer(name: string, contract: Contract, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
   const begin = performance.now()
   let outcome = 'ok'
   try {
-    return await answered(name, service, action, work, ctx)
+    return await answered(name, contract, action, work, ctx)
   } catch (error) {
     outcome = error instanceof AppError ? error.error.toLowerCase() : 'bug'
     throw error
@@ -84,7 +86,14 @@ async function answer(name: string, service: string, action: Action, work: Plain
 }
 
 /** Authorises, checks, works, writes the audit record, answers: in this order, for every action. */
-async function answered(name: string, service: string, action: Action, work: Plain, ctx: Incoming): Promise<unknown> {
+async function answered(
+  name: string,
+  contract: Contract,
+  action: Action,
+  work: Plain,
+  ctx: Incoming,
+): Promise<unknown> {
+  const { name: service } = contract
   const { caller, requestId = 'none', ifMatch, ifPlan, idempotency, operationId, fence, bytes, try: attempt } = ctx.meta
   if (!caller) throw new AuthenticationError('A call on the bus must carry its caller')
   const context = {
@@ -117,11 +126,12 @@ async function answered(name: string, service: string, action: Action, work: Pla
         const params = check<Record<string, unknown>>(action.params, ctx.params)
         const pick = pickerOf(action.result, params['fields'])
         const reply: Reply = {}
-        const call = { caller, requestId, rights, maySee: maySee(action, rights), reply, record }
+        const call = { caller, requestId, rights, maySee: maySeeOf(action, rights), reply, record }
         const result = await work(params, call).catch(isGoneAlready(action, ctx.meta))
         if (!isOperation(action)) await onRecord('success', result)
         Object.assign(ctx.meta, reply)
-        return pack(ctx.meta, bytes, pick ? pick(result) : result, 'computed' in action)
+        const asked = params['can'] === 1 ? withVerbs(contract, action, result, params, rights) : result
+        return pack(ctx.meta, bytes, pick ? pick(asked) : asked, 'computed' in action)
       } catch (error) {
         // Nothing was done, and its sender has another answer by now.
         if (error instanceof LateCallError) throw error
@@ -165,13 +175,6 @@ export function authorize(action: Action, params: Record<string, unknown>, calle
   if (can === 'service') throw new ForbiddenError('This action is for services only')
   const { privilege, path } = onPath(can)
   requireRight({ caller, rights }, privilege, fillPath(path, params))
-}
-
-function maySee(action: Action, rights: Rights): MaySee {
-  const itemAccess = 'itemAccess' in action ? action.itemAccess : undefined
-  if (!itemAccess) return { all: true, item: () => true }
-  const { privilege, path } = onPath(itemAccess)
-  return { all: rights.allows(privilege, '/'), item: (id) => rights.allows(privilege, fillPath(path, { id })) }
 }
 
 type Outcome = 'success' | 'failure' | 'denied'

@@ -8,6 +8,7 @@ import type { users } from '#shared/contracts/access/users.ts'
 import type { drains } from '#shared/contracts/cluster/drains.ts'
 import type { ha, haGroups, haResources } from '#shared/contracts/cluster/ha.ts'
 import type { nodes } from '#shared/contracts/cluster/nodes.ts'
+import type { containerBulk } from '#shared/contracts/container/container-bulk.ts'
 import type { containers } from '#shared/contracts/container/containers.ts'
 import type { images } from '#shared/contracts/container/images.ts'
 import type { networkPolicies } from '#shared/contracts/container/network-policies.ts'
@@ -31,6 +32,7 @@ import type { guests } from '#shared/contracts/vm/guests.ts'
 import type { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import type { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import type { templates } from '#shared/contracts/vm/templates.ts'
+import type { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 
 /** The contracts that the page calls, by name. Types only: no code of the server is in the page. */
@@ -42,6 +44,7 @@ type Contracts = {
   backups: typeof backups
   cloudinit: typeof cloudinit
   consoles: typeof consoles
+  'container-bulk': typeof containerBulk
   containers: typeof containers
   devices: typeof devices
   drains: typeof drains
@@ -67,6 +70,7 @@ type Contracts = {
   templates: typeof templates
   uploads: typeof uploads
   users: typeof users
+  'vm-bulk': typeof vmBulk
   vms: typeof vms
   'volume-downloads': typeof volumeDownloads
   volumes: typeof volumes

@@ -1,3 +1,5 @@
+import { t } from './words.js'
+
 /** Error answer of the API, with its message. */
 export class Refused extends Error {
   constructor(status, message) {
@@ -15,7 +17,7 @@ export async function ask(method, path, body) {
   })
   const json = await answer.json().catch(() => ({}))
   if (answer.ok) return json
-  throw new Refused(answer.status, json.message ?? `The server answers ${answer.status}`)
+  throw new Refused(answer.status, json.message ?? t('serverAnswers', { status: answer.status }))
 }
 
 /** Shows the sign-in form until the user has signed in. */

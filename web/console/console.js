@@ -1,4 +1,5 @@
 import { ask, Refused, signIn } from './api.js'
+import { t, translate } from './words.js'
 
 const query = new URLSearchParams(location.search)
 const container = query.get('container')
@@ -9,13 +10,11 @@ const $ = (selector) => document.querySelector(selector)
 const view = $('#view')
 let shown
 
-const words = { connecting: 'Connecting…', connected: 'Connected', closed: 'Closed' }
-
 /** The state for the eye, for screen readers and for programs (`body[data-state]`, `body[data-reason]`). */
 function say(state, reason = '') {
   document.body.dataset.state = state
   document.body.dataset.reason = reason
-  $('#state span').textContent = state === 'connected' && reason ? reason : words[state]
+  $('#state span').textContent = state === 'connected' && reason ? reason : t(state)
   $('#closed').hidden = state !== 'closed'
   $('#why').textContent = reason
   $('#keys').hidden = state !== 'connected' || type !== 'vnc' || recording !== null
@@ -23,11 +22,11 @@ function say(state, reason = '') {
 }
 
 /** Meanings of the gateway's close codes. */
-const titles = { 1001: 'The gateway is stopping', 4401: 'Signed out', 4403: 'Not allowed any more', 4410: 'Ended' }
+const titles = { 1001: 'stopping', 4401: 'signedOut', 4403: 'notAllowed', 4410: 'ended' }
 
 function closed({ code, reason }) {
-  $('#what').textContent = titles[code] ?? 'Connection lost'
-  say('closed', reason || 'The connection to the server was lost.')
+  $('#what').textContent = t(titles[code] ?? 'lost')
+  say('closed', reason || t('lostReason'))
 }
 
 /** Bash where there is one; some images have only `sh`. */
@@ -54,7 +53,7 @@ async function connect() {
   view.className = ''
   try {
     if (recording) {
-      $('#what').textContent = 'Recording'
+      $('#what').textContent = t('recording')
       const { replay } = await import('./replay.js')
       return await replay(view, encodeURIComponent(vm), encodeURIComponent(recording), say)
     }
@@ -74,7 +73,7 @@ async function connect() {
       await signIn()
       return connect()
     }
-    $('#what').textContent = 'No console'
+    $('#what').textContent = t('noConsole')
     say('closed', error.message)
   }
 }
@@ -89,7 +88,8 @@ async function viewerFile() {
   }
 }
 
-if (recording) $('#again').textContent = 'Play again'
+translate()
+if (recording) $('#again').textContent = t('playAgain')
 // In the frame of the web page its own head is enough.
 if (query.has('embedded')) document.body.classList.add('embedded')
 $('#name').textContent = container ?? vm

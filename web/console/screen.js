@@ -1,4 +1,5 @@
 import RFB from '@novnc/novnc'
+import { t } from './words.js'
 
 /** Shows a VNC display; calls `ready` when the first picture is there. @returns what can be done with it */
 export function showScreen(view, socket, { password, ready, failed }) {
@@ -9,7 +10,7 @@ export function showScreen(view, socket, { password, ready, failed }) {
     ready()
     rfb.focus()
   })
-  rfb.addEventListener('securityfailure', ({ detail }) => failed(detail.reason ?? 'The display refuses the password'))
-  rfb.addEventListener('credentialsrequired', () => failed('The display asks for a password that is not known here'))
+  rfb.addEventListener('securityfailure', ({ detail }) => failed(detail.reason ?? t('refusesPassword')))
+  rfb.addEventListener('credentialsrequired', () => failed(t('asksPassword')))
   return { controlAltDelete: () => rfb.sendCtrlAltDel(), focus: () => rfb.focus() }
 }

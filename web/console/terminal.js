@@ -1,6 +1,7 @@
 import { FitAddon } from '@xterm/addon-fit'
 import '@xterm/xterm/css/xterm.css'
 import { Terminal } from '@xterm/xterm'
+import { t } from './words.js'
 
 /** A terminal that fills the view. A serial line has no size of its own: guests think of 80 × 24. */
 export function makeTerminal(view, { reading = false } = {}) {
@@ -44,8 +45,7 @@ export function showTerminal(view, socket, { ready }) {
 }
 
 /** A command's end, in words. */
-const endOf = ({ exit_code: code, reason, message }) =>
-  message ?? (code === null ? reason : `It has ended with ${code}`)
+const endOf = ({ exit_code: code, reason, message }) => message ?? (code === null ? reason : t('endedWith', { code }))
 
 /**
  * Joins a terminal with a command in a container: binary messages begin with the number of their stream, texts are JSON;

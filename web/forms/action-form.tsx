@@ -7,10 +7,12 @@ import { isOffline } from '../live/stream.ts'
 import { Button } from '../widgets/button.tsx'
 import { Problem } from '../widgets/states.tsx'
 import { t, type Word } from '../words/words.ts'
-import { type Field, paramsOf, pick, type Raw, readForm, toRaw } from './fields.ts'
+import { type Field, paramsOf, pick, type Raw, rawOf, readForm, toRaw } from './fields.ts'
 import { Input } from './input.tsx'
 import { changedFields, type Conflict, merge, type Values } from './merge.ts'
 import { run } from './run.ts'
+import { useYaml } from './use-yaml.ts'
+import { YamlForm } from './yaml-form.tsx'
 
 /** The answer of an action to `plan: true`. */
 export type Plan = { plan_id: string }
@@ -35,8 +37,9 @@ type Props<N extends ActionName> = {
   ) => Record<string, unknown>
 }
 
-const rawOf = (fields: readonly Field[], source: unknown): Raw =>
-  Object.fromEntries(fields.map((field) => [field.name, toRaw(field, pick(source, field.name))]))
+/** Forms with fewer fields have no view as YAML. */
+const fieldsWithYaml = 3
+
 const valuesOf = (fields: readonly Field[], source: unknown): Values =>
   Object.fromEntries(fields.map(({ name }) => [name, pick(source, name)]))
 
@@ -50,6 +53,8 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
   const [conflicts, setConflicts] = useState<Conflict[]>([])
   const [isBusy, setBusy] = useState(false)
   const [plan, setPlan] = useState<Plan>()
+  /** Fields of the request that were given as YAML, and that the form does not have. */
+  const [extra, setExtra] = useState<Values>({})
   const isPlanning = props.showPlan !== undefined && plan === undefined
   const form = useRef<HTMLFormElement>(null)
   useEffect(
@@ -75,36 +80,99 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
     if (conflicts.length === 0) await send(changedFields(valuesOf(fields, theirs.data), merged), theirs)
   }
 
+  /** The request without its ids; passwords are left out of what is shown. */
+  const requestOf = (values: Values, more: Values): Values => {
+    const hidden = fields.filter(({ kind }) => kind === 'password').map(({ name }) => name)
+    const told = Object.fromEntries(Object.entries(values).filter(([name]) => !hidden.includes(name)))
+    const filled = { ...more, ...paramsOf(told) }
+    return base ? filled : (props.prepare?.(filled) ?? filled)
+  }
+
   const send = async (values: Values, current = base): Promise<void> => {
-    const filled = { ...props.params, ...paramsOf(values) }
-    const params = (props.prepare?.(filled) ?? filled) as ParamsOf<N>
+    const filled = { ...extra, ...props.params, ...paramsOf(values) }
+    await sendParams(props.prepare?.(filled) ?? filled, current)
+  }
+
+  const sendParams = async (given: Values, current = base): Promise<void> => {
+    const params = given as ParamsOf<N>
     // Actions with a plan take this parameter, and answer it.
-    const toPlan = { ...(params as object), plan: true } as unknown as ParamsOf<N>
+    const toPlan = { ...given, plan: true } as unknown as ParamsOf<N>
     if (isPlanning) return setPlan((await call(action, toPlan)).data as unknown as Plan)
     const answer = await run(action, params, { ifMatch: current?.etag, ifPlan: plan?.plan_id })
     onDone?.(answer)
   }
 
+  const readRaw = (from: Raw) => {
+    const read = readForm(fields, from, base?.data ?? props.initial)
+    setWrong(Object.fromEntries(Object.entries(read.wrong).map(([name, word]) => [name, t(word)])))
+    return Object.keys(read.wrong).length > 0 ? undefined : read.values
+  }
+  const passwords = (): Values =>
+    Object.fromEntries(
+      fields.flatMap(({ name, kind }) => (kind === 'password' && raw[name] ? [[name, raw[name]]] : [])),
+    )
+
+  const yaml = useYaml({
+    requestOf: () => {
+      const { values, wrong } = readForm(fields, raw, base?.data ?? props.initial)
+      // A field that is still empty is added in the YAML.
+      const isUnreadable = Object.keys(wrong).some((name) => String(raw[name] ?? '').trim() !== '')
+      if (!isUnreadable) return requestOf(values, extra)
+      readRaw(raw)
+      return undefined
+    },
+    fill: (request, isSame) => {
+      const own = new Set(fields.map(({ name }) => name.split('.')[0]))
+      const more = Object.fromEntries(Object.entries(request).filter(([name]) => !own.has(name)))
+      const next: Raw = { ...rawOf(fields, request), ...(passwords() as Raw) }
+      const { values, wrong } = readForm(fields, next, base?.data ?? props.initial)
+      const shown = requestOf(values, more)
+      if (Object.keys(wrong).length > 0 || !isSame(shown, request) || (base && Object.keys(more).length > 0))
+        return undefined
+      setRaw(next)
+      setExtra(more)
+      return values
+    },
+  })
+
+  /** Sends the YAML as it is. Of a record only the fields that were changed are sent. */
+  const submitYaml = async (): Promise<void> => {
+    const request = await yaml.read()
+    if (!request) return
+    const changed = base ? changedFields(base.data as Values, request) : request
+    await sendParams({ ...changed, ...paramsOf(passwords()), ...props.params })
+  }
+
   const onSubmit = async (event: Event) => {
     event.preventDefault()
     if (isBusy || isOffline.value) return
-    const read = readForm(fields, raw, base?.data ?? props.initial)
-    setWrong(Object.fromEntries(Object.entries(read.wrong).map(([name, word]) => [name, t(word)])))
     setError(undefined)
-    if (Object.keys(read.wrong).length > 0) return
+    const values = yaml.text === undefined ? readRaw(raw) : {}
+    if (!values) return
     setBusy(true)
     setConflicts([])
     try {
-      const values = base ? changedFields(valuesOf(fields, base.data), read.values) : read.values
-      await send(values)
+      if (yaml.text !== undefined) await submitYaml()
+      else await send(base ? changedFields(valuesOf(fields, base.data), values) : values)
     } catch (thrown) {
       const refusal = asRefusal(thrown)
       setPlan(undefined)
-      if (refusal.status === 412 && reload)
-        await mergeWithTheirs(read.values).catch((again: unknown) => show(asRefusal(again)))
+      if (refusal.status === 412 && reload) await mergeMine(values)
+      else if (yaml.text !== undefined) await showInYaml(refusal)
       else show(refusal)
     }
     setBusy(false)
+  }
+
+  /** A conflict is shown field by field, also that of a YAML. */
+  const mergeMine = async (values: Values) => {
+    const mine = yaml.text === undefined ? values : await yaml.toForm()
+    if (mine) await mergeWithTheirs(mine).catch((again: unknown) => show(asRefusal(again)))
+  }
+
+  const showInYaml = async (refusal: Refusal) => {
+    if (refusal.violations.length > 0) await yaml.showAt(refusal)
+    else setError(refusal)
   }
 
   const put = (name: string, value: string | boolean) => {
@@ -121,8 +189,18 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
         </p>
       )}
       {children}
+      {yaml.text !== undefined && (
+        <YamlForm
+          text={yaml.text}
+          mistakes={yaml.mistakes}
+          onInput={(text) => {
+            setPlan(undefined)
+            yaml.change(text)
+          }}
+        />
+      )}
       {fields
-        .filter(({ when }) => !when || when(raw))
+        .filter(({ when }) => yaml.text === undefined && (!when || when(raw)))
         .map((field) => {
           const conflict = conflictOf(field.name)
           return (
@@ -144,6 +222,11 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
         })}
       {plan && props.showPlan?.(plan)}
       <footer>
+        {fields.length >= fieldsWithYaml && (
+          <Button kind="quiet" onClick={() => void yaml.toggle()}>
+            {t(yaml.text === undefined ? 'asYaml' : 'asForm')}
+          </Button>
+        )}
         {onCancel && <Button onClick={onCancel}>{t('cancel')}</Button>}
         <Button
           type="submit"

@@ -111,3 +111,7 @@ export function paramsOf(values: Record<string, unknown>): Record<string, unknow
   for (const [name, value] of Object.entries(values)) put(params, name, value)
   return params
 }
+
+/** The texts of a form from the values of a record. */
+export const rawOf = (fields: readonly Field[], source: unknown): Raw =>
+  Object.fromEntries(fields.map((field) => [field.name, toRaw(field, pick(source, field.name))]))

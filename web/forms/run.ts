@@ -5,6 +5,7 @@ import { requestOf } from '../api/client.ts'
 import { invalidate } from '../live/cache.ts'
 import { invalidateCollections } from '../live/collection.ts'
 import { isOver, keep, onEnd } from '../live/operations.ts'
+import { bulkResultOf, bulkText } from './bulk-result.ts'
 import { toast } from '../widgets/toasts.tsx'
 import { t, told } from '../words/words.ts'
 
@@ -18,9 +19,15 @@ export const titleOf = ({ kind, resources }: Pick<Operation, 'kind' | 'resources
 
 onEnd((operation) => {
   if (!begunHere.delete(operation.id)) return
+  const bulk = bulkResultOf(operation)
+  if (bulk) toast(bulk.failed.length > 0 ? 'bad' : 'good', `${titleOf(operation)} – ${bulkText(bulk)}`)
+  else tellEnd(operation)
+})
+
+function tellEnd(operation: Operation): void {
   if (operation.state === 'succeeded') toast('good', `${titleOf(operation)} – ${t('done')}`)
   else toast('bad', `${titleOf(operation)} – ${operation.error?.message ?? told('status', operation.state)}`)
-})
+}
 
 const isOperation = (answer: unknown): answer is Operation =>
   typeof answer === 'object' && answer !== null && 'steps' in answer && 'cancellable' in answer

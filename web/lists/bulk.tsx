@@ -1,116 +1,163 @@
-import { useState } from 'preact/hooks'
-import { asRefusal } from '../api/refusal.ts'
+import { useEffect, useState } from 'preact/hooks'
+import type { BulkPlan } from '#shared/contracts/bulk.ts'
+import { call } from '../api/client.ts'
+import type { ActionName, ParamsOf } from '../api/contracts.ts'
+import { asRefusal, type Refusal } from '../api/refusal.ts'
 import { may } from '../api/session.ts'
+import { bulkResultOf, bulkText } from '../forms/bulk-result.ts'
 import { run } from '../forms/run.ts'
-import { reasonOf, type Verb } from '../forms/verbs.tsx'
+import type { Verb } from '../forms/verbs.tsx'
+import { isOver, operationList } from '../live/operations.ts'
+import { isOffline } from '../live/stream.ts'
 import { Button } from '../widgets/button.tsx'
 import { Dialog } from '../widgets/dialog.tsx'
+import { Problem, Skeleton } from '../widgets/states.tsx'
 import { count } from '../words/format.ts'
 import { t } from '../words/words.ts'
 
-type Props<T> = { items: readonly T[]; verbs: readonly Verb<T>[]; nameOf: (item: T) => string; onClear: () => void }
-type Plan<T> = { verb: Verb<T>; does: T[]; skipped: { item: T; why: string }[] }
+export type BulkName = Extract<ActionName, `${string}-bulk.run`>
+/** The action that does one thing with many items of a list, and the verbs that it offers. */
+export type BulkOf<T> = { run: BulkName; verbs: readonly Verb<T>[] }
 
-/** The items that a verb can be done with, and the reason for each of the others. */
-export function planOf<T>(items: readonly T[], verb: Verb<T>): Plan<T> {
-  const plan: Plan<T> = { verb, does: [], skipped: [] }
-  for (const item of items) {
-    const why = may(verb.action, verb.params(item)) ? reasonOf(verb, item) : t('noRight')
-    if (why === undefined) plan.does.push(item)
-    else plan.skipped.push({ item, why })
-  }
-  return plan
-}
+type Props<T> = { items: readonly T[]; bulk: BulkOf<T>; idOf: (item: T) => string; onClear: () => void }
+type Chosen<T> = { verb: Verb<T>; ids: string[] }
 
-const together = 8
+/** The server takes so many items in one request. */
+const mostInBulk = 1000
 
-/** The actions on a selection: the plan first, then a result for each item. */
-export function Bulk<T>({ items, verbs, nameOf, onClear }: Props<T>) {
-  const [plan, setPlan] = useState<Plan<T>>()
+/** The actions on a selection. The server plans and does them, so that they go on when the page is closed. */
+export function Bulk<T>({ items, bulk, idOf, onClear }: Props<T>) {
+  const [chosen, setChosen] = useState<Chosen<T>>()
+  const allowed = bulk.verbs.filter(({ action, params }) => items.some((item) => may(action, params(item))))
+  const isTooMany = items.length > mostInBulk
+  const reason = isOffline.value
+    ? t('offlineReason')
+    : isTooMany
+      ? t('bulkMost', { count: count(mostInBulk) })
+      : undefined
   return (
-    <div class="bulk" role="region" aria-label={t('selection')}>
-      <b>{t('selected', { count: count(items.length) })}</b>
-      {verbs.map((verb) => (
-        <Button key={verb.label} onClick={() => setPlan(planOf(items, verb))}>
+    <div class="bulk" role="toolbar" aria-label={t('selection')}>
+      <b role="status">{t('selected', { count: count(items.length) })}</b>
+      {allowed.map((verb) => (
+        <Button key={verb.label} reason={reason} onClick={() => setChosen({ verb, ids: items.map(idOf) })}>
           {t(verb.label)}
         </Button>
       ))}
       <Button kind="quiet" onClick={onClear}>
         {t('clearSelection')}
       </Button>
-      {plan && <BulkDialog plan={plan} nameOf={nameOf} onClose={() => setPlan(undefined)} />}
+      {chosen && (
+        <BulkDialog
+          key={chosen.ids.join()}
+          run={bulk.run}
+          chosen={chosen}
+          onRetry={(ids) => setChosen({ ...chosen, ids })}
+          onClose={() => setChosen(undefined)}
+        />
+      )}
     </div>
   )
 }
 
-function BulkDialog<T>({ plan, nameOf, onClose }: { plan: Plan<T>; nameOf: (item: T) => string; onClose: () => void }) {
-  const [done, setDone] = useState(0)
-  const [failed, setFailed] = useState<{ item: T; why: string }[]>([])
-  const [phase, setPhase] = useState<'plan' | 'running' | 'over'>('plan')
-  const go = async (items: readonly T[]) => {
-    setPhase('running')
-    setFailed([])
-    const left = [...items]
-    const failures: { item: T; why: string }[] = []
-    const work = async () => {
-      for (let item = left.shift(); item !== undefined; item = left.shift()) {
-        try {
-          await run(plan.verb.action, plan.verb.params(item) as never)
-          setDone((before) => before + 1)
-        } catch (error) {
-          failures.push({ item, why: asRefusal(error).message })
-        }
-      }
+type DialogProps<T> = { run: BulkName; chosen: Chosen<T>; onRetry: (ids: string[]) => void; onClose: () => void }
+
+function BulkDialog<T>({ run: name, chosen: { verb, ids }, onRetry, onClose }: DialogProps<T>) {
+  const [plan, setPlan] = useState<BulkPlan>()
+  const [error, setError] = useState<Refusal>()
+  const [begun, setBegun] = useState<string>()
+  const params = { action: verb.action.split('.')[1], ids } as ParamsOf<BulkName>
+  useEffect(() => {
+    call(name, { ...params, plan: true })
+      // With `plan` the answer is the plan.
+      .then(({ data }) => setPlan(data as unknown as BulkPlan))
+      .catch((thrown: unknown) => setError(asRefusal(thrown)))
+  }, [])
+  const go = async () => {
+    if (!plan || begun) return
+    setBegun('')
+    setError(undefined)
+    try {
+      setBegun((await run(name, params, { ifPlan: plan.plan_id })).id)
+    } catch (thrown) {
+      const refusal = asRefusal(thrown)
+      const { plan: another } = refusal.details as { plan?: BulkPlan }
+      if (another) setPlan(another)
+      setError(refusal)
+      setBegun(undefined)
     }
-    await Promise.all(Array.from({ length: together }, work))
-    setFailed(failures)
-    setPhase('over')
   }
-  const list = (of: { item: T; why: string }[]) => (
-    <ul>
-      {of.slice(0, 50).map(({ item, why }) => (
-        <li key={nameOf(item)}>
-          <b>{nameOf(item)}</b> {why}
-        </li>
-      ))}
-    </ul>
-  )
-  const verb = t(plan.verb.label)
+  const operation = operationList.value.find(({ id }) => id === begun)
+  const result = operation && bulkResultOf(operation)
+  const label = t(verb.label)
+  const does = plan?.does.length ?? 0
   return (
-    <Dialog title={t('bulkTitle', { verb, count: count(plan.does.length) })} onClose={onClose}>
+    <Dialog title={t('bulkTitle', { verb: label, count: count(ids.length) })} onClose={onClose}>
       <div class="form">
-        <p>{t('bulkPlan', { does: count(plan.does.length), skipped: count(plan.skipped.length) })}</p>
-        {plan.skipped.length > 0 && (
-          <details>
-            <summary>{t('bulkSkipped', { count: count(plan.skipped.length) })}</summary>
-            {list(plan.skipped)}
-          </details>
+        {error && <Problem error={error} />}
+        {!plan && !error && <Skeleton />}
+        {plan && (
+          <p>
+            {t('bulkPlan', {
+              does: count(does),
+              skipped: count(plan.skipped.length),
+              refused: count(plan.refused.length),
+            })}
+          </p>
         )}
-        {phase !== 'plan' && (
+        {plan && (
+          <Reasons
+            title={t('bulkSkipped', { count: count(ids.length - does) })}
+            of={[...plan.skipped, ...plan.refused]}
+          />
+        )}
+        {operation && (
           <div role="status">
-            <progress max={plan.does.length} value={done + failed.length} aria-label={verb} />
-            {t('bulkProgress', { done: count(done), failed: count(failed.length), all: count(plan.does.length) })}
+            <progress max={does} value={isOver(operation) ? does : operation.progress.done} aria-label={label} />
+            {result ? bulkText(result) : t('bulkProgress', { done: count(operation.progress.done), all: count(does) })}
+            {!isOver(operation) && <p class="dim">{t('bulkGoesOn')}</p>}
+            {operation.error && <p>{operation.error.message}</p>}
           </div>
         )}
-        {failed.length > 0 && list(failed)}
+        {result && (
+          <Reasons title={t('bulkFailed', { count: count(result.failed.length) })} of={result.failed} isOpen />
+        )}
         <footer>
-          <Button onClick={onClose}>{t(phase === 'plan' ? 'cancel' : 'close')}</Button>
-          {phase === 'plan' && (
+          <Button onClick={onClose}>{t(begun === undefined ? 'cancel' : 'close')}</Button>
+          {!operation && (
             <Button
-              kind="main"
-              reason={plan.does.length === 0 ? t('bulkNone') : undefined}
-              onClick={() => go(plan.does)}
+              kind={verb.isDanger ? 'danger' : 'main'}
+              isBusy={begun !== undefined}
+              reason={plan ? (does === 0 ? t('bulkNone') : undefined) : t('bulkPlanning')}
+              onClick={go}
             >
-              {verb} ({count(plan.does.length)})
+              {label} ({count(does)})
             </Button>
           )}
-          {phase === 'over' && failed.length > 0 && (
-            <Button kind="main" onClick={() => go(failed.map(({ item }) => item))}>
+          {result && result.failed.length > 0 && (
+            <Button kind="main" onClick={() => onRetry(result.failed.map(({ id }) => id))}>
               {t('retryFailed')}
             </Button>
           )}
         </footer>
       </div>
     </Dialog>
+  )
+}
+
+type Left = { id: string; name: string; message: string }
+
+function Reasons({ title, of, isOpen = false }: { title: string; of: readonly Left[]; isOpen?: boolean }) {
+  if (of.length === 0) return null
+  return (
+    <details open={isOpen}>
+      <summary>{title}</summary>
+      <ul>
+        {of.slice(0, 50).map(({ id, name, message }) => (
+          <li key={id}>
+            <b>{name}</b> {message}
+          </li>
+        ))}
+      </ul>
+    </details>
   )
 }

@@ -12,7 +12,7 @@ import { sorted } from '../widgets/rows.ts'
 import { Table } from '../widgets/table.tsx'
 import { count } from '../words/format.ts'
 import { t, told, type Word } from '../words/words.ts'
-import { Bulk } from './bulk.tsx'
+import { Bulk, type BulkOf } from './bulk.tsx'
 import { fieldIn, matches, termsOf, withField } from './query.ts'
 import { useUrlState } from './url-state.ts'
 
@@ -27,7 +27,7 @@ export type ListProps<N extends ListName> = {
   /** Texts that plain words of a search are looked for in. */ words: (item: ItemOf<N>) => unknown[]
   facets?: { field: string; label: Word; of: (item: ItemOf<N>) => string | readonly string[] }[]
   verbs?: readonly Verb<ItemOf<N>>[]
-  bulk?: readonly Verb<ItemOf<N>>[]
+  bulk?: BulkOf<ItemOf<N>>
   /** A link to a page, or a dialog, that makes a new item. */ create?:
     | { label: Word; href: string; action: ActionName }
     | Verb<null>
@@ -77,7 +77,7 @@ function Create({ create, onOpen }: { create: NonNullable<ListProps<ListName>['c
 }
 
 function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChildren }) {
-  const { columns, idOf, nameOf, words, verbs = [], bulk = [], button } = props
+  const { columns, idOf, nameOf, words, verbs = [], bulk, button } = props
   const { items, error, isLoading, at, retry } = useCollection(props.list, props.params, props.item)
   const [query, setQuery] = useUrlState('q')
   const [sort, setSort] = useUrlState('sort')
@@ -97,7 +97,9 @@ function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChild
       {(items.length > 0 || query) && (
         <ListBar {...props} items={items} shown={shown.length} query={query} onQuery={setQuery} />
       )}
-      {chosen.length > 0 && <Bulk items={chosen} verbs={bulk} nameOf={nameOf} onClear={() => setSelected(new Set())} />}
+      {chosen.length > 0 && bulk && (
+        <Bulk items={chosen} bulk={bulk} idOf={idOf} onClear={() => setSelected(new Set())} />
+      )}
       {error && <Problem error={error} onRetry={retry} />}
       {at === 0 && isLoading && !error && <Skeleton />}
       {at > 0 && items.length === 0 && !error && (
@@ -119,8 +121,8 @@ function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChild
           idOf={idOf}
           sort={order}
           onSort={(next) => setSort(next, 'push')}
-          selected={bulk.length > 0 ? selected : undefined}
-          onSelect={bulk.length > 0 ? setSelected : undefined}
+          selected={bulk && selected}
+          onSelect={bulk && setSelected}
           rowActions={verbs.length > 0 ? (item) => <Verbs item={item} verbs={verbs} label={nameOf(item)} /> : undefined}
         />
       )}

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals'
-import { topics } from 'virtual:actions'
 import type { StreamEvent } from './changes.ts'
+import { holdSocket } from './socket.ts'
 
 /** Since when the event stream is cut (milliseconds), or null while it is open. */
 export const cutSince = signal<number | null>(null)
@@ -12,63 +12,107 @@ const listeners = new Set<Listener>()
 export const listen = (listener: Listener) => listeners.add(listener)
 
 const bannerAfterMs = 3000
-const longestPauseMs = 10_000
-/** Silence after which the stream counts as dead: the gateway pings every 30 s. */
-const silenceMs = 75_000
-let socket: WebSocket | undefined
+/** A new leader waits for the last events of the other tabs. */
+const gatherMs = 150
 let lastSeq: number | undefined
-let failures = 0
-let retry: ReturnType<typeof setTimeout> | undefined
-let silence: ReturnType<typeof setTimeout> | undefined
 
-function watchSilence(): void {
-  clearTimeout(silence)
-  silence = setTimeout(() => socket?.close(), silenceMs)
+/** Between the tabs: one, the leader, holds the socket for all of them. */
+type Message =
+  | { is: 'event'; event: StreamEvent }
+  | { is: 'state'; cutSince: number | null }
+  /** A tab that has just begun asks for the state. */
+  | { is: 'ask' }
+  /** A new leader asks for the last events of the others: it goes on from the oldest of them. */
+  | { is: 'last'; seq?: number }
+  | { is: 'probe' }
+const lockName = 'horcrux-events'
+const channel = new BroadcastChannel('horcrux-events')
+// A channel has no target origin: it is of this origin only.
+// oxlint-disable-next-line unicorn/require-post-message-target-origin
+const tell = (message: Message) => channel.postMessage(message)
+
+/** Tries at once to open a lost socket; only the leader has it. */
+let tryNow: (() => void) | undefined
+
+function setCut(since: number | null): void {
+  const before = cutSince.peek()
+  cutSince.value = since
+  if (since === null) isOffline.value = false
+  else if (before === null) setTimeout(() => (isOffline.value = cutSince.value !== null), bannerAfterMs)
 }
 
-function opened(): void {
-  failures = 0
-  cutSince.value = null
-  isOffline.value = false
-}
-
-function receive(event: StreamEvent): void {
-  watchSilence()
-  if (event.type === 'Subscribed') opened()
+function deliver(event: StreamEvent): void {
+  if (event.type === 'Subscribed') setCut(null)
   else if (event.type === 'Resync') for (const { resync } of listeners) resync()
   else if (event.type !== 'Ping' && event.type !== 'Error') for (const each of listeners) each.event(event)
   if (event.type !== 'Error') lastSeq = event.seq
 }
 
-/** Opens the stream, and again after each cut, from the last event on: no event is missed or seen twice. */
+function lead(): void {
+  tryNow = holdSocket({
+    event: (event) => {
+      deliver(event)
+      tell({ is: 'event', event })
+    },
+    cut: () => {
+      setCut(cutSince.peek() ?? Date.now())
+      tell({ is: 'state', cutSince: cutSince.peek() })
+    },
+    from: () => lastSeq,
+  })
+}
+
+channel.addEventListener('message', ({ data }: MessageEvent<Message>) => {
+  switch (data.is) {
+    case 'event':
+      return deliver(data.event)
+    case 'state':
+      return setCut(data.cutSince)
+    case 'ask':
+      return tryNow && tell({ is: 'state', cutSince: cutSince.peek() })
+    case 'last':
+      // An event that is seen twice is read twice; one that is missed would be lost.
+      if (data.seq !== undefined) lastSeq = Math.min(lastSeq ?? data.seq, data.seq)
+      else if (lastSeq !== undefined) tell({ is: 'last', seq: lastSeq })
+      return undefined
+    case 'probe':
+      return tryNow?.()
+  }
+})
+
+let isBegun = false
+
+/**
+ * Follows the event stream. The tab that has the lock leads until it is closed, and the next one takes over from the oldest
+ * event that any tab has seen last. Without locks, which browsers have over HTTPS and on this machine only, each tab leads.
+ */
 export function openStream(): void {
-  clearTimeout(retry)
-  if (socket && socket.readyState <= WebSocket.OPEN) return
-  const address = new URL('/api/ws', location.href)
-  address.protocol = location.protocol.replace('http', 'ws')
-  const made = new WebSocket(address)
-  socket = made
-  made.addEventListener('open', () => {
-    made.send(JSON.stringify({ topics, ...(lastSeq !== undefined && { from: lastSeq }) }))
-    watchSilence()
+  if (isBegun) return tryAgain()
+  isBegun = true
+  // The page's types take it as always there.
+  const locks = navigator.locks as LockManager | undefined
+  if (!locks) return lead()
+  tell({ is: 'ask' })
+  void locks.request(lockName, async () => {
+    const { pending = [] } = await locks.query()
+    if (pending.some(({ name }) => name === lockName)) {
+      tell({ is: 'last' })
+      await new Promise((resolve) => setTimeout(resolve, gatherMs))
+    }
+    lead()
+    // The lock is held for the life of the tab.
+    await new Promise(() => undefined)
   })
-  // The gateway's own frames.
-  made.addEventListener('message', ({ data }) => receive(JSON.parse(String(data)) as StreamEvent))
-  made.addEventListener('close', () => {
-    if (socket !== made) return
-    socket = undefined
-    cutSince.value ??= Date.now()
-    setTimeout(() => (isOffline.value = cutSince.value !== null), bannerAfterMs)
-    const pause = Math.min(longestPauseMs, 250 * 2 ** failures++) * (0.75 + Math.random() / 2)
-    retry = setTimeout(openStream, pause)
-  })
+}
+
+function tryAgain(): void {
+  if (tryNow) tryNow()
+  else tell({ is: 'probe' })
 }
 
 /** After sleep or a lost network the next try comes at once. */
 function probe(): void {
-  if (cutSince.value === null || document.visibilityState === 'hidden') return
-  failures = 0
-  openStream()
+  if (cutSince.value !== null && document.visibilityState !== 'hidden') tryAgain()
 }
 addEventListener('online', probe)
 document.addEventListener('visibilitychange', probe)

@@ -30,7 +30,7 @@ const columns: Column<Vm>[] = [
   { key: 'tags', head: 'f.tags', cell: ({ tags }) => tags.map((tag) => <Tag key={tag} text={tag} />), drop: 1 },
 ]
 
-const bulkLabels = new Set(['verb.start', 'verb.shutdown', 'verb.stop', 'verb.restart'])
+const inBulk = new Set(['start', 'shutdown', 'restart', 'pause', 'resume', 'stop'].map((verb) => `vms.${verb}`))
 
 export function Vms() {
   return (
@@ -50,7 +50,7 @@ export function Vms() {
       ]}
       firstSort="name"
       verbs={vmVerbs}
-      bulk={vmVerbs.filter(({ label }) => bulkLabels.has(label))}
+      bulk={{ run: 'vm-bulk.run', verbs: vmVerbs.filter(({ action }) => inBulk.has(action)) }}
       create={{ label: 'createVm', href: '/vms/new', action: 'vms.create' }}
       empty="noVms"
       emptyHint="noVmsHint"

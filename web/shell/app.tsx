@@ -2,10 +2,6 @@ import { ErrorBoundary, lazy } from 'preact-iso'
 import { useEffect } from 'preact/hooks'
 import { call } from '../api/client.ts'
 import { readSession, session } from '../api/session.ts'
-import { invalidateAll } from '../live/cache.ts'
-import { readCollectionsAgain } from '../live/collection.ts'
-import { readOperations } from '../live/operations.ts'
-import { isOffline, openStream } from '../live/stream.ts'
 import { Button } from '../widgets/button.tsx'
 import { Dialog } from '../widgets/dialog.tsx'
 import { Empty } from '../widgets/states.tsx'
@@ -13,19 +9,6 @@ import { t } from '../words/words.ts'
 import { SignIn, SignInForm } from './sign-in.tsx'
 import { setupToken } from './setup-token.ts'
 import { Wizard } from './wizard.tsx'
-
-const rightsMs = 30_000
-
-/** Reads the rights again: a right that was given or taken changes menus, buttons and lists. */
-async function readRights(): Promise<void> {
-  const rights = () => ('session' in session.value ? JSON.stringify(session.value.session.rights) : '')
-  const before = rights()
-  if (document.visibilityState === 'hidden' || isOffline.value) return
-  await readSession()
-  if (rights() === before) return
-  invalidateAll()
-  readCollectionsAgain()
-}
 
 let wasSetupOffered = false
 
@@ -46,11 +29,8 @@ export function App() {
   const isIn = is === 'in'
   useEffect(() => {
     if (!isIn) return undefined
-    openStream()
-    invalidateAll()
-    void readOperations()
-    const timer = setInterval(() => void readRights(), rightsMs)
-    return () => clearInterval(timer)
+    const begun = import('./signed-in.ts').then(({ keepFresh }) => keepFresh())
+    return () => void begun.then((end) => end())
   }, [isIn])
   useEffect(() => void (is === 'out' && offerSetup()), [is])
   if (is === 'unknown') return null

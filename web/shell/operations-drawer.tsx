@@ -1,4 +1,5 @@
 import type { Operation } from '#shared/contracts/core/operations.ts'
+import { bulkResultOf, bulkText } from '../forms/bulk-result.ts'
 import { run, titleOf } from '../forms/run.ts'
 import { asRefusal } from '../api/refusal.ts'
 import { isOver, operationList } from '../live/operations.ts'
@@ -31,6 +32,7 @@ export function OperationsDrawer({ onClose }: { onClose: () => void }) {
 export function OperationRow({ operation }: { operation: Operation }) {
   const { state, stage, progress, error, user, created_at, cancellable, id } = operation
   const isDone = isOver(operation)
+  const bulk = bulkResultOf(operation)
   return (
     <div class="op">
       <div class="row">
@@ -53,6 +55,7 @@ export function OperationRow({ operation }: { operation: Operation }) {
           </div>
         </>
       )}
+      {bulk && <p class="dim">{bulkText(bulk)}</p>}
       {error && <p class="dim">{error.message}</p>}
       <div class="row dim">
         <span class="grow">

@@ -42,7 +42,7 @@ export function Problem({
     <div class={`problem ${isForbidden ? 'forbidden' : ''}`} role="alert">
       <Icon name={isForbidden ? 'policy' : 'alert'} />
       <div>
-        <h3>{title ?? (isForbidden ? t('forbidden') : error.status === 404 ? t('notFound') : t('failed'))}</h3>
+        <h2>{title ?? (isForbidden ? t('forbidden') : error.status === 404 ? t('notFound') : t('failed'))}</h2>
         <p>{error.message}</p>
         {error.violations.length > 0 && (
           <ul>

@@ -47,6 +47,16 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
     if (!next.delete(id)) next.add(id)
     onSelect?.(next)
   }
+  const lastChosen = useRef<string | undefined>(undefined)
+  /** Selects or clears one row; with Shift all from the row before it that was chosen. */
+  const choose = (id: string, isRange: boolean) => {
+    const ids = rows.map(idOf)
+    const from = lastChosen.current === undefined ? -1 : ids.indexOf(lastChosen.current)
+    lastChosen.current = id
+    if (!isRange || from < 0) return toggle(id)
+    const [first, last] = [from, ids.indexOf(id)].toSorted((a, b) => a - b)
+    onSelect?.(new Set([...(selected ?? []), ...ids.slice(first, last! + 1)]))
+  }
   const areAll = rows.length > 0 && rows.every((row) => selected?.has(idOf(row)))
   const spacer = (count: number) =>
     count > 0 && (
@@ -85,7 +95,7 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
             )}
           </tr>
         </thead>
-        <tbody>
+        <tbody onKeyDown={onSelect && ((event) => moveBetweenBoxes(event, () => onSelect(new Set())))}>
           {spacer(first)}
           {rows.slice(first, end).map((row, index) => {
             const id = idOf(row)
@@ -97,7 +107,7 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
                       type="checkbox"
                       aria-label={t('select', { name: id })}
                       checked={selected?.has(id) ?? false}
-                      onChange={() => toggle(id)}
+                      onClick={({ shiftKey }) => choose(id, shiftKey)}
                     />
                   </td>
                 )}
@@ -115,6 +125,21 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
       </table>
     </div>
   )
+}
+
+/** Arrows go from the box of one row to that of the next; Escape clears the selection. */
+function moveBetweenBoxes(event: KeyboardEvent, onClear: () => void): void {
+  const { target, key } = event
+  if (!(target instanceof HTMLInputElement) || target.type !== 'checkbox') return
+  if (key === 'Escape') return onClear()
+  if (key !== 'ArrowDown' && key !== 'ArrowUp') return
+  const row = target.closest('tr')
+  const next = key === 'ArrowDown' ? row?.nextElementSibling : row?.previousElementSibling
+  const box = next?.querySelector<HTMLInputElement>('td.check input')
+  if (!box) return
+  event.preventDefault()
+  box.focus()
+  if (event.shiftKey && !box.checked) box.click()
 }
 
 function Head<T>({

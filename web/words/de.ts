@@ -1,9 +1,10 @@
 import { fields } from './de/fields.ts'
 import { general } from './de/general.ts'
+import { lists } from './de/lists.ts'
 import { moves } from './de/moves.ts'
 import { safety } from './de/safety.ts'
 import { storage } from './de/storage.ts'
 import { told } from './de/told.ts'
 import type { Word } from './en.ts'
 
-export const de: Record<Word, string> = { ...general, ...fields, ...moves, ...safety, ...storage, ...told }
+export const de: Record<Word, string> = { ...general, ...fields, ...lists, ...moves, ...safety, ...storage, ...told }

@@ -12,7 +12,7 @@ import { requireMounts } from './mounts.ts'
 /** Makes a power operation: it holds and checks the container before it is accepted, and ends with its status read again. */
 function power<P extends { id: string }>(
   action: string,
-  from: ContainerStatus[],
+  from: readonly ContainerStatus[],
   work: (op: Op, container: ContainerRecord, input: P) => Promise<unknown>,
 ) {
   return operation({

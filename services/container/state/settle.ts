@@ -149,7 +149,7 @@ export async function markUnknown(record: ContainerRecord, reason = 'its engine 
 }
 
 /** @throws ConflictError when the status is not among those that the action is possible in; UnavailableError when it is unknown */
-export function requireStatus(record: ContainerRecord, action: string, allowed: ContainerStatus[]): void {
+export function requireStatus(record: ContainerRecord, action: string, allowed: readonly ContainerStatus[]): void {
   const { id, status, status_reason } = record
   if (allowed.includes(status)) return
   if (status === 'unknown')

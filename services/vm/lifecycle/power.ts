@@ -15,7 +15,7 @@ import { waitForStop } from './wait-for-shutdown.ts'
 /** Makes a power operation: it holds and checks the VM before it is accepted, and ends when the status is reached. */
 function power<P extends { id: string }>(
   action: string,
-  from: VmStatus[],
+  from: readonly VmStatus[],
   to: VmStatus,
   work: (op: Op, vm: VmRecord, input: P) => Promise<unknown>,
 ) {

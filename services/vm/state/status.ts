@@ -93,7 +93,7 @@ async function endWaiting(vm: VmRecord): Promise<VmRecord> {
 export function requireStatus(
   vm: Pick<Vm, 'id' | 'status' | 'status_reason'>,
   action: string,
-  allowed: VmStatus[],
+  allowed: readonly VmStatus[],
 ): void {
   if (allowed.includes(vm.status)) return
   if (vm.status === 'unknown')

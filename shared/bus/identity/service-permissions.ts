@@ -11,6 +11,7 @@ import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
 import { containerSnapshots } from '#shared/contracts/container/container-snapshots.ts'
+import { containerBulk } from '#shared/contracts/container/container-bulk.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
 import { containerStreams } from '#shared/contracts/container/streams.ts'
 import { devices } from '#shared/contracts/vm/devices.ts'
@@ -45,6 +46,7 @@ import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { stacks } from '#shared/contracts/container/stacks.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
+import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
@@ -121,6 +123,7 @@ const table: Record<ServiceName, Member> = {
   vm: {
     serves: [
       vms,
+      vmBulk,
       vmBackups,
       devices,
       guests,
@@ -143,12 +146,28 @@ const table: Record<ServiceName, Member> = {
       ...of(pools, 'get', 'list'),
       ...of(volumes, 'get'),
       ...of(operations, 'cancel'),
+      ...of(vms, 'start', 'shutdown', 'stop', 'restart', 'reset', 'pause', 'resume', 'delete'),
     ],
     emits: ['vm:status', 'vm:events', 'migrations'],
   },
   container: {
-    serves: [containers, containerStreams, images, containerSnapshots, prunes, stacks, networks, networkPolicies],
-    calls: [...of(resourcePools, 'get', 'list'), ...of(vms, 'list'), ...of(guests, 'agent')],
+    serves: [
+      containers,
+      containerBulk,
+      containerStreams,
+      images,
+      containerSnapshots,
+      prunes,
+      stacks,
+      networks,
+      networkPolicies,
+    ],
+    calls: [
+      ...of(resourcePools, 'get', 'list'),
+      ...of(vms, 'list'),
+      ...of(guests, 'agent'),
+      ...of(containers, 'start', 'stop', 'restart', 'pause', 'resume', 'delete'),
+    ],
     emits: ['container:status', 'container:events', 'alerts'],
   },
   migration: {

@@ -8,7 +8,7 @@ import {
   Name,
   None,
   oneOf,
-  Page,
+  SearchPage,
   Path,
   strict,
   Time,
@@ -147,7 +147,7 @@ export const nodes = contract('nodes', {
     can: 'signed-in',
     itemAccess: 'SysAudit on /api/cluster/nodes/{id}',
     params: SearchQuery(Node, ['name', 'kind', 'status']),
-    result: Page(Node),
+    result: SearchPage(Node),
   },
   get: {
     does: 'Get a node',

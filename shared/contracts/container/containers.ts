@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, SearchQuery, nullable, Page, Path, strict, Time } from '#shared/contracts/common.ts'
+import { ById, Done, Id, SearchQuery, nullable, SearchPage, Path, strict, Time } from '#shared/contracts/common.ts'
+import { containerPowerStates } from '#shared/contracts/power-states.ts'
 import { ContainerSample, WatchedContainerPage } from '#shared/contracts/metrics/monitoring.ts'
 import {
   Command,
@@ -36,6 +37,12 @@ const power = {
   can: 'ContainerPowerMgmt on /api/containers/{id}',
   result: Container,
 } as const
+/** A container that is only discovered is left alone. */
+const managed = { managed: [true] }
+const powerIn = (verb: keyof typeof containerPowerStates) => ({
+  ...power,
+  possible: { status: containerPowerStates[verb], ...managed },
+})
 
 const Grace = Type.Integer({
   minimum: 0,
@@ -51,7 +58,7 @@ export const containers = contract('containers', {
     can: 'signed-in',
     itemAccess: 'ContainerAudit on /api/containers/{id}',
     params: SearchQuery(Container, ['name', 'status', 'node', 'runtime', 'image', 'stack', 'managed']),
-    result: Page(Container),
+    result: SearchPage(Container),
   },
   get: {
     does: 'Get a container',
@@ -138,6 +145,7 @@ export const containers = contract('containers', {
     rest: 'PATCH /containers/{id}',
     can: 'ContainerConfig on /api/containers/{id}',
     audit: 'container_config_changed',
+    possible: managed,
     params: strict({
       id: Id,
       name: Type.Optional(Name),
@@ -148,35 +156,35 @@ export const containers = contract('containers', {
     result: Container,
   },
   start: {
-    ...power,
+    ...powerIn('start'),
     does: 'Start a container',
     rest: 'POST /containers/{id}/start',
     audit: 'container_started',
     params: ById,
   },
   stop: {
-    ...power,
+    ...powerIn('stop'),
     does: 'Stop a container, also a paused one',
     rest: 'POST /containers/{id}/stop',
     audit: 'container_stopped',
     params: strict({ id: Id, timeout: Grace }),
   },
   restart: {
-    ...power,
+    ...powerIn('restart'),
     does: 'Stop a container and start it again',
     rest: 'POST /containers/{id}/restart',
     audit: 'container_restarted',
     params: strict({ id: Id, timeout: Grace }),
   },
   pause: {
-    ...power,
+    ...powerIn('pause'),
     does: 'Freeze the processes of a container',
     rest: 'POST /containers/{id}/pause',
     audit: 'container_config_changed',
     params: ById,
   },
   resume: {
-    ...power,
+    ...powerIn('resume'),
     does: 'Let a paused container run on',
     rest: 'POST /containers/{id}/resume',
     audit: 'container_config_changed',
@@ -188,6 +196,7 @@ export const containers = contract('containers', {
     can: 'ContainerExec on /api/containers/{id}',
     operation: true,
     audit: 'container_exec',
+    possible: { status: ['running'], ...managed },
     params: strict({
       id: Id,
       command: Command,
@@ -202,6 +211,7 @@ export const containers = contract('containers', {
     rest: 'POST /containers/{id}/adopt',
     can: 'ContainerAllocate on /api/containers/{id}',
     audit: 'container_created',
+    possible: { managed: [false] },
     params: ById,
     result: Container,
   },
@@ -211,6 +221,7 @@ export const containers = contract('containers', {
     can: 'ContainerAllocate on /api/containers/{id}',
     operation: true,
     audit: 'container_config_changed',
+    possible: { status: ['running', 'stopped'], ...managed },
     params: strict({
       id: Id,
       image: Type.Optional(Image),
@@ -253,6 +264,7 @@ export const containers = contract('containers', {
     can: 'ContainerConfig on /api/containers/{id}',
     operation: true,
     audit: 'container_config_changed',
+    possible: managed,
     params: strict({ id: Id, image: Type.String({ ...Image, description: 'Name of the new image' }) }),
     result: MadeImage,
   },
@@ -262,6 +274,7 @@ export const containers = contract('containers', {
     can: 'ContainerAllocate on /api/containers/{id}',
     operation: true,
     audit: 'container_deleted',
+    possible: managed,
     params: strict({
       id: Id,
       force: Type.Boolean({ default: false, description: 'Kill it first when it runs' }),

@@ -9,7 +9,7 @@ import {
   SearchQuery,
   nullable,
   oneOf,
-  Page,
+  SearchPage,
   strict,
   Time,
   Version,
@@ -152,7 +152,7 @@ export const networkPolicies = contract('network-policies', {
     can: 'signed-in',
     itemAccess: 'NetworkAudit on /api/network-policies/{id}',
     params: SearchQuery(NetworkPolicy, ['id', 'resource_pool']),
-    result: Page(NetworkPolicy),
+    result: SearchPage(NetworkPolicy),
   },
   get: {
     does: 'Get a network policy, with the places where it is not enforced',

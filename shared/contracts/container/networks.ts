@@ -9,7 +9,7 @@ import {
   Name,
   nullable,
   oneOf,
-  Page,
+  SearchPage,
   strict,
   Time,
   Version,
@@ -91,7 +91,7 @@ export const networks = contract('networks', {
     can: 'signed-in',
     itemAccess: 'NetworkAudit on /api/networks/{id}',
     params: SearchQuery(Network, ['id', 'name', 'node', 'type']),
-    result: Page(Network),
+    result: SearchPage(Network),
   },
   get: {
     does: 'Get a network with its attachments',

@@ -7,7 +7,7 @@ import {
   Name,
   nullable,
   oneOf,
-  Page,
+  SearchPage,
   SearchQuery,
   strict,
   Time,
@@ -133,7 +133,7 @@ export const backupJobs = contract('backup-jobs', {
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/backup-jobs/{id}',
     params: SearchQuery(BackupJob, ['name', 'pool', 'enabled']),
-    result: Page(BackupJob),
+    result: SearchPage(BackupJob),
   },
   get: {
     does: 'Get a job of backups',

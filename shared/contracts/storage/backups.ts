@@ -7,7 +7,7 @@ import {
   Name,
   nullable,
   oneOf,
-  Page,
+  SearchPage,
   SearchQuery,
   strict,
   Time,
@@ -107,7 +107,7 @@ export const backups = contract('backups', {
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/backups/{id}',
     params: SearchQuery(Backup, ['vm_id', 'vm_name', 'pool', 'state', 'job_id', 'protected']),
-    result: Page(Backup),
+    result: SearchPage(Backup),
   },
   get: {
     does: 'Get a backup',

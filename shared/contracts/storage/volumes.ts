@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, SearchQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, Id, SearchQuery, oneOf, SearchPage, strict, Time, Version } from '#shared/contracts/common.ts'
 import { DiskPath, DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { Figures, VolumeFormat } from '#shared/contracts/storage/pools.ts'
 
@@ -60,7 +60,7 @@ export const volumes = contract('volumes', {
       { id: Id, ...SearchQuery(Volume, ['name', 'format', 'used_by']).properties },
       { additionalProperties: false },
     ),
-    result: Page(Volume),
+    result: SearchPage(Volume),
   },
   get: {
     does: 'Get a volume',

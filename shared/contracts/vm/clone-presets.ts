@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { CommonNetwork, presetOptions } from '#shared/contracts/vm/clones.ts'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, SearchQuery, Name, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, SearchQuery, Name, SearchPage, strict, Time, Version } from '#shared/contracts/common.ts'
 
 const Description = Type.String({ maxLength: 1000, default: '' })
 const options = { ...presetOptions, network_config: Type.Optional(strict(CommonNetwork)) }
@@ -27,7 +27,7 @@ export const clonePresets = contract('clone-presets', {
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/clone-presets/{id}',
     params: SearchQuery(ClonePreset, ['name', 'mode', 'pool']),
-    result: Page(ClonePreset),
+    result: SearchPage(ClonePreset),
   },
   get: {
     does: 'Get a clone preset',

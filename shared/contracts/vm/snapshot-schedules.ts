@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, SearchQuery, nullable, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, SearchQuery, nullable, SearchPage, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Frequency, Run, Timezone } from '#shared/contracts/frequency.ts'
 import { Snapshot } from '#shared/contracts/vm/snapshots.ts'
 
@@ -45,7 +45,7 @@ export const snapshotSchedules = contract('snapshot-schedules', {
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/snapshot-schedules/{id}',
     params: SearchQuery(Schedule, ['name', 'vm_id', 'enabled']),
-    result: Page(Schedule),
+    result: SearchPage(Schedule),
   },
   get: {
     does: 'Get a schedule of snapshots',

@@ -7,13 +7,15 @@ import {
   SearchQuery,
   Name,
   oneOf,
-  Page,
+  SearchPage,
   Path,
   strict,
   Time,
   Version,
 } from '#shared/contracts/common.ts'
+import { vmPowerStates } from '#shared/contracts/power-states.ts'
 import { cloneParams, crossClone } from '#shared/contracts/vm/clones.ts'
+import { VmStats, VmStatus } from '#shared/contracts/vm/vm-stats.ts'
 import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
 import {
@@ -29,8 +31,7 @@ import {
   Pending,
 } from '#shared/contracts/vm/hardware.ts'
 
-export const VmStatus = oneOf('running', 'stopped', 'paused', 'unknown')
-export type VmStatus = Static<typeof VmStatus>
+export { VmStatus }
 
 const Description = Type.String({ maxLength: 8192 })
 const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$' }), {
@@ -79,26 +80,11 @@ export type Vm = Static<typeof Vm>
 const timeoutSeconds = (ifNotGiven: number) =>
   Type.Integer({ minimum: 1, maximum: 3600, default: ifNotGiven, description: 'Seconds' })
 
-const VmStats = strict({
-  vm_id: Type.String(),
-  status: VmStatus,
-  cpu_time_ns: Type.Union([Type.Integer(), Type.Null()], { description: 'Processor time since the start' }),
-  memory_mib: Type.Union([Type.Number(), Type.Null()], { description: 'Memory that the guest has been given' }),
-  memory_rss_mib: Type.Union([Type.Number(), Type.Null()], { description: 'Memory that the guest takes of the host' }),
-  disks: Type.Array(
-    strict({
-      id: Type.String(),
-      read_bytes: Type.Integer(),
-      written_bytes: Type.Integer(),
-      capacity_bytes: Type.Union([Type.Integer(), Type.Null()]),
-      allocation_bytes: Type.Union([Type.Integer(), Type.Null()]),
-    }),
-  ),
-  nics: Type.Array(strict({ name: Type.String(), received_bytes: Type.Integer(), sent_bytes: Type.Integer() })),
-  timestamp: Time,
-})
-
 const power = { operation: true, audit: 'vm_config_changed', can: 'VmPowerMgmt on /api/vms/{id}', result: Vm } as const
+const powerIn = (verb: keyof typeof vmPowerStates) => ({
+  ...power,
+  possible: { status: vmPowerStates[verb], template: [false] },
+})
 
 /** A guest of a node that Horcrux does not manage. */
 const Unmanaged = strict({
@@ -121,7 +107,7 @@ export const vms = contract('vms', {
       ['name', 'status', 'node', 'tags', 'hypervisor', 'template'],
       ['nics.mac', 'nics.network', 'disks.pool', 'disks.volume'],
     ),
-    result: Page(Vm),
+    result: SearchPage(Vm),
   },
   get: {
     does: 'Get a virtual machine',
@@ -216,6 +202,7 @@ export const vms = contract('vms', {
     can: 'VmAllocate on /api/vms/{id}',
     operation: true,
     audit: 'vm_deleted',
+    possible: { status: ['stopped'], protected: [false] },
     params: strict({ id: Id, purge: Type.Boolean({ default: false }) }),
     result: Done,
   },
@@ -230,9 +217,15 @@ export const vms = contract('vms', {
     result: Vm,
   },
   cloneCrossNode: { ...crossClone, result: Vm },
-  start: { ...power, does: 'Start a virtual machine', rest: 'POST /vms/{id}/start', audit: 'vm_started', params: ById },
+  start: {
+    ...powerIn('start'),
+    does: 'Start a virtual machine',
+    rest: 'POST /vms/{id}/start',
+    audit: 'vm_started',
+    params: ById,
+  },
   shutdown: {
-    ...power,
+    ...powerIn('shutdown'),
     does: 'Ask the guest to shut down, and wait until it has',
     rest: 'POST /vms/{id}/shutdown',
     audit: 'vm_stopped',
@@ -247,7 +240,7 @@ export const vms = contract('vms', {
     }),
   },
   stop: {
-    ...power,
+    ...powerIn('stop'),
     does: 'Switch a virtual machine off: at once, or when the guest has not shut down within the timeout',
     rest: 'POST /vms/{id}/stop',
     audit: 'vm_stopped',
@@ -264,7 +257,7 @@ export const vms = contract('vms', {
     }),
   },
   restart: {
-    ...power,
+    ...powerIn('restart'),
     does: 'Shut the guest down and start it again',
     rest: 'POST /vms/{id}/restart',
     audit: 'vm_restarted',
@@ -275,14 +268,19 @@ export const vms = contract('vms', {
     }),
   },
   reset: {
-    ...power,
+    ...powerIn('reset'),
     does: 'Press the reset button',
     rest: 'POST /vms/{id}/reset',
     audit: 'vm_restarted',
     params: ById,
   },
-  pause: { ...power, does: 'Pause a running virtual machine', rest: 'POST /vms/{id}/pause', params: ById },
-  resume: { ...power, does: 'Let a paused virtual machine run on', rest: 'POST /vms/{id}/resume', params: ById },
+  pause: { ...powerIn('pause'), does: 'Pause a running virtual machine', rest: 'POST /vms/{id}/pause', params: ById },
+  resume: {
+    ...powerIn('resume'),
+    does: 'Let a paused virtual machine run on',
+    rest: 'POST /vms/{id}/resume',
+    params: ById,
+  },
   stats: {
     does: 'Read the counters of a virtual machine',
     rest: 'GET /vms/{id}/stats',

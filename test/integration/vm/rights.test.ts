@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { event, now } from '#shared/events/event.ts'
 import { publish } from '#shared/events/publish.ts'
@@ -137,4 +139,73 @@ test("the event of a VM's deletion reaches those who could see it; their rights 
   await asRoot('POST /api/vms', newVm('r-gone'))
   for (const { ask: asked } of Object.values(people)) expect((await asked('GET /api/vms/r-gone')).status).toBe(403)
   await until(async () => (await asRoot('GET /api/operations?filter=state:running'))['total'] === 0)
+})
+
+test('a list tells of each VM what the caller may do with it in its state', async () => {
+  await asRoot('POST /api/vms', newVm('c-own'))
+  await asRoot('POST /api/vms', newVm('c-other'))
+  const user = await person('c-user', ['VmUser', '/api/vms/c-own'], ['Auditor', '/api/vms/c-other'])
+  const { status, body } = await user.ask('GET /api/vms?can=1&fields=name&q=c-&sort=name')
+  expect(status).toBe(200)
+  expect(body['data']).toEqual([
+    { id: 'c-other', name: 'c-other', can: [], cannot: expect.objectContaining({}) },
+    { id: 'c-own', name: 'c-own', can: ['start'], cannot: expect.objectContaining({}) },
+  ])
+  const [other, own] = body['data'] as { cannot: Record<string, { error: string }> }[]
+  expect(other!.cannot['start']!.error).toBe('FORBIDDEN')
+  expect([own!.cannot['stop']!.error, own!.cannot['delete']!.error]).toEqual(['CONFLICT', 'FORBIDDEN'])
+})
+
+test('one action with many VMs has a plan, and what fails or is refused stops nothing else', async () => {
+  const ids = ['b-1', 'b-2', 'b-own', 'b-on']
+  for (const id of ids) await asRoot('POST /api/vms', newVm(id, id === 'b-1' ? { disks: disks('room') } : {}))
+  await asRoot('POST /api/vms/b-on/start')
+  const user = await person(
+    'b-user',
+    ...['b-1', 'b-2', 'b-on'].map((id): [string, string] => ['VmUser', `/api/vms/${id}`]),
+  )
+  const asked = { action: 'start', ids: [...ids, 'b-none'] }
+  const { body: plan } = await user.ask('POST /api/vms/bulk', { ...asked, plan: true })
+  expect(plan).toMatchObject({
+    does: [{ id: 'b-1' }, { id: 'b-2' }],
+    skipped: [{ id: 'b-on', message: 'status is running, and must be stopped' }],
+    // A VM that the caller may not see is answered as one that does not exist.
+    refused: [
+      { id: 'b-own', error: 'NOT_FOUND' },
+      { id: 'b-none', error: 'NOT_FOUND' },
+    ],
+  })
+  await rm(join(host!.dir, 'room/b-1-disk-0.qcow2'))
+  const { body: operation } = await user.ask('POST /api/vms/bulk', asked)
+  expect(operation, JSON.stringify(operation)).toMatchObject({ state: 'succeeded' })
+  const stale = await ask(product.url, 'POST /api/vms/bulk', {
+    token: user.token,
+    json: asked,
+    headers: { 'if-plan': String(plan['plan_id']) },
+  })
+  expect(stale.status).toBe(412)
+  expect(operation['result']).toMatchObject({
+    done: ['b-2'],
+    failed: [{ id: 'b-1', message: expect.stringContaining('b-1-disk-0') }],
+    skipped: [{ id: 'b-on' }],
+    refused: [{ id: 'b-own' }, { id: 'b-none' }],
+  })
+  const [failed] = (operation['result'] as { failed: { operation_id: string }[] }).failed
+  expect((await user.ask(`GET /api/operations/${failed!.operation_id}`)).body).toMatchObject({ state: 'failed' })
+})
+
+test('a bulk request is refused for what it names wrongly', async () => {
+  const wrong = async (json: object) => {
+    const { status, body } = await product.ask('POST /api/vms/bulk', { json })
+    expect(status).toBe(422)
+    return (body['violations'] as { field: string }[]).map(({ field }) => field).toSorted()
+  }
+  expect(await wrong({ action: 'start' })).toEqual(['ids'])
+  expect(await wrong({ action: 'create', ids: ['a'] })).toEqual(['action'])
+  expect(await wrong({ action: 'stop', ids: ['a'], params: { timeout: -1, when: 1 } })).toEqual([
+    'params.timeout',
+    'params.when',
+  ])
+  const { status, body } = await product.ask('POST /api/vms/bulk', { json: { action: 'start', q: 'name:nobody' } })
+  expect([status, body['message']]).toEqual([409, 'There is nothing to start: nothing fits'])
 })

@@ -84,6 +84,7 @@ const withStack = async (horcrux: Calling) => {
 export const containerScenarios = (engines: LabEngines): Record<string, Scenario> => ({
   'containers.create': { params: { ...wanted, start: true } },
   'containers.start': { before: make, params: { id } },
+  'container-bulk.run': { before: run, params: { action: 'stop', ids: [id], params: { timeout: 1 } } },
   'containers.stop': { before: run, params: { id, timeout: 1 } },
   'containers.stop of a paused one': { kind: 'containers.stop', before: pause, params: { id, timeout: 1 } },
   'containers.restart': { before: run, params: { id, timeout: 1 } },

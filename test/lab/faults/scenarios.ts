@@ -160,6 +160,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'vms.reset': { before: running, params: { id: 'it' } },
   'vms.pause': { before: running, params: { id: 'it' } },
   'vms.resume': { before: paused, params: { id: 'it' } },
+  'vm-bulk.run': { before: made, params: { action: 'start', ids: ['it', 'other'] } },
   'vms.delete': { before: madeInTeam, params: { id: 'it', purge: true } },
   'vms.clone': { before: withNic(first), params: { vm: 'it', id: 'copy', name: 'copy', mode: 'full', network_config } },
   'vms.clone of a guest that runs': {

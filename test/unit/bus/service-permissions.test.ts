@@ -20,7 +20,7 @@ const byExport = new Map(contracts.map((contract) => [exportedName(contract.name
 
 /** The actions that a text calls: `call(vms, 'get'`, `op.child(volumes, isNew ? 'createFor' : 'attach'`. */
 const callsIn = (text: string) =>
-  [...text.matchAll(/\b(?:call|child)\(\s*(\w+),\s*([^,()]*)/g)].flatMap(([, name, words]) =>
+  [...text.matchAll(/\b(?:call|child|children)\(\s*(\w+),\s*([^,()]*)/g)].flatMap(([, name, words]) =>
     [...words!.matchAll(/'(\w+)'/g)].map(([, action]) => `${byExport.get(name!)?.name}.${action}`),
   )
 

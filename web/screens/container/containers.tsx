@@ -37,7 +37,7 @@ const columns: Column<Container>[] = [
   },
   { key: 'node', head: 'f.node', cell: ({ node }) => node, value: ({ node }) => node, drop: 1 },
 ]
-const bulk = new Set(['containers.start', 'containers.stop', 'containers.restart'])
+const inBulk = new Set(['start', 'stop', 'restart', 'pause', 'resume'].map((verb) => `containers.${verb}`))
 
 export const Containers = () => (
   <ListScreen
@@ -55,7 +55,7 @@ export const Containers = () => (
     ]}
     firstSort="name"
     verbs={containerVerbs}
-    bulk={containerVerbs.filter(({ action }) => bulk.has(action))}
+    bulk={{ run: 'container-bulk.run', verbs: containerVerbs.filter(({ action }) => inBulk.has(action)) }}
     create={createContainer}
     empty="noContainers"
     emptyHint="noContainersHint"

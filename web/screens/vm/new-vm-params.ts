@@ -16,3 +16,18 @@ export function vmOf(values: Params): { vm: Params; seed: Params | undefined } {
   )
   return { vm, seed: Object.keys(given).length > 0 ? given : undefined }
 }
+
+/** The request as one: the VM, and under `cloud_init` the seed that is given to it after its creation. */
+export function requestOf(values: Params): Params {
+  const { vm, seed } = vmOf(values)
+  return { ...vm, ...(seed && { cloud_init: seed }) }
+}
+
+/** The values of the form from a request. The form has one disk and one NIC: `requestOf` of them tells what is left out. */
+export function valuesOf(request: Params): Params {
+  const { disks, nics, cloud_init: seed, ...rest } = request
+  const [disk] = (disks ?? []) as Params[]
+  const [nic] = (nics ?? []) as Params[]
+  const { pool, size, image } = disk ?? {}
+  return { ...rest, pool, size, image, network: nic?.['network'], ...(seed as Params | undefined) }
+}

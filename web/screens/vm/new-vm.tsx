@@ -3,9 +3,11 @@ import { useLocation } from 'preact-iso'
 import { useState } from 'preact/hooks'
 import { asRefusal, type Refusal } from '../../api/refusal.ts'
 import type { Field, Raw } from '../../forms/fields.ts'
-import { paramsOf, readForm } from '../../forms/fields.ts'
+import { paramsOf, put as putIn, rawOf, readForm } from '../../forms/fields.ts'
 import { Input } from '../../forms/input.tsx'
 import { run } from '../../forms/run.ts'
+import { useYaml } from '../../forms/use-yaml.ts'
+import { YamlForm } from '../../forms/yaml-form.tsx'
 import { useCollection } from '../../live/collection.ts'
 import { ended } from '../../live/operations.ts'
 import { isOffline } from '../../live/stream.ts'
@@ -14,7 +16,7 @@ import { Page } from '../../widgets/layout.tsx'
 import { Problem } from '../../widgets/states.tsx'
 import { t } from '../../words/words.ts'
 import { cloudInitFields, isLockedOut, seedOf } from './cloud-init.tsx'
-import { vmOf } from './new-vm-params.ts'
+import { requestOf, valuesOf } from './new-vm-params.ts'
 
 const draftKey = 'horcrux.new-vm'
 const defaults: Raw = {
@@ -111,23 +113,54 @@ export function NewVm() {
     ...fields.map(({ name }) => [name, value(name)]),
     ['start', raw['start'] ?? false],
   ]) as Raw
+  /** The request of a form; a password is not shown. */
+  const requestIn = (form: Raw, isShown: boolean) => {
+    const read = readForm(fields, isShown ? { ...form, [secret]: '' } : form)
+    return { ...read, request: { ...requestOf(paramsOf(read.values)), start: form['start'] === true } }
+  }
+  const yaml = useYaml({
+    requestOf: () => requestIn(full, true).request,
+    fill: (request, isSame) => {
+      const next = {
+        ...rawOf(fields, valuesOf(request)),
+        [secret]: full[secret] ?? '',
+        start: request['start'] === true,
+      }
+      const { values, request: shown } = requestIn(next, true)
+      if (!isSame(shown, { start: false, disks: [], nics: [], ...request })) return undefined
+      setRaw(next)
+      return values
+    },
+  })
+  /** The request to send; undefined if it has mistakes, which are shown. */
+  const given = async (): Promise<Record<string, unknown> | undefined> => {
+    if (yaml.text !== undefined) {
+      const request = await yaml.read()
+      if (request && full[secret]) putIn(request, `cloud_init.${secret}`, full[secret])
+      return request
+    }
+    const { request, wrong } = requestIn(full, false)
+    setWrong(Object.fromEntries(Object.entries(wrong).map(([name, word]) => [name, t(word)])))
+    if (Object.keys(wrong).length === 0) return request
+    focusWrong()
+    return undefined
+  }
   const submit = async (event: Event) => {
     event.preventDefault()
     if (isBusy || isOffline.value) return
-    const read = readForm(fields, full)
-    setWrong(Object.fromEntries(Object.entries(read.wrong).map(([name, word]) => [name, t(word)])))
     setError(undefined)
-    if (Object.keys(read.wrong).length > 0) return focusWrong()
+    const request = await given()
+    if (!request) return
     setBusy(true)
-    const { vm, seed } = vmOf(paramsOf(read.values))
-    const startsLater = seed !== undefined && full['start'] === true
+    const { cloud_init: seed, start, ...vm } = request
+    const startsLater = seed !== undefined && start === true
     try {
-      const operation = await run('vms.create', { ...vm, start: full['start'] === true && !startsLater })
+      const operation = await run('vms.create', { ...vm, start: start === true && !startsLater })
       sessionStorage.removeItem(draftKey)
       const path = operation.resources.find((each) => each.startsWith('/api/vms/')) ?? ''
       const id = decodeURIComponent(path.split('/').at(-1) ?? '')
       route(id ? `/vms/${id}` : '/vms')
-      if (seed) await seedAndStart(id, operation, seed, startsLater)
+      if (seed) await seedAndStart(id, operation, seed as Record<string, unknown>, startsLater)
     } catch (thrown) {
       const refusal = asRefusal(thrown)
       const names: Record<string, string> = {
@@ -139,6 +172,7 @@ export function NewVm() {
       setWrong(Object.fromEntries(refusal.violations.map(({ field, message }) => [names[field] ?? field, message])))
       setError(refusal)
       setBusy(false)
+      if (yaml.text !== undefined) await yaml.showAt(refusal)
       focusWrong()
     }
   }
@@ -154,7 +188,8 @@ export function NewVm() {
     >
       <form class="form" style={{ maxWidth: '46rem' }} onSubmit={submit} noValidate>
         {error && <Problem error={error} />}
-        {groups.map(({ title, fields, isFolded }) => {
+        {yaml.text !== undefined && <YamlForm text={yaml.text} mistakes={yaml.mistakes} onInput={yaml.change} />}
+        {(yaml.text === undefined ? groups : []).map(({ title, fields, isFolded }) => {
           const inputs = fields
             .filter(({ when }) => !when || when(full))
             .map((field) => (
@@ -185,12 +220,17 @@ export function NewVm() {
             {t('lockedOut')}
           </p>
         )}
-        <Input
-          field={{ name: 'start', label: 'f.startAfter', kind: 'check' }}
-          value={raw['start'] ?? false}
-          onInput={(next) => put('start', next)}
-        />
+        {yaml.text === undefined && (
+          <Input
+            field={{ name: 'start', label: 'f.startAfter', kind: 'check' }}
+            value={raw['start'] ?? false}
+            onInput={(next) => put('start', next)}
+          />
+        )}
         <footer>
+          <Button kind="quiet" onClick={() => void yaml.toggle()}>
+            {t(yaml.text === undefined ? 'asYaml' : 'asForm')}
+          </Button>
           <a class="button" href="/vms">
             {t('cancel')}
           </a>

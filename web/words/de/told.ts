@@ -16,6 +16,8 @@ export const told: Record<keyof typeof english, string> = {
   'fill.metadata': 'Metadaten',
   'fill.quota': 'Quote',
   'fill.space': 'Platz',
+  'op.container-bulk.run': 'Viele Container',
+  'op.vm-bulk.run': 'Viele virtuelle Maschinen',
   'op.cloudinit.remove': 'Cloud-init entfernen',
   'op.cloudinit.set': 'Cloud-init setzen',
   'op.containers.create': 'Container anlegen',

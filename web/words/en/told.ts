@@ -14,6 +14,8 @@ export const told = {
   'fill.metadata': 'Metadata',
   'fill.quota': 'Quota',
   'fill.space': 'Space',
+  'op.container-bulk.run': 'Many containers',
+  'op.vm-bulk.run': 'Many virtual machines',
   'op.cloudinit.remove': 'Remove cloud-init',
   'op.cloudinit.set': 'Set cloud-init',
   'op.containers.create': 'Create container',
