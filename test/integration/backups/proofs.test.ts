@@ -75,7 +75,7 @@ test('a backup is booted without a network beside its virtual machine, judged by
   const proof = await until(
     async () =>
       (await lab.horcrux.call(vms, 'list', { filter: 'name:proof-*' })).data.find(({ status }) => status === 'running'),
-    { what: 'the guest of the verification' },
+    { what: 'the guest of the verification', timeoutMs: 200_000 },
   )
   expect(proof).toMatchObject({ nics: [], tags: [] })
   expect((await ending).boot).toMatchObject({ ok: true, error: null, detail: `It wrote '${guestPrefix} up'` })
@@ -156,7 +156,7 @@ test('a job has its backups proven, and what is not proven is told', async () =>
       const { data, boot } = await get(backup)
       return data && boot ? { data, boot } : undefined
     },
-    { what: 'both verifications' },
+    { what: 'both verifications', timeoutMs: 200_000 },
   )
   expect(proven).toMatchObject({ data: { ok: true }, boot: { ok: true } })
   await until(async () => (await vmIds()).length === 1, { what: 'the end of the guest' })
