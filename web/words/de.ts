@@ -1,3 +1,4 @@
+import { backups } from './de/backups.ts'
 import { fields } from './de/fields.ts'
 import { general } from './de/general.ts'
 import { lists } from './de/lists.ts'
@@ -7,4 +8,13 @@ import { storage } from './de/storage.ts'
 import { told } from './de/told.ts'
 import type { Word } from './en.ts'
 
-export const de: Record<Word, string> = { ...general, ...fields, ...lists, ...moves, ...safety, ...storage, ...told }
+export const de: Record<Word, string> = {
+  ...general,
+  ...fields,
+  ...lists,
+  ...moves,
+  ...safety,
+  ...storage,
+  ...told,
+  ...backups,
+}

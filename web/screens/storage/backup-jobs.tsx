@@ -7,6 +7,7 @@ import { Status } from '../../widgets/status.tsx'
 import { ago, time } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { NextRuns } from '../next-runs.tsx'
+import './backup-words.ts'
 
 const selected = ({ selection }: BackupJob): string => {
   if (selection.kind === 'vm') return selection.vm_id
@@ -76,7 +77,7 @@ const fields = (): Field[] => [
   { name: 'timezone', label: 'f.timezone' },
   { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.retention', isNullable: true },
   { name: 'max_age_hours', label: 'f.maxAge', kind: 'number', hint: 'hint.maxAge', isNullable: true },
-  { name: 'proof', label: 'f.verified', kind: 'json', hintText: proofFields, isNullable: true },
+  { name: 'proof', label: 'f.jobProof', kind: 'json', hintText: proofFields, isNullable: true },
   { name: 'per_node', label: 'f.perNode', kind: 'number' },
   { name: 'bandwidth_mib', label: 'f.bandwidth', kind: 'number', isNullable: true },
   { name: 'enabled', label: 'f.enabled', kind: 'check' },

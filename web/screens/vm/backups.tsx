@@ -6,6 +6,7 @@ import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
 import { ago, bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
+import '../storage/backup-words.ts'
 
 const proofOf = (proof: Proof | null) => (proof === null ? '–' : proof.ok ? ago(proof.at) : `⚠ ${proof.error}`)
 const unready = ({ state }: Backup) => (state === 'ready' ? undefined : t('backupIsNotReady'))
@@ -41,7 +42,7 @@ const columns: Column<Backup>[] = [
     drop: 1,
   },
   { key: 'proof', head: 'f.verified', cell: ({ data, structure }) => proofOf(data ?? structure), drop: 1 },
-  { key: 'boot', head: 'verb.prove', cell: ({ boot }) => proofOf(boot), drop: 1 },
+  { key: 'boot', head: 'f.booted', cell: ({ boot }) => proofOf(boot), drop: 1 },
   { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 2 },
   { key: 'description', head: 'f.description', cell: ({ description }) => description, drop: 1 },
 ]
@@ -86,12 +87,16 @@ const verbs: readonly Verb<Backup>[] = [
     fields: () => [
       {
         name: 'check.kind',
-        label: 'f.kind',
+        label: 'f.bootCheck',
         kind: 'select',
-        options: ['agent', 'serial', 'running'],
+        options: [
+          ['agent', t('check.agent')],
+          ['serial', t('check.serial')],
+          ['running', t('check.running')],
+        ],
       },
-      { name: 'check.text', label: 'terminal', isRequired: true, when: (raw) => raw['check.kind'] === 'serial' },
-      { name: 'check.seconds', label: 'f.forSeconds', kind: 'number' },
+      { name: 'check.text', label: 'f.serialText', isRequired: true, when: (raw) => raw['check.kind'] === 'serial' },
+      { name: 'check.seconds', label: 'f.seconds', kind: 'number', hint: 'hint.bootSeconds' },
       { name: 'node', label: 'f.node' },
       { name: 'pool', label: 'f.pool' },
     ],
