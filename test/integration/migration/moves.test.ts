@@ -1,7 +1,10 @@
-import { stat } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { totalmem } from 'node:os'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { fresh, GiB, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
@@ -74,6 +77,40 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     await done(lab.horcrux, vms, 'restart', { id, timeout: 1, force: true })
     await move(id, 'live', { target_node: 'hv1' })
     expect(await lab.vm(id)).toMatchObject({ node: 'hv1', status: 'running' })
+  })
+
+  test('a guest on storage that both nodes reach moves live, and none of its disks is copied', async () => {
+    const id = fresh('shared')
+    const folder = join(inject('run').dir, id)
+    await mkdir(folder)
+    // Both hosts see this machine's file system beside their own folders.
+    for (const node of ['hv1', 'hv2'])
+      await lab.horcrux.call(nodes, 'update', { id: node, allowed_paths: ['/var/lib/libvirt/images', folder] })
+    const pool = { id, type: 'dir', node: 'hv1', shared_with: ['hv2'], path: join(folder, 'pool') } as const
+    await lab.horcrux.call(pools, 'create', pool)
+    try {
+      // What one node has in its cache, the other one would not see.
+      await lab.make(id, { disks: [{ pool: id, size: GiB, cache: 'none' }], start: true })
+      const before = await lab.vm(id)
+      const plan = { vm_id: id, target_node: 'hv2', migration_type: 'live' } as const
+      expect(await lab.horcrux.call(migrations, 'check', plan, { timeoutMs: 60_000 })).toMatchObject({
+        violations: [],
+        bytes_to_copy: 0,
+        disks: [{ id: 'vda', source_pool: id, pool: id, is_copied: false }],
+      })
+      await move(id, 'live')
+      expect(await lab.vm(id)).toMatchObject({ node: 'hv2', status: 'running', disks: before.disks })
+      expect(await lab.domains('hv1')).toEqual([])
+      expect(await lab.domains('hv2')).toEqual([`${id} running`])
+      expect((await lab.migration(id)).statistics).toMatchObject({ disk_total_bytes: 0, disk_transferred_bytes: 0 })
+      expect(await lab.volumesOf(id)).toEqual([`${id}-disk-0`])
+      const images = (await readdir(pool.path)).filter((name) => name.endsWith('.qcow2'))
+      expect(images).toEqual([`${id}-disk-0.qcow2`])
+    } finally {
+      await lab.clear()
+      await lab.horcrux.call(pools, 'delete', { id })
+      await rm(folder, { recursive: true, force: true })
+    }
   })
 
   test('a paused guest stays paused', async () => {
