@@ -12,7 +12,8 @@ type Props<T> = {
   sort?: string | undefined
   onSort?: (sort: string) => void
   selected?: ReadonlySet<string> | undefined
-  onSelect?: ((ids: ReadonlySet<string>) => void) | undefined
+  /** Changes the selection: keys may come faster than the table is drawn. */
+  onSelect?: ((change: (before: ReadonlySet<string>) => ReadonlySet<string>) => void) | undefined
   rowActions?: ((item: T) => ComponentChildren) | undefined
 }
 
@@ -42,11 +43,12 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
   }, [isWindowed])
   const { first, end } = windowOf(rows.length, view.top, view.height)
   const width = columns.length + (onSelect ? 1 : 0) + (rowActions ? 1 : 0)
-  const toggle = (id: string) => {
-    const next = new Set(selected)
-    if (!next.delete(id)) next.add(id)
-    onSelect?.(next)
-  }
+  const toggle = (id: string) =>
+    onSelect?.((before) => {
+      const next = new Set(before)
+      if (!next.delete(id)) next.add(id)
+      return next
+    })
   const lastChosen = useRef<string | undefined>(undefined)
   /** Selects or clears one row; with Shift all from the row before it that was chosen. */
   const choose = (id: string, isRange: boolean) => {
@@ -55,7 +57,7 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
     lastChosen.current = id
     if (!isRange || from < 0) return toggle(id)
     const [first, last] = [from, ids.indexOf(id)].toSorted((a, b) => a - b)
-    onSelect?.(new Set([...(selected ?? []), ...ids.slice(first, last! + 1)]))
+    return onSelect?.((before) => new Set([...before, ...ids.slice(first, last! + 1)]))
   }
   const areAll = rows.length > 0 && rows.every((row) => selected?.has(idOf(row)))
   const spacer = (count: number) =>
@@ -81,7 +83,7 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
                   type="checkbox"
                   aria-label={t('selectAll')}
                   checked={areAll}
-                  onChange={() => onSelect(areAll ? new Set() : new Set(rows.map(idOf)))}
+                  onChange={() => onSelect(() => new Set(areAll ? [] : rows.map(idOf)))}
                 />
               </th>
             )}
@@ -95,7 +97,7 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
             )}
           </tr>
         </thead>
-        <tbody onKeyDown={onSelect && ((event) => moveBetweenBoxes(event, () => onSelect(new Set())))}>
+        <tbody onKeyDown={onSelect && ((event) => moveBetweenBoxes(event, () => onSelect(() => new Set())))}>
           {spacer(first)}
           {rows.slice(first, end).map((row, index) => {
             const id = idOf(row)
