@@ -1,4 +1,3 @@
-import ssh2 from 'ssh2'
 import { describe, expect, it } from 'vitest'
 import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { CommandError, fileError, missingProgram } from '#shared/nodes/host/errors.ts'
@@ -36,8 +35,10 @@ describe('slots', () => {
 })
 
 describe('a pinned host key', () => {
-  const line = ssh2.utils.generateKeyPairSync('ed25519').public
-  const wire = Buffer.from(line.split(' ')[1] as string, 'base64')
+  // The published host key of GitHub. One in 500 ed25519 keys that ssh2 generates is damaged: it lacks a leading zero.
+  const github = 'AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl'
+  const line = `ssh-ed25519 ${github}`
+  const wire = Buffer.from(github, 'base64')
 
   it('is a public key or its fingerprint', () => {
     const { fingerprint, publicKey, type } = describeHostKey(wire)
@@ -48,9 +49,8 @@ describe('a pinned host key', () => {
   })
 
   it('has the fingerprint that ssh-keygen -l prints', () => {
-    // ssh-keygen -lf of GitHub's published host key
-    const github = 'AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl'
-    const { fingerprint } = describeHostKey(Buffer.from(github, 'base64'))
+    // ssh-keygen -lf
+    const { fingerprint } = describeHostKey(wire)
     expect(fingerprint).toBe('SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU')
   })
 
