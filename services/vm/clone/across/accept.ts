@@ -1,9 +1,10 @@
 import { requireRight } from '#shared/access/require-right.ts'
+import { allPages } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
-import { type Pool, pools } from '#shared/contracts/storage/pools.ts'
+import { pools } from '#shared/contracts/storage/pools.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import type { CrossClonePlan } from '#shared/contracts/vm/clones.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
@@ -30,16 +31,6 @@ import { placeAcross } from './place.ts'
 type Given = Omit<Params<typeof vms, 'cloneCrossNode'>, 'plan'>
 type Planned = { plan: CrossClonePlan; input: CloneInput | null; macs: string[] }
 type Source = Awaited<ReturnType<typeof sourceOf>>
-
-async function allPools(): Promise<Pool[]> {
-  const found: Pool[] = []
-  for (let cursor: string | undefined; ;) {
-    const page = await call(pools, 'list', { limit: 1000, ...(cursor !== undefined && { cursor }) })
-    found.push(...page.data)
-    if (page.next_cursor === null) return found
-    cursor = page.next_cursor
-  }
-}
 
 /** The target node; undefined, with violations, when no VM can be made there. */
 async function targetOf(given: Given, from: string, violations: Violation[]): Promise<Reached | undefined> {
@@ -135,7 +126,7 @@ export async function planAcross(given: Given, id: string): Promise<Planned> {
     return planned({ ...effects, is_possible: violations.length === 0, bytes_to_copy }, effects)
   }
   if (!source || !target) return { plan: answer([]), input: null, macs: [] }
-  const placed = placeAcross(source.disks, await allPools(), { id, node: given.target_node, pool: given.pool })
+  const placed = placeAcross(source.disks, await allPages((page) => call(pools, 'list', page)), { id, node: given.target_node, pool: given.pool })
   violations.push(...placed.violations)
   const bytes = await checkDisks(placed.disks, source, given, violations)
   const macs = given.mac_addresses ?? (await newMacs(source.nics.length))
