@@ -160,7 +160,7 @@ describe.skipIf(!hasNats)('identities on the bus', () => {
         'horcrux.auth.changed',
       ],
     ],
-    ['storage', ['MOL.REQ.storage.vm.a-1.vms.stop', 'horcrux.events.vm.status']],
+    ['storage', ['MOL.REQ.storage.vm.a-1.vms.pause', 'horcrux.events.vm.status']],
     [
       'cluster',
       ['MOL.REQ.cluster.auth.a-1.permissions.create', 'MOL.REQ.cluster.storage.a-1.volumes-internal.deleteFor'],
