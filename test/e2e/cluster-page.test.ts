@@ -32,7 +32,8 @@ beforeAll(async () => {
     await make('POST /api/storage/pools', { id: `pool-${node}`, type: 'dir', node, path: poolPath })
   browser = await startBrowser()
   page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
-  page.setDefaultTimeout(longMs)
+  // Less than a test has, so that it tells what it waited for.
+  page.setDefaultTimeout(longMs / 2)
   await page.goto(product.url)
   await signInOn(page, 'admin', 'Sonnenblume-7')
   complaints = complaintsOf(page)
