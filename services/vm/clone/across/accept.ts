@@ -126,7 +126,11 @@ export async function planAcross(given: Given, id: string): Promise<Planned> {
     return planned({ ...effects, is_possible: violations.length === 0, bytes_to_copy }, effects)
   }
   if (!source || !target) return { plan: answer([]), input: null, macs: [] }
-  const placed = placeAcross(source.disks, await allPages((page) => call(pools, 'list', page)), { id, node: given.target_node, pool: given.pool })
+  const placed = placeAcross(source.disks, await allPages((page) => call(pools, 'list', page)), {
+    id,
+    node: given.target_node,
+    pool: given.pool,
+  })
   violations.push(...placed.violations)
   const bytes = await checkDisks(placed.disks, source, given, violations)
   const macs = given.mac_addresses ?? (await newMacs(source.nics.length))
