@@ -28,6 +28,8 @@ const make = async (line: string, json: object) => {
 beforeAll(async () => {
   if (!canRun) return
   product = await startProduct(labHosts)
+  // The machine of the tests would be as good a place for the guests.
+  await make('PATCH /api/cluster/nodes/local', { maintenance: true })
   for (const node of ['hv1', 'hv2'])
     await make('POST /api/storage/pools', { id: `pool-${node}`, type: 'dir', node, path: poolPath })
   browser = await startBrowser()
