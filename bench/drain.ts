@@ -1,4 +1,4 @@
-import { usualRules } from '#shared/contracts/cluster/ha.ts'
+import { usualRules } from '#shared/contracts/cluster/usual-ha-rules.ts'
 import type { RehearsalEvent } from '#shared/contracts/cluster/rehearsals.ts'
 import { planMoves } from '../services/cluster/drain/plan.ts'
 import { rank } from '../services/cluster/placement/choose.ts'

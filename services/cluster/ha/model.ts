@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
-import { HaGroup, HaResource, usualRules } from '#shared/contracts/cluster/ha.ts'
+import { HaGroup, HaResource } from '#shared/contracts/cluster/ha.ts'
+import { usualRules } from '#shared/contracts/cluster/usual-ha-rules.ts'
 import { Id, Time, Version } from '#shared/contracts/common.ts'
 import { collection } from '#shared/db/collection.ts'
 import { event, now } from '#shared/events/event.ts'

@@ -14,6 +14,8 @@ export function beginDrain(sim: Sim, id: string): void {
   const plan = planMoves(world, id, { movers, targets, stays: [], bandwidthMib: sim.start.bandwidthMib })
   if (plan.status !== 'possible') {
     const why = plan.conflicts.map(({ constraints }) => constraints.map(({ text }) => text).join('; ')).join(' | ')
+    sim.drainConflicts.push(...plan.conflicts)
+    sim.areDrainConflictsKnown &&= plan.are_all_conflicts_known
     for (const { id: vm } of movers) touch(sim, vm, `the drain of '${id}' is ${plan.status}`)
     return tell(sim, id, `its drain is ${plan.status}${why === '' ? '' : `: ${why}`}`)
   }

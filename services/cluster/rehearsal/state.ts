@@ -1,3 +1,4 @@
+import type { DrainPlan } from '#shared/contracts/cluster/drains.ts'
 import type { HaGroup } from '#shared/contracts/cluster/ha.ts'
 import type { RehearsalEvent } from '#shared/contracts/cluster/rehearsals.ts'
 import type { Proof } from '#shared/contracts/vm/fencing.ts'
@@ -111,6 +112,9 @@ export type Sim = {
   tracker: Tracker
   /** Drains that run: the moves that are left. */
   drains: Map<string, { vm: string; to: string }[]>
+  /** Of drains that are impossible. */
+  drainConflicts: DrainPlan['conflicts']
+  areDrainConflictsKnown: boolean
   timeline: Told[]
   broken: Broken[]
   /** Changes with everything that a decision reads. */
@@ -138,6 +142,8 @@ export function begin(start: Start, events: readonly RehearsalEvent[], seed: num
     vms: new Map(start.world.vms.map((vm) => [vm.id, simVm(vm, start)])),
     tracker: startTracker(-1e9),
     drains: new Map(),
+    drainConflicts: [],
+    areDrainConflictsKnown: true,
     timeline: [],
     broken: [],
     revision: 0,

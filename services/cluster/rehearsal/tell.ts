@@ -46,20 +46,21 @@ function rehearsedOf(sim: Sim, vm: SimVm, from: string): RehearsedVm {
   return { id: vm.id, outcome, from, to: placeOf(vm), down_seconds, ...reasonOf(sim, vm, outcome) }
 }
 
-/** Why the VMs that wait for room have none. */
+/** Why drains are impossible, and the VMs that wait for room have none. */
 function conflictsOf(sim: Sim): Pick<Rehearsal, 'conflicts' | 'are_all_conflicts_known'> {
   const waiting = [...sim.vms.values()].filter(
     ({ ha, guests, reason }) => ha?.isOwed && guests.size === 0 && reason?.startsWith(noRoom),
   )
   const ids = new Set(waiting.slice(0, mostExplained).map(({ id }) => id))
-  if (ids.size === 0) return { conflicts: [], are_all_conflicts_known: true }
+  const { drainConflicts, areDrainConflictsKnown } = sim
+  if (ids.size === 0) return { conflicts: drainConflicts, are_all_conflicts_known: areDrainConflictsKnown }
   const world = worldOf(sim)
   const movers = world.vms.filter(({ id }) => ids.has(id)).map((vm) => ({ ...vm, isRunning: true, movingTo: null }))
   const problem = problemOf(world, movers, world.nodes)
   const { conflicts, isComplete } = explain(problem)
   return {
-    conflicts: conflicts.map((each) => tellConflict(problem, each)),
-    are_all_conflicts_known: isComplete && ids.size === waiting.length,
+    conflicts: [...drainConflicts, ...conflicts.map((each) => tellConflict(problem, each))],
+    are_all_conflicts_known: areDrainConflictsKnown && isComplete && ids.size === waiting.length,
   }
 }
 

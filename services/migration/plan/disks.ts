@@ -1,30 +1,10 @@
+import { poolForCopy } from '#shared/contracts/storage/pool-for-copy.ts'
 import { isReachedFrom, type Pool } from '#shared/contracts/storage/pools.ts'
 import type { TargetDisk } from '#shared/contracts/vm/moves.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 
 export type Disks = { disks: TargetDisk[]; violations: Violation[]; warnings: string[] }
-
-/** The storage pools of a node that a volume can be made in. */
-const usable = (pools: Pool[], node: string) =>
-  pools.filter((pool) => pool.state === 'active' && pool.capabilities.formats.length > 0 && isReachedFrom(pool, node))
-
-/** The storage pool for a disk that only the source node reaches: the wanted one, else the only one that suits. */
-function choose(here: Pool, pools: Pool[], node: string, wanted: string | undefined): Pool | string {
-  const all = usable(pools, node)
-  if (wanted !== undefined) {
-    const found = pools.find(({ id }) => id === wanted)
-    if (!found) return `there is no storage pool '${wanted}'`
-    return all.includes(found) ? found : `node '${node}' does not reach storage pool '${wanted}', or it is not active`
-  }
-  const alike = all.filter((pool) => pool.type === here.type && pool.nodes?.length === 1)
-  const candidates = alike.length > 0 ? alike : all
-  if (candidates.length === 1) return candidates[0]!
-  const names = candidates.map(({ id }) => id).join(', ')
-  return candidates.length === 0
-    ? `node '${node}' has no storage pool for it`
-    : `node '${node}' has several storage pools for it (${names}): name one in target_pool`
-}
 
 /** Decides for each disk of a VM whether both nodes reach it, and otherwise where its bytes go. */
 export function placeDisks(vm: Pick<Vm, 'disks'>, pools: Pool[], node: string, wanted: string | undefined): Disks {
@@ -44,7 +24,7 @@ export function placeDisks(vm: Pick<Vm, 'disks'>, pools: Pool[], node: string, w
         })
       return [{ ...from, pool: here.id, volume, format, is_copied: false }]
     }
-    const chosen = choose(here, pools, node, wanted)
+    const chosen = poolForCopy(here, pools, { node, pool: wanted, field: 'target_pool' })
     if (typeof chosen === 'string') {
       violations.push({ field: 'target_pool', code: 'no_pool', message: `disk ${id} in '${here.id}': ${chosen}` })
       return []

@@ -69,17 +69,6 @@ const rules = {
   hold_off_seconds: HoldOffSeconds,
 }
 
-/** Rules of a group that does not say them, and of a resource without a group. */
-export const usualRules: Pick<HaGroup, keyof typeof rules> = {
-  nodes: [],
-  restricted: false,
-  automatic: true,
-  least_proof: 'deadline',
-  max_restarts: 1,
-  max_relocations: 1,
-  stable_seconds: 600,
-  hold_off_seconds: 180,
-}
 const given = Type.Partial(Type.Object(rules)).properties
 
 const Group = nullable(Type.String({ ...Id, description: 'HA group; null: the usual rules, on every node' }))

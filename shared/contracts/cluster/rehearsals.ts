@@ -63,7 +63,8 @@ export const Rehearsal = strict({
     }),
   ),
   conflicts: Type.Array(DrainPlan.properties.conflicts.items, {
-    description: 'Why the VMs that wait for room have none, all together, and what would free them',
+    description:
+      'Why drains are impossible, and why the VMs that wait for room have none, all together; and what would free them',
   }),
   are_all_conflicts_known: Type.Boolean(),
   broken: Type.Array(

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { usualRules } from '#shared/contracts/cluster/ha.ts'
+import { usualRules } from '#shared/contracts/cluster/usual-ha-rules.ts'
 import type { RehearsalEvent } from '#shared/contracts/cluster/rehearsals.ts'
 import { eventQueue, randomFrom } from '../../../services/cluster/rehearsal/queue.ts'
 import { simulate, type Wish } from '../../../services/cluster/rehearsal/simulate.ts'
+import { tellRehearsal } from '../../../services/cluster/rehearsal/tell.ts'
 import type { HaStart, Sim, Start } from '../../../services/cluster/rehearsal/state.ts'
 import { node, vm } from './worlds.ts'
 
@@ -132,9 +133,12 @@ test('a drain moves all guests, and one without room moves none and says why', (
   expect(Object.values(placesOf(roomy))).not.toContain('n0')
   expect(roomy.vms.get('a')!.downMs).toBe(0)
   const nodes = [node('n0'), node('n1', { memoryMib: 500 })]
-  const tight = rehearse(startOf({ nodes, vms }), [at('node_drains', 'n0')])
+  const events = [at('node_drains', 'n0')]
+  const tight = rehearse(startOf({ nodes, vms }), events)
   expect(placesOf(tight)).toEqual({ a: 'n0', b: 'n0' })
   expect(tight.vms.get('a')!.reason).toContain('impossible')
+  const { conflicts } = tellRehearsal(tight, events, 1)
+  expect(conflicts.flatMap(({ constraints }) => constraints.map(({ subject }) => subject))).toContain('n1')
 })
 
 /** Worlds with VMs under HA of all kinds, and events in any order. */

@@ -46,7 +46,7 @@ test('a disk that the target node reaches stays in its pool unless another is wa
 test('a pool that cannot be chosen is refused with the reason', () => {
   expect(placed('here', [here])).toContain("node 'hv2' has no storage pool for it")
   expect(placed('here', [here, there, pool('more', ['hv2'])])).toContain('several storage pools for it (there, more)')
-  expect(placed('here', [here, there], 'nowhere')).toContain("Storage pool 'nowhere' not found")
+  expect(placed('here', [here, there], 'nowhere')).toContain("there is no storage pool 'nowhere'")
   expect(placed('here', [here, there], 'here')).toContain("does not reach storage pool 'here'")
   expect(placed('here', [here, pool('there', ['hv2'], { state: 'inactive' })], 'there')).toContain(
     'or it is not active',

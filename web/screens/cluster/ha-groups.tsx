@@ -1,4 +1,5 @@
 import type { HaGroup } from '#shared/contracts/cluster/ha.ts'
+import { usualRules } from '#shared/contracts/cluster/usual-ha-rules.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
@@ -100,14 +101,7 @@ export const HaGroups = () => (
       action: 'ha-groups.create',
       label: 'createHaGroup',
       params: () => ({}),
-      initial: () => ({
-        automatic: true,
-        least_proof: 'deadline',
-        max_restarts: 1,
-        max_relocations: 1,
-        stable_seconds: 600,
-        hold_off_seconds: 180,
-      }),
+      initial: () => usualRules,
       fields: () => fields(undefined as never),
       prepare,
     }}
