@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { TSchema } from 'typebox'
 import { branchesOf, propertiesOf } from '#shared/contract/branches.ts'
 import { type Action as ContractAction, isChange, isOperation } from '#shared/contract/contract.ts'
+import { columnsOf, exampleOf, unitOf } from '#shared/contract/hints.ts'
 import { contracts } from '#shared/contracts/index.ts'
 import type { Action, Form, Manifest, Param, Unit } from '../cli/manifest/types.ts'
 
@@ -26,14 +27,6 @@ const kebab = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `-${letter
 /** Deeper fields are given as JSON or in a file. */
 const maxDepth = 3
 
-/** The unit of a number, by its description, else by its name: memory is in MiB, sizes are in bytes. */
-export function unitOf(name: string, description = ''): Unit | undefined {
-  if (/\bMiB\b/.test(description) || /^(memory|balloon)$|_mib$/.test(name)) return 'MiB'
-  if (/\bseconds\b/i.test(description) || /_seconds$|^timeout$/.test(name)) return 'seconds'
-  if (/\bbytes\b/i.test(description) || /^(size|disk)$|_bytes$/.test(name)) return 'bytes'
-  return undefined
-}
-
 function formOf(name: string, schema: Schema, depth = 0): Form {
   const union = schema.anyOf ?? []
   const real = union.filter(({ type }) => type !== 'null')
@@ -41,6 +34,7 @@ function formOf(name: string, schema: Schema, depth = 0): Form {
     ...(schema.default !== undefined && { default: schema.default }),
     ...(schema.description !== undefined && { does: schema.description }),
     ...(real.length < union.length && { nullable: true as const }),
+    ...unitIn(name, schema),
   }
   if (real.length === 1) return { ...formOf(name, real[0]!, depth), ...shared }
   return { ...typeOf(name, schema, real.length > 0 ? real : [schema], depth), ...shared }
@@ -54,8 +48,13 @@ function typeOf(name: string, schema: Schema, branches: Schema[], depth: number)
   if (branches.some(({ type }) => type === 'object')) return objectOf(schema, depth)
   if (schema.type === 'array') return { type: 'array', items: formOf(name, schema.items ?? {}, depth + 1) }
   const type = (['string', 'integer', 'number', 'boolean'] as const).find((known) => known === schema.type) ?? 'any'
-  const unit = type === 'integer' || type === 'number' ? unitOf(name, schema.description) : undefined
-  return { type, ...(unit && { unit }) }
+  const example = type === 'string' ? exampleOf(schema as TSchema) : undefined
+  return { type, ...unitIn(name, schema), ...(typeof example === 'string' && { example }) }
+}
+
+function unitIn(name: string, schema: Schema): { unit?: Unit } {
+  const unit = unitOf(name, schema as TSchema)
+  return unit ? { unit } : {}
 }
 
 /** The words that an enumeration, or a union of constants, allows. */
@@ -121,13 +120,35 @@ function resultOf(result: Schema): Pick<Action, 'result' | 'fields'> {
   const { data, next_cursor } = propertiesOf(result as TSchema) as Record<string, Schema | undefined>
   const isList = data?.type === 'array'
   const item = isList ? (data.items ?? {}) : result
-  const fields = Object.entries(propertiesOf(item as TSchema)).map(([name, field]): [string, Form] => {
-    const { type, unit, nullable } = formOf(name, field as Schema, maxDepth)
-    return [name, { type, ...(unit && { unit }), ...(nullable && { nullable }) }]
-  })
+  const fields = Object.entries(propertiesOf(item as TSchema)).map(([name, field]): [string, Form] => [
+    name,
+    shownForm(formOf(name, field as Schema)),
+  ])
   const kind = isList ? (next_cursor ? 'page' : 'data') : 'record'
-  return { result: kind, ...(fields.length > 0 && { fields: Object.fromEntries(fields) }) }
+  const columns = columnsOf(item as TSchema)
+  return {
+    result: kind,
+    ...(columns && { columns: [...columns] }),
+    ...(fields.length > 0 && { fields: Object.fromEntries(fields) }),
+  }
 }
+
+/** What a table needs of a field: its type and unit, and those of its fields that have a unit. */
+function shownForm({ type, unit, nullable, fields, items }: Form): Form {
+  const inner = Object.entries(fields ?? {})
+    .map(([name, field]): [string, Form] => [name, shownForm(field)])
+    .filter(([, field]) => hasUnit(field))
+  const item = items && shownForm(items)
+  return {
+    type,
+    ...(unit && { unit }),
+    ...(nullable && { nullable }),
+    ...(inner.length > 0 && { fields: Object.fromEntries(inner) }),
+    ...(item && hasUnit(item) && { items: item }),
+  }
+}
+
+const hasUnit = ({ unit, fields, items }: Form): boolean => [unit, fields, items].some((part) => part !== undefined)
 
 /** Every routed action of the contracts as a command. The command line reads this, and nothing else of the server. */
 export function manifestOf(): Manifest {

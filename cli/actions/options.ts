@@ -13,11 +13,11 @@ export const targetFrom = (parsed: Parsed): Target =>
 
 /** Output of an action by the flags. */
 export const outputFrom = (parsed: Parsed, action: Action): Output =>
-  outputOf(parsed, { noun: action.noun, key: keyOf(action.noun), fields: action.fields })
+  outputOf(parsed, { noun: action.noun, key: keyOf(action.noun), own: action.columns, fields: action.fields })
 
 export function outputOf(
   parsed: Parsed,
-  about: { noun: string; key: string; fields?: Record<string, Form> | undefined },
+  about: { noun: string; key: string; own?: string[] | undefined; fields?: Record<string, Form> | undefined },
 ): Output {
   return {
     format: textOf(parsed, 'output') ?? 'table',
@@ -26,6 +26,7 @@ export function outputOf(
       .map((column) => column.trim())
       .filter(Boolean),
     hasHeaders: !isSet(parsed, 'no-headers'),
+    own: about.own ?? [],
     fields: about.fields,
     noun: about.noun,
     key: about.key,

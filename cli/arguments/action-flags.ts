@@ -1,12 +1,12 @@
 import { bulkFor, flagOf, positionalParams } from '../manifest/manifest.ts'
 import type { Action, Form, Param } from '../manifest/types.ts'
+import { measures, unitExamples } from '../manifest/units.ts'
 import type { Flag } from './parse.ts'
 
 /** The word for a value in help texts. */
 export function valueWord(form: Form): string {
   if (form.enum) return form.enum.length <= 5 ? form.enum.join('|') : 'WORD'
-  if (form.unit === 'seconds') return 'TIME'
-  if (form.unit) return 'SIZE'
+  if (form.unit) return measures[form.unit].word
   if (form.type === 'array') return form.items?.type === 'object' ? valueWord(form.items) : 'A,B'
   if (form.type === 'object') return form.fields ? `${Object.keys(form.fields)[0]}=…` : 'NAME=VALUE'
   return { integer: 'N', number: 'N', any: 'JSON' }[form.type as string] ?? 'TEXT'
@@ -15,7 +15,11 @@ export function valueWord(form: Form): string {
 /** The flag of one parameter. */
 function flagOfParam(param: Param): Flag {
   const isBoolean = param.type === 'boolean' && !param.nullable
-  const does = [param.does === param.unit ? undefined : param.does, unitHelp(param), fieldsHelp(param)]
+  const does = [
+    param.does?.toLowerCase() === param.unit?.toLowerCase() ? undefined : param.does,
+    exampleHelp(param),
+    fieldsHelp(param),
+  ]
     .filter(Boolean)
     .join('; ')
   return {
@@ -27,8 +31,11 @@ function flagOfParam(param: Param): Flag {
   }
 }
 
-const unitHelp = ({ unit }: Form) =>
-  unit && { MiB: 'such as 512MiB or 4GiB', bytes: 'such as 20GiB', seconds: 'such as 90 or 5m' }[unit]
+/** `such as 4GiB`, if its description has no example. */
+function exampleHelp({ unit, example, does = '', secret }: Form): string | undefined {
+  if (unit) return `such as ${unitExamples(unit)}`
+  return example === undefined || secret || /such as/i.test(does) ? undefined : `such as ${example}`
+}
 
 /** The fields of an object, or of each object of a list. */
 function fieldsHelp({ fields, items }: Form): string | undefined {

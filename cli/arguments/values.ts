@@ -1,20 +1,5 @@
-import type { Form, Unit } from '../manifest/types.ts'
-
-/** Bytes, or seconds, of one unit that a value may carry. */
-const sizes: Record<string, number> = Object.fromEntries(
-  ['', 'K', 'M', 'G', 'T', 'P'].flatMap((letter, power) => [
-    [`${letter}iB`.toLowerCase(), 1024 ** power],
-    [`${letter}B`.toLowerCase(), 1000 ** power],
-    [letter.toLowerCase(), 1024 ** power],
-  ]),
-)
-const durations: Record<string, number> = { '': 1, s: 1, sec: 1, m: 60, min: 60, h: 3600, d: 86_400 }
-
-const units: Record<Unit, { factors: Record<string, number>; divisor: number; example: string }> = {
-  MiB: { factors: { ...sizes, '': 1_048_576 }, divisor: 1_048_576, example: '512MiB or 4GiB' },
-  bytes: { factors: { ...sizes, '': 1 }, divisor: 1, example: '20GiB' },
-  seconds: { factors: durations, divisor: 1, example: '90 or 5m' },
-}
+import type { Form } from '../manifest/types.ts'
+import { amountIn, unitExamples } from '../manifest/units.ts'
 
 /** A value that does not fit its form; the caller knows which flag it belongs to. */
 export class ValueError extends Error {}
@@ -44,12 +29,11 @@ export function valueOf(text: string, form: Form): unknown {
 
 /** A number, with its unit if it has one: `4GiB`, `1.5GiB`, `5m`. A comma is refused: it is a decimal sign to some. */
 function numberOf(text: string, { type, unit }: Form): number {
-  const [, digits, letters = ''] = /^(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text.trim()) ?? []
-  const { factors, divisor, example } = unit ? units[unit] : { factors: { '': 1 }, divisor: 1, example: '2' }
-  const factor = factors[letters.toLowerCase()]
-  if (digits === undefined || factor === undefined)
-    throw new ValueError(`must be ${unit ? 'a number with a unit' : 'a number'} such as ${example}, not '${text}'`)
-  const number = (Number(digits) * factor) / divisor
+  const number = amountIn(unit, text)
+  if (number === undefined)
+    throw new ValueError(
+      `must be ${unit ? `a number with a unit such as ${unitExamples(unit)}` : 'a number such as 2'}, not '${text}'`,
+    )
   if (type === 'integer' && !Number.isInteger(number))
     throw new ValueError(`must be a whole number${unit ? ` of ${unit}` : ''}; '${text}' is ${number}`)
   return number

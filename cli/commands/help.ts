@@ -6,6 +6,7 @@ import type { Flag } from '../arguments/parse.ts'
 import { exitCodes, exitCodeTexts, usageError } from '../errors.ts'
 import { actionOf, actionsOf, nounOf, nouns, nameParam, positionalParams } from '../manifest/manifest.ts'
 import type { Action, Param } from '../manifest/types.ts'
+import { measures } from '../manifest/units.ts'
 import { write } from '../output/print.ts'
 import { pad } from '../output/width.ts'
 import { loginFlags, setupFlags } from './login.ts'
@@ -162,15 +163,26 @@ export function examplesOf(action: Action): string[] {
 const exampleWord = (action: Action, param: Param) => {
   if (param.enum) return param.enum[0]!
   const word = argumentWord(action, param).toLowerCase()
-  return { vm: 'web-1', user: 'ann', name: 'one', node: 'local', pool: 'main', container: 'web' }[word] ?? `${word}-1`
+  return namesInExamples[word] ?? `${word}-1`
+}
+
+/** Resources of the examples. */
+const namesInExamples: Record<string, string | undefined> = {
+  vm: 'web-1',
+  user: 'ann',
+  name: 'one',
+  node: 'local',
+  pool: 'main',
+  container: 'web',
 }
 
 function exampleValue(param: Param): string {
   if (param.enum) return param.enum[0]!
-  if (param.unit === 'seconds') return '5m'
-  if (param.unit) return '4GiB'
+  if (param.unit) return measures[param.unit].examples[0]
   if (param.type === 'integer' || param.type === 'number') return '1'
   if (param.type === 'object' || (param.type === 'array' && param.items?.type === 'object')) return "'{…}'"
+  const example = namesInExamples[param.name.replace(/_id$/, '')] ?? param.example
+  if (example !== undefined) return /^[\w.,:/@+-]+$/.test(example) ? example : `'${example}'`
   return param.name.toUpperCase().replaceAll('_', '-')
 }
 

@@ -1,21 +1,14 @@
 import { isSet, parse, withGlobals } from '../arguments/parse.ts'
 import { exitCodes } from '../errors.ts'
 import { actionOf } from '../manifest/manifest.ts'
+import type { Form } from '../manifest/types.ts'
 import { rendered, write } from '../output/print.ts'
 import { outputOf, targetFrom } from '../actions/options.ts'
 import { itemsOf } from '../actions/send.ts'
 
 type Guest = Record<string, unknown> & { status?: string }
 
-const fields = {
-  kind: 'string',
-  name: 'string',
-  status: 'string',
-  memory: 'integer',
-  cpus: 'number',
-  node: 'string',
-  id: 'string',
-} as const
+const columns = ['kind', 'name', 'status', 'memory', 'cpus', 'node', 'id']
 
 /** `horcrux ps`: virtual machines and containers that run; `--all` has the others too. */
 export async function ps(words: string[]): Promise<number> {
@@ -33,11 +26,10 @@ export async function ps(words: string[]): Promise<number> {
     for await (const { items } of itemsOf(target, actionOf(noun, 'list'), {}))
       rows.push(...(items as Guest[]).map((item) => ({ ...item, kind })))
   const wanted = isSet(parsed, 'all') ? rows : rows.filter(({ status }) => status !== 'stopped')
-  const forms = Object.fromEntries(
-    Object.entries(fields).map(([name, type]) => [name, { type, ...(name === 'memory' && { unit: 'MiB' as const }) }]),
-  )
-  const output = outputOf(parsed, { noun: 'guests', key: 'id', fields: forms })
-  const body = wanted.map((row) => Object.fromEntries(Object.keys(fields).map((name) => [name, row[name] ?? null])))
-  await write(await rendered(body, { ...output, columns: output.columns ?? Object.keys(fields) }))
+  const forms: Record<string, Form> = { kind: { type: 'string' }, ...actionOf('vms', 'list').fields }
+  const fields = Object.fromEntries(columns.map((name): [string, Form] => [name, forms[name] ?? { type: 'any' }]))
+  const output = outputOf(parsed, { noun: 'guests', key: 'id', own: columns, fields })
+  const body = wanted.map((row) => Object.fromEntries(columns.map((name) => [name, row[name] ?? null])))
+  await write(await rendered(body, output))
   return exitCodes.done
 }

@@ -1,5 +1,16 @@
-/** Unit of a number on the wire. Flags take `4GiB` or `5m` and convert it. */
-export type Unit = 'MiB' | 'bytes' | 'seconds'
+/** Unit of a number on the wire, as the contracts have it. Flags take `4GiB` or `5m` and convert it. */
+export type Unit =
+  | 'bytes'
+  | 'MiB'
+  | 'bytes/s'
+  | 'MiB/s'
+  | 'Mbit/s'
+  | 'nanoseconds'
+  | 'milliseconds'
+  | 'seconds'
+  | 'hours'
+  | 'days'
+  | 'percent'
 
 /** The form of one value: a parameter, or a field of one. */
 export type Form = {
@@ -13,6 +24,8 @@ export type Form = {
   items?: Form
   default?: unknown
   does?: string
+  /** A text that the field can have. */
+  example?: string
   /** Never an argument of the command line: prompt, file or standard input. */
   secret?: true
 }
@@ -40,7 +53,9 @@ export type Action = {
   change?: true
   /** `page` has a cursor; `data` is `{data: […]}` without one. */
   result: 'page' | 'data' | 'record' | 'none'
-  /** Fields of the record, or of one item of a list. */
+  /** Columns of its table, in their order; `a.b` is a field of a field. */
+  columns?: string[]
+  /** Fields of the record, or of one item of a list; fields of these as far as they have a unit. */
   fields?: Record<string, Form>
 }
 

@@ -23,10 +23,21 @@ export function durationText(seconds: number): string {
   return hours < 48 ? `${hours} h${minutes % 60 ? ` ${minutes % 60} min` : ''}` : `${Math.floor(hours / 24)} d`
 }
 
+const millisecondsText = (value: number) =>
+  Math.abs(value) < 1000 ? `${Number(value.toFixed(1))} ms` : durationText(value / 1000)
+
 const unitTexts: Record<Unit, (value: number) => string> = {
-  MiB: (value) => sizeText(value * 1_048_576),
   bytes: sizeText,
+  MiB: (value) => sizeText(value * 1_048_576),
+  'bytes/s': (value) => `${sizeText(value)}/s`,
+  'MiB/s': (value) => `${sizeText(value * 1_048_576)}/s`,
+  'Mbit/s': (value) => `${value} Mbit/s`,
+  nanoseconds: (value) => millisecondsText(value / 1e6),
+  milliseconds: millisecondsText,
   seconds: durationText,
+  hours: (value) => `${value} h`,
+  days: (value) => `${value} d`,
+  percent: (value) => `${Number(value.toFixed(1))} %`,
 }
 
 /** A value for people: sizes with their unit, lists by commas, nothing as `-`. */

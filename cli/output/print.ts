@@ -12,6 +12,8 @@ export type Output = {
   noun: string
   /** Name of the field that identifies a resource. */
   key: string
+  /** Columns by the contract. */
+  own: readonly string[]
   fields: Record<string, Form> | undefined
 }
 
@@ -68,7 +70,7 @@ export function listOf(body: unknown): unknown[] | undefined {
   return Array.isArray(data) ? data : undefined
 }
 
-function columnsFor(records: unknown[], { columns, noun, fields, format }: Output): string[] {
+function columnsFor(records: unknown[], { columns, own, fields, format }: Output): string[] {
   const names = fields ? Object.keys(fields) : Object.keys(Object.assign({}, ...records) as object)
   if (columns) {
     const strange = columns.filter((column) => !names.includes(column.split('.')[0]!))
@@ -76,7 +78,7 @@ function columnsFor(records: unknown[], { columns, noun, fields, format }: Outpu
       throw usageError(`--columns: there is no ${strange.join(', ')}; there are ${names.join(', ')}`)
     return columns
   }
-  const found = columnsOf(noun, fields, format !== 'table')
+  const found = columnsOf({ own, fields }, format !== 'table')
   return found.length > 0 ? found : names
 }
 

@@ -1,7 +1,7 @@
 import type { Form } from '../manifest/types.ts'
 import { cellText } from './cells.ts'
 import { colourOf, paint } from './colours.ts'
-import { valueAt } from './columns.ts'
+import { formAt, valueAt } from './columns.ts'
 import { cut, pad, shown, widthOf } from './width.ts'
 
 type Look = {
@@ -27,11 +27,12 @@ export function tableOf(records: readonly unknown[], { columns, fields, width, h
       .toUpperCase(),
   )
   const rows = records.map((record) =>
-    columns.map((column) => shown(cellText(valueAt(record, column), fields?.[column]))),
+    columns.map((column) => shown(cellText(valueAt(record, column), formAt(fields, column)))),
   )
-  const isRight = columns.map(
-    (column) => records.length > 0 && records.every((record) => isNumber(valueAt(record, column))),
-  )
+  const isRight = columns.map((column) => {
+    const form = formAt(fields, column)
+    return form ? isNumeric(form) : records.length > 0 && records.every((record) => isNumber(valueAt(record, column)))
+  })
   const widths = columns.map((_, index) =>
     Math.max(
       ...(hasHeaders || rows.length === 0 ? [headers[index]!.length] : [0]),
@@ -59,6 +60,7 @@ export function tableOf(records: readonly unknown[], { columns, fields, width, h
   return [...head, ...body].join('\n')
 }
 
+const isNumeric = ({ type }: Form) => type === 'integer' || type === 'number'
 const isNumber = (value: unknown) => typeof value === 'number' || value === null || value === undefined
 
 /**
@@ -108,19 +110,10 @@ function linesOf(
             : [`${indent}  ${shown(cellText(one))}`],
         ),
       ]
-    const form = fields?.[name]
-    const cell = shown(cellText(value, form ?? unitForm(name)))
+    const cell = shown(cellText(value, fields?.[name]))
     return [`${label}  ${paint(cell, isState(name) ? colourOf(cell) : undefined, stream)}`]
   })
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length > 0
-
-/** Nested fields of a result are not in the manifest; their names tell the unit. */
-const unitForm = (name: string): Form | undefined =>
-  name.endsWith('_bytes')
-    ? { type: 'integer', unit: 'bytes' }
-    : name.endsWith('_mib')
-      ? { type: 'number', unit: 'MiB' }
-      : undefined

@@ -1,4 +1,5 @@
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
+import { columnsHint } from '#shared/contract/hints.ts'
 import { queryPattern } from '#shared/contract/query-language.ts'
 
 /** Path segments of routes that could otherwise be taken for an id. */
@@ -35,8 +36,17 @@ export const None = Type.Object({}, { additionalProperties: false })
 export const Done = Type.Null()
 
 export const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) => Type.Enum<[...T]>([...values])
-export const strict = <T extends Record<string, TSchema>>(properties: T) =>
-  Type.Object(properties, { additionalProperties: false })
+
+type Column<T> = (keyof T & string) | `${keyof T & string}.${string}`
+
+/**
+ * Schema of an object with these fields and no others.
+ * @param hints `x-columns`: the fields that a list of such records shows by default, in their order
+ */
+export const strict = <T extends Record<string, TSchema>>(
+  properties: T,
+  hints: { 'x-columns'?: readonly Column<NoInfer<T>>[] } = {},
+) => Type.Object(properties, { additionalProperties: false, ...hints })
 
 /** Schema of a page of a list. `total` counts only items that the caller may see. */
 export const Page = <T extends TSchema>(item: T) =>
@@ -62,7 +72,7 @@ const verbFields = {
 
 /** As `Page`, of a list with a {@link SearchQuery}. */
 export const SearchPage = <P extends TProperties>(item: TObject<P>) =>
-  Page(strict({ ...item.properties, ...verbFields }))
+  Page(Type.Object({ ...item.properties, ...verbFields }, { additionalProperties: false, ...columnsHint(item) }))
 
 /** Schema of the query of a list with filters on these fields: `filter=status:running,name:web*`. */
 export const ListQuery = (...filterable: string[]) =>

@@ -45,13 +45,16 @@ const conditions = {
 }
 export const NewGrant = strict({ subject: Subject, role: RoleName, path: GrantPath, ...conditions })
 export type NewGrant = Static<typeof NewGrant>
-export const Grant = strict({
-  id: Type.String(),
-  ...NewGrant.properties,
-  created_at: Time,
-  created_by: Type.String(),
-  version: Version,
-})
+export const Grant = strict(
+  {
+    id: Type.String(),
+    ...NewGrant.properties,
+    created_at: Time,
+    created_by: Type.String(),
+    version: Version,
+  },
+  { 'x-columns': ['id', 'subject', 'role', 'path', 'expires_at'] },
+)
 export type Grant = Static<typeof Grant>
 
 const ResourcePath = Type.String({

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
+import type { Unit } from '#shared/contract/hints.ts'
 import {
   ById,
   Done,
@@ -12,22 +13,23 @@ import {
   strict,
   Time,
   Version,
-  nullable,
 } from '#shared/contracts/common.ts'
 
 const Amount = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const footprint = {
   cpus: Type.Integer({ minimum: 0, description: 'vCPUs' }),
-  memory: Type.Integer({ minimum: 0, description: 'MiB' }),
-  disk: Type.Integer({ minimum: 0, description: 'Bytes' }),
+  memory: Type.Integer({ minimum: 0, 'x-unit': 'MiB', description: 'MiB' }),
+  disk: Type.Integer({ minimum: 0, 'x-unit': 'bytes', description: 'Bytes' }),
 }
-const limit = (unit: string) =>
-  Type.Union([Amount, Type.Null()], { default: null, description: `${unit}; null is no limit` })
+const inUnit = (unit?: Unit) => (unit ? { 'x-unit': unit } : {})
+const limit = (counted: string, unit?: Unit) =>
+  Type.Union([Amount, Type.Null()], { default: null, ...inUnit(unit), description: `${counted}; null is no limit` })
+const givenLimit = (unit?: Unit) => Type.Optional(Type.Union([Amount, Type.Null()], inUnit(unit)))
 
 export const Limits = strict({
   cpus: limit('vCPUs'),
-  memory: limit('MiB'),
-  disk: limit('Bytes'),
+  memory: limit('MiB', 'MiB'),
+  disk: limit('Bytes', 'bytes'),
   instances: limit('VMs and containers'),
 })
 export type Limits = Static<typeof Limits>
@@ -63,10 +65,10 @@ const Given = {
   labels: Type.Optional(Labels),
   limits: Type.Optional(
     strict({
-      cpus: Type.Optional(nullable(Amount)),
-      memory: Type.Optional(nullable(Amount)),
-      disk: Type.Optional(nullable(Amount)),
-      instances: Type.Optional(nullable(Amount)),
+      cpus: givenLimit(),
+      memory: givenLimit('MiB'),
+      disk: givenLimit('bytes'),
+      instances: givenLimit(),
     }),
   ),
 }

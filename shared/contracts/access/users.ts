@@ -22,17 +22,20 @@ const Email = Type.String({
   errorMessage: 'must be an e-mail address',
 })
 
-export const User = strict({
-  username: Username,
-  full_name: nullable(FullName),
-  email: nullable(Email),
-  enabled: Type.Boolean({ description: 'True: the user may sign in; false ends all sessions at once' }),
-  totp: Type.Boolean({ description: 'True: sign-in requires a second factor' }),
-  last_login_at: nullable(Time),
-  created_at: Time,
-  updated_at: Time,
-  version: Version,
-})
+export const User = strict(
+  {
+    username: Username,
+    full_name: nullable(FullName),
+    email: nullable(Email),
+    enabled: Type.Boolean({ description: 'True: the user may sign in; false ends all sessions at once' }),
+    totp: Type.Boolean({ description: 'True: sign-in requires a second factor' }),
+    last_login_at: nullable(Time),
+    created_at: Time,
+    updated_at: Time,
+    version: Version,
+  },
+  { 'x-columns': ['username', 'full_name', 'enabled', 'totp', 'last_login_at'] },
+)
 export type User = Static<typeof User>
 
 export const ApiKey = strict({

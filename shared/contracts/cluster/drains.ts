@@ -60,6 +60,7 @@ const Bandwidth = Type.Optional(
   Type.Integer({
     minimum: 1,
     maximum: 100_000,
+    'x-unit': 'MiB/s',
     description: 'MiB/s of each move; default: that of the migration settings',
   }),
 )

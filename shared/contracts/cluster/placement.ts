@@ -80,7 +80,7 @@ export const placement = contract('placement', {
     callers: ['vm'],
     params: strict({
       vm: Id,
-      memory: Type.Integer({ description: 'MiB' }),
+      memory: Type.Integer({ 'x-unit': 'MiB', description: 'MiB' }),
       cpus: Type.Integer(),
       architecture: Type.String(),
       pools: Type.Array(Id),

@@ -104,6 +104,7 @@ export const rehearsals = contract('rehearsals', {
         minimum: 1,
         maximum: 60,
         default: 20,
+        'x-unit': 'seconds',
         description: 'Seconds of work that the simulation may take',
       }),
       seed: Type.Integer({

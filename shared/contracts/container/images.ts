@@ -3,19 +3,22 @@ import { contract } from '#shared/contract/contract.ts'
 import { ById, Done, Id, ListQuery, localNode, Page, Path, strict, Time } from '#shared/contracts/common.ts'
 import { Image as ImageName, newRuntime, Runtime } from '#shared/contracts/container/parts.ts'
 
-export const Image = strict({
-  id: Id,
-  runtime: Runtime,
-  node: Id,
-  engine_id: Type.String({ description: "The engine's full id of it" }),
-  tags: Type.Array(Type.String(), { description: 'Names that it is found by' }),
-  size_bytes: Type.Integer({ minimum: 0 }),
-  used_by: Type.Array(strict({ id: Id, name: Type.String() }), {
-    description: 'Containers that are made of it, as far as the caller may see them',
-  }),
-  users: Type.Integer({ minimum: 0, description: 'Number of all containers that are made of it' }),
-  created_at: Time,
-})
+export const Image = strict(
+  {
+    id: Id,
+    runtime: Runtime,
+    node: Id,
+    engine_id: Type.String({ description: "The engine's full id of it" }),
+    tags: Type.Array(Type.String(), { description: 'Names that it is found by' }),
+    size_bytes: Type.Integer({ minimum: 0 }),
+    used_by: Type.Array(strict({ id: Id, name: Type.String() }), {
+      description: 'Containers that are made of it, as far as the caller may see them',
+    }),
+    users: Type.Integer({ minimum: 0, description: 'Number of all containers that are made of it' }),
+    created_at: Time,
+  },
+  { 'x-columns': ['tags', 'runtime', 'node', 'size_bytes', 'users', 'created_at', 'id'] },
+)
 export type Image = Static<typeof Image>
 
 const Unanswered = strict({ node: Id, runtime: Runtime, reason: Type.String() })

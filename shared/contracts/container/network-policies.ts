@@ -191,7 +191,9 @@ export const networkPolicies = contract('network-policies', {
     ...changeAll,
     params: strict({
       ...changes,
-      confirm_within: Type.Optional(Type.Integer({ minimum: 5, maximum: 3600, description: 'Seconds' })),
+      confirm_within: Type.Optional(
+        Type.Integer({ minimum: 5, maximum: 3600, 'x-unit': 'seconds', description: 'Seconds' }),
+      ),
     }),
     result: Applied,
   },

@@ -70,16 +70,19 @@ export const Attachment = strict({
 })
 export type Attachment = Static<typeof Attachment>
 
-export const Network = strict({
-  id: Id,
-  ...networkSpec,
-  node: Id,
-  bridge: nullable(Type.String({ description: 'The interface of the node; null for macvlan' })),
-  attachments: Type.Array(Attachment),
-  created_at: Time,
-  updated_at: Time,
-  version: Version,
-})
+export const Network = strict(
+  {
+    id: Id,
+    ...networkSpec,
+    node: Id,
+    bridge: nullable(Type.String({ description: 'The interface of the node; null for macvlan' })),
+    attachments: Type.Array(Attachment),
+    created_at: Time,
+    updated_at: Time,
+    version: Version,
+  },
+  { 'x-columns': ['name', 'type', 'node', 'subnets', 'internal', 'id'] },
+)
 export type Network = Static<typeof Network>
 
 const change = { can: 'NetworkModify on /api/networks/{id}' } as const

@@ -40,7 +40,7 @@ export const Labels = keyed(
   'has a wrong name: letters, digits, . _ / and -, with a letter or digit first',
 )
 
-export const memoryMib = Type.Integer({ minimum: 4, maximum: 16_777_216, description: 'MiB' })
+export const memoryMib = Type.Integer({ minimum: 4, maximum: 16_777_216, 'x-unit': 'MiB', description: 'MiB' })
 const Cpus = Type.Number({ minimum: 0.01, maximum: 1024, description: 'Processors; fractions are allowed' })
 const Pids = Type.Integer({ minimum: 1, maximum: 4_194_304, description: 'Processes and threads' })
 /** Limits that can change while a container runs; null is no limit. */
@@ -87,8 +87,8 @@ export type RestartPolicy = Static<typeof RestartPolicy>
 
 export const HealthCheck = strict({
   command: Command,
-  interval: Type.Integer({ minimum: 1, maximum: 86_400, default: 30, description: 'Seconds' }),
-  timeout: Type.Integer({ minimum: 1, maximum: 3600, default: 30, description: 'Seconds' }),
+  interval: Type.Integer({ minimum: 1, maximum: 86_400, default: 30, 'x-unit': 'seconds', description: 'Seconds' }),
+  timeout: Type.Integer({ minimum: 1, maximum: 3600, default: 30, 'x-unit': 'seconds', description: 'Seconds' }),
   retries: Type.Integer({ minimum: 1, maximum: 100, default: 3 }),
 })
 export type HealthCheck = Static<typeof HealthCheck>

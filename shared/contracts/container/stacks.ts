@@ -77,12 +77,14 @@ const watch = Type.Integer({
   minimum: 0,
   maximum: 300,
   default: 3,
+  'x-unit': 'seconds',
   description: 'Seconds that its containers must stay up; one that ends with exit code 0 is fine',
 })
 const Grace = Type.Integer({
   minimum: 0,
   maximum: 600,
   default: 10,
+  'x-unit': 'seconds',
   description: 'Seconds until a container that has not ended by itself is killed',
 })
 

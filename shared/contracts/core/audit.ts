@@ -36,16 +36,19 @@ const Personal = (of: typeof Hash | ReturnType<typeof Type.String>) =>
  * covers salted commitments. Personal fields can therefore be erased together with their salts, and the chain stays
  * verifiable.
  */
-export const AuditRecord = strict({
-  seq: Seq,
-  ...entry,
-  user: nullable(user),
-  path: nullable(path),
-  salts: Personal(Type.String()),
-  commitments: strict({ user: Hash, address: Hash, path: Hash, message: Hash }),
-  prev_hash: Hash,
-  hash: Hash,
-})
+export const AuditRecord = strict(
+  {
+    seq: Seq,
+    ...entry,
+    user: nullable(user),
+    path: nullable(path),
+    salts: Personal(Type.String()),
+    commitments: strict({ user: Hash, address: Hash, path: Hash, message: Hash }),
+    prev_hash: Hash,
+    hash: Hash,
+  },
+  { 'x-columns': ['seq', 'time', 'kind', 'user', 'path', 'result', 'message'] },
+)
 export type AuditRecord = Static<typeof AuditRecord>
 
 const Signature = Type.String({ description: 'Ed25519, base64url' })

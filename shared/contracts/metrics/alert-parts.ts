@@ -6,7 +6,7 @@ export const Severity = oneOf('info', 'warning', 'critical')
 export type Severity = Static<typeof Severity>
 
 const Seconds = (description: string, max = 86_400) =>
-  Type.Integer({ minimum: 0, maximum: max, default: 0, description: `${description}; seconds` })
+  Type.Integer({ minimum: 0, maximum: max, default: 0, 'x-unit': 'seconds', description: `${description}; seconds` })
 
 const Metric = Type.String({ pattern: '^[a-z][a-z0-9_]{0,62}$', errorMessage: 'must be the name of a metric' })
 const kinds = { of: oneOf(...subjectKinds), metric: Metric }
@@ -19,7 +19,13 @@ const Thresholds = {
   ),
 }
 const window = (seconds: number) =>
-  Type.Integer({ minimum: 10, maximum: 604_800, default: seconds, description: 'Window of the past; seconds' })
+  Type.Integer({
+    minimum: 10,
+    maximum: 604_800,
+    default: seconds,
+    'x-unit': 'seconds',
+    description: 'Window of the past; seconds',
+  })
 
 /** One branch for each kind of condition. */
 export const Condition = Type.Union([
@@ -28,13 +34,18 @@ export const Condition = Type.Union([
   strict({
     kind: Type.Literal('absence'),
     ...kinds,
-    after: Type.Integer({ minimum: 10, maximum: 86_400, description: 'Time without a value; seconds' }),
+    after: Type.Integer({
+      minimum: 10,
+      maximum: 86_400,
+      'x-unit': 'seconds',
+      description: 'Time without a value; seconds',
+    }),
   }),
   strict({
     kind: Type.Literal('forecast'),
     ...kinds,
     over: window(21_600),
-    within: Type.Integer({ minimum: 60, maximum: 31_536_000, description: 'Time ahead; seconds' }),
+    within: Type.Integer({ minimum: 60, maximum: 31_536_000, 'x-unit': 'seconds', description: 'Time ahead; seconds' }),
     ...Thresholds,
   }),
   strict({
@@ -86,26 +97,29 @@ export const Rule = strict({
 })
 export type Rule = Static<typeof Rule>
 
-export const Alert = strict({
-  id: Id,
-  rule: Id,
-  name: Type.String(),
-  severity: Severity,
-  subject: Type.String({ description: 'nodes/{id}, vms/{id}, or system' }),
-  resource: Type.String({ description: 'Path of the resource' }),
-  phase: oneOf('pending', 'firing', 'resolved'),
-  message: Type.String(),
-  value: nullable(Type.Number({ description: 'The last value that was judged' })),
-  pending_since: Time,
-  firing_since: nullable(Time),
-  resolved_at: nullable(Time),
-  announced: Type.Enum(['nothing', 'triggered', 'resolved'], { description: 'The last message that was sent' }),
-  silenced_by: Type.Array(Type.String(), { description: 'Silences that have held back a message of it' }),
-  acknowledged: nullable(strict({ by: Type.String(), at: Time, comment: Type.String() })),
-  created_at: Time,
-  updated_at: Time,
-  version: Version,
-})
+export const Alert = strict(
+  {
+    id: Id,
+    rule: Id,
+    name: Type.String(),
+    severity: Severity,
+    subject: Type.String({ description: 'nodes/{id}, vms/{id}, or system' }),
+    resource: Type.String({ description: 'Path of the resource' }),
+    phase: oneOf('pending', 'firing', 'resolved'),
+    message: Type.String(),
+    value: nullable(Type.Number({ description: 'The last value that was judged' })),
+    pending_since: Time,
+    firing_since: nullable(Time),
+    resolved_at: nullable(Time),
+    announced: Type.Enum(['nothing', 'triggered', 'resolved'], { description: 'The last message that was sent' }),
+    silenced_by: Type.Array(Type.String(), { description: 'Silences that have held back a message of it' }),
+    acknowledged: nullable(strict({ by: Type.String(), at: Time, comment: Type.String() })),
+    created_at: Time,
+    updated_at: Time,
+    version: Version,
+  },
+  { 'x-columns': ['name', 'severity', 'subject', 'phase', 'value', 'firing_since', 'id'] },
+)
 export type Alert = Static<typeof Alert>
 
 export const Silence = strict({

@@ -37,47 +37,91 @@ const Rates = {
   network_sent_bytes_per_second: number('bytes/s'),
 }
 
-export const NodeMeasured = strict({
-  node_id: Type.String(),
-  name: Type.String(),
-  ...Measured,
-  ...Rates,
-  filesystem_percent: number('File system in use; percent'),
-  ...numbersOf('nodes'),
-})
+export const NodeMeasured = strict(
+  {
+    node_id: Type.String(),
+    name: Type.String(),
+    ...Measured,
+    ...Rates,
+    filesystem_percent: number('File system in use; percent'),
+    ...numbersOf('nodes'),
+  },
+  {
+    'x-columns': [
+      'name',
+      'cpu_percent',
+      'memory_percent',
+      'disk_read_bytes_per_second',
+      'network_received_bytes_per_second',
+      'quality',
+      'node_id',
+    ],
+  },
+)
 export type NodeMeasured = Static<typeof NodeMeasured>
 
-export const VmMeasured = strict({
-  vm_id: Type.String(),
-  name: Type.String(),
-  node: Type.String(),
-  ...Measured,
-  ...Rates,
-  ...numbersOf('vms'),
-})
+export const VmMeasured = strict(
+  {
+    vm_id: Type.String(),
+    name: Type.String(),
+    node: Type.String(),
+    ...Measured,
+    ...Rates,
+    ...numbersOf('vms'),
+  },
+  {
+    'x-columns': [
+      'name',
+      'cpu_percent',
+      'memory_percent',
+      'disk_read_bytes_per_second',
+      'network_received_bytes_per_second',
+      'node',
+      'quality',
+      'vm_id',
+    ],
+  },
+)
 export type VmMeasured = Static<typeof VmMeasured>
 
-export const ContainerMeasured = strict({
-  container_id: Type.String(),
-  name: Type.String(),
-  node: Type.String(),
-  runtime: Type.String(),
-  ...Measured,
-  ...Rates,
-  ...numbersOf('containers'),
-})
+export const ContainerMeasured = strict(
+  {
+    container_id: Type.String(),
+    name: Type.String(),
+    node: Type.String(),
+    runtime: Type.String(),
+    ...Measured,
+    ...Rates,
+    ...numbersOf('containers'),
+  },
+  {
+    'x-columns': [
+      'name',
+      'cpu_percent',
+      'memory_percent',
+      'disk_read_bytes_per_second',
+      'network_received_bytes_per_second',
+      'node',
+      'quality',
+      'container_id',
+    ],
+  },
+)
 export type ContainerMeasured = Static<typeof ContainerMeasured>
 
-const Process = strict({
-  pid: Type.Integer(),
-  started_ticks: Type.Integer({ description: 'With the pid it identifies the process; clock ticks after the boot' }),
-  name: Type.String(),
-  state: Type.String({ description: 'The letter of proc(5), such as S' }),
-  cpu_percent: number('Of one processor, within the half second of the measurement'),
-  cpu_seconds: Type.Number({ description: 'Processor time since its start; seconds' }),
-  memory_rss_bytes: Type.Integer({ description: 'Resident memory; bytes' }),
-  threads: Type.Integer(),
-})
+const Process = strict(
+  {
+    pid: Type.Integer(),
+    started_ticks: Type.Integer({ description: 'With the pid it identifies the process; clock ticks after the boot' }),
+    name: Type.String(),
+    state: Type.String({ description: 'The letter of proc(5), such as S' }),
+    cpu_percent: number('Of one processor, within the half second of the measurement'),
+    cpu_seconds: Type.Number({ description: 'Processor time since its start; seconds' }),
+    memory_rss_bytes: Type.Integer({ description: 'Resident memory; bytes' }),
+    threads: Type.Integer(),
+  },
+  { 'x-columns': ['pid', 'name', 'state', 'cpu_percent', 'cpu_seconds', 'memory_rss_bytes', 'threads'] },
+)
 export type Process = Static<typeof Process>
 
 /** Subject of a series: a resource by its kind and id. */
@@ -137,7 +181,7 @@ const Watched = strict({
   handle: Type.String({ description: "The hypervisor's own name of the guest" }),
   status: Type.String(),
   tags: Type.Array(Type.String()),
-  memory: Type.Integer({ description: 'MiB' }),
+  memory: Type.Integer({ 'x-unit': 'MiB', description: 'MiB' }),
 })
 export type Watched = Static<typeof Watched>
 export const WatchedPage = strict({ data: Type.Array(Watched), next: nullable(Type.String()) })
@@ -150,7 +194,7 @@ const WatchedContainer = strict({
   runtime: Type.String(),
   status: Type.String(),
   tags: Type.Array(Type.String(), { description: 'Names of its labels' }),
-  memory: nullable(Type.Integer({ description: 'Limit; MiB' })),
+  memory: nullable(Type.Integer({ 'x-unit': 'MiB', description: 'Limit; MiB' })),
   cpus: nullable(Type.Number({ description: 'Limit; processors' })),
 })
 export type WatchedContainer = Static<typeof WatchedContainer>

@@ -1,16 +1,20 @@
 import { type Static, Type } from 'typebox'
+import type { Unit } from '#shared/contract/hints.ts'
 import { nullable, strict } from '#shared/contracts/common.ts'
 
-const Range = strict({ low: Type.Number(), median: Type.Number(), high: Type.Number() })
+const rangeOf = (unit: Unit) => {
+  const number = Type.Number({ 'x-unit': unit })
+  return { low: number, median: number, high: number }
+}
 
 /** An estimate of a migration of a guest that runs, made before it begins. */
 export const Forecast = strict({
-  seconds: Type.Object({ ...Range.properties }, { additionalProperties: false, description: 'Of the transfer' }),
-  pause_ms: Range,
-  bytes: Type.Object(
-    { ...Range.properties },
-    { additionalProperties: false, description: 'Of memory and disks that are sent' },
-  ),
+  seconds: Type.Object(rangeOf('seconds'), { additionalProperties: false, description: 'Of the transfer' }),
+  pause_ms: strict(rangeOf('milliseconds')),
+  bytes: Type.Object(rangeOf('bytes'), {
+    additionalProperties: false,
+    description: 'Of memory and disks that are sent',
+  }),
   points: Type.Object(
     { seconds: Type.Number(), pause_ms: Type.Number(), bytes: Type.Number() },
     { additionalProperties: false, description: 'By arithmetic alone, before earlier outcomes correct it' },

@@ -35,37 +35,44 @@ export type Rollback = Static<typeof Rollback>
 
 const Violation = strict({ field: Type.String(), code: Type.String(), message: Type.String() })
 
-export const Migration = strict({
-  id: Type.String({ description: 'The id of its operation' }),
-  vm_id: Id,
-  vm_name: Type.String(),
-  source_node: Id,
-  target_node: Id,
-  migration_type: MigrationType,
-  status: oneOf('preparing', 'transferring', 'syncing', 'finalizing', 'completed', 'failed', 'cancelled'),
-  reason: nullable(Type.String({ description: 'Why it was moved, such as a drain' })),
-  bandwidth_limit: Type.Integer({ description: 'MiB/s' }),
-  auto_converge: Type.Boolean(),
-  disks: Type.Array(TargetDisk),
-  progress_percent: Type.Number(),
-  statistics: nullable(MoveProgress),
-  forecast: nullable(Forecast),
-  rollback: nullable(Rollback),
-  health: nullable(Health),
-  error: nullable(Type.String()),
-  user: Type.String(),
-  created_at: Time,
-  started_at: nullable(Time),
-  ended_at: nullable(Time),
-  updated_at: Time,
-  version: Version,
-})
+export const Migration = strict(
+  {
+    id: Type.String({ description: 'The id of its operation' }),
+    vm_id: Id,
+    vm_name: Type.String(),
+    source_node: Id,
+    target_node: Id,
+    migration_type: MigrationType,
+    status: oneOf('preparing', 'transferring', 'syncing', 'finalizing', 'completed', 'failed', 'cancelled'),
+    reason: nullable(Type.String({ description: 'Why it was moved, such as a drain' })),
+    bandwidth_limit: Type.Integer({ 'x-unit': 'MiB/s', description: 'MiB/s' }),
+    auto_converge: Type.Boolean(),
+    disks: Type.Array(TargetDisk),
+    progress_percent: Type.Number(),
+    statistics: nullable(MoveProgress),
+    forecast: nullable(Forecast),
+    rollback: nullable(Rollback),
+    health: nullable(Health),
+    error: nullable(Type.String()),
+    user: Type.String(),
+    created_at: Time,
+    started_at: nullable(Time),
+    ended_at: nullable(Time),
+    updated_at: Time,
+    version: Version,
+  },
+  { 'x-columns': ['vm_name', 'status', 'source_node', 'target_node', 'migration_type', 'progress_percent', 'id'] },
+)
 export type Migration = Static<typeof Migration>
 
-const bandwidth = Type.Integer({ minimum: 1, maximum: 100_000, description: 'MiB/s' })
+const bandwidth = Type.Integer({ minimum: 1, maximum: 100_000, 'x-unit': 'MiB/s', description: 'MiB/s' })
 
 export const MigrationSettings = strict({
-  bandwidth_limit: Type.Integer({ ...bandwidth, description: 'MiB/s of a migration that says none' }),
+  bandwidth_limit: Type.Integer({
+    ...bandwidth,
+    'x-unit': 'MiB/s',
+    description: 'MiB/s of a migration that says none',
+  }),
   concurrent_per_node: Type.Integer({ minimum: 1, maximum: 4, description: 'Migrations from or to a node at a time' }),
   auto_rollback: Type.Boolean({ description: 'A failed migration is rolled back at once; else by hand' }),
   auto_converge: Type.Boolean({ description: 'A live migration may slow its guest down so that it comes to an end' }),
@@ -91,6 +98,7 @@ const started = {
     Type.Integer({
       minimum: 1,
       maximum: 3600,
+      'x-unit': 'seconds',
       description: 'Seconds that a guest has to shut down for an offline migration, before it is switched off; 60',
     }),
   ),
@@ -113,7 +121,7 @@ export const MigrationPlan = strict({
   migration_type: MigrationType,
   is_possible: Type.Boolean(),
   disks: Type.Array(TargetDisk),
-  bytes_to_copy: Type.Integer({ description: 'Of disks at most; memory comes beside it' }),
+  bytes_to_copy: Type.Integer({ 'x-unit': 'bytes', description: 'Of disks at most; memory comes beside it' }),
   forecast: nullable(Forecast),
   violations: Type.Array(Violation),
   warnings: Type.Array(Type.String()),

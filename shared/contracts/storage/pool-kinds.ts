@@ -85,11 +85,17 @@ const lvm = {
     size: Type.Optional(
       Type.Integer({
         minimum: 2 ** 26,
+        'x-unit': 'bytes',
         description: 'Bytes of the thin pool, when it is not there and has to be made',
       }),
     ),
   },
-  config: { node: Id, volume_group: LvmName, thin_pool: LvmName, size: Type.Optional(Type.Integer()) },
+  config: {
+    node: Id,
+    volume_group: LvmName,
+    thin_pool: LvmName,
+    size: Type.Optional(Type.Integer({ 'x-unit': 'bytes' })),
+  },
   secrets: {},
 }
 
@@ -146,8 +152,10 @@ export const byKind = <K extends Record<string, Record<P, TProperties>>, P exten
   kinds: K,
   part: P,
   common: C,
+  hints: { 'x-columns'?: readonly (keyof Branch<K, P, C> & string)[] } = {},
 ): TUnsafe<Branch<K, P, C>> =>
   Type.Union(
     Object.entries(kinds).map(([type, kind]) => strict({ ...common, type: Type.Literal(type), ...kind[part] })),
+    hints,
     // TypeBox infers no union from a list of unknown length.
   ) as unknown as TUnsafe<Branch<K, P, C>>

@@ -77,7 +77,9 @@ const common = {
   version: Version,
 }
 
-export const Pool = byKind(poolKinds, 'config', common)
+export const Pool = byKind(poolKinds, 'config', common, {
+  'x-columns': ['name', 'type', 'state', 'health', 'capacity_bytes', 'available_bytes', 'id'],
+})
 export type Pool = Static<typeof Pool>
 
 /** True when a node reaches the volumes of a storage pool. */

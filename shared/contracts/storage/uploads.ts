@@ -61,7 +61,12 @@ export const uploads = contract('uploads', {
     params: strict({
       id: Id,
       name: VolumeName,
-      size: Type.Integer({ minimum: 1, maximum: diskBytes.maximum, description: 'Bytes of the file' }),
+      size: Type.Integer({
+        minimum: 1,
+        maximum: diskBytes.maximum,
+        'x-unit': 'bytes',
+        description: 'Bytes of the file',
+      }),
       sha256: Type.Optional(Sha256),
       format: Type.Optional(
         Type.Enum([...FileFormat.enum], { description: 'Of the file; another one in its bytes is refused' }),
@@ -77,7 +82,7 @@ export const uploads = contract('uploads', {
     can: mayAllocate,
     params: strict({
       ...oneUpload,
-      offset: Type.Integer({ minimum: 0 }),
+      offset: Type.Integer({ minimum: 0, 'x-unit': 'bytes' }),
       writer: Type.String({ format: 'uuid', description: 'The request that sends parts; there is one at a time' }),
       part: Type.String({ maxLength: partBytes * 1.4, description: 'Base64; empty: this writer has ended' }),
     }),

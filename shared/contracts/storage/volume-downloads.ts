@@ -43,8 +43,8 @@ export const volumeDownloads = contract('volume-downloads', {
     ...toGateway,
     params: strict({
       ...DownloadId,
-      offset: Type.Integer({ minimum: 0 }),
-      length: Type.Integer({ minimum: 1, maximum: downloadPartBytes }),
+      offset: Type.Integer({ minimum: 0, 'x-unit': 'bytes' }),
+      length: Type.Integer({ minimum: 1, maximum: downloadPartBytes, 'x-unit': 'bytes' }),
       is_last: Type.Boolean({ description: 'The content is checked for changes once more after this part' }),
     }),
     result: strict({ data: Type.String({ description: 'Base64' }) }),

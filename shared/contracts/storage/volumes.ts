@@ -9,6 +9,7 @@ export const diskBytes = { minimum: GiB, maximum: 10 * 1024 * GiB }
 export const DiskSize = Type.Integer({
   ...diskBytes,
   multipleOf: 512,
+  'x-unit': 'bytes',
   description: 'Bytes, 1 GiB to 10 TiB',
 })
 
@@ -26,26 +27,30 @@ export const GivenFormat = Type.Optional(
 export const CloneMode = oneOf('full', 'linked')
 export type CloneMode = Static<typeof CloneMode>
 
-export const Volume = strict({
-  id: Type.String({ description: 'pool/name' }),
-  pool: Id,
-  name: VolumeName,
-  node: Type.Union([Id, Type.Null()], { description: 'The node that reaches it; null: several do' }),
-  source: DiskSource,
-  path: DiskPath,
-  format: VolumeFormat,
-  size_bytes: Type.Integer({ description: 'Size of the disk in a guest' }),
-  used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
-  backing: Type.Union([Type.String(), Type.Null()], {
-    description: 'Id of the volume from which a linked clone reads unchanged blocks; that one cannot change meanwhile',
-  }),
-  snapshots: Type.Integer({
-    description: 'Snapshots of VMs that have a state of it; it cannot be deleted while there are any',
-  }),
-  created_at: Time,
-  updated_at: Time,
-  version: Version,
-})
+export const Volume = strict(
+  {
+    id: Type.String({ description: 'pool/name' }),
+    pool: Id,
+    name: VolumeName,
+    node: Type.Union([Id, Type.Null()], { description: 'The node that reaches it; null: several do' }),
+    source: DiskSource,
+    path: DiskPath,
+    format: VolumeFormat,
+    size_bytes: Type.Integer({ description: 'Size of the disk in a guest' }),
+    used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
+    backing: Type.Union([Type.String(), Type.Null()], {
+      description:
+        'Id of the volume from which a linked clone reads unchanged blocks; that one cannot change meanwhile',
+    }),
+    snapshots: Type.Integer({
+      description: 'Snapshots of VMs that have a state of it; it cannot be deleted while there are any',
+    }),
+    created_at: Time,
+    updated_at: Time,
+    version: Version,
+  },
+  { 'x-columns': ['name', 'format', 'size_bytes', 'used_by'] },
+)
 export type Volume = Static<typeof Volume>
 
 /** Parameters that name one volume. */

@@ -15,35 +15,38 @@ export const CloneStage = oneOf(
 export type CloneStage = Static<typeof CloneStage>
 
 /** View of the operation that makes a clone; its id is the operation's. */
-export const CloneJob = strict({
-  id: Type.String(),
-  source_vm_id: Type.String(),
-  target_vm_id: Type.String(),
-  target_name: Type.String(),
-  mode: CloneMode,
-  status: OperationState,
-  stage: nullable(CloneStage),
-  progress_percent: Type.Number({ minimum: 0, maximum: 100 }),
-  bytes_copied: Type.Integer(),
-  total_bytes: Type.Integer({
-    description:
-      'Bytes of data in the disks, of those of a guest that runs their whole size; 0 for a linked clone, and until it is measured',
-  }),
-  consistency: nullable(
-    Type.Enum(['filesystem', 'crash'], {
+export const CloneJob = strict(
+  {
+    id: Type.String(),
+    source_vm_id: Type.String(),
+    target_vm_id: Type.String(),
+    target_name: Type.String(),
+    mode: CloneMode,
+    status: OperationState,
+    stage: nullable(CloneStage),
+    progress_percent: Type.Number({ minimum: 0, maximum: 100 }),
+    bytes_copied: Type.Integer({ 'x-unit': 'bytes' }),
+    total_bytes: Type.Integer({
       description:
-        'Of a guest that ran: its file systems were frozen when it was copied, or they are as after a power cut; else null',
+        'Bytes of data in the disks, of those of a guest that runs their whole size; 0 for a linked clone, and until it is measured',
     }),
-  ),
-  elapsed_seconds: Type.Number(),
-  remaining_seconds: nullable(Type.Number({ description: 'Expected; null when that is not known' })),
-  error: nullable(Type.String()),
-  user: Type.String(),
-  created_at: Time,
-  started_at: nullable(Time),
-  ended_at: nullable(Time),
-  version: Version,
-})
+    consistency: nullable(
+      Type.Enum(['filesystem', 'crash'], {
+        description:
+          'Of a guest that ran: its file systems were frozen when it was copied, or they are as after a power cut; else null',
+      }),
+    ),
+    elapsed_seconds: Type.Number(),
+    remaining_seconds: nullable(Type.Number({ description: 'Expected; null when that is not known' })),
+    error: nullable(Type.String()),
+    user: Type.String(),
+    created_at: Time,
+    started_at: nullable(Time),
+    ended_at: nullable(Time),
+    version: Version,
+  },
+  { 'x-columns': ['target_name', 'status', 'mode', 'progress_percent', 'source_vm_id', 'target_vm_id', 'id'] },
+)
 export type CloneJob = Static<typeof CloneJob>
 
 /**

@@ -107,7 +107,12 @@ const crossCloneParams = {
     description: 'Compresses the disks on their way through the SSH connections to the nodes',
   }),
   bandwidth_limit_mbps: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Megabits of disk content per second' }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      'x-unit': 'Mbit/s',
+      description: 'Megabits of disk content per second',
+    }),
   ),
   ssh_port: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 65_535, description: "Older word: must be the target node's registered one" }),
@@ -138,7 +143,7 @@ export const CrossClonePlan = strict({
       }),
     }),
   ),
-  bytes_to_copy: Type.Integer(),
+  bytes_to_copy: Type.Integer({ 'x-unit': 'bytes' }),
   violations: Type.Array(strict({ field: Type.String(), code: Type.String(), message: Type.String() })),
 })
 export type CrossClonePlan = Static<typeof CrossClonePlan>

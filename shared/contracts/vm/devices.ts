@@ -27,6 +27,7 @@ const LetGoSeconds = Type.Integer({
   minimum: 1,
   maximum: 300,
   default: 20,
+  'x-unit': 'seconds',
   description: 'Seconds that a guest that runs has to let go of it',
 })
 
@@ -82,6 +83,7 @@ export const devices = contract('devices', {
         minimum: 1,
         maximum: 3600,
         default: 30,
+        'x-unit': 'seconds',
         description:
           'Seconds for which a guest that runs may be paused while both volumes are compared; when they are over it runs on, on the former volume',
       }),

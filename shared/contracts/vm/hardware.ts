@@ -6,7 +6,13 @@ import { DiskSize, GivenFormat, VolumeName } from '#shared/contracts/storage/vol
 
 const Architecture = oneOf('x86_64', 'aarch64', 'riscv64', 'ppc64le')
 export type Architecture = Static<typeof Architecture>
-export const Memory = Type.Integer({ minimum: 128, maximum: 1_048_576, multipleOf: 128, description: 'MiB' })
+export const Memory = Type.Integer({
+  minimum: 128,
+  maximum: 1_048_576,
+  multipleOf: 128,
+  'x-unit': 'MiB',
+  description: 'MiB',
+})
 export const Cpus = Type.Integer({ minimum: 1, maximum: 256 })
 const Firmware = oneOf('bios', 'uefi')
 export type Firmware = Static<typeof Firmware>
@@ -36,8 +42,9 @@ const Video = oneOf('virtio', 'qxl', 'vga', 'none')
 /** Hardware of a guest beside its disks and NICs, as in its record. */
 export const Hardware = {
   architecture: Architecture,
-  memory: Type.Integer({ minimum: 1, description: 'MiB, the most that it can have' }),
+  memory: Type.Integer({ minimum: 1, 'x-unit': 'MiB', description: 'MiB, the most that it can have' }),
   balloon: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
+    'x-unit': 'MiB',
     description: 'MiB of its memory that it is to have now; null: all',
   }),
   cpus: Cpus,
@@ -184,6 +191,7 @@ const ImageDisk = strict({
   size: Type.Optional(
     Type.Integer({
       ...DiskSize,
+      'x-unit': 'bytes',
       description: 'Bytes, at least those of the image; as large as the image if not given',
     }),
   ),

@@ -9,7 +9,7 @@ const InventoryVm = strict({
   node: Type.String(),
   status: Type.String(),
   moving_to: nullable(Type.String({ description: 'Node that its guest moves to at present, and has room on already' })),
-  memory: Type.Integer({ description: 'MiB' }),
+  memory: Type.Integer({ 'x-unit': 'MiB', description: 'MiB' }),
   vcpus: Type.Integer({ description: 'Those that it has, or may get while it runs' }),
   architecture: Type.String(),
   accel: Type.String(),

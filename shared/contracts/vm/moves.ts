@@ -70,7 +70,7 @@ export const moves = contract('moves', {
     params: strict({
       ...moved,
       is_paused: Type.Boolean(),
-      bandwidth_mib: Type.Integer(),
+      bandwidth_mib: Type.Integer({ 'x-unit': 'MiB/s' }),
       auto_converge: Type.Boolean(),
       max_downtime_ms: Type.Integer({ description: 'It ends without a move when the pause would be longer' }),
     }),

@@ -6,12 +6,15 @@ import { ById, Id, ListQuery, Name, Page, strict } from '#shared/contracts/commo
 import { Vm } from '#shared/contracts/vm/vms.ts'
 
 /** A virtual machine that is there to be cloned: same id, same record, cannot be started or changed. */
-export const Template = strict({
-  ...Vm.properties,
-  linked_clones: Type.Array(Type.String(), {
-    description: 'Paths of the VMs and volumes that read from its disks; while there are any it stays a template',
-  }),
-})
+export const Template = strict(
+  {
+    ...Vm.properties,
+    linked_clones: Type.Array(Type.String(), {
+      description: 'Paths of the VMs and volumes that read from its disks; while there are any it stays a template',
+    }),
+  },
+  { 'x-columns': ['name', 'cpus', 'memory', 'node', 'tags', 'id'] },
+)
 export type Template = Static<typeof Template>
 
 export const templates = contract('templates', {

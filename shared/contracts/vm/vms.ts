@@ -46,39 +46,42 @@ const Hypervisor = oneOf('qemu', 'lxd', 'incus')
 const ShutdownMode = oneOf('acpi', 'agent')
 export type ShutdownMode = Static<typeof ShutdownMode>
 
-export const Vm = strict({
-  id: Id,
-  name: Name,
-  description: Description,
-  hypervisor: Hypervisor,
-  ...Hardware,
-  disks: Type.Array(Disk),
-  foreign_disks: Type.Array(ForeignDisk, {
-    description:
-      'Disks and media that others gave it, or that `disks` cannot describe: Horcrux leaves them as they are, and does not copy them',
-  }),
-  nics: Type.Array(Nic),
-  iso: Type.Union([Path, Type.Null()]),
-  seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),
-  boot: Type.Union([Boot, Type.Null()]),
-  accel: Accel,
-  node: Id,
-  status: VmStatus,
-  status_reason: Type.Union([Type.String(), Type.Null()]),
-  desired_state: oneOf('running', 'stopped'),
-  pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
-  pending: Type.Array(Pending, { description: 'The changes that wait for the next start' }),
-  protected: Type.Boolean({ description: 'It cannot be deleted' }),
-  template: Type.Boolean({ description: 'It is there to be cloned: it cannot be started or changed' }),
-  tags: Tags,
-  created_at: Time,
-  updated_at: Time,
-  version: Version,
-})
+export const Vm = strict(
+  {
+    id: Id,
+    name: Name,
+    description: Description,
+    hypervisor: Hypervisor,
+    ...Hardware,
+    disks: Type.Array(Disk),
+    foreign_disks: Type.Array(ForeignDisk, {
+      description:
+        'Disks and media that others gave it, or that `disks` cannot describe: Horcrux leaves them as they are, and does not copy them',
+    }),
+    nics: Type.Array(Nic),
+    iso: Type.Union([Path, Type.Null()]),
+    seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),
+    boot: Type.Union([Boot, Type.Null()]),
+    accel: Accel,
+    node: Id,
+    status: VmStatus,
+    status_reason: Type.Union([Type.String(), Type.Null()]),
+    desired_state: oneOf('running', 'stopped'),
+    pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
+    pending: Type.Array(Pending, { description: 'The changes that wait for the next start' }),
+    protected: Type.Boolean({ description: 'It cannot be deleted' }),
+    template: Type.Boolean({ description: 'It is there to be cloned: it cannot be started or changed' }),
+    tags: Tags,
+    created_at: Time,
+    updated_at: Time,
+    version: Version,
+  },
+  { 'x-columns': ['name', 'status', 'cpus', 'memory', 'node', 'tags', 'id'] },
+)
 export type Vm = Static<typeof Vm>
 
 const timeoutSeconds = (ifNotGiven: number) =>
-  Type.Integer({ minimum: 1, maximum: 3600, default: ifNotGiven, description: 'Seconds' })
+  Type.Integer({ minimum: 1, maximum: 3600, default: ifNotGiven, 'x-unit': 'seconds', description: 'Seconds' })
 
 const power = { operation: true, audit: 'vm_config_changed', can: 'VmPowerMgmt on /api/vms/{id}', result: Vm } as const
 const powerIn = (verb: keyof typeof vmPowerStates) => ({
@@ -251,6 +254,7 @@ export const vms = contract('vms', {
         Type.Integer({
           minimum: 0,
           maximum: 3600,
+          'x-unit': 'seconds',
           description: 'Seconds that the guest has to shut down; none: at once',
         }),
       ),

@@ -6,7 +6,7 @@ import { ownVerbs } from '../../../cli/commands/registry.ts'
 import { findAction, manifest, nounOf, nouns, positionalParams } from '../../../cli/manifest/manifest.ts'
 import { readWords, withGlobals } from '../../../cli/arguments/parse.ts'
 import { serverCommands } from '../../../bin/server-commands.js'
-import { manifestText, storedManifest, unitOf } from '../../../tools/cli-manifest.ts'
+import { manifestText, storedManifest } from '../../../tools/cli-manifest.ts'
 
 test('the stored manifest is that of the contracts: `npm run map` writes it', () => {
   expect(storedManifest() === manifestText(), 'cli/manifest/manifest.json is out of date: npm run map').toBe(true)
@@ -67,12 +67,4 @@ describe.each(manifest().map((action) => [`${action.noun} ${action.verb}`, actio
       expect(positionalParams(action)).not.toContain(param)
     }
   })
-})
-
-test('units are found by description, then by name', () => {
-  expect(unitOf('memory')).toBe('MiB')
-  expect(unitOf('size', 'Bytes, 1 GiB to 10 TiB')).toBe('bytes')
-  expect(unitOf('for', 'Time that it must hold; seconds')).toBe('seconds')
-  expect(unitOf('timeout')).toBe('seconds')
-  expect(unitOf('cpus')).toBeUndefined()
 })

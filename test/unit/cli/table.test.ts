@@ -5,7 +5,7 @@ import { rendered } from '../../../cli/output/print.ts'
 import { progressLine } from '../../../cli/output/progress.ts'
 import { fit, recordText, tableOf } from '../../../cli/output/table.ts'
 import { cut, shown, widthOf } from '../../../cli/output/width.ts'
-import type { Form } from '../../../cli/manifest/types.ts'
+import type { Form, Unit } from '../../../cli/manifest/types.ts'
 
 const fields: Record<string, Form> = {
   name: { type: 'string' },
@@ -14,6 +14,8 @@ const fields: Record<string, Form> = {
   memory: { type: 'integer', unit: 'MiB' },
   tags: { type: 'array' },
   id: { type: 'string' },
+  disks: { type: 'array', items: { type: 'object', fields: { size_bytes: { type: 'integer', unit: 'bytes' } } } },
+  progress: { type: 'object', fields: { percent: { type: 'number', unit: 'percent' } } },
 }
 const vms = [
   {
@@ -26,7 +28,8 @@ const vms = [
   },
   { name: 'データベース-primary', status: 'stopped', cpus: 16, memory: 1536, tags: [], id: 'db' },
 ]
-const look = { columns: Object.keys(fields), fields, hasHeaders: true, stream: {} }
+const columns = ['name', 'status', 'cpus', 'memory', 'tags', 'id']
+const look = { columns, fields, hasHeaders: true, stream: {} }
 const at = (width: number | undefined) => tableOf(vms, { ...look, width })
 
 describe('a table of virtual machines', () => {
@@ -129,7 +132,7 @@ test('a record is a line for each field; fields of fields are indented', () => {
   )
 })
 
-const output = { columns: undefined, hasHeaders: true, noun: 'vms', key: 'id', fields }
+const output = { columns: undefined, hasHeaders: true, noun: 'vms', key: 'id', own: [], fields }
 
 test('CSV quotes as RFC 4180 says, and makes no formulas', async () => {
   const body = { data: [{ name: '=1+1', status: 'a "b", c', cpus: 2 }] }
@@ -171,4 +174,34 @@ test('progress has a bar, the step, the amount and the time left, and fits the w
     'vms.clone  ████████████░░░░  cloning_disk vda  6 GiB of 8 GiB  5 s left',
   )
   expect(widthOf(progressLine(operation, 40, now))).toBeLessThan(40)
+})
+
+test('a column inside another field has its unit, and numbers without a value stay to the right', () => {
+  const operations = [
+    { id: 'a', progress: { percent: 42.04 } },
+    { id: 'b', progress: { percent: null } },
+  ]
+  expect(tableOf(operations, { ...look, columns: ['progress.percent', 'id'], width: undefined })).toBe(
+    ['PROGRESS.PERCENT  ID', '            42 %  a', '               -  b'].join('\n'),
+  )
+})
+
+test('text without a value stays to the left, as its field is no number', () => {
+  expect(tableOf([{ id: null, cpus: null }], { ...look, columns: ['id', 'cpus'], width: undefined })).toBe(
+    ['ID  CPUS', '-      -'].join('\n'),
+  )
+})
+
+test('each unit is shown in words that people use', () => {
+  const shownAs = (unit: Unit, value: number) => cellText(value, { type: 'number', unit })
+  expect([
+    shownAs('bytes/s', 1_572_864),
+    shownAs('MiB/s', 100),
+    shownAs('Mbit/s', 500),
+    shownAs('nanoseconds', 2_500_000),
+    shownAs('milliseconds', 1500),
+    shownAs('hours', 36),
+    shownAs('days', 7),
+    shownAs('percent', 99.96),
+  ]).toEqual(['1.5 MiB/s', '100 MiB/s', '500 Mbit/s', '2.5 ms', '1.5 s', '36 h', '7 d', '100 %'])
 })

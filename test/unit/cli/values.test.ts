@@ -1,13 +1,16 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { units } from '#shared/contract/hints.ts'
 import { setField } from '../../../cli/arguments/body.ts'
 import { parse, readWords, withGlobals } from '../../../cli/arguments/parse.ts'
 import { valueOf } from '../../../cli/arguments/values.ts'
-import type { Form } from '../../../cli/manifest/types.ts'
+import type { Form, Unit } from '../../../cli/manifest/types.ts'
+import { measures } from '../../../cli/manifest/units.ts'
 
 const memory: Form = { type: 'integer', unit: 'MiB' }
 const size: Form = { type: 'integer', unit: 'bytes' }
 const time: Form = { type: 'integer', unit: 'seconds' }
+const whole = (unit: Unit): Form => ({ type: 'integer', unit })
 
 test.each([
   ['4GiB', memory, 4096],
@@ -20,6 +23,15 @@ test.each([
   ['5m', time, 300],
   ['2h', time, 7200],
   ['90', time, 90],
+  ['100MiB/s', whole('bytes/s'), 100 * 1024 ** 2],
+  ['1GiB/s', whole('MiB/s'), 1024],
+  ['200', whole('MiB/s'), 200],
+  ['2.5Gbit/s', whole('Mbit/s'), 2500],
+  ['0.3s', whole('milliseconds'), 300],
+  ['5s', whole('nanoseconds'), 5_000_000_000],
+  ['2d', whole('hours'), 48],
+  ['2w', whole('days'), 14],
+  ['80%', whole('percent'), 80],
 ])('%s is read with its unit', (text, form, value) => {
   expect(valueOf(text, form)).toBe(value)
 })
@@ -30,6 +42,10 @@ test.each([
   ['1.0001MiB', memory],
   ['', memory],
   ['5x', time],
+  ['5m/s', time],
+  ['4GiB/s', memory],
+  ['90m', whole('hours')],
+  ['5%', whole('MiB/s')],
 ])("'%s' is refused with an example, never read as another number", (text, form) => {
   expect(() => valueOf(text, form)).toThrow(/must be a (number with a unit such as|whole number)/)
 })
@@ -102,4 +118,11 @@ test('--set makes nested fields, and reads JSON where it is some', () => {
   setField(body, 'name=web-1')
   setField(body, 'tags=["x"]')
   expect(body).toEqual({ a: { keep: 1, b: { c: true } }, name: 'web-1', tags: ['x'] })
+})
+
+test('every unit of the contracts can be entered, and reads its own examples', () => {
+  expect(Object.keys(measures).toSorted()).toEqual(units.toSorted())
+  for (const [unit, { examples }] of Object.entries(measures))
+    for (const example of examples)
+      expect(valueOf(example, { type: 'integer', unit: unit as Unit }), `${example} as ${unit}`).toBeGreaterThan(0)
 })

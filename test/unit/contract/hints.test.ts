@@ -1,0 +1,72 @@
+import type { TSchema } from 'typebox'
+import { expect, test } from 'vitest'
+import type { Action } from '#shared/contract/contract.ts'
+import { unitOf, units } from '#shared/contract/hints.ts'
+import { contracts } from '#shared/contracts/index.ts'
+
+type Schema = {
+  type?: string
+  description?: string
+  'x-unit'?: string
+  anyOf?: Schema[]
+  properties?: Record<string, Schema>
+  items?: Schema
+  patternProperties?: Record<string, Schema>
+}
+type Field = { name: string; path: string; schema: Schema }
+
+/** Every named field of a schema, at any depth. */
+function fieldsOf({ properties = {}, items, anyOf = [], patternProperties = {} }: Schema, path: string): Field[] {
+  const own = Object.entries(properties).flatMap(([name, schema]) => [
+    { name, path: `${path}.${name}`, schema },
+    ...fieldsOf(schema, `${path}.${name}`),
+  ])
+  const inner = [...(items ? [items] : []), ...anyOf, ...Object.values(patternProperties)]
+  return [...own, ...inner.flatMap((schema) => fieldsOf(schema, path))]
+}
+
+const actions = contracts.flatMap((contract) =>
+  Object.entries(contract.actions as Record<string, Action>).map(([key, action]) => ({
+    name: `${contract.name}.${key}`,
+    action,
+  })),
+)
+const fields = actions.flatMap(({ name, action }) => [
+  ...fieldsOf(action.params as Schema, name),
+  ...fieldsOf(action.result as Schema, name),
+])
+
+const isNumber = ({ type, anyOf = [] }: Schema): boolean =>
+  type === 'integer' || type === 'number' || anyOf.some(isNumber)
+const textOf = ({ description = '', anyOf = [] }: Schema): string => [description, ...anyOf.map(textOf)].join(' ')
+const word = /\b(bytes|[KMGT]iB|mib|megabits?|mbps|bps|ms|ns|(milli|nano)?seconds|minutes|hours|days|percent)\b/i
+
+/** Numbers that count something else, although their name or description speaks of a unit. */
+const counts: Record<string, string> = {
+  hourly: 'backups that stay',
+  unmeasured: 'snapshots',
+  seconds_within: 'migrations',
+  bytes_within: 'migrations',
+  median_seconds_ratio: 'a quotient',
+  load_5: 'processes, as the kernel counts them over five minutes',
+  load_15: 'processes, as the kernel counts them over fifteen minutes',
+}
+
+test('every number that speaks of bytes, MiB, seconds, percent and the like has a unit', () => {
+  const speaking = fields.filter(
+    ({ name, schema }) => isNumber(schema) && word.test(`${name.replaceAll('_', ' ')} ${textOf(schema)}`),
+  )
+  expect(speaking.length).toBeGreaterThan(300)
+  const without = speaking.filter(({ name, schema }) => unitOf(name, schema as TSchema) === undefined)
+  expect([
+    ...new Set(without.filter(({ name }) => !(name in counts)).map(({ path, schema }) => `${path} ${textOf(schema)}`)),
+  ]).toEqual([])
+  // An exception that nothing needs would hide the next mistake.
+  expect(new Set(without.map(({ name }) => name))).toEqual(new Set(Object.keys(counts)))
+})
+
+test('a hint is one of the known units, and says no other unit than the name', () => {
+  const hinted = fields.filter(({ schema }) => schema['x-unit'] !== undefined)
+  expect(hinted.length).toBeGreaterThan(20)
+  for (const { path, schema } of hinted) expect(units, path).toContain(schema['x-unit'])
+})
