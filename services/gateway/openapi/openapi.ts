@@ -1,10 +1,11 @@
-import type { TSchema } from 'typebox'
+import type { TProperties, TSchema } from 'typebox'
 import { branchesOf, propertiesOf } from '#shared/contract/branches.ts'
 import { type Contract, isChange, isOperation } from '#shared/contract/contract.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
 import type { Route } from '../rest/ask-service.ts'
 import { isList } from '../rest/ndjson.ts'
 import { guessable } from '../admission/admit.ts'
+import { withSecrets, withUnits } from './hints.ts'
 import { ApiError, commonHeaders, headers, parameters, problems, securitySchemes, sentences } from './parts.ts'
 import { streamPaths } from './streams.ts'
 import { routesOf } from '../rest/routes.ts'
@@ -87,9 +88,14 @@ function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => u
   const rest = Object.entries(properties).filter(([key]) => !inPath.has(key))
   const neededIn = ({ required = [] }: (typeof branches)[number]) => required.filter((key) => !inPath.has(key))
   const needed = branches.flatMap(neededIn)
+  const shown = (of: TProperties) => {
+    const marked = withSecrets({ properties: withUnits(of, plain) }, action.secret, { writeOnly: true })
+    return (marked as { properties: Record<string, Json> }).properties
+  }
+  const all = shown(properties)
   const parameter = (where: string) => {
-    return ([key, schema]: [string, TSchema]) => {
-      const { description, ...shape } = plain(schema) as Json
+    return ([key]: [string, TSchema]) => {
+      const { description, ...shape } = all[key]!
       const isRequired = where === 'path' || (needed.includes(key) && !('default' in shape))
       return {
         name: key,
@@ -107,10 +113,9 @@ function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => u
   if (rest.length === 0) return { fields }
   const bodies = branches.map((branch) => {
     const own = Object.entries(branch.properties ?? {}).filter(([key]) => !inPath.has(key))
-    const shape = Object.fromEntries(own.map(([key, schema]) => [key, plain(schema)]))
     return asSent({
       type: 'object',
-      properties: shape,
+      properties: shown(Object.fromEntries(own)),
       required: neededIn(branch),
       additionalProperties: false,
     }) as Json
@@ -134,7 +139,7 @@ function asSent(schema: unknown): unknown {
 
 function responsesOf({ name, action, method, path }: Route, plain: (schema: TSchema) => unknown): Json {
   const common = commonHeaders
-  const json = (schema: TSchema) => ({ 'application/json': { schema: plain(schema) } })
+  const json = (schema: TSchema) => ({ 'application/json': { schema: withSecrets(plain(schema), action.secret) } })
   const errors = ['400', '401', '403', '404', '409', '412', '413', '422', '429', '500', '503'].filter((status) => {
     if (status === '401') return action.can !== 'anyone' || guessable.has(name)
     if (status === '403') return action.can !== 'anyone'
@@ -202,6 +207,9 @@ function withRefs(value: unknown, names: Map<object, string>, isTop = false): un
   return Object.fromEntries(
     Object.entries(value)
       .filter(([key]) => key !== 'errorMessage')
-      .map(([key, inner]) => [key, withRefs(inner, names)]),
+      .map(([key, inner]) => {
+        const plain = (schema: unknown) => withRefs(schema, names)
+        return [key, key === 'properties' ? withUnits(inner as TProperties, plain) : plain(inner)]
+      }),
   )
 }

@@ -101,4 +101,36 @@ describe('the OpenAPI document', () => {
     const login = document['paths']!['/auth/login']!['post']!
     expect(login['security']).toEqual([{}])
   })
+  test('says the unit of every number that has one, and the columns of lists', () => {
+    const vm = document['components']!['schemas']!['Vm']!
+    expect(vm['properties']!['memory']).toMatchObject({ 'x-unit': 'MiB' })
+    expect(vm['x-columns']).toContain('status')
+    const page = document['paths']!['/vms']!['get']!['responses']!['200']!['content']!['application/json']!['schema']!
+    expect(page['properties']!['data']!['items']!['x-columns']).toEqual(vm['x-columns'])
+    // By its name alone.
+    expect(document['components']!['schemas']!['Volume']!['properties']!['size_bytes']).toMatchObject({
+      'x-unit': 'bytes',
+    })
+  })
+  test('marks every secret of an action, and no other field', () => {
+    const marked = (value: unknown, path: string[] = []): string[] => {
+      if (typeof value !== 'object' || value === null) return []
+      const own = 'x-secret' in value ? [path.join('.')] : []
+      return [
+        ...own,
+        ...Object.entries(value).flatMap(([key, inner]) =>
+          marked(inner, key === 'properties' || key === 'anyOf' || /^\d+$/.test(key) ? path : [...path, key]),
+        ),
+      ]
+    }
+    for (const { name, action, path, method } of routesOf(contracts)) {
+      const described = document['paths']![path]![method.toLowerCase()]!
+      const body = described['requestBody']?.['content']!['application/json']!['schema']
+      const answer = described['responses']!['200'] ?? described['responses']!['201']
+      const asked = described['parameters'] as unknown as { name?: string; schema?: object }[]
+      const inQuery = asked.flatMap(({ name, schema }) => (schema && 'x-secret' in schema ? [name!] : []))
+      const found = [...inQuery, ...marked(body), ...marked(answer?.['content']?.['application/json']?.['schema'])]
+      expect(new Set(found), name).toEqual(new Set(action.secret ?? []))
+    }
+  })
 })
