@@ -133,7 +133,7 @@ function resultOf(result: Schema): Pick<Action, 'result' | 'fields'> {
   }
 }
 
-/** What a table needs of a field: its type and unit, and those of its fields that have a unit. */
+/** The form of a field for tables: its type and unit, and its fields that have a unit. */
 function shownForm({ type, unit, nullable, fields, items }: Form): Form {
   const inner = Object.entries(fields ?? {})
     .map(([name, field]): [string, Form] => [name, shownForm(field)])

@@ -23,7 +23,7 @@ const per = (factors: Record<string, number>, one: number): Record<string, numbe
   '': 1,
 })
 
-/** How numbers of each unit are entered. */
+/** Input of numbers of each unit. */
 export const measures: Record<Unit, Measure> = {
   bytes: { word: 'SIZE', examples: ['20GiB'], factors: per(bytes, 1) },
   MiB: { word: 'SIZE', examples: ['4GiB', '512MiB'], factors: per(bytes, MiB) },

@@ -6,6 +6,7 @@ import { queryPattern } from '#shared/contract/query-language.ts'
 export const reservedIds = ['summary', 'tree', 'ticket', 'new']
 
 export const Id = Type.String({
+  examples: ['web-1'],
   pattern: `^(?!(?:${reservedIds.join('|')})$)[A-Za-z0-9][A-Za-z0-9-]{0,62}$`,
   description: 'Letters, digits and hyphens, at most 63; made by the server unless given',
   errorMessage: `must be 1 to 63 letters, digits and hyphens, begin with a letter or digit, and not be ${reservedIds.join(', ')}`,
@@ -13,18 +14,22 @@ export const Id = Type.String({
 export const Name = Type.String({
   minLength: 1,
   maxLength: 255,
+  examples: ['web-1'],
   pattern: '^[A-Za-z0-9_-]*$',
   errorMessage: 'must have only letters, digits, _ and -',
 })
 export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' })
 export const Version = Type.Integer({ minimum: 1, description: 'Incremented by every change; the ETag' })
 export const Path = Type.String({
+  examples: ['/srv/vms'],
   // libvirt's XML can hold no control characters.
   pattern: '^/[^\\u0000-\\u001f\\u007f\\ud800-\\udfff\\ufffe\\uffff]*$',
   maxLength: 4096,
   description: 'Absolute path on the node',
   errorMessage: 'must be an absolute path without control characters',
 })
+/** Image of a CD or DVD on the node. */
+export const Iso = Type.String({ ...Path, examples: ['/srv/iso/debian-13.iso'] })
 
 export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
@@ -36,17 +41,22 @@ export const None = Type.Object({}, { additionalProperties: false })
 export const Done = Type.Null()
 
 export const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) => Type.Enum<[...T]>([...values])
+export const strict = <T extends Record<string, TSchema>>(properties: T) =>
+  Type.Object(properties, { additionalProperties: false })
 
-type Column<T> = (keyof T & string) | `${keyof T & string}.${string}`
+type Field<Column extends string> = Column extends `${infer Name}.${string}` ? Name : Column
+type Fields<Columns extends string> = Columns extends `${infer First} ${infer Rest}`
+  ? Field<First> | Fields<Rest>
+  : Field<Columns>
 
 /**
- * Schema of an object with these fields and no others.
- * @param hints `x-columns`: the fields that a list of such records shows by default, in their order
+ * Schema of a record, as {@link strict}, of which lists show these columns by default, in this order: `name status`. `a.b`
+ * is a field of a field.
  */
-export const strict = <T extends Record<string, TSchema>>(
-  properties: T,
-  hints: { 'x-columns'?: readonly Column<NoInfer<T>>[] } = {},
-) => Type.Object(properties, { additionalProperties: false, ...hints })
+export const record =
+  <const Columns extends string>(columns: Columns) =>
+  <T extends Record<Fields<Columns>, TSchema>>(properties: T) =>
+    Type.Object(properties, { additionalProperties: false, 'x-columns': columns.split(' ') })
 
 /** Schema of a page of a list. `total` counts only items that the caller may see. */
 export const Page = <T extends TSchema>(item: T) =>
@@ -122,6 +132,7 @@ export const SearchQuery = (item: TObject, filterable: string[], nested: string[
     q: Type.Optional(
       Type.String({
         maxLength: 1000,
+        examples: ['web'],
         pattern: queryPattern(fields),
         description: `Words, field:value, field:a,b, -field:value, field:>4GiB, or, "quotes"; a value may end in *. Fields: ${fields.join(', ')}`,
         errorMessage: `must be words and field:value terms (text with a colon, comma or blank in quotes), with the fields ${fields.join(', ')}`,
@@ -156,10 +167,12 @@ export type SearchQuery = ListQuery & { q?: string; sort?: string; facets?: stri
 
 /** Key of a label as Kubernetes checks it: an optional DNS prefix and a name. */
 export const LabelKey = Type.String({
+  examples: ['app'],
   pattern: '^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$',
   errorMessage: 'must be a label key: at most 63 letters, digits, -, _ and ., with an optional DNS prefix before a /',
 })
 export const LabelValue = Type.String({
+  examples: ['production'],
   pattern: '^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$',
   errorMessage: 'must be a label value: at most 63 letters, digits, -, _ and ., or empty',
 })

@@ -27,6 +27,7 @@ export type Frequency = Static<typeof Frequency>
 export const Timezone = Type.String({
   minLength: 1,
   maxLength: 64,
+  examples: ['Europe/Berlin'],
   pattern: '^[A-Za-z0-9_+/-]+$',
   description: 'Name of the tz database, such as Europe/Berlin',
   errorMessage: 'must be the name of a time zone, such as Europe/Berlin',

@@ -47,6 +47,7 @@ export type SignedIn = Static<typeof SignedIn>
 
 /** The letters of a device's code: no vowels, which would make words, and none that looks like another. */
 const DeviceCode = Type.String({
+  examples: ['BCDF-GHJK'],
   pattern: '^[BCDFGHJKLMNPQRSTVWXZbcdfghjklmnpqrstvwxz]{4}-?[BCDFGHJKLMNPQRSTVWXZbcdfghjklmnpqrstvwxz]{4}$',
   description: 'Eight letters, as BCDF-GHJK; the hyphen and the case do not matter',
 })

@@ -1,6 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, ListQuery, oneOf, Page, record, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Member, MemberKind } from '#shared/contracts/access/resource-pools.ts'
 import { GrantPath, PrivilegeName, RoleName } from '#shared/contracts/access/roles.ts'
 import { Circumstances, Username } from '#shared/contracts/access/users.ts'
@@ -12,6 +12,7 @@ export const Subject = strict({
 export type Subject = Static<typeof Subject>
 
 const ClockTime = Type.String({
+  examples: ['08:30'],
   pattern: '^([01]\\d|2[0-3]):[0-5]\\d$|^24:00$',
   errorMessage: 'must be a time of day such as 08:30; 24:00 is the end of the day',
 })
@@ -45,20 +46,18 @@ const conditions = {
 }
 export const NewGrant = strict({ subject: Subject, role: RoleName, path: GrantPath, ...conditions })
 export type NewGrant = Static<typeof NewGrant>
-export const Grant = strict(
-  {
-    id: Type.String(),
-    ...NewGrant.properties,
-    created_at: Time,
-    created_by: Type.String(),
-    version: Version,
-  },
-  { 'x-columns': ['id', 'subject', 'role', 'path', 'expires_at'] },
-)
+export const Grant = record('id subject role path expires_at')({
+  id: Type.String(),
+  ...NewGrant.properties,
+  created_at: Time,
+  created_by: Type.String(),
+  version: Version,
+})
 export type Grant = Static<typeof Grant>
 
 const ResourcePath = Type.String({
   maxLength: 1024,
+  examples: ['/api/vms/web-1'],
   pattern: '^/([A-Za-z0-9._~%:@+-]+(/[A-Za-z0-9._~%:@+-]+)*)?$',
   errorMessage: 'must be the path of a resource, such as /api/vms/7',
 })
@@ -196,14 +195,17 @@ export const permissions = contract('permissions', {
     does: 'List users and keys whose right ends with a resource, so that they receive the event of its deletion',
     can: 'service',
     callers: ['vm', 'container'],
-    params: strict({ path: Type.String({ pattern: '^/api/.+' }), privilege: PrivilegeName }),
+    params: strict({
+      path: Type.String({ examples: ['/api/vms/web-1'], pattern: '^/api/.+' }),
+      privilege: PrivilegeName,
+    }),
     result: strict({ pools: Type.Array(Type.String()), witnesses: Type.Array(Witness) }),
   },
   forget: {
     does: 'Remove the grants and resource pool memberships of a deleted resource, so that a later one with its id inherits nothing',
     can: 'service',
     callers: ['cluster', 'storage', 'vm', 'container'],
-    params: strict({ path: Type.String({ pattern: '^/api/.+' }) }),
+    params: strict({ path: Type.String({ examples: ['/api/vms/web-1'], pattern: '^/api/.+' }) }),
     result: Done,
   },
 })

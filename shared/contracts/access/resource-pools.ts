@@ -40,7 +40,11 @@ export type Footprint = Static<typeof Footprint>
 export const MemberKind = oneOf('vm', 'container', 'storage', 'network')
 export const Member = strict({
   kind: MemberKind,
-  id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,255}$', errorMessage: 'must be the id of a resource' }),
+  id: Type.String({
+    examples: ['web-1'],
+    pattern: '^[A-Za-z0-9_-]{1,255}$',
+    errorMessage: 'must be the id of a resource',
+  }),
   ...footprint,
 })
 export type Member = Static<typeof Member>

@@ -4,6 +4,7 @@ import { Done, ListQuery, Page, strict, Time, Version } from '#shared/contracts/
 import { privileges } from '#shared/access/privileges.ts'
 
 export const RoleName = Type.String({
+  examples: ['VmUser'],
   pattern: '^[A-Za-z][A-Za-z0-9_-]{1,63}$',
   description: 'A letter, then letters, digits, _ and -; 2 to 64',
   errorMessage: 'must be 2 to 64 letters, digits, _ and -, and begin with a letter',
@@ -13,6 +14,7 @@ export const PrivilegeName = Type.Enum([...privileges])
 /** Path pattern of a grant. A wildcard stands only at the end. */
 export const GrantPath = Type.String({
   maxLength: 1024,
+  examples: ['/api/vms/*'],
   pattern: '^/$|^/\\*\\*$|^/api(/v1)?(/[A-Za-z0-9._~%:@+-]+)*(/\\*\\*?)?$',
   description:
     '/ is everything; /api/vms/* the collection and what is directly in it; /api/vms/** any depth; else exactly this path',

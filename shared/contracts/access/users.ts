@@ -1,10 +1,11 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, ListQuery, Page, strict, Time, Version, nullable } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, Page, record, strict, Time, Version, nullable } from '#shared/contracts/common.ts'
 import { GrantPath, RoleName } from '#shared/contracts/access/roles.ts'
 import { privileges } from '#shared/access/privileges.ts'
 
 export const Username = Type.String({
+  examples: ['ann'],
   pattern: '^[a-z0-9._-]{3,64}$',
   description: '3 to 64 of a–z, 0–9, dot, underscore and hyphen',
   errorMessage: 'must be 3 to 64 of a-z, 0-9, dot, underscore and hyphen',
@@ -18,24 +19,22 @@ export const Password = Type.String({
 const FullName = Type.String({ maxLength: 255 })
 const Email = Type.String({
   maxLength: 254,
+  examples: ['ann@example.org'],
   pattern: '^[^@\\s]+@[^@\\s]+$',
   errorMessage: 'must be an e-mail address',
 })
 
-export const User = strict(
-  {
-    username: Username,
-    full_name: nullable(FullName),
-    email: nullable(Email),
-    enabled: Type.Boolean({ description: 'True: the user may sign in; false ends all sessions at once' }),
-    totp: Type.Boolean({ description: 'True: sign-in requires a second factor' }),
-    last_login_at: nullable(Time),
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['username', 'full_name', 'enabled', 'totp', 'last_login_at'] },
-)
+export const User = record('username full_name enabled totp last_login_at')({
+  username: Username,
+  full_name: nullable(FullName),
+  email: nullable(Email),
+  enabled: Type.Boolean({ description: 'True: the user may sign in; false ends all sessions at once' }),
+  totp: Type.Boolean({ description: 'True: sign-in requires a second factor' }),
+  last_login_at: nullable(Time),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type User = Static<typeof User>
 
 export const ApiKey = strict({

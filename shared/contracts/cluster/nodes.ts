@@ -10,6 +10,7 @@ import {
   oneOf,
   SearchPage,
   Path,
+  record,
   strict,
   Time,
   Version,
@@ -38,14 +39,20 @@ export type Facts = Static<typeof Facts>
 const Address = Type.String({
   minLength: 1,
   maxLength: 253,
+  examples: ['hv2.lan'],
   pattern: '^[A-Za-z0-9.:_-]+$',
   errorMessage: 'must be a host name or an IP address',
 })
 const Fingerprint = Type.String({
+  examples: ['SHA256:uNiVztksCsDhcc0u9e8BrYXX5bqXgbKXaY9lkcO3Hp4'],
   pattern: '^SHA256:[A-Za-z0-9+/]{43}$',
   errorMessage: 'must be a fingerprint such as ssh-keygen -l prints: SHA256:…',
 })
-const User = Type.String({ pattern: '^[a-z_][a-z0-9_-]{0,31}$', errorMessage: 'must be a user name of the host' })
+const User = Type.String({
+  examples: ['root'],
+  pattern: '^[a-z_][a-z0-9_-]{0,31}$',
+  errorMessage: 'must be a user name of the host',
+})
 const Port = Type.Integer({ minimum: 1, maximum: 65_535 })
 
 const PrivateKey = Type.String({
@@ -54,11 +61,12 @@ const PrivateKey = Type.String({
   description: 'PEM or OpenSSH format, without passphrase',
 })
 const LibvirtUri = Type.String({
+  examples: ['qemu:///system'],
   pattern: '^qemu(\\+unix)?:///(system|session)(\\?socket=/[^&]*)?$',
   errorMessage: 'must be a local URI of the node: qemu:///system or qemu+unix:///system?socket=/path',
 })
 
-const Socket = strict({ socket: Path })
+const Socket = strict({ socket: Type.String({ ...Path, examples: ['/run/incus/unix.socket'] }) })
 
 /** Address of each engine of a node: one branch for each. */
 const EngineConfig = Type.Object(
@@ -94,34 +102,31 @@ const EngineSockets = Type.Object(
   { additionalProperties: false, description: olderName('`engine_config`') },
 )
 
-export const Node = strict(
-  {
-    id: Id,
-    name: Name,
-    kind: oneOf('local', 'ssh'),
-    address: Type.Union([Address, Type.Null()]),
-    ssh_port: Type.Union([Port, Type.Null()]),
-    ssh_user: Type.Union([User, Type.Null()]),
-    host_key: Type.Union([Fingerprint, Type.Null()], { description: 'The pinned host key; no other is accepted' }),
-    libvirt_uri: Type.String({ description: olderName('`engine_config`') }),
-    allowed_paths: Type.Array(Path, { description: 'Folders of the node that pools, kernels and images may lie in' }),
-    state_dir: Path,
-    engine_config: EngineConfig,
-    engine_sockets: EngineSockets,
-    status: oneOf('online', 'offline', 'unknown'),
-    status_reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not online' }),
-    engines: Type.Array(EngineState),
-    channels: Type.Array(ChannelState, { description: 'Host, clock and storage pools as last checked' }),
-    hypervisor_status: Type.Enum(['online', 'offline', 'unknown'], { description: olderName('`engines`') }),
-    hypervisor_reason: Type.Union([Type.String(), Type.Null()], { description: olderName('`engines`') }),
-    maintenance: Type.Boolean({ description: 'Nothing new is placed on it, and nothing is started there' }),
-    facts: Type.Union([Facts, Type.Null()]),
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['id', 'name', 'status', 'address'] },
-)
+export const Node = record('id name status address')({
+  id: Id,
+  name: Name,
+  kind: oneOf('local', 'ssh'),
+  address: Type.Union([Address, Type.Null()]),
+  ssh_port: Type.Union([Port, Type.Null()]),
+  ssh_user: Type.Union([User, Type.Null()]),
+  host_key: Type.Union([Fingerprint, Type.Null()], { description: 'The pinned host key; no other is accepted' }),
+  libvirt_uri: Type.String({ description: olderName('`engine_config`') }),
+  allowed_paths: Type.Array(Path, { description: 'Folders of the node that pools, kernels and images may lie in' }),
+  state_dir: Path,
+  engine_config: EngineConfig,
+  engine_sockets: EngineSockets,
+  status: oneOf('online', 'offline', 'unknown'),
+  status_reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not online' }),
+  engines: Type.Array(EngineState),
+  channels: Type.Array(ChannelState, { description: 'Host, clock and storage pools as last checked' }),
+  hypervisor_status: Type.Enum(['online', 'offline', 'unknown'], { description: olderName('`engines`') }),
+  hypervisor_reason: Type.Union([Type.String(), Type.Null()], { description: olderName('`engines`') }),
+  maintenance: Type.Boolean({ description: 'Nothing new is placed on it, and nothing is started there' }),
+  facts: Type.Union([Facts, Type.Null()]),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type Node = Static<typeof Node>
 
 /** Address of a node and its engines, for services; the private key is sealed (secrets.ts, purpose `node`). */

@@ -5,6 +5,7 @@ import { Container } from '#shared/contracts/container/containers.ts'
 
 /** The rule of every engine with snapshots. */
 const SnapshotName = Type.String({
+  examples: ['before-upgrade'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$',
   errorMessage: 'must be 1 to 63 letters, digits, _ . and -, and begin with a letter or digit',
 })

@@ -9,6 +9,7 @@ import {
   Environment,
   ExecResult,
   Gap,
+  Grace,
   HealthCheck,
   Image,
   Labels,
@@ -28,6 +29,7 @@ export { Container }
 
 /** The rule of each engine is checked beside this one; names of discovered containers may be odder. */
 const Name = Type.String({
+  examples: ['cache'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$',
   errorMessage: 'must be 1 to 63 letters, digits, _ . and -, and begin with a letter or digit',
 })
@@ -42,14 +44,6 @@ const managed = { managed: [true] }
 const powerIn = (verb: keyof typeof containerPowerStates) => ({
   ...power,
   possible: { status: containerPowerStates[verb], ...managed },
-})
-
-const Grace = Type.Integer({
-  minimum: 0,
-  maximum: 600,
-  default: 10,
-  'x-unit': 'seconds',
-  description: 'Seconds until a container that has not ended by itself is killed',
 })
 
 export const containers = contract('containers', {
@@ -127,7 +121,13 @@ export const containers = contract('containers', {
       runtime: newRuntime,
       node: Type.String({ ...Id, default: 'local' }),
       image: Type.Optional(Image),
-      rootfs: Type.Optional(Type.String({ ...Path, description: 'Tar archive of the node with a root file system' })),
+      rootfs: Type.Optional(
+        Type.String({
+          ...Path,
+          examples: ['/srv/root.tar'],
+          description: 'Tar archive of the node with a root file system',
+        }),
+      ),
       command: Type.Optional(Command),
       env: Type.Optional(Environment),
       labels: Type.Optional(Labels),

@@ -1,24 +1,21 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, localNode, Page, Path, strict, Time } from '#shared/contracts/common.ts'
+import { ById, Done, Id, ListQuery, localNode, Page, Path, record, strict, Time } from '#shared/contracts/common.ts'
 import { Image as ImageName, newRuntime, Runtime } from '#shared/contracts/container/parts.ts'
 
-export const Image = strict(
-  {
-    id: Id,
-    runtime: Runtime,
-    node: Id,
-    engine_id: Type.String({ description: "The engine's full id of it" }),
-    tags: Type.Array(Type.String(), { description: 'Names that it is found by' }),
-    size_bytes: Type.Integer({ minimum: 0 }),
-    used_by: Type.Array(strict({ id: Id, name: Type.String() }), {
-      description: 'Containers that are made of it, as far as the caller may see them',
-    }),
-    users: Type.Integer({ minimum: 0, description: 'Number of all containers that are made of it' }),
-    created_at: Time,
-  },
-  { 'x-columns': ['tags', 'runtime', 'node', 'size_bytes', 'users', 'created_at', 'id'] },
-)
+export const Image = record('tags runtime node size_bytes users created_at id')({
+  id: Id,
+  runtime: Runtime,
+  node: Id,
+  engine_id: Type.String({ description: "The engine's full id of it" }),
+  tags: Type.Array(Type.String(), { description: 'Names that it is found by' }),
+  size_bytes: Type.Integer({ minimum: 0 }),
+  used_by: Type.Array(strict({ id: Id, name: Type.String() }), {
+    description: 'Containers that are made of it, as far as the caller may see them',
+  }),
+  users: Type.Integer({ minimum: 0, description: 'Number of all containers that are made of it' }),
+  created_at: Time,
+})
 export type Image = Static<typeof Image>
 
 const Unanswered = strict({ node: Id, runtime: Runtime, reason: Type.String() })
@@ -43,6 +40,7 @@ const fromServer = {
   server: Type.Optional(
     Type.String({
       maxLength: 512,
+      examples: ['https://images.example.org'],
       pattern: '^https://(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$',
       errorMessage: 'must be an address such as https://images.example.org, without a user and a query',
       description:
@@ -56,6 +54,7 @@ const fromServer = {
   ),
   certificate: Type.Optional(
     Type.String({
+      examples: ['e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'],
       pattern: '^([0-9A-Fa-f]{64}|([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})$',
       errorMessage: 'must be a SHA-256 fingerprint: 64 hexadecimal digits, or 32 pairs with colons',
       description:
@@ -107,7 +106,7 @@ export const images = contract('images', {
     audit: 'container_config_changed',
     params: strict({
       ...place,
-      path: Path,
+      path: Type.String({ ...Path, examples: ['/srv/images/debian-13.tar'] }),
       kind: ArchiveKind,
       name: Type.Optional(ImageName),
     }),

@@ -58,6 +58,7 @@ export type Direction = Static<typeof Direction>
 
 /** Words after /network-policies/ that are no ids. */
 const PolicyId = Type.String({
+  examples: ['allow-web'],
   pattern: '^(?!(?:explain|drops|preview|apply|new|summary)$)[A-Za-z0-9][A-Za-z0-9-]{0,62}$',
   description: 'Letters, digits and hyphens, at most 63; made by the server unless given',
   errorMessage:

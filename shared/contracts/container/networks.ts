@@ -10,6 +10,7 @@ import {
   nullable,
   oneOf,
   SearchPage,
+  record,
   strict,
   Time,
   Version,
@@ -17,6 +18,7 @@ import {
 
 /** Name of an interface of Linux. */
 const Interface = Type.String({
+  examples: ['eth1'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$',
   errorMessage: 'must be the name of an interface: at most 15 letters, digits, _ . and -',
 })
@@ -70,19 +72,16 @@ export const Attachment = strict({
 })
 export type Attachment = Static<typeof Attachment>
 
-export const Network = strict(
-  {
-    id: Id,
-    ...networkSpec,
-    node: Id,
-    bridge: nullable(Type.String({ description: 'The interface of the node; null for macvlan' })),
-    attachments: Type.Array(Attachment),
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['name', 'type', 'node', 'subnets', 'internal', 'id'] },
-)
+export const Network = record('name type node subnets internal id')({
+  id: Id,
+  ...networkSpec,
+  node: Id,
+  bridge: nullable(Type.String({ description: 'The interface of the node; null for macvlan' })),
+  attachments: Type.Array(Attachment),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type Network = Static<typeof Network>
 
 const change = { can: 'NetworkModify on /api/networks/{id}' } as const

@@ -47,8 +47,9 @@ const Pids = Type.Integer({ minimum: 1, maximum: 4_194_304, description: 'Proces
 export const limits = { memory: nullable(memoryMib), cpus: nullable(Cpus), pids: nullable(Pids) }
 export type Limits = { memory: number | null; cpus: number | null; pids: number | null }
 
-const Target = Type.String({ ...Path, description: 'Absolute path in the container' })
+const Target = Type.String({ ...Path, examples: ['/data'], description: 'Absolute path in the container' })
 const VolumeName = Type.String({
+  examples: ['data'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{1,127}$',
   errorMessage: 'must be 2 to 128 letters, digits, _ . and -, and begin with a letter or digit',
 })
@@ -76,6 +77,7 @@ export const Port = strict({
   protocol: Type.Enum(['tcp', 'udp'], { default: 'tcp' }),
   host_ip: Type.String({
     default: '0.0.0.0',
+    examples: ['127.0.0.1'],
     pattern: '^[0-9a-fA-F.:]{2,45}$',
     errorMessage: 'must be an IP address of the node',
   }),
@@ -100,12 +102,14 @@ export const ContainerNetwork = strict({
 })
 
 export const Image = Type.String({
+  examples: ['registry.example.org/web:1.4'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$',
   errorMessage: 'must be the name or the id of an image, such as registry/name:tag',
 })
 
 /** A user of a container. */
 export const User = Type.String({
+  examples: ['www-data'],
   pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$',
   description: 'Name or number; LXC, LXD and Incus take numbers only',
   errorMessage: 'must be the name or the number of a user of the container',
@@ -121,6 +125,7 @@ export const ExecResult = strict({
 })
 
 export const LogTime = Type.String({
+  examples: ['2026-01-31T12:00:00Z'],
   pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?(Z|[+-]\\d\\d:\\d\\d)$',
   description: 'RFC 3339, with up to nine digits of a second',
   errorMessage: 'must be a time such as 2026-01-31T12:00:00Z',
@@ -133,4 +138,12 @@ export const LogLine = strict({
 })
 export const Gap = Type.Boolean({
   description: 'Lines may be missing before these: the log has begun anew since the cursor',
+})
+
+export const Grace = Type.Integer({
+  minimum: 0,
+  maximum: 600,
+  default: 10,
+  'x-unit': 'seconds',
+  description: 'Seconds until a container that has not ended by itself is killed',
 })

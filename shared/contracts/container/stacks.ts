@@ -12,7 +12,7 @@ import {
   strict,
   Version,
 } from '#shared/contracts/common.ts'
-import { ContainerStatus, newRuntime, Runtime } from '#shared/contracts/container/parts.ts'
+import { ContainerStatus, Grace, newRuntime, Runtime } from '#shared/contracts/container/parts.ts'
 
 const Member = strict({
   id: Id,
@@ -42,6 +42,7 @@ export const Stack = strict({
 export type Stack = Static<typeof Stack>
 
 const StackName = Type.String({
+  examples: ['shop'],
   pattern: '^[a-z0-9][a-z0-9_-]{0,62}$',
   errorMessage: 'must be 1 to 63 small letters, digits, _ and -, and begin with a letter or digit',
 })
@@ -80,14 +81,6 @@ const watch = Type.Integer({
   'x-unit': 'seconds',
   description: 'Seconds that its containers must stay up; one that ends with exit code 0 is fine',
 })
-const Grace = Type.Integer({
-  minimum: 0,
-  maximum: 600,
-  default: 10,
-  'x-unit': 'seconds',
-  description: 'Seconds until a container that has not ended by itself is killed',
-})
-
 /** The containers of a Compose project on one engine are a stack. */
 export const stacks = contract('stacks', {
   list: {

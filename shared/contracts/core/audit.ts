@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { auditKinds } from '#shared/contract/audit-kinds.ts'
 import { contract } from '#shared/contract/contract.ts'
-import { None, oneOf, Page, strict, Time, nullable } from '#shared/contracts/common.ts'
+import { None, oneOf, Page, record, strict, Time, nullable } from '#shared/contracts/common.ts'
 
 const Text = nullable(Type.String())
 
@@ -36,19 +36,16 @@ const Personal = (of: typeof Hash | ReturnType<typeof Type.String>) =>
  * covers salted commitments. Personal fields can therefore be erased together with their salts, and the chain stays
  * verifiable.
  */
-export const AuditRecord = strict(
-  {
-    seq: Seq,
-    ...entry,
-    user: nullable(user),
-    path: nullable(path),
-    salts: Personal(Type.String()),
-    commitments: strict({ user: Hash, address: Hash, path: Hash, message: Hash }),
-    prev_hash: Hash,
-    hash: Hash,
-  },
-  { 'x-columns': ['seq', 'time', 'kind', 'user', 'path', 'result', 'message'] },
-)
+export const AuditRecord = record('seq time kind user path result message')({
+  seq: Seq,
+  ...entry,
+  user: nullable(user),
+  path: nullable(path),
+  salts: Personal(Type.String()),
+  commitments: strict({ user: Hash, address: Hash, path: Hash, message: Hash }),
+  prev_hash: Hash,
+  hash: Hash,
+})
 export type AuditRecord = Static<typeof AuditRecord>
 
 const Signature = Type.String({ description: 'Ed25519, base64url' })

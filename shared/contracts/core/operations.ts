@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, ListQuery, oneOf, Page, record, strict, Time, Version } from '#shared/contracts/common.ts'
 
 export const OperationState = oneOf(
   'queued',
@@ -17,41 +17,38 @@ export type OperationState = Static<typeof OperationState>
 const StepState = oneOf('running', 'done', 'failed', 'undoing', 'undone')
 export const Failure = strict({ error: Type.String(), message: Type.String(), details: Type.Optional(Type.Unknown()) })
 
-export const Operation = strict(
-  {
-    id: Type.String(),
-    kind: Type.String({ description: 'The action, such as vms.create' }),
-    state: OperationState,
-    stage: Type.Union([Type.String(), Type.Null()], { description: 'The current or last step' }),
-    progress: strict({
-      done: Type.Number(),
-      total: Type.Union([Type.Number(), Type.Null()]),
-      unit: Type.Enum(['steps', 'bytes']),
-      percent: Type.Union([Type.Number({ minimum: 0, maximum: 100 }), Type.Null()]),
+export const Operation = record('id kind state progress.percent resources user created_at')({
+  id: Type.String(),
+  kind: Type.String({ description: 'The action, such as vms.create' }),
+  state: OperationState,
+  stage: Type.Union([Type.String(), Type.Null()], { description: 'The current or last step' }),
+  progress: strict({
+    done: Type.Number(),
+    total: Type.Union([Type.Number(), Type.Null()]),
+    unit: Type.Enum(['steps', 'bytes']),
+    percent: Type.Union([Type.Number({ minimum: 0, maximum: 100 }), Type.Null()]),
+  }),
+  eta: Type.Union([Time, Type.Null()], { description: 'Expected end; null if unknown' }),
+  steps: Type.Array(
+    strict({
+      name: Type.String(),
+      state: StepState,
+      started_at: Time,
+      ended_at: Type.Union([Time, Type.Null()]),
+      error: Type.Optional(Failure),
     }),
-    eta: Type.Union([Time, Type.Null()], { description: 'Expected end; null if unknown' }),
-    steps: Type.Array(
-      strict({
-        name: Type.String(),
-        state: StepState,
-        started_at: Time,
-        ended_at: Type.Union([Time, Type.Null()]),
-        error: Type.Optional(Failure),
-      }),
-    ),
-    resources: Type.Array(Type.String(), { description: 'Paths of the resources it works on' }),
-    user: Type.String(),
-    request_id: Type.String(),
-    created_at: Time,
-    started_at: Type.Union([Time, Type.Null()]),
-    ended_at: Type.Union([Time, Type.Null()]),
-    cancellable: Type.Boolean(),
-    result: Type.Unknown(),
-    error: Type.Union([Failure, Type.Null()]),
-    version: Version,
-  },
-  { 'x-columns': ['id', 'kind', 'state', 'progress.percent', 'resources', 'user', 'created_at'] },
-)
+  ),
+  resources: Type.Array(Type.String(), { description: 'Paths of the resources it works on' }),
+  user: Type.String(),
+  request_id: Type.String(),
+  created_at: Time,
+  started_at: Type.Union([Time, Type.Null()]),
+  ended_at: Type.Union([Time, Type.Null()]),
+  cancellable: Type.Boolean(),
+  result: Type.Unknown(),
+  error: Type.Union([Failure, Type.Null()]),
+  version: Version,
+})
 export type Operation = Static<typeof Operation>
 
 const LogLine = strict({ time: Time, message: Type.String() })

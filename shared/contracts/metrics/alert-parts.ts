@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { subjectKinds } from '#shared/contracts/metrics/catalog.ts'
-import { Id, Name, nullable, oneOf, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Id, Name, nullable, oneOf, record, strict, Time, Version } from '#shared/contracts/common.ts'
 
 export const Severity = oneOf('info', 'warning', 'critical')
 export type Severity = Static<typeof Severity>
@@ -8,7 +8,11 @@ export type Severity = Static<typeof Severity>
 const Seconds = (description: string, max = 86_400) =>
   Type.Integer({ minimum: 0, maximum: max, default: 0, 'x-unit': 'seconds', description: `${description}; seconds` })
 
-const Metric = Type.String({ pattern: '^[a-z][a-z0-9_]{0,62}$', errorMessage: 'must be the name of a metric' })
+const Metric = Type.String({
+  examples: ['memory_percent'],
+  pattern: '^[a-z][a-z0-9_]{0,62}$',
+  errorMessage: 'must be the name of a metric',
+})
 const kinds = { of: oneOf(...subjectKinds), metric: Metric }
 /** One of `above` and `below`; `clear` is the threshold at which an alert ends, if it is another. */
 const Thresholds = {
@@ -97,29 +101,26 @@ export const Rule = strict({
 })
 export type Rule = Static<typeof Rule>
 
-export const Alert = strict(
-  {
-    id: Id,
-    rule: Id,
-    name: Type.String(),
-    severity: Severity,
-    subject: Type.String({ description: 'nodes/{id}, vms/{id}, or system' }),
-    resource: Type.String({ description: 'Path of the resource' }),
-    phase: oneOf('pending', 'firing', 'resolved'),
-    message: Type.String(),
-    value: nullable(Type.Number({ description: 'The last value that was judged' })),
-    pending_since: Time,
-    firing_since: nullable(Time),
-    resolved_at: nullable(Time),
-    announced: Type.Enum(['nothing', 'triggered', 'resolved'], { description: 'The last message that was sent' }),
-    silenced_by: Type.Array(Type.String(), { description: 'Silences that have held back a message of it' }),
-    acknowledged: nullable(strict({ by: Type.String(), at: Time, comment: Type.String() })),
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['name', 'severity', 'subject', 'phase', 'value', 'firing_since', 'id'] },
-)
+export const Alert = record('name severity subject phase value firing_since id')({
+  id: Id,
+  rule: Id,
+  name: Type.String(),
+  severity: Severity,
+  subject: Type.String({ description: 'nodes/{id}, vms/{id}, or system' }),
+  resource: Type.String({ description: 'Path of the resource' }),
+  phase: oneOf('pending', 'firing', 'resolved'),
+  message: Type.String(),
+  value: nullable(Type.Number({ description: 'The last value that was judged' })),
+  pending_since: Time,
+  firing_since: nullable(Time),
+  resolved_at: nullable(Time),
+  announced: Type.Enum(['nothing', 'triggered', 'resolved'], { description: 'The last message that was sent' }),
+  silenced_by: Type.Array(Type.String(), { description: 'Silences that have held back a message of it' }),
+  acknowledged: nullable(strict({ by: Type.String(), at: Time, comment: Type.String() })),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type Alert = Static<typeof Alert>
 
 export const Silence = strict({
@@ -138,16 +139,22 @@ export const Silence = strict({
 export type Silence = Static<typeof Silence>
 
 const Url = Type.String({
+  examples: ['https://hooks.example.org/horcrux'],
   pattern: '^https?://[^\\s@]+$',
   maxLength: 2048,
   errorMessage: 'must be an http or https address without user and password',
 })
-const Mail = Type.String({ pattern: '^[^\\s@<>]+@[^\\s@<>]+$', maxLength: 254, errorMessage: 'must be a mail address' })
+const Mail = Type.String({
+  examples: ['ops@example.org'],
+  pattern: '^[^\\s@<>]+@[^\\s@<>]+$',
+  maxLength: 254,
+  errorMessage: 'must be a mail address',
+})
 
 const Webhook = { kind: Type.Literal('webhook'), url: Url }
 const Smtp = {
   kind: Type.Literal('smtp'),
-  host: Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9.:_-]+$' }),
+  host: Type.String({ minLength: 1, maxLength: 253, examples: ['smtp.example.org'], pattern: '^[A-Za-z0-9.:_-]+$' }),
   port: Type.Integer({ minimum: 1, maximum: 65_535, default: 587 }),
   tls: Type.Enum(['off', 'starttls', 'implicit'], { default: 'starttls' }),
   user: Type.Optional(Type.String({ maxLength: 256 })),

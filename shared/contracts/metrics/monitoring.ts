@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Id, ListQuery, None, nullable, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
+import { ById, Id, ListQuery, None, nullable, oneOf, Page, record, strict, Time } from '#shared/contracts/common.ts'
 import { columns, subjectKinds, type SubjectKind } from '#shared/contracts/metrics/catalog.ts'
 
 /** Why a number is missing. Missing is never zero. */
@@ -37,91 +37,49 @@ const Rates = {
   network_sent_bytes_per_second: number('bytes/s'),
 }
 
-export const NodeMeasured = strict(
-  {
-    node_id: Type.String(),
-    name: Type.String(),
-    ...Measured,
-    ...Rates,
-    filesystem_percent: number('File system in use; percent'),
-    ...numbersOf('nodes'),
-  },
-  {
-    'x-columns': [
-      'name',
-      'cpu_percent',
-      'memory_percent',
-      'disk_read_bytes_per_second',
-      'network_received_bytes_per_second',
-      'quality',
-      'node_id',
-    ],
-  },
-)
+const rateColumns = 'cpu_percent memory_percent disk_read_bytes_per_second network_received_bytes_per_second'
+
+export const NodeMeasured = record(`name ${rateColumns} quality node_id`)({
+  node_id: Type.String(),
+  name: Type.String(),
+  ...Measured,
+  ...Rates,
+  filesystem_percent: number('File system in use; percent'),
+  ...numbersOf('nodes'),
+})
 export type NodeMeasured = Static<typeof NodeMeasured>
 
-export const VmMeasured = strict(
-  {
-    vm_id: Type.String(),
-    name: Type.String(),
-    node: Type.String(),
-    ...Measured,
-    ...Rates,
-    ...numbersOf('vms'),
-  },
-  {
-    'x-columns': [
-      'name',
-      'cpu_percent',
-      'memory_percent',
-      'disk_read_bytes_per_second',
-      'network_received_bytes_per_second',
-      'node',
-      'quality',
-      'vm_id',
-    ],
-  },
-)
+export const VmMeasured = record(`name ${rateColumns} node quality vm_id`)({
+  vm_id: Type.String(),
+  name: Type.String(),
+  node: Type.String(),
+  ...Measured,
+  ...Rates,
+  ...numbersOf('vms'),
+})
 export type VmMeasured = Static<typeof VmMeasured>
 
-export const ContainerMeasured = strict(
-  {
-    container_id: Type.String(),
-    name: Type.String(),
-    node: Type.String(),
-    runtime: Type.String(),
-    ...Measured,
-    ...Rates,
-    ...numbersOf('containers'),
-  },
-  {
-    'x-columns': [
-      'name',
-      'cpu_percent',
-      'memory_percent',
-      'disk_read_bytes_per_second',
-      'network_received_bytes_per_second',
-      'node',
-      'quality',
-      'container_id',
-    ],
-  },
-)
+export const ContainerMeasured = record(`name ${rateColumns} node quality container_id`)({
+  container_id: Type.String(),
+  name: Type.String(),
+  node: Type.String(),
+  runtime: Type.String(),
+  ...Measured,
+  ...Rates,
+  ...numbersOf('containers'),
+})
 export type ContainerMeasured = Static<typeof ContainerMeasured>
 
-const Process = strict(
-  {
-    pid: Type.Integer(),
-    started_ticks: Type.Integer({ description: 'With the pid it identifies the process; clock ticks after the boot' }),
-    name: Type.String(),
-    state: Type.String({ description: 'The letter of proc(5), such as S' }),
-    cpu_percent: number('Of one processor, within the half second of the measurement'),
-    cpu_seconds: Type.Number({ description: 'Processor time since its start; seconds' }),
-    memory_rss_bytes: Type.Integer({ description: 'Resident memory; bytes' }),
-    threads: Type.Integer(),
-  },
-  { 'x-columns': ['pid', 'name', 'state', 'cpu_percent', 'cpu_seconds', 'memory_rss_bytes', 'threads'] },
-)
+const Process = record('pid name state cpu_percent cpu_seconds memory_rss_bytes threads')({
+  pid: Type.Integer(),
+  started_ticks: Type.Integer({ description: 'With the pid it identifies the process; clock ticks after the boot' }),
+  name: Type.String(),
+  state: Type.String({ description: 'The letter of proc(5), such as S' }),
+  cpu_percent: number('Of one processor, within the half second of the measurement'),
+  cpu_seconds: Type.Number({ description: 'Processor time since its start; seconds' }),
+  memory_rss_bytes: Type.Integer({ description: 'Resident memory; bytes' }),
+  threads: Type.Integer(),
+})
 export type Process = Static<typeof Process>
 
 /** Subject of a series: a resource by its kind and id. */

@@ -16,6 +16,7 @@ export type HealthCheckName = (typeof healthChecks)[number]
 /** A request that Horcrux itself sends. It is stored and shown, so it has no credentials. */
 export const HttpCheck = strict({
   url: Type.String({
+    examples: ['http://127.0.0.1:8080/healthz'],
     pattern: '^https?://[^\\s@?#]+$',
     maxLength: 2048,
     errorMessage: 'must be an http or https address without user, password, query and fragment',

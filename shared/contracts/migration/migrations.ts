@@ -1,6 +1,18 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Id, ListQuery, None, nullable, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Id,
+  ListQuery,
+  None,
+  nullable,
+  oneOf,
+  Page,
+  record,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
 import { Forecast, ForecastQuality } from '#shared/contracts/migration/forecast.ts'
 import { Health, healthSettings, HttpCheck } from '#shared/contracts/migration/health.ts'
 import { MoveProgress, TargetDisk } from '#shared/contracts/vm/moves.ts'
@@ -35,34 +47,31 @@ export type Rollback = Static<typeof Rollback>
 
 const Violation = strict({ field: Type.String(), code: Type.String(), message: Type.String() })
 
-export const Migration = strict(
-  {
-    id: Type.String({ description: 'The id of its operation' }),
-    vm_id: Id,
-    vm_name: Type.String(),
-    source_node: Id,
-    target_node: Id,
-    migration_type: MigrationType,
-    status: oneOf('preparing', 'transferring', 'syncing', 'finalizing', 'completed', 'failed', 'cancelled'),
-    reason: nullable(Type.String({ description: 'Why it was moved, such as a drain' })),
-    bandwidth_limit: Type.Integer({ 'x-unit': 'MiB/s', description: 'MiB/s' }),
-    auto_converge: Type.Boolean(),
-    disks: Type.Array(TargetDisk),
-    progress_percent: Type.Number(),
-    statistics: nullable(MoveProgress),
-    forecast: nullable(Forecast),
-    rollback: nullable(Rollback),
-    health: nullable(Health),
-    error: nullable(Type.String()),
-    user: Type.String(),
-    created_at: Time,
-    started_at: nullable(Time),
-    ended_at: nullable(Time),
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['vm_name', 'status', 'source_node', 'target_node', 'migration_type', 'progress_percent', 'id'] },
-)
+export const Migration = record('vm_name status source_node target_node migration_type progress_percent id')({
+  id: Type.String({ description: 'The id of its operation' }),
+  vm_id: Id,
+  vm_name: Type.String(),
+  source_node: Id,
+  target_node: Id,
+  migration_type: MigrationType,
+  status: oneOf('preparing', 'transferring', 'syncing', 'finalizing', 'completed', 'failed', 'cancelled'),
+  reason: nullable(Type.String({ description: 'Why it was moved, such as a drain' })),
+  bandwidth_limit: Type.Integer({ 'x-unit': 'MiB/s', description: 'MiB/s' }),
+  auto_converge: Type.Boolean(),
+  disks: Type.Array(TargetDisk),
+  progress_percent: Type.Number(),
+  statistics: nullable(MoveProgress),
+  forecast: nullable(Forecast),
+  rollback: nullable(Rollback),
+  health: nullable(Health),
+  error: nullable(Type.String()),
+  user: Type.String(),
+  created_at: Time,
+  started_at: nullable(Time),
+  ended_at: nullable(Time),
+  updated_at: Time,
+  version: Version,
+})
 export type Migration = Static<typeof Migration>
 
 const bandwidth = Type.Integer({ minimum: 1, maximum: 100_000, 'x-unit': 'MiB/s', description: 'MiB/s' })

@@ -9,6 +9,7 @@ import {
   oneOf,
   SearchPage,
   SearchQuery,
+  record,
   strict,
   Time,
   Version,
@@ -39,44 +40,41 @@ const BackupDisk = strict({
   }),
 })
 
-export const Backup = strict(
-  {
-    id: Id,
-    vm_id: Type.String({ ...Id, description: 'It may be gone' }),
-    vm_name: Name,
-    pool: Type.String({ ...Id, description: 'Storage pool that has the backup store' }),
-    description: Description,
-    state: oneOf('creating', 'ready', 'deleting'),
-    taken_at: Type.Union([Time, Type.Null()], { description: 'The moment whose bytes it has' }),
-    consistency: Type.Union([Consistency, Type.Null()], {
-      description: 'filesystem: of frozen file systems; crash: as after a power cut; null of a guest that was off',
+export const Backup = record('vm_name state taken_at size_bytes stored_bytes pool protected id')({
+  id: Id,
+  vm_id: Type.String({ ...Id, description: 'It may be gone' }),
+  vm_name: Name,
+  pool: Type.String({ ...Id, description: 'Storage pool that has the backup store' }),
+  description: Description,
+  state: oneOf('creating', 'ready', 'deleting'),
+  taken_at: Type.Union([Time, Type.Null()], { description: 'The moment whose bytes it has' }),
+  consistency: Type.Union([Consistency, Type.Null()], {
+    description: 'filesystem: of frozen file systems; crash: as after a power cut; null of a guest that was off',
+  }),
+  vm_status: nullable(oneOf('running', 'paused', 'stopped')),
+  disks: Type.Array(BackupDisk),
+  size_bytes: Type.Integer({ description: 'Size of its disks in the guest' }),
+  data_bytes: Type.Integer({ description: 'Bytes of its disks that are not holes' }),
+  new_bytes: Type.Integer({ description: 'Bytes of chunks that the store did not have before' }),
+  stored_bytes: Type.Integer({ description: 'Bytes that these take in the store' }),
+  protected: Type.Boolean({ description: 'Refuses its deletion, also by retention' }),
+  job_id: Type.Union([Id, Type.Null()], { description: 'The job that made it; null: a caller' }),
+  kept_by: Type.Optional(
+    Type.Union([Type.String(), Type.Null()], {
+      description: 'The rule of its job that kept it at the last run, with the period: "weekly 2026-W41"',
     }),
-    vm_status: nullable(oneOf('running', 'paused', 'stopped')),
-    disks: Type.Array(BackupDisk),
-    size_bytes: Type.Integer({ description: 'Size of its disks in the guest' }),
-    data_bytes: Type.Integer({ description: 'Bytes of its disks that are not holes' }),
-    new_bytes: Type.Integer({ description: 'Bytes of chunks that the store did not have before' }),
-    stored_bytes: Type.Integer({ description: 'Bytes that these take in the store' }),
-    protected: Type.Boolean({ description: 'Refuses its deletion, also by retention' }),
-    job_id: Type.Union([Id, Type.Null()], { description: 'The job that made it; null: a caller' }),
-    kept_by: Type.Optional(
-      Type.Union([Type.String(), Type.Null()], {
-        description: 'The rule of its job that kept it at the last run, with the period: "weekly 2026-W41"',
-      }),
-    ),
-    structure: Type.Union([Proof, Type.Null()], {
-      description: 'Its manifest is as it was written, and the store has a pack for each of its chunks',
-    }),
-    data: Type.Union([Proof, Type.Null()], { description: 'Every chunk was read, decompressed and compared' }),
-    boot: Type.Union([Proof, Type.Null()], {
-      description: 'A guest was started from a restored copy, without a network',
-    }),
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['vm_name', 'state', 'taken_at', 'size_bytes', 'stored_bytes', 'pool', 'protected', 'id'] },
-)
+  ),
+  structure: Type.Union([Proof, Type.Null()], {
+    description: 'Its manifest is as it was written, and the store has a pack for each of its chunks',
+  }),
+  data: Type.Union([Proof, Type.Null()], { description: 'Every chunk was read, decompressed and compared' }),
+  boot: Type.Union([Proof, Type.Null()], {
+    description: 'A guest was started from a restored copy, without a network',
+  }),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type Backup = Static<typeof Backup>
 
 /** Something that a restore does otherwise than the virtual machine was at the backup. */

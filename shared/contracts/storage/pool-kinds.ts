@@ -20,11 +20,13 @@ const dir = {
 
 /** A host name or an address; a port may follow, and an IPv6 address with one is in brackets. */
 const Server = Type.String({
+  examples: ['10.0.0.7:6789'],
   pattern: '^(\\[[0-9A-Fa-f:.]{2,45}\\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?$',
   errorMessage: 'must be a host name or an address, such as 10.0.0.7, [fd00::7] or store.lan:6789',
 })
 
 const CephName = Type.String({
+  examples: ['vms'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
   errorMessage: 'must have only letters, digits, . _ and -, at most 128, and begin with a letter or digit',
 })
@@ -54,6 +56,7 @@ const ceph = {
 }
 
 const Dataset = Type.String({
+  examples: ['tank/vms'],
   pattern: '^[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$',
   maxLength: 100,
   description: 'Dataset of ZFS, such as `tank/vms`; made if it is not there',
@@ -72,6 +75,7 @@ const zfs = {
 }
 
 const LvmName = Type.String({
+  examples: ['vg0'],
   pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$',
   errorMessage: 'must be a name of LVM: letters, digits, . _ and -, at most 63',
 })

@@ -3,6 +3,7 @@ import { Id, oneOf, Path } from '#shared/contracts/common.ts'
 
 /** A host name or an address, without a port. */
 const HostName = Type.String({
+  examples: ['store.lan'],
   pattern: '^(\\[[0-9A-Fa-f:.]{2,45}\\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})$',
   errorMessage: 'must be a host name or an address, such as 10.0.0.7, [fd00::7] or store.lan',
 })
@@ -27,6 +28,7 @@ const MountPath = Type.Optional(
 
 const Export = Type.String({
   // A folder as the server names it: no part leads upwards.
+  examples: ['/srv/vms'],
   pattern: '^/(?!.*(^|/)\\.{1,2}(/|$))[^\\u0000-\\u0020\\u007f:,\\\\]*$',
   maxLength: 1024,
   description: 'Folder that the server exports, such as `/srv/vms`',
@@ -57,22 +59,26 @@ export const nfs = {
 }
 
 const Share = Type.String({
+  examples: ['vms'],
   pattern: '^[A-Za-z0-9_][A-Za-z0-9_.$-]{0,79}$',
   description: 'Name of the share',
   errorMessage: 'must have only letters, digits, _, ., $ and -, at most 80',
 })
 const ShareFolder = Type.String({
+  examples: ['horcrux/main'],
   pattern: '^(?!.*(^|/)\\.{1,2}(/|$))[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$',
   maxLength: 200,
   description: 'Folder in the share, which is there; the share itself if not given',
   errorMessage: 'must be names of letters, digits, _, . and -, separated by /, without . and ..',
 })
 const Account = Type.String({
+  examples: ['horcrux'],
   pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,103}$',
   errorMessage: 'must have only letters, digits, _, . and -, at most 104',
 })
 
 const Owner = Type.String({
+  examples: ['vms'],
   pattern: '^[a-z_][a-z0-9_-]{0,31}$',
   description: 'User of the nodes to whom the files belong, since a share keeps no owners: that of QEMU; default root',
   errorMessage: 'must be the name of a user: lower-case letters, digits, _ and -, at most 32',
@@ -116,6 +122,7 @@ export const cifs = {
 }
 
 const Target = Type.String({
+  examples: ['iqn.2026-11.lan.store:vms'],
   pattern: '^(iqn\\.[0-9]{4}-[0-9]{2}\\.[A-Za-z0-9.-]+(:[A-Za-z0-9:._-]+)?|(eui|naa)\\.[0-9A-Fa-f]{16,32})$',
   maxLength: 223,
   description: 'Name of the target, such as `iqn.2026-11.lan.store:vms`',
@@ -154,6 +161,7 @@ export const iscsi = {
 }
 
 const GlusterName = Type.String({
+  examples: ['vms'],
   pattern: '^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$',
   description: 'Name of the volume of the cluster',
   errorMessage: 'must have only letters, digits, _ and -, at most 100',
@@ -185,25 +193,30 @@ export const glusterfs = {
 }
 
 const Endpoint = Type.String({
+  examples: ['https://s3.lan:9000'],
   pattern: '^https?://(\\[[0-9A-Fa-f:.]{2,45}\\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?/?$',
   description: 'Address of the store, such as `https://s3.lan:9000`; with http:// others on the way read the objects',
   errorMessage: 'must be http:// or https://, a host name or an address, and maybe a port',
 })
 const Bucket = Type.String({
+  examples: ['horcrux-backups'],
   pattern: '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$',
   description: 'Name of a bucket that is there',
   errorMessage: 'must have 3 to 63 lower-case letters, digits, . and -, and begin and end with a letter or digit',
 })
 const Region = Type.String({
+  examples: ['eu-central-1'],
   pattern: '^[a-z0-9][a-z0-9-]{0,62}$',
   errorMessage: 'must have only lower-case letters, digits and -, at most 63, and begin with a letter or digit',
 })
 const AccessKey = Type.String({
+  examples: ['horcrux'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$',
   description: 'Id of the key',
   errorMessage: 'must have only letters, digits, _, . and -, at most 128, and begin with a letter or digit',
 })
 const Certificate = Type.String({
+  examples: ['-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----'],
   pattern: '^-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s-]+-----END CERTIFICATE-----\\s*$',
   maxLength: 65_536,
   description: 'Certificate authority of the store in PEM, instead of those that every system knows',

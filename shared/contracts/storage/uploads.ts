@@ -8,7 +8,11 @@ import { diskBytes, GivenFormat, Volume, VolumeName } from '#shared/contracts/st
 export const FileFormat = oneOf('raw', 'qcow2', 'vmdk', 'vdi', 'vhdx', 'ova')
 export type FileFormat = Static<typeof FileFormat>
 
-const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$', errorMessage: 'must be a SHA-256 in 64 lower-case digits' })
+const Sha256 = Type.String({
+  examples: ['e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'],
+  pattern: '^[0-9a-f]{64}$',
+  errorMessage: 'must be a SHA-256 in 64 lower-case digits',
+})
 const FileName = Type.String({ minLength: 1, maxLength: 255, description: 'Name of the disk in an OVA with several' })
 
 export const Upload = strict({

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, SearchQuery, oneOf, SearchPage, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, Id, SearchQuery, oneOf, SearchPage, record, strict, Time, Version } from '#shared/contracts/common.ts'
 import { DiskPath, DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { Figures, VolumeFormat } from '#shared/contracts/storage/pools.ts'
 
@@ -14,6 +14,7 @@ export const DiskSize = Type.Integer({
 })
 
 export const VolumeName = Type.String({
+  examples: ['data'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
   errorMessage: 'must have only letters, digits, . _ and -, at most 128, and begin with a letter or digit',
 })
@@ -27,30 +28,26 @@ export const GivenFormat = Type.Optional(
 export const CloneMode = oneOf('full', 'linked')
 export type CloneMode = Static<typeof CloneMode>
 
-export const Volume = strict(
-  {
-    id: Type.String({ description: 'pool/name' }),
-    pool: Id,
-    name: VolumeName,
-    node: Type.Union([Id, Type.Null()], { description: 'The node that reaches it; null: several do' }),
-    source: DiskSource,
-    path: DiskPath,
-    format: VolumeFormat,
-    size_bytes: Type.Integer({ description: 'Size of the disk in a guest' }),
-    used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
-    backing: Type.Union([Type.String(), Type.Null()], {
-      description:
-        'Id of the volume from which a linked clone reads unchanged blocks; that one cannot change meanwhile',
-    }),
-    snapshots: Type.Integer({
-      description: 'Snapshots of VMs that have a state of it; it cannot be deleted while there are any',
-    }),
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['name', 'format', 'size_bytes', 'used_by'] },
-)
+export const Volume = record('name format size_bytes used_by')({
+  id: Type.String({ description: 'pool/name' }),
+  pool: Id,
+  name: VolumeName,
+  node: Type.Union([Id, Type.Null()], { description: 'The node that reaches it; null: several do' }),
+  source: DiskSource,
+  path: DiskPath,
+  format: VolumeFormat,
+  size_bytes: Type.Integer({ description: 'Size of the disk in a guest' }),
+  used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
+  backing: Type.Union([Type.String(), Type.Null()], {
+    description: 'Id of the volume from which a linked clone reads unchanged blocks; that one cannot change meanwhile',
+  }),
+  snapshots: Type.Integer({
+    description: 'Snapshots of VMs that have a state of it; it cannot be deleted while there are any',
+  }),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type Volume = Static<typeof Volume>
 
 /** Parameters that name one volume. */

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, ListQuery, oneOf, Page, strict, Time, Version, nullable } from '#shared/contracts/common.ts'
+import { ById, Done, ListQuery, oneOf, Page, record, Time, Version, nullable } from '#shared/contracts/common.ts'
 import { OperationState } from '#shared/contracts/core/operations.ts'
 import { CloneMode } from '#shared/contracts/storage/volumes.ts'
 
@@ -15,38 +15,35 @@ export const CloneStage = oneOf(
 export type CloneStage = Static<typeof CloneStage>
 
 /** View of the operation that makes a clone; its id is the operation's. */
-export const CloneJob = strict(
-  {
-    id: Type.String(),
-    source_vm_id: Type.String(),
-    target_vm_id: Type.String(),
-    target_name: Type.String(),
-    mode: CloneMode,
-    status: OperationState,
-    stage: nullable(CloneStage),
-    progress_percent: Type.Number({ minimum: 0, maximum: 100 }),
-    bytes_copied: Type.Integer({ 'x-unit': 'bytes' }),
-    total_bytes: Type.Integer({
+export const CloneJob = record('target_name status mode progress_percent source_vm_id target_vm_id id')({
+  id: Type.String(),
+  source_vm_id: Type.String(),
+  target_vm_id: Type.String(),
+  target_name: Type.String(),
+  mode: CloneMode,
+  status: OperationState,
+  stage: nullable(CloneStage),
+  progress_percent: Type.Number({ minimum: 0, maximum: 100 }),
+  bytes_copied: Type.Integer({ 'x-unit': 'bytes' }),
+  total_bytes: Type.Integer({
+    description:
+      'Bytes of data in the disks, of those of a guest that runs their whole size; 0 for a linked clone, and until it is measured',
+  }),
+  consistency: nullable(
+    Type.Enum(['filesystem', 'crash'], {
       description:
-        'Bytes of data in the disks, of those of a guest that runs their whole size; 0 for a linked clone, and until it is measured',
+        'Of a guest that ran: its file systems were frozen when it was copied, or they are as after a power cut; else null',
     }),
-    consistency: nullable(
-      Type.Enum(['filesystem', 'crash'], {
-        description:
-          'Of a guest that ran: its file systems were frozen when it was copied, or they are as after a power cut; else null',
-      }),
-    ),
-    elapsed_seconds: Type.Number(),
-    remaining_seconds: nullable(Type.Number({ description: 'Expected; null when that is not known' })),
-    error: nullable(Type.String()),
-    user: Type.String(),
-    created_at: Time,
-    started_at: nullable(Time),
-    ended_at: nullable(Time),
-    version: Version,
-  },
-  { 'x-columns': ['target_name', 'status', 'mode', 'progress_percent', 'source_vm_id', 'target_vm_id', 'id'] },
-)
+  ),
+  elapsed_seconds: Type.Number(),
+  remaining_seconds: nullable(Type.Number({ description: 'Expected; null when that is not known' })),
+  error: nullable(Type.String()),
+  user: Type.String(),
+  created_at: Time,
+  started_at: nullable(Time),
+  ended_at: nullable(Time),
+  version: Version,
+})
 export type CloneJob = Static<typeof CloneJob>
 
 /**

@@ -24,6 +24,7 @@ export const CommonNetwork = {
   dns_servers: Type.Optional(Type.Array(IpAddress, { maxItems: 8 })),
   domain: Type.Optional(
     Type.String({
+      examples: ['example.org'],
       pattern: `^${Label}(\\.${Label})*$`,
       // With a host name of 63 before it, it is a whole name of at most 253.
       maxLength: 189,
@@ -36,6 +37,7 @@ export const CommonNetwork = {
 export const NetworkConfig = strict({
   hostname: Type.Optional(
     Type.String({
+      examples: ['web-1'],
       pattern: `^${Label}$`,
       description: "The clone's name unless given",
       errorMessage: 'must be a host name: 1 to 63 letters, digits and hyphens, no hyphen at its ends',
@@ -51,7 +53,7 @@ export const NetworkConfig = strict({
 })
 export type NetworkConfig = Static<typeof NetworkConfig>
 
-const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$' }), {
+export const Tags = Type.Array(Type.String({ examples: ['web'], pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$' }), {
   maxItems: 50,
   uniqueItems: true,
 })

@@ -6,10 +6,12 @@ import { Vm } from '#shared/contracts/vm/vms.ts'
 
 const label = '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
 const Hostname = Type.String({
+  examples: ['web-1'],
   pattern: `^${label}$`,
   errorMessage: 'must be a host name: 1 to 63 letters, digits and hyphens, no hyphen at its ends',
 })
 const Fqdn = Type.String({
+  examples: ['web.example.org'],
   pattern: `^${label}(\\.${label})+$`,
   maxLength: 253,
   errorMessage: 'must be a name with its domain, such as web.example.org',
@@ -19,12 +21,21 @@ const Line = { pattern: '^[^\\0\\r\\n\\ud800-\\udfff]+$', errorMessage: 'must be
 const text = { pattern: '^[^\\0\\ud800-\\udfff]*$', errorMessage: 'must be text without NUL' }
 
 const common = {
-  name: Type.String({ pattern: '^[a-z_][a-z0-9_-]{0,31}$', errorMessage: 'must be a user name of the guest' }),
+  name: Type.String({
+    examples: ['ann'],
+    pattern: '^[a-z_][a-z0-9_-]{0,31}$',
+    errorMessage: 'must be a user name of the guest',
+  }),
   sudo: Type.Optional(
     Type.String({ maxLength: 256, ...Line, description: 'A rule of sudoers, such as ALL=(ALL) NOPASSWD:ALL' }),
   ),
   shell: Type.Optional(
-    Type.String({ maxLength: 256, pattern: '^/[^\\0\\s\\ud800-\\udfff]*$', errorMessage: 'must be a path' }),
+    Type.String({
+      maxLength: 256,
+      examples: ['/bin/bash'],
+      pattern: '^/[^\\0\\s\\ud800-\\udfff]*$',
+      errorMessage: 'must be a path',
+    }),
   ),
 }
 const User = strict({
@@ -62,7 +73,9 @@ const Ethernet = strict({
     strict({
       addresses: Type.Optional(Type.Array(Type.String({ maxLength: 45 }), { maxItems: 8 })),
       search: Type.Optional(
-        Type.Array(Type.String({ pattern: `^${label}(\\.${label})*$`, maxLength: 253 }), { maxItems: 8 }),
+        Type.Array(Type.String({ examples: ['example.org'], pattern: `^${label}(\\.${label})*$`, maxLength: 253 }), {
+          maxItems: 8,
+        }),
       ),
     }),
   ),
@@ -85,6 +98,7 @@ const settings = {
     Type.Array(
       Type.String({
         maxLength: 8192,
+        examples: ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q ann@laptop'],
         pattern:
           '^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [^\\0\\r\\n\\ud800-\\udfff]*)?$',
         errorMessage: 'must be a public key as in authorized_keys: ssh-ed25519 AAAA… name',
@@ -94,7 +108,9 @@ const settings = {
   ),
   network: Type.Optional(Network),
   packages: Type.Optional(
-    Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9.+:=~_-]{0,127}$' }), { maxItems: 256 }),
+    Type.Array(Type.String({ examples: ['qemu-guest-agent'], pattern: '^[A-Za-z0-9][A-Za-z0-9.+:=~_-]{0,127}$' }), {
+      maxItems: 256,
+    }),
   ),
   runcmd: Type.Optional(
     Type.Array(

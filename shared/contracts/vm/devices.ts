@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Id, Path, strict } from '#shared/contracts/common.ts'
+import { ById, Id, Iso, strict } from '#shared/contracts/common.ts'
 import {
   deviceIdForm,
   diskPlace,
@@ -14,11 +14,13 @@ import { Vm } from '#shared/contracts/vm/vms.ts'
 import { DiskSize, GivenFormat } from '#shared/contracts/storage/volumes.ts'
 
 const NamedDisk = Type.String({
+  examples: ['vda'],
   pattern: `^(?:${diskPlace}|${deviceIdForm})$`,
   description: 'Its `device_id`, or its place, such as vda',
   errorMessage: 'must be the device_id of a disk, or its place, such as vda',
 })
 const NamedNic = Type.String({
+  examples: ['52:54:00:12:34:56'],
   pattern: `^(?:${macForm}|${deviceIdForm})$`,
   description: 'Its `device_id`, or its MAC address in lower case',
   errorMessage: 'must be the device_id of a NIC, or its MAC address in lower case',
@@ -107,7 +109,7 @@ export const devices = contract('devices', {
     ...change,
     does: 'Put an ISO into the CD drive',
     rest: 'PUT /vms/{id}/cdrom',
-    params: strict({ id: Id, path: Path }),
+    params: strict({ id: Id, path: Iso }),
   },
   eject: { ...change, does: 'Take the ISO out of the CD drive', rest: 'DELETE /vms/{id}/cdrom', params: ById },
 })

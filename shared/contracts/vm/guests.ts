@@ -76,6 +76,7 @@ export const guests = contract('guests', {
     params: strict({
       id: Id,
       execute: Type.String({
+        examples: ['query-block-jobs'],
         pattern: '^query-[a-z0-9-]{1,60}$',
         description: 'A query of QMP, such as query-block-jobs, query-stats or query-cpus-fast',
         errorMessage: 'must be a query of QMP, such as query-block-jobs',

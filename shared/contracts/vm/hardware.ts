@@ -18,6 +18,7 @@ const Firmware = oneOf('bios', 'uefi')
 export type Firmware = Static<typeof Firmware>
 
 const CpuModel = Type.String({
+  examples: ['host-model'],
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
   description: "`host-model`, `host-passthrough`, `maximum`, or a model of the node's list; null: what QEMU takes",
   errorMessage: 'must be host-model, host-passthrough, maximum or the name of a model',
@@ -28,6 +29,7 @@ const Topology = strict({ sockets: Count, cores: Count, threads: Count })
 export const diskPlace = '(?:vd|sd|hd|xvd|ubd)[a-z]{1,3}'
 const BootOrder = Type.Array(
   Type.String({
+    examples: ['vda'],
     pattern: `^(${diskPlace}|cdrom|network|[0-9a-f]{2}(:[0-9a-f]{2}){5})$`,
     errorMessage: 'must be a disk such as vda, cdrom, network (every NIC in turn) or the MAC address of a NIC',
   }),
@@ -110,15 +112,18 @@ const Cache = Type.Enum(['none', 'writeback', 'writethrough', 'directsync', 'uns
 /** The form of the addresses of NICs. */
 export const macForm = '[0-9a-f][02468ace](:[0-9a-f]{2}){5}'
 const Mac = Type.String({
+  examples: ['52:54:00:12:34:56'],
   pattern: `^${macForm}$`,
   errorMessage: 'must be a unicast MAC address in lower case, such as 52:54:00:12:34:56',
 })
 const Model = Type.Enum(['virtio', 'e1000e', 'rtl8139'], { default: 'virtio' })
 const NetworkName = Type.String({
+  examples: ['default'],
   pattern: '^[A-Za-z0-9_.-]{1,64}$',
   errorMessage: 'must be the name of a libvirt network',
 })
 const BridgeName = Type.String({
+  examples: ['br0'],
   pattern: '^[A-Za-z0-9_.-]{1,15}$',
   errorMessage: 'must be the name of a network interface',
 })
@@ -161,8 +166,8 @@ export const Nic = strict({
 export type Nic = Static<typeof Nic>
 
 export const Boot = strict({
-  kernel: Path,
-  initrd: Type.Optional(Path),
+  kernel: Type.String({ ...Path, examples: ['/boot/vmlinuz'] }),
+  initrd: Type.Optional(Type.String({ ...Path, examples: ['/boot/initrd.img'] })),
   cmdline: Type.Optional(
     Type.String({
       maxLength: 2048,
@@ -182,6 +187,7 @@ export const NewDisk = strict({
 })
 export const ImagePath = Type.String({
   ...Path,
+  examples: ['/srv/images/debian-13.qcow2'],
   description:
     'Image on the node that the disk gets a copy of: raw, qcow2, vdi or vhdx, with no backing file, in an allowed folder',
 })

@@ -8,6 +8,7 @@ import { Snapshot } from '#shared/contracts/vm/snapshots.ts'
 const ScheduleName = Type.String({
   minLength: 1,
   maxLength: 200,
+  examples: ['nightly'],
   pattern: '^[A-Za-z0-9_-]*$',
   errorMessage: 'must have only letters, digits, _ and -',
 })

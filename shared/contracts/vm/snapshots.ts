@@ -9,6 +9,7 @@ import {
   nullable,
   oneOf,
   Page,
+  record,
   strict,
   Time,
   Version,
@@ -36,46 +37,43 @@ const SnapshotDisk = strict({
   }),
 })
 
-export const Snapshot = strict(
-  {
-    id: Id,
-    vm_id: Id,
-    name: Name,
-    description: Type.String(),
-    state: oneOf('creating', 'ready', 'deleting'),
-    parent_id: Type.Union([Id, Type.Null()], { description: 'The snapshot that it was taken after' }),
-    is_current: Type.Boolean({ description: 'The disks of now come from it' }),
-    schedule_id: Type.Union([Id, Type.Null()], { description: 'The schedule that made it; null: a caller' }),
-    consistency: Type.Union([Consistency, Type.Null()], {
-      description:
-        'memory: with the running state; filesystem: of frozen file systems; crash: as after a power cut. Null of a guest that was off, and until it is taken',
-    }),
-    vm_status: Type.Union([oneOf('running', 'paused', 'stopped'), Type.Null()], {
-      description: 'The status at that moment',
-    }),
-    pause_ms: Type.Union([Type.Integer(), Type.Null()], { description: 'Milliseconds for which the guest was paused' }),
-    frozen_filesystems: Type.Union([Type.Integer(), Type.Null()]),
-    disks: Type.Array(SnapshotDisk),
-    config: strict({
-      ...Hardware,
-      nics: Type.Array(Nic),
-      iso: Vm.properties.iso,
-      boot: Vm.properties.boot,
-    }),
-    size_bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'Bytes of its disks, memory and state' }),
-    memory_bytes: Bytes,
-    has_variables: Type.Boolean({ description: 'With the variables of its UEFI' }),
-    has_tpm: Type.Boolean({ description: 'With the state of its TPM' }),
-    measured_at: Type.Union([Time, Type.Null()], { description: 'When the bytes were measured' }),
-    protected: Type.Boolean({ description: 'Refuses its deletion, also by schedules and quotas' }),
-    uses: Type.Integer({ description: 'Restores, clones and templates made of it' }),
-    last_used_at: Type.Union([Time, Type.Null()], { description: 'When the last of these was made' }),
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['name', 'state', 'is_current', 'consistency', 'size_bytes', 'created_at', 'id'] },
-)
+export const Snapshot = record('name state is_current consistency size_bytes created_at id')({
+  id: Id,
+  vm_id: Id,
+  name: Name,
+  description: Type.String(),
+  state: oneOf('creating', 'ready', 'deleting'),
+  parent_id: Type.Union([Id, Type.Null()], { description: 'The snapshot that it was taken after' }),
+  is_current: Type.Boolean({ description: 'The disks of now come from it' }),
+  schedule_id: Type.Union([Id, Type.Null()], { description: 'The schedule that made it; null: a caller' }),
+  consistency: Type.Union([Consistency, Type.Null()], {
+    description:
+      'memory: with the running state; filesystem: of frozen file systems; crash: as after a power cut. Null of a guest that was off, and until it is taken',
+  }),
+  vm_status: Type.Union([oneOf('running', 'paused', 'stopped'), Type.Null()], {
+    description: 'The status at that moment',
+  }),
+  pause_ms: Type.Union([Type.Integer(), Type.Null()], { description: 'Milliseconds for which the guest was paused' }),
+  frozen_filesystems: Type.Union([Type.Integer(), Type.Null()]),
+  disks: Type.Array(SnapshotDisk),
+  config: strict({
+    ...Hardware,
+    nics: Type.Array(Nic),
+    iso: Vm.properties.iso,
+    boot: Vm.properties.boot,
+  }),
+  size_bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'Bytes of its disks, memory and state' }),
+  memory_bytes: Bytes,
+  has_variables: Type.Boolean({ description: 'With the variables of its UEFI' }),
+  has_tpm: Type.Boolean({ description: 'With the state of its TPM' }),
+  measured_at: Type.Union([Time, Type.Null()], { description: 'When the bytes were measured' }),
+  protected: Type.Boolean({ description: 'Refuses its deletion, also by schedules and quotas' }),
+  uses: Type.Integer({ description: 'Restores, clones and templates made of it' }),
+  last_used_at: Type.Union([Time, Type.Null()], { description: 'When the last of these was made' }),
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type Snapshot = Static<typeof Snapshot>
 
 /** A snapshot in the tree, with what hangs on it and the cost of its deletion. */

@@ -2,19 +2,16 @@ import { type Static, Type } from 'typebox'
 import { cloneParams } from '#shared/contracts/vm/clones.ts'
 import { CloneMode } from '#shared/contracts/storage/volumes.ts'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Id, ListQuery, Name, Page, strict } from '#shared/contracts/common.ts'
+import { ById, Id, ListQuery, Name, Page, record, strict } from '#shared/contracts/common.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 
 /** A virtual machine that is there to be cloned: same id, same record, cannot be started or changed. */
-export const Template = strict(
-  {
-    ...Vm.properties,
-    linked_clones: Type.Array(Type.String(), {
-      description: 'Paths of the VMs and volumes that read from its disks; while there are any it stays a template',
-    }),
-  },
-  { 'x-columns': ['name', 'cpus', 'memory', 'node', 'tags', 'id'] },
-)
+export const Template = record('name cpus memory node tags id')({
+  ...Vm.properties,
+  linked_clones: Type.Array(Type.String(), {
+    description: 'Paths of the VMs and volumes that read from its disks; while there are any it stays a template',
+  }),
+})
 export type Template = Static<typeof Template>
 
 export const templates = contract('templates', {

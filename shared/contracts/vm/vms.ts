@@ -4,17 +4,19 @@ import {
   ById,
   Done,
   Id,
+  Iso,
   SearchQuery,
   Name,
   oneOf,
   SearchPage,
   Path,
+  record,
   strict,
   Time,
   Version,
 } from '#shared/contracts/common.ts'
 import { vmPowerStates } from '#shared/contracts/power-states.ts'
-import { cloneParams, crossClone } from '#shared/contracts/vm/clones.ts'
+import { cloneParams, crossClone, Tags } from '#shared/contracts/vm/clones.ts'
 import { VmStats, VmStatus } from '#shared/contracts/vm/vm-stats.ts'
 import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
@@ -34,10 +36,6 @@ import {
 export { VmStatus }
 
 const Description = Type.String({ maxLength: 8192 })
-const Tags = Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$' }), {
-  maxItems: 50,
-  uniqueItems: true,
-})
 
 /** One for each driver. The first is that of a new VM that names none. */
 const Hypervisor = oneOf('qemu', 'lxd', 'incus')
@@ -46,38 +44,35 @@ const Hypervisor = oneOf('qemu', 'lxd', 'incus')
 const ShutdownMode = oneOf('acpi', 'agent')
 export type ShutdownMode = Static<typeof ShutdownMode>
 
-export const Vm = strict(
-  {
-    id: Id,
-    name: Name,
-    description: Description,
-    hypervisor: Hypervisor,
-    ...Hardware,
-    disks: Type.Array(Disk),
-    foreign_disks: Type.Array(ForeignDisk, {
-      description:
-        'Disks and media that others gave it, or that `disks` cannot describe: Horcrux leaves them as they are, and does not copy them',
-    }),
-    nics: Type.Array(Nic),
-    iso: Type.Union([Path, Type.Null()]),
-    seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),
-    boot: Type.Union([Boot, Type.Null()]),
-    accel: Accel,
-    node: Id,
-    status: VmStatus,
-    status_reason: Type.Union([Type.String(), Type.Null()]),
-    desired_state: oneOf('running', 'stopped'),
-    pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
-    pending: Type.Array(Pending, { description: 'The changes that wait for the next start' }),
-    protected: Type.Boolean({ description: 'It cannot be deleted' }),
-    template: Type.Boolean({ description: 'It is there to be cloned: it cannot be started or changed' }),
-    tags: Tags,
-    created_at: Time,
-    updated_at: Time,
-    version: Version,
-  },
-  { 'x-columns': ['name', 'status', 'cpus', 'memory', 'node', 'tags', 'id'] },
-)
+export const Vm = record('name status cpus memory node tags id')({
+  id: Id,
+  name: Name,
+  description: Description,
+  hypervisor: Hypervisor,
+  ...Hardware,
+  disks: Type.Array(Disk),
+  foreign_disks: Type.Array(ForeignDisk, {
+    description:
+      'Disks and media that others gave it, or that `disks` cannot describe: Horcrux leaves them as they are, and does not copy them',
+  }),
+  nics: Type.Array(Nic),
+  iso: Type.Union([Iso, Type.Null()]),
+  seed: Type.Union([Path, Type.Null()], { description: 'ISO with its cloud-init seed, in a drive of its own' }),
+  boot: Type.Union([Boot, Type.Null()]),
+  accel: Accel,
+  node: Id,
+  status: VmStatus,
+  status_reason: Type.Union([Type.String(), Type.Null()]),
+  desired_state: oneOf('running', 'stopped'),
+  pending_restart: Type.Boolean({ description: 'A change waits for the next start' }),
+  pending: Type.Array(Pending, { description: 'The changes that wait for the next start' }),
+  protected: Type.Boolean({ description: 'It cannot be deleted' }),
+  template: Type.Boolean({ description: 'It is there to be cloned: it cannot be started or changed' }),
+  tags: Tags,
+  created_at: Time,
+  updated_at: Time,
+  version: Version,
+})
 export type Vm = Static<typeof Vm>
 
 const timeoutSeconds = (ifNotGiven: number) =>
@@ -134,7 +129,7 @@ export const vms = contract('vms', {
       ...NewHardware,
       disks: Disks,
       nics: Nics,
-      iso: Type.Optional(Path),
+      iso: Type.Optional(Iso),
       boot: Type.Optional(Boot),
       node: Type.Optional(
         Type.String({
@@ -192,7 +187,7 @@ export const vms = contract('vms', {
       name: Type.Optional(Name),
       description: Type.Optional(Description),
       ...ChangedHardware,
-      iso: Type.Optional(Type.Union([Path, Type.Null()])),
+      iso: Type.Optional(Type.Union([Iso, Type.Null()])),
       boot: Type.Optional(Type.Union([Boot, Type.Null()])),
       protected: Type.Optional(Type.Boolean()),
       tags: Type.Optional(Tags),

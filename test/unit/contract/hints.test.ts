@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox'
 import { expect, test } from 'vitest'
 import type { Action } from '#shared/contract/contract.ts'
 import { unitOf, units } from '#shared/contract/hints.ts'
+import { isValid } from '#shared/contract/validate.ts'
 import { contracts } from '#shared/contracts/index.ts'
 
 type Schema = {
@@ -69,4 +70,55 @@ test('a hint is one of the known units, and says no other unit than the name', (
   const hinted = fields.filter(({ schema }) => schema['x-unit'] !== undefined)
   expect(hinted.length).toBeGreaterThan(20)
   for (const { path, schema } of hinted) expect(units, path).toContain(schema['x-unit'])
+})
+
+/** Texts with a pattern, at any depth; items of lists have the path of their list. */
+function textsOf(schema: TextSchema, path: string): { path: string; schema: TextSchema }[] {
+  const { type, pattern, properties = {}, items, anyOf = [], patternProperties = {} } = schema
+  const own = type === 'string' && pattern !== undefined ? [{ path, schema }] : []
+  const inner = [...(items ? [items] : []), ...anyOf, ...Object.values(patternProperties)]
+  return [
+    ...own,
+    ...Object.entries(properties).flatMap(([name, field]) => textsOf(field, `${path}.${name}`)),
+    ...inner.flatMap((one) => textsOf(one, path)),
+  ]
+}
+type TextSchema = {
+  type?: string
+  pattern?: string
+  examples?: unknown[]
+  properties?: Record<string, TextSchema>
+  items?: TextSchema
+  anyOf?: TextSchema[]
+  patternProperties?: Record<string, TextSchema>
+}
+
+const withBody = actions.filter(({ action }) => /^(POST|PUT|PATCH) /.test(action.rest ?? ''))
+const texts = withBody.flatMap(({ name, action }) => textsOf(action.params as TextSchema, name))
+
+test('every text with a pattern in a request has an example that fits it', () => {
+  expect(texts.length).toBeGreaterThan(300)
+  const secrets = new Set(
+    withBody.flatMap(({ name, action }) => (action.secret ?? []).map((path) => `${name}.${path}`)),
+  )
+  // A pattern that only excludes characters leaves the text free.
+  const isFree = ({ pattern = '' }: TextSchema) => /^\^\[\^[^\]]*\][*+]\$$/.test(pattern) || pattern === '^[\\s\\S]*$'
+  const plain = texts.filter(({ path, schema }) => !secrets.has(path) && !isFree(schema))
+  const without = plain.filter(({ schema }) => !schema.examples?.length)
+  expect([...new Set(without.map(({ path, schema }) => `${path} ${schema.pattern}`))]).toEqual([])
+  for (const { path, schema } of plain)
+    for (const example of schema.examples ?? [])
+      expect(isValid(schema as TSchema, example), `${path}: ${String(example)}`).toBe(true)
+})
+
+test('no secret has an example or a default, which someone would take over', () => {
+  const secrets = actions.flatMap(({ name, action }) => {
+    const listed = (action.secret ?? []).map((path) => `${name}.${path}`)
+    return fields.filter(({ path }) => listed.includes(path))
+  })
+  expect(secrets.length).toBeGreaterThan(30)
+  for (const { path, schema } of secrets) {
+    expect(schema, path).not.toHaveProperty('examples')
+    expect(schema, path).not.toHaveProperty('default')
+  }
 })
