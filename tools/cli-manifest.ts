@@ -87,29 +87,34 @@ function paramsOf(action: ContractAction, path: string): Param[] {
   const properties = Object.entries(propertiesOf(action.params))
   const secrets = new Set(action.secret)
   const params = properties.map(([name, field]): Param => {
-    const form = formOf(name, merged(schema, name, field))
+    const form = withSecrets(formOf(name, merged(schema, name, field)), name, secrets)
     const isRequired = form.default === undefined && requiredIn(schema, name)
     return {
       name,
       ...form,
       ...(isRequired && { required: true }),
       ...(inPath.includes(name) && { path: true }),
-      ...(secrets.has(name) && { secret: true }),
-      ...(form.fields && { fields: withSecrets(form.fields, name, secrets) }),
     }
   })
   const place = ({ name, path }: Param) => (path ? inPath.indexOf(name) : inPath.length)
   return params.toSorted((a, b) => place(a) - place(b))
 }
 
-/** Marks `config.password` among the fields of `config`. */
-const withSecrets = (fields: Record<string, Form>, parent: string, secrets: Set<string>): Record<string, Form> =>
-  Object.fromEntries(
-    Object.entries(fields).map(([name, form]) => [
-      name,
-      secrets.has(`${parent}.${name}`) ? { ...form, secret: true } : form,
-    ]),
-  )
+/** Marks `config.password` inside `config`, at any depth. */
+function withSecrets({ fields, items, ...form }: Form, path: string, secrets: Set<string>): Form {
+  const inner = Object.entries(fields ?? {}).map(([name, field]) => [
+    name,
+    withSecrets(field, `${path}.${name}`, secrets),
+  ])
+  const marked = {
+    ...form,
+    ...(fields && { fields: Object.fromEntries(inner) as Record<string, Form> }),
+    ...(items && { items: withSecrets(items, path, secrets) }),
+  }
+  if (!secrets.has(path)) return marked
+  const { example: _, ...secret } = marked
+  return { ...secret, secret: true }
+}
 
 /** Every branch of the parameters requires it. */
 const requiredIn = (schema: Schema, name: string) =>

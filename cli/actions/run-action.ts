@@ -8,6 +8,7 @@ import type { Action } from '../manifest/types.ts'
 import { isOperationBody, waitFor } from '../operations/wait.ts'
 import { nameOf, note, rendered, write } from '../output/print.ts'
 import { cellText, durationText } from '../output/cells.ts'
+import { withoutSecrets } from '../arguments/secrets.ts'
 import { requestOf, type Values, valuesFor } from './build-request.ts'
 import { outputFrom, secondsOf, targetFrom } from './options.ts'
 import { runBulk } from './run-bulk.ts'
@@ -88,13 +89,8 @@ async function confirmed(action: Action, parsed: Parsed, all: Values[]): Promise
 
 /** Shows the request without sending it; secrets are masked. */
 async function showRequest(action: Action, values: Values): Promise<number> {
-  const masked = Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [
-      name,
-      action.params.some((one) => one.name === name && one.secret) ? '***' : value,
-    ]),
-  )
-  const { method, path, body } = requestOf(action, masked)
+  const forms = Object.fromEntries(action.params.map((param) => [param.name, param]))
+  const { method, path, body } = requestOf(action, withoutSecrets(values, forms))
   await write(`${method} /api${path}\n${body ? `${JSON.stringify(body, null, 2)}\n` : ''}`)
   note('dry run: nothing was sent')
   return exitCodes.done

@@ -1,5 +1,6 @@
 import { bulkFor, flagOf, positionalParams } from '../manifest/manifest.ts'
 import type { Action, Form, Param } from '../manifest/types.ts'
+import { exampleOf } from '../manifest/examples.ts'
 import { measures, unitExamples } from '../manifest/units.ts'
 import type { Flag } from './parse.ts'
 
@@ -32,8 +33,10 @@ function flagOfParam(param: Param): Flag {
 }
 
 /** `such as 4GiB`, if its description has no example. */
-function exampleHelp({ unit, example, does = '', secret }: Form): string | undefined {
+function exampleHelp(param: Param): string | undefined {
+  const { unit, does = '', secret } = param
   if (unit) return `such as ${unitExamples(unit)}`
+  const example = exampleOf(param)
   return example === undefined || secret || /such as/i.test(does) ? undefined : `such as ${example}`
 }
 

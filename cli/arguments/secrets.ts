@@ -1,4 +1,5 @@
 import { prompt } from '../contexts/prompt.ts'
+import type { Form } from '../manifest/types.ts'
 import { usageError } from '../errors.ts'
 import { textIn } from './body.ts'
 import { isSet, type Parsed, textOf } from './parse.ts'
@@ -19,4 +20,19 @@ export async function secretOf(parsed: Parsed, flag: string, { label = flag, isN
   if (isNew && (await prompt(`${label} again: `, question)) !== typed)
     throw usageError(`the two entries of ${label} differ`)
   return typed
+}
+
+/** The values with `***` for each secret, at any depth. */
+export const withoutSecrets = (
+  values: Record<string, unknown>,
+  forms: Record<string, Form> | undefined,
+): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, masked(value, forms?.[name])]))
+
+function masked(value: unknown, form: Form | undefined): unknown {
+  if (form?.secret) return '***'
+  if (Array.isArray(value)) return value.map((one) => masked(one, form?.items))
+  return typeof value === 'object' && value !== null
+    ? withoutSecrets(value as Record<string, unknown>, form?.fields)
+    : value
 }

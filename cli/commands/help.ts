@@ -6,6 +6,7 @@ import type { Flag } from '../arguments/parse.ts'
 import { exitCodes, exitCodeTexts, usageError } from '../errors.ts'
 import { actionOf, actionsOf, nounOf, nouns, nameParam, positionalParams } from '../manifest/manifest.ts'
 import type { Action, Param } from '../manifest/types.ts'
+import { exampleOf, resourceInExamples } from '../manifest/examples.ts'
 import { measures } from '../manifest/units.ts'
 import { write } from '../output/print.ts'
 import { pad } from '../output/width.ts'
@@ -163,17 +164,7 @@ export function examplesOf(action: Action): string[] {
 const exampleWord = (action: Action, param: Param) => {
   if (param.enum) return param.enum[0]!
   const word = argumentWord(action, param).toLowerCase()
-  return namesInExamples[word] ?? `${word}-1`
-}
-
-/** Resources of the examples. */
-const namesInExamples: Record<string, string | undefined> = {
-  vm: 'web-1',
-  user: 'ann',
-  name: 'one',
-  node: 'local',
-  pool: 'main',
-  container: 'web',
+  return resourceInExamples(word) ?? `${word}-1`
 }
 
 function exampleValue(param: Param): string {
@@ -181,7 +172,7 @@ function exampleValue(param: Param): string {
   if (param.unit) return measures[param.unit].examples[0]
   if (param.type === 'integer' || param.type === 'number') return '1'
   if (param.type === 'object' || (param.type === 'array' && param.items?.type === 'object')) return "'{…}'"
-  const example = namesInExamples[param.name.replace(/_id$/, '')] ?? param.example
+  const example = exampleOf(param)
   if (example !== undefined) return /^[\w.,:/@+-]+$/.test(example) ? example : `'${example}'`
   return param.name.toUpperCase().replaceAll('_', '-')
 }

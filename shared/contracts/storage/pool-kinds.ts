@@ -85,7 +85,7 @@ const lvm = {
   given: {
     node: Type.String({ ...Id, default: 'local' }),
     volume_group: Type.String({ ...LvmName, description: 'A volume group that is there' }),
-    thin_pool: LvmName,
+    thin_pool: Type.String({ ...LvmName, examples: ['thin0'] }),
     size: Type.Optional(
       Type.Integer({
         minimum: 2 ** 26,

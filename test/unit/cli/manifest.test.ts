@@ -3,6 +3,7 @@ import { contracts } from '#shared/contracts/index.ts'
 import { flagsOf, usageOf } from '../../../cli/arguments/action-flags.ts'
 import { examplesOf, actionText } from '../../../cli/commands/help.ts'
 import { ownVerbs } from '../../../cli/commands/registry.ts'
+import type { Form } from '../../../cli/manifest/types.ts'
 import { findAction, manifest, nounOf, nouns, positionalParams } from '../../../cli/manifest/manifest.ts'
 import { readWords, withGlobals } from '../../../cli/arguments/parse.ts'
 import { serverCommands } from '../../../bin/server-commands.js'
@@ -20,6 +21,27 @@ test('every routed action is a command', () => {
   const commands = new Set(manifest().map(({ method, path }) => `${method} ${path}`))
   expect(routed.length).toBeGreaterThan(100)
   expect(routed.filter(({ rest }) => !commands.has(rest))).toEqual([])
+})
+
+test('every secret of a request is marked, at any depth', () => {
+  const secretsIn = (fields: readonly [string, Form][], path: string): string[] =>
+    fields.flatMap(([name, form]) => [
+      ...(form.secret ? [`${path}${name}`] : []),
+      ...secretsIn(Object.entries({ ...form.fields, ...form.items?.fields }), `${path}${name}.`),
+    ])
+  for (const { noun, verb, params } of manifest()) {
+    const action = contracts.find(({ name }) => name === noun)!.actions[
+      verb.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+    ]!
+    const listed = (action.secret ?? []).filter((path) => params.some(({ name }) => name === path.split('.')[0]))
+    expect(
+      secretsIn(
+        params.map((param) => [param.name, param]),
+        '',
+      ),
+      `${noun} ${verb}`,
+    ).toEqual(expect.arrayContaining(listed))
+  }
 })
 
 test('every command is found by its noun and verb, and no two have the same words', () => {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { units } from '#shared/contract/hints.ts'
 import { setField } from '../../../cli/arguments/body.ts'
 import { parse, readWords, withGlobals } from '../../../cli/arguments/parse.ts'
+import { withoutSecrets } from '../../../cli/arguments/secrets.ts'
 import { valueOf } from '../../../cli/arguments/values.ts'
 import type { Form, Unit } from '../../../cli/manifest/types.ts'
 import { measures } from '../../../cli/manifest/units.ts'
@@ -125,4 +126,18 @@ test('every unit of the contracts can be entered, and reads its own examples', (
   for (const [unit, { examples }] of Object.entries(measures))
     for (const example of examples)
       expect(valueOf(example, { type: 'integer', unit: unit as Unit }), `${example} as ${unit}`).toBeGreaterThan(0)
+})
+
+test('a request that is shown has no secret, at any depth', () => {
+  const secret: Form = { type: 'string', secret: true }
+  const config: Form = { type: 'object', fields: { password: secret, host: { type: 'string' } } }
+  const forms = { token: secret, config, more: { type: 'array', items: config } } satisfies Record<string, Form>
+  const given = { password: 'hunter2', host: 'smtp.example.org' }
+  const hidden = { password: '***', host: 'smtp.example.org' }
+  expect(withoutSecrets({ token: 'hunter2', config: given, more: [given], name: 'mail' }, forms)).toEqual({
+    token: '***',
+    config: hidden,
+    more: [hidden],
+    name: 'mail',
+  })
 })
