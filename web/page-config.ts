@@ -1,29 +1,37 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { TProperties } from 'typebox'
 import type { InlineConfig, Plugin } from 'vite'
-import { isChange } from '../shared/contract/contract.ts'
+import { type Action, isChange } from '../shared/contract/contract.ts'
+import { exampleOf } from '../shared/contract/hints.ts'
 import { contracts } from '../shared/contracts/index.ts'
 import { containers } from '../shared/contracts/container/containers.ts'
 import { topics } from '../shared/contracts/core/events.ts'
-import { requestedKinds } from '../shared/contracts/storage/pool-kinds.ts'
+import { poolSecrets, requestedKinds } from '../shared/contracts/storage/pool-kinds.ts'
 import { downloadRoute, volumeDownloads } from '../shared/contracts/storage/volume-downloads.ts'
 import { vms } from '../shared/contracts/vm/vms.ts'
+import { inputKind, kindsOf } from './form-facts.ts'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
-const name = 'virtual:actions'
 
 /** A field of a request as JSON Schema, as far as a form reads it. */
-type Schema = { type?: string; description?: string; default?: unknown; enum?: string[] }
+type Schema = { description?: string; default?: unknown; enum?: string[] }
 
 /** Fields of the form for a kind of storage pool. */
-const fieldsOf = (given: Record<string, Schema>) =>
-  Object.entries(given).map(([name, { type = 'string', description, default: initial }]) => ({
-    name,
-    type,
-    ...(description !== undefined && { description }),
-    ...(initial !== undefined && { initial }),
-  }))
+const fieldsOf = (given: TProperties) =>
+  Object.entries(given).map(([name, schema]) => {
+    // TypeBox's schemas are JSON Schema.
+    const { description, default: initial } = schema as Schema
+    const kind = inputKind(name, schema, poolSecrets.includes(name))
+    return {
+      name,
+      kind,
+      ...(description !== undefined && { description }),
+      ...(initial !== undefined && { initial }),
+      ...(kind !== 'password' && { example: exampleOf(schema) }),
+    }
+  })
 
 // TypeBox's schemas are JSON Schema.
 const choices = (properties: object, ...names: string[]) =>
@@ -35,24 +43,34 @@ function called(): Set<string> {
   return new Set([...types.matchAll(/^ {2}'?([a-z-]+)'?: typeof /gm)].map(([, name]) => name!))
 }
 
-/** Facts of the contracts that the page needs: their routed actions as `[route, access, changes]`, and choices of forms. */
-function facts(): Record<string, unknown> {
+/** The routed actions that the page calls, by `contract.action`. */
+function routed(): [name: string, action: Action][] {
   const names = called()
-  const asked = contracts.filter((contract) => names.has(contract.name))
-  const actions = asked.flatMap(({ name, actions }) =>
-    Object.entries(actions).flatMap(([key, action]) => {
-      if (action.rest === undefined) return []
-      const access = ('itemAccess' in action && action.itemAccess) || action.can
-      return [[`${name}.${key}`, [action.rest, access, isChange(action) ? 1 : 0]]]
-    }),
-  )
+  return contracts
+    .filter((contract) => names.has(contract.name))
+    .flatMap(({ name, actions }) =>
+      Object.entries(actions).map(([key, action]): [string, Action] => [`${name}.${key}`, action]),
+    )
+    .filter(([, { rest }]) => rest !== undefined)
+}
+
+/** Facts of the contracts that every page needs: the routed actions as `[route, access, changes]`, and the topics. */
+function actionFacts(): Record<string, unknown> {
+  const actions = routed().map(([name, action]) => {
+    const access = ('itemAccess' in action && action.itemAccess) || action.can
+    return [name, [action.rest, access, isChange(action) ? 1 : 0]]
+  })
   const download = [`GET ${downloadRoute}`, volumeDownloads.actions.open.can, 0]
+  return { actions: Object.fromEntries([...actions, ['volume-downloads.open', download]]), topics }
+}
+
+/** Facts of the contracts for forms: kinds of inputs and choices. They are loaded with the first form. */
+function formFacts(): Record<string, unknown> {
   const kinds = Object.entries(requestedKinds).map(([kind, { given }]) => [kind, fieldsOf(given)])
   const ofVm = choices(vms.actions.create.params.properties, 'hypervisor', 'architecture')
   const ofContainer = choices(containers.actions.create.params.properties, 'runtime', 'restart_policy')
   return {
-    actions: Object.fromEntries([...actions, ['volume-downloads.open', download]]),
-    topics,
+    kinds: kindsOf(routed()),
     poolKinds: Object.fromEntries(kinds),
     enums: Object.fromEntries([...ofVm, ...ofContainer]),
   }
@@ -60,11 +78,21 @@ function facts(): Record<string, unknown> {
 
 /** Writes the facts into the page; the contracts themselves stay out of it. */
 function contractFacts(): Plugin {
-  const text = Object.entries(facts()).map(([key, value]) => `export const ${key} = ${JSON.stringify(value)}`)
+  const modules: Record<string, () => Record<string, unknown>> = {
+    'virtual:actions': actionFacts,
+    'virtual:forms': formFacts,
+  }
+  const textOf = (facts: Record<string, unknown>) =>
+    Object.entries(facts)
+      .map(([key, value]) => `export const ${key} = ${JSON.stringify(value)}`)
+      .join('\n')
   return {
     name: 'horcrux-contracts',
-    resolveId: (id) => (id === name ? `\0${name}` : undefined),
-    load: (id) => (id === `\0${name}` ? text.join('\n') : undefined),
+    resolveId: (id) => (Object.hasOwn(modules, id) ? `\0${id}` : undefined),
+    load: (id) => {
+      const facts = modules[id.slice(1)]
+      return facts && textOf(facts())
+    },
   }
 }
 

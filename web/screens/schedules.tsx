@@ -32,9 +32,9 @@ const fields: Field[] = [
   { name: 'name', label: 'f.name', isRequired: true },
   { name: 'frequency', label: 'f.frequency', kind: 'json', isRequired: true, hint: 'hint.frequency' },
   { name: 'timezone', label: 'f.timezone' },
-  { name: 'retention_count', label: 'f.kept', kind: 'number', isRequired: true },
-  { name: 'include_memory', label: 'f.includeMemory', kind: 'check' },
-  { name: 'enabled', label: 'f.enabled', kind: 'check' },
+  { name: 'retention_count', label: 'f.kept', isRequired: true },
+  { name: 'include_memory', label: 'f.includeMemory' },
+  { name: 'enabled', label: 'f.enabled' },
 ]
 const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone
 

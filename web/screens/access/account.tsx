@@ -26,14 +26,12 @@ export function Account() {
               {
                 name: 'old_password',
                 label: 'f.oldPassword',
-                kind: 'password',
                 isRequired: true,
                 autocomplete: 'current-password',
               },
               {
                 name: 'new_password',
                 label: 'f.newPassword',
-                kind: 'password',
                 isRequired: true,
                 autocomplete: 'new-password',
                 hint: 'rule.mixed',
@@ -61,7 +59,6 @@ function SecondFactor() {
   const password = {
     name: 'password',
     label: 'f.password',
-    kind: 'password',
     isRequired: true,
     autocomplete: 'current-password',
   } as const
@@ -75,7 +72,7 @@ function SecondFactor() {
       ) : isOn ? (
         <ActionForm
           action="auth.totpRemove"
-          fields={[password, { name: 'code', label: 'f.totp', autocomplete: 'one-time-code' }]}
+          fields={[password, { name: 'code', label: 'f.totp', kind: 'text', autocomplete: 'one-time-code' }]}
           submit="removeTotp"
           isDanger
           onDone={readSession}
@@ -83,7 +80,7 @@ function SecondFactor() {
       ) : begun ? (
         <ActionForm
           action="auth.totpConfirm"
-          fields={[{ name: 'code', label: 'f.totp', isRequired: true, autocomplete: 'one-time-code' }]}
+          fields={[{ name: 'code', label: 'f.totp', kind: 'text', isRequired: true, autocomplete: 'one-time-code' }]}
           submit="confirm"
           onDone={({ recovery_codes }) => {
             setCodes(recovery_codes)
@@ -118,7 +115,7 @@ function Keys() {
     initial: () => ({ expires_in_days: 90 }),
     fields: () => [
       { name: 'name', label: 'f.name', isRequired: true },
-      { name: 'expires_in_days', label: 'f.days', kind: 'number' },
+      { name: 'expires_in_days', label: 'f.days' },
     ],
     onDone: (answer) => setMade((answer as { key: string }).key),
   }

@@ -57,7 +57,7 @@ export function Grants() {
       { name: 'subject.id', label: 'f.subjectId', isRequired: true },
       { name: 'role', label: 'f.role', kind: 'select', options: roles },
       { name: 'path', label: 'f.path', isRequired: true, hint: 'hint.grantPath' },
-      { name: 'networks', label: 'f.networks', kind: 'words', hint: 'hint.grantNetworks' },
+      { name: 'networks', label: 'f.networks', hint: 'hint.grantNetworks' },
       { name: 'expires_at', label: 'f.until', hint: 'hint.expires' },
     ],
     prepare: (params) => ({

@@ -15,8 +15,8 @@ const columns: Column<Group>[] = [
 const fields: NonNullable<Verb<Group>['fields']> = () => [
   { name: 'name', label: 'f.name', isRequired: true },
   { name: 'description', label: 'f.description' },
-  { name: 'members', label: 'f.members', kind: 'words', hint: 'hint.tags' },
-  { name: 'parents', label: 'f.parents', kind: 'words', hint: 'hint.parents' },
+  { name: 'members', label: 'f.members', hint: 'hint.tags' },
+  { name: 'parents', label: 'f.parents', hint: 'hint.parents' },
 ]
 const verbs: readonly Verb<Group>[] = [
   { action: 'groups.replace', label: 'edit', params: ({ id }) => ({ id }), initial: (group) => group, fields },

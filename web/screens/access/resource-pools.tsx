@@ -38,10 +38,10 @@ const columns: Column<ResourcePool>[] = [
 const fields: NonNullable<Verb<ResourcePool>['fields']> = () => [
   { name: 'name', label: 'f.name', isRequired: true },
   { name: 'description', label: 'f.description' },
-  { name: 'limits.cpus', label: 'f.cpus', kind: 'number', isNullable: true, hint: 'hint.noLimit' },
-  { name: 'limits.memory', label: 'f.memory', kind: 'mib', isNullable: true, hint: 'hint.noLimit' },
-  { name: 'limits.disk', label: 'disks', kind: 'bytes', isNullable: true, hint: 'hint.noLimit' },
-  { name: 'limits.instances', label: 'f.instances', kind: 'number', isNullable: true, hint: 'hint.noLimit' },
+  { name: 'limits.cpus', label: 'f.cpus', isNullable: true, hint: 'hint.noLimit' },
+  { name: 'limits.memory', label: 'f.memory', isNullable: true, hint: 'hint.noLimit' },
+  { name: 'limits.disk', label: 'disks', isNullable: true, hint: 'hint.noLimit' },
+  { name: 'limits.instances', label: 'f.instances', isNullable: true, hint: 'hint.noLimit' },
 ]
 const memberFields: NonNullable<Verb<ResourcePool>['fields']> = () => [
   { name: 'kind', label: 'f.kind', kind: 'select', options: ['vm', 'container', 'storage', 'network'] },

@@ -35,11 +35,10 @@ const verbs: readonly Verb<User>[] = [
       {
         name: 'password',
         label: 'f.newPassword',
-        kind: 'password',
         autocomplete: 'new-password',
         hint: 'hint.unchanged',
       },
-      { name: 'enabled', label: 'f.enabled', kind: 'check' },
+      { name: 'enabled', label: 'f.enabled' },
     ],
   },
   {
@@ -61,7 +60,6 @@ const create: Verb<null> = {
     {
       name: 'password',
       label: 'f.password',
-      kind: 'password',
       isRequired: true,
       autocomplete: 'new-password',
       hint: 'rule.mixed',

@@ -98,7 +98,7 @@ const drain: Verb<Node> = {
   params: ({ id }) => ({ id }),
   initial: () => ({ maintenance: true, stopped: 'stay' }),
   fields: () => [
-    { name: 'maintenance', label: 'verb.maintain', kind: 'check' },
+    { name: 'maintenance', label: 'verb.maintain' },
     {
       name: 'stopped',
       label: 'f.stoppedGuests',
@@ -108,7 +108,7 @@ const drain: Verb<Node> = {
         ['move', t('stopped.move')],
       ],
     },
-    { name: 'bandwidth_limit', label: 'f.bandwidth', kind: 'number', hint: 'hint.bandwidth' },
+    { name: 'bandwidth_limit', label: 'f.bandwidth', hint: 'hint.bandwidth' },
   ],
   confirm: ({ name }) => t('confirmMaintain', { name }),
 }
@@ -119,8 +119,8 @@ const restore: Verb<Node> = {
   params: ({ id }) => ({ id }),
   initial: () => ({ end_maintenance: true }),
   fields: () => [
-    { name: 'end_maintenance', label: 'f.endMaintenance', kind: 'check' },
-    { name: 'bandwidth_limit', label: 'f.bandwidth', kind: 'number', hint: 'hint.bandwidth' },
+    { name: 'end_maintenance', label: 'f.endMaintenance' },
+    { name: 'bandwidth_limit', label: 'f.bandwidth', hint: 'hint.bandwidth' },
   ],
   confirm: ({ name }) => t('confirmUndrain', { name }),
 }

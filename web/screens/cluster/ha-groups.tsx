@@ -45,8 +45,8 @@ const columns: Column<HaGroup>[] = [
 const fields: NonNullable<Verb<HaGroup>['fields']> = () => [
   { name: 'name', label: 'f.name', isRequired: true },
   { name: 'nodes', label: 'nav.nodes', kind: 'words', hint: 'hint.haNodes' },
-  { name: 'restricted', label: 'f.restricted', kind: 'check', hint: 'hint.restricted' },
-  { name: 'automatic', label: 'f.automatic', kind: 'check', hint: 'hint.automatic' },
+  { name: 'restricted', label: 'f.restricted', hint: 'hint.restricted' },
+  { name: 'automatic', label: 'f.automatic', hint: 'hint.automatic' },
   {
     name: 'least_proof',
     label: 'f.leastProof',
@@ -56,10 +56,10 @@ const fields: NonNullable<Verb<HaGroup>['fields']> = () => [
       ['node', t('leastProof.node')],
     ],
   },
-  { name: 'max_restarts', label: 'f.maxRestarts', kind: 'number' },
-  { name: 'max_relocations', label: 'f.maxRelocations', kind: 'number' },
-  { name: 'stable_seconds', label: 'f.stableSeconds', kind: 'number', hint: 'hint.stableSeconds' },
-  { name: 'hold_off_seconds', label: 'f.holdOffSeconds', kind: 'number', hint: 'hint.holdOff' },
+  { name: 'max_restarts', label: 'f.maxRestarts' },
+  { name: 'max_relocations', label: 'f.maxRelocations' },
+  { name: 'stable_seconds', label: 'f.stableSeconds', hint: 'hint.stableSeconds' },
+  { name: 'hold_off_seconds', label: 'f.holdOffSeconds', hint: 'hint.holdOff' },
 ]
 const prepare = (params: Record<string, unknown>) => ({
   ...params,

@@ -71,7 +71,7 @@ const columnsWith = (decisions: ReadonlyMap<string, Decided>): Column<HaResource
 
 const fieldsWith = (groups: readonly string[]): readonly Field[] => [
   { name: 'group', label: 'f.group', hint: 'hint.haGroup', suggestions: groups, isNullable: true },
-  { name: 'tier', label: 'f.tier', kind: 'number', hint: 'hint.tier' },
+  { name: 'tier', label: 'f.tier', hint: 'hint.tier' },
 ]
 
 const verbsWith = (decisions: ReadonlyMap<string, Decided>, fields: readonly Field[]): readonly Verb<HaResource>[] => [

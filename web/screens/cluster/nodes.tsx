@@ -110,7 +110,7 @@ const register: Verb<null> = {
   fields: () => [
     { name: 'name', label: 'f.name', isRequired: true },
     { name: 'address', label: 'f.address', isRequired: true },
-    { name: 'ssh_port', label: 'f.sshPort', kind: 'number' },
+    { name: 'ssh_port', label: 'f.sshPort' },
     { name: 'ssh_user', label: 'f.sshUser' },
     { name: 'private_key', label: 'f.privateKey', kind: 'area', isRequired: true, hint: 'hint.privateKey' },
     { name: 'host_key', label: 'f.hostKey', hint: 'hint.hostKey' },

@@ -167,7 +167,7 @@ function Command({ id }: { id: string }) {
         action="containers.exec"
         params={{ id }}
         fields={[
-          { name: 'command', label: 'f.command', isRequired: true, hint: 'hint.shell' },
+          { name: 'command', label: 'f.command', kind: 'text', isRequired: true, hint: 'hint.shell' },
           { name: 'user', label: 'f.user' },
         ]}
         prepare={(params) => ({ ...params, command: ['sh', '-c', params['command']] })}

@@ -1,4 +1,4 @@
-import { enums } from 'virtual:actions'
+import { enums } from 'virtual:forms'
 import type { Image } from '#shared/contracts/container/images.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
@@ -58,7 +58,7 @@ const pull: Verb<null> = {
     { name: 'runtime', label: 'f.runtime', kind: 'select', options: enums.runtime },
     { name: 'node', label: 'f.node', isRequired: true },
     { name: 'username', label: 'f.username', hint: 'hint.registryUser' },
-    { name: 'password', label: 'f.password', kind: 'password', autocomplete: 'new-password' },
+    { name: 'password', label: 'f.password', autocomplete: 'new-password' },
     { name: 'server', label: 'f.imageServer', hint: 'hint.imageServer' },
     { name: 'certificate', label: 'f.certificate', hint: 'hint.certificate' },
   ],

@@ -1,4 +1,4 @@
-import { enums } from 'virtual:actions'
+import { enums } from 'virtual:forms'
 import type { Stack } from '#shared/contracts/container/stacks.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
@@ -48,7 +48,7 @@ const verbs: readonly Verb<Stack>[] = [
     label: 'verb.takeDown',
     params: ({ id }) => ({ id }),
     reason: whenManaged,
-    fields: () => [{ name: 'volumes', label: 'f.withStackVolumes', kind: 'check' }],
+    fields: () => [{ name: 'volumes', label: 'f.withStackVolumes' }],
     showPlan: showStackPlan,
     isDanger: true,
   },

@@ -1,4 +1,4 @@
-import { enums } from 'virtual:actions'
+import { enums } from 'virtual:forms'
 import { containerPowerStates } from '#shared/contracts/power-states.ts'
 import type { Container } from '#shared/contracts/container/containers.ts'
 import { type Verb, wrongStatus } from '../../forms/verbs.tsx'
@@ -30,9 +30,9 @@ export const containerVerbs: readonly Verb<Container>[] = [
     reason: ({ managed }) => (managed ? undefined : t('notManaged')),
     initial: (container) => container,
     fields: () => [
-      { name: 'memory', label: 'f.memory', kind: 'mib', isNullable: true, hint: 'hint.noLimit' },
-      { name: 'cpus', label: 'f.cpus', kind: 'number', isNullable: true, hint: 'hint.noLimit' },
-      { name: 'pids', label: 'f.pids', kind: 'number', isNullable: true, hint: 'hint.noLimit' },
+      { name: 'memory', label: 'f.memory', isNullable: true, hint: 'hint.noLimit' },
+      { name: 'cpus', label: 'f.cpus', isNullable: true, hint: 'hint.noLimit' },
+      { name: 'pids', label: 'f.pids', isNullable: true, hint: 'hint.noLimit' },
     ],
   },
   {
@@ -51,8 +51,8 @@ export const containerVerbs: readonly Verb<Container>[] = [
     typed: ({ name }) => name,
     confirm: ({ name }) => t('confirmDelete', { name }),
     fields: () => [
-      { name: 'force', label: 'f.forceStop', kind: 'check' },
-      { name: 'volumes', label: 'f.withVolumes', kind: 'check' },
+      { name: 'force', label: 'f.forceStop' },
+      { name: 'volumes', label: 'f.withVolumes' },
     ],
   },
 ]
@@ -70,12 +70,12 @@ export const createContainer: Verb<null> = {
     { name: 'rootfs', label: 'f.rootfs', hint: 'hint.rootfs' },
     { name: 'command', label: 'f.command', kind: 'lines', hint: 'hint.command' },
     { name: 'env', label: 'f.env', kind: 'json', hint: 'hint.env' },
-    { name: 'memory', label: 'f.memory', kind: 'mib', hint: 'hint.noLimit' },
-    { name: 'cpus', label: 'f.cpus', kind: 'number', hint: 'hint.noLimit' },
+    { name: 'memory', label: 'f.memory', hint: 'hint.noLimit' },
+    { name: 'cpus', label: 'f.cpus', hint: 'hint.noLimit' },
     { name: 'ports', label: 'f.ports', kind: 'json', hint: 'hint.ports' },
     { name: 'restart_policy', label: 'f.restartPolicy', kind: 'select', options: enums.restart_policy },
     { name: 'resource_pool', label: 'f.resourcePool' },
-    { name: 'start', label: 'f.startAfter', kind: 'check' },
+    { name: 'start', label: 'f.startAfter' },
   ],
   prepare: (params) => ({
     ...params,

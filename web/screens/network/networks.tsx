@@ -27,7 +27,7 @@ const verbs: readonly Verb<Network>[] = [
     params: ({ id }) => ({ id }),
     fields: () => [
       { name: 'container', label: 'f.containerId', isRequired: true },
-      { name: 'addresses', label: 'f.fixedAddresses', kind: 'words', hint: 'hint.fixedAddresses' },
+      { name: 'addresses', label: 'f.fixedAddresses', hint: 'hint.fixedAddresses' },
       { name: 'ports', label: 'f.ports', kind: 'json', hint: 'hint.ports' },
     ],
   },
@@ -69,7 +69,7 @@ const create: Verb<null> = {
     { name: 'type', label: 'f.kind', kind: 'select', options: ['bridge', 'macvlan'] },
     { name: 'subnets', label: 'f.subnets', kind: 'words', isRequired: true, hint: 'hint.subnets' },
     { name: 'parent', label: 'f.parent', when: ({ type }) => type === 'macvlan' },
-    { name: 'internal', label: 'f.internal', kind: 'check' },
+    { name: 'internal', label: 'f.internal' },
   ],
   prepare: (params) => ({ ...params, subnets: (params['subnets'] as string[]).map((subnet) => ({ subnet })) }),
 }

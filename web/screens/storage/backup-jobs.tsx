@@ -76,11 +76,11 @@ const fields = (): Field[] => [
   { name: 'frequency', label: 'f.frequency', kind: 'json', hint: 'hint.frequency', isNullable: true },
   { name: 'timezone', label: 'f.timezone' },
   { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.retention', isNullable: true },
-  { name: 'max_age_hours', label: 'f.maxAge', kind: 'number', hint: 'hint.maxAge', isNullable: true },
+  { name: 'max_age_hours', label: 'f.maxAge', hint: 'hint.maxAge', isNullable: true },
   { name: 'proof', label: 'f.jobProof', kind: 'json', hintText: proofFields, isNullable: true },
-  { name: 'per_node', label: 'f.perNode', kind: 'number' },
-  { name: 'bandwidth_mib', label: 'f.bandwidth', kind: 'number', isNullable: true },
-  { name: 'enabled', label: 'f.enabled', kind: 'check' },
+  { name: 'per_node', label: 'f.perNode' },
+  { name: 'bandwidth_mib', label: 'f.bandwidth', isNullable: true },
+  { name: 'enabled', label: 'f.enabled' },
 ]
 const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone
 const isRunning = ({ last_run }: BackupJob) => last_run?.state === 'running'

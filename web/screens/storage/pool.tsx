@@ -101,7 +101,7 @@ export function PoolPage() {
                 params: () => ({ id }),
                 fields: () => [
                   { name: 'name', label: 'f.name', isRequired: true },
-                  { name: 'size', label: 'f.size', kind: 'bytes', isRequired: true, hint: 'hint.size' },
+                  { name: 'size', label: 'f.size', isRequired: true, hint: 'hint.size' },
                   {
                     name: 'format',
                     label: 'f.format',

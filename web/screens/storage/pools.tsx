@@ -1,4 +1,4 @@
-import { poolKinds } from 'virtual:actions'
+import { poolKinds } from 'virtual:forms'
 import type { Pool } from '#shared/contracts/storage/pools.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import type { Field } from '../../forms/fields.ts'
@@ -77,17 +77,20 @@ export const poolVerbs: readonly Verb<Pool>[] = [
   },
 ]
 
-const formKinds: Record<string, Field['kind']> = { array: 'words', integer: 'bytes', boolean: 'check' }
-const secrets = new Set(['key', 'password', 'secret'])
+/** The description of a field, with its example if it has none. */
+function hintOf(description = '', example?: string): string | undefined {
+  const such = example === undefined || /such as/i.test(description) ? '' : t('suchAs', { example })
+  return [description, such].filter(Boolean).join('; ') || undefined
+}
 
 /** The fields of all kinds; those of the chosen one are shown. Each kind brings its own from the contracts. */
 const kindFields = Object.entries(poolKinds).flatMap(([kind, fields]) =>
-  fields.map(({ name, type, description }): Field => ({
+  fields.map(({ name, kind: input, description, example }): Field => ({
     name: `${kind}:${name}`,
     label: 'f.path',
     text: name.replaceAll('_', ' '),
-    hintText: description,
-    kind: secrets.has(name) ? 'password' : formKinds[type],
+    hintText: hintOf(description, example),
+    kind: input,
     when: (raw) => raw['type'] === kind,
   })),
 )

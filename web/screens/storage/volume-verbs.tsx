@@ -32,7 +32,7 @@ export const volumeVerbs = (pools: readonly Pool[]): readonly Verb<Volume>[] => 
     label: 'verb.resize',
     params: ({ pool, name }) => ({ id: pool, volume: name }),
     initial: ({ size_bytes }) => ({ size: size_bytes }),
-    fields: () => [{ name: 'size', label: 'f.size', kind: 'bytes', isRequired: true, hint: 'hint.size' }],
+    fields: () => [{ name: 'size', label: 'f.size', isRequired: true, hint: 'hint.size' }],
   },
   {
     action: 'volumes.clone',

@@ -58,8 +58,8 @@ const verbs: readonly Verb<Backup>[] = [
       { name: 'name', label: 'f.name', isRequired: true },
       { name: 'node', label: 'f.node' },
       { name: 'pool', label: 'f.pool' },
-      { name: 'keep_macs', label: 'f.keepMacs', kind: 'check' },
-      { name: 'start', label: 'f.startAfter', kind: 'check' },
+      { name: 'keep_macs', label: 'f.keepMacs' },
+      { name: 'start', label: 'f.startAfter' },
     ],
   },
   {
@@ -96,7 +96,7 @@ const verbs: readonly Verb<Backup>[] = [
         ],
       },
       { name: 'check.text', label: 'f.serialText', isRequired: true, when: (raw) => raw['check.kind'] === 'serial' },
-      { name: 'check.seconds', label: 'f.seconds', kind: 'number', hint: 'hint.bootSeconds' },
+      { name: 'check.seconds', label: 'f.seconds', hint: 'hint.bootSeconds' },
       { name: 'node', label: 'f.node' },
       { name: 'pool', label: 'f.pool' },
     ],
@@ -131,7 +131,7 @@ const create: Verb<null> = {
     { name: 'vm_id', label: 'f.vmId', isRequired: true },
     { name: 'pool', label: 'f.pool', isRequired: true, hint: 'hint.backupPool' },
     { name: 'description', label: 'f.description' },
-    { name: 'protected', label: 'f.protected', kind: 'check' },
+    { name: 'protected', label: 'f.protected' },
   ],
 }
 

@@ -13,9 +13,9 @@ import { t } from '../../words/words.ts'
 export const cloudInitFields = (): Field[] => [
   { name: 'hostname', label: 'f.hostname' },
   { name: 'user.name', label: 'f.guestUser', autocomplete: 'off' },
-  { name: 'user.plain_password', label: 'f.guestPassword', kind: 'password', autocomplete: 'new-password' },
+  { name: 'user.plain_password', label: 'f.guestPassword', autocomplete: 'new-password' },
   { name: 'ssh_keys', label: 'f.sshKeys', kind: 'lines', hint: 'hint.sshKeys' },
-  { name: 'packages', label: 'f.packages', kind: 'words' },
+  { name: 'packages', label: 'f.packages' },
   { name: 'network', label: 'f.networkConfig', kind: 'json', hint: 'hint.networkConfig' },
 ]
 

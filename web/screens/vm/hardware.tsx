@@ -43,7 +43,7 @@ export function Hardware({ vm }: { vm: Vm }) {
       label: 'verb.resize',
       params: ({ device_id }) => ({ id, disk: device_id }),
       initial: ({ size_bytes }) => ({ size: size_bytes }),
-      fields: () => [{ name: 'size', label: 'f.size', kind: 'bytes', isRequired: true, hint: 'hint.size' }],
+      fields: () => [{ name: 'size', label: 'f.size', isRequired: true, hint: 'hint.size' }],
     },
     {
       action: 'devices.moveDisk',
@@ -53,7 +53,7 @@ export function Hardware({ vm }: { vm: Vm }) {
       fields: ({ pool }) => [
         { name: 'pool', label: 'f.pool', isRequired: true, suggestions: poolsForVolumes(allPools, pool ?? null) },
         formatField(),
-        { name: 'bytes_per_second', label: 'f.bytesPerSecond', kind: 'bytes', hint: 'hint.bytesPerSecond' },
+        { name: 'bytes_per_second', label: 'f.bytesPerSecond', hint: 'hint.bytesPerSecond' },
       ],
       prepare: withoutEmptyFormat,
       note: () => <p class="dim">{t(vm.status === 'stopped' ? 'moveIsCompared' : 'moveIsLive')}</p>,
@@ -62,7 +62,7 @@ export function Hardware({ vm }: { vm: Vm }) {
       action: 'devices.detachDisk',
       label: 'verb.detach',
       params: ({ device_id }) => ({ id, disk: device_id }),
-      fields: () => [{ name: 'purge', label: 'f.purgeDisk', kind: 'check' }],
+      fields: () => [{ name: 'purge', label: 'f.purgeDisk' }],
       confirm: (disk) => t('confirmDetach', { name: disk.id }),
       isDanger: true,
     },
@@ -83,7 +83,7 @@ export function Hardware({ vm }: { vm: Vm }) {
     initial: () => ({ pool: pools[0], size: 10 * 2 ** 30, bus: 'virtio' }),
     fields: () => [
       { name: 'pool', label: 'f.pool', isRequired: true, suggestions: pools },
-      { name: 'size', label: 'f.size', kind: 'bytes', hint: 'hint.newDisk' },
+      { name: 'size', label: 'f.size', hint: 'hint.newDisk' },
       { name: 'volume', label: 'f.volume', hint: 'hint.freeVolume' },
       { name: 'bus', label: 'f.bus', kind: 'select', options: ['virtio', 'scsi', 'sata'] },
     ],

@@ -70,8 +70,8 @@ const migrate = (node: Node, way: MigrationType, plan: MigrationPlan): Verb<Vm> 
     ...(plan.disks.some(({ is_copied }) => is_copied)
       ? [{ name: 'target_pool', label: 'f.targetPool', hint: 'hint.targetPool' } as const]
       : []),
-    { name: 'bandwidth_limit', label: 'f.bandwidth', kind: 'number', hint: 'hint.bandwidth' },
-    ...(way === 'live' ? [{ name: 'auto_converge', label: 'f.autoConverge', kind: 'check' } as const] : []),
+    { name: 'bandwidth_limit', label: 'f.bandwidth', hint: 'hint.bandwidth' },
+    ...(way === 'live' ? [{ name: 'auto_converge', label: 'f.autoConverge' } as const] : []),
   ],
   note: () => <Facts plan={plan} />,
 })

@@ -1,8 +1,9 @@
-import { enums } from 'virtual:actions'
+import { enums, kinds } from 'virtual:forms'
 import { useLocation } from 'preact-iso'
 import { useState } from 'preact/hooks'
 import { asRefusal, type Refusal } from '../../api/refusal.ts'
 import type { Field, Raw } from '../../forms/fields.ts'
+import { withKinds } from '../../forms/kinds.ts'
 import { paramsOf, put as putIn, rawOf, readForm } from '../../forms/fields.ts'
 import { Input } from '../../forms/input.tsx'
 import { run } from '../../forms/run.ts'
@@ -48,13 +49,13 @@ export function NewVm() {
     // A password is not written down.
     sessionStorage.setItem(draftKey, JSON.stringify({ ...now, [secret]: undefined }))
   }
-  const groups: { title: string; fields: Field[]; isFolded?: boolean }[] = [
+  const shown: { title: string; fields: readonly Field[]; isFolded?: boolean }[] = [
     {
       title: t('group.size'),
       fields: [
         { name: 'name', label: 'f.name', isRequired: true, hint: 'hint.name' },
-        { name: 'memory', label: 'f.memory', kind: 'mib', isRequired: true, hint: 'hint.memory' },
-        { name: 'cpus', label: 'f.cpus', kind: 'number', isRequired: true },
+        { name: 'memory', label: 'f.memory', isRequired: true, hint: 'hint.memory' },
+        { name: 'cpus', label: 'f.cpus', isRequired: true },
       ],
     },
     {
@@ -69,7 +70,6 @@ export function NewVm() {
         {
           name: 'size',
           label: 'f.size',
-          kind: 'bytes',
           when: (form) => Boolean(form['pool'] ?? poolIds[0]),
           hint: 'hint.size',
         },
@@ -101,13 +101,14 @@ export function NewVm() {
         { name: 'boot.initrd', label: 'f.initrd' },
         { name: 'boot.cmdline', label: 'f.cmdline' },
         { name: 'resource_pool', label: 'f.resourcePool' },
-        { name: 'tags', label: 'f.tags', kind: 'words', hint: 'hint.tags' },
+        { name: 'tags', label: 'f.tags', hint: 'hint.tags' },
         { name: 'description', label: 'f.description', kind: 'area' },
-        { name: 'protected', label: 'f.protected', kind: 'check' },
-        { name: 'autostart', label: 'f.autostart', kind: 'check' },
+        { name: 'protected', label: 'f.protected' },
+        { name: 'autostart', label: 'f.autostart' },
       ],
     },
   ]
+  const groups = shown.map((group) => ({ ...group, fields: withKinds(kinds, 'vms.create', group.fields) }))
   const fields = groups.flatMap((group) => group.fields)
   const full = Object.fromEntries([
     ...fields.map(({ name }) => [name, value(name)]),

@@ -15,11 +15,11 @@ import { t, told } from '../../words/words.ts'
 const editable: readonly Field[] = [
   { name: 'name', label: 'f.name', isRequired: true },
   { name: 'description', label: 'f.description', kind: 'area' },
-  { name: 'memory', label: 'f.memory', kind: 'mib', hint: 'hint.memory', isRequired: true },
-  { name: 'cpus', label: 'f.cpus', kind: 'number', isRequired: true },
-  { name: 'tags', label: 'f.tags', kind: 'words', hint: 'hint.tags' },
-  { name: 'autostart', label: 'f.autostart', kind: 'check' },
-  { name: 'protected', label: 'f.protected', kind: 'check' },
+  { name: 'memory', label: 'f.memory', hint: 'hint.memory', isRequired: true },
+  { name: 'cpus', label: 'f.cpus', isRequired: true },
+  { name: 'tags', label: 'f.tags', hint: 'hint.tags' },
+  { name: 'autostart', label: 'f.autostart' },
+  { name: 'protected', label: 'f.protected' },
 ]
 
 export function Overview({ vm, etag }: { vm: Vm; etag: string | undefined }) {

@@ -24,9 +24,7 @@ export function Snapshots({ vm }: { vm: Vm }) {
     fields: () => [
       { name: 'name', label: 'f.name', isRequired: true },
       { name: 'description', label: 'f.description', kind: 'area' },
-      ...(vm.status === 'running'
-        ? [{ name: 'include_memory', label: 'f.includeMemory', kind: 'check' } as const]
-        : []),
+      ...(vm.status === 'running' ? [{ name: 'include_memory', label: 'f.includeMemory' } as const] : []),
     ],
   }
   const undo: Verb<Vm> = {
@@ -44,9 +42,7 @@ export function Snapshots({ vm }: { vm: Vm }) {
       params: (node) => ({ id, snapshot_id: node.id }),
       reason: () => (vm.status === 'stopped' ? undefined : t('mustBeStopped')),
       fields: (node) =>
-        ofSnapshot(node.id)?.consistency === 'memory'
-          ? [{ name: 'restore_memory', label: 'f.restoreMemory', kind: 'check' }]
-          : [],
+        ofSnapshot(node.id)?.consistency === 'memory' ? [{ name: 'restore_memory', label: 'f.restoreMemory' }] : [],
       confirm: (node) => t('confirmRestore', { name: node.name }),
     },
     {

@@ -41,9 +41,9 @@ export const vmVerbs: readonly Verb<Row>[] = [
         options: template ? ['linked', 'full'] : ['full', 'linked'],
         hint: 'hint.cloneMode',
       },
-      { name: 'memory', label: 'f.memory', kind: 'mib', hint: 'hint.asSource' },
-      { name: 'cpus', label: 'f.cpus', kind: 'number', hint: 'hint.asSource' },
-      { name: 'start', label: 'f.startAfter', kind: 'check' },
+      { name: 'memory', label: 'f.memory', hint: 'hint.asSource' },
+      { name: 'cpus', label: 'f.cpus', hint: 'hint.asSource' },
+      { name: 'start', label: 'f.startAfter' },
     ],
   },
   {
@@ -56,9 +56,9 @@ export const vmVerbs: readonly Verb<Row>[] = [
       { name: 'name', label: 'f.name', isRequired: true },
       { name: 'target_node', label: 'f.targetNode', isRequired: true },
       { name: 'pool', label: 'f.targetPool', hint: 'hint.targetPool' },
-      { name: 'bandwidth_limit_mbps', label: 'f.bandwidthMbps', kind: 'number', hint: 'hint.unlimited' },
-      { name: 'compression_enabled', label: 'f.compression', kind: 'check', hint: 'hint.compression' },
-      { name: 'start', label: 'f.startAfter', kind: 'check' },
+      { name: 'bandwidth_limit_mbps', label: 'f.bandwidthMbps', hint: 'hint.unlimited' },
+      { name: 'compression_enabled', label: 'f.compression', hint: 'hint.compression' },
+      { name: 'start', label: 'f.startAfter' },
     ],
   },
   {
@@ -91,6 +91,6 @@ export const vmVerbs: readonly Verb<Row>[] = [
     isDanger: true,
     typed: ({ name }) => name,
     confirm: ({ name }) => t('confirmDeleteVm', { name }),
-    fields: () => [{ name: 'purge', label: 'f.purge', kind: 'check' }],
+    fields: () => [{ name: 'purge', label: 'f.purge' }],
   },
 ]

@@ -79,8 +79,8 @@ const ruleFields: Verb<Rule>['fields'] = () => [
   { name: 'description', label: 'f.description', kind: 'area' },
   { name: 'severity', label: 'f.severity', kind: 'select', options: ['info', 'warning', 'critical'] },
   { name: 'condition', label: 'f.condition', kind: 'json', isRequired: true, hint: 'hint.condition' },
-  { name: 'for', label: 'f.forSeconds', kind: 'number' },
-  { name: 'enabled', label: 'f.enabled', kind: 'check' },
+  { name: 'for', label: 'f.forSeconds' },
+  { name: 'enabled', label: 'f.enabled' },
 ]
 const ruleVerbs: readonly Verb<Rule>[] = [
   {
