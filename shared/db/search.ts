@@ -1,4 +1,5 @@
 import type { TObject, TSchema } from 'typebox'
+import { type Unit, unitOf } from '#shared/contract/hints.ts'
 import { amountOf, type Comparison, parseQuery, type Term } from '#shared/contract/query-language.ts'
 import type { Filter } from '#shared/db/commands.ts'
 import type { Stored } from '#shared/db/model.ts'
@@ -9,27 +10,31 @@ const searched = ['id', 'name', 'description', 'address', 'ip', 'image', 'tags']
 
 const keyOf = (field: string) => (field === 'id' ? '_id' : field)
 
-type Shape = { type?: string; anyOf?: Shape[]; items?: Shape; properties?: Record<string, Shape>; description?: string }
+type Shape = { type?: string; anyOf?: Shape[]; items?: Shape; properties?: Record<string, Shape>; 'x-unit'?: Unit }
 
 /** The schema of a field, also of one inside lists of objects such as `nics.mac`; without null. */
 function shapeOf(schema: TSchema, field: string): Shape | undefined {
   let shape: Shape | undefined = schema as Shape
   for (const part of field.split('.')) {
     shape = (shape?.items ?? shape)?.properties?.[part]
-    shape = shape?.anyOf?.find(({ type }) => type !== 'null') ?? shape
+    const inner: Shape | undefined = shape?.anyOf?.find(({ type }) => type !== 'null')
+    // The unit of a field that may be null can stand outside.
+    if (inner) shape = { ...shape, anyOf: [], ...inner }
   }
   return shape?.items && !shape.items.properties ? shape.items : shape
 }
 
 const operators: Record<Exclude<Comparison, 'is'>, string> = { '>': '$gt', '>=': '$gte', '<': '$lt', '<=': '$lte' }
 
-function valueOf(field: string, text: string, { type, description = '' }: Shape, wrong: string[]): unknown {
+function valueOf(field: string, text: string, shape: Shape, wrong: string[]): unknown {
+  const { type } = shape
   if (type === 'boolean') {
     if (text !== 'true' && text !== 'false') wrong.push(`${field} is true or false`)
     return text === 'true'
   }
   if (type !== 'integer' && type !== 'number') return text
-  const amount = amountOf(text, description.startsWith('MiB'))
+  const unit = unitOf(field.split('.').at(-1)!, shape as TSchema)
+  const amount = amountOf(text, unit === 'MiB' || unit === 'MiB/s')
   if (amount === undefined) wrong.push(`${field} is a number, such as 4 or 4GiB`)
   return amount
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, ListQuery, None, nullable, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, None, nullable, oneOf, Page, record, strict, Time } from '#shared/contracts/common.ts'
 import { Password, User, Username } from '#shared/contracts/access/users.ts'
 import { privileges } from '#shared/access/privileges.ts'
 
@@ -25,7 +25,7 @@ export const Identity = strict({
 })
 export type Identity = Static<typeof Identity>
 
-export const Session = strict({
+export const Session = record('id user address last_used_at expires_at created_at')({
   id: Type.String(),
   user: Type.String(),
   address: Type.String({ description: 'Address that began it' }),

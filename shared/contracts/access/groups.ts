@@ -1,9 +1,9 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, Done, Id, ListQuery, Name, Page, record, strict, Time, Version } from '#shared/contracts/common.ts'
 import { Username } from '#shared/contracts/access/users.ts'
 
-export const Group = strict({
+export const Group = record('name members parents description id')({
   id: Type.String(),
   name: Name,
   description: Type.String({ maxLength: 1000 }),

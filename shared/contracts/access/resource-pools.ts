@@ -10,6 +10,7 @@ import {
   Name,
   oneOf,
   Page,
+  record,
   strict,
   Time,
   Version,
@@ -49,7 +50,7 @@ export const Member = strict({
 })
 export type Member = Static<typeof Member>
 
-export const ResourcePool = strict({
+export const ResourcePool = record('name used.cpus used.memory used.disk used.instances id')({
   id: Type.String(),
   name: Name,
   description: Type.String({ maxLength: 1000 }),

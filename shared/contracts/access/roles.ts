@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, ListQuery, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, ListQuery, Page, record, strict, Time, Version } from '#shared/contracts/common.ts'
 import { privileges } from '#shared/access/privileges.ts'
 
 export const RoleName = Type.String({
@@ -21,7 +21,7 @@ export const GrantPath = Type.String({
   errorMessage: 'must be /, or a path below /api, which may end in /* (one level) or /** (any depth)',
 })
 
-export const Role = strict({
+export const Role = record('name built_in description')({
   name: RoleName,
   description: Type.String({ maxLength: 1000 }),
   privileges: Type.Array(PrivilegeName),

@@ -37,7 +37,7 @@ export const User = record('username full_name enabled totp last_login_at')({
 })
 export type User = Static<typeof User>
 
-export const ApiKey = strict({
+export const ApiKey = record('name user restricted expires_at last_used_at id')({
   id: Type.String({ description: 'The public part of the key' }),
   user: Username,
   name: Type.String(),

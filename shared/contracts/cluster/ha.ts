@@ -9,6 +9,7 @@ import {
   None,
   nullable,
   Page,
+  record,
   strict,
   Time,
   Version,
@@ -41,7 +42,7 @@ const HoldOffSeconds = Type.Integer({
     'After a start of Horcrux, and after most nodes were lost at once: nothing is started until all nodes have answered, or this time is over',
 })
 
-export const HaGroup = strict({
+export const HaGroup = record('name nodes restricted automatic max_restarts max_relocations id')({
   id: Id,
   name: Name,
   nodes: Members,
@@ -74,7 +75,7 @@ const given = Type.Partial(Type.Object(rules)).properties
 const Group = nullable(Type.String({ ...Id, description: 'HA group; null: the usual rules, on every node' }))
 const Tier = Type.Integer({ minimum: 1, maximum: 9, description: 'Guests of a lower tier are started first' })
 
-export const HaResource = strict({
+export const HaResource = record('id group tier is_owed attention')({
   id: Type.String({ ...Id, description: 'Id of the VM' }),
   group: Group,
   tier: Tier,

@@ -1,6 +1,18 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Done,
+  Id,
+  ListQuery,
+  Name,
+  oneOf,
+  Page,
+  record,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
 
 const Members = Type.Array(Id, {
   minItems: 2,
@@ -9,7 +21,7 @@ const Members = Type.Array(Id, {
   description: 'Ids of VMs; one that does not exist yet counts once it is there',
 })
 
-export const PlacementRule = strict({
+export const PlacementRule = record('name kind vms id')({
   id: Id,
   name: Name,
   kind: Type.Enum(['apart', 'together'], {

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, nullable, Page, strict, Time } from '#shared/contracts/common.ts'
+import { ById, Done, Id, ListQuery, nullable, Page, record, strict, Time } from '#shared/contracts/common.ts'
 import { Container } from '#shared/contracts/container/containers.ts'
 
 /** The rule of every engine with snapshots. */
@@ -10,7 +10,7 @@ const SnapshotName = Type.String({
   errorMessage: 'must be 1 to 63 letters, digits, _ . and -, and begin with a letter or digit',
 })
 
-export const ContainerSnapshot = strict({
+export const ContainerSnapshot = record('name size_bytes created_at')({
   name: Type.String(),
   size_bytes: nullable(Type.Integer({ description: 'null where the engine does not tell it' })),
   created_at: Time,

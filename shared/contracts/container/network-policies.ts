@@ -10,6 +10,7 @@ import {
   nullable,
   oneOf,
   SearchPage,
+  record,
   strict,
   Time,
   Version,
@@ -90,7 +91,7 @@ const Gap = strict({
 })
 export type Gap = Static<typeof Gap>
 
-export const NetworkPolicy = strict({
+export const NetworkPolicy = record('id resource_pool enforced selects description')({
   id: PolicyId,
   description: Description,
   ...policySpec,

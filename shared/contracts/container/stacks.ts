@@ -9,6 +9,7 @@ import {
   nullable,
   oneOf,
   Page,
+  record,
   strict,
   Version,
 } from '#shared/contracts/common.ts'
@@ -21,7 +22,7 @@ const Member = strict({
   status: ContainerStatus,
 })
 
-export const Stack = strict({
+export const Stack = record('name status runtime node managed id')({
   id: Id,
   name: Type.String({ description: "The project's name" }),
   node: Id,

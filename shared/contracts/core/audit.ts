@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { auditKinds } from '#shared/contract/audit-kinds.ts'
 import { contract } from '#shared/contract/contract.ts'
+import { columnsHint } from '#shared/contract/hints.ts'
 import { None, oneOf, Page, record, strict, Time, nullable } from '#shared/contracts/common.ts'
 
 const Text = nullable(Type.String())
@@ -231,7 +232,7 @@ export const audit = contract('audit', {
     rest: 'GET /audit/export',
     can: 'SysAudit on /api/audit',
     params: strict(byCursor),
-    result: Page(Type.Union([ExportHead, AuditRecord, Checkpoint])),
+    result: Page(Type.Union([ExportHead, AuditRecord, Checkpoint], columnsHint(AuditRecord))),
   },
   retention: {
     does: 'Get the retention of records',

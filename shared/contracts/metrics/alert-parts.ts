@@ -90,7 +90,7 @@ export const RuleGiven = {
   }),
 }
 
-export const Rule = strict({
+export const Rule = record('name enabled severity for id')({
   id: Id,
   ...RuleGiven,
   scope: Scope,
@@ -123,7 +123,7 @@ export const Alert = record('name severity subject phase value firing_since id')
 })
 export type Alert = Static<typeof Alert>
 
-export const Silence = strict({
+export const Silence = record('id rule subject severity starts_at ends_at by')({
   id: Id,
   rule: nullable(Type.String()),
   subject: nullable(Type.String()),
@@ -183,7 +183,7 @@ export type GivenOutletConfig = Static<(typeof OutletConfig)['config']>
 export const ShownOutletConfig = Type.Union([strict(Webhook), strict(Smtp)])
 export type ShownOutletConfig = Static<typeof ShownOutletConfig>
 
-export const Outlet = strict({
+export const Outlet = record('name enabled least_severity id')({
   id: Id,
   name: Name,
   enabled: Type.Boolean(),

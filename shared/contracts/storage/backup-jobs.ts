@@ -9,6 +9,7 @@ import {
   oneOf,
   SearchPage,
   SearchQuery,
+  record,
   strict,
   Time,
   Version,
@@ -69,7 +70,7 @@ const MaxAge = Type.Union([Hours, Type.Null()], { description: ofMaxAge })
 const ofRetention = 'Applied to each virtual machine after each run; null: every backup is kept'
 const ofProof = 'The verifications of its backups, while it is enabled; null: none'
 
-export const BackupJob = strict({
+export const BackupJob = record('name enabled pool last_run.succeeded last_run.failed next_run id')({
   id: Id,
   name: Name,
   selection: Selection,

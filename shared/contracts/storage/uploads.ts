@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, ListQuery, oneOf, Page, strict, Time, Version } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, oneOf, Page, record, strict, Time, Version } from '#shared/contracts/common.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import { diskBytes, GivenFormat, Volume, VolumeName } from '#shared/contracts/storage/volumes.ts'
 
@@ -15,7 +15,7 @@ const Sha256 = Type.String({
 })
 const FileName = Type.String({ minLength: 1, maxLength: 255, description: 'Name of the disk in an OVA with several' })
 
-export const Upload = strict({
+export const Upload = record('name state pool received_bytes size_bytes expires_at id')({
   id: Type.String({ format: 'uuid' }),
   pool: Id,
   name: VolumeName,

@@ -1,12 +1,23 @@
 import { type Static, Type } from 'typebox'
 import { CommonNetwork, presetOptions } from '#shared/contracts/vm/clones.ts'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, SearchQuery, Name, SearchPage, strict, Time, Version } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Done,
+  Id,
+  SearchQuery,
+  Name,
+  SearchPage,
+  record,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
 
 const Description = Type.String({ maxLength: 1000, default: '' })
 const options = { ...presetOptions, network_config: Type.Optional(strict(CommonNetwork)) }
 
-export const ClonePreset = strict({
+export const ClonePreset = record('name mode pool cpus memory start id')({
   id: Id,
   name: Name,
   description: Description,

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { CredentialRef } from '#shared/contracts/access/auth.ts'
-import { Done, Id, ListQuery, nullable, oneOf, Page, strict, Time } from '#shared/contracts/common.ts'
+import { Done, Id, ListQuery, nullable, oneOf, Page, record, strict, Time } from '#shared/contracts/common.ts'
 
 export const ConsoleType = oneOf('vnc', 'spice', 'serial')
 export type ConsoleType = Static<typeof ConsoleType>
@@ -47,7 +47,7 @@ const TicketStatus = strict({
 })
 export type TicketStatus = Static<typeof TicketStatus>
 
-export const Recording = strict({
+export const Recording = record('id vm_id user started_at ended_at size_bytes')({
   id: Type.String(),
   vm_id: Type.String(),
   user: Type.String({ description: 'User of the console' }),

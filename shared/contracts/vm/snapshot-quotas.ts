@@ -9,6 +9,7 @@ import {
   nullable,
   oneOf,
   Page,
+  record,
   strict,
   Time,
   Version,
@@ -36,7 +37,7 @@ const limits = {
 }
 const Warning = Type.Integer({ minimum: 1, maximum: 100, description: 'Percent of a limit from which the quota warns' })
 
-export const Quota = strict({
+export const Quota = record('name policy max_count max_bytes warning_percent is_warning id')({
   id: Id,
   name: Name,
   scope: QuotaScope,

@@ -1,6 +1,17 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, SearchQuery, nullable, SearchPage, strict, Time, Version } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Done,
+  Id,
+  SearchQuery,
+  nullable,
+  SearchPage,
+  record,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
 import { Frequency, Run, Timezone } from '#shared/contracts/frequency.ts'
 import { Snapshot } from '#shared/contracts/vm/snapshots.ts'
 
@@ -18,7 +29,7 @@ const Retention = Type.Integer({
   description: 'Snapshots of this schedule that are kept; older ones of its own are deleted after each run',
 })
 
-export const Schedule = strict({
+export const Schedule = record('name vm_id enabled retention_count next_run last_error id')({
   id: Id,
   vm_id: Id,
   name: ScheduleName,

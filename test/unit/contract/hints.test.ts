@@ -1,7 +1,7 @@
 import type { TSchema } from 'typebox'
 import { expect, test } from 'vitest'
 import type { Action } from '#shared/contract/contract.ts'
-import { unitOf, units } from '#shared/contract/hints.ts'
+import { columnsOf, unitOf, units } from '#shared/contract/hints.ts'
 import { isValid } from '#shared/contract/validate.ts'
 import { contracts } from '#shared/contracts/index.ts'
 
@@ -120,5 +120,29 @@ test('no secret has an example or a default, which someone would take over', () 
   for (const { path, schema } of secrets) {
     expect(schema, path).not.toHaveProperty('examples')
     expect(schema, path).not.toHaveProperty('default')
+  }
+})
+
+/** The schema at `a.b` of a record. */
+const fieldAt = (record: Schema, column: string): Schema | undefined =>
+  column.split('.').reduce<Schema | undefined>((at, name) => {
+    const branches = at ? [at, ...(at.anyOf ?? [])] : []
+    return branches.map(({ properties }) => properties?.[name]).find(Boolean)
+  }, record)
+
+test('every list with pages names the columns that it shows, all of them fields of its records', () => {
+  const lists = actions.flatMap(({ name, action }) => {
+    const { properties = {} } = action.result as Schema
+    const item = properties['data']?.items
+    return action.rest?.startsWith('GET') && properties['next_cursor'] && item ? [{ name, item }] : []
+  })
+  expect(lists.length).toBeGreaterThan(35)
+  for (const { name, item } of lists) {
+    const columns = columnsOf(item as TSchema) ?? []
+    expect(columns.length, name).toBeGreaterThan(2)
+    expect(
+      columns.filter((column) => !fieldAt(item, column)),
+      name,
+    ).toEqual([])
   }
 })

@@ -6,7 +6,9 @@ import { facetsOf, orderOf, searchFilter } from '#shared/db/search.ts'
 const schema = Type.Object({
   id: Type.String(),
   name: Type.String(),
-  memory: Type.Integer({ description: 'MiB' }),
+  memory: Type.Integer({ 'x-unit': 'MiB' }),
+  balloon: Type.Union([Type.Integer(), Type.Null()], { 'x-unit': 'MiB' }),
+  size_bytes: Type.Integer(),
   size: Type.Integer({ description: 'bytes' }),
   node: Type.Union([Type.String(), Type.Null()]),
   template: Type.Boolean(),
@@ -76,6 +78,9 @@ test('a filter of the store has the types of the fields', () => {
         ],
       },
     ],
+  })
+  expect(searchFilter('balloon:>1GiB size_bytes:<=1KiB', schema)).toEqual({
+    $or: [{ $and: [{ $or: [{ balloon: { $gt: 1024 } }] }, { $or: [{ size_bytes: { $lte: 1024 } }] }] }],
   })
   expect(() => searchFilter('memory:big template:yes', schema)).toThrow(
     /memory is a number.*; template is true or false/,
