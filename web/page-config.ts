@@ -4,14 +4,13 @@ import { fileURLToPath } from 'node:url'
 import type { TProperties } from 'typebox'
 import type { InlineConfig, Plugin } from 'vite'
 import { type Action, isChange } from '../shared/contract/contract.ts'
-import { exampleOf } from '../shared/contract/hints.ts'
 import { contracts } from '../shared/contracts/index.ts'
 import { containers } from '../shared/contracts/container/containers.ts'
 import { topics } from '../shared/contracts/core/events.ts'
 import { poolSecrets, requestedKinds } from '../shared/contracts/storage/pool-kinds.ts'
 import { downloadRoute, volumeDownloads } from '../shared/contracts/storage/volume-downloads.ts'
 import { vms } from '../shared/contracts/vm/vms.ts'
-import { inputKind, kindsOf } from './form-facts.ts'
+import { examplesOf, inputKind, kindsOf, textExample } from './form-facts.ts'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 
@@ -29,7 +28,7 @@ const fieldsOf = (given: TProperties) =>
       kind,
       ...(description !== undefined && { description }),
       ...(initial !== undefined && { initial }),
-      ...(kind !== 'password' && { example: exampleOf(schema) }),
+      ...(kind !== 'password' && { example: textExample(schema) }),
     }
   })
 
@@ -71,6 +70,7 @@ function formFacts(): Record<string, unknown> {
   const ofContainer = choices(containers.actions.create.params.properties, 'runtime', 'restart_policy')
   return {
     kinds: kindsOf(routed()),
+    examples: examplesOf(routed()),
     poolKinds: Object.fromEntries(kinds),
     enums: Object.fromEntries([...ofVm, ...ofContainer]),
   }

@@ -7,6 +7,8 @@ declare module 'virtual:forms' {
   type Kind = 'text' | 'password' | 'check' | 'number' | 'bytes' | 'mib' | 'words'
   /** Kinds of inputs by the path of a parameter, and by `contract.action:path` where an action differs. */
   export const kinds: Record<string, Kind | undefined>
+  /** Examples of texts by the path of a parameter. */
+  export const examples: Record<string, string | undefined>
   /** Fields of a request to create a storage pool, by kind. */
   export const poolKinds: Record<
     string,

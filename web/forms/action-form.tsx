@@ -1,4 +1,4 @@
-import { kinds } from 'virtual:forms'
+import * as facts from 'virtual:forms'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { call } from '../api/client.ts'
@@ -9,7 +9,7 @@ import { Button } from '../widgets/button.tsx'
 import { Problem } from '../widgets/states.tsx'
 import { t, type Word } from '../words/words.ts'
 import { type Field, paramsOf, pick, type Raw, rawOf, readForm, toRaw } from './fields.ts'
-import { withKinds } from './kinds.ts'
+import { withFacts } from './with-facts.ts'
 import { Input } from './input.tsx'
 import { changedFields, type Conflict, merge, type Values } from './merge.ts'
 import { run } from './run.ts'
@@ -48,7 +48,7 @@ const valuesOf = (fields: readonly Field[], source: unknown): Values =>
 /** A form of one action. Events never touch what is typed; a 412 is merged field by field. */
 export function ActionForm<N extends ActionName>(props: Props<N>) {
   const { action, submit, isDanger, onDone, onCancel, reload, children } = props
-  const fields = withKinds(kinds, action, props.fields)
+  const fields = withFacts(facts, action, props.fields, (example) => t('suchAs', { example }))
   const [raw, setRaw] = useState<Raw>(() => rawOf(fields, props.base?.data ?? props.initial))
   const [base, setBase] = useState(props.base)
   const [wrong, setWrong] = useState<Record<string, string>>({})

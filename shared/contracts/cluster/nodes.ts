@@ -66,7 +66,8 @@ const LibvirtUri = Type.String({
   errorMessage: 'must be a local URI of the node: qemu:///system or qemu+unix:///system?socket=/path',
 })
 
-const Socket = strict({ socket: Type.String({ ...Path, examples: ['/run/incus/unix.socket'] }) })
+const SocketPath = Type.String({ ...Path, examples: ['/run/engine.socket'] })
+const Socket = strict({ socket: SocketPath })
 
 /** Address of each engine of a node: one branch for each. */
 const EngineConfig = Type.Object(
@@ -98,7 +99,7 @@ const EngineState = strict({
 export type EngineState = Static<typeof EngineState>
 
 const EngineSockets = Type.Object(
-  { lxd: Type.Optional(Path), incus: Type.Optional(Path) },
+  { lxd: Type.Optional(SocketPath), incus: Type.Optional(SocketPath) },
   { additionalProperties: false, description: olderName('`engine_config`') },
 )
 

@@ -2,10 +2,11 @@ import { readFileSync, globSync } from 'node:fs'
 import type { Plugin } from 'vite'
 import { expect, test } from 'vitest'
 import type { ContractKind } from '../../../web/form-facts.ts'
-import { withKinds } from '../../../web/forms/kinds.ts'
+import { withFacts } from '../../../web/forms/with-facts.ts'
 import { pageConfig } from '../../../web/page-config.ts'
 
 type Facts = {
+  examples: Record<string, string>
   kinds: Record<string, ContractKind | 'text'>
   poolKinds: Record<string, { name: string; kind: string }[]>
 }
@@ -15,7 +16,7 @@ async function factsOfForms(): Promise<Facts> {
   const plugin = pageConfig.plugins![0] as Plugin & { load: (id: string) => string }
   return (await import(`data:text/javascript,${encodeURIComponent(plugin.load('\0virtual:forms'))}`)) as Facts
 }
-const { kinds, poolKinds } = await factsOfForms()
+const { examples, kinds, poolKinds } = await factsOfForms()
 
 /** Fields of forms that are written out in a screen: file, name and kind. */
 const written = globSync('web/screens/**/*.tsx').flatMap((file) =>
@@ -64,13 +65,33 @@ test('each kind of storage pool has inputs by its contract', () => {
   expect(kindIn('dir', 'shared_with')).toBe('words')
 })
 
-test('a field has the kind of its parameter, unless it has its own or the action differs', () => {
-  const known = { memory: 'mib', tags: 'words', boot_order: 'words', 'vms.update:boot_order': 'text' }
-  const fields = [{ name: 'memory' }, { name: 'tags', kind: 'text' }, { name: 'boot_order' }, { name: 'description' }]
-  expect(withKinds(known, 'vms.update', fields)).toEqual([
+test('a field has the kind and the example of its parameter, unless it says its own or the action differs', () => {
+  const facts = {
+    kinds: { memory: 'mib', tags: 'words', boot_order: 'words', 'vms.update:boot_order': 'text' },
+    examples: { iso: '/srv/debian.iso', boot_order: 'vda', memory: '4' },
+  }
+  const fields = [
+    { name: 'memory' },
+    { name: 'tags', kind: 'text' },
+    { name: 'boot_order' },
+    { name: 'iso' },
+    { name: 'iso', hint: 'hint.iso' },
+    { name: 'iso', options: ['/a.iso'] },
+    { name: 'description' },
+  ]
+  expect(withFacts(facts, 'vms.update', fields, (example) => `Such as ${example}`)).toEqual([
     { name: 'memory', kind: 'mib' },
     { name: 'tags', kind: 'text' },
-    { name: 'boot_order', kind: 'text' },
+    { name: 'boot_order', kind: 'text', hintText: 'Such as vda' },
+    { name: 'iso', hintText: 'Such as /srv/debian.iso' },
+    { name: 'iso', hint: 'hint.iso' },
+    { name: 'iso', options: ['/a.iso'] },
     { name: 'description' },
   ])
+})
+
+test('examples are short, and of no secret', () => {
+  expect(examples).toMatchObject({ timezone: 'Europe/Berlin', iso: '/srv/iso/debian-13.iso' })
+  expect(Object.keys(examples).filter((path) => kinds[path] === 'password')).toEqual([])
+  expect(Object.values(examples).filter((example) => example.length > 60 || example.includes('\n'))).toEqual([])
 })

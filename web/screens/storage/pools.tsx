@@ -80,20 +80,21 @@ export const poolVerbs: readonly Verb<Pool>[] = [
 /** The description of a field, with its example if it has none. */
 function hintOf(description = '', example?: string): string | undefined {
   const such = example === undefined || /such as/i.test(description) ? '' : t('suchAs', { example })
-  return [description, such].filter(Boolean).join('; ') || undefined
+  return [description, such].filter(Boolean).join('. ') || undefined
 }
 
 /** The fields of all kinds; those of the chosen one are shown. Each kind brings its own from the contracts. */
-const kindFields = Object.entries(poolKinds).flatMap(([kind, fields]) =>
-  fields.map(({ name, kind: input, description, example }): Field => ({
-    name: `${kind}:${name}`,
-    label: 'f.path',
-    text: name.replaceAll('_', ' '),
-    hintText: hintOf(description, example),
-    kind: input,
-    when: (raw) => raw['type'] === kind,
-  })),
-)
+const kindFields = () =>
+  Object.entries(poolKinds).flatMap(([kind, fields]) =>
+    fields.map(({ name, kind: input, description, example }): Field => ({
+      name: `${kind}:${name}`,
+      label: 'f.path',
+      text: name.replaceAll('_', ' '),
+      hintText: hintOf(description, example),
+      kind: input,
+      when: (raw) => raw['type'] === kind,
+    })),
+  )
 const initials = Object.entries(poolKinds).flatMap(([kind, fields]) =>
   fields.flatMap(({ name, initial }) => (initial === undefined ? [] : [[`${kind}:${name}`, initial]])),
 )
@@ -114,7 +115,7 @@ const createPool: Verb<null> = {
   fields: () => [
     { name: 'type', label: 'f.kind', kind: 'select', options: Object.keys(poolKinds) },
     { name: 'id', label: 'f.id', hint: 'hint.id', isRequired: true },
-    ...kindFields,
+    ...kindFields(),
   ],
   prepare: withoutKind,
 }

@@ -1,9 +1,9 @@
-import { enums, kinds } from 'virtual:forms'
+import * as facts from 'virtual:forms'
 import { useLocation } from 'preact-iso'
 import { useState } from 'preact/hooks'
 import { asRefusal, type Refusal } from '../../api/refusal.ts'
 import type { Field, Raw } from '../../forms/fields.ts'
-import { withKinds } from '../../forms/kinds.ts'
+import { withFacts } from '../../forms/with-facts.ts'
 import { paramsOf, put as putIn, rawOf, readForm } from '../../forms/fields.ts'
 import { Input } from '../../forms/input.tsx'
 import { run } from '../../forms/run.ts'
@@ -25,8 +25,8 @@ const defaults: Raw = {
   cpus: '2',
   size: '20 GiB',
   network: 'default',
-  architecture: enums.architecture[0] ?? '',
-  hypervisor: enums.hypervisor[0] ?? '',
+  architecture: facts.enums.architecture[0] ?? '',
+  hypervisor: facts.enums.hypervisor[0] ?? '',
   firmware: '',
   start: true,
 }
@@ -89,12 +89,12 @@ export function NewVm() {
           kind: 'select',
           options: [['', t('automatic')], ...nodes.map(({ id, name }) => [id, name] as const)],
         },
-        { name: 'hypervisor', label: 'f.hypervisor', kind: 'select', options: enums.hypervisor },
+        { name: 'hypervisor', label: 'f.hypervisor', kind: 'select', options: facts.enums.hypervisor },
         {
           name: 'architecture',
           label: 'f.architecture',
           kind: 'select',
-          options: enums.architecture,
+          options: facts.enums.architecture,
         },
         { name: 'firmware', label: 'f.firmware', kind: 'select', options: [['', t('automatic')], 'bios', 'uefi'] },
         { name: 'boot.kernel', label: 'f.kernel', hint: 'hint.kernel' },
@@ -108,7 +108,10 @@ export function NewVm() {
       ],
     },
   ]
-  const groups = shown.map((group) => ({ ...group, fields: withKinds(kinds, 'vms.create', group.fields) }))
+  const groups = shown.map((group) => ({
+    ...group,
+    fields: withFacts(facts, 'vms.create', group.fields, (example) => t('suchAs', { example })),
+  }))
   const fields = groups.flatMap((group) => group.fields)
   const full = Object.fromEntries([
     ...fields.map(({ name }) => [name, value(name)]),

@@ -178,7 +178,7 @@ export const fields: Record<keyof typeof english, string> = {
   'hint.registryUser': 'Einer Registry, die danach fragt',
   'hint.rootfs': 'Statt eines Abbilds',
   'hint.shell': 'Läuft in sh',
-  suchAs: 'etwa {example}',
+  suchAs: 'Etwa {example}',
   'hint.size': 'Etwa 20 GiB',
   'hint.sshKeys': 'Wie in authorized_keys',
   'hint.subnets': 'Höchstens eins je Familie',

@@ -176,7 +176,7 @@ export const fields = {
   'hint.registryUser': 'Of a registry that asks for it',
   'hint.rootfs': 'In place of an image',
   'hint.shell': 'Runs in sh',
-  suchAs: 'such as {example}',
+  suchAs: 'Such as {example}',
   'hint.size': 'Such as 20 GiB',
   'hint.sshKeys': 'As in authorized_keys',
   'hint.subnets': 'At most one of each family',
