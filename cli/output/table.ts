@@ -1,3 +1,4 @@
+import { unitOfName } from '../manifest/named-units.ts'
 import type { Form } from '../manifest/types.ts'
 import { cellText } from './cells.ts'
 import { colourOf, paint } from './colours.ts'
@@ -110,9 +111,15 @@ function linesOf(
             : [`${indent}  ${shown(cellText(one))}`],
         ),
       ]
-    const cell = shown(cellText(value, fields?.[name]))
+    const cell = shown(cellText(value, fields ? fields[name] : namedForm(name, value)))
     return [`${label}  ${paint(cell, isState(name) ? colourOf(cell) : undefined, stream)}`]
   })
+}
+
+/** A form by the name alone: no contract is known of the results of operations and the answers of `horcrux api`. */
+function namedForm(name: string, value: unknown): Form | undefined {
+  const unit = typeof value === 'number' ? unitOfName(name) : undefined
+  return unit && { type: 'number', unit }
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

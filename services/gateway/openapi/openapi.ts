@@ -80,7 +80,10 @@ function operationOf(route: Route, plain: (schema: TSchema) => unknown): Json {
   }
 }
 
-/** Splits the parameters: those named in the path, and the rest as query (of a question or a DELETE) or body. */
+/**
+ * Splits the parameters: those named in the path, and the rest as query (of a question or a DELETE) or body. A secret has no
+ * place in an address, which is kept in logs and histories: a DELETE with one has a body.
+ */
 function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => unknown) {
   const properties = propertiesOf(action.params)
   const branches = branchesOf(action.params)
@@ -109,7 +112,8 @@ function fieldsOf({ method, path, action }: Route, plain: (schema: TSchema) => u
   const fields = Object.entries(properties)
     .filter(([key]) => inPath.has(key))
     .map(parameter('path'))
-  if (method === 'GET' || method === 'DELETE') return { fields: [...fields, ...rest.map(parameter('query'))] }
+  const isQuery = method === 'GET' || (method === 'DELETE' && action.secret === undefined)
+  if (isQuery) return { fields: [...fields, ...rest.map(parameter('query'))] }
   if (rest.length === 0) return { fields }
   const bodies = branches.map((branch) => {
     const own = Object.entries(branch.properties ?? {}).filter(([key]) => !inPath.has(key))

@@ -205,3 +205,17 @@ test('each unit is shown in words that people use', () => {
     shownAs('percent', 99.96),
   ]).toEqual(['1.5 MiB/s', '100 MiB/s', '500 Mbit/s', '2.5 ms', '1.5 s', '36 h', '7 d', '100 %'])
 })
+
+test('numbers of a result without a contract have the unit of their name', () => {
+  const result = { size_bytes: 2048, memory: 512, seconds: 90, cpus: 4, count: 7 }
+  expect(recordText({ result }, undefined, {})).toBe(
+    [
+      'result',
+      '  size_bytes  2 KiB',
+      '  memory      512 MiB',
+      '  seconds     1 min 30 s',
+      '  cpus        4',
+      '  count       7',
+    ].join('\n'),
+  )
+})
