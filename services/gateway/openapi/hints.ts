@@ -48,7 +48,7 @@ const markFields = (fields: Json, paths: readonly string[][], more: Json): Json 
 
 const secretOf = (field: Json, more: Json): Json => ({
   ...field,
-  ...(field['type'] === 'string' && { format: 'password' }),
+  ...(field['type'] === 'string' && field['format'] === undefined && { format: 'password' }),
   'x-secret': true,
   ...more,
 })
