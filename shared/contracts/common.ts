@@ -6,7 +6,7 @@ import { queryPattern } from '#shared/contract/query-language.ts'
 export const reservedIds = ['summary', 'tree', 'ticket', 'new']
 
 export const Id = Type.String({
-  examples: ['web-1'],
+  examples: ['01980e2c-5a7b-7cc3-98c4-dc0c0c07398f'],
   pattern: `^(?!(?:${reservedIds.join('|')})$)[A-Za-z0-9][A-Za-z0-9-]{0,62}$`,
   description: 'Letters, digits and hyphens, at most 63; made by the server unless given',
   errorMessage: `must be 1 to 63 letters, digits and hyphens, begin with a letter or digit, and not be ${reservedIds.join(', ')}`,
