@@ -18,7 +18,11 @@ export const Name = Type.String({
   pattern: '^[A-Za-z0-9_-]*$',
   errorMessage: 'must have only letters, digits, _ and -',
 })
-export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' })
+export const Time = Type.String({
+  format: 'date-time',
+  examples: ['2026-12-31T12:00:00Z'],
+  description: 'RFC 3339, UTC',
+})
 export const Version = Type.Integer({ minimum: 1, description: 'Incremented by every change; the ETag' })
 export const Path = Type.String({
   examples: ['/srv/vms'],
