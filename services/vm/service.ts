@@ -1,4 +1,5 @@
 import type { Service } from '#shared/service/start.ts'
+import { vmAdoptionService } from './adoption/adopt-many.ts'
 import { vmBulkService } from './bulk.ts'
 import { vmBackupService } from './backups/service.ts'
 import { cloudinitService } from './cloudinit/service.ts'
@@ -31,6 +32,7 @@ export const vmService: Service = {
   serves: [
     vms,
     vmBulkService,
+    vmAdoptionService,
     vmBackupService,
     deviceService,
     guestService,

@@ -43,6 +43,7 @@ import { stacks } from '#shared/contracts/container/stacks.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
+import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
@@ -78,6 +79,7 @@ export const contracts: readonly Contract[] = [
   backupJobs,
   vms,
   vmBulk,
+  vmAdoptions,
   vmBackups,
   devices,
   guests,

@@ -62,17 +62,20 @@ export function bulkOf(resource: Resource) {
       const each = does.map(({ id }) => ({ ...params, id }))
       // The parameters were checked by the schema of the action.
       const outcomes = await ways[action]!(op, each as never)
-      const ended = does.map((item, index) => ({ ...item, ...outcomes[index]! }))
-      return {
-        done: ended.flatMap(({ id, failure }) => (failure ? [] : [id])),
-        failed: ended.flatMap(({ id, name, operation_id, failure }) =>
-          failure ? [{ id, name, operation_id, ...failure }] : [],
-        ),
-        skipped,
-        refused,
-      }
+      return { ...endedOf(does, outcomes), skipped, refused }
     },
   } satisfies OperationHandler<Params, BulkResult>
+}
+
+/** The items by the end of their operations. */
+export function endedOf(items: Item[], outcomes: Outcome[]): Pick<BulkResult, 'done' | 'failed'> {
+  const ended = items.map((item, index) => ({ ...item, ...outcomes[index]! }))
+  return {
+    done: ended.flatMap(({ id, failure }) => (failure ? [] : [id])),
+    failed: ended.flatMap(({ id, name, operation_id, failure }) =>
+      failure ? [{ id, name, operation_id, ...failure }] : [],
+    ),
+  }
 }
 
 /** @throws ValidationError when the further parameters are none of the action's */

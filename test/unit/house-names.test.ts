@@ -109,8 +109,9 @@ test('the code of VMs outside the drivers has no word of a single hypervisor', (
   const allowed: Record<string, string[]> = {
     // The library for random ids.
     'services/vm/consoles/tickets.ts': ['uuid'],
-    // The field of the answer that has the handle of a guest.
-    'services/vm/lifecycle/unmanaged.ts': ['uuid'],
+    // The field of answers that has the handle of a guest.
+    'services/vm/adoption/adopt-many.ts': ['uuid'],
+    'services/vm/adoption/unmanaged.ts': ['uuid'],
     // The name of the stored field before handles.
     'services/vm/model.ts': ['domain_uuid'],
   }

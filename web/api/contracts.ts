@@ -32,6 +32,7 @@ import type { guests } from '#shared/contracts/vm/guests.ts'
 import type { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.ts'
 import type { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import type { templates } from '#shared/contracts/vm/templates.ts'
+import type { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import type { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 
@@ -71,6 +72,7 @@ type Contracts = {
   uploads: typeof uploads
   users: typeof users
   'vm-bulk': typeof vmBulk
+  'vm-adoptions': typeof vmAdoptions
   vms: typeof vms
   'volume-downloads': typeof volumeDownloads
   volumes: typeof volumes

@@ -1,6 +1,7 @@
 import { backups } from './de/backups.ts'
 import { fields } from './de/fields.ts'
 import { general } from './de/general.ts'
+import { imports } from './de/import.ts'
 import { lists } from './de/lists.ts'
 import { moves } from './de/moves.ts'
 import { safety } from './de/safety.ts'
@@ -10,6 +11,7 @@ import type { Word } from './en.ts'
 
 export const de: Record<Word, string> = {
   ...general,
+  ...imports,
   ...fields,
   ...lists,
   ...moves,

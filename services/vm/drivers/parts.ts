@@ -273,7 +273,12 @@ export type Adoptable = Present &
   Omit<Definition, keyof Guest | 'disks' | 'nics'> & {
     disks: Omit<DiskRecord, 'device_id'>[]
     nics: Omit<Nic, 'device_id'>[]
-  } & Pick<VmRecord, 'description' | 'foreign_disks'> & { marked_id: string | null; violations: Violation[] }
+  } & Pick<VmRecord, 'description' | 'foreign_disks'> & {
+    marked_id: string | null
+    /** Parts of it that no field of a record describes, in words. */
+    notes: string[]
+    violations: Violation[]
+  }
 
 /** Guests that are on a node already and become VMs of Horcrux. */
 export type Adoption = {

@@ -46,6 +46,7 @@ import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { stacks } from '#shared/contracts/container/stacks.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
+import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
@@ -124,6 +125,7 @@ const table: Record<ServiceName, Member> = {
     serves: [
       vms,
       vmBulk,
+      vmAdoptions,
       vmBackups,
       devices,
       guests,
@@ -146,7 +148,7 @@ const table: Record<ServiceName, Member> = {
       ...of(pools, 'get', 'list'),
       ...of(volumes, 'get'),
       ...of(operations, 'cancel'),
-      ...of(vms, 'start', 'shutdown', 'stop', 'restart', 'reset', 'pause', 'resume', 'delete'),
+      ...of(vms, 'start', 'shutdown', 'stop', 'restart', 'reset', 'pause', 'resume', 'delete', 'adopt'),
     ],
     emits: ['vm:status', 'vm:events', 'migrations'],
   },

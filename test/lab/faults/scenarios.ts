@@ -15,7 +15,6 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { guestPrefix } from '../../../tools/tiny-guest/tiny-guest.ts'
 import { guestOn } from '../guests/tiny-guest.ts'
 import { until } from '../wait.ts'
-import { foreignDomain } from '../guests/foreign-domain.ts'
 import { haveBridge } from '../hosts/bridges.ts'
 import type { LabHost } from '../hosts/hosts.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
@@ -25,6 +24,7 @@ import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
 import { backupScenarios, clearBackups } from './backup-scenarios.ts'
 import { clearHa, haScenarios } from './ha-scenarios.ts'
+import { importScenarios } from './import-scenarios.ts'
 import { clearFarPool, migrationScenarios } from './migration-scenarios.ts'
 import { snapshotScenarios } from './snapshot-scenarios.ts'
 
@@ -116,16 +116,6 @@ const besideBridge = (host: LabHost) => async (horcrux: Calling) => {
   await running(horcrux)
 }
 
-const foreignUuid = '0198d1c5-7b1e-7000-8000-0000000000ad'
-/** A guest with a disk in the pool's folder, of which Horcrux knows nothing. */
-async function byHand({ uri, dir }: LabHost): Promise<void> {
-  const disk = join(dir, 'pool/foreign.qcow2')
-  await localHost().runChecked('qemu-img', ['create', '-q', '-f', 'qcow2', disk, String(GiB)])
-  const file = join(dir, 'foreign.xml')
-  await writeFile(file, foreignDomain('foreign', foreignUuid, ['/var/lib/libvirt/images/pool/foreign.qcow2']))
-  await localHost().runChecked('virsh', ['-q', '-c', uri, 'define', file])
-}
-
 /** How a lab host is registered as a node. */
 export const asNode = (id: string, { address, port, user, privateKey, hostKey }: LabHost) => ({
   id,
@@ -140,13 +130,7 @@ export const asNode = (id: string, { address, port, user, privateKey, hostKey }:
 
 /** At least one for every kind of operation; the matrix fails for a kind that has none. */
 export const scenarios = (second: LabHost, first: LabHost): Record<string, Scenario> => ({
-  'vms.adopt': {
-    before: async (horcrux) => {
-      await withTeam(horcrux)
-      await byHand(first)
-    },
-    params: { id: 'it', node: 'hv1', domain: foreignUuid, resource_pool: team.id },
-  },
+  ...importScenarios(first),
   'vms.create': { before: withTeam, params: { ...inTeam, start: true } },
   'vms.create of an image': {
     kind: 'vms.create',

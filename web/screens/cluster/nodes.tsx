@@ -10,6 +10,7 @@ import { Loaded } from '../../widgets/states.tsx'
 import { Status } from '../../widgets/status.tsx'
 import { mib } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
+import { AdoptGuests } from './adopt-guests.tsx'
 import { Drain } from './drain.tsx'
 import { Metrics } from '../vm/metrics.tsx'
 
@@ -76,6 +77,12 @@ const verbs: readonly Verb<Node>[] = [
     reason: ({ kind }) => (kind === 'local' ? t('isLocalNode') : undefined),
     fields: () => [{ name: 'host_key', label: 'f.hostKey', isRequired: true, hint: 'hint.hostKey' }],
     note: (node) => <ShownKey node={node} />,
+  },
+  {
+    action: 'vm-adoptions.run',
+    label: 'verb.adoptGuests',
+    params: ({ id }) => ({ id }),
+    view: (node, onClose) => <AdoptGuests node={node} onClose={onClose} />,
   },
   {
     action: 'nodes.remove',

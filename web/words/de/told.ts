@@ -43,6 +43,7 @@ export const told: Record<keyof typeof english, string> = {
   'op.templates.deploy': 'Vorlage ausrollen',
   'op.uploads.complete': 'Upload zum Volume machen',
   'op.vms.adopt': 'VM übernehmen',
+  'op.vm-adoptions.run': 'Gäste eines Nodes übernehmen',
   'op.vms.clone': 'VM klonen',
   'op.vms.cloneCrossNode': 'VM auf anderen Knoten klonen',
   'op.vms.create': 'VM anlegen',

@@ -1,15 +1,16 @@
 import { Disk, Hardware, type Nic } from '#shared/contracts/vm/hardware.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import type { Violation } from '#shared/errors.ts'
-import { type DomainSummary, listDomains } from '#shared/nodes/libvirt/client/domain.ts'
+import { countSnapshots, type DomainSummary, listDomains } from '#shared/nodes/libvirt/client/domain.ts'
 import { isValid } from '#shared/contract/validate.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
 import type { Adoptable, Adoption, Present } from '../parts.ts'
 import { inactiveXml, letGo } from './definition.ts'
 import { foreignIn } from './inventory.ts'
 import { type Found, markOf, readDomain } from './xml/parse-domain-xml.ts'
+import { otherPartsOf } from './xml/other-parts.ts'
 import { statusOf } from './state.ts'
-import { parseXml } from './xml/xml.ts'
+import { type Element, parseXml } from './xml/xml.ts'
 
 const presentOf = (domain: DomainSummary): Present => ({
   handle: domain.uuid,
@@ -32,6 +33,13 @@ export function obstacles({ type, os, architecture, disks }: Found): Violation[]
     if (!isValid(Disk.properties.cache, cache)) refuse(`its disk ${id} has the cache ${cache}`)
   }
   return violations
+}
+
+/** Parts of a domain that no field of a record describes, in words. */
+async function notesOf(libvirt: ReturnType<typeof libvirtOf>, uuid: string, domain: Element): Promise<string[]> {
+  const snapshots = await countSnapshots(libvirt, uuid)
+  const taken = snapshots > 0 ? [`${snapshots} snapshots of libvirt's own: see virsh snapshot-list`] : []
+  return [...otherPartsOf(domain), ...taken]
 }
 
 export const adoption: Adoption = {
@@ -61,6 +69,7 @@ export const adoption: Adoption = {
       nics: nics satisfies Omit<Nic, 'device_id'>[],
       foreign_disks: foreignIn(domain, disks),
       marked_id: markOf(domain).id,
+      notes: await notesOf(libvirt, there.uuid, domain),
       violations,
     }
     // Values that the contract does not have are among the violations, so that no such guest is adopted.

@@ -1,6 +1,5 @@
 import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
-import { Name } from '#shared/contracts/common.ts'
 import type { Vm, vms } from '#shared/contracts/vm/vms.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
@@ -11,25 +10,23 @@ import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { requireFree } from '#shared/operation/locks.ts'
 import { requireRight } from '#shared/access/require-right.ts'
-import { isValid } from '#shared/contract/validate.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import type { Adoptable } from '../drivers/parts.ts'
 import { newDeviceId } from '../hardware/devices/named.ts'
 import { waiting } from '../hardware/hardware.ts'
-import { looseKeyOf, ownerOfLoose } from '../hardware/disk-users.ts'
+import { looseKeyOf } from '../hardware/disk-users.ts'
 import { holdBases, releaseBases } from '../hardware/bases.ts'
-import { macKeyOf, ownerOf } from '../hardware/macs.ts'
+import { macKeyOf } from '../hardware/macs.ts'
 import { type DiskRecord, nameKeyOf, apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { isInPool, type Pooled } from '../hardware/plan.ts'
 import { checking, throwAll } from '#shared/service/violations.ts'
+import { findDisks, looseViolations, obstacles, type Taken } from './adoptable.ts'
 import { findUnmanaged } from './unmanaged.ts'
-import { register } from './register.ts'
-import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reservation.ts'
-import { requireStorage } from './require-storage.ts'
+import { register } from '../lifecycle/register.ts'
+import { giveRoomBack, preparedInRoom, type Room, takeRoom } from '../lifecycle/quota-reservation.ts'
+import { requireStorage } from '../lifecycle/require-storage.ts'
 import { settleAtEnd } from '../state/status.ts'
 
-/** A disk of an adopted guest, and whether a new volume is made of it. */
-type Taken = { disk: DiskRecord; isNew: boolean }
 type Input = { vm: Omit<VmRecord, 'version'>; disks: Taken[]; room?: Room }
 
 async function accept({ resource_pool, ...given }: Params<typeof vms, 'adopt'>, accepting: Accepting): Promise<Input> {
@@ -72,7 +69,7 @@ async function prepared(
     disks.flatMap(({ disk }) => disk.pool ?? []),
   )
 
-  const { persistent: _p, marked_id: _m, violations: _v, status, ...hardware } = found
+  const { persistent: _p, marked_id: _m, notes: _n, violations: _v, status, ...hardware } = found
   const at = now()
   const vm = {
     ...hardware,
@@ -102,54 +99,10 @@ async function requireNotInMaking({ marked_id }: Adoptable, id: string): Promise
   if (marked_id && marked_id !== id) await requireFree(apiPathOf(marked_id))
 }
 
-type Candidate = Pick<VmRecord, 'node' | 'hypervisor'> & { found: Adoptable }
-
-/** The reasons that a guest cannot become a VM under a name. */
-async function obstacles({ node, hypervisor, found }: Candidate, wanted = found.name): Promise<Violation[]> {
-  const { handle, nics } = found
-  const violations: Violation[] = []
-  const say = (field: string, code: string, message: string) => violations.push({ field, code, message })
-  const known = await vmRecords.find({ handle, hypervisor, node })
-  if (known) say('domain', 'managed', `is virtual machine '${known.id}' already`)
-  if (!isValid(Name, wanted))
-    say('name', 'invalid', `'${wanted}' has other characters than letters, digits, _ and -: give another name`)
-  if (await vmRecords.find({ name: wanted })) say('name', 'taken', `a virtual machine is called '${wanted}' already`)
-  for (const { mac } of nics)
-    if (mac && (await ownerOf(mac)) !== undefined)
-      say('domain', 'taken', `its address ${mac} belongs to a NIC of another virtual machine`)
-  return violations
-}
-
 /** Locks a disk in no storage pool, and finds the VM that has it already. */
 async function takeLoose(reached: Reached, disk: DiskRecord, { reserve }: Accepting): Promise<Violation[]> {
   if (!disk.readonly) await reserve(await looseKeyOf(reached, disk))
-  const owner = await ownerOfLoose(reached, disk)
-  if (owner === undefined) return []
-  return [{ field: 'domain', code: 'in_use', message: `its disk ${disk.id} belongs to ${owner}` }]
-}
-
-/** Finds the volume of each disk of a guest; a disk in no pool is known by its path alone. */
-function findDisks({ node }: Reached, found: Adoptable, violations: Violation[]): Promise<Taken[]> {
-  const one = async (given: Adoptable['disks'][number]): Promise<Taken> => {
-    const disk = { ...given, device_id: newDeviceId() }
-    const { source, format } = disk
-    const place = await checking('domain', violations, () =>
-      call(volumesInternal, 'locate', { node: node.id, source, format }),
-    )
-    if (!place) return { disk, isNew: false }
-    const { pool, name: volume, size_bytes, reads } = place
-    if (place.used_by)
-      violations.push({ field: 'domain', code: 'in_use', message: `its disk ${disk.id} belongs to ${place.used_by}` })
-    if (place.format !== null && place.format !== format)
-      violations.push({
-        field: 'domain',
-        code: 'format',
-        message: `its disk ${disk.id} is used as ${format}, but pool '${pool}' takes it for ${place.format}`,
-      })
-    const backing = reads.length > 0 && { reads }
-    return { disk: { ...disk, pool, volume, size_bytes: size_bytes ?? 0, ...backing }, isNew: !place.is_known }
-  }
-  return Promise.all(found.disks.map(one))
+  return looseViolations(reached, disk)
 }
 
 async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {

@@ -1,0 +1,4 @@
+import { imports } from '../words/late/import.ts'
+import { addWords } from '../words/words.ts'
+
+addWords(imports)
