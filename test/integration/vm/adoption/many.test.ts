@@ -119,7 +119,7 @@ test('guests of a list get the ids and names that it gives; one that is refused 
   expect(await done(horcrux, vmAdoptions, 'run', { id: 'hv1', domains })).toMatchObject({
     done: ['uno'],
     failed: [],
-    refused: [{ id: 'absent' }, { name: 'two', message: expect.stringContaining('vda') }],
+    refused: [{ id: 'absent' }, { name: 'two', message: expect.stringContaining('two.qcow2') }],
   })
   expect(await horcrux.call(vms, 'get', { id: 'uno' })).toMatchObject({ name: 'uno', status: 'stopped' })
   await expect(horcrux.call(vmAdoptions, 'run', { id: 'hv1', domains: [{ domain: 'one' }] })).rejects.toThrow(
