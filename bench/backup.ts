@@ -44,7 +44,7 @@ export async function benchBackup(): Promise<Row[]> {
       const save = async () => {
         const writer = packWriter(objects, await readCatalog(objects))
         const reading = { isWritten: false, signal }
-        const work = { signal, onChunk: writer.add }
+        const work = { signal, encryption: objects.encryption, onChunk: writer.add }
         const { chunks } = await withImage(host, imageAt(image), reading, (open) => scanDisk(open, work))
         await writer.finish()
         return chunks
@@ -60,7 +60,7 @@ export async function benchBackup(): Promise<Row[]> {
         const how = { isWritten: true, signal }
         await withImage(host, imageAt(restored), how, (open) => fillDisk(open, store, chunks, working))
         // Every restore is read again.
-        await withImage(host, imageAt(restored), { isWritten: false, signal }, (open) => scanDisk(open, { signal }))
+        await withImage(host, imageAt(restored), { isWritten: false, signal }, (open) => scanDisk(open, { signal, encryption: objects.encryption }))
       }
       times['restore']!.push(await timed(restore))
       if ((await digest(image)) !== (await digest(restored))) throw new Error('The restored disk is another one')

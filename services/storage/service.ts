@@ -1,5 +1,6 @@
 import type { Service } from '#shared/service/start.ts'
 import { backupJobService } from './backups/jobs/service.ts'
+import { backupStoreKeyService } from './backups/keys/service.ts'
 import { proveRegularly } from './backups/jobs/prove-due.ts'
 import { runJobs } from './backups/jobs/ticks.ts'
 import { sweepSnapshotsRegularly } from './backups/save/snapshot.ts'
@@ -26,6 +27,7 @@ export const storageService: Service = {
     volumeDownloadService,
     backupService,
     backupStoreService,
+    backupStoreKeyService,
     backupJobService,
   ],
   start: () => {

@@ -4,6 +4,7 @@ import { audit } from '#shared/contracts/core/audit.ts'
 import { auth } from '#shared/contracts/access/auth.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
 import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
+import { backupStoreKeys } from '#shared/contracts/storage/backup-keys.ts'
 import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
@@ -76,6 +77,7 @@ export const contracts: readonly Contract[] = [
   volumeDownloads,
   backups,
   backupStores,
+  backupStoreKeys,
   backupJobs,
   vms,
   vmBulk,

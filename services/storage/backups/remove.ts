@@ -3,7 +3,7 @@ import type { backups } from '#shared/contracts/storage/backups.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { apiPathOf, backupRecords } from './model.ts'
-import { openStore } from './store/open-store.ts'
+import { openStored } from './store/open-store.ts'
 
 /** Deletes a backup: its manifest, then its record. The garbage collection frees its chunks. */
 export async function runRemove(op: Op, backup: string, prefix = ''): Promise<null> {
@@ -12,7 +12,7 @@ export async function runRemove(op: Op, backup: string, prefix = ''): Promise<nu
   await op.commit()
   await op.step(`${prefix}removing manifest`, async () => {
     const record = await backupRecords.get(backup)
-    if (record?.manifest) await (await openStore(record.pool)).remove(record.manifest)
+    if (record?.manifest) await (await openStored(record.pool)).remove(record.manifest)
   })
   await op.step(`${prefix}forgetting`, async () => void (await backupRecords.removeWhere({ _id: backup })))
   return null

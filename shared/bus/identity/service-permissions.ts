@@ -7,6 +7,7 @@ import type { Topic } from '#shared/contracts/core/events.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { cloneJobs } from '#shared/contracts/vm/clone-jobs.ts'
 import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
+import { backupStoreKeys } from '#shared/contracts/storage/backup-keys.ts'
 import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
@@ -108,6 +109,7 @@ const table: Record<ServiceName, Member> = {
       volumeDownloads,
       backups,
       backupStores,
+      backupStoreKeys,
       backupJobs,
     ],
     calls: [

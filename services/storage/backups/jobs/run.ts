@@ -4,8 +4,7 @@ import { AppError, ConflictError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
-import { openStore } from '../store/open-store.ts'
-import { prepareStore } from '../store/store.ts'
+import { openToWrite } from '../store/open-store.ts'
 import { backUpAll } from './back-up-all.ts'
 import { jobPathOf, jobRecords } from './model.ts'
 import { applyRetention } from './retain.ts'
@@ -93,7 +92,7 @@ async function finish(op: Op, job: string, outcomes: readonly Outcome[], error: 
  */
 async function prepare({ selection, pool }: Running): Promise<Selected> {
   try {
-    await prepareStore(await openStore(pool))
+    await openToWrite(pool)
     return { targets: await select(selection), error: null }
   } catch (error) {
     if (!(error instanceof AppError) || error instanceof UnavailableError) throw error

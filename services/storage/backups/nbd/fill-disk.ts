@@ -56,7 +56,7 @@ export async function fillDisk(
   { signal, onProgress }: Filling,
 ): Promise<void> {
   const wanted = spread(list)
-  const present = spread((await scanDisk(image, { signal })).chunks)
+  const present = spread((await scanDisk(image, { signal, encryption: objects.encryption })).chunks)
   const places = new Map<string, number[]>()
   const holes: number[] = []
   for (const [index, id] of wanted.entries()) {

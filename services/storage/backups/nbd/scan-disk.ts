@@ -1,4 +1,5 @@
-import { chunkBytes, type ChunkList, idOfChunk, isZero, pushChunk } from '../store/chunks.ts'
+import { chunkBytes, type ChunkList, isZero, pushChunk } from '../store/chunks.ts'
+import type { Encryption } from '../store/encryption.ts'
 import type { Nbd } from './client.ts'
 
 /** Bytes of which the ranges are asked at a time: a multiple of a chunk, below 4 GiB. */
@@ -8,6 +9,8 @@ const parallel = 3
 
 type Scanning = {
   signal: AbortSignal
+  /** Of the store, which names the chunks. */
+  encryption: Encryption
   /** Waits as long as a limit of the bandwidth asks for. */
   pace?: (bytes: number) => Promise<void>
   /** Gets every chunk that is not of zeros. */
@@ -38,7 +41,7 @@ async function dataChunks(image: Nbd, from: number, to: number): Promise<Set<num
  */
 export async function scanDisk(
   image: Nbd,
-  { signal, pace, onChunk, onProgress }: Scanning,
+  { signal, encryption, pace, onChunk, onProgress }: Scanning,
 ): Promise<{ chunks: ChunkList; data_bytes: number }> {
   const { sizeBytes } = image
   const count = Math.ceil(sizeBytes / chunkBytes)
@@ -50,7 +53,7 @@ export async function scanDisk(
     await pace?.(length)
     const chunk = await image.read(index * chunkBytes, length)
     if (isZero(chunk)) return null
-    const id = await idOfChunk(chunk)
+    const id = await encryption.idOf(chunk)
     await onChunk?.(id, chunk)
     data_bytes += length
     return id

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { isValid } from '#shared/contract/validate.ts'
 import { Time } from '#shared/contracts/common.ts'
 import type { Objects } from '../store/objects.ts'
+import { DamagedPack } from '../store/pack.ts'
 import { NotFoundError } from '#shared/errors.ts'
 
 /** Chunks are read by the first byte of their ids, so that a chunk stays in its part when a garbage collection moves it. */
@@ -41,7 +42,7 @@ export async function readLedger(objects: Objects): Promise<Ledger> {
     // It was checked just now.
     return isValid(Ledger, ledger) ? (ledger as Ledger) : noLedger()
   } catch (error) {
-    if (error instanceof NotFoundError || error instanceof SyntaxError) return noLedger()
+    if (error instanceof NotFoundError || error instanceof SyntaxError || error instanceof DamagedPack) return noLedger()
     throw error
   }
 }

@@ -40,9 +40,9 @@ export async function restoreImage(
     await fillDisk(image, store, list, { signal, onProgress })
   })
   const { chunks } = await withImage(host, original, { isWritten: false, signal }, (image) =>
-    scanDisk(image, { signal }),
+    scanDisk(image, { signal, encryption: objects.encryption }),
   )
-  const digest = digestOf(chunks, disk.size_bytes)
+  const digest = digestOf(chunks, disk.size_bytes, objects.encryption)
   if (digest !== disk.digest)
     throw new ConflictError(
       `Volume '${volume.name}' does not read as it was written: its digest is ${digest}, that of disk ${disk.id} in the backup ${disk.digest}`,

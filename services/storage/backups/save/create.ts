@@ -19,9 +19,8 @@ import { throttle } from '../nbd/throttle.ts'
 import { readCatalog } from '../store/catalog.ts'
 import { digestOf } from '../store/chunks.ts'
 import { keyOfManifest, type Manifest, writeManifest } from '../store/manifest.ts'
-import { openStore } from '../store/open-store.ts'
+import { openStore, openStored, openToWrite } from '../store/open-store.ts'
 import { packWriter } from '../store/pack-writer.ts'
-import { prepareStore } from '../store/store.ts'
 import { requireSpace } from './space.ts'
 import { partsOf } from './parts.ts'
 import { deleteSnapshot, snapshotNameOf } from './snapshot.ts'
@@ -65,7 +64,7 @@ export async function planSave(given: Given, { hold, share }: Pick<Accepting, 'h
   requireDisks(vm)
   // A garbage collection, which holds it, would remove packs that are not in a manifest yet.
   await share(storePathOf(pool))
-  await prepareStore(await openStore(pool))
+  await openToWrite(pool)
   await requireSpace(pool)
   return {
     backup: id,
@@ -128,13 +127,13 @@ async function saveDisk(
     // The head after the snapshot is as large as the disk was then.
     if (image.sizeBytes !== disk.size_bytes)
       throw new ConflictError(`Disk ${disk.id} has ${image.sizeBytes} bytes in its snapshot, not ${disk.size_bytes}`)
-    return scanDisk(image, { signal: op.signal, pace, onChunk: writer.add, onProgress })
+    return scanDisk(image, { signal: op.signal, encryption: objects.encryption, pace, onChunk: writer.add, onProgress })
   })
   const { new_bytes, stored_bytes, healed_chunks } = await writer.finish()
   if (healed_chunks > 0) op.log(`${healed_chunks} damaged chunks of the store were written again`)
   await partsOf(objects, backup).writeChunks(disk.id, scanned.chunks)
   const { id, pool: from_pool, volume, size_bytes } = disk
-  const digest = digestOf(scanned.chunks, size_bytes)
+  const digest = digestOf(scanned.chunks, size_bytes, objects.encryption)
   return { id, pool: from_pool, volume, size_bytes, data_bytes: scanned.data_bytes, digest, new_bytes, stored_bytes }
 }
 
@@ -214,7 +213,7 @@ export async function runSave(op: Op, saving: Saving): Promise<Backup> {
     { id: vm, name: snapshotNameOf(backup), description: `For backup ${backup}`, include_memory: false },
     { name: 'taking snapshot', undo: () => deleteSnapshot(vm, backup, `${op.id}/undo`) },
   )
-  const removeParts = async () => partsOf(await openStore(pool), backup).remove()
+  const removeParts = async () => partsOf(await openStored(pool), backup).remove()
   const disks = await op.step(
     'describing',
     async () => {
@@ -239,7 +238,7 @@ export async function runSave(op: Op, saving: Saving): Promise<Backup> {
     before += disk.size_bytes
   }
   const committed = await op.step('writing manifest', () => commit(saving, saved), {
-    undo: async () => removeManifests(await openStore(pool), saving),
+    undo: async () => removeManifests(await openStored(pool), saving),
   })
   await op.commit()
   await op.step('recording result', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
+import type { Encryption } from './encryption.ts'
 import { DamagedPack } from './pack.ts'
 
 /** Disks are cut into chunks of this size; the last one of a disk may be shorter. */
@@ -14,35 +15,42 @@ const decompressing = promisify(zstdDecompress)
 // A level above 1 takes more time than the disks of a backup store. The checksum finds a changed frame without its id.
 const params = { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 }
 
-/** SHA-256 of a chunk, computed on another thread. */
-export const idOfChunk = async (chunk: Uint8Array): Promise<string> =>
-  Buffer.from(await crypto.subtle.digest('SHA-256', chunk as Uint8Array<ArrayBuffer>)).toString('hex')
-
 /** Incompressible bytes grow by less than this. */
 const frameRoom = 64 * 1024
 
 /**
- * A chunk as a frame. The output buffer has room for all of it: with Node's default of 16 KiB each piece of that size would
+ * Compresses a chunk. The output buffer has room for all of it: with Node's default of 16 KiB each piece of that size would
  * be a task of the thread pool, which takes three times as long.
  */
-export async function compress(chunk: Uint8Array): Promise<Buffer> {
+async function compress(chunk: Uint8Array): Promise<Buffer> {
   const how = { params, chunkSize: chunk.length + frameRoom, pledgedSrcSize: chunk.length }
   const frame = await compressing(chunk, how)
   // A short frame would keep the whole output buffer in memory until its pack is written.
   return frame.length < chunk.length / 2 ? Buffer.from(frame) : frame
 }
 
+const nameOf = (id: string): string => `chunk/${id}`
+
+/** The frame of a chunk, as it is stored in a pack. */
+export const encodeChunk = async (id: string, chunk: Buffer, { encrypt }: Encryption): Promise<Buffer> =>
+  encrypt(nameOf(id), await compress(chunk))
+
 /** The smallest output buffer that Node takes. */
 const minPieceBytes = 64
 
-/** The chunk of a frame. @throws DamagedPack when it is not the chunk of this id */
-export async function decompress(frame: Uint8Array, id: string, size: number): Promise<Buffer> {
+/** The chunk of a stored frame. @throws DamagedPack when it is not the chunk of this id */
+export async function decodeChunk(
+  stored: Buffer,
+  { id, size }: { id: string; size: number },
+  { decrypt, idOf }: Encryption,
+): Promise<Buffer> {
+  const frame = await decrypt(nameOf(id), stored)
   // One byte more than it may have: a frame that holds more is damaged, also with a right checksum.
   const how = { maxOutputLength: size + 1, chunkSize: Math.max(minPieceBytes, size + 1) }
   const chunk = await decompressing(frame, how).catch((error: unknown) => {
     throw new DamagedPack(`has a frame that cannot be decompressed: ${(error as Error).message}`)
   })
-  if (chunk.length !== size || (await idOfChunk(chunk)) !== id)
+  if (chunk.length !== size || (await idOf(chunk)) !== id)
     throw new DamagedPack(`has a chunk that is not ${id.slice(0, 12)}`)
   return chunk
 }
@@ -69,19 +77,11 @@ export function* chunksIn(list: ChunkList): Generator<{ index: number; id: strin
 export const countOf = (list: ChunkList): number =>
   list.reduce<number>((sum, each) => sum + (typeof each === 'number' ? each : 1), 0)
 
-const zeroIds = new Map<number, Buffer>()
-/** The id that a chunk of zeros would have. */
-function idOfZeros(size: number): Buffer {
-  const known = zeroIds.get(size) ?? createHash('sha256').update(zeros.subarray(0, size)).digest()
-  zeroIds.set(size, known)
-  return known
-}
-
 /**
- * The digest of a whole disk: SHA-256 of the SHA-256 of each of its chunks in order, those of zeros as well. A hole costs
- * nothing, and it is computed again of a restored disk.
+ * The digest of a whole disk: SHA-256 of the ids of its chunks in order, those of zeros as well. A hole costs nothing, and it is
+ * computed again of a restored disk.
  */
-export function digestOf(list: ChunkList, sizeBytes: number): string {
+export function digestOf(list: ChunkList, sizeBytes: number, { idOfZeros }: Pick<Encryption, 'idOfZeros'>): string {
   const digest = createHash('sha256')
   const count = Math.ceil(sizeBytes / chunkBytes)
   let index = 0

@@ -1,7 +1,7 @@
 import { NotFoundError } from '#shared/errors.ts'
 import type { Objects } from './objects.ts'
 import { addPack, type Catalog, keyOfDamage, type Packed, readCatalog, readDamage, writeIndex } from './catalog.ts'
-import { chunksIn, type ChunkList, decompress } from './chunks.ts'
+import { chunksIn, type ChunkList, decodeChunk } from './chunks.ts'
 import { findGarbage, type Garbage } from './garbage.ts'
 import { readManifest } from './manifest.ts'
 import { DamagedPack, keyOfPack, readTable, trailerBytes } from './pack.ts'
@@ -16,7 +16,7 @@ export async function readPack(objects: Objects, id: string, bytes: number): Pro
   let end = await objects.get(keyOfPack(id), range(endBytes))
   const needed = end.length < trailerBytes ? 0 : end.readUInt32LE(end.length - trailerBytes) + trailerBytes
   if (needed > end.length && needed <= bytes) end = await objects.get(keyOfPack(id), range(needed))
-  return { id, bytes, rows: readTable(id, end, bytes) }
+  return { id, bytes, rows: await readTable(id, end, bytes, objects.encryption) }
 }
 
 /** Adds the packs that no index has, by their tables. @returns the ids of those that are damaged */
@@ -68,7 +68,8 @@ async function rewrite(objects: Objects, catalog: Catalog, sparse: Garbage['spar
     try {
       for (const id of chunks) {
         const { offset, length, size } = rows.get(id)!
-        await writer.add(id, await decompress(bytes.subarray(offset, offset + length), id, size))
+        const frame = bytes.subarray(offset, offset + length)
+        await writer.add(id, await decodeChunk(frame, { id, size }, objects.encryption))
       }
     } catch (error) {
       if (!(error instanceof DamagedPack)) throw error

@@ -1,15 +1,40 @@
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { openObjects } from '../../pools/open-pool.ts'
+import { keyRecords } from '../keys/model.ts'
+import { requireFitting, unlock } from '../keys/unlock.ts'
 import type { BackupRecord } from '../model.ts'
 import { type Manifest, readManifest } from './manifest.ts'
-import { type Objects, objectsOf } from './objects.ts'
+import { encryptedObjects, type Objects, objectsOf } from './objects.ts'
 import { DamagedPack } from './pack.ts'
+import { configIn, prepareStore } from './store.ts'
 
-/** Opens the backup store of a storage pool. @throws ConflictError for a storage pool that is not active or holds no objects */
-export async function openStore(pool: string, signal?: AbortSignal): Promise<Objects> {
+/**
+ * Opens a backup store as it is stored, to list and remove objects without its key.
+ * @throws ConflictError for a storage pool that is not active or holds no objects
+ */
+export async function openStored(pool: string, signal?: AbortSignal): Promise<Objects> {
   const { objects, host, config, pool: record } = await openObjects(pool)
   if (record.state !== 'active') throw new ConflictError(`Storage pool '${pool}' is not active`)
   return objectsOf(objects, host, config, signal)
+}
+
+/**
+ * Opens the backup store of a storage pool, with its key if it is encrypted.
+ * @throws ConflictError for a storage pool that is not active or holds no objects, or a store whose key is not there
+ */
+export async function openStore(pool: string, signal?: AbortSignal): Promise<Objects> {
+  const stored = await openStored(pool, signal)
+  const record = await keyRecords.get(pool)
+  requireFitting(pool, await configIn(stored), record)
+  return record ? encryptedObjects(stored, await unlock(record)) : stored
+}
+
+/** Opens the backup store of a storage pool to write to it, and makes it if there is none. @throws ConflictError as {@link openStore} */
+export async function openToWrite(pool: string): Promise<Objects> {
+  const objects = await openStore(pool)
+  const record = await keyRecords.get(pool)
+  await prepareStore(objects, record && Buffer.from(record.key_file, 'base64'))
+  return objects
 }
 
 /** Reads the manifest of a backup. @throws ConflictError when it is damaged or gone */

@@ -1,6 +1,6 @@
 import type { Objects } from './objects.ts'
 import { type Catalog, keyOfDamage, type Packed, type Place, writeIndex } from './catalog.ts'
-import { compress, decompress } from './chunks.ts'
+import { decodeChunk, encodeChunk } from './chunks.ts'
 import { DamagedPack, encodePack, keyOfPack } from './pack.ts'
 
 /** A pack is written when it has so many bytes. */
@@ -35,7 +35,7 @@ export function packWriter(objects: Objects, catalog: Catalog, targetBytes = pac
   let seen = Math.floor(Math.random() * checkedShare)
 
   async function write(frames: typeof open): Promise<void> {
-    const { id, bytes, rows } = encodePack(frames)
+    const { id, bytes, rows } = await encodePack(frames, objects.encryption)
     await objects.put(keyOfPack(id), bytes)
     // A pack of the same chunks, which was damaged, is whole again.
     if (catalog.damage.delete(id)) await objects.remove(keyOfDamage(id))
@@ -62,7 +62,7 @@ export function packWriter(objects: Objects, catalog: Catalog, targetBytes = pac
   /** Reads a chunk that is in the store. @returns false when it is damaged there */
   async function isWhole(id: string, { pack, offset, length, size }: Place): Promise<boolean> {
     try {
-      await decompress(await objects.get(keyOfPack(pack), { offset, length }), id, size)
+      await decodeChunk(await objects.get(keyOfPack(pack), { offset, length }), { id, size }, objects.encryption)
       return true
     } catch (error) {
       if (error instanceof DamagedPack) return false
@@ -82,7 +82,7 @@ export function packWriter(objects: Objects, catalog: Catalog, targetBytes = pac
         stored.healed_chunks++
       }
       taken.add(id)
-      const frame = await compress(chunk)
+      const frame = await encodeChunk(id, chunk, objects.encryption)
       while (writing.size >= mostWriting) await Promise.race(writing)
       throwFailure()
       open.push({ id, size: chunk.length, frame })

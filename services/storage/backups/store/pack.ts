@@ -6,6 +6,8 @@
  * A row of the table is 40 bytes: the SHA-256 of the chunk, the length of its frame, and the length of the chunk, each of
  * these four bytes, little-endian. Frames lie one behind the other in the order of the rows. The id of a pack is the SHA-256
  * of its table.
+ *
+ * In an encrypted store frames and table are encrypted, each by itself; the id of the pack is that of the bare table.
  */
 import { createHash } from 'node:crypto'
 
@@ -22,12 +24,16 @@ export const idOfPackKey = (key: string): string => key.slice(key.lastIndexOf('/
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** A pack of compressed chunks, and its id. */
-export function encodePack(frames: { id: string; size: number; frame: Buffer }[]): {
-  id: string
-  bytes: Buffer
-  rows: Row[]
-} {
+/** Encrypts or decrypts the bytes that a store has under a name. */
+export type Transform = (name: string, bytes: Buffer) => Promise<Buffer>
+
+type Frame = { id: string; size: number; frame: Buffer }
+
+/** A pack of frames, which are as they are stored, and its id. */
+export async function encodePack(
+  frames: readonly Frame[],
+  { encrypt }: { encrypt: Transform },
+): Promise<{ id: string; bytes: Buffer; rows: Row[] }> {
   const table = Buffer.alloc(frames.length * rowBytes)
   const rows: Row[] = []
   let offset = 0
@@ -39,10 +45,12 @@ export function encodePack(frames: { id: string; size: number; frame: Buffer }[]
     rows.push({ id, offset, length: frame.length, size })
     offset += frame.length
   }
+  const id = sha256(table)
+  const stored = await encrypt(keyOfPack(id), table)
   const length = Buffer.alloc(4)
-  length.writeUInt32LE(table.length)
-  const bytes = Buffer.concat([...frames.map(({ frame }) => frame), table, length, magic])
-  return { id: sha256(table), bytes, rows }
+  length.writeUInt32LE(stored.length)
+  const bytes = Buffer.concat([...frames.map(({ frame }) => frame), stored, length, magic])
+  return { id, bytes, rows }
 }
 
 /** A pack that is damaged, in words for people. */
@@ -61,10 +69,17 @@ export function tableLength(end: Buffer): number {
  * @param sizeBytes of the whole pack
  * @throws DamagedPack unless the table is that of the id, and its frames fill the pack
  */
-export function readTable(id: string, end: Buffer, sizeBytes: number): Row[] {
+export async function readTable(
+  id: string,
+  end: Buffer,
+  sizeBytes: number,
+  { decrypt }: { decrypt: Transform },
+): Promise<Row[]> {
   const length = tableLength(end)
-  const table = end.subarray(-trailerBytes - length, -trailerBytes)
-  if (table.length !== length || length % rowBytes !== 0) throw new DamagedPack('has a table that is cut off')
+  const stored = end.subarray(-trailerBytes - length, -trailerBytes)
+  if (stored.length !== length) throw new DamagedPack('has a table that is cut off')
+  const table = await decrypt(keyOfPack(id), stored)
+  if (table.length % rowBytes !== 0) throw new DamagedPack('has a table that is cut off')
   if (sha256(table) !== id) throw new DamagedPack('has the table of another pack, or a changed one')
   const rows: Row[] = []
   let offset = 0

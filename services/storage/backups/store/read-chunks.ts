@@ -1,6 +1,6 @@
 import type { Objects } from './objects.ts'
 import type { Catalog, Place } from './catalog.ts'
-import { decompress } from './chunks.ts'
+import { decodeChunk } from './chunks.ts'
 import { DamagedPack, keyOfPack } from './pack.ts'
 import { NotFoundError } from '#shared/errors.ts'
 
@@ -51,7 +51,7 @@ export async function readChunks(
     await inPairs(chunks, async ({ id, place }) => {
       signal.throwIfAborted()
       const chunk = await readFrame(place)
-        .then((frame) => decompress(frame, id, place.size))
+        .then((frame) => decodeChunk(frame, { id, size: place.size }, objects.encryption))
         .catch((error: unknown) => {
           if (!(error instanceof DamagedPack) && !(error instanceof NotFoundError)) throw error
           onUnreadable({ chunk: id, pack, reason: error instanceof NotFoundError ? 'is gone' : error.message })
