@@ -60,7 +60,9 @@ export async function benchBackup(): Promise<Row[]> {
         const how = { isWritten: true, signal }
         await withImage(host, imageAt(restored), how, (open) => fillDisk(open, store, chunks, working))
         // Every restore is read again.
-        await withImage(host, imageAt(restored), { isWritten: false, signal }, (open) => scanDisk(open, { signal, encryption: objects.encryption }))
+        await withImage(host, imageAt(restored), { isWritten: false, signal }, (open) =>
+          scanDisk(open, { signal, encryption: objects.encryption }),
+        )
       }
       times['restore']!.push(await timed(restore))
       if ((await digest(image)) !== (await digest(restored))) throw new Error('The restored disk is another one')

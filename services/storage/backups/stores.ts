@@ -9,9 +9,10 @@ import { type ProvingStore, proveStore } from './proof/prove-store.ts'
 import { readDamage } from './store/catalog.ts'
 import { collect, neededChunks, readWholeCatalog } from './store/collect.ts'
 import { findGarbage } from './store/garbage.ts'
+import { keyRecords } from './keys/model.ts'
 import { openStore } from './store/open-store.ts'
 import { DamagedPack } from './store/pack.ts'
-import { hasStore } from './store/store.ts'
+import { hasKeyFile, hasStore, keyFileKey } from './store/store.ts'
 
 /** The store of a storage pool. @throws NotFoundError while it has none */
 async function requireStore(pool: string): Promise<Objects> {
@@ -20,9 +21,17 @@ async function requireStore(pool: string): Promise<Objects> {
   return objects
 }
 
-async function measure(objects: Objects) {
+/** @returns words about the key file in an encrypted store that is not the one that Horcrux has written */
+async function keyDamage(pool: string, objects: Objects): Promise<string[]> {
+  const record = await keyRecords.get(pool)
+  if (!record || (await hasKeyFile(objects, Buffer.from(record.key_file, 'base64')))) return []
+  return [`${keyFileKey} is missing or has changed: the next backup writes it again`]
+}
+
+async function measure(pool: string, objects: Objects) {
   const { catalog, damaged } = await readWholeCatalog(objects)
   const words = [
+    ...(await keyDamage(pool, objects)),
     ...catalog.damaged,
     ...[...damaged].map(([id, reason]) => `pack ${id} ${reason}`),
     ...[...(await readDamage(objects))].map(([id, { reason }]) => `pack ${id} ${reason}`),
@@ -45,7 +54,7 @@ export const backupStoreService = implement(backupStores, {
   get: async ({ id }) => {
     const objects = await requireStore(id)
     const manifests = await objects.list('backups/')
-    return { id, backups: manifests.length, ...(await measure(objects)) }
+    return { id, backups: manifests.length, ...(await measure(id, objects)) }
   },
 
   collect: operation({

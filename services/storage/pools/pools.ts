@@ -10,6 +10,7 @@ import { withSafeFiles } from '#shared/nodes/host/files-by-programs.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { implement } from '#shared/service/implement.ts'
+import { keyRecords } from '../backups/keys/model.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type PoolRecord, poolRecords, volumeRecords } from '../models.ts'
 import { type Placed, requireIdentity } from './identity.ts'
@@ -147,7 +148,8 @@ export const poolService = implement(pools, {
       })
     const placed = await place(pool)
     // Nothing of others in its place is removed; one that is gone is fine.
-    if (await isInPlace(placed)) {
+    const isThere = await isInPlace(placed)
+    if (isThere) {
       await requireNoObjects(placed)
       await placed.driver.remove(placed.host, placed.config)
     }
@@ -155,6 +157,8 @@ export const poolService = implement(pools, {
     await call(permissions, 'forget', { path: `/api/storage/pools/${id}` })
     await poolRecords.remove(pool)
     await forgetSamples(id)
+    // While its place cannot be seen, its store may be there, and is opened when the storage pool is added again.
+    if (isThere) await keyRecords.removeWhere({ _id: id })
     return null
   },
 })

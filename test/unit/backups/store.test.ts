@@ -8,118 +8,28 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { readCatalog } from '../../../services/storage/backups/store/catalog.ts'
-import {
-  type ChunkList,
-  chunkBytes,
-  chunksIn,
-  digestOf,
-  idOfChunk,
-  isZero,
-  pushChunk,
-} from '../../../services/storage/backups/store/chunks.ts'
+import { chunkBytes } from '../../../services/storage/backups/store/chunks.ts'
 import { collect } from '../../../services/storage/backups/store/collect.ts'
-import {
-  keyOfManifest,
-  type Manifest,
-  readManifest,
-  writeManifest,
-} from '../../../services/storage/backups/store/manifest.ts'
-import { packWriter } from '../../../services/storage/backups/store/pack-writer.ts'
-import { readChunks } from '../../../services/storage/backups/store/read-chunks.ts'
+import { encryptionWith } from '../../../services/storage/backups/store/encryption.ts'
+import { keyOfManifest, type Manifest, readManifest } from '../../../services/storage/backups/store/manifest.ts'
+import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
 import { prepareStore } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
-import { type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
+import { type Disk, loadDisk, saveDisk } from './disks.ts'
 
 let folder: string
+let stored: Objects
 let objects: Objects
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'backup-store-'))
-  objects = objectsOf(dir.objects!, localHost(), { node: 'local', path: folder })
+  stored = objectsOf(dir.objects!, localHost(), { node: 'local', path: folder })
+  objects = stored
 })
 afterEach(() => rm(folder, { recursive: true }))
 
 const working = { signal: new AbortController().signal, onProgress: () => undefined }
-/** Chunks of a disk. Small ones are padded: the store does not ask how long a chunk is, but for zeros. */
-type Disk = (Buffer | null)[]
-
-async function save(id: string, disk: Disk, packBytes = 1000): Promise<Manifest> {
-  const writer = packWriter(objects, await readCatalog(objects), packBytes)
-  const chunks: ChunkList = []
-  for (const chunk of disk) {
-    const stored = chunk && !isZero(chunk) ? await idOfChunk(chunk) : null
-    pushChunk(chunks, stored)
-    if (stored) await writer.add(stored, chunk!)
-  }
-  await writer.finish()
-  const size_bytes = disk.length * chunkBytes
-  const manifest: Manifest = {
-    format: 1,
-    chunk_bytes: chunkBytes,
-    id,
-    vm_id: 'vm',
-    vm_name: 'vm',
-    hypervisor: 'qemu',
-    node: 'local',
-    description: '',
-    taken_at: '2026-11-30T04:05:00.000Z',
-    consistency: null,
-    vm_status: 'stopped',
-    vm: { description: '', tags: [] },
-    config: plain,
-    guest_state: null,
-    disks: [
-      {
-        id: 'vda',
-        bus: 'virtio',
-        cache: 'none',
-        format: 'raw',
-        pool: 'images',
-        volume: 'vm-disk-0',
-        size_bytes,
-        digest: digestOf(chunks, size_bytes),
-        chunks,
-      },
-    ],
-  }
-  await writeManifest(objects, manifest)
-  return manifest
-}
-
-const plain: Manifest['config'] = {
-  architecture: 'x86_64',
-  memory: 128,
-  balloon: null,
-  cpus: 1,
-  max_cpus: null,
-  cpu_model: null,
-  topology: null,
-  boot_order: null,
-  firmware: 'bios',
-  graphics: [],
-  video: 'none',
-  autostart: false,
-  nics: [],
-  iso: null,
-  boot: null,
-}
-
-/** Reads a disk back, as chunks. */
-async function load({ id, vm_id, taken_at }: Manifest): Promise<Disk> {
-  const manifest = await readManifest(objects, keyOfManifest({ id, vm_id, taken_at }))
-  const [disk] = manifest.disks
-  const found = new Map<string, Buffer>()
-  const wanted = new Set([...chunksIn(disk!.chunks as ChunkList)].map((each) => each.id))
-  await readChunks(objects, await readCatalog(objects), wanted, {
-    signal: working.signal,
-    onChunk: async (chunk, bytes) => void found.set(chunk, bytes),
-    onUnreadable: ({ chunk, reason }) => {
-      throw new Error(`${chunk} ${reason}`)
-    },
-  })
-  const out: Disk = Array.from({ length: Math.ceil(disk!.size_bytes / chunkBytes) }, () => null)
-  for (const { index, id: chunk } of chunksIn(disk!.chunks as ChunkList)) out[index] = found.get(chunk)!
-  return out
-}
+const save = (id: string, disk: Disk, packBytes?: number) => saveDisk(objects, id, disk, packBytes)
+const load = (manifest: Manifest) => loadDisk(objects, manifest)
 
 const remove = ({ id, vm_id, taken_at }: Manifest) => objects.remove(keyOfManifest({ id, vm_id, taken_at }))
 const packsNow = async () => (await objects.list('packs/')).map(({ key }) => key).toSorted()
@@ -130,7 +40,15 @@ const flip = (path: string, at: number) => {
   writeFileSync(path, bytes)
 }
 
-describe('a backup store', () => {
+const kinds = [
+  { kind: 'a backup store', encrypts: false },
+  { kind: 'an encrypted backup store', encrypts: true },
+]
+describe.each(kinds)('$kind', ({ encrypts }) => {
+  beforeEach(() => {
+    if (encrypts) objects = encryptedObjects(stored, encryptionWith(randomBytes(32)))
+  })
+
   test('gives back the bytes of every backup, in whatever order others are deleted and garbage is collected', async () => {
     const parts = Array.from({ length: 6 }, (_, index) => Buffer.concat([Buffer.from([index]), randomBytes(300)]))
     const disks = fc.array(fc.option(fc.nat(5)), { minLength: 1, maxLength: 8 })
@@ -179,7 +97,9 @@ describe('a backup store', () => {
     await save('b2', disk, 500)
     expect(await load(first)).toEqual(disk)
   })
+})
 
+describe('a backup store', () => {
   test('reports a manifest and a chunk that have changed', async () => {
     const first = await save('b1', [randomBytes(700)])
     const [pack] = await packsNow()

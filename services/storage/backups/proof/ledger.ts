@@ -42,7 +42,8 @@ export async function readLedger(objects: Objects): Promise<Ledger> {
     // It was checked just now.
     return isValid(Ledger, ledger) ? (ledger as Ledger) : noLedger()
   } catch (error) {
-    if (error instanceof NotFoundError || error instanceof SyntaxError || error instanceof DamagedPack) return noLedger()
+    if (error instanceof NotFoundError || error instanceof SyntaxError || error instanceof DamagedPack)
+      return noLedger()
     throw error
   }
 }

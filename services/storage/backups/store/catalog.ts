@@ -1,7 +1,7 @@
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompress } from 'node:zlib'
 import type { Objects } from './objects.ts'
-import { idOfPackKey, type Row, sha256 } from './pack.ts'
+import { DamagedPack, idOfPackKey, type Row, sha256 } from './pack.ts'
 
 /** The place of a chunk in a store. */
 export type Place = Omit<Row, 'id'> & { pack: string }
@@ -64,11 +64,18 @@ async function readIndex(objects: Objects, key: string): Promise<Packed[]> {
 export const keyOfDamage = (pack: string): string => `damaged/${pack}`
 export type Damage = { chunks: string[]; reason: string }
 
-/** Chunks that a verification has found damaged, by pack. */
+const lostNote: Damage = { chunks: [], reason: 'has a note of damage that cannot be read: verify its backups again' }
+
+/** Chunks that a verification has found damaged, by pack. A note that is damaged itself names none. */
 export async function readDamage(objects: Objects): Promise<Map<string, Damage>> {
   const found = new Map<string, Damage>()
   for (const { key } of await objects.list('damaged/'))
-    found.set(idOfPackKey(key), JSON.parse((await objects.get(key)).toString('utf8')) as Damage)
+    try {
+      found.set(idOfPackKey(key), JSON.parse((await objects.get(key)).toString('utf8')) as Damage)
+    } catch (error) {
+      if (!(error instanceof SyntaxError) && !(error instanceof DamagedPack)) throw error
+      found.set(idOfPackKey(key), lostNote)
+    }
   return found
 }
 

@@ -74,7 +74,10 @@ export async function readManifest(objects: Objects, key: string, expected?: str
   const read = manifest as Manifest
   for (const { id, chunks, size_bytes, digest } of read.disks) {
     const list = chunks as ChunkList
-    if (countOf(list) !== Math.ceil(size_bytes / chunkBytes) || digestOf(list, size_bytes, objects.encryption) !== digest)
+    if (
+      countOf(list) !== Math.ceil(size_bytes / chunkBytes) ||
+      digestOf(list, size_bytes, objects.encryption) !== digest
+    )
       throw new DamagedPack(`the chunks of disk ${id} in ${key} do not fit its digest`)
   }
   return read

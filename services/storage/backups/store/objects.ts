@@ -68,8 +68,7 @@ export function encryptedObjects(stored: Objects, encryption: Encryption): Objec
   return {
     ...stored,
     encryption,
-    put: async (key, bytes) =>
-      stored.put(key, isBare(key) ? bytes : await encryption.encrypt(key, Buffer.from(bytes))),
+    put: async (key, bytes) => stored.put(key, isBare(key) ? bytes : await encryption.encrypt(key, Buffer.from(bytes))),
     async get(key, range) {
       const bytes = await stored.get(key, range)
       if (isBare(key)) return bytes

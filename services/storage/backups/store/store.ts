@@ -34,9 +34,7 @@ async function readConfig(objects: Objects): Promise<StoreConfig | null> {
   if (bytes === null) return null
   const config = JSON.parse(bytes.toString('utf8')) as StoreConfig
   if (config.format === 1 || config.format === 2) return config
-  throw new ConflictError(
-    `The backup store has format ${String(config.format)}; this version of Horcrux reads 1 and 2`,
-  )
+  throw new ConflictError(`The backup store has format ${String(config.format)}; this version of Horcrux reads 1 and 2`)
 }
 
 /** As {@link readConfig}; null for a damaged one as well, so that backups can be restored without it. */
