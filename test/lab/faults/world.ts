@@ -12,6 +12,7 @@ import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
+import { readVault } from './backup-scenarios.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import type { LabHost } from '../hosts/hosts.ts'
 
@@ -21,6 +22,7 @@ export type World = Record<
   | 'snapshots'
   | 'snapshotRules'
   | 'backups'
+  | 'vault'
   | 'devices'
   | 'volumes'
   | 'nodes'
@@ -64,6 +66,7 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
     backups: (await horcrux.call(backups, 'list', {})).data.map(({ id, state, data }) =>
       `${id} ${state} ${data?.ok}`.replace(uuid, 'id'),
     ),
+    vault: await readVault(horcrux),
     devices: [
       ...guests.data.map(({ id, disks: own, nics, pending }) => {
         const parts = own.map((disk) => `${disk.id}=${disk.volume}:${disk.size_bytes}`)

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -16,7 +15,7 @@ import { noLedger, readLedger, writeLedger } from '../../../services/storage/bac
 import { keyOfDamage, readCatalog, readDamage } from '../../../services/storage/backups/store/catalog.ts'
 import { chunkBytes } from '../../../services/storage/backups/store/chunks.ts'
 import { encryptionWith, keyIdOf, unencrypted } from '../../../services/storage/backups/store/encryption.ts'
-import { keyOfManifest, type Manifest, readManifest } from '../../../services/storage/backups/store/manifest.ts'
+import { keyOfManifest, readManifest } from '../../../services/storage/backups/store/manifest.ts'
 import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
 import { DamagedPack, sha256 } from '../../../services/storage/backups/store/pack.ts'
 import {
@@ -249,66 +248,5 @@ describe('the key of a backup store', () => {
     expect(withoutRecipient([a!, b!], 'a')).toEqual([b])
     expect(() => withoutRecipient([a!], 'b')).toThrow(NotFoundError)
     expect(() => withoutRecipient([a!], 'a')).toThrow(/the only one besides Horcrux/)
-  })
-})
-
-describe('the program in an encrypted store', () => {
-  const disk = [null, randomBytes(chunkBytes), Buffer.alloc(chunkBytes, 'text '), null]
-  let mine: Awaited<ReturnType<typeof makeIdentity>>
-  let manifest: Manifest
-  beforeEach(async () => {
-    const others = await Promise.all([makeIdentity(), makeIdentity()])
-    mine = await makeIdentity()
-    const recipients = [others[0]!, mine, others[1]!].map(({ recipient }) => recipient)
-    await prepareStore(objects, await wrapKey(dataKey, recipients))
-    manifest = await saveDisk(objects, 'b1', disk)
-  })
-
-  const run = (...words: string[]) => {
-    try {
-      return execFileSync(process.execPath, [pathOf('restore.mjs'), ...words], { encoding: 'utf8', stdio: 'pipe' })
-    } catch (error) {
-      return (error as { stderr: string }).stderr
-    }
-  }
-  const identities = (...lines: string[]) => {
-    const path = join(folder, 'identity.txt')
-    writeFileSync(path, `# created: 2026-11-30T04:05:00Z\n${lines.join('\n')}\n`)
-    return path
-  }
-
-  test('lists backups without a key, and restores a disk with an identity of age', async () => {
-    const [path] = run().trim().split('\n')
-    expect(path).toBe(pathOf(keyOfManifest(manifest)))
-    expect(run(path!, 'vda', join(folder, 'none.raw'))).toMatch(/^The store is encrypted: give a file of identities/)
-    const stranger = await makeIdentity()
-    const file = identities(stranger.identity, `# public key: ${mine.recipient}`, mine.identity)
-    expect(run('-i', file, path!)).toContain('vda')
-    const out = join(folder, 'disk.raw')
-    expect(run('-i', file, path!, 'vda', out)).toContain('bytes in')
-    const whole = Buffer.concat(disk.map((chunk) => chunk ?? Buffer.alloc(chunkBytes)))
-    expect(readFileSync(out).equals(whole)).toBe(true)
-  })
-
-  test('says which of identity, key file, manifest and chunk is wrong', async () => {
-    const path = pathOf(keyOfManifest(manifest))
-    const file = identities(mine.identity)
-    const { identity } = await makeIdentity()
-    expect(run('-i', identities(identity), path)).toMatch(/^The key file is encrypted for other recipients/)
-    const mistyped = mine.identity.replace(/.$/, (last) => (last === 'Q' ? 'P' : 'Q'))
-    expect(run('-i', identities(mistyped), path)).toMatch(/^The identity is mistyped/)
-    expect(run('-i', identities('nothing'), path)).toMatch(/no line that begins with AGE-SECRET-KEY-1/)
-    identities(mine.identity)
-    flip(pathOf(keyFileKey), -1)
-    expect(run('-i', file, path)).toMatch(/^The key file is damaged/)
-    await objects.put(keyFileKey, await wrapKey(randomBytes(32), [mine.recipient]))
-    expect(run('-i', file, path)).toMatch(/^The key file has key \w+, but the store is encrypted with/)
-    await objects.put(keyFileKey, await wrapKey(dataKey, [mine.recipient]))
-    for (const pack of filesOf('packs')) flip(pack, 100)
-    expect(run('-i', file, path, 'vda', join(folder, 'a.raw'))).toMatch(
-      /is missing or damaged: the disk cannot be rest/,
-    )
-    flip(path, 100)
-    expect(run('-i', file, path)).toMatch(/is damaged, or was moved/)
   })
 })
