@@ -43,7 +43,7 @@ async function makeKey({ pool, recipients }: Encrypting): Promise<void> {
     key_id: keyIdOf(dataKey),
     recipients: recipients.map((each) => ({ ...each, added_at: at })),
     own_recipient,
-    identity: sealIdentity(identity),
+    sealed_identity: sealIdentity(identity),
     key_file: key_file.toString('base64'),
     created_at: at,
     updated_at: at,

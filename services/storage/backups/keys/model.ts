@@ -10,8 +10,10 @@ export const keyRecords = collection(
     id: Id,
     key_id: Type.String({ description: 'Identifies the data key' }),
     recipients: Type.Array(Recipient),
-    own_recipient: Type.String({ description: 'Public half of `identity`' }),
-    identity: Type.String({ description: 'Identity of Horcrux for this store, sealed' }),
+    own_recipient: Type.String({ description: 'Public half of the identity' }),
+    sealed_identity: Type.String({
+      description: 'Identity of Horcrux for this store, encrypted with HORCRUX_SECRET_KEY',
+    }),
     key_file: Type.String({
       description:
         'Base64. The data key, encrypted for all recipients. The copy in the store is never read: a writer of the store could have replaced it',

@@ -37,12 +37,12 @@ export function requireFitting(
 }
 
 /** The data key of a store. @throws ConflictError when it cannot be opened */
-export async function dataKeyOf({ id, key_id, identity, key_file }: KeyRecord): Promise<Buffer> {
+export async function dataKeyOf({ id, key_id, sealed_identity, key_file }: KeyRecord): Promise<Buffer> {
   const refused = (reason: string, cause?: unknown) =>
     new ConflictError(`The key of the backup store of '${id}' cannot be opened: ${reason}`, { cause })
   let own: string
   try {
-    own = unseal(identity, purpose)
+    own = unseal(sealed_identity, purpose)
   } catch (error) {
     throw refused('HORCRUX_SECRET_KEY is another one than at its encryption', error)
   }

@@ -12,7 +12,7 @@
 import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { DamagedPack, type Transform } from './pack.ts'
 
-/** How a store names its chunks, and turns bytes into those that it stores. */
+/** The ids of the chunks of a store, and its way from bytes to those that it stores. */
 export type Encryption = {
   /** Tells data keys apart; null: the store is not encrypted. */
   keyId: string | null
