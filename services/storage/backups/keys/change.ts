@@ -21,7 +21,7 @@ async function requireKey(pool: string): Promise<KeyRecord> {
 }
 
 /** Encrypts the data key for these recipients. Packs and manifests stay as they are. */
-async function wrapFor(pool: string, recipients: Recipient[]): Promise<void> {
+export async function wrapFor(pool: string, recipients: Recipient[]): Promise<void> {
   const record = await requireKey(pool)
   const all = [record.own_recipient, ...recipients.map(({ recipient }) => recipient)]
   const key_file = (await wrapKey(await dataKeyOf(record), all)).toString('base64')

@@ -8,7 +8,7 @@ import { throwAll } from '#shared/service/violations.ts'
 import { storePathOf } from '../model.ts'
 import { dataKeyBytes, keyIdOf } from '../store/encryption.ts'
 import type { Objects } from '../store/objects.ts'
-import { openStore, openStored, openToWrite } from '../store/open-store.ts'
+import { openStore, openStored, prepared } from '../store/open-store.ts'
 import { forgetStore, hasStore, keyFileKey, writeStore } from '../store/store.ts'
 import { makeIdentity, wrapKey } from './key-file.ts'
 import { keyRecords } from './model.ts'
@@ -19,7 +19,7 @@ import { sealIdentity } from './unlock.ts'
 type Encrypting = { pool: string; recipients: Pick<Recipient, 'name' | 'recipient'>[] }
 
 /** @throws ConflictError for a store that has backups, or packs that a garbage collection has not removed */
-async function requireEmpty(pool: string, objects: Objects): Promise<void> {
+export async function requireEmpty(pool: string, objects: Objects): Promise<void> {
   const backups = (await objects.list('backups/')).length
   const packs = (await objects.list('packs/')).length
   if (backups + packs === 0) return
@@ -32,7 +32,7 @@ async function requireEmpty(pool: string, objects: Objects): Promise<void> {
 }
 
 /** Makes the data key. A repeated step finds it: the key itself is in the record only, never in the journal. */
-async function makeKey({ pool, recipients }: Encrypting): Promise<void> {
+export async function makeKey({ pool, recipients }: Encrypting): Promise<void> {
   if (await keyRecords.get(pool)) return
   const dataKey = randomBytes(dataKeyBytes)
   const { identity, recipient: own_recipient } = await makeIdentity()
@@ -56,28 +56,28 @@ async function removeOld(objects: Objects): Promise<void> {
     for (const { key } of await objects.list(beginning)) await objects.remove(key)
 }
 
+/** Makes the store anew, with the key. */
+export async function makeStore(pool: string, stored: Objects): Promise<void> {
+  await removeOld(stored)
+  await forgetStore(stored)
+  await prepared(pool, stored)
+}
+
+/** @param hadStore there was one, without backups */
+export async function undoStore(stored: Objects, hadStore: boolean): Promise<void> {
+  await stored.remove(keyFileKey)
+  await (hadStore ? writeStore(stored) : forgetStore(stored))
+}
+
 async function runEncrypt(op: Op, encrypting: Encrypting): Promise<StoreEncryption> {
   const { pool } = encrypting
   const hadStore = await op.step('looking for a store', async () => hasStore(await openStored(pool)))
   await op.step('making key', () => makeKey(encrypting), {
     undo: async () => void (await keyRecords.removeWhere({ _id: pool })),
   })
-  await op.step(
-    'making store',
-    async () => {
-      const stored = await openStored(pool)
-      await removeOld(stored)
-      await forgetStore(stored)
-      await openToWrite(pool)
-    },
-    {
-      undo: async () => {
-        const stored = await openStored(pool)
-        await stored.remove(keyFileKey)
-        await (hadStore ? writeStore(stored) : forgetStore(stored))
-      },
-    },
-  )
+  await op.step('making store', async () => makeStore(pool, await openStored(pool)), {
+    undo: async () => undoStore(await openStored(pool), hadStore),
+  })
   await op.commit()
   return viewOf(pool, await keyRecords.require(pool))
 }

@@ -18,24 +18,27 @@ export async function openStored(pool: string, signal?: AbortSignal): Promise<Ob
   return objectsOf(objects, host, config, signal)
 }
 
-/**
- * Opens the backup store of a storage pool, with its key if it is encrypted.
- * @throws ConflictError for a storage pool that is not active or holds no objects, or a store whose key is not there
- */
-export async function openStore(pool: string, signal?: AbortSignal): Promise<Objects> {
-  const stored = await openStored(pool, signal)
+/** The store of a storage pool with its key, if it is encrypted. @throws ConflictError for one whose key is not there */
+export async function unlocked(pool: string, stored: Objects): Promise<Objects> {
   const record = await keyRecords.get(pool)
   requireFitting(pool, await configIn(stored), record)
   return record ? encryptedObjects(stored, await unlock(record)) : stored
 }
 
-/** Opens the backup store of a storage pool to write to it, and makes it if there is none. @throws ConflictError as {@link openStore} */
-export async function openToWrite(pool: string): Promise<Objects> {
-  const objects = await openStore(pool)
+/** As {@link unlocked}, for writes: makes the store if there is none. */
+export async function prepared(pool: string, stored: Objects): Promise<Objects> {
+  const objects = await unlocked(pool, stored)
   const record = await keyRecords.get(pool)
   await prepareStore(objects, record && Buffer.from(record.key_file, 'base64'))
   return objects
 }
+
+/** Opens the backup store of a storage pool. @throws ConflictError as {@link openStored} and {@link unlocked} */
+export const openStore = async (pool: string, signal?: AbortSignal): Promise<Objects> =>
+  unlocked(pool, await openStored(pool, signal))
+
+/** Opens the backup store of a storage pool to write to it, and makes it if there is none. @throws ConflictError as {@link openStore} */
+export const openToWrite = async (pool: string): Promise<Objects> => prepared(pool, await openStored(pool))
 
 /** Reads the manifest of a backup. @throws ConflictError when it is damaged or gone */
 export async function manifestOf({ id, pool, manifest, manifest_sha256 }: BackupRecord): Promise<Manifest> {
