@@ -36,7 +36,8 @@ const BackupDisk = strict({
   size_bytes: Type.Integer({ description: 'Size of the disk in the guest' }),
   data_bytes: Type.Integer({ description: 'Bytes of it that are not holes' }),
   digest: Type.String({
-    description: 'SHA-256 of the SHA-256 of each of its chunks of 4 MiB; computed again of every restored disk',
+    description:
+      'SHA-256 of the ids of its chunks of 4 MiB: their SHA-256, keyed in an encrypted store; computed again of every restored disk',
   }),
 })
 

@@ -11,7 +11,7 @@ import { chunkBytes } from '../../../services/storage/backups/store/chunks.ts'
 import { encryptionWith } from '../../../services/storage/backups/store/encryption.ts'
 import { keyOfManifest, type Manifest } from '../../../services/storage/backups/store/manifest.ts'
 import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
-import { keyFileKey, prepareStore } from '../../../services/storage/backups/store/store.ts'
+import { keyFileKey, prepareStore, putKeyFile } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
 import { saveDisk } from './disks.ts'
 
@@ -44,7 +44,8 @@ describe('the program in an encrypted store', () => {
     const others = await Promise.all([makeIdentity(), makeIdentity()])
     mine = await makeIdentity()
     const recipients = [others[0]!, mine, others[1]!].map(({ recipient }) => recipient)
-    await prepareStore(objects, await wrapKey(dataKey, recipients))
+    await prepareStore(objects)
+    await putKeyFile(objects, await wrapKey(dataKey, recipients))
     manifest = await saveDisk(objects, 'b1', disk)
   })
 

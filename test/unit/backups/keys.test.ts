@@ -24,6 +24,7 @@ import {
   hasStore,
   keyFileKey,
   prepareStore,
+  putKeyFile,
 } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
 import { loadDisk, saveDisk } from './disks.ts'
@@ -56,7 +57,8 @@ describe('an encrypted backup store', () => {
   const disk = [Buffer.alloc(5000, text), null, Buffer.alloc(5000, text)]
 
   test('tells no content: not in its files, and not by the ids of chunks or packs', async () => {
-    await prepareStore(objects, Buffer.from('key file'))
+    await prepareStore(objects)
+    await putKeyFile(objects, Buffer.from('key file'))
     const manifest = await saveDisk(objects, 'b1', disk)
     await writeLedger(objects, noLedger())
     const key = keyOfManifest(manifest)
@@ -150,17 +152,17 @@ describe('an encrypted backup store', () => {
 
   test('has its key file again when it was lost or changed', async () => {
     const keyFile = Buffer.from('the key file')
-    await prepareStore(objects, keyFile)
+    await putKeyFile(objects, keyFile)
     flip(pathOf(keyFileKey), 2)
-    await prepareStore(objects, keyFile)
+    await putKeyFile(objects, keyFile)
     expect(readFileSync(pathOf(keyFileKey))).toEqual(keyFile)
     await objects.remove(keyFileKey)
-    await prepareStore(objects, keyFile)
+    await putKeyFile(objects, keyFile)
     expect(readFileSync(pathOf(keyFileKey))).toEqual(keyFile)
   })
 
   test('says in its configuration that it is encrypted, in a format that earlier versions refuse', async () => {
-    await prepareStore(objects, Buffer.from('key file'))
+    await prepareStore(objects)
     expect(await configIn(stored)).toMatchObject({ format: 2, encryption: { key_id: keyIdOf(dataKey) } })
     writeFileSync(pathOf('config.json'), '{"format":3}')
     await expect(configIn(stored)).rejects.toThrow(/has format 3; this version of Horcrux reads 1 and 2/)

@@ -6,7 +6,7 @@ import type { BackupRecord } from '../model.ts'
 import { type Manifest, readManifest } from './manifest.ts'
 import { encryptedObjects, type Objects, objectsOf } from './objects.ts'
 import { DamagedPack } from './pack.ts'
-import { configIn, prepareStore } from './store.ts'
+import { configIn, prepareStore, putKeyFile } from './store.ts'
 
 /**
  * Opens a backup store as it is stored, to list and remove objects without its key.
@@ -25,11 +25,24 @@ export async function unlocked(pool: string, stored: Objects): Promise<Objects> 
   return record ? encryptedObjects(stored, await unlock(record)) : stored
 }
 
-/** As {@link unlocked}, for writes: makes the store if there is none. */
+/**
+ * Writes the key file of an encrypted store, unless it is there. Recipients may change meanwhile: the record is read again
+ * after the write, so that the newest file is there in the end.
+ */
+async function writeKeyFile(pool: string, objects: Objects): Promise<void> {
+  for (let written: string | null = null; ;) {
+    const record = await keyRecords.get(pool)
+    if (!record || record.key_file === written) return
+    await putKeyFile(objects, Buffer.from(record.key_file, 'base64'))
+    written = record.key_file
+  }
+}
+
+/** As {@link unlocked}, for writes: makes the store if there is none, and its key file if that is lost or changed. */
 export async function prepared(pool: string, stored: Objects): Promise<Objects> {
   const objects = await unlocked(pool, stored)
-  const record = await keyRecords.get(pool)
-  await prepareStore(objects, record && Buffer.from(record.key_file, 'base64'))
+  await writeKeyFile(pool, objects)
+  await prepareStore(objects)
   return objects
 }
 

@@ -66,15 +66,14 @@ export async function hasKeyFile(objects: Objects, keyFile: Buffer): Promise<boo
   }
 }
 
-/**
- * Makes the store, or finds it. A key file that is missing or has changed is written again.
- * @param keyFile of a store that is encrypted
- * @throws ConflictError for one of a later format, or a damaged one
- */
-export async function prepareStore(objects: Objects, keyFile: Buffer | null = null): Promise<void> {
-  const isThere = await hasStore(objects)
-  if (keyFile && !(await hasKeyFile(objects, keyFile))) await objects.put(keyFileKey, keyFile)
-  if (!isThere) await writeStore(objects)
+/** Writes the key file of a store, unless it is there. */
+export async function putKeyFile(objects: Objects, keyFile: Buffer): Promise<void> {
+  if (!(await hasKeyFile(objects, keyFile))) await objects.put(keyFileKey, keyFile)
+}
+
+/** Makes the store, or finds it. @throws ConflictError for one of a later format, or a damaged one */
+export async function prepareStore(objects: Objects): Promise<void> {
+  if (!(await hasStore(objects))) await writeStore(objects)
 }
 
 /** Writes the programs and the configuration of a store, which is there from then on. */
