@@ -13,6 +13,7 @@ import {
   readManifest,
   writeManifest,
 } from '../../../services/storage/backups/store/manifest.ts'
+import { readWholeCatalog } from '../../../services/storage/backups/store/collect.ts'
 import type { Objects } from '../../../services/storage/backups/store/objects.ts'
 import { packWriter } from '../../../services/storage/backups/store/pack-writer.ts'
 import { readChunks } from '../../../services/storage/backups/store/read-chunks.ts'
@@ -88,7 +89,7 @@ export async function loadDisk(objects: Objects, { id, vm_id, taken_at }: Manife
   const [disk] = manifest.disks
   const found = new Map<string, Buffer>()
   const wanted = new Set([...chunksIn(disk!.chunks as ChunkList)].map((each) => each.id))
-  await readChunks(objects, await readCatalog(objects), wanted, {
+  await readChunks(objects, (await readWholeCatalog(objects)).catalog, wanted, {
     signal: new AbortController().signal,
     onChunk: async (chunk, bytes) => void found.set(chunk, bytes),
     onUnreadable: ({ chunk, reason }) => {

@@ -7,8 +7,8 @@ import { originalOf } from '../../volumes/copy.ts'
 import { fillDisk } from '../nbd/fill-disk.ts'
 import { withImage } from '../nbd/open-image.ts'
 import { scanDisk } from '../nbd/scan-disk.ts'
-import { readCatalog } from '../store/catalog.ts'
 import { type ChunkList, digestOf } from '../store/chunks.ts'
+import { readWholeCatalog } from '../store/collect.ts'
 import type { Manifest } from '../store/manifest.ts'
 
 type Within = { before: number; total: number }
@@ -28,7 +28,9 @@ export async function restoreImage(
   const { signal } = op
   const { host } = opened
   const original = await originalOf(opened, volume)
-  const store = { objects, catalog: await readCatalog(objects) }
+  // A store that has lost an index is read by the tables of its packs.
+  const { catalog } = await readWholeCatalog(objects)
+  const store = { objects, catalog }
   // It was checked when the manifest was read.
   const list = disk.chunks as ChunkList
   const onProgress = (done: number) => op.progress(Math.min(total, before + done), total, 'bytes')
