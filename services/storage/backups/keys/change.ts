@@ -4,6 +4,7 @@ import { ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { throwAll } from '#shared/service/violations.ts'
+import { poolRecords } from '../../models.ts'
 import { openToWrite } from '../store/open-store.ts'
 import { wrapKey } from './key-file.ts'
 import { type KeyRecord, keyRecords } from './model.ts'
@@ -13,8 +14,9 @@ import { keysPathOf, viewOf } from './view.ts'
 
 type Changing = { pool: string; before: Recipient[]; after: Recipient[] }
 
-/** @throws ConflictError for a store that is not encrypted */
+/** @throws NotFoundError for a storage pool that is not there, ConflictError for a store that is not encrypted */
 async function requireKey(pool: string): Promise<KeyRecord> {
+  await poolRecords.require(pool)
   const record = await keyRecords.get(pool)
   if (!record) throw new ConflictError(`The backup store of '${pool}' is not encrypted`)
   return record
@@ -22,7 +24,7 @@ async function requireKey(pool: string): Promise<KeyRecord> {
 
 /** Encrypts the data key for these recipients. Packs and manifests stay as they are. */
 export async function wrapFor(pool: string, recipients: Recipient[]): Promise<void> {
-  const record = await requireKey(pool)
+  const record = await keyRecords.require(pool)
   const all = [record.own_recipient, ...recipients.map(({ recipient }) => recipient)]
   const key_file = (await wrapKey(await dataKeyOf(record), all)).toString('base64')
   await keyRecords.updateWhere({ _id: pool }, { set: { recipients, key_file } })
