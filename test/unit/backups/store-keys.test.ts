@@ -149,6 +149,18 @@ test('a store whose key is not there is neither read nor written, and its object
   await expect(requireEmpty(pool, stored)).rejects.toThrow('has 1 packs of deleted backups, which are not encrypted')
 })
 
+test('a store without its configuration is encrypted again, and never goes on in clear', async () => {
+  await encrypted()
+  const manifest = await saveDisk(await prepared(pool, stored), 'b1', disk)
+  const before = await readFile(pathOf('config.json'), 'utf8')
+  await rm(pathOf('config.json'))
+  expect(await loadDisk(await prepared(pool, stored), manifest)).toEqual(disk)
+  expect(await readFile(pathOf('config.json'), 'utf8')).toBe(before)
+  await rm(pathOf('config.json'))
+  await forget()
+  await expect(prepared(pool, stored)).rejects.toThrow('has lost its config.json, and was encrypted')
+})
+
 test('backups are restored while the configuration of their store is damaged, and none is made', async () => {
   await encrypted()
   const manifest = await saveDisk(await prepared(pool, stored), 'b1', disk)

@@ -71,9 +71,15 @@ export async function putKeyFile(objects: Objects, keyFile: Buffer): Promise<voi
   if (!(await hasKeyFile(objects, keyFile))) await objects.put(keyFileKey, keyFile)
 }
 
-/** Makes the store, or finds it. @throws ConflictError for one of a later format, or a damaged one */
+/** Makes the store, or finds it. @throws ConflictError for one of a later format, a damaged one, or the rest of an encrypted one */
 export async function prepareStore(objects: Objects): Promise<void> {
-  if (!(await hasStore(objects))) await writeStore(objects)
+  if (await hasStore(objects)) return
+  // Backups in clear would lie among encrypted ones.
+  if (objects.encryption.keyId === null && (await objects.list(keyFileKey)).length > 0)
+    throw new ConflictError(
+      `The backup store has lost its config.json, and was encrypted, since it has ${keyFileKey}: put back the one that it had`,
+    )
+  await writeStore(objects)
 }
 
 /** Writes the programs and the configuration of a store, which is there from then on. */
