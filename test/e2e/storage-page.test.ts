@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
+import { makeIdentity } from '../../services/storage/backups/keys/key-file.ts'
 import { signInOn, startBrowser } from '../lab/clients/browser.ts'
 import { imagesOf } from '../lab/guests/disks.ts'
 import { labHosts } from '../lab/hosts/lab.ts'
@@ -205,6 +206,42 @@ test.runIf(canRun)(
       what: 'its size',
     })
     await page.locator('tbody tr', { hasText: `disk-${pool}` }).waitFor()
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'a backup store is encrypted for a recipient, mistakes stand at their fields, and the last recipient stays',
+  async () => {
+    const pool = await makePool()
+    const [mine, spare] = [await makeIdentity(), await makeIdentity()]
+    await page.goto(`${product.url}/storage/${pool}`)
+    await page.getByRole('button', { name: 'Encrypt', exact: true }).click()
+    const field = (name: string) => page.getByRole('dialog').locator(`[name="${name}"]`)
+    const mistyped = mine.recipient.replace(/.$/, (last) => (last === 'q' ? 'p' : 'q'))
+    await field('recipients.0.name').fill('mine')
+    await field('recipients.0.recipient').fill(mistyped)
+    await inspect('encrypt')
+    await press('Encrypt')
+    await page.getByText('its checksum does not fit').waitFor()
+    await field('recipients.0.recipient').fill(mine.recipient)
+    await press('Encrypt')
+    const card = page.locator('.card', { hasText: 'Encryption of backups' })
+    await card.getByText(mine.recipient).waitFor()
+    const remove = card.getByRole('button', { name: 'Remove', exact: true })
+    expect(await remove.getAttribute('title')).toContain('the last recipient')
+
+    await card.getByRole('button', { name: 'Add recipient' }).click()
+    await field('name').fill('spare')
+    await field('recipient').fill(spare.recipient)
+    await press('Add recipient')
+    await card.getByText(spare.recipient).waitFor()
+    await remove.first().click()
+    await inspect('remove-recipient')
+    await press('Remove')
+    await card.getByText(mine.recipient).waitFor({ state: 'detached' })
+    const { body } = await product.ask(`GET /api/backup-stores/${pool}/encryption`)
+    expect(body['recipients']).toMatchObject([{ name: 'spare', recipient: spare.recipient }])
   },
   longMs,
 )

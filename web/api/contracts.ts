@@ -20,6 +20,7 @@ import type { alerts } from '#shared/contracts/metrics/alerts.ts'
 import type { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import type { migrations } from '#shared/contracts/migration/migrations.ts'
 import type { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
+import type { backupStoreKeys } from '#shared/contracts/storage/backup-keys.ts'
 import type { backups } from '#shared/contracts/storage/backups.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import type { uploads } from '#shared/contracts/storage/uploads.ts'
@@ -42,6 +43,7 @@ type Contracts = {
   audit: typeof audit
   auth: typeof auth
   'backup-jobs': typeof backupJobs
+  'backup-store-keys': typeof backupStoreKeys
   backups: typeof backups
   cloudinit: typeof cloudinit
   consoles: typeof consoles

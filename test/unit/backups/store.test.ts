@@ -128,4 +128,14 @@ describe('a backup store', () => {
     for (const [pack] of readdirSync(pathOf('packs')).map((each) => readdirSync(pathOf(`packs/${each}`))))
       expect(pack).toMatch(/^[0-9a-f]{64}$/)
   })
+
+  test('has a script that says which Node.js it needs, if that which runs it has no zstd', async () => {
+    await prepareStore(objects)
+    // A Node.js before 22.15 has the module, without this function.
+    const older = 'data:text/javascript,import zlib from "node:zlib"; delete zlib.zstdDecompressSync'
+    const words = ['--import', older, pathOf('restore.mjs')]
+    expect(() => execFileSync(process.execPath, words, { encoding: 'utf8', stdio: 'pipe' })).toThrow(
+      /has no zstd: use 22\.15, 23\.8 or newer/,
+    )
+  })
 })

@@ -11,6 +11,7 @@ import { Loaded } from '../../widgets/states.tsx'
 import { Meter, Status, Tag } from '../../widgets/status.tsx'
 import { bytes, time } from '../../words/format.ts'
 import { t, told } from '../../words/words.ts'
+import { Encryption } from './encryption.tsx'
 import { poolVerbs } from './pools.tsx'
 import { Uploads } from './uploads.tsx'
 import { volumeVerbs } from './volume-verbs.tsx'
@@ -83,6 +84,7 @@ export function PoolPage() {
               />
               {data.health_reason && <p class="note">{data.health_reason}</p>}
             </Card>
+            {data.capabilities.objects && may('backup-store-keys.get', { id }) && <Encryption pool={id} />}
             {may('uploads.create', { id }) && <Uploads pool={id} />}
             <ListScreen
               isPart

@@ -35,4 +35,22 @@ export const storage: Record<keyof typeof en, string> = {
   confirmDeactivate: 'Darin wird nichts Neues angelegt, bis er wieder aktiv ist.',
   createPool: 'Speicherpool anlegen',
   fullAt: 'Voll am {time}, beim Wachstum von zwei Tagen',
+  encryption: 'Verschlüsselung der Backups',
+  encryptionOff:
+    'Der Sicherungsspeicher ist nicht verschlüsselt: Wer ihn liest, liest die Platten. Vor dem ersten Backup kann er verschlüsselt werden.',
+  'f.keyId': 'Kennung des Schlüssels',
+  'f.recipient': 'Empfänger von age',
+  'hint.recipientName': 'Benennt den Empfänger in diesem Speicher',
+  'hint.secondRecipient': 'Wenn gewünscht, ein zweiter Empfänger: eine andernorts verwahrte Ersatzidentität',
+  makeIdentity:
+    'Auf einem eigenen Rechner eine Identität erzeugen und die Zeile „Public key“ hier angeben. Die Datei selbst bleibt bei Ihnen und öffnet die Backups, wenn dieses Horcrux verloren ist.',
+  isEncrypted: 'Er ist verschlüsselt',
+  isNotEncrypted: 'Er ist nicht verschlüsselt',
+  isLastRecipient: 'Es ist der letzte Empfänger: zuerst einen anderen hinzufügen',
+  confirmRemoveRecipient:
+    'Die Identität von {name} öffnet den Speicher dann nicht mehr. Eine früher gemachte Kopie der Schlüsseldatei öffnet ihn weiter: Ist das wichtig, einen neuen Speicher beginnen.',
+  opensItself: 'öffnet den Speicher für Backups, Prüfungen und Wiederherstellungen',
+  withoutHorcrux: 'Ohne Horcrux, im Speicher:',
+  'verb.encrypt': 'Verschlüsseln',
+  'verb.addRecipient': 'Empfänger hinzufügen',
 }

@@ -34,4 +34,22 @@ export const storage = {
   confirmDeactivate: 'Nothing new is made in it until it is active again.',
   createPool: 'Create storage pool',
   fullAt: 'Full at {time}, at the rate of two days',
+  encryption: 'Encryption of backups',
+  encryptionOff:
+    'The backup store is not encrypted: its reader reads the disks. It can be encrypted before its first backup.',
+  'f.keyId': 'Id of the key',
+  'f.recipient': 'Recipient of age',
+  'hint.recipientName': 'Names the recipient in this store',
+  'hint.secondRecipient': 'A second recipient, if wanted: a spare identity, kept elsewhere',
+  makeIdentity:
+    'Make an identity on a computer of yours, and give the line “Public key” here. The file itself stays with you, and opens the backups if this Horcrux is lost.',
+  isEncrypted: 'It is encrypted',
+  isNotEncrypted: 'It is not encrypted',
+  isLastRecipient: 'It is the last recipient: add another one first',
+  confirmRemoveRecipient:
+    'The identity of {name} no longer opens the store. A copy of the key file that was made before still does: if that matters, begin a new store.',
+  opensItself: 'opens the store for backups, verifications and restores',
+  withoutHorcrux: 'Without Horcrux, in the store:',
+  'verb.encrypt': 'Encrypt',
+  'verb.addRecipient': 'Add recipient',
 }

@@ -1,4 +1,4 @@
-// Restores disks from this backup store without Horcrux. It needs Node.js 22.15 or newer, and nothing else.
+// Restores disks from this backup store without Horcrux. It needs Node.js 22.15, 23.8 or newer, and nothing else.
 //   node restore.mjs                                    lists the backups
 //   node restore.mjs backups/VM/FILE.json               lists the disks of a backup
 //   node restore.mjs backups/VM/FILE.json vda disk.raw  writes a disk as a raw image, with its holes
@@ -18,7 +18,7 @@ import {
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { zstdDecompressSync } from 'node:zlib'
+import zlib from 'node:zlib'
 
 const store = dirname(fileURLToPath(import.meta.url))
 const options = { identities: { type: 'string', short: 'i' } }
@@ -30,6 +30,7 @@ const fail = (message) => {
   console.error(message)
   process.exit(1)
 }
+if (!zlib.zstdDecompressSync) fail(`Node.js ${process.versions.node} has no zstd: use 22.15, 23.8 or newer`)
 
 /** Reads bytes of a file; a negative offset counts from its end. */
 function read(file, offset, length) {
@@ -110,7 +111,7 @@ function readChunk(id) {
   for (const { path, offset, length } of places.get(id) ?? []) {
     const file = openSync(path)
     try {
-      const chunk = zstdDecompressSync(decrypt(`chunk/${id}`, read(file, offset, length)))
+      const chunk = zlib.zstdDecompressSync(decrypt(`chunk/${id}`, read(file, offset, length)))
       if (idOf(sha256(chunk)) === id) return chunk
     } catch {
       // Another pack may have it.
