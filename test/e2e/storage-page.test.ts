@@ -60,6 +60,15 @@ const volumesIn = async (pool: string) => {
   const { body } = await product.ask(`GET /api/storage/pools/${pool}/volumes`)
   return (body['data'] as { name: string }[]).map(({ name }) => name)
 }
+/** Waits until no operation is active: each holds what it changes. */
+const settled = () =>
+  until(
+    async () => {
+      const { body } = await product.ask('GET /api/operations')
+      return (body['data'] as { ended_at: string | null }[]).every(({ ended_at }) => ended_at !== null)
+    },
+    { what: 'the end of all operations' },
+  )
 /** Opens the dialog of an action in the menu of a row. */
 async function choose(of: string, action: string): Promise<void> {
   await page.getByRole('button', { name: `Actions: ${of}`, exact: true }).click()
@@ -230,12 +239,14 @@ test.runIf(canRun)(
     await card.getByText(mine.recipient).waitFor()
     const remove = card.getByRole('button', { name: 'Remove', exact: true })
     expect(await remove.getAttribute('title')).toContain('the last recipient')
+    await settled()
 
     await card.getByRole('button', { name: 'Add recipient' }).click()
     await field('name').fill('spare')
     await field('recipient').fill(spare.recipient)
     await press('Add recipient')
     await card.getByText(spare.recipient).waitFor()
+    await settled()
     await remove.first().click()
     await inspect('remove-recipient')
     await press('Remove')
