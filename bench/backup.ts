@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +7,8 @@ import { fillDisk } from '../services/storage/backups/nbd/fill-disk.ts'
 import { withImage } from '../services/storage/backups/nbd/open-image.ts'
 import { scanDisk } from '../services/storage/backups/nbd/scan-disk.ts'
 import { readCatalog } from '../services/storage/backups/store/catalog.ts'
-import { objectsOf } from '../services/storage/backups/store/objects.ts'
+import { encryptionWith } from '../services/storage/backups/store/encryption.ts'
+import { encryptedObjects, type Objects, objectsOf } from '../services/storage/backups/store/objects.ts'
 import { packWriter } from '../services/storage/backups/store/pack-writer.ts'
 import { dir } from '../services/storage/drivers/dir/dir.ts'
 import { repository } from '../test/lab/repository.ts'
@@ -37,21 +38,25 @@ export async function benchBackup(): Promise<Row[]> {
     // The packages of this checkout, and as much of holes behind them.
     const fill = 'set -o pipefail; tar -C "$1" -cf - node_modules 2>/dev/null | head -c "$2" >"$3" || true'
     await sh(`${fill}; truncate -s "$4" "$3"`, repository, String(dataBytes), image, String(2 * dataBytes))
-    const times = { zstd: [], first: [], again: [], unzstd: [], restore: [] } as Record<string, number[]>
+    const times = { zstd: [], first: [], again: [], encrypted: [], unzstd: [], restore: [] } as Record<string, number[]>
+    const storeAt = (name: string) => objectsOf(dir.objects!, host, { node: 'local', path: join(folder, name) })
+    const save = async (objects: Objects) => {
+      const writer = packWriter(objects, await readCatalog(objects))
+      const reading = { isWritten: false, signal }
+      const work = { signal, encryption: objects.encryption, onChunk: writer.add }
+      const { chunks } = await withImage(host, imageAt(image), reading, (open) => scanDisk(open, work))
+      await writer.finish()
+      return chunks
+    }
     for (let round = 0; round < rounds; round++) {
-      const objects = objectsOf(dir.objects!, host, { node: 'local', path: join(folder, `store-${round}`) })
+      const objects = storeAt(`store-${round}`)
       times['zstd']!.push(await timed(() => sh('zstd -1 -T2 -q -f "$1" -o "$2" && sync "$2"', image, packed)))
-      const save = async () => {
-        const writer = packWriter(objects, await readCatalog(objects))
-        const reading = { isWritten: false, signal }
-        const work = { signal, encryption: objects.encryption, onChunk: writer.add }
-        const { chunks } = await withImage(host, imageAt(image), reading, (open) => scanDisk(open, work))
-        await writer.finish()
-        return chunks
-      }
       let chunks: Awaited<ReturnType<typeof save>> = []
-      times['first']!.push(await timed(async () => (chunks = await save())))
-      times['again']!.push(await timed(save))
+      times['first']!.push(await timed(async () => (chunks = await save(objects))))
+      times['again']!.push(await timed(() => save(objects)))
+      const encrypted = encryptedObjects(storeAt(`encrypted-${round}`), encryptionWith(randomBytes(32)))
+      times['encrypted']!.push(await timed(() => save(encrypted)))
+      await rm(join(folder, `encrypted-${round}`), { recursive: true })
       times['unzstd']!.push(await timed(() => sh('zstd -d -q -f "$1" -o "$2" && sync "$2"', packed, restored)))
       await sh('rm -f "$1"; truncate -s "$2" "$1"', restored, String(2 * dataBytes))
       const restore = async () => {
@@ -78,6 +83,12 @@ export async function benchBackup(): Promise<Row[]> {
         value: of('again') / of('first'),
         unit: 'x',
         below: 1,
+      },
+      {
+        what: 'first backup to an encrypted store against one in clear',
+        value: of('encrypted') / of('first'),
+        unit: 'x',
+        below: 1.3,
       },
       { what: 'restore, written and read again', value: of('restore'), unit: 'ms' },
       { what: 'restore against zstd -d', value: of('restore') / of('unzstd'), unit: 'x' },
