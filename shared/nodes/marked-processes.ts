@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '#shared/errors.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
-import { type Cgroup, cgroupOf } from './cgroup.ts'
+import { type Cgroup, cgroupOf, processesFolderOf } from './host/cgroup/cgroup.ts'
 import type { Host } from './host/host.ts'
 
 /** Rounds of killing: a process may fork while it is looked for. */
@@ -24,8 +24,9 @@ const noneIfGone =
   }
 
 /** The processes of a group whose environment has this line. */
-async function marked(host: Host, { folderOf }: Cgroup, mark: string): Promise<string[]> {
-  const files = (await pidsIn(host, folderOf('memory'))).map((pid) => `/proc/${pid}/environ`)
+async function marked(host: Host, cgroup: Cgroup, mark: string): Promise<string[]> {
+  const folder = processesFolderOf(cgroup)
+  const files = folder === null ? [] : (await pidsIn(host, folder)).map((pid) => `/proc/${pid}/environ`)
   if (files.length === 0) return []
   const words = ['--files-with-matches', '--no-messages', '--null-data', '--line-regexp', '--fixed-strings', '-e', mark]
   const { stdout } = await host.run('grep', [...words, '--', ...files])

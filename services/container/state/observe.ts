@@ -1,4 +1,5 @@
-import { cgroupOf, limitsOf, oomKillsOf } from '#shared/nodes/cgroup.ts'
+import { cgroupOf } from '#shared/nodes/host/cgroup/cgroup.ts'
+import { limitsOf, oomKillsOf } from '#shared/nodes/host/cgroup/limits.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import type { Seen } from '../drivers/driver.ts'
 import { driverOf } from '../drivers/drivers.ts'

@@ -1,4 +1,5 @@
-import { type Cgroup, cgroupOf, oomKillsOf } from '#shared/nodes/cgroup.ts'
+import { type Cgroup, cgroupOf } from '#shared/nodes/host/cgroup/cgroup.ts'
+import { oomKillsOf } from '#shared/nodes/host/cgroup/limits.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { ContainerRecord } from '../model.ts'
 

@@ -1,5 +1,6 @@
 import type { ContainerSample } from '#shared/contracts/metrics/monitoring.ts'
-import { type Cgroup, cgroupIn } from '#shared/nodes/cgroup.ts'
+import { type Cgroup, cgroupIn } from '#shared/nodes/host/cgroup/cgroup.ts'
+import { hierarchiesOf } from '#shared/nodes/host/cgroup/hierarchies.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type ContainerRecord, containerRecords } from '../model.ts'
@@ -8,52 +9,58 @@ import { startIn, type StatFile, statFilesOf, statValuesIn } from './values.ts'
 
 type Measured = { id: string; pid: number; sharesNetwork: boolean }
 /** The files of a container. They stay the same as long as its first process lives. */
-type Place = { version: 1 | 2; files: [StatFile, string][]; paths: string[] }
+type Files = { group: Cgroup; files: [StatFile, string][]; paths: string[] }
 
 /** By host and first process. */
-const places = new WeakMap<Host, Map<number, Place>>()
+const knownFiles = new WeakMap<Host, Map<number, Files>>()
 
 /** Those of processes that are gone are forgotten when there are more than this. */
-const mostPlaces = 20_000
+const mostKnown = 20_000
 
-function placeOf(group: Cgroup, pid: number): Place {
-  // Each name has its path.
-  const files = Object.entries(statFilesOf(group, pid)) as [StatFile, string][]
-  return { version: group.version, files, paths: [...new Set(files.map(([, path]) => path))] }
+function filesOf(group: Cgroup, pid: number): Files {
+  const files = statFilesOf(group, pid)
+  return { group, files, paths: [...new Set(files.map(([, path]) => path))] }
 }
 
-/** Finds the places of processes that are not known yet. */
-async function findPlaces(host: Host, read: ReadTexts, wanted: readonly Measured[]): Promise<Map<number, Place>> {
-  const known = places.get(host) ?? new Map<number, Place>()
-  places.set(host, known)
-  if (known.size > mostPlaces) known.clear()
+/** Finds the files of processes that are not known yet. */
+async function findFiles(host: Host, read: ReadTexts, wanted: readonly Measured[]): Promise<Map<number, Files>> {
+  const known = knownFiles.get(host) ?? new Map<number, Files>()
+  knownFiles.set(host, known)
+  if (known.size > mostKnown) known.clear()
   const unknown = wanted.map(({ pid }) => pid).filter((pid) => !known.has(pid))
-  const texts = await read(unknown.map((pid) => `/proc/${pid}/cgroup`))
+  if (unknown.length === 0) return known
+  const [texts, hierarchies] = await Promise.all([
+    read(unknown.map((pid) => `/proc/${pid}/cgroup`)),
+    hierarchiesOf(host),
+  ])
   for (const pid of unknown) {
-    const group = cgroupIn(texts.get(`/proc/${pid}/cgroup`) ?? '')
-    if (group) known.set(pid, placeOf(group, pid))
+    const group = cgroupIn(texts.get(`/proc/${pid}/cgroup`) ?? '', hierarchies)
+    if (group) known.set(pid, filesOf(group, pid))
   }
   return known
 }
 
+/** The version of the groups, such as `cgroup v2`; of a hybrid both. */
+const sourceOf = (group: Cgroup): string =>
+  `cgroup ${[...new Set(Object.values(group).map(({ version }) => `v${version}`))].toSorted().join(' and ')}`
+
 /** Measures containers from the files of the kernel, all of them in one go. One that has just ended has no sample. */
 export async function sampleAll(host: Host, read: ReadTexts, wanted: readonly Measured[]): Promise<ContainerSample[]> {
-  const known = await findPlaces(host, read, wanted)
+  const known = await findFiles(host, read, wanted)
   const found = wanted.flatMap((each) => {
-    const place = known.get(each.pid)
-    return place ? [{ ...each, place }] : []
+    const files = known.get(each.pid)
+    return files ? [{ ...each, ...files }] : []
   })
-  const texts = await read(found.flatMap(({ place }) => place.paths))
-  return found.flatMap(({ id, pid, sharesNetwork, place }) => {
-    const own = Object.fromEntries(place.files.map(([name, path]) => [name, texts.get(path)]))
+  const texts = await read(found.flatMap(({ paths }) => paths))
+  return found.flatMap(({ id, pid, sharesNetwork, group, files }) => {
+    const own = Object.fromEntries(files.map(([name, path]) => [name, texts.get(path)]))
     const start = startIn(own['process'])
     // A process that has ended frees its number: another one may have it by now.
-    if (start === null || own['memory'] === undefined) {
+    if (start === null || (own['memory'] ?? own['cpu'] ?? own['pids']) === undefined) {
       known.delete(pid)
       return []
     }
-    const values = statValuesIn(place.version, own, sharesNetwork)
-    return [{ id, run: `${pid}/${start}`, source: `cgroup v${place.version}`, values }]
+    return [{ id, run: `${pid}/${start}`, source: sourceOf(group), values: statValuesIn(group, own, sharesNetwork) }]
   })
 }
 

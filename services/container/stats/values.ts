@@ -1,4 +1,5 @@
-import type { Cgroup } from '#shared/nodes/cgroup.ts'
+import type { Cgroup } from '#shared/nodes/host/cgroup/cgroup.ts'
+import type { Controller } from '#shared/nodes/host/cgroup/hierarchies.ts'
 
 /** The files of a container's control groups and of its first process, by what they tell. */
 export type StatFile =
@@ -29,35 +30,26 @@ export type StatValues = {
   network_sent_bytes?: number
 }
 
-/** Paths of the files. In version 1 each controller has a folder of its own, in version 2 all have the same. */
-export function statFilesOf({ version, folderOf }: Cgroup, pid: number): Record<StatFile, string> {
-  const common = { network: `/proc/${pid}/net/dev`, process: `/proc/${pid}/stat` }
-  if (version === 2) {
-    const folder = folderOf('memory')
-    return {
-      ...common,
-      cpu: `${folder}/cpu.stat`,
-      throttled: `${folder}/cpu.stat`,
-      memory: `${folder}/memory.current`,
-      memory_stat: `${folder}/memory.stat`,
-      pids: `${folder}/pids.current`,
-      bytes: `${folder}/io.stat`,
-      requests: `${folder}/io.stat`,
-      oom: `${folder}/memory.events`,
-    }
-  }
-  const memory = folderOf('memory')
-  return {
-    ...common,
-    cpu: `${folderOf('cpuacct')}/cpuacct.usage`,
-    throttled: `${folderOf('cpu')}/cpu.stat`,
-    memory: `${memory}/memory.usage_in_bytes`,
-    memory_stat: `${memory}/memory.stat`,
-    pids: `${folderOf('pids')}/pids.current`,
-    bytes: `${folderOf('blkio')}/blkio.throttle.io_service_bytes_recursive`,
-    requests: `${folderOf('blkio')}/blkio.throttle.io_serviced_recursive`,
-    oom: `${memory}/memory.oom_control`,
-  }
+/** The file of each number in both versions, and the controller whose group has it. */
+const groupFiles: Record<Exclude<StatFile, 'network' | 'process'>, { of: Controller; 1: string; 2: string }> = {
+  cpu: { of: 'cpuacct', 1: 'cpuacct.usage', 2: 'cpu.stat' },
+  throttled: { of: 'cpu', 1: 'cpu.stat', 2: 'cpu.stat' },
+  memory: { of: 'memory', 1: 'memory.usage_in_bytes', 2: 'memory.current' },
+  memory_stat: { of: 'memory', 1: 'memory.stat', 2: 'memory.stat' },
+  pids: { of: 'pids', 1: 'pids.current', 2: 'pids.current' },
+  bytes: { of: 'blkio', 1: 'blkio.throttle.io_service_bytes_recursive', 2: 'io.stat' },
+  requests: { of: 'blkio', 1: 'blkio.throttle.io_serviced_recursive', 2: 'io.stat' },
+  oom: { of: 'memory', 1: 'memory.oom_control', 2: 'memory.events' },
+}
+
+/** Paths of the files. A controller in which the container has no group of its own has none. */
+export function statFilesOf(group: Cgroup, pid: number): [StatFile, string][] {
+  const files = Object.entries(groupFiles) as [keyof typeof groupFiles, (typeof groupFiles)['cpu']][]
+  const ofGroups = files.flatMap(([name, file]): [StatFile, string][] => {
+    const place = group[file.of]
+    return place ? [[name, `${place.folder}/${file[place.version]}`]] : []
+  })
+  return [...ofGroups, ['network', `/proc/${pid}/net/dev`], ['process', `/proc/${pid}/stat`]]
 }
 
 export type StatTexts = Partial<Record<StatFile, string>>
@@ -106,22 +98,24 @@ const io = {
 }
 
 /** @param sharesNetwork its interfaces are those of the node: their traffic is not the container's */
-export function statValuesIn(version: 1 | 2, texts: StatTexts, sharesNetwork: boolean): StatValues {
-  const isOne = version === 1
+export function statValuesIn(group: Cgroup, texts: StatTexts, sharesNetwork: boolean): StatValues {
+  const isOne = (controller: Controller) => group[controller]?.version === 1
   const used = numberIn(texts.memory)
-  const cache = keyed(texts.memory_stat, isOne ? 'total_inactive_file' : 'inactive_file')
+  const cache = keyed(texts.memory_stat, isOne('memory') ? 'total_inactive_file' : 'inactive_file')
   const traffic = sharesNetwork ? undefined : trafficIn(texts.network)
-  const patterns = io[version]
+  const patterns = io[isOne('blkio') ? 1 : 2]
   const all = {
-    cpu_seconds: rounded(isOne ? times(numberIn(texts.cpu), 1e-9) : times(keyed(texts.cpu, 'usage_usec'), 1e-6)),
+    cpu_seconds: rounded(
+      isOne('cpuacct') ? times(numberIn(texts.cpu), 1e-9) : times(keyed(texts.cpu, 'usage_usec'), 1e-6),
+    ),
     cpu_throttled_seconds: rounded(
-      isOne
+      isOne('cpu')
         ? times(keyed(texts.throttled, 'throttled_time'), 1e-9)
         : times(keyed(texts.throttled, 'throttled_usec'), 1e-6),
     ),
     // As docker stats counts it: without the part of the page cache that is reclaimed first.
     memory_used_bytes: used === undefined ? undefined : Math.max(0, used - (cache ?? 0)),
-    memory_rss_bytes: keyed(texts.memory_stat, isOne ? 'total_rss' : 'anon'),
+    memory_rss_bytes: keyed(texts.memory_stat, isOne('memory') ? 'total_rss' : 'anon'),
     pids: numberIn(texts.pids),
     oom_kills: keyed(texts.oom, 'oom_kill'),
     disk_read_bytes: summed(texts.bytes, patterns.read),

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { EngineConfig } from '#shared/contracts/cluster/nodes.ts'
 import { NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { type Engine, type EngineDriver, type EngineEvent, healthBy } from '../engine.ts'
+import { hierarchiesOf } from '../host/cgroup/hierarchies.ts'
 import type { Host } from '../host/host.ts'
 
 type Config = NonNullable<EngineConfig['lxc']>
@@ -21,8 +22,6 @@ const versionEveryMs = 60_000
 
 export const lxcOf = ({ engine }: { engine: (kind: 'lxc') => LxcEngine }): LxcEngine => engine('lxc')
 
-/** Folders in which LXC's control groups lie: of the freezer in version 1, of all controllers in version 2. */
-const cgroupFolders = ['/sys/fs/cgroup/freezer', '/sys/fs/cgroup']
 const prefix = 'lxc.payload.'
 
 /** LXC of a node: its tools, its folder, and the control groups of its containers. */
@@ -65,8 +64,12 @@ async function signsOf(host: Host, folder: string): Promise<Map<string, string>>
   )
 }
 
+/** The running containers, by their control groups: in the hierarchy of the freezer in version 1, in the one of version 2. */
 async function runningOf(host: Host): Promise<Map<string, string>> {
-  for (const cgroups of cgroupFolders) {
+  const { version1, version2 } = await hierarchiesOf(host)
+  for (const hierarchy of [version1.get('freezer'), version2]) {
+    if (!hierarchy) continue
+    const cgroups = hierarchy.path
     const found = (await host.list(cgroups).catch(() => [])).filter(({ name }) => name.startsWith(prefix))
     if (found.length === 0) continue
     const states = found.map(async ({ name }) => {

@@ -1,4 +1,4 @@
-import { assert, property, string, tuple, constantFrom, record, option, integer } from 'fast-check'
+import { assert, constantFrom, property, string, tuple, subarray, record, option, integer } from 'fast-check'
 import { expect, test } from 'vitest'
 import {
   configLine,
@@ -8,11 +8,18 @@ import {
   mountsIn,
   parseConfig,
 } from '../../../services/container/drivers/lxc/config-file.ts'
+import type { Hierarchies } from '#shared/nodes/host/cgroup/hierarchies.ts'
 import { infoIn, pathOf } from '#shared/nodes/lxc/tools.ts'
 import type { Definition } from '../../../services/container/drivers/driver.ts'
 import { configFor } from '../../../services/container/drivers/lxc/copies.ts'
 
 const line = string({ unit: 'binary', maxLength: 60 }).filter((text) => !/[\0\n\r]/.test(text))
+
+/** These controllers in version 1, the others in version 2. */
+const hierarchies = (inVersion1: string[]): Hierarchies => ({
+  version1: new Map(inVersion1.map((name) => [name, { path: `/sys/fs/cgroup/${name}`, root: '/' }])),
+  version2: { path: '/sys/fs/cgroup/unified', root: '/' },
+})
 
 test('every value that is written is read back, and none writes another line', () => {
   assert(
@@ -37,21 +44,21 @@ test('mounts with blanks and backslashes keep their paths', () => {
     property(tuple(valid, valid), ([source, target]) => {
       const definition = { name: 'x', env: {}, memory: null, cpus: null, pids: null } as unknown as Definition
       const mounts = [{ type: 'bind' as const, source, target, read_only: true }]
-      const entries = parseConfig(configOf({ ...definition, mounts }, '/lxc/x', 1))
+      const entries = parseConfig(configOf({ ...definition, mounts }, '/lxc/x', hierarchies(['memory'])))
       expect(mountsIn(entries)).toEqual(mounts)
     }),
   )
 })
 
-test('limits are read back in both versions of control groups', () => {
+test('limits are read back in both versions of control groups, and where some controllers are in one and some in the other', () => {
   const limits = record({
     memory: option(integer({ min: 4, max: 100_000 })),
     cpus: option(integer({ min: 1, max: 400 }).map((hundredths) => hundredths / 100)),
     pids: option(integer({ min: 1, max: 100_000 })),
   })
   assert(
-    property(limits, constantFrom(1 as const, 2 as const), (wanted, version) => {
-      expect(limitsIn(limitLines(wanted, version))).toEqual(wanted)
+    property(limits, subarray(['memory', 'cpu', 'pids']), (wanted, inVersion1) => {
+      expect(limitsIn(limitLines(wanted, hierarchies(inVersion1)))).toEqual(wanted)
     }),
   )
 })

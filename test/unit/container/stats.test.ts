@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { textsIn } from '../../../services/container/stats/read.ts'
 import { startIn, statFilesOf, statValuesIn } from '../../../services/container/stats/values.ts'
-import { cgroupIn } from '#shared/nodes/cgroup.ts'
+import { cgroupIn } from '#shared/nodes/host/cgroup/cgroup.ts'
+import { hybrid, legacy, unified } from './cgroup-mounts.ts'
+
+const one = cgroupIn('5:cpu,cpuacct:/a\n4:memory:/b\n3:blkio:/c\n2:pids:/d\n', legacy)!
+const two = cgroupIn('0::/system.slice/x\n', unified)!
 
 const network = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
@@ -23,7 +27,7 @@ describe('the numbers of a container', () => {
       requests: '8:0 Read 2\n8:0 Write 1\nTotal 3\n',
       network,
     }
-    expect(statValuesIn(1, texts, false)).toEqual({
+    expect(statValuesIn(one, texts, false)).toEqual({
       cpu_seconds: 1.234568,
       cpu_throttled_seconds: 0.25,
       memory_used_bytes: 10_485_760 - 1_048_576,
@@ -52,7 +56,7 @@ describe('the numbers of a container', () => {
       bytes: io,
       requests: io,
     }
-    expect(statValuesIn(2, texts, false)).toEqual({
+    expect(statValuesIn(two, texts, false)).toEqual({
       cpu_seconds: 1.5,
       cpu_throttled_seconds: 0.00002,
       memory_used_bytes: 0,
@@ -66,8 +70,8 @@ describe('the numbers of a container', () => {
   })
 
   test('are missing, not zero, without their files, and for the network of the node', () => {
-    expect(statValuesIn(1, {}, false)).toEqual({})
-    expect(statValuesIn(2, { network, cpu: '', memory: 'x' }, true)).toEqual({})
+    expect(statValuesIn(one, {}, false)).toEqual({})
+    expect(statValuesIn(two, { network, cpu: '', memory: 'x' }, true)).toEqual({})
   })
 
   test('are those of one run: a process is known by its start', () => {
@@ -77,20 +81,30 @@ describe('the numbers of a container', () => {
   })
 })
 
-test('each controller of a hybrid has its own folder, and version 2 one for all', () => {
-  const hybrid = cgroupIn('5:cpu,cpuacct:/a\n4:memory:/b\n3:blkio:/c\n2:pids:/d\n0::/e\n')!
-  expect(statFilesOf(hybrid, 7)).toMatchObject({
-    cpu: '/sys/fs/cgroup/cpuacct/a/cpuacct.usage',
+test('each controller of version 1 has its own folder, and version 2 one for all', () => {
+  expect(Object.fromEntries(statFilesOf(one, 7))).toMatchObject({
+    cpu: '/sys/fs/cgroup/cpu,cpuacct/a/cpuacct.usage',
     memory: '/sys/fs/cgroup/memory/b/memory.usage_in_bytes',
     bytes: '/sys/fs/cgroup/blkio/c/blkio.throttle.io_service_bytes_recursive',
     pids: '/sys/fs/cgroup/pids/d/pids.current',
     network: '/proc/7/net/dev',
   })
-  const unified = cgroupIn('0::/system.slice/x\n')!
-  expect(statFilesOf(unified, 7)).toMatchObject({
+  expect(Object.fromEntries(statFilesOf(two, 7))).toMatchObject({
     cpu: '/sys/fs/cgroup/system.slice/x/cpu.stat',
     oom: '/sys/fs/cgroup/system.slice/x/memory.events',
   })
+})
+
+test('a hybrid has each number from the version that its controller is in', () => {
+  const mixed = cgroupIn('5:cpu,cpuacct:/x\n2:pids:/\n0::/x\n', hybrid)!
+  const files = Object.fromEntries(statFilesOf(mixed, 7))
+  expect(files).toMatchObject({
+    cpu: '/sys/fs/cgroup/cpu,cpuacct/x/cpuacct.usage',
+    memory: '/sys/fs/cgroup/unified/x/memory.current',
+  })
+  expect(files).not.toHaveProperty('pids')
+  const texts = { cpu: '2000000000\n', memory: '4096\n', memory_stat: 'anon 1000\ninactive_file 96\n' }
+  expect(statValuesIn(mixed, texts, false)).toEqual({ cpu_seconds: 2, memory_used_bytes: 4000, memory_rss_bytes: 1000 })
 })
 
 test('files that one program prints are told apart; a missing one has no text', () => {

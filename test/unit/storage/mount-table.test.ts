@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { encodePath, mountedAt, mountOf, mountsIn } from '../../../services/storage/drivers/mounted/mount-table.ts'
+import { encodePath, mountedAt, mountOf, mountsIn } from '#shared/nodes/host/mount-table.ts'
 
 const table = `22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:26 / /srv/a\\040b rw,nosuid shared:7 master:2 - nfs4 10.0.0.7:/vms rw,vers=4.2
@@ -13,7 +13,13 @@ describe('the table of mounted file systems', () => {
   const mounts = mountsIn(table)
 
   test('is read with escapes and optional fields', () => {
-    expect(mounts[1]).toEqual({ path: '/srv/a b', type: 'nfs4', source: '10.0.0.7:/vms' })
+    expect(mounts[1]).toEqual({
+      path: '/srv/a b',
+      root: '/',
+      type: 'nfs4',
+      source: '10.0.0.7:/vms',
+      options: ['rw', 'vers=4.2'],
+    })
     expect(mounts).toHaveLength(5)
   })
 

@@ -1,3 +1,5 @@
+import { type Hierarchies, versionOf } from '#shared/nodes/host/cgroup/hierarchies.ts'
+import { decodePath, encodePath } from '#shared/nodes/host/mount-table.ts'
 import type { Definition } from '../driver.ts'
 
 /** Characters that a line of LXC's configuration file cannot hold. */
@@ -24,12 +26,6 @@ export function parseConfig(text: string): [key: string, value: string][] {
   })
 }
 
-/** A path in a line of fstab(5). */
-const fstabPath = (path: string) =>
-  path.replaceAll(/[\\ \t\n]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`)
-const fromFstab = (path: string) =>
-  path.replaceAll(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8)))
-
 /** The first of the user ids on the node that those of a container are, and their number. */
 export const idMap = { first: 100_000, count: 65_536 }
 
@@ -38,23 +34,23 @@ const periodMicros = 100_000
 
 type Limits = Pick<Definition, 'memory' | 'cpus' | 'pids'>
 
-/** The keys of limits: only those of the node's version of control groups have an effect. */
-export function limitLines({ memory, cpus, pids }: Partial<Limits>, version: 1 | 2): [string, string][] {
-  const quota = String(Math.round((cpus ?? 0) * periodMicros))
-  const lines: [string, string | null][] =
-    version === 1
-      ? [
-          ['lxc.cgroup.memory.limit_in_bytes', memory ? String(memory * mib) : null],
-          ['lxc.cgroup.cpu.cfs_period_us', cpus ? String(periodMicros) : null],
-          ['lxc.cgroup.cpu.cfs_quota_us', cpus ? quota : null],
-          ['lxc.cgroup.pids.max', pids ? String(pids) : null],
-        ]
-      : [
-          ['lxc.cgroup2.memory.max', memory ? String(memory * mib) : null],
-          ['lxc.cgroup2.cpu.max', cpus ? `${quota} ${periodMicros}` : null],
-          ['lxc.cgroup2.pids.max', pids ? String(pids) : null],
-        ]
-  return lines.filter((line): line is [string, string] => line[1] !== null)
+/** The keys of limits: only those of the version that the node has a controller in have an effect. */
+export function limitLines({ memory, cpus, pids }: Partial<Limits>, hierarchies: Hierarchies): [string, string][] {
+  const lines: [string, string][] = []
+  if (memory) {
+    const key = { 1: 'lxc.cgroup.memory.limit_in_bytes', 2: 'lxc.cgroup2.memory.max' }
+    lines.push([key[versionOf(hierarchies, 'memory')], String(memory * mib)])
+  }
+  if (cpus) {
+    const [quota, period] = [Math.round(cpus * periodMicros), periodMicros].map(String) as [string, string]
+    if (versionOf(hierarchies, 'cpu') === 2) lines.push(['lxc.cgroup2.cpu.max', `${quota} ${period}`])
+    else lines.push(['lxc.cgroup.cpu.cfs_period_us', period], ['lxc.cgroup.cpu.cfs_quota_us', quota])
+  }
+  if (pids) {
+    const key = { 1: 'lxc.cgroup.pids.max', 2: 'lxc.cgroup2.pids.max' }
+    lines.push([key[versionOf(hierarchies, 'pids')], String(pids)])
+  }
+  return lines
 }
 
 /** The keys of all limits, in both versions. */
@@ -76,7 +72,7 @@ export function limitsIn(entries: [string, string][]): Limits {
 }
 
 /** The configuration of a new container: unprivileged, without a network until one is attached. */
-export function configOf(definition: Definition, folder: string, version: 1 | 2): string {
+export function configOf(definition: Definition, folder: string, hierarchies: Hierarchies): string {
   const { name, env, mounts } = definition
   const lines: [string, string][] = [
     ['lxc.rootfs.path', `dir:${folder}/rootfs`],
@@ -91,9 +87,9 @@ export function configOf(definition: Definition, folder: string, version: 1 | 2)
     ...Object.entries(env).map(([key, value]): [string, string] => ['lxc.environment', `${key}=${value}`]),
     ...mounts.map(({ source, target, read_only }): [string, string] => [
       'lxc.mount.entry',
-      `${fstabPath(source)} ${fstabPath(target.slice(1))} none bind,create=dir${read_only ? ',ro' : ''} 0 0`,
+      `${encodePath(source)} ${encodePath(target.slice(1))} none bind,create=dir${read_only ? ',ro' : ''} 0 0`,
     ]),
-    ...limitLines(definition, version),
+    ...limitLines(definition, hierarchies),
   ]
   return `${lines.map(([key, value]) => configLine(key, value)).join('\n')}\n`
 }
@@ -106,7 +102,7 @@ export const mountsIn = (entries: [string, string][]) =>
     .filter(([, , , options = '']) => /\bbind\b/.test(options))
     .map(([source = '', target = '', , options = '']) => ({
       type: 'bind',
-      source: fromFstab(source),
-      target: `/${fromFstab(target).replace(/^\/+/, '')}`,
+      source: decodePath(source),
+      target: `/${decodePath(target).replace(/^\/+/, '')}`,
       read_only: options.split(',').includes('ro'),
     }))

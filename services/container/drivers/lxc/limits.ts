@@ -1,8 +1,8 @@
 import type { Limits } from '#shared/contracts/container/parts.ts'
+import { hierarchiesOf } from '#shared/nodes/host/cgroup/hierarchies.ts'
 import { change, infoOf, type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { configLine, limitKey, limitLines, limitsIn, parseConfig } from './config-file.ts'
-import { cgroupVersionOf } from './make.ts'
 
 /** The kernel's word for no limit, by file. */
 const none: Record<string, string> = {
@@ -20,9 +20,9 @@ export async function changeLimits(named: Named, wanted: Partial<Limits>): Promi
   const path = `${pathOf(named)}/config`
   const text = (await host.readFile(path)).toString('utf8')
   const entries = parseConfig(text)
-  const version = await cgroupVersionOf(host)
-  const lines = limitLines({ ...limitsIn(entries), ...wanted }, version)
-  const before = limitLines(limitsIn(entries), version)
+  const hierarchies = await hierarchiesOf(host)
+  const lines = limitLines({ ...limitsIn(entries), ...wanted }, hierarchies)
+  const before = limitLines(limitsIn(entries), hierarchies)
   const ended = before.filter(([key]) => !lines.some(([one]) => one === key) && none[fileOf(key)] !== undefined)
   if ((await infoOf(named))?.status !== 'stopped') {
     for (const [key, value] of lines)

@@ -1,5 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
+import { hierarchiesOf } from '#shared/nodes/host/cgroup/hierarchies.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import type { Definition } from '../driver.ts'
@@ -20,10 +21,6 @@ export async function notesOf(host: Host, path: string): Promise<Notes | null> {
   }
 }
 
-/** The version of the control groups that limits of a node's containers are in. */
-export const cgroupVersionOf = async (host: Host): Promise<1 | 2> =>
-  (await host.stat('/sys/fs/cgroup/memory')) === null ? 2 : 1
-
 /**
  * Makes a container of an archive. Its configuration is written last: without it, LXC does not know the folder, and a
  * repetition begins anew.
@@ -41,8 +38,9 @@ export async function make(host: Host, folder: string, definition: Definition): 
   await host.writeFile(`${path}/${notesFile}`, JSON.stringify(own))
   await host.remove(`${path}/rootfs`, { recursive: true })
   await unpack(host, rootfs ?? '', `${path}/rootfs`)
+  const config = configOf(definition, path, await hierarchiesOf(host))
   await requireCurrent()
-  await host.writeFile(`${path}/config`, configOf(definition, path, await cgroupVersionOf(host)), { mode: 0o640 })
+  await host.writeFile(`${path}/config`, config, { mode: 0o640 })
 }
 
 /** Unpacks an archive as the container's root: its users are those of the map, and no file outside can be written. */

@@ -11,7 +11,7 @@ import { fileObjects, isWithoutObjects, objectFolder } from '../dir/file-objects
 import { fileVolumes } from '../dir/file-volumes.ts'
 import { type PoolDriver, type Site, unknownFigures } from '../driver.ts'
 import { createMarker, markerName, readMarker } from '../marker.ts'
-import { encodePath, mountedAt, mountOf, mountsOf } from './mount-table.ts'
+import { encodePath, mountedAt, mountOf, mountsOf } from '#shared/nodes/host/mount-table.ts'
 
 /** The mount of a storage pool. */
 export type Mount = {

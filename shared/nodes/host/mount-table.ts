@@ -1,13 +1,16 @@
-import type { Host } from '#shared/nodes/host/host.ts'
+import type { Host } from './host.ts'
 
-/** A mounted file system, as the kernel lists it. `type`: such as `ext4`. */
-export type Mounted = { path: string; type: string; source: string }
+/**
+ * A mounted file system, as the kernel lists it. `root`: the folder of the file system that is at `path`. `type`: such as
+ * `ext4`. `options`: those of the file system, such as `rw`.
+ */
+export type Mounted = { path: string; root: string; type: string; source: string; options: string[] }
 
-/** Space, tab, newline and backslash are octal in the kernel's list: proc(5). */
-const decode = (text: string): string =>
+/** Space, tab, newline and backslash are octal in the kernel's list, proc(5), as in fstab(5). */
+export const decodePath = (text: string): string =>
   text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCodePoint(Number.parseInt(octal, 8)))
 
-/** A path as the kernel's list has it. */
+/** A path as the kernel's list and fstab(5) have it. */
 export const encodePath = (path: string): string =>
   path.replaceAll(/[ \t\n\\]/g, (character) => `\\${character.codePointAt(0)!.toString(8).padStart(3, '0')}`)
 
@@ -18,8 +21,15 @@ export function mountsIn(text: string): Mounted[] {
     .filter(Boolean)
     .map((line) => {
       const [fields = '', more = ''] = line.split(' - ')
-      const [type = '', source = ''] = more.split(' ')
-      return { path: decode(fields.split(' ')[4] ?? ''), type, source: decode(source) }
+      const [, , , root = '', path = ''] = fields.split(' ')
+      const [type = '', source = '', options = ''] = more.split(' ')
+      return {
+        path: decodePath(path),
+        root: decodePath(root),
+        type,
+        source: decodePath(source),
+        options: options.split(','),
+      }
     })
 }
 
