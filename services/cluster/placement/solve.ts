@@ -12,11 +12,13 @@ type Free = { memoryMib: number; vcpus: number }
 type Search = {
   movers: WorldVm[]
   /** Nodes that each mover may go to by everything but load and rules. */
-  domains: Map<string, WorldNode[]>
+  domains: Map<string, ReadonlySet<WorldNode>>
   /** By node: the movers that have it in their domain, as one text. */
   domainShapes: Map<string, string>
   free: Map<string, Free>
   rules: Rule[]
+  /** By VM: the rules that name it. */
+  rulesOf: Map<string, Rule[]>
   placesOf: Map<string, string[]>
   left: number
 }
@@ -38,13 +40,14 @@ function searchOf({ world, movers, targets, base }: Problem, constraints: readon
   const kept = new Set(constraints.map(keyOf))
   const pools = poolsOf(world)
   const domainOf = (vm: WorldVm) =>
-    targets.filter((node) =>
-      unaryObstacles(vm, node, pools).every(
-        ({ kind }) => !kept.has(kind === 'usable' ? `usable ${node.id}` : `${kind} ${vm.id}`),
+    new Set(
+      targets.filter((node) =>
+        unaryObstacles(vm, node, pools).every(
+          ({ kind }) => !kept.has(kind === 'usable' ? `usable ${node.id}` : `${kind} ${vm.id}`),
+        ),
       ),
     )
   const moving = movers.filter(({ id }) => kept.has(`move ${id}`))
-  const movingIds = new Set(moving.map(({ id }) => id))
   const free = new Map(
     targets.map(({ id, memoryMib, vcpus, availableMib }) => {
       const load = base.get(id)!
@@ -61,22 +64,27 @@ function searchOf({ world, movers, targets, base }: Problem, constraints: readon
   )
   const domains = new Map(moving.map((vm) => [vm.id, domainOf(vm)]))
   const domainShapes = new Map(
-    targets.map((node) => [node.id, moving.map(({ id }) => (domains.get(id)!.includes(node) ? '1' : '0')).join('')]),
+    targets.map((node) => [node.id, moving.map(({ id }) => (domains.get(id)!.has(node) ? '1' : '0')).join('')]),
   )
+  const rules = world.rules.filter(({ id }) => kept.has(`rule ${id}`))
+  const moverIds = new Set(movers.map(({ id }) => id))
   return {
     domainShapes,
     movers: moving.toSorted((a, b) => b.memoryMib - a.memoryMib || (a.id < b.id ? -1 : 1)),
     domains,
     free,
-    rules: world.rules.filter(({ id }) => kept.has(`rule ${id}`)),
+    rules,
+    rulesOf: rulesByVm(rules),
     // A mover that may stay is nowhere: a rule must not be broken by the place that it leaves.
-    placesOf: new Map(
-      world.vms
-        .filter(({ id }) => !movingIds.has(id) && !movers.some((vm) => vm.id === id))
-        .map((vm) => [vm.id, placesOf(vm)]),
-    ),
+    placesOf: new Map(world.vms.filter(({ id }) => !moverIds.has(id)).map((vm) => [vm.id, placesOf(vm)])),
     left: budget,
   }
+}
+
+function rulesByVm(rules: Rule[]): Map<string, Rule[]> {
+  const all = new Map<string, Rule[]>()
+  for (const rule of rules) for (const vm of rule.vms) all.set(vm, [...(all.get(vm) ?? []), rule])
+  return all
 }
 
 const needOf = ({ isRunning, memoryMib, vcpus }: WorldVm): Free =>
@@ -90,13 +98,12 @@ function isOverfull({ movers, free }: Search): boolean {
   return (['memoryMib', 'vcpus'] as const).some((field) => sum(needs, field) > sum(rooms, field))
 }
 
-function fits({ free, rules, placesOf: known }: Search, on: Map<string, string>, vm: WorldVm, node: string): boolean {
+function fits({ free, rulesOf, placesOf: known }: Search, on: Map<string, string>, vm: WorldVm, node: string): boolean {
   const [room, need] = [free.get(node)!, needOf(vm)]
   // A guest that is off needs nothing, also on a node that is overfull.
   const isTooMuch = need.memoryMib > room.memoryMib || need.vcpus > room.vcpus
   if (isTooMuch && need.memoryMib + need.vcpus > 0) return false
-  return rules.every(({ kind, vms }) => {
-    if (!vms.includes(vm.id)) return true
+  return (rulesOf.get(vm.id) ?? []).every(({ kind, vms }) => {
     const others = vms.filter((other) => other !== vm.id)
     const places = others.map((other) => (on.has(other) ? [on.get(other)!] : (known.get(other) ?? [])))
     return kind === 'apart'
@@ -105,41 +112,45 @@ function fits({ free, rules, placesOf: known }: Search, on: Map<string, string>,
   })
 }
 
-/** Nodes that a mover fits on now, the tightest first; of nodes that nothing tells apart, one. */
-function choicesFor(search: Search, on: Map<string, string>, vm: WorldVm): string[] {
-  const seen = new Set<string>()
-  const fitting = search.domains.get(vm.id)!.filter(({ id }) => fits(search, on, vm, id))
-  const tightest = fitting.toSorted(
-    (a, b) => search.free.get(a.id)!.memoryMib - search.free.get(b.id)!.memoryMib || (a.id < b.id ? -1 : 1),
+/**
+ * Nodes that a mover fits on now, the tightest first; of nodes of the same shape, one.
+ * @param shapeOf as `shapesOf` has it
+ */
+function choicesFor(search: Search, on: Map<string, string>, vm: WorldVm, shapeOf: Map<string, string>): string[] {
+  const oneOfShape = new Map<string, string>()
+  for (const { id } of search.domains.get(vm.id)!) {
+    if (!fits(search, on, vm, id)) continue
+    const shape = shapeOf.get(id)!
+    const known = oneOfShape.get(shape)
+    if (known === undefined || id < known) oneOfShape.set(shape, id)
+  }
+  return [...oneOfShape.values()].toSorted(
+    (a, b) => search.free.get(a)!.memoryMib - search.free.get(b)!.memoryMib || (a < b ? -1 : 1),
   )
-  return tightest.flatMap(({ id }) => {
-    const shape = shapeOf(search, on, id)
-    if (seen.has(shape)) return []
-    seen.add(shape)
-    return [id]
-  })
 }
 
-/** Two nodes of the same shape are the same choice: equal room, in the same domains, and no rule has a VM on either. */
-function shapeOf(
-  { free, rules, placesOf: known, domainShapes }: Search,
-  on: Map<string, string>,
-  node: string,
-): string {
-  const isNamed = rules.some(({ vms }) =>
-    vms.some((vm) => (on.has(vm) ? on.get(vm) === node : known.get(vm)?.includes(node))),
+/**
+ * The shape of each node. Two nodes of the same shape are the same choice: equal room, in the same domains, and no rule
+ * has a VM on either.
+ */
+function shapesOf(search: Search, on: Map<string, string>): Map<string, string> {
+  const { free, rules, placesOf: known, domainShapes } = search
+  const named = new Set(rules.flatMap(({ vms }) => vms.flatMap((vm) => on.get(vm) ?? known.get(vm) ?? [])))
+  return new Map(
+    [...free].map(([node, { memoryMib, vcpus }]) => [
+      node,
+      named.has(node) ? node : `${memoryMib}/${vcpus}/${domainShapes.get(node)}`,
+    ]),
   )
-  if (isNamed) return node
-  const { memoryMib, vcpus } = free.get(node)!
-  return `${memoryMib}/${vcpus}/${domainShapes.get(node)}`
 }
 
 function assign(search: Search, on: Map<string, string>): Map<string, string> | null {
   const rest = search.movers.filter(({ id }) => !on.has(id))
   if (rest.length === 0) return on
+  const shapes = shapesOf(search, on)
   let next: { vm: WorldVm; choices: string[] } | undefined
   for (const vm of rest) {
-    const choices = choicesFor(search, on, vm)
+    const choices = choicesFor(search, on, vm, shapes)
     if (choices.length === 0) return null
     if (!next || choices.length < next.choices.length) next = { vm, choices }
     if (choices.length === 1) break
