@@ -1,3 +1,4 @@
+import { endianness } from 'node:os'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
 /**
@@ -109,6 +110,8 @@ function writeXor(bytes: Buffer, start: number, values: Float64Array, width: 4 |
   return at
 }
 
+const skipped = new Float64Array(0)
+
 /** @param wanted indexes of the columns to decode; the others are empty */
 export function decodeColumns(data: Uint8Array, wanted?: ReadonlySet<number>): Float64Array[] {
   const bytes = zstdDecompressSync(data)
@@ -117,7 +120,7 @@ export function decodeColumns(data: Uint8Array, wanted?: ReadonlySet<number>): F
   for (let at = 4; at < bytes.length;) {
     const end = at + 5 + bytes.readUInt32LE(at + 1)
     const isWanted = !wanted || wanted.has(columns.length)
-    columns.push(isWanted ? readColumn(bytes, at, rows) : new Float64Array(0))
+    columns.push(isWanted ? readColumn(bytes, at, rows) : skipped)
     at = end
   }
   return columns
@@ -161,11 +164,27 @@ function readDifferences(bytes: Buffer, start: number, scale: number, values: Fl
   }
 }
 
+const words = new Int32Array(2)
+const asFloat = new Float32Array(words.buffer)
+const asDouble = new Float64Array(words.buffer)
+/** Index of the word with the sign, by the byte order of this machine. */
+const [upper, lower] = endianness() === 'LE' ? [1, 0] : [0, 1]
+
 function readXor(bytes: Buffer, start: number, width: 4 | 8, values: Float64Array): void {
-  const before = Buffer.alloc(8)
+  words.fill(0)
   let at = start
+  const word = () => {
+    at += 4
+    return (bytes[at - 4]! << 24) | (bytes[at - 3]! << 16) | (bytes[at - 2]! << 8) | bytes[at - 1]!
+  }
   for (let index = 0; index < values.length; index++) {
-    for (let byte = 0; byte < width; byte++) before[byte]! ^= bytes[at++]!
-    values[index] = width === 4 ? before.readFloatBE() : before.readDoubleBE()
+    if (width === 4) {
+      words[0]! ^= word()
+      values[index] = asFloat[0]!
+      continue
+    }
+    words[upper]! ^= word()
+    words[lower]! ^= word()
+    values[index] = asDouble[0]!
   }
 }
