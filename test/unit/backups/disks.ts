@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import {
   chunksIn,
   type ChunkList,
@@ -99,4 +100,11 @@ export async function loadDisk(objects: Objects, { id, vm_id, taken_at }: Manife
   const out: Disk = Array.from({ length: Math.ceil(disk!.size_bytes / chunkBytes) }, () => null)
   for (const { index, id: chunk } of chunksIn(disk!.chunks as ChunkList)) out[index] = found.get(chunk)!
   return out
+}
+
+/** Changes one bit of a file. A negative place counts from its end. */
+export function flip(path: string, at: number): void {
+  const bytes = readFileSync(path)
+  bytes[at < 0 ? bytes.length + at : at]! ^= 1
+  writeFileSync(path, bytes)
 }

@@ -13,7 +13,7 @@ import { keyOfManifest, type Manifest } from '../../../services/storage/backups/
 import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
 import { keyFileKey, prepareStore, putKeyFile } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
-import { saveDisk } from './disks.ts'
+import { flip, saveDisk } from './disks.ts'
 
 const dataKey = randomBytes(32)
 let folder: string
@@ -26,11 +26,6 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 const pathOf = (key: string) => join(folder, 'objects/backups', key)
-const flip = (path: string, at: number) => {
-  const bytes = readFileSync(path)
-  bytes[at < 0 ? bytes.length + at : at]! ^= 1
-  writeFileSync(path, bytes)
-}
 const packs = () =>
   readdirSync(pathOf('packs'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

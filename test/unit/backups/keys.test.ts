@@ -27,7 +27,7 @@ import {
   putKeyFile,
 } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
-import { loadDisk, saveDisk } from './disks.ts'
+import { flip, loadDisk, saveDisk } from './disks.ts'
 
 const dataKey = randomBytes(32)
 const encryption = encryptionWith(dataKey)
@@ -42,11 +42,6 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 const pathOf = (key: string) => join(folder, 'objects/backups', key)
-const flip = (path: string, at: number) => {
-  const bytes = readFileSync(path)
-  bytes[at < 0 ? bytes.length + at : at]! ^= 1
-  writeFileSync(path, bytes)
-}
 const filesOf = (path: string) =>
   readdirSync(pathOf(path), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

@@ -15,7 +15,7 @@ import { keyOfManifest, type Manifest, readManifest } from '../../../services/st
 import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
 import { prepareStore } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
-import { type Disk, loadDisk, saveDisk } from './disks.ts'
+import { type Disk, flip, loadDisk, saveDisk } from './disks.ts'
 
 let folder: string
 let stored: Objects
@@ -34,11 +34,6 @@ const load = (manifest: Manifest) => loadDisk(objects, manifest)
 const remove = ({ id, vm_id, taken_at }: Manifest) => objects.remove(keyOfManifest({ id, vm_id, taken_at }))
 const packsNow = async () => (await objects.list('packs/')).map(({ key }) => key).toSorted()
 const pathOf = (key: string) => join(folder, 'objects/backups', key)
-const flip = (path: string, at: number) => {
-  const bytes = readFileSync(path)
-  bytes[at]! ^= 1
-  writeFileSync(path, bytes)
-}
 
 const kinds = [
   { kind: 'a backup store', encrypts: false },
