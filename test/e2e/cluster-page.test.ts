@@ -81,6 +81,8 @@ test.runIf(canRun)(
     const id = `drained-${++tries}`
     await make('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'hv1', start: true })
     await page.goto(`${product.url}/nodes/hv1`)
+    await page.getByRole('button', { name: 'Its power fails' }).click()
+    await page.getByRole('status').locator('li', { hasText: id }).getByText('it is not under HA').waitFor()
     await page.getByRole('button', { name: 'Plan of the drain' }).click()
     await page.locator('main ol li', { hasText: id }).getByText('hv2').waitFor()
     await page.getByRole('button', { name: 'Drain', exact: true }).click()

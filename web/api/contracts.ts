@@ -7,6 +7,7 @@ import type { roles } from '#shared/contracts/access/roles.ts'
 import type { users } from '#shared/contracts/access/users.ts'
 import type { drains } from '#shared/contracts/cluster/drains.ts'
 import type { ha, haGroups, haResources } from '#shared/contracts/cluster/ha.ts'
+import type { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
 import type { nodes } from '#shared/contracts/cluster/nodes.ts'
 import type { containerBulk } from '#shared/contracts/container/container-bulk.ts'
 import type { containers } from '#shared/contracts/container/containers.ts'
@@ -51,6 +52,7 @@ type Contracts = {
   containers: typeof containers
   devices: typeof devices
   drains: typeof drains
+  rehearsals: typeof rehearsals
   groups: typeof groups
   guests: typeof guests
   ha: typeof ha

@@ -14,7 +14,7 @@ import { mib, seconds } from '../../words/format.ts'
 import { t, type Word } from '../../words/words.ts'
 
 /** Names of virtual machines and nodes, for plans that name them by id. */
-function useNames(): (id: string) => string {
+export function useNames(): (id: string) => string {
   const vms = useQuery('vms.list', { limit: 1000 })
   const nodes = useQuery('nodes.list', { limit: 1000 })
   const names = new Map([...(vms.data?.data ?? []), ...(nodes.data?.data ?? [])].map(({ id, name }) => [id, name]))
@@ -25,6 +25,34 @@ const told: Record<DrainPlan['status'], Word> = {
   possible: 'drainPossible',
   impossible: 'drainImpossible',
   unknown: 'drainUnknown',
+}
+
+/** Sets of constraints that cannot all hold, each with what would free it. */
+export function Conflicts({ of }: { of: DrainPlan['conflicts'] }) {
+  return (
+    <>
+      {of.map(({ constraints, remedies }, index) => (
+        <div key={index}>
+          <h3>{t('drainConflicts')}</h3>
+          <ul>
+            {constraints.map(({ kind, subject, text }) => (
+              <li key={`${kind} ${subject} ${text}`}>{text}</li>
+            ))}
+          </ul>
+          {remedies.length > 0 && (
+            <>
+              <h3>{t('drainFrees')}</h3>
+              <ul>
+                {remedies.map((remedy) => (
+                  <li key={remedy}>{remedy}</li>
+                ))}
+              </ul>
+            </>
+          )}
+        </div>
+      ))}
+    </>
+  )
 }
 
 function Plan({ plan }: { plan: DrainPlan }) {
@@ -56,26 +84,7 @@ function Plan({ plan }: { plan: DrainPlan }) {
           </ul>
         </>
       )}
-      {plan.conflicts.map(({ constraints, remedies }, index) => (
-        <div key={index}>
-          <h3>{t('drainConflicts')}</h3>
-          <ul>
-            {constraints.map(({ kind, subject, text }) => (
-              <li key={`${kind} ${subject} ${text}`}>{text}</li>
-            ))}
-          </ul>
-          {remedies.length > 0 && (
-            <>
-              <h3>{t('drainFrees')}</h3>
-              <ul>
-                {remedies.map((remedy) => (
-                  <li key={remedy}>{remedy}</li>
-                ))}
-              </ul>
-            </>
-          )}
-        </div>
-      ))}
+      <Conflicts of={plan.conflicts} />
       {plan.stays.length > 0 && (
         <>
           <h3>{t('drainStays')}</h3>

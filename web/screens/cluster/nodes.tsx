@@ -12,6 +12,7 @@ import { mib } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { AdoptGuests } from './adopt-guests.tsx'
 import { Drain } from './drain.tsx'
+import { WhatIf } from './rehearsal.tsx'
 import { Metrics } from '../vm/metrics.tsx'
 
 const columns: Column<Node>[] = [
@@ -206,6 +207,7 @@ export function NodePage() {
               </Card>
             </div>
             <Drain node={node.data!} />
+            <WhatIf node={node.data!} />
             <Metrics subject={`nodes/${id}`} />
           </div>
         )}
