@@ -23,6 +23,16 @@ const Lease = Type.Object({
   is_guarded: Type.Boolean({ description: 'The guard of its guest ran when its node last answered' }),
   is_fencing: Type.Boolean({ description: 'A failover has raised the epoch and has not ended: nothing starts it' }),
   old_nodes: Type.Array(Type.String(), { description: 'Nodes that may still have its former definition or guest' }),
+  ran: Type.Optional(
+    Type.Object(
+      {
+        node: Type.String(),
+        node_boot_id: Type.String(),
+        is_lost: Type.Boolean({ description: 'The node has booted since, and the guest is off there' }),
+      },
+      { description: 'Its last run, with the boot of its node; none once it was seen off in the same boot' },
+    ),
+  ),
 })
 
 const StoredVm = Type.Object({

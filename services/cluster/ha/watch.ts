@@ -22,7 +22,7 @@ async function forgetConfirmations(online: string[]): Promise<void> {
 /** Brings the notes of a resource up to date with its VM: owed while it should run and does not, stable after a while. */
 async function note(id: string, vm: ProtectedVm, isOnline: boolean, stableSeconds: number): Promise<void> {
   const resource = await resourceRecords.require(id)
-  const noted = { status: vm.status, isWanted: vm.desired_state === 'running', isOnline }
+  const noted = { status: vm.status, isWanted: vm.desired_state === 'running', isOnline, isLost: vm.is_lost }
   const runs = isSeenRunning(noted)
   if (!runs) runningSince.delete(id)
   else if (!runningSince.has(id)) runningSince.set(id, performance.now())

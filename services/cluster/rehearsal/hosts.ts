@@ -33,6 +33,7 @@ const guestsOn = (sim: Sim, node: string) => [...sim.vms.values()].filter(({ gue
 
 function fails(sim: Sim, node: SimNode): void {
   node.isOn = false
+  node.boots += 1
   for (const vm of guestsOn(sim, node.id)) guestEnds(sim, vm, node.id)
   checkSoon(sim, node)
 }
@@ -85,10 +86,25 @@ export function checked(sim: Sim, id: string): void {
   for (const vm of sim.vms.values()) if (vm.node === id) observe(sim, vm)
 }
 
-/** The former guests of failovers are removed from nodes that answer. */
+/** Notes the run of a guest whose node answers, or that it ended with a former boot of that. */
+function followRun(sim: Sim, { node: on, status, ha }: SimVm): void {
+  const node = sim.nodes.get(on)!
+  if (!ha || !isReached(node) || !node.isOnline) return
+  if (status === 'running') ha.ran = { node: on, boots: node.boots, isLost: false }
+  else if (status !== 'stopped' || ha.ran === null || ha.ran.isLost) return
+  else if (ha.ran.node !== on || ha.ran.boots === node.boots) ha.ran = null
+  else {
+    ha.ran.isLost = true
+    sim.revision += 1
+  }
+}
+
+/** Guests that ended with their node are noted, and former guests of failovers removed from nodes that answer. */
 export function sweep(sim: Sim): void {
   for (const vm of sim.vms.values()) {
     if (!vm.ha || vm.work) continue
+    if (isReached(sim.nodes.get(vm.node))) observe(sim, vm)
+    followRun(sim, vm)
     for (const old of vm.ha.oldNodes) {
       if (!isReached(sim.nodes.get(old)) || old === vm.node) continue
       guestEnds(sim, vm, old)

@@ -18,7 +18,9 @@ const lookedAt = (sim: Sim): Looked[] =>
 
 /** Notes of a VM, as the watch of HA makes them. */
 function note(sim: Sim, vm: Protected): void {
-  const noted = { status: vm.status, isWanted: vm.isWanted, isOnline: sim.nodes.get(vm.node)?.isOnline === true }
+  const isOnline = sim.nodes.get(vm.node)?.isOnline === true
+  const isLost = vm.ha.ran?.node === vm.node && vm.ha.ran.isLost
+  const noted = { status: vm.status, isWanted: vm.isWanted, isOnline, isLost }
   vm.ha.runningSince = isSeenRunning(noted) ? (vm.ha.runningSince ?? sim.nowMs) : null
   const isOwed = isOwedNow(vm.ha.isOwed, noted)
   if (isOwed !== vm.ha.isOwed) sim.revision += 1

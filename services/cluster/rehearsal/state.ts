@@ -39,6 +39,8 @@ export type SimNode = WorldNode & {
   isRemote: boolean
   /** The machine runs. */
   isOn: boolean
+  /** Counts its boots. */
+  boots: number
   /** Horcrux does not reach it. */
   isCut: boolean
   /** It does not reach the shared storage since then. */
@@ -78,6 +80,8 @@ export type SimVm = WorldVm & {
         isFencing: boolean
         oldNodes: Set<string>
         runningSince: number | null
+        /** Its last run, as the watch of guards noted it; lost: its node has booted since, and it is off there. */
+        ran: { node: string; boots: number; isLost: boolean } | null
         attention: string | null
       })
     | null
@@ -163,6 +167,7 @@ function simNode(node: WorldNode, isRemote: boolean): SimNode {
     ...node,
     isRemote,
     isOn: isOnline,
+    boots: 0,
     isCut: false,
     storageLostAt: null,
     isOnline,
@@ -194,6 +199,7 @@ function simVm(vm: WorldVm, { world, ha, wanted, bound }: Start): SimVm {
           isFencing: false,
           oldNodes: new Set(),
           runningSince: null,
+          ran: vm.isRunning && isThere ? { node: vm.node, boots: 0, isLost: false } : null,
           attention: null,
         }
       : null,

@@ -1,6 +1,7 @@
 import { ConflictError } from '#shared/errors.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { type VmRecord, vmRecords } from '../model.ts'
+import { noteRan } from './boots.ts'
 import { leaseOf, requireEpoch } from './lease.ts'
 
 /**
@@ -14,6 +15,8 @@ export async function claim(vm: VmRecord): Promise<void> {
     throw new ConflictError(
       `A failover of virtual machine '${vm.id}' has not ended: it is started when its former node is known not to run it (GET /api/ha/status)`,
     )
+  // This start answers the loss; a guest that ends itself afterwards stays off.
+  if (vm.ha.ran?.is_lost) await noteRan(vm.id, undefined)
   await startGuard(vm)
 }
 

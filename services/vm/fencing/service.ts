@@ -10,6 +10,7 @@ import { startDefined } from '../lifecycle/start-domain.ts'
 import { apiPathOf, type DiskRecord, type VmRecord, vmRecords } from '../model.ts'
 import { settle } from '../state/status.ts'
 import { obstacles } from './check.ts'
+import { followRun, nodeBootIdOf } from './boots.ts'
 import { startGuard, stopGuard } from './claim.ts'
 import { leaseOf, leasePathOf, removeLease, writeLease } from './lease.ts'
 import { prove } from './prove.ts'
@@ -32,6 +33,7 @@ const viewOf = ({ id, node, status, desired_state, moving, ha }: Protected): Pro
   lease: ha.path,
   is_guarded: ha.is_guarded,
   is_moving: moving !== undefined,
+  is_lost: ha.ran?.node === node && ha.ran.is_lost,
   old_nodes: ha.old_nodes,
 })
 
@@ -66,7 +68,9 @@ export const fencingService = implement(fencing, {
     const ha = vm.ha ?? { epoch: 1, path, is_guarded: false, is_fencing: false, old_nodes: [] }
     if (path !== null) await writeLease(vm.node, { path, epoch: ha.epoch })
     const changed = vm.ha ? vm : await vmRecords.change(id, () => ({ set: { ha } }))
-    if (isOn(changed)) await startGuard(changed)
+    if (!isOn(changed)) return null
+    await startGuard(changed)
+    await followRun(changed, await nodeBootIdOf(changed.node))
     return null
   },
 

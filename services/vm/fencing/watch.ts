@@ -4,6 +4,7 @@ import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
+import { followRun, nodeBootIdOf } from './boots.ts'
 import { noteGuarded, startGuard, stopGuard } from './claim.ts'
 import { leaseOf } from './lease.ts'
 
@@ -32,8 +33,14 @@ async function removeOld({ id }: VmRecord, node: string): Promise<void> {
   })
 }
 
-async function look(vm: VmRecord): Promise<void> {
-  for (const work of [() => keepGuarded(vm), ...(vm.ha?.old_nodes ?? []).map((node) => () => removeOld(vm, node))])
+/** @param bootIdOf the boot id of a node, read once in a turn */
+async function look(vm: VmRecord, bootIdOf: (node: string) => Promise<string>): Promise<void> {
+  const followed = async () => followRun(vm, await bootIdOf(vm.node))
+  for (const work of [
+    followed,
+    () => keepGuarded(vm),
+    ...(vm.ha?.old_nodes ?? []).map((node) => () => removeOld(vm, node)),
+  ])
     await work().catch((error: unknown) => {
       // A node that is away, or a VM that an operation holds: the next turn looks again.
       if (!(error instanceof AppError)) throw error
@@ -41,13 +48,19 @@ async function look(vm: VmRecord): Promise<void> {
     })
 }
 
-/** Keeps guards alive and removes former copies, of VMs under HA only. @returns a function that stops it */
+/** Keeps guards alive, notes guests that ended with their node, and removes former copies, of VMs under HA only. @returns a function that stops it */
 export const watchGuards = (): (() => void) =>
   every(
     lookEveryMs,
     async () => {
       const all = await vmRecords.all({ 'ha.epoch': { $gt: 0 } })
-      await Promise.all(all.map(look))
+      const read = new Map<string, Promise<string>>()
+      const bootIdOf = (node: string) => {
+        const reading = read.get(node) ?? nodeBootIdOf(node)
+        read.set(node, reading)
+        return reading
+      }
+      await Promise.all(all.map((vm) => look(vm, bootIdOf)))
     },
     { part: 'vms', failed: 'guests under HA could not be looked at' },
   )

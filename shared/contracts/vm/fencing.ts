@@ -26,6 +26,7 @@ const ProtectedVm = strict({
   lease: nullable(Path),
   is_guarded: Type.Boolean({ description: 'The guard of its guest ran when its node last answered' }),
   is_moving: Type.Boolean(),
+  is_lost: Type.Boolean({ description: 'Its node has booted since it was seen to run, and it is off there' }),
   old_nodes: Type.Array(Id, { description: 'Nodes that may still have its former definition or guest' }),
 })
 export type ProtectedVm = Static<typeof ProtectedVm>

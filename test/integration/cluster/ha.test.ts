@@ -1,4 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import { ha, haResources, type HaStatus } from '#shared/contracts/cluster/ha.ts'
@@ -127,6 +128,22 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     expect(await lab.domains('hv1')).toEqual([])
     expect(await lab.domains('hv2')).toEqual([`${id} running`])
     expect(await lab.vm(id)).toMatchObject({ node: 'hv2', status: 'running' })
+  })
+
+  test('whose node has lost its power and is back before a check noticed it starts there again', async () => {
+    const { id, uuid, processes } = await protectedGuest()
+    const before = processes()
+    await writeFile(labHosts[0]!.bootIdFile, `${randomUUID()}\n`)
+    for (const pid of [...before, ...processesWith(`/run/horcrux-guards/${uuid}/guard`)]) process.kill(pid, 'SIGKILL')
+    const runsAgain = async () => {
+      const found = processes()
+      return found.length === 1 && found[0] !== before[0] && (await lab.vm(id)).status === 'running'
+    }
+    await untilWithOneCopy(processes, runsAgain, 'the guest running again')
+    expect(await decisionOf(id)).toMatchObject({ node: 'hv1', epoch: 2 })
+    const [operation] = (await lab.horcrux.call(operations, 'list', { filter: 'kind:ha-resources.failover' })).data
+    expect(operation).toMatchObject({ result: { vm_id: id, from: 'hv1', to: 'hv1', proof: 'node' } })
+    expect(await lab.domains('hv2')).toEqual([])
   })
 
   test('is left alone while Horcrux itself is cut off from all nodes', async () => {

@@ -89,6 +89,18 @@ describe('a node that fails', () => {
     expect(placesOf(told)['db']).not.toBe('off')
   })
 
+  test('and is back before a check has noticed it has its guests under HA started again there, by the budget', () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const start = startOf({ vms: [vm('db', 'n0')] }, { db: ha() })
+      const sim = rehearse(start, [at('node_fails', 'n0', 10), at('node_returns', 'n0', 10.5)], { seed })
+      expect(sim.timeline.map(({ text }) => text)).not.toContain('it does not answer')
+      expect(placesOf(sim)).toEqual({ db: 'n0' })
+      const never = startOf({ vms: [vm('db', 'n0')] }, { db: ha({}, { max_restarts: 0, max_relocations: 0 }) })
+      const spent = rehearse(never, [at('node_fails', 'n0', 10), at('node_returns', 'n0', 10.5)], { seed })
+      expect([placesOf(spent)['db'], spent.vms.get('db')!.reason]).toEqual(['off', expect.stringContaining('budget')])
+    }
+  })
+
   test('waits with most of its fellows, since the fault is then on the side of Horcrux', () => {
     const start = startOf({ vms: [vm('db', 'n0')] }, { db: ha() })
     const sim = rehearse(start, [cut('n0', false), cut('n1', false), cut('n2', false)])
@@ -231,6 +243,8 @@ test(
           expect(each.guests.size).toBeLessThanOrEqual(1)
           const [place] = each.guests.keys()
           if (place !== undefined) expect(place).toBe(each.node)
+          // No guest of these schedules shuts itself down.
+          if (each.ha && each.guests.size === 0) expect(each.reason).not.toBe('it was shut down')
           if (each.ha && each.guests.size === 0) expect(each.reason).toBeTruthy()
           if (each.ha && place !== undefined && each.downMs > 0) seen.restarted += 1
           const { on: home } = schedule.vms[Number(each.id.slice(1))]!
