@@ -73,6 +73,16 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     return { id, uuid, processes }
   }
 
+  /** The newest failover, once it has ended: its guest is seen to run a moment before. */
+  async function endedFailover() {
+    const newest = async () =>
+      (await lab.horcrux.call(operations, 'list', { filter: 'kind:ha-resources.failover' })).data[0]
+    await until(async () => !['queued', 'running'].includes((await newest())?.state ?? 'queued'), {
+      what: 'the end of the failover',
+    })
+    return newest()
+  }
+
   /** Waits, and fails when two processes of the guest are seen at one moment. */
   const untilWithOneCopy = (processes: () => number[], check: () => Promise<boolean>, what: string) =>
     until(
@@ -105,7 +115,7 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     expect(await lab.domains('hv2')).toEqual([`${id} running`])
     expect(processes()).toHaveLength(1)
     expect(processes()).not.toContain(before)
-    const [operation] = (await lab.horcrux.call(operations, 'list', { filter: 'kind:ha-resources.failover' })).data
+    const operation = await endedFailover()
     expect(operation).toMatchObject({
       state: 'succeeded',
       result: {
@@ -141,7 +151,7 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     }
     await untilWithOneCopy(processes, runsAgain, 'the guest running again')
     expect(await decisionOf(id)).toMatchObject({ node: 'hv1', epoch: 2 })
-    const [operation] = (await lab.horcrux.call(operations, 'list', { filter: 'kind:ha-resources.failover' })).data
+    const operation = await endedFailover()
     expect(operation).toMatchObject({ result: { vm_id: id, from: 'hv1', to: 'hv1', proof: 'node' } })
     expect(await lab.domains('hv2')).toEqual([])
   })
