@@ -11,6 +11,10 @@ import { closeAllFiles } from './downloads/open-files.ts'
 import { poolService } from './pools/pools.ts'
 import { watchUsage } from './pools/samples.ts'
 import { sweepObjectsRegularly } from './pools/sweep-objects.ts'
+import { runReplications } from './replication/jobs/ticks.ts'
+import { replicationJobService } from './replication/jobs/service.ts'
+import { replicaService } from './replication/service.ts'
+import { sweepReplicationRegularly } from './replication/transfer/end.ts'
 import { volumeSnapshotService } from './snapshots/service.ts'
 import { sweepRegularly, uploadService } from './uploads/uploads.ts'
 import { volumeInternalService } from './volumes/internal.ts'
@@ -29,10 +33,13 @@ export const storageService: Service = {
     backupStoreService,
     backupStoreKeyService,
     backupJobService,
+    replicationJobService,
+    replicaService,
   ],
   start: () => {
-    const sweeps = [sweepRegularly(), sweepObjectsRegularly(), sweepSnapshotsRegularly()]
-    const stops = [watchUsage(), ...sweeps, runJobs(), proveRegularly()]
+    const snapshots = [sweepSnapshotsRegularly(), sweepReplicationRegularly()]
+    const sweeps = [sweepRegularly(), sweepObjectsRegularly(), ...snapshots]
+    const stops = [watchUsage(), ...sweeps, runJobs(), runReplications(), proveRegularly()]
     return Promise.resolve(async () => {
       for (const stop of stops) stop()
       await closeAllFiles()

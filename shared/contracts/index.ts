@@ -35,6 +35,8 @@ import { permissions } from '#shared/contracts/access/permissions.ts'
 import { placement, placementRules } from '#shared/contracts/cluster/placement.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { prunes } from '#shared/contracts/container/prunes.ts'
+import { replicas } from '#shared/contracts/storage/replicas.ts'
+import { replicationJobs } from '#shared/contracts/storage/replication-jobs.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
@@ -79,6 +81,8 @@ export const contracts: readonly Contract[] = [
   backupStores,
   backupStoreKeys,
   backupJobs,
+  replicationJobs,
+  replicas,
   vms,
   vmBulk,
   vmAdoptions,

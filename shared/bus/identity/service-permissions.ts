@@ -38,6 +38,8 @@ import { placement, placementRules } from '#shared/contracts/cluster/placement.t
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
 import { prunes } from '#shared/contracts/container/prunes.ts'
+import { replicas } from '#shared/contracts/storage/replicas.ts'
+import { replicationJobs } from '#shared/contracts/storage/replication-jobs.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { roles } from '#shared/contracts/access/roles.ts'
 import { templates } from '#shared/contracts/vm/templates.ts'
@@ -111,6 +113,8 @@ const table: Record<ServiceName, Member> = {
       backupStores,
       backupStoreKeys,
       backupJobs,
+      replicationJobs,
+      replicas,
     ],
     calls: [
       ...of(vms, 'get', 'list', 'create', 'start', 'stop', 'delete', 'serial', 'stats'),

@@ -5,6 +5,7 @@ import { nullable, oneOf, strict, Time } from '#shared/contracts/common.ts'
 import type { Witness } from '#shared/contracts/access/permissions.ts'
 import { Operation } from '#shared/contracts/core/operations.ts'
 import { ContainerStatus } from '#shared/contracts/container/parts.ts'
+import { OfJobRun, replicationEvents } from '#shared/contracts/storage/replication-events.ts'
 import { VmStatus } from '#shared/contracts/vm/vms.ts'
 
 export const topics = [
@@ -131,15 +132,7 @@ export const events = {
   BackupJobEnded: kind({
     topic: 'backups',
     access: 'VmAudit on /api/backup-jobs/{job_id}',
-    data: strict({
-      job_id: Type.String(),
-      operation_id: Type.String(),
-      succeeded: Type.Integer(),
-      failed: Type.Integer(),
-      skipped: Type.Integer(),
-      error: nullable(Type.String()),
-      timestamp: Time,
-    }),
+    data: OfJobRun,
   }),
   BackupRunsMissed: kind({
     topic: 'backups',
@@ -151,6 +144,7 @@ export const events = {
       timestamp: Time,
     }),
   }),
+  ...replicationEvents,
   SnapshotCreated: kind({
     topic: 'vm:events',
     access: 'VmAudit on /api/vms/{vm_id}',

@@ -115,7 +115,8 @@ export const volumeSnapshots = contract('volume-snapshots', {
   },
   remove: {
     does: 'Delete a snapshot of a volume as it was foretold; the content of all else stays',
-    ...byVms,
+    can: 'service',
+    callers: ['vm', 'storage'],
     operation: true,
     audit: 'snapshot_deleted',
     params: strict({

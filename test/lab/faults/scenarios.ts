@@ -26,6 +26,7 @@ import { backupScenarios, clearBackups } from './backup-scenarios.ts'
 import { clearHa, haScenarios } from './ha-scenarios.ts'
 import { importScenarios } from './import-scenarios.ts'
 import { clearFarPool, migrationScenarios } from './migration-scenarios.ts'
+import { clearReplicas, replicationScenarios } from './replication-scenarios.ts'
 import { snapshotScenarios } from './snapshot-scenarios.ts'
 
 const GiB = 2 ** 30
@@ -176,6 +177,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
   ...snapshotScenarios({ newVm, twoDisks, running, runningWithDisks }),
   ...backupScenarios({ offWithDisks: (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks }) }),
+  ...replicationScenarios({ offWithDisks: (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks }) }),
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
   'uploads.complete': { before: withUpload, params: uploaded },
@@ -264,6 +266,7 @@ export async function clear(horcrux: Calling): Promise<void> {
     if (status !== 'stopped') await done(horcrux, vms, 'stop', { id, force: true })
     await done(horcrux, vms, 'delete', { id, purge: true })
   }
+  await clearReplicas(horcrux)
   // Files that were in the folder before, and still are, become volumes to be deleted.
   await done(horcrux, volumes, 'scan', { id: 'images' })
   const left = (await horcrux.call(volumes, 'list', { id: 'images' })).data

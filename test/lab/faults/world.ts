@@ -15,6 +15,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { readVault } from './backup-scenarios.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import type { LabHost } from '../hosts/hosts.ts'
+import { readReplicas } from './replication-scenarios.ts'
 
 /** Everything that operations act on: as Horcrux reports it, and as libvirt and the disks have it. */
 export type World = Record<
@@ -23,6 +24,7 @@ export type World = Record<
   | 'snapshotRules'
   | 'backups'
   | 'vault'
+  | 'replicas'
   | 'devices'
   | 'volumes'
   | 'nodes'
@@ -67,6 +69,7 @@ export async function readWorld(horcrux: Pick<TestHorcrux, 'call'>, host: LabHos
       `${id} ${state} ${data?.ok}`.replace(uuid, 'id'),
     ),
     vault: await readVault(horcrux),
+    replicas: (await readReplicas(horcrux)).map((each) => each.replace(uuid, 'id')),
     devices: [
       ...guests.data.map(({ id, disks: own, nics, pending }) => {
         const parts = own.map((disk) => `${disk.id}=${disk.volume}:${disk.size_bytes}`)

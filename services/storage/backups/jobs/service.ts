@@ -28,13 +28,18 @@ function pathOf(selection: Selection): string {
   return selection.kind === 'tag' ? '/api/vms/*' : `/api/resource-pools/${encodeURIComponent(selection.resource_pool)}`
 }
 
-/** Requires the rights on what a job backs up and on its storage pool, and that both are there. */
-async function requireTargets(selection: Selection, pool: string, asked: Call): Promise<void> {
+/** Requires the rights on what a job selects and on its storage pool, and that what it selects is there. */
+export async function requireSelected(selection: Selection, pool: string, asked: Call): Promise<void> {
   requireRight(asked, 'VmBackup', pathOf(selection))
   requireRight(asked, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
   if (selection.kind === 'vm') await call(vms, 'get', { id: selection.vm_id }, { isQuestion: true })
   if (selection.kind === 'resource_pool')
     await call(resourcePools, 'get', { id: selection.resource_pool }, { isQuestion: true })
+}
+
+/** As {@link requireSelected}, and that the storage pool holds objects. */
+async function requireTargets(selection: Selection, pool: string, asked: Call): Promise<void> {
+  await requireSelected(selection, pool, asked)
   await openStore(pool)
 }
 
@@ -49,14 +54,14 @@ function requireProofRights(proof: JobProof | null | undefined, asked: Call): vo
   )
 }
 
-/** @throws ValidationError for a retention that would delete every backup */
-function requireKeeping(retention: Retention | null | undefined): void {
+/** @throws ValidationError for a retention that keeps nothing */
+export function requireKeeping(retention: Retention | null | undefined): void {
   if (retention && !keepsAny(retention))
-    throw invalid('retention', 'keeps nothing: one of its counts has to be above 0; null keeps every backup')
+    throw invalid('retention', 'keeps nothing: one of its counts has to be above 0, or it is null')
 }
 
 /** The time of the next run. @throws ValidationError for a pattern or time zone that does not exist, or that never comes */
-function nextOf({
+export function nextOf({
   frequency,
   timezone,
   enabled,

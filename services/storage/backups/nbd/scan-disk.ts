@@ -3,9 +3,9 @@ import type { Encryption } from '../store/encryption.ts'
 import type { Nbd } from './client.ts'
 
 /** Bytes of which the ranges are asked at a time: a multiple of a chunk, below 4 GiB. */
-const spanBytes = 256 * chunkBytes
+export const spanBytes = 256 * chunkBytes
 /** Chunks that are worked on at a time: one is read while others are hashed and compressed on other threads. */
-const parallel = 3
+export const parallel = 3
 
 type Scanning = {
   signal: AbortSignal
@@ -20,7 +20,7 @@ type Scanning = {
 }
 
 /** The numbers of the chunks of a span that have anything but holes. */
-async function dataChunks(image: Nbd, from: number, to: number): Promise<Set<number>> {
+export async function dataChunks(image: Nbd, from: number, to: number): Promise<Set<number>> {
   const found = new Set<number>()
   for (let at = from; at < to;) {
     const extents = await image.extents(at, to - at)

@@ -32,7 +32,7 @@ export const unlessMissing = <T>(asked: Promise<T>): Promise<T | null> =>
   })
 
 /** Deletes the VM that a restore has made, with its disks free again. */
-async function undoVm(op: Op, id: string): Promise<void> {
+export async function undoVm(op: Op, id: string): Promise<void> {
   const operationId = idFrom(`${op.id}/undo vm`)
   if (!(await unlessMissing(call(vms, 'get', { id })))) return
   await call(vms, 'delete', { id, purge: false }, { operationId })

@@ -11,9 +11,14 @@ const isMac = (entry: string) => entry.includes(':')
 const given = <T extends object>(fields: T) =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null))
 
+/** The hardware of a VM as it was at a backup. */
+type Described = Pick<Manifest, 'config' | 'hypervisor' | 'vm'> & {
+  disks: Pick<Manifest['disks'][number], 'bus' | 'cache'>[]
+}
+
 /** The request for a VM with the hardware of a backup, on disks that are restored already. */
 export function newVmOf(
-  { vm, config, disks, hypervisor }: Manifest,
+  { vm, config, disks, hypervisor }: Described,
   {
     id,
     name,

@@ -100,7 +100,7 @@ export async function acceptSame(backup: BackupRecord, given: Given, accepting: 
 }
 
 /** Takes the swap back. A VM with an earlier restore that can be undone is never restored, so it is this one. */
-async function undoSwap(op: Op, vm: string): Promise<void> {
+export async function undoSwap(op: Op, vm: string): Promise<void> {
   const operationId = idOfSeed(op.id, 'undo swap')
   try {
     await call(snapshots, 'undoRestore', { id: vm }, { operationId })

@@ -45,13 +45,13 @@ const vmPathOf = (vm: string) => `/api/vms/${vm}`
 const MiB = 2 ** 20
 const deletionTries = 5
 
-/** The disks of a VM that a guest writes. @throws ConflictError for a VM that cannot be backed up */
-function requireDisks({ id, disks, foreign_disks }: Vm): void {
+/** Checks the disks of a VM that a guest writes. @throws ConflictError for a VM that cannot be backed up */
+export function requireDisks({ id, disks, foreign_disks }: Vm): void {
   const written = disks.filter(({ readonly }) => !readonly)
   if (written.length === 0) throw new ConflictError(`Virtual machine '${id}' has no disk that it writes`)
   if (foreign_disks.length > 0)
     throw new ConflictError(
-      `Virtual machine '${id}' has disks that Horcrux does not manage, and which no backup would have: ${foreign_disks.map((disk) => disk.id).join(', ')}`,
+      `Virtual machine '${id}' has disks that Horcrux does not manage, and which no backup or replica would have: ${foreign_disks.map((disk) => disk.id).join(', ')}`,
     )
 }
 
