@@ -22,6 +22,8 @@ import type { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import type { migrations } from '#shared/contracts/migration/migrations.ts'
 import type { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import type { backupStoreKeys } from '#shared/contracts/storage/backup-keys.ts'
+import type { replicas } from '#shared/contracts/storage/replicas.ts'
+import type { replicationJobs } from '#shared/contracts/storage/replication-jobs.ts'
 import type { backups } from '#shared/contracts/storage/backups.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import type { uploads } from '#shared/contracts/storage/uploads.ts'
@@ -67,6 +69,8 @@ type Contracts = {
   operations: typeof operations
   permissions: typeof permissions
   pools: typeof pools
+  replicas: typeof replicas
+  'replication-jobs': typeof replicationJobs
   'resource-pools': typeof resourcePools
   roles: typeof roles
   'snapshot-schedules': typeof snapshotSchedules

@@ -3,7 +3,7 @@ import { Loaded } from '../widgets/states.tsx'
 import { time } from '../words/format.ts'
 import { t } from '../words/words.ts'
 
-type Preview = 'backup-jobs.preview' | 'snapshot-schedules.preview'
+type Preview = 'backup-jobs.preview' | 'replication-jobs.preview' | 'snapshot-schedules.preview'
 
 /** The next runs of a schedule, folded. */
 export function NextRuns({ of, id }: { of: Preview; id: string }) {

@@ -16,6 +16,8 @@ export const places: { word: Word; of: Place[] }[] = [
       { href: '/images', word: 'nav.images', icon: 'copy', needs: 'containers.list' },
       { href: '/backups', word: 'nav.backups', icon: 'storage', needs: 'backups.list' },
       { href: '/backup-jobs', word: 'nav.backupJobs', icon: 'schedule', needs: 'backup-jobs.list' },
+      { href: '/replication', word: 'nav.replication', icon: 'copy', needs: 'replication-jobs.list' },
+      { href: '/replicas', word: 'nav.replicas', icon: 'copy', needs: 'replicas.list' },
       { href: '/schedules', word: 'nav.schedules', icon: 'schedule', needs: 'snapshot-schedules.list' },
     ],
   },

@@ -26,6 +26,10 @@ const ContainerPage = lazy(() => import('../screens/container/container.tsx').th
 const Images = lazy(() => import('../screens/container/images.tsx').then((module) => module.Images))
 const Stacks = lazy(() => import('../screens/container/stacks.tsx').then((module) => module.Stacks))
 const Backups = lazy(() => import('../screens/vm/backups.tsx').then((module) => module.Backups))
+const Replication = lazy(() =>
+  import('../screens/storage/replication-jobs.tsx').then((module) => module.ReplicationJobs),
+)
+const Replicas = lazy(() => import('../screens/storage/replicas.tsx').then((module) => module.Replicas))
 const BackupJobs = lazy(() => import('../screens/storage/backup-jobs.tsx').then((module) => module.BackupJobs))
 const Schedules = lazy(() => import('../screens/schedules.tsx').then((module) => module.Schedules))
 const Pools = lazy(() => import('../screens/storage/pools.tsx').then((module) => module.Pools))
@@ -59,6 +63,8 @@ const screens: [path: string, component: FunctionComponent][] = [
   ['/stacks', Stacks],
   ['/backups', Backups],
   ['/backup-jobs', BackupJobs],
+  ['/replication', Replication],
+  ['/replicas', Replicas],
   ['/schedules', Schedules],
   ['/storage', Pools],
   ['/storage/:id', PoolPage],

@@ -4,6 +4,7 @@ import { general } from './de/general.ts'
 import { imports } from './de/import.ts'
 import { lists } from './de/lists.ts'
 import { moves } from './de/moves.ts'
+import { replication } from './de/replication.ts'
 import { safety } from './de/safety.ts'
 import { storage } from './de/storage.ts'
 import { told } from './de/told.ts'
@@ -19,4 +20,5 @@ export const de: Record<Word, string> = {
   ...storage,
   ...told,
   ...backups,
+  ...replication,
 }

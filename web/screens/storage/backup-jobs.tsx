@@ -7,12 +7,8 @@ import { Status } from '../../widgets/status.tsx'
 import { ago, time } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { NextRuns } from '../next-runs.tsx'
+import { selected, selectionFields, zone } from './selection.ts'
 import './backup-words.ts'
-
-const selected = ({ selection }: BackupJob): string => {
-  if (selection.kind === 'vm') return selection.vm_id
-  return selection.kind === 'tag' ? `tags:${selection.tag}` : selection.resource_pool
-}
 
 /** The last run: its state, and how many virtual machines it has backed up. */
 function LastRun({ last_run: run }: BackupJob) {
@@ -45,33 +41,12 @@ const columns: Column<BackupJob>[] = [
   },
 ]
 
-const selectionFields = (): Field[] => [
-  {
-    name: 'selection.kind',
-    label: 'f.selection',
-    kind: 'select',
-    options: [
-      ['vm', t('select.vm')],
-      ['tag', t('select.tag')],
-      ['resource_pool', t('select.resource_pool')],
-    ],
-  },
-  { name: 'selection.vm_id', label: 'f.vmId', isRequired: true, when: (raw) => raw['selection.kind'] === 'vm' },
-  { name: 'selection.tag', label: 'f.tag', isRequired: true, when: (raw) => raw['selection.kind'] === 'tag' },
-  {
-    name: 'selection.resource_pool',
-    label: 'f.resourcePool',
-    isRequired: true,
-    when: (raw) => raw['selection.kind'] === 'resource_pool',
-  },
-]
-
 /** Names of parameters, the same in every language. */
 const proofFields = 'data_days, boot: {every_hours, check}, max_data_age_hours, max_boot_age_hours'
 
 const fields = (): Field[] => [
   { name: 'name', label: 'f.name', isRequired: true },
-  ...selectionFields(),
+  ...selectionFields('f.selection'),
   { name: 'pool', label: 'f.pool', isRequired: true, hint: 'hint.backupPool' },
   { name: 'frequency', label: 'f.frequency', kind: 'json', hint: 'hint.frequency', isNullable: true },
   { name: 'timezone', label: 'f.timezone' },
@@ -82,7 +57,6 @@ const fields = (): Field[] => [
   { name: 'bandwidth_mib', label: 'f.bandwidth', isNullable: true },
   { name: 'enabled', label: 'f.enabled' },
 ]
-const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone
 const isRunning = ({ last_run }: BackupJob) => last_run?.state === 'running'
 
 const verbs: readonly Verb<BackupJob>[] = [

@@ -1,4 +1,3 @@
-import type { Proof } from '#shared/contracts/storage/backup-proofs.ts'
 import type { Backup } from '#shared/contracts/storage/backups.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
@@ -6,9 +5,9 @@ import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
 import { ago, bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
+import { bootCheckFields, proofOf } from '../storage/boot-check.ts'
 import '../storage/backup-words.ts'
 
-const proofOf = (proof: Proof | null) => (proof === null ? '–' : proof.ok ? ago(proof.at) : `⚠ ${proof.error}`)
 const unready = ({ state }: Backup) => (state === 'ready' ? undefined : t('backupIsNotReady'))
 
 const columns: Column<Backup>[] = [
@@ -84,22 +83,7 @@ const verbs: readonly Verb<Backup>[] = [
     params: ({ id }) => ({ id }),
     reason: unready,
     initial: () => ({ check: { kind: 'agent' } }),
-    fields: () => [
-      {
-        name: 'check.kind',
-        label: 'f.bootCheck',
-        kind: 'select',
-        options: [
-          ['agent', t('check.agent')],
-          ['serial', t('check.serial')],
-          ['running', t('check.running')],
-        ],
-      },
-      { name: 'check.text', label: 'f.serialText', isRequired: true, when: (raw) => raw['check.kind'] === 'serial' },
-      { name: 'check.seconds', label: 'f.seconds', hint: 'hint.bootSeconds' },
-      { name: 'node', label: 'f.node' },
-      { name: 'pool', label: 'f.pool' },
-    ],
+    fields: () => [...bootCheckFields(), { name: 'node', label: 'f.node' }, { name: 'pool', label: 'f.pool' }],
   },
   {
     action: 'backups.update',

@@ -1,6 +1,8 @@
 /** Words for high availability and backup jobs. */
 export const safety = {
   'nav.backupJobs': 'Backup jobs',
+  'nav.replication': 'Replication',
+  'nav.replicas': 'Replicas',
   'f.selection': 'Backs up',
   'f.lastRun': 'Last run',
   'f.nextRun': 'Next run',

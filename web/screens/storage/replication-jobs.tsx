@@ -1,0 +1,110 @@
+import type { ReplicationJob } from '#shared/contracts/storage/replication-jobs.ts'
+import type { Field } from '../../forms/fields.ts'
+import type { Verb } from '../../forms/verbs.tsx'
+import { ListScreen } from '../../lists/list-screen.tsx'
+import type { Column } from '../../widgets/column.ts'
+import { Status } from '../../widgets/status.tsx'
+import { ago, time } from '../../words/format.ts'
+import { t } from '../../words/words.ts'
+import { NextRuns } from '../next-runs.tsx'
+import './replication-words.ts'
+import { selected, selectionFields, zone } from './selection.ts'
+
+/** The last run: its state, and how many virtual machines it has replicated. */
+function LastRun({ last_run: run }: ReplicationJob) {
+  if (run === null) return <>–</>
+  return (
+    <>
+      <Status value={run.state} reason={run.error} /> {ago(run.started_at)}
+      <div class="dim">{t('replicated', { done: run.succeeded, failed: run.failed, skipped: run.skipped })}</div>
+    </>
+  )
+}
+
+const columns: Column<ReplicationJob>[] = [
+  { key: 'name', head: 'f.name', cell: ({ name }) => name, value: ({ name }) => name },
+  { key: 'selection', head: 'f.replicates', cell: selected, value: selected },
+  { key: 'node', head: 'f.targetNode', cell: ({ node }) => node, value: ({ node }) => node, drop: 1 },
+  { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 2 },
+  {
+    key: 'enabled',
+    head: 'f.status',
+    cell: ({ enabled }) => <Status value={enabled ? 'enabled' : 'disabled'} />,
+    drop: 2,
+  },
+  { key: 'last_run', head: 'f.lastRun', cell: (job) => <LastRun {...job} /> },
+  {
+    key: 'next_run',
+    head: 'f.nextRun',
+    cell: ({ next_run }) => time(next_run),
+    value: ({ next_run }) => next_run,
+    drop: 1,
+  },
+]
+
+const targetFields: Field[] = [
+  { name: 'node', label: 'f.targetNode', isRequired: true },
+  { name: 'pool', label: 'f.targetPool', isRequired: true, hint: 'hint.targetPool' },
+]
+const fields = (): Field[] => [
+  { name: 'name', label: 'f.name', isRequired: true },
+  ...selectionFields('f.replicates'),
+  { name: 'frequency', label: 'f.frequency', kind: 'json', hint: 'hint.frequency', isNullable: true },
+  { name: 'timezone', label: 'f.timezone' },
+  { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.pointRetention', isNullable: true },
+  { name: 'bandwidth_mib', label: 'f.bandwidth', kind: 'number', isNullable: true },
+  { name: 'enabled', label: 'f.enabled', kind: 'check' },
+]
+
+const verbs: readonly Verb<ReplicationJob>[] = [
+  {
+    action: 'replication-jobs.execute',
+    label: 'verb.runNow',
+    params: ({ id }) => ({ id }),
+    reason: ({ last_run }) => (last_run?.state === 'running' ? t('jobRuns') : undefined),
+  },
+  {
+    action: 'replication-jobs.update',
+    label: 'edit',
+    params: ({ id }) => ({ id }),
+    initial: (job) => job,
+    fields,
+    note: ({ id }) => <NextRuns of="replication-jobs.preview" id={id} />,
+  },
+  {
+    action: 'replication-jobs.delete',
+    label: 'verb.delete',
+    params: ({ id }) => ({ id }),
+    confirm: ({ name }) => t('confirmDeleteReplication', { name }),
+    isDanger: true,
+  },
+]
+
+export const ReplicationJobs = () => (
+  <ListScreen
+    title="nav.replication"
+    list="replication-jobs.list"
+    item="replication-jobs.get"
+    columns={columns}
+    idOf={({ id }) => id}
+    nameOf={({ name }) => name}
+    words={(job) => [job.id, job.name, job.node, job.pool, selected(job)]}
+    firstSort="name"
+    verbs={verbs}
+    create={{
+      action: 'replication-jobs.create',
+      label: 'createReplication',
+      params: () => ({}),
+      initial: () => ({
+        selection: { kind: 'vm' },
+        frequency: 'hourly',
+        timezone: zone(),
+        retention: { last: 3, daily: 7 },
+        enabled: true,
+      }),
+      fields: () => [...fields().slice(0, 1), ...targetFields, ...fields().slice(1)],
+    }}
+    empty="noReplications"
+    emptyHint="noReplicationsHint"
+  />
+)
