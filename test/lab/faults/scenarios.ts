@@ -17,12 +17,12 @@ import { guestOn } from '../guests/tiny-guest.ts'
 import { until } from '../wait.ts'
 import { haveBridge } from '../hosts/bridges.ts'
 import type { LabHost } from '../hosts/hosts.ts'
-import { operations } from '#shared/contracts/core/operations.ts'
 import { parsePinnedKey } from '#shared/nodes/host/ssh/host-key.ts'
 import { uploaded, withUpload } from './upload.ts'
 import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
 import { backupScenarios, clearBackups } from './backup-scenarios.ts'
+import { endAll } from './end-all.ts'
 import { clearHa, haScenarios } from './ha-scenarios.ts'
 import { importScenarios } from './import-scenarios.ts'
 import { clearFarPool, migrationScenarios } from './migration-scenarios.ts'
@@ -49,6 +49,7 @@ const twoDisks = [
   { pool: 'images', size: GiB },
   { pool: 'images', size: GiB, format: 'raw' },
 ]
+const offWithDisks = (horcrux: Calling) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
 const runningWithDisks = (horcrux: Calling) =>
   done(horcrux, vms, 'create', { ...newVm, disks: twoDisks, firmware: 'uefi', start: true })
 const withNic = (host: LabHost) => async (horcrux: Calling) => {
@@ -61,7 +62,7 @@ const withSeed = async (horcrux: Calling) => {
   await done(horcrux, cloudinit, 'set', { id: 'it', hostname: 'it' })
 }
 const template = async (horcrux: Calling) => {
-  await done(horcrux, vms, 'create', { ...newVm, disks: twoDisks })
+  await offWithDisks(horcrux)
   await done(horcrux, templates, 'create', { vm_id: 'it' })
 }
 const copyOfDisk = {
@@ -157,7 +158,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'devices.detachDisk': { before: hearing(first), params: { id: 'it', disk: 'vdb', purge: true, timeout: 30 } },
   'devices.resizeDisk': { before: withTeamAndRun, params: { id: 'it', disk: 'vda', size: 2 * GiB } },
   'devices.moveDisk': {
-    before: (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks }),
+    before: offWithDisks,
     params: { id: 'it', disk: 'vda', pool: 'images', format: 'raw' },
   },
   'devices.moveDisk of a guest that runs': {
@@ -176,8 +177,8 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.delete': { before: template, params: { id: 'it' } },
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
   ...snapshotScenarios({ newVm, twoDisks, running, runningWithDisks }),
-  ...backupScenarios({ offWithDisks: (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks }) }),
-  ...replicationScenarios({ offWithDisks: (horcrux) => done(horcrux, vms, 'create', { ...newVm, disks: twoDisks }) }),
+  ...backupScenarios({ offWithDisks }),
+  ...replicationScenarios({ offWithDisks }),
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
   'uploads.complete': { before: withUpload, params: uploaded },
@@ -232,16 +233,6 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
 /** Newest first, so that a backing file is deleted after the disks that use it. */
 const newestFirst = <T extends { created_at: string }>(all: T[]): T[] =>
   all.toSorted((a, b) => b.created_at.localeCompare(a.created_at))
-
-/** Ends the operations that a failed test has left running. */
-async function endAll(horcrux: Calling): Promise<void> {
-  for (const { id, state } of (await horcrux.call(operations, 'list', { limit: 1000 })).data) {
-    if (!['queued', 'running'].includes(state)) continue
-    // It may have ended, or have come too far to be cancelled.
-    await horcrux.call(operations, 'cancel', { id }).catch(() => undefined)
-    await horcrux.call(operations, 'wait', { id, timeout: 60 }, { timeoutMs: 65_000 })
-  }
-}
 
 /** Records a guest that has moved to hv2 as one of that node, and clears hv1 of it. */
 async function takeFrom(horcrux: Calling, id: string): Promise<void> {
