@@ -17,6 +17,7 @@ import { benchHang } from './hang.ts'
 import { benchLatency } from './latency.ts'
 import { benchMetrics } from './metrics.ts'
 import { benchPolicies } from './policies.ts'
+import { benchReplication } from './replication.ts'
 import { benchRights } from './rights.ts'
 import { benchSeparate } from './separate.ts'
 import { benchSnapshot } from './snapshot.ts'
@@ -33,6 +34,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-start': domainStart,
   'domain-stats': domainStats,
   backup: benchBackup,
+  replication: benchReplication,
   clone: benchClone,
   containers: benchContainers,
   snapshot: benchSnapshot,

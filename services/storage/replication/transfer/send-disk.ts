@@ -21,7 +21,7 @@ const MiB = 2 ** 20
  * @throws ConflictError when the target gives back other bytes than were written
  */
 export async function sendDisk(
-  op: Op,
+  op: Pick<Op, 'signal' | 'progress'>,
   { from, to, sizeBytes, bandwidthMib, within }: Sending,
 ): Promise<Omit<Synced, 'written'>> {
   const { signal } = op
