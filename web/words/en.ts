@@ -12,4 +12,9 @@ import type { storage } from './late/storage.ts'
 /** The words of the page. Another language has the same ones: the compiler checks it. */
 export const en = { ...general, ...fields, ...lists, ...moves, ...safety, ...told }
 /** Words that the first load has, and those that a screen brings: see {@link addWords} in words.ts. */
-export type Word = keyof typeof en | keyof typeof storage | keyof typeof backups | keyof typeof imports | keyof typeof replication
+export type Word =
+  | keyof typeof en
+  | keyof typeof storage
+  | keyof typeof backups
+  | keyof typeof imports
+  | keyof typeof replication

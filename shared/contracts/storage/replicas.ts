@@ -7,6 +7,7 @@ import {
   Name,
   nullable,
   oneOf,
+  record,
   SearchPage,
   SearchQuery,
   strict,
@@ -60,7 +61,7 @@ export type Point = Static<typeof Point>
 export const ReplicationState = oneOf('idle', 'preparing', 'transferring', 'finalizing', 'completed', 'failed')
 export type ReplicationState = Static<typeof ReplicationState>
 
-export const Replica = strict({
+export const Replica = record('vm_name state node pool error vm_id id')({
   id: Id,
   job_id: Type.String({ ...Id, description: 'It may be gone' }),
   vm_id: Type.String({ ...Id, description: 'It may be gone' }),

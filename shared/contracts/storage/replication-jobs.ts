@@ -7,6 +7,7 @@ import {
   Name,
   nullable,
   oneOf,
+  record,
   SearchPage,
   SearchQuery,
   strict,
@@ -34,7 +35,7 @@ const Outcome = strict({
 })
 export type ReplicationOutcome = Static<typeof Outcome>
 
-export const ReplicationJob = strict({
+export const ReplicationJob = record('name node pool enabled last_run.state next_run id')({
   id: Id,
   name: Name,
   selection: Selection,

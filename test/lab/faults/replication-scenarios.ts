@@ -6,7 +6,7 @@ import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { done } from '../product/run-operation.ts'
 import type { Calling, Scenario } from './scenario.ts'
 
-type Given = { offWithDisks: (horcrux: Calling) => Promise<unknown> }
+type Given = { off: (horcrux: Calling) => Promise<unknown> }
 
 const target = { id: 'replicas', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/replicas' }
 const replica = { id: 'replica-of-it' }
@@ -22,9 +22,9 @@ const transfer = {
 }
 
 /** The operations on replicas. Each begins with a replica that has a point, and a run replaces the point by a newer one. */
-export function replicationScenarios({ offWithDisks }: Given): Record<string, Scenario> {
+export function replicationScenarios({ off }: Given): Record<string, Scenario> {
   const withTarget = async (horcrux: Calling) => {
-    await offWithDisks(horcrux)
+    await off(horcrux)
     await horcrux.call(pools, 'create', target).catch((error: unknown) => {
       if (!(error instanceof ConflictError)) throw error
     })

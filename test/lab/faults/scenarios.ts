@@ -178,7 +178,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
   'templates.deploy': { before: template, params: { template: 'it', id: 'copy', name: 'copy', start: true } },
   ...snapshotScenarios({ newVm, twoDisks, running, runningWithDisks }),
   ...backupScenarios({ offWithDisks }),
-  ...replicationScenarios({ offWithDisks }),
+  ...replicationScenarios({ off: made }),
   'volumes.clone': { before: volume, params: { id: 'images', volume: 'spare', name: 'copy', mode: 'linked' } },
   'volumes-internal.cloneFor': { before: made, params: copyOfDisk },
   'uploads.complete': { before: withUpload, params: uploaded },

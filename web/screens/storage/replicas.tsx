@@ -69,11 +69,7 @@ const verbs: readonly Verb<Replica>[] = [
     params: ({ id }) => ({ id }),
     reason: withoutPoint,
     initial: (replica) => ({ point_id: newestOf(replica)?.id, check: { kind: 'agent' } }),
-    fields: (replica) => [
-      pointField(replica),
-      ...bootCheckFields(),
-      { name: 'keep', label: 'f.keepCopy', kind: 'check' },
-    ],
+    fields: (replica) => [pointField(replica), ...bootCheckFields(), { name: 'keep', label: 'f.keepCopy' }],
   },
   {
     action: 'replicas.failover',
@@ -84,8 +80,8 @@ const verbs: readonly Verb<Replica>[] = [
     fields: (replica) => [
       pointField(replica),
       { name: 'name', label: 'f.newVmName', isRequired: true },
-      { name: 'start', label: 'f.startAfter', kind: 'check' },
-      { name: 'source_is_lost', label: 'f.sourceIsLost', kind: 'check' },
+      { name: 'start', label: 'f.startAfter' },
+      { name: 'source_is_lost', label: 'f.sourceIsLost' },
     ],
     isDanger: true,
   },

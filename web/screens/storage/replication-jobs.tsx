@@ -52,8 +52,8 @@ const fields = (): Field[] => [
   { name: 'frequency', label: 'f.frequency', kind: 'json', hint: 'hint.frequency', isNullable: true },
   { name: 'timezone', label: 'f.timezone' },
   { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.pointRetention', isNullable: true },
-  { name: 'bandwidth_mib', label: 'f.bandwidth', kind: 'number', isNullable: true },
-  { name: 'enabled', label: 'f.enabled', kind: 'check' },
+  { name: 'bandwidth_mib', label: 'f.bandwidth', isNullable: true },
+  { name: 'enabled', label: 'f.enabled' },
 ]
 
 const verbs: readonly Verb<ReplicationJob>[] = [
