@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { hostFor } from '#shared/nodes/host/hosts.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { sendDisk } from '../services/storage/replication/transfer/send-disk.ts'
@@ -9,8 +10,8 @@ import { timed } from './demand.ts'
 import { median, type Row } from './figures.ts'
 
 const [MiB, rounds] = [2 ** 20, 3]
-const dataMiB = 384
-const images = '/var/lib/libvirt/images'
+const dataMiB = 256
+const images = '/var/lib/horcrux'
 const [source, target] = [`${images}/source.raw`, `${images}/target.raw`]
 
 /** Runs of a replica between two hosts over SSH, compared at the end, against the same bytes through a pipe of `ssh`. */
@@ -32,16 +33,26 @@ export async function benchReplication(): Promise<Row[]> {
       bandwidthMib: null,
       within: { before: 0, total: dataMiB * MiB },
     })
+  /** The same bytes through the connections that runs use, without a look at them. */
+  const ownPipe = async () => {
+    const reading = await one!.spawn('cat', [source])
+    const writing = await two!.spawn('sh', ['-c', 'cat >"$1" && sync "$1"', 'sh', target])
+    writing.stdout.resume()
+    await pipeline(reading.stdout, writing.stdin)
+    await writing.exit
+  }
   const empty = () => two!.runChecked('sh', ['-c', 'rm -f "$1"; truncate -s "$2" "$1"', 'sh', target, `${dataMiB}M`])
   const sum = async (host: typeof one, path: string) =>
     (await host!.runChecked('sha256sum', [path])).stdout.split(' ')[0]!
   try {
     await one!.runChecked('sh', ['-c', 'head -c "$2" /dev/urandom >"$1"', 'sh', source, `${dataMiB}M`])
     const pipe = `set -o pipefail; ${shell[0]} cat ${source} | ${shell[1]} 'cat >${target} && sync ${target}'`
-    const times = { pipe: [], first: [], again: [], changed: [] } as Record<string, number[]>
+    const times = { pipe: [], own: [], first: [], again: [], changed: [] } as Record<string, number[]>
     for (let round = 0; round < rounds; round++) {
       await empty()
       times['pipe']!.push(await timed(() => localHost().runChecked('bash', ['-c', pipe], { timeoutMs: Infinity })))
+      await empty()
+      times['own']!.push(await timed(ownPipe))
       await empty()
       times['first']!.push(await timed(run))
       times['again']!.push(await timed(run))
@@ -53,8 +64,10 @@ export async function benchReplication(): Promise<Row[]> {
     const of = (name: string) => median(times[name]!)
     return [
       { what: `${dataMiB} MiB through ssh | ssh`, value: of('pipe'), unit: 'ms' },
+      { what: 'the same through the connections of Horcrux', value: of('own'), unit: 'ms' },
       { what: 'first run, written blocks read again', value: of('first'), unit: 'ms' },
       { what: 'first run against the pipe', value: of('first') / of('pipe'), unit: 'x', below: 1.1 },
+      { what: 'first run against the connections of Horcrux', value: of('first') / of('own'), unit: 'x' },
       { what: 'run with nothing changed, both ends compared', value: of('again'), unit: 'ms' },
       { what: 'run with 16 MiB changed against the pipe', value: of('changed') / of('pipe'), unit: 'x', below: 1.1 },
     ]
