@@ -1,7 +1,8 @@
 import { ConflictError } from '#shared/errors.ts'
 import type { Nbd } from '../../backups/nbd/client.ts'
 import { dataChunks, parallel, spanBytes } from '../../backups/nbd/scan-disk.ts'
-import { chunkBytes, type ChunkList, digestOf, idOfChunk, isZero, pushChunk } from '../../backups/store/chunks.ts'
+import { chunkBytes, type ChunkList, digestOf, isZero, pushChunk } from '../../backups/store/chunks.ts'
+import { unencrypted } from '../../backups/store/encryption.ts'
 
 type Working = {
   signal: AbortSignal
@@ -40,7 +41,7 @@ export function differingRanges(wanted: Buffer, present: Buffer): { from: number
 }
 
 const zeros = Buffer.alloc(chunkBytes)
-const idOf = async (chunk: Buffer) => (isZero(chunk) ? null : idOfChunk(chunk))
+const idOf = async (chunk: Buffer) => (isZero(chunk) ? null : unencrypted.idOf(chunk))
 
 /**
  * Makes the first bytes of the target equal to those of the source: reads both, and writes the blocks that are different.
@@ -96,7 +97,12 @@ export async function syncDisk(source: Nbd, target: Nbd, sizeBytes: number, work
     }
     onProgress(to)
   }
-  return { ...sum, digest: digestOf(wanted, sizeBytes), found_digest: digestOf(found, sizeBytes), written }
+  return {
+    ...sum,
+    digest: digestOf(wanted, sizeBytes, unencrypted),
+    found_digest: digestOf(found, sizeBytes, unencrypted),
+    written,
+  }
 }
 
 /** Reads the chunks that were written again. @throws ConflictError for one that does not read as it was written */
