@@ -87,10 +87,12 @@ export const move: Relocation['move'] = async (vm, how, { signal, onProgress }) 
     bandwidthMib: how.bandwidthMib,
     autoConverge: how.autoConverge,
   }
-  const over = new AbortController()
-  const watching = follow(source, vm.handle, how.maxDowntimeMs, { signal, over: over.signal, onProgress })
+  const [over, lost] = [new AbortController(), new AbortController()]
+  const end = AbortSignal.any([signal, lost.signal])
+  const watching = follow(source, vm.handle, how.maxDowntimeMs, { signal: end, over: over.signal, onProgress })
   try {
-    await migrateDomain(source, target, migration)
+    // Without the target's libvirt its QEMU may still receive, but would never be told to run the guest.
+    await migrateDomain(source, target, migration, () => lost.abort())
   } finally {
     over.abort()
     await watching
