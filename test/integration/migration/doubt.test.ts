@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { amount, randomOf, sample, seedOf } from '../../lab/faults/seed.ts'
+import { amount, isTorture, randomOf, sample, seedOf } from '../../lab/faults/seed.ts'
 import { fresh, GiB, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
 import type { LabHost } from '../../lab/hosts/hosts.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
@@ -127,10 +127,10 @@ describe.skipIf(labHosts.length === 0)('a move during which a node breaks', () =
     },
   )
 
-  test('at any moment ends with exactly one guest that runs', { timeout: 7_200_000 }, async () => {
+  test.skipIf(!isTorture)('at any moment ends with exactly one guest that runs', { timeout: 7_200_000 }, async () => {
     const random = randomOf(seed)
     const pick = (most: number) => Math.floor(random() * most)
-    for (let round = 0; round < amount({ sample: 2, all: 40 }); round++) {
+    for (let round = 0; round < amount({ sample: 0, all: 40 }); round++) {
       // A move takes some twelve seconds: its checks, its disk, its memory.
       const [fault, afterMs, forMs] = [faults[pick(faults.length)]!, pick(12_000), pick(20_000)]
       process.stdout.write(`  doubtful move ${round}: ${fault} after ${afterMs} ms for ${forMs} ms\n`)
