@@ -5,6 +5,7 @@ import { act, type Made } from '../../services/container/drivers/simulated/simul
 import { guestsOf } from '../../services/vm/drivers/simulated/guests.ts'
 
 const tickMs = 250
+const listEveryMs = 10_000
 /** Share of the fleet that runs, in the long run. */
 const runningShare = 0.87
 /** Draws for one change: most things stay as they are. */
@@ -18,19 +19,33 @@ export function nextVerb({ status }: Pick<Run, 'status'>, random: number): 'star
   return random < 1 - runningShare ? 'stop' : null
 }
 
-/** Guests and containers, and the change of one. */
-function thingsOf(world: World): (Run & { change: (verb: 'start' | 'stop') => Promise<void> })[] {
+type Place = { node: string; id: string }
+type Changing = {
+  places: () => Place[]
+  get: (place: Place) => Run | null
+  change: (place: Place, verb: 'start' | 'stop') => Promise<void>
+}
+
+/** The guests, and the containers, each with their way to change one. */
+function kindsOf(world: World): Changing[] {
+  const placesOf = (things: readonly Place[]) => things.map(({ node, id }) => ({ node, id }))
   const guests = guestsOf(world)
+  // All containers of a simulation are of this driver.
+  const container = ({ node, id }: Place) => world.containers.get(node, id) as Made | null
   return [
-    ...world.guests.all().map((guest) => ({
-      ...guest,
-      change: (verb: 'start' | 'stop') => guests.act({ node: guest.node, handle: guest.id }, verb),
-    })),
-    ...world.containers.all().map((container) => ({
-      ...container,
-      // All containers of a simulation are of this driver.
-      change: (verb: 'start' | 'stop') => act(world, container as Made, verb),
-    })),
+    {
+      places: () => placesOf(world.guests.all()),
+      get: ({ node, id }) => world.guests.get(node, id),
+      change: ({ node, id }, verb) => guests.act({ node, handle: id }, verb),
+    },
+    {
+      places: () => placesOf(world.containers.all()),
+      get: container,
+      change: async (place, verb) => {
+        const found = container(place)
+        if (found) await act(world, found, verb)
+      },
+    },
   ]
 }
 
@@ -39,16 +54,24 @@ function thingsOf(world: World): (Run & { change: (verb: 'start' | 'stop') => Pr
  * @returns a function that stops it
  */
 export function liveOn(world: World, changesPerSecond: number): () => void {
+  const kinds = kindsOf(world)
+  let all: { kind: Changing; place: Place }[] = []
+  let listedAt = -Infinity
   let owed = 0
   const turn = async () => {
     owed += (changesPerSecond * tickMs) / 1000
     if (owed < 1) return
-    const things = thingsOf(world)
+    // New ones are found with the next list; those that are gone meanwhile are left out.
+    if (performance.now() - listedAt > listEveryMs) {
+      all = kinds.flatMap((kind) => kind.places().map((place) => ({ kind, place })))
+      listedAt = performance.now()
+    }
     for (let draws = Math.ceil(owed) * mostDraws; owed >= 1 && draws > 0; draws--) {
-      const thing = things[Math.floor(Math.random() * things.length)]
-      const verb = thing && nextVerb(thing, Math.random())
-      if (!verb) continue
-      await thing.change(verb)
+      const { kind, place } = all[Math.floor(Math.random() * all.length)] ?? {}
+      const run = kind && place ? kind.get(place) : null
+      const verb = run && nextVerb(run, Math.random())
+      if (!kind || !place || !verb) continue
+      await kind.change(place, verb)
       owed--
     }
   }
