@@ -27,6 +27,7 @@ export async function demo(words: string[]): Promise<number> {
     return demoOfOne()
   }
   const vms = numberIn('--fleet', fleet, 1, mostVms)
+  if (!Number.isInteger(vms)) throw new UsageError(`--fleet: must be a whole number, not '${fleet}'`)
   const changesPerSecond = changes === undefined ? vms / 1000 : numberIn('--changes', changes, 0, 1000)
   // Imported here: the code of the simulation is in no process that did not ask for it.
   return (await import('../fleet/fleet.ts')).fleet({ vms, data, changesPerSecond })
