@@ -38,12 +38,12 @@ describe.skipIf(!available('nats', await missingForNats()))('horcrux demo --flee
     const lines: string[] = []
     createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
     const said = () => lines.join('\n')
-    const [, url, password] = await until(
-      () =>
-        /ready at (http:\S+)\/ with[^]*password (\S+)/.exec(said()) ??
-        child.exit.then(() => Promise.reject(new Error(said()))),
-      { what: 'the fleet', intervalMs: 100 },
-    )
+    let hasEnded = false
+    void child.exit.finally(() => (hasEnded = true))
+    const greeting = () => /ready at (http:\S+)\/ with[^]*password (\S+)/.exec(said())
+    await until(() => hasEnded || greeting(), { what: 'the fleet', intervalMs: 100 })
+    const [, url, password] = greeting() ?? []
+    expect(url, said()).toBeDefined()
     const { token } = await apiClient(url!).send<{ token: string }>('POST', '/auth/login', {
       username: 'admin',
       password,
