@@ -25,6 +25,8 @@ function ofNode(world: World, node: SimulatedNode, path: string): string | null 
       return `${node.id}\n`
     case '/proc/sys/kernel/random/boot_id':
       return `${node.id}\n`
+    case '/proc/self/mountinfo':
+      return '30 24 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec shared:4 - cgroup2 cgroup2 rw\n'
     case '/proc/cpuinfo':
       return Array.from(
         { length: node.cpus },
