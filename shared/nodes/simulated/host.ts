@@ -1,7 +1,7 @@
 import { NotFoundError, UnavailableError } from '#shared/errors.ts'
 import type { FileStat, Host, HostFiles, RunResult } from '../host/host.ts'
 import { textOf } from './kernel-files.ts'
-import type { World } from './world.ts'
+import { imageOfSource, type World } from './world.ts'
 
 const resultOf = (stdout: string): RunResult => ({
   code: 0,
@@ -16,6 +16,16 @@ const tailOf = (texts: [string, string | null][]): string =>
   texts.flatMap(([path, text]) => (text === null ? [] : [`==> ${path} <==\n${text}\n`])).join('')
 
 const tebi = 2 ** 40
+
+/** Tells the identities of images, each of its own; no other file is there. */
+function statOf(world: World, args: readonly string[]): RunResult {
+  const paths = args.slice(args.indexOf('--') + 1)
+  const isThere = (path: string) => imageOfSource(world, { type: 'file', path }) !== null
+  const told = paths.filter(isThere).map((path) => `0:${encodeURIComponent(path)} ${path}\0`)
+  const missing = paths.filter((path) => !isThere(path))
+  const stderr = missing.map((path) => `stat: cannot statx '${path}': No such file or directory\n`).join('')
+  return { ...resultOf(told.join('')), code: missing.length > 0 ? 1 : 0, stderr }
+}
 
 /**
  * A host of a simulation: files of its kernel, the few programs that read them, and files in memory. Nothing of it reaches
@@ -75,6 +85,7 @@ export function simulatedHost(world: World, node: string): Host {
     if (program === 'date') return resultOf(`${(Date.now() / 1000).toFixed(6)}\n`)
     if (program === 'tail') return resultOf(tailOf(args.slice(2).map((path) => [path, kernel(path)])))
     if (program === 'df') return resultOf(`header\nsimulated ${tebi} ${tebi / 2} ${tebi / 2} 50% /\n`)
+    if (program === 'stat') return statOf(world, args)
     // Files of containers: `xargs --null tail --verbose`.
     if (program === 'xargs') {
       const paths = String(input ?? '')

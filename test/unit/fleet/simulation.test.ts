@@ -3,7 +3,9 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { activityOf, after, type Run } from '#shared/nodes/simulated/activity.ts'
 import { simulatedHost } from '#shared/nodes/simulated/host.ts'
-import { openWorld } from '#shared/nodes/simulated/world.ts'
+import { openWorld, sourceOfImage } from '#shared/nodes/simulated/world.ts'
+import { pathOfSource } from '#shared/contracts/storage/disk-source.ts'
+import { fileIds } from '#shared/nodes/host/file-ids.ts'
 import { nextVerb } from '../../../bin/fleet/life.ts'
 import { planFleet } from '../../../bin/fleet/plan.ts'
 import { sampleAll } from '../../../services/container/stats/measure.ts'
@@ -151,6 +153,15 @@ describe('a simulated host', () => {
     expect(Object.keys(sample!.values)).toEqual(
       expect.arrayContaining(['cpu_seconds', 'memory_used_bytes', 'pids', 'disk_reads', 'network_sent_bytes']),
     )
+  })
+
+  test('tells its images apart, and knows no other file', async () => {
+    world.images.addAll(['a', 'b'].map((id) => ({ id, node: 'pool:/x', size_bytes: 1, used_bytes: 1 })))
+    // Both are files.
+    const paths = ['a', 'b'].map((name) => pathOfSource(sourceOfImage('pool:/x', name))!)
+    const found = await fileIds(host, [...paths, '/etc/passwd'])
+    expect([...found.keys()]).toEqual(paths)
+    expect(new Set(found.values()).size).toBe(2)
   })
 
   test('runs no program', async () => {
