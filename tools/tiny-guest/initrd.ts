@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { basename, join } from 'node:path'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { type CpioEntry, cpio } from './cpio.ts'
+import { type CpioEntry, cpio } from '#shared/nodes/guest-image/cpio.ts'
+import { loadOrder } from '#shared/nodes/guest-image/modules.ts'
 import { init, inittab, mdevConf, powerButton, report, shutdown } from './init.ts'
 
 /** Kernel modules that the guest loads, by file name; built-in ones are not in the kernel's folder. */
@@ -27,8 +27,6 @@ export const recipe: string = createHash('sha256')
   .update([init, inittab, mdevConf, powerButton, report, shutdown, ...guestModules, ...agentModules].join('\0'))
   .digest('hex')
   .slice(0, 12)
-
-type Module = { file: string; data: Buffer; dependsOn: string[] }
 
 /** Builds the initrd, uncompressed: under emulation unpacking would take longer. */
 export async function buildInitrd(
@@ -57,36 +55,4 @@ export async function buildInitrd(
     program('modules/order', modules.map(({ file }) => `${file}\n`).join('')),
     ...modules.map(({ file, data }) => program(`modules/${file}`, data)),
   ])
-}
-
-/** The modules and their dependencies, each after its dependencies. */
-export async function loadOrder(host: Host, modulesFolder: string, names: string[]): Promise<Module[]> {
-  const { stdout } = await host.runChecked('find', [join(modulesFolder, 'kernel'), '-name', '*.ko*'])
-  const paths = new Map(stdout.split('\n').map((path) => [moduleName(path), path]))
-  const ordered = new Map<string, Module>()
-
-  async function add(name: string): Promise<void> {
-    const path = paths.get(name)
-    if (!path || ordered.has(name)) return
-    const loaded = await readModule(host, path)
-    for (const dependency of loaded.dependsOn) await add(moduleName(dependency))
-    ordered.set(name, loaded)
-  }
-
-  for (const name of names) await add(moduleName(name))
-  return [...ordered.values()]
-}
-
-/** Module name; the kernel treats - and _ as the same. */
-function moduleName(path: string): string {
-  return basename(path)
-    .replace(/\.ko.*$/, '')
-    .replaceAll('-', '_')
-}
-
-async function readModule(host: Host, path: string): Promise<Module> {
-  const data = path.endsWith('.xz') ? (await host.runChecked('xz', ['-dc', path])).bytes : await host.readFile(path)
-  // The .modinfo section: strings that end in NUL, one of them "depends=a,b".
-  const depends = /(?:^|\0)depends=([^\0]*)\0/.exec(data.toString('latin1'))?.[1] ?? ''
-  return { file: `${moduleName(path)}.ko`, data, dependsOn: depends.split(',').filter(Boolean) }
 }

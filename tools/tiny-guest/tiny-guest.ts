@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { agentFiles } from './agent.ts'
 import { buildInitrd, recipe } from './initrd.ts'
-import { findBusybox, findKernel } from './kernel.ts'
+import { findBusybox, findKernel } from '#shared/nodes/guest-image/kernel.ts'
 
 export { guestPrefix } from './init.ts'
 

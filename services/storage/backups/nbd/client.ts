@@ -2,10 +2,9 @@ import type { Duplex } from 'node:stream'
 import { UnavailableError } from '#shared/errors.ts'
 import { byteReader } from './bytes.ts'
 import { shakeHands } from './handshake.ts'
+import { command, requestMagic, simpleReplyMagic } from './protocol.ts'
 
-const requestMagic = 0x25609513
-const [simpleMagic, structuredMagic] = [0x67446698, 0x668e33ef]
-const command = { read: 0, write: 1, disconnect: 2, flush: 3, status: 7 }
+const structuredMagic = 0x668e33ef
 /** Types of structured replies; those with the highest bit set are errors. */
 const reply = { none: 0, data: 1, hole: 2, status: 5 }
 const lastChunk = 1
@@ -88,8 +87,9 @@ export async function connectNbd(socket: Duplex) {
   async function receive(): Promise<void> {
     for (;;) {
       const magic = (await reader.read(4)).readUInt32BE(0)
-      if (magic !== simpleMagic && magic !== structuredMagic) throw new UnavailableError('qemu-nbd sends no replies')
-      const isSimple = magic === simpleMagic
+      if (magic !== simpleReplyMagic && magic !== structuredMagic)
+        throw new UnavailableError('qemu-nbd sends no replies')
+      const isSimple = magic === simpleReplyMagic
       const head = await reader.read(isSimple ? 12 : 16)
       const cookie = head.readBigUInt64BE(4)
       const asked = pending.get(cookie)

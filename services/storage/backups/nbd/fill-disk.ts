@@ -7,7 +7,7 @@ import type { Nbd } from './client.ts'
 import { scanDisk } from './scan-disk.ts'
 
 /** The chunks of a list one by one; null is one of zeros. */
-function spread(list: ChunkList): (string | null)[] {
+export function spread(list: ChunkList): (string | null)[] {
   return list.flatMap((each) => (typeof each === 'number' ? Array.from({ length: each }, () => null) : [each]))
 }
 

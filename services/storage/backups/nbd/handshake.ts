@@ -2,12 +2,8 @@
 import type { Writable } from 'node:stream'
 import { UnavailableError } from '#shared/errors.ts'
 import type { ByteReader } from './bytes.ts'
+import { nbdMagic, option, optionMagic, optionReply, optionReplyMagic, u16, u32 } from './protocol.ts'
 
-const nbdMagic = 0x4e42444d41474943n
-const optionMagic = 0x49484156454f5054n
-const replyMagic = 0x3e889045565a9n
-const [go, structuredReply, setMetaContext] = [7, 8, 10]
-const [ack, info, metaContext] = [1, 3, 4]
 const fixedNewstyle = 1
 /** The client flags: fixed newstyle, and no zeroes after the handshake. */
 const clientFlags = 3
@@ -22,29 +18,26 @@ function text(value: string): Buffer {
   return Buffer.concat([length, bytes])
 }
 
-const u16 = (value: number) => Buffer.from([value >> 8, value & 0xff])
-const u32 = (value: number) => Buffer.from([value >>> 24, (value >> 16) & 0xff, (value >> 8) & 0xff, value & 0xff])
-
-function sendOption(socket: Writable, option: number, data: Buffer): void {
+function sendOption(socket: Writable, kind: number, data: Buffer): void {
   const head = Buffer.alloc(16)
   head.writeBigUInt64BE(optionMagic, 0)
-  head.writeUInt32BE(option, 8)
+  head.writeUInt32BE(kind, 8)
   head.writeUInt32BE(data.length, 12)
   socket.write(Buffer.concat([head, data]))
 }
 
 /** Sends an option and reads its replies up to the last. @throws UnavailableError when the server refuses it */
-async function ask(socket: Writable, { read }: ByteReader, option: number, data: Buffer) {
-  sendOption(socket, option, data)
+async function ask(socket: Writable, { read }: ByteReader, kind: number, data: Buffer) {
+  sendOption(socket, kind, data)
   const replies: { type: number; data: Buffer }[] = []
   for (;;) {
     const head = await read(20)
     const [magic, type, length] = [head.readBigUInt64BE(0), head.readUInt32BE(12), head.readUInt32BE(16)]
-    if (magic !== replyMagic) throw new UnavailableError('qemu-nbd does not speak NBD')
+    if (magic !== optionReplyMagic) throw new UnavailableError('qemu-nbd does not speak NBD')
     const body = await read(length)
-    if (type === ack) return replies
+    if (type === optionReply.ack) return replies
     // The highest bit is set for errors.
-    if (type >= 2 ** 31) throw new UnavailableError(`qemu-nbd refuses option ${option}: ${body.toString('utf8')}`)
+    if (type >= 2 ** 31) throw new UnavailableError(`qemu-nbd refuses option ${kind}: ${body.toString('utf8')}`)
     replies.push({ type, data: body })
   }
 }
@@ -59,11 +52,11 @@ export async function shakeHands(
   if (greeting.readBigUInt64BE(0) !== nbdMagic || greeting.readBigUInt64BE(8) !== optionMagic || !isNewstyle)
     throw new UnavailableError('qemu-nbd does not speak NBD')
   socket.write(u32(clientFlags))
-  await ask(socket, reader, structuredReply, Buffer.alloc(0))
-  const contexts = await ask(socket, reader, setMetaContext, Buffer.concat([text(''), u32(1), text(allocation)]))
-  const context = contexts.find(({ type }) => type === metaContext)
-  const answers = await ask(socket, reader, go, Buffer.concat([text(''), u16(0)]))
-  const described = answers.find(({ type, data }) => type === info && data.readUInt16BE(0) === 0)
+  await ask(socket, reader, option.structuredReply, Buffer.alloc(0))
+  const contexts = await ask(socket, reader, option.setMetaContext, Buffer.concat([text(''), u32(1), text(allocation)]))
+  const context = contexts.find(({ type }) => type === optionReply.metaContext)
+  const answers = await ask(socket, reader, option.go, Buffer.concat([text(''), u16(0)]))
+  const described = answers.find(({ type, data }) => type === optionReply.info && data.readUInt16BE(0) === 0)
   if (!context || !described) throw new UnavailableError('qemu-nbd does not tell the size of the image')
   return {
     sizeBytes: Number(described.data.readBigUInt64BE(2)),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { ConflictError, UnavailableError } from '#shared/errors.ts'
-import type { Host } from '#shared/nodes/host/host.ts'
+import type { Host } from '../host/host.ts'
 import { unpackPackage } from './packages.ts'
 
 /** A kernel: the path of its image, and the folder that contains `kernel/` with the modules. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { UnavailableError } from '#shared/errors.ts'
-import type { Host } from '#shared/nodes/host/host.ts'
+import type { Host } from '../host/host.ts'
 
 const networkTimeoutMs = 300_000
 
