@@ -54,7 +54,6 @@ const layers = [
   'nodes/lxd',
   'nodes/docker',
   'nodes/lxc',
-  'nodes/simulated',
   'bus',
   'nodes',
   'events',

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
-import { parse, textOf, withGlobals } from '../arguments/parse.ts'
+import { parse, type Parsed, textOf, withGlobals } from '../arguments/parse.ts'
 import { usageError } from '../errors.ts'
+import { backupPathIn, downloadFiles } from './download-files.ts'
 import { download } from './download.ts'
 import { upload } from './upload.ts'
 
@@ -22,7 +23,7 @@ function placeIn(text: string): { pool: string; volume: string } | undefined {
   return pool === undefined || volume === undefined ? undefined : { pool, volume }
 }
 
-/** `horcrux cp FILE POOL:VOLUME` uploads a disk image, `horcrux cp POOL:VOLUME FILE` downloads a volume. */
+/** `horcrux cp FILE POOL:VOLUME` uploads a disk image, `horcrux cp POOL:VOLUME FILE` downloads a volume, `horcrux cp BACKUP:VOLUME:/PATH FILE` files of a backup. */
 export async function cp(words: string[]): Promise<number> {
   const parsed = parse(words, withGlobals(flags), 'horcrux cp')
   const [from = '', to = '', ...more] = parsed.positionals
@@ -39,7 +40,18 @@ export async function cp(words: string[]): Promise<number> {
   }
   if (!source?.volume || target)
     throw usageError('one of the two is POOL:VOLUME, the other a file', 'horcrux cp main:web-disk-0 web.raw')
-  const wrong = given(ofUploads)
-  if (wrong.length > 0) throw usageError(`--${wrong.join(', --')}: for uploads`, 'horcrux cp --help')
-  return download(parsed, source, to)
+  return downloadOf(parsed, from, source, to)
+}
+
+/** Downloads files of a backup, or a volume. */
+function downloadOf(
+  parsed: Parsed,
+  from: string,
+  source: { pool: string; volume: string },
+  to: string,
+): Promise<number> {
+  const files = backupPathIn(from)
+  const wrong = (files ? [...ofUploads, 'snapshot'] : ofUploads).filter((name) => textOf(parsed, name) !== undefined)
+  if (wrong.length > 0) throw usageError(`--${wrong.join(', --')}: not for this download`, 'horcrux cp --help')
+  return files ? downloadFiles(parsed, files, to) : download(parsed, source, to)
 }

@@ -70,7 +70,11 @@ async function removeOthers(file: string, part: string): Promise<void> {
     if (mine(name) && name !== basename(part)) await rm(join(dirname(file), name))
 }
 
-async function refusalOf(message: IncomingMessage, { target, path }: Wanted): Promise<CommandError> {
+/** The words of a refusal, which are its body. */
+export async function refusalOf(
+  message: IncomingMessage,
+  { target, path }: Pick<Wanted, 'target' | 'path'>,
+): Promise<CommandError> {
   const said = Buffer.concat((await message.toArray()) as Buffer[]).toString('utf8')
   let body: ErrorBody = null
   try {

@@ -82,9 +82,14 @@ export const ownCommands = {
     usage: 'wait OPERATION [--wait-timeout TIME]',
   },
   cp: {
-    does: 'Upload a disk image into a storage pool, where it becomes a volume, or download one; goes on after a cut',
-    usage: 'cp FILE POOL:VOLUME | cp POOL:VOLUME FILE [--format raw|qcow2] [--snapshot ID]',
-    examples: ['horcrux cp debian-13.qcow2 main:debian-13', 'horcrux cp main:web-disk-0 web.raw'],
+    does: 'Upload a disk image into a storage pool, where it becomes a volume, or download one; or download files of a backup; goes on after a cut',
+    usage:
+      'cp FILE POOL:VOLUME | cp POOL:VOLUME FILE [--format raw|qcow2] [--snapshot ID] | cp BACKUP:VOLUME:/PATH FILE [--format tar|raw]',
+    examples: [
+      'horcrux cp debian-13.qcow2 main:debian-13',
+      'horcrux cp main:web-disk-0 web.raw',
+      'horcrux cp web-2026:vda1:/etc etc.tar',
+    ],
   },
   open: {
     does: 'Open the web page, or the console of a virtual machine in the browser',

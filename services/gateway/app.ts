@@ -28,6 +28,7 @@ import { addUploads } from './rest/uploads.ts'
 import { addContainerFiles } from './streams/files.ts'
 import { addLogStream } from './streams/log-stream.ts'
 import { createContainerSockets } from './streams/sockets.ts'
+import { addBackupFiles } from './streams/backup-files.ts'
 import { addVolumeDownloads } from './streams/volume-downloads.ts'
 import { tlsOptions } from './tls/tls.ts'
 
@@ -80,6 +81,7 @@ export async function createApp(broker: ServiceBroker, contracts: readonly Contr
   await addUploads(app, broker, gate)
   await addContainerFiles(app, broker, gate)
   addVolumeDownloads(app, broker, gate)
+  addBackupFiles(app, broker, gate)
   addHealth(app, broker, contracts)
   await addPages(app, contracts)
   addNotFound(app, contracts)

@@ -8,6 +8,7 @@ import { backupService } from './backups/service.ts'
 import { backupStoreService } from './backups/stores.ts'
 import { volumeDownloadService } from './downloads/downloads.ts'
 import { closeAllFiles } from './downloads/open-files.ts'
+import { backupFileService, endFilesRegularly } from './files/service.ts'
 import { poolService } from './pools/pools.ts'
 import { watchUsage } from './pools/samples.ts'
 import { sweepObjectsRegularly } from './pools/sweep-objects.ts'
@@ -30,6 +31,7 @@ export const storageService: Service = {
     uploadService,
     volumeDownloadService,
     backupService,
+    backupFileService,
     backupStoreService,
     backupStoreKeyService,
     backupJobService,
@@ -40,9 +42,10 @@ export const storageService: Service = {
     const snapshots = [sweepSnapshotsRegularly(), sweepReplicationRegularly()]
     const sweeps = [sweepRegularly(), sweepObjectsRegularly(), ...snapshots]
     const stops = [watchUsage(), ...sweeps, runJobs(), runReplications(), proveRegularly()]
+    const endFiles = endFilesRegularly()
     return Promise.resolve(async () => {
       for (const stop of stops) stop()
-      await closeAllFiles()
+      await Promise.all([closeAllFiles(), endFiles()])
     })
   },
 }

@@ -31,6 +31,7 @@ export const auditKinds = [
   'volume_created',
   'volume_deleted',
   'volume_downloaded',
+  'backup_files_downloaded',
   'snapshot_created',
   'snapshot_deleted',
   'snapshot_restored',

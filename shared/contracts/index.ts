@@ -50,6 +50,7 @@ import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
+import { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
@@ -77,6 +78,7 @@ export const contracts: readonly Contract[] = [
   volumeSnapshots,
   uploads,
   volumeDownloads,
+  backupFiles,
   backups,
   backupStores,
   backupStoreKeys,

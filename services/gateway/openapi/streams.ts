@@ -1,22 +1,9 @@
 import type { Contract } from '#shared/contract/contract.ts'
 import { topics } from '#shared/contracts/core/events.ts'
+import { downloadPaths, fileDownloadPaths } from './downloads.ts'
 import { commonHeaders } from './parts.ts'
+import { file, type Json, parameter, refused } from './stream-parts.ts'
 
-type Json = Record<string, unknown>
-
-const refused = (...statuses: number[]) =>
-  Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/E${status}` }]))
-const text = { type: 'string' }
-const parameter = (where: 'path' | 'query' | 'header', name: string, description: string, required = false) => ({
-  name,
-  in: where,
-  required: required || where === 'path',
-  description,
-  schema: text,
-})
-const file = (mediaType: string, description: string) => ({
-  200: { description, headers: commonHeaders, content: { [mediaType]: { schema: text } } },
-})
 const vmId = parameter('path', 'vm_id', 'The virtual machine')
 const upgraded = { description: 'It is a WebSocket from here on' }
 
@@ -119,32 +106,6 @@ const uploadPaths: Record<string, Json> = {
           content: { 'application/json': { schema: { type: 'object' } } },
         },
         ...refused(400, 401, 403, 404, 409, 422, 429, 500, 503),
-      },
-    },
-  },
-}
-
-const downloadPaths: Record<string, Json> = {
-  '/storage/pools/{id}/volumes/{volume}/download': {
-    get: {
-      operationId: 'volume-downloads.download',
-      summary: 'Download a volume, or a snapshot of it, as a file',
-      description:
-        'Needs DatastoreAllocate on /api/storage/pools/{id}, and VmBackup on the VM that the volume belongs to. That VM must be off, unless a snapshot is named. A connection that is cut says that the file is not whole. Ranges are for raw only.',
-      tags: ['volumes'],
-      parameters: [
-        parameter('path', 'id', 'The storage pool'),
-        parameter('path', 'volume', 'The volume'),
-        parameter('query', 'format', 'raw, the default, or qcow2'),
-        parameter('query', 'snapshot', 'A snapshot of the VM that the volume belongs to'),
-        parameter('header', 'Range', 'One range of bytes'),
-        parameter('header', 'If-Range', 'The ETag of the file that goes on'),
-      ],
-      responses: {
-        ...file('application/octet-stream', 'The file'),
-        206: { ...file('application/octet-stream', 'The range of the file')[200] },
-        304: { description: 'The file has the ETag of If-None-Match', headers: commonHeaders },
-        ...refused(400, 401, 403, 404, 409, 412, 416, 422, 429, 500, 503),
       },
     },
   },
@@ -277,5 +238,6 @@ export const streamPaths = (contracts: readonly Contract[]): Record<string, Json
   ...(contracts.some(({ name }) => name === 'consoles') && consolePaths),
   ...(contracts.some(({ name }) => name === 'uploads') && uploadPaths),
   ...(contracts.some(({ name }) => name === 'volume-downloads') && downloadPaths),
+  ...(contracts.some(({ name }) => name === 'backup-files') && fileDownloadPaths),
   ...(contracts.some(({ name }) => name === 'container-streams') && containerPaths),
 })

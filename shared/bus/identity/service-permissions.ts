@@ -53,6 +53,7 @@ import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
+import { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
@@ -110,6 +111,7 @@ const table: Record<ServiceName, Member> = {
       uploads,
       volumeDownloads,
       backups,
+      backupFiles,
       backupStores,
       backupStoreKeys,
       backupJobs,

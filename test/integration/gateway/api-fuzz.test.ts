@@ -24,6 +24,7 @@ const left = new Set([
   'consoles.cast',
   'consoles.viewerFile',
   'volume-downloads.download',
+  'backup-files.download',
 ])
 
 const newVm = (id: string) => ({

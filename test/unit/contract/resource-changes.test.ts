@@ -17,6 +17,7 @@ const otherwise: Record<string, string> = {
   '/api/console/{}/recordings/{}': 'written continuously by a session of a console',
   '/api/storage/pools/{}/uploads/{}': 'the client that sends it knows its progress',
   '/api/backup-stores/{}': 'no record: the storage is asked, and the operations that change a store are told',
+  '/api/backups/{}/files/{}': 'the content of a backup does not change',
   '/api/images/{}': 'no record: engines are asked, and the operations that change images are told',
 }
 

@@ -35,6 +35,7 @@ describe('the OpenAPI document', () => {
       'events.stream',
       'uploads.write',
       'volume-downloads.download',
+      'backup-files.download',
       'container-streams.socket',
       'containers.followLogs',
       'container-streams.getFiles',

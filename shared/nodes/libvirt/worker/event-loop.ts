@@ -65,7 +65,6 @@ const start = async (): Promise<EventLoop> => {
     send({ stop: true })
     leave(library)
   })
-  send({ hello: true })
 
   let last = 0
   let holds = 0
