@@ -13,6 +13,7 @@ import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
 import { benchIdle } from './idle.ts'
 import { benchFailover } from './failover.ts'
+import { benchFleet } from './fleet.ts'
 import { benchHang } from './hang.ts'
 import { benchLatency } from './latency.ts'
 import { benchMetrics } from './metrics.ts'
@@ -49,6 +50,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   policies: benchPolicies,
   drain: benchDrain,
   'command-line': benchCommandLine,
+  fleet: benchFleet,
 }
 
 /** Runs the benchmarks that are named, or all. @returns the exit code */

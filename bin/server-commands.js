@@ -2,7 +2,7 @@
 export const serverCommands = {
   start: 'Start Horcrux on this machine',
   doctor: 'Check the requirements of this machine (-o json)',
-  demo: 'Create, start, inspect and delete a small VM',
+  demo: 'Create, start, inspect and delete a small VM, or run a simulated fleet (--fleet N)',
   'tiny-guest': 'Build a kernel and an initrd for trying Horcrux, in HORCRUX_DATA (--folder)',
   'backup-config': 'Back up all data except disks while Horcrux runs, or restore it (write FILE, restore FILE)',
   'bus-identities': 'Make the secrets and the configuration for an external NATS server (FOLDER)',

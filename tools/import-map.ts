@@ -54,6 +54,7 @@ const layers = [
   'nodes/lxd',
   'nodes/docker',
   'nodes/lxc',
+  'nodes/simulated',
   'bus',
   'nodes',
   'events',

@@ -5,16 +5,43 @@ import { buildTinyGuest, guestPrefix, type TinyGuest } from '../../tools/tiny-gu
 import type { Host } from '#shared/nodes/host/host.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { type ApiClient, apiClient } from '../api-client.ts'
-import { readArguments } from '../arguments.ts'
+import { readArguments, UsageError } from '../arguments.ts'
 import { findInstance } from '../demo-instance.ts'
 
 const upMs = 50_000
 
 type Stats = { status: string; cpu_time_ns: number | null; memory_mib: number | null; memory_rss_mib: number | null }
 
-/** `horcrux demo`: runs a small VM from creation to deletion through the REST API. Leaves nothing behind. */
+/** The most VMs of a fleet. */
+const mostVms = 20_000
+
+/** `horcrux demo`, with a real VM, or with a simulated fleet (`--fleet N`). */
 export async function demo(words: string[]): Promise<number> {
-  readArguments(words, {})
+  const { fleet, data, changes } = readArguments(words, {
+    fleet: { type: 'string' },
+    data: { type: 'string' },
+    changes: { type: 'string' },
+  })
+  if (fleet === undefined) {
+    if (data !== undefined || changes !== undefined) throw new UsageError('--data and --changes need --fleet N')
+    return demoOfOne()
+  }
+  const vms = numberIn('--fleet', fleet, 1, mostVms)
+  if (!Number.isInteger(vms)) throw new UsageError(`--fleet: must be a whole number, not '${fleet}'`)
+  const changesPerSecond = changes === undefined ? vms / 1000 : numberIn('--changes', changes, 0, 1000)
+  // Imported here: the code of the simulation is in no process that did not ask for it.
+  return (await import('../fleet/fleet.ts')).fleet({ vms, data, changesPerSecond })
+}
+
+/** @throws UsageError */
+function numberIn(name: string, text: string, least: number, most: number): number {
+  const number = Number(text)
+  if (/^\d+(\.\d+)?$/.test(text) && number >= least && number <= most) return number
+  throw new UsageError(`${name}: must be a number from ${least} to ${most}, not '${text}'`)
+}
+
+/** Runs a small VM from creation to deletion through the REST API. Leaves nothing behind. */
+async function demoOfOne(): Promise<number> {
   const host = localHost()
   const timed = stopwatch()
   const stopping = new AbortController()

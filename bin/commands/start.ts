@@ -1,18 +1,18 @@
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { type Config, config, reloadConfig } from '#shared/config/config.ts'
+import { type Config, config, ConfigError, reloadConfig } from '#shared/config/config.ts'
 import { dataFile } from '@horcrux/embedded-store/files'
 import { UnavailableError } from '#shared/errors.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { wholeName } from '#shared/bus/identity/service-permissions.ts'
-import { makeDataFolder, writeEndpoints } from '#shared/platform/data-folder.ts'
+import { makeDataFolder, simulationFile, writeEndpoints } from '#shared/platform/data-folder.ts'
 import { apiUrl, startInfrastructure } from '#shared/platform/start-infrastructure.ts'
 import { lockDataFolder } from '#shared/platform/lock.ts'
 import { stopOnSignals } from '#shared/platform/stopping.ts'
 import { registerInstance } from '#shared/platform/running-instances.ts'
 import { compactWhenIdle } from '#shared/runtime/compact-heap.ts'
-import { startServices } from '#shared/service/start.ts'
+import { type Service, startServices } from '#shared/service/start.ts'
 import { checkAdminPassword, issuedSetupToken } from '../../services/auth/sign-in/first-start.ts'
 import { readArguments } from '../arguments.ts'
 import { publicKeyOf, signingKeyFrom } from '../../services/audit/chain/signing.ts'
@@ -27,6 +27,25 @@ import { welcome } from '../welcome.ts'
  */
 export async function start(words: string[]): Promise<number> {
   readArguments(words, {})
+  const { dataDir } = config()
+  if (existsSync(simulationFile(dataDir)))
+    throw new ConfigError([
+      `HORCRUX_DATA: ${dataDir} has a simulated fleet, which only runs as such: horcrux demo --fleet 1 --data ${dataDir}`,
+    ])
+  return run({})
+}
+
+type How = {
+  /** Services that run beside the others, and are prepared before them. */
+  more?: readonly Service[]
+  /** No guests run on this machine: nothing is installed or started for them. */
+  isWithoutGuests?: boolean
+  /** Prints the address and the next steps; the usual ones if not given. */
+  greet?: typeof welcome
+}
+
+/** Runs all services until a stop signal, on the data folder of the configuration. */
+export async function run({ more = [], isWithoutGuests = false, greet = welcome }: How): Promise<number> {
   const since = performance.now()
   const { dataDir } = config()
   demandAdminPassword(config())
@@ -40,15 +59,15 @@ export async function start(words: string[]): Promise<number> {
     await writeEndpoints(host, dataDir, null)
     const settings = reloadConfig()
     await demandFreePort(settings)
-    const infrastructure = await startInfrastructure(host, settings, { say, onStop })
+    const infrastructure = await startInfrastructure(host, settings, { say, onStop, isWithoutGuests })
     await ensurePage()
-    const running = await startServices(wholeName, [...services])
+    const running = await startServices(wholeName, [...more, ...services])
     onStop(running.stop)
     compactWhenIdle()
     const unregister = registerInstance(ownRegistration(), config().runtimeDir)
     onStop(async () => unregister())
     const seconds = (performance.now() - since) / 1000
-    await welcome(infrastructure, { seconds, setupToken: issuedSetupToken(), say })
+    await greet(infrastructure, { seconds, setupToken: issuedSetupToken(), say })
   } catch (error) {
     await stop()
     // During a stop, steps of the start fail because their parts are gone: no error.

@@ -19,3 +19,8 @@ export type EngineOf<K extends EngineKind> = ReturnType<(typeof engines)[K]['con
 
 // The compiler has checked that the keys are those of the contract.
 export const engineKinds = Object.keys(engines) as EngineKind[]
+
+/** Puts other engines in the places of all, such as those of a simulation. */
+export function replaceEngines(make: (kind: EngineKind) => EngineDriver<unknown>): void {
+  for (const kind of engineKinds) Object.assign(engines, { [kind]: make(kind) })
+}

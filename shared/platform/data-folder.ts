@@ -13,6 +13,9 @@ export async function makeDataFolder(host: Host, dataDir: string): Promise<void>
   for (const name of ['run', 'secrets', 'nats', 'store']) await host.mkdir(join(dataDir, name), { mode: 0o700 })
 }
 
+/** The state of the simulated fleet of a data folder: only `horcrux demo --fleet` makes it, and runs on such a folder. */
+export const simulationFile = (dataDir: string): string => join(dataDir, 'simulation.sqlite')
+
 /** Reads the secrets of this installation; makes and stores missing ones. */
 export async function keepSecrets(host: Host, dataDir: string): Promise<Secrets> {
   const file = secretsFile(dataDir)

@@ -23,15 +23,24 @@ type Tools = {
   say: (line: string) => void
   /** Registers a function that stops a part; at shutdown the last one runs first. */
   onStop: (undo: () => Promise<unknown>) => void
+  /** No guests run on this machine: libvirtd is not started, and packages for guests are not installed. */
+  isWithoutGuests?: boolean
 }
+
+const withoutGuests: LibvirtState = { running: false, why: 'no guests run on this machine', help: 'npm start' }
 
 /**
  * Installs missing packages, and starts bus, store and libvirtd unless external ones are configured. Completes
  * `config`.
  */
-export async function startInfrastructure(host: Host, config: Config, { say, onStop }: Tools): Promise<Infrastructure> {
+export async function startInfrastructure(
+  host: Host,
+  config: Config,
+  { say, onStop, isWithoutGuests = false }: Tools,
+): Promise<Infrastructure> {
   const { dataDir } = config
-  const wanted = requirements.filter(({ level, unless }) => level !== 'test' && !(unless && config[unless]))
+  const isWanted = (level: string) => (isWithoutGuests ? level === 'core' : level !== 'test')
+  const wanted = requirements.filter(({ level, unless }) => isWanted(level) && !(unless && config[unless]))
   const { stillMissing, problem } = await install(host, wanted, say)
   if (problem) log('install').warn({ problem }, 'apt-get could not install the missing packages')
   const core = stillMissing.filter(({ level }) => level === 'core')
@@ -41,11 +50,13 @@ export async function startInfrastructure(host: Host, config: Config, { say, onS
     )
 
   const found = await accelerator(host, config.vmAccel)
-  const libvirt = ensureLibvirtd(host, found).catch((error: unknown): LibvirtState => ({
-    running: false,
-    why: String(error),
-    help: 'horcrux doctor',
-  }))
+  const libvirt = isWithoutGuests
+    ? Promise.resolve(withoutGuests)
+    : ensureLibvirtd(host, found).catch((error: unknown): LibvirtState => ({
+        running: false,
+        why: String(error),
+        help: 'horcrux doctor',
+      }))
   const secrets = await keepSecrets(host, dataDir)
   const [natsUrl, mongodbUrl] = await Promise.all([
     config.natsUrl ?? child(startEmbeddedBus(host, dataDir), onStop),

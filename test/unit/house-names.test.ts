@@ -70,6 +70,8 @@ const exceptions: Record<string, string[]> = {
   // The packages of Debian that the machine of Horcrux gets: the tests need LXD, guests need libvirt.
   'shared/platform/requirements.ts': ['libvirt', 'lxd', 'podman'],
   'shared/nodes/host/packages.ts': ['lxc', 'lxd', 'podman'],
+  // The simulated fleet of the demo has guests, containers and storage pools of these kinds.
+  'bin/fleet/plan.ts': ['qemu', 'docker', 'libvirt', 'dir', 'ceph'],
   // File systems and programs inside a guest that reads the disks of backups.
   'services/storage/files/guest/init.ts': ['btrfs'],
   'services/storage/files/guest/image.ts': ['lvm'],

@@ -17,3 +17,10 @@ export const driverOf = ({ runtime }: Pick<Container, 'runtime'>): ContainerEngi
 
 // The keys of the map are the contract's names.
 export const runtimes = Object.keys(drivers) as Container['runtime'][]
+
+/** Puts other drivers in the places of all, such as those of a simulation. */
+export function replaceDrivers(
+  make: (runtime: Container['runtime'], driver: ContainerEngine) => ContainerEngine,
+): void {
+  for (const name of runtimes) drivers[name] = make(name, drivers[name])
+}

@@ -30,3 +30,8 @@ export const drivers: { [K in PoolType]: PoolDriver<K> } = {
 
 /** The driver of a storage pool. Its verbs take the configuration of just that pool. */
 export const driverOf = ({ type }: { type: PoolType }): PoolDriver => drivers[type]
+
+/** Puts other drivers in the places of all, such as those of a simulation. */
+export function replaceDrivers(make: <K extends PoolType>(driver: PoolDriver<K>) => PoolDriver<K>): void {
+  for (const [name, driver] of Object.entries(drivers)) Object.assign(drivers, { [name]: make(driver as PoolDriver) })
+}

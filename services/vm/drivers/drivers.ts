@@ -29,6 +29,11 @@ export const drivers: Record<Vm['hypervisor'], Hypervisor> = {
   incus: checkedAfter(lxd('incus')),
 }
 
+/** Puts other drivers in the places of all, such as those of a simulation. */
+export function replaceDrivers(make: (driver: Hypervisor) => Hypervisor): void {
+  for (const name of hypervisors) drivers[name] = checkedAfter(make(drivers[name]))
+}
+
 type Named = Pick<Vm, 'hypervisor'>
 export const driverOf = ({ hypervisor }: Named): Hypervisor => drivers[hypervisor]
 

@@ -6,6 +6,12 @@ import { type SshTarget, sshHost } from './ssh/ssh.ts'
 /** Connection data of a node. */
 export type HostDescription = { kind: 'local' } | ({ kind: 'ssh' } & SshTarget)
 
+type OpenRemote = (nodeId: string, target: SshTarget) => Host
+let openRemote: OpenRemote = (_, target) => sshHost(target)
+
+/** Opens all hosts but this machine in another way, such as those of a simulation. */
+export const replaceRemoteHosts = (open: OpenRemote): void => void (openRemote = open)
+
 export type Hosts = {
   /**
    * The Host of a node. A changed description replaces it, and ends all programs of the old one; but another pinned host
@@ -21,8 +27,8 @@ export type Hosts = {
 export function createHosts(options: { searchPath?: string } = {}): Hosts {
   const known = new Map<string, { description: HostDescription; host: Host }>()
 
-  const open = (description: HostDescription) =>
-    description.kind === 'local' ? localHost(options) : sshHost(description)
+  const open = (nodeId: string, description: HostDescription) =>
+    description.kind === 'local' ? localHost(options) : openRemote(nodeId, description)
 
   async function closeHost(nodeId: string): Promise<void> {
     const entry = known.get(nodeId)
@@ -40,7 +46,7 @@ export function createHosts(options: { searchPath?: string } = {}): Hosts {
         return entry.host
       }
       void closeHost(nodeId)
-      const host = open(description)
+      const host = open(nodeId, description)
       known.set(nodeId, { description: { ...description }, host })
       return host
     },

@@ -80,6 +80,18 @@ describe.skipIf(!hasLab())('a libvirtd that hangs', () => {
     expect(await listDomains(hung)).toEqual(expect.any(Array))
   })
 
+  test('is told to the borrower of a session, and lends none meanwhile', async () => {
+    const connection = host(2)
+    const lost = Promise.withResolvers<void>()
+    const { release } = await connection.lend(lost.resolve)
+    const unused = await connection.lend(() => expect.unreachable('a session that was given back is of no interest'))
+    unused.release()
+    await stop()
+    const refused = expect(connection.lend(() => undefined)).rejects.toBeInstanceOf(UnavailableError)
+    await Promise.all([lost.promise, refused])
+    release()
+  })
+
   test('closing does not wait for it', async () => {
     const connection = host(2)
     await listDomains(connection)

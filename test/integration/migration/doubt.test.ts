@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { sample, seedOf } from '../../lab/faults/seed.ts'
+import { amount, isTorture, randomOf, sample, seedOf } from '../../lab/faults/seed.ts'
 import { fresh, GiB, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
 import type { LabHost } from '../../lab/hosts/hosts.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
@@ -18,6 +18,7 @@ const seed = seedOf('doubtful-moves')
 /** Length of a cut, unless the move ends before it. */
 const cutMs = 35_000
 const [libvirtds, networks] = ['libvirtd', 'network'].map((what) => [`${what} of the target`, `${what} of the source`])
+const faults = [...libvirtds!, ...networks!]
 
 describe.skipIf(labHosts.length === 0)('a move during which a node breaks', () => {
   const [source, target] = labHosts as [LabHost, LabHost]
@@ -125,4 +126,22 @@ describe.skipIf(labHosts.length === 0)('a move during which a node breaks', () =
       expect(await lab.virsh('hv1', 'domid', move.id)).toBe(run)
     },
   )
+
+  test.skipIf(!isTorture)('at any moment ends with exactly one guest that runs', { timeout: 7_200_000 }, async () => {
+    const random = randomOf(seed)
+    const pick = (most: number) => Math.floor(random() * most)
+    for (let round = 0; round < amount({ sample: 0, all: 40 }); round++) {
+      // A move takes some twelve seconds: its checks, its disk, its memory.
+      const [fault, afterMs, forMs] = [faults[pick(faults.length)]!, pick(12_000), pick(20_000)]
+      process.stdout.write(`  doubtful move ${round}: ${fault} after ${afterMs} ms for ${forMs} ms\n`)
+      const move = await startMove(100)
+      await pause(afterMs)
+      const heal = await breaks(fault)
+      await pause(fault.startsWith('network') ? forMs : 0)
+      await heal()
+      await ended(move.operation)
+      await isWhole(move)
+      await lab.clear()
+    }
+  })
 })

@@ -23,7 +23,6 @@ const completed = 1 | 2
 /** virDomainJobOperation. */
 const incoming = 4
 const outgoing = 5
-const keepAliveSeconds = 5
 
 export type DomainMigration = {
   uuid: string
@@ -38,8 +37,16 @@ export type DomainMigration = {
   autoConverge: boolean
 }
 
-/** Moves a domain; the definition at the source stays. Takes as long as the move. */
-export async function migrateDomain(source: Libvirt, target: HostConnection, how: DomainMigration): Promise<void> {
+/**
+ * Moves a domain; the definition at the source stays. Takes as long as the move.
+ * @param onTargetLost the target's daemon has ended or is silent: the move cannot succeed any more, and goes on until it is aborted
+ */
+export async function migrateDomain(
+  source: Libvirt,
+  target: HostConnection,
+  how: DomainMigration,
+  onTargetLost: () => void,
+): Promise<void> {
   const { uuid, xml, persistentXml, address, copiedDisks, bandwidthMib, autoConverge } = how
   const flags =
     flagsOf.live +
@@ -57,8 +64,8 @@ export async function migrateDomain(source: Libvirt, target: HostConnection, how
   ]
   if (address !== null) texts.push(['migrate_uri', `tcp://${address.includes(':') ? `[${address}]` : address}`])
   const numbers: [string, number][] = [['bandwidth', bandwidthMib]]
-  const call = { uuid, target: await target.uri(), keepAliveSeconds, flags, texts, numbers }
-  await source.call('migrate', call, { isSlow: true })
+  const { conn, release } = await target.lend(onTargetLost)
+  await source.call('migrate', { uuid, target: conn, flags, texts, numbers }, { isSlow: true, onEnd: release })
 }
 
 /** Numbers of a migration, from QEMU; null where it does not tell. */

@@ -10,7 +10,8 @@ import { eventLoop, type EventLoop } from '../worker/event-loop.ts'
 import type { DomainEvent, EventKind } from '../worker/events.ts'
 import type { Outcome, Running } from '../worker/pool.ts'
 import { lanes, queue, type Lane } from './queue.ts'
-import { openSession, type Session } from './session.ts'
+import { openSession, openSessionInTime, type Session } from './session.ts'
+import type { Pointer } from '../worker/ffi.ts'
 
 type CallOptions = {
   /**
@@ -18,6 +19,15 @@ type CallOptions = {
    * take the places of questions. They end when libvirt answers, or when keep-alive finds the daemon dead.
    */
   isSlow?: boolean
+  /** Called once when the call is not inside libvirt any more, which may be after its caller was told of an error. */
+  onEnd?: () => void
+}
+
+/** A session for a call of another host, such as a migration, which uses both. */
+export type Lent = {
+  conn: Pointer
+  /** Gives it back. Nothing may use it from then on. */
+  release(): void
 }
 
 /** A Connection or a HostConnection: the functions of domain.ts, stats.ts and host-facts.ts take either. */
@@ -35,6 +45,12 @@ export type Libvirt = {
 export type Connection = Libvirt & {
   /** Starts to deliver events of these kinds to `onEvent`. Again for a kind that is on: nothing. */
   listen(kinds: readonly EventKind[]): Promise<void>
+  /**
+   * Opens a session that no other call uses.
+   * @param onLost its daemon has ended it, or is silent for too long
+   * @throws UnavailableError when the daemon does not open it within the time limit
+   */
+  lend(onLost: () => void): Promise<Lent>
   /** Ends the connection; calls under way fail. Takes half a second at most, also when the daemon hangs. */
   close(): Promise<void>
 }
@@ -165,6 +181,7 @@ const establish = (
   const retiring = new Map<Session, NodeJS.Timeout>()
   let opening: Running<Session> | undefined
   let end: UnavailableError | undefined
+  const limit = { ms: timeoutMs, error: () => doesNotAnswer(host, timeoutMs) }
   loop.hold()
 
   const finish = async (reason: UnavailableError) => {
@@ -196,11 +213,13 @@ const establish = (
     session.release().abandon()
   }
 
-  /** Opens one more session. One at a time: a daemon that hangs is not asked for more. */
+  const openMore = (onLost: () => void) => openSessionInTime({ uri, keepAliveSeconds, onLost }, limit)
+
+  /** Opens one more session for calls. One at a time: a daemon that hangs is not asked for more. */
   const grow = async () => {
     if (opening || end) return
     let session: Session | undefined
-    opening = openSession({ uri, keepAliveSeconds, onLost: () => session && drop(session) })
+    opening = openMore(() => session && drop(session))
     const outcome = await opening.outcome
     opening = undefined
     if (outcome.ok) {
@@ -239,7 +258,6 @@ const establish = (
     return { outcome, abandon }
   }
 
-  const limit = { ms: timeoutMs, error: () => doesNotAnswer(host, timeoutMs) }
   const result = <T>(outcome: Outcome<T>): T => {
     if (outcome.ok) return outcome.value
     throw 'bug' in outcome ? outcome.bug : translate(outcome.failure, host)
@@ -248,11 +266,26 @@ const establish = (
   return {
     host,
     lose,
-    async call(operation, args, { isSlow = false } = {}) {
-      if (!harmless.has(operation)) await requireCurrent()
+    async call(operation, args, { isSlow = false, onEnd } = {}) {
+      let hasBegun = false
+      const start = (session: Session) => {
+        hasBegun = true
+        const running = runOn(session, operation, args)
+        if (onEnd) void running.outcome.then(onEnd)
+        return running
+      }
+      try {
+        if (!harmless.has(operation)) await requireCurrent()
+        if (end) throw end
+        return result(await calls.add(isSlow ? 'slow' : 'quick', start, isSlow ? undefined : limit))
+      } finally {
+        if (!hasBegun) onEnd?.()
+      }
+    },
+    async lend(onLost) {
       if (end) throw end
-      const start = (session: Session) => runOn(session, operation, args)
-      return result(await calls.add(isSlow ? 'slow' : 'quick', start, isSlow ? undefined : limit))
+      const session = value(await openMore(onLost).outcome, host)
+      return { conn: session.conn, release: () => session.release().abandon() }
     },
     async listen(kinds) {
       if (end) throw end

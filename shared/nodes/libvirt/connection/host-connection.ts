@@ -37,8 +37,8 @@ export type HostConnection = Libvirt & {
   subscribe(kinds: readonly EventKind[], listener: (news: HostEvent) => void): () => void
   /** True while calls can be answered. */
   isConnected(): boolean
-  /** The URI of the present connection, for a call that works with two hosts. @throws UnavailableError */
-  uri(): Promise<string>
+  /** Lends a session for a call that works with two hosts; see Connection.lend. @throws UnavailableError */
+  lend: Connection['lend']
   /** Ends it for good. Takes half a second at most. */
   close(): Promise<void>
 }
@@ -46,7 +46,7 @@ export type HostConnection = Libvirt & {
 type State =
   | { is: 'new' }
   | { is: 'connecting'; connection: Promise<Connection> }
-  | { is: 'connected'; connection: Connection; uri: string }
+  | { is: 'connected'; connection: Connection }
   | { is: 'down' | 'closed'; error: UnavailableError }
 
 const firstDelayMs = 500
@@ -108,7 +108,7 @@ export const hostConnection = ({ host, resolveUri, ...given }: HostConnectionOpt
     }
     arrived = connection
     failures = 0
-    state = { is: 'connected', connection, uri }
+    state = { is: 'connected', connection }
     tell({ kind: 'connected' })
     return connection
   }
@@ -149,14 +149,26 @@ export const hostConnection = ({ host, resolveUri, ...given }: HostConnectionOpt
     }
   }
 
+  /** The present connection, or the first one once it is there. */
+  const present = async (): Promise<Connection> => {
+    if (state.is === 'new') connect()
+    if (state.is === 'connected' || state.is === 'connecting') return state.connection
+    throw 'error' in state ? state.error : unreachable(host, 'not connected')
+  }
+
   return {
     host,
     async call(operation, args, options) {
-      if (state.is === 'new') connect()
-      if (state.is === 'connected') return state.connection.call(operation, args, options)
-      if (state.is === 'connecting') return (await state.connection).call(operation, args, options)
-      throw 'error' in state ? state.error : unreachable(host, 'not connected')
+      let connection: Connection
+      try {
+        connection = await present()
+      } catch (error) {
+        options?.onEnd?.()
+        throw error
+      }
+      return connection.call(operation, args, options)
     },
+    lend: async (onLost) => (await present()).lend(onLost),
     subscribe(kinds, listener) {
       subscribers.set(listener, kinds)
       if (state.is === 'new') connect()
@@ -164,14 +176,6 @@ export const hostConnection = ({ host, resolveUri, ...given }: HostConnectionOpt
       return () => subscribers.delete(listener)
     },
     isConnected: () => state.is === 'connected',
-    async uri() {
-      if (state.is === 'new') connect()
-      if (state.is === 'connecting') await state.connection
-      // The wait has changed it, which TypeScript does not see.
-      const now = state as State
-      if (now.is === 'connected') return now.uri
-      throw 'error' in now ? now.error : unreachable(host, 'not connected')
-    },
     async close() {
       const before = state
       state = {

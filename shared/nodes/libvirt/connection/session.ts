@@ -11,6 +11,7 @@ import type { Failure, Pointer } from '../worker/ffi.ts'
 import { run, type Outcome, type Running } from '../worker/pool.ts'
 
 export type Session = {
+  readonly conn: Pointer
   /** True while a call is under way or waits. */
   isBusy(): boolean
   /** Runs an operation, after those that were asked for before. */
@@ -55,6 +56,19 @@ export const openSession = (options: SessionOptions): Running<Session> => {
       opening?.abandon()
     },
   }
+}
+
+/** As {@link openSession}, which libvirt lets wait without end for a daemon that hangs; one that opens too late is closed. */
+export const openSessionInTime = (options: SessionOptions, limit: { ms: number; error: () => Error }) => {
+  const { outcome: opened, abandon } = openSession(options)
+  const late = Promise.withResolvers<Outcome<Session>>()
+  const timer = setTimeout(() => {
+    late.resolve({ ok: false, bug: limit.error() })
+    abandon()
+    void opened.then((outcome) => outcome.ok && outcome.value.release().abandon())
+  }, limit.ms)
+  const outcome = Promise.race([opened, late.promise]).finally(() => clearTimeout(timer))
+  return { outcome, abandon } satisfies Running<Session>
 }
 
 const establish = (conn: Pointer, loop: EventLoop, options: SessionOptions, forget: () => void): Session => {
@@ -110,6 +124,7 @@ const establish = (conn: Pointer, loop: EventLoop, options: SessionOptions, forg
   }
 
   return {
+    conn,
     isBusy: () => pending > 0,
     run: start,
     listen(kind) {

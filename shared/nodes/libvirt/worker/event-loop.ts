@@ -65,6 +65,7 @@ const start = async (): Promise<EventLoop> => {
     send({ stop: true })
     leave(library)
   })
+  send({ hello: true })
 
   let last = 0
   let holds = 0

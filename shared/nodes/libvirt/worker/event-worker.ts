@@ -8,7 +8,7 @@ import { eventKinds, type DomainEvent } from './events.ts'
 import { loadLibrary, type Pointer } from './ffi.ts'
 import { hasLoaded } from './thread.ts'
 
-export type EventLoopCommand = { watch: number; conn: Pointer } | { unwatch: number } | { stop: true }
+export type EventLoopCommand = { hello: true } | { watch: number; conn: Pointer } | { unwatch: number } | { stop: true }
 export type EventLoopMessage =
   /** The C callback of each event id, and the timer whose firing wakes the loop. */
   | { type: 'ready'; callbacks: ReadonlyMap<number, Pointer>; wakeTimer: number }
@@ -22,7 +22,10 @@ const { port } = workerData as { port: MessagePort }
 const post = (message: EventLoopMessage) => port.postMessage(message)
 
 if (library.virEventRegisterDefaultImpl() < 0) throw new Error('libvirt refused its own event loop')
-const wakeTimer = library.virEventAddTimeout(-1, library.nothing, null, null)
+/** Until the process has sent its first command, it may end without one: Node ends a thread only while that runs JavaScript. */
+const unheardMs = 50
+let isHeard = false
+const wakeTimer = library.virEventAddTimeout(unheardMs, library.nothing, null, null)
 
 const uuidBytes = Buffer.alloc(37)
 const callbacks = new Map<number, Pointer>()
@@ -55,9 +58,10 @@ const obey = (): boolean => {
   for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
     // event-loop.ts sends nothing else.
     const command = next.message as EventLoopCommand
+    isHeard = true
     if ('stop' in command) return false
     if ('watch' in command) watched.set(command.watch, command.conn)
-    else {
+    else if ('unwatch' in command) {
       watched.delete(command.unwatch)
       post({ type: 'unwatched', connection: command.unwatch })
     }
@@ -70,6 +74,6 @@ post({ type: 'ready', callbacks, wakeTimer })
 do {
   library.virEventRunDefaultImpl()
   // Disarmed before the commands are read: one that arrives later arms it again, so none is missed.
-  library.virEventUpdateTimeout(wakeTimer, -1)
+  if (isHeard) library.virEventUpdateTimeout(wakeTimer, -1)
   reportLost()
 } while (obey())

@@ -4,9 +4,8 @@ import { done, given, LibvirtFailure, withDomain } from './results.ts'
 
 export type MigrationCall = {
   uuid: string
-  /** URI of the target's libvirt, as this process reaches it. */
-  target: string
-  keepAliveSeconds: number
+  /** A connection to the target's libvirt that no other call uses meanwhile. */
+  target: Pointer
   /** virDomainMigrateFlags. */
   flags: number
   /** VIR_MIGRATE_PARAM_…: name and value; a name may come several times. */
@@ -36,18 +35,12 @@ function withParameters<T>(
 
 export const migrationOperations = {
   /** Moves a domain to another host, driven by this thread (managed direct migration). Takes as long as the move. */
-  migrate(library: Library, conn: Pointer, { uuid, target, keepAliveSeconds, flags, ...parameters }: MigrationCall) {
-    const destination = given(library, library.virConnectOpen(target))
-    try {
-      done(library, library.virConnectSetKeepAlive(destination, keepAliveSeconds, 2))
-      withDomain(library, conn, uuid, (domain) =>
-        withParameters(library, parameters, (list, count) =>
-          library.virDomainFree(given(library, library.virDomainMigrate3(domain, destination, list, count, flags))),
-        ),
-      )
-    } finally {
-      library.virConnectClose(destination)
-    }
+  migrate(library: Library, conn: Pointer, { uuid, target, flags, ...parameters }: MigrationCall) {
+    withDomain(library, conn, uuid, (domain) =>
+      withParameters(library, parameters, (list, count) =>
+        library.virDomainFree(given(library, library.virDomainMigrate3(domain, target, list, count, flags))),
+      ),
+    )
   },
 
   /** @returns libvirt's words about the features of a `<cpu>` that a host cannot give; null when it has all */

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { abortJob } from '#shared/nodes/libvirt/client/backup.ts'
 import { defineDomain, domainXml, monitorCommand } from '#shared/nodes/libvirt/client/domain.ts'
 import {
@@ -87,10 +87,15 @@ export const move: Relocation['move'] = async (vm, how, { signal, onProgress }) 
     bandwidthMib: how.bandwidthMib,
     autoConverge: how.autoConverge,
   }
-  const over = new AbortController()
-  const watching = follow(source, vm.handle, how.maxDowntimeMs, { signal, over: over.signal, onProgress })
+  const [over, lost] = [new AbortController(), new AbortController()]
+  const end = AbortSignal.any([signal, lost.signal])
+  const watching = follow(source, vm.handle, how.maxDowntimeMs, { signal: end, over: over.signal, onProgress })
   try {
-    await migrateDomain(source, target, migration)
+    // Without the target's libvirt its QEMU may still receive, but would never be told to run the guest.
+    await migrateDomain(source, target, migration, () => lost.abort())
+  } catch (cause) {
+    if (!lost.signal.aborted || signal.aborted) throw cause
+    throw new UnavailableError(`Node '${how.target}': its libvirt was lost during the move`, { cause })
   } finally {
     over.abort()
     await watching
