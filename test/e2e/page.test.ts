@@ -210,6 +210,8 @@ const screens = [
   '/ha',
   '/ha-groups',
   '/backup-jobs',
+  '/replication',
+  '/replicas',
   '/networks',
   '/policies',
   '/operations',

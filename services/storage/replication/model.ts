@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { Id, nullable } from '#shared/contracts/common.ts'
+import { Id } from '#shared/contracts/common.ts'
 import { Point, Replica } from '#shared/contracts/storage/replicas.ts'
 import { Snapshot } from '#shared/contracts/vm/snapshots.ts'
 import { seal, unseal } from '#shared/config/secrets.ts'
@@ -22,11 +22,9 @@ export const replicaRecords = collection(
     ...Replica.properties,
     points: Type.Array(StoredPoint),
     is_whole: Type.Boolean({ description: 'Nothing was sent since its newest point was taken' }),
-    snapshot: nullable(
-      Type.String({
-        description: 'Name of the snapshot of the VM that is still to be deleted; its operation has ended',
-      }),
-    ),
+    snapshots: Type.Array(Type.String(), {
+      description: 'Names of snapshots of the VM that are still to be deleted; their runs have ended',
+    }),
   }),
   {
     kind: 'Replica',
@@ -40,7 +38,7 @@ export const replicaRecords = collection(
 export type ReplicaRecord = Awaited<ReturnType<typeof replicaRecords.require>>
 export type StoredPoint = ReplicaRecord['points'][number]
 
-export const viewOf = ({ snapshot: _, is_whole: _w, ...replica }: ReplicaRecord): Replica => ({
+export const viewOf = ({ snapshots: _, is_whole: _w, ...replica }: ReplicaRecord): Replica => ({
   ...replica,
   points: replica.points.map(({ guest: _g, ...point }) => point),
 })

@@ -1,4 +1,6 @@
+import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
+import { permissions } from '#shared/contracts/access/permissions.ts'
 import type { replicas } from '#shared/contracts/storage/replicas.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { volumeRecords } from '../models.ts'
@@ -33,6 +35,8 @@ export const remove = operation({
     })
     await op.step('forgetting', async () => {
       for (const { id } of (await replicaRecords.get(replica))?.points ?? []) await forgetGuestState(replica, id)
+      // A replica that the job makes anew has the same id.
+      await call(permissions, 'forget', { path: owner })
       await replicaRecords.removeWhere({ _id: replica })
     })
     return null

@@ -37,7 +37,9 @@ export const Volume = record('name format size_bytes used_by')({
   path: DiskPath,
   format: VolumeFormat,
   size_bytes: Type.Integer({ description: 'Size of the disk in a guest' }),
-  used_by: Type.Union([Type.String(), Type.Null()], { description: 'Path of the VM that it belongs to' }),
+  used_by: Type.Union([Type.String(), Type.Null()], {
+    description: 'Path of the VM, or of the replica, that it belongs to',
+  }),
   backing: Type.Union([Type.String(), Type.Null()], {
     description: 'Id of the volume from which a linked clone reads unchanged blocks; that one cannot change meanwhile',
   }),

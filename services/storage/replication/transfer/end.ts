@@ -20,13 +20,19 @@ const newestOnly = { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly
 /** The name of the snapshot that a run reads from. */
 export const snapshotNameOf = (operation: string): string => `replication-${operation}`
 
+/** Deletes the snapshot of a run that has ended, and forgets it. */
+async function deleteLeft({ id, vm_id }: Pick<ReplicaRecord, 'id' | 'vm_id'>, name: string, attempt: string) {
+  await deleteNamed(vm_id, name, attempt)
+  await replicaRecords.change(id, ({ snapshots }) => ({
+    set: { snapshots: snapshots.filter((each) => each !== name) },
+  }))
+}
+
 /** Deletes the snapshot of a run. The replica is whole without that: one that stays is deleted by the sweep. */
 export async function endSnapshot(op: Op, replica: string, vm: string, name: string): Promise<void> {
   for (let tried = 1; ; tried++) {
     try {
-      await deleteNamed(vm, name, `${op.id}/end/${tried}`)
-      await replicaRecords.updateWhere({ _id: replica, snapshot: name }, { set: { snapshot: null } })
-      return
+      return await deleteLeft({ id: replica, vm_id: vm }, name, `${op.id}/end/${tried}`)
     } catch (error) {
       if (!(error instanceof AppError) || op.signal.aborted) throw error
       if (tried === deletionTries) return op.log(`The snapshot of the run is deleted later: ${error.message}`)
@@ -37,14 +43,13 @@ export async function endSnapshot(op: Op, replica: string, vm: string, name: str
 
 /** Deletes snapshots of runs that have ended but which could not be deleted then, such as of a VM that was held. */
 export async function sweepSnapshots(): Promise<void> {
-  for (const { id, vm_id, snapshot, state } of await replicaRecords.all({ snapshot: { $gt: '' } })) {
-    if (snapshot === null || state !== 'completed') continue
+  const left = await replicaRecords.all({ snapshots: { $gt: '' } })
+  for (const { replica, name } of left.flatMap((each) => each.snapshots.map((name) => ({ replica: each, name })))) {
     try {
-      await deleteNamed(vm_id, snapshot, `${snapshot}/${Math.floor(Date.now() / sweepEveryMs)}`)
-      await replicaRecords.updateWhere({ _id: id, snapshot }, { set: { snapshot: null } })
+      await deleteLeft(replica, name, `${name}/${Math.floor(Date.now() / sweepEveryMs)}`)
     } catch (error) {
       if (!(error instanceof AppError)) throw error
-      log('replication').warn({ err: error, replica: id }, 'the snapshot of a run could not be deleted')
+      log('replication').warn({ err: error, replica: replica.id }, 'the snapshot of a run could not be deleted')
     }
   }
 }

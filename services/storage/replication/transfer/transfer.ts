@@ -67,7 +67,7 @@ async function begin(op: Op, { id, job, vm_id, vm_name, node, pool }: Transferri
     test: null,
     failover: null,
     is_whole: false,
-    snapshot: null,
+    snapshots: [],
     created_at: at,
     updated_at: at,
   })
@@ -138,7 +138,7 @@ async function isWritten({ id }: Transferring, { wasWhole, disks }: Described, s
 
 async function record(op: Op, transferring: Transferring, point: string, described: Described, sent: Sent[]) {
   const { id, vm_id } = transferring
-  const { points } = await replicaRecords.require(id)
+  const { points, snapshots: left } = await replicaRecords.require(id)
   if (points.some((each) => each.id === point)) return
   const sum = (field: 'sent_bytes' | 'compared_bytes') => sent.reduce((total, each) => total + each[field], 0)
   const { wasWhole: _, disks, ...kept } = described
@@ -160,7 +160,12 @@ async function record(op: Op, transferring: Transferring, point: string, describ
   await replicaRecords.updateWhere(
     { _id: id },
     {
-      set: { points: [...points, made], state: 'completed', is_whole: true, snapshot: snapshotNameOf(op.id) },
+      set: {
+        points: [...points, made],
+        state: 'completed',
+        is_whole: true,
+        snapshots: [...left, snapshotNameOf(op.id)],
+      },
       events: [event('ReplicationCompleted', told)],
     },
   )
