@@ -210,8 +210,6 @@ const screens = [
   '/ha',
   '/ha-groups',
   '/backup-jobs',
-  '/replication',
-  '/replicas',
   '/networks',
   '/policies',
   '/operations',
