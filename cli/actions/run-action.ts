@@ -113,7 +113,8 @@ async function list(target: Target, action: Action, values: Values, parsed: Pars
   return exitCodes.done
 }
 
-async function once(target: Target, action: Action, values: Values, parsed: Parsed): Promise<number> {
+/** Runs an action with checked parameters, and shows its result. @returns the exit code */
+export async function once(target: Target, action: Action, values: Values, parsed: Parsed): Promise<number> {
   const begin = performance.now()
   const waits = !isSet(parsed, 'no-wait')
   const plan = textOf(parsed, 'if-plan')

@@ -81,6 +81,11 @@ export const ownCommands = {
     does: 'Wait until an operation has ended, and show its progress',
     usage: 'wait OPERATION [--wait-timeout TIME]',
   },
+  import: {
+    does: 'Make a virtual machine of an OVA, or of an OVF descriptor with its files; --dry-run shows the plan first',
+    usage: 'import POOL FILE [FILE…] [--name NAME] [--networks from=NAME,bridge=BRIDGE] [--dry-run]',
+    examples: ['horcrux import main web.ova --dry-run', 'horcrux import main shop.ovf shop-disk1.vmdk shop.mf --start'],
+  },
   cp: {
     does: 'Upload a disk image into a storage pool, where it becomes a volume, or download one; or download files of a backup; goes on after a cut',
     usage:

@@ -18,6 +18,7 @@ export const runOwn: Record<OwnName, (words: string[]) => Promise<number>> = {
   logs: async (words) => (await import('./logs.ts')).logs(words),
   events: async (words) => (await import('./events.ts')).events(words),
   wait: async (words) => (await import('./wait.ts')).wait(words),
+  import: async (words) => (await import('./import.ts')).importVm(words),
   cp: async (words) => (await import('./copy.ts')).cp(words),
   open: async (words) => (await import('./open.ts')).openPage(words),
   api: async (words) => (await import('./api.ts')).api(words),

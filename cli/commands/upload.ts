@@ -24,20 +24,27 @@ export async function upload(
   file: string,
   { pool, volume }: { pool: string; volume: string },
 ): Promise<number> {
-  const size = statSync(file, { throwIfNoEntry: false })?.size
-  if (!size) throw usageError(`${file} does not exist, or is empty`)
   const name = volume || basename(file).replace(/\.\w+$/, '')
   const target = targetFrom(parsed)
-  const begunOrFound =
-    (await unfinished(target, pool, name, size)) ??
-    (await begun(target, { id: pool, name, size, ...optionsOf(parsed) }))
-  await sendBytes(target, begunOrFound, file, isSet(parsed, 'quiet'))
-  const path = { id: begunOrFound.pool, upload: begunOrFound.id }
+  const sent = await sendFile(target, { pool, name, file, isQuiet: isSet(parsed, 'quiet'), options: optionsOf(parsed) })
+  const path = { id: sent.pool, upload: sent.id }
   const { body } = await send(target, actionOf('uploads', 'complete'), path, { headers: { prefer: 'wait=1' } })
   if (!isOperationBody(body)) throw new CommandError('the server answered no operation')
   await waitFor(target, body, { isQuiet: isSet(parsed, 'quiet') })
-  await write(`${pool}:${name}: ${sizeText(size)} uploaded\n`)
+  await write(`${pool}:${name}: ${sizeText(sent.size_bytes)} uploaded\n`)
   return exitCodes.done
+}
+
+type File = { pool: string; name: string; file: string; isQuiet: boolean; options?: Record<string, unknown> }
+
+/** Sends a file whole. An upload of the same file that was cut goes on where it ended. */
+export async function sendFile(target: Target, { pool, name, file, isQuiet, options }: File): Promise<Upload> {
+  const size = statSync(file, { throwIfNoEntry: false })?.size
+  if (!size) throw usageError(`${file} does not exist, or is empty`)
+  const sent =
+    (await unfinished(target, pool, name, size)) ?? (await begun(target, { id: pool, name, size, ...options }))
+  await sendBytes(target, sent, file, isQuiet)
+  return sent
 }
 
 const optionsOf = (parsed: Parsed) =>

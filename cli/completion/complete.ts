@@ -108,6 +108,7 @@ const ownArguments: Partial<Record<OwnName, Words[]>> = {
   help: [() => [...topWords(), { word: 'exit-codes' }], (noun) => verbsOf(nounOf(noun) ?? '')],
   completion: [() => wordsOf(['bash', 'zsh', 'fish'])],
   context: [() => wordsOf(['list', 'use', 'remove', 'show']), () => namesFor('context')],
+  import: [() => namesFor('pool'), () => [{ word: files }]],
   cp: [
     () => [{ word: files }],
     async () => (await namesFor('pool')).map(({ word, does }) => ({ word: `${word}:`, does })),

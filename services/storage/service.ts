@@ -1,4 +1,5 @@
 import type { Service } from '#shared/service/start.ts'
+import { applianceService } from './appliances/service.ts'
 import { backupJobService } from './backups/jobs/service.ts'
 import { backupStoreKeyService } from './backups/keys/service.ts'
 import { proveRegularly } from './backups/jobs/prove-due.ts'
@@ -29,6 +30,7 @@ export const storageService: Service = {
     volumeInternalService,
     volumeSnapshotService,
     uploadService,
+    applianceService,
     volumeDownloadService,
     backupService,
     backupFileService,

@@ -11,6 +11,7 @@ import { findingService } from './findings/service.ts'
 import { sweepLeftovers } from './findings/sweep.ts'
 import { guestService } from './guest-agent/service.ts'
 import { sweepFreezes } from './guest-agent/freeze.ts'
+import { vmImportService } from './imports/import.ts'
 import { moveService } from './relocation/service.ts'
 import { presetService } from './clone/presets.ts'
 import { templateService } from './lifecycle/templates.ts'
@@ -33,6 +34,7 @@ export const vmService: Service = {
     vms,
     vmBulkService,
     vmAdoptionService,
+    vmImportService,
     vmBackupService,
     deviceService,
     guestService,

@@ -47,8 +47,10 @@ import { templates } from '#shared/contracts/vm/templates.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
+import { vmImports } from '#shared/contracts/vm/vm-imports.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
+import { appliances } from '#shared/contracts/storage/appliances.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
@@ -77,6 +79,7 @@ export const contracts: readonly Contract[] = [
   volumesInternal,
   volumeSnapshots,
   uploads,
+  appliances,
   volumeDownloads,
   backupFiles,
   backups,
@@ -88,6 +91,7 @@ export const contracts: readonly Contract[] = [
   vms,
   vmBulk,
   vmAdoptions,
+  vmImports,
   vmBackups,
   devices,
   guests,

@@ -37,6 +37,7 @@ import type { snapshotSchedules } from '#shared/contracts/vm/snapshot-schedules.
 import type { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import type { templates } from '#shared/contracts/vm/templates.ts'
 import type { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
+import type { vmImports } from '#shared/contracts/vm/vm-imports.ts'
 import type { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 
@@ -81,6 +82,7 @@ type Contracts = {
   users: typeof users
   'vm-bulk': typeof vmBulk
   'vm-adoptions': typeof vmAdoptions
+  'vm-imports': typeof vmImports
   vms: typeof vms
   'volume-downloads': typeof volumeDownloads
   volumes: typeof volumes

@@ -1,7 +1,7 @@
 import { nameOfSource, pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
-import { readImage } from './complete-image.ts'
+import { type Part, pathOfPart, readImage } from './complete-image.ts'
 import type { Original } from '../drivers/driver.ts'
 import { dataBytes, type ImageFile, imageInfo } from './qemu-img.ts'
 
@@ -25,8 +25,8 @@ export const sizeOfImage = async (host: Host, path: string, format: string): Pro
 
 export type Image = { format: string; size_bytes: number; data_bytes: number }
 
-/** Reads a file that is not ours as an image. @throws ConflictError for one that is incomplete or cannot be copied */
-export async function inspectImage(host: Host, path: string): Promise<Image> {
-  const { format, virtualSize } = await readImage(host, path)
-  return { format, size_bytes: virtualSize, data_bytes: await dataBytes(host, path, format) }
+/** Reads a file, or a part of one, that is not ours as an image. @throws ConflictError for one that is incomplete or cannot be copied */
+export async function inspectImage(host: Host, path: string, part?: Part): Promise<Image> {
+  const { format, virtualSize } = await readImage(host, path, part)
+  return { format, size_bytes: virtualSize, data_bytes: await dataBytes(host, pathOfPart(path, part), format) }
 }

@@ -1,17 +1,18 @@
 import { createHash, type Hash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
-import { XMLParser } from 'fast-xml-parser'
 import { extract, type Header } from 'tar-stream'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { Part } from './complete-image.ts'
+import { attribute, childrenOf, parseDescriptor } from './ovf/xml.ts'
 
 /** A header of ustar. The data follows it. */
 const headerBytes = 512
 const mostFiles = 64
 const mostTextBytes = 2 ** 20
 
-type Member = { offset: number; length: number; digests: Map<string, string>; text: string | null }
+/** A file in an archive. `text`: of a descriptor or manifest. */
+export type Member = { offset: number; length: number; digests: Map<string, string>; text: string | null }
 
 const isText = (name: string) => /\.(ovf|mf)$/i.test(name)
 const isManifest = (name: string) => /\.mf$/i.test(name)
@@ -35,28 +36,29 @@ function kindsIn(members: Map<string, Member>): string[] {
   return [...new Set(manifests.flatMap((text) => digestsOf(text).map(({ kind }) => kind)))]
 }
 
-/** Reads a tar archive to its end. The digest of every file in it is computed on the way; nothing is unpacked. */
-async function readMembers(host: Host, path: string, signal: AbortSignal): Promise<Map<string, Member>> {
+export type Reading = {
+  signal: AbortSignal
+  onProgress?: (doneBytes: number) => void
+  /** Ends the reading before the end of the archive. */
+  isEnough?: (members: ReadonlyMap<string, Member>) => boolean
+}
+
+/** Reads a tar archive. The digest of every file in it is computed on the way; nothing is unpacked. */
+async function readMembers(
+  host: Host,
+  path: string,
+  { signal, onProgress, isEnough }: Reading,
+): Promise<Map<string, Member>> {
   const members = new Map<string, Member>()
   const cat = await host.spawn('cat', ['--', path], { signal })
   const parser = extract()
   const reading = pipeline(cat.stdout, parser)
+  // Its failure is reported below; one after the last member that is needed is none.
+  reading.catch(() => undefined)
   try {
     for await (const entry of parser) {
-      const { name, size = 0 } = entry.header
-      const refused = refusedMember(entry.header, [...members.keys()])
-      if (refused !== null) throw new ConflictError(`${path} ${refused}`)
-      const hashes: [string, Hash][] = kindsIn(members).map((kind) => [kind, createHash(kind)])
-      const kept: Buffer[] = []
-      // tar-stream counts the bytes up to the header, but its types do not say so.
-      const offset = (entry as unknown as { offset: number }).offset + headerBytes
-      for await (const chunk of entry as AsyncIterable<Buffer>) {
-        for (const [, hash] of hashes) hash.update(chunk)
-        if (isText(name)) kept.push(chunk)
-      }
-      const digests = new Map(hashes.map(([kind, hash]) => [kind, hash.digest('hex')]))
-      const text = isText(name) ? Buffer.concat(kept).toString('utf8') : null
-      members.set(name, { offset, length: size, digests, text })
+      members.set(entry.header.name, await readMember(path, entry, members, onProgress))
+      if (isEnough?.(members)) return members
     }
     await reading
   } catch (error) {
@@ -69,35 +71,75 @@ async function readMembers(host: Host, path: string, signal: AbortSignal): Promi
   return members
 }
 
+/** A file while the archive is read. */
+type Entry = { header: Header } & AsyncIterable<unknown>
+
+async function readMember(
+  path: string,
+  entry: Entry,
+  members: Map<string, Member>,
+  onProgress: Reading['onProgress'],
+): Promise<Member> {
+  const { name, size = 0 } = entry.header
+  const refused = refusedMember(entry.header, [...members.keys()])
+  if (refused !== null) throw new ConflictError(`${path} ${refused}`)
+  const hashes: [string, Hash][] = kindsIn(members).map((kind) => [kind, createHash(kind)])
+  const kept: Buffer[] = []
+  // tar-stream counts the bytes up to the header, but its types do not say so.
+  const offset = (entry as unknown as { offset: number }).offset + headerBytes
+  let done = offset
+  for await (const chunk of entry as AsyncIterable<Buffer>) {
+    for (const [, hash] of hashes) hash.update(chunk)
+    if (isText(name)) kept.push(chunk)
+    done += chunk.length
+    onProgress?.(done)
+  }
+  const digests = new Map(hashes.map(([kind, hash]) => [kind, hash.digest('hex')]))
+  return { offset, length: size, digests, text: isText(name) ? Buffer.concat(kept).toString('utf8') : null }
+}
+
 /** Digests of a manifest: lines such as `SHA256(disk.vmdk)= 5f…` (OVF 1.1, 5.1). */
 export const digestsOf = (manifest: string): { kind: string; name: string; digest: string }[] =>
   [...manifest.matchAll(/^(SHA1|SHA256|SHA512)\s*\(([^)\n]+)\)\s*=\s*([0-9a-f]+)\s*$/gim)].map(
     ([, kind = '', name = '', digest = '']) => ({ kind: kind.toLowerCase(), name, digest: digest.toLowerCase() }),
   )
 
-type Xml = { [name: string]: Xml[] | string }
-
 /** The file names of the disks in an OVF descriptor, in its order. */
 export function disksIn(descriptor: string): string[] {
-  if (/<!DOCTYPE|<!ENTITY/i.test(descriptor)) throw new Error('a document type is not read')
-  const options = { ignoreAttributes: false, removeNSPrefix: true, isArray: () => true, processEntities: true }
-  const [envelope] =
-    (new XMLParser({ ...options, attributeNamePrefix: '@' }).parse(descriptor) as { Envelope?: Xml[] }).Envelope ?? []
-  const all = (parent: string, child: string): Xml[] =>
-    listIn(envelope, parent).flatMap((each) => (typeof each === 'string' ? [] : listIn(each, child)))
+  const envelope = parseDescriptor(descriptor)
+  const all = (parent: string, child: string) =>
+    childrenOf(envelope, parent).flatMap((section) => childrenOf(section, child))
   const hrefs = new Map(all('References', 'File').map((file) => [attribute(file, 'id'), attribute(file, 'href')]))
   return all('DiskSection', 'Disk').flatMap((disk) => hrefs.get(attribute(disk, 'fileRef')) ?? [])
 }
 
-const listIn = (element: Xml | undefined, name: string): Xml[] => {
-  const found = element?.[name]
-  return Array.isArray(found) ? found.filter((each) => typeof each === 'object') : []
+/** Compares files with the digests of their manifests. @throws ConflictError for a file that is missing or another */
+function requireManifest(path: string, members: Map<string, Member>): void {
+  const manifests = [...members].filter(([name]) => isManifest(name)).map(([, { text }]) => text ?? '')
+  for (const { kind, name, digest } of manifests.flatMap(digestsOf)) {
+    const member = members.get(name)
+    if (!member) throw new ConflictError(`${path} lacks '${name}', which its manifest names`)
+    if (member.digests.get(kind) !== digest)
+      throw new ConflictError(`${path} is damaged: '${name}' has not the digest of the manifest`)
+  }
 }
-const attribute = (element: Xml, name: string): string | undefined => {
-  const value = element[`@${name}`]
-  // The parser gives a repeated attribute as a list, which its type does not say.
-  const [first] = Array.isArray(value) ? (value as unknown as string[]) : [value]
-  return first
+
+/**
+ * Reads an archive to its end and compares it with its manifest.
+ * @throws ConflictError for anything but plain files with one descriptor at the beginning
+ */
+export async function readArchive(host: Host, path: string, how: Reading): Promise<Map<string, Member>> {
+  const members = await readMembers(host, path, how)
+  requireManifest(path, members)
+  return members
+}
+
+/** The text of the descriptor at the beginning of an archive; the rest is not read. @throws ConflictError for another file */
+export async function descriptorIn(host: Host, path: string, signal: AbortSignal): Promise<string> {
+  const members = await readMembers(host, path, { signal, isEnough: ({ size }) => size > 0 })
+  const [descriptor] = members.values()
+  if (!descriptor) throw new ConflictError(`${path} is empty`)
+  return descriptor.text ?? ''
 }
 
 /**
@@ -110,16 +152,10 @@ export async function diskInOva(
   path: string,
   { wanted, signal }: { wanted?: string | undefined; signal: AbortSignal },
 ): Promise<Part> {
-  const members = await readMembers(host, path, signal)
+  const members = await readArchive(host, path, { signal })
   const refuse = (why: string) => new ConflictError(`${path} ${why}`)
   const [descriptor] = members.values()
   if (!descriptor) throw refuse('is empty')
-  for (const { text } of [...members].filter(([name]) => isManifest(name)).map(([, member]) => member))
-    for (const { kind, name, digest } of digestsOf(text ?? '')) {
-      const member = members.get(name)
-      if (!member) throw refuse(`lacks '${name}', which its manifest names`)
-      if (member.digests.get(kind) !== digest) throw refuse(`is damaged: '${name}' has not the digest of the manifest`)
-    }
   let disks: string[]
   try {
     disks = disksIn(descriptor.text ?? '')

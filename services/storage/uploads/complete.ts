@@ -1,5 +1,5 @@
 import type { Params, Result } from '#shared/contract/contract.ts'
-import type { FileFormat, uploads } from '#shared/contracts/storage/uploads.ts'
+import { type FileFormat, uploadPath, type uploads } from '#shared/contracts/storage/uploads.ts'
 import { ConflictError, invalid, ValidationError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
@@ -15,10 +15,8 @@ import { expiry } from './write.ts'
 type Completed = Result<typeof uploads, 'complete'>
 type Checked = { format: FileFormat; image: Exclude<FileFormat, 'ova'>; size_bytes: number; part: Part | null }
 
-export const uploadPath = (pool: string, id: string) => `/api/storage/pools/${pool}/uploads/${id}`
-
 /** Refusals of a file are violations of the request that has sent it. */
-async function asViolation<T>(path: string, work: Promise<T>): Promise<T> {
+export async function asViolation<T>(path: string, work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {
@@ -76,7 +74,7 @@ async function copyIn(op: Op, record: UploadRecord, { format, image, size_bytes,
   return { volume: await viewIn(opened, await finish(opened, registered.record, isMade)), format, sha256 }
 }
 
-const setState = (id: string, state: UploadRecord['state']) =>
+export const setState = (id: string, state: UploadRecord['state']) =>
   uploadRecords.updateWhere({ _id: id }, { set: { state, writer: null, expires_at: expiry() } })
 
 export const complete = operation({

@@ -8,15 +8,17 @@ type Placed = Pick<VmRecord, 'id' | 'node'>
 
 /** Makes or attaches disks, one after the other, with the bytes copied of images as progress. */
 export async function allocateAll(op: Op, vm: Placed, disks: PlannedDisk[]): Promise<DiskRecord[]> {
-  const total = disks.reduce((sum, { image }) => sum + (image?.data_bytes ?? 0), 0)
+  const total = disks.reduce((sum, disk) => sum + bytesToCopy(disk), 0)
   const made: DiskRecord[] = []
   let before = 0
   for (const planned of disks) {
     made.push(await allocate(op, vm, planned, { before, total }))
-    before += planned.image?.data_bytes ?? 0
+    before += bytesToCopy(planned)
   }
   return made
 }
+
+const bytesToCopy = ({ image, part }: PlannedDisk) => (image ?? part)?.data_bytes ?? 0
 
 async function allocate(
   op: Op,
@@ -24,14 +26,14 @@ async function allocate(
   planned: PlannedDisk,
   within: { before: number; total: number },
 ): Promise<DiskRecord> {
-  const { disk, image } = planned
+  const { disk, image, part } = planned
   const undo = () => giveBack(vm, planned)
-  if (!image) return op.step(`allocating disk ${disk.id}`, () => allocateNow(vm, planned), { undo })
+  if (!image && !part) return op.step(`allocating disk ${disk.id}`, () => allocateNow(vm, planned), { undo })
   const { pool: id, volume: name, size_bytes: size, format } = disk
   const { source } = await op.child(
     volumesInternal,
     'importFor',
-    { id, name, size, format, image: image.path, owner: apiPathOf(vm.id), node: vm.node },
+    { id, name, size, format, ...(part ? { part } : { image: image!.path }), owner: apiPathOf(vm.id), node: vm.node },
     { name: `copying image to disk ${disk.id}`, within, undo },
   )
   return { ...disk, source }

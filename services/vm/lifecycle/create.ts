@@ -22,7 +22,7 @@ import { settleAs } from '../state/status.ts'
 import { giveSecrets } from '../hardware/secrets.ts'
 import { checking, throwAll } from '#shared/service/violations.ts'
 
-type Given = Params<typeof vms, 'create'>
+export type Given = Params<typeof vms, 'create'>
 /** The hardware as the record has it; the contract's own type of it is that of its parts. */
 type Wanted = Omit<Given, 'id' | 'start' | 'disks' | 'nics' | 'node'> & Partial<typeof absent>
 /** The values of a new guest that neither the request nor the hypervisor names. */
@@ -43,9 +43,9 @@ const absent: Pick<
 
 type Planned = Omit<VmRecord, 'version' | 'disks'> & { disks: WantedDisk[] }
 /** `placed`: the choice of the node, when the request left it open. */
-type Input = { vm: Planned; disks: PlannedDisk[]; start: boolean; room?: Room; placed?: Placed }
+export type Input = { vm: Planned; disks: PlannedDisk[]; start: boolean; room?: Room; placed?: Placed }
 
-async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
+export async function accept({ id = newId(), ...given }: Given, accepting: Accepting): Promise<Input> {
   const { resource_pool, disks } = given
   const prepare = () => prepared({ ...given, id }, accepting)
   requireStorage(
@@ -94,7 +94,7 @@ async function prepared(given: Given & { id: string }, { hold, reserve }: Accept
 }
 
 /** Plans a VM on a node, without effects. @returns every violation, and the hardware as it would be there */
-async function planOn(
+export async function planOn(
   node: string,
   { id, start: _s, disks, nics, resource_pool, node: _n, ...wanted }: Given & { id: string },
 ) {
@@ -147,7 +147,7 @@ function tellPlace(op: Op, { node, reason, refused }: Placed): Placed['node'] {
   return node
 }
 
-async function run(op: Op, { vm, disks, start, room, placed }: Input): Promise<Vm> {
+export async function run(op: Op, { vm, disks, start, room, placed }: Input): Promise<Vm> {
   if (placed) await op.step(`placing on ${placed.node}`, async () => tellPlace(op, placed))
   if (room)
     await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {

@@ -50,8 +50,10 @@ import { stacks } from '#shared/contracts/container/stacks.ts'
 import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
+import { vmImports } from '#shared/contracts/vm/vm-imports.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
+import { appliances } from '#shared/contracts/storage/appliances.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
 import { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
@@ -109,6 +111,7 @@ const table: Record<ServiceName, Member> = {
       volumesInternal,
       volumeSnapshots,
       uploads,
+      appliances,
       volumeDownloads,
       backups,
       backupFiles,
@@ -134,6 +137,7 @@ const table: Record<ServiceName, Member> = {
       vms,
       vmBulk,
       vmAdoptions,
+      vmImports,
       vmBackups,
       devices,
       guests,

@@ -13,7 +13,15 @@ const Sha256 = Type.String({
   pattern: '^[0-9a-f]{64}$',
   errorMessage: 'must be a SHA-256 in 64 lower-case digits',
 })
-const FileName = Type.String({ minLength: 1, maxLength: 255, description: 'Name of the disk in an OVA with several' })
+/** A file beside a descriptor: no path. */
+export const FileName = Type.String({
+  examples: ['web-disk001.vmdk'],
+  minLength: 1,
+  maxLength: 255,
+  pattern: '^[^/\\\\\\u0000]*$',
+  errorMessage: 'must be the name of a file, without a path',
+})
+const DiskName = Type.String({ minLength: 1, maxLength: 255, description: 'Name of the disk in an OVA with several' })
 
 export const Upload = record('name state pool received_bytes size_bytes expires_at id')({
   id: Type.String({ format: 'uuid' }),
@@ -21,7 +29,7 @@ export const Upload = record('name state pool received_bytes size_bytes expires_
   name: VolumeName,
   volume_format: VolumeFormat,
   format: Type.Union([FileFormat, Type.Null()]),
-  disk: Type.Union([FileName, Type.Null()]),
+  disk: Type.Union([DiskName, Type.Null()]),
   size_bytes: Type.Integer({ description: 'Size of the file' }),
   sha256: Type.Union([Type.String(), Type.Null()]),
   received_bytes: Type.Integer({ description: 'The next part begins here' }),
@@ -36,6 +44,9 @@ export type Upload = Static<typeof Upload>
 const oneUpload = { id: Id, upload: Type.String({ format: 'uuid' }) }
 const path = '/storage/pools/{id}/uploads/{upload}' as const
 const mayAllocate = 'DatastoreAllocate on /api/storage/pools/{id}' as const
+
+/** The path of an upload, which operations on it hold. */
+export const uploadPath = (pool: string, upload: string) => `/api/storage/pools/${pool}/uploads/${upload}`
 
 /** Largest part of a file in one call: the bus carries 1 MiB, and Base64 adds a third. */
 export const partBytes = 512 * 1024
@@ -75,7 +86,7 @@ export const uploads = contract('uploads', {
       format: Type.Optional(
         Type.Enum([...FileFormat.enum], { description: 'Of the file; another one in its bytes is refused' }),
       ),
-      disk: Type.Optional(FileName),
+      disk: Type.Optional(DiskName),
       volume_format: GivenFormat,
       upload: Type.Optional(Type.String({ format: 'uuid', description: 'Id of the upload; made if not given' })),
     }),

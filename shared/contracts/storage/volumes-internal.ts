@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { Done, Id, None, nullable, Path, strict } from '#shared/contracts/common.ts'
+import { AppliancePart } from '#shared/contracts/storage/appliances.ts'
 import { across } from '#shared/contracts/storage/volumes-across.ts'
 import { DiskSource } from '#shared/contracts/storage/disk-source.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
@@ -49,7 +50,7 @@ export const volumesInternal = contract('volumes-internal', {
     result: strict({ size_bytes: Type.Integer(), data_bytes: Type.Integer() }),
   },
   importFor: {
-    does: 'Make a volume of a VM with a copy of an image on the node, as large as the image or larger',
+    does: 'Make a volume of a VM with a copy of an image on the node, or in an upload on it, as large as the image or larger',
     ...byVms,
     operation: true,
     audit: 'volume_created',
@@ -58,7 +59,8 @@ export const volumesInternal = contract('volumes-internal', {
       name: VolumeName,
       size: DiskSize,
       format: VolumeFormat,
-      image: Path,
+      image: Type.Optional(Path),
+      part: Type.Optional(AppliancePart),
       owner: Type.String(),
       ...forNode,
     }),

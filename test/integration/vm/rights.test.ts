@@ -105,6 +105,21 @@ test('adopting a guest needs the right to change its node', async () => {
   })
 })
 
+test('adopting the guests of a node, and importing an upload, need the rights on node and storage pool', async () => {
+  const mover = await person('mover', ['VmAdmin', '/'])
+  expect(await mover.ask('POST /api/cluster/nodes/hv1/domains/adopt', { plan: true })).toMatchObject({
+    status: 403,
+    body: { details: { privilege: 'SysModify', path: '/api/cluster/nodes/hv1' } },
+  })
+  const upload = '0198d1c5-7b1e-7000-8000-0000000000af'
+  const sender = await person('sender', ['VmAdmin', '/api/vms/**'])
+  for (const plan of [true, false])
+    expect(await sender.ask('POST /api/vms/import', { pool: 'locked', upload, plan })).toMatchObject({
+      status: 403,
+      body: { details: { privilege: 'DatastoreAllocate', path: '/api/storage/pools/locked' } },
+    })
+})
+
 test("the event of a VM's deletion reaches those who could see it; their rights to it are gone", async () => {
   await asRoot('POST /api/resource-pools', { id: 'r-team', name: 'r-team' }, 201)
   await asRoot('POST /api/vms', newVm('r-gone', { resource_pool: 'r-team' }))

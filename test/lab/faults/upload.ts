@@ -5,14 +5,22 @@ import type { TestHorcrux } from '../product/horcrux.ts'
 export const uploaded = { id: 'images', upload: '0198d1c5-7b1e-7000-8000-0000000000ae' }
 
 /** A file that has arrived whole: a raw image of 4 MiB. */
-export async function withUpload(horcrux: Pick<TestHorcrux, 'call'>): Promise<void> {
-  const bytes = Buffer.alloc(4 * 2 ** 20, 7)
-  await horcrux.call(uploads, 'delete', uploaded).catch(unlessMissing)
-  await horcrux.call(uploads, 'create', { ...uploaded, name: 'uploaded', size: bytes.length })
-  const writer = uploaded.upload
+export const withUpload = (horcrux: Pick<TestHorcrux, 'call'>): Promise<void> =>
+  sendFile(horcrux, uploaded.upload, 'uploaded', Buffer.alloc(4 * 2 ** 20, 7))
+
+/** Sends a file whole; one that an earlier scenario has left is sent anew. */
+export async function sendFile(
+  horcrux: Pick<TestHorcrux, 'call'>,
+  upload: string,
+  name: string,
+  bytes: Buffer,
+): Promise<void> {
+  const of = { id: uploaded.id, upload }
+  await horcrux.call(uploads, 'delete', of).catch(unlessMissing)
+  await horcrux.call(uploads, 'create', { ...of, name, size: bytes.length })
   for (let offset = 0; offset < bytes.length; offset += partBytes) {
     const part = bytes.subarray(offset, offset + partBytes).toString('base64')
-    await horcrux.call(uploads, 'write', { ...uploaded, offset, writer, part })
+    await horcrux.call(uploads, 'write', { ...of, offset, writer: upload, part })
   }
 }
 

@@ -28,7 +28,8 @@ export const storage: Record<keyof typeof en, string> = {
   otherFile: 'Das ist eine andere Datei: Der Upload hat {size}',
   uploadFile: 'Abbild hochladen',
   uploads: 'Uploads',
-  'hint.upload': 'raw, qcow2, vmdk, vdi, vhdx oder OVA. Ein unterbrochener Upload geht dort weiter.',
+  'hint.upload':
+    'raw, qcow2, vmdk, vdi, vhdx; eine OVA oder ein OVF mit seinen Dateien wird eine VM. Ein unterbrochener Upload geht dort weiter.',
   createVolume: 'Volume anlegen',
   confirmDeletePool: 'Löscht den Speicherpool {name}. Er darf keine Volumes haben; fremde Dateien darin bleiben.',
   confirmScan: 'Macht Volumes aus Abbilddateien, die auf anderem Weg in den Speicherpool kamen.',

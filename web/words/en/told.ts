@@ -40,6 +40,7 @@ export const told = {
   'op.templates.delete': 'Turn template into VM',
   'op.templates.deploy': 'Deploy template',
   'op.uploads.complete': 'Make volume of upload',
+  'op.vm-imports.run': 'Import VM',
   'op.vms.adopt': 'Adopt VM',
   'op.vm-adoptions.run': 'Adopt guests of a node',
   'op.vms.clone': 'Clone VM',

@@ -27,7 +27,8 @@ export const storage = {
   otherFile: 'This is another file: the upload has {size}',
   uploadFile: 'Upload a disk image',
   uploads: 'Uploads',
-  'hint.upload': 'raw, qcow2, vmdk, vdi, vhdx or OVA. A cut upload goes on where it ended.',
+  'hint.upload':
+    'raw, qcow2, vmdk, vdi, vhdx; an OVA, or an OVF with its files, becomes a VM. A cut upload goes on where it ended.',
   createVolume: 'Create volume',
   confirmDeletePool: 'Deletes the storage pool {name}. It must have no volumes; files of others in it stay.',
   confirmScan: 'Makes volumes of image files that were put into the storage pool by other means.',
