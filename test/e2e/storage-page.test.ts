@@ -11,6 +11,8 @@ import { imagesOf } from '../lab/guests/disks.ts'
 import { labHosts } from '../lab/hosts/lab.ts'
 import { type Product, startProduct } from '../lab/product/product.ts'
 import { available } from '../lab/requirements.ts'
+import { virtualBoxOvf } from '../lab/storage/appliances.ts'
+import { manifestOf, tarOf } from '../lab/storage/hostile-images.ts'
 import { until } from '../lab/wait.ts'
 
 const { dir } = inject('run')
@@ -253,6 +255,39 @@ test.runIf(canRun)(
     await card.getByText(mine.recipient).waitFor({ state: 'detached' })
     const { body } = await product.ask(`GET /api/backup-stores/${pool}/encryption`)
     expect(body['recipients']).toMatchObject([{ name: 'spare', recipient: spare.recipient }])
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'an uploaded OVA becomes a virtual machine, after its plan',
+  async () => {
+    const pool = await makePool()
+    const disk = Buffer.alloc(4 * MiB, 'part of a disk ')
+    const descriptor = virtualBoxOvf({ file: 'a.raw', bytes: disk.length, capacity: GiB }, { hasNic: false })
+    const ova = await tarOf([
+      { name: 'a.ovf', data: descriptor },
+      { name: 'a.mf', data: manifestOf({ 'a.ovf': descriptor, 'a.raw': disk }) },
+      { name: 'a.raw', data: disk },
+    ])
+    const file = join(dir, `${pool}.ova`)
+    await writeFile(file, ova)
+    await page.goto(`${product.url}/storage/${pool}`)
+    await page.locator('input[type=file]').setInputFiles(file)
+    const dialog = page.getByRole('dialog')
+    await dialog.getByRole('textbox', { name: 'Name' }).fill(`vm-${pool}`)
+    await dialog.getByRole('button', { name: 'Show plan' }).click()
+    await dialog.getByText('USB controller (usb)').waitFor()
+    await dialog.getByRole('button', { name: 'Import VM' }).click()
+    const made = async () =>
+      (await product.ask(`GET /api/vms?filter=name:vm-${pool}`)).body['data'] as { id: string; disks: object[] }[]
+    await until(async () => (await made()).length === 1, { what: 'the virtual machine' })
+    const [vm] = await made()
+    expect(vm!.disks).toMatchObject([{ pool, bus: 'sata', size_bytes: GiB }])
+    await until(async () => (await product.ask(`GET /api/storage/pools/${pool}/uploads`)).body['total'] === 0, {
+      what: 'the end of the upload',
+    })
+    await product.ask(`DELETE /api/vms/${vm!.id}?purge=true`, wait)
   },
   longMs,
 )

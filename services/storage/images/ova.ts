@@ -4,7 +4,7 @@ import { extract, type Header } from 'tar-stream'
 import { ConflictError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { Part } from './complete-image.ts'
-import { attribute, childrenOf, parseDescriptor } from './ovf/xml.ts'
+import { attribute, childrenOf, parseDescriptor, sections } from './ovf/xml.ts'
 
 /** A header of ustar. The data follows it. */
 const headerBytes = 512
@@ -108,7 +108,7 @@ export const digestsOf = (manifest: string): { kind: string; name: string; diges
 export function disksIn(descriptor: string): string[] {
   const envelope = parseDescriptor(descriptor)
   const all = (parent: string, child: string) =>
-    childrenOf(envelope, parent).flatMap((section) => childrenOf(section, child))
+    sections(envelope, parent).flatMap((section) => childrenOf(section, child))
   const hrefs = new Map(all('References', 'File').map((file) => [attribute(file, 'id'), attribute(file, 'href')]))
   return all('DiskSection', 'Disk').flatMap((disk) => hrefs.get(attribute(disk, 'fileRef')) ?? [])
 }

@@ -19,7 +19,7 @@ const references = (disks: Disk[]) =>
   `<References>${disks.map(({ file, bytes }, index) => `<File ovf:id="file${index + 1}" ovf:href="${file}" ovf:size="${bytes}"/>`).join('')}</References>`
 
 /** A machine of VirtualBox 7: an AHCI disk, a PIIX4 CD drive, NAT on an 82540EM, sound and USB. */
-export const virtualBoxOvf = (disk: Disk, more = '') => `<?xml version="1.0"?>
+export const virtualBoxOvf = (disk: Disk, { more = '', hasNic = true } = {}) => `<?xml version="1.0"?>
 <Envelope ovf:version="1.0" xml:lang="en-US" ${namespaces} xmlns:vbox="http://www.virtualbox.org/ovf/machine">
   ${references([disk])}
   <DiskSection><Info>List of the virtual disks used in the package</Info>
@@ -39,7 +39,7 @@ export const virtualBoxOvf = (disk: Disk, more = '') => `<?xml version="1.0"?>
       ${item({ AddressOnParent: 3, AutomaticAllocation: 'false', Caption: 'sound', Description: 'Sound Card', ElementName: 'sound', InstanceID: 7, ResourceSubType: 'ensoniq1371', ResourceType: 35 }, ' ovf:required="false"')}
       ${item({ AddressOnParent: 0, Caption: 'disk1', Description: 'Disk Image', ElementName: 'disk1', HostResource: '/disk/vmdisk1', InstanceID: 8, Parent: 5, ResourceType: 17 })}
       ${item({ AddressOnParent: 0, AutomaticAllocation: 'true', Caption: 'cdrom1', Description: 'CD-ROM Drive', ElementName: 'cdrom1', InstanceID: 9, Parent: 3, ResourceType: 15 })}
-      ${item({ AutomaticAllocation: 'true', Caption: "Ethernet adapter on 'NAT'", Connection: 'NAT', ElementName: "Ethernet adapter on 'NAT'", InstanceID: 10, ResourceSubType: 'E1000', ResourceType: 10 })}
+      ${hasNic ? item({ AutomaticAllocation: 'true', Caption: "Ethernet adapter on 'NAT'", Connection: 'NAT', ElementName: "Ethernet adapter on 'NAT'", InstanceID: 10, ResourceSubType: 'E1000', ResourceType: 10 }) : ''}
     </VirtualHardwareSection>
     <vbox:Machine ovf:required="false" version="1.19-linux" uuid="{0f1e2d3c-0000-4000-8000-000000000002}" name="Debian 12.web" OSType="Debian_64">
       <ovf:Info>Complete VirtualBox machine configuration in VirtualBox format</ovf:Info>

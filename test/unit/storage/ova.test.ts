@@ -43,7 +43,7 @@ test('the disks of a descriptor are found by their references, whatever the pref
     </ovf:Envelope>`
   expect(disksIn(descriptor)).toEqual(['a.vmdk', 'b.vmdk'])
   expect(disksIn('<Envelope/>')).toEqual([])
-  expect(disksIn('')).toEqual([])
+  expect(() => disksIn('')).toThrow('it begins with no element')
   const bomb = '<!DOCTYPE x [<!ENTITY a "aaaa">]><Envelope/>'
   expect(() => disksIn(bomb)).toThrow('a document type is not read')
 })

@@ -78,7 +78,11 @@ describe('a hostile or broken descriptor', () => {
       () => changed('<References>', `${'<a>'.repeat(40)}${'</a>'.repeat(40)}<References>`),
       /nested deeper/,
     ],
-    ['with two virtual systems', () => virtualBoxOvf(disk('a'), '<VirtualSystem ovf:id="b"/>'), /2 virtual systems/],
+    [
+      'with two virtual systems',
+      () => virtualBoxOvf(disk('a'), { more: '<VirtualSystem ovf:id="b"/>' }),
+      /2 virtual systems/,
+    ],
     ['with a file elsewhere', () => changed('ovf:href="', 'ovf:href="http://evil/'), /is elsewhere/],
     ['with a compressed file', () => changed('ovf:id="file1"', 'ovf:id="file1" ovf:compression="gzip"'), /compressed/],
     ['with a file in parts', () => changed('ovf:id="file1"', 'ovf:id="file1" ovf:chunkSize="7"'), /several parts/],

@@ -18,8 +18,8 @@ const fields: readonly Field[] = [
     options: [['', t('asDescribed')], 'virtio', 'scsi', 'sata'],
   },
   { name: 'networks', label: 'f.importNetworks', kind: 'json', hint: 'hint.importNetworks' },
-  { name: 'keep_macs', label: 'f.keepMacs', kind: 'check' },
-  { name: 'start', label: 'f.startAfter', kind: 'check' },
+  { name: 'keep_macs', label: 'f.keepMacs' },
+  { name: 'start', label: 'f.startAfter' },
 ]
 
 function Lines({ title, of }: { title: Word; of: string[] }) {
