@@ -11,6 +11,7 @@ import { newId } from '#shared/ids.ts'
 import { type Reached, reach } from '#shared/nodes/nodes.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import type { Call } from '#shared/runtime/handler.ts'
+import { requestContext } from '#shared/runtime/request-context.ts'
 import { endedOf } from '#shared/service/bulk.ts'
 import { implement } from '#shared/service/implement.ts'
 import { planned, requirePlan } from '#shared/service/plan.ts'
@@ -25,10 +26,10 @@ type Wanted = NonNullable<Given['domains']>[number]
 type Found = NonNullable<Awaited<ReturnType<typeof findUnmanaged>>>
 /** A guest, with all that stands against its adoption. */
 type Judged = Wanted & { name: string; candidate: Found; disks: Taken[]; violations: Violation[] }
-type Input = { each: Params<typeof vms, 'adopt'>[]; names: string[]; refused: BulkResult['refused'] }
+type Input = { given: Given; wanted: Wanted[] }
 
 /** Reads one guest. @returns null when the node has none of this name */
-async function judge(reached: Reached, wanted: Wanted, asking: Call): Promise<Judged | null> {
+async function judge(reached: Reached, wanted: Wanted, asking: Call | null): Promise<Judged | null> {
   const candidate = await findUnmanaged(reached, wanted.domain)
   if (!candidate) return null
   const { hypervisor, found } = candidate
@@ -41,10 +42,12 @@ async function judge(reached: Reached, wanted: Wanted, asking: Call): Promise<Ju
   const disks = found.violations.length > 0 ? [] : await findDisks(reached, found, violations)
   for (const { disk } of disks) violations.push(...(await looseViolations(reached, disk)))
   const pools = disks.flatMap(({ disk }) => disk.pool ?? [])
-  violations.push(
-    ...lacking(() => requireRight(asking, 'VmAllocate', `/api/vms/${wanted.id ?? newId()}`)),
-    ...lacking(() => requireStorage(asking, pools)),
-  )
+  // The adoptions of an operation are refused by their own access checks.
+  if (asking)
+    violations.push(
+      ...lacking(() => requireRight(asking, 'VmAllocate', `/api/vms/${wanted.id ?? newId()}`)),
+      ...lacking(() => requireStorage(asking, pools)),
+    )
   return { ...wanted, name, candidate, disks, violations }
 }
 
@@ -80,30 +83,58 @@ function addTo(all: Judged[], find: (chosen: Chosen[]) => Violation[][]): void {
   for (const [index, against] of find(chosen).entries()) free[index]!.violations.push(...against)
 }
 
-async function planOf(given: Given, asking: Call): Promise<AdoptionPlan> {
-  const { id: node, resource_pool } = given
-  if (resource_pool !== undefined) requireRight(asking, 'VmAllocate', `/api/resource-pools/${resource_pool}`)
-  const room = resource_pool === undefined ? null : await call(resourcePools, 'get', { id: resource_pool })
-  const reached = await reach(node)
-  const judged: Judged[] = []
-  const refused: AdoptionPlan['refused'] = []
-  // One after the other: each asks the hypervisor several times.
-  for (const wanted of await wantedOf(given)) {
-    const { domain } = wanted
-    const found = await judge(reached, wanted, asking)
-    if (found) judged.push(found)
-    else {
-      const reason = { field: 'domain', code: 'not_found', message: `node '${node}' has no domain '${domain}'` }
-      refused.push({ uuid: domain, domain, name: domain, reasons: [reason] })
+/** Guests that are read at a time: each takes some commands on the node. */
+const together = 4
+/** Time for the reading of guests in a request, which a caller waits for. Milliseconds. */
+const planMs = 2500
+
+/** Reads guests, some at a time. @returns them in their order, null for one that the node has not; fewer after the deadline */
+async function judgeAll(reached: Reached, wanted: Wanted[], asking: Call | null, deadline: number) {
+  const found: (Judged | null)[] = []
+  let next = 0
+  const worker = async () => {
+    while (next < wanted.length && Date.now() < deadline) {
+      const index = next++
+      found[index] = await judge(reached, wanted[index]!, asking)
     }
   }
+  await Promise.all(Array.from({ length: together }, worker))
+  return found
+}
+
+/** Judges guests, by themselves and among each other. @param asking null: in an operation, which has the time to read all */
+async function decide({ id: node, resource_pool }: Given, wanted: Wanted[], asking: Call | null) {
+  const room = resource_pool === undefined ? null : await call(resourcePools, 'get', { id: resource_pool })
+  const read = await judgeAll(await reach(node), wanted, asking, asking ? Date.now() + planMs : Infinity)
+  const judged = read.filter((each) => each !== null)
   addTo(judged, clashes)
   if (room) addTo(judged, (chosen) => overLimits(chosen, room))
-  for (const { name, candidate, violations: reasons } of judged)
-    if (reasons.length > 0) refused.push({ uuid: candidate.found.handle, domain: candidate.found.name, name, reasons })
+  const unknown = read.flatMap((each, index) => (each === null ? [wanted[index]!.domain] : []))
+  const refused = [
+    ...unknown.map((domain) => {
+      const reason = { field: 'domain', code: 'not_found', message: `node '${node}' has no domain '${domain}'` }
+      return { uuid: domain, domain, name: domain, reasons: [reason] }
+    }),
+    ...judged
+      .filter(({ violations }) => violations.length > 0)
+      .map(({ name, candidate: { found }, violations: reasons }) => {
+        return { uuid: found.handle, domain: found.name, name, reasons }
+      }),
+  ]
   const adopts = judged.filter(({ violations }) => violations.length === 0).map(adoptedOf)
-  const effects = adopts.map(({ status: _, notes: _n, ...each }) => each)
-  return planned({ node, resource_pool: resource_pool ?? null, adopts, refused }, { node, resource_pool, effects })
+  return { adopts, refused, unread: wanted.slice(read.length).map(({ domain }) => domain) }
+}
+
+function requirePool({ resource_pool }: Given, asking: Call): void {
+  if (resource_pool !== undefined) requireRight(asking, 'VmAllocate', `/api/resource-pools/${resource_pool}`)
+}
+
+async function planOf(given: Given, asking: Call): Promise<AdoptionPlan> {
+  requirePool(given, asking)
+  const { id: node, resource_pool = null } = given
+  const decided = await decide(given, await wantedOf(given), asking)
+  const effects = decided.adopts.map(({ status: _, notes: _n, ...each }) => each)
+  return planned({ node, resource_pool, ...decided }, { node, resource_pool, effects })
 }
 
 const adoptedOf = ({ id, name, candidate, disks }: Judged): AdoptionPlan['adopts'][number] => {
@@ -132,39 +163,36 @@ const adoptedOf = ({ id, name, candidate, disks }: Judged): AdoptionPlan['adopts
 const adoptMany = {
   ...operation({
     accept: async (given: Given, accepting): Promise<Input> => {
-      const plan = await planOf(given, accepting)
-      requirePlan(plan)
-      const { node, resource_pool, adopts } = plan
-      const refused = plan.refused.map(({ uuid, name, reasons }) => {
-        return { id: uuid, name, error: 'VALIDATION_ERROR', message: reasons.map(({ message }) => message).join('; ') }
-      })
-      if (adopts.length === 0) throw new ConflictError(nothingOf(node, refused), { details: { plan } })
-      return {
-        each: adopts.map(({ uuid, id, name }) => ({
-          node,
-          domain: uuid,
-          id: id ?? newId(),
-          name,
-          ...(resource_pool !== null && { resource_pool }),
-        })),
-        names: adopts.map(({ name }) => name),
-        refused,
-      }
+      if (requestContext()?.ifPlan === undefined) requirePool(given, accepting)
+      else requirePlan(await planOf(given, accepting))
+      const wanted = await wantedOf(given)
+      if (wanted.length === 0) throw new ConflictError(`Node '${given.id}' has no guest that Horcrux does not manage`)
+      // An operation that is tried again adopts under the same ids.
+      return { given, wanted: wanted.map((each) => ({ ...each, id: each.id ?? newId() })) }
     },
-    run: async (op: Op, { each, names, refused }): Promise<BulkResult> => {
+    run: async (op: Op, { given, wanted }): Promise<BulkResult> => {
+      const { adopts, refused } = await op.step('reading guests', () => decide(given, wanted, null))
+      const { id: node, resource_pool } = given
+      const each = adopts.map(({ uuid, id, name }) => {
+        return { node, domain: uuid, id: id!, name, ...(resource_pool !== undefined && { resource_pool }) }
+      })
+      const left = refused.map(leftOf)
+      if (each.length === 0) throw new ConflictError(noneOf(node, left), { details: { refused: left } })
       const outcomes = await op.children(vms, 'adopt', each)
-      const items = each.map(({ id }, index) => ({ id: id!, name: names[index]! }))
-      return { ...endedOf(items, outcomes), skipped: [], refused }
+      return { ...endedOf(each, outcomes), skipped: [], refused: left }
     },
   }),
   plan: planOf,
 }
 
-function nothingOf(node: string, refused: BulkResult['refused']): string {
-  const told = refused.slice(0, 5).map(({ name, message }) => `${name}: ${message}`)
-  return told.length === 0
-    ? `Node '${node}' has no guest that Horcrux does not manage`
-    : `No guest of node '${node}' can be adopted: ${told.join('; ')}${refused.length > 5 ? ' …' : ''}`
+const leftOf = ({ uuid, name, reasons }: AdoptionPlan['refused'][number]): BulkResult['refused'][number] => {
+  return { id: uuid, name, error: 'VALIDATION_ERROR', message: reasons.map(({ message }) => message).join('; ') }
+}
+
+/** The first few reasons. */
+function noneOf(node: string, left: BulkResult['refused']): string {
+  const told = left.slice(0, 5).map(({ name, message }) => `${name}: ${message}`)
+  return `No guest of node '${node}' can be adopted: ${told.join('; ')}${left.length > 5 ? ' …' : ''}`
 }
 
 export const vmAdoptionService = implement(vmAdoptions, { run: adoptMany })

@@ -39,6 +39,9 @@ export const AdoptionPlan = strict({
   refused: Type.Array(
     strict({ uuid: Type.String(), domain: Type.String(), name: Type.String(), reasons: Type.Array(Reason) }),
   ),
+  unread: Type.Array(Type.String(), {
+    description: 'Guests that there was no time to read in the request, as `domain`; the operation reads them',
+  }),
 })
 export type AdoptionPlan = Static<typeof AdoptionPlan>
 

@@ -48,6 +48,7 @@ export function AdoptGuests({ node: { id }, onClose }: { node: Node; onClose: ()
     }
   }
   useEffect(() => void read(), [id])
+  const unread = plan?.unread ?? []
   const chosen = plan?.adopts.filter(({ uuid }) => !left.has(uuid)) ?? []
   const toggle = (uuid: string) => {
     const next = new Set(left)
@@ -56,7 +57,8 @@ export function AdoptGuests({ node: { id }, onClose }: { node: Node; onClose: ()
   }
   const adopt = async () => {
     try {
-      await run('vm-adoptions.run', { id, domains: chosen.map(({ uuid: domain, name }) => ({ domain, name })) })
+      const read = chosen.map(({ uuid: domain, name }) => ({ domain, name }))
+      await run('vm-adoptions.run', { id, domains: [...read, ...unread.map((domain) => ({ domain }))] })
       onClose()
     } catch (thrown) {
       setError(asRefusal(thrown))
@@ -67,7 +69,7 @@ export function AdoptGuests({ node: { id }, onClose }: { node: Node; onClose: ()
       <p class="dim">{t('adoptGuestsHint')}</p>
       {error && <Problem error={error} onRetry={() => void read()} />}
       {!plan && !error && <p aria-busy="true">{t('loading')}</p>}
-      {plan && plan.adopts.length + plan.refused.length === 0 && <Empty title={t('noGuestsToAdopt')} />}
+      {plan && plan.adopts.length + plan.refused.length + unread.length === 0 && <Empty title={t('noGuestsToAdopt')} />}
       {plan && plan.adopts.length > 0 && (
         <ul class="plain">
           {plan.adopts.map((guest) => (
@@ -80,6 +82,7 @@ export function AdoptGuests({ node: { id }, onClose }: { node: Node; onClose: ()
           ))}
         </ul>
       )}
+      {unread.length > 0 && <p class="note">{t('adoptUnread', { count: unread.length })}</p>}
       {plan && plan.refused.length > 0 && (
         <section>
           <h3>{t('adoptRefused')}</h3>
@@ -94,9 +97,9 @@ export function AdoptGuests({ node: { id }, onClose }: { node: Node; onClose: ()
       )}
       <footer>
         <Button onClick={onClose}>{t('close')}</Button>
-        {chosen.length > 0 && (
+        {chosen.length + unread.length > 0 && (
           <Button kind="main" onClick={() => void adopt()}>
-            {t('adoptChosen', { count: chosen.length })}
+            {t('adoptChosen', { count: chosen.length + unread.length })}
           </Button>
         )}
       </footer>

@@ -28,8 +28,8 @@ function Lines({ title, of }: { title: Word; of: string[] }) {
     <>
       <h4>{t(title)}</h4>
       <ul>
-        {of.map((line) => (
-          <li key={line}>{line}</li>
+        {of.map((line, index) => (
+          <li key={index}>{line}</li>
         ))}
       </ul>
     </>

@@ -5,6 +5,7 @@ export const imports: Record<keyof typeof en, string> = {
   adoptGuestsHint: 'Gäste dieses Nodes, die Horcrux noch nicht verwaltet. Sie laufen weiter und bleiben, wie sie sind.',
   adoptChosen: '{count} übernehmen',
   adoptRefused: 'Diese können nicht übernommen werden',
+  adoptUnread: '{count} weitere werden beim Übernehmen gelesen',
   noGuestsToAdopt: 'Horcrux verwaltet alle Gäste dieses Nodes',
   importVm: 'VM importieren',
   makeVolume: 'Volume machen',

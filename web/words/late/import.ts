@@ -4,6 +4,7 @@ export const imports = {
   adoptGuestsHint: 'Guests of this node that Horcrux does not manage yet. They run on, and stay as they are.',
   adoptChosen: 'Adopt {count}',
   adoptRefused: 'These cannot be adopted',
+  adoptUnread: '{count} more are read when they are adopted',
   noGuestsToAdopt: 'Horcrux manages all guests of this node',
   importVm: 'Import VM',
   makeVolume: 'Make volume',

@@ -51,7 +51,7 @@ export function readDisks(envelope: Element, items: Item[]): { disks: Disk[]; un
     if (attribute(disk, 'parentRef')) throw new Error(`its disk '${id}' is a difference to another disk`)
     const reference = attribute(disk, 'fileRef')
     const file = reference ? (files.get(reference) ?? files.get(fileNameOf(reference))) : null
-    if (file === undefined) throw new Error(`its disk '${id}' is in no file that it references`)
+    if (file === undefined || file === '') throw new Error(`its disk '${id}' is in no file that it references`)
     const word = attribute(disk, 'disk-interface')
     const place = word ? busOfInterface(word) : busOf(parent)
     return { isFirst: attribute(disk, 'boot')?.toLowerCase() === 'true', file, size_bytes: sizeOf(disk, id), ...place }
