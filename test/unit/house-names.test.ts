@@ -116,6 +116,7 @@ test('the code of VMs outside the drivers has no word of a single hypervisor', (
     'services/vm/consoles/tickets.ts': ['uuid'],
     // The field of answers that has the handle of a guest.
     'services/vm/adoption/adopt-many.ts': ['uuid'],
+    'services/vm/adoption/judge.ts': ['uuid'],
     'services/vm/adoption/unmanaged.ts': ['uuid'],
     // The name of the stored field before handles.
     'services/vm/model.ts': ['domain_uuid'],
