@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { appliances } from '#shared/contracts/storage/appliances.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { foreignDomain } from '../guests/foreign-domain.ts'
@@ -27,6 +28,8 @@ const ofOvf = { pool: 'images', upload: descriptor, files: [{ name: 'a.raw', upl
 async function withOvf(horcrux: Calling): Promise<void> {
   const bytes = Buffer.alloc(4 * 2 ** 20, 7)
   const text = virtualBoxOvf({ file: 'a.raw', bytes: bytes.length, capacity: GiB }, { hasNic: false })
+  // A check by itself leaves them closed, for the import that follows it.
+  await horcrux.call(appliances, 'release', ofOvf)
   await sendFile(horcrux, descriptor, 'a-ovf', Buffer.from(text))
   await sendFile(horcrux, disk, 'a-raw', bytes)
 }
