@@ -140,7 +140,7 @@ test('guests of a list get the ids and names that it gives; one that is refused 
     refused: [{ id: 'absent' }, { name: 'two', message: expect.stringContaining('two.qcow2') }],
   })
   expect(await horcrux.call(vms, 'get', { id: 'uno' })).toMatchObject({ name: 'uno', status: 'stopped' })
-  expect(await work(horcrux, vmAdoptions, 'run', { id: 'hv1', domains: [{ domain: 'one' }] })).toMatchObject({
+  expect(await work(horcrux, vmAdoptions, 'run', { id: 'hv1', domains: [{ domain: 'uno' }] })).toMatchObject({
     state: 'failed',
     error: { message: expect.stringContaining("is virtual machine 'uno' already") },
   })
