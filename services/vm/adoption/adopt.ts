@@ -23,7 +23,7 @@ import { checking, throwAll } from '#shared/service/violations.ts'
 import { findDisks, looseViolations, obstacles, type Taken } from './adoptable.ts'
 import { findUnmanaged } from './unmanaged.ts'
 import { register } from '../lifecycle/register.ts'
-import { giveRoomBack, preparedInRoom, type Room, takeRoom } from '../lifecycle/quota-reservation.ts'
+import { preparedInRoom, type Room, takeRoomIn } from '../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../lifecycle/require-storage.ts'
 import { settleAtEnd } from '../state/status.ts'
 
@@ -106,10 +106,7 @@ async function takeLoose(reached: Reached, disk: DiskRecord, { reserve }: Accept
 }
 
 async function run(op: Op, { vm, disks, room }: Input): Promise<Vm> {
-  if (room)
-    await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
-      undo: () => giveRoomBack(room),
-    })
+  if (room) await takeRoomIn(op, room)
   for (const { disk, isNew } of disks)
     if (isInPool(disk))
       await op.step(`taking disk ${disk.id}`, () => take(vm, disk, isNew), {

@@ -14,6 +14,7 @@ import { implement } from '#shared/service/implement.ts'
 import { planned, requirePlan } from '#shared/service/plan.ts'
 import { checking, throwAll } from '#shared/service/violations.ts'
 import * as creation from '../lifecycle/create.ts'
+import { takeRoomIn } from '../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../lifecycle/require-storage.ts'
 import { vmRecords } from '../model.ts'
 import { type Mapped, mapAppliance } from './map-appliance.ts'
@@ -83,7 +84,9 @@ const importing = {
       return { source: sourceOf(given), files: filesOf(plan), created: await creation.accept(request, accepting) }
     },
     run: async (op: Op, input): Promise<Vm> => {
-      const { source, created } = input
+      const { source } = input
+      const { room, ...created } = input.created
+      if (room) await takeRoomIn(op, room)
       const wanted = filled(input)
       const disks = wanted.map(({ file, size_bytes }) => ({ file, size_bytes }))
       const { parts } = await op.child(

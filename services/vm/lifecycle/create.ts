@@ -15,7 +15,7 @@ import { macKeyOf } from '../hardware/macs.ts'
 import { nameKeyOf, apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { requirePaths } from '../hardware/paths.ts'
 import { placesFor, planDisks, type PlannedDisk, planNics, type WantedDisk } from '../hardware/plan.ts'
-import { giveRoomBack, preparedInRoom, type Room, takeRoom } from './quota-reservation.ts'
+import { preparedInRoom, type Room, takeRoomIn } from './quota-reservation.ts'
 import { requireStorage } from './require-storage.ts'
 import { register } from './register.ts'
 import { settleAs } from '../state/status.ts'
@@ -149,10 +149,7 @@ function tellPlace(op: Op, { node, reason, refused }: Placed): Placed['node'] {
 
 export async function run(op: Op, { vm, disks, start, room, placed }: Input): Promise<Vm> {
   if (placed) await op.step(`placing on ${placed.node}`, async () => tellPlace(op, placed))
-  if (room)
-    await op.step(`taking room in ${room.pool}`, () => takeRoom(room), {
-      undo: () => giveRoomBack(room),
-    })
+  if (room) await takeRoomIn(op, room)
   const made = await allocateAll(op, vm, disks)
   const complete = { ...vm, disks: made }
   const driver = driverOf(vm)

@@ -2,6 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import { type Footprint, resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { NotFoundError } from '#shared/errors.ts'
+import type { Op } from '#shared/operation/kinds.ts'
 
 /** A reservation whose operation was never accepted ends after this long. */
 const orphanMs = 30_000
@@ -33,6 +34,10 @@ async function findRoom(pool: string, vm: Sized, operation: string): Promise<Roo
 
 export const takeRoom = (room: Room) => call(resourcePools, 'reserve', room)
 export const giveRoomBack = ({ kind, id }: Room) => call(resourcePools, 'release', { kind, member: id })
+
+/** The step that makes a reservation permanent. It is the first one, so that the end of the operation finds it, or its undo. */
+export const takeRoomIn = (op: Op, room: Room) =>
+  op.step(`taking room in ${room.pool}`, () => takeRoom(room), { undo: () => giveRoomBack(room) })
 
 /** Cancels a reservation that this operation has not made permanent. */
 const forgetRoom = ({ pool, kind, id }: Room, operation: string) =>
