@@ -44,7 +44,7 @@ const columns: Column<ReplicationJob>[] = [
 
 const targetFields: Field[] = [
   { name: 'node', label: 'f.targetNode', isRequired: true },
-  { name: 'pool', label: 'f.targetPool', isRequired: true, hint: 'hint.targetPool' },
+  { name: 'pool', label: 'f.pool', isRequired: true },
 ]
 const fields = (): Field[] => [
   { name: 'name', label: 'f.name', isRequired: true },
