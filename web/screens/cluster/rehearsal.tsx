@@ -77,7 +77,7 @@ export function WhatIf({ node }: { node: Node }) {
   const isBusy = asked !== undefined && answer === undefined && error === undefined
   return (
     <Card
-      title={t('whatIf')}
+      title={t('rehearsal')}
       actions={questions.map((question) => (
         <Button key={question[0]} onClick={() => ask(question)} isBusy={isBusy && asked === question}>
           {t(question[1])}

@@ -44,7 +44,7 @@ const columns: Column<ReplicationJob>[] = [
 
 const targetFields: Field[] = [
   { name: 'node', label: 'f.targetNode', isRequired: true },
-  { name: 'pool', label: 'f.pool', isRequired: true },
+  { name: 'pool', label: 'f.replicaPool', isRequired: true, hint: 'hint.replicaPool' },
 ]
 const fields = (): Field[] => [
   { name: 'name', label: 'f.name', isRequired: true },

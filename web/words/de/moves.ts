@@ -66,7 +66,7 @@ export const moves = {
   'status.down': 'aus',
   'status.waits': 'wartet',
   downFor: 'aus für {time}',
-  whatIf: 'Was wäre wenn?',
+  rehearsal: 'Was wäre wenn?',
   'whatIf.cut': 'Er ist nicht erreichbar',
   'whatIf.drains': 'Er wird geräumt',
   'whatIf.fails': 'Sein Strom fällt aus',

@@ -67,7 +67,7 @@ export const moves = {
   'status.down': 'down',
   'status.waits': 'waits',
   downFor: 'down for {time}',
-  whatIf: 'What if?',
+  rehearsal: 'What if?',
   'whatIf.cut': 'It is cut off',
   'whatIf.drains': 'It is drained',
   'whatIf.fails': 'Its power fails',

@@ -1,14 +1,14 @@
 /** Words of jobs of replication and of replicas. */
 export const replication = {
   'f.replicates': 'Replicates',
-  'f.targetPool': 'Storage pool there',
+  'f.replicaPool': 'Storage pool there',
   'f.points': 'Points',
   'f.sent': 'Last sent',
   'f.tested': 'Tested',
   'f.keepCopy': 'Leave the copy running',
   'f.sourceIsLost': 'Its source is lost: I know that it does not run',
   'f.newVmName': 'Name of the new VM',
-  'hint.targetPool': 'One of that node that takes snapshots',
+  'hint.replicaPool': 'One of that node that takes snapshots',
   'hint.pointRetention': 'last, hourly, daily, weekly, monthly, yearly; empty: the newest one',
   'verb.testStart': 'Test start',
   'verb.failOver': 'Fail over',
