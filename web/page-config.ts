@@ -7,6 +7,7 @@ import { type Action, isChange } from '../shared/contract/contract.ts'
 import { contracts } from '../shared/contracts/index.ts'
 import { containers } from '../shared/contracts/container/containers.ts'
 import { topics } from '../shared/contracts/core/events.ts'
+import { backupFiles, fileDownloadRoute } from '../shared/contracts/storage/backup-files.ts'
 import { poolSecrets, requestedKinds } from '../shared/contracts/storage/pool-kinds.ts'
 import { downloadRoute, volumeDownloads } from '../shared/contracts/storage/volume-downloads.ts'
 import { vms } from '../shared/contracts/vm/vms.ts'
@@ -59,8 +60,12 @@ function actionFacts(): Record<string, unknown> {
     const access = ('itemAccess' in action && action.itemAccess) || action.can
     return [name, [action.rest, access, isChange(action) ? 1 : 0]]
   })
-  const download = [`GET ${downloadRoute}`, volumeDownloads.actions.open.can, 0]
-  return { actions: Object.fromEntries([...actions, ['volume-downloads.open', download]]), topics }
+  // The gateway serves downloads by itself, so that their routes are not in the contracts.
+  const downloads = [
+    ['volume-downloads.open', [`GET ${downloadRoute}`, volumeDownloads.actions.open.can, 0]],
+    ['backup-files.open', [`GET ${fileDownloadRoute}`, backupFiles.actions.open.can, 0]],
+  ]
+  return { actions: Object.fromEntries([...actions, ...downloads]), topics }
 }
 
 /** Facts of the contracts for forms: kinds of inputs and choices. They are loaded with the first form. */

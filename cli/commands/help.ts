@@ -4,7 +4,7 @@ import { argumentWord, flagsOf, usageOf } from '../arguments/action-flags.ts'
 import { globalFlags } from '../arguments/globals.ts'
 import type { Flag } from '../arguments/parse.ts'
 import { exitCodes, exitCodeTexts, usageError } from '../errors.ts'
-import { actionOf, actionsOf, nounOf, nouns, nameParam, positionalParams } from '../manifest/manifest.ts'
+import { actionOf, actionsOf, findAction, nounOf, nouns, nameParam, positionalParams } from '../manifest/manifest.ts'
 import type { Action, Param } from '../manifest/types.ts'
 import { exampleOf, resourceInExamples } from '../manifest/examples.ts'
 import { measures } from '../manifest/units.ts'
@@ -22,10 +22,12 @@ export async function help([name, verb]: string[]): Promise<number> {
 function textFor(name: string | undefined, verb: string | undefined): string {
   if (name === undefined || name === 'help') return overview()
   if (name === 'exit-codes') return exitCodesText()
-  if (isOwnName(name) && !verb) return ownText(name)
+  const noun = nounOf(name)
+  const isVerb = noun !== undefined && verb !== undefined && (`${noun} ${verb}` in ownVerbs || findAction(noun, verb))
+  // Further words are arguments: `horcrux console web-1 --help`.
+  if (isOwnName(name) && !isVerb) return ownText(name)
   if (Object.hasOwn(serverCommands, name) && name !== 'audit')
     return `horcrux ${name}: ${serverCommands[name as keyof typeof serverCommands]}`
-  const noun = nounOf(name)
   if (noun === undefined) {
     const near = nearestWord(name, [...nouns(), ...Object.keys(ownCommands)])
     throw usageError(`there is no command '${name}'${near ? `; did you mean '${near}'?` : ''}`, 'horcrux help')

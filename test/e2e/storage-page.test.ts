@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,7 @@ import { labHosts } from '../lab/hosts/lab.ts'
 import { type Product, startProduct } from '../lab/product/product.ts'
 import { available } from '../lab/requirements.ts'
 import { virtualBoxOvf } from '../lab/storage/appliances.ts'
+import { makeExt4 } from '../lab/storage/file-systems.ts'
 import { manifestOf, tarOf } from '../lab/storage/hostile-images.ts'
 import { until } from '../lab/wait.ts'
 
@@ -78,10 +79,10 @@ async function choose(of: string, action: string): Promise<void> {
   await page.getByRole('dialog').waitFor()
 }
 const press = (name: string) => page.getByRole('dialog').getByRole('button', { name, exact: true }).click()
-/** Starts the download of the open dialog. @returns the file that the browser has written */
-async function downloaded(name: string): Promise<string> {
+/** Starts a download of the open dialog. @returns the file that the browser has written */
+async function downloaded(name: string, button = 'Download'): Promise<string> {
   const downloading = page.waitForEvent('download')
-  await press('Download')
+  await press(button)
   const file = await downloading
   expect(file.suggestedFilename()).toBe(name)
   const path = join(dir, `${++tries}-${name}`)
@@ -288,6 +289,37 @@ test.runIf(canRun)(
       what: 'the end of the upload',
     })
     await product.ask(`DELETE /api/vms/${vm!.id}?purge=true`, wait)
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'the folders of a backup are browsed, and a file of it is downloaded',
+  async () => {
+    const pool = await makePool()
+    const id = `vm-${pool}`
+    const disks = [{ pool, size: GiB, format: 'raw' }]
+    await run('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks })
+    const tree = join(dir, `${pool}-tree`)
+    await mkdir(join(tree, 'etc'), { recursive: true })
+    await writeFile(join(tree, 'etc/motd'), 'from a backup\n')
+    await makeExt4(`${tree}.ext4`, 64, tree)
+    const image = join(host!.dir, pool, `${id}-disk-0.raw`)
+    await localHost().runChecked('qemu-img', ['convert', '-n', '-f', 'raw', '-O', 'raw', `${tree}.ext4`, image])
+    const store = `store-${pool}`
+    const made = await product.ask('POST /api/storage/pools', { json: { id: store, type: 'dir' } })
+    expect(made.status, made.text).toBe(201)
+    await run('POST /api/backups', { vm_id: id, pool: store })
+
+    await page.goto(`${product.url}/backups`)
+    await choose(id, 'Browse files')
+    await press('etc/')
+    await page.getByRole('dialog').getByRole('cell', { name: 'motd' }).waitFor()
+    await inspect('backup-files')
+    const file = await downloaded('motd', 'Download motd')
+    expect(await readFile(file, 'utf8')).toBe('from a backup\n')
+    await press('Parent folder')
+    await page.getByRole('dialog').getByRole('button', { name: 'lost+found/' }).waitFor()
   },
   longMs,
 )

@@ -20,6 +20,7 @@ import type { Operation, operations } from '#shared/contracts/core/operations.ts
 import type { alerts } from '#shared/contracts/metrics/alerts.ts'
 import type { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import type { migrations } from '#shared/contracts/migration/migrations.ts'
+import type { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import type { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
 import type { backupStoreKeys } from '#shared/contracts/storage/backup-keys.ts'
 import type { replicas } from '#shared/contracts/storage/replicas.ts'
@@ -46,6 +47,7 @@ type Contracts = {
   alerts: typeof alerts
   audit: typeof audit
   auth: typeof auth
+  'backup-files': typeof backupFiles
   'backup-jobs': typeof backupJobs
   'backup-store-keys': typeof backupStoreKeys
   backups: typeof backups

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks'
-import { requestOf, send } from '../../api/client.ts'
+import { requestOf } from '../../api/client.ts'
+import { download } from '../../api/download.ts'
 import { asRefusal, type Refusal } from '../../api/refusal.ts'
 import { Button } from '../../widgets/button.tsx'
 import { Problem } from '../../widgets/states.tsx'
@@ -11,22 +12,6 @@ type Props = {
   /** The volumes of which one is chosen. */ volumes: readonly Of[]
   snapshot?: string
   onClose: () => void
-}
-
-/**
- * Has the browser download a file, which it writes to the disk by itself. A download of a link shows no refusal, so the
- * server is asked without the content first, and where it refuses, for its words.
- * @throws Refusal
- */
-async function download(url: string): Promise<void> {
-  await send('HEAD', url, undefined).catch(async () => {
-    const { body } = await send('GET', url, undefined)
-    await body?.cancel()
-  })
-  const link = document.createElement('a')
-  link.href = url
-  link.download = ''
-  link.click()
 }
 
 /** The form of a download: the volume where there are several, and the format of the file. */

@@ -5,6 +5,7 @@ import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
 import { ago, bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
+import { BackupFiles } from '../storage/backup-files.tsx'
 import { bootCheckFields, proofOf } from '../storage/boot-check.ts'
 import '../storage/backup-words.ts'
 
@@ -69,6 +70,13 @@ const verbs: readonly Verb<Backup>[] = [
     typed: ({ vm_name }) => vm_name,
     confirm: ({ vm_name }) => t('confirmRestoreSame', { name: vm_name }),
     isDanger: true,
+  },
+  {
+    action: 'backup-files.volumes',
+    label: 'verb.browseFiles',
+    params: ({ id }) => ({ id }),
+    reason: unready,
+    view: (backup, onClose) => <BackupFiles backup={backup} onClose={onClose} />,
   },
   {
     action: 'backups.verify',

@@ -1,5 +1,15 @@
 /** Words of backups, their jobs and verifications. */
 export const backups = {
+  'verb.browseFiles': 'Browse files',
+  readingBackup: 'A small guest is started that reads the disks…',
+  emptyFolder: 'This folder is empty',
+  noReadableVolume: 'No file system of this backup can be read',
+  parentFolder: 'Parent folder',
+  isTopFolder: 'This is the top folder',
+  downloadFile: 'Download {name}',
+  'f.fileSystem': 'File system',
+  'f.modifiedAt': 'Modified',
+  'f.mode': 'Mode',
   'f.booted': 'Booted',
   'f.bootCheck': 'It has booted when',
   'f.serialText': 'Text on its serial console',
