@@ -1,12 +1,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { makeIdentity } from '../../services/storage/backups/keys/key-file.ts'
 import { signInOn, startBrowser } from '../lab/clients/browser.ts'
+import { dialogsOf } from '../lab/clients/dialogs.ts'
 import { imagesOf } from '../lab/guests/disks.ts'
 import { labHosts } from '../lab/hosts/lab.ts'
 import { type Product, startProduct } from '../lab/product/product.ts'
@@ -24,13 +23,13 @@ const longMs = 180_000
 const MiB = 2 ** 20
 const GiB = 2 ** 30
 const wait = { headers: { prefer: 'wait=60' } }
-const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
 /** Names are fresh for each try of a test. */
 let tries = 0
 
 let product: Product
 let browser: Browser
 let page: Page
+let dialogs: ReturnType<typeof dialogsOf>
 
 beforeAll(async () => {
   if (!canRun) return
@@ -39,6 +38,7 @@ beforeAll(async () => {
   browser = await starting
   page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
   page.setDefaultTimeout(longMs)
+  dialogs = dialogsOf(page, dir)
   await page.goto(product.url)
   await signInOn(page, 'admin', 'Sonnenblume-7')
 }, longMs)
@@ -72,39 +72,6 @@ const settled = () =>
     },
     { what: 'the end of all operations' },
   )
-/** Opens the dialog of an action in the menu of a row. */
-async function choose(of: string, action: string): Promise<void> {
-  await page.getByRole('button', { name: `Actions: ${of}`, exact: true }).click()
-  await page.getByRole('menuitem', { name: action, exact: true }).click()
-  await page.getByRole('dialog').waitFor()
-}
-const press = (name: string) => page.getByRole('dialog').getByRole('button', { name, exact: true }).click()
-/** Starts a download of the open dialog. @returns the file that the browser has written */
-async function downloaded(name: string, button = 'Download'): Promise<string> {
-  const downloading = page.waitForEvent('download')
-  await press(button)
-  const file = await downloading
-  expect(file.suggestedFilename()).toBe(name)
-  const path = join(dir, `${++tries}-${name}`)
-  await file.saveAs(path)
-  return path
-}
-
-/** Checks an open dialog with axe in both themes, and that it is no wider than a phone. */
-async function inspect(name: string): Promise<void> {
-  for (const theme of ['light', 'dark']) {
-    await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`)
-    const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'] })`)
-    const { violations } = found as { violations: { id: string; nodes: { html: string }[] }[] }
-    expect(violations.map(({ id, nodes }) => `${name} ${theme} ${id}: ${nodes[0]?.html}`)).toEqual([])
-    await page.setViewportSize({ width: 360, height: 740 })
-    const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-    expect(over, name).toBeLessThanOrEqual(0)
-    await page.screenshot({ path: join(dir, `storage-${name}-${theme}.png`) })
-    await page.setViewportSize({ width: 1280, height: 800 })
-  }
-}
-
 test.runIf(canRun)(
   'a volume and a snapshot of a running guest are downloaded, and a volume that is written is refused with the reason',
   async () => {
@@ -118,20 +85,20 @@ test.runIf(canRun)(
     await run(`POST /api/vms/${id}/snapshots`, { name: 'before' })
 
     await page.goto(`${product.url}/storage/${pool}`)
-    await choose(`${id}-disk-0`, 'Download')
-    await inspect('download')
-    const volume = await downloaded(`${id}-disk-0.qcow2`)
+    await dialogs.choose(`${id}-disk-0`, 'Download')
+    await dialogs.inspect('download')
+    const volume = await dialogs.downloaded(`${id}-disk-0.qcow2`)
     const compared = ['compare', '-f', 'qcow2', '-F', 'raw', volume, join(host!.dir, pool, `${id}-disk-0.raw`)]
     expect((await localHost().run('qemu-img', compared)).code).toBe(0)
 
     await run(`POST /api/vms/${id}/start`, {})
-    await choose(`${id}-disk-0`, 'Download')
-    await press('Download')
+    await dialogs.choose(`${id}-disk-0`, 'Download')
+    await dialogs.press('Download')
     await page.getByRole('dialog').getByText('is written by VM').waitFor()
 
     await page.goto(`${product.url}/vms/${id}/snapshots`)
-    await choose('before', 'Download a disk')
-    const copy = await downloaded(`${id}-disk-0.qcow2`)
+    await dialogs.choose('before', 'Download a disk')
+    const copy = await dialogs.downloaded(`${id}-disk-0.qcow2`)
     const read = ['-r', '-f', 'qcow2', '-c', `read -P 161 ${MiB} ${2 * MiB}`, '-c', `read -P 0 0 ${MiB}`, copy]
     expect((await localHost().run('qemu-io', read)).stdout).not.toContain('failed')
   },
@@ -147,18 +114,18 @@ test.runIf(canRun)(
     const vm = { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks: [{ pool: from, size: GiB }] }
     await run('POST /api/vms', vm)
     await page.goto(`${product.url}/storage/${from}`)
-    await choose('spare', 'Move to another storage pool')
+    await dialogs.choose('spare', 'Move to another storage pool')
     await page.getByRole('dialog').locator('[name=pool]').fill(to)
-    await inspect('move')
-    await press('Move to another storage pool')
+    await dialogs.inspect('move')
+    await dialogs.press('Move to another storage pool')
     await until(async () => (await volumesIn(to)).includes('spare'), { what: 'the volume there' })
     await page.locator('tbody tr', { hasText: 'spare' }).waitFor({ state: 'detached' })
 
     await page.goto(`${product.url}/vms/${id}/hardware`)
-    await choose('vda', 'Move to another storage pool')
+    await dialogs.choose('vda', 'Move to another storage pool')
     await page.getByRole('dialog').locator('[name=pool]').fill(to)
-    await inspect('move-disk')
-    await press('Move to another storage pool')
+    await dialogs.inspect('move-disk')
+    await dialogs.press('Move to another storage pool')
     await page.getByText(`${to}/${id}-disk-0`).waitFor()
     // The record names the new volume before the former one is deleted.
     await until(async () => (await volumesIn(from)).length === 0, { what: 'the end of the former volume' })
@@ -176,13 +143,13 @@ test.runIf(canRun)(
     const found = `${folderOf(pool)}/found.qcow2`
     await node.runChecked('qemu-img', ['create', '-q', '-f', 'qcow2', found, String(GiB)])
     await page.goto(`${product.url}/storage`)
-    await choose(pool, 'Orphans')
+    await dialogs.choose(pool, 'Orphans')
     const dialog = page.getByRole('dialog')
     await dialog.locator('section', { hasText: 'Images without a volume' }).getByText('found').waitFor()
     await dialog.locator('section', { hasText: 'Volumes without an image' }).getByText('lost').waitFor()
-    await inspect('orphans')
+    await dialogs.inspect('orphans')
     expect(await volumesIn(pool)).toEqual(['lost'])
-    await press('Make volumes of the images')
+    await dialogs.press('Make volumes of the images')
     await until(async () => (await volumesIn(pool)).includes('found'), { what: 'the volume of the image' })
   },
   longMs,
@@ -233,11 +200,11 @@ test.runIf(canRun)(
     const mistyped = mine.recipient.replace(/.$/, (last) => (last === 'q' ? 'p' : 'q'))
     await field('recipients.0.name').fill('mine')
     await field('recipients.0.recipient').fill(mistyped)
-    await inspect('encrypt')
-    await press('Encrypt')
+    await dialogs.inspect('encrypt')
+    await dialogs.press('Encrypt')
     await page.getByText('its checksum does not fit').waitFor()
     await field('recipients.0.recipient').fill(mine.recipient)
-    await press('Encrypt')
+    await dialogs.press('Encrypt')
     const card = page.locator('.card', { hasText: 'Encryption of backups' })
     await card.getByText(mine.recipient).waitFor()
     const remove = card.getByRole('button', { name: 'Remove', exact: true })
@@ -247,12 +214,12 @@ test.runIf(canRun)(
     await card.getByRole('button', { name: 'Add recipient' }).click()
     await field('name').fill('spare')
     await field('recipient').fill(spare.recipient)
-    await press('Add recipient')
+    await dialogs.press('Add recipient')
     await card.getByText(spare.recipient).waitFor()
     await settled()
     await remove.first().click()
-    await inspect('remove-recipient')
-    await press('Remove')
+    await dialogs.inspect('remove-recipient')
+    await dialogs.press('Remove')
     await card.getByText(mine.recipient).waitFor({ state: 'detached' })
     const { body } = await product.ask(`GET /api/backup-stores/${pool}/encryption`)
     expect(body['recipients']).toMatchObject([{ name: 'spare', recipient: spare.recipient }])
@@ -312,13 +279,13 @@ test.runIf(canRun)(
     await run('POST /api/backups', { vm_id: id, pool: store })
 
     await page.goto(`${product.url}/backups`)
-    await choose(id, 'Browse files')
-    await press('etc/')
+    await dialogs.choose(id, 'Browse files')
+    await dialogs.press('etc/')
     await page.getByRole('dialog').getByRole('cell', { name: 'motd' }).waitFor()
-    await inspect('backup-files')
-    const file = await downloaded('motd', 'Download motd')
+    await dialogs.inspect('backup-files')
+    const file = await dialogs.downloaded('motd', 'Download motd')
     expect(await readFile(file, 'utf8')).toBe('from a backup\n')
-    await press('Parent folder')
+    await dialogs.press('Parent folder')
     await page.getByRole('dialog').getByRole('button', { name: 'lost+found/' }).waitFor()
   },
   longMs,

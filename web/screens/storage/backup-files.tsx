@@ -44,7 +44,7 @@ const columnsWith = (open: (path: string) => void): Column<FileEntry>[] => [
     isNumeric: true,
   },
   { key: 'modified', head: 'f.modifiedAt', cell: ({ modified_at }) => time(modified_at), drop: 2 },
-  { key: 'mode', head: 'f.mode', cell: ({ mode }) => <span class="mono">{mode}</span>, drop: 1 },
+  { key: 'mode', head: 'f.fileMode', cell: ({ mode }) => <span class="mono">{mode}</span>, drop: 1 },
 ]
 
 type FolderProps = { at: At; cursor?: string; onOpen: (path: string) => void; onDownload: (entry: FileEntry) => void }
@@ -98,8 +98,8 @@ export function BackupFiles({ backup: { id }, onClose }: { backup: Backup; onClo
       {found.data === undefined && !found.error && <p class="dim">{t('readingBackup')}</p>}
       <Loaded of={found}>
         {({ volumes, problems }) => {
-          const readable = volumes.filter((volume) => volume.readable)
-          const { volume, path } = chosen ?? { volume: readable[0]?.id, path: '/' }
+          const first = volumes.find((each) => each.readable)
+          const { volume, path } = chosen ?? { volume: first?.id, path: '/' }
           return (
             <>
               {error && <Problem error={error} />}

@@ -8,7 +8,7 @@ export const backups = {
   downloadFile: '{name} herunterladen',
   'f.fileSystem': 'Dateisystem',
   'f.modifiedAt': 'Geändert',
-  'f.mode': 'Rechte',
+  'f.fileMode': 'Rechte',
   'f.booted': 'Gestartet',
   'f.bootCheck': 'Als gestartet gilt sie, wenn',
   'f.serialText': 'Text auf der seriellen Konsole',

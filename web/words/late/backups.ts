@@ -9,7 +9,7 @@ export const backups = {
   downloadFile: 'Download {name}',
   'f.fileSystem': 'File system',
   'f.modifiedAt': 'Modified',
-  'f.mode': 'Mode',
+  'f.fileMode': 'Mode',
   'f.booted': 'Booted',
   'f.bootCheck': 'It has booted when',
   'f.serialText': 'Text on its serial console',
