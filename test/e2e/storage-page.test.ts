@@ -281,7 +281,7 @@ test.runIf(canRun)(
     await page.goto(`${product.url}/backups`)
     await dialogs.choose(id, 'Browse files')
     await dialogs.press('etc/')
-    await page.getByRole('dialog').getByRole('cell', { name: 'motd' }).waitFor()
+    await page.getByRole('dialog').getByRole('cell', { name: 'motd', exact: true }).waitFor()
     await dialogs.inspect('backup-files')
     const file = await dialogs.downloaded('motd', 'Download motd')
     expect(await readFile(file, 'utf8')).toBe('from a backup\n')

@@ -15,6 +15,8 @@ import './backup-words.ts'
 import './words.ts'
 
 type At = { id: string; volume: string; path: string }
+/** Time for the start of the guest, which an emulating host needs. */
+const patienceSeconds = 120
 /** Entries that one request returns. */
 const pageSize = 500
 
@@ -51,7 +53,12 @@ type FolderProps = { at: At; cursor?: string; onOpen: (path: string) => void; on
 
 /** A page of a folder, and those behind it once they are asked for. */
 function Folder({ at, cursor, onOpen, onDownload }: FolderProps) {
-  const found = useQuery('backup-files.list', { ...at, limit: pageSize, ...(cursor !== undefined && { cursor }) })
+  const found = useQuery('backup-files.list', {
+    ...at,
+    limit: pageSize,
+    timeout: patienceSeconds,
+    ...(cursor !== undefined && { cursor }),
+  })
   const [hasMore, showMore] = useState(false)
   return (
     <Loaded of={found}>
@@ -83,7 +90,7 @@ function Folder({ at, cursor, onOpen, onDownload }: FolderProps) {
 
 /** Files and folders on the disks of a backup. A small guest is started for them, so that the first answer takes a moment. */
 export function BackupFiles({ backup: { id }, onClose }: { backup: Backup; onClose: () => void }) {
-  const found = useQuery('backup-files.volumes', { id })
+  const found = useQuery('backup-files.volumes', { id, timeout: patienceSeconds })
   const [chosen, choose] = useState<{ volume: string; path: string }>()
   const [error, setError] = useState<Refusal>()
   const take = async (volume: string, { kind, path }: FileEntry) => {
