@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { ha, haResources, type HaStatus } from '#shared/contracts/cluster/ha.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
@@ -9,6 +8,7 @@ import { operations } from '#shared/contracts/core/operations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { fresh, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
+import { changeBootId } from '../../lab/hosts/boot-id.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 import { processesWith } from '../../lab/hosts/processes.ts'
 import { until } from '../../lab/wait.ts'
@@ -143,7 +143,8 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
   test('whose node has lost its power and is back before a check noticed it starts there again', async () => {
     const { id, uuid, processes } = await protectedGuest()
     const before = processes()
-    await writeFile(labHosts[0]!.bootIdFile, `${randomUUID()}\n`)
+    const restoreBootId = await changeBootId(labHosts[0]!)
+    onTestFinished(restoreBootId)
     for (const pid of [...before, ...processesWith(`/run/horcrux-guards/${uuid}/guard`)]) process.kill(pid, 'SIGKILL')
     const runsAgain = async () => {
       const found = processes()

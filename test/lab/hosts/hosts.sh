@@ -103,8 +103,6 @@ C
   mount --bind "$R/lib" /var/lib/libvirt; mount --bind "$R/etc" /etc/libvirt; mount --bind "$R/cache" /var/cache/libvirt
   mount --bind "$R/log" /var/log/libvirt; mount --bind "$R/hosts" /etc/hosts
   mount --bind "$R/state" /var/lib/horcrux # what Horcrux keeps on a host
-  # All hosts have one kernel. A test that writes another boot id here tells that this host has booted.
-  cat /proc/sys/kernel/random/uuid >"$R/boot_id"; mount --bind "$R/boot_id" /proc/sys/kernel/random/boot_id
   /usr/sbin/sshd -f /dev/null -h "$R/ssh/key" -o ListenAddress="$NET.$k" -o AuthorizedKeysFile="$DIR/id.pub" \
     -o StrictModes=no -o PermitRootLogin=prohibit-password -o PidFile=none -o UsePAM=no -o MaxStartups=100 \
     -o Subsystem="sftp internal-sftp"

@@ -24,8 +24,6 @@ export type LabHost = {
   dir: string
   /** The same of the host's /var/lib/horcrux. */
   stateDir: string
-  /** The same of the host's boot id in /proc. */
-  bootIdFile: string
 }
 
 const SCRIPT = fileURLToPath(new URL('hosts.sh', import.meta.url))
@@ -67,7 +65,6 @@ export async function hostsIn(dir: string): Promise<LabHost[]> {
         link: `${lab['name']}v${k}`,
         dir: join(dir, String(k), 'lib/images'),
         stateDir: join(dir, String(k), 'state'),
-        bootIdFile: join(dir, String(k), 'boot_id'),
       }
     }),
   )
