@@ -14,7 +14,7 @@ async function adoptingOn(reached: Reached) {
   return (await Promise.all(all)).flat()
 }
 
-/** Lists the guests of a node that have no record. */
+/** Lists the guests of a node that have no record, by name: a hypervisor lists them in no order. */
 export async function unmanaged({
   id: node,
 }: Params<typeof vms, 'unmanaged'>): Promise<Result<typeof vms, 'unmanaged'>> {
@@ -26,7 +26,8 @@ export async function unmanaged({
       .filter(({ handle }) => !ours.has(`${hypervisor} ${handle}`))
       .map(({ handle, ...guest }) => ({ ...guest, hypervisor, uuid: handle }))
   })
-  return { data: (await Promise.all(lists)).flat() }
+  const keyOf = ({ name, uuid }: { name: string; uuid: string }) => `${name} ${uuid}`
+  return { data: (await Promise.all(lists)).flat().toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)) }
 }
 
 /** Finds a guest of a node by its handle or name. @returns it with its hypervisor; null when there is none */
