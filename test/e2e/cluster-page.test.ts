@@ -1,5 +1,7 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { complaintsOf, signInOn, startBrowser } from '../lab/clients/browser.ts'
 import { poolPath } from '../lab/guests/guests.ts'
@@ -152,6 +154,57 @@ test.runIf(canRun)(
     await dialog.locator('[name=restricted]').check()
     await dialog.getByRole('button', { name: 'Edit' }).click()
     await row.getByText('hv2:7 (On no other node)').waitFor()
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'guests that others have made on a node are adopted from its menu, after the plan',
+  async () => {
+    const [host] = labHosts
+    const names = [++tries, ++tries].map((number) => `theirs-${number}`)
+    for (const name of names) {
+      const file = join(inject('run').dir, `${name}.xml`)
+      const os = '<os><type arch="x86_64" machine="pc">hvm</type></os>'
+      await writeFile(file, `<domain type="qemu"><name>${name}</name><memory unit="MiB">128</memory>${os}</domain>`)
+      await localHost().runChecked('virsh', ['-q', '-c', host!.uri, 'define', file])
+      // An adopted guest has the id of its VM as its name.
+      onTestFinished(async () => void (await localHost().run('virsh', ['-q', '-c', host!.uri, 'undefine', name])))
+    }
+    await page.goto(`${product.url}/nodes`)
+    await page.getByRole('button', { name: 'Actions: hv1', exact: true }).click()
+    await page.getByRole('menuitem', { name: 'Adopt guests', exact: true }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('li', { hasText: names[1]! }).getByRole('checkbox').uncheck()
+    await dialog.getByRole('button', { name: 'Adopt 1', exact: true }).click()
+    const found = async (name: string) => (await product.ask(`GET /api/vms?filter=name:${name}`)).body['total']
+    await until(async () => (await found(names[0]!)) === 1, { what: 'the virtual machine' })
+    expect(await found(names[1]!)).toBe(0)
+  },
+  longMs,
+)
+
+test.runIf(canRun)(
+  'a job of replication is made on its page and run, and its replica is listed',
+  async () => {
+    const id = `copied-${++tries}`
+    const disks = [{ pool: 'pool-hv1', size: 2 ** 30 }]
+    await make('POST /api/vms', { id, name: id, memory: 128, cpus: 1, node: 'hv1', disks })
+    await page.goto(`${product.url}/replication`)
+    await page.getByRole('button', { name: 'New replication job' }).first().click()
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('[name=name]').fill(`away-${id}`)
+    await dialog.locator('[name=node]').fill('hv2')
+    await dialog.locator('[name=pool]').fill('pool-hv2')
+    await dialog.locator('[name="selection.vm_id"]').fill(id)
+    await dialog.getByRole('button', { name: 'New replication job' }).click()
+    const row = page.locator('tbody tr', { hasText: `away-${id}` })
+    await row.waitFor()
+    await row.getByRole('button', { name: /^Actions/ }).click()
+    await page.getByRole('menuitem', { name: 'Run now', exact: true }).click()
+    await row.getByText('1 replicated, 0 failed, 0 skipped').waitFor()
+    await page.goto(`${product.url}/replicas`)
+    await page.locator('tbody tr', { hasText: id }).getByText('completed').waitFor()
   },
   longMs,
 )
