@@ -3,7 +3,7 @@ import { call } from '#shared/bus/call.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Frequency } from '#shared/contracts/frequency.ts'
-import { type BackupJob, backupJobs, type Selection } from '#shared/contracts/storage/backup-jobs.ts'
+import { backupJobs, type Selection } from '#shared/contracts/storage/backup-jobs.ts'
 import type { JobProof } from '#shared/contracts/storage/backup-proofs.ts'
 import type { Retention } from '#shared/contracts/storage/retention.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
@@ -11,16 +11,14 @@ import { ConflictError, invalid } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
-import { previewOf, requireNextRun, requireTimezone } from '#shared/schedules/next-run.ts'
 import { implement } from '#shared/service/implement.ts'
+import { nextOf, previewOfJob, timesAfter } from '../../jobs/times.ts'
 import { openStore } from '../store/open-store.ts'
 import { jobPathOf, jobRecords, viewOf } from './model.ts'
 import { retain } from './retain.ts'
 import { keepsAny } from './retention.ts'
 import { summaryOf } from './overdue.ts'
 import { run, runDue } from './run.ts'
-
-const previewed = 20
 
 /** The path on which VmBackup is needed; a tag may be given to any virtual machine, so it takes the right on all. */
 function pathOf(selection: Selection): string {
@@ -58,18 +56,6 @@ function requireProofRights(proof: JobProof | null | undefined, asked: Call): vo
 export function requireKeeping(retention: Retention | null | undefined): void {
   if (retention && !keepsAny(retention))
     throw invalid('retention', 'keeps nothing: one of its counts has to be above 0, or it is null')
-}
-
-/** The time of the next run. @throws ValidationError for a pattern or time zone that does not exist, or that never comes */
-export function nextOf({
-  frequency,
-  timezone,
-  enabled,
-}: Pick<BackupJob, 'frequency' | 'timezone' | 'enabled'>): string | null {
-  requireTimezone(timezone)
-  if (frequency === null) return null
-  const next = requireNextRun(frequency, timezone)
-  return enabled ? next : null
 }
 
 export const backupJobService = implement(backupJobs, {
@@ -111,13 +97,9 @@ export const backupJobService = implement(backupJobs, {
     await requireTargets(selection, given.pool ?? known.pool, asked)
     requireProofRights(proof, asked)
     requireKeeping(given.retention)
-    const changed = await jobRecords.change(id, (before) => {
-      const frequency = (given.frequency === undefined ? before.frequency : given.frequency) as Frequency | null
-      const next = nextOf({ ...before, ...given, frequency })
-      const isSame = given.frequency === undefined && given.timezone === undefined && before.next_run !== null
-      const next_run = next !== null && isSame ? before.next_run : next
-      return { set: { ...given, selection, frequency, proof: proof ?? null, next_run } }
-    })
+    const changed = await jobRecords.change(id, (before) => ({
+      set: { ...given, selection, proof: proof ?? null, ...timesAfter(before, given) },
+    }))
     return viewOf(changed)
   },
 
@@ -128,10 +110,7 @@ export const backupJobService = implement(backupJobs, {
     return null
   },
 
-  preview: async ({ id }) => {
-    const { frequency, timezone } = await jobRecords.require(id)
-    return { data: frequency === null ? [] : previewOf(frequency, timezone, new Date(), previewed) }
-  },
+  preview: async ({ id }) => previewOfJob(await jobRecords.require(id)),
 
   stop: async ({ id }) => {
     const changed = await jobRecords.change(id, ({ last_run }) => {

@@ -6,15 +6,13 @@ import { replicationJobs } from '#shared/contracts/storage/replication-jobs.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import type { Call } from '#shared/runtime/handler.ts'
-import { previewOf } from '#shared/schedules/next-run.ts'
 import { implement } from '#shared/service/implement.ts'
-import { nextOf, requireKeeping, requireSelected } from '../../backups/jobs/service.ts'
+import { requireKeeping, requireSelected } from '../../backups/jobs/service.ts'
+import { nextOf, previewOfJob, timesAfter } from '../../jobs/times.ts'
 import { requireTarget } from '../transfer/target.ts'
 import { jobPathOf, jobRecords, viewOf } from './model.ts'
 import { execute, executeDue } from './run.ts'
 import { statusOf } from './status.ts'
-
-const previewed = 20
 
 /** Requires the rights on what a job replicates and on its storage pool, and that both are there. */
 async function requireTargets(selection: Selection, { node, pool }: { node: string; pool: string }, asked: Call) {
@@ -46,12 +44,9 @@ export const replicationJobService = implement(replicationJobs, {
     const selection = (given.selection ?? known.selection) as Selection
     await requireTargets(selection, known, asked)
     requireKeeping(given.retention)
-    const changed = await jobRecords.change(id, (before) => {
-      const frequency = (given.frequency === undefined ? before.frequency : given.frequency) as Frequency | null
-      const next = nextOf({ ...before, ...given, frequency })
-      const isSame = given.frequency === undefined && given.timezone === undefined && before.next_run !== null
-      return { set: { ...given, selection, frequency, next_run: next !== null && isSame ? before.next_run : next } }
-    })
+    const changed = await jobRecords.change(id, (before) => ({
+      set: { ...given, selection, ...timesAfter(before, given) },
+    }))
     return viewOf(changed)
   },
 
@@ -62,10 +57,7 @@ export const replicationJobService = implement(replicationJobs, {
     return null
   },
 
-  preview: async ({ id }) => {
-    const { frequency, timezone } = await jobRecords.require(id)
-    return { data: frequency === null ? [] : previewOf(frequency, timezone, new Date(), previewed) }
-  },
+  preview: async ({ id }) => previewOfJob(await jobRecords.require(id)),
 
   status: ({ id }) => statusOf(id),
   execute,
