@@ -1,3 +1,4 @@
+import { fieldsWithValue } from '#shared/contract/fields-with-value.ts'
 /** Maps the descriptor of another hypervisor's virtual machine to a request for a VM. Pure. */
 import type { Params } from '#shared/contract/contract.ts'
 import type { Appliance } from '#shared/contracts/storage/appliances.ts'
@@ -124,10 +125,6 @@ function memoryFor({ memory_bytes }: Appliance, given: Given, { violations, chan
   return memory
 }
 
-/** The optional fields of a request that have a value. */
-const given = <T extends object>(fields: T) =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined))
-
 /** @param id of the VM. @param node that has the uploads */
 export function mapAppliance(appliance: Appliance, asked: Given, { id, node }: { id: string; node: string }): Mapped {
   const told = { violations: unknownNetworks(asked, appliance), changed: [] }
@@ -146,9 +143,9 @@ export function mapAppliance(appliance: Appliance, asked: Given, { id, node }: {
     ...topologyOf(appliance, asked),
     memory,
     start,
-    ...given({ firmware: asked.firmware ?? appliance.firmware, resource_pool }),
-    disks: disks.map(({ size_bytes: size, bus, pool }) => ({ pool, size, bus, ...given({ format }) })),
-    nics: nics.map(({ network, bridge, model, mac }) => ({ model, ...given({ network, bridge, mac }) })),
+    ...fieldsWithValue({ firmware: asked.firmware ?? appliance.firmware, resource_pool }),
+    disks: disks.map(({ size_bytes: size, bus, pool }) => ({ pool, size, bus, ...fieldsWithValue({ format }) })),
+    nics: nics.map(({ network, bridge, model, mac }) => ({ model, ...fieldsWithValue({ network, bridge, mac }) })),
     // The contract of new VMs checks it, and adds its defaults.
   } as unknown as NewVm
   return { request, name, disks, nics, unmapped: appliance.unmapped, ...told }

@@ -1,3 +1,4 @@
+import { fieldsWithValue } from '#shared/contract/fields-with-value.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 import type { Manifest } from '../store/manifest.ts'
@@ -6,10 +7,6 @@ type NewVm = Params<typeof vms, 'create'>
 export type NewDisk = { pool: string; volume: string }
 
 const isMac = (entry: string) => entry.includes(':')
-
-/** The values that are not null: a new VM is given no field for a null. */
-const given = <T extends object>(fields: T) =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null))
 
 /** The hardware of a VM as it was at a backup. */
 type Described = Pick<Manifest, 'config' | 'hypervisor' | 'vm'> & {
@@ -36,10 +33,10 @@ export function newVmOf(
     description: vm.description,
     hypervisor,
     tags: vm.tags,
-    ...given({ ...hardware, boot, boot_order: order?.length === 0 ? null : order }),
+    ...fieldsWithValue({ ...hardware, boot, boot_order: order?.length === 0 ? null : order }),
     video,
     nics: nics.map(({ mac, network, bridge, model }) => ({
-      ...given({ network, bridge }),
+      ...fieldsWithValue({ network, bridge }),
       ...(keepMacs && { mac }),
       model,
     })),
