@@ -3,42 +3,17 @@ import type { Field } from '../../forms/fields.ts'
 import type { Verb } from '../../forms/verbs.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
-import { Status } from '../../widgets/status.tsx'
-import { ago, time } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { NextRuns } from '../next-runs.tsx'
+import { jobColumns } from './job-columns.tsx'
 import { selected, selectionFields, zone } from './selection.ts'
 import './backup-words.ts'
-
-/** The last run: its state, and how many virtual machines it has backed up. */
-function LastRun({ last_run: run }: BackupJob) {
-  if (run === null) return <>–</>
-  return (
-    <>
-      <Status value={run.state} reason={run.error} /> {ago(run.started_at)}
-      <div class="dim">{t('backedUp', { done: run.succeeded, failed: run.failed, skipped: run.skipped })}</div>
-    </>
-  )
-}
 
 const columns: Column<BackupJob>[] = [
   { key: 'name', head: 'f.name', cell: ({ name }) => name, value: ({ name }) => name },
   { key: 'selection', head: 'f.selection', cell: selected, value: selected },
   { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 1 },
-  {
-    key: 'enabled',
-    head: 'f.status',
-    cell: ({ enabled }) => <Status value={enabled ? 'enabled' : 'disabled'} />,
-    drop: 2,
-  },
-  { key: 'last_run', head: 'f.lastRun', cell: (job) => <LastRun {...job} /> },
-  {
-    key: 'next_run',
-    head: 'f.nextRun',
-    cell: ({ next_run }) => time(next_run),
-    value: ({ next_run }) => next_run,
-    drop: 1,
-  },
+  ...jobColumns('backedUp'),
 ]
 
 /** Names of parameters, the same in every language. */
