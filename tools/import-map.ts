@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
-const page = join(root, 'docs/architecture.md')
+const page = join(root, 'docs/import-map.md')
 const begin = '<!-- import map: written by `npm run map`; do not edit by hand -->'
 const end = '<!-- end of the import map -->'
 const folders = ['shared', 'services', 'packages', 'tools', 'bin', 'cli']
@@ -197,10 +197,10 @@ function mapOf(rooms: Room[]): string {
 }
 
 /**
- * docs/architecture.md as it is stored, and as it should be, with the current map between its marks.
+ * docs/import-map.md as it is stored, and as it should be, with the current map between its marks.
  * @throws Error when the marks are missing
  */
-export function architecturePage(): { stored: string; wanted: string } {
+export function importMapPage(): { stored: string; wanted: string } {
   const graph = new Map(
     folders
       .filter((folder) => existsSync(join(root, folder)))
@@ -210,8 +210,8 @@ export function architecturePage(): { stored: string; wanted: string } {
   )
   const stored = readFileSync(page, 'utf8')
   const [from, to] = [stored.indexOf(begin), stored.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`docs/architecture.md lacks the lines '${begin}' and '${end}'`)
+  if (from < 0 || to < from) throw new Error(`docs/import-map.md lacks the lines '${begin}' and '${end}'`)
   return { stored, wanted: `${stored.slice(0, from)}${begin}\n\n${mapOf(roomsOf(graph))}\n\n${stored.slice(to)}` }
 }
 
-if (import.meta.main) writeFileSync(page, architecturePage().wanted)
+if (import.meta.main) writeFileSync(page, importMapPage().wanted)

@@ -1,19 +1,27 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { architecturePage, depthsOf, roomOf, roomsOf } from '../../tools/import-map.ts'
+import { importMapPage, depthsOf, roomOf, roomsOf } from '../../tools/import-map.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
-test('docs/architecture.md has the current web of imports (npm run map)', () => {
-  const { stored, wanted } = architecturePage()
-  expect(stored === wanted, 'The web of imports has changed: npm run map').toBe(true)
+test('docs/import-map.md is current (npm run map)', () => {
+  const { stored, wanted } = importMapPage()
+  expect(stored === wanted, 'The imports have changed: npm run map').toBe(true)
 })
 
+const architecture = readFileSync(join(root, 'docs/architecture.md'), 'utf8')
+
 test('every file that docs/architecture.md names exists', () => {
-  const [prose = ''] = architecturePage().stored.split('## The web of imports')
-  const named = [...prose.matchAll(/`((?:shared|services|bin|test|web|docs)\/[\w./-]+)`/g)].map(([, path]) => path!)
+  const named = [...architecture.matchAll(/`((?:shared|services|bin|test|web|docs)\/[\w./-]+)`/g)].map(
+    ([, path]) => path!,
+  )
   expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([])
+})
+
+test('the table of services in docs/architecture.md names each service once', () => {
+  const listed = [...architecture.matchAll(/^\| `services\/([\w-]+)` \|/gm)].map(([, name]) => name!)
+  expect(listed.toSorted()).toEqual(readdirSync(join(root, 'services')).toSorted())
 })
 
 test('a room is a folder, and a file beside rooms is a row of its own', () => {
