@@ -47,6 +47,7 @@ const layers = [
   'schedules',
   'nodes/host',
   'nodes/engine.ts',
+  'nodes/event-feed.ts',
   'nodes/libvirt/worker',
   'nodes/libvirt/connection',
   'nodes/libvirt/client',

@@ -13,3 +13,16 @@ export async function allPages<T>(
     page = { limit: 1000, cursor: next_cursor }
   }
 }
+
+/** Reads an answer between services to its end. @param ask asks for the part after a given record */
+export async function allParts<T>(
+  ask: (part: { after?: string }) => Promise<{ data: readonly T[]; next: string | null }>,
+): Promise<T[]> {
+  const found: T[] = []
+  for (let part: { after?: string } = {}; ;) {
+    const { data, next } = await ask(part)
+    found.push(...data)
+    if (next === null) return found
+    part = { after: next }
+  }
+}

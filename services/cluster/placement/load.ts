@@ -1,3 +1,4 @@
+import { allParts } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import { monitoring } from '#shared/contracts/metrics/monitoring.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
@@ -31,15 +32,7 @@ function featuresOf(node: StoredNode): Promise<ReadonlySet<string> | null> {
   return features
 }
 
-async function allVms(): Promise<InventoryVm[]> {
-  const all: InventoryVm[] = []
-  for (let after: string | undefined; ;) {
-    const { data, next } = await call(inventory, 'vms', after === undefined ? {} : { after }, { isQuestion: true })
-    all.push(...data)
-    if (next === null) return all
-    after = next
-  }
-}
+const allVms = (): Promise<InventoryVm[]> => allParts((part) => call(inventory, 'vms', part, { isQuestion: true }))
 
 /** Memory that each node has available by measurement, MiB; none when nothing measures. */
 async function measuredMib(): Promise<Map<string, number>> {

@@ -1,3 +1,4 @@
+import { allParts } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
 import type { ContainerSample, WatchedContainer } from '#shared/contracts/metrics/monitoring.ts'
@@ -36,16 +37,8 @@ export async function measureContainers(
   }
 }
 
-async function readSamples(node: string): Promise<ContainerSample[]> {
-  const all: ContainerSample[] = []
-  for (let after: string | undefined; ;) {
-    const params = { node, ...(after !== undefined && { after }) }
-    const page = await call(containers, 'measure', params, { isQuestion: true, timeoutMs: answerWithinMs })
-    all.push(...page.data)
-    if (page.next === null) return all
-    after = page.next
-  }
-}
+const readSamples = (node: string): Promise<ContainerSample[]> =>
+  allParts((part) => call(containers, 'measure', { node, ...part }, { isQuestion: true, timeoutMs: answerWithinMs }))
 
 /** @param nodeRing has the processors and the memory of the node, for a container without limits */
 function rowOf(

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EngineConfig } from '#shared/contracts/cluster/nodes.ts'
 import { NotFoundError, UnavailableError } from '#shared/errors.ts'
-import { type Engine, type EngineDriver, type EngineEvent, healthBy } from '../engine.ts'
+import { type Engine, type EngineDriver, healthBy } from '../engine.ts'
+import { eventFeed } from '../event-feed.ts'
 import { hierarchiesOf } from '../host/cgroup/hierarchies.ts'
 import type { Host } from '../host/host.ts'
 
@@ -84,68 +85,27 @@ async function runningOf(host: Host): Promise<Map<string, string>> {
   return new Map()
 }
 
-type Listener = (event: EngineEvent) => void
-
 /** Events by comparison: each look is compared with the one before. */
 function polledEvents(look: () => Promise<Map<string, string>>, isThere: () => Promise<boolean>, name: string) {
-  const listeners = new Set<Listener>()
-  let isOpen = false
-  let before: Map<string, string> | undefined
-  let stop: AbortController | undefined
-  const tell = (event: EngineEvent) => {
-    for (const listener of listeners) listener(event)
-  }
-
-  const compare = (now: Map<string, string>) => {
-    const known = before
-    before = now
-    if (!isOpen) {
-      isOpen = true
-      tell({ kind: 'connected' })
-      return
-    }
-    for (const id of new Set([...now.keys(), ...(known?.keys() ?? [])])) {
-      const change = now.get(id) ?? 'removed'
-      if (known?.get(id) !== change) tell({ kind: 'object', id, change })
-    }
-  }
-
-  const lose = () => {
-    if (!isOpen) return
-    isOpen = false
-    tell({ kind: 'disconnected', error: new UnavailableError(`${name} does not answer`) })
-  }
-
-  const run = async ({ signal }: AbortController) => {
+  return eventFeed(async (feed, signal) => {
     let isPresent = false
+    let before: Map<string, string> = new Map()
+    const compare = (now: Map<string, string>) => {
+      if (!feed.isOpen()) feed.open()
+      else
+        for (const id of new Set([...now.keys(), ...before.keys()])) {
+          const change = now.get(id) ?? 'removed'
+          if (before.get(id) !== change) feed.tell({ kind: 'object', id, change })
+        }
+      before = now
+    }
     while (!signal.aborted) {
       isPresent ||= await isThere().catch(() => false)
       const now = isPresent && (await look().catch(() => null))
       if (signal.aborted) return
       if (now) compare(now)
-      else lose()
+      else feed.lose(name)
       await delay(isPresent ? lookEveryMs : absentEveryMs, undefined, { signal }).catch(() => undefined)
     }
-  }
-
-  const close = () => {
-    listeners.clear()
-    isOpen = false
-    before = undefined
-    stop?.abort()
-    stop = undefined
-  }
-
-  return {
-    subscribe: (listener: Listener) => {
-      listeners.add(listener)
-      if (isOpen) queueMicrotask(() => listeners.has(listener) && listener({ kind: 'connected' }))
-      if (!stop) void run((stop = new AbortController()))
-      return () => {
-        if (listeners.delete(listener) && listeners.size === 0) close()
-      }
-    },
-    isConnected: () => isOpen,
-    close,
-  }
+  })
 }

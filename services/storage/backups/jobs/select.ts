@@ -1,3 +1,4 @@
+import { allParts } from '#shared/bus/all-pages.ts'
 import { call } from '#shared/bus/call.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import type { Selection } from '#shared/contracts/storage/backup-jobs.ts'
@@ -7,15 +8,7 @@ import { vms } from '#shared/contracts/vm/vms.ts'
 /** `skip`: the reason that it is not backed up. */
 export type Target = { vm: string; name: string; node: string; created_at: string; skip: string | null }
 
-async function allVms(): Promise<InventoryVm[]> {
-  const all: InventoryVm[] = []
-  for (let after: string | undefined; ;) {
-    const { data, next } = await call(inventory, 'vms', after === undefined ? {} : { after }, { isQuestion: true })
-    all.push(...data)
-    if (next === null) return all
-    after = next
-  }
-}
+const allVms = (): Promise<InventoryVm[]> => allParts((part) => call(inventory, 'vms', part, { isQuestion: true }))
 
 /** A virtual machine without a disk of its own is no failure of a job that found it by its tag or resource pool. */
 const targetOf = ({ id, name, node, created_at, written_disks }: InventoryVm): Target => ({
