@@ -27,7 +27,7 @@ export const containerActions = implement(containers, {
     return { status, status_reason, timestamp: now() }
   },
   logs: readLogs,
-  watched: ({ after }) => watched(after),
+  watched,
   measure: measureContainers,
   create,
   update,

@@ -42,7 +42,7 @@ export const vmService = implement(vms, {
     return { text: await requirePart(vm, 'serialLog', lack).text(vm) }
   },
 
-  watched: async ({ after }) => watched(after),
+  watched,
   create,
   unmanaged,
   adopt,

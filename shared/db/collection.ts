@@ -15,7 +15,7 @@ import {
 import { requireVersion } from '#shared/db/if-match.ts'
 import { type Index, type Migration, modelOf, type Stored, storedAs } from '#shared/db/model.ts'
 import type { MaySee } from '#shared/access/access.ts'
-import { page, type PageOf } from '#shared/db/page.ts'
+import { byId, filterOf, page, type PageOf } from '#shared/db/page.ts'
 import { orderOf, searchFilter } from '#shared/db/search.ts'
 import { alreadyExists, ConflictError, notFound, UnavailableError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
@@ -239,6 +239,12 @@ export function collection<S extends TObject>(
     return { ...found, data: found.data.map(fromStore) }
   }
 
+  /** The filter and the order of a query, for records that are kept in memory. */
+  const selectionOf = ({ q, filter, sort }: Pick<SearchQuery, 'q' | 'filter' | 'sort'>) => ({
+    filter: { $and: [searchFilter(q, schema), filterOf(filter, model)] },
+    order: sort === undefined ? byId : orderOf(sort, schema),
+  })
+
   return {
     name,
     kind,
@@ -254,6 +260,7 @@ export function collection<S extends TObject>(
     removeWhere,
     all,
     list,
+    selectionOf,
   }
 }
 

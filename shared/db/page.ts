@@ -46,7 +46,8 @@ export function afterOf(cursor: string): string {
 /** No filter per item. */
 export const everything: MaySee = { all: true, item: () => true }
 
-const byId: Order = { sort: { _id: 1 }, placeOf: ({ _id }) => _id, after: (_id) => ({ _id: { $gt: _id } }) }
+/** The order of lists without `sort`. */
+export const byId: Order = { sort: { _id: 1 }, placeOf: ({ _id }) => _id, after: (_id) => ({ _id: { $gt: _id } }) }
 
 /** Ids do not give the order of time: those of child operations and of repeated requests are hashes. */
 const newestFirst: Order = {
@@ -60,7 +61,8 @@ const newestFirst: Order = {
   },
 }
 
-function afterCursor(cursor: string, { after }: Order): Filter {
+/** Filter of the items after a cursor. @throws ValidationError */
+export function afterCursor(cursor: string, { after }: Order): Filter {
   const found = after(afterOf(cursor))
   if (!found) throw invalid('cursor', 'is not a cursor of this list')
   return found

@@ -3,6 +3,9 @@ import { oomKillsOf } from '#shared/nodes/host/cgroup/limits.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { ContainerRecord } from '../model.ts'
 
+/** The fields of a record that are compared with the kernel's counter. */
+type Counted = Pick<ContainerRecord, 'pid' | 'oom_kills'>
+
 /** The control groups of running containers, by host and first process. */
 const known = new WeakMap<Host, Map<number, Cgroup>>()
 /** Processes that are gone are forgotten when there are more than this. */
@@ -12,11 +15,11 @@ const most = 2000
  * Containers of a node in which processes were killed for lack of memory since their records were written. Most engines
  * have no event of it: the kernel's counter is read.
  */
-export async function killedOf(host: Host, records: ContainerRecord[]): Promise<ContainerRecord[]> {
+export async function killedOf<T extends Counted>(host: Host, records: readonly T[]): Promise<T[]> {
   const groups = known.get(host) ?? new Map<number, Cgroup>()
   known.set(host, groups)
   if (groups.size > most) groups.clear()
-  const found: ContainerRecord[] = []
+  const found: T[] = []
   for (const record of records) {
     const { pid, oom_kills } = record
     if (pid === null) continue

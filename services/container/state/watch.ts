@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Engine } from '#shared/nodes/engine.ts'
+import { readMany } from '#shared/db/read.ts'
 import { followEngines } from '#shared/nodes/follow-engines.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
@@ -27,7 +28,11 @@ const warn = (error: Error) => log('containers').warn({ err: error }, 'a contain
 /** Compares the full list of an engine with the records. */
 async function reconcile(watched: Watched): Promise<void> {
   const listed = new Map((await watched.driver.list(watched.reached)).map((each) => [each.engine_id, each]))
-  const records = await containerRecords.all(placeOf(watched))
+  const records = await readMany<Pick<ContainerRecord, 'engine_id' | 'status' | 'status_reason' | 'name'>>(
+    containerRecords.model,
+    placeOf(watched),
+    { fields: ['engine_id', 'status', 'status_reason', 'name'], sort: { _id: 1 } },
+  )
   const known = new Set(records.map(({ engine_id }) => engine_id))
   const changed = records.filter(({ engine_id, status, status_reason, name }) => {
     const now = listed.get(engine_id)
@@ -68,7 +73,11 @@ function follow(watched: Watched): () => void {
   // An engine that is down already has no event of it.
   const first = setTimeout(() => void markAllUnknown(watched, 'its engine does not answer').catch(warn), firstMs)
   const countKills = coalesced(async () => {
-    const running = await containerRecords.all({ ...placeOf(watched), status: 'running' })
+    const running = await readMany<Pick<ContainerRecord, 'engine_id' | 'pid' | 'oom_kills'>>(
+      containerRecords.model,
+      { ...placeOf(watched), status: 'running' },
+      { fields: ['engine_id', 'pid', 'oom_kills'] },
+    )
     for (const { engine_id } of await killedOf(reached.host, running)) await settled(engine_id)
   })
   const killTimer = setInterval(() => engine.isConnected() && void countKills('all').catch(warn), countKillsEveryMs)

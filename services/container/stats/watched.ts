@@ -1,21 +1,23 @@
 import type { WatchedContainer } from '#shared/contracts/metrics/monitoring.ts'
-import { containerRecords } from '../model.ts'
+import { readMany } from '#shared/db/read.ts'
+import { type ContainerRecord, containerRecords } from '../model.ts'
 
 /** A message on the bus holds at most a megabyte. */
 const pageSize = 1000
+const fields = ['name', 'node', 'runtime', 'status', 'labels', 'memory', 'cpus'] as const
 
-/** The containers after this id, for the service that measures them. */
-export async function watched(after: string | undefined): Promise<{ data: WatchedContainer[]; next: string | null }> {
-  const page = await containerRecords.all(after === undefined ? {} : { _id: { $gt: after } }, pageSize)
-  const data = page.map(({ id, name, node, runtime, status, labels, memory, cpus }): WatchedContainer => ({
-    id,
-    name,
-    node,
-    runtime,
-    status,
+/** The containers after an id, or those of some ids, for the service that measures them. */
+export async function watched({ after, ids }: { after?: string; ids?: string[] }) {
+  const which = ids ? { _id: { $in: ids } } : after === undefined ? {} : { _id: { $gt: after } }
+  const found = await readMany<Pick<ContainerRecord, (typeof fields)[number]>>(containerRecords.model, which, {
+    fields,
+    sort: { _id: 1 },
+    limit: pageSize,
+  })
+  const data = found.map(({ _id, labels, ...rest }): WatchedContainer => ({
+    id: _id,
+    ...rest,
     tags: Object.keys(labels).slice(0, 50),
-    memory,
-    cpus,
   }))
-  return { data, next: page.length < pageSize ? null : page.at(-1)!.id }
+  return { data, next: ids || data.length < pageSize ? null : data.at(-1)!.id }
 }

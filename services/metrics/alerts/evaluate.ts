@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Alert, Rule } from '#shared/contracts/metrics/alert-parts.ts'
 import { event } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -16,6 +17,9 @@ export type World = {
   valueOf: (rule: Rule, subject: Judged['subject']) => Promise<number | null>
 }
 
+/** Subjects between which others have their turn: a fleet has ten thousand. */
+const judgedAtOnce = 200
+
 const textOf = (time: number) => new Date(time).toISOString()
 
 /**
@@ -30,6 +34,7 @@ export async function evaluate(book: Book, world: World): Promise<boolean> {
     for (const subject of world.subjectsOf(rule)) {
       judged.add(activeKey(rule.id, subject.subject))
       await judge(book, world, rule, subject)
+      if (judged.size % judgedAtOnce === 0) await turn()
     }
   }
   for (const [key, alert] of book.active) if (!judged.has(key)) await end(book, alert, world.now)

@@ -1,5 +1,5 @@
 import type { Condition } from '#shared/contracts/metrics/alert-parts.ts'
-import { currentOf, type Current } from '../collect/current.ts'
+import { currentOf } from '../collect/current.ts'
 import { intervalOf, ringOf } from '../collect/subjects.ts'
 import { edgesOf, intervalFor } from '../history/buckets.ts'
 import type { SubjectName } from '../history/chunks.ts'
@@ -11,21 +11,23 @@ import { type Moment, trendValue } from './values.ts'
 const keptShare = 1 / 60
 const points = 120
 
+/** Lists of one name, kept: a current value is worked out by its list. */
+const lists = new Map<string, readonly string[]>()
+function listOf(metric: string): readonly string[] {
+  const known = lists.get(metric) ?? [metric]
+  lists.set(metric, known)
+  return known
+}
+
 /** Reads the values that rules judge. All rules of one turn share what was read. */
 export function createMeasuring() {
-  let turn = 0
-  const currents = new Map<SubjectName, { turn: number; current: Current }>()
   const trends = new Map<string, { until: number; moments: Moment[] }>()
   /** When a subject was first looked at: absence counts from then on. */
   const seen = new Map<string, number>()
 
-  const current = (subject: SubjectName, now: number): Current => {
-    const known = currents.get(subject)
-    if (known?.turn === turn) return known.current
-    const found = currentOf(subject, now)
-    currents.set(subject, { turn, current: found })
-    return found
-  }
+  /** The newest value of one metric: of a fleet nothing else is worked out for it. */
+  const currentValue = (subject: SubjectName, metric: string, now: number): number | null =>
+    currentOf(subject, now, listOf(metric)).values[metric] ?? null
 
   const momentsOf = async (subject: SubjectName, metric: string, overSeconds: number, now: number) => {
     const key = `${subject} ${metric} ${overSeconds}`
@@ -52,7 +54,7 @@ export function createMeasuring() {
   /** Seconds since the last value of a metric. */
   const absenceOf = (subject: SubjectName, metric: string, now: number) => {
     const key = `${subject} ${metric}`
-    if (current(subject, now).values[metric] !== null) seen.set(key, now)
+    if (currentValue(subject, metric, now) !== null) seen.set(key, now)
     if (!seen.has(key)) seen.set(key, now)
     return (now - seen.get(key)!) / 1000
   }
@@ -60,8 +62,6 @@ export function createMeasuring() {
   return {
     /** Begins a turn, and forgets the subjects that are not judged any more. */
     begin(subjects: ReadonlySet<string>): void {
-      turn++
-      for (const subject of currents.keys()) if (!subjects.has(subject)) currents.delete(subject)
       for (const map of [trends, seen])
         for (const key of map.keys()) if (!subjects.has(key.slice(0, key.indexOf(' ')))) map.delete(key)
     },
@@ -70,7 +70,7 @@ export function createMeasuring() {
       if (condition.kind === 'check') return checkValue(condition.check)
       if (subject === 'system') return null
       const { metric } = condition
-      if (condition.kind === 'threshold') return current(subject, now).values[metric] ?? null
+      if (condition.kind === 'threshold') return currentValue(subject, metric, now)
       if (condition.kind === 'absence') return absenceOf(subject, metric, now)
       return trendValue(condition, await momentsOf(subject, metric, condition.over, now), now / 1000)
     },

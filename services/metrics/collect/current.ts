@@ -1,8 +1,8 @@
-import { columnNames, series as catalogue } from '#shared/contracts/metrics/catalog.ts'
+import { columnNames, series as catalogue, type SubjectKind, subjectKinds } from '#shared/contracts/metrics/catalog.ts'
 import type { MissingReason, Quality } from '#shared/contracts/metrics/monitoring.ts'
 import { kindOf, type SubjectName } from '../history/chunks.ts'
 import { eachValue } from '../history/series.ts'
-import { emptyTable, qualityOf, reasonOf, slice, type Table } from '../history/table.ts'
+import { qualityOf, reasonOf, type Table } from '../history/table.ts'
 import { intervalOf, ringOf } from './subjects.ts'
 
 /** The newest numbers of a subject: gauges and rates. A missing one is null, with its reason. */
@@ -19,27 +19,51 @@ export type Current = {
 /** Samples that are older than so many intervals say nothing of now. */
 const staleAfter = 2.5
 
-export function currentOf(subject: SubjectName, now: number): Current {
+const all = Object.fromEntries(
+  subjectKinds.map((kind) => [kind, [...new Set([...columnNames(kind), ...Object.keys(catalogue[kind])])]]),
+)
+
+/** The columns that some numbers are made of, by the list of their names. */
+const columnsOf = new WeakMap<readonly string[], Map<SubjectKind, readonly string[]>>()
+
+function columnsFor(kind: SubjectKind, names: readonly string[]): readonly string[] {
+  const ofNames = columnsOf.get(names) ?? new Map<SubjectKind, readonly string[]>()
+  columnsOf.set(names, ofNames)
+  const known = ofNames.get(kind)
+  if (known) return known
+  const series = names.flatMap((name) => catalogue[kind][name] ?? [])
+  const found = [...new Set([...names, ...series.flatMap(({ column, share }) => [column, share ?? column])])]
+  ofNames.set(kind, found)
+  return found
+}
+
+/**
+ * The newest numbers of a subject, out of its last two rows.
+ * @param names only these numbers, in a list that is kept: of a fleet only those are worked out that are asked for
+ */
+export function currentOf(
+  subject: SubjectName,
+  now: number,
+  names: readonly string[] = all[kindOf(subject)]!,
+): Current {
   const ring = ringOf(subject)
   const interval = intervalOf(subject)
-  const kind = kindOf(subject)
-  const names = [...new Set([...columnNames(kind), ...Object.keys(catalogue[kind])])]
-  const last = ring ? ring.table(ring.lastTime() - staleAfter * interval) : emptyTable()
-  if (!ring || last.length === 0) return nothing(names, 'not_measured')
+  if (!ring || ring.size() === 0) return nothing(names, 'not_measured')
   const time = ring.lastTime()
-  const code = last.quality.at(-1)!
   const { source, because } = ring.last()
+  const rows = ring.tail(2, time - staleAfter * interval, columnsFor(kindOf(subject), names))
+  const code = rows.quality.at(-1)!
   if (now - time > staleAfter * interval && reasonOf(code) !== 'gone')
     return { ...nothing(names, 'stale'), source, time, quality: 'stale', because }
   const quality = qualityOf(code)
-  const found = newest(subject, slice(last, Math.max(0, last.length - 2), last.length), interval)
+  const found = newest(subject, rows, names, interval)
   const reason = quality === 'missing' ? reasonOf(code) : undefined
-  const missing = Object.fromEntries(
-    names
-      .filter((name) => found.values[name] === undefined || found.values[name] === null)
-      .map((name) => [name, reason ?? found.missing[name] ?? 'not_measured']),
-  )
-  const values = Object.fromEntries(names.map((name) => [name, found.values[name] ?? null]))
+  const values: Current['values'] = {}
+  const missing: Current['missing'] = {}
+  for (const name of names) {
+    values[name] = found.values[name] ?? null
+    if (values[name] === null) missing[name] = reason ?? found.missing[name] ?? 'not_measured'
+  }
   return { source, quality, time, values, missing, because }
 }
 
@@ -55,12 +79,16 @@ function nothing(names: readonly string[], reason: MissingReason): Current {
 }
 
 /** Gauges and rates of the last of some rows. */
-function newest(subject: SubjectName, table: Table, intervalMs: number) {
+function newest(subject: SubjectName, table: Table, names: readonly string[], intervalMs: number) {
   const values: Record<string, number> = {}
   const missing: Record<string, MissingReason> = {}
   const row = table.length - 1
-  for (const [name, column] of table.columns) if (!Number.isNaN(column[row]!)) values[name] = column[row]!
-  for (const [name, series] of Object.entries(catalogue[kindOf(subject)]))
+  const known = catalogue[kindOf(subject)]
+  for (const name of names) {
+    const column = table.columns.get(name)
+    if (column && !Number.isNaN(column[row]!)) values[name] = column[row]!
+    const series = known[name]
+    if (!series) continue
     eachValue(
       table,
       series,
@@ -68,5 +96,6 @@ function newest(subject: SubjectName, table: Table, intervalMs: number) {
       (index, value) => index === row && (values[name] = value),
       (index, reason) => index === row && (missing[name] = reason),
     )
+  }
   return { values, missing }
 }

@@ -5,6 +5,7 @@ import type { Watched, WatchedContainer } from '#shared/contracts/metrics/monito
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { onChange } from '#shared/db/cache/changes.ts'
 import { type Reached, reachAll } from '#shared/nodes/nodes.ts'
+import { keep } from './kept.ts'
 
 /** The nodes, VMs and containers that there are, as far as this replica has heard. */
 export type Fleet = {
@@ -13,6 +14,8 @@ export type Fleet = {
   containers: ReadonlyMap<string, WatchedContainer>
   /** The VMs of a node, by the hypervisor's own names. */
   byHandle: (node: string) => ReadonlyMap<string, Watched>
+  /** The containers of a node, by their ids. */
+  containersOf: (node: string) => ReadonlyMap<string, WatchedContainer>
   /** Reads again what has changed, or is old. */
   refresh: () => Promise<void>
   /** True once all of them were read. */
@@ -20,89 +23,54 @@ export type Fleet = {
   stop: () => void
 }
 
-/** Notices can be lost while the bus is away. */
-const freshMs = 60_000
-
 /** Follows nodes, VMs and containers by the notices of their changes. */
 export function followFleet(): Fleet {
-  let nodes: ReadonlyMap<string, Reached> = new Map()
-  let watched: ReadonlyMap<string, Watched> = new Map()
-  let handles = new Map<string, Map<string, Watched>>()
-  let watchedContainers: ReadonlyMap<string, WatchedContainer> = new Map()
-  const readAt = { nodes: -Infinity, vms: -Infinity, containers: -Infinity }
-  const changed = new Set<string>()
-  const reading = new Map<string, Promise<void>>()
-  const stop = onChange((collection) => {
-    if (collection in readAt) changed.add(collection)
+  const hosts = keep<Placed<Reached>>(readNodes, ({ id }) => id)
+  const guests = keep<Watched>(
+    (asked) => call(vms, 'watched', asked, { isQuestion: true }),
+    ({ handle }) => handle,
+  )
+  const boxes = keep<WatchedContainer>(
+    (asked) => call(containers, 'watched', asked, { isQuestion: true }),
+    ({ id }) => id,
+  )
+  const kept = [hosts, guests, boxes]
+  let [nodes, nodesOf]: [ReadonlyMap<string, Reached>, unknown] = [new Map(), undefined]
+  const stop = onChange((collection, { id }) => {
+    // Nodes are few, and are read as a whole.
+    if (collection === 'nodes') hosts.note(null)
+    if (collection === 'vms') guests.note(id)
+    if (collection === 'containers') boxes.note(id)
   })
-  const isDue = (what: keyof typeof readAt) => changed.has(what) || performance.now() - readAt[what] > freshMs
-  /** Reads, unless nothing has changed. A notice that comes while it reads counts for the next time. */
-  const readIfDue = async (what: keyof typeof readAt, read: () => Promise<void>) => {
-    await reading.get(what)?.catch(() => undefined)
-    if (!isDue(what)) return
-    changed.delete(what)
-    const work = read()
-    reading.set(what, work)
-    try {
-      await work
-      readAt[what] = performance.now()
-    } catch (error) {
-      changed.add(what)
-      throw error
-    } finally {
-      reading.delete(what)
-    }
-  }
   return {
     get nodes() {
+      if (nodesOf !== hosts.all) {
+        nodesOf = hosts.all
+        nodes = new Map([...hosts.all].map(([id, { reached }]) => [id, reached]))
+      }
       return nodes
     },
     get vms() {
-      return watched
+      return guests.all
     },
     get containers() {
-      return watchedContainers
+      return boxes.all
     },
-    byHandle: (node) => handles.get(node) ?? new Map<string, Watched>(),
-    isKnown: () => Object.values(readAt).every((at) => at > -Infinity),
+    byHandle: guests.of,
+    containersOf: boxes.of,
+    isKnown: () => kept.every(({ isKnown }) => isKnown()),
     stop,
     async refresh() {
-      await readIfDue('nodes', async () => {
-        const all = await reachAll()
-        nodes = new Map(all.map((reached) => [reached.node.id, reached]))
-      })
-      await readIfDue('vms', async () => {
-        const all = await readVms()
-        watched = new Map(all.map((vm) => [vm.id, vm]))
-        handles = new Map()
-        for (const vm of all)
-          handles.set(vm.node, (handles.get(vm.node) ?? new Map<string, Watched>()).set(vm.handle, vm))
-      })
-      await readIfDue('containers', async () => {
-        watchedContainers = new Map((await readContainers()).map((container) => [container.id, container]))
-      })
+      for (const { refresh } of kept) await refresh()
     },
   }
 }
 
-async function readVms(): Promise<Watched[]> {
-  const all: Watched[] = []
-  for (let after: string | undefined; ;) {
-    const page = await call(vms, 'watched', after === undefined ? {} : { after }, { isQuestion: true })
-    all.push(...page.data)
-    if (page.next === null) return all
-    after = page.next
-  }
-}
+type Placed<T> = { id: string; node: string; reached: T }
 
-async function readContainers(): Promise<WatchedContainer[]> {
-  const all: WatchedContainer[] = []
-  for (let after: string | undefined; ;) {
-    const page = await call(containers, 'watched', after === undefined ? {} : { after }, { isQuestion: true })
-    all.push(...page.data)
-    if (page.next === null) return all
-    after = page.next
-  }
+async function readNodes(): Promise<{ data: Placed<Reached>[]; next: null }> {
+  const all = await reachAll()
+  return { data: all.map((reached) => ({ id: reached.node.id, node: reached.node.id, reached })), next: null }
 }
 
 /** Checks that a subject is still there. */

@@ -16,12 +16,15 @@ const answerWithinMs = 4500
 const problems = new Map<string, string>()
 export const containerProblemOf = (node: string): string | null => problems.get(node) ?? null
 
-/** Measures the containers of a node, of all engines. Those that run no more get a last row which says so. */
+/**
+ * Measures the containers of a node, of all engines. Those that run no more get a last row which says so.
+ * @param known the containers of the node, by their ids
+ */
 export async function measureContainers(
   node: string,
   known: ReadonlyMap<string, WatchedContainer>,
 ): Promise<Measured[]> {
-  const own = [...known.values()].filter((container) => container.node === node)
+  const own = [...known.values()]
   if (!own.some(({ status }) => status === 'running' || status === 'paused')) return goneRows(own, new Set(), clock())
   try {
     const samples = await readSamples(node)

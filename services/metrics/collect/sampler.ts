@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
@@ -30,6 +31,7 @@ export function startSampler(fleet: Fleet, leases: Leases): () => Promise<void> 
   const flusher = createFlusher()
   const warn = (failed: string) => (error: Error) => log('metrics').warn({ err: error }, failed)
   let turn = 0
+  let isStopped = false
 
   const take = (rows: { subject: SubjectName; row: Row }[]) => {
     for (const { subject, row } of rows) addRow(subject, row)
@@ -66,7 +68,7 @@ export function startSampler(fleet: Fleet, leases: Leases): () => Promise<void> 
       // A source that hangs does not hold up the other.
       await Promise.all([
         measureGuests(probed.reached, fleet.byHandle(id)).then(take),
-        measureContainers(id, fleet.containers).then(take),
+        measureContainers(id, fleet.containersOf(id)).then(take),
       ])
     } finally {
       probed.isBusyWithGuests = false
@@ -76,8 +78,12 @@ export function startSampler(fleet: Fleet, leases: Leases): () => Promise<void> 
   const tick = async () => {
     await fleet.refresh()
     forgetGone()
-    const withGuests = turn++ % 2 === 0
-    for (const [id, reached] of fleet.nodes) {
+    turn++
+    const apartMs = Math.min(100, nodeIntervalMs / 2 / fleet.nodes.size)
+    for (const [index, [id, reached]] of [...fleet.nodes].entries()) {
+      // The nodes of a fleet are spread over the interval, and their guests over two.
+      if (index > 0) await delay(apartMs)
+      if (isStopped) return
       if (!(await leases.hold(leaseOf(id)))) {
         probes.get(id)?.probe.close()
         probes.delete(id)
@@ -85,7 +91,7 @@ export function startSampler(fleet: Fleet, leases: Leases): () => Promise<void> 
       }
       const probed = probeOf(id, reached)
       void measureNode(id, probed).catch(warn('a node could not be measured'))
-      if (withGuests) void measureVms(id, probed).catch(warn('guests could not be measured'))
+      if ((turn + index) % 2 === 1) void measureVms(id, probed).catch(warn('guests could not be measured'))
     }
   }
 
@@ -128,6 +134,7 @@ export function startSampler(fleet: Fleet, leases: Leases): () => Promise<void> 
     every(600_000, sweep, { part: 'metrics', failed: 'old samples could not be deleted' }),
   ]
   return async () => {
+    isStopped = true
     for (const end of ends) end()
     await flush().catch(warn('the last samples could not be written'))
     for (const { probe } of probes.values()) probe.close()

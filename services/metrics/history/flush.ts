@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import {
   chunkId,
   chunkOf,
@@ -19,8 +20,12 @@ import { between, concat, emptyTable, type Table } from './table.ts'
 /** A subject whose samples are in a ring of this process. */
 export type Flushed = { subject: SubjectName; ring: Ring; intervalMs: number }
 
-/** A window of a subject that is not rolled up yet. `before`: rows of it that the ring does not have, from the store. */
-type Window = { start: number; before: Table }
+/** A window of a subject that is not rolled up yet. `before`: rows of it that the ring does not have, from the store;
+ * `writtenTo`: time of the last row that the store has. */
+type Window = { start: number; before: Table; writtenTo: number }
+
+/** Subjects of one write: a fleet has ten thousand. */
+const flushedAtOnce = 100
 
 const rawMs = tiers.raw.chunkMs
 
@@ -42,7 +47,7 @@ export function createFlusher() {
     const found = new Map(stored.map((chunk) => [chunk.subject, chunk]))
     for (const [subject, start] of starts) {
       const chunk = found.get(subject)
-      windows.set(subject, { start, before: chunk ? tableOf(chunk) : emptyTable() })
+      windows.set(subject, { start, before: chunk ? tableOf(chunk) : emptyTable(), writtenTo: -Infinity })
     }
   }
 
@@ -68,29 +73,44 @@ export function createFlusher() {
       window.start = next
       window.before = emptyTable()
     }
-    return { closed, open: rowsOf(one) }
+    return { closed, open: one.ring.lastTime() > window.writtenTo ? rowsOf(one) : emptyTable() }
+  }
+
+  const flushSome = async (subjects: readonly Flushed[], now: number): Promise<number> => {
+    await begin(subjects)
+    const present = subjects.filter(({ subject }) => windows.has(subject))
+    const chunks: StoredChunk[] = []
+    const ended: Ended[] = []
+    const reached = present.map(({ subject, ring }) => ({ subject, to: ring.lastTime() }))
+    for (const one of present) {
+      const { subject, ring, intervalMs } = one
+      const { closed, open } = take(one, now)
+      for (const { start, rows } of closed) {
+        chunks.push(chunkOf(subject, 'raw', start, rows))
+        // The row before the window belongs to its first rate.
+        const samples = concat([ring.table(start - 3 * intervalMs, start), rows])
+        ended.push({ subject, intervalMs, start, samples })
+      }
+      if (open.length > 0) chunks.push(chunkOf(subject, 'raw', windows.get(subject)!.start, open, true))
+    }
+    chunks.push(...(await rollUps(ended)))
+    await writeChunks(chunks)
+    for (const { subject, to } of reached) {
+      const window = windows.get(subject)
+      if (window) window.writtenTo = to
+    }
+    return chunks.length
   }
 
   return {
+    /** Writes what is new, a part of the subjects after the other, so that others have their turn between them. */
     async flush(subjects: readonly Flushed[], now: number): Promise<number> {
-      await begin(subjects)
-      const present = subjects.filter(({ subject }) => windows.has(subject))
-      const chunks: StoredChunk[] = []
-      const ended: Ended[] = []
-      for (const one of present) {
-        const { subject, ring, intervalMs } = one
-        const { closed, open } = take(one, now)
-        for (const { start, rows } of closed) {
-          chunks.push(chunkOf(subject, 'raw', start, rows))
-          // The row before the window belongs to its first rate.
-          const samples = concat([ring.table(start - 3 * intervalMs, start), rows])
-          ended.push({ subject, intervalMs, start, samples })
-        }
-        if (open.length > 0) chunks.push(chunkOf(subject, 'raw', windows.get(subject)!.start, open, true))
+      let written = 0
+      for (let at = 0; at < subjects.length; at += flushedAtOnce) {
+        written += await flushSome(subjects.slice(at, at + flushedAtOnce), now)
+        await turn()
       }
-      chunks.push(...(await rollUps(ended)))
-      await writeChunks(chunks)
-      return chunks.length
+      return written
     },
     /** Forgets a subject that another replica samples, or that is gone. */
     forget: (subject: SubjectName) => windows.delete(subject),

@@ -87,6 +87,31 @@ export function createRing(columns: readonly string[], capacity: number) {
       const at = rowAt(Math.max(0, sizeOf() - 1)) + fixedColumns
       return cells.subarray(at, at + columns.length)
     },
+    /** The newest rows, at most so many and none before a time, with these columns only. */
+    tail(most: number, from: number, names: readonly string[]): Table {
+      const size = sizeOf()
+      let length = 0
+      while (length < Math.min(most, size) && cells[rowAt(size - 1 - length)]! >= from) length++
+      const copied = (column: number) => {
+        const array = new Float64Array(length)
+        for (let row = 0; row < length; row++) array[row] = cells[rowAt(size - length + row) + column]!
+        return array
+      }
+      const found = new Map<string, Float64Array>()
+      for (const name of names) {
+        const column = columns.indexOf(name)
+        if (column >= 0) found.set(name, copied(fixedColumns + column))
+      }
+      return {
+        length,
+        times: copied(0),
+        steady: copied(1),
+        identity: copied(2),
+        quality: copied(3),
+        identities,
+        columns: found,
+      }
+    },
     /** The rows from a time on, as a copy. */
     table(from = -Infinity, to = Infinity): Table {
       const size = sizeOf()

@@ -1,9 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Engine } from '#shared/nodes/engine.ts'
+import { readMany } from '#shared/db/read.ts'
 import { followEngines } from '#shared/nodes/follow-engines.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import { log } from '#shared/runtime/log.ts'
+import { createPace } from '#shared/runtime/pace.ts'
 import { coalesced } from '#shared/runtime/single-flight.ts'
 import type { Hypervisor, HypervisorEvent } from '../drivers/driver.ts'
 import { drivers, hypervisors } from '../drivers/drivers.ts'
@@ -15,8 +17,8 @@ import { recordStatus, settle } from './status.ts'
 const reconcileEveryMs = 20_000
 /** Time between two comparisons of all definitions: there are no events for most changes by others. */
 const compareEveryMs = 4000
-/** Pause between two guests, so that many guests take longer and not more of the processor. */
-const pauseMs = 10
+/** Distance of two comparisons, of all nodes together: many guests take longer and not more of the processor. */
+const comparisonTurn = createPace(10)
 /** Time that a connection may be away before its guests are unknown. */
 const graceMs = 3000
 
@@ -27,26 +29,35 @@ const guestsOf = ({ reached, hypervisor }: Watched) => ({ node: reached.node.id,
 
 const warn = (error: Error) => log('vms').warn({ err: error }, 'a status could not be brought up to date')
 
+type State = Pick<VmRecord, 'handle' | 'status' | 'status_reason' | 'pending_restart' | 'template'>
+
+/** Reads of the guests' records only what is compared. */
+const stateOf = (watched: Watched) =>
+  readMany<State>(vmRecords.model, guestsOf(watched), {
+    fields: ['handle', 'status', 'status_reason', 'pending_restart', 'template'],
+    sort: { _id: 1 },
+  })
+
 /** Compares all records of a node's guests with their statuses, which are read in one question. */
 async function reconcile(watched: Watched): Promise<void> {
   const all = await watched.driver.statuses(watched.reached)
-  for (const vm of await vmRecords.all(guestsOf(watched))) {
+  for (const vm of await stateOf(watched)) {
     const found = all.get(vm.handle) ?? { status: 'stopped' as const, status_reason: null }
     if (found.status !== vm.status || found.status_reason !== vm.status_reason || vm.pending_restart)
-      await settle(vm.id)
+      await settle(vm._id)
   }
 }
 
 /** Compares all records of a node's guests with their definitions, one after the other. */
 async function compare(watched: Watched): Promise<void> {
   if (!watched.driver.changes?.isCompared || !watched.engine.isConnected()) return
-  for (const { id, template, status, status_reason } of await vmRecords.all(guestsOf(watched))) {
+  for (const { _id: id, template, status, status_reason } of await stateOf(watched)) {
+    await comparisonTurn()
     if (template || status === 'unknown') continue
     await recordSizes(id).catch(warn)
     await recordForeign(id).catch(warn)
     // The reason of a guest that is off can go without an event: virsh managedsave-remove.
     if (status === 'stopped' && status_reason !== null) await settle(id).catch(warn)
-    await delay(pauseMs)
   }
 }
 

@@ -1,16 +1,19 @@
 import type { Watched } from '#shared/contracts/metrics/monitoring.ts'
+import { readMany } from '#shared/db/read.ts'
 import { vmRecords } from '../model.ts'
 
 /** A message on the bus holds at most a megabyte. */
 const pageSize = 1000
+const fields = ['name', 'node', 'handle', 'status', 'tags', 'memory'] as const
 
-/** The VMs after this id, for the service that measures them. Templates never run. */
-export async function watched(after: string | undefined): Promise<{ data: Watched[]; next: string | null }> {
-  const filter = { template: { $ne: true }, ...(after !== undefined && { _id: { $gt: after } }) }
-  const page = await vmRecords.all(filter, pageSize)
-  const data = page.map(({ id, name, node, handle, status, tags, memory }) => {
-    const vm: Watched = { id, name, node, handle, status, tags, memory }
-    return vm
-  })
-  return { data, next: page.length < pageSize ? null : page.at(-1)!.id }
+/** The VMs after an id, or those of some ids, for the service that measures them. Templates never run. */
+export async function watched({ after, ids }: { after?: string; ids?: string[] }) {
+  const which = ids ? { _id: { $in: ids } } : after === undefined ? {} : { _id: { $gt: after } }
+  const found = await readMany<Omit<Watched, 'id'>>(
+    vmRecords.model,
+    { template: { $ne: true }, ...which },
+    { fields, sort: { _id: 1 }, limit: pageSize },
+  )
+  const data = found.map(({ _id, ...rest }): Watched => ({ id: _id, ...rest }))
+  return { data, next: ids || data.length < pageSize ? null : data.at(-1)!.id }
 }

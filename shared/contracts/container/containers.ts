@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
 import { ById, Done, Id, SearchQuery, nullable, SearchPage, Path, strict, Time } from '#shared/contracts/common.ts'
 import { containerPowerStates } from '#shared/contracts/power-states.ts'
-import { ContainerSample, WatchedContainerPage } from '#shared/contracts/metrics/monitoring.ts'
+import { ContainerSample, WatchedContainerPage, Watching } from '#shared/contracts/metrics/monitoring.ts'
 import {
   Command,
   ContainerStatus,
@@ -95,10 +95,10 @@ export const containers = contract('containers', {
     result: strict({ lines: Type.Array(LogLine), next_cursor: Type.String(), gap: Gap }),
   },
   watched: {
-    does: 'List the containers for the service that measures them, a page at a time',
+    does: 'List the containers for the service that measures them, a page at a time, or those of some ids',
     can: 'service',
     callers: ['metrics'],
-    params: strict({ after: Type.Optional(Id) }),
+    params: Watching,
     result: WatchedContainerPage,
   },
   measure: {

@@ -144,6 +144,12 @@ const Watched = strict({
 export type Watched = Static<typeof Watched>
 export const WatchedPage = strict({ data: Type.Array(Watched), next: nullable(Type.String()) })
 
+/** The page of things to be measured after an id, or those of some ids that have changed. */
+export const Watching = strict({
+  after: Type.Optional(Id),
+  ids: Type.Optional(Type.Array(Id, { maxItems: 1000 })),
+})
+
 /** A container to be measured, for the service that measures. */
 const WatchedContainer = strict({
   id: Type.String(),

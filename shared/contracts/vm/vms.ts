@@ -18,7 +18,7 @@ import {
 import { vmPowerStates } from '#shared/contracts/power-states.ts'
 import { cloneParams, crossClone, Tags } from '#shared/contracts/vm/clones.ts'
 import { VmStats, VmStatus } from '#shared/contracts/vm/vm-stats.ts'
-import { WatchedPage } from '#shared/contracts/metrics/monitoring.ts'
+import { WatchedPage, Watching } from '#shared/contracts/metrics/monitoring.ts'
 import { Accel } from '#shared/contracts/cluster/nodes.ts'
 import {
   Boot,
@@ -147,10 +147,10 @@ export const vms = contract('vms', {
     result: Vm,
   },
   watched: {
-    does: 'List the VMs for the service that measures them, a page at a time',
+    does: 'List the VMs for the service that measures them, a page at a time, or those of some ids',
     can: 'service',
     callers: ['metrics'],
-    params: strict({ after: Type.Optional(Id) }),
+    params: Watching,
     result: WatchedPage,
   },
   unmanaged: {

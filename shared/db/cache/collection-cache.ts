@@ -1,8 +1,9 @@
+import type { Flat } from '#shared/db/cache/flat.ts'
 import type { Change } from '#shared/db/cache/changes.ts'
 import { createShelf, type Shelf } from '#shared/db/cache/json-buffer-list.ts'
 
-/** A record's id and the JSON of what callers see of it. */
-export type View = { id: string; json: string }
+/** A record's id, the JSON of what callers see of it, and the plain fields that it is searched by. */
+export type View = { id: string; json: string; flat?: Flat }
 /** Reads out of the store, in the order of the ids: everything (up to a number), or some. */
 export type Source = {
   all: (limit: number) => Promise<View[]>
@@ -16,7 +17,10 @@ export type Bounds = { records: number; bytes: number; ageMs: number; openMs: nu
  * `openMs`: time after which an open write has certainly ended, longer than the store permits. `some`: number of
  * changed records above which a full read is cheaper than single reads.
  */
-export const usualBounds: Bounds = { records: 10_000, bytes: 32 * 2 ** 20, ageMs: 30_000, openMs: 30_000, some: 200 }
+export const usualBounds: Bounds = { records: 25_000, bytes: 32 * 2 ** 20, ageMs: 30_000, openMs: 30_000, some: 200 }
+
+/** Of a collection with more than a thousand records: 10,000 are read again after five minutes. */
+const agePerRecordMs = 30
 
 /**
  * A cached collection. It learns of changes only by notices; a caller must have passed the barrier (cache-barrier.ts)
@@ -60,9 +64,12 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
       mark(id)
     }
   }
+  /** A full read costs the same share of the time for a large collection as for a small one. */
+  const isOld = () =>
+    performance.now() - readAt >= Math.max(bounds.ageMs, (shelf?.size().records ?? 0) * agePerRecordMs)
   const isClean = () => {
     if (open.size > 0) endOld()
-    return open.size === 0 && stale.size === 0 && allStale === 0 && performance.now() - readAt < bounds.ageMs
+    return open.size === 0 && stale.size === 0 && allStale === 0 && !isOld()
   }
 
   const readAll = async (): Promise<void> => {
@@ -70,7 +77,7 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
     const views = await source.all(bounds.records + 1)
     if (began !== generation) return
     const read = createShelf()
-    for (const { id, json } of views) read.put(id, json)
+    for (const { id, json, flat } of views) read.put(id, json, flat)
     shelf = read
     readAt = performance.now()
   }
@@ -79,9 +86,9 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
     const views = await source.some(ids)
     if (began !== generation) return
     const gone = new Set(ids)
-    for (const { id, json } of views) {
+    for (const { id, json, flat } of views) {
       gone.delete(id)
-      into.put(id, json)
+      into.put(id, json, flat)
     }
     for (const id of gone) into.remove(id)
   }
@@ -89,8 +96,7 @@ export function createKept(source: Source, bounds: Bounds = usualBounds): Kept {
   /** The ids to read again; null for all. */
   const staleIds = (): string[] | null => {
     const opened = [...open.values()].map(({ id }) => id)
-    const isOld = performance.now() - readAt >= bounds.ageMs
-    if (isOld || allStale > 0 || opened.includes(null)) return null
+    if (isOld() || allStale > 0 || opened.includes(null)) return null
     const ids = [...new Set([...stale.keys(), ...opened.filter((id) => id !== null)])]
     return ids.length > bounds.some ? null : ids
   }

@@ -1,22 +1,30 @@
 import type { ListQuery } from '#shared/contracts/common.ts'
 import type { MaySee } from '#shared/access/access.ts'
 import { afterOf, cursorOf } from '#shared/db/page.ts'
+import type { Facets } from '#shared/db/search.ts'
+import type { Flat } from './flat.ts'
+import type { Selected } from './selection.ts'
 
 /** The bytes of a page, and what they say beside the items. */
-export type BytesOfPage = { bytes: Buffer; next_cursor: string | null; total: number }
+export type BytesOfPage = { bytes: Buffer; next_cursor: string | null; total: number; facets?: Facets }
 
 /** The JSON of records in the order of their ids, as the store sorts them: by the bytes of UTF-8. */
 export type Shelf = {
-  put: (id: string, json: string) => void
+  put: (id: string, json: string, flat?: Flat) => void
   remove: (id: string) => void
   /** The same buffer for as long as the record stays as it is. */
   get: (id: string) => Buffer | undefined
   page: (query: Pick<ListQuery, 'limit' | 'cursor' | 'offset'>, maySee: MaySee) => BytesOfPage
+  /** The plain fields of all records. */
+  flats: () => Iterable<Flat>
+  /** The bytes of a page of these records. */
+  selected: (selected: Selected) => BytesOfPage
   size: () => { records: number; bytes: number }
 }
 
 const order = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b))
 const head = Buffer.from('{"data":[')
+const comma = Buffer.from(',')
 const none: Buffer[] = []
 
 /** A buffer of its own: one out of Node's pool would keep the whole pool in memory. With a comma before the JSON. */
@@ -31,6 +39,7 @@ export function createShelf(): Shelf {
   const ids: string[] = []
   const parts: Buffer[] = []
   const byId = new Map<string, Buffer>()
+  const flats = new Map<string, Flat>()
   let bytes = 0
 
   /** The number of ids before this one (binary search). */
@@ -43,7 +52,8 @@ export function createShelf(): Shelf {
     }
     return low
   }
-  const put: Shelf['put'] = (id, json) => {
+  const put: Shelf['put'] = (id, json, flat) => {
+    if (flat) flats.set(id, flat)
     const part = partOf(json)
     // Records that are read in order are appended.
     const place = ids.length === 0 || order(ids.at(-1)!, id) < 0 ? ids.length : placeOf(id)
@@ -55,6 +65,7 @@ export function createShelf(): Shelf {
   }
   const remove: Shelf['remove'] = (id) => {
     if (!byId.delete(id)) return
+    flats.delete(id)
     const place = placeOf(id)
     bytes -= parts[place]!.length
     ids.splice(place, 1)
@@ -82,7 +93,14 @@ export function createShelf(): Shelf {
     const chosen = asked.map((place) => parts[place]!)
     return joined(chosen, isMore ? ids[asked.at(-1)!]! : null, seen.length)
   }
-  return { put, remove, get, page, size: () => ({ records: ids.length, bytes }) }
+  const selected: Shelf['selected'] = ({ ids: chosen, next_cursor, total, facets }) => {
+    const found = chosen.map((id) => byId.get(id)!)
+    const items = found.flatMap((item, index) => (index === 0 ? [item] : [comma, item]))
+    const more = facets ? `,"facets":${JSON.stringify(facets)}` : ''
+    const tail = Buffer.from(`],"next_cursor":${JSON.stringify(next_cursor)},"total":${total}${more}}`)
+    return { bytes: Buffer.concat([head, ...items, tail]), next_cursor, total, ...(facets && { facets }) }
+  }
+  return { put, remove, get, page, selected, flats: () => flats.values(), size: () => ({ records: ids.length, bytes }) }
 }
 
 function joined(parts: Buffer[], last: string | null, total: number): BytesOfPage {

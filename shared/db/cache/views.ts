@@ -3,6 +3,8 @@ import { bus, onBusChange } from '#shared/bus/bus.ts'
 import type { SearchQuery } from '#shared/contracts/common.ts'
 import { onChange, onChanging } from '#shared/db/cache/changes.ts'
 import { hasHeardAll } from '#shared/db/cache/barrier.ts'
+import { flatOf } from '#shared/db/cache/flat.ts'
+import { fieldsAsked, select, type Selection } from '#shared/db/cache/selection.ts'
 import { createKept, type Kept } from '#shared/db/cache/collection-cache.ts'
 import type { MaySee } from '#shared/access/access.ts'
 import type { PageOf } from '#shared/db/page.ts'
@@ -17,6 +19,7 @@ type Records<T> = {
   require: (id: string) => Promise<T>
   list: (query: SearchQuery, maySee: MaySee) => Promise<PageOf<T>>
   all: (filter?: Record<string, unknown>, limit?: number) => Promise<T[]>
+  selectionOf: (query: SearchQuery) => Selection
 }
 
 /** The views of a collection's records, for callers. */
@@ -35,7 +38,11 @@ export function viewsOf<T extends { id: string }, V extends object>(
   records: Records<T>,
   viewOf: (record: T) => V,
 ): Views<V> {
-  const toView = (record: T) => ({ id: record.id, json: JSON.stringify(viewOf(record)) })
+  /** Fields that are no plain values: the store is asked when a query names one. */
+  const others = new Set<string>()
+  const flat = (record: T) => flatOf(record as T & Record<string, unknown>, others)
+  const toView = (record: T) => ({ id: record.id, json: JSON.stringify(viewOf(record)), flat: flat(record) })
+  const isPlainField = (field: string) => !field.includes('.') && !others.has(field)
   const kept = createKept({
     all: async (limit) => (await records.all({}, limit)).map(toView),
     some: async (ids) => (await records.all({ _id: { $in: ids } })).map(toView),
@@ -58,8 +65,11 @@ export function viewsOf<T extends { id: string }, V extends object>(
     list: async (query, maySee) => {
       const { filter, q, sort, facets } = query
       const isPlain = [filter, q, sort, facets].every((part) => part === undefined)
-      const found = isPlain ? await shelf() : null
-      if (found) return pageOf<V>(found.page(query, maySee))
+      const selection = records.selectionOf(query)
+      const found = await shelf()
+      if (found && isPlain) return pageOf<V>(found.page(query, maySee))
+      if (found && fieldsAsked(selection, query).every(isPlainField))
+        return pageOf<V>(found.selected(select(found.flats(), selection, query, maySee)))
       const page = await records.list(query, maySee)
       return { ...page, data: page.data.map(viewOf) }
     },
@@ -74,7 +84,7 @@ export function viewsOf<T extends { id: string }, V extends object>(
 }
 
 /** A page whose items are parsed from its bytes on first access. */
-function pageOf<V>({ bytes, next_cursor, total }: BytesOfPage): PageOf<V> {
+function pageOf<V>({ bytes, next_cursor, total, facets }: BytesOfPage): PageOf<V> {
   let data: V[] | undefined
   const page = {
     get data() {
@@ -82,6 +92,7 @@ function pageOf<V>({ bytes, next_cursor, total }: BytesOfPage): PageOf<V> {
     },
     next_cursor,
     total,
+    ...(facets && { facets }),
   }
   return ready(page, bytes)
 }
