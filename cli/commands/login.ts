@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { localUrl } from '../contexts/local.ts'
+import { environment } from '../environment.ts'
 import { canAsk, confirm, prompt } from '../contexts/prompt.ts'
 import { keepContext, readContexts, targetOf, urlOf } from '../contexts/store.ts'
 import { givenSecret, secretOf } from '../arguments/secrets.ts'
 import { type Flag, parse, type Parsed, textOf, withGlobals, isSet } from '../arguments/parse.ts'
 import { CommandError, exitCodes, usageError } from '../errors.ts'
-import { type Answer, ask } from '../http/request.ts'
+import { type Answer, ask, open } from '../http/request.ts'
 import type { Credential, Target } from '../http/target.ts'
 import { isDistrusted, shownCertificate } from '../http/tls.ts'
 import { note, write } from '../output/print.ts'
@@ -73,7 +75,8 @@ export async function setup(words: string[]): Promise<number> {
 async function place(parsed: Parsed): Promise<{ target: Target; name: string }> {
   const [given, ...more] = parsed.positionals
   if (more.length > 0) throw usageError(`'${more.join(' ')}' is one argument too many`, 'horcrux login URL')
-  const known = targetOf({ context: textOf(parsed, 'context'), url: given ?? textOf(parsed, 'url') })
+  const named = { context: textOf(parsed, 'context'), url: given ?? textOf(parsed, 'url') }
+  const known = (await unlessStale(named)) ?? targetOf(named)
   const url = await answering(given === undefined ? known.url : urlOf(given), given)
   const context = Object.entries(readContexts().contexts).find(([, one]) => one.url === url)
   const name =
@@ -81,6 +84,32 @@ async function place(parsed: Parsed): Promise<{ target: Target; name: string }> 
   const target: Target = { url, ...(known.certificate !== undefined && { certificate: known.certificate }) }
   return { target: await trusted(target, textOf(parsed, 'fingerprint')), name }
 }
+
+/**
+ * The Horcrux that runs here, when nobody has named a server and that of the current context does not listen any more:
+ * such as one of a demo that has ended.
+ */
+async function unlessStale({ context, url }: Parameters<typeof targetOf>[0]): Promise<Target | undefined> {
+  const isNamed = [context, url, environment.url(), environment.context()].some((given) => given !== undefined)
+  const here = isNamed ? undefined : localUrl()
+  const current = targetOf({})
+  if (here === undefined || current.context === undefined || current.url === here) return undefined
+  if (await isListening(current)) {
+    note(
+      `This is the current context, ${current.context} at ${current.url}. Another Horcrux runs here: horcrux login ${here}`,
+    )
+    return undefined
+  }
+  note(`Nothing answers at ${current.url}, the current context ${current.context}: this is the Horcrux that runs here.`)
+  return targetOf({ url: here })
+}
+
+/** An answer with an error, and a certificate that is not trusted, are answers too. */
+const isListening = (target: Target) =>
+  open(target, { path: '/openapi.json', method: 'HEAD', timeoutMs: 3000 }).then(
+    (message) => Boolean(message.destroy()),
+    (error: unknown) => isDistrusted(error),
+  )
 
 /** An address without a scheme is tried with TLS first; without TLS only on this machine. */
 async function answering(url: string, given: string | undefined): Promise<string> {

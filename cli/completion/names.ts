@@ -14,7 +14,7 @@ const most = 1000
 
 /**
  * Names of resources for a parameter or flag, such as `vm_id`, `pool` or `node`: of the last 10 seconds, else from the
- * server, within a short time. None if it does not answer.
+ * server, within a short time. If it does not answer, those that it answered before, however old.
  */
 export async function namesFor(
   param: string,
@@ -68,7 +68,12 @@ async function cached(path: string, read: () => Promise<Candidate[]>): Promise<C
   const file = folder && `${folder}/names/${server}`
   if (file && Date.now() - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) < freshMs)
     return JSON.parse(readFileSync(file, 'utf8')) as Candidate[]
-  const names = await read()
+  const names = await read().catch((error: unknown) => {
+    // A server that is slow or away: the names of before are better than none.
+    const known = file && statSync(file, { throwIfNoEntry: false })
+    if (known) return JSON.parse(readFileSync(file, 'utf8')) as Candidate[]
+    throw error
+  })
   if (file) {
     mkdirSync(`${folder}/names`, { recursive: true, mode: 0o700 })
     writeFileSync(`${file}.${process.pid}`, JSON.stringify(names), { mode: 0o600 })

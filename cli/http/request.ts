@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { localUrl } from '../contexts/local.ts'
 import { CommandError, exitCodes } from '../errors.ts'
 import { failureOf, type ErrorBody } from './failures.ts'
 import { credentialHeaders, type Target } from './target.ts'
@@ -130,10 +131,13 @@ export function unreachable({ url, context, certificate }: Target, error: unknow
     return new CommandError(text, { code: exitCodes.unreachable, help: [`horcrux login ${url}`], cause: error })
   }
   const why = reasons[code ?? ''] ?? (message || String(code))
+  // The current context may be of a server that has ended, while another one runs here.
+  const here = context === undefined ? undefined : localUrl()
+  const other = here === undefined || here === url ? [] : [`horcrux login ${here}`]
   const isLocal = /\/\/(127\.|localhost|\[::1\])/.test(url)
   return new CommandError(`${place} does not answer: ${why}`, {
     code: exitCodes.unreachable,
-    help: isLocal ? ['npm start', 'horcrux doctor', 'horcrux context list'] : ['horcrux context list'],
+    help: [...other, ...(isLocal ? ['npm start', 'horcrux doctor'] : []), 'horcrux context list'],
     cause: error,
   })
 }

@@ -1,6 +1,7 @@
 import { mkdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { shownCertificate } from '../../cli/http/tls.ts'
 import { missingForNats } from '../lab/bus/nats.ts'
 import { missingForHosts } from '../lab/hosts/hosts.ts'
 import { type Instance, startHorcrux } from '../lab/machine/instance.ts'
@@ -70,6 +71,29 @@ describe.skipIf(!available('libvirt', problems))('the command line on a running 
     const { code, stderr } = await horcrux('login', '--user', 'admin', '--password-file', wrong)
     expect(code).toBe(4)
     expect(stderr).toContain(`help:  horcrux login`)
+  })
+
+  test('a context whose server has ended does not hide the one that runs here', async () => {
+    const other = { ...home, HOME: join(machine.dir, 'stale') }
+    const folder = join(other.HOME, '.config/horcrux')
+    await mkdir(folder, { recursive: true })
+    const stale = { url: 'http://127.0.0.1:1', credential: { kind: 'token', value: 'x' } }
+    await writeFile(join(folder, 'contexts.json'), JSON.stringify({ current: 'gone', contexts: { gone: stale } }))
+    expect(await machine.run(program, ['vms', 'list'], other)).toMatchObject({
+      code: 7,
+      stderr: expect.stringContaining(`horcrux login ${url}`),
+    })
+    const secret = join(machine.dir, 'right')
+    await writeFile(secret, `${password}\n`)
+    const { fingerprint } = await shownCertificate(url)
+    const words = ['login', '--user', 'admin', '--password-file', secret, '--fingerprint', fingerprint]
+    expect(await machine.run(program, words, other)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`signed in as admin at ${url}`),
+      stderr: expect.stringContaining('Nothing answers at http://127.0.0.1:1'),
+    })
+    expect((await machine.run(program, ['whoami'], other)).stdout).toContain('admin')
+    expect((await machine.run(program, ['context', 'list', '-o', 'name'], other)).stdout).toContain('gone')
   })
 
   test('another certificate than the accepted one is refused', async () => {
