@@ -21,6 +21,7 @@ import { alreadyExists, ConflictError, notFound, UnavailableError } from '#share
 import { now } from '#shared/events/event.ts'
 import { carries, countChange, markedWith, nextMark } from '#shared/db/change-marks.ts'
 import { flushAll, flushSoon, sweepOutboxOf, sweepSoon } from '#shared/db/outbox.ts'
+import { markRemoval } from '#shared/db/removal-marks.ts'
 import { withRemovals } from '#shared/db/removals.ts'
 import { type Change, changeEvent, type Recipients, type Resource, tellChangesOf } from '#shared/db/resource-changes.ts'
 import type { SearchQuery } from '#shared/contracts/common.ts'
@@ -205,6 +206,7 @@ export function collection<S extends TObject>(
     const { id, version } = record
     noteChanged(`${name}/${id}`, { before: record, after: null })
     await requireCurrent()
+    await markRemoval()
     const document = storedAs<Stored>({ ...record, _id: id })
     const removed = await removing([document], undefined, () =>
       announced(name, id, () => removeOne(model, { _id: id, version })),
@@ -224,6 +226,7 @@ export function collection<S extends TObject>(
     if (requestContext()?.changed)
       for (const record of await all(filter)) noteChanged(`${name}/${record.id}`, { before: record, after: null })
     await requireCurrent()
+    await markRemoval()
     return removing(documents, to, () => announced(name, idIn(filter), () => removeAll(model, filter)))
   }
 

@@ -27,6 +27,7 @@ import { identityOf } from '#shared/bus/identity/subjects.ts'
 import { histogram } from '#shared/runtime/measures.ts'
 import { log, logFields } from '#shared/runtime/log.ts'
 import { jsonOf } from '#shared/db/cache/preserialized.ts'
+import { hasRemoved } from '#shared/db/removal-marks.ts'
 import { pickerOf } from '#shared/contract/fields.ts'
 import { acceptOperation } from '#shared/operation/accept.ts'
 import { requireCurrentRun } from '#shared/operation/lease.ts'
@@ -146,14 +147,15 @@ async function answered(
 }
 
 /**
- * On a repeated DELETE, NotFound means that the first try, lost with its replica, succeeded. An operation finds itself by its
- * id instead: NotFound then means that another call has deleted the record.
+ * NotFound in a plain DELETE means success if an earlier try of the call removed the record and its answer was lost. An
+ * operation finds itself by its id instead.
  */
 const isGoneAlready =
-  (action: Action, { repeated }: Meta) =>
-  (error: unknown): null => {
-    const isDone = action.rest?.startsWith('DELETE') && !isOperation(action)
-    if (repeated && isDone && error instanceof NotFoundError) return null
+  (action: Action, { idempotency }: Meta) =>
+  async (error: unknown): Promise<null> => {
+    const isPlainDelete = action.rest?.startsWith('DELETE') && !isOperation(action)
+    if (isPlainDelete && error instanceof NotFoundError && idempotency !== undefined && (await hasRemoved(idempotency)))
+      return null
     throw error
   }
 

@@ -11,6 +11,7 @@ import { within } from '#shared/runtime/request-context.ts'
 import { connectStore, disconnectStore } from '#shared/db/connect.ts'
 import { createIndexes } from '#shared/db/model.ts'
 import { sweepOutboxes } from '#shared/db/outbox.ts'
+import { sweepRemovalMarks } from '#shared/db/removal-marks.ts'
 import { storedTries, sweepTries } from '#shared/db/tries.ts'
 import { closeNodes } from '#shared/nodes/nodes.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
@@ -62,7 +63,13 @@ export async function startServices(
     within({ broker, service, caller: asService(service), requestId: `${service}-start` }, work)
   for (const { name: service, prepare } of services) if (prepare) await onceAnswered(() => asItself(service, prepare))
   await broker.start()
-  const stops: (() => unknown)[] = [serveMetrics(), watchForStops(), sweepOutboxes(broker), sweepTries()]
+  const stops: (() => unknown)[] = [
+    serveMetrics(),
+    watchForStops(),
+    sweepOutboxes(broker),
+    sweepTries(),
+    sweepRemovalMarks(),
+  ]
   const work = () => startWorkers(broker, { observe })
   if (works) stops.push(work())
   for (const { name: service, start } of services) if (start) stops.push(await asItself(service, () => start(broker)))

@@ -156,6 +156,20 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
     expect(again.headers['idempotency-replayed']).toBeUndefined()
   })
 
+  test('a DELETE whose answer was lost is a success when it is repeated, and one of a thing that another removed is not', async () => {
+    const remove = (key: string, at: number) =>
+      ask(gateways[at]!.url(), 'DELETE /api/things/gone', { token: 'ann-token', headers: { 'idempotency-key': key } })
+    await post('key-gone', '/api/things', { id: 'gone', name: 'gone', size: 2 })
+    expect(await remove('gone-1', 0)).toMatchObject({ status: 204 })
+    await records().updateMany(
+      { outcome: { $regex: '"status":204' } },
+      { $set: { outcome: null, 'lease.until': '2000-01-01T00:00:00.000Z' } },
+    )
+    const again = await remove('gone-1', 1)
+    expect([again.status, again.headers['idempotency-replayed']]).toEqual([204, undefined])
+    expect(await remove('gone-2', 1)).toMatchObject({ status: 404 })
+  })
+
   test('of an operation names the same operation', async () => {
     await post('key-8', '/api/things', { id: 'op', name: 'op', size: 2 })
     const first = await post('key-9', '/api/things/op/grow', { by: 2 })
