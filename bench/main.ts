@@ -12,6 +12,7 @@ import { benchEvents } from './events.ts'
 import { print, type Row } from './figures.ts'
 import { benchGateway } from './gateway.ts'
 import { benchIdle } from './idle.ts'
+import { benchImport } from './import.ts'
 import { benchFailover } from './failover.ts'
 import { benchFleet } from './fleet.ts'
 import { benchHang } from './hang.ts'
@@ -37,6 +38,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   backup: benchBackup,
   replication: benchReplication,
   clone: benchClone,
+  import: benchImport,
   containers: benchContainers,
   snapshot: benchSnapshot,
   'snapshot-list': benchSnapshotList,

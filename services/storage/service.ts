@@ -20,6 +20,7 @@ import { sweepReplicationRegularly } from './replication/transfer/end.ts'
 import { volumeSnapshotService } from './snapshots/service.ts'
 import { sweepRegularly, uploadService } from './uploads/uploads.ts'
 import { volumeInternalService } from './volumes/internal.ts'
+import { sweepDeletedRegularly } from './volumes/sweep.ts'
 import { volumeService } from './volumes/volumes.ts'
 
 export const storageService: Service = {
@@ -42,7 +43,7 @@ export const storageService: Service = {
   ],
   start: () => {
     const snapshots = [sweepSnapshotsRegularly(), sweepReplicationRegularly()]
-    const sweeps = [sweepRegularly(), sweepObjectsRegularly(), ...snapshots]
+    const sweeps = [sweepRegularly(), sweepObjectsRegularly(), sweepDeletedRegularly(), ...snapshots]
     const stops = [watchUsage(), ...sweeps, runJobs(), runReplications(), proveRegularly()]
     const endFiles = endFilesRegularly()
     return Promise.resolve(async () => {

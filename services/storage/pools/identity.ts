@@ -1,5 +1,5 @@
 import type { PoolConfig } from '#shared/contracts/storage/pool-kinds.ts'
-import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { withoutTimeLimits } from '#shared/nodes/host/files-by-programs.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import type { PoolDriver, Usage } from '../drivers/driver.ts'
@@ -54,6 +54,10 @@ export async function requireIdentity(placed: Placed, { activationMs }: { activa
     details: { expected: pool.identity, found },
   })
 }
+
+/** True for the errors of a storage pool that is not in its place, or does not answer. */
+export const isAway = (error: unknown): boolean =>
+  error instanceof UnavailableError || (error instanceof ConflictError && 'expected' in error.details)
 
 /** Has queries leave a storage pool unmounted that was deactivated. */
 export const ofState = ({ state }: Pick<PoolRecord, 'state'>): { activationMs?: number } =>

@@ -4,6 +4,7 @@ import { ConflictError, invalid, ValidationError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import { formatOfFile, type Part, pathOfPart, readImage } from '../images/complete-image.ts'
+import { digestOf } from '../images/digest.ts'
 import { diskInOva } from '../images/ova.ts'
 import { openActivePool } from '../pools/open-pool.ts'
 import { copyFull } from '../volumes/copy.ts'
@@ -34,11 +35,6 @@ async function formatIn({ format: given }: UploadRecord, host: Host, path: strin
   if (given !== null && format !== given)
     throw invalid('format', `the file is ${format} by its bytes, not ${given}`, 'mismatch')
   return format
-}
-
-async function digestOf(host: Host, path: string, signal: AbortSignal): Promise<string> {
-  const { stdout } = await host.runChecked('sha256sum', ['--', path], { timeoutMs: Infinity, signal })
-  return /^\\?([0-9a-f]{64}) /.exec(stdout)?.[1] ?? ''
 }
 
 /** Compares length and digest, then checks the image. Nothing but this file is read. @throws ValidationError */

@@ -1,9 +1,11 @@
 import type { Volume } from '#shared/contracts/storage/volumes.ts'
 import { alreadyExists, ConflictError, notFound } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
+import { log } from '#shared/runtime/log.ts'
 import { operationAtWork } from '#shared/runtime/request-context.ts'
 import type { IfExists } from '../drivers/driver.ts'
 import { type VolumeRecord, volumeRecords } from '../models.ts'
+import { isAway } from '../pools/identity.ts'
 import { openActivePool, openPool, type OpenPool } from '../pools/open-pool.ts'
 import { requireRoom } from '../pools/room.ts'
 import {
@@ -81,7 +83,7 @@ export async function makeVolume(spec: VolumeSpec, owner: string | null, node?: 
     if (ifExists === 'refuse') await requireRoom(opened, 0)
     isMade = await volumes.create(host, config, spec, { ifExists })
   } catch (error) {
-    if (ifExists === 'refuse') await deleteVolume(spec, owner)
+    if (ifExists === 'refuse') await deleteOrLeave(spec, owner)
     throw error
   }
   return finish(opened, record, isMade)
@@ -137,15 +139,31 @@ export const unmarkDeleting = ({ pool, name }: VolumeKey) =>
 export async function deleteVolume(key: VolumeKey, owner: string | null): Promise<void> {
   const record = await markDeleting(key, owner)
   if (!record) return
-  const { config, host, volumes } = await openPool(key.pool)
+  await deleteMarked(record)
+}
+
+async function deleteMarked(record: VolumeRecord): Promise<void> {
+  const { config, host, volumes } = await openPool(record.pool)
   await volumes.delete(host, config, record)
   await volumeRecords.removeWhere({ _id: record.id })
+}
+
+/** As {@link deleteVolume}; while the storage pool is away, the volume stays marked, and the sweep deletes it later. */
+async function deleteOrLeave(key: VolumeKey, owner: string | null): Promise<void> {
+  const record = await markDeleting(key, owner)
+  if (!record) return
+  try {
+    await deleteMarked(record)
+  } catch (error) {
+    if (!isAway(error)) throw error
+    log('volumes').warn({ err: error as Error, volume: record.id }, 'it is deleted once its storage pool is there')
+  }
 }
 
 /** Undoes the making of a volume, unless the volume of that name belongs to another. */
 export async function undoVolume(key: VolumeKey, owner: string | null): Promise<void> {
   const there = await volumeRecords.get(volumeId(key.pool, key.name))
-  if (there?.used_by === owner) await deleteVolume(key, owner)
+  if (there?.used_by === owner) await deleteOrLeave(key, owner)
 }
 
 /** Grows a volume of an owner; bytes first, so that the record never promises bytes that are not there. */

@@ -4,6 +4,7 @@ import { now } from '#shared/events/event.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import { implement } from '#shared/service/implement.ts'
 import { volumeRecords } from '../models.ts'
+import { requireIdentity } from '../pools/identity.ts'
 import { figuresAt } from '../pools/measure.ts'
 import { openActivePool, openPool } from '../pools/open-pool.ts'
 import { clone } from './clone.ts'
@@ -40,7 +41,8 @@ export const volumeService = implement(volumes, {
       await hold(apiPathOf(id, name))
       const opened = await openActivePool(id)
       const spec = { pool: id, name, size_bytes: size, format: formatIn(opened, given) }
-      if (await volumeRecords.get(volumeId(id, name))) throw alreadyExists(name, { field: 'name' })
+      const there = await volumeRecords.get(volumeId(id, name))
+      if (there && !there.deleting) throw alreadyExists(name, { field: 'name' })
       await requireFreePlace(opened, spec)
       return spec
     },
@@ -69,6 +71,7 @@ export const volumeService = implement(volumes, {
     accept: async ({ id, volume }, { hold, reserve }) => {
       await hold(apiPathOf(id, volume))
       const owner = await goneOwnerOf(await findVolume(id, volume), reserve)
+      await requireIdentity(await openPool(id))
       if (owner === null) await requireUnused(id, volume)
       await requireNoClones(volumeId(id, volume), 'be deleted')
       return { pool: id, name: volume, owner }

@@ -1,10 +1,9 @@
 import type { Policy, Quota, QuotaUsage } from '#shared/contracts/vm/snapshot-quotas.ts'
+import { byAge } from '../snapshots/age.ts'
 import type { Candidate } from './counted.ts'
 
 /** A candidate with its bytes in the scope of a quota. */
 export type Sized = Candidate & { bytes: number | null }
-
-const byAge = (a: Sized, b: Sized) => a.created_at.localeCompare(b.created_at) || a.id.localeCompare(b.id)
 
 const orders: Record<Exclude<Policy, 'manual'>, (a: Sized, b: Sized) => number> = {
   oldest_first: byAge,

@@ -14,22 +14,34 @@ const filterOf = (scope: QuotaScope) => {
 
 /** A snapshot that an enforcement may delete. */
 export type Candidate = Counted &
-  Pick<SnapshotRecord, 'name' | 'created_at' | 'schedule_id'> & {
+  Pick<SnapshotRecord, 'name' | 'created_at' | 'sequence' | 'schedule_id'> & {
     uses: number
     last_used_at: string | null
     protected: boolean
   }
 
-const more = ['name', 'created_at', 'schedule_id', 'uses', 'last_used_at', 'protected']
+const more = ['name', 'created_at', 'sequence', 'schedule_id', 'uses', 'last_used_at', 'protected']
 
 /** The snapshots of a scope, with the fields that an enforcement chooses by. */
 export async function candidatesIn(scope: QuotaScope): Promise<Candidate[]> {
   type Found = Stored & Omit<Candidate, 'id' | 'uses' | 'last_used_at' | 'protected'> & Uses
   const found = await findAll<Found>(snapshotRecords.model, filterOf(scope), { fields: [...fields, ...more] })
   return found.map(
-    ({ _id: id, vm_id, state, size_bytes, measured_at, disks, name, created_at, schedule_id, ...rest }) => {
+    ({
+      _id: id,
+      vm_id,
+      state,
+      size_bytes,
+      measured_at,
+      disks,
+      name,
+      created_at,
+      sequence = 0,
+      schedule_id,
+      ...rest
+    }) => {
       const counted = { id, vm_id, state, size_bytes, measured_at, disks }
-      return { ...counted, name, created_at, schedule_id, ...usesOf(rest) }
+      return { ...counted, name, created_at, sequence, schedule_id, ...usesOf(rest) }
     },
   )
 }

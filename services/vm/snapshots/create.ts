@@ -16,7 +16,7 @@ import type { Wanted } from '../quotas/usage.ts'
 import { requireNotSaved } from '../state/saved.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { followVolumes, measured } from './disks.ts'
-import { configOf, putState, snapshotRecords, stateOf, viewOf, volumesOf } from './model.ts'
+import { configOf, nextSequence, putState, snapshotRecords, stateOf, viewOf, volumesOf } from './model.ts'
 import { forgetSize, noteSize } from './sizes.ts'
 import { snapshotsOf, type Taking } from './taking.ts'
 import { dropAll, taken, undoTaking } from './take.ts'
@@ -144,6 +144,7 @@ async function register(op: Op, taking: Taking): Promise<void> {
     has_tpm: false,
     measured_at: null,
     protected: false,
+    sequence: await nextSequence(),
     uses: 0,
     last_used_at: null,
     created_at: at,

@@ -2,6 +2,8 @@ import { type Static, Type } from 'typebox'
 import { Id, Name } from '#shared/contracts/common.ts'
 import { Snapshot } from '#shared/contracts/vm/snapshots.ts'
 import { collection } from '#shared/db/collection.ts'
+import { findAll } from '#shared/db/commands.ts'
+import type { Stored } from '#shared/db/model.ts'
 import { now } from '#shared/events/event.ts'
 import type { DiskRecord, VmRecord } from '../model.ts'
 
@@ -11,6 +13,7 @@ const later = {
   uses: Type.Optional(uses),
   last_used_at: Type.Optional(last_used_at),
   protected: Type.Optional(isProtected),
+  sequence: Type.Optional(Type.Integer({ description: 'Place in the order in which snapshots were taken' })),
 }
 
 /** A disk as the guest had it: its place, bus and cache come back with a restore. */
@@ -32,10 +35,18 @@ export const snapshotRecords = collection(
       { fields: { vm_id: 1, created_at: 1 } },
       { fields: { schedule_id: 1 } },
       { fields: { 'disks.pool': 1 } },
+      { fields: { sequence: 1 } },
     ],
   },
 )
 export type SnapshotRecord = Awaited<ReturnType<typeof snapshotRecords.require>>
+
+/** The place of the next snapshot. Two that are taken at the same time, of different VMs, may get the same one. */
+export async function nextSequence(): Promise<number> {
+  const order = { fields: ['sequence'], sort: { sequence: -1 as const }, limit: 1 }
+  const [last] = await findAll<Stored & Pick<SnapshotRecord, 'sequence'>>(snapshotRecords.model, {}, order)
+  return (last?.sequence ?? 0) + 1
+}
 
 /** The hardware that a restore brings back. Name, description, tags, media and protection stay as they are. */
 const restoredFields = [
@@ -105,7 +116,7 @@ export const noteUse = async (id: string): Promise<void> => {
 }
 
 /** A record as callers see it. */
-export const viewOf = ({ disks, ...record }: SnapshotRecord, current: string | null): Snapshot => ({
+export const viewOf = ({ disks, sequence: _s, ...record }: SnapshotRecord, current: string | null): Snapshot => ({
   ...record,
   ...usesOf(record),
   disks: disks.map(({ device_id: _d, bus: _b, cache: _c, ...disk }) => disk),

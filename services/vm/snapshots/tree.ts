@@ -1,18 +1,18 @@
 import type { TreeNode } from '#shared/contracts/vm/snapshots.ts'
 import { vmRecords } from '../model.ts'
 import { settle } from '../state/status.ts'
+import { byAge } from './age.ts'
 import { type SnapshotRecord, snapshotRecords, stateOf, volumesOf } from './model.ts'
 import { foretell } from './remove.ts'
 import { clonesOfSnapshots } from './with-vm.ts'
 
-type Place = Pick<SnapshotRecord, 'id' | 'parent_id' | 'created_at'>
+type Place = Pick<SnapshotRecord, 'id' | 'parent_id' | 'created_at' | 'sequence'>
 
 /** Snapshots in the order of a tree: each one after its parent, branches by age. `depth`: how many are above. */
 export function inTreeOrder<T extends Place>(all: readonly T[]): { snapshot: T; depth: number; children: string[] }[] {
   const known = new Set(all.map(({ id }) => id))
-  const byAge = all.toSorted((a, b) => a.created_at.localeCompare(b.created_at) || a.id.localeCompare(b.id))
   const children = new Map<string | null, T[]>()
-  for (const each of byAge) {
+  for (const each of all.toSorted(byAge)) {
     // A parent that is gone leaves a root.
     const parent = each.parent_id !== null && known.has(each.parent_id) ? each.parent_id : null
     children.set(parent, [...(children.get(parent) ?? []), each])

@@ -132,7 +132,7 @@ up() {
   done
   for k in $(seq "$N"); do
     until (: <"/dev/tcp/$NET.$k/22") 2>/dev/null && (: <"/dev/tcp/$NET.$k/16509") 2>/dev/null; do
-      [ $((++tries)) -lt 300 ] || { cat "$DIR/$k.log" "$DIR/$k/libvirtd.log" >&2; exit 1; }
+      [ $((++tries)) -lt 2000 ] || { cat "$DIR/$k.log" "$DIR/$k/libvirtd.log" >&2; exit 1; }
       sleep 0.1
     done
     virsh -q -c "qemu+tcp://$NET.$k/system" version >/dev/null

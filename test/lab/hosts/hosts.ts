@@ -37,7 +37,8 @@ export async function missingForHosts(): Promise<string[]> {
 
 /** Brings up `count` hosts in `dir`. They go when process `owner` is gone and someone brings up hosts again. */
 export async function startHosts(dir: string, count = 2, owner = process.pid): Promise<LabHost[]> {
-  await machine.runChecked('bash', [SCRIPT, 'up', dir, String(count), String(owner)])
+  // A busy machine takes minutes for what takes seconds else.
+  await machine.runChecked('bash', [SCRIPT, 'up', dir, String(count), String(owner)], { timeoutMs: 300_000 })
   return hostsIn(dir)
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { nextRun, nextRuns, previewOf } from '#shared/schedules/next-run.ts'
+import { inTreeOrder } from '../../../services/vm/snapshots/tree.ts'
 import { snapshotNameOf, surplusOf } from '../../../services/vm/schedules/names.ts'
 
 const after = (text: string) => new Date(text)
@@ -80,4 +81,18 @@ test('the surplus of a schedule is its oldest snapshots, the oldest first', () =
   const own = ['03', '01', '02', '04'].map((day) => ({ id: day, created_at: `2026-01-${day}T00:00:00Z` }))
   expect(surplusOf(own, 2).map(({ id }) => id)).toEqual(['01', '02'])
   expect(surplusOf(own, 9)).toEqual([])
+})
+
+test('a clock that was set back makes no snapshot older than those that were there before (V5)', () => {
+  const before = ['01', '02'].map((day, index) => ({
+    id: day,
+    created_at: `2026-01-${day}T00:00Z`,
+    sequence: index + 1,
+  }))
+  const backADay = { id: 'last', created_at: '2026-01-01T00:00Z', sequence: 3 }
+  const ofEarlierVersion = { id: 'old', created_at: '2026-01-09T00:00Z' }
+  const all = [backADay, ...before, ofEarlierVersion]
+  expect(surplusOf(all, 1).map(({ id }) => id)).toEqual(['old', '01', '02'])
+  const placed = all.map((each) => ({ ...each, parent_id: null }))
+  expect(inTreeOrder(placed).map(({ snapshot }) => snapshot.id)).toEqual(['old', '01', '02', 'last'])
 })
