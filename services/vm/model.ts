@@ -28,7 +28,15 @@ const Lease = Type.Object({
       {
         node: Type.String(),
         node_boot_id: Type.String(),
-        is_lost: Type.Boolean({ description: 'The node has booted since, and the guest is off there' }),
+        is_lost: Type.Boolean({
+          description: 'The guest is off there: the node has booted since, or its guard has ended it',
+        }),
+        storage: Type.Optional(
+          Type.Enum(['away', 'back'], {
+            description:
+              'Its guard has ended it since its storage did not answer; the state of that when last looked at',
+          }),
+        ),
       },
       { description: 'Its last run, with the boot of its node; none once it was seen off in the same boot' },
     ),

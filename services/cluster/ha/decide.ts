@@ -14,6 +14,8 @@ export type HaVm = {
   isBusy: boolean
   /** The node on which a failover that runs will start it. */
   goesTo: string | null
+  /** Its guard has ended it on its node because its storage did not answer; back: it does again. */
+  lostStorage: 'away' | 'back' | null
   /** It has a lease file, and its guard ran when its node last answered. */
   isGuarded: boolean
   acceptsDeadline: boolean
@@ -119,18 +121,33 @@ function decideOnline(world: HaWorld, vm: HaVm, given: ReadonlyMap<string, strin
   if (vm.holdOff !== null) return waits(vm.holdOff)
   if (vm.isBusy) return waits('an operation works on it')
   const { ownLacks } = world.placesFor(vm.id, given)
-  if (vm.restarts < vm.maxRestarts && ownLacks === null) {
-    const reason = `node '${vm.node}' answers, and does not run its guest`
-    return { kind: 'start', to: vm.node, reason, isConfirmed: false }
-  }
+  const mayRestart = vm.restarts < vm.maxRestarts && ownLacks === null
+  if (mayRestart && vm.lostStorage === 'away') return whileStorageIsAway(world, vm, given)
+  if (mayRestart)
+    return { kind: 'start', to: vm.node, reason: `${offBecause(vm)}${hasStorageBack(vm)}`, isConfirmed: false }
   const obstacle = obstacleOf(vm)
   if (obstacle) return obstacle
   return startElsewhere(world, vm, given, {
     isConfirmed: false,
     reason: ownLacks
       ? `node '${vm.node}' answers, and has no room for it any more: ${ownLacks}`
-      : `it did not start on node '${vm.node}', which says that it is off`,
+      : vm.lostStorage !== null
+        ? offBecause(vm)
+        : `it did not start on node '${vm.node}', which says that it is off`,
   })
+}
+
+const offBecause = ({ node, lostStorage }: HaVm) =>
+  lostStorage === null
+    ? `node '${node}' answers, and does not run its guest`
+    : `its guard on node '${node}' has ended it, since its storage did not answer`
+const hasStorageBack = ({ lostStorage }: HaVm) => (lostStorage === 'back' ? ', which it does again' : '')
+
+/** Its own node answers and has no storage for it: another node may have, else it waits for the storage. */
+function whileStorageIsAway(world: HaWorld, vm: HaVm, given: ReadonlyMap<string, string>): Decision {
+  const how = { isConfirmed: false, reason: offBecause(vm) }
+  const elsewhere = obstacleOf(vm) ?? startElsewhere(world, vm, given, how)
+  return elsewhere.kind === 'start' ? elsewhere : waits(`${how.reason} and does not yet; ${elsewhere.reason}`)
 }
 
 function startElsewhere(

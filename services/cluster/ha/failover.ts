@@ -40,14 +40,17 @@ export const failover = operation({
       reason,
       isConfirmed,
       acceptsDeadline: rulesOf(resource, await groupRecords.all()).least_proof === 'deadline',
-      inputs: world.nodes.map((node) => `${node.id} ${node.state}${node.isConfirmedOff ? ', confirmed off' : ''}`),
+      inputs: [
+        ...world.nodes.map((node) => `${node.id} ${node.state}${node.isConfirmedOff ? ', confirmed off' : ''}`),
+        ...(vm.lost_storage === null ? [] : [`ended by its guard on ${vm.node}, storage ${vm.lost_storage} there`]),
+      ],
     }
   },
   run: async (op, { isConfirmed, acceptsDeadline, ...input }: Input): Promise<Outcome> => {
     const { vm_id: id, from, to: target, epoch, reason, inputs } = input
     await op.commit()
     await op.step('recording', async () => {
-      op.log(`${reason}; nodes: ${inputs.join('; ')}`)
+      op.log(`${reason}; seen: ${inputs.join('; ')}`)
       const attempt = { at: now(), from, to: target }
       await resourceRecords.change(id, ({ attempts }) => ({ set: { attempts: [...attempts, attempt] } }))
       return null

@@ -5,7 +5,12 @@ import { loads, type World } from '../placement/world.ts'
 import type { Places } from './decide.ts'
 
 type Known = { id: string; oldNodes: readonly string[]; rules: Pick<HaGroup, 'nodes' | 'restricted'> }
-type Around = { quarantineSecondsOf: (node: string) => number; first: string }
+type Around = {
+  quarantineSecondsOf: (node: string) => number
+  /** The reason for which a node has refused the VM lately. */
+  refusalOf: (node: string) => string | null
+  first: string
+}
 
 /**
  * The nodes that can take a VM under HA, by the placement of all VMs and the rules of its group, the best first.
@@ -16,7 +21,7 @@ export function placesIn(
   inventory: World,
   { id, oldNodes, rules }: Known,
   given: ReadonlyMap<string, string>,
-  { quarantineSecondsOf, first }: Around,
+  { quarantineSecondsOf, refusalOf, first }: Around,
 ): Places {
   const own = inventory.vms.find((vm) => vm.id === id)
   if (!own) return { nodes: [], reason: 'it is not in the inventory', ownLacks: null }
@@ -36,7 +41,7 @@ export function placesIn(
     const seconds = quarantineSecondsOf(node)
     if (seconds > 0) return `it was lost several times, and is quarantined for ${seconds} s more`
     if (rules.restricted && priorityOf(node) < 0) return 'its group does not name it'
-    return null
+    return refusalOf(node)
   }
   const nodes = candidates.map(({ node }) => node).filter((node) => node !== own.node)
   const reasons = [

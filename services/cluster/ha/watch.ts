@@ -1,11 +1,13 @@
 import { call } from '#shared/bus/call.ts'
 import { haResources } from '#shared/contracts/cluster/ha.ts'
 import type { ProtectedVm } from '#shared/contracts/vm/fencing.ts'
-import { AppError, ConflictError } from '#shared/errors.ts'
+import { AppError, ConflictError, ValidationError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { confirmationRecords, groupRecords, noteAttention, resourceRecords, rulesOf } from './model.ts'
+import { type Decision } from './decide.ts'
 import { isOwedNow, isSeenRunning } from './note.ts'
+import { noteRefusal } from './refused.ts'
 import { gather, lookAtNodes, noteLooked, restartTracker } from './world.ts'
 
 const everyMs = 5000
@@ -34,11 +36,14 @@ async function note(id: string, vm: ProtectedVm, isOnline: boolean, stableSecond
 }
 
 /** Begins what was decided: an operation for each start, which decides again by the state of then. */
-async function begin(id: string): Promise<void> {
+async function begin(id: string, decision: Decision): Promise<void> {
   try {
     await call(haResources, 'failover', { id }, { timeoutMs: 60_000 })
   } catch (error) {
     if (!(error instanceof AppError)) throw error
+    const found = error instanceof ValidationError ? error.violations : []
+    const withoutStorage = found.find(({ code }) => code === 'storage')
+    if (withoutStorage && decision.kind === 'start') noteRefusal(id, decision.to, withoutStorage.message)
     const level = error instanceof ConflictError ? 'debug' : 'warn'
     log('ha')[level]({ err: error, vm_id: id }, 'a guest was not started by HA')
   }
@@ -71,7 +76,7 @@ async function look(): Promise<void> {
   const isAutomatic = (id: string) =>
     resources.some((resource) => resource.id === id && rulesOf(resource, groups).automatic)
   const starts = [...decisions].filter(([id, { kind }]) => kind === 'start' && isAutomatic(id))
-  await Promise.all(starts.map(([id]) => begin(id)))
+  await Promise.all(starts.map(([id, decision]) => begin(id, decision)))
 }
 let isWatching = false
 

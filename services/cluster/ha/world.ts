@@ -9,6 +9,7 @@ import { boundOf } from './bound.ts'
 import { decide, type Decision, type HaVm, type HaWorld } from './decide.ts'
 import { confirmationRecords, groupRecords, resourceRecords, rulesOf } from './model.ts'
 import { placesIn } from './places.ts'
+import { refusalOf } from './refused.ts'
 import {
   holdOffOf,
   isolationOf,
@@ -93,6 +94,7 @@ export async function gather({ holder }: { holder?: string } = {}): Promise<Gath
     isBusy: vm.is_moving || (resource.is_owed && vm.id !== holder && (await isHeld(vm.id))),
     isGuarded: vm.lease !== null && vm.is_guarded,
     acceptsDeadline: rules.least_proof === 'deadline',
+    lostStorage: vm.lost_storage,
     goesTo: going.get(vm.id) ?? null,
     bound: resource.is_owed ? await boundOf(vm.id) : [],
     restarts: resource.attempts.filter(({ from, to }) => from === to).length,
@@ -109,7 +111,9 @@ export async function gather({ holder }: { holder?: string } = {}): Promise<Gath
       const found = known.find(({ vm }) => vm.id === id)
       if (!inventory || !found) return { nodes: [], reason: 'the inventory is not known', ownLacks: null }
       const { vm, rules } = found
-      return placesIn(inventory, { id, oldNodes: vm.old_nodes, rules }, given, { quarantineSecondsOf, first: localId })
+      const refusals = (node: string) => refusalOf(id, node)
+      const around = { quarantineSecondsOf, refusalOf: refusals, first: localId }
+      return placesIn(inventory, { id, oldNodes: vm.old_nodes, rules }, given, around)
     },
   }
   const holdOff = world.vms.find((vm) => vm.holdOff !== null)?.holdOff ?? null

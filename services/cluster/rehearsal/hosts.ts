@@ -41,7 +41,12 @@ function fails(sim: Sim, node: SimNode): void {
 function cut(sim: Sim, node: SimNode, storage: boolean): void {
   node.isCut = true
   checkSoon(sim, node)
-  if (!storage || node.storageLostAt !== null) return
+  if (storage) losesStorage(sim, node)
+}
+
+/** The guards of its guests end them after their time. */
+function losesStorage(sim: Sim, node: SimNode): void {
+  if (node.storageLostAt !== null) return
   node.storageLostAt = sim.nowMs
   for (const vm of guestsOn(sim, node.id)) {
     vm.wasTouched = true
@@ -69,6 +74,7 @@ export function guardActs(sim: Sim, { vm: id, node: on, epoch, lostAt }: Extract
     lostAt === null ? `its guard ends the old guest on '${on}'` : `its guard ends the guest on '${on}': no storage`,
   )
   if (lostAt === null) vm.ha.reports.set(on, vm.ha.epoch)
+  else vm.ha.note = { node: on, boots: node.boots, epoch }
   // The event of the hypervisor.
   if (isReached(node)) observe(sim, vm)
 }
@@ -90,13 +96,27 @@ export function checked(sim: Sim, id: string): void {
 function followRun(sim: Sim, { node: on, status, ha }: SimVm): void {
   const node = sim.nodes.get(on)!
   if (!ha || !isReached(node) || !node.isOnline) return
-  if (status === 'running') ha.ran = { node: on, boots: node.boots, isLost: false }
-  else if (status !== 'stopped' || ha.ran === null || ha.ran.isLost) return
-  else if (ha.ran.node !== on || ha.ran.boots === node.boots) ha.ran = null
-  else {
-    ha.ran.isLost = true
-    sim.revision += 1
-  }
+  if (status === 'running') ha.ran = { node: on, boots: node.boots, isLost: false, storage: null }
+  else if (status !== 'stopped' || ha.ran === null) return
+  else if (ha.ran.isLost) notesLost(sim, ha.ran, storageOfEnded(node, ha))
+  else if (ha.ran.node !== on) ha.ran = null
+  else if (storageOfEnded(node, ha) !== null || ha.ran.boots !== node.boots)
+    notesLost(sim, ha.ran, storageOfEnded(node, ha))
+  else ha.ran = null
+}
+
+type Protected = NonNullable<SimVm['ha']>
+type Storage = NonNullable<Protected['ran']>['storage']
+
+function notesLost(sim: Sim, ran: NonNullable<Protected['ran']>, storage: Storage): void {
+  if (!ran.isLost || ran.storage !== storage) sim.revision += 1
+  Object.assign(ran, { isLost: true, storage })
+}
+
+/** As the guard on a node says that has ended a guest for lost storage; null: none has. */
+function storageOfEnded({ id, boots, storageLostAt }: SimNode, { note, epoch }: Protected): Storage {
+  if (note?.node !== id || note.boots !== boots || note.epoch !== epoch) return null
+  return storageLostAt === null ? 'back' : 'away'
 }
 
 /** Guests that ended with their node are noted, and former guests of failovers removed from nodes that answer. */
@@ -126,6 +146,9 @@ export function happens(sim: Sim, event: Exclude<RehearsalEvent, { kind: 'node_d
     case 'node_cut':
       tell(sim, node.id, `it is cut off from Horcrux${event.storage ? ' and from shared storage' : ''}`)
       return cut(sim, node, event.storage)
+    case 'storage_fails':
+      tell(sim, node.id, 'its shared storage does not answer')
+      return losesStorage(sim, node)
     case 'node_returns':
       tell(sim, node.id, 'it is back')
       return returns(sim, node)

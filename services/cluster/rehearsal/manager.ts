@@ -48,6 +48,7 @@ function decisionsOf(sim: Sim, looked: Looked[], holder?: string): Map<string, D
       isWanted,
       isOwed: ha.isOwed,
       isBusy: work !== null && id !== holder,
+      lostStorage: (ha.ran?.node === node && ha.ran.storage) || null,
       goesTo: work?.kind === 'failover' ? work.to : null,
       isGuarded: ha.hasLease && ha.isGuarded,
       acceptsDeadline: ha.rules.least_proof === 'deadline',
@@ -61,8 +62,11 @@ function decisionsOf(sim: Sim, looked: Looked[], holder?: string): Map<string, D
     placesFor: (id, given) => {
       const { ha } = sim.vms.get(id) as Protected
       const quarantineSecondsOf = (node: string) => Math.ceil(quarantineMs(sim.tracker, node, sim.nowMs) / 1000)
+      // The check before each start reads the lease on the target.
+      const refusalOf = (node: string) =>
+        ha.hasLease && sim.nodes.get(node)?.storageLostAt !== null ? 'it does not reach its storage' : null
       const own = { id, oldNodes: [...ha.oldNodes], rules: ha.rules }
-      return placesIn(inventory, own, given, { quarantineSecondsOf, first: sim.start.first })
+      return placesIn(inventory, own, given, { quarantineSecondsOf, refusalOf, first: sim.start.first })
     },
   }
   return decide(world)

@@ -80,8 +80,10 @@ export type SimVm = WorldVm & {
         isFencing: boolean
         oldNodes: Set<string>
         runningSince: number | null
-        /** Its last run, as the watch of guards noted it; lost: its node has booted since, and it is off there. */
-        ran: { node: string; boots: number; isLost: boolean } | null
+        /** Its last run, as the watch of guards noted it; lost: its node has booted since or its guard ended it, and it is off there. */
+        ran: { node: string; boots: number; isLost: boolean; storage: 'away' | 'back' | null } | null
+        /** The note of the guard that has ended it for lost storage. */
+        note: { node: string; boots: number; epoch: number } | null
         attention: string | null
       })
     | null
@@ -199,7 +201,8 @@ function simVm(vm: WorldVm, { world, ha, wanted, bound }: Start): SimVm {
           isFencing: false,
           oldNodes: new Set(),
           runningSince: null,
-          ran: vm.isRunning && isThere ? { node: vm.node, boots: 0, isLost: false } : null,
+          ran: vm.isRunning && isThere ? { node: vm.node, boots: 0, isLost: false, storage: null } : null,
+          note: null,
           attention: null,
         }
       : null,

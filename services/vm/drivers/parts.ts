@@ -129,6 +129,11 @@ export type Guards = {
   /** Ends the guard, and leaves the guest; no guard is fine. */
   stop: (guest: Guest) => Promise<void>
   isAlive: (guest: Guest, lease: GuestLease) => Promise<boolean>
+  /**
+   * The storage of a guest that its guard has ended because it could not read the lease, as that guard sees it now; null: it has
+   * not ended it for that. A guard that has gone since says nothing: the next start shows it.
+   */
+  storageOfEnded: (guest: Guest, lease: GuestLease) => Promise<'away' | 'back' | null>
 }
 
 /** The file in which a guard reports that it has ended its guest, beside the lease: the epoch and the node. */

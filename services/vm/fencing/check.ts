@@ -9,6 +9,7 @@ import { requirePaths } from '../hardware/paths.ts'
 import { isInPool } from '../hardware/plan.ts'
 import type { VmRecord } from '../model.ts'
 import { snapshotRecords } from '../snapshots/model.ts'
+import { leaseOf, whyUnreadable } from './lease.ts'
 
 /** Things of a VM that lie on its node alone, so that another node cannot start it as it was. By the record alone. */
 export function boundToNode(vm: VmRecord): Violation[] {
@@ -53,6 +54,14 @@ async function notShared({ disks }: VmRecord, violations: Violation[]): Promise<
   }
 }
 
+/** The lease of a VM that a node cannot read: its disks are not there either. */
+async function withoutStorage(vm: VmRecord, node: string): Promise<Violation[]> {
+  const lease = leaseOf(vm)
+  const why = lease && (await whyUnreadable(node, lease))
+  if (why === null) return []
+  return [{ field: 'disks', code: 'storage', message: `node '${node}' does not reach its storage: ${why}` }]
+}
+
 /** Everything that keeps a VM from being started on another node, at once. @param target also what this node lacks */
 export async function obstacles(vm: VmRecord, target?: string): Promise<Violation[]> {
   const violations = boundToNode(vm)
@@ -61,6 +70,7 @@ export async function obstacles(vm: VmRecord, target?: string): Promise<Violatio
     violations.push({ field: 'snapshots', code: 'snapshots', message: 'the state of its snapshots is on its node' })
   if (target === undefined) return violations
   const reached = await reach(target)
+  violations.push(...(await withoutStorage(vm, target)))
   violations.push(...(await driverOf(vm).check(reached, vm)))
   await requirePaths(reached, { iso: vm.iso, ...vm.boot }, violations)
   return violations

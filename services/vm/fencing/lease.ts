@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { leasePrefix } from '#shared/contracts/vm/fencing.ts'
-import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { AppError, ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import type { Host } from '#shared/nodes/host/host.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type GuestLease, reportOf } from '../drivers/parts.ts'
@@ -17,11 +17,34 @@ export function leasePathOf({ id, disks }: Pick<VmRecord, 'id' | 'disks'>): stri
 export const leaseOf = ({ ha }: Pick<VmRecord, 'ha'>): GuestLease | null =>
   ha?.path ? { path: ha.path, epoch: ha.epoch } : null
 
+/** Seconds for a read: on storage that does not answer it would hang, and all of HA with it. */
+const readSeconds = 5
+
+/** @throws UnavailableError when the storage does not answer */
 async function readText(host: Host, path: string): Promise<string | null> {
+  const words = ['-s', 'KILL', String(readSeconds), 'head', '-c', '64', '--', path]
+  const { code, stdout } = await host.run('timeout', words, { timeoutMs: 3 * readSeconds * 1000 })
+  if (code === 0) return stdout.trim()
+  if (code === killedCode)
+    throw new UnavailableError(`The storage of ${path} does not answer on ${host.describe()} within ${readSeconds} s`)
   try {
     return (await host.readFile(path)).toString('latin1').trim()
   } catch (error) {
     if (error instanceof NotFoundError) return null
+    throw error
+  }
+}
+
+/** The exit code of timeout(1) after SIGKILL. */
+const killedCode = 128 + 9
+
+/** The reason for which a node cannot read a lease, and so none of the disks beside it; null: it can. */
+export async function whyUnreadable(node: string, { path }: GuestLease): Promise<string | null> {
+  const { host } = await reach(node)
+  try {
+    return (await readEpoch(host, path)) === null ? `${path} is not there on ${host.describe()}` : null
+  } catch (error) {
+    if (error instanceof AppError) return error.message
     throw error
   }
 }

@@ -34,6 +34,7 @@ const viewOf = ({ id, node, status, desired_state, moving, ha }: Protected): Pro
   is_guarded: ha.is_guarded,
   is_moving: moving !== undefined,
   is_lost: ha.ran?.node === node && ha.ran.is_lost,
+  lost_storage: (ha.ran?.node === node && ha.ran.storage) || null,
   old_nodes: ha.old_nodes,
 })
 

@@ -4,6 +4,7 @@ import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
+import { settle } from '../state/status.ts'
 import { followRun, nodeBootIdOf } from './boots.ts'
 import { noteGuarded, startGuard, stopGuard } from './claim.ts'
 import { leaseOf } from './lease.ts'
@@ -17,7 +18,9 @@ async function keepGuarded(vm: VmRecord): Promise<void> {
   if (!lease || !guards || vm.ha?.is_fencing || (vm.status !== 'running' && vm.status !== 'paused')) return
   if (await guards.isAlive(vm, lease)) return noteGuarded(vm.id, true)
   await noteGuarded(vm.id, false)
-  await startGuard(vm)
+  // A guard that has ended its guest keeps the note of that.
+  const { status } = await settle(vm.id)
+  if (status === 'running' || status === 'paused') await startGuard(vm)
 }
 
 /** Removes the former guest of a VM from a node that it has left, once the node answers. */

@@ -28,7 +28,11 @@ const LeastProof = Type.Enum(['node', 'deadline'], {
 const Automatic = Type.Boolean({
   description: 'false: Horcrux decides and tells, and only POST /ha/resources/{id}/failover starts a guest',
 })
-const MaxRestarts = Type.Integer({ minimum: 0, maximum: 10, description: 'Starts on its own node, after it was lost' })
+const MaxRestarts = Type.Integer({
+  minimum: 0,
+  maximum: 10,
+  description: 'Starts on its own node, after it or its storage was lost',
+})
 const MaxRelocations = Type.Integer({ minimum: 0, maximum: 10, description: 'Starts on other nodes' })
 const StableSeconds = Type.Integer({
   minimum: 10,
@@ -80,7 +84,8 @@ export const HaResource = record('id group tier is_owed attention')({
   group: Group,
   tier: Tier,
   is_owed: Type.Boolean({
-    description: 'It is meant to run: it was off when it was put under HA, or its node was lost while it ran',
+    description:
+      'It is meant to run: it was off when it was put under HA, its node was lost while it ran, or its guard ended it for lost storage',
   }),
   attempts: Type.Array(strict({ at: Time, from: Id, to: Id }), {
     description: 'Starts since it last ran for a while; a change of the resource empties them',
@@ -136,7 +141,10 @@ const Outcome = strict({
   proof: Proof,
   epoch: Type.Integer(),
   reason: Type.String(),
-  inputs: Type.Array(Type.String(), { description: 'The state of every node when it was decided' }),
+  inputs: Type.Array(Type.String(), {
+    description:
+      'The state of every node when it was decided, and that of the storage for a guest that its guard has ended',
+  }),
 })
 
 export const haGroups = contract('ha-groups', {

@@ -15,7 +15,15 @@ export const RehearsalEvent = Type.Union([
     storage: Type.Boolean({ default: false, description: 'It is cut off from shared storage as well' }),
   }),
   strict({
-    kind: Type.Literal('node_returns', { description: 'It answers again, and has lost what power has ended' }),
+    kind: Type.Literal('storage_fails', {
+      description: 'It answers, and its shared storage does not: the guards of its guests under HA end them',
+    }),
+    ...onNode,
+  }),
+  strict({
+    kind: Type.Literal('node_returns', {
+      description: 'It answers again, with its storage, and has lost what power has ended',
+    }),
     ...onNode,
   }),
   strict({

@@ -26,7 +26,14 @@ const ProtectedVm = strict({
   lease: nullable(Path),
   is_guarded: Type.Boolean({ description: 'The guard of its guest ran when its node last answered' }),
   is_moving: Type.Boolean(),
-  is_lost: Type.Boolean({ description: 'Its node has booted since it was seen to run, and it is off there' }),
+  is_lost: Type.Boolean({
+    description: 'It is off on its node: that has booted since it was seen to run, or its guard has ended it',
+  }),
+  lost_storage: nullable(
+    Type.Enum(['away', 'back'], {
+      description: 'Its guard has ended it because its storage did not answer; back: it does again. null: otherwise',
+    }),
+  ),
   old_nodes: Type.Array(Id, { description: 'Nodes that may still have its former definition or guest' }),
 })
 export type ProtectedVm = Static<typeof ProtectedVm>

@@ -6,10 +6,12 @@ import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
+import { leasePrefix } from '#shared/contracts/vm/fencing.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { fresh, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
 import { changeBootId } from '../../lab/hosts/boot-id.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
+import { takeStorage } from '../../lab/hosts/storage.ts'
 import { processesWith } from '../../lab/hosts/processes.ts'
 import { until } from '../../lab/wait.ts'
 
@@ -40,7 +42,11 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     await lab?.stop()
     await rm(folder, { recursive: true, force: true })
   })
+  /** Gives storage back that a test has taken away. */
+  let giveBackAll: (() => Promise<void>)[] = []
   afterEach(async () => {
+    for (const giveBack of giveBackAll) await giveBack()
+    giveBackAll = []
     for (const index of [0, 1]) await link(index, 'up')
     await until(async () => (await status()).nodes.every(({ state }) => state === 'online'), {
       what: 'both nodes answering',
@@ -155,6 +161,46 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     const operation = await endedFailover()
     expect(operation).toMatchObject({ result: { vm_id: id, from: 'hv1', to: 'hv1', proof: 'node' } })
     expect(await lab.domains('hv2')).toEqual([])
+  })
+
+  test('that its guard has ended, since its storage did not answer on a node that did, starts there again when it does, else elsewhere', async () => {
+    const { id, processes } = await protectedGuest()
+    const take = async (index: number) => {
+      const giveBack = await takeStorage(labHosts[index]!, join(folder, 'pool'), `${leasePrefix}${id}`)
+      giveBackAll.push(giveBack)
+      return giveBack
+    }
+    const before = processes()
+    const giveBack = [await take(0), await take(1)] as const
+    await untilWithOneCopy(
+      processes,
+      async () => /does not yet; .*'hv2' does not reach its storage/.test((await decisionOf(id)).reason),
+      'the guest waiting for its storage on either node',
+    )
+    expect(processes()).toEqual([])
+    expect(await decisionOf(id)).toMatchObject({ kind: 'wait', epoch: 1, node: 'hv1' })
+    await giveBack[0]()
+    await untilWithOneCopy(processes, async () => (await decisionOf(id)).status === 'running', 'the guest on its node')
+    expect(processes()).not.toEqual(before)
+    expect(await decisionOf(id)).toMatchObject({ node: 'hv1', epoch: 2, is_guarded: true })
+    expect(await endedFailover()).toMatchObject({
+      state: 'succeeded',
+      result: {
+        from: 'hv1',
+        to: 'hv1',
+        proof: 'node',
+        reason: expect.stringContaining('its guard'),
+        inputs: ['hv1 online', 'hv2 online', 'local online', 'ended by its guard on hv1, storage back there'],
+      },
+    })
+    // Its restarts are used up now: it is started on the other node, whose storage answers again.
+    await giveBack[1]()
+    const giveBackAgain = await take(0)
+    await untilWithOneCopy(processes, async () => (await lab.vm(id)).node === 'hv2', 'the start on the other node')
+    await untilWithOneCopy(processes, async () => (await lab.vm(id)).status === 'running', 'the guest on hv2')
+    expect(await endedFailover()).toMatchObject({ result: { from: 'hv1', to: 'hv2', proof: 'node', epoch: 3 } })
+    expect(await lab.domains('hv2')).toEqual([`${id} running`])
+    await giveBackAgain()
   })
 
   test('is left alone while Horcrux itself is cut off from all nodes', async () => {

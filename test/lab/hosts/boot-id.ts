@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { LabHost } from './hosts.ts'
+import { insideOf } from './inside.ts'
 
 const bootId = '/proc/sys/kernel/random/boot_id'
 
@@ -10,13 +11,10 @@ const bootId = '/proc/sys/kernel/random/boot_id'
  * starts meanwhile, since the kernel lets it mount only a /proc that nothing is mounted over.
  * @returns a function that gives it the id of the kernel again
  */
-export async function changeBootId({ netns, stateDir }: LabHost): Promise<() => Promise<void>> {
+export async function changeBootId(host: LabHost): Promise<() => Promise<void>> {
   const machine = localHost()
-  const { stdout } = await machine.runChecked('ip', ['netns', 'pids', netns])
-  // The first process has the mounts of the host; only its children have the process ids that /proc is of.
-  const first = stdout.trim().split('\n')[0]
-  const inside = [`--target=${first}`, '--mount', `--pid=/proc/${first}/ns/pid_for_children`, '--']
-  await machine.writeFile(join(stateDir, 'boot_id'), `${randomUUID()}\n`)
+  const inside = await insideOf(host)
+  await machine.writeFile(join(host.stateDir, 'boot_id'), `${randomUUID()}\n`)
   await machine.runChecked('nsenter', [...inside, 'mount', '--bind', '/var/lib/horcrux/boot_id', bootId])
   return async () => void (await machine.runChecked('nsenter', [...inside, 'umount', bootId]))
 }

@@ -11,6 +11,7 @@ const vm = (id: string, more: Partial<HaVm> = {}): HaVm => ({
   isOwed: true,
   isBusy: false,
   goesTo: null,
+  lostStorage: null,
   isGuarded: true,
   acceptsDeadline: true,
   bound: [],
@@ -92,6 +93,23 @@ describe('a guest whose node answers', () => {
       reason: expect.stringContaining('no room for it any more: 100 MiB are missing'),
     })
   })
+  test('starts there again when its storage is back, after its guard has ended it; until then elsewhere, or it waits', () => {
+    const ended = { status: 'stopped' as const, lostStorage: 'away' as const }
+    const nowhere = { ...online, placesFor: () => ({ nodes: [], reason: 'no room', ownLacks: null }) }
+    expect(one({ ...ended, lostStorage: 'back' }, online)).toMatchObject({
+      kind: 'start',
+      to: 'n1',
+      reason: expect.stringContaining('its guard'),
+    })
+    expect(one(ended, online)).toMatchObject({ kind: 'start', to: 'n2', reason: expect.stringContaining('its guard') })
+    for (const waiting of [
+      one(ended, nowhere),
+      one({ ...ended, relocations: 1 }, online),
+      one({ ...ended, bound: ['x'] }, online),
+    ])
+      expect(waiting).toMatchObject({ kind: 'wait', reason: expect.stringContaining('does not yet') })
+    expect(one({ ...ended, restarts: 1, relocations: 1 }, online)).toMatchObject({ kind: 'needs_attention' })
+  })
   test('is left alone when it runs, or has shut itself down', () => {
     expect(one({ status: 'running' }, online)).toMatchObject({ kind: 'nothing' })
     expect(one({ status: 'stopped', isOwed: false }, online)).toMatchObject({ kind: 'nothing' })
@@ -134,6 +152,7 @@ const anyVm = (id: string): fc.Arbitrary<HaVm> =>
     isOwed: fc.boolean(),
     isBusy: fc.boolean(),
     goesTo: fc.constant(null),
+    lostStorage: fc.constantFrom(null, 'away' as const, 'back' as const),
     isGuarded: fc.boolean(),
     acceptsDeadline: fc.boolean(),
     bound: fc.constantFrom<string[][]>([], ['a seed']),
@@ -164,8 +183,10 @@ test('in any world, a start has evidence, a budget, and a node that is not the l
         if (state === 'online') expect(each.status).toBe('stopped')
         else expect(isConfirmedOff || (state === 'lost' && each.isGuarded && each.acceptsDeadline)).toBe(true)
         if (state !== 'online' && !isConfirmedOff) expect(given.isolation).toBeNull()
-        if (decision.to === each.node) expect(each.restarts).toBeLessThan(each.maxRestarts)
-        else {
+        if (decision.to === each.node) {
+          expect(each.restarts).toBeLessThan(each.maxRestarts)
+          expect(each.lostStorage).not.toBe('away')
+        } else {
           expect(each.relocations).toBeLessThan(each.maxRelocations)
           expect(each.bound).toEqual([])
         }

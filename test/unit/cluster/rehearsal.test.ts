@@ -33,7 +33,7 @@ function startOf(given: Partial<Start['world']>, protectedVms: Record<string, Ha
 const rehearse = (start: Start, events: RehearsalEvent[], how: Partial<Wish> = {}) =>
   simulate(start, { events, seconds: 600, seed: 1, ...how })
 const at = (
-  kind: 'node_fails' | 'node_returns' | 'node_drains' | 'node_confirmed_off',
+  kind: 'node_fails' | 'node_returns' | 'node_drains' | 'node_confirmed_off' | 'storage_fails',
   on: string,
   at_seconds = 0,
 ) => ({
@@ -118,6 +118,31 @@ test('the guard of a guest that is cut off ends it before it starts elsewhere', 
     }
 })
 
+describe('a guest that its guard has ended, since the storage of its node failed while that answered,', () => {
+  test('starts on another node', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const sim = rehearse(startOf({ vms: [vm('db', 'n0')] }, { db: ha() }), [at('storage_fails', 'n0')], { seed })
+      expect(placesOf(sim)['db']).toMatch(/^n[1-4]$/)
+      expect(sim.timeline.map(({ text }) => text)).toContain("evidence that it does not run on 'n0': node")
+      expect(sim.broken).toEqual([])
+    }
+  })
+  test('waits while no node has its storage, and starts where it was when that is back', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const start = startOf({ vms: [vm('db', 'n0')] }, { db: ha() })
+      const all = nodeIds.map((id) => at('storage_fails', id))
+      const down = rehearse(start, all, { seed })
+      expect([placesOf(down)['db'], down.vms.get('db')!.reason]).toEqual([
+        'off',
+        expect.stringMatching(/its guard .*does not yet; .*it does not reach its storage/),
+      ])
+      const back = rehearse(start, [...all, at('node_returns', 'n0', 120)], { seed })
+      expect(placesOf(back)).toEqual({ db: 'n0' })
+      expect(back.broken).toEqual([])
+    }
+  })
+})
+
 test('a deadline shorter than the time of a guard breaks the invariant of one writer: the rehearsal can see it', () => {
   const start = startOf({ vms: [vm('db', 'n0')] }, { db: ha() })
   // Its storage is lost while its guard would see the new epoch.
@@ -171,7 +196,15 @@ const schedules = fc.record({ count: fc.integer({ min: 1, max: 8 }), seed: fc.na
     apart: fc.boolean(),
     events: fc.array(
       fc.record({
-        kind: fc.constantFrom('node_fails', 'node_cut', 'storage_cut', 'node_returns', 'node_drains', 'confirmed'),
+        kind: fc.constantFrom(
+          'node_fails',
+          'node_cut',
+          'storage_cut',
+          'storage_fails',
+          'node_returns',
+          'node_drains',
+          'confirmed',
+        ),
         node: fc.constantFrom(...nodeIds),
         at_seconds: fc.integer({ min: 0, max: 300 }),
       }),

@@ -3,8 +3,10 @@ import { isOwedNow } from '../../../services/cluster/ha/note.ts'
 import { ranAfter } from '../../../services/vm/fencing/boots.ts'
 
 const ran = { node: 'n1', node_boot_id: 'first', is_lost: false }
-const seen = (status: 'running' | 'stopped' | 'unknown', boot: string, last: typeof ran | undefined = ran) =>
-  ranAfter({ node: 'n1', status, ran: last }, boot)
+type Last = Parameters<typeof ranAfter>[0]['ran']
+const seen = (status: 'running' | 'stopped' | 'unknown', boot: string, last: Last = ran, storage: Storage = null) =>
+  ranAfter({ node: 'n1', status, ran: last, storage }, boot)
+type Storage = Parameters<typeof ranAfter>[0]['storage']
 
 describe('the last run of a guest under HA', () => {
   test('is noted with the boot of its node while it runs', () => {
@@ -17,10 +19,19 @@ describe('the last run of a guest under HA', () => {
   })
   test('ended by itself when it is off in the same boot, also if the node boots later', () => {
     expect(seen('stopped', 'first')).toBeUndefined()
-    expect(ranAfter({ node: 'n1', status: 'stopped', ran: undefined }, 'second')).toBeUndefined()
+    expect(ranAfter({ node: 'n1', status: 'stopped', ran: undefined, storage: null }, 'second')).toBeUndefined()
+  })
+  test('was lost when its guard has ended it for lost storage, whose state is kept up to date', () => {
+    const away = seen('stopped', 'first', ran, 'away')
+    expect(away).toEqual({ ...ran, is_lost: true, storage: 'away' })
+    expect(seen('stopped', 'first', away, 'back')).toEqual({ ...ran, is_lost: true, storage: 'back' })
+    expect(seen('stopped', 'second', away, null)).toEqual({ ...ran, is_lost: true })
+    expect(seen('running', 'first', away)).toEqual(ran)
+    // A note that is found later says nothing of a guest that was seen off before.
+    expect(ranAfter({ node: 'n1', status: 'stopped', ran: undefined, storage: 'back' }, 'first')).toBeUndefined()
   })
   test('tells nothing about another node, nor while its status is unknown', () => {
-    expect(ranAfter({ node: 'n2', status: 'stopped', ran }, 'second')).toBeUndefined()
+    expect(ranAfter({ node: 'n2', status: 'stopped', ran, storage: null }, 'second')).toBeUndefined()
     expect(seen('unknown', 'second')).toEqual(ran)
   })
 })

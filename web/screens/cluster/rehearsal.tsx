@@ -13,11 +13,13 @@ import { t, type Word } from '../../words/words.ts'
 import { Conflicts, useNames } from './drain.tsx'
 
 /** Questions of one node; the API takes several events. */
-const questions: readonly (readonly [kind: 'node_fails' | 'node_cut' | 'node_drains', word: Word])[] = [
-  ['node_fails', 'whatIf.fails'],
-  ['node_cut', 'whatIf.cut'],
-  ['node_drains', 'whatIf.drains'],
-]
+const questions: readonly (readonly [kind: 'node_fails' | 'node_cut' | 'storage_fails' | 'node_drains', word: Word])[] =
+  [
+    ['node_fails', 'whatIf.fails'],
+    ['node_cut', 'whatIf.cut'],
+    ['storage_fails', 'whatIf.storage'],
+    ['node_drains', 'whatIf.drains'],
+  ]
 
 function eventOf(kind: (typeof questions)[number][0], node: string): RehearsalEvent {
   const at = { node, at_seconds: 0 }

@@ -21,7 +21,7 @@ check() {
 }
 stop() {
   if pid=$(cat "$state/pid"); then kill -KILL "$pid"; fi
-  rm -rf "$state"
+  rm -rf "$state" "$state.ended"
 }
 exec 2>/dev/null
 `
@@ -37,6 +37,15 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 done
 stop
 exit 9
+`
+
+/** Prints the note of a guard that has ended its guest, and `alive` while that guard keeps it up to date. */
+const endedScript = `state=$1
+exec 2>/dev/null
+read -r epoch storage <"$state.ended" || exit 0
+alive=gone
+if kill -0 "$(cat "$state/pid")"; then alive=alive; fi
+echo "$epoch $storage $alive"
 `
 
 /** Runs a script while no other replica starts or ends the guard of this guest. */
@@ -74,5 +83,12 @@ export const guards: Guards = {
     const { host } = await reach(guest.node)
     const words = [stateOf(guest), String(epoch), String(freshSeconds)]
     return (await host.run('sh', ['-c', `${functions}\ncheck`, 'sh', ...words])).code === 0
+  },
+  storageOfEnded: async (guest, { epoch }) => {
+    const { host } = await reach(guest.node)
+    const { stdout } = await host.run('sh', ['-c', endedScript, 'sh', stateOf(guest)])
+    const [of, storage, guard] = stdout.trim().split(' ')
+    if (Number(of) !== epoch) return null
+    return storage === 'away' && guard === 'alive' ? 'away' : 'back'
   },
 }
