@@ -7,7 +7,16 @@ import { collection } from '#shared/db/collection.ts'
 import { convertDocuments } from '#shared/db/convert-documents.ts'
 import { now } from '#shared/events/event.ts'
 
-const { status: _s, progress_percent: _p, error: _e, user, started_at: _b, ended_at, ...kept } = Migration.properties
+const {
+  status: _s,
+  progress_percent: _p,
+  pause: _u,
+  error: _e,
+  user,
+  started_at: _b,
+  ended_at,
+  ...kept
+} = Migration.properties
 
 /**
  * A migration as stored, under the id of its operation. While the operation is kept, its state is read from there; `outcome`
@@ -40,16 +49,16 @@ export const migrationRecords = collection(
 )
 export type MigrationRecord = Awaited<ReturnType<typeof migrationRecords.require>>
 
-/** Records the outcome of a migration and tells it, once. */
+/** Records the outcome of a migration and tells it, once. @param told its events */
 export async function endMigration(
   id: string,
   outcome: NonNullable<MigrationRecord['outcome']>,
-  told: (migration: MigrationRecord) => Event,
+  told: (migration: MigrationRecord) => Event[],
 ): Promise<void> {
   const migration = await migrationRecords.require(id)
   await migrationRecords.updateWhere(
     { _id: id, outcome: null },
-    { set: { outcome, ended_at: now() }, events: [told(migration)] },
+    { set: { outcome, ended_at: now() }, events: told(migration) },
   )
 }
 

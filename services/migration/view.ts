@@ -4,6 +4,7 @@ import { moves, type MoveProgress } from '#shared/contracts/vm/moves.ts'
 import { type Entry, findEntry } from '#shared/operation/entries.ts'
 import { AppError } from '#shared/errors.ts'
 import type { MigrationRecord } from './model.ts'
+import { pauseOf } from './pause.ts'
 
 type Status = Migration['status']
 
@@ -39,6 +40,7 @@ export function shownAs(record: MigrationRecord, entry: Entry | null, live: Move
     ...kept,
     status,
     statistics: numbers,
+    pause: outcome === 'completed' ? pauseOf(record) : null,
     progress_percent: status === 'completed' ? 100 : (entry?.progress.percent ?? 0),
     error: entry?.error?.message ?? null,
     started_at: entry?.started_at ?? kept.created_at,

@@ -3,6 +3,7 @@ import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { moves } from '#shared/contracts/vm/moves.ts'
 import { event, now } from '#shared/events/event.ts'
 import { endMigration, type MigrationRecord, migrationRecords } from '../model.ts'
+import { alertsOf, pauseOf } from '../pause.ts'
 import { vmPath } from '../plan/plan.ts'
 import { givePlacesBack } from './places.ts'
 
@@ -34,7 +35,11 @@ export function arriving(migration: MigrationRecord): [name: string, work: Work]
 export async function complete({ id, vm_id, source_node, target_node }: MigrationRecord): Promise<null> {
   await givePlacesBack([source_node, target_node], id)
   const data = { migration_id: id, vm_id, source_node, target_node, timestamp: now() }
-  await endMigration(id, 'completed', () => event('MigrationCompleted', data))
+  await endMigration(id, 'completed', (migration) => {
+    const pause = pauseOf(migration)
+    const measured = { pause_ms: pause?.measured_ms ?? null, is_pause_exceeded: pause?.is_exceeded === true }
+    return [event('MigrationCompleted', { ...data, ...measured }), ...alertsOf(migration)]
+  })
   return null
 }
 

@@ -15,6 +15,7 @@ import { forecastOf, sampleMemory } from '../forecast/forecast.ts'
 import { copiedBytes, foretold, paceOf } from '../plan/foretold.ts'
 import { planMigration, vmPath } from '../plan/plan.ts'
 import { requireRoom } from '../plan/room.ts'
+import { pauseOf, warningOf } from '../pause.ts'
 import { viewOf } from '../view.ts'
 import { checkHealth, readBaseline } from '../health/health.ts'
 import { arriving, complete, finish } from './finish.ts'
@@ -90,7 +91,7 @@ async function undo(op: Op, { auto_rollback }: Input): Promise<void> {
   const failure = (await findEntry(op.id))?.failure
   const outcome = failure?.details['cancelled'] === true ? ('cancelled' as const) : ('failed' as const)
   await givePlacesBack(nodesOf(await migrationRecords.require(op.id)), op.id)
-  await endMigration(op.id, outcome, ({ vm_id }) =>
+  await endMigration(op.id, outcome, ({ vm_id }) => [
     event('MigrationFailed', {
       migration_id: op.id,
       vm_id,
@@ -98,7 +99,7 @@ async function undo(op: Op, { auto_rollback }: Input): Promise<void> {
       error: outcome === 'failed' ? (failure?.message ?? null) : null,
       timestamp: now(),
     }),
-  )
+  ])
 }
 
 /** Ends the time in which an operation can be cancelled. @returns true if it was, while its guest arrived on the target */
@@ -148,6 +149,8 @@ async function run(op: Op, input: Input): Promise<Migration> {
     if (refusal !== null) throw new ConflictError(`The guest does not start on '${target}': ${refusal}`)
   }
   const migration = await migrationRecords.require(op.id)
+  const warning = warningOf(pauseOf(migration))
+  if (warning !== null) op.log(warning)
   for (const [name, work] of arriving(migration)) await op.step(name, work)
   await op.step('checking health', () => checkHealth(op.id, input.http_checks, op.signal))
   await op.step('completing', () => complete(migration))

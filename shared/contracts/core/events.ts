@@ -102,7 +102,13 @@ export const events = {
   MigrationCompleted: kind({
     topic: 'migrations',
     access: 'VmAudit on /api/vms/{vm_id}',
-    data: strict({ ...ofMigration, source_node: Type.String(), target_node: Type.String() }),
+    data: strict({
+      ...ofMigration,
+      source_node: Type.String(),
+      target_node: Type.String(),
+      pause_ms: Type.Optional(nullable(Type.Integer({ description: 'Measured; null: not measured' }))),
+      is_pause_exceeded: Type.Optional(Type.Boolean({ description: 'It was longer than planned' })),
+    }),
   }),
   MigrationFailed: kind({
     topic: 'migrations',

@@ -45,6 +45,16 @@ const Rollback = strict({
 })
 export type Rollback = Static<typeof Rollback>
 
+const Pause = strict({
+  measured_ms: Type.Integer({ 'x-unit': 'milliseconds', description: 'Time for which the guest stood still' }),
+  allowed_ms: Type.Integer({
+    'x-unit': 'milliseconds',
+    description: 'Longest pause that was planned; the end of a move can take longer than QEMU has foreseen',
+  }),
+  is_exceeded: Type.Boolean(),
+})
+export type Pause = Static<typeof Pause>
+
 const Violation = strict({ field: Type.String(), code: Type.String(), message: Type.String() })
 
 export const Migration = record('vm_name status source_node target_node migration_type progress_percent id')({
@@ -61,6 +71,12 @@ export const Migration = record('vm_name status source_node target_node migratio
   disks: Type.Array(TargetDisk),
   progress_percent: Type.Number(),
   statistics: nullable(MoveProgress),
+  pause: nullable(
+    Type.Object(Pause.properties, {
+      additionalProperties: false,
+      description: 'Of a completed migration of a guest that ran; null when it was not measured',
+    }),
+  ),
   forecast: nullable(Forecast),
   rollback: nullable(Rollback),
   health: nullable(Health),

@@ -67,8 +67,13 @@ describe.skipIf(labHosts.length === 0)('migrations between two nodes', () => {
     const { forecasts } = await lab.horcrux.call(migrations, 'statistics', {})
     expect(forecasts.compared).toBe(1)
     await until(async () => (await lab.events('MigrationCompleted', id)).length > 0, { what: 'the event of the end' })
-    for (const type of ['MigrationStarted', 'MigrationCompleted'])
-      expect(await lab.events(type, id)).toEqual([{ migration_id, ...ends, timestamp: expect.any(String) }])
+    const told = { migration_id, ...ends, timestamp: expect.any(String) }
+    expect(await lab.events('MigrationStarted', id)).toEqual([told])
+    const { measured_ms, allowed_ms, is_exceeded } = ended.pause!
+    expect([measured_ms, allowed_ms]).toEqual([ended.statistics!.downtime_ms, 300])
+    expect(is_exceeded).toBe(measured_ms > allowed_ms)
+    const pause = { pause_ms: measured_ms, is_pause_exceeded: is_exceeded }
+    expect(await lab.events('MigrationCompleted', id)).toEqual([{ ...told, ...pause }])
     for (const name of [`${id}-disk-0.qcow2`, `${id}-disk-1.raw`]) {
       expect(await lab.holds('hv2', name, 16)).toBe(true)
       expect((await stat(lab.fileOf('hv2', name))).blocks * 512).toBeLessThan(24 * 2 ** 20)

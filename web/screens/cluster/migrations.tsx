@@ -104,7 +104,12 @@ const columns: Column<Migration>[] = [
   {
     key: 'downtime',
     head: 'f.downtime',
-    cell: ({ statistics }) => (statistics?.downtime_ms == null ? '–' : `${statistics.downtime_ms} ms`),
+    cell: ({ statistics, pause }) => (
+      <>
+        {statistics?.downtime_ms == null ? '–' : `${statistics.downtime_ms} ms`}
+        {pause?.is_exceeded && <div class="note">{t('pauseExceeded', { time: `${pause.allowed_ms} ms` })}</div>}
+      </>
+    ),
     isNumeric: true,
     drop: 2,
   },
