@@ -71,6 +71,8 @@ export function nextMove(sim: Sim, id: string): void {
 function obstacleTo(sim: Sim, vm: SimVm, to: string): string | null {
   const node = sim.nodes.get(to)!
   if (node.inMaintenance) return `node '${to}' is in maintenance`
+  // The target reads the lease and opens the disks before the guest comes.
+  if (node.storageLostAt !== null) return `node '${to}' does not reach its storage`
   const world = worldOf(sim)
   const found = lacking(world, vm.id, to, node.availableMib)
   return found.length === 0 ? brokenRules(world, vm.id, to) : found.map(({ text }) => text).join('; ')
@@ -94,7 +96,8 @@ export function moved(sim: Sim, id: string): void {
     sim.queue.add(sim.nowMs + 5000, { kind: 'moved', vm: id })
     return
   }
-  const isDone = !work.isBroken && vm.guests.has(from) && isReached(sim.nodes.get(to))
+  const target = sim.nodes.get(to)!
+  const isDone = !work.isBroken && vm.guests.has(from) && isReached(target) && target.storageLostAt === null
   if (isDone) {
     const epoch = vm.guests.get(from)!
     vm.guests.delete(from)
