@@ -18,6 +18,7 @@ import { benchFleet } from './fleet.ts'
 import { benchHang } from './hang.ts'
 import { benchLatency } from './latency.ts'
 import { benchMetrics } from './metrics.ts'
+import { benchMigrate } from './migrate.ts'
 import { benchPolicies } from './policies.ts'
 import { benchReplication } from './replication.ts'
 import { benchRights } from './rights.ts'
@@ -49,6 +50,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   separate: benchSeparate,
   idle: benchIdle,
   metrics: benchMetrics,
+  migrate: benchMigrate,
   policies: benchPolicies,
   drain: benchDrain,
   'command-line': benchCommandLine,
