@@ -17,7 +17,7 @@ const MiB = 2 ** 20
 const bandwidth = 100
 /** Pairs of moves, with TORTURE enough of them to judge forecasts. */
 const rounds = process.env['TORTURE'] ? 25 : 6
-const [diskMib, dataMib] = [512, 96]
+const [diskMib, dataMib] = [1024, 96]
 const pool = '/var/lib/libvirt/images/pool'
 
 /** Milliseconds of one move: until it has ended, and those in which the guest stood still. */
@@ -65,7 +65,7 @@ async function byHand(lab: MovingLab, id: string, name: string, dir: string) {
 async function byApi({ horcrux }: MovingLab, vm_id: string, from: Node): Promise<Moved & { whole: number }> {
   const wanted = { vm_id, target_node: other(from), migration_type: 'live', bandwidth_limit: bandwidth }
   const whole = await timed(() => done(horcrux, migrations, 'start', wanted))
-  const { data } = await horcrux.call(operations, 'list', { filter: 'kind:moves.transfer', sort: '-created_at' })
+  const { data } = await horcrux.call(operations, 'list', { filter: 'kind:moves.transfer' })
   const { statistics } = await horcrux.call(migrations, 'status', { vm_id })
   const { started_at, ended_at } = data[0]!
   return {
