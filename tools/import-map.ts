@@ -43,6 +43,7 @@ const layers = [
   'contracts',
   'config',
   'runtime',
+  'tar',
   'ids.ts',
   'schedules',
   'nodes/host',

@@ -1,4 +1,5 @@
 import type { Service } from '#shared/service/start.ts'
+import { containerArchiveService } from './backups/service.ts'
 import { containerBulkService } from './bulk.ts'
 import { containerActions } from './containers.ts'
 import { containerSnapshotService } from './copies/snapshots.ts'
@@ -21,6 +22,7 @@ export const containerService: Service = {
     containerStreamActions,
     imageService,
     containerSnapshotService,
+    containerArchiveService,
     pruneService,
     stackService,
     networkService,

@@ -1,5 +1,6 @@
 import type { Service } from '#shared/service/start.ts'
 import { applianceService } from './appliances/service.ts'
+import { backupArchiveService, containerBackupService } from './backups/containers/service.ts'
 import { backupJobService } from './backups/jobs/service.ts'
 import { backupStoreKeyService } from './backups/keys/service.ts'
 import { proveRegularly } from './backups/jobs/prove-due.ts'
@@ -35,6 +36,8 @@ export const storageService: Service = {
     volumeDownloadService,
     backupService,
     backupFileService,
+    backupArchiveService,
+    containerBackupService,
     backupStoreService,
     backupStoreKeyService,
     backupJobService,

@@ -1,5 +1,5 @@
 import { asService, type Caller } from '#shared/access/access.ts'
-import { hedgedCall, callOnce } from '#shared/bus/hedged-call.ts'
+import { callAt, hedgedCall, callOnce } from '#shared/bus/hedged-call.ts'
 import { isBusJustBack } from '#shared/bus/bus.ts'
 import { raiseTry, revoked, type Try } from '#shared/bus/tries.ts'
 import { deliveryOf, isUndelivered, requestTimeoutMs, translateBusError } from '#shared/bus/broker.ts'
@@ -140,6 +140,8 @@ type CallOptions = {
   operationId?: string
   /** Says of an action without a route that it changes nothing, so that several replicas may be asked. */
   isQuestion?: boolean
+  /** The process that has what the call is about. A call that is lost is not repeated. */
+  replica?: string
 }
 const isRead = (action: Action) => !isChange(action) && action.rest !== undefined
 
@@ -148,7 +150,12 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
   contract: C,
   action: K,
   params?: Sent<C, K>,
-  { timeoutMs = requestTimeoutMs, operationId, isQuestion = isRead(contract.actions[action]!) }: CallOptions = {},
+  {
+    timeoutMs = requestTimeoutMs,
+    operationId,
+    replica,
+    isQuestion = isRead(contract.actions[action]!),
+  }: CallOptions = {},
 ): Promise<Result<C, K>> => {
   const context = requestContext()
   if (!context) throw new Error(`${contract.name}.${action} was called outside a handler`)
@@ -160,6 +167,8 @@ export const call = async <C extends Contract, K extends keyof C['actions'] & st
     ...(fence && { fence }),
   }
   const name = `${contract.name}.${action}`
+  if (replica !== undefined)
+    return (await send(broker, name, params ?? {}, meta, timeoutMs, false, callAt(replica))) as Result<C, K>
   if (isQuestion) return (await question(broker, name, params ?? {}, meta, timeoutMs)) as Result<C, K>
   // Actions for services only, and the steps of operations, bear being repeated.
   const mayRepeat = !isChange(contract.actions[action]!) || operationId !== undefined || fence !== undefined

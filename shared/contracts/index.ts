@@ -9,6 +9,8 @@ import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
+import { containerArchives } from '#shared/contracts/container/container-archives.ts'
+import { containerBackups } from '#shared/contracts/storage/container-backups.ts'
 import { containerSnapshots } from '#shared/contracts/container/container-snapshots.ts'
 import { containerBulk } from '#shared/contracts/container/container-bulk.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
@@ -52,6 +54,7 @@ import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { appliances } from '#shared/contracts/storage/appliances.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
+import { backupArchives } from '#shared/contracts/storage/backup-archives.ts'
 import { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
@@ -82,6 +85,8 @@ export const contracts: readonly Contract[] = [
   appliances,
   volumeDownloads,
   backupFiles,
+  backupArchives,
+  containerBackups,
   backups,
   backupStores,
   backupStoreKeys,
@@ -110,6 +115,7 @@ export const contracts: readonly Contract[] = [
   containerStreams,
   images,
   containerSnapshots,
+  containerArchives,
   prunes,
   stacks,
   monitoring,

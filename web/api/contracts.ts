@@ -26,6 +26,7 @@ import type { backupStoreKeys } from '#shared/contracts/storage/backup-keys.ts'
 import type { replicas } from '#shared/contracts/storage/replicas.ts'
 import type { replicationJobs } from '#shared/contracts/storage/replication-jobs.ts'
 import type { backups } from '#shared/contracts/storage/backups.ts'
+import type { containerBackups } from '#shared/contracts/storage/container-backups.ts'
 import type { pools } from '#shared/contracts/storage/pools.ts'
 import type { uploads } from '#shared/contracts/storage/uploads.ts'
 import type { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
@@ -51,6 +52,7 @@ type Contracts = {
   'backup-jobs': typeof backupJobs
   'backup-store-keys': typeof backupStoreKeys
   backups: typeof backups
+  'container-backups': typeof containerBackups
   cloudinit: typeof cloudinit
   consoles: typeof consoles
   'container-bulk': typeof containerBulk

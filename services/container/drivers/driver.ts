@@ -6,7 +6,7 @@ import type { Reached } from '#shared/nodes/nodes.ts'
 import type { ArchiveSource, Files } from './files.ts'
 import type { Definition, Ref } from './definition.ts'
 import type { ConsoleLog, TimedLogs } from './log-lines.ts'
-import type { Committing, Composing, Copying, Images, Recreation, Snapshots } from './parts.ts'
+import type { Committing, Composing, Copying, Images, Recreation, RootFiles, Snapshots } from './parts.ts'
 import type { Command, Process } from './process.ts'
 
 export { type Definition, idLabel, type Ref } from './definition.ts'
@@ -107,6 +107,8 @@ export type ContainerEngine = {
   recreation?: Recreation
   snapshots?: Snapshots
   copying?: Copying
+  /** Undefined for an engine whose containers are not backed up. */
+  rootFiles?: RootFiles
   committing?: Committing
   /** Undefined for an engine that Compose does not drive. */
   composing?: Composing

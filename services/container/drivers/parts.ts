@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { ImageSettings } from '#shared/contracts/container/saved-container.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
 import type { Definition, Ref } from './definition.ts'
@@ -57,6 +58,48 @@ export type Images = {
   pullsFrom: 'registry' | 'server'
   /** Pulls an image, and gives it the name. @returns the engine's id */
   pull: (reached: Reached, name: string, origin: Origin, how: Watching) => Promise<string>
+}
+
+/**
+ * Makes containers of the root file system of a backup. `image`: by an image that is made of it first. `container`: at once,
+ * by an engine without images.
+ */
+export type Base =
+  | {
+      kind: 'image'
+      /** Makes an image of a tar archive, with the settings that containers of it begin with. @returns the engine's id */
+      load: (
+        reached: Reached,
+        archive: Archive,
+        name: string,
+        settings: ImageSettings | null,
+        how: Watching,
+      ) => Promise<string>
+      /** Removes the image after its container was made, unless containers need it; one that is gone is fine. */
+      tidy: (reached: Reached, name: string) => Promise<void>
+    }
+  | {
+      kind: 'container'
+      create: (definition: Definition, archive: Readable) => Promise<string>
+      /** Unpacks an archive beside the root file system of a container. */
+      putBeside: (ref: Ref, archive: Readable) => Promise<void>
+      /** Puts it in the place of the present one, which is kept. The container is off. */
+      swap: (ref: Ref) => Promise<void>
+      /** Puts the kept one back. */
+      swapBack: (ref: Ref) => Promise<void>
+      /** Removes the one that is not in its place. */
+      removeOther: (ref: Ref) => Promise<void>
+    }
+
+/** Root file systems as tar archives with the users that the container has, for backups. */
+export type RootFiles = {
+  /** Reads it, also while the container runs. The same files are the same bytes each time. */
+  read: (ref: Ref) => Promise<ArchiveSource>
+  /** The settings of its image, and the variables that are its own; null: all that the container has. */
+  settings: (ref: Ref) => Promise<{ settings: ImageSettings | null; env: Record<string, string> | null }>
+  /** `Files` reads and writes volumes also of a container that does not run. */
+  hasVolumes: boolean
+  base: Base
 }
 
 /** Fields that a container can be made again with; undefined leaves one as it is. */

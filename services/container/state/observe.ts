@@ -29,6 +29,14 @@ const serviceLabels = ['com.docker.compose.service', 'io.podman.compose.service'
 const firstOf = (labels: Record<string, string>, names: string[]) =>
   names.map((label) => labels[label]).find((value) => value !== undefined) ?? null
 
+/** Labels of a container that belongs to no project: Compose would take it for its own. */
+export const withoutProject = (labels: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(labels).filter(
+      ([label]) => !projectLabels.some((own) => label.startsWith(own.replace(/project$/, ''))),
+    ),
+  )
+
 export const projectOf = (labels: Record<string, string>) => firstOf(labels, projectLabels)
 export const serviceOf = (labels: Record<string, string>) => firstOf(labels, serviceLabels)
 

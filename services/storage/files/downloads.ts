@@ -4,10 +4,9 @@ import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { log } from '#shared/runtime/log.ts'
 import { ownGuest } from './guests.ts'
 import { displayOf, namesIn } from './paths.ts'
-import type { Session } from './session.ts'
 
 type Download = {
-  session: Session
+  close: () => Promise<void>
   output: AsyncIterator<Buffer, void>
   /** Bytes that the guest has sent, and the gateway has not fetched. */
   rest: Buffer
@@ -28,6 +27,11 @@ export function filenameOf(name: Buffer | undefined, fallback: string, format: '
   return format === 'tar' ? `${safe}.tar` : safe
 }
 
+/** Keeps an output in this process, to be read in parts. */
+export function keepDownload(id: string, output: AsyncIterator<Buffer, void>, close: () => Promise<void>): void {
+  open.set(id, { close, output, rest: Buffer.alloc(0), given: 0, touchedAt: performance.now() })
+}
+
 /**
  * Starts a guest for a download, and its output.
  * @throws NotFoundError, ConflictError for what cannot be read, and for another thing than a file as raw
@@ -45,8 +49,7 @@ export async function openDownload(
     if (format === 'raw' && entry?.kind !== 'file')
       throw new ConflictError(`${path} is no file: it is downloaded as tar`)
     const output = format === 'raw' ? session.content(volume, names) : session.archive(volume, names)
-    const idle = { rest: Buffer.alloc(0), given: 0, touchedAt: performance.now() }
-    open.set(download_id, { session, output, ...idle })
+    keepDownload(download_id, output, () => session.close())
     const filename = filenameOf(names.at(-1), `${id}-${volume}`, format)
     return { download_id, filename, size_bytes: format === 'raw' ? entry!.size_bytes : null }
   } catch (error) {
@@ -94,7 +97,7 @@ export async function readDownload({
 export async function closeDownload(id: string): Promise<void> {
   const download = open.get(id)
   open.delete(id)
-  await download?.session.close()
+  await download?.close()
 }
 
 export function endIdleDownloads(): void {

@@ -20,7 +20,7 @@ const kinds: Record<string, FileEntry['kind']> = {
 }
 
 /** A time of the file system as text; null for one that no calendar has. */
-function timeOf(seconds: string): string | null {
+export function timeOf(seconds: string): string | null {
   const milliseconds = Math.floor(Number(seconds) * 1000)
   const time = new Date(milliseconds)
   const year = Number.isNaN(time.getTime()) ? -1 : time.getUTCFullYear()

@@ -1,5 +1,6 @@
 import { UnavailableError } from '#shared/errors.ts'
-import { openSession, type Session } from './session.ts'
+import type { Session } from './readable.ts'
+import { openSession } from './session.ts'
 
 /** Guests of this process that run at a time, for lists and downloads. Each has 256 MiB. */
 const mostGuests = 4

@@ -5,31 +5,20 @@ import { AppError, ConflictError, notFound, TooLargeError } from '#shared/errors
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { backupDisk, chunkReader } from '../backups/nbd/backup-disk.ts'
 import { backupRecords } from '../backups/model.ts'
-import { manifestOf, openStore } from '../backups/store/open-store.ts'
-import { entriesIn, entryFormat, type FoundEntry } from './entries.ts'
+import { containerManifestOf, manifestOf, openStore } from '../backups/store/open-store.ts'
+import { openArchives } from './archives.ts'
+import type { Session } from './readable.ts'
+import { entriesIn, entryFormat } from './entries.ts'
 import { bootGuest } from './guest/guest.ts'
 import { buildGuestImage } from './guest/image.ts'
 import { mostDisks } from './guest/start.ts'
 import { pathIn, pathText } from './paths.ts'
-import { type FoundVolume, type Scanned, volumesIn } from './volumes.ts'
+import { type FoundVolume, volumesIn } from './volumes.ts'
 
 /** Without a byte from the guest for so long, it is given up. */
 const silentMs = 120_000
 /** A folder with more in it is downloaded, not listed. */
 const mostListedBytes = 32 * 2 ** 20
-
-/** A guest that has the disks of a backup. */
-export type Session = Scanned & {
-  /** Entries of a folder, by the bytes of their names. @throws NotFoundError, ConflictError for a path that is no folder */
-  list: (volume: string, names: readonly Buffer[]) => Promise<FoundEntry[]>
-  /** The entry of a path that is not the root. @throws NotFoundError, ConflictError */
-  entry: (volume: string, names: readonly Buffer[]) => Promise<FoundEntry>
-  /** A tar archive of a file, a link, or a folder with all in it. Links are in it as links. */
-  archive: (volume: string, names: readonly Buffer[]) => AsyncGenerator<Buffer, void>
-  /** The bytes of a file. */
-  content: (volume: string, names: readonly Buffer[]) => AsyncGenerator<Buffer, void>
-  close: () => Promise<void>
-}
 
 async function collected(output: AsyncIterable<Buffer>): Promise<Buffer> {
   let bytes = 0
@@ -58,12 +47,13 @@ function guestImage(): ReturnType<typeof buildGuestImage> {
 }
 
 /**
- * Starts a guest with the disks of a backup, and finds their volumes.
+ * Starts a guest with the disks of a backup, and finds their volumes. Those of a container are read without one.
  * @throws NotFoundError, ConflictError for a backup that is not complete or is damaged, UnavailableError
  */
 export async function openSession(id: string): Promise<Session> {
   const backup = await backupRecords.require(id)
   if (backup.state !== 'ready') throw new ConflictError(`Backup '${id}' is ${backup.state}`)
+  if (backup.kind === 'container') return openArchives(await openStore(backup.pool), await containerManifestOf(backup))
   const { disks } = await manifestOf(backup)
   if (disks.length > mostDisks)
     throw new ConflictError(`Backup '${id}' has ${disks.length} disks; files are read of at most ${mostDisks}`)

@@ -11,6 +11,8 @@ import { backupStoreKeys } from '#shared/contracts/storage/backup-keys.ts'
 import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { clonePresets } from '#shared/contracts/vm/clone-presets.ts'
 import { consoles } from '#shared/contracts/vm/consoles.ts'
+import { containerArchives } from '#shared/contracts/container/container-archives.ts'
+import { containerBackups } from '#shared/contracts/storage/container-backups.ts'
 import { containerSnapshots } from '#shared/contracts/container/container-snapshots.ts'
 import { containerBulk } from '#shared/contracts/container/container-bulk.ts'
 import { containers } from '#shared/contracts/container/containers.ts'
@@ -55,6 +57,7 @@ import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { appliances } from '#shared/contracts/storage/appliances.ts'
 import { uploads } from '#shared/contracts/storage/uploads.ts'
+import { backupArchives } from '#shared/contracts/storage/backup-archives.ts'
 import { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import { volumeDownloads } from '#shared/contracts/storage/volume-downloads.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
@@ -115,6 +118,8 @@ const table: Record<ServiceName, Member> = {
       volumeDownloads,
       backups,
       backupFiles,
+      backupArchives,
+      containerBackups,
       backupStores,
       backupStoreKeys,
       backupJobs,
@@ -128,6 +133,9 @@ const table: Record<ServiceName, Member> = {
       ...of(resourcePools, 'get'),
       ...of(operations, 'cancel'),
       ...of(backups, 'delete', 'prove'),
+      ...of(containers, 'pause', 'resume'),
+      ...of(containerArchives, 'describe', 'open', 'list', 'foreseeNew', 'foreseeSame', 'build', 'replace'),
+      ...of(containerStreams, 'read', 'close'),
       ...of(backupStores, 'prove'),
     ],
     emits: ['backups'],
@@ -171,6 +179,7 @@ const table: Record<ServiceName, Member> = {
       containerStreams,
       images,
       containerSnapshots,
+      containerArchives,
       prunes,
       stacks,
       networks,
@@ -181,6 +190,8 @@ const table: Record<ServiceName, Member> = {
       ...of(vms, 'list'),
       ...of(guests, 'agent'),
       ...of(containers, 'start', 'stop', 'restart', 'pause', 'resume', 'delete'),
+      ...of(backupArchives, 'describe', 'open'),
+      ...of(backupFiles, 'read', 'close'),
     ],
     emits: ['container:status', 'container:events', 'alerts'],
   },

@@ -65,6 +65,8 @@ export const mostFileBytes = 64 * 2 ** 30
 export const streamPartBytes = 256 * 1024
 
 const toGateway = { can: 'service', callers: ['gateway'] } as const
+/** Beside the gateway, the service that makes backups. */
+const toReaders = { can: 'service', callers: ['gateway', 'storage'] } as const
 const StreamId = { stream_id: Type.String({ maxLength: 64 }) }
 
 /** Commands, consoles and logs of containers over WebSockets. */
@@ -155,7 +157,7 @@ export const containerStreams = contract('container-streams', {
   },
   read: {
     does: 'Wait for output of a stream, and take it; of the replica that has it',
-    ...toGateway,
+    ...toReaders,
     params: strict({ ...StreamId, wait: Type.Integer({ minimum: 0, maximum: 3 }) }),
     result: strict({
       parts: Type.Array(strict({ stream: Type.Union([Type.Literal(1), Type.Literal(2)]), data: Type.String() }), {
@@ -192,7 +194,7 @@ export const containerStreams = contract('container-streams', {
   },
   close: {
     does: 'End a stream, and put its end on record',
-    ...toGateway,
+    ...toReaders,
     params: strict({ ticket_id: Type.String(), reason: Type.String({ maxLength: 1000 }) }),
     result: Done,
   },

@@ -44,7 +44,12 @@ const measured = {
 }
 
 const ofMigration = { migration_id: Type.String(), vm_id: Type.String(), timestamp: Time }
-const ofBackup = { backup_id: Type.String(), vm_id: Type.String(), timestamp: Time }
+const ofBackup = {
+  backup_id: Type.String(),
+  vm_id: Type.Union([Type.String(), Type.Null()], { description: 'null of a container' }),
+  container_id: Type.Optional(Type.Union([Type.String(), Type.Null()], { description: 'null of a virtual machine' })),
+  timestamp: Time,
+}
 
 /** All events. `owner`: the user who started the operation, and users with SysAudit; `resource`: each user with the right to see the resource. */
 export const events = {

@@ -10,7 +10,7 @@ export const fileDownloadRoute = '/backups/{id}/files/{volume}/download'
 
 const VolumeId = Type.String({
   pattern: '^[A-Za-z0-9_.+-]{1,255}$',
-  description: 'A volume on the disks, such as vda1',
+  description: 'A volume on the disks, such as vda1; root and volume-1 of a container',
   examples: ['vda1'],
   errorMessage: 'must be the id of a volume, such as vda1',
 })
@@ -65,15 +65,19 @@ const OpenedFiles = strict({
 })
 export type OpenedFiles = Static<typeof OpenedFiles>
 
-const toGateway = { can: 'service', callers: ['gateway'] } as const
+/** Beside the gateway, the service that makes containers of backups. */
+const toClient = { can: 'service', callers: ['gateway', 'container'] } as const
 const DownloadId = { download_id: Type.String({ maxLength: 64 }) }
 // As for a restore: it has the data of a guest.
 const can = 'VmBackup on /api/backups/{id}' as const
 
-/** Files on the disks of a backup. A guest without a network reads them, never the kernel of a host. */
+/**
+ * Files on the disks of a backup. A guest without a network reads them, never the kernel of a host. Files of a container are
+ * in archives, which need no guest.
+ */
 export const backupFiles = contract('backup-files', {
   volumes: {
-    does: 'List the file systems on the disks of a backup',
+    does: 'List the file systems on the disks of a backup, or the archives of a backup of a container',
     rest: 'GET /backups/{id}/files',
     can,
     params: strict({ id: Id, timeout: Timeout }),
@@ -111,12 +115,12 @@ export const backupFiles = contract('backup-files', {
   },
   read: {
     does: 'Read the next part, of the replica that has the guest',
-    ...toGateway,
+    ...toClient,
     params: strict({
       ...DownloadId,
       offset: Type.Integer({ minimum: 0, description: 'Where the last part has ended' }),
     }),
     result: strict({ data: Type.String({ description: 'Base64' }), is_end: Type.Boolean() }),
   },
-  close: { does: 'End a download', ...toGateway, params: strict(DownloadId), result: Done },
+  close: { does: 'End a download', ...toClient, params: strict(DownloadId), result: Done },
 })

@@ -20,20 +20,42 @@ import { Bandwidth } from '#shared/contracts/storage/backups.ts'
 import { Retention } from '#shared/contracts/storage/retention.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 
-/** The virtual machines of a job, found anew at each run. */
+const Label = Type.String({
+  examples: ['tier=prod', 'backup'],
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}(=.{0,1000})?$',
+  description: 'Containers with this label, or with this value of it: `tier=prod`',
+  errorMessage: 'must be a label such as backup, or a label with its value such as tier=prod',
+})
+
+/** The virtual machines and containers of a job, found anew at each run. Only managed containers are. */
 export const Selection = Type.Union([
+  strict({ kind: Type.Literal('vm'), vm_id: Id }),
+  strict({ kind: Type.Literal('tag'), tag: Vm.properties.tags.items }),
+  strict({ kind: Type.Literal('container'), container_id: Id }),
+  strict({ kind: Type.Literal('label'), label: Label }),
+  strict({ kind: Type.Literal('resource_pool'), resource_pool: Id }),
+])
+/** The selections of virtual machines alone. */
+export const VmSelection = Type.Union([
   strict({ kind: Type.Literal('vm'), vm_id: Id }),
   strict({ kind: Type.Literal('tag'), tag: Vm.properties.tags.items }),
   strict({ kind: Type.Literal('resource_pool'), resource_pool: Id }),
 ])
+export type VmSelection = Static<typeof VmSelection>
 export type Selection = Static<typeof Selection>
 
 const Count = Type.Integer({ minimum: 0 })
 
-/** The result of a run for one virtual machine. */
+/** A virtual machine, or a container: the other one is null. */
+const subject = {
+  vm_id: Type.Union([Id, Type.Null()], { description: 'null of a container' }),
+  container_id: Type.Union([Id, Type.Null()], { description: 'null of a virtual machine' }),
+}
+
+/** The result of a run for one virtual machine or container. */
 const Outcome = strict({
-  vm_id: Id,
-  vm_name: Type.String(),
+  ...subject,
+  name: Type.String(),
   state: oneOf('succeeded', 'failed', 'skipped'),
   backup_id: nullable(Id),
   reason: Type.Union([Type.String(), Type.Null()], { description: 'The reason that there is no backup' }),
@@ -59,15 +81,16 @@ export type JobRun = Static<typeof JobRun>
 const PerNode = Type.Integer({
   minimum: 1,
   maximum: 16,
-  description: 'Virtual machines of one node that a run backs up at a time',
+  description: 'Virtual machines and containers of one node that a run backs up at a time',
 })
 const byCaller = 'null: only when it is started by a caller'
 const Often = Type.Union([Frequency, Type.Null()], { description: byCaller })
 
-const ofMaxAge = 'Hours: an older newest backup of a virtual machine raises the alert backup_overdue; null: never'
+const ofMaxAge =
+  'Hours: an older newest backup of a virtual machine or container raises the alert backup_overdue; null: never'
 const Hours = Type.Integer({ minimum: 1, maximum: 87_600 })
 const MaxAge = Type.Union([Hours, Type.Null()], { description: ofMaxAge })
-const ofRetention = 'Applied to each virtual machine after each run; null: every backup is kept'
+const ofRetention = 'Applied to each virtual machine and container after each run; null: every backup is kept'
 const ofProof = 'The verifications of its backups, while it is enabled; null: none'
 
 export const BackupJob = record('name enabled pool last_run.succeeded last_run.failed next_run id')({
@@ -98,7 +121,7 @@ export const RunResult = strict({
 
 const Retained = strict({
   backup_id: Type.Union([Id, Type.Null()], { description: 'null: of a run to come' }),
-  vm_id: Id,
+  ...subject,
   at: Time,
   is_kept: Type.Boolean(),
   reason: Type.Union([Type.String(), Type.Null()], {
@@ -110,14 +133,17 @@ const Retained = strict({
 })
 export type Retained = Static<typeof Retained>
 
-/** The backups of a job under a retention, by virtual machine, the newest first. */
+/** The backups of a job under a retention, by virtual machine and container, the newest first. */
 export const RetentionPlan = strict({ backups: Type.Array(Retained), plan_id: Type.String() })
 export type RetentionPlan = Static<typeof RetentionPlan>
 
 const Overdue = strict({
   job_id: Id,
   job_name: Name,
-  vm_id: Type.Union([Id, Type.Null()], { description: 'null: what the job selects cannot be found' }),
+  vm_id: Type.Union([Id, Type.Null()], {
+    description: 'null of a container, and, as `container_id`, when the selection of the job cannot be found',
+  }),
+  container_id: Type.Union([Id, Type.Null()], { description: 'null of a virtual machine' }),
   newest: Type.Union([Time, Type.Null()], { description: 'The moment of its newest backup of this job' }),
   reason: Type.String(),
 })
@@ -144,7 +170,7 @@ export const backupJobs = contract('backup-jobs', {
     result: BackupJob,
   },
   summary: {
-    does: 'Show the virtual machines whose newest backup of a job, or its verification, is older than the job asks',
+    does: 'Show the virtual machines and containers whose newest backup of a job, or its verification, is older than the job asks',
     rest: 'GET /backup-jobs/summary',
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/backup-jobs/{id}',
@@ -159,7 +185,7 @@ export const backupJobs = contract('backup-jobs', {
     computed: true,
   },
   create: {
-    does: `Have virtual machines backed up regularly; ${rights}`,
+    does: `Have virtual machines or containers backed up regularly; ${rights}`,
     rest: 'POST /backup-jobs',
     can: on,
     audit: 'config_changed',
@@ -219,7 +245,7 @@ export const backupJobs = contract('backup-jobs', {
     computed: true,
   },
   run: {
-    does: 'Run a job now; one virtual machine that fails does not end it',
+    does: 'Run a job now; one virtual machine or container that fails does not end it',
     rest: 'POST /backup-jobs/{id}/run',
     can: on,
     operation: true,

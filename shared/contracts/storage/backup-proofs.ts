@@ -73,11 +73,12 @@ export const JobProof = strict({
 })
 export type JobProof = Static<typeof JobProof>
 
-/** A virtual machine of a job without a verification that is young enough. */
+/** A virtual machine or container of a job without a verification that is young enough. */
 export const Unproven = strict({
   job_id: Id,
   job_name: Type.String(),
-  vm_id: Id,
+  vm_id: Type.Union([Id, Type.Null()], { description: 'null of a container' }),
+  container_id: Type.Union([Id, Type.Null()], { description: 'null of a virtual machine' }),
   level: Type.Enum(['data', 'boot']),
   newest: Type.Union([Time, Type.Null()], { description: 'The time of its newest good verification' }),
   reason: Type.String(),

@@ -14,6 +14,7 @@ import {
   Time,
   Version,
 } from '#shared/contracts/common.ts'
+import { BackupContainer } from '#shared/contracts/storage/backup-container.ts'
 import { BootCheck, DataDays, Proof } from '#shared/contracts/storage/backup-proofs.ts'
 import { Consistency } from '#shared/contracts/vm/snapshots.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
@@ -41,10 +42,14 @@ const BackupDisk = strict({
   }),
 })
 
-export const Backup = record('vm_name state taken_at size_bytes stored_bytes pool protected id')({
+export const Backup = record('kind vm_name container_name state taken_at size_bytes stored_bytes pool protected id')({
   id: Id,
-  vm_id: Type.String({ ...Id, description: 'It may be gone' }),
-  vm_name: Name,
+  kind: oneOf('vm', 'container'),
+  vm_id: Type.Union([Id, Type.Null()], { description: 'It may be gone; null of a container' }),
+  vm_name: nullable(Name),
+  container_id: Type.Union([Id, Type.Null()], { description: 'It may be gone; null of a virtual machine' }),
+  container_name: nullable(Type.String()),
+  container: nullable(BackupContainer),
   pool: Type.String({ ...Id, description: 'Storage pool that has the backup store' }),
   description: Description,
   state: oneOf('creating', 'ready', 'deleting'),
@@ -54,7 +59,7 @@ export const Backup = record('vm_name state taken_at size_bytes stored_bytes poo
   }),
   vm_status: nullable(oneOf('running', 'paused', 'stopped')),
   disks: Type.Array(BackupDisk),
-  size_bytes: Type.Integer({ description: 'Size of its disks in the guest' }),
+  size_bytes: Type.Integer({ description: 'Size of its disks in the guest, or of the archives of a container' }),
   data_bytes: Type.Integer({ description: 'Bytes of its disks that are not holes' }),
   new_bytes: Type.Integer({ description: 'Bytes of chunks that the store did not have before' }),
   stored_bytes: Type.Integer({ description: 'Bytes that these take in the store' }),
@@ -79,7 +84,7 @@ export const Backup = record('vm_name state taken_at size_bytes stored_bytes poo
 export type Backup = Static<typeof Backup>
 
 /** Something that a restore does otherwise than the virtual machine was at the backup. */
-const Difference = strict({
+export const Difference = strict({
   field: Type.String(),
   backup: Type.String(),
   restored: Type.String(),
@@ -109,7 +114,17 @@ export const backups = contract('backups', {
     rest: 'GET /backups',
     can: 'signed-in',
     itemAccess: 'VmAudit on /api/backups/{id}',
-    params: SearchQuery(Backup, ['vm_id', 'vm_name', 'pool', 'state', 'job_id', 'protected']),
+    params: SearchQuery(Backup, [
+      'kind',
+      'vm_id',
+      'vm_name',
+      'container_id',
+      'container_name',
+      'pool',
+      'state',
+      'job_id',
+      'protected',
+    ]),
     result: SearchPage(Backup),
   },
   get: {
@@ -194,7 +209,7 @@ export const backups = contract('backups', {
     result: Vm,
   },
   verify: {
-    does: 'Verify a backup: its structure, and with `data` every byte of its disks',
+    does: 'Verify a backup: its structure, and with `data` every byte of its disks or files',
     rest: 'POST /backups/{id}/verify',
     can: on,
     operation: true,

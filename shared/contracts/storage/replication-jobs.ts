@@ -15,7 +15,7 @@ import {
   Version,
 } from '#shared/contracts/common.ts'
 import { Frequency, Run, Timezone } from '#shared/contracts/frequency.ts'
-import { JobRun, Selection } from '#shared/contracts/storage/backup-jobs.ts'
+import { JobRun, VmSelection } from '#shared/contracts/storage/backup-jobs.ts'
 import { Bandwidth } from '#shared/contracts/storage/backups.ts'
 import { ReplicationState } from '#shared/contracts/storage/replicas.ts'
 import { Retention } from '#shared/contracts/storage/retention.ts'
@@ -38,7 +38,7 @@ export type ReplicationOutcome = Static<typeof Outcome>
 export const ReplicationJob = record('name node pool enabled last_run.state next_run id')({
   id: Id,
   name: Name,
-  selection: Selection,
+  selection: VmSelection,
   node: Type.String({ ...Id, description: 'Node that gets the replicas' }),
   pool: Type.String({ ...Id, description: 'Storage pool of that node; one that takes snapshots' }),
   frequency: Often,
@@ -97,7 +97,7 @@ export const replicationJobs = contract('replication-jobs', {
     params: strict({
       id: Type.Optional(Id),
       name: Name,
-      selection: Selection,
+      selection: VmSelection,
       node: ReplicationJob.properties.node,
       pool: ReplicationJob.properties.pool,
       frequency: Type.Union([Frequency, Type.Null()], { default: null, description: byCaller }),
@@ -116,7 +116,7 @@ export const replicationJobs = contract('replication-jobs', {
     params: strict({
       id: Id,
       name: Type.Optional(Name),
-      selection: Type.Optional(Selection),
+      selection: Type.Optional(VmSelection),
       frequency: Type.Optional(Often),
       timezone: Type.Optional(Timezone),
       enabled: Type.Optional(Type.Boolean()),

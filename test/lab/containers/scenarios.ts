@@ -9,6 +9,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import type { Scenario } from '../faults/scenario.ts'
 import type { TestHorcrux } from '../product/horcrux.ts'
 import { done } from '../product/run-operation.ts'
+import { containerBackupScenarios } from './backup-scenarios.ts'
 import { idle, inCompose } from './idle.ts'
 import { startRegistry } from './registry.ts'
 import type { LabEngines } from './start.ts'
@@ -99,6 +100,7 @@ export const containerScenarios = (engines: LabEngines): Record<string, Scenario
   'container-snapshots.restore': { before: withSnapshot, params: { id: 'fault-snap', name: 'one' } },
   'container-snapshots.delete': { before: withSnapshot, params: { id: 'fault-snap', name: 'one' } },
   'containers.delete': { before: run, params: { id, force: true } },
+  ...containerBackupScenarios(run),
   'images.pull': { before: withRegistry(engines), params: ofPull },
   'images.import': { before: withArchive(engines), params: ofArchive },
   'stacks.create': { params: ofStack },

@@ -14,7 +14,8 @@ import type { Calling, Scenario } from './scenario.ts'
 
 type Given = { offWithDisks: (horcrux: Calling) => Promise<unknown> }
 
-const store = { id: 'backups', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/backups' }
+/** The storage pool of the backups. */
+export const store = { id: 'backups', type: 'dir', node: 'hv1', path: '/var/lib/libvirt/images/backups' }
 /** A storage pool whose backup store is encrypted; each scenario makes it, and `clearBackups` takes it away. */
 const vault = { id: 'vault', type: 'dir' }
 /** Recipients whose identities were thrown away. */

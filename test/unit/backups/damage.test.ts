@@ -8,7 +8,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { checkData, checkStructure } from '../../../services/storage/backups/proof/check.ts'
 import { noLedger, writeLedger } from '../../../services/storage/backups/proof/ledger.ts'
 import { encryptionWith } from '../../../services/storage/backups/store/encryption.ts'
-import { keyOfManifest, type Manifest } from '../../../services/storage/backups/store/manifest.ts'
+import { keyOfManifest, type VmManifest } from '../../../services/storage/backups/store/manifest.ts'
 import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
 import { sha256 } from '../../../services/storage/backups/store/pack.ts'
 import { prepareStore, putKeyFile } from '../../../services/storage/backups/store/store.ts'
@@ -55,7 +55,7 @@ describe.each([{ kind: 'bare' }, { kind: 'encrypted' }])('a backup store that is
   })
 
   /** The damage of a backup, as a verification finds it. */
-  async function verify(manifest: Manifest, written: string): Promise<string | null> {
+  async function verify(manifest: VmManifest, written: string): Promise<string | null> {
     const { error, chunks, catalog } = await checkStructure(objects, keyOfManifest(manifest), written)
     return error ?? checkData(objects, catalog, chunks, working)
   }
@@ -68,7 +68,7 @@ describe.each([{ kind: 'bare' }, { kind: 'encrypted' }])('a backup store that is
       [a, null, b],
       [b, c],
     ]
-    const made: { manifest: Manifest; disk: Disk; written: string }[] = []
+    const made: { manifest: VmManifest; disk: Disk; written: string }[] = []
     for (const [index, disk] of disks.entries()) {
       const manifest = await saveDisk(objects, `b${index}`, disk, 300)
       made.push({ manifest, disk, written: sha256(await objects.get(keyOfManifest(manifest))) })

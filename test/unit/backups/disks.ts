@@ -10,7 +10,7 @@ import {
 import { readCatalog } from '../../../services/storage/backups/store/catalog.ts'
 import {
   keyOfManifest,
-  type Manifest,
+  type VmManifest,
   readManifest,
   writeManifest,
 } from '../../../services/storage/backups/store/manifest.ts'
@@ -23,7 +23,7 @@ import { readChunks } from '../../../services/storage/backups/store/read-chunks.
 export type Disk = (Buffer | null)[]
 
 /** Writes a backup of one disk, as a backup of a VM does. */
-export async function saveDisk(objects: Objects, id: string, disk: Disk, packBytes = 1000): Promise<Manifest> {
+export async function saveDisk(objects: Objects, id: string, disk: Disk, packBytes = 1000): Promise<VmManifest> {
   const writer = packWriter(objects, await readCatalog(objects), packBytes)
   const chunks: ChunkList = []
   for (const chunk of disk) {
@@ -33,7 +33,7 @@ export async function saveDisk(objects: Objects, id: string, disk: Disk, packByt
   }
   await writer.finish()
   const size_bytes = disk.length * chunkBytes
-  const manifest: Manifest = {
+  const manifest: VmManifest = {
     format: 1,
     chunk_bytes: chunkBytes,
     id,
@@ -66,7 +66,7 @@ export async function saveDisk(objects: Objects, id: string, disk: Disk, packByt
   return manifest
 }
 
-const plain: Manifest['config'] = {
+const plain: VmManifest['config'] = {
   architecture: 'x86_64',
   memory: 128,
   balloon: null,
@@ -85,8 +85,9 @@ const plain: Manifest['config'] = {
 }
 
 /** Reads a disk back, as chunks. */
-export async function loadDisk(objects: Objects, { id, vm_id, taken_at }: Manifest): Promise<Disk> {
-  const manifest = await readManifest(objects, keyOfManifest({ id, vm_id, taken_at }))
+export async function loadDisk(objects: Objects, { id, vm_id, taken_at }: VmManifest): Promise<Disk> {
+  // Only backups of virtual machines are made here.
+  const manifest = (await readManifest(objects, keyOfManifest({ id, vm_id, taken_at }))) as VmManifest
   const [disk] = manifest.disks
   const found = new Map<string, Buffer>()
   const wanted = new Set([...chunksIn(disk!.chunks as ChunkList)].map((each) => each.id))

@@ -9,7 +9,7 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { makeIdentity, wrapKey } from '../../../services/storage/backups/keys/key-file.ts'
 import { chunkBytes } from '../../../services/storage/backups/store/chunks.ts'
 import { encryptionWith } from '../../../services/storage/backups/store/encryption.ts'
-import { keyOfManifest, type Manifest } from '../../../services/storage/backups/store/manifest.ts'
+import { keyOfManifest, type VmManifest } from '../../../services/storage/backups/store/manifest.ts'
 import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
 import { keyFileKey, prepareStore, putKeyFile } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
@@ -34,7 +34,7 @@ const packs = () =>
 describe('the program in an encrypted store', () => {
   const disk = [null, randomBytes(chunkBytes), Buffer.alloc(chunkBytes, 'text '), null]
   let mine: Awaited<ReturnType<typeof makeIdentity>>
-  let manifest: Manifest
+  let manifest: VmManifest
   beforeEach(async () => {
     const others = await Promise.all([makeIdentity(), makeIdentity()])
     mine = await makeIdentity()

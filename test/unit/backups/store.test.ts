@@ -11,7 +11,7 @@ import { readCatalog } from '../../../services/storage/backups/store/catalog.ts'
 import { chunkBytes } from '../../../services/storage/backups/store/chunks.ts'
 import { collect } from '../../../services/storage/backups/store/collect.ts'
 import { encryptionWith } from '../../../services/storage/backups/store/encryption.ts'
-import { keyOfManifest, type Manifest, readManifest } from '../../../services/storage/backups/store/manifest.ts'
+import { keyOfManifest, type VmManifest, readManifest } from '../../../services/storage/backups/store/manifest.ts'
 import { encryptedObjects, type Objects, objectsOf } from '../../../services/storage/backups/store/objects.ts'
 import { prepareStore } from '../../../services/storage/backups/store/store.ts'
 import { dir } from '../../../services/storage/drivers/dir/dir.ts'
@@ -29,9 +29,9 @@ afterEach(() => rm(folder, { recursive: true }))
 
 const working = { signal: new AbortController().signal, onProgress: () => undefined }
 const save = (id: string, disk: Disk, packBytes?: number) => saveDisk(objects, id, disk, packBytes)
-const load = (manifest: Manifest) => loadDisk(objects, manifest)
+const load = (manifest: VmManifest) => loadDisk(objects, manifest)
 
-const remove = ({ id, vm_id, taken_at }: Manifest) => objects.remove(keyOfManifest({ id, vm_id, taken_at }))
+const remove = ({ id, vm_id, taken_at }: VmManifest) => objects.remove(keyOfManifest({ id, vm_id, taken_at }))
 const packsNow = async () => (await objects.list('packs/')).map(({ key }) => key).toSorted()
 const pathOf = (key: string) => join(folder, 'objects/backups', key)
 
@@ -50,7 +50,7 @@ describe.each(kinds)('$kind', ({ encrypts }) => {
     await fc.assert(
       fc.asyncProperty(fc.array(disks, { minLength: 1, maxLength: 4 }), fc.nat(), async (all, seed) => {
         rmSync(join(folder, 'objects'), { recursive: true, force: true })
-        const made: { manifest: Manifest; disk: Disk }[] = []
+        const made: { manifest: VmManifest; disk: Disk }[] = []
         for (const [index, disk] of all.entries()) {
           const content = disk.map((part) => (part === null ? null : parts[part]!))
           made.push({ manifest: await save(`b${index}`, content), disk: content })

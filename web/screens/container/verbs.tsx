@@ -3,6 +3,7 @@ import { containerPowerStates } from '#shared/contracts/power-states.ts'
 import type { Container } from '#shared/contracts/container/containers.ts'
 import { type Verb, wrongStatus } from '../../forms/verbs.tsx'
 import { t } from '../../words/words.ts'
+import { backUp } from './back-up.ts'
 
 type PowerVerb = keyof typeof containerPowerStates
 
@@ -35,6 +36,7 @@ export const containerVerbs: readonly Verb<Container>[] = [
       { name: 'pids', label: 'f.pids', isNullable: true, hint: 'hint.noLimit' },
     ],
   },
+  backUp,
   {
     action: 'containers.adopt',
     label: 'verb.adopt',

@@ -21,7 +21,7 @@ const proofFields = 'data_days, boot: {every_hours, check}, max_data_age_hours, 
 
 const fields = (): Field[] => [
   { name: 'name', label: 'f.name', isRequired: true },
-  ...selectionFields('f.selection'),
+  ...selectionFields('f.selection', true),
   { name: 'pool', label: 'f.pool', isRequired: true, hint: 'hint.backupPool' },
   { name: 'frequency', label: 'f.frequency', kind: 'json', hint: 'hint.frequency', isNullable: true },
   { name: 'timezone', label: 'f.timezone' },

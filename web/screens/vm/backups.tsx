@@ -6,17 +6,24 @@ import { Status } from '../../widgets/status.tsx'
 import { ago, bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { BackupFiles } from '../storage/backup-files.tsx'
+import { containerRestores, unready } from '../storage/container-restore.tsx'
 import { bootCheckFields, proofOf } from '../storage/boot-check.ts'
 import '../storage/backup-words.ts'
 
-const unready = ({ state }: Backup) => (state === 'ready' ? undefined : t('backupIsNotReady'))
+/** The name of the virtual machine or container. */
+const nameOf = ({ vm_name, container_name }: Backup): string => vm_name ?? container_name ?? ''
+const ofVm = (backup: Backup) => (backup.kind === 'vm' ? unready(backup) : t('isOfContainer'))
 
 const columns: Column<Backup>[] = [
   {
-    key: 'vm_name',
-    head: 'nav.vms',
-    cell: ({ vm_id, vm_name }) => <a href={`/vms/${vm_id}`}>{vm_name}</a>,
-    value: ({ vm_name }) => vm_name,
+    key: 'name',
+    head: 'f.backupOf',
+    cell: (backup) => (
+      <a href={backup.kind === 'vm' ? `/vms/${backup.vm_id}` : `/containers/${backup.container_id}`}>
+        {nameOf(backup)}
+      </a>
+    ),
+    value: nameOf,
   },
   {
     key: 'taken_at',
@@ -52,7 +59,7 @@ const verbs: readonly Verb<Backup>[] = [
     action: 'backups.restore',
     label: 'verb.restoreNew',
     params: ({ id }) => ({ id, to: 'new' }),
-    reason: unready,
+    reason: ofVm,
     initial: ({ vm_name }) => ({ name: `${vm_name}-restored` }),
     fields: () => [
       { name: 'name', label: 'f.name', isRequired: true },
@@ -66,11 +73,12 @@ const verbs: readonly Verb<Backup>[] = [
     action: 'backups.restore',
     label: 'verb.restoreSame',
     params: ({ id }) => ({ id, to: 'same' }),
-    reason: unready,
-    typed: ({ vm_name }) => vm_name,
-    confirm: ({ vm_name }) => t('confirmRestoreSame', { name: vm_name }),
+    reason: ofVm,
+    typed: nameOf,
+    confirm: (backup) => t('confirmRestoreSame', { name: nameOf(backup) }),
     isDanger: true,
   },
+  ...containerRestores,
   {
     action: 'backup-files.volumes',
     label: 'verb.browseFiles',
@@ -89,7 +97,7 @@ const verbs: readonly Verb<Backup>[] = [
     action: 'backups.prove',
     label: 'verb.prove',
     params: ({ id }) => ({ id }),
-    reason: unready,
+    reason: ofVm,
     initial: () => ({ check: { kind: 'agent' } }),
     fields: () => [...bootCheckFields(), { name: 'node', label: 'f.node' }, { name: 'pool', label: 'f.pool' }],
   },
@@ -110,7 +118,7 @@ const verbs: readonly Verb<Backup>[] = [
     label: 'verb.delete',
     params: ({ id }) => ({ id }),
     reason: (backup) => (backup.protected ? t('isProtected') : undefined),
-    confirm: ({ vm_name }) => t('confirmDelete', { name: vm_name }),
+    confirm: (backup) => t('confirmDelete', { name: nameOf(backup) }),
     isDanger: true,
   },
 ]
@@ -134,13 +142,13 @@ export const Backups = () => (
     item="backups.get"
     columns={columns}
     idOf={({ id }) => id}
-    nameOf={({ vm_name }) => vm_name}
-    words={({ id, vm_id, vm_name, description }) => [id, vm_id, vm_name, description]}
+    nameOf={nameOf}
+    words={(backup) => [backup.id, backup.vm_id ?? backup.container_id ?? '', nameOf(backup), backup.description]}
     facets={[
-      { field: 'vm_name', label: 'nav.vms', of: ({ vm_name }) => vm_name },
+      { field: 'kind', label: 'f.backupOf', of: ({ kind }) => kind },
       { field: 'pool', label: 'f.pool', of: ({ pool }) => pool },
     ]}
-    firstSort="vm_name"
+    firstSort="name"
     verbs={verbs}
     create={create}
     empty="noBackups"

@@ -118,7 +118,8 @@ export function described(inspected: ContainerInspectInfo): Seen {
   }
 }
 
-function splitOnce(line: string): [string, string] {
+/** The name and the value of a variable. */
+export function splitOnce(line: string): [string, string] {
   const at = line.indexOf('=')
   return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + 1)]
 }

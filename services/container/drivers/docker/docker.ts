@@ -15,6 +15,7 @@ import { dockerImages } from './images.ts'
 import { limitsRequest } from './limits.ts'
 import { logLines } from './logs.ts'
 import { dockerRecreation } from './recreate.ts'
+import { dockerRootFiles } from './root-files.ts'
 
 /** Time beyond the grace in which the engine has stopped a container. Milliseconds. */
 const stopWithinMs = 30_000
@@ -58,6 +59,8 @@ export function docker(kind: DockerKind): ContainerEngine {
     )
     await unlessSo(stopping, /not running|already stopped/)
   }
+
+  const images = dockerImages((reached) => engineOf(reached).api())
 
   return {
     engineOf,
@@ -124,7 +127,7 @@ export function docker(kind: DockerKind): ContainerEngine {
         /not paused/i,
       )
     },
-    images: dockerImages((reached) => engineOf(reached).api()),
+    images,
     logs: {
       kind: 'timed',
       lines: (ref, how) => logLines(kind, () => apiAt(ref.node), ref.engine_id, how),
@@ -153,6 +156,7 @@ export function docker(kind: DockerKind): ContainerEngine {
       // The engine's own field of a container with its sizes.
       return (found as { SizeRw?: number } | null)?.SizeRw ?? null
     },
+    rootFiles: dockerRootFiles(apiAt, (reached) => engineOf(reached).api(), images),
     copying: dockerCopying(apiAt),
     committing: dockerCommitting(apiAt),
     composing: dockerComposing(engineOf),

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import type { DockerApi } from '#shared/nodes/docker/client.ts'
 import type { Reached } from '#shared/nodes/nodes.ts'
-import type { Credentials, Images, ListedImage, Watching } from '../parts.ts'
+import type { Archive, Credentials, Images, ListedImage, Watching } from '../parts.ts'
 import { readWhole } from './files.ts'
 import { unlessGone } from './gone.ts'
 
@@ -80,17 +80,46 @@ function authOf({ username, password }: Credentials, name: string): Record<strin
 
 const bare = (id: string) => id.replace(/^sha256:/, '')
 
+/** Gives an archive to the engine, and reads its answer. */
+async function give(
+  api: DockerApi,
+  path: string,
+  { source, bytes }: Archive,
+  how: Watching,
+  heard: (line: Line) => void,
+) {
+  const content = { source: counted(source, bytes, how), bytes, type: 'application/x-tar' }
+  const request = { method: 'POST', path, content, signal: how.signal, answerWithinMs: loadWithinMs } as const
+  const { socket } = await api.stream(request)
+  await readLines(api, socket, heard)
+}
+
+const find = async (api: DockerApi, name: string): Promise<string | null> =>
+  (await unlessGone(api.ask((docker) => docker.getImage(name).inspect())))?.Id ?? null
+
+const need = async (api: DockerApi, name: string): Promise<string> => {
+  const id = await find(api, name)
+  if (id === null) throw new NotFoundError(`${api.name} does not have the image '${name}' that it has made`)
+  return id
+}
+
+/** Makes an image of a root file system. @param changes settings, each a line of a Dockerfile (Docker API, ImageCreate) */
+export async function loadRootfs(
+  api: DockerApi,
+  archive: Archive,
+  name: string,
+  changes: string[],
+  how: Watching,
+): Promise<string> {
+  const { repository, tag } = partsOf(name)
+  const query = new URLSearchParams({ fromSrc: '-', repo: repository, tag })
+  for (const change of changes) query.append('changes', change)
+  await give(api, `/images/create?${query.toString()}`, archive, how, () => undefined)
+  return need(api, name)
+}
+
 /** @param apiOf the API of the engine of a node */
 export function dockerImages(apiOf: (reached: Reached) => Promise<DockerApi>): Images {
-  const find = async (api: DockerApi, name: string): Promise<string | null> =>
-    (await unlessGone(api.ask((docker) => docker.getImage(name).inspect())))?.Id ?? null
-
-  const need = async (api: DockerApi, name: string): Promise<string> => {
-    const id = await find(api, name)
-    if (id === null) throw new NotFoundError(`${api.name} does not have the image '${name}' that it has made`)
-    return id
-  }
-
   const giveName = async (api: DockerApi, id: string, name: string) => {
     const { repository: repo, tag } = partsOf(name)
     await api.change((docker) => docker.getImage(id).tag({ repo, tag }))
@@ -134,27 +163,14 @@ export function dockerImages(apiOf: (reached: Reached) => Promise<DockerApi>): I
       })
     },
     namesIn: namesInArchive,
-    load: async (reached, kind, { source, bytes }, name, how) => {
+    load: async (reached, kind, archive, name, how) => {
       const api = await apiOf(reached)
-      const content = { source: counted(source, bytes, how), bytes, type: 'application/x-tar' }
-      const { repository, tag } = partsOf(name ?? '')
-      const path =
-        kind === 'image'
-          ? '/images/load?quiet=1'
-          : `/images/create?${new URLSearchParams({ fromSrc: '-', repo: repository, tag }).toString()}`
-      const { socket } = await api.stream({
-        method: 'POST',
-        path,
-        content,
-        signal: how.signal,
-        answerWithinMs: loadWithinMs,
-      })
+      if (kind === 'rootfs') return loadRootfs(api, archive, name ?? '', [], how)
       const loaded: string[] = []
-      await readLines(api, socket, ({ stream }) => {
+      await give(api, '/images/load?quiet=1', archive, how, ({ stream }) => {
         for (const [, found] of (stream ?? '').matchAll(/Loaded image(?:\(s\))?(?: ID)?: (.+)/g))
           loaded.push(...found!.split(',').map((one) => one.trim()))
       })
-      if (kind === 'rootfs') return need(api, name ?? '')
       const id = await need(api, loaded[0] ?? name ?? '')
       if (name !== null) await giveName(api, id, name)
       return id

@@ -76,7 +76,7 @@ function endpointsOf({ NetworkSettings, Id, Config }: ContainerInspectInfo): [st
 const sharesNetwork = (mode = '') => mode === 'host' || mode === 'none' || mode.startsWith('container:')
 
 /** Variables that Podman tells of every container, and gives to each one anew. */
-const engines = (old: ContainerInspectInfo) => [
+export const variablesOfEngine = (old: ContainerInspectInfo) => [
   'container=podman',
   'TERM=xterm',
   'HOME=/root',
@@ -103,7 +103,7 @@ type Again = { name: string; id: string; changes: Changes; image: ImageConfig }
 /** The request that makes a container of the settings of another one. */
 export function requestAgain(old: ContainerInspectInfo, { name, id, changes, image }: Again): ContainerCreateOptions {
   const { Hostname, MacAddress: _, StopTimeout, ...config } = ownConfig(old.Config, image) as Record<string, unknown>
-  const variables = (config['Env'] as string[]).filter((line) => !engines(old).includes(line))
+  const variables = (config['Env'] as string[]).filter((line) => !variablesOfEngine(old).includes(line))
   const { env, labels, ports, command, restart_policy, health_check } = changes
   const mode = old.HostConfig.NetworkMode
   const [first] = sharesNetwork(mode) ? [] : endpointsOf(old)

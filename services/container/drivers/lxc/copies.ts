@@ -31,7 +31,7 @@ async function copyTree(host: Host, from: string, to: string): Promise<void> {
 }
 
 /** @throws ConflictError for a root file system that is no folder of its own, such as a data set or an overlay */
-function rootIn(entries: [string, string][], { name }: Named): string {
+export function rootIn(entries: [string, string][], { name }: Named): string {
   const [, path] = entries.findLast(([key]) => key === 'lxc.rootfs.path') ?? ['', '']
   const folder = path.replace(/^dir:/, '')
   if (folder.startsWith('/')) return folder

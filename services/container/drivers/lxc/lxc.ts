@@ -10,6 +10,7 @@ import { exportRoot, lxcCopying, lxcSnapshots } from './copies.ts'
 import { changeLimits } from './limits.ts'
 import { readConsole } from './console.ts'
 import { make, notesOf } from './make.ts'
+import { lxcRootFiles } from './root-files.ts'
 import { change, infoOf, type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 
 const namedAt = async ({ node, engine_id }: Pick<Ref, 'node' | 'engine_id'>): Promise<Named> => {
@@ -186,6 +187,7 @@ export const lxc: ContainerEngine = {
   },
   snapshots: lxcSnapshots(namedAt),
   copying: lxcCopying(namedAt),
+  rootFiles: lxcRootFiles(namedAt),
   exec: async (ref, what) => exec(await namedAt(ref), what),
   files: filesByTar(async (ref: Ref, what) => exec(await namedAt(ref), what)),
   export: async (ref) => exportRoot(await namedAt(ref)),

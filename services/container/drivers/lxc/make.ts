@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
 import { hierarchiesOf } from '#shared/nodes/host/cgroup/hierarchies.ts'
@@ -24,8 +25,14 @@ export async function notesOf(host: Host, path: string): Promise<Notes | null> {
 /**
  * Makes a container of an archive. Its configuration is written last: without it, LXC does not know the folder, and a
  * repetition begins anew.
+ * @param archive the bytes of the archive; null: it is the file that the definition names
  */
-export async function make(host: Host, folder: string, definition: Definition): Promise<void> {
+export async function make(
+  host: Host,
+  folder: string,
+  definition: Definition,
+  archive: Readable | null = null,
+): Promise<void> {
   const { id, name, labels, rootfs } = definition
   const path = pathOf({ folder, name })
   const notes = await notesOf(host, path)
@@ -37,33 +44,50 @@ export async function make(host: Host, folder: string, definition: Definition): 
   const own: Notes = { id, labels, rootfs, created_at: new Date().toISOString() }
   await host.writeFile(`${path}/${notesFile}`, JSON.stringify(own))
   await host.remove(`${path}/rootfs`, { recursive: true })
-  await unpack(host, rootfs ?? '', `${path}/rootfs`)
+  const source = archive ?? (await host.spawn('cat', [rootfs ?? ''])).stdout
+  await unpack(host, source, `${path}/rootfs`, ownMap)
   const config = configOf(definition, path, await hierarchiesOf(host))
   await requireCurrent()
   await host.writeFile(`${path}/config`, config, { mode: 0o640 })
 }
 
-/** Unpacks an archive as the container's root: its users are those of the map, and no file outside can be written. */
-async function unpack(host: Host, archive: string, to: string): Promise<void> {
+const ownMap = ['-m', `b:0:${idMap.first}:${idMap.count}`]
+
+/** The user of the node that the root of a container is. */
+const rootUserOf = (maps: readonly string[]): string =>
+  maps.map((map) => /^[bu]:0:(\d+):/.exec(map)?.[1]).find((user) => user !== undefined) ?? '0'
+
+/**
+ * Unpacks an archive as the container's root: its users are those of the map, and no file outside can be written.
+ * @param maps options of lxc-usernsexec; none: the users are those of the node
+ */
+export async function unpack(host: Host, archive: Readable, to: string, maps: readonly string[]): Promise<void> {
   await host.mkdir(to, { mode: 0o755 })
-  await host.runChecked('chown', [`${idMap.first}:${idMap.first}`, to])
-  const map = `b:0:${idMap.first}:${idMap.count}`
-  const words = [
-    '-m',
-    map,
-    '--',
+  const user = rootUserOf(maps)
+  await host.runChecked('chown', [`${user}:${user}`, to])
+  const tar = [
     'tar',
     '--extract',
     '--numeric-owner',
+    '--xattrs',
+    '--xattrs-include=security.capability',
+    '--xattrs-include=user.*',
+    '--anchored',
     '--exclude=./dev/*',
+    '--exclude=dev/*',
     `--directory=${to}`,
     '--file=-',
   ]
-  const [reading, writing] = [await host.spawn('cat', [archive]), await host.spawn('lxc-usernsexec', words)]
+  const [program, ...rest] = maps.length > 0 ? ['lxc-usernsexec', ...maps, '--', ...tar] : tar
+  const writing = await host.spawn(program!, rest)
   writing.stdout.resume()
+  let broken: unknown
+  archive.once('error', (error) => (broken = error))
   // Its end tells more than the broken pipe.
-  await pipeline(reading.stdout, writing.stdin).catch(() => undefined)
+  await pipeline(archive, writing.stdin).catch(() => undefined)
   const { code, stderr } = await writing.exit
+  // An archive that breaks off between two files looks whole.
+  if (broken) throw broken
   if (code !== 0)
     throw new ConflictError(`The archive could not be unpacked: ${stderr.trim().split('\n').slice(-2).join(' ')}`)
 }

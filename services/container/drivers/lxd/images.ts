@@ -32,6 +32,12 @@ export async function fingerprintOf(api: Api, image: string): Promise<string | n
   return found?.fingerprint ?? null
 }
 
+/** True for an image that has a name, or is gone. */
+export async function isUsedElsewhere(api: Api, fingerprint: string): Promise<boolean> {
+  const image = await unlessGone(api.get<Image>(imagePath(fingerprint)))
+  return image === null || (image.aliases ?? []).length > 0
+}
+
 /** Containers by the fingerprint of the image that they were made of. */
 async function usersOf(api: Api): Promise<Map<string, string[]>> {
   const users = new Map<string, string[]>()

@@ -9,6 +9,7 @@ import { attachConsole, exec } from './exec.ts'
 import { finder, instancePath, instancesOf, named, unlessGone } from './find.ts'
 import { fingerprintOf, lxdImages } from './images.ts'
 import { lxdRecreation } from './recreate.ts'
+import { lxdRootFiles } from './root-files.ts'
 import { lxdCommitting, lxdCopying, lxdSnapshots } from './snapshots.ts'
 import {
   described,
@@ -121,6 +122,8 @@ export function lxd(kind: LxdKind): ContainerEngine {
     return exec(api, instancePath((await require(api, ref)).name), what)
   }
 
+  const images = lxdImages(kind, (reached) => engineOf(reached).api())
+
   return {
     engineOf,
     usersAreNumbers: true,
@@ -169,7 +172,8 @@ export function lxd(kind: LxdKind): ContainerEngine {
     stop: (ref, { graceSeconds }) => stop(ref, graceSeconds),
     pause: (ref) => act(ref, 'freeze', ['running']),
     resume: (ref) => act(ref, 'unfreeze', ['paused']),
-    images: lxdImages(kind, (reached) => engineOf(reached).api()),
+    images,
+    rootFiles: lxdRootFiles({ need, apiOf: (reached) => engineOf(reached).api(), images }),
     limits: {
       change: async (ref, wanted) => {
         const api = await apiAt(ref.node)

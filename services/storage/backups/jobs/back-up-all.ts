@@ -4,11 +4,14 @@ import type { Op } from '#shared/operation/kinds.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { type Active, cancelAll, childrenOf } from './children.ts'
 import { jobRecords } from './model.ts'
-import type { Target } from './select.ts'
+import { subjectOf, type Target } from './select.ts'
 
 type How = { job: string; pool: string; perNode: number; bandwidthMib: number | null }
 
 const lookEveryMs = 1000
+
+/** A virtual machine and a container may have the same id. */
+const keyOf = ({ kind, id }: Target) => (kind === 'vm' ? id : `container ${id}`)
 
 /** True once a run is to stop: a caller asked for it, or its job was deleted. */
 async function mustStop(op: Op, job: string): Promise<boolean> {
@@ -17,7 +20,7 @@ async function mustStop(op: Op, job: string): Promise<boolean> {
 }
 
 /**
- * Backs up virtual machines, so many of each node at a time. A failure is the result of that virtual machine; a run that
+ * Backs up virtual machines and containers, so many of each node at a time. A failure is the result of that one; a run that
  * is stopped cancels those that are being backed up and skips the rest.
  */
 export async function backUpAll(
@@ -38,20 +41,25 @@ export async function backUpAll(
     { part: 'backups', failed: 'a job of backups could not be read' },
   )
 
-  async function backUp({ vm, name, skip }: Target): Promise<Outcome> {
-    const outcome = { vm_id: vm, vm_name: name, backup_id: null }
-    const reason = isStopped ? 'the run was stopped' : skip
+  async function backUp(target: Target): Promise<Outcome> {
+    const outcome = { ...subjectOf(target), name: target.name, backup_id: null }
+    const reason = isStopped ? 'the run was stopped' : target.skip
     if (reason !== null) return { ...outcome, state: 'skipped', reason }
-    const id = idOfSeed(op.id, `backup of ${vm}`)
-    const error = await children.save({ id, vm_id: vm, pool, job, bandwidth_mib: bandwidthMib })
+    const id = idOfSeed(op.id, `backup of ${keyOf(target)}`)
+    const given = { id, pool, job, bandwidth_mib: bandwidthMib }
+    const error = await (target.kind === 'vm'
+      ? children.save({ ...given, vm_id: target.id })
+      : children.saveContainer({ ...given, container_id: target.id }))
     if (error === null) return { ...outcome, state: 'succeeded', backup_id: id, reason: null }
-    op.log(`Virtual machine '${vm}' is not backed up: ${error.message}`)
+    op.log(
+      `${target.kind === 'vm' ? 'Virtual machine' : 'Container'} '${target.id}' is not backed up: ${error.message}`,
+    )
     return { ...outcome, state: 'failed', reason: error.message }
   }
 
   async function work(queue: Target[]): Promise<void> {
     for (let target = queue.shift(); target; target = queue.shift()) {
-      outcomes.set(target.vm, await backUp(target))
+      outcomes.set(keyOf(target), await backUp(target))
       op.progress(outcomes.size, targets.length, 'steps')
     }
   }
@@ -67,5 +75,5 @@ export async function backUpAll(
   } finally {
     stopWatching()
   }
-  return targets.map(({ vm }) => outcomes.get(vm)!)
+  return targets.map((target) => outcomes.get(keyOf(target))!)
 }

@@ -2,6 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { backups } from '#shared/contracts/storage/backups.ts'
+import { containerBackups } from '#shared/contracts/storage/container-backups.ts'
 import { AppError, LostLeaseError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import type { Op } from '#shared/operation/kinds.ts'
@@ -49,6 +50,10 @@ export function childrenOf(op: Op, active: Active) {
     /** @returns the error of a backup that was not made; null: it was */
     save: (given: Params<typeof backups, 'createFor'>) =>
       waitFor(`saving ${given.vm_id}`, (operationId) => call(backups, 'createFor', given, { operationId })),
+    saveContainer: (given: Params<typeof containerBackups, 'createFor'>) =>
+      waitFor(`saving container ${given.container_id}`, (operationId) =>
+        call(containerBackups, 'createFor', given, { operationId }),
+      ),
   }
 }
 

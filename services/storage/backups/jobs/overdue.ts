@@ -3,9 +3,9 @@ import type { Result } from '#shared/contract/contract.ts'
 import type { backupJobs, Overdue } from '#shared/contracts/storage/backup-jobs.ts'
 import type { Unproven } from '#shared/contracts/storage/backup-proofs.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
-import { backupRecords } from '../model.ts'
+import { backupRecords, subjectOf } from '../model.ts'
 import { jobRecords, type JobRecord } from './model.ts'
-import { select, type Target } from './select.ts'
+import { select, subjectOf as fieldsOf, type Target } from './select.ts'
 import { unprovenOf } from './unproven.ts'
 
 /** A virtual machine of a job, with the time from which its backup is waited for. */
@@ -25,22 +25,25 @@ export function isOverdue(
   return nowMs - Date.parse(since) > maxAgeHours * 3_600_000
 }
 
-/** The moments of the newest backups of a job, by virtual machine. */
+/** The moments of the newest backups of a job, by what they are of. */
 async function newestOf(job: string): Promise<Map<string, string>> {
   const newest = new Map<string, string>()
-  for (const { vm_id, taken_at } of await backupRecords.all({ job_id: job, state: 'ready' }))
-    if (taken_at !== null && taken_at > (newest.get(vm_id) ?? '')) newest.set(vm_id, taken_at)
+  for (const { taken_at, ...of } of await backupRecords.all({ job_id: job, state: 'ready' })) {
+    const subject = subjectOf(of)
+    if (taken_at !== null && taken_at > (newest.get(subject) ?? '')) newest.set(subject, taken_at)
+  }
   return newest
 }
 
 const overdueOf = (job: JobRecord, maxAgeHours: number, targets: readonly Target[], newest: Map<string, string>) =>
   targets
-    .map(({ vm, created_at }) => ({ vm, created_at, newest: newest.get(vm) ?? null }))
+    .map((target) => ({ ...fieldsOf(target), created_at: target.created_at }))
+    .map((target) => ({ ...target, newest: newest.get(subjectOf(target)) ?? null }))
     .filter((aged) => isOverdue(aged, maxAgeHours, job.created_at, Date.now()))
-    .map(({ vm, newest: at }): Overdue => {
+    .map(({ vm_id, container_id, newest: at }): Overdue => {
       const reason =
         at === null ? 'It has no backup of this job' : `Its newest backup is older than ${maxAgeHours} hours`
-      return { job_id: job.id, job_name: job.name, vm_id: vm, newest: at, reason }
+      return { job_id: job.id, job_name: job.name, vm_id, container_id, newest: at, reason }
     })
 
 /** The virtual machines of a job that have anything to back up, or the reason that they are not known. */
@@ -60,7 +63,14 @@ async function lateOf(job: JobRecord): Promise<{ data: Overdue[]; proofs: Unprov
   if (max_age_hours === null && !asksProof) return { data: [], proofs: [] }
   const targets = await targetsOf(job)
   if (targets instanceof AppError) {
-    const lost = { job_id: job.id, job_name: job.name, vm_id: null, newest: null, reason: targets.message }
+    const lost = {
+      job_id: job.id,
+      job_name: job.name,
+      vm_id: null,
+      container_id: null,
+      newest: null,
+      reason: targets.message,
+    }
     return { data: [lost], proofs: [] }
   }
   return {

@@ -49,7 +49,11 @@ async function bootDue({ id: job, proof }: JobRecord, nowMs: number): Promise<vo
   const { every_hours, check, node, pool } = proof.boot
   const where = { ...(node !== undefined && { node }), ...(pool !== undefined && { pool }) }
   const window = Math.floor(nowMs / Math.min(againMs, every_hours * hourMs))
-  for (const { id } of dueBoots(await backupRecords.all({ job_id: job, state: 'ready' }), every_hours, nowMs)) {
+  for (const { id } of dueBoots(
+    await backupRecords.all({ job_id: job, state: 'ready', kind: 'vm' }),
+    every_hours,
+    nowMs,
+  )) {
     const operationId = idFrom(`${job}/${id}/boot/${window}`)
     const given = { id, check: check as BootCheck, ...where }
     if ((await once(operationId, () => call(backups, 'prove', given, { operationId }))) === 'active') return

@@ -8,16 +8,18 @@ import { backupRecords } from '../model.ts'
 import { childrenOf } from './children.ts'
 import { jobPathOf, jobRecords, type JobRecord } from './model.ts'
 import { keepsAny, keptBy } from './retention.ts'
-import { type Own, simulate } from './simulate.ts'
+import { groupsOf, type Own, simulate } from './simulate.ts'
 
 type Given = Params<typeof backupJobs, 'retain'>
 
 /** The backups that a job has made; those that are being made or deleted do not count. */
 async function ownOf(job: string): Promise<(Own & { kept_by?: string | null | undefined })[]> {
   const records = await backupRecords.all({ job_id: job, state: 'ready' })
-  return records.map(({ id, vm_id: vm, taken_at, created_at, kept_by, protected: isProtected }) => {
-    return { id, vm, at: taken_at ?? created_at, kept_by, protected: isProtected }
-  })
+  return records.map(
+    ({ id, vm_id: vm, container_id: container, taken_at, created_at, kept_by, protected: isProtected }) => {
+      return { id, vm, container, at: taken_at ?? created_at, kept_by, protected: isProtected }
+    },
+  )
 }
 
 async function planOf({ id, retention, runs }: Given, job: JobRecord): Promise<RetentionPlan> {
@@ -45,7 +47,7 @@ export async function applyRetention(op: Op, job: string): Promise<string[]> {
     const record = await jobRecords.get(job)
     if (!record?.retention) return []
     const going: string[] = []
-    for (const own of Map.groupBy(await ownOf(job), ({ vm }) => vm).values()) {
+    for (const own of groupsOf(await ownOf(job))) {
       const reasons = keptBy(own, record.retention, record.timezone)
       for (const { id, kept_by } of own) {
         const reason = reasons.get(id)

@@ -34,13 +34,13 @@ async function acceptRun(
 const count = (outcomes: readonly Outcome[], state: Outcome['state']) =>
   outcomes.filter((outcome) => outcome.state === state).length
 
-/** The failure of a run as a whole; null when every virtual machine was backed up, or was skipped for itself. */
+/** The failure of a run as a whole; null when every one was backed up, or was skipped for itself. */
 export function failureOf(outcomes: readonly Outcome[]): string | null {
   const failed = outcomes.filter(({ state }) => state === 'failed')
   if (failed.length === 0) return null
   const [first] = failed
   const others = failed.length > 1 ? `, and of ${failed.length - 1} others` : ''
-  return `The backup of ${first!.vm_id} failed${others}: ${first!.reason}`
+  return `The backup of ${first!.vm_id ?? first!.container_id} failed${others}: ${first!.reason}`
 }
 
 async function begin(op: Op, { job, due, missed }: Running): Promise<void> {
@@ -87,7 +87,7 @@ async function finish(op: Op, job: string, outcomes: readonly Outcome[], error: 
 }
 
 /**
- * Finds the virtual machines, and prepares the store. The backups would all do that, in calls of one operation, where
+ * Finds the virtual machines and containers, and prepares the store. The backups would all do that, in calls of one operation, where
  * the later ones remove files of the earlier ones as those of an earlier try.
  */
 async function prepare({ selection, pool }: Running): Promise<Selected> {

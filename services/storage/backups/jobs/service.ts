@@ -2,6 +2,7 @@ import { requireRight } from '#shared/access/require-right.ts'
 import { call } from '#shared/bus/call.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
+import { containerArchives } from '#shared/contracts/container/container-archives.ts'
 import type { Frequency } from '#shared/contracts/frequency.ts'
 import { backupJobs, type Selection } from '#shared/contracts/storage/backup-jobs.ts'
 import type { JobProof } from '#shared/contracts/storage/backup-proofs.ts'
@@ -20,10 +21,20 @@ import { keepsAny } from './retention.ts'
 import { summaryOf } from './overdue.ts'
 import { run, runDue } from './run.ts'
 
-/** The path on which VmBackup is needed; a tag may be given to any virtual machine, so it takes the right on all. */
+/** The path on which VmBackup is needed; a tag or label may be given to any of them, so it takes the right on all. */
 function pathOf(selection: Selection): string {
-  if (selection.kind === 'vm') return `/api/vms/${selection.vm_id}`
-  return selection.kind === 'tag' ? '/api/vms/*' : `/api/resource-pools/${encodeURIComponent(selection.resource_pool)}`
+  switch (selection.kind) {
+    case 'vm':
+      return `/api/vms/${selection.vm_id}`
+    case 'container':
+      return `/api/containers/${selection.container_id}`
+    case 'tag':
+      return '/api/vms/*'
+    case 'label':
+      return '/api/containers/*'
+    case 'resource_pool':
+      return `/api/resource-pools/${encodeURIComponent(selection.resource_pool)}`
+  }
 }
 
 /** Requires the rights on what a job selects and on its storage pool, and that what it selects is there. */
@@ -31,6 +42,8 @@ export async function requireSelected(selection: Selection, pool: string, asked:
   requireRight(asked, 'VmBackup', pathOf(selection))
   requireRight(asked, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
   if (selection.kind === 'vm') await call(vms, 'get', { id: selection.vm_id }, { isQuestion: true })
+  if (selection.kind === 'container')
+    await call(containerArchives, 'describe', { id: selection.container_id }, { isQuestion: true })
   if (selection.kind === 'resource_pool')
     await call(resourcePools, 'get', { id: selection.resource_pool }, { isQuestion: true })
 }

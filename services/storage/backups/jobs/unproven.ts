@@ -1,7 +1,7 @@
 import type { Proof, Unproven } from '#shared/contracts/storage/backup-proofs.ts'
-import { backupRecords } from '../model.ts'
+import { backupRecords, subjectOf } from '../model.ts'
 import type { JobRecord } from './model.ts'
-import type { Target } from './select.ts'
+import { subjectOf as fieldsOf, type Target } from './select.ts'
 
 type Level = Unproven['level']
 
@@ -31,19 +31,23 @@ export function reasonOf(proofs: readonly Proof[], { level, maxAgeHours, since }
 
 /** The virtual machines of a job whose verifications have failed, or are older than the job asks. One without counts as overdue ones do. */
 export async function unprovenOf(job: JobRecord, targets: readonly Target[]): Promise<Unproven[]> {
-  const records = Map.groupBy(await backupRecords.all({ job_id: job.id, state: 'ready' }), ({ vm_id }) => vm_id)
+  const records = Map.groupBy(await backupRecords.all({ job_id: job.id, state: 'ready' }), subjectOf)
   const asked = [
     { level: 'data', maxAgeHours: job.proof?.max_data_age_hours ?? null },
     { level: 'boot', maxAgeHours: job.proof?.max_boot_age_hours ?? null },
   ] as const
   return asked.flatMap(({ level, maxAgeHours }) => {
     if (maxAgeHours === null) return []
-    return targets.flatMap(({ vm, created_at }): Unproven[] => {
-      const proofs = (records.get(vm) ?? []).flatMap((record) => record[level] ?? [])
+    // Only virtual machines are booted.
+    const own = level === 'boot' ? targets.filter(({ kind }) => kind === 'vm') : targets
+    return own.flatMap((target): Unproven[] => {
+      const { created_at } = target
+      const subject = fieldsOf(target)
+      const proofs = (records.get(subjectOf(subject)) ?? []).flatMap((record) => record[level] ?? [])
       const since = created_at > job.created_at ? created_at : job.created_at
       const reason = reasonOf(proofs, { level, maxAgeHours, since }, Date.now())
       const newest = newestOf(proofs).good?.at ?? null
-      return reason === null ? [] : [{ job_id: job.id, job_name: job.name, vm_id: vm, level, newest, reason }]
+      return reason === null ? [] : [{ job_id: job.id, job_name: job.name, ...subject, level, newest, reason }]
     })
   })
 }

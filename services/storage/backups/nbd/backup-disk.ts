@@ -1,7 +1,7 @@
 import type { Catalog } from '../store/catalog.ts'
 import { chunkBytes, type ChunkList } from '../store/chunks.ts'
 import { readWholeCatalog } from '../store/collect.ts'
-import type { Manifest } from '../store/manifest.ts'
+import type { VmManifest } from '../store/manifest.ts'
 import type { Objects } from '../store/objects.ts'
 import { readChunks, type Unreadable } from '../store/read-chunks.ts'
 import { lostError, spread } from './fill-disk.ts'
@@ -57,7 +57,7 @@ export async function chunkReader(
 }
 
 /** A disk of a backup, whose chunks are read as they are asked for. Some are kept: a file system is read in small pieces. */
-export function backupDisk({ read }: ChunkReader, disk: Manifest['disks'][number]): ByteSource {
+export function backupDisk({ read }: ChunkReader, disk: VmManifest['disks'][number]): ByteSource {
   // It was checked when the manifest was read.
   const ids = spread(disk.chunks as ChunkList)
   /** In the order of their last use. */

@@ -1,9 +1,9 @@
 import { NotFoundError } from '#shared/errors.ts'
 import type { Objects } from '../store/objects.ts'
 import { type Catalog, keyOfDamage, readDamage } from '../store/catalog.ts'
-import { type ChunkList, chunksIn } from '../store/chunks.ts'
+import { chunksIn } from '../store/chunks.ts'
 import { readWholeCatalog } from '../store/collect.ts'
-import { type Manifest, readManifest } from '../store/manifest.ts'
+import { chunkListsOf, type Manifest, readManifest } from '../store/manifest.ts'
 import { DamagedPack } from '../store/pack.ts'
 import { readChunks, type Unreadable } from '../store/read-chunks.ts'
 
@@ -16,8 +16,8 @@ export const named = (lost: readonly Unreadable[]): string => {
 }
 
 /** Every chunk of a manifest, each once. */
-export const chunksOf = ({ disks }: Manifest): Set<string> =>
-  new Set(disks.flatMap(({ chunks }) => [...chunksIn(chunks as ChunkList)].map(({ id }) => id)))
+export const chunksOf = (manifest: Manifest): Set<string> =>
+  new Set(chunkListsOf(manifest).flatMap((chunks) => [...chunksIn(chunks)].map(({ id }) => id)))
 
 /** Checks that the manifest of a backup is as it was written, and that the store has all its chunks. Reads no chunk. */
 export async function checkStructure(objects: Objects, key: string, sha256: string): Promise<Found> {

@@ -1,5 +1,5 @@
 import type { Difference } from '#shared/contracts/storage/backups.ts'
-import type { Manifest } from '../store/manifest.ts'
+import type { VmManifest } from '../store/manifest.ts'
 
 /** The new virtual machine that a backup becomes. */
 export type Target = {
@@ -21,7 +21,7 @@ export function placesOf(disks: readonly { bus: string }[]): string[] {
 }
 
 /** Everything of a restored VM that is otherwise than it was at the backup. */
-export function differencesOf(manifest: Manifest, { name, node, keepMacs, disks }: Target): Difference[] {
+export function differencesOf(manifest: VmManifest, { name, node, keepMacs, disks }: Target): Difference[] {
   const found: Difference[] = []
   const differ = (field: string, backup: string, restored: string, reason: string) => {
     if (backup !== restored) found.push({ field, backup, restored, reason })

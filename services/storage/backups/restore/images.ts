@@ -9,7 +9,7 @@ import { withImage } from '../nbd/open-image.ts'
 import { scanDisk } from '../nbd/scan-disk.ts'
 import { type ChunkList, digestOf } from '../store/chunks.ts'
 import { readWholeCatalog } from '../store/collect.ts'
-import type { Manifest } from '../store/manifest.ts'
+import type { VmManifest } from '../store/manifest.ts'
 
 type Within = { before: number; total: number }
 
@@ -20,7 +20,7 @@ type Within = { before: number; total: number }
 export async function restoreImage(
   op: Op,
   objects: Objects,
-  disk: Manifest['disks'][number],
+  disk: VmManifest['disks'][number],
   opened: OpenPool,
   volume: VolumeName,
   { before, total }: Within,

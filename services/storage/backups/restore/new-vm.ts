@@ -1,7 +1,7 @@
 import { fieldsWithValue } from '#shared/contract/fields-with-value.ts'
 import type { Params } from '#shared/contract/contract.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
-import type { Manifest } from '../store/manifest.ts'
+import type { VmManifest } from '../store/manifest.ts'
 
 type NewVm = Params<typeof vms, 'create'>
 export type NewDisk = { pool: string; volume: string }
@@ -9,8 +9,8 @@ export type NewDisk = { pool: string; volume: string }
 const isMac = (entry: string) => entry.includes(':')
 
 /** The hardware of a VM as it was at a backup. */
-type Described = Pick<Manifest, 'config' | 'hypervisor' | 'vm'> & {
-  disks: Pick<Manifest['disks'][number], 'bus' | 'cache'>[]
+type Described = Pick<VmManifest, 'config' | 'hypervisor' | 'vm'> & {
+  disks: Pick<VmManifest['disks'][number], 'bus' | 'cache'>[]
 }
 
 /** The request for a VM with the hardware of a backup, on disks that are restored already. */

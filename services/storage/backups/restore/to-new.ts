@@ -16,7 +16,7 @@ import { configOf } from '../../pools/pool-config.ts'
 import { requireRoom } from '../../pools/room.ts'
 import { apiPathOf as volumePathOf, volumeId, type VolumeSpec } from '../../volumes/records.ts'
 import type { BackupRecord } from '../model.ts'
-import type { Manifest } from '../store/manifest.ts'
+import type { VmManifest } from '../store/manifest.ts'
 import { manifestOf } from '../store/open-store.ts'
 import { type Building, buildVm, unlessMissing } from './build-vm.ts'
 import { differencesOf, placesOf } from './differences.ts'
@@ -26,7 +26,7 @@ export type RestoringNew = Building & { to: 'new'; start: boolean }
 
 /** The storage pool and format of a restored disk; adds what stands against it to the violations. */
 async function placeDisk(
-  disk: Manifest['disks'][number],
+  disk: VmManifest['disks'][number],
   wanted: string | undefined,
   node: string,
   violations: Violation[],
@@ -47,7 +47,7 @@ async function placeDisk(
   return { pool: id, format: formats.includes(disk.format) ? disk.format : default_format }
 }
 
-async function freeName(manifest: Manifest, given: string | undefined): Promise<string> {
+async function freeName(manifest: VmManifest, given: string | undefined): Promise<string> {
   if (given !== undefined) return given
   const { data } = await call(vms, 'list', { limit: 1000, filter: `name:${manifest.vm_name}*` })
   const taken = new Set(data.map(({ name }) => name))

@@ -16,7 +16,7 @@ import { discard, open } from '../../snapshots/restore.ts'
 import { findVolume } from '../../volumes/records.ts'
 import { type BackupRecord, backupRecords } from '../model.ts'
 import { deleteNamed } from '../save/snapshot.ts'
-import type { Manifest } from '../store/manifest.ts'
+import type { VmManifest } from '../store/manifest.ts'
 import { manifestOf, openStore } from '../store/open-store.ts'
 import { restoreImage } from './images.ts'
 
@@ -34,7 +34,7 @@ export type RestoringSame = {
 }
 
 /** Everything that stands against giving the disks of a VM the bytes of a backup. */
-export function obstaclesOf(vm: Pick<Vm, 'disks' | 'status'>, disks: Manifest['disks']): string[] {
+export function obstaclesOf(vm: Pick<Vm, 'disks' | 'status'>, disks: VmManifest['disks']): string[] {
   const found: string[] = []
   if (vm.status !== 'stopped') found.push(`it is ${vm.status}: stop it first`)
   const written = vm.disks.filter(({ readonly }) => !readonly)
@@ -56,9 +56,9 @@ export async function planSame(
   _given: Given,
   asked: Call,
 ): Promise<{ plan: Omit<RestorePlan, 'plan_id'>; node: string }> {
-  requireRight(asked, 'VmConfig', `/api/vms/${backup.vm_id}`)
-  const vm = await call(vms, 'get', { id: backup.vm_id })
   const manifest = await manifestOf(backup)
+  requireRight(asked, 'VmConfig', `/api/vms/${manifest.vm_id}`)
+  const vm = await call(vms, 'get', { id: manifest.vm_id })
   const obstacles = obstaclesOf(vm, manifest.disks)
   if (obstacles.length > 0)
     throw new ConflictError(

@@ -11,16 +11,16 @@ import { event, now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
-import type { Objects } from '../store/objects.ts'
 import { apiPathOf, backupRecords, storePathOf, viewOf } from '../model.ts'
 import { withImage } from '../nbd/open-image.ts'
 import { scanDisk } from '../nbd/scan-disk.ts'
 import { throttle } from '../nbd/throttle.ts'
 import { readCatalog } from '../store/catalog.ts'
 import { digestOf } from '../store/chunks.ts'
-import { keyOfManifest, type Manifest, writeManifest } from '../store/manifest.ts'
+import { keyOfManifest, type VmManifest, writeManifest } from '../store/manifest.ts'
 import { openStore, openStored, openToWrite } from '../store/open-store.ts'
 import { packWriter } from '../store/pack-writer.ts'
+import { removeManifests } from './manifests.ts'
 import { requireSpace } from './space.ts'
 import { partsOf } from './parts.ts'
 import { deleteSnapshot, snapshotNameOf } from './snapshot.ts'
@@ -84,8 +84,12 @@ async function record({ backup, vm, vmName, node, pool, job, description, ...sav
   const at = now()
   await backupRecords.insert({
     id: backup,
+    kind: 'vm',
     vm_id: vm,
     vm_name: vmName,
+    container_id: null,
+    container_name: null,
+    container: null,
     node,
     pool,
     description,
@@ -142,14 +146,14 @@ async function commit({ backup, vm, pool, description }: Saving, saved: SavedDis
   const objects = await openStore(pool)
   const parts = partsOf(objects, backup)
   const guest = await parts.readGuest()
-  const disks: Manifest['disks'] = []
+  const disks: VmManifest['disks'] = []
   for (const { id, bus, cache, format, pool: from, volume, size_bytes } of guest.snapshot.disks) {
     const { digest } = saved.find((disk) => disk.id === id)!
     const chunks = await parts.readChunks(id)
     disks.push({ id, bus, cache, format, pool: from, volume, size_bytes, digest, chunks })
   }
   const { taken_at, consistency, vm_status, config } = guest.snapshot
-  const manifest: Manifest = {
+  const manifest: VmManifest = {
     format: 1,
     chunk_bytes: 4 * MiB,
     id: backup,
@@ -169,12 +173,6 @@ async function commit({ backup, vm, pool, description }: Saving, saved: SavedDis
   const manifest_sha256 = await writeManifest(objects, manifest)
   await parts.remove()
   return { manifest: keyOfManifest(manifest), manifest_sha256, taken_at, consistency, vm_status }
-}
-
-/** Removes the manifest of a backup, whose key has a time that may be lost with a process. */
-async function removeManifests(objects: Objects, { vm, backup }: Saving): Promise<void> {
-  for (const { key } of await objects.list(`backups/${vm}/`))
-    if (key.endsWith(`-${backup}.json`)) await objects.remove(key)
 }
 
 /**
@@ -238,7 +236,7 @@ export async function runSave(op: Op, saving: Saving): Promise<Backup> {
     before += disk.size_bytes
   }
   const committed = await op.step('writing manifest', () => commit(saving, saved), {
-    undo: async () => removeManifests(await openStored(pool), saving),
+    undo: async () => removeManifests(await openStored(pool), vm, backup),
   })
   await op.commit()
   await op.step('recording result', async () => {

@@ -24,6 +24,8 @@ async function read(objects: Objects, backup: string, part: string): Promise<unk
 
 /** Results of steps of a backup, in its store until the manifest is written. */
 export const partsOf = (objects: Objects, backup: string) => ({
+  write: (part: string, value: unknown) => write(objects, backup, part, value),
+  read: (part: string) => read(objects, backup, part),
   writeGuest: (guest: Described) => write(objects, backup, 'guest', guest),
   // It is what `writeGuest` has written.
   readGuest: async () => (await read(objects, backup, 'guest')) as Described,

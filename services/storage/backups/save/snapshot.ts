@@ -43,7 +43,7 @@ const sweepEveryMs = 5 * 60_000
 /** Deletes snapshots whose backup has ended but which could not be deleted then, such as of a guest that was paused. */
 export async function sweepSnapshots(): Promise<void> {
   for (const { id, vm_id, snapshot } of await backupRecords.all({ state: 'ready', snapshot: { $ne: null } })) {
-    if (snapshot === undefined) continue
+    if (snapshot === undefined || vm_id === null) continue
     try {
       await deleteSnapshot(vm_id, id, `${snapshot}/${Math.floor(Date.now() / sweepEveryMs)}`)
       await backupRecords.updateWhere({ _id: id }, { set: { snapshot: undefined } })

@@ -1,9 +1,9 @@
 import { NotFoundError } from '#shared/errors.ts'
 import type { Objects } from './objects.ts'
 import { addPack, type Catalog, keyOfDamage, type Packed, readCatalog, readDamage, writeIndex } from './catalog.ts'
-import { chunksIn, type ChunkList, decodeChunk } from './chunks.ts'
+import { chunksIn, decodeChunk } from './chunks.ts'
 import { findGarbage, type Garbage } from './garbage.ts'
-import { readManifest } from './manifest.ts'
+import { chunkListsOf, readManifest } from './manifest.ts'
 import { DamagedPack, keyOfPack, readTable, trailerBytes } from './pack.ts'
 import { packWriter } from './pack-writer.ts'
 
@@ -45,8 +45,8 @@ export async function readWholeCatalog(objects: Objects): Promise<{ catalog: Cat
 export async function neededChunks(objects: Objects): Promise<Set<string>> {
   const needed = new Set<string>()
   for (const { key } of await objects.list('backups/'))
-    for (const { chunks } of (await readManifest(objects, key)).disks)
-      for (const { id } of chunksIn(chunks as ChunkList)) needed.add(id)
+    for (const chunks of chunkListsOf(await readManifest(objects, key)))
+      for (const { id } of chunksIn(chunks)) needed.add(id)
   return needed
 }
 

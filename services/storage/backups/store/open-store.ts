@@ -3,7 +3,7 @@ import { openObjects } from '../../pools/open-pool.ts'
 import { keyRecords } from '../keys/model.ts'
 import { requireFitting, unlock } from '../keys/unlock.ts'
 import type { BackupRecord } from '../model.ts'
-import { type Manifest, readManifest } from './manifest.ts'
+import { type ContainerManifest, isOfContainer, type Manifest, readManifest, type VmManifest } from './manifest.ts'
 import { encryptedObjects, type Objects, objectsOf } from './objects.ts'
 import { DamagedPack } from './pack.ts'
 import { configIn, prepareStore, putKeyFile } from './store.ts'
@@ -53,8 +53,23 @@ export const openStore = async (pool: string, signal?: AbortSignal): Promise<Obj
 /** Opens the backup store of a storage pool to write to it, and makes it if there is none. @throws ConflictError as {@link openStore} */
 export const openToWrite = async (pool: string): Promise<Objects> => prepared(pool, await openStored(pool))
 
-/** Reads the manifest of a backup. @throws ConflictError when it is damaged or gone */
-export async function manifestOf({ id, pool, manifest, manifest_sha256 }: BackupRecord): Promise<Manifest> {
+/** Reads the manifest of a backup of a virtual machine. @throws ConflictError when it is damaged or gone, or of a container */
+export async function manifestOf(record: BackupRecord): Promise<VmManifest> {
+  const manifest = await readOwn(record)
+  if (isOfContainer(manifest))
+    throw new ConflictError(`Backup '${record.id}' is of a container, not of a virtual machine`)
+  return manifest
+}
+
+/** Reads the manifest of a backup of a container. @throws ConflictError when it is damaged or gone, or of a virtual machine */
+export async function containerManifestOf(record: BackupRecord): Promise<ContainerManifest> {
+  const manifest = await readOwn(record)
+  if (!isOfContainer(manifest))
+    throw new ConflictError(`Backup '${record.id}' is of a virtual machine, not of a container`)
+  return manifest
+}
+
+async function readOwn({ id, pool, manifest, manifest_sha256 }: BackupRecord): Promise<Manifest> {
   if (manifest === null || manifest_sha256 === null) throw new ConflictError(`Backup '${id}' is not complete`)
   try {
     return await readManifest(await openStore(pool), manifest, manifest_sha256)

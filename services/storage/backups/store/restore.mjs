@@ -2,6 +2,7 @@
 //   node restore.mjs                                    lists the backups
 //   node restore.mjs backups/VM/FILE.json               lists the disks of a backup
 //   node restore.mjs backups/VM/FILE.json vda disk.raw  writes a disk as a raw image, with its holes
+//   node restore.mjs backups/ID/FILE.json root root.tar writes files of a container as a tar archive
 // An encrypted store is opened with a file of identities of age: node restore.mjs -i identity.txt backups/VM/FILE.json …
 import { createHash } from 'node:crypto'
 import {
@@ -71,11 +72,13 @@ function readManifest(path) {
 }
 
 const manifest = readManifest(resolve(manifestPath))
+/** Disks of a virtual machine, or archives of a container. */
+const parts = manifest.disks ?? manifest.archives
 if (!target) {
-  for (const { id, size_bytes } of manifest.disks) console.log(`${id}  ${size_bytes} bytes`)
+  for (const { id, size_bytes, target: at } of parts) console.log(`${id}  ${size_bytes} bytes${at ? `  ${at}` : ''}`)
   process.exit(0)
 }
-const disk = manifest.disks.find(({ id }) => id === diskId) ?? fail(`The backup has no disk ${diskId}`)
+const disk = parts.find(({ id }) => id === diskId) ?? fail(`The backup has no disk or archive ${diskId}`)
 
 /** The table of a pack: 32 bytes of the id of each chunk, length of its frame, length of the chunk. */
 function readTable(path, id) {
@@ -124,9 +127,18 @@ function readChunk(id) {
 
 const out = openSync(target, 'wx')
 ftruncateSync(out, disk.size_bytes)
-let index = 0
-for (const each of disk.chunks)
-  if (typeof each === 'number') index += each
-  else writeSync(out, readChunk(each), 0, undefined, index++ * manifest.chunk_bytes)
+let at = 0
+for (const each of disk.chunks) {
+  if (typeof each === 'number') {
+    at += each * manifest.chunk_bytes
+    continue
+  }
+  // Chunks of an archive have lengths of their own.
+  const chunk = readChunk(each)
+  writeSync(out, chunk, 0, undefined, at)
+  at += chunk.length
+}
 closeSync(out)
-console.log(`${diskId} of ${manifest.vm_name} at ${manifest.taken_at}: ${disk.size_bytes} bytes in ${target}`)
+console.log(
+  `${diskId} of ${manifest.vm_name ?? manifest.container.name} at ${manifest.taken_at}: ${disk.size_bytes} bytes in ${target}`,
+)

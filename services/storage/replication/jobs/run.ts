@@ -7,7 +7,7 @@ import { event, now } from '#shared/events/event.ts'
 import { idFrom } from '#shared/ids.ts'
 import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
-import { select, type Target } from '../../backups/jobs/select.ts'
+import { selectVms, type Target } from '../../backups/jobs/select.ts'
 import { replicaRecords } from '../model.ts'
 import { jobPathOf, type JobRecord, jobRecords } from './model.ts'
 
@@ -71,8 +71,8 @@ async function finish(op: Op, job: string, outcomes: readonly ReplicationOutcome
 async function selectTargets({ job, selection }: Running): Promise<Selected> {
   try {
     const targets: Selected['targets'] = []
-    for (const target of await select(selection)) {
-      const replica = replicaIdOf(job, target.vm)
+    for (const target of await selectVms(selection)) {
+      const replica = replicaIdOf(job, target.id)
       const failover = (await replicaRecords.get(replica))?.failover
       const skip = failover ? `virtual machine '${failover.vm_id}' has taken over from it` : target.skip
       targets.push({ ...target, replica, skip })
@@ -97,10 +97,10 @@ async function run(op: Op, running: Running): Promise<Ran> {
   const ended = await op.children(
     replicas,
     'transferFor',
-    going.map(({ vm, replica: id }) => ({ id, job, vm_id: vm, node, pool, bandwidth_mib, retention, timezone })),
+    going.map(({ id: vm_id, replica: id }) => ({ id, job, vm_id, node, pool, bandwidth_mib, retention, timezone })),
   )
   const outcomes = targets.map((target): ReplicationOutcome => {
-    const { vm: vm_id, name: vm_name, replica, skip } = target
+    const { id: vm_id, name: vm_name, replica, skip } = target
     const of = { vm_id, vm_name }
     if (skip !== null) return { ...of, state: 'skipped', replica_id: null, reason: skip }
     const failure = ended[going.indexOf(target)]?.failure

@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { permissions } from '#shared/contracts/access/permissions.ts'
 import type { Frequency } from '#shared/contracts/frequency.ts'
-import type { Selection } from '#shared/contracts/storage/backup-jobs.ts'
+import type { VmSelection } from '#shared/contracts/storage/backup-jobs.ts'
 import { replicationJobs } from '#shared/contracts/storage/replication-jobs.ts'
 import { now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
@@ -15,7 +15,7 @@ import { execute, executeDue } from './run.ts'
 import { statusOf } from './status.ts'
 
 /** Requires the rights on what a job replicates and on its storage pool, and that both are there. */
-async function requireTargets(selection: Selection, { node, pool }: { node: string; pool: string }, asked: Call) {
+async function requireTargets(selection: VmSelection, { node, pool }: { node: string; pool: string }, asked: Call) {
   await requireSelected(selection, pool, asked)
   await requireTarget(pool, node)
 }
@@ -29,7 +29,7 @@ export const replicationJobService = implement(replicationJobs, {
 
   create: async ({ id = newId(), ...given }, asked) => {
     // TypeBox infers types of its own for the contract's unions; they are those of the record.
-    const selection = given.selection as Selection
+    const selection = given.selection as VmSelection
     const frequency = given.frequency as Frequency | null
     await requireTargets(selection, given, asked)
     requireKeeping(given.retention)
@@ -41,7 +41,7 @@ export const replicationJobService = implement(replicationJobs, {
 
   update: async ({ id, ...given }, asked) => {
     const known = await jobRecords.require(id)
-    const selection = (given.selection ?? known.selection) as Selection
+    const selection = (given.selection ?? known.selection) as VmSelection
     await requireTargets(selection, known, asked)
     requireKeeping(given.retention)
     const changed = await jobRecords.change(id, (before) => ({
