@@ -10,10 +10,11 @@ import { Empty, Problem, Skeleton } from '../widgets/states.tsx'
 import type { Column } from '../widgets/column.ts'
 import { sorted } from '../widgets/rows.ts'
 import { Table } from '../widgets/table.tsx'
-import { count } from '../words/format.ts'
-import { t, told, type Word } from '../words/words.ts'
+import { t, type Word } from '../words/words.ts'
 import { Bulk, type BulkOf } from './bulk.tsx'
-import { fieldIn, matches, termsOf, withField } from './query.ts'
+import { ListBar } from './list-bar.tsx'
+import { PagedRows } from './paged-rows.tsx'
+import { matches, termsOf } from './query.ts'
 import { useUrlState } from './url-state.ts'
 
 export type ListProps<N extends ListName> = {
@@ -32,6 +33,8 @@ export type ListProps<N extends ListName> = {
     | { label: Word; href: string; action: ActionName }
     | Verb<null>
   firstSort?: string
+  /** Stays on the server, which searches, sorts and counts it: for lists of thousands. Keys of columns are its fields. */
+  isPaged?: boolean
   empty: Word
   emptyHint?: Word
   /** Without the heading of a page: as a part of another one. */ isPart?: boolean
@@ -47,7 +50,7 @@ export function ListScreen<N extends ListName>(props: ListProps<N>) {
   const body = (
     <>
       {props.above}
-      <Rows {...props} button={button} />
+      {props.isPaged ? <PagedRows {...props} button={button} /> : <Rows {...props} button={button} />}
       {isCreating && create && 'params' in create && (
         <VerbDialog verb={create} item={null} name={t(props.title)} onClose={() => setCreating(false)} />
       )}
@@ -77,7 +80,7 @@ function Create({ create, onOpen }: { create: NonNullable<ListProps<ListName>['c
 }
 
 function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChildren }) {
-  const { columns, idOf, nameOf, words, verbs = [], bulk, button } = props
+  const { columns, idOf, nameOf, words, verbs = [], facets = [], bulk, button } = props
   const { items, error, isLoading, at, retry } = useCollection(props.list, props.params, props.item)
   const [query, setQuery] = useUrlState('q')
   const [sort, setSort] = useUrlState('sort')
@@ -91,11 +94,20 @@ function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChild
     const fits = (item: ItemOf<N>) => matches(terms, item as Record<string, unknown>, words(item))
     return terms.length === 0 ? ordered : ordered.filter(fits)
   }, [ordered, query])
+  const counts = useMemo(() => facets.map(({ of }) => countsOf(items, of)), [items])
   const chosen = useMemo(() => shown.filter((item) => selected.has(idOf(item))), [shown, selected])
   return (
     <>
       {(items.length > 0 || query) && (
-        <ListBar {...props} items={items} shown={shown.length} query={query} onQuery={setQuery} />
+        <ListBar
+          facets={facets}
+          counts={counts}
+          shown={shown.length}
+          all={items.length}
+          query={query}
+          onQuery={setQuery}
+          button={props.isPart && button}
+        />
       )}
       {chosen.length > 0 && bulk && (
         <Bulk items={chosen} bulk={bulk} idOf={idOf} onClear={() => setSelected(new Set())} />
@@ -130,72 +142,9 @@ function Rows<N extends ListName>(props: ListProps<N> & { button: ComponentChild
   )
 }
 
-type BarProps<N extends ListName> = Pick<ListProps<N>, 'facets' | 'isPart'> & {
-  items: readonly ItemOf<N>[]
-  shown: number
-  query: string
-  onQuery: (query: string, how?: 'push' | 'replace') => void
-  button: ComponentChildren
-}
-
-function ListBar<N extends ListName>({ items, shown, query, onQuery, facets = [], isPart, button }: BarProps<N>) {
-  const counts = useMemo(() => facets.map(({ of }) => countsOf(items, of)), [items])
-  return (
-    <div class="list-bar">
-      <input
-        type="search"
-        data-search
-        aria-label={t('search')}
-        placeholder={t('searchHint')}
-        value={query}
-        onInput={({ currentTarget }) => onQuery(currentTarget.value)}
-      />
-      {facets.map(({ field, label }, index) => (
-        <Facet
-          key={field}
-          label={t(label)}
-          value={fieldIn(query, field)}
-          counts={counts[index] ?? []}
-          onChange={(value) => onQuery(withField(query, field, value), 'push')}
-        />
-      ))}
-      <span class="total" role="status">
-        {shown === items.length
-          ? t('total', { count: count(items.length) })
-          : t('totalOf', { count: count(shown), all: count(items.length) })}
-      </span>
-      {isPart && button}
-    </div>
-  )
-}
-
 function countsOf<T>(items: readonly T[], of: (item: T) => string | readonly string[]): [string, number][] {
   const counts = new Map<string, number>()
   for (const item of items)
     for (const value of [of(item)].flat()) if (value) counts.set(value, (counts.get(value) ?? 0) + 1)
   return [...counts].toSorted(([a], [b]) => a.localeCompare(b)).slice(0, 100)
-}
-
-function Facet({
-  label,
-  value,
-  counts,
-  onChange,
-}: {
-  label: string
-  value: string
-  counts: [string, number][]
-  onChange: (value: string) => void
-}) {
-  if (counts.length < 2 && !value) return null
-  return (
-    <select aria-label={label} value={value} onChange={({ currentTarget }) => onChange(currentTarget.value)}>
-      <option value="">{label}</option>
-      {counts.map(([key, number]) => (
-        <option key={key} value={key}>
-          {told('status', key)} ({count(number)})
-        </option>
-      ))}
-    </select>
-  )
 }

@@ -145,8 +145,13 @@ export function useCollection<N extends ListName>(
   return { ...shown, retry: () => void readAll(found) }
 }
 
+const others = new Set<(path: string | null) => void>()
+/** Tells other kinds of lists that those at a path, or all (null), are to be read again. */
+export const onReadAgain = (listener: (path: string | null) => void) => others.add(listener)
+
 /** Reads lists again that a change at this path can alter: for the caller's own changes, before their event comes. */
 export function invalidateCollections(path: string): void {
+  for (const other of others) other(path)
   for (const collection of collections.values()) {
     if (!concerns(collection.path, path)) continue
     // The last part may be a verb, so the list is read as a whole.
@@ -157,6 +162,7 @@ export function invalidateCollections(path: string): void {
 
 /** Reads all lists again: events are missing, or the rights of the caller have changed. */
 export function readCollectionsAgain(): void {
+  for (const other of others) other(null)
   for (const collection of collections.values()) {
     collection.changed.add('')
     plan(collection)

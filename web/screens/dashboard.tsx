@@ -1,6 +1,6 @@
 import { may, mayAnywhere } from '../api/session.ts'
 import { useQuery } from '../live/cache.ts'
-import { useCollection } from '../live/collection.ts'
+import { usePages } from '../live/pages.ts'
 import { isOver, operationList } from '../live/operations.ts'
 import { OperationRow } from '../shell/operations-drawer.tsx'
 import { Card, Page } from '../widgets/layout.tsx'
@@ -8,12 +8,19 @@ import { Empty, Loaded } from '../widgets/states.tsx'
 import { Meter, Status } from '../widgets/status.tsx'
 import { ago, bytes, count, percent } from '../words/format.ts'
 import { t, told } from '../words/words.ts'
-import { vmListFields } from './vms.tsx'
+
+/** The server counts; no rows are needed. */
+const numbersOnly = { first: 0, end: 1, pageSize: 1 }
 
 export function Dashboard() {
-  const vms = useCollection('vms.list', { fields: vmListFields }, 'vms.get')
-  const containers = useCollection('containers.list', {}, 'containers.get')
-  const isIn = (status: string) => vms.items.filter((vm) => vm.status === status && !vm.template).length
+  const vms = usePages('vms.list', { fields: 'id', q: '-template:true', facets: 'status' }, numbersOnly)
+  const seesContainers = mayAnywhere('containers.list')
+  const containers = usePages(
+    'containers.list',
+    { fields: 'id', facets: 'status' },
+    { ...numbersOnly, isOff: !seesContainers },
+  )
+  const isIn = (status: string) => vms.facets['status']?.[status] ?? 0
   const running = operationList.value.filter((operation) => !isOver(operation))
   const statuses = ['running', 'stopped', 'paused', 'unknown'].filter(
     (status) => status === 'running' || isIn(status) > 0,
@@ -28,10 +35,10 @@ export function Dashboard() {
               <span>{t('vmsIn', { status: told('status', status) })}</span>
             </a>
           ))}
-          {mayAnywhere('containers.list') && (
+          {seesContainers && (
             <a class="tile" href={`/containers?q=${encodeURIComponent('status:running')}`}>
-              <b>{count(containers.items.filter(({ status }) => status === 'running').length)}</b>
-              <span>{t('containersRunning', { all: count(containers.items.length) })}</span>
+              <b>{count(containers.facets['status']?.['running'] ?? 0)}</b>
+              <span>{t('containersRunning', { all: count(containers.rows.length) })}</span>
             </a>
           )}
           <a class="tile" href="/operations">
@@ -39,7 +46,7 @@ export function Dashboard() {
             <span>{t('operationsRunning')}</span>
           </a>
         </div>
-        {vms.at > 0 && vms.items.length === 0 && <FirstSteps />}
+        {vms.at > 0 && vms.rows.length === 0 && <FirstSteps />}
         <div class="cards">
           {may('alerts.active') && <Alerts />}
           {mayAnywhere('nodes.list') && <Nodes />}

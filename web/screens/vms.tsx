@@ -49,6 +49,7 @@ export function Vms() {
         { field: 'tags', label: 'f.tags', of: ({ tags }) => tags },
       ]}
       firstSort="name"
+      isPaged
       verbs={vmVerbs}
       bulk={{ run: 'vm-bulk.run', verbs: vmVerbs.filter(({ action }) => inBulk.has(action)) }}
       create={{ label: 'createVm', href: '/vms/new', action: 'vms.create' }}

@@ -1,13 +1,14 @@
 import { useLocation } from 'preact-iso'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { mayAnywhere } from '../api/session.ts'
-import { useCollection } from '../live/collection.ts'
+import { useSettled } from '../lists/settled.ts'
+import { usePages } from '../live/pages.ts'
 import { t } from '../words/words.ts'
-import { vmListFields } from '../screens/vms.tsx'
 import { places } from './places.ts'
 
 type Entry = { text: string; kind: string; href: string }
 const mostShown = 12
+const view = { first: 0, end: mostShown, pageSize: mostShown }
 
 /** Search over pages and resources: a combobox after the ARIA pattern. */
 export function Palette({ onClose }: { onClose: () => void }) {
@@ -15,8 +16,18 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null)
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
-  const vms = useCollection('vms.list', { fields: vmListFields }, 'vms.get').items
-  const containers = useCollection('containers.list', {}, 'containers.get').items
+  // Words as they are typed: a colon or a dash in quotes is no part of the query language.
+  const q = useSettled(text)
+    .replaceAll('"', ' ')
+    .trim()
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => `"${word}"`)
+    .join(' ')
+  const asked = { fields: 'id,name', sort: 'name', q }
+  const vms = usePages('vms.list', asked, { ...view, isOff: q === '' }).rows
+  const seesContainers = mayAnywhere('containers.list')
+  const containers = usePages('containers.list', asked, { ...view, isOff: q === '' || !seesContainers }).rows
   useEffect(() => {
     const before = document.activeElement
     dialog.current!.showModal()
@@ -27,12 +38,17 @@ export function Palette({ onClose }: { onClose: () => void }) {
     const all: Entry[] = [
       ...pages.map(({ word, href }) => ({ text: t(word), kind: t('page'), href })),
       ...(mayAnywhere('vms.create') ? [{ text: t('createVm'), kind: t('action'), href: '/vms/new' }] : []),
-      ...vms.map(({ id, name }) => ({ text: name, kind: t('vm'), href: `/vms/${id}` })),
-      ...containers.map(({ id, name }) => ({ text: name, kind: t('container'), href: `/containers/${id}` })),
+    ]
+    // The server has searched these, in their names, descriptions and tags.
+    const found: Entry[] = [
+      ...read(vms).map(({ id, name }) => ({ text: name, kind: t('vm'), href: `/vms/${id}` })),
+      ...read(containers).map(({ id, name }) => ({ text: name, kind: t('container'), href: `/containers/${id}` })),
     ]
     const wanted = text.toLowerCase().split(/\s+/).filter(Boolean)
-    const found = all.filter((entry) => wanted.every((word) => entry.text.toLowerCase().includes(word)))
-    return found.toSorted((a, b) => rank(a.text, text) - rank(b.text, text)).slice(0, mostShown)
+    const pagesFound = all.filter((entry) => wanted.every((word) => entry.text.toLowerCase().includes(word)))
+    return [...pagesFound, ...(wanted.length > 0 ? found : [])]
+      .toSorted((a, b) => rank(a.text, text) - rank(b.text, text))
+      .slice(0, mostShown)
   }, [text, vms, containers])
   const go = (entry: Entry | undefined) => {
     if (!entry) return
@@ -85,6 +101,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
     </dialog>
   )
 }
+
+const read = <T,>(rows: readonly (T | undefined)[]) => rows.filter((row) => row !== undefined)
 
 const rank = (text: string, wanted: string) => {
   const at = text.toLowerCase().indexOf(wanted.toLowerCase())

@@ -13,6 +13,7 @@ import { Empty } from '../widgets/states.tsx'
 import { Toasts } from '../widgets/toasts.tsx'
 import { ago } from '../words/format.ts'
 import { chooseLanguage, language, languages, t } from '../words/words.ts'
+import { Logo } from './brand.tsx'
 import { OperationsDrawer } from './operations-drawer.tsx'
 import { Palette } from './palette.tsx'
 import { places } from './places.ts'
@@ -207,7 +208,7 @@ function Side({ isOpen, path }: { isOpen: boolean; path: string }) {
   return (
     <nav class={`side ${isOpen ? 'open' : ''}`} aria-label={t('menu')}>
       <a class="brand" href="/">
-        <img src="/icon.svg" alt="" />
+        <Logo />
         Horcrux
       </a>
       {places.map(({ word, of }) => {

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { t } from '../words/words.ts'
 import type { Column } from './column.ts'
 import { mostWhole, rowHeight, windowOf } from './rows.ts'
@@ -7,18 +7,22 @@ import { mostWhole, rowHeight, windowOf } from './rows.ts'
 type Props<T> = {
   label: string
   columns: Column<T>[]
-  rows: readonly T[]
+  /** Undefined: not read yet. */ rows: readonly (T | undefined)[]
   idOf: (item: T) => string
   sort?: string | undefined
   onSort?: (sort: string) => void
   selected?: ReadonlySet<string> | undefined
   /** Changes the selection: keys may come faster than the table is drawn. */
   onSelect?: ((change: (before: ReadonlySet<string>) => ReadonlySet<string>) => void) | undefined
+  /** Chooses everything that the list has, also rows that are not read; or clears the selection. */
+  onSelectAll?: (() => void) | undefined
+  /** Hears which rows are drawn. */ onView?: ((view: { first: number; end: number }) => void) | undefined
   rowActions?: ((item: T) => ComponentChildren) | undefined
 }
 
 /** A native table with sorting, selection and, for many rows, windowing. */
-export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, onSelect, rowActions }: Props<T>) {
+export function Table<T>({ label, columns, rows, idOf, sort, onSort, onView, ...props }: Props<T>) {
+  const { selected, onSelect, onSelectAll, rowActions } = props
   const box = useRef<HTMLDivElement>(null)
   const [view, setView] = useState({ top: 0, height: 800 })
   const isWindowed = rows.length > mostWhole
@@ -42,6 +46,7 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
     }
   }, [isWindowed])
   const { first, end } = windowOf(rows.length, view.top, view.height)
+  useEffect(() => onView?.({ first, end: Math.max(end, 1) }), [first, end])
   const width = columns.length + (onSelect ? 1 : 0) + (rowActions ? 1 : 0)
   const toggle = (id: string) =>
     onSelect?.((before) => {
@@ -52,14 +57,16 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
   const lastChosen = useRef<string | undefined>(undefined)
   /** Selects or clears one row; with Shift all from the row before it that was chosen. */
   const choose = (id: string, isRange: boolean) => {
-    const ids = rows.map(idOf)
+    const ids = rows.map((row) => row && idOf(row))
     const from = lastChosen.current === undefined ? -1 : ids.indexOf(lastChosen.current)
     lastChosen.current = id
     if (!isRange || from < 0) return toggle(id)
     const [first, last] = [from, ids.indexOf(id)].toSorted((a, b) => a - b)
-    return onSelect?.((before) => new Set([...before, ...ids.slice(first, last! + 1)]))
+    return onSelect?.(
+      (before) => new Set([...before, ...ids.slice(first, last! + 1).filter((one) => one !== undefined)]),
+    )
   }
-  const areAll = rows.length > 0 && rows.every((row) => selected?.has(idOf(row)))
+  const areAll = rows.length > 0 && rows.every((row) => row !== undefined && selected?.has(idOf(row)))
   const spacer = (count: number) =>
     count > 0 && (
       <tr aria-hidden="true" class="spacer">
@@ -82,8 +89,10 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
                 <input
                   type="checkbox"
                   aria-label={t('selectAll')}
-                  checked={areAll}
-                  onChange={() => onSelect(() => new Set(areAll ? [] : rows.map(idOf)))}
+                  checked={areAll || (onSelectAll !== undefined && selected?.size === rows.length)}
+                  onChange={() =>
+                    onSelectAll ? onSelectAll() : onSelect(() => new Set(areAll ? [] : known(rows).map(idOf)))
+                  }
                 />
               </th>
             )}
@@ -100,6 +109,14 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
         <tbody onKeyDown={onSelect && ((event) => moveBetweenBoxes(event, () => onSelect(() => new Set())))}>
           {spacer(first)}
           {rows.slice(first, end).map((row, index) => {
+            if (row === undefined)
+              return (
+                <tr key={`row ${first + index}`} aria-rowindex={first + index + 2} aria-busy="true">
+                  <td colSpan={width} class="dim">
+                    …
+                  </td>
+                </tr>
+              )
             const id = idOf(row)
             return (
               <tr key={id} aria-rowindex={first + index + 2} aria-selected={onSelect ? selected?.has(id) : undefined}>
@@ -128,6 +145,8 @@ export function Table<T>({ label, columns, rows, idOf, sort, onSort, selected, o
     </div>
   )
 }
+
+const known = <T,>(rows: readonly (T | undefined)[]) => rows.filter((row) => row !== undefined)
 
 /** Arrows go from the box of one row to that of the next; Escape clears the selection. */
 function moveBetweenBoxes(event: KeyboardEvent, onClear: () => void): void {

@@ -54,6 +54,7 @@ export const Containers = () => (
       { field: 'stack', label: 'f.stack', of: ({ stack }) => stack ?? '' },
     ]}
     firstSort="name"
+    isPaged
     verbs={containerVerbs}
     bulk={{ run: 'container-bulk.run', verbs: containerVerbs.filter(({ action }) => inBulk.has(action)) }}
     create={createContainer}
