@@ -2,7 +2,7 @@ import { readSession, session } from '../api/session.ts'
 import { invalidateAll } from '../live/cache.ts'
 import { readCollectionsAgain } from '../live/collection.ts'
 import { readOperations } from '../live/operations.ts'
-import { isOffline, openStream } from '../live/stream.ts'
+import { isOffline, listen, openStream } from '../live/stream.ts'
 
 const rightsMs = 30_000
 
@@ -16,6 +16,9 @@ async function readRights(): Promise<void> {
   invalidateAll()
   readCollectionsAgain()
 }
+
+// The gateway sends it to a user whose rights have changed, too.
+listen({ event: () => undefined, resync: () => void readRights() })
 
 /** Keeps the page fresh while a user is signed in. @returns a function that ends it */
 export function keepFresh(): () => void {

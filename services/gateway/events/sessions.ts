@@ -61,6 +61,8 @@ export function createSessions(broker: ServiceBroker, hub: Hub, { recheck, isCur
       if (!isSame) {
         hub.pause(reader)
         reader.audience = audience
+        // No event tells a user what a right that was given or taken shows or hides.
+        hub.say(reader, 'Resync', { reason: 'Your rights have changed' })
       }
       hub.resume(reader)
     } catch (error) {
