@@ -49,7 +49,6 @@ export function PagedRows<N extends ListName>(props: ListProps<N> & { button: Co
     for (const item of all) seen.current.set(idOf(item), item)
     return setSelected(new Set(all.map(idOf)))
   }
-  const isEmpty = list.at > 0 && rows.length === 0 && !list.error
   return (
     <>
       {(rows.length > 0 || query || counted.rows.length > 0) && (
@@ -64,24 +63,7 @@ export function PagedRows<N extends ListName>(props: ListProps<N> & { button: Co
         />
       )}
       {chosen.length > 0 && bulk && <Bulk items={chosen} bulk={bulk} idOf={idOf} onClear={() => setSelected(nobody)} />}
-      {list.error?.status === 422 && (
-        <Empty title={t('noMatch')}>
-          <p class="dim">{list.error.violations.map(({ message }) => message).join('; ')}</p>
-        </Empty>
-      )}
-      {list.error && list.error.status !== 422 && <Problem error={list.error} onRetry={retry} />}
-      {list.at === 0 && list.isLoading && !list.error && <Skeleton />}
-      {isEmpty && !q && (
-        <Empty title={t(props.empty)}>
-          {props.emptyHint && <p>{t(props.emptyHint)}</p>}
-          {button}
-        </Empty>
-      )}
-      {isEmpty && q && (
-        <Empty title={t('noMatch')}>
-          <Button onClick={() => setQuery('', 'push')}>{t('clearSearch')}</Button>
-        </Empty>
-      )}
+      <States {...props} list={list} q={q} onRetry={retry} onClear={() => setQuery('', 'push')} />
       {rows.length > 0 && (
         <Table
           label={t(props.title)}
@@ -98,6 +80,41 @@ export function PagedRows<N extends ListName>(props: ListProps<N> & { button: Co
         />
       )}
     </>
+  )
+}
+
+type StatesProps<N extends ListName> = Pick<ListProps<N>, 'empty' | 'emptyHint'> & {
+  list: Paged<ItemOf<N>>
+  q: string
+  button: ComponentChildren
+  onRetry: () => void
+  onClear: () => void
+}
+
+/** The states of a list without rows: refused, failed, not read yet, empty, nothing found. */
+function States<N extends ListName>({ list, q, empty, emptyHint, button, onRetry, onClear }: StatesProps<N>) {
+  const { error, at, isLoading, rows } = list
+  // A search that is no query of this list: its own words say which fields there are.
+  if (error?.status === 422)
+    return (
+      <Empty title={t('noMatch')}>
+        <p class="dim">{error.violations.map(({ message }) => message).join('; ')}</p>
+      </Empty>
+    )
+  if (error) return <Problem error={error} onRetry={onRetry} />
+  if (at === 0) return isLoading ? <Skeleton /> : null
+  if (rows.length > 0) return null
+  if (q)
+    return (
+      <Empty title={t('noMatch')}>
+        <Button onClick={onClear}>{t('clearSearch')}</Button>
+      </Empty>
+    )
+  return (
+    <Empty title={t(empty)}>
+      {emptyHint && <p>{t(emptyHint)}</p>}
+      {button}
+    </Empty>
   )
 }
 
