@@ -122,7 +122,7 @@ export const pageConfig: InlineConfig = {
               name: 'base',
               test: /node_modules\/(preact|@preact)|web\/(api|words)\/(?!de|late)|web\/widgets\/(button|dialog|icon|states)\.|web\/(main|shell\/(app|brand|setup-token|sign-in|wizard))\./,
             },
-            // What every screen after the sign-in needs, with the lists that most days begin with.
+            // Parts of every screen after the sign-in, and the list of VMs.
             {
               name: 'screens',
               test: /web\/(live|lists)\/|web\/widgets\/(column|layout|menu|rows|status|table|toasts)\.|web\/shell\/(operations-drawer|places|shell|signed-in|theme)\.|web\/forms\/(bulk-result|run|verbs)\.|web\/screens\/(vms\.|vm\/(verbs|power-states)\.)/,

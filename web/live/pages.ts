@@ -40,7 +40,7 @@ const gatherMs = 300
 /** A list that nobody shows is forgotten after this. */
 const keptMs = 120_000
 
-/** What a page answers, of any list. */
+/** Answer of a page of any list. */
 type Answer = { data: Item[]; total: number; facets?: Counts }
 
 async function readPage({ name, params, pageSize }: List, page: number, isFirst: boolean): Promise<Answer> {
