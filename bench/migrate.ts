@@ -2,12 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
+import { forwardSocket } from '#shared/nodes/host/forward.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
+import { sshHost } from '#shared/nodes/host/ssh/ssh.ts'
+import { order } from '#shared/nodes/libvirt/client/domain.ts'
+import { openConnection } from '#shared/nodes/libvirt/connection/connection.ts'
 import { type MovingLab, startMoving } from '../test/lab/guests/moving.ts'
-import { startHosts, stopHosts } from '../test/lab/hosts/hosts.ts'
+import { sshTarget, startHosts, stopHosts } from '../test/lab/hosts/hosts.ts'
 import { done } from '../test/lab/product/run-operation.ts'
 import { timed } from './demand.ts'
 import { median, type Row } from './figures.ts'
@@ -111,6 +116,42 @@ async function compare(lab: MovingLab, what: string, disks: unknown[], dir: stri
   ]
 }
 
+const suspensions = 30
+
+/**
+ * A call whose reply comes behind an event, such as the end of a move, over a new SSH connection that only forwards libvirt's
+ * socket, and over TCP. Nagle's algorithm at the other end would cost 40 ms each time.
+ */
+async function repliesBehindEvents(lab: MovingLab, id: string): Promise<Row[]> {
+  const at = lab.hosts[(await lab.vm(id)).node as Node]
+  const uuid = (await lab.virsh((await lab.vm(id)).node as Node, 'domuuid', id)).trim()
+  const host = sshHost(sshTarget(at))
+  const forward = await forwardSocket(host, { path: '/run/libvirt/libvirt-sock' })
+  const uris = [`qemu+unix:///system?socket=${encodeURIComponent(forward.path)}`, at.uri]
+  const both = await Promise.all(uris.map((uri) => openConnection(uri, { onEvent: () => undefined })))
+  try {
+    const times: number[][] = [[], []]
+    for (const libvirt of both) await libvirt.listen(['lifecycle'])
+    for (let count = 0; count < suspensions; count++)
+      for (const [index, libvirt] of both.entries()) {
+        times[index]!.push(await timed(() => order(libvirt, uuid, 'virDomainSuspend')))
+        await order(libvirt, uuid, 'virDomainResume')
+        // A connection that was in use a moment ago acknowledges at once.
+        await delay(60)
+      }
+    const [ssh, tcp] = times.map(median)
+    return [
+      { what: 'a suspension with its event over SSH', value: ssh!, unit: 'ms' },
+      { what: 'a suspension with its event over TCP', value: tcp!, unit: 'ms' },
+      { what: 'a suspension over SSH, more than over TCP', value: ssh! - tcp!, unit: 'ms', below: 30 },
+    ]
+  } finally {
+    for (const libvirt of both) await libvirt.close()
+    await forward.close()
+    await host.close()
+  }
+}
+
 /** Live moves between two hosts by the API and by `virsh migrate`, and the forecasts of the former. */
 export async function benchMigrate(): Promise<Row[]> {
   const dir = await mkdtemp(join(tmpdir(), 'horcrux-bench-migrate-'))
@@ -119,6 +160,7 @@ export async function benchMigrate(): Promise<Row[]> {
   try {
     const rows = await compare(lab, 'no disks', [], dir)
     rows.push(...(await compare(lab, `disk with ${dataMib} MiB`, [{ pool: 'here', size: diskMib * MiB }], dir)))
+    rows.push(...(await repliesBehindEvents(lab, 'bench-0')))
     const { forecasts } = await lab.horcrux.call(migrations, 'statistics', {})
     const { compared, seconds_within, pause_within } = forecasts
     return [

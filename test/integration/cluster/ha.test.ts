@@ -6,13 +6,16 @@ import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { rehearsals } from '#shared/contracts/cluster/rehearsals.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
+import { cloudinit } from '#shared/contracts/vm/cloudinit.ts'
 import { leasePrefix } from '#shared/contracts/vm/fencing.ts'
+import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { fresh, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
 import { changeBootId } from '../../lab/hosts/boot-id.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 import { takeStorage } from '../../lab/hosts/storage.ts'
 import { processesWith } from '../../lab/hosts/processes.ts'
+import { done } from '../../lab/product/run-operation.ts'
 import { until } from '../../lab/wait.ts'
 
 const machine = localHost()
@@ -201,6 +204,19 @@ describe.skipIf(labHosts.length === 0)('a VM under HA', () => {
     expect(await endedFailover()).toMatchObject({ result: { from: 'hv1', to: 'hv2', proof: 'node', epoch: 3 } })
     expect(await lab.domains('hv2')).toEqual([`${id} running`])
     await giveBackAgain()
+  })
+
+  test('is refused with everything at once that lies on its node alone', async () => {
+    const id = fresh('bound')
+    await lab.make(id, { disks: [{ pool: 'here', size: 2 ** 30 }], firmware: 'uefi', autostart: true })
+    await done(lab.horcrux, cloudinit, 'set', { id, hostname: 'bound' })
+    await done(lab.horcrux, snapshots, 'create', { id, name: 'before' })
+    await expect(lab.horcrux.call(haResources, 'create', { id }, { timeoutMs: 60_000 })).rejects.toMatchObject({
+      violations: expect.arrayContaining(
+        ['autostart', 'uefi', 'seed', 'not_shared', 'snapshots'].map((code) => expect.objectContaining({ code })),
+      ),
+    })
+    expect((await lab.horcrux.call(haResources, 'list', {})).data).toEqual([])
   })
 
   test('is left alone while Horcrux itself is cut off from all nodes', async () => {

@@ -55,6 +55,20 @@ export function sshHost(target: SshTarget): Host {
     return code === 0 ? stdout : null
   }
 
+  /** Connections that have had a session since they forward sockets. */
+  const direct = new WeakSet<object>()
+
+  /**
+   * Has OpenSSH's server send each packet at once. It sets TCP_NODELAY of a connection with its first session. On one that only
+   * forwards sockets, the second of two packets waits some 40 ms for the acknowledgement of the first one, such as the reply to
+   * a call of libvirt behind an event; the pause of a moving guest is longer by that.
+   */
+  function sendAtOnce(client: object): void {
+    if (direct.has(client)) return
+    direct.add(client)
+    host.run('true', []).catch(() => direct.delete(client))
+  }
+
   const exec: SshExec = { connection, name, which }
   const host: Host = completeHost({
     ...sshFiles(guarded, name, (program, args, options) => host.run(program, args, options)),
@@ -63,6 +77,7 @@ export function sshHost(target: SshTarget): Host {
     which,
     async openSocket(socket) {
       const opened = await openChannel(guarded, name, openerOf(socket), (cause) => refusedSocket(socket, name, cause))
+      sendAtOnce(opened.client)
       return channelDuplex(opened, name)
     },
     async close() {
