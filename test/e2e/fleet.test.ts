@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { HostProcess } from '#shared/nodes/host/host.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { missingForNats } from '../lab/bus/nats.ts'
-import { complaintsOf, signInOn, startBrowser } from '../lab/clients/browser.ts'
+import { complaintsOf, signInOn, startBrowser, violationsOf } from '../lab/clients/browser.ts'
 import { ask } from '../lab/clients/http.ts'
 import { amount, randomOf, seedOf } from '../lab/faults/seed.ts'
 import { horcrux } from '../lab/machine/instance.ts'
@@ -175,6 +175,24 @@ describe.skipIf(!available('nats', await missingForNats()) || !available('chromi
       await ask(url, 'POST /api/permissions', { token, json })
       await row.waitFor()
       await context.close()
+    })
+
+    test('axe finds nothing in the states of a list: data, nothing found, loading, error', async () => {
+      const screen = async (path: string, selector: string) => {
+        const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, storageState: state })
+        const found = await context.newPage()
+        found.setDefaultTimeout(longMs)
+        if (path.includes('loading')) await found.route('**/api/vms?*', () => undefined)
+        if (path.includes('error')) await found.route('**/api/vms?*', (route) => route.abort())
+        await found.goto(url + path)
+        await found.locator(selector).first().waitFor()
+        for (const theme of ['light', 'dark'] as const) expect(await violationsOf(found, theme), path).toEqual([])
+        await context.close()
+      }
+      await screen('/vms', 'tbody tr')
+      await screen('/vms?q=no-such-name', '.empty')
+      await screen('/vms?q=loading', '.skeleton')
+      await screen('/vms?q=error', '.problem')
     })
 
     test('ends clean, and leaves nothing', async () => {

@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { type TOTP, URI } from 'otpauth'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { complaintsOf, signInOn, startBrowser } from '../lab/clients/browser.ts'
+import { complaintsOf, signInOn, startBrowser, violationsOf } from '../lab/clients/browser.ts'
 import { guestOn } from '../lab/guests/tiny-guest.ts'
 import { labHosts } from '../lab/hosts/lab.ts'
 import { type Product, startProduct } from '../lab/product/product.ts'
@@ -251,18 +249,11 @@ test.runIf(canRun)(
 test.runIf(canRun)(
   'axe finds nothing on the screens in both themes, and none is wider than a phone',
   async () => {
-    const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
     for (const path of screens) {
       await page.goto(product.url + path)
       await page.waitForSelector('h1')
       await page.locator('.skeleton').first().waitFor({ state: 'detached' })
-      for (const theme of ['light', 'dark']) {
-        await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`)
-        const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'] })`)
-        const { violations } = found as { violations: { id: string; nodes: { html: string }[] }[] }
-        const told = violations.map(({ id, nodes }) => `${path} ${theme} ${id}: ${nodes[0]?.html}`)
-        expect(told).toEqual([])
-      }
+      for (const theme of ['light', 'dark'] as const) expect(await violationsOf(page, theme), path).toEqual([])
       await page.setViewportSize({ width: 360, height: 740 })
       const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
       expect(over, path).toBeLessThanOrEqual(0)

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { type Browser, chromium, type Page } from 'playwright-core'
 
 const program = '/usr/bin/chromium'
@@ -22,6 +24,16 @@ export function complaintsOf(page: Page): string[] {
     if (message.type() === 'error') complaints.push(message.text())
   })
   return complaints
+}
+
+const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
+
+/** The violations that axe-core finds on a page in a theme, one line each. */
+export async function violationsOf(page: Page, theme: 'light' | 'dark'): Promise<string[]> {
+  await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`)
+  const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'] })`)
+  const { violations } = found as { violations: { id: string; nodes: { html: string }[] }[] }
+  return violations.map(({ id, nodes }) => `${theme} ${id}: ${nodes[0]?.html}`)
 }
 
 /** Signs in on the page that is open, and waits for the shell. */
