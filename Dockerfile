@@ -12,7 +12,7 @@ RUN node web/build.ts && rm -rf node_modules/vite node_modules/rolldown node_mod
 
 FROM node:24-bookworm-slim
 RUN apt-get update -qq \
-  && apt-get install -y -qq --no-install-recommends libvirt0 qemu-utils genisoimage \
+  && apt-get install -y -qq --no-install-recommends libvirt0 qemu-utils genisoimage openssh-client \
     qemu-block-extra ceph-common libiscsi-bin nfs-common cifs-utils \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/horcrux

@@ -135,6 +135,12 @@ export type Host = {
    */
   compressed?: () => Host
 
+  /**
+   * Of a host over SSH: connects to a socket as `openSocket` does, for large data. The bytes pass through the program ssh
+   * where this machine has it. Nothing tells that nobody listens there but the early end of the connection.
+   */
+  openBulk?: (target: SocketTarget) => Promise<Duplex>
+
   /** Ends all programs, forwards and connections of this host. Afterwards every method throws. */
   close: () => Promise<void>
 }

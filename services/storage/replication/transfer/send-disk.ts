@@ -27,14 +27,22 @@ export async function sendDisk(
   const { signal } = op
   const pace = throttle(bandwidthMib === null ? undefined : bandwidthMib * MiB, signal)
   const onProgress = (done: number) => op.progress(within.before + done, within.total, 'bytes')
-  const { written, ...synced } = await withImage(from.host, from.original, { isWritten: false, signal }, (source) =>
-    withImage(to.host, to.original, { isWritten: true, signal }, (target) =>
-      syncDisk(source, target, sizeBytes, { signal, pace, onProgress }),
-    ),
+  const how = { signal, digestedBytes: sizeBytes }
+  let isHashedThere = false
+  const { written, ...synced } = await withImage(
+    from.host,
+    from.original,
+    { ...how, isWritten: false },
+    (source, theirs) =>
+      withImage(to.host, to.original, { ...how, isWritten: true }, (target, ours) => {
+        isHashedThere = ours !== null
+        const digests = theirs && ours ? { source: theirs, target: ours } : undefined
+        return syncDisk(source, target, sizeBytes, { digests, signal, pace, onProgress })
+      }),
   )
   if (written.length > 0)
-    await withImage(to.host, to.original, { isWritten: false, signal }, (target) =>
-      verifyWritten(target, sizeBytes, written, signal),
+    await withImage(to.host, to.original, { ...how, isBulk: !isHashedThere, isWritten: false }, (target, digests) =>
+      verifyWritten(target, sizeBytes, written, { signal, digests }),
     )
   return synced
 }

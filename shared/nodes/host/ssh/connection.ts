@@ -29,6 +29,8 @@ export type SshConnection = {
   pin: (hostKey: string) => void
   /** The host key of the next connection. */
   pinned: () => string
+  /** The host key that the last connection has shown, which was the pinned one. */
+  shown: () => HostKey | undefined
   close: () => Promise<void>
 }
 
@@ -44,10 +46,11 @@ export function createConnection(target: SshTarget, name: string): SshConnection
   let failure: { error: unknown; count: number; retryAt: number } | undefined
   let closed = false
   let pinned = target.hostKey
+  let shown: HostKey | undefined
 
   async function connectOnce(): Promise<Client> {
     try {
-      const client = await connect({ ...target, hostKey: pinned }, name)
+      const client = await connect({ ...target, hostKey: pinned }, name, (key) => (shown = key))
       if (closed) {
         client.destroy()
         throw closedError(name)
@@ -85,6 +88,7 @@ export function createConnection(target: SshTarget, name: string): SshConnection
       failure = undefined
     },
     pinned: () => pinned,
+    shown: () => shown,
     async close() {
       closed = true
       const client = open
@@ -98,7 +102,7 @@ export function createConnection(target: SshTarget, name: string): SshConnection
   }
 }
 
-function connect(target: SshTarget, name: string): Promise<Client> {
+function connect(target: SshTarget, name: string, onKey: (shown: HostKey) => void): Promise<Client> {
   const pinned = parsePinnedKey(target.hostKey)
   const client = new (ssh2().Client)()
   let stage: 'connect' | 'handshake' | 'login' = 'connect'
@@ -121,6 +125,7 @@ function connect(target: SshTarget, name: string): Promise<Client> {
     const hostVerifier = (wire: Buffer): boolean => {
       const shown = describeHostKey(wire)
       if (shown.fingerprint !== pinned.fingerprint) refusal = keyMismatch(name, pinned.fingerprint, shown)
+      else onKey(shown)
       return refusal === undefined
     }
     try {

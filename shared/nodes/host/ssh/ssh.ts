@@ -1,8 +1,11 @@
+import type { Duplex } from 'node:stream'
+import { log } from '#shared/runtime/log.ts'
 import { UnavailableError } from '#shared/errors.ts'
 import { closedError } from '../errors.ts'
 import type { Host, HostCore, HostProcess, SocketTarget } from '../host.ts'
 import { completeHost } from '../run.ts'
 import { createSlots } from '../slots.ts'
+import { openBulk } from './bulk.ts'
 import { channelDuplex, openChannel } from './channel.ts'
 import { type SshConnection, type SshTarget, createConnection } from './connection.ts'
 import { sshFiles } from './files.ts'
@@ -28,6 +31,7 @@ export function sshHost(target: SshTarget): Host {
   const slots = createSlots(maxSessions)
   const streams = createSlots(maxStreams)
   const running = new Set<HostProcess>()
+  const bulk = new Set<Duplex>()
   let closed = false
   // Closing needs the connection itself, to kill running programs.
   const guarded: SshConnection = {
@@ -82,6 +86,7 @@ export function sshHost(target: SshTarget): Host {
     },
     async close() {
       closed = true
+      for (const socket of bulk) socket.destroy()
       await Promise.all([...running].map((child) => child.kill().catch(() => {})))
       await connection.close()
     },
@@ -90,6 +95,20 @@ export function sshHost(target: SshTarget): Host {
   return {
     ...host,
     pin: connection.pin,
+    async openBulk(socket) {
+      await guarded.use()
+      const shown = connection.shown()
+      const opened =
+        shown &&
+        (await openBulk(target, shown, socket, name).catch((error: unknown) => {
+          log('host').warn({ err: error, host: name }, 'data goes through ssh2: the program ssh cannot connect')
+          return null
+        }))
+      if (!opened) return host.openSocket(socket)
+      bulk.add(opened)
+      opened.once('close', () => bulk.delete(opened))
+      return opened
+    },
     compressed: () => sshHost({ ...target, hostKey: connection.pinned(), isCompressed: true }),
     async spawn(program, args, options = {}) {
       const release = await streams.take(options.signal)
