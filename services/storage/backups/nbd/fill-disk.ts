@@ -32,16 +32,18 @@ const blockBytes = 64 * 1024
 /** Writes a chunk. @param isEmpty the image has zeros there: those of the chunk are not written, and stay holes */
 async function writeChunk(image: Nbd, offset: number, chunk: Buffer, isEmpty: boolean): Promise<void> {
   if (!isEmpty) return image.write(offset, chunk)
+  const writing: Promise<void>[] = []
   let from = -1
   for (let at = 0; at <= chunk.length; at += blockBytes) {
     const isHole = at >= chunk.length || isZero(chunk.subarray(at, at + blockBytes))
     if (!isHole && from < 0) from = at
     if (isHole && from >= 0) {
-      await image.write(offset + from, chunk.subarray(from, Math.min(at, chunk.length)))
+      writing.push(image.write(offset + from, chunk.subarray(from, Math.min(at, chunk.length))))
       from = -1
     }
   }
-  if (from >= 0) await image.write(offset + from, chunk.subarray(from))
+  if (from >= 0) writing.push(image.write(offset + from, chunk.subarray(from)))
+  await Promise.all(writing)
 }
 
 /**

@@ -33,22 +33,41 @@ function byPack({ places }: Catalog, wanted: Iterable<string>, onUnreadable: Rea
   return packs
 }
 
-/** Reads chunks of a store, pack by pack, each pack once. */
+/** Chunks that are worked on at a time: some are decompressed on other threads while one is written. */
+const parallel = 3
+
+/**
+ * Reads chunks of a store, pack by pack, each pack once. The next pack is read while the chunks of one are worked on: two of
+ * them are in memory.
+ */
 export async function readChunks(
   objects: Objects,
   catalog: Catalog,
   wanted: ReadonlySet<string>,
   { signal, onChunk, onUnreadable }: Reading,
 ): Promise<void> {
-  for (const [pack, chunks] of byPack(catalog, wanted, onUnreadable)) {
-    signal.throwIfAborted()
-    const key = keyOfPack(pack)
+  const packs = [...byPack(catalog, wanted, onUnreadable)]
+  /** Begins to read a pack as a whole; null: so little of it is wanted that its chunks are read one by one. */
+  const begin = (index: number): Promise<Buffer> | null => {
+    const [pack, chunks] = packs[index] ?? []
+    if (!pack || !chunks) return null
     const bytes = catalog.packs.get(pack)?.bytes ?? 0
     const wantedBytes = chunks.reduce((sum, { place }) => sum + place.length, 0)
-    const whole = wantedBytes >= bytes * wholeShare ? objects.get(key) : null
+    if (wantedBytes < bytes * wholeShare) return null
+    const reading = objects.get(keyOfPack(pack))
+    // Its failure is met where its chunks are read, if the work comes so far.
+    reading.catch(() => undefined)
+    return reading
+  }
+
+  let ahead = begin(0)
+  for (const [index, [pack, chunks]] of packs.entries()) {
+    signal.throwIfAborted()
+    const whole = ahead
+    ahead = begin(index + 1)
     const readFrame = async ({ offset, length }: Place) =>
-      whole ? (await whole).subarray(offset, offset + length) : objects.get(key, { offset, length })
-    await inPairs(chunks, async ({ id, place }) => {
+      whole ? (await whole).subarray(offset, offset + length) : objects.get(keyOfPack(pack), { offset, length })
+    await several(chunks, async ({ id, place }) => {
       signal.throwIfAborted()
       const chunk = await readFrame(place)
         .then((frame) => decodeChunk(frame, { id, size: place.size }, objects.encryption))
@@ -61,11 +80,11 @@ export async function readChunks(
   }
 }
 
-/** Works on two items at a time: one is decompressed on another thread while the other is written. */
-async function inPairs<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+/** Works on several items at a time, begun in their order. */
+async function several<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   let next = 0
   const run = async () => {
     while (next < items.length) await work(items[next++]!)
   }
-  await Promise.all([run(), run()])
+  await Promise.all(Array.from({ length: parallel }, run))
 }
