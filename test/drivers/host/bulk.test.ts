@@ -92,5 +92,7 @@ test('a key with a passphrase and a key of RSA log in as well', async () => {
 test('a connection to nothing ends early', async () => {
   const socket = await host.openBulk!({ path: `${dir}/nothing` })
   socket.resume()
-  await once(socket, 'close')
+  await once(socket, 'end')
+  socket.destroy()
+  await until(async () => (await programsWith(`:${dir}/nothing`)).length === 0, { what: 'the end of ssh' })
 })
