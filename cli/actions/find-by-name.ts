@@ -8,7 +8,7 @@ import { findAction, manifest } from '../manifest/manifest.ts'
 import type { Action } from '../manifest/types.ts'
 
 type Values = Record<string, unknown>
-type Named = { id: string; name: string }
+type Named = { id: string } & Record<string, string>
 
 /** The list that an id in a path belongs to: `/vms` for the `{id}` of `/vms/{id}/snapshots`. */
 export function listFor(action: Action, param: string): Action | undefined {
@@ -29,18 +29,19 @@ const filled = (path: string, values: Values) =>
  */
 export async function idOf(target: Target, list: Action, name: string, values: Values = {}): Promise<string> {
   const path = filled(list.path, values)
-  const filter = encodeURIComponent(`name:${name}`)
+  const field = nameFieldOf(list) ?? 'name'
+  const filter = encodeURIComponent(`${field}:${name}`)
   const { body } = await ask<{ data: Named[] }>(target, {
-    path: `${path}?filter=${filter}&fields=id,name&limit=10`,
+    path: `${path}?filter=${filter}&fields=id,${field}&limit=10`,
   })
-  const found = body.data.filter((one) => one.name === name)
+  const found = body.data.filter((one) => one[field] === name)
   if (found.length === 1) return found[0]!.id
   if (found.length > 1)
     throw new CommandError(
       `${found.length} ${list.noun} have the name '${name}': ${found.map(({ id }) => id).join(', ')}; use an id`,
       {
         code: exitCodes.usage,
-        help: [`horcrux ${list.noun} list --filter name:${name}`],
+        help: [`horcrux ${list.noun} list --filter ${field}:${name}`],
       },
     )
   throw await notFoundBy(target, { ...list, path }, name)
@@ -48,8 +49,12 @@ export async function idOf(target: Target, list: Action, name: string, values: V
 
 /** A failure that suggests the nearest id or name. */
 async function notFoundBy(target: Target, list: Action, name: string): Promise<CommandError> {
-  const { body } = await ask<{ data: Named[] }>(target, { path: `${list.path}?fields=id,name&limit=1000` })
-  const words = body.data.flatMap((one) => [one.name, one.id]).filter((word) => word && word.length < 100)
+  const field = nameFieldOf(list) ?? 'name'
+  const { body } = await ask<{ data: Named[] }>(target, { path: `${list.path}?fields=id,${field}&limit=1000` })
+  const words = body.data
+    .flatMap((one) => [one[field], one.id])
+    .filter((word) => word !== undefined && word.length < 100)
+    .filter((word) => word !== '') as string[]
   const near = nearestWord(name, words)
   return new CommandError(
     `there is no ${singularOf(list.noun).replaceAll('-', ' ')} with the id or name '${name}'${near ? `; did you mean '${near}'?` : ''}`,
@@ -70,9 +75,12 @@ export function isMissing(error: unknown, id: string): boolean {
 /** Text that no id can be. */
 export const isNoId = (text: string) => !/^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/.test(text)
 
+/** The field that names the items of a list: their own name, or that of their VM, as of replicas. */
+export function nameFieldOf(list: Action): string | undefined {
+  const filters: string[] = list.params.find(({ name }) => name === 'filter')?.does?.match(/\w+/g) ?? []
+  const has = (field: string) => list.fields !== undefined && Object.hasOwn(list.fields, field)
+  return has('id') ? ['name', 'vm_name'].find((field) => has(field) && filters.includes(field)) : undefined
+}
+
 /** Lists of which the items have names. */
-export const hasNames = (list: Action) =>
-  list.fields !== undefined &&
-  Object.hasOwn(list.fields, 'name') &&
-  Object.hasOwn(list.fields, 'id') &&
-  (list.params.find(({ name }) => name === 'filter')?.does?.includes('name') ?? false)
+export const hasNames = (list: Action) => nameFieldOf(list) !== undefined

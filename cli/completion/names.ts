@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { readContexts, targetOf } from '../contexts/store.ts'
 import { environment } from '../environment.ts'
-import { hasNames, listFor } from '../actions/find-by-name.ts'
+import { listFor, nameFieldOf } from '../actions/find-by-name.ts'
 import { findAction, keyOf, nounOf } from '../manifest/manifest.ts'
 import type { Action } from '../manifest/types.ts'
 import { shown } from '../output/width.ts'
@@ -42,7 +42,8 @@ function listOfWord(word: string): Action | undefined {
 async function asked(path: string, list: Action): Promise<Candidate[]> {
   const { ask } = await import('../http/request.ts')
   const key = keyOf(list.noun)
-  const fields = hasNames(list) ? '&fields=id,name' : ''
+  const named = nameFieldOf(list)
+  const fields = named ? `&fields=id,${named}` : ''
   const timeoutMs = environment.completionTimeoutMs()
   const signal = AbortSignal.timeout(timeoutMs)
   const { body } = await ask<{ data: Record<string, unknown>[] }>(targetOf({}), {
@@ -52,7 +53,7 @@ async function asked(path: string, list: Action): Promise<Candidate[]> {
   })
   return body.data.flatMap((item) => {
     const id = item[key] ?? item['id'] ?? item['name']
-    const name = item['name']
+    const name = item[named ?? 'name']
     if (typeof id !== 'string') return []
     // A name that is no made-up id is what people type.
     const isMade = /^[0-9a-f]{8}-/.test(id)

@@ -61,6 +61,9 @@ const StoredVm = Type.Object({
     ),
   ),
   ha: Type.Optional(Lease),
+  replaced_by: Type.Optional(
+    Type.String({ description: 'The VM that runs in its place, with its addresses; it does not start beside it' }),
+  ),
 })
 
 export const vmRecords = collection('vms', StoredVm, {
@@ -77,12 +80,23 @@ export const vmRecords = collection('vms', StoredVm, {
   migrate: inOrder(renameFields({ domain_uuid: 'handle', run: 'boot_id' }), migrateDisks, migrateDevices),
 })
 export type VmRecord = Omit<Vm, 'disks' | 'foreign_disks'> &
-  Pick<Static<typeof StoredVm>, 'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id' | 'moving' | 'ha'>
+  Pick<
+    Static<typeof StoredVm>,
+    'disks' | 'foreign_disks' | 'handle' | 'defined' | 'boot_id' | 'moving' | 'ha' | 'replaced_by'
+  >
 
 const diskView = ({ reads: _r, ...disk }: DiskRecord) => withPath(disk)
 
 /** A record as callers see it. */
-export const viewOf = ({ handle: _, defined: _d, boot_id: _b, moving: _m, ha: _h, ...vm }: VmRecord): Vm => ({
+export const viewOf = ({
+  handle: _,
+  defined: _d,
+  boot_id: _b,
+  moving: _m,
+  ha: _h,
+  replaced_by: _r,
+  ...vm
+}: VmRecord): Vm => ({
   ...vm,
   disks: vm.disks.map(diskView),
   foreign_disks: vm.foreign_disks ?? [],

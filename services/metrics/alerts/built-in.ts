@@ -157,6 +157,17 @@ export const builtInRules: readonly Given[] = [
     { for: 0 },
   ),
   rule(
+    'replication_overdue',
+    'warning',
+    'The newest point of a replica is older than its job asks',
+    {
+      kind: 'check',
+      check: 'overdue_replicas',
+      above: 0,
+    },
+    { for: 0 },
+  ),
+  rule(
     'policy_not_enforced',
     'warning',
     'A network policy does not hold for a container or VM that it selects',

@@ -5,6 +5,7 @@ import { audit } from '#shared/contracts/core/audit.ts'
 import { gateways } from '#shared/contracts/core/gateways.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { backupJobs } from '#shared/contracts/storage/backup-jobs.ts'
+import { replicationJobs } from '#shared/contracts/storage/replication-jobs.ts'
 import type { Condition } from '#shared/contracts/metrics/alert-parts.ts'
 import { snapshotQuotas } from '#shared/contracts/vm/snapshot-quotas.ts'
 import { AppError } from '#shared/errors.ts'
@@ -41,6 +42,11 @@ async function overdueBackups(): Promise<number> {
   return (await call(backupJobs, 'summary', {})).overdue
 }
 
+/** Virtual machines whose newest point of a job of replication is older than the job asks. */
+async function overdueReplicas(): Promise<number> {
+  return (await call(replicationJobs, 'summary', {})).overdue
+}
+
 /** Network policies that do not hold for something that they select. */
 async function unenforcedPolicies(): Promise<number> {
   const policies = await allPages((page) => call(networkPolicies, 'list', page))
@@ -65,6 +71,7 @@ const checks: Record<Check, { everyMs: number; run: () => Promise<number | null>
   snapshot_quotas: { everyMs: 60_000, run: snapshotQuotasWarning },
   unenforced_policies: { everyMs: 60_000, run: unenforcedPolicies },
   overdue_backups: { everyMs: 300_000, run: overdueBackups },
+  overdue_replicas: { everyMs: 300_000, run: overdueReplicas },
   unproven_backups: { everyMs: 300_000, run: unprovenBackups },
   certificate_days: { everyMs: 3_600_000, run: certificateDays },
   // Verifying reads the whole chain.

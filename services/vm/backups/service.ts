@@ -2,6 +2,7 @@ import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { implement } from '#shared/service/implement.ts'
 import { vmRecords } from '../model.ts'
 import { requireReady, snapshotOf } from '../snapshots/restore.ts'
+import { endRestore } from '../snapshots/restored.ts'
 import { snapshotsOf } from '../snapshots/taking.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import { restore, stateKeyOf } from './restore.ts'
@@ -49,4 +50,15 @@ export const vmBackupService = implement(vmBackups, {
   },
 
   restore,
+
+  replaceBy: async ({ id, other }) => {
+    if (other !== null) requireStatus(await settle(id), 'replace', ['stopped'])
+    await vmRecords.updateWhere({ _id: id }, { set: { replaced_by: other ?? undefined } })
+    return null
+  },
+
+  endRestore: async ({ id }) => {
+    await endRestore(id)
+    return null
+  },
 })

@@ -8,8 +8,19 @@ export const macKeyOf = (mac: string) => `mac ${mac}`
 /** Makes an address in the range that is usual for guests. */
 const anyMac = () => `52:54:00:${randomBytes(3).toString('hex').match(/../g)!.join(':')}`
 
-/** Id of the VM that has an address. */
-export const ownerOf = async (mac: string) => (await vmRecords.find({ 'nics.mac': mac }))?.id
+/**
+ * Id of the VM that has an address.
+ * @param but a VM that counts for none: neither it nor the one that it runs in place of, nor the one that runs in its place
+ */
+export async function ownerOf(mac: string, but?: string): Promise<string | undefined> {
+  if (but === undefined) return (await vmRecords.find({ 'nics.mac': mac }))?.id
+  const { replaced_by } = (await vmRecords.get(but)) ?? {}
+  const others = {
+    _id: { $nin: [but, ...(replaced_by === undefined ? [] : [replaced_by])] },
+    replaced_by: { $ne: but },
+  }
+  return (await vmRecords.find({ 'nics.mac': mac, ...others }))?.id
+}
 
 /** Violations of given addresses for a number of NICs. */
 export async function checkMacs(macs: string[], nics: number): Promise<Violation[]> {
@@ -49,8 +60,8 @@ export async function newMacs(count: number): Promise<string[]> {
 /** @throws ConflictError when another VM has taken one of them meanwhile */
 export async function requireStillFree(macs: string[], vmId: string): Promise<void> {
   for (const mac of macs) {
-    const owner = await ownerOf(mac)
-    if (owner !== undefined && owner !== vmId)
+    const owner = await ownerOf(mac, vmId)
+    if (owner !== undefined)
       throw new ConflictError(`${mac} belongs to virtual machine '${owner}' by now`, { details: { mac, vm_id: owner } })
   }
 }

@@ -97,10 +97,10 @@ export async function planDisks(
   return (await Promise.all(planned)).filter((disk) => disk !== undefined)
 }
 
-/** The NICs of a new VM. An address that is not given is new in the installation. */
-export async function planNics(given: NewNics, violations: Violation[]): Promise<Nic[]> {
+/** The NICs of a new VM. An address that is not given is new in the installation. @param vm the new one */
+export async function planNics(given: NewNics, violations: Violation[], vm?: string): Promise<Nic[]> {
   const taken = new Set<string>()
-  const isTaken = async (mac: string) => taken.has(mac) || (await ownerOf(mac)) !== undefined
+  const isTaken = async (mac: string) => taken.has(mac) || (await ownerOf(mac, vm)) !== undefined
   const planned: Nic[] = []
   for (const [index, { network = null, bridge = null, mac, model }] of given.entries()) {
     const field = `nics.${index}`

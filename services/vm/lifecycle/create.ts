@@ -108,7 +108,7 @@ export async function planOn(
     disks.map(({ bus }) => bus),
   )
   const planned = await planDisks(id, node, disks, violations, { places })
-  const planned_nics = await planNics(nics, violations)
+  const planned_nics = await planNics(nics, violations, id)
   const hardware = { ...given, disks: planned.map(({ disk }) => disk), nics: planned_nics }
   violations.push(...contradictions(hardware))
   const described = reached && {

@@ -4,7 +4,7 @@ import type { ShutdownMode, Vm, VmStatus, vms } from '#shared/contracts/vm/vms.t
 import { ConflictError } from '#shared/errors.ts'
 import { requireServing } from '#shared/nodes/nodes.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
-import { startDefined } from './start-domain.ts'
+import { requireNotReplaced, startDefined } from './start-domain.ts'
 import { driverOf, requirePart } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, viewOf, vmRecords } from '../model.ts'
 import { endRestore } from '../snapshots/restored.ts'
@@ -25,7 +25,10 @@ function power<P extends { id: string }>(
       requireNoTemplate(await vmRecords.requireForChange(params.id), action)
       const vm = await settle(params.id)
       requireStatus(vm, action, from)
-      if (vm.status === 'stopped') await requireServing(vm.node)
+      if (vm.status === 'stopped') {
+        await requireServing(vm.node)
+        await requireNotReplaced(vm)
+      }
       return params
     },
     run: async (op, input): Promise<Vm> => {

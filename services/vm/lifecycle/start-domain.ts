@@ -1,14 +1,24 @@
 import { call } from '#shared/bus/call.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
-import { NotFoundError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { claim } from '../fencing/claim.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { giveSecrets } from '../hardware/secrets.ts'
 
+/** @throws ConflictError while another VM runs in place of this one: both have the same addresses and work on the same data */
+export async function requireNotReplaced({ id, replaced_by }: Pick<VmRecord, 'id' | 'replaced_by'>): Promise<void> {
+  if (replaced_by === undefined || !(await vmRecords.get(replaced_by))) return
+  throw new ConflictError(
+    `Virtual machine '${replaced_by}' has taken over from '${id}', with its MAC addresses: go back with the failback of the replica, or delete it first`,
+    { details: { replaced_by } },
+  )
+}
+
 /** Starts a guest as it is recorded, its disks made usable first, and its guard if it is under HA: defined anew first when its record has changed since, or its host has lost it. */
 export async function startDefined(vm: VmRecord): Promise<void> {
   const driver = driverOf(vm)
+  await requireNotReplaced(vm)
   if (vm.disks.some(({ pool }) => pool !== null))
     await call(volumesInternal, 'activateFor', { owner: apiPathOf(vm.id), node: vm.node }, { timeoutMs: 60_000 })
   await giveSecrets(vm)

@@ -215,6 +215,7 @@ const table: Record<ServiceName, Member> = {
       ...of(resourcePools, 'list'),
       ...of(snapshotQuotas, 'summary'),
       ...of(backupJobs, 'summary'),
+      ...of(replicationJobs, 'summary'),
       ...of(networkPolicies, 'list'),
     ],
     emits: ['node:metrics', 'vm:metrics', 'container:metrics', 'alerts'],

@@ -59,6 +59,7 @@ export const Condition = Type.Union([
       'audit_intact',
       'snapshot_quotas',
       'overdue_backups',
+      'overdue_replicas',
       'unproven_backups',
       'unenforced_policies',
       'certificate_days',

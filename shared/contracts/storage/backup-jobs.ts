@@ -89,7 +89,7 @@ const Often = Type.Union([Frequency, Type.Null()], { description: byCaller })
 const ofMaxAge =
   'Hours: an older newest backup of a virtual machine or container raises the alert backup_overdue; null: never'
 const Hours = Type.Integer({ minimum: 1, maximum: 87_600 })
-const MaxAge = Type.Union([Hours, Type.Null()], { description: ofMaxAge })
+export const MaxAge = Type.Union([Hours, Type.Null()], { description: ofMaxAge })
 const ofRetention = 'Applied to each virtual machine and container after each run; null: every backup is kept'
 const ofProof = 'The verifications of its backups, while it is enabled; null: none'
 
@@ -137,14 +137,14 @@ export type Retained = Static<typeof Retained>
 export const RetentionPlan = strict({ backups: Type.Array(Retained), plan_id: Type.String() })
 export type RetentionPlan = Static<typeof RetentionPlan>
 
-const Overdue = strict({
+export const Overdue = strict({
   job_id: Id,
   job_name: Name,
   vm_id: Type.Union([Id, Type.Null()], {
     description: 'null of a container, and, as `container_id`, when the selection of the job cannot be found',
   }),
   container_id: Type.Union([Id, Type.Null()], { description: 'null of a virtual machine' }),
-  newest: Type.Union([Time, Type.Null()], { description: 'The moment of its newest backup of this job' }),
+  newest: Type.Union([Time, Type.Null()], { description: 'The moment of its newest backup, or point, of this job' }),
   reason: Type.String(),
 })
 export type Overdue = Static<typeof Overdue>

@@ -155,6 +155,12 @@ export const replicas = contract('replicas', {
       vm_id: Type.Optional(Type.String({ ...Id, description: 'Id of the new virtual machine' })),
       name: Type.Optional(Type.String({ ...Name, description: 'Name of the new virtual machine' })),
       start: Type.Boolean({ default: true }),
+      keep_macs: Type.Optional(
+        Type.Boolean({
+          description:
+            'Keep the MAC addresses of the source, which does not start while the new one is there; true unless given, but false of a lost source, whose guest may come back',
+        }),
+      ),
       source_is_lost: Type.Boolean({
         default: false,
         description: 'The caller knows that the source does not run, although its node does not answer',

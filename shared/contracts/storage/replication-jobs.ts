@@ -15,13 +15,14 @@ import {
   Version,
 } from '#shared/contracts/common.ts'
 import { Frequency, Run, Timezone } from '#shared/contracts/frequency.ts'
-import { JobRun, VmSelection } from '#shared/contracts/storage/backup-jobs.ts'
+import { JobRun, MaxAge, Overdue, VmSelection } from '#shared/contracts/storage/backup-jobs.ts'
 import { Bandwidth } from '#shared/contracts/storage/backups.ts'
 import { ReplicationState } from '#shared/contracts/storage/replicas.ts'
 import { Retention } from '#shared/contracts/storage/retention.ts'
 
 const byCaller = 'null: only when it is started by a caller'
 const ofRetention = 'The points that each replica keeps; null: the newest one'
+const ofMaxAge = 'Hours: an older newest point of a replica raises the alert replication_overdue; null: never'
 const Often = Type.Union([Frequency, Type.Null()], { description: byCaller })
 const Bytes = Type.Integer({ minimum: 0 })
 
@@ -46,6 +47,7 @@ export const ReplicationJob = record('name node pool enabled last_run.state next
   enabled: Type.Boolean(),
   bandwidth_mib: nullable(Bandwidth),
   retention: Type.Union([Retention, Type.Null()], { description: ofRetention }),
+  max_age_hours: Type.Optional(Type.Union(MaxAge.anyOf, { description: ofMaxAge })),
   last_run: nullable(JobRun),
   next_run: Type.Union([Time, Type.Null()], { description: 'null while it is not enabled, or has no frequency' }),
   created_at: Time,
@@ -88,6 +90,15 @@ export const replicationJobs = contract('replication-jobs', {
     params: ById,
     result: ReplicationJob,
   },
+  summary: {
+    does: 'Show the virtual machines whose newest point of a job of replication is older than the job asks',
+    rest: 'GET /replication/jobs/summary',
+    can: 'signed-in',
+    itemAccess: sees,
+    params: strict({}),
+    result: strict({ total: Bytes, overdue: Bytes, data: Type.Array(Overdue) }),
+    computed: true,
+  },
   create: {
     does: `Have virtual machines replicated regularly to the storage pool of another node; ${rights}`,
     rest: 'POST /replication/jobs',
@@ -105,6 +116,7 @@ export const replicationJobs = contract('replication-jobs', {
       enabled: Type.Boolean({ default: true }),
       bandwidth_mib: Type.Union([Bandwidth, Type.Null()], { default: null }),
       retention: Type.Union([Retention, Type.Null()], { default: null, description: ofRetention }),
+      max_age_hours: Type.Union(MaxAge.anyOf, { default: null, description: ofMaxAge }),
     }),
     result: ReplicationJob,
   },
@@ -122,6 +134,7 @@ export const replicationJobs = contract('replication-jobs', {
       enabled: Type.Optional(Type.Boolean()),
       bandwidth_mib: Type.Optional(nullable(Bandwidth)),
       retention: Type.Optional(ReplicationJob.properties.retention),
+      max_age_hours: ReplicationJob.properties.max_age_hours,
     }),
     result: ReplicationJob,
   },

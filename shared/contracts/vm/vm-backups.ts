@@ -70,4 +70,16 @@ export const vmBackups = contract('vm-backups', {
     }),
     result: Vm,
   },
+  replaceBy: {
+    does: 'Let another virtual machine run in place of one that is off, with its MAC addresses; this one does not start meanwhile. null: it comes back; repeating it is fine',
+    ...byStorage,
+    params: strict({ id: Id, other: nullable(Id) }),
+    result: Done,
+  },
+  endRestore: {
+    does: 'Give up the state before the last restore of a virtual machine, as its next start does; repeating it is fine',
+    ...byStorage,
+    params: strict({ id: Id }),
+    result: Done,
+  },
 })

@@ -91,6 +91,13 @@ describe.skipIf(labHosts.length === 0)('replicas on another node', () => {
     expect(points.at(-1)).toMatchObject({ sent_bytes: 3 * MiB, was_written: false, kept_by: 'last 1' })
     const status = await lab.horcrux.call(replicationJobs, 'status', { id: job.id })
     expect(status).toMatchObject({ state: 'completed', replicas: [{ vm_id: id, state: 'completed' }] })
+    const overdue = () => lab.horcrux.call(replicationJobs, 'summary', {})
+    expect(await overdue()).toMatchObject({ total: 1, overdue: 0 })
+    // A job of a VM that has no point yet is late an hour after both were made, and one whose VM is gone at once.
+    const gone = await replicate(id, { max_age_hours: 1 })
+    expect(await overdue()).toMatchObject({ total: 2, overdue: 0 })
+    await lab.clear()
+    expect(await overdue()).toMatchObject({ overdue: 1, data: [{ job_id: gone.id, vm_id: null }] })
     expect(status.last_run).toMatchObject({ state: 'succeeded', succeeded: 1 })
   })
 
@@ -165,6 +172,9 @@ describe.skipIf(labHosts.length === 0)('replicas on another node', () => {
     expect((await execute(job.id)).outcomes).toMatchObject([{ state: 'skipped' }])
     await refusal(done(lab.horcrux, replicas, 'delete', { id: replica }), ConflictError)
     await refusal(lab.horcrux.call(replicas, 'failback', { id: replica }), ConflictError)
+    // The source has lent its MAC addresses: it does not start beside the other.
+    expect(made.nics.map(({ mac }) => mac)).toEqual((await lab.vm(id)).nics.map(({ mac }) => mac))
+    await refusal(lab.horcrux.call(vms, 'start', { id }), ConflictError)
 
     await done(lab.horcrux, vms, 'stop', { id: other, force: true })
     await put('hv2', (await filesOf(other))[0]!, 0x33, 300, 1)
@@ -176,11 +186,16 @@ describe.skipIf(labHosts.length === 0)('replicas on another node', () => {
     expect(await lab.domains('hv2')).toEqual([])
     expect((await lab.horcrux.call(replicas, 'get', { id: replica })).failover).toBeNull()
 
-    // The source goes on, and so does its replication.
+    // Its replication goes on at once, and the source when it starts.
+    await execute(job.id)
+    expect((await lab.horcrux.call(replicas, 'get', { id: replica })).points.at(-1)).toMatchObject({
+      vm_status: 'stopped',
+    })
     await done(lab.horcrux, vms, 'start', { id })
     await execute(job.id)
-    const point = (await lab.horcrux.call(replicas, 'get', { id: replica })).points.at(-1)!
+    const { points } = await lab.horcrux.call(replicas, 'get', { id: replica })
+    const point = points.at(-1)!
     expect(point).toMatchObject({ vm_status: 'running', was_written: false })
-    expect(point.sent_bytes).toBeGreaterThanOrEqual(MiB)
+    expect(point.sent_bytes + points.at(-2)!.sent_bytes).toBeGreaterThanOrEqual(MiB)
   })
 })

@@ -5,9 +5,11 @@ import { stateOf } from '../../../services/storage/replication/jobs/status.ts'
 import { surplusOf } from '../../../services/storage/replication/transfer/end.ts'
 import { differingRanges } from '../../../services/storage/replication/transfer/sync-disk.ts'
 import { pairsOf } from '../../../services/storage/replication/use/failback.ts'
-import { whySourceMayRun } from '../../../services/storage/replication/use/failover.ts'
+import { keepingOnly } from '../../../services/storage/replication/use/copy-point.ts'
+import { macsOf, whySourceMayRun } from '../../../services/storage/replication/use/failover.ts'
 
 const KiB = 1024
+const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02']
 
 test('exactly the blocks that are different are written, and the copy is equal then', () => {
   const flips = fc.array(fc.integer({ min: 0, max: 300 * KiB - 1 }), { maxLength: 20 })
@@ -34,6 +36,30 @@ test('a failover is refused while the source may run', () => {
   for (const status of ['running', 'paused'] as const) expect(why(status, true)).toContain(`is ${status}`)
   expect(why('unknown', false)).toContain('source_is_lost')
   expect(why('unknown', true)).toBeNull()
+})
+
+test('a failover keeps the MAC addresses of a source that is off or gone, and none of one that is lost', () => {
+  const nics = [
+    { mac: '52:54:00:00:00:01', model: 'virtio', device_id: 'n', network: 'default', bridge: null },
+  ] as never
+  const source = (status: 'stopped' | 'unknown') => ({ id: 'web', status, nics })
+  expect(macsOf(source('stopped'), macs, null)).toEqual(['52:54:00:00:00:01'])
+  expect(macsOf(source('stopped'), macs, true)).toEqual(macs)
+  expect(macsOf(source('stopped'), macs, false)).toEqual([])
+  expect(macsOf(null, macs, null)).toEqual(macs)
+  expect(macsOf(source('unknown'), macs, null)).toEqual([])
+  expect(() => macsOf(source('unknown'), macs, true)).toThrow(/does not answer/)
+})
+
+test('a copy keeps the MAC addresses that it may, in its network cards and in its boot order', () => {
+  const nics = macs.map((mac) => ({ mac, network: 'default', model: 'virtio' }))
+  const request = { name: 'web', nics, boot_order: ['vda', ...macs] } as never
+  expect(keepingOnly(request, [macs[0]!])).toEqual({
+    name: 'web',
+    nics: [nics[0], { network: 'default', model: 'virtio' }],
+    boot_order: ['vda', macs[0]],
+  })
+  expect(keepingOnly(request, [])).toMatchObject({ boot_order: ['vda'] })
 })
 
 test('the retention keeps the newest point without a rule, and the point that a failover reads from', () => {

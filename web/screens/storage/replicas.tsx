@@ -76,11 +76,17 @@ const verbs: readonly Verb<Replica>[] = [
     label: 'verb.failOver',
     params: ({ id }) => ({ id }),
     reason: (replica) => (replica.failover ? t('tookOver', { name: replica.failover.vm_id }) : withoutPoint(replica)),
-    initial: (replica) => ({ point_id: newestOf(replica)?.id, name: `${replica.vm_name}-failover`, start: true }),
+    initial: (replica) => ({
+      point_id: newestOf(replica)?.id,
+      name: `${replica.vm_name}-failover`,
+      start: true,
+      keep_macs: true,
+    }),
     fields: (replica) => [
       pointField(replica),
       { name: 'name', label: 'f.newVmName', isRequired: true },
       { name: 'start', label: 'f.startAfter' },
+      { name: 'keep_macs', label: 'f.keepMacs', hint: 'hint.keepMacs' },
       { name: 'source_is_lost', label: 'f.sourceIsLost' },
     ],
     isDanger: true,

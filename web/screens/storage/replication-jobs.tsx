@@ -27,6 +27,7 @@ const fields = (): Field[] => [
   { name: 'frequency', label: 'f.frequency', kind: 'json', hint: 'hint.frequency', isNullable: true },
   { name: 'timezone', label: 'f.timezone' },
   { name: 'retention', label: 'f.retention', kind: 'json', hint: 'hint.pointRetention', isNullable: true },
+  { name: 'max_age_hours', label: 'f.maxPointAge', hint: 'hint.maxAge', isNullable: true },
   { name: 'bandwidth_mib', label: 'f.bandwidth', isNullable: true },
   { name: 'enabled', label: 'f.enabled' },
 ]

@@ -35,19 +35,26 @@ async function newestOf(job: string): Promise<Map<string, string>> {
   return newest
 }
 
-const overdueOf = (job: JobRecord, maxAgeHours: number, targets: readonly Target[], newest: Map<string, string>) =>
+/** The virtual machines of a job whose newest state is too old. @param noun names it: a backup, a point */
+export const overdueOf = (
+  job: Pick<JobRecord, 'id' | 'name' | 'created_at'>,
+  maxAgeHours: number,
+  targets: readonly Pick<Target, 'kind' | 'id' | 'created_at'>[],
+  newest: ReadonlyMap<string, string>,
+  noun: string,
+) =>
   targets
     .map((target) => ({ ...fieldsOf(target), created_at: target.created_at }))
     .map((target) => ({ ...target, newest: newest.get(subjectOf(target)) ?? null }))
     .filter((aged) => isOverdue(aged, maxAgeHours, job.created_at, Date.now()))
     .map(({ vm_id, container_id, newest: at }): Overdue => {
       const reason =
-        at === null ? 'It has no backup of this job' : `Its newest backup is older than ${maxAgeHours} hours`
+        at === null ? `It has no ${noun} of this job` : `Its newest ${noun} is older than ${maxAgeHours} hours`
       return { job_id: job.id, job_name: job.name, vm_id, container_id, newest: at, reason }
     })
 
 /** The virtual machines of a job that have anything to back up, or the reason that they are not known. */
-async function targetsOf({ selection }: JobRecord): Promise<Target[] | AppError> {
+export async function targetsOf({ selection }: Pick<JobRecord, 'selection'>): Promise<Target[] | AppError> {
   try {
     return (await select(selection)).filter(({ skip }) => skip === null)
   } catch (error) {
@@ -56,6 +63,16 @@ async function targetsOf({ selection }: JobRecord): Promise<Target[] | AppError>
   }
 }
 
+/** A job whose selection is gone is late as a whole. */
+export const lostOf = ({ id, name }: Pick<JobRecord, 'id' | 'name'>, { message }: AppError): Overdue => ({
+  job_id: id,
+  job_name: name,
+  vm_id: null,
+  container_id: null,
+  newest: null,
+  reason: message,
+})
+
 /** Finds all that is late of a job. A job that is off counts as well: its backups and their verifications age. */
 async function lateOf(job: JobRecord): Promise<{ data: Overdue[]; proofs: Unproven[] }> {
   const { max_age_hours, proof } = job
@@ -63,18 +80,10 @@ async function lateOf(job: JobRecord): Promise<{ data: Overdue[]; proofs: Unprov
   if (max_age_hours === null && !asksProof) return { data: [], proofs: [] }
   const targets = await targetsOf(job)
   if (targets instanceof AppError) {
-    const lost = {
-      job_id: job.id,
-      job_name: job.name,
-      vm_id: null,
-      container_id: null,
-      newest: null,
-      reason: targets.message,
-    }
-    return { data: [lost], proofs: [] }
+    return { data: [lostOf(job, targets)], proofs: [] }
   }
   return {
-    data: max_age_hours === null ? [] : overdueOf(job, max_age_hours, targets, await newestOf(job.id)),
+    data: max_age_hours === null ? [] : overdueOf(job, max_age_hours, targets, await newestOf(job.id), 'backup'),
     proofs: asksProof ? await unprovenOf(job, targets) : [],
   }
 }

@@ -12,6 +12,7 @@ import { nextOf, previewOfJob, timesAfter } from '../../jobs/times.ts'
 import { requireTarget } from '../transfer/target.ts'
 import { jobPathOf, jobRecords, viewOf } from './model.ts'
 import { execute, executeDue } from './run.ts'
+import { summaryOf } from './overdue.ts'
 import { statusOf } from './status.ts'
 
 /** Requires the rights on what a job replicates and on its storage pool, and that both are there. */
@@ -57,6 +58,7 @@ export const replicationJobService = implement(replicationJobs, {
     return null
   },
 
+  summary: (_, { maySee }) => summaryOf(maySee),
   preview: async ({ id }) => previewOfJob(await jobRecords.require(id)),
 
   status: ({ id }) => statusOf(id),

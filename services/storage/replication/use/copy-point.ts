@@ -15,15 +15,37 @@ import { apiPathOf as volumePathOf, findVolume, volumeId } from '../../volumes/r
 import { guestStateOf, pointOf, type ReplicaRecord, replicaRecords } from '../model.ts'
 
 /** A VM that is made of a point. Its disks are linked clones of the point where the storage has them: it stays as it is. */
-export type CopyOfPoint = { replica: string; point: string; vm: string; name: string; node: string; volumes: Wanted[] }
+export type CopyOfPoint = {
+  replica: string
+  point: string
+  vm: string
+  name: string
+  node: string
+  volumes: Wanted[]
+  /** MAC addresses that it keeps; its other network cards get new ones. */
+  macs: string[]
+}
+
+/** Leaves the MAC addresses that a copy does not keep to the VM service. */
+export function keepingOnly(request: NewVm, macs: readonly string[]): NewVm {
+  const isKept = (mac: string | undefined) => mac !== undefined && macs.includes(mac)
+  const { nics = [], boot_order } = request
+  const order = boot_order?.filter((entry) => !entry.includes(':') || isKept(entry))
+  const { boot_order: _, ...rest } = request
+  return {
+    ...rest,
+    nics: nics.map(({ mac, ...nic }) => (isKept(mac) ? { mac, ...nic } : nic)) as NewVm['nics'],
+    ...(order && order.length > 0 && { boot_order: order }),
+  }
+}
 
 /** Plans a VM of a point: its volumes lie in the storage pool of the replica. @throws ConflictError, ValidationError */
 export async function planCopy(
   replica: ReplicaRecord,
-  given: { point_id: string | undefined; vm: string; name: string },
+  given: { point_id: string | undefined; vm: string; name: string; macs: string[] },
   accepting: Accepting,
 ): Promise<CopyOfPoint> {
-  const { vm, name } = given
+  const { vm, name, macs } = given
   const { pool, node } = replica
   requireRight(accepting, 'VmAllocate', `/api/vms/${vm}`)
   requireRight(accepting, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
@@ -40,13 +62,13 @@ export async function planCopy(
     const source = await findVolume(pool, volume)
     volumes.push(await plan(source, { mode, pool, name: target, snapshot: point.id, node }, null))
   }
-  return { replica: replica.id, point: point.id, vm, name, node, volumes }
+  return { replica: replica.id, point: point.id, vm, name, node, volumes, macs }
 }
 
 /** Makes the VM: its disks first, then the VM, then UEFI variables and TPM. @param change gives it other hardware */
 export async function makeCopy(
   op: Op,
-  { replica, point, vm: id, name, node, volumes }: CopyOfPoint,
+  { replica, point, vm: id, name, node, volumes, macs }: CopyOfPoint,
   change: (request: NewVm) => NewVm,
 ): Promise<Vm> {
   for (const [index, wanted] of volumes.entries())
@@ -55,7 +77,7 @@ export async function makeCopy(
     })
   const { guest } = pointOf(await replicaRecords.require(replica), point)
   const named = volumes.map(({ target }) => ({ pool: target.pool, volume: target.name }))
-  const request = change(newVmOf(guest, { id, name, node, keepMacs: false, volumes: named }))
+  const request = change(keepingOnly(newVmOf(guest, { id, name, node, keepMacs: true, volumes: named }), macs))
   const made = await op.child(vms, 'create', request, { name: 'creating virtual machine', undo: () => undoVm(op, id) })
   await op.step('restoring state', async () => {
     const guest_state = await guestStateOf(replica, point)

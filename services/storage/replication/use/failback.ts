@@ -122,7 +122,10 @@ async function run(op: Op, going: GoingBack): Promise<Vm> {
       { set: { failover: null }, events: [event('ReplicaFailedBack', told)] },
     )
   })
+  // The state before is in its snapshot, and the next run can take one at once.
+  await op.step('ending restore', () => call(vmBackups, 'endRestore', { id: source }, { timeoutMs: 60_000 }))
   await op.step('removing the other', () => removeGuest(other, `${op.id}/end`))
+  await op.step('bringing source back', () => call(vmBackups, 'replaceBy', { id: source, other: null }))
   return start ? op.child(vms, 'start', { id: source }, { name: 'starting' }) : swapped
 }
 

@@ -45,7 +45,11 @@ export const test = operation({
     // A run of its job goes on meanwhile, and deletes no point that is being copied.
     await accepting.share(replicaPathOf(id))
     const vm = idOfSeed(accepting.operationId, 'guest of test')
-    const copied = await planCopy(await replicaRecords.require(id), { point_id, vm, name: `test-${vm}` }, accepting)
+    const copied = await planCopy(
+      await replicaRecords.require(id),
+      { point_id, vm, name: `test-${vm}`, macs: [] },
+      accepting,
+    )
     return { ...copied, check: check as BootCheck, keep }
   },
   run,
