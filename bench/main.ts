@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { benchBackup } from './backup.ts'
+import { benchContainerBackup } from './container-backup.ts'
 import { benchClone } from './clone.ts'
 import { benchCommandLine } from './command-line.ts'
 import { domainStart } from './domain-start.ts'
@@ -37,6 +38,7 @@ const benchmarks: Record<string, () => Promise<Row[]>> = {
   'domain-start': domainStart,
   'domain-stats': domainStats,
   backup: benchBackup,
+  'container-backup': benchContainerBackup,
   replication: benchReplication,
   clone: benchClone,
   import: benchImport,

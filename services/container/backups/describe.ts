@@ -28,7 +28,9 @@ export function rootFilesOf(container: Pick<ContainerRecord, 'id' | 'runtime'>):
 export function placesOf(mounts: readonly Mount[], hasVolumes: boolean): { places: SavedPlace[]; left_out: LeftOut[] } {
   const places: SavedPlace[] = [{ id: 'root', target: '/', volume: null }]
   const left_out: LeftOut[] = []
-  for (const { type, source, target } of mounts) {
+  // An engine may list them in another order each time, and their places are named by the order.
+  const sorted = mounts.toSorted((a, b) => (a.target < b.target ? -1 : 1))
+  for (const { type, source, target } of sorted) {
     if (type === 'volume' && source !== null && hasVolumes)
       places.push({ id: `volume-${places.length}`, target, volume: source })
     else if (type === 'volume') left_out.push({ target, reason: 'its engine gives no content of volumes' })

@@ -6,8 +6,10 @@ import { ConflictError } from '#shared/errors.ts'
 import { idOfSeed } from '#shared/ids.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
+import { idLabel } from '../drivers/driver.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import type { Base } from '../drivers/parts.ts'
+import { waysToNode } from '../lifecycle/mounts.ts'
 import { begin } from '../lifecycle/power.ts'
 import { apiPathOf, type ContainerRecord, containerRecords, nameKeyOf, viewOf } from '../model.ts'
 import { asideOf, exchange, watchStart } from '../recreate/exchange.ts'
@@ -22,7 +24,7 @@ type Given = Params<typeof containerArchives, 'replace'>
 type Input = Omit<Given, 'backup_id'> & { backup: string; isRunning: boolean; aside: string; seed: string }
 
 /** Fields of the settings that a container keeps, and that a plan tells where they differ. */
-const kept = ['name', 'node', 'image', 'env', 'labels', 'ports', 'memory', 'cpus', 'pids', 'restart_policy'] as const
+const kept = ['name', 'node', 'labels', 'ports', 'memory', 'cpus', 'pids', 'restart_policy'] as const
 
 /** @throws ConflictError for a container that cannot be given other files */
 async function requireReplaceable(id: string): Promise<ContainerRecord> {
@@ -32,6 +34,7 @@ async function requireReplaceable(id: string): Promise<ContainerRecord> {
   const { recreation, rename } = driverOf(container)
   if (base.kind === 'image' && !(recreation && rename))
     throw new ConflictError(`Container '${id}' cannot be given other files: restore the backup to a new one`)
+  await recreation?.check(container, {})
   return container
 }
 
@@ -58,11 +61,11 @@ async function placesFor(backup: string, container: ContainerRecord) {
 export async function foreseeSame({ backup_id, id }: { backup_id: string; id: string }): Promise<Foreseen> {
   const container = await requireReplaceable(id)
   const { saved, places, left_out } = await placesFor(backup_id, container)
+  const { [idLabel]: _, ...labels } = container.labels
+  const present = { ...container, labels }
   const differences = kept.flatMap((field): Foreseen['differences'] => {
-    const own = field === 'env' ? Object.keys(saved.container.env_names).length : saved.container[field]
-    if (field === 'env' || JSON.stringify(own) === JSON.stringify(container[field])) return []
-    const [backup, restored] = [JSON.stringify(own), JSON.stringify(container[field])]
-    return [{ field, backup, restored, reason: 'the container keeps its settings' }]
+    const [backup, restored] = [JSON.stringify(saved.container[field]), JSON.stringify(present[field])]
+    return backup === restored ? [] : [{ field, backup, restored, reason: 'the container keeps its settings' }]
   })
   for (const { volume, target } of places)
     if (volume !== null)
@@ -80,7 +83,7 @@ export async function foreseeSame({ backup_id, id }: { backup_id: string; id: st
     left_out,
     missing_env: [],
     differences,
-    needs_privilege: container.privileged,
+    needs_privilege: (await waysToNode(await reach(node), container)).length > 0,
   }
 }
 

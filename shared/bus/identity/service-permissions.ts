@@ -133,7 +133,7 @@ const table: Record<ServiceName, Member> = {
       ...of(resourcePools, 'get'),
       ...of(operations, 'cancel'),
       ...of(backups, 'delete', 'prove'),
-      ...of(containers, 'pause', 'resume'),
+      ...of(containers, 'get', 'pause', 'resume'),
       ...of(containerArchives, 'describe', 'open', 'list', 'foreseeNew', 'foreseeSame', 'build', 'replace'),
       ...of(containerStreams, 'read', 'close'),
       ...of(backupStores, 'prove'),

@@ -188,8 +188,8 @@ test('mounts are volumes that are saved, and folders that are left out with the 
   ]
   const { places, left_out } = placesOf(mounts, true)
   expect(places.map(({ id, volume }) => `${id} ${volume}`)).toEqual(['root null', 'volume-1 data'])
-  expect(left_out.map(({ target }) => target)).toEqual(['/srv', '/run'])
-  expect(placesOf(mounts, false).left_out.map(({ target }) => target)).toEqual(['/data', '/srv', '/run'])
+  expect(left_out.map(({ target }) => target)).toEqual(['/run', '/srv'])
+  expect(placesOf(mounts, false).left_out.map(({ target }) => target)).toEqual(['/data', '/run', '/srv'])
   const name = newVolumeName('data', 'one')
   expect(name).toMatch(/^data-r[0-9a-f]{8}$/)
   expect(newVolumeName(name, 'two')).toMatch(/^data-r[0-9a-f]{8}$/)

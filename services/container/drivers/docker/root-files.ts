@@ -19,6 +19,9 @@ type Config = {
   StopSignal?: string | null
 }
 
+/** The variable that Docker and Podman give to a container which has none of this name. */
+const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
 const words = (value: string | string[] | null | undefined): string[] => (value ? [value].flat() : [])
 
 /** The line of a Dockerfile for a setting: words as a list in JSON, which no shell reads. */
@@ -42,7 +45,7 @@ async function settingsOf(api: DockerApi, engineId: string): ReturnType<RootFile
   const image = await unlessGone(api.ask((docker) => docker.getImage(container.Image).inspect()))
   const own = container.Config as Config
   const lines = (image?.Config as Config | undefined)?.Env ?? []
-  const others = [...lines, ...variablesOfEngine(container)]
+  const others = [...lines, defaultPath, ...variablesOfEngine(container)]
   const settings = {
     entrypoint: words(own.Entrypoint),
     command: words(own.Cmd),

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { requireRight } from '#shared/access/require-right.ts'
 import { call } from '#shared/bus/call.ts'
 import type { Params, Result } from '#shared/contract/contract.ts'
@@ -6,7 +7,7 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import type { SavedPlace } from '#shared/contracts/container/saved-container.ts'
 import type { Backup } from '#shared/contracts/storage/backups.ts'
 import type { containerBackups } from '#shared/contracts/storage/container-backups.ts'
-import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
+import { alreadyExists, ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { idOfSeed, newId } from '#shared/ids.ts'
 import { findEntry } from '#shared/operation/entries.ts'
@@ -170,15 +171,28 @@ async function commit(saving: Saving, { taken_at }: Begun, saved: Saved[], pause
   }
 }
 
-/** Lets the container run on; one that is gone, or runs, is fine. */
+const resumeTries = 10
+
+/**
+ * Lets the container run on; one that is gone, or runs, is fine. Another operation may hold it for a moment.
+ * @throws UnavailableError when it is still paused
+ */
 async function resume(container: string, attempt: string): Promise<void> {
-  const operationId = idOfSeed(attempt, 'resume')
-  try {
-    await call(containers, 'resume', { id: container }, { operationId })
-    await waitForEnd(operationId)
-  } catch (error) {
-    if (!(error instanceof NotFoundError) && !(error instanceof ConflictError)) throw error
+  for (let tried = 1; tried <= resumeTries; tried++) {
+    const operationId = idOfSeed(`${attempt}/${tried}`, 'resume')
+    try {
+      await call(containers, 'resume', { id: container }, { operationId })
+      await waitForEnd(operationId)
+      if ((await call(containers, 'get', { id: container }, { isQuestion: true })).status !== 'paused') return
+    } catch (error) {
+      if (error instanceof NotFoundError) return
+      // It is held, or it is off by now.
+      if (!(error instanceof ConflictError)) throw error
+      if ((await describe(container)).container.status !== 'paused') return
+    }
+    await delay(1000)
   }
+  throw new UnavailableError(`Container '${container}' is still paused after its backup: resume it`)
 }
 
 async function runSave(op: Op, saving: Saving): Promise<Backup> {
