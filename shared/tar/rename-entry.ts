@@ -2,6 +2,8 @@ import { paxRecord } from './pax.ts'
 import { blockBytes, checksumOf, type TarEntry } from './read-tar.ts'
 
 const nameBytes = 100
+/** The largest number that seven octal digits hold. */
+const mostOctal = 8 ** 7 - 1
 const isPlain = (text: Buffer) => text.length <= nameBytes && text.every((byte) => byte > 0x1f && byte < 0x7f)
 
 function withSum(block: Buffer): Buffer {
@@ -26,15 +28,27 @@ function paxHeader(entry: TarEntry, content: Buffer): Buffer {
   return Buffer.concat([withSum(block), content, padding])
 }
 
-/** The headers of an entry under another path, and with another target; all else stays as it is. */
-export function renameEntry(entry: TarEntry, path: Buffer, target: Buffer): Buffer {
+type Owner = Pick<TarEntry, 'uid' | 'gid'>
+
+/** The headers of an entry under another path, with another target and owner; all else stays as it is. */
+export function renameEntry(entry: TarEntry, path: Buffer, target: Buffer, owner: Owner = entry): Buffer {
   const block = Buffer.from(entry.block)
+  const isOther = owner.uid !== entry.uid || owner.gid !== entry.gid
+  if (isOther)
+    for (const [at, id] of [
+      [108, owner.uid],
+      [116, owner.gid],
+    ] as const)
+      block.write(`${Math.min(id, mostOctal).toString(8).padStart(7, '0')}\0`, at, 'latin1')
   setText(block, 0, path)
   setText(block, 157, target)
   // The beginning of a long path stands in a record now; GNU has nothing here that is read.
   block.fill(0, 345, 500)
-  const kept = entry.pax.filter(([key]) => key !== 'path' && key !== 'linkpath')
+  const replaced = ['path', 'linkpath', ...(isOther ? ['uid', 'gid'] : [])]
+  const kept = entry.pax.filter(([key]) => !replaced.includes(key))
+  const large = isOther ? (['uid', 'gid'] as const).filter((key) => owner[key] > mostOctal) : []
   const records = [
+    ...large.map((key) => paxRecord(key, Buffer.from(String(owner[key])))),
     ...kept.map(([key, value]) => paxRecord(key, value)),
     ...(isPlain(path) ? [] : [paxRecord('path', path)]),
     ...(isPlain(target) ? [] : [paxRecord('linkpath', target)]),

@@ -24,8 +24,8 @@ type Input = {
   room: Room | null
 }
 
-/** The image that containers of a backup are made of. */
-export const imageNameOf = (backup: string): string => `horcrux-restored:${backup}`
+/** The image that containers of a backup are made of. Podman takes no tag for an archive, and names have small letters. */
+const imageNameOf = (backup: string): string => `horcrux-restored-${backup.toLowerCase()}-files`
 
 async function accept(given: Given, accepting: Accepting): Promise<Input> {
   const { definition, runtime } = await planNew(given)

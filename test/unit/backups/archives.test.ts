@@ -112,7 +112,9 @@ test('the root file system is taken out of a backup in the form of an engine', a
     { name: `${root}/soft`, type: 'symlink', linkname: `${root}/x` },
     { name: 'backup/container/metadata.yaml', content },
   ])
-  const found = await entriesIn(rootOf(pieces(bytes)))
+  const maps = [{ Isuid: true, Isgid: true, Hostid: 5, Nsid: 0, Maprange: 3 }]
+  const found = await entriesIn(rootOf(pieces(bytes), maps))
+  expect(found[1]!.entry).toMatchObject({ uid: 2, gid: 8 })
   expect(found.map(({ entry: { path, target } }) => [path.toString(), target.toString()])).toEqual([
     ['./', ''],
     [long, ''],
