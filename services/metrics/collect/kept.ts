@@ -1,3 +1,5 @@
+import { allParts } from '#shared/bus/all-pages.ts'
+
 /** A page of records, or those of some ids. */
 export type Asked = { after?: string; ids?: string[] }
 type Page<T> = { data: T[]; next: string | null }
@@ -54,13 +56,7 @@ export function keep<T extends Placed>(
     isAllStale = false
     stale.clear()
     try {
-      const found: T[] = []
-      for (let after: string | undefined; ;) {
-        const page = await readPage(after === undefined ? {} : { after })
-        found.push(...page.data)
-        if (page.next === null) break
-        after = page.next
-      }
+      const found = await allParts(readPage)
       all = new Map()
       byNode = new Map()
       for (const record of found) put(record)
