@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import mongoose from 'mongoose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { operations } from '#shared/contracts/core/operations.ts'
@@ -65,7 +66,7 @@ describe.skipIf(!hasNats)('an idempotency key', () => {
   })
 
   test('of many requests at once, at both gateways, does the work of each key once', async () => {
-    const keys = Array.from({ length: 12 }, (_, number) => `many-${number}`)
+    const keys = Array.from({ length: 12 }, () => `many-${randomUUID()}`)
     const asked = keys.flatMap((key) => Array.from({ length: 10 }, (_, at) => ({ key, at: at % 2 })))
     const answers = await Promise.all(
       asked.map(async ({ key, at }) => ({
