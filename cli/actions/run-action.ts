@@ -75,10 +75,16 @@ const destructive = ['restore', 'erase', 'reset', 'rotate-keys']
 /** A DELETE that loses nothing. */
 const harmless = ['detach-nic', 'eject', 'end-session', 'end-silence', 'detach']
 
+/** A plan changes nothing, and a restore to something new replaces nothing. */
+export function losesNothing({ params }: Pick<Action, 'params'>, values: Values): boolean {
+  const to = params.find(({ name }) => name === 'to')
+  return values['plan'] === true || (to !== undefined && (values['to'] ?? to.default) === 'new')
+}
+
 async function confirmed(action: Action, parsed: Parsed, all: Values[]): Promise<void> {
   const isDestructive =
     destructive.includes(action.verb) || (action.method === 'DELETE' && !harmless.includes(action.verb))
-  if (!isDestructive || isSet(parsed, 'yes')) return
+  if (!isDestructive || isSet(parsed, 'yes') || all.every((values) => losesNothing(action, values))) return
   const inPath = pathParams(action)
   const names = all.map((values) => inPath.map(({ name }) => String(values[name])).join(' ')).join(', ')
   const what = `${action.noun} ${action.verb}${names ? ` ${names}` : ''}`

@@ -19,6 +19,7 @@ export type Verb<T> = {
   action: ActionName
   label: Word
   params: (item: T) => Record<string, unknown>
+  /** False for items of a kind that never has it: it is hidden. */ fits?: (item: T) => boolean
   /** Why it is impossible now. */ reason?: (item: T) => string | undefined
   fields?: (item: T) => readonly Field[]
   initial?: (item: T) => Record<string, unknown>
@@ -65,7 +66,7 @@ export function Verbs<T>({
   label: string
 }) {
   const [open, setOpen] = useState<Verb<T>>()
-  const allowed = verbs.filter(({ action, params }) => may(action, params(item)))
+  const allowed = verbs.filter(({ action, params, fits }) => (fits?.(item) ?? true) && may(action, params(item)))
   const start = (verb: Verb<T>) => (needsDialog(verb as Verb<never>) ? setOpen(verb) : void perform(verb, item))
   const possible = allowed.filter((verb) => reasonOf(verb, item) === undefined)
   const inline = shown > 0 ? [...possible, ...allowed.filter((verb) => !possible.includes(verb))].slice(0, shown) : []

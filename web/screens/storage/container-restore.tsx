@@ -8,7 +8,7 @@ import { t } from '../../words/words.ts'
 import './backup-words.ts'
 
 export const unready = ({ state }: Backup) => (state === 'ready' ? undefined : t('backupIsNotReady'))
-const ofContainer = (backup: Backup) => (backup.kind === 'container' ? unready(backup) : t('isOfVm'))
+const ofContainer = ({ kind }: Backup) => kind === 'container'
 
 /** The container that a backup becomes: everything that is restored, left out, and other than it was. */
 function showPlan(plan: Plan) {
@@ -51,7 +51,8 @@ export const containerRestores: readonly Verb<Backup>[] = [
     action: 'container-backups.restore',
     label: 'verb.restoreNewContainer',
     params: ({ id }) => ({ id, to: 'new' }),
-    reason: ofContainer,
+    fits: ofContainer,
+    reason: unready,
     initial: ({ container }) => ({ runtime: container?.runtime, bind_mounts: true }),
     fields: () => [
       { name: 'name', label: 'f.name' },
@@ -68,7 +69,8 @@ export const containerRestores: readonly Verb<Backup>[] = [
     action: 'container-backups.restore',
     label: 'verb.restoreSameContainer',
     params: ({ id }) => ({ id, to: 'same' }),
-    reason: ofContainer,
+    fits: ofContainer,
+    reason: unready,
     fields: () => [{ name: 'start', label: 'f.startAfter' }],
     showPlan,
     isDanger: true,

@@ -1,5 +1,6 @@
 import type { Backup } from '#shared/contracts/storage/backups.ts'
 import type { Verb } from '../../forms/verbs.tsx'
+import { NameOf } from '../../lists/name-of.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
@@ -12,7 +13,7 @@ import '../storage/backup-words.ts'
 
 /** The name of the virtual machine or container. */
 const nameOf = ({ vm_name, container_name }: Backup): string => vm_name ?? container_name ?? ''
-const ofVm = (backup: Backup) => (backup.kind === 'vm' ? unready(backup) : t('isOfContainer'))
+const ofVm = ({ kind }: Backup) => kind === 'vm'
 
 const columns: Column<Backup>[] = [
   {
@@ -50,7 +51,13 @@ const columns: Column<Backup>[] = [
   },
   { key: 'proof', head: 'f.verified', cell: ({ data, structure }) => proofOf(data ?? structure), drop: 1 },
   { key: 'boot', head: 'f.booted', cell: ({ boot }) => proofOf(boot), drop: 1 },
-  { key: 'pool', head: 'f.pool', cell: ({ pool }) => pool, value: ({ pool }) => pool, drop: 2 },
+  {
+    key: 'pool',
+    head: 'f.pool',
+    cell: ({ pool }) => <NameOf of="pools.list" id={pool} />,
+    value: ({ pool }) => pool,
+    drop: 2,
+  },
   { key: 'description', head: 'f.description', cell: ({ description }) => description, drop: 1 },
 ]
 
@@ -59,7 +66,8 @@ const verbs: readonly Verb<Backup>[] = [
     action: 'backups.restore',
     label: 'verb.restoreNew',
     params: ({ id }) => ({ id, to: 'new' }),
-    reason: ofVm,
+    fits: ofVm,
+    reason: unready,
     initial: ({ vm_name }) => ({ name: `${vm_name}-restored` }),
     fields: () => [
       { name: 'name', label: 'f.name', isRequired: true },
@@ -73,7 +81,8 @@ const verbs: readonly Verb<Backup>[] = [
     action: 'backups.restore',
     label: 'verb.restoreSame',
     params: ({ id }) => ({ id, to: 'same' }),
-    reason: ofVm,
+    fits: ofVm,
+    reason: unready,
     typed: nameOf,
     confirm: (backup) => t('confirmRestoreSame', { name: nameOf(backup) }),
     isDanger: true,
@@ -97,7 +106,8 @@ const verbs: readonly Verb<Backup>[] = [
     action: 'backups.prove',
     label: 'verb.prove',
     params: ({ id }) => ({ id }),
-    reason: ofVm,
+    fits: ofVm,
+    reason: unready,
     initial: () => ({ check: { kind: 'agent' } }),
     fields: () => [...bootCheckFields(), { name: 'node', label: 'f.node' }, { name: 'pool', label: 'f.pool' }],
   },

@@ -6,6 +6,7 @@ import { useCollection } from '../../live/collection.ts'
 import { Button } from '../../widgets/button.tsx'
 import { Card } from '../../widgets/layout.tsx'
 import { Empty } from '../../widgets/states.tsx'
+import { NameOf } from '../../lists/name-of.tsx'
 import type { Column } from '../../widgets/column.ts'
 import { Table } from '../../widgets/table.tsx'
 import { bytes } from '../../words/format.ts'
@@ -21,7 +22,14 @@ const diskColumns: Column<Disk>[] = [
   {
     key: 'volume',
     head: 'f.volume',
-    cell: ({ pool, volume, path }) => (pool ? <a href={`/storage/${pool}`}>{`${pool}/${volume}`}</a> : path),
+    cell: ({ pool, volume, path }) =>
+      pool ? (
+        <a href={`/storage/${pool}`}>
+          <NameOf of="pools.list" id={pool} />/{volume}
+        </a>
+      ) : (
+        path
+      ),
   },
   { key: 'format', head: 'f.format', cell: ({ format }) => format, drop: 2 },
   { key: 'bus', head: 'f.bus', cell: ({ bus }) => bus, drop: 2 },

@@ -10,8 +10,6 @@ export const backups = {
   backUpContainer: 'Container sichern',
   'verb.restoreNewContainer': 'In neuen Container wiederherstellen',
   'verb.restoreSameContainer': 'In denselben Container wiederherstellen',
-  isOfContainer: 'Es ist ein Backup eines Containers',
-  isOfVm: 'Es ist ein Backup einer virtuellen Maschine',
   leftOut: 'Nicht wiederhergestellt',
   missingEnv: 'Variablen ohne Wert: Der Backup-Speicher ist nicht verschlüsselt. Sie sind in der Umgebung anzugeben.',
   differsFromBackup: 'Anders als im Backup',

@@ -20,8 +20,6 @@ export const backups = {
   backUpContainer: 'Back up container',
   'verb.restoreNewContainer': 'Restore to a new container',
   'verb.restoreSameContainer': 'Restore to the same container',
-  isOfContainer: 'It is a backup of a container',
-  isOfVm: 'It is a backup of a virtual machine',
   leftOut: 'Not restored',
   missingEnv: 'Variables without a value: the backup store is not encrypted. Give them in the environment.',
   differsFromBackup: 'Other than in the backup',
