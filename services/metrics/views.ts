@@ -7,27 +7,18 @@ import type {
   WatchedContainer,
 } from '#shared/contracts/metrics/monitoring.ts'
 import type { Reach } from '#shared/contracts/cluster/nodes.ts'
-import { currentOf } from './collect/current.ts'
+import { currentOf, toldRates } from './collect/current.ts'
 import { containerProblemOf } from './collect/measure-containers.ts'
 import { problemOf } from './collect/measure-guests.ts'
 import type { SubjectName } from './history/chunks.ts'
-
-const rates = [
-  'cpu_percent',
-  'memory_percent',
-  'disk_read_bytes_per_second',
-  'disk_written_bytes_per_second',
-  'network_received_bytes_per_second',
-  'network_sent_bytes_per_second',
-]
 
 const gaugesOf = (kind: SubjectKind) =>
   Object.entries(columns[kind]).flatMap(([name, { kind: of }]) => (of === 'gauge' ? [name] : []))
 
 const shown: Record<SubjectKind, readonly string[]> = {
-  nodes: [...rates, 'filesystem_percent', ...gaugesOf('nodes')],
-  vms: [...rates, ...gaugesOf('vms')],
-  containers: [...rates, ...gaugesOf('containers')],
+  nodes: [...toldRates, 'filesystem_percent', ...gaugesOf('nodes')],
+  vms: [...toldRates, ...gaugesOf('vms')],
+  containers: [...toldRates, ...gaugesOf('containers')],
 }
 
 function measured(subject: SubjectName, kind: SubjectKind, problem: string | null) {

@@ -19,6 +19,16 @@ export type Current = {
 /** Samples that are older than so many intervals say nothing of now. */
 const staleAfter = 2.5
 
+/** The percentages and rates that events and views of all kinds of subjects tell. */
+export const toldRates = [
+  'cpu_percent',
+  'memory_percent',
+  'disk_read_bytes_per_second',
+  'disk_written_bytes_per_second',
+  'network_received_bytes_per_second',
+  'network_sent_bytes_per_second',
+]
+
 const all = Object.fromEntries(
   subjectKinds.map((kind) => [kind, [...new Set([...columnNames(kind), ...Object.keys(catalogue[kind])])]]),
 )

@@ -4,23 +4,13 @@ import { publishLossy } from '#shared/events/publish.ts'
 import type { SubjectKind } from '#shared/contracts/metrics/catalog.ts'
 import type { Event, EventData } from '#shared/contracts/core/events.ts'
 import type { SubjectName } from '../history/chunks.ts'
-import { type Current, currentOf } from './current.ts'
+import { type Current, currentOf, toldRates } from './current.ts'
 
 /** Changes of less than a tenth of a percent, and of less than a hundredth of a rate, are noise. */
 const noisePercent = 0.1
 const noiseShare = 0.01
 /** Time after which an unchanged subject is told anyway. Milliseconds. */
 const atLeastEveryMs = 60_000
-
-/** The numbers that an event tells. */
-const toldNames = [
-  'cpu_percent',
-  'memory_percent',
-  'disk_read_bytes_per_second',
-  'disk_written_bytes_per_second',
-  'network_received_bytes_per_second',
-  'network_sent_bytes_per_second',
-]
 
 type Numbers = Record<string, number | null>
 const told = new Map<SubjectName, { at: number; numbers: Numbers }>()
@@ -30,7 +20,7 @@ export function tell(subjects: readonly SubjectName[]): void {
   if (!isBusConnected()) return
   const now = performance.now()
   for (const subject of subjects) {
-    const current = currentOf(subject, Date.now(), toldNames)
+    const current = currentOf(subject, Date.now(), toldRates)
     const numbers = numbersOf(current)
     const last = told.get(subject)
     if (last && now - last.at < atLeastEveryMs && !isChange(last.numbers, numbers)) continue

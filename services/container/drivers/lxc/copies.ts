@@ -1,5 +1,5 @@
 import { alreadyExists, ConflictError, NotFoundError } from '#shared/errors.ts'
-import type { Host } from '#shared/nodes/host/host.ts'
+import type { Host, HostProcess } from '#shared/nodes/host/host.ts'
 import { type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { idLabel, type Ref } from '../driver.ts'
@@ -134,14 +134,16 @@ export const lxcCopying = (namedAt: NamedAt): Copying => ({
 export async function exportRoot(named: Named): Promise<ArchiveSource> {
   const root = rootIn(parseConfig(await configAt(named.host, pathOf(named))), named)
   const words = ['--create', '--file=-', '--one-file-system', '--numeric-owner', `--directory=${root}`, '.']
-  const { stdout, exit, kill } = await named.host.spawn('tar', words)
-  return {
-    bytes: stdout as AsyncIterable<Buffer>,
-    close: () => void kill(),
-    end: async () => {
-      const { code, stderr } = await exit
-      // 1: a file has changed while it was read.
-      if (code > 1) throw new ConflictError(`Container '${named.name}' could not be read: ${stderr.trim().slice(-500)}`)
-    },
-  }
+  return archiveOf(await named.host.spawn('tar', words), named)
 }
+
+/** The archive that a tar writes to its standard output. */
+export const archiveOf = ({ stdout, exit, kill }: HostProcess, { name }: Named): ArchiveSource => ({
+  bytes: stdout as AsyncIterable<Buffer>,
+  close: () => void kill(),
+  end: async () => {
+    const { code, stderr } = await exit
+    // 1: a file has changed while it was read.
+    if (code > 1) throw new ConflictError(`Container '${name}' could not be read: ${stderr.trim().slice(-500)}`)
+  },
+})

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import { ConflictError } from '#shared/errors.ts'
 import { lxcOf } from '#shared/nodes/lxc/engine.ts'
 import { type Named, pathOf } from '#shared/nodes/lxc/tools.ts'
 import { reach } from '#shared/nodes/nodes.ts'
@@ -8,7 +7,7 @@ import type { Ref } from '../driver.ts'
 import type { ArchiveSource } from '../files.ts'
 import type { RootFiles } from '../parts.ts'
 import { parseConfig } from './config-file.ts'
-import { rootIn } from './copies.ts'
+import { archiveOf, rootIn } from './copies.ts'
 import { make, unpack } from './make.ts'
 
 type NamedAt = (ref: Pick<Ref, 'node' | 'engine_id'>) => Promise<Named>
@@ -41,16 +40,7 @@ async function readRoot(named: Named): Promise<ArchiveSource> {
   const { root, maps } = await rootOf(named)
   const tar = ['tar', ...words, `--directory=${root}`, '.']
   const [program, ...rest] = maps.length > 0 ? ['lxc-usernsexec', ...maps, '--', ...tar] : tar
-  const { stdout, exit, kill } = await named.host.spawn(program!, rest)
-  return {
-    bytes: stdout as AsyncIterable<Buffer>,
-    close: () => void kill(),
-    end: async () => {
-      const { code, stderr } = await exit
-      // 1: a file has changed while it was read.
-      if (code > 1) throw new ConflictError(`Container '${named.name}' could not be read: ${stderr.trim().slice(-500)}`)
-    },
-  }
+  return archiveOf(await named.host.spawn(program!, rest), named)
 }
 
 const besideOf = (root: string) => `${root}.restored`

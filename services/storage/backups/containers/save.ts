@@ -7,37 +7,26 @@ import { containers } from '#shared/contracts/container/containers.ts'
 import type { SavedPlace } from '#shared/contracts/container/saved-container.ts'
 import type { Backup } from '#shared/contracts/storage/backups.ts'
 import type { containerBackups } from '#shared/contracts/storage/container-backups.ts'
-import { alreadyExists, ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
+import { ConflictError, NotFoundError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { idOfSeed, newId } from '#shared/ids.ts'
 import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
 import { waitForEnd } from '#shared/operation/wait.ts'
-import { apiPathOf, backupRecords, storePathOf, viewOf } from '../model.ts'
+import { backupRecords, viewOf } from '../model.ts'
 import { throttle } from '../nbd/throttle.ts'
+import { type Beginning, holdId, recordBegin, shareStore } from '../save/begin.ts'
 import { removeManifests } from '../save/manifests.ts'
 import { partsOf } from '../save/parts.ts'
-import { requireSpace } from '../save/space.ts'
 import { type ContainerManifest, keyOfManifest, type ManifestArchive, writeManifest } from '../store/manifest.ts'
-import { openStore, openStored, openToWrite } from '../store/open-store.ts'
+import { openStore, openStored } from '../store/open-store.ts'
 import { UnreadableArchiveError } from './entries.ts'
 import { readContainer } from './read-container.ts'
 import { saveArchive } from './save-archive.ts'
 import { withoutSecrets } from './secrets.ts'
 
 /** The stored input of a backup of a container. */
-export type Saving = {
-  backup: string
-  container: string
-  name: string
-  node: string
-  pool: string
-  job: string | null
-  description: string
-  protected: boolean
-  pause: boolean
-  bandwidthMib: number | null
-}
+export type Saving = Beginning & { container: string; name: string; pause: boolean }
 type Given = Omit<Params<typeof containerBackups, 'create'>, 'id'> & { id?: string | undefined; job?: string }
 type Described = Result<typeof containerArchives, 'describe'>
 type Saved = Omit<ManifestArchive, 'chunks' | 'chunk_sizes' | 'index_chunks'> & {
@@ -51,13 +40,9 @@ const describe = (id: string): Promise<Described> => call(containerArchives, 'de
 
 async function planSave(given: Given, { hold, share }: Pick<Accepting, 'hold' | 'share'>): Promise<Saving> {
   const { id = newId(), container_id, pool, description, job = null, pause, bandwidth_mib } = given
-  await hold(apiPathOf(id))
-  if (await backupRecords.get(id)) throw alreadyExists(id, { field: 'id' })
+  await holdId(id, hold)
   const { container } = await describe(container_id)
-  // A garbage collection, which holds it, would remove packs that are not in a manifest yet.
-  await share(storePathOf(pool))
-  await openToWrite(pool)
-  await requireSpace(pool)
+  await shareStore(pool, share)
   return {
     backup: id,
     container: container_id,
@@ -72,39 +57,14 @@ async function planSave(given: Given, { hold, share }: Pick<Accepting, 'hold' | 
   }
 }
 
-async function record({ backup, container, name, node, pool, job, description, ...saving }: Saving): Promise<void> {
-  if (await backupRecords.get(backup)) return
-  const at = now()
-  await backupRecords.insert({
-    id: backup,
+const record = (saving: Saving): Promise<void> =>
+  recordBegin(saving, {
     kind: 'container',
     vm_id: null,
     vm_name: null,
-    container_id: container,
-    container_name: name,
-    container: null,
-    node,
-    pool,
-    description,
-    state: 'creating',
-    taken_at: null,
-    consistency: null,
-    vm_status: null,
-    disks: [],
-    size_bytes: 0,
-    data_bytes: 0,
-    new_bytes: 0,
-    stored_bytes: 0,
-    protected: saving.protected,
-    job_id: job,
-    structure: null,
-    data: null,
-    manifest: null,
-    manifest_sha256: null,
-    created_at: at,
-    updated_at: at,
+    container_id: saving.container,
+    container_name: saving.name,
   })
-}
 
 type Begun = { taken_at: string; status: Described['container']['status']; places: SavedPlace[] }
 

@@ -6,38 +6,28 @@ import type { Backup, backups } from '#shared/contracts/storage/backups.ts'
 import { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
-import { alreadyExists, AppError, ConflictError } from '#shared/errors.ts'
+import { AppError, ConflictError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { newId } from '#shared/ids.ts'
 import { findEntry } from '#shared/operation/entries.ts'
 import { type Accepting, type Op, operation } from '#shared/operation/kinds.ts'
-import { apiPathOf, backupRecords, storePathOf, viewOf } from '../model.ts'
+import { backupRecords, viewOf } from '../model.ts'
 import { withImage } from '../nbd/open-image.ts'
 import { scanDisk } from '../nbd/scan-disk.ts'
 import { throttle } from '../nbd/throttle.ts'
 import { readCatalog } from '../store/catalog.ts'
 import { digestOf } from '../store/chunks.ts'
 import { keyOfManifest, type VmManifest, writeManifest } from '../store/manifest.ts'
-import { openStore, openStored, openToWrite } from '../store/open-store.ts'
+import { openStore, openStored } from '../store/open-store.ts'
 import { packWriter } from '../store/pack-writer.ts'
+import { type Beginning, holdId, recordBegin, shareStore } from './begin.ts'
 import { removeManifests } from './manifests.ts'
-import { requireSpace } from './space.ts'
 import { partsOf } from './parts.ts'
 import { deleteSnapshot, snapshotNameOf } from './snapshot.ts'
 import { imageOfSnapshot } from './sources.ts'
 
 /** The stored input of a backup. */
-export type Saving = {
-  backup: string
-  vm: string
-  vmName: string
-  node: string
-  pool: string
-  job: string | null
-  description: string
-  protected: boolean
-  bandwidthMib: number | null
-}
+export type Saving = Beginning & { vm: string; vmName: string }
 type Given = Omit<Params<typeof backups, 'create'>, 'id'> & { id?: string | undefined; job?: string }
 type SavedDisk = Backup['disks'][number] & { new_bytes: number; stored_bytes: number }
 
@@ -58,14 +48,10 @@ export function requireDisks({ id, disks, foreign_disks }: Vm): void {
 /** Checks a backup. The snapshot that it begins with has further checks of its own. */
 export async function planSave(given: Given, { hold, share }: Pick<Accepting, 'hold' | 'share'>): Promise<Saving> {
   const { id = newId(), vm_id, pool, description, job = null, bandwidth_mib } = given
-  await hold(apiPathOf(id))
-  if (await backupRecords.get(id)) throw alreadyExists(id, { field: 'id' })
+  await holdId(id, hold)
   const vm = await call(vms, 'get', { id: vm_id })
   requireDisks(vm)
-  // A garbage collection, which holds it, would remove packs that are not in a manifest yet.
-  await share(storePathOf(pool))
-  await openToWrite(pool)
-  await requireSpace(pool)
+  await shareStore(pool, share)
   return {
     backup: id,
     vm: vm_id,
@@ -79,39 +65,14 @@ export async function planSave(given: Given, { hold, share }: Pick<Accepting, 'h
   }
 }
 
-async function record({ backup, vm, vmName, node, pool, job, description, ...saving }: Saving): Promise<void> {
-  if (await backupRecords.get(backup)) return
-  const at = now()
-  await backupRecords.insert({
-    id: backup,
+const record = (saving: Saving): Promise<void> =>
+  recordBegin(saving, {
     kind: 'vm',
-    vm_id: vm,
-    vm_name: vmName,
+    vm_id: saving.vm,
+    vm_name: saving.vmName,
     container_id: null,
     container_name: null,
-    container: null,
-    node,
-    pool,
-    description,
-    state: 'creating',
-    taken_at: null,
-    consistency: null,
-    vm_status: null,
-    disks: [],
-    size_bytes: 0,
-    data_bytes: 0,
-    new_bytes: 0,
-    stored_bytes: 0,
-    protected: saving.protected,
-    job_id: job,
-    structure: null,
-    data: null,
-    manifest: null,
-    manifest_sha256: null,
-    created_at: at,
-    updated_at: at,
   })
-}
 
 /** Reads a disk of the snapshot, and stores the chunks that are not in the store. */
 async function saveDisk(
