@@ -1,7 +1,27 @@
 import { useCollection } from '../live/collection.ts'
+import type { Column } from '../widgets/column.ts'
+import type { Word } from '../words/words.ts'
 
 /** The name of a storage pool or node, or its id as long as the list is not read or may not be. */
 export function NameOf({ of, id }: { of: 'pools.list' | 'nodes.list'; id: string }) {
   const { items } = useCollection<'pools.list' | 'nodes.list'>(of)
   return <>{items.find((one) => one.id === id)?.name ?? id}</>
 }
+
+/** A column of the storage pools of records. */
+export const poolColumn = <T extends { pool: string }>(drop: 1 | 2): Column<T> => ({
+  key: 'pool',
+  head: 'f.pool',
+  cell: ({ pool }) => <NameOf of="pools.list" id={pool} />,
+  value: ({ pool }) => pool,
+  drop,
+})
+
+/** A column of the nodes of records. */
+export const nodeColumn = <T extends { node: string }>(head: Word): Column<T> => ({
+  key: 'node',
+  head,
+  cell: ({ node }) => <NameOf of="nodes.list" id={node} />,
+  value: ({ node }) => node,
+  drop: 1,
+})

@@ -1,7 +1,7 @@
 import type { BackupJob } from '#shared/contracts/storage/backup-jobs.ts'
 import type { Field } from '../../forms/fields.ts'
 import type { Verb } from '../../forms/verbs.tsx'
-import { NameOf } from '../../lists/name-of.tsx'
+import { poolColumn } from '../../lists/name-of.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
 import { t } from '../../words/words.ts'
@@ -13,13 +13,7 @@ import './backup-words.ts'
 const columns: Column<BackupJob>[] = [
   { key: 'name', head: 'f.name', cell: ({ name }) => name, value: ({ name }) => name },
   { key: 'selection', head: 'f.selection', cell: selected, value: selected },
-  {
-    key: 'pool',
-    head: 'f.pool',
-    cell: ({ pool }) => <NameOf of="pools.list" id={pool} />,
-    value: ({ pool }) => pool,
-    drop: 1,
-  },
+  poolColumn(1),
   ...jobColumns('backedUp'),
 ]
 

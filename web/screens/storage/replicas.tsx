@@ -1,6 +1,6 @@
 import type { Replica } from '#shared/contracts/storage/replicas.ts'
 import type { Verb } from '../../forms/verbs.tsx'
-import { NameOf } from '../../lists/name-of.tsx'
+import { nodeColumn, poolColumn } from '../../lists/name-of.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
@@ -50,20 +50,8 @@ const columns: Column<Replica>[] = [
   },
   { key: 'sent', head: 'f.sent', cell: (replica) => <LastSent {...replica} />, drop: 1 },
   { key: 'test', head: 'f.tested', cell: ({ test }) => proofOf(test), drop: 1 },
-  {
-    key: 'node',
-    head: 'f.node',
-    cell: ({ node }) => <NameOf of="nodes.list" id={node} />,
-    value: ({ node }) => node,
-    drop: 1,
-  },
-  {
-    key: 'pool',
-    head: 'f.pool',
-    cell: ({ pool }) => <NameOf of="pools.list" id={pool} />,
-    value: ({ pool }) => pool,
-    drop: 2,
-  },
+  nodeColumn('f.node'),
+  poolColumn(2),
 ]
 
 const withoutPoint = ({ points }: Replica) => (points.length === 0 ? t('noPoint') : undefined)

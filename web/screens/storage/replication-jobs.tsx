@@ -1,7 +1,7 @@
 import type { ReplicationJob } from '#shared/contracts/storage/replication-jobs.ts'
 import type { Field } from '../../forms/fields.ts'
 import type { Verb } from '../../forms/verbs.tsx'
-import { NameOf } from '../../lists/name-of.tsx'
+import { nodeColumn, poolColumn } from '../../lists/name-of.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
 import { t } from '../../words/words.ts'
@@ -13,20 +13,8 @@ import { selected, selectionFields, zone } from './selection.ts'
 const columns: Column<ReplicationJob>[] = [
   { key: 'name', head: 'f.name', cell: ({ name }) => name, value: ({ name }) => name },
   { key: 'selection', head: 'f.replicates', cell: selected, value: selected },
-  {
-    key: 'node',
-    head: 'f.targetNode',
-    cell: ({ node }) => <NameOf of="nodes.list" id={node} />,
-    value: ({ node }) => node,
-    drop: 1,
-  },
-  {
-    key: 'pool',
-    head: 'f.pool',
-    cell: ({ pool }) => <NameOf of="pools.list" id={pool} />,
-    value: ({ pool }) => pool,
-    drop: 2,
-  },
+  nodeColumn('f.targetNode'),
+  poolColumn(2),
   ...jobColumns('replicated'),
 ]
 

@@ -1,6 +1,6 @@
 import type { Backup } from '#shared/contracts/storage/backups.ts'
 import type { Verb } from '../../forms/verbs.tsx'
-import { NameOf } from '../../lists/name-of.tsx'
+import { poolColumn } from '../../lists/name-of.tsx'
 import { ListScreen } from '../../lists/list-screen.tsx'
 import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
@@ -51,13 +51,7 @@ const columns: Column<Backup>[] = [
   },
   { key: 'proof', head: 'f.verified', cell: ({ data, structure }) => proofOf(data ?? structure), drop: 1 },
   { key: 'boot', head: 'f.booted', cell: ({ boot }) => proofOf(boot), drop: 1 },
-  {
-    key: 'pool',
-    head: 'f.pool',
-    cell: ({ pool }) => <NameOf of="pools.list" id={pool} />,
-    value: ({ pool }) => pool,
-    drop: 2,
-  },
+  poolColumn(2),
   { key: 'description', head: 'f.description', cell: ({ description }) => description, drop: 1 },
 ]
 
