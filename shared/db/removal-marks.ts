@@ -21,10 +21,10 @@ const sweepEveryMs = 600_000
 
 const idOf = (seed: string) => idOfSeed(seed, 'removal')
 
-/** Marks that this call is about to remove a record; does nothing in work without a seed, such as operations. */
+/** Marks that this call is about to remove a record, if it is a plain DELETE. */
 export async function markRemoval(): Promise<void> {
-  const seed = requestContext()?.idempotency?.seed
-  if (seed !== undefined) await insertIfNew(markModel, { _id: idOf(seed), at: now() })
+  const call = requestContext()?.idempotency
+  if (call?.marksRemovals) await insertIfNew(markModel, { _id: idOf(call.seed), at: now() })
 }
 
 /** True if an earlier try of the call with this seed was about to remove a record. */

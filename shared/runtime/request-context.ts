@@ -25,7 +25,7 @@ export type RequestContext = {
   /** The id for the operation that a calling service starts. */
   operationId?: string
   /** Ids made in this call follow from the seed, and records that it changes carry a mark that does. */
-  idempotency?: { seed: string; count: number; changes: Map<string, number> }
+  idempotency?: { seed: string; count: number; changes: Map<string, number>; marksRemovals?: boolean }
   /** The records that this call has changed, for the audit. */
   changed?: ChangedRecords
 }

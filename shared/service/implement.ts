@@ -106,7 +106,9 @@ async function answered(
     ...(ifMatch !== undefined && { ifMatch }),
     ...(ifPlan !== undefined && { ifPlan }),
     ...(operationId !== undefined && caller.kind === 'service' && { operationId }),
-    ...(idempotency !== undefined && { idempotency: { seed: idempotency, count: 0, changes: new Map() } }),
+    ...(idempotency !== undefined && {
+      idempotency: { seed: idempotency, count: 0, changes: new Map(), marksRemovals: isPlainDelete(action) },
+    }),
     ...(fence && { calledBy: fence }),
     ...(attempt && {
       call: { id: attempt.call, number: attempt.number },
@@ -146,6 +148,8 @@ async function answered(
   )
 }
 
+const isPlainDelete = (action: Action): boolean => action.rest?.startsWith('DELETE') === true && !isOperation(action)
+
 /**
  * NotFound in a plain DELETE means success if an earlier try of the call removed the record and its answer was lost. An
  * operation finds itself by its id instead.
@@ -153,9 +157,8 @@ async function answered(
 const isGoneAlready =
   (action: Action, { idempotency }: Meta) =>
   async (error: unknown): Promise<null> => {
-    const isPlainDelete = action.rest?.startsWith('DELETE') && !isOperation(action)
-    if (isPlainDelete && error instanceof NotFoundError && idempotency !== undefined && (await hasRemoved(idempotency)))
-      return null
+    const mayBeDone = isPlainDelete(action) && error instanceof NotFoundError && idempotency !== undefined
+    if (mayBeDone && (await hasRemoved(idempotency))) return null
     throw error
   }
 

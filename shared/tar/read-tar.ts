@@ -1,6 +1,6 @@
 /**
  * Reads tar archives as they come: POSIX (ustar, pax) and GNU. Their parts keep the bytes that they had, so that an archive
- * can be passed on unchanged.
+ * can be passed on unchanged. The package tar-stream, which reads OVA files, decodes names as UTF-8 and drops the headers.
  */
 import { paxRecords } from './pax.ts'
 

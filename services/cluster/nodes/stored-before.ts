@@ -11,7 +11,7 @@ type Before = {
 
 /** Brings nodes that were stored before they had engines to the form of today. The next check fills in the states. */
 export const storeEngines: Migration = async (documents) => {
-  // Only such a node has this field.
+  // Only such a node has this field, and so the form of `Before`.
   for (const found of await documents.find({ libvirt_uri: { $exists: true } }).toArray()) {
     const { _id, libvirt_uri, engine_sockets = {}, facts } = found as unknown as Before
     const { libvirt_version: _l, qemu_version: _q, ...kept } = facts ?? {}

@@ -36,7 +36,7 @@ function endOfChunk(buffer: Buffer, from: number, state: { hash: number }, gear:
 /** The chunks of a stream: each of 256 KiB to 4 MiB, the last one may be shorter. */
 export async function* cut(source: AsyncIterable<Buffer>, gear: Uint32Array): AsyncGenerator<Buffer> {
   // Room for a chunk and the piece that it ends in.
-  let buffer = Buffer.allocUnsafe(2 * chunkBytes)
+  const buffer = Buffer.allocUnsafe(2 * chunkBytes)
   let [length, looked] = [0, 0]
   const state = { hash: 0 }
   for await (const piece of source) {
@@ -56,5 +56,4 @@ export async function* cut(source: AsyncIterable<Buffer>, gear: Uint32Array): As
     }
   }
   if (length > 0) yield buffer.subarray(0, length)
-  buffer = Buffer.alloc(0)
 }
