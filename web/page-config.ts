@@ -118,6 +118,8 @@ export const pageConfig: InlineConfig = {
       output: {
         codeSplitting: {
           groups: [
+            // The console page needs it too, and must not run the `main.tsx` in the base.
+            { name: 'preload', test: /vite\/preload-helper/, priority: 1 },
             {
               name: 'base',
               test: /node_modules\/(preact|@preact)|web\/(api|words)\/(?!de|late)|web\/widgets\/(button|dialog|icon|states)\.|web\/(main|shell\/(app|brand|setup-token|sign-in|wizard))\./,

@@ -112,7 +112,8 @@ test.runIf(isThere)('an update under load loses no allowed datagram and lets no 
       changes++
     }
     const sent = await flooded
-    expect(changes).toBeGreaterThan(5)
+    // A change takes up to a second on a slow machine.
+    expect(changes).toBeGreaterThan(2)
     expect(sent['7002']).toBeGreaterThan(1000)
     expect(await talkers.b.counted()).toEqual({ 7001: sent['7001'], 7002: 0 })
   }),
