@@ -19,9 +19,20 @@ function compress(folder: string): void {
   }
 }
 
-await build({ ...pageConfig, build: { ...pageConfig.build, outDir: made, emptyOutDir: true } })
+await buildPage('index.html')
+await buildPage('console/index.html')
 compress(made)
 putInPlace()
+
+/** Builds a page by itself: a chunk that two pages share would run the start of the one in the other. */
+async function buildPage(file: string): Promise<void> {
+  const { rolldownOptions, ...options } = pageConfig.build ?? {}
+  const input = join(import.meta.dirname, file)
+  await build({
+    ...pageConfig,
+    build: { ...options, outDir: made, emptyOutDir: false, rolldownOptions: { ...rolldownOptions, input } },
+  })
+}
 
 /**
  * Puts the page in place as a whole: a gateway that serves the folder never finds half of it. Of two builds at a time the

@@ -113,13 +113,10 @@ export const pageConfig: InlineConfig = {
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { index: `${root}index.html`, console: `${root}console/index.html` },
       // The parts of the first load as one file in place of many small ones.
       output: {
         codeSplitting: {
           groups: [
-            // The console page needs it too, and must not run the `main.tsx` in the base.
-            { name: 'preload', test: /vite\/preload-helper/, priority: 1 },
             {
               name: 'base',
               test: /node_modules\/(preact|@preact)|web\/(api|words)\/(?!de|late)|web\/widgets\/(button|dialog|icon|states)\.|web\/(main|shell\/(app|brand|setup-token|sign-in|wizard))\./,
