@@ -28,23 +28,26 @@ const isFull = (lines: LogLine[], bytes: number, count: number): boolean =>
   lines.length >= count || (lines.length > 0 && bytes > maxAnswerBytes)
 
 /** Picks lines out of a log, in one pass and in bounded memory. */
-export async function select(all: AsyncIterable<LogLine>, wanted: Wanted): Promise<Selected> {
+export async function select(all: AsyncIterable<LogLine[]>, wanted: Wanted): Promise<Selected> {
   const { after, isTail, count } = wanted
   const lines: LogLine[] = []
   let bytes = 0
   let end = after ?? { nanos: 0n, count: 0 }
   let passed = 0
-  for await (const line of all) {
-    if (isOutside(line, wanted)) continue
+  /** @returns false when a line has no room any more */
+  const take = (line: LogLine): boolean => {
+    if (isOutside(line, wanted)) return true
     if (after?.nanos === line.nanos && passed < after.count) {
       passed++
-      continue
+      return true
     }
-    if (!isTail && isFull(lines, bytes + line.text.length, count)) break
+    if (!isTail && isFull(lines, bytes + line.text.length, count)) return false
     end = line.nanos === end.nanos ? { ...end, count: end.count + 1 } : { nanos: line.nanos, count: 1 }
     lines.push(line)
     bytes += line.text.length
     while (lines.length > 1 && (lines.length > count || bytes > maxAnswerBytes)) bytes -= lines.shift()!.text.length
+    return true
   }
+  for await (const batch of all) if (!batch.every(take)) break
   return { lines, end, gap: after !== null && passed < after.count }
 }

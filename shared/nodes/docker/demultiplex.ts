@@ -7,17 +7,18 @@ export type Piece = Output & { isFirst: boolean }
 const headerBytes = 8
 
 /**
- * Splits the multiplexed stream of Docker and Podman into its pieces, in linear time and without keeping a frame: a piece
- * is passed on as it comes. Frames of type 0 (echoed input) count as standard output, those of type 3 (an error of the
- * engine) as standard error.
+ * Splits the multiplexed stream of Docker and Podman into its pieces, in linear time and without keeping a frame: the pieces
+ * of a chunk are passed on together as they come. Frames of type 0 (echoed input) count as standard output, those of type 3
+ * (an error of the engine) as standard error.
  */
-export async function* demultiplex(source: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
+export async function* demultiplex(source: AsyncIterable<Buffer>): AsyncGenerator<Piece[]> {
   const header = Buffer.alloc(headerBytes)
   let headerLength = 0
   let left = 0
   let stream: 1 | 2 = 1
   let isFirst = true
   for await (const chunk of source) {
+    const pieces: Piece[] = []
     let at = 0
     while (at < chunk.length) {
       if (left === 0) {
@@ -34,9 +35,10 @@ export async function* demultiplex(source: AsyncIterable<Buffer>): AsyncGenerato
       }
       const taken = Math.min(left, chunk.length - at)
       left -= taken
-      yield { stream, bytes: chunk.subarray(at, at + taken), isFirst }
+      pieces.push({ stream, bytes: chunk.subarray(at, at + taken), isFirst })
       isFirst = false
       at += taken
     }
+    if (pieces.length > 0) yield pieces
   }
 }

@@ -17,9 +17,9 @@ async function* cut(bytes: Buffer, sizes: number[]) {
   }
 }
 
-async function collected(source: AsyncIterable<Output>): Promise<Record<1 | 2, Buffer>> {
+async function collected(source: AsyncIterable<Output[]>): Promise<Record<1 | 2, Buffer>> {
   const parts: Record<1 | 2, Buffer[]> = { 1: [], 2: [] }
-  for await (const { stream, bytes } of source) parts[stream].push(bytes)
+  for await (const batch of source) for (const { stream, bytes } of batch) parts[stream].push(bytes)
   return { 1: Buffer.concat(parts[1]), 2: Buffer.concat(parts[2]) }
 }
 

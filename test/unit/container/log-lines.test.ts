@@ -17,7 +17,7 @@ async function* cut(bytes: Buffer, size: number) {
 }
 
 const collected = async (frames: Buffer[], size: number): Promise<LogLine[]> =>
-  Array.fromAsync(linesOf(demultiplex(cut(Buffer.concat(frames), size))))
+  (await Array.fromAsync(linesOf(demultiplex(cut(Buffer.concat(frames), size))))).flat()
 
 describe('lines of a log', () => {
   test('are joined from their fragments, have the time of the first one, and keep their order', async () => {
@@ -67,7 +67,7 @@ describe('the cursor of a log', () => {
   const log = (times: number[]) =>
     times.map((time, index): LogLine => ({ nanos: BigInt(time), stream: 1, text: String(index), truncated: false }))
   async function* from(lines: LogLine[]) {
-    yield* lines
+    for (const line of lines) yield [line]
   }
   const none = { after: null, since: null, until: null }
 

@@ -73,7 +73,11 @@ async function resizeAtFirst(setSize: (size: Size) => Promise<unknown>, size: Si
 /** The output of a command or a container, without frames when it has a terminal. */
 export const piecesOf = (socket: Duplex, isUndivided: boolean): AsyncIterable<Output> =>
   // A socket yields buffers unless it is given an encoding.
-  isUndivided ? outputFrom(socket as AsyncIterable<Buffer>, 1) : demultiplex(socket as AsyncIterable<Buffer>)
+  isUndivided ? outputFrom(socket as AsyncIterable<Buffer>, 1) : eachOf(demultiplex(socket as AsyncIterable<Buffer>))
+
+async function* eachOf(batches: AsyncIterable<Output[]>): AsyncGenerator<Output> {
+  for await (const batch of batches) yield* batch
+}
 
 async function* outputOf(socket: Duplex, isUndivided: boolean, said: string[]): AsyncGenerator<Output> {
   let isFirst = true

@@ -14,7 +14,7 @@ export async function* logLines(
   api: () => Promise<DockerApi>,
   engineId: string,
   { sinceSeconds, tailFragments }: How,
-): AsyncGenerator<LogLine> {
+): AsyncGenerator<LogLine[]> {
   const on = await api()
   const { Config } = await on.ask((docker) => docker.getContainer(engineId).inspect())
   const query = new URLSearchParams({ stdout: '1', stderr: '1', timestamps: '1' })
@@ -31,14 +31,16 @@ export async function* logLines(
 }
 
 /** The stream of a terminal has no frames: each line is taken for one. */
-async function* linewise(source: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
+async function* linewise(source: AsyncIterable<Buffer>): AsyncGenerator<Piece[]> {
   let isFirst = true
   for await (const chunk of source) {
+    const pieces: Piece[] = []
     for (let at = 0; at < chunk.length;) {
       const end = chunk.indexOf(0x0a, at) + 1 || chunk.length
-      yield { stream: 1, bytes: chunk.subarray(at, end), isFirst }
+      pieces.push({ stream: 1, bytes: chunk.subarray(at, end), isFirst })
       isFirst = chunk[end - 1] === 0x0a
       at = end
     }
+    yield pieces
   }
 }

@@ -28,7 +28,7 @@ export function simulatedLog(find: (ref: Ref) => (Run & { id: string }) | null):
       const first = Math.max(0, total - Math.min(kept, tailFragments ?? kept))
       for (let number = first; number < total; number++) {
         const at = Math.round(begin + number * everyMs)
-        if (sinceSeconds === null || at >= sinceSeconds * 1000) yield lineOf(found.id, number, at)
+        if (sinceSeconds === null || at >= sinceSeconds * 1000) yield [lineOf(found.id, number, at)]
       }
     },
   }
