@@ -66,7 +66,8 @@ export function chunkOf(subject: SubjectName, tier: Tier, start: number, table: 
   const columns = [...table.columns.keys()]
   const clock = table.steady.map((value, index) => value - table.times[index]!)
   const all = [table.times, clock, table.identity, table.quality, ...table.columns.values()]
-  const data = encodeColumns(all, { lossy: tier !== 'raw' })
+  // Of a roll-up most readers want one metric.
+  const data = encodeColumns(all, tier === 'raw' ? {} : { lossy: true, layout: 'split' })
   return {
     _id: chunkId(subject, tier, start),
     subject,

@@ -1,11 +1,15 @@
 import { endianness } from 'node:os'
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { constants, deflateRawSync, inflateRawSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
 /**
  * Columns of numbers as bytes. Each column is a tag, its length in bytes and its content, so that a reader skips those
  * that it does not need. Whole numbers, and decimal fractions that are whole after scaling, are stored as differences:
  * zigzag and varint, as in protocol buffers. Other numbers are stored as they are, the bytes of each XORed with those of
- * the number before. Missing numbers are in a bitmap. All of it is compressed with zstd.
+ * the number before. Missing numbers are in a bitmap.
+ *
+ * There are two layouts. `whole` is one frame of zstd (RFC 8878): the number of rows and all columns. `split` is for readers of
+ * a few columns out of many: the byte 1, the numbers of rows and of columns, then for each segment of eight columns its length
+ * and its columns as raw deflate (RFC 1951), which costs less to begin than zstd. All numbers of the layouts are u32 little endian.
  */
 
 const tags = { missing: 0, constant: 1, integers: 2, doubles: 3, floats: 4 } as const
@@ -17,14 +21,44 @@ const largest = 2 ** 51
 
 const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 
-/** @param lossy numbers that are no decimal fractions are kept to 24 bits */
-export function encodeColumns(columns: readonly Float64Array[], { lossy = false } = {}): Buffer {
+/** First byte of the layout `split`; a frame of zstd begins with 0x28. */
+const splitMark = 1
+const segmentColumns = 8
+
+type Layout = 'whole' | 'split'
+
+/**
+ * @param columns all of one length
+ * @param lossy numbers that are no decimal fractions are kept to 24 bits
+ */
+export function encodeColumns(
+  columns: readonly Float64Array[],
+  { lossy = false, layout = 'whole' }: { lossy?: boolean; layout?: Layout } = {},
+): Buffer {
+  const rows = columns[0]?.length ?? 0
+  if (layout === 'whole') return zstdCompressSync(Buffer.concat([u32(rows), plainColumns(columns, lossy)]), level)
+  const segments: Buffer[] = [Buffer.from([splitMark]), u32(rows), u32(columns.length)]
+  for (let first = 0; first < columns.length; first += segmentColumns) {
+    const plain = plainColumns(columns.slice(first, first + segmentColumns), lossy)
+    const segment = deflateRawSync(plain, { level: constants.Z_BEST_SPEED })
+    segments.push(u32(segment.length), segment)
+  }
+  return Buffer.concat(segments)
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}
+
+function plainColumns(columns: readonly Float64Array[], lossy: boolean): Buffer {
   const rows = columns[0]?.length ?? 0
   // A varint of 53 bits has eight bytes; the heads and bitmaps come on top.
-  const bytes = Buffer.alloc(8 + columns.reduce((sum) => sum + 16 + rows * 9, 0))
-  let at = bytes.writeUInt32LE(rows, 0)
+  const bytes = Buffer.alloc(columns.length * (16 + rows * 9))
+  let at = 0
   for (const column of columns) at = writeColumn(bytes, at, column, lossy)
-  return zstdCompressSync(bytes.subarray(0, at), level)
+  return bytes.subarray(0, at)
 }
 
 function writeColumn(bytes: Buffer, start: number, column: Float64Array, lossy: boolean): number {
@@ -114,16 +148,46 @@ const skipped = new Float64Array(0)
 
 /** @param wanted indexes of the columns to decode; the others are empty */
 export function decodeColumns(data: Uint8Array, wanted?: ReadonlySet<number>): Float64Array[] {
-  const bytes = zstdDecompressSync(data)
-  const rows = bytes.readUInt32LE(0)
   const columns: Float64Array[] = []
-  for (let at = 4; at < bytes.length;) {
+  if (data[0] !== splitMark) {
+    const bytes = zstdDecompressSync(data)
+    readColumns(bytes, 4, bytes.readUInt32LE(0), columns, wanted)
+    return columns
+  }
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  const [rows, count] = [bytes.readUInt32LE(1), bytes.readUInt32LE(5)]
+  for (let at = 9; at < bytes.length;) {
+    const end = at + 4 + bytes.readUInt32LE(at)
+    const next = Math.min(count, columns.length + segmentColumns)
+    if (isAnyWanted(columns.length, next, wanted))
+      readColumns(inflateRawSync(bytes.subarray(at + 4, end)), 0, rows, columns, wanted)
+    else while (columns.length < next) columns.push(skipped)
+    at = end
+  }
+  return columns
+}
+
+/** Is a column from `first` to before `next` wanted? */
+function isAnyWanted(first: number, next: number, wanted: ReadonlySet<number> | undefined): boolean {
+  if (!wanted) return true
+  for (let index = first; index < next; index++) if (wanted.has(index)) return true
+  return false
+}
+
+/** Appends the columns that stand from `start` to the end of `bytes`. */
+function readColumns(
+  bytes: Buffer,
+  start: number,
+  rows: number,
+  columns: Float64Array[],
+  wanted: ReadonlySet<number> | undefined,
+): void {
+  for (let at = start; at < bytes.length;) {
     const end = at + 5 + bytes.readUInt32LE(at + 1)
     const isWanted = !wanted || wanted.has(columns.length)
     columns.push(isWanted ? readColumn(bytes, at, rows) : skipped)
     at = end
   }
-  return columns
 }
 
 function readColumn(bytes: Buffer, start: number, rows: number): Float64Array {
@@ -152,14 +216,23 @@ function readValues(bytes: Buffer, start: number, tag: number, count: number): F
 function readDifferences(bytes: Buffer, start: number, scale: number, values: Float64Array): void {
   let [at, sum] = [start, 0]
   for (let index = 0; index < values.length; index++) {
-    let [rest, factor, byte] = [0, 1, bytes[at++]!]
-    while (byte >= 128) {
-      rest += (byte - 128) * factor
-      factor *= 128
+    let byte = bytes[at++]!
+    let low = byte & 127
+    for (let shift = 7; byte >= 128 && shift < 28; shift += 7) {
       byte = bytes[at++]!
+      low |= (byte & 127) << shift
     }
-    rest += byte * factor
-    sum += rest % 2 === 1 ? -(rest + 1) / 2 : rest / 2
+    if (byte < 128) sum += (low >>> 1) ^ -(low & 1)
+    else {
+      // Beyond 28 bits there are no bit operations.
+      let [rest, factor] = [low, 2 ** 28]
+      while (byte >= 128) {
+        byte = bytes[at++]!
+        rest += (byte & 127) * factor
+        factor *= 128
+      }
+      sum += rest % 2 === 1 ? -(rest + 1) / 2 : rest / 2
+    }
     values[index] = sum / scale
   }
 }
