@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { pathOfSource } from '#shared/contracts/storage/disk-source.ts'
-import { poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
+import type { PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { driverOf } from '../../../services/storage/drivers/drivers.ts'
 import type { Family, Head, Original, VolumeSpec } from '../../../services/storage/drivers/driver.ts'
 import { sample, seedOf } from '../../lab/faults/seed.ts'
 import { imageTools } from '../../lab/storage/image-tools.ts'
-import { type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
+import { drawnKinds, type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
 
 const GiB = 2 ** 30
 const MiB = 2 ** 20
@@ -20,7 +20,7 @@ async function open(type: PoolType) {
   await driver.create(lab.site.host, config)
   return [{ type, driver, volumes: driver.volumes!, lab, host: lab.site.host, config }]
 }
-const kinds = (Object.keys(poolKinds) as PoolType[]).filter((type) => driverOf({ type }).volumes?.snapshots)
+const kinds = drawnKinds(seed).filter((type) => driverOf({ type }).volumes?.snapshots)
 const opened = (await Promise.all(kinds.map(open))).flat()
 
 describe.each(opened)('snapshots in a storage pool of kind $type', ({ driver, volumes, lab, host, config }) => {

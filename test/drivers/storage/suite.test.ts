@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { pathOfSource } from '#shared/contracts/storage/disk-source.ts'
 import { isValid } from '#shared/contract/validate.ts'
 import { Path } from '#shared/contracts/common.ts'
-import { poolKinds, type PoolType } from '#shared/contracts/storage/pool-kinds.ts'
+import type { PoolType } from '#shared/contracts/storage/pool-kinds.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
 import { secretFiles } from '#shared/nodes/host/secret-files.ts'
 import { driverOf } from '../../../services/storage/drivers/drivers.ts'
@@ -12,10 +12,11 @@ import { fileContent } from '../../../services/storage/downloads/file-content.ts
 import { unlocked } from '../../../services/storage/images/compare.ts'
 import { fileOfOriginal } from '../../../services/storage/images/images.ts'
 import type { Original, VolumeSpec } from '../../../services/storage/drivers/driver.ts'
+import { seedOf } from '../../lab/faults/seed.ts'
 import { hostilePaths } from '../../lab/storage/hostile.ts'
 import { until } from '../../lab/wait.ts'
 import { imageTools } from '../../lab/storage/image-tools.ts'
-import { type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
+import { drawnKinds, type StorageLab, storageLabs } from '../../lab/storage/labs.ts'
 
 const MiB = 2 ** 20
 const GiB = 2 ** 30
@@ -35,7 +36,7 @@ async function open(type: PoolType) {
   return [{ type, driver, volumes: driver.volumes, lab, host: lab.site.host, config }]
 }
 /** Kinds of storage pools; `KINDS=zfs,lvm` names some. */
-const kinds = (process.env['KINDS']?.split(',') ?? Object.keys(poolKinds)) as PoolType[]
+const kinds = (process.env['KINDS']?.split(',') as PoolType[] | undefined) ?? drawnKinds(seedOf('storage pools'))
 const opened = (await Promise.all(kinds.map(open))).flat()
 
 /** Null for nothing in the place of a storage pool, as for something that is none. */

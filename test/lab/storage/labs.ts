@@ -33,6 +33,15 @@ const noFolders = { allowed_paths: [], state_dir: '/var/lib/horcrux' }
 /** Mounts of this file alone, in a node that several may share. */
 const foldersFor = (kind: PoolType) => ({ allowed_paths: [], state_dir: `/var/lib/horcrux/${runId}-${kind}` })
 
+/**
+ * Kinds with a lab of their own for one file of tests: zfs and lvm are in an emulated node, whose commands take minutes in
+ * all, so that a file draws one of them by its seed; the torture has both.
+ */
+export function drawnKinds(seed: string): PoolType[] {
+  const [left] = isTorture ? [] : sample(['zfs', 'lvm'] as const satisfies PoolType[], seed, 1)
+  return (Object.keys(storageLabs) as PoolType[]).filter((kind) => kind !== left)
+}
+
 /** Makes a folder for a storage pool at a server of this machine. @returns its name */
 function newFolderIn(parent: string): string {
   const name = `${runId}-${count++}`
