@@ -119,7 +119,6 @@ const ownCalls = ({ config }: LabEngines): [string, () => Promise<unknown>][] =>
 ]
 
 async function lists(product: Product, engines: LabEngines): Promise<Row[]> {
-  const { config, dir } = engines
   const get = async (path: string) => {
     const { status } = await product.ask(`GET ${path}?limit=1000`)
     if (status !== 200) throw new Error(`the list answered ${status}`)
@@ -128,27 +127,50 @@ async function lists(product: Product, engines: LabEngines): Promise<Row[]> {
   const calls: [string, number, number][] = []
   for (const [name, call] of ownCalls(engines)) calls.push([name, ...(await inTurn(list, call))])
   const [slowest, ours, theirs] = calls.reduce((one, two) => (two[2] > one[2] ? two : one))
-  const cli = (kind: 'docker' | 'podman') => [...remote[kind], `unix://${config[kind]!.socket}`]
-  const lines: [string, string, string[], number][] = [
-    ['docker ps', 'docker', [...cli('docker'), 'ps', '--all'], 8],
-    ['podman ps', 'podman', [...cli('podman'), 'ps', '--all'], 8],
-    ['lxc-ls --fancy', 'lxc-ls', [`--lxcpath=${join(dir, 'lxc')}`, '--fancy'], 8],
-    ['docker stats', 'docker', [...cli('docker'), 'stats', '--no-stream'], 100],
-  ]
   const rows: Row[] = [
     { what: `list of ${perEngine * engines.engines.length} containers of all engines`, value: ours, unit: 'ms' },
     { what: `list, over the slowest engine's own API call (${slowest})`, value: ours / theirs, unit: 'x', below: 2 },
   ]
-  for (const [what, program, words, atLeast] of lines) {
-    const isStats = words.includes('stats')
+  for (const { what, command, env } of commandLines(engines)) {
+    const isStats = command.includes('stats')
     const own = isStats ? () => get('/api/monitoring/containers') : list
-    const [mine, other] = await inTurn(own, () => host.runChecked(program, words), isStats ? 3 : rounds)
-    rows.push({ what: `${what}, over the list`, value: other / mine, unit: 'x', atLeast })
+    const [program, ...words] = command
+    const [mine, other] = await inTurn(own, () => host.runChecked(program, words, { env }), isStats ? 3 : rounds)
+    rows.push({ what: `${what}, over the list`, value: other / mine, unit: 'x', atLeast: isStats ? 100 : 8 })
   }
   return rows
 }
 
-const remote = { docker: ['-H'], podman: ['--url'] }
+type CommandLine = { what: string; command: [string, ...string[]]; env?: Record<string, string> }
+
+/** The engines' own tools that list containers, or tell their figures. */
+function commandLines({ config, dir }: LabEngines): CommandLine[] {
+  const remote = { docker: '-H', podman: '--url' }
+  const cli = (kind: 'docker' | 'podman', ...words: string[]): [string, ...string[]] => [
+    kind,
+    remote[kind],
+    `unix://${config[kind]!.socket}`,
+    ...words,
+  ]
+  const root = join(dir, 'root')
+  const incus = {
+    INCUS_SOCKET: config.incus!.socket,
+    INCUS_CONF: join(dir, 'incus-client'),
+    LD_LIBRARY_PATH: join(root, 'usr/lib', `${process.arch === 'x64' ? 'x86_64' : 'aarch64'}-linux-gnu`),
+  }
+  return [
+    { what: 'docker ps', command: cli('docker', 'ps', '--all') },
+    { what: 'podman ps', command: cli('podman', 'ps', '--all') },
+    { what: 'lxc-ls --fancy', command: ['lxc-ls', `--lxcpath=${join(dir, 'lxc')}`, '--fancy'] },
+    {
+      what: 'lxc list',
+      command: ['lxc', 'list'],
+      env: { LXD_SOCKET: config.lxd!.socket, LXD_CONF: join(dir, 'lxd-client') },
+    },
+    { what: 'incus list', command: [join(root, 'usr/bin/incus'), 'list'], env: incus },
+    { what: 'docker stats', command: cli('docker', 'stats', '--no-stream') },
+  ]
+}
 
 /** The cost of watching containers: each of those that run is measured so often as makes a hundred, every ten seconds. */
 async function watching(product: Product): Promise<Row[]> {
@@ -198,7 +220,7 @@ export async function benchContainers(): Promise<Row[]> {
   await chmod(dir, 0o711)
   const programs = join(dir, 'incus')
   await mkdir(programs)
-  await fetchEngines(programs)
+  await fetchEngines(programs, ['incus-client'])
   const engines = await startEngines(
     own,
     ['docker', 'podman', 'lxc', 'lxd', 'incus'],

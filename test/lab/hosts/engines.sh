@@ -1,7 +1,7 @@
 #!/bin/bash
 # LXD and Incus of one's own, each with its data in a folder.
 #   engines.sh needs               lists what is missing on this machine, one line each
-#   engines.sh fetch DIR           fetches Incus (Debian 12 has it only in backports) into DIR, without touching the system's packages
+#   engines.sh fetch DIR PACKAGE.. fetches Incus (Debian 12 has it only in backports) and more packages into DIR, without touching the system's
 #   engines.sh serve lxd|incus DIR runs it at DIR/unix.socket until it is told to end
 set -eu
 cmd=$1
@@ -22,13 +22,13 @@ mirror() { # where this machine's own Debian comes from
 }
 
 fetch() {
-  local A=$1/apt; mkdir -p "$A/lists/partial" "$A/cache"
+  local dir=$1 A=$1/apt; mkdir -p "$A/lists/partial" "$A/cache"; shift
   echo "deb $(mirror) bookworm-backports main" >"$A/sources.list"
   local options=(-qq -o "Dir::Etc::sourcelist=$A/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$A/lists"
     -o "Dir::Cache=$A/cache" -o APT::Sandbox::User=root -o Acquire::Check-Valid-Until=false)
   apt-get "${options[@]}" update
-  (cd "$A" && apt-get "${options[@]}" download incus-base libcowsql0 libraft0)
-  for package in "$A"/*.deb; do dpkg-deb -x "$package" "$1/root"; done
+  (cd "$A" && apt-get "${options[@]}" download incus-base libcowsql0 libraft0 "$@")
+  for package in "$A"/*.deb; do dpkg-deb -x "$package" "$dir/root"; done
   rm -r "$A"
 }
 
@@ -42,7 +42,7 @@ serve() {
 
 case $cmd in
   needs) needs ;;
-  fetch) fetch "$2" ;;
+  fetch) shift; fetch "$@" ;;
   serve) serve "$2" "$3" ;;
   *) sed -n '2,6p' "$0"; exit 2 ;;
 esac

@@ -14,8 +14,9 @@ export async function missingForEngines(): Promise<string[]> {
 
 export type LabEngine = { socket: string; stop: () => Promise<void> }
 
-/** Fetches the programs that Debian 12 does not have into a folder, for all engines that run below it. */
-export const fetchEngines = (dir: string) => host.runChecked('bash', [script, 'fetch', dir], { timeoutMs: 300_000 })
+/** Fetches the programs that Debian 12 does not have into a folder, for all engines that run below it, and more packages. */
+export const fetchEngines = (dir: string, more: string[] = []) =>
+  host.runChecked('bash', [script, 'fetch', dir, ...more], { timeoutMs: 300_000 })
 
 /** An engine with nothing in it. Its mounts and processes are its own, and end with this process, however that ends. */
 export async function startEngine(kind: LxdKind, dir: string): Promise<LabEngine> {

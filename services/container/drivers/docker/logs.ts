@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { DockerApi } from '#shared/nodes/docker/client.ts'
 import { demultiplex, type Piece } from '#shared/nodes/docker/demultiplex.ts'
 import type { DockerKind } from '#shared/nodes/docker/engine.ts'
@@ -22,11 +23,28 @@ export async function* logLines(
   if (tailFragments !== null && hasTail[kind]) query.set('tail', String(tailFragments))
   const { socket } = await on.stream({ method: 'GET', path: `/containers/${engineId}/logs?${query}` })
   // A socket yields buffers unless it is given an encoding.
-  const bytes = socket as AsyncIterable<Buffer>
+  const bytes = gathered(socket as AsyncIterable<Buffer>)
   try {
     yield* linesOf(Config.Tty ? linewise(bytes) : demultiplex(bytes))
   } finally {
     socket.destroy()
+  }
+}
+
+/** A smaller chunk is a few lines of a stream that goes on. */
+const smallBytes = 16 * 2 ** 10
+/** A short log has fewer chunks, and is read without delay. */
+const firstChunks = 8
+
+/**
+ * Reads a stream in larger chunks: an engine writes each line by itself, and a reader as fast as it would be woken for each.
+ * After a small chunk the next one waits for a millisecond.
+ */
+async function* gathered(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let count = 0
+  for await (const chunk of source) {
+    yield chunk
+    if (++count > firstChunks && chunk.length < smallBytes) await delay(1)
   }
 }
 
