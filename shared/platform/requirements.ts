@@ -245,12 +245,12 @@ const known: readonly Omit<Requirement, 'debian'>[] = [
     neededFor: 'the tests of the metrics',
     level: 'test',
   },
-  {
-    name: 'node exporter of Prometheus',
-    sign: { program: 'prometheus-node-exporter' },
+  ...['node', 'libvirt'].map((of) => ({
+    name: `${of} exporter of Prometheus`,
+    sign: { program: `prometheus-${of}-exporter` },
     neededFor: 'the tests of the metrics',
-    level: 'test',
-  },
+    level: testOnly,
+  })),
   {
     name: 'PyYAML',
     sign: { file: '/usr/lib/python3/dist-packages/yaml' },

@@ -58,6 +58,7 @@ const packages: Record<string, string> = {
   'nats-server': 'nats-server',
   prometheus: 'prometheus',
   promtool: 'prometheus',
+  'prometheus-libvirt-exporter': 'prometheus-libvirt-exporter',
   'prometheus-node-exporter': 'prometheus-node-exporter',
   tini: 'tini',
   genisoimage: 'genisoimage',

@@ -5,15 +5,19 @@ import { pools } from '#shared/contracts/storage/pools.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { ringOf } from '../../../services/metrics/collect/subjects.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
+import { freePort } from '#shared/platform/data-folder.ts'
 import { type Product, startProduct } from '../../lab/product/product.ts'
 import { done } from '../../lab/product/run-operation.ts'
 import type { Replica } from '../../lab/product/horcrux.ts'
 import { guestOn } from '../../lab/guests/tiny-guest.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
+import { available } from '../../lab/requirements.ts'
 import { openSocket } from '../../lab/clients/sockets.ts'
 import { until } from '../../lab/wait.ts'
 
 const [host] = labHosts
+const exporter = 'prometheus-libvirt-exporter'
+const lacksExporter = (await localHost().which(exporter)) === null ? [`${exporter} (Debian)`] : []
 let product: Product
 const call: Product['horcrux']['call'] = (...words) => product.horcrux.call(...words)
 
@@ -75,6 +79,12 @@ test('the memory of this machine is that of /proc/meminfo, and its processor tim
   expect(ring.value('memory_total_bytes')).toBe(Number(/^MemTotal:\s*(\d+)/m.exec(meminfo)![1]) * 1024)
 })
 
+/** Does the sample lie between two readings of another tool? */
+const between = (value: number, low: number, high: number) => {
+  expect(value).toBeGreaterThanOrEqual(low)
+  expect(value).toBeLessThanOrEqual(high)
+}
+
 test('the numbers of a guest lie between those of virsh domstats right before and after', async () => {
   const sums: Record<string, string> = {
     disk_read_bytes: 'block.rd.bytes',
@@ -87,10 +97,6 @@ test('the numbers of a guest lie between those of virsh domstats right before an
   await nextSample('vms/busy')
   const ring = ringOf('vms/busy')!
   const after = await domstats()
-  const between = (value: number, low: number, high: number) => {
-    expect(value).toBeGreaterThanOrEqual(low)
-    expect(value).toBeLessThanOrEqual(high)
-  }
   for (const [column, name] of Object.entries(sums)) between(ring.value(column), before[name]!, after[name]!)
   // Microseconds: the rounding of ours.
   between(ring.value('cpu_seconds'), before['cpu.time']! / 1e9 - 1e-6, after['cpu.time']! / 1e9 + 1e-6)
@@ -99,6 +105,54 @@ test('the numbers of a guest lie between those of virsh domstats right before an
   const { body } = await product.ask('GET /api/monitoring/vms/busy')
   expect(body).toMatchObject({ source: 'libvirt', quality: 'fresh', node: 'hv1', cpu_percent: expect.any(Number) })
 })
+
+test.runIf(available('prometheus', lacksExporter))(
+  "the numbers of a guest lie between those of Debian's libvirt exporter right before and after",
+  async () => {
+    const port = await freePort(0)
+    const started = await localHost().spawn(exporter, [
+      `--web.listen-address=127.0.0.1:${port}`,
+      `--libvirt.uri=${host!.uri}`,
+    ])
+    started.stdout.resume()
+    const columns: Record<string, string> = {
+      disk_read_bytes: 'block_stats_read_bytes_total',
+      disk_written_bytes: 'block_stats_write_bytes_total',
+      disk_reads: 'block_stats_read_requests_total',
+      disk_writes: 'block_stats_write_requests_total',
+      cpu_seconds: 'info_cpu_time_seconds_total',
+    }
+    const scrape = async () => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+      const sum = (name: string) =>
+        [...text.matchAll(new RegExp(`^libvirt_domain_${name}\\{[^}]*domain="busy"[^}]*\\} (\\S+)$`, 'gm'))].reduce(
+          (total, [, value]) => total + Number(value),
+          0,
+        )
+      return Object.fromEntries(Object.entries(columns).map(([column, name]) => [column, sum(name)]))
+    }
+    // The exporter leaves out CD drives: what the guest has read from its own, at its boot.
+    const drive = await virsh('domblkstat', 'busy', 'sdz')
+    const inDrive = (name: string) => Number(new RegExp(`^sdz ${name} (\\d+)`, 'm').exec(drive)![1])
+    const left: Record<string, number> = { disk_read_bytes: inDrive('rd_bytes'), disk_reads: inDrive('rd_req') }
+    try {
+      const isThere = async () => ((await scrape())['cpu_seconds'] ?? 0) > 0
+      await until(() => isThere().catch(() => false), { what: 'the libvirt exporter' })
+      await nextSample('vms/busy')
+      const before = await scrape()
+      await nextSample('vms/busy')
+      const ring = ringOf('vms/busy')!
+      const after = await scrape()
+      // Microseconds of processor time: the rounding of ours.
+      for (const column of Object.keys(columns)) {
+        const value = ring.value(column) - (left[column] ?? 0)
+        between(value, before[column]! - 1e-6, after[column]! + 1e-6)
+      }
+    } finally {
+      await started.kill()
+    }
+  },
+)
 
 test('a guest of which only the processor could be read has the rest as missing, and says why', async () => {
   const { stdout } = await localHost().runChecked('ip', ['netns', 'pids', host!.netns])

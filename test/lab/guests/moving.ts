@@ -10,6 +10,7 @@ import { clusterService } from '../../../services/cluster/service.ts'
 import { migrationService } from '../../../services/migration/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { vmService } from '../../../services/vm/service.ts'
+import type { Service } from '#shared/service/start.ts'
 import { keptEvents } from '../bus/stored-events.ts'
 import { asNode } from '../faults/scenarios.ts'
 import type { LabHost } from '../hosts/hosts.ts'
@@ -22,9 +23,13 @@ let count = 0
 /** A name of this try alone. */
 export const fresh = (word: string) => `${word}-${process.pid}-${count++}`
 
-/** Horcrux with two lab hosts as the nodes hv1 and hv2, each with a storage pool of its own: `here` and `there`. */
-export async function startMoving([one, two]: LabHost[]) {
-  const horcrux = await startHorcrux({ services: [clusterService, storageService, vmService, migrationService] })
+/**
+ * Horcrux with two lab hosts as the nodes hv1 and hv2, each with a storage pool of its own: `here` and `there`.
+ * @param more services beside those that a migration needs
+ */
+export async function startMoving([one, two]: LabHost[], more: Service[] = []) {
+  const services = [clusterService, storageService, vmService, migrationService, ...more]
+  const horcrux = await startHorcrux({ services })
   const hosts = { hv1: one!, hv2: two! }
   try {
     for (const [id, host] of Object.entries(hosts)) await done(horcrux, nodes, 'register', asNode(id, host))
