@@ -37,8 +37,13 @@ export const migrationRecords = collection(
     kind: 'Migration',
     resource: { path: '/api/migrations/{id}', sees: 'VmAudit on /api/vms/{vm_id}' },
     migrate: convertDocuments({
-      where: { forecast: { $exists: false } },
-      convert: ({ health = null, baseline = null }) => ({ health, baseline, forecast: null }),
+      where: { post_copy: { $exists: false } },
+      convert: ({ health = null, baseline = null, forecast = null }) => ({
+        health,
+        baseline,
+        forecast,
+        post_copy: 'never',
+      }),
     }),
     indexes: [
       { fields: { 'health.move_back.state': 1 }, sparse: true },
@@ -74,6 +79,7 @@ const usual: MigrationSettings = {
   concurrent_per_node: 1,
   auto_rollback: true,
   auto_converge: true,
+  post_copy: 'never',
   health_checks: true,
   health_rollback: false,
   health_timeout_seconds: 30,

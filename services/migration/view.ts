@@ -8,8 +8,8 @@ import { pauseOf } from './pause.ts'
 
 type Status = Migration['status']
 
-/** A guest whose memory was sent once is being sent what it has changed since. */
-const isSyncing = (numbers: MoveProgress | null) => (numbers?.iteration ?? 0) > 1
+/** A guest whose memory was sent once is being sent what it has changed since; in post-copy, the rest. */
+const isSyncing = (numbers: MoveProgress | null) => (numbers?.iteration ?? 0) > 1 || numbers?.post_copy_at != null
 
 /** The phase of a migration that runs, by the step that it is in. */
 export function phaseOf(stage: string | null, numbers: MoveProgress | null): Status {

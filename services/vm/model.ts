@@ -56,6 +56,10 @@ const StoredVm = Type.Object({
         operation: Type.String(),
         target: Type.String(),
         runs: Type.Optional(Type.Boolean({ description: 'It will run there, also if it is off during its move' })),
+        bandwidth_mib: Type.Optional(Type.Integer()),
+        post_copy_at: Type.Optional(
+          Type.String({ description: 'Post-copy was ordered: from here on each node may have a part of it' }),
+        ),
       },
       { description: 'It may be on this node already; `node` follows when that is proven' },
     ),

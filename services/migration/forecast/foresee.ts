@@ -1,4 +1,5 @@
 import type { Forecast, MemoryProbe } from '#shared/contracts/migration/forecast.ts'
+import type { PostCopy } from '#shared/contracts/migration/migrations.ts'
 import { type Course, courseOf } from './precopy.ts'
 import { type Done, fewest, type Figure, figures, median, outcomeOf, rangeOf, ratiosOf } from './ranges.ts'
 
@@ -80,9 +81,14 @@ export function foresee({ memory, diskBytes, limitMib, autoConverge, maxPauseMs,
 }
 
 /** Words for a forecast without an end; null for others. */
-export function doubtOf({ convergence, residual_bytes, bandwidth_mib_s }: Forecast): string | null {
+export function doubtOf(
+  { convergence, residual_bytes, bandwidth_mib_s }: Forecast,
+  postCopy: PostCopy = 'never',
+): string | null {
   if (convergence === 'yes') return null
   const word = convergence === 'no' ? 'will not' : 'may not'
   const rest = `about ${Math.round(residual_bytes / MiB)} MiB of its memory are left to send at ${Math.round(bandwidth_mib_s)} MiB/s`
+  if (postCopy === 'when_not_converging')
+    return `By the forecast its move ${word} come to an end by itself: ${rest}. It then goes over to post-copy, which takes at least ${Math.ceil(residual_bytes / MiB / bandwidth_mib_s)} s, cannot be cancelled, and stops the guest if the network between the nodes is cut`
   return `By the forecast its move ${word} come to an end: ${rest}. Use more bandwidth, auto_converge, or offline`
 }

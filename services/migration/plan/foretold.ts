@@ -4,18 +4,24 @@ import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { forecastOf, sampleMemory } from '../forecast/forecast.ts'
 import { doubtOf } from '../forecast/foresee.ts'
 import { readSettings } from '../model.ts'
-import { planMigration, type Wanted } from './plan.ts'
+import { type Planned, planMigration, type Wanted } from './plan.ts'
 
 /** A request has to be answered in time, with a forecast or without. */
 const sampleMs = 3000
 
-/** Bandwidth and auto-converge of a migration, as given or by the settings. */
-export async function paceOf({ bandwidth_limit, auto_converge }: Wanted, type: MigrationPlan['migration_type']) {
+/** Bandwidth, auto-converge and post-copy of a migration, as given or by the settings. */
+export async function paceOf(
+  { bandwidth_limit, auto_converge, post_copy }: Wanted,
+  { plan: { migration_type: type, disks }, isHa }: Pick<Planned, 'plan' | 'isHa'>,
+) {
   const settings = await readSettings()
+  // A guest of HA must not depend on two nodes.
+  const isPostCopyFit = type === 'live' && !disks.some(({ is_copied }) => is_copied)
   return {
     bandwidth_limit: bandwidth_limit ?? settings.bandwidth_limit,
     // A guest of an online migration is not slowed down: it fails instead.
     auto_converge: type === 'live' && (auto_converge ?? settings.auto_converge),
+    post_copy: isPostCopyFit ? (post_copy ?? (isHa ? 'never' : settings.post_copy)) : ('never' as const),
   }
 }
 
@@ -31,10 +37,11 @@ export async function foretold(wanted: Wanted): Promise<MigrationPlan> {
   const sampling = wanted.migration_type === 'offline' ? null : sampleMemory(wanted.vm_id, sampleMs)
   // A plan with violations does not wait for it.
   sampling?.catch(() => undefined)
-  const { plan, vm } = await planMigration(wanted)
+  const planned = await planMigration(wanted)
+  const { plan, vm } = planned
   if (!plan.is_possible) return plan
-  const pace = await paceOf(wanted, plan.migration_type)
+  const pace = await paceOf(wanted, planned)
   const forecast = await forecastOf({ ...plan, ...pace, disk_bytes: copiedBytes(vm, plan.disks) }, await sampling)
-  const doubt = forecast && doubtOf(forecast)
+  const doubt = forecast && doubtOf(forecast, pace.post_copy)
   return { ...plan, forecast, warnings: doubt === null ? plan.warnings : [...plan.warnings, doubt] }
 }

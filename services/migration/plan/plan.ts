@@ -15,7 +15,7 @@ import { placeDisks } from './disks.ts'
 import { roomViolations } from './room.ts'
 
 export type Wanted = Omit<Params<typeof migrations, 'check'>, 'plan'>
-export type Planned = { plan: MigrationPlan; vm: Vm }
+export type Planned = { plan: MigrationPlan; vm: Vm; isHa: boolean }
 
 export const vmPath = (id: string) => `/api/vms/${id}`
 
@@ -103,7 +103,7 @@ export async function planMigration(wanted: Wanted): Promise<Planned> {
   else await checkNode(target_node, violations)
   const empty = { disks: [], violations: [], warnings: [] }
   if (violations.length > 0)
-    return { vm: known, plan: planOf(known, target_node, migration_type, empty, violations, 0) }
+    return { vm: known, isHa: false, plan: planOf(known, target_node, migration_type, empty, violations, 0) }
 
   const is_live = migration_type !== 'offline'
   const [found, room] = await Promise.all([
@@ -126,8 +126,22 @@ export async function planMigration(wanted: Wanted): Promise<Planned> {
   const placed = placeDisks(vm, all, target_node, target_pool)
   violations.push(...placed.violations)
   const bytes = await checkCopies(vm, placed.disks, all, { target_node, isLive: is_live }, violations)
+  if (wanted.post_copy === 'when_not_converging') {
+    const unfit = postCopyRefusal(migration_type, placed.disks)
+    if (unfit) violations.push({ field: 'post_copy', code: 'unfit', message: unfit })
+  }
   const warnings = [...found.warnings, ...placed.warnings]
-  return { vm, plan: planOf(vm, target_node, migration_type, { ...placed, warnings }, violations, bytes) }
+  if (wanted.post_copy === 'when_not_converging' && found.is_ha)
+    warnings.push('It is under HA, and in post-copy the loss of either node ends it')
+  const plan = planOf(vm, target_node, migration_type, { ...placed, warnings }, violations, bytes)
+  return { vm, isHa: found.is_ha, plan }
+}
+
+/** The reason for which a move cannot go over to post-copy; null when it can. */
+function postCopyRefusal(type: MigrationType, disks: TargetDisk[]): string | null {
+  if (type !== 'live') return `only a live migration goes over to post-copy, this one is ${type}`
+  const copied = disks.filter(({ is_copied }) => is_copied).map(({ id }) => id)
+  return copied.length === 0 ? null : `its disks ${copied.join(', ')} are copied, which post-copy does not do`
 }
 
 function planOf(

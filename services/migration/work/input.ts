@@ -1,5 +1,5 @@
 import type { HttpCheck } from '#shared/contracts/migration/health.ts'
-import type { MigrationType } from '#shared/contracts/migration/migrations.ts'
+import type { MigrationType, PostCopy } from '#shared/contracts/migration/migrations.ts'
 import type { TargetDisk } from '#shared/contracts/vm/moves.ts'
 
 /** A migration as it was accepted. */
@@ -11,6 +11,7 @@ export type Input = {
   migration_type: MigrationType
   bandwidth_limit: number
   auto_converge: boolean
+  post_copy: PostCopy
   shutdown_timeout: number
   auto_rollback: boolean
   reason: string | null

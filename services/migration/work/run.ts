@@ -34,7 +34,8 @@ async function accept(given: Given, accepting: Accepting): Promise<Input> {
   // The requests come from Horcrux, which reaches networks that the caller may not reach.
   if (http_checks.length > 0) requireRight(accepting, 'SysModify', '/api/migrations', ', which http_checks take')
   await accepting.hold(vmPath(given.vm_id))
-  const { plan, vm } = await planMigration(wanted)
+  const found = await planMigration(wanted)
+  const { plan, vm } = found
   requirePlan(plan)
   throwAll(plan.violations)
   for (const { pool, is_copied } of plan.disks)
@@ -46,7 +47,7 @@ async function accept(given: Given, accepting: Accepting): Promise<Input> {
     source_node: vm.node,
     target_node: plan.target_node,
     migration_type: plan.migration_type,
-    ...(await paceOf(wanted, plan.migration_type)),
+    ...(await paceOf(wanted, found)),
     auto_rollback: settings.auto_rollback,
     shutdown_timeout,
     reason,

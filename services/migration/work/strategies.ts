@@ -37,6 +37,7 @@ export async function moveRunning(op: Op, input: Input, before: Before): Promise
     is_paused: before.is_paused,
     bandwidth_mib: input.bandwidth_limit,
     auto_converge: input.auto_converge,
+    post_copy: input.post_copy === 'when_not_converging',
     max_downtime_ms: maxPauseMs[migration_type === 'online' ? 'online' : 'live'],
   })
 }

@@ -6,9 +6,10 @@ import type { Definition, Guest } from './guest.ts'
 
 /**
  * A guest on one of the two nodes of a move. `incoming`: it is being received and has not run here. `handed_over`: stopped
- * after it was sent, and must not run again unless the target is known not to run it. `unknown`: the node does not answer.
+ * after it was sent, and must not run again unless the target is known not to run it. `split`: in post-copy, each node has a
+ * part of its memory, and neither can do without the other. `unknown`: the node does not answer.
  */
-export type Side = 'absent' | 'off' | 'running' | 'paused' | 'incoming' | 'handed_over' | 'unknown'
+export type Side = 'absent' | 'off' | 'running' | 'paused' | 'incoming' | 'handed_over' | 'split' | 'unknown'
 export type Sides = { source: Side; target: Side }
 
 /** A disk at the target. `isCopied`: its bytes are copied during the move. */
@@ -21,6 +22,8 @@ export type Moving = {
   files: readonly { from: string; to: string }[]
   bandwidthMib: number
   autoConverge: boolean
+  /** The watcher may order post-copy. */
+  mayPostCopy: boolean
   maxDowntimeMs: number
 }
 
@@ -41,8 +44,19 @@ export type Relocation = {
   move: (
     vm: Definition,
     how: Moving,
-    watch: { signal: AbortSignal; onProgress: (progress: MoveProgress) => void },
+    watch: {
+      signal: AbortSignal
+      /** Aborted to switch to post-copy; after that `signal` counts no more. */
+      postCopy: AbortSignal
+      onProgress: (progress: MoveProgress) => void
+    },
   ) => Promise<void>
+  /**
+   * Goes on with a move whose guest is split, over a new connection when the former one is broken, and waits for its end or
+   * for `withinMs`. `sides` tells the outcome.
+   * @throws ConflictError, UnavailableError with the hypervisor's words
+   */
+  reunite: (guest: Guest, how: Pick<Moving, 'target' | 'bandwidthMib'>, withinMs: number) => Promise<void>
   /** The numbers of a move that runs; null when none does. */
   progress: (guest: Guest) => Promise<MoveProgress | null>
   /** Measured numbers of the last move, read where the guest is now; null when the hypervisor has forgotten them. */
@@ -61,9 +75,10 @@ export type Relocation = {
  * Decision after a move has ended in any way, also by a crash.
  * `moved`: the target runs it, so the source must not. `stays`: the source has it; the target must be cleared.
  * `resume`: the target is known not to run it; clear it and let the source run on. `ended`: the guest has ended itself.
- * `wait`: one side may run it, which is not known; touch nothing. `double`: both run it.
+ * `wait`: one side may run it, which is not known; touch nothing. `double`: both run it. `split`: each has a part of it; neither
+ * may be ended or resumed. `torn`: one has a part of it, and the other part is gone.
  */
-export type Verdict = 'moved' | 'stays' | 'resume' | 'ended' | 'wait' | 'double'
+export type Verdict = 'moved' | 'stays' | 'resume' | 'ended' | 'wait' | 'double' | 'split' | 'torn'
 
 const runs = (side: Side) => side === 'running' || side === 'paused'
 
@@ -72,5 +87,8 @@ export function judge({ source, target }: Sides): Verdict {
   if (runs(target)) return source === 'running' ? 'double' : 'moved'
   if (runs(source)) return 'stays'
   if (target === 'unknown' || source === 'unknown') return 'wait'
+  // The target is told that it runs the guest a moment after the source has stopped it.
+  if (source === 'split') return target === 'split' || target === 'incoming' ? 'split' : 'torn'
+  if (target === 'split') return 'torn'
   return source === 'handed_over' ? 'resume' : 'ended'
 }

@@ -41,6 +41,7 @@ export async function check({
   return {
     vm: viewOf((await vmRecords.get(id)) ?? vm),
     has_snapshots: snapshots.length > 0,
+    is_ha: vm.ha !== undefined,
     violations,
     warnings: found?.warnings ?? [],
   }

@@ -38,7 +38,8 @@ export const moveService = implement(moves, {
   memory,
   progress: async ({ id }) => {
     const vm = await vmRecords.require(id)
-    return movesOf(vm).progress(vm)
+    const numbers = await movesOf(vm).progress(vm)
+    return numbers && { ...numbers, post_copy_at: vm.moving?.post_copy_at ?? null }
   },
 
   start: async ({ id, node, is_paused }) => {

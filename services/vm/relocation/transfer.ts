@@ -1,6 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Params, Result } from '#shared/contract/contract.ts'
 import type { moves } from '#shared/contracts/vm/moves.ts'
-import { AppError, CancelledError, ConflictError } from '#shared/errors.ts'
+import { AppError, CancelledError, ConflictError, UnavailableError } from '#shared/errors.ts'
 import { event, now } from '#shared/events/event.ts'
 import { log } from '#shared/runtime/log.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
@@ -33,11 +34,43 @@ const progressOf = (vm_id: string, transferred_bytes: number, total_bytes: numbe
   timestamp: now(),
 })
 
+/** A guest that is split is waited for so long, before somebody has to look after it. Milliseconds. */
+const splitMs = 600_000
+
+/** As {@link settleMove}, with more patience for a guest that is in post-copy: nothing else can be done for it. */
+async function settlePatiently(op: Op, doubt: Parameters<typeof settleMove>[0]): ReturnType<typeof settleMove> {
+  const deadline = Date.now() + splitMs
+  for (let told = ''; ;) {
+    try {
+      return await settleMove(doubt)
+    } catch (error) {
+      const isSplit = (await vmRecords.require(doubt.id)).moving?.post_copy_at !== undefined
+      if (!(error instanceof UnavailableError) || !isSplit || Date.now() > deadline) throw error
+      if (op.signal.aborted) throw op.signal.reason
+      if (told !== error.message) op.log(error.message)
+      told = error.message
+      await delay(retryEveryMs)
+    }
+  }
+}
+const retryEveryMs = 1000
+
+/** Notes that a move goes over to post-copy, before it does: from here on nothing can be cancelled, undone or cleared. */
+async function switchToPostCopy(op: Op, { id, target, bandwidth_mib }: Input, numbers: NonNullable<Numbers>) {
+  await op.commit()
+  const { moving } = await vmRecords.require(id)
+  if (!moving) throw new ConflictError(`The record of '${id}' has changed meanwhile`)
+  await vmRecords.change(id, () => ({ set: { moving: { ...moving, bandwidth_mib, post_copy_at: now() } } }))
+  op.log(
+    `After ${numbers.iteration} iterations ${mib(numbers.ram_remaining_bytes)} MiB are left, too many for a pause: '${target}' runs the guest from now on, and the rest of its memory follows (post-copy). It cannot be cancelled any more`,
+  )
+}
+
 /** Moves a guest, and is sure of the outcome. Repeated after a crash, it first finds out where the guest is. */
 async function moveNow(op: Op, input: Input): Promise<'moved'> {
   const { id, target, is_paused } = input
   const doubt = { id, target, is_paused }
-  if ((await settleMove(doubt)).is_at === 'target') return 'moved'
+  if ((await settlePatiently(op, doubt)).is_at === 'target') return 'moved'
   op.signal.throwIfAborted()
   const vm = await vmRecords.require(id)
   const disks = await disksAt(vm, target, input.disks)
@@ -47,6 +80,7 @@ async function moveNow(op: Op, input: Input): Promise<'moved'> {
     files: await filesAt(vm, target),
     bandwidthMib: input.bandwidth_mib,
     autoConverge: input.auto_converge,
+    mayPostCopy: input.post_copy === true,
     maxDowntimeMs: input.max_downtime_ms,
   }
   const total =
@@ -55,7 +89,8 @@ async function moveNow(op: Op, input: Input): Promise<'moved'> {
       .filter((disk) => input.disks.some((each) => each.is_copied && each.id === disk.id))
       .reduce((sum, { size_bytes }) => sum + size_bytes, 0)
   const hasStalled = watchConvergence(input.auto_converge)
-  const stalled = new AbortController()
+  const [stalled, postCopy] = [new AbortController(), new AbortController()]
+  let isSwitching = false
   let toldAt = 0
   const onProgress = (numbers: NonNullable<Numbers>) => {
     const { ram_total_bytes: ram, ram_remaining_bytes: left, disk_transferred_bytes: disk } = numbers
@@ -65,15 +100,22 @@ async function moveNow(op: Op, input: Input): Promise<'moved'> {
       toldAt = Date.now()
       op.emit(event('MigrationProgress', progressOf(id, transferred, total)))
     }
-    if (hasStalled(numbers)) stalled.abort(doesNotConverge(input, numbers))
+    if (isSwitching || !hasStalled(numbers)) return
+    if (!input.post_copy) return stalled.abort(doesNotConverge(input, numbers))
+    isSwitching = true
+    switchToPostCopy(op, input, numbers).then(
+      () => postCopy.abort(),
+      (error: unknown) => stalled.abort(error),
+    )
   }
   let why: unknown
   try {
-    await movesOf(vm).move(vm, how, { signal: AbortSignal.any([op.signal, stalled.signal]), onProgress })
+    const signal = AbortSignal.any([op.signal, stalled.signal])
+    await movesOf(vm).move(vm, how, { signal, postCopy: postCopy.signal, onProgress })
   } catch (error) {
     why = error
   }
-  if ((await settleMove(doubt)).is_at === 'target') {
+  if ((await settlePatiently(op, doubt)).is_at === 'target') {
     if (why)
       log('moves').warn({ err: why as Error, vm_id: id }, 'the guest has moved although its move ended with an error')
     return 'moved'
@@ -99,9 +141,10 @@ async function transferNow(op: Op, input: Input): Promise<Numbers> {
   })
   const vm = await vmRecords.require(input.id)
   // The move is what counts.
-  return movesOf(vm)
+  const measured = await movesOf(vm)
     .measured({ ...vm, node: input.target })
     .catch(() => null)
+  return measured && { ...measured, post_copy_at: vm.moving?.post_copy_at ?? null }
 }
 
 export const transfer = operation({

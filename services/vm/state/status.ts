@@ -23,6 +23,7 @@ async function statusInMove(vm: VmRecord, target: string): Promise<Status> {
   const sides = await driverOf(vm).relocation?.sides(vm, target)
   if (!sides || sides.source === 'running' || sides.source === 'paused') return driverOf(vm).status(vm)
   if (sides.target === 'running' || sides.target === 'paused') return { status: sides.target, status_reason: null }
+  if (sides.source === 'split' && sides.target === 'split') return driverOf(vm).status({ ...vm, node: target })
   const lost = sides.target === 'unknown' ? target : sides.source === 'unknown' ? vm.node : null
   if (lost !== null)
     return {

@@ -20,6 +20,9 @@ import { MoveProgress, TargetDisk } from '#shared/contracts/vm/moves.ts'
 export const MigrationType = oneOf('live', 'online', 'offline')
 export type MigrationType = Static<typeof MigrationType>
 
+export const PostCopy = oneOf('never', 'when_not_converging')
+export type PostCopy = Static<typeof PostCopy>
+
 /** Steps of a rollback, in their order. */
 export const rollbackSteps = [
   'cleanup_target_disks',
@@ -68,6 +71,7 @@ export const Migration = record('vm_name status source_node target_node migratio
   reason: nullable(Type.String({ description: 'Why it was moved, such as a drain' })),
   bandwidth_limit: Type.Integer({ 'x-unit': 'MiB/s', description: 'MiB/s' }),
   auto_converge: Type.Boolean(),
+  post_copy: PostCopy,
   disks: Type.Array(TargetDisk),
   progress_percent: Type.Number(),
   statistics: nullable(MoveProgress),
@@ -101,6 +105,11 @@ export const MigrationSettings = strict({
   concurrent_per_node: Type.Integer({ minimum: 1, maximum: 4, description: 'Migrations from or to a node at a time' }),
   auto_rollback: Type.Boolean({ description: 'A failed migration is rolled back at once; else by hand' }),
   auto_converge: Type.Boolean({ description: 'A live migration may slow its guest down so that it comes to an end' }),
+  post_copy: {
+    ...PostCopy,
+    description:
+      'A live migration that does not come to an end, though its guest was slowed down, has the target run the guest before all of its memory is there. A cut of the network then stops the guest until it is mended, and the loss of either node ends it. Not for guests of HA or with disks that are copied',
+  },
   ...healthSettings,
 })
 export type MigrationSettings = Static<typeof MigrationSettings>
@@ -116,6 +125,7 @@ const wanted = {
   ),
   bandwidth_limit: Type.Optional(bandwidth),
   auto_converge: Type.Optional(Type.Boolean({ description: 'Only of a live migration' })),
+  post_copy: Type.Optional({ ...PostCopy, description: 'Only of a live migration whose disks both nodes reach' }),
 }
 const started = {
   ...wanted,

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { Done, Id, nullable, oneOf, strict } from '#shared/contracts/common.ts'
+import { Done, Id, nullable, oneOf, strict, Time } from '#shared/contracts/common.ts'
 import { VolumeFormat } from '#shared/contracts/storage/pools.ts'
 import { MemoryProbe } from '#shared/contracts/migration/forecast.ts'
 import { GuestProbe } from '#shared/contracts/migration/health.ts'
@@ -23,6 +23,9 @@ export const MoveProgress = strict({
   throttle_percent: nullable(Type.Number()),
   elapsed_ms: nullable(Type.Integer()),
   downtime_ms: nullable(Type.Integer({ description: 'Expected while it runs, measured when it has ended' })),
+  post_copy_at: Type.Optional(
+    nullable({ ...Time, description: 'From here on the guest ran on the target, and the rest of its memory followed' }),
+  ),
 })
 export type MoveProgress = Static<typeof MoveProgress>
 
@@ -52,6 +55,7 @@ export const moves = contract('moves', {
     result: strict({
       vm: Vm,
       has_snapshots: Type.Boolean(),
+      is_ha: Type.Boolean({ description: 'HA starts it elsewhere when its node is lost' }),
       violations: Type.Array(CheckedViolation),
       warnings: Type.Array(Type.String()),
     }),
@@ -72,6 +76,7 @@ export const moves = contract('moves', {
       is_paused: Type.Boolean(),
       bandwidth_mib: Type.Integer({ 'x-unit': 'MiB/s' }),
       auto_converge: Type.Boolean(),
+      post_copy: Type.Optional(Type.Boolean({ description: 'Once it does not come to an end' })),
       max_downtime_ms: Type.Integer({ description: 'It ends without a move when the pause would be longer' }),
     }),
     result: nullable(MoveProgress),
@@ -127,7 +132,7 @@ export const moves = contract('moves', {
     result: Done,
   },
   settle: {
-    does: 'Find out on which of two nodes a guest is after an interrupted move, and clear the other one',
+    does: 'Find out on which of two nodes a guest is after an interrupted move, and clear the other one; a post-copy is resumed',
     ...byMigration,
     params: strict({ ...place, is_paused: Type.Boolean() }),
     result: strict({ is_at: oneOf('source', 'target') }),

@@ -216,6 +216,7 @@ export const scenarios = (second: LabHost, first: LabHost): Record<string, Scena
       is_paused: false,
       bandwidth_mib: 1000,
       auto_converge: false,
+      post_copy: false,
       max_downtime_ms: 300,
     },
   },

@@ -72,6 +72,9 @@ const migrate = (node: Node, way: MigrationType, plan: MigrationPlan): Verb<Vm> 
       : []),
     { name: 'bandwidth_limit', label: 'f.bandwidth', hint: 'hint.bandwidth' },
     ...(way === 'live' ? [{ name: 'auto_converge', label: 'f.autoConverge' } as const] : []),
+    ...(way === 'live' && plan.disks.every(({ is_copied }) => !is_copied)
+      ? [{ name: 'post_copy', label: 'f.postCopy', hint: 'hint.postCopy' } as const]
+      : []),
   ],
   note: () => <Facts plan={plan} />,
 })

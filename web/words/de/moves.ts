@@ -28,6 +28,7 @@ export const moves = {
   'f.migrationType': 'Art',
   'f.peakMemory': 'Speicher',
   'f.pinnedKey': 'Festgelegter Schlüssel',
+  'f.postCopy': 'Post-Copy',
   'f.remaining': 'Speicher, der fehlt',
   'f.dirtyRate': 'Neu geschriebener Speicher',
   'f.sourceNode': 'Von',
@@ -35,6 +36,8 @@ export const moves = {
   'f.targetNode': 'Nach',
   'f.targetPool': 'Pool für kopierte Platten',
   'hint.bandwidth': 'Leer: wie in den Einstellungen der Umzüge',
+  'hint.postCopy':
+    'Der Gast läuft auf dem Ziel weiter, bevor sein ganzer Speicher dort ist, wenn der Umzug sonst nicht fertig wird; eine Unterbrechung des Netzes hält ihn dann an. Leer: wie in den Einstellungen',
   'hint.targetPool': 'Leer: Horcrux wählt',
   isMigrationOver: 'Er ist zu Ende',
   nothingToRollBack: 'Es gibt nichts zurückzunehmen',

@@ -29,6 +29,7 @@ export const moves = {
   'f.migrationType': 'Way',
   'f.peakMemory': 'Memory',
   'f.pinnedKey': 'Pinned key',
+  'f.postCopy': 'Post-copy',
   'f.remaining': 'Remaining memory',
   'f.dirtyRate': 'Memory written again',
   'f.sourceNode': 'From',
@@ -36,6 +37,8 @@ export const moves = {
   'f.targetNode': 'To',
   'f.targetPool': 'Pool for copied disks',
   'hint.bandwidth': 'Empty: as in the settings of migrations',
+  'hint.postCopy':
+    'Has the target run the guest before all of its memory is there, when the move does not come to an end otherwise; then a cut of the network stops the guest. Empty: as in the settings',
   'hint.targetPool': 'Empty: chosen by Horcrux',
   isMigrationOver: 'It is over',
   nothingToRollBack: 'Nothing is left to roll back',

@@ -36,13 +36,21 @@ const explained: Partial<Record<DomainState, string>> = {
   pm_suspended: 'The guest has suspended itself',
 }
 
+/** Of both nodes of a move, while each has a part of the guest's memory. */
+const inPostCopy: Record<string, string> = {
+  postcopy: 'It runs while the rest of its memory follows (post-copy)',
+  postcopy_failed: 'Its post-copy was interrupted: it stands still until the rest of its memory can follow',
+}
+
 const savedReason = 'Its memory is saved on the node; its next start restores it, with the hardware of then'
 
 /** libvirt's state in our words; a reason only where it tells more than the state. */
 export const statusOf = ({ state, reason, isSaved = false }: StateAndReason & { isSaved?: boolean }): Status => ({
   // QEMU starts a guest paused for a moment: it does not run yet.
   status: reason === 'starting_up' ? 'stopped' : statuses[state],
-  status_reason: isSaved ? savedReason : (explained[state] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' '))),
+  status_reason: isSaved
+    ? savedReason
+    : (explained[state] ?? inPostCopy[reason] ?? (plain.has(reason) ? null : reason.replaceAll('_', ' '))),
 })
 
 /** The answer, or something else when the domain is not there. */

@@ -63,6 +63,7 @@ export function simulatedRelocation(world: World, { find, save }: Guests): Reloc
         running.delete(vm.id)
       }
     },
+    reunite: async () => undefined,
     progress: async ({ id }) => running.get(id) ?? null,
     measured: async ({ id }) => ended.get(id) ?? null,
     carry: (vm, { target }) => save(defined({ ...vm, node: target }, find(vm))),

@@ -13,7 +13,9 @@ const flagsOf = {
   unsafe: 1 << 9,
   abortOnError: 1 << 12,
   autoConverge: 1 << 13,
+  postCopy: 1 << 15,
   writeToBoth: 1 << 18,
+  resumePostCopy: 1 << 19,
 } as const
 
 /** Bytes of a page of a guest's memory, where libvirt does not tell. */
@@ -23,6 +25,11 @@ const completed = 1 | 2
 /** virDomainJobOperation. */
 const incoming = 4
 const outgoing = 5
+
+const migrateUri = (address: string): [string, string] => [
+  'migrate_uri',
+  `tcp://${address.includes(':') ? `[${address}]` : address}`,
+]
 
 export type DomainMigration = {
   uuid: string
@@ -35,6 +42,8 @@ export type DomainMigration = {
   copiedDisks: string[]
   bandwidthMib: number
   autoConverge: boolean
+  /** {@link startPostCopy} is allowed while it runs. */
+  mayPostCopy: boolean
 }
 
 /**
@@ -47,7 +56,7 @@ export async function migrateDomain(
   how: DomainMigration,
   onTargetLost: () => void,
 ): Promise<void> {
-  const { uuid, xml, persistentXml, address, copiedDisks, bandwidthMib, autoConverge } = how
+  const { uuid, xml, persistentXml, address, copiedDisks, bandwidthMib, autoConverge, mayPostCopy } = how
   const flags =
     flagsOf.live +
     flagsOf.persistTarget +
@@ -56,15 +65,38 @@ export async function migrateDomain(
     // libvirt judges by the type of the file system. The caller has found the same storage pool on both nodes.
     flagsOf.unsafe +
     (copiedDisks.length > 0 ? flagsOf.copyDisks + flagsOf.writeToBoth : 0) +
-    (autoConverge ? flagsOf.autoConverge : 0)
+    (autoConverge ? flagsOf.autoConverge : 0) +
+    (mayPostCopy ? flagsOf.postCopy : 0)
   const texts: [string, string][] = [
     ['destination_xml', xml],
     ['persistent_xml', persistentXml],
     ...copiedDisks.map((disk): [string, string] => ['migrate_disks', disk]),
   ]
-  if (address !== null) texts.push(['migrate_uri', `tcp://${address.includes(':') ? `[${address}]` : address}`])
+  if (address !== null) texts.push(migrateUri(address))
   const numbers: [string, number][] = [['bandwidth', bandwidthMib]]
+  if (mayPostCopy) numbers.push(['bandwidth.postcopy', bandwidthMib])
   const { conn, release } = await target.lend(onTargetLost)
+  await source.call('migrate', { uuid, target: conn, flags, texts, numbers }, { isSlow: true, onEnd: release })
+}
+
+/** Has the target run the guest now; the rest of its memory follows. From here on each host has a part of the guest. */
+export const startPostCopy = (libvirt: Libvirt, uuid: string) =>
+  order(libvirt, uuid, 'virDomainMigrateStartPostCopy', 0)
+
+/**
+ * Goes on with an interrupted post-copy migration over a new connection, and waits for its end.
+ * @throws ConflictError while QEMU has not given up the former connection, on either host
+ */
+export async function resumePostCopy(
+  source: Libvirt,
+  target: HostConnection,
+  { uuid, address, bandwidthMib }: Pick<DomainMigration, 'uuid' | 'address' | 'bandwidthMib'>,
+): Promise<void> {
+  const { live, persistTarget, unsafe, postCopy, resumePostCopy: resume } = flagsOf
+  const flags = live + persistTarget + unsafe + postCopy + resume
+  const texts = address === null ? [] : [migrateUri(address)]
+  const numbers: [string, number][] = [['bandwidth.postcopy', bandwidthMib]]
+  const { conn, release } = await target.lend(() => undefined)
   await source.call('migrate', { uuid, target: conn, flags, texts, numbers }, { isSlow: true, onEnd: release })
 }
 

@@ -149,6 +149,7 @@ const signatures = {
   virDomainGetJobStats: virt('int', 'pointer', 'outInt', 'outPointer', 'outInt', 'uint'),
   virDomainMigrate3: virt('pointer', 'pointer', 'pointer', 'pointer', 'uint', 'uint'),
   virDomainMigrateSetMaxDowntime: virt('int', 'pointer', 'ulong', 'uint'),
+  virDomainMigrateStartPostCopy: virt('int', 'pointer', 'uint'),
   virConnectCompareHypervisorCPU: virt('int', 'pointer', 'text', 'text', 'text', 'text', 'text', 'uint'),
   virTypedParamsAddString: virt('int', 'inOutPointer', 'inOutInt', 'inOutInt', 'text', 'text'),
   virTypedParamsAddULLong: virt('int', 'inOutPointer', 'inOutInt', 'inOutInt', 'text', 'ulong'),

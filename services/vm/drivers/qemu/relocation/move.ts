@@ -9,6 +9,7 @@ import {
   type MigrationJob,
   migrationJob,
   setMaxDowntime,
+  startPostCopy,
 } from '#shared/nodes/libvirt/client/migration.ts'
 import type { HostConnection } from '#shared/nodes/libvirt/connection/host-connection.ts'
 import { libvirtOf } from '#shared/nodes/libvirt/engine.ts'
@@ -21,6 +22,7 @@ import { copyFile, filesOf } from '../files.ts'
 import { libvirtAt } from '../libvirt.ts'
 import { unlessMissing } from '../state.ts'
 import { movedDefinition } from './moved-definition.ts'
+import { addressOf, interrupt, watchStandstill } from './post-copy.ts'
 
 const pollEveryMs = 250
 const abortMs = 30_000
@@ -37,9 +39,6 @@ async function prepareFolders({ host }: Reached, paths: string[]): Promise<void>
   const folders = new Set(paths.map((path) => dirname(path)))
   for (const folder of folders) await host.mkdir(folder, { mode: 0o711 })
 }
-
-/** The address at which the target's QEMU is reached by the source's; null where only libvirt's own name of it is known. */
-const addressOf = ({ node }: Reached) => (node.kind === 'ssh' ? node.address : null)
 
 const progressOf = ({ isRunning: _, ...numbers }: MigrationJob): MoveProgress => numbers
 
@@ -64,7 +63,7 @@ async function abortNow(libvirt: HostConnection, uuid: string): Promise<void> {
 
 export const abort: Relocation['abort'] = async ({ node, handle }) => abortNow(await libvirtAt(node), handle)
 
-export const move: Relocation['move'] = async (vm, how, { signal, onProgress }) => {
+export const move: Relocation['move'] = async (vm, how, { signal, postCopy, onProgress }) => {
   const [from, to] = await Promise.all([reach(vm.node), reach(how.target)])
   const [source, target] = [libvirtOf(from), libvirtOf(to)]
   const paths = pathsOf(vm.id, from, to, how.files)
@@ -86,10 +85,12 @@ export const move: Relocation['move'] = async (vm, how, { signal, onProgress }) 
     copiedDisks: how.disks.filter(({ isCopied }) => isCopied).map(({ id }) => id),
     bandwidthMib: how.bandwidthMib,
     autoConverge: how.autoConverge,
+    mayPostCopy: how.mayPostCopy,
   }
   const [over, lost] = [new AbortController(), new AbortController()]
   const end = AbortSignal.any([signal, lost.signal])
-  const watching = follow(source, vm.handle, how.maxDowntimeMs, { signal: end, over: over.signal, onProgress })
+  const words = { signal: end, over: over.signal, postCopy, onProgress, interrupt: () => interrupt(vm, to) }
+  const watching = follow(source, vm.handle, how.maxDowntimeMs, words)
   try {
     // Without the target's libvirt its QEMU may still receive, but would never be told to run the guest.
     await migrateDomain(source, target, migration, () => lost.abort())
@@ -102,25 +103,40 @@ export const move: Relocation['move'] = async (vm, how, { signal, onProgress }) 
   }
 }
 
-type Watch = { signal: AbortSignal; over: AbortSignal; onProgress: (progress: MoveProgress) => void }
+type Watch = {
+  signal: AbortSignal
+  over: AbortSignal
+  postCopy: AbortSignal
+  onProgress: (progress: MoveProgress) => void
+  interrupt: () => Promise<void>
+}
 
-/** Reads the numbers of a move while it runs, sets its longest pause, and ends it when `signal` says so. Never throws. */
-async function follow(
-  libvirt: HostConnection,
-  uuid: string,
-  maxDowntimeMs: number,
-  { signal, over, onProgress }: Watch,
-) {
+/**
+ * Reads the numbers of a move while it runs, sets its longest pause, switches to post-copy, and ends it when `signal` says so.
+ * A post-copy that stands still is interrupted, so that it can be resumed. Never throws.
+ */
+async function follow(libvirt: HostConnection, uuid: string, maxDowntimeMs: number, watch: Watch) {
+  const { signal, over, postCopy, onProgress } = watch
   let isSet = false
+  let isSplit = false
+  const standsStill = watchStandstill()
+  const steer = async (job: MigrationJob) => {
+    if (!isSet) {
+      await setMaxDowntime(libvirt, uuid, maxDowntimeMs)
+      isSet = true
+    }
+    onProgress(progressOf(job))
+    if (postCopy.aborted && !isSplit) {
+      await startPostCopy(libvirt, uuid)
+      isSplit = true
+    }
+    if (isSplit && standsStill(job.ram_transferred_bytes)) await watch.interrupt()
+  }
   while (!over.aborted) {
     try {
       const job = await migrationJob(libvirt, uuid)
-      if (job?.isRunning && !isSet) {
-        await setMaxDowntime(libvirt, uuid, maxDowntimeMs)
-        isSet = true
-      }
-      if (job?.isRunning) onProgress(progressOf(job))
-      if (signal.aborted) await abortNow(libvirt, uuid)
+      if (job?.isRunning) await steer(job)
+      if (signal.aborted && !isSplit) await abortNow(libvirt, uuid)
     } catch {
       // The move itself tells what is wrong.
     }

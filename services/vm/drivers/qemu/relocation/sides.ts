@@ -8,9 +8,10 @@ import { unlessMissing } from '../state.ts'
 
 const offStates: ReadonlySet<string> = new Set(['shut_off', 'crashed', 'no_state'])
 
-/** A domain of a move. libvirt marks it the same way on both hosts while it is paused for the move. */
+/** A domain of a move. libvirt marks it the same way on both hosts while it is paused for the move, and during post-copy. */
 export function sideOf({ state, reason }: StateAndReason, at: keyof Sides): Side {
   if (offStates.has(state)) return 'off'
+  if (reason === 'postcopy' || reason === 'postcopy_failed') return 'split'
   if (state !== 'paused') return 'running'
   if (reason !== 'migration' && reason !== 'starting_up') return 'paused'
   return at === 'target' ? 'incoming' : 'handed_over'
