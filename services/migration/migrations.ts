@@ -5,7 +5,7 @@ import { operations } from '#shared/contracts/core/operations.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
-import { findEntry } from '#shared/operation/entries.ts'
+import { findEntry, isActive } from '#shared/operation/entries.ts'
 import { operation } from '#shared/operation/kinds.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { implement } from '#shared/service/implement.ts'
@@ -60,6 +60,8 @@ export const migrationActions = implement(migrations, {
     requireVersion(`Migration '${id}'`, record.version)
     const entry = await findEntry(id)
     if (!entry || !isBegunBy(asked.caller, entry)) requireRight(asked, 'VmMigrate', vmPath(record.vm_id))
+    if ((await viewOf(record)).statistics?.post_copy_at && entry && isActive(entry))
+      throw new ConflictError(`Migration '${id}' is in post-copy: each node has a part of the guest until it ends`)
     await call(operations, 'cancel', { id })
     return viewOf(await migrationRecords.require(id))
   },

@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
@@ -8,7 +8,7 @@ import { pools } from '#shared/contracts/storage/pools.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
 import { countingGuest } from '../../lab/guests/counting-guest.ts'
-import { fresh, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
+import { fresh, GiB, type MovingLab, startMoving } from '../../lab/guests/moving.ts'
 import type { LabHost } from '../../lab/hosts/hosts.ts'
 import { labHosts } from '../../lab/hosts/lab.ts'
 import { commandLine, processesWith } from '../../lab/hosts/processes.ts'
@@ -16,7 +16,6 @@ import { done } from '../../lab/product/run-operation.ts'
 import { until } from '../../lab/wait.ts'
 
 const machine = localHost()
-const MiB = 2 ** 20
 
 describe.skipIf(labHosts.length === 0)('post-copy', () => {
   const [source, target] = labHosts as [LabHost, LabHost]
@@ -25,7 +24,6 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
     lab = await startMoving(labHosts)
   })
   afterAll(() => lab?.stop())
-  afterEach(() => lab?.clear())
 
   /** Cuts the two hosts off from each other; Horcrux reaches both. @returns a function that ends that */
   async function cut(): Promise<() => Promise<unknown>> {
@@ -57,15 +55,15 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
     await lab.horcrux.call(pools, 'create', { id, type: 'dir', node: 'hv1', shared_with: ['hv2'], path })
     let heal: (() => Promise<unknown>) | undefined
     try {
-      await lab.make(id, { disks: [{ pool: id, size: MiB, format: 'raw', cache: 'none' }] })
+      await lab.make(id, { disks: [{ pool: id, size: GiB, format: 'raw', cache: 'none' }] })
       const disk = await open(join(path, `${id}-disk-0.raw`), 'r+')
-      await disk.write(countingGuest(768), 0, 512, 0)
+      await disk.write(countingGuest(4096), 0, 512, 0)
       await disk.close()
       await done(lab.horcrux, vms, 'start', { id })
       const uuid = (await lab.virsh('hv1', 'domuuid', id)).trim()
       await until(async () => (await counts(source, id)).length > 0, { what: 'the first count', timeoutMs: 60_000 })
 
-      const wish = { vm_id: id, target_node: 'hv2', bandwidth_limit: 1, auto_converge: false } as const
+      const wish = { vm_id: id, target_node: 'hv2', bandwidth_limit: 4, auto_converge: false } as const
       const how = { ...wish, post_copy: 'when_not_converging' } as const
       const { id: operation } = await lab.horcrux.call(migrations, 'start', how, { timeoutMs: 60_000 })
       const state = (node: 'hv1' | 'hv2') => lab.virsh(node, 'domstate', '--reason', id)
@@ -77,7 +75,7 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
       })
       // Neither side is cleared, and the move cannot be taken back.
       expect(processesWith(`-uuid ${uuid}`).map(commandLine)).toHaveLength(2)
-      await expect(lab.horcrux.call(migrations, 'cancel', { id: operation })).rejects.toThrow()
+      await expect(lab.horcrux.call(migrations, 'cancel', { id: operation })).rejects.toThrow('post-copy')
       expect((await lab.horcrux.call(operations, 'get', { id: operation })).state).toBe('running')
       await heal()
       heal = undefined
@@ -100,10 +98,10 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
       const after = await counts(target, id)
       expect(after[0]! - before.at(-1)!).toBeLessThanOrEqual(2)
       expect(after.every((count, index) => index === 0 || count === after[index - 1]! + 1)).toBe(true)
-    } finally {
-      await heal?.()
       await lab.clear()
       await lab.horcrux.call(pools, 'delete', { id })
+    } finally {
+      await heal?.()
       await rm(folder, { recursive: true, force: true })
     }
   })

@@ -17,7 +17,7 @@ test('only the connections over which a guest is received are closed', () => {
 test('a transfer stands still when nothing has arrived for ten seconds, and again ten seconds later', () => {
   let now = 0
   const standsStill = watchStandstill(() => now)
-  const at = (ms: number, bytes: number) => ((now = ms), standsStill(bytes))
+  const at = (ms: number, sent: number, remaining = 1) => ((now = ms), standsStill({ sent, remaining }))
   expect([at(0, 5), at(9000, 6), at(18_000, 6), at(19_000, 6), at(20_000, 6), at(29_000, 6)]).toEqual([
     false,
     false,
@@ -26,4 +26,6 @@ test('a transfer stands still when nothing has arrived for ten seconds, and agai
     false,
     true,
   ])
+  // Its rest is with the kernel.
+  expect([at(40_000, 6, 0), at(60_000, 6, 0)]).toEqual([false, false])
 })

@@ -130,7 +130,8 @@ async function follow(libvirt: HostConnection, uuid: string, maxDowntimeMs: numb
       await startPostCopy(libvirt, uuid)
       isSplit = true
     }
-    if (isSplit && standsStill(job.ram_transferred_bytes)) await watch.interrupt()
+    const { ram_transferred_bytes: sent, ram_remaining_bytes: remaining } = job
+    if (isSplit && standsStill({ sent, remaining })) await watch.interrupt()
   }
   while (!over.aborted) {
     try {

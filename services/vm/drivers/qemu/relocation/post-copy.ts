@@ -18,11 +18,17 @@ const ports = { min: 49_152, max: 49_215 }
 /** The address at which the target's QEMU is reached by the source's; null where only libvirt's own name of it is known. */
 export const addressOf = ({ node }: Reached) => (node.kind === 'ssh' ? node.address : null)
 
-/** @returns a function that takes the bytes so far, and answers true when they have not changed for a while; then it begins anew */
-export function watchStandstill(nowMs: () => number = () => performance.now()): (bytes: number) => boolean {
+/** Bytes of memory by the source's QEMU. A source that does not answer has sent -1. */
+type Sent = { sent: number; remaining: number }
+
+/**
+ * @returns a function that answers true when a post-copy has stood still for a while; then it begins anew. One whose rest was
+ * sent waits for the kernel to deliver it: a source of QEMU 7.2 that is interrupted then cannot be resumed any more.
+ */
+export function watchStandstill(nowMs: () => number = () => performance.now()): (numbers: Sent) => boolean {
   let [last, since] = [-1, nowMs()]
-  return (bytes) => {
-    if (bytes !== last) [last, since] = [bytes, nowMs()]
+  return ({ sent, remaining }) => {
+    if (sent !== last || remaining === 0) [last, since] = [sent, nowMs()]
     if (nowMs() - since < standstillMs) return false
     since = nowMs()
     return true
@@ -63,15 +69,15 @@ function orLater(error: unknown): void {
   if (!(error instanceof AppError)) throw error
 }
 
-/** Bytes of memory that were sent so far, by the source's QEMU; -1 when it does not answer. */
-async function sentBytes(guest: Guest): Promise<number> {
+/** Memory that was sent and is left, by the source's QEMU. */
+async function readSent(guest: Guest): Promise<Sent> {
   try {
     // MigrationInfo of the QEMU QMP Reference Manual.
-    const info = (await query(guest, 'query-migrate')) as { ram?: { transferred?: number } }
-    return info.ram?.transferred ?? -1
+    const { ram } = (await query(guest, 'query-migrate')) as { ram?: { transferred: number; remaining: number } }
+    return { sent: ram?.transferred ?? -1, remaining: ram?.remaining ?? -1 }
   } catch (error) {
     orLater(error)
-    return -1
+    return { sent: -1, remaining: -1 }
   }
 }
 
@@ -79,7 +85,7 @@ async function sentBytes(guest: Guest): Promise<number> {
 async function watch(guest: Guest, target: Reached, over: AbortSignal): Promise<void> {
   const standsStill = watchStandstill()
   while (!over.aborted) {
-    if (standsStill(await sentBytes(guest))) await interrupt(guest, target)
+    if (standsStill(await readSent(guest))) await interrupt(guest, target)
     await delay(lookEveryMs, undefined, { signal: over }).catch(() => undefined)
   }
 }
