@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { withPath } from '#shared/contracts/storage/disk-source.ts'
 import { Disk, type Pending } from '#shared/contracts/vm/hardware.ts'
+import { MoveProgress } from '#shared/contracts/vm/moves.ts'
 import { Vm } from '#shared/contracts/vm/vms.ts'
 import { collection } from '#shared/db/collection.ts'
 import { inOrder } from '#shared/db/convert-documents.ts'
@@ -56,9 +57,11 @@ const StoredVm = Type.Object({
         operation: Type.String(),
         target: Type.String(),
         runs: Type.Optional(Type.Boolean({ description: 'It will run there, also if it is off during its move' })),
-        bandwidth_mib: Type.Optional(Type.Integer()),
-        post_copy_at: Type.Optional(
-          Type.String({ description: 'Post-copy was ordered: from here on each node may have a part of it' }),
+        post_copy: Type.Optional(
+          Type.Object(
+            { at: Type.String(), bandwidth_mib: Type.Integer(), numbers: MoveProgress },
+            { description: 'Post-copy was ordered: each node may have a part of it. The numbers are of that moment' },
+          ),
         ),
       },
       { description: 'It may be on this node already; `node` follows when that is proven' },

@@ -39,7 +39,7 @@ export const moveService = implement(moves, {
   progress: async ({ id }) => {
     const vm = await vmRecords.require(id)
     const numbers = await movesOf(vm).progress(vm)
-    return numbers && { ...numbers, post_copy_at: vm.moving?.post_copy_at ?? null }
+    return numbers && { ...numbers, post_copy_at: vm.moving?.post_copy?.at ?? null }
   },
 
   start: async ({ id, node, is_paused }) => {

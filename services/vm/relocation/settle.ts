@@ -15,7 +15,7 @@ const usualMib = 100
 
 /** Has a guest that is split come together on the target. @throws UnavailableError when it does not, with the reason */
 async function reunite(vm: VmRecord, target: string): Promise<void> {
-  const how = { target, bandwidthMib: vm.moving?.bandwidth_mib ?? usualMib }
+  const how = { target, bandwidthMib: vm.moving?.post_copy?.bandwidth_mib ?? usualMib }
   try {
     await movesOf(vm).reunite(vm, how, reuniteMs)
   } catch (error) {

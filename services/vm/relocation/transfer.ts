@@ -44,7 +44,7 @@ async function settlePatiently(op: Op, doubt: Parameters<typeof settleMove>[0]):
     try {
       return await settleMove(doubt)
     } catch (error) {
-      const isSplit = (await vmRecords.require(doubt.id)).moving?.post_copy_at !== undefined
+      const isSplit = (await vmRecords.require(doubt.id)).moving?.post_copy !== undefined
       if (!(error instanceof UnavailableError) || !isSplit || Date.now() > deadline) throw error
       if (op.signal.aborted) throw op.signal.reason
       if (told !== error.message) op.log(error.message)
@@ -60,7 +60,9 @@ async function switchToPostCopy(op: Op, { id, target, bandwidth_mib }: Input, nu
   await op.commit()
   const { moving } = await vmRecords.require(id)
   if (!moving) throw new ConflictError(`The record of '${id}' has changed meanwhile`)
-  await vmRecords.change(id, () => ({ set: { moving: { ...moving, bandwidth_mib, post_copy_at: now() } } }))
+  await vmRecords.change(id, () => ({
+    set: { moving: { ...moving, post_copy: { at: now(), bandwidth_mib, numbers } } },
+  }))
   op.log(
     `After ${numbers.iteration} iterations ${mib(numbers.ram_remaining_bytes)} MiB are left, too many for a pause: '${target}' runs the guest from now on, and the rest of its memory follows (post-copy). It cannot be cancelled any more`,
   )
@@ -144,7 +146,11 @@ async function transferNow(op: Op, input: Input): Promise<Numbers> {
   const measured = await movesOf(vm)
     .measured({ ...vm, node: input.target })
     .catch(() => null)
-  return measured && { ...measured, post_copy_at: vm.moving?.post_copy_at ?? null }
+  const { post_copy } = vm.moving ?? {}
+  // The hypervisor has forgotten the numbers of one that was resumed.
+  const known = post_copy ? { ...post_copy.numbers, downtime_ms: null, elapsed_ms: null } : null
+  const numbers = measured ?? known
+  return numbers && { ...numbers, post_copy_at: post_copy?.at ?? null }
 }
 
 export const transfer = operation({
