@@ -77,6 +77,7 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
       expect(processesWith(`-uuid ${uuid}`).map(commandLine)).toHaveLength(2)
       await expect(lab.horcrux.call(migrations, 'cancel', { id: operation })).rejects.toThrow('post-copy')
       expect((await lab.horcrux.call(operations, 'get', { id: operation })).state).toBe('running')
+      const before = await counts(source, id)
       await heal()
       heal = undefined
 
@@ -92,7 +93,6 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
       expect(await lab.domains('hv1')).toEqual([])
       expect(processesWith(`-uuid ${uuid}`)).toHaveLength(1)
       // One guest after the other: the target counts on from where the source has stopped, by ones.
-      const before = await counts(source, id)
       const arrived = (await counts(target, id)).length
       await until(async () => (await counts(target, id)).length > arrived + 10, { what: 'counts at the target' })
       const after = await counts(target, id)
