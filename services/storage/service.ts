@@ -3,6 +3,7 @@ import { applianceService } from './appliances/service.ts'
 import { backupArchiveService, containerBackupService } from './backups/containers/service.ts'
 import { backupJobService } from './backups/jobs/service.ts'
 import { backupStoreKeyService } from './backups/keys/service.ts'
+import { collectRegularly } from './backups/jobs/collect-due.ts'
 import { proveRegularly } from './backups/jobs/prove-due.ts'
 import { runJobs } from './backups/jobs/ticks.ts'
 import { sweepSnapshotsRegularly } from './backups/save/snapshot.ts'
@@ -47,7 +48,7 @@ export const storageService: Service = {
   start: () => {
     const snapshots = [sweepSnapshotsRegularly(), sweepReplicationRegularly()]
     const sweeps = [sweepRegularly(), sweepObjectsRegularly(), sweepDeletedRegularly(), ...snapshots]
-    const stops = [watchUsage(), ...sweeps, runJobs(), runReplications(), proveRegularly()]
+    const stops = [watchUsage(), ...sweeps, runJobs(), runReplications(), proveRegularly(), collectRegularly()]
     const endFiles = endFilesRegularly()
     return Promise.resolve(async () => {
       for (const stop of stops) stop()

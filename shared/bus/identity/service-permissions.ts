@@ -136,7 +136,7 @@ const table: Record<ServiceName, Member> = {
       ...of(containers, 'get', 'pause', 'resume'),
       ...of(containerArchives, 'describe', 'open', 'list', 'foreseeNew', 'foreseeSame', 'build', 'replace'),
       ...of(containerStreams, 'read', 'close'),
-      ...of(backupStores, 'prove'),
+      ...of(backupStores, 'prove', 'collect'),
     ],
     emits: ['backups'],
   },

@@ -172,7 +172,7 @@ export const backups = contract('backups', {
     result: Backup,
   },
   delete: {
-    does: 'Delete a backup; a garbage collection frees the bytes that no other backup needs',
+    does: 'Delete a backup; the daily garbage collection frees the bytes that no other backup needs',
     rest: 'DELETE /backups/{id}',
     can: on,
     operation: true,
@@ -254,7 +254,7 @@ export const backupStores = contract('backup-stores', {
     computed: true,
   },
   collect: {
-    does: 'Free the bytes of a backup store that no backup needs',
+    does: 'Free the bytes of a backup store that no backup needs, as happens once a day by itself',
     rest: 'POST /backup-stores/{id}/collect',
     can: 'DatastoreAllocate on /api/storage/pools/{id}',
     operation: true,

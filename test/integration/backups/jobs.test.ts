@@ -1,12 +1,16 @@
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { asService } from '#shared/access/access.ts'
 import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { type BackupJob, backupJobs, type Outcome, type RetentionPlan } from '#shared/contracts/storage/backup-jobs.ts'
-import { type Backup, backups } from '#shared/contracts/storage/backups.ts'
+import { type Backup, backups, backupStores } from '#shared/contracts/storage/backups.ts'
+import { operations } from '#shared/contracts/core/operations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
 import { type Snapshot, snapshots } from '#shared/contracts/vm/snapshots.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { ConflictError, NotFoundError, PreconditionFailedError, ValidationError } from '#shared/errors.ts'
+import { collectDue } from '../../../services/storage/backups/jobs/collect-due.ts'
+import { within } from '#shared/runtime/request-context.ts'
 import { type CloneLab, refusal, startCloneLab } from '../../lab/guests/clones.ts'
 import { done, work } from '../../lab/product/run-operation.ts'
 import { until } from '../../lab/wait.ts'
@@ -148,6 +152,36 @@ test('the retention of a job deletes only its own surplus, never a protected bac
   )
   expect((await planOf({})).plan_id).toBe(plan_id)
   expect(await done(lab.horcrux, backupJobs, 'retain', { id })).toEqual({ deleted: [first] })
+})
+
+test('the bytes of deleted backups are freed once a day by themselves, while a backup of a job waits', async () => {
+  await lab.makeSource('web')
+  const { id, pool } = await create({ kind: 'vm', vm_id: 'web' })
+  const backup = (await run(id)).outcomes[0]!.backup_id!
+  const usage = () => lab.horcrux.call(backupStores, 'get', { id: pool })
+  const collections = async () =>
+    (await lab.horcrux.call(operations, 'list', { filter: 'kind:backup-stores.collect' })).data.filter(
+      ({ resources }) => resources.some((path) => path.includes(pool)),
+    )
+  const tomorrow = Date.now() + 86_400_000
+  const { broker } = lab.horcrux
+  const collectAt = (nowMs: number) =>
+    within({ broker, service: 'storage', caller: asService('storage'), requestId: 'test' }, () =>
+      collectDue(undefined, nowMs),
+    )
+
+  await collectAt(Date.now())
+  expect(await collections()).toEqual([])
+  await done(lab.horcrux, backups, 'delete', { id: backup })
+  expect((await usage()).unused_bytes).toBeGreaterThan(0)
+  await collectAt(tomorrow)
+  // It begins while the store is collected, or right after.
+  const [next] = (await run(id)).outcomes
+  expect(next).toMatchObject({ state: 'succeeded', reason: null })
+  await collectAt(tomorrow)
+  await until(async () => (await collections()).every(({ state }) => state === 'succeeded'), { what: 'the collection' })
+  expect(await collections()).toHaveLength(1)
+  expect((await usage()).unused_bytes).toBe(0)
 })
 
 test('a job is refused for a virtual machine, storage pool, time zone or pattern that is not there', async () => {

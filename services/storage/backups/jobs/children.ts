@@ -3,8 +3,9 @@ import type { Params } from '#shared/contract/contract.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { backups } from '#shared/contracts/storage/backups.ts'
 import { containerBackups } from '#shared/contracts/storage/container-backups.ts'
-import { AppError, LostLeaseError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
+import { AppError, ConflictError, LostLeaseError, packError, UnavailableError, unpackError } from '#shared/errors.ts'
 import { idOfSeed } from '#shared/ids.ts'
+import { findEntry } from '#shared/operation/entries.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import { waitForEnd } from '#shared/operation/wait.ts'
 
@@ -17,6 +18,19 @@ const endedBy = (signal: AbortSignal) =>
     if (signal.aborted) end()
     signal.addEventListener('abort', end, { once: true })
   })
+
+/** Starts an operation, once the garbage collection has ended that holds its store. */
+async function afterCollection(start: () => Promise<unknown>): Promise<void> {
+  for (;;)
+    try {
+      return void (await start())
+    } catch (error) {
+      const holder = error instanceof ConflictError ? error.details['operation_id'] : undefined
+      const entry = typeof holder === 'string' ? await findEntry(holder) : null
+      if (entry?.kind !== 'backup-stores.collect') throw error
+      await waitForEnd(entry.id)
+    }
+}
 
 /**
  * Runs operations of backups inside a step, several at a time. Their ids follow from the parent's and a name, so that a step
@@ -31,7 +45,7 @@ export function childrenOf(op: Op, active: Active) {
     op.signal.throwIfAborted()
     try {
       active.add(operationId)
-      await start(operationId)
+      await Promise.race([afterCollection(() => start(operationId)), aborted])
       const { state, failure } = await Promise.race([waitForEnd(operationId), aborted])
       return state === 'succeeded' ? null : unpackError(failure ?? packError(undefined))
     } catch (error) {

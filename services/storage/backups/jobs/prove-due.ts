@@ -1,13 +1,11 @@
 import { call } from '#shared/bus/call.ts'
 import { backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import type { BootCheck } from '#shared/contracts/storage/backup-proofs.ts'
-import { AppError, UnavailableError } from '#shared/errors.ts'
 import { idFrom } from '#shared/ids.ts'
-import { findEntry, isActive } from '#shared/operation/entries.ts'
-import { log } from '#shared/runtime/log.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { type BackupRecord, backupRecords } from '../model.ts'
 import { jobRecords, type JobRecord } from './model.ts'
+import { once } from './once.ts'
 
 const lookEveryMs = 300_000
 const hourMs = 3_600_000
@@ -29,20 +27,6 @@ export function dueBoots<B extends Dated>(own: readonly B[], everyHours: number,
   return due.toSorted((a, b) => (a.last < b.last ? -1 : a.last > b.last ? 1 : 0)).map(({ backup }) => backup)
 }
 
-/** Starts an operation once over all replicas. @returns its state: it goes on, has ended, or was refused */
-async function once(operationId: string, start: () => Promise<unknown>): Promise<'active' | 'ended' | 'refused'> {
-  const known = await findEntry(operationId)
-  if (known) return isActive(known) ? 'active' : 'ended'
-  try {
-    await start()
-    return 'active'
-  } catch (error) {
-    if (!(error instanceof AppError) || error instanceof UnavailableError) throw error
-    log('backups').warn({ err: error, operation: operationId }, 'a verification of a backup was refused')
-    return 'refused'
-  }
-}
-
 /** Boots the backups of a job that are due, one at a time. */
 async function bootDue({ id: job, proof }: JobRecord, nowMs: number): Promise<void> {
   if (!proof?.boot) return
@@ -56,7 +40,10 @@ async function bootDue({ id: job, proof }: JobRecord, nowMs: number): Promise<vo
   )) {
     const operationId = idFrom(`${job}/${id}/boot/${window}`)
     const given = { id, check: check as BootCheck, ...where }
-    if ((await once(operationId, () => call(backups, 'prove', given, { operationId }))) === 'active') return
+    const state = await once(operationId, 'a verification of a backup', () =>
+      call(backups, 'prove', given, { operationId }),
+    )
+    if (state === 'active') return
   }
 }
 
@@ -77,7 +64,9 @@ export async function proveDue(): Promise<void> {
     const operationId = idFrom(`${pool}/proof/${day}`)
     // A job that has not run yet may have no store.
     if ((await backupRecords.all({ pool, state: 'ready' })).length === 0) continue
-    await once(operationId, () => call(backupStores, 'prove', { id: pool, days }, { operationId }))
+    await once(operationId, 'a verification of a backup store', () =>
+      call(backupStores, 'prove', { id: pool, days }, { operationId }),
+    )
   }
   for (const job of jobs) await bootDue(job, nowMs)
 }

@@ -81,6 +81,13 @@ async function rewrite(objects: Objects, catalog: Catalog, sparse: Garbage['spar
   return { made: [...fresh.packs.values()], damaged }
 }
 
+/** Would {@link collect} remove or rewrite any pack? @throws DamagedPack for a manifest that cannot be read */
+export async function freesAny(objects: Objects): Promise<boolean> {
+  const { catalog } = await readWholeCatalog(objects)
+  const { unused, sparse } = findGarbage([...catalog.packs.values()], await neededChunks(objects), new Map())
+  return unused.length + sparse.length > 0
+}
+
 /**
  * Removes all packs that no backup needs, and writes those anew that are mostly unneeded. Nobody writes to the store
  * meanwhile: the caller holds it. It may be stopped anywhere and begun again: the new index is there before the old ones
