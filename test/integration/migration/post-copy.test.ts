@@ -48,7 +48,7 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
     return [...text.matchAll(/^[0-9a-f]{8}\r?$/gm)].map(([digits]) => parseInt(digits, 16))
   }
 
-  test('a guest that writes too fast goes over to post-copy, and a cut of the network stops it only for as long', async () => {
+  test('a guest that writes too fast goes over to post-copy, and a cut of the network stops it only for as long, also when another process takes over', async () => {
     const id = fresh('post')
     const folder = join(inject('run').dir, id)
     await mkdir(folder)
@@ -81,6 +81,7 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
       await expect(lab.horcrux.call(migrations, 'cancel', { id: operation })).rejects.toThrow('post-copy')
       expect((await lab.horcrux.call(operations, 'get', { id: operation })).state).toBe('running')
       const before = await counts(source, id)
+      await lab.takeOver()
       await heal()
       heal = undefined
 

@@ -29,14 +29,19 @@ export const fresh = (word: string) => `${word}-${process.pid}-${count++}`
  */
 export async function startMoving([one, two]: LabHost[], more: Service[] = []) {
   const services = [clusterService, storageService, vmService, migrationService, ...more]
-  const horcrux = await startHorcrux({ services })
+  const horcrux = await startHorcrux({ services, works: false })
+  let atWork = horcrux.work()
+  const stop = async () => {
+    await atWork()
+    await horcrux.stop()
+  }
   const hosts = { hv1: one!, hv2: two! }
   try {
     for (const [id, host] of Object.entries(hosts)) await done(horcrux, nodes, 'register', asNode(id, host))
     await horcrux.call(pools, 'create', { id: 'here', type: 'dir', node: 'hv1', path: poolPath })
     await horcrux.call(pools, 'create', { id: 'there', type: 'dir', node: 'hv2', path: poolPath })
   } catch (error) {
-    await horcrux.stop()
+    await stop()
     throw error
   }
   const virsh = async (node: keyof typeof hosts, ...words: string[]) =>
@@ -122,7 +127,12 @@ export async function startMoving([one, two]: LabHost[], more: Service[] = []) {
     volumesOf,
     events,
     clear,
-    stop: horcrux.stop,
+    stop,
+    /** Hands over all operations, and begins to work on them again, as the process that takes over. */
+    takeOver: async () => {
+      await atWork()
+      atWork = horcrux.work()
+    },
   }
 }
 export type MovingLab = Awaited<ReturnType<typeof startMoving>>
