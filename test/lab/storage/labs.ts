@@ -34,12 +34,13 @@ const noFolders = { allowed_paths: [], state_dir: '/var/lib/horcrux' }
 const foldersFor = (kind: PoolType) => ({ allowed_paths: [], state_dir: `/var/lib/horcrux/${runId}-${kind}` })
 
 /**
- * Kinds with a lab of their own for one file of tests: zfs and lvm are in an emulated node, whose commands take minutes in
- * all, so that a file draws one of them by its seed; the torture has both.
+ * The kinds for one file of tests. Those in emulated nodes, whose commands take minutes in all, are drawn by the seed: one of
+ * zfs, lvm and the mounted one, so that the files of a run have several, and the torture has all.
  */
 export function drawnKinds(seed: string): PoolType[] {
-  const [left] = isTorture ? [] : sample(['zfs', 'lvm'] as const satisfies PoolType[], seed, 1)
-  return (Object.keys(storageLabs) as PoolType[]).filter((kind) => kind !== left)
+  const emulated: PoolType[] = ['zfs', 'lvm', ...mounted]
+  const drawn = new Set(sample(emulated, seed, 1))
+  return (Object.keys(storageLabs) as PoolType[]).filter((kind) => !emulated.includes(kind) || drawn.has(kind))
 }
 
 /** Makes a folder for a storage pool at a server of this machine. @returns its name */
