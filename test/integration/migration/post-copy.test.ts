@@ -48,7 +48,7 @@ describe.skipIf(labHosts.length === 0)('post-copy', () => {
     return [...text.matchAll(/^[0-9a-f]{8}\r?$/gm)].map(([digits]) => parseInt(digits, 16))
   }
 
-  test('a guest that writes too fast goes over to post-copy, and a cut of the network stops it only for as long, also when another process takes over', async () => {
+  test('a guest that writes too fast goes over to post-copy, and a cut of the network stops it only for as long, also when its operation is handed over', async () => {
     const id = fresh('post')
     const folder = join(inject('run').dir, id)
     await mkdir(folder)

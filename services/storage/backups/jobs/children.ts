@@ -19,10 +19,11 @@ const endedBy = (signal: AbortSignal) =>
     signal.addEventListener('abort', end, { once: true })
   })
 
-/** Starts an operation, once the garbage collection has ended that holds its store. */
-async function afterCollection(start: () => Promise<unknown>): Promise<void> {
+/** Starts an operation, once the garbage collection has ended that holds its store; after an abort it starts none. */
+async function afterCollection(start: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   for (;;)
     try {
+      signal.throwIfAborted()
       return void (await start())
     } catch (error) {
       const holder = error instanceof ConflictError ? error.details['operation_id'] : undefined
@@ -45,7 +46,7 @@ export function childrenOf(op: Op, active: Active) {
     op.signal.throwIfAborted()
     try {
       active.add(operationId)
-      await Promise.race([afterCollection(() => start(operationId)), aborted])
+      await Promise.race([afterCollection(() => start(operationId), op.signal), aborted])
       const { state, failure } = await Promise.race([waitForEnd(operationId), aborted])
       return state === 'succeeded' ? null : unpackError(failure ?? packError(undefined))
     } catch (error) {

@@ -2,6 +2,7 @@ import { call } from '#shared/bus/call.ts'
 import { backupStores } from '#shared/contracts/storage/backups.ts'
 import { AppError, UnavailableError } from '#shared/errors.ts'
 import { idFrom } from '#shared/ids.ts'
+import { findEntry } from '#shared/operation/entries.ts'
 import { every } from '#shared/runtime/repeat.ts'
 import { poolRecords } from '../../models.ts'
 import { freesAny } from '../store/collect.ts'
@@ -37,7 +38,9 @@ export async function collectDue(looked: Looked = new Map(), nowMs = Date.now())
   for (const { id: pool } of await poolRecords.all({ state: 'active' })) {
     if (looked.get(pool) === day) continue
     const operationId = idFrom(`${pool}/collect/${day}`)
+    // The store is read only when no replica has collected it today.
     const isDone =
+      (await findEntry(operationId)) !== null ||
       !(await hasGarbage(pool)) ||
       (await once(operationId, 'the garbage collection of a backup store', () =>
         call(backupStores, 'collect', { id: pool }, { operationId }),
