@@ -6,7 +6,7 @@ import type { Stored } from '#shared/db/model.ts'
 import { invalid } from '#shared/errors.ts'
 
 /** Fields that a word without a field is looked for in, as far as a record has them. */
-const searched = ['id', 'name', 'description', 'address', 'ip', 'image', 'tags']
+const searched = ['id', 'name', 'description', 'address', 'ip', 'image', 'tags', 'vm_name', 'container_name', 'used_by']
 
 const keyOf = (field: string) => (field === 'id' ? '_id' : field)
 
@@ -45,9 +45,11 @@ const containing = (text: string) => ({ $regex: RegExp.escape(text), $options: '
 const fitting = (value: unknown) =>
   isText(value) && value.endsWith('*') ? { $regex: `^${RegExp.escape(value.slice(0, -1))}` } : value
 
-function filterOfTerm({ field, comparison, values, isNot }: Term, schema: TObject, wrong: string[]): Filter {
+type Words = { schema: TObject; words: readonly string[]; wrong: string[] }
+
+function filterOfTerm({ field, comparison, values, isNot }: Term, { schema, words, wrong }: Words): Filter {
   if (field === null) {
-    const fields = searched.filter((name) => name === 'id' || name in schema.properties)
+    const fields = words.filter((name) => name === 'id' || name in schema.properties)
     const fits = fields.map((name) => ({ [keyOf(name)]: containing(values[0]!) }))
     return isNot ? { $nor: fits } : { $or: fits }
   }
@@ -68,12 +70,15 @@ function filterOfTerm({ field, comparison, values, isNot }: Term, schema: TObjec
 /**
  * Makes a store filter of a query in the query language.
  * @param schema of the record
+ * @param words the fields that a word without a field is looked for in
  * @throws ValidationError when a value is none of its field's type
  */
-export function searchFilter(text: string | undefined, schema: TObject): Filter {
+export function searchFilter(text: string | undefined, schema: TObject, words: readonly string[] = searched): Filter {
   if (text === undefined) return {}
   const wrong: string[] = []
-  const groups = parseQuery(text).map((terms) => ({ $and: terms.map((term) => filterOfTerm(term, schema, wrong)) }))
+  const groups = parseQuery(text).map((terms) => ({
+    $and: terms.map((term) => filterOfTerm(term, { schema, words, wrong })),
+  }))
   if (wrong.length > 0) throw invalid('q', [...new Set(wrong)].join('; '))
   return groups.length === 0 ? {} : { $or: groups }
 }

@@ -117,6 +117,35 @@ describe.skipIf(!available('nats', await missingForNats()) || !available('chromi
       await page.getByText('must be words and field:value terms').waitFor()
     })
 
+    test('volumes of a storage pool, and backups, stay on the server as well; names are asked for by id', async () => {
+      const requests: string[] = []
+      page.on('request', (request) => void requests.push(decodeURIComponent(request.url().replace(url, ''))))
+      await page.goto(`${url}/storage/shared`)
+      const { body } = await ask(url, 'GET /api/storage/pools/shared/volumes?limit=1000&sort=name', { token })
+      const volumes = body['data'] as { name: string; pool: string }[]
+      expect(volumes.filter(({ pool }) => pool !== 'shared')).toEqual([])
+      const names = volumes.map(({ name }) => name)
+      await page.getByText(`${names.length} in all`).waitFor()
+      const box = page.locator('.table-box')
+      await box.evaluate((element: { scrollTo: (x: number, y: number) => void }) => element.scrollTo(0, 1e6))
+      await page.locator('tbody tr', { hasText: names.at(-1)! }).waitFor()
+      await page.fill('input[type=search]', names[7]!)
+      await page.getByText(`1 of ${names.length}`).waitFor()
+      const asked = requests.filter((line) => line.includes('/volumes?'))
+      expect(asked.filter((line) => !/limit=(100|1)&/.test(`${line}&`))).toEqual([])
+      // A disk on the page of a VM shows the name of its storage pool.
+      const [vm] = (await get('limit=1&sort=name')).data
+      await page.goto(`${url}/vms?q=${vm!.name}`)
+      await page.getByRole('link', { name: vm!.name }).click()
+      await page.getByRole('link', { name: 'Hardware' }).click()
+      await page.getByText(/\/vm-\d+-disk-0/).waitFor()
+      await until(() => requests.some((line) => /pools\?q=id:[\w-]+&fields=id,name&limit=1$/.test(line)), {
+        what: 'the question for one name',
+      })
+      await page.goto(`${url}/backups`)
+      await page.locator('.empty').waitFor()
+    })
+
     test(`after ${cuts} random cuts of the stream the list is that of the server`, async () => {
       const random = randomOf(seed)
       const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, storageState: state })

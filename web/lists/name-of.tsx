@@ -1,11 +1,10 @@
-import { useCollection } from '../live/collection.ts'
+import { type Named, useName } from '../live/names.ts'
 import type { Column } from '../widgets/column.ts'
 import type { Word } from '../words/words.ts'
 
 /** The name of a storage pool or node, or its id as long as the list is not read or may not be. */
-export function NameOf({ of, id }: { of: 'pools.list' | 'nodes.list'; id: string }) {
-  const { items } = useCollection<'pools.list' | 'nodes.list'>(of)
-  return <>{items.find((one) => one.id === id)?.name ?? id}</>
+export function NameOf({ of, id }: { of: Named; id: string }) {
+  return <>{useName(of, id) ?? id}</>
 }
 
 /** A column of the storage pools of records. */

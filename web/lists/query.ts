@@ -39,3 +39,21 @@ export function withField(text: string, field: string, value: string): string {
 
 export const fieldIn = (text: string, field: string): string =>
   new RegExp(`(?:^|\\s)${field}:(\\S+)`).exec(text)?.[1] ?? ''
+
+/** The longest text of a search that the server takes is 1000 letters. */
+const mostLetters = 900
+
+/** Ids in groups, each of which fits into one search. */
+export function inQueries(ids: readonly string[]): string[][] {
+  const groups: string[][] = []
+  let letters = mostLetters
+  for (const id of ids) {
+    letters += id.length + 1
+    if (letters > mostLetters) {
+      groups.push([])
+      letters = id.length + 1
+    }
+    groups.at(-1)!.push(id)
+  }
+  return groups
+}

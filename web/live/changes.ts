@@ -36,10 +36,21 @@ export function changedBy({ type, data }: StreamEvent): string[] {
   }
 }
 
-/** A status that an event tells, so that a list shows it without asking the server. */
-export function statusTold({ type, data }: StreamEvent): { path: string; status: string } | undefined {
-  const status = text(data['new_status'])
-  if (type === 'VmStatusChanged') return { path: `/api/vms/${text(data['vm_id'])}`, status }
-  if (type === 'ContainerStatusChanged') return { path: `/api/containers/${text(data['container_id'])}`, status }
-  return undefined
+/** Fields of an item that an event tells, so that a list shows them without asking the server. */
+export type Told = {
+  path: string
+  fields: Record<string, unknown>
+  /** A list in which these fields of the item are as before need not be read again. */ unless?: readonly string[]
+}
+
+/** Fields of an operation that change while it runs. */
+const ofProgress = ['state', 'stage', 'progress', 'error', 'cancellable', 'ended_at', 'version']
+
+export function told({ type, data }: StreamEvent): Told | undefined {
+  const fields = { status: text(data['new_status']) }
+  if (type === 'VmStatusChanged') return { path: `/api/vms/${text(data['vm_id'])}`, fields }
+  if (type === 'ContainerStatusChanged') return { path: `/api/containers/${text(data['container_id'])}`, fields }
+  if (type !== 'OperationUpdated') return undefined
+  const known = ofProgress.map((field) => [field, data[field]])
+  return { path: `/api/operations/${text(data['id'])}`, fields: Object.fromEntries(known), unless: ['state'] }
 }

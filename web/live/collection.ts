@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks'
 import { call, requestOf } from '../api/client.ts'
 import type { ActionName, ItemOf, ListName } from '../api/contracts.ts'
 import { asRefusal, type Refusal } from '../api/refusal.ts'
-import { changedBy, concerns, statusTold } from './changes.ts'
+import { changedBy, concerns, told } from './changes.ts'
 import { listen } from './stream.ts'
 
 export type Items<T> = { items: readonly T[]; error: Refusal | undefined; isLoading: boolean; at: number }
@@ -93,12 +93,12 @@ function note(collection: Collection, path: string): void {
 
 listen({
   event(event) {
-    const told = statusTold(event)
+    const facts = told(event)
     for (const collection of collections.values()) {
-      const id = told?.path.startsWith(`${collection.path}/`) ? told.path.slice(collection.path.length + 1) : ''
+      const id = facts?.path.startsWith(`${collection.path}/`) ? facts.path.slice(collection.path.length + 1) : ''
       const item = collection.byId.get(id)
-      if (item && told) {
-        collection.byId.set(id, { ...item, status: told.status })
+      if (item && facts) {
+        collection.byId.set(id, { ...item, ...facts.fields })
         show(collection)
       }
       for (const path of changedBy(event)) note(collection, path)

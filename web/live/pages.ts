@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks'
 import { call, requestOf } from '../api/client.ts'
 import type { ItemOf, ListName } from '../api/contracts.ts'
 import { asRefusal, type Refusal } from '../api/refusal.ts'
-import { changedBy, concerns, statusTold } from './changes.ts'
+import { changedBy, concerns, type Told, told } from './changes.ts'
 import { onReadAgain } from './collection.ts'
 import { listen } from './stream.ts'
 
@@ -99,24 +99,32 @@ function note(path: string | null): void {
   for (const list of lists.values()) if (path === null || concerns(list.path, path)) mark(list)
 }
 
-/** Shows a status at once that an event tells. */
-function showStatus(list: List, id: string, status: string): void {
+/** Shows at once what an event tells of an item. @returns true if the list is right then, without another question */
+function show(list: List, { path, fields, unless }: Told): boolean {
+  if (!path.startsWith(`${list.path}/`)) return false
+  const id = path.slice(list.path.length + 1)
   for (const [page, items] of list.pages) {
     const index = items.findIndex((item) => item['id'] === id)
-    if (index < 0) continue
-    list.pages.set(page, items.with(index, { ...items[index], status }))
+    const item = items[index]
+    if (!item) continue
+    // An answer may be newer than the events that follow it.
+    if (Number(item['version']) > Number(fields['version'])) return true
+    list.pages.set(page, items.with(index, { ...item, ...fields }))
     const { rows, ...rest } = list.state.peek()
     list.state.value = { ...rest, rows: rowsOf(list, rows.length) }
+    return unless !== undefined && unless.every((field) => item[field] === fields[field])
   }
+  return false
 }
 
 listen({
   event(event) {
-    const told = statusTold(event)
-    for (const path of changedBy(event)) note(path)
-    if (!told) return
-    for (const list of lists.values())
-      if (told.path.startsWith(`${list.path}/`)) showStatus(list, told.path.slice(list.path.length + 1), told.status)
+    const facts = told(event)
+    const changed = changedBy(event)
+    for (const list of lists.values()) {
+      const isRight = facts !== undefined && show(list, facts)
+      if (!isRight && changed.some((path) => concerns(list.path, path))) mark(list)
+    }
   },
   resync: () => note(null),
 })

@@ -1,6 +1,13 @@
 /** A column that rows can be ordered by. */
 export type Sortable<T> = { key: string; value?: ((item: T) => string | number | null) | undefined }
 
+/** The reverse of a sort, of each of its fields. */
+export const reversed = (sort: string): string =>
+  sort
+    .split(',')
+    .map((field) => (field.startsWith('-') ? field.slice(1) : `-${field}`))
+    .join()
+
 export const rowHeight = 45
 /** More rows than this are windowed: only those in view are in the document. */
 export const mostWhole = 80

@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { t } from '../words/words.ts'
 import type { Column } from './column.ts'
-import { mostWhole, rowHeight, windowOf } from './rows.ts'
+import { mostWhole, reversed, rowHeight, windowOf } from './rows.ts'
 
 type Props<T> = {
   label: string
@@ -175,10 +175,10 @@ function Head<T>({
   const { key, head, value, isNumeric, drop } = column
   const names = `${isNumeric ? 'num' : ''} ${drop ? `drop-${drop}` : ''}`
   if (!value || !onSort) return <th class={names}>{t(head)}</th>
-  const direction = sort === key ? 'ascending' : sort === `-${key}` ? 'descending' : 'none'
+  const direction = sort === key ? 'ascending' : sort === reversed(key) ? 'descending' : 'none'
   return (
     <th class={names} aria-sort={direction}>
-      <button type="button" class="sort" onClick={() => onSort(direction === 'ascending' ? `-${key}` : key)}>
+      <button type="button" class="sort" onClick={() => onSort(direction === 'ascending' ? reversed(key) : key)}>
         {t(head)}
         <span aria-hidden="true">{direction === 'ascending' ? '▲' : direction === 'descending' ? '▼' : ''}</span>
       </button>

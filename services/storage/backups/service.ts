@@ -1,4 +1,5 @@
 import { backups } from '#shared/contracts/storage/backups.ts'
+import { viewsOf } from '#shared/db/cache/views.ts'
 import { implement } from '#shared/service/implement.ts'
 import { backupRecords, viewOf } from './model.ts'
 import { prove } from './proof/boot.ts'
@@ -7,11 +8,10 @@ import { remove } from './remove.ts'
 import { restore } from './restore/restore.ts'
 import { create, createFor } from './save/create.ts'
 
+const views = viewsOf(backupRecords, viewOf)
+
 export const backupService = implement(backups, {
-  list: async (query, { maySee }) => {
-    const page = await backupRecords.list(query, maySee)
-    return { ...page, data: page.data.map(viewOf) }
-  },
+  list: (query, { maySee }) => views.list(query, maySee),
   get: async ({ id }) => viewOf(await backupRecords.require(id)),
   create,
   createFor,

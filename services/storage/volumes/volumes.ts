@@ -1,4 +1,6 @@
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import { viewsOf } from '#shared/db/cache/views.ts'
+import { everything } from '#shared/db/page.ts'
 import { alreadyExists, ConflictError } from '#shared/errors.ts'
 import { now } from '#shared/events/event.ts'
 import { operation } from '#shared/operation/kinds.ts'
@@ -23,10 +25,13 @@ import {
   volumeId,
 } from './records.ts'
 
+/** The records as they are: the view of a volume takes its storage pool, which is opened once for each page. */
+const views = viewsOf(volumeRecords, (record) => record)
+
 export const volumeService = implement(volumes, {
   list: async ({ id, ...query }) => {
     const opened = await openPool(id)
-    const page = await volumeRecords.list(query, { all: true, item: () => true }, { pool: id, deleting: null })
+    const page = await views.list(query, everything, { pool: id, deleting: null })
     return { ...page, data: await Promise.all(page.data.map((record) => viewIn(opened, record))) }
   },
   get: async ({ id, volume }) => viewOf(await findVolume(id, volume)),

@@ -1,6 +1,18 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, Name, oneOf, Page, Path, strict, Time, Version } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Done,
+  Id,
+  Name,
+  oneOf,
+  Page,
+  Path,
+  SearchQuery,
+  strict,
+  Time,
+  Version,
+} from '#shared/contracts/common.ts'
 import { byKind, poolKinds, poolSecrets, type PoolType, requestedKinds } from '#shared/contracts/storage/pool-kinds.ts'
 
 export const VolumeFormat = oneOf('qcow2', 'raw')
@@ -86,13 +98,24 @@ export type Pool = Static<typeof Pool>
 export const isReachedFrom = ({ nodes }: Pick<Pool, 'nodes'>, node: string): boolean =>
   nodes === null || nodes.includes(node)
 
+/** Storage pools are searched and sorted by fields that are stored; the others are measured for each answer. */
+const Stored = Type.Object({
+  id: Id,
+  name: Name,
+  type: Type.String(),
+  state: common.state,
+  created_at: Time,
+  updated_at: Time,
+})
+const { facets: _f, can: _c, ...listQuery } = SearchQuery(Stored, ['name', 'type', 'node', 'state']).properties
+
 export const pools = contract('pools', {
   list: {
     does: 'List the storage pools',
     rest: 'GET /storage/pools',
     can: 'signed-in',
     itemAccess: 'DatastoreAudit on /api/storage/pools/{id}',
-    params: ListQuery('name', 'type', 'node', 'state'),
+    params: strict(listQuery),
     result: Page(Pool),
   },
   get: {

@@ -1,6 +1,7 @@
 import type { NatsConnection } from 'nats'
 import { bus, onBusChange } from '#shared/bus/bus.ts'
 import type { SearchQuery } from '#shared/contracts/common.ts'
+import type { Filter } from '#shared/db/commands.ts'
 import { onChange, onChanging } from '#shared/db/cache/changes.ts'
 import { hasHeardAll } from '#shared/db/cache/barrier.ts'
 import { flatOf } from '#shared/db/cache/flat.ts'
@@ -17,14 +18,15 @@ type Records<T> = {
   name: string
   kind: string
   require: (id: string) => Promise<T>
-  list: (query: SearchQuery, maySee: MaySee) => Promise<PageOf<T>>
+  list: (query: SearchQuery, maySee: MaySee, base?: Filter) => Promise<PageOf<T>>
   all: (filter?: Record<string, unknown>, limit?: number) => Promise<T[]>
   selectionOf: (query: SearchQuery) => Selection
 }
 
 /** The views of a collection's records, for callers. */
 export type Views<V> = {
-  list: (query: SearchQuery, maySee: MaySee) => Promise<PageOf<V>>
+  /** @param base what a record must fit besides the query */
+  list: (query: SearchQuery, maySee: MaySee, base?: Filter) => Promise<PageOf<V>>
   /** @throws NotFoundError */
   require: (id: string) => Promise<V>
 }
@@ -62,15 +64,16 @@ export function viewsOf<T extends { id: string }, V extends object>(
     return made
   }
   return {
-    list: async (query, maySee) => {
+    list: async (query, maySee, base) => {
       const { filter, q, sort, facets } = query
-      const isPlain = [filter, q, sort, facets].every((part) => part === undefined)
-      const selection = records.selectionOf(query)
+      const isPlain = [filter, q, sort, facets, base].every((part) => part === undefined)
+      const asked = records.selectionOf(query)
+      const selection = base ? { ...asked, filter: { $and: [base, asked.filter] } } : asked
       const found = await shelf()
       if (found && isPlain) return pageOf<V>(found.page(query, maySee))
       if (found && fieldsAsked(selection, query).every(isPlainField))
         return pageOf<V>(found.selected(select(found.flats(), selection, query, maySee)))
-      const page = await records.list(query, maySee)
+      const page = await records.list(query, maySee, base)
       return { ...page, data: page.data.map(viewOf) }
     },
     require: async (id) => {

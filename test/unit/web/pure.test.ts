@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { allows, covers } from '../../../web/api/covers.ts'
 import { changedFields, merge } from '../../../web/forms/merge.ts'
-import { fieldIn, matches, termsOf, withField } from '../../../web/lists/query.ts'
+import { fieldIn, inQueries, matches, termsOf, withField } from '../../../web/lists/query.ts'
 import { changedBy, concerns } from '../../../web/live/changes.ts'
-import { sorted, windowOf } from '../../../web/widgets/rows.ts'
+import { reversed, sorted, windowOf } from '../../../web/widgets/rows.ts'
 import { readSize } from '../../../web/words/size.ts'
 import { compileRights } from '#shared/access/access.ts'
 
@@ -112,4 +112,22 @@ test('rows are sorted both ways, numbers in names by value, and missing values l
   const names = (sort: string) => sorted(rows, columns, sort).map(({ n }) => n)
   expect(names('n')).toEqual(['web-9', 'web-10', null])
   expect(names('-n')).toEqual(['web-10', 'web-9', null])
+})
+
+test('ids are asked for in as few searches as their length permits, none twice', () => {
+  fc.assert(
+    fc.property(fc.array(fc.string({ minLength: 1, maxLength: 63 }), { maxLength: 200 }), (ids) => {
+      const groups = inQueries(ids)
+      expect(groups.flat()).toEqual(ids)
+      const lengths = groups.map((group) => group.join().length)
+      expect(Math.max(0, ...lengths)).toBeLessThan(900)
+      for (const [index, group] of groups.slice(1).entries())
+        expect(lengths[index]! + group[0]!.length + 2).toBeGreaterThan(900)
+    }),
+  )
+})
+
+test('a sort of several fields is reversed in each of them', () => {
+  expect(reversed('vm_name,container_name')).toBe('-vm_name,-container_name')
+  expect(reversed(reversed('-taken_at,id'))).toBe('-taken_at,id')
 })

@@ -22,7 +22,7 @@ const idOfPath = (path: string) => decodeURIComponent(path.split('/').at(-1) ?? 
 const columns: Column<Volume>[] = [
   { key: 'name', head: 'f.name', cell: ({ name }) => name, value: ({ name }) => name },
   {
-    key: 'size',
+    key: 'size_bytes',
     head: 'f.size',
     cell: ({ size_bytes }) => bytes(size_bytes),
     value: ({ size_bytes }) => size_bytes,
@@ -34,7 +34,7 @@ const columns: Column<Volume>[] = [
     cell: ({ used_by }) => used_by && <a href={`/vms/${idOfPath(used_by)}`}>{idOfPath(used_by)}</a>,
     value: ({ used_by }) => used_by,
   },
-  { key: 'format', head: 'f.format', cell: ({ format }) => format, drop: 2 },
+  { key: 'format', head: 'f.format', cell: ({ format }) => format, value: ({ format }) => format, drop: 2 },
   { key: 'backing', head: 'f.backing', cell: ({ backing }) => backing ?? '–', drop: 1 },
 ]
 
@@ -95,7 +95,9 @@ export function PoolPage() {
               idOf={({ name }) => name}
               nameOf={({ name }) => name}
               words={({ name, used_by }) => [name, used_by]}
+              facets={[{ field: 'format', label: 'f.format', of: ({ format }) => format }]}
               firstSort="name"
+              isPaged
               verbs={volumeVerbs(pools)}
               create={{
                 action: 'volumes.create',

@@ -17,7 +17,7 @@ const ofVm = ({ kind }: Backup) => kind === 'vm'
 
 const columns: Column<Backup>[] = [
   {
-    key: 'name',
+    key: 'vm_name,container_name',
     head: 'f.backupOf',
     cell: (backup) => (
       <a href={backup.kind === 'vm' ? `/vms/${backup.vm_id}` : `/containers/${backup.container_id}`}>
@@ -34,7 +34,7 @@ const columns: Column<Backup>[] = [
   },
   { key: 'state', head: 'f.status', cell: ({ state }) => <Status value={state} />, value: ({ state }) => state },
   {
-    key: 'data',
+    key: 'data_bytes',
     head: 'f.size',
     cell: ({ data_bytes }) => bytes(data_bytes),
     value: ({ data_bytes }) => data_bytes,
@@ -42,7 +42,7 @@ const columns: Column<Backup>[] = [
     drop: 2,
   },
   {
-    key: 'stored',
+    key: 'stored_bytes',
     head: 'f.storedBytes',
     cell: ({ stored_bytes }) => bytes(stored_bytes),
     value: ({ stored_bytes }) => stored_bytes,
@@ -54,6 +54,10 @@ const columns: Column<Backup>[] = [
   poolColumn(2),
   { key: 'description', head: 'f.description', cell: ({ description }) => description, drop: 1 },
 ]
+
+/** The fields of a row and of its actions; the disks of a backup are most of the record. */
+const listFields =
+  'id,kind,vm_id,vm_name,container_id,container_name,container,pool,description,state,taken_at,data_bytes,stored_bytes,structure,data,boot,protected'
 
 const verbs: readonly Verb<Backup>[] = [
   {
@@ -143,6 +147,7 @@ export const Backups = () => (
   <ListScreen
     title="nav.backups"
     list="backups.list"
+    params={{ fields: listFields }}
     item="backups.get"
     columns={columns}
     idOf={({ id }) => id}
@@ -152,7 +157,8 @@ export const Backups = () => (
       { field: 'kind', label: 'f.backupOf', of: ({ kind }) => kind },
       { field: 'pool', label: 'f.pool', of: ({ pool }) => pool },
     ]}
-    firstSort="name"
+    firstSort="-taken_at"
+    isPaged
     verbs={verbs}
     create={create}
     empty="noBackups"
