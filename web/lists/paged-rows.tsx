@@ -16,7 +16,7 @@ import { useUrlState } from './url-state.ts'
 const nobody: ReadonlySet<string> = new Set()
 
 /** The last answer of a list, while that of its next query is on its way. */
-function useLast<T>(list: Paged<T>): Paged<T> {
+export function useLast<T>(list: Paged<T>): Paged<T> {
   const last = useRef(list)
   if (list.at > 0) last.current = list
   return list.at === 0 && list.isLoading ? last.current : list
@@ -63,7 +63,7 @@ export function PagedRows<N extends ListName>(props: ListProps<N> & { button: Co
         />
       )}
       {chosen.length > 0 && bulk && <Bulk items={chosen} bulk={bulk} idOf={idOf} onClear={() => setSelected(nobody)} />}
-      <States {...props} list={list} q={q} onRetry={retry} onClear={() => setQuery('', 'push')} />
+      <ListStates {...props} list={list} q={q} onRetry={retry} onClear={() => setQuery('', 'push')} />
       {rows.length > 0 && (
         <Table
           label={t(props.title)}
@@ -86,13 +86,21 @@ export function PagedRows<N extends ListName>(props: ListProps<N> & { button: Co
 type StatesProps<N extends ListName> = Pick<ListProps<N>, 'empty' | 'emptyHint'> & {
   list: Paged<ItemOf<N>>
   q: string
-  button: ComponentChildren
+  button?: ComponentChildren
   onRetry: () => void
   onClear: () => void
 }
 
 /** The states of a list without rows: refused, failed, not read yet, empty, nothing found. */
-function States<N extends ListName>({ list, q, empty, emptyHint, button, onRetry, onClear }: StatesProps<N>) {
+export function ListStates<N extends ListName>({
+  list,
+  q,
+  empty,
+  emptyHint,
+  button,
+  onRetry,
+  onClear,
+}: StatesProps<N>) {
   const { error, at, isLoading, rows } = list
   // A search that is no query of this list: its own words say which fields there are.
   if (error?.status === 422)

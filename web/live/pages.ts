@@ -28,6 +28,7 @@ type List = {
   pages: Map<number, readonly Item[]>
   wanted: ReadonlySet<number>
   users: number
+  afterAnyMs: number | undefined
   timer: ReturnType<typeof setTimeout> | undefined
   isReading: boolean
   isStale: boolean
@@ -89,9 +90,9 @@ async function read(list: List): Promise<void> {
   list.isReading = false
 }
 
-function mark(list: List): void {
+function mark(list: List, afterMs = gatherMs): void {
   list.isStale = true
-  if (list.users > 0) list.timer ??= setTimeout(() => void read(list), gatherMs)
+  if (list.users > 0) list.timer ??= setTimeout(() => void read(list), afterMs)
 }
 
 /** Marks the lists that a change at a path can alter; null: all. */
@@ -123,6 +124,7 @@ listen({
     const changed = changedBy(event)
     for (const list of lists.values()) {
       const isRight = facts !== undefined && show(list, facts)
+      if (list.afterAnyMs !== undefined) mark(list, list.afterAnyMs)
       if (!isRight && changed.some((path) => concerns(list.path, path))) mark(list)
     }
   },
@@ -130,12 +132,12 @@ listen({
 })
 onReadAgain(note)
 
-function listOf(key: string, name: ListName, params: Item, pageSize: number): List {
+function listOf(key: string, name: ListName, params: Item, { pageSize, afterAnyMs }: Ways): List {
   const known = lists.get(key)
   if (known) return known
   const state = signal<Paged<Item>>({ rows: [], facets: {}, error: undefined, isLoading: true, at: 0 })
   const { path } = requestOf(name, params)
-  const rest = { users: 0, timer: undefined, isReading: false, isStale: true, wanted: new Set([0]) }
+  const rest = { users: 0, afterAnyMs, timer: undefined, isReading: false, isStale: true, wanted: new Set([0]) }
   const made: List = { name, params, path, pageSize, state, pages: new Map(), ...rest }
   lists.set(key, made)
   return made
@@ -147,17 +149,25 @@ export function pagesIn(first: number, end: number, pageSize: number): number[] 
   return Array.from({ length: to - from + 1 }, (_, index) => from + index)
 }
 
+type Ways = Pick<List, 'pageSize' | 'afterAnyMs'>
+
 /** The rows that are drawn. `isOff`: nothing is read. */
-type View = { first: number; end: number; pageSize?: number; isOff?: boolean }
+type View = {
+  first: number
+  end: number
+  pageSize?: number
+  isOff?: boolean
+  /** Of a list without events of its own: it is read again so many milliseconds after any event. */ afterAnyMs?: number
+}
 
 /** A list that stays on the server: only the pages in view are read, and read again after a change. */
 export function usePages<N extends ListName>(
   name: N,
   params: Item,
-  { first, end, pageSize = usualSize, isOff = false }: View,
+  { first, end, pageSize = usualSize, isOff = false, afterAnyMs }: View,
 ): Paged<ItemOf<N>> & { retry: () => void } {
   const key = `${name} ${pageSize} ${JSON.stringify(params)}`
-  const list = listOf(key, name, params, pageSize)
+  const list = listOf(key, name, params, { pageSize, afterAnyMs })
   const wanted = pagesIn(first, end, pageSize)
   useEffect(() => {
     if (isOff) return undefined

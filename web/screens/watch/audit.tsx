@@ -1,12 +1,15 @@
+import { useLocation } from 'preact-iso'
 import { useState } from 'preact/hooks'
 import { call } from '../../api/client.ts'
-import type { ResultOf } from '../../api/contracts.ts'
+import type { ItemOf, ResultOf } from '../../api/contracts.ts'
 import { asRefusal } from '../../api/refusal.ts'
+import { ListStates, useLast } from '../../lists/paged-rows.tsx'
+import { useSettled } from '../../lists/settled.ts'
 import { useUrlState } from '../../lists/url-state.ts'
-import { useQuery } from '../../live/cache.ts'
+import { usePages } from '../../live/pages.ts'
 import { Button } from '../../widgets/button.tsx'
 import { Page } from '../../widgets/layout.tsx'
-import { Empty, Loaded } from '../../widgets/states.tsx'
+import type { Column } from '../../widgets/column.ts'
 import { Status } from '../../widgets/status.tsx'
 import { Table } from '../../widgets/table.tsx'
 import { toast } from '../../widgets/toasts.tsx'
@@ -32,12 +35,45 @@ function useFilters(): { values: Record<string, string>; set: Record<string, (va
   return { values, set }
 }
 
-/** The chain of audit records, the newest first; the filters are in the address. */
+const columns: Column<ItemOf<'audit.list'>>[] = [
+  {
+    key: 'time',
+    head: 'f.time',
+    cell: (record) => <time dateTime={record.time}>{time(record.time)}</time>,
+    value: (record) => record.time,
+  },
+  { key: 'kind', head: 'f.kind', cell: ({ kind }) => told('audit', kind) },
+  { key: 'user', head: 'f.user', cell: ({ user }) => user ?? t('erased') },
+  { key: 'path', head: 'f.resource', cell: ({ path }) => <code title={path ?? ''}>{path}</code>, drop: 2 },
+  {
+    key: 'result',
+    head: 'f.result',
+    cell: ({ result, message }) => <Status value={result} reason={message} />,
+    drop: 2,
+  },
+  { key: 'address', head: 'f.address', cell: ({ address }) => address ?? '–', drop: 1 },
+]
+
+/** The fields of a row. */
+const listFields = 'seq,time,kind,user,path,result,message,address'
+/** Records have no events: most come with a change, which has one. */
+const afterAnyMs = 2000
+
+/** The chain of audit records, the newest first; it stays on the server, and the filters are in the address. */
 export function Audit() {
   const { values, set } = useFilters()
-  const [limit, setLimit] = useState(100)
+  const { route, path } = useLocation()
+  const [sort, setSort] = useUrlState('sort')
+  const [view, setView] = useState({ first: 0, end: 1 })
   const [verdict, setVerdict] = useState<ResultOf<'audit.verify'>>()
-  const records = useQuery('audit.list', { ...values, limit } as never)
+  const settled = useSettled(JSON.stringify(values))
+  const asked = {
+    ...(JSON.parse(settled) as typeof values),
+    order: sort === 'time' ? 'asc' : 'desc',
+    fields: listFields,
+  }
+  const { retry, ...found } = usePages('audit.list', asked, { ...view, afterAnyMs })
+  const list = useLast(found)
   const verify = () =>
     call('audit.verify', {}).then(
       ({ data }) => setVerdict(data),
@@ -83,49 +119,28 @@ export function Audit() {
             />
           ),
         )}
+        <span class="total" role="status">
+          {t('total', { count: count(list.rows.length) })}
+        </span>
       </div>
-      <Loaded of={records} rows={8}>
-        {({ data, next_cursor }) =>
-          data.length === 0 ? (
-            <Empty title={t('noMatch')} />
-          ) : (
-            <div class="stack">
-              <Table
-                label={t('nav.audit')}
-                rows={data}
-                idOf={({ seq }) => String(seq)}
-                columns={[
-                  {
-                    key: 'time',
-                    head: 'f.time',
-                    cell: (record) => <time dateTime={record.time}>{time(record.time)}</time>,
-                  },
-                  { key: 'kind', head: 'f.kind', cell: ({ kind }) => told('audit', kind) },
-                  { key: 'user', head: 'f.user', cell: ({ user }) => user ?? t('erased') },
-                  {
-                    key: 'path',
-                    head: 'f.resource',
-                    cell: ({ path }) => <code title={path ?? ''}>{path}</code>,
-                    drop: 2,
-                  },
-                  {
-                    key: 'result',
-                    head: 'f.result',
-                    cell: ({ result, message }) => <Status value={result} reason={message} />,
-                    drop: 2,
-                  },
-                  { key: 'address', head: 'f.address', cell: ({ address }) => address ?? '–', drop: 1 },
-                ]}
-              />
-              {next_cursor && limit < 1000 && (
-                <div>
-                  <Button onClick={() => setLimit(Math.min(1000, limit * 2))}>{t('more')}</Button>
-                </div>
-              )}
-            </div>
-          )
-        }
-      </Loaded>
+      <ListStates
+        list={list}
+        empty="noMatch"
+        q={Object.values(values).join('')}
+        onRetry={retry}
+        onClear={() => route(path)}
+      />
+      {list.rows.length > 0 && (
+        <Table
+          label={t('nav.audit')}
+          columns={columns}
+          rows={list.rows}
+          idOf={({ seq }) => String(seq)}
+          sort={sort || '-time'}
+          onSort={(next) => setSort(next, 'push')}
+          onView={setView}
+        />
+      )}
     </Page>
   )
 }
