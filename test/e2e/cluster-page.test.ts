@@ -48,36 +48,6 @@ afterAll(async () => {
 })
 
 test.runIf(canRun)(
-  'the page of a VM says of each node whether it can move there, and moves it',
-  async () => {
-    const id = `moves-${++tries}`
-    await make('POST /api/vms', {
-      id,
-      name: id,
-      memory: 128,
-      cpus: 1,
-      node: 'hv1',
-      disks: [{ pool: 'pool-hv1', size: 2 ** 30 }],
-      start: true,
-    })
-    await page.goto(`${product.url}/vms/${id}/move`)
-    const target = page.getByRole('region', { name: 'hv2' })
-    await target.getByText('possible', { exact: true }).waitFor()
-    await target.getByRole('button', { name: 'Move here' }).click()
-    await page.getByRole('dialog').getByRole('button', { name: 'Move here' }).click()
-    const row = page.locator('main tbody tr')
-    await row.getByText('completed').waitFor()
-    expect(await nodeOf(id)).toBe('hv2')
-    // The answers of the checks are of the new place.
-    await page.getByRole('region', { name: 'hv1' }).getByText('possible', { exact: true }).waitFor()
-
-    await page.goto(`${product.url}/migrations`)
-    await page.locator('main tbody tr', { hasText: id }).getByText('completed').waitFor()
-  },
-  longMs,
-)
-
-test.runIf(canRun)(
   'a node is emptied from its page, after its plan, and its guests come back',
   async () => {
     const id = `drained-${++tries}`

@@ -83,28 +83,6 @@ test.runIf(canRun)(
 )
 
 test.runIf(canRun)(
-  'an action with many goes on when its tab is closed',
-  async () => {
-    const name = `closed-${++tries}-`
-    const ends = Array.from({ length: 6 }, (_, index) => String(index))
-    for (const end of ends) await makeVm(name + end)
-    const other = await context.newPage()
-    await other.goto(`${product.url}/vms?q=${name}`)
-    await other.locator('tbody tr').nth(5).waitFor()
-    await other.getByRole('checkbox', { name: 'Select all' }).click()
-    await other.getByRole('button', { name: 'Start', exact: true }).click()
-    const begun = other.waitForResponse((response) => response.url().endsWith('/bulk') && response.status() === 202)
-    await other.getByRole('dialog').getByRole('button', { name: 'Start (6)' }).click()
-    const { id } = (await (await begun).json()) as { id: string }
-    await other.close()
-    const ended = async () => (await product.ask(`GET /api/operations/${id}`)).body
-    await until(async () => (await ended())['ended_at'] !== null, { what: 'the end of all', timeoutMs: longMs })
-    expect((await ended())['result']).toMatchObject({ failed: [], done: { length: 6 } })
-  },
-  longMs,
-)
-
-test.runIf(canRun)(
   'all tabs of a browser share one event stream, and another tab goes on with it when its tab is closed',
   async () => {
     const name = `tabs-${++tries}`

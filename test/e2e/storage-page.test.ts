@@ -156,40 +156,6 @@ test.runIf(canRun)(
 )
 
 test.runIf(canRun)(
-  'an upload that was cut goes on where it ended when the same file is chosen again, and becomes a volume',
-  async () => {
-    const pool = await makePool()
-    const file = join(dir, `disk-${pool}.raw`)
-    const content = Buffer.alloc(20 * MiB, 'part of a disk ')
-    await writeFile(file, content)
-    let sent = 0
-    // The second part and all later ones are cut.
-    await page.route('**/uploads/*?offset=*', (route) => (++sent > 1 ? route.abort() : route.continue()))
-    await page.goto(`${product.url}/storage/${pool}`)
-    await page.locator('input[type=file]').setInputFiles(file)
-    await page.getByText('8 MiB / 20 MiB').waitFor()
-    await until(() => sent > 1, { what: 'the cut' })
-    await page.unroute('**/uploads/*?offset=*')
-    await page.reload()
-    const offsets: string[] = []
-    page.on('request', (request) => {
-      const offset = new URL(request.url()).searchParams.get('offset')
-      if (offset !== null) offsets.push(offset)
-    })
-    await page.getByRole('button', { name: 'Go on' }).click()
-    await page.locator('input[type=file]').setInputFiles(file)
-    await until(async () => (await volumesIn(pool)).includes(`disk-${pool}`), { what: 'the volume' })
-    expect(offsets[0]).toBe(String(8 * MiB))
-    const stored = `/api/storage/pools/${pool}/volumes/disk-${pool}`
-    await until(async () => (await product.ask(`GET ${stored}`)).body['size_bytes'] === content.length, {
-      what: 'its size',
-    })
-    await page.locator('tbody tr', { hasText: `disk-${pool}` }).waitFor()
-  },
-  longMs,
-)
-
-test.runIf(canRun)(
   'a backup store is encrypted for a recipient, mistakes stand at their fields, and the last recipient stays',
   async () => {
     const pool = await makePool()

@@ -18,6 +18,7 @@ function say(state, reason = '') {
   $('#closed').hidden = state !== 'closed'
   $('#why').textContent = reason
   $('#keys').hidden = state !== 'connected' || type !== 'vnc' || recording !== null
+  $('#leave').hidden = state !== 'connected' || recording !== null
   if (state === 'closed') $('#again').focus()
 }
 
@@ -87,6 +88,19 @@ async function viewerFile() {
     $('#state span').textContent = error.message
   }
 }
+
+const modifiers = ['Control', 'Alt', 'Shift']
+let isLeaving = false
+/** Ctrl+Alt+Shift gives the keyboard back: all other keys, also Tab, go to the guest. It sees the keys released first. */
+function onKey({ type: kind, key, ctrlKey, altKey, shiftKey }) {
+  if (kind === 'keydown') isLeaving = modifiers.includes(key) && (isLeaving || (ctrlKey && altKey && shiftKey))
+  else if (isLeaving && !ctrlKey && !altKey && !shiftKey) {
+    isLeaving = false
+    $('#whole').focus()
+  }
+}
+addEventListener('keydown', onKey, true)
+addEventListener('keyup', onKey, true)
 
 translate()
 if (recording) $('#again').textContent = t('playAgain')

@@ -34,10 +34,16 @@ type Props<N extends ActionName> = {
   children?: ComponentChildren
   /** Shows the plan of the action: it is read first, and then exactly it is done. */
   showPlan?: ((plan: Plan) => ComponentChildren) | undefined
+  /** Shows what the request would do, read from elsewhere, before it is sent. */
+  preview?: ((params: Values) => ComponentChildren) | undefined
+  /** The form sends one request for each entry of a list field. */ eachOf?: EachOf | undefined
   /** Last change of the parameters before they are sent. */ prepare?: (
     params: Record<string, unknown>,
   ) => Record<string, unknown>
 }
+
+/** A list field of a form, and the parameter that gets one of its entries in each request. */
+export type EachOf = { field: string; as: string }
 
 /** Forms with fewer fields have no view as YAML. */
 const fieldsWithYaml = 3
@@ -56,9 +62,10 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
   const [conflicts, setConflicts] = useState<Conflict[]>([])
   const [isBusy, setBusy] = useState(false)
   const [plan, setPlan] = useState<Plan>()
+  const [previewed, setPreviewed] = useState<Values>()
   /** Fields of the request that were given as YAML, and that the form does not have. */
   const [extra, setExtra] = useState<Values>({})
-  const isPlanning = props.showPlan !== undefined && plan === undefined
+  const isPlanning = props.preview ? !previewed : props.showPlan !== undefined && !plan
   const form = useRef<HTMLFormElement>(null)
   useEffect(
     () => form.current?.closest('dialog')?.querySelector<HTMLElement>('form input, select, textarea')?.focus(),
@@ -100,9 +107,22 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
     const params = given as ParamsOf<N>
     // Actions with a plan take this parameter, and answer it.
     const toPlan = { ...given, plan: true } as unknown as ParamsOf<N>
+    if (isPlanning && props.preview) return setPreviewed(given)
     if (isPlanning) return setPlan((await call(action, toPlan)).data as unknown as Plan)
-    const answer = await run(action, params, { ifMatch: current?.etag, ifPlan: plan?.plan_id })
-    onDone?.(answer)
+    const asked = { ifMatch: current?.etag, ifPlan: plan?.plan_id }
+    onDone?.(props.eachOf ? await sendEach(given, props.eachOf) : await run(action, params, asked))
+  }
+
+  /** Entries whose request was taken leave the form, so that a later refusal repeats none of them. */
+  const sendEach = async (given: Values, { field, as }: EachOf) => {
+    const { [field]: entries, ...rest } = given
+    const left = [...(entries as string[])]
+    let answer: ResultOf<N>
+    do {
+      answer = await run(action, { ...rest, [as]: left.shift() } as ParamsOf<N>)
+      setRaw((before) => ({ ...before, [field]: left.join('\n') }))
+    } while (left.length > 0)
+    return answer
   }
 
   const readRaw = (from: Raw) => {
@@ -159,7 +179,7 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
       else await send(base ? changedFields(valuesOf(fields, base.data), values) : values)
     } catch (thrown) {
       const refusal = asRefusal(thrown)
-      setPlan(undefined)
+      forgetPlan()
       if (refusal.status === 412 && reload) await mergeMine(values)
       else if (yaml.text !== undefined) await showInYaml(refusal)
       else show(refusal)
@@ -178,8 +198,12 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
     else setError(refusal)
   }
 
-  const put = (name: string, value: string | boolean) => {
+  const forgetPlan = () => {
     setPlan(undefined)
+    setPreviewed(undefined)
+  }
+  const put = (name: string, value: string | boolean) => {
+    forgetPlan()
     setRaw((before) => ({ ...before, [name]: value }))
   }
   const conflictOf = (name: string) => conflicts.find(({ field }) => field === name)
@@ -197,7 +221,7 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
           text={yaml.text}
           mistakes={yaml.mistakes}
           onInput={(text) => {
-            setPlan(undefined)
+            forgetPlan()
             yaml.change(text)
           }}
         />
@@ -224,8 +248,9 @@ export function ActionForm<N extends ActionName>(props: Props<N>) {
           )
         })}
       {plan && props.showPlan?.(plan)}
+      {previewed && props.preview?.(previewed)}
       <footer>
-        {fields.length >= fieldsWithYaml && (
+        {fields.length >= fieldsWithYaml && !props.eachOf && (
           <Button kind="quiet" onClick={() => void yaml.toggle()}>
             {t(yaml.text === undefined ? 'asYaml' : 'asForm')}
           </Button>

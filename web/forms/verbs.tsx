@@ -10,7 +10,7 @@ import { Menu } from '../widgets/menu.tsx'
 import { Problem } from '../widgets/states.tsx'
 import { toast } from '../widgets/toasts.tsx'
 import { t, told, type Word } from '../words/words.ts'
-import { ActionForm, type Plan } from './action-form.tsx'
+import { ActionForm, type EachOf, type Plan } from './action-form.tsx'
 import type { Field } from './fields.ts'
 import { run } from './run.ts'
 
@@ -24,6 +24,9 @@ export type Verb<T> = {
   fields?: (item: T) => readonly Field[]
   initial?: (item: T) => Record<string, unknown>
   prepare?: (params: Record<string, unknown>) => Record<string, unknown>
+  /** Shows what the request of the form would do, before it is sent. Goes with `fields`. */
+  preview?: (params: Record<string, unknown>) => ComponentChildren
+  /** One request for each entry of a list field. */ eachOf?: EachOf
   /** Question before it is done, with the loss. */ confirm?: (item: T) => string
   /** The name that must be typed, for what cannot be undone. */ typed?: (item: T) => string
   note?: (item: T) => ComponentChildren
@@ -140,6 +143,8 @@ export function VerbDialog<T>({
           fields={verb.fields(item)}
           initial={verb.initial?.(item) ?? {}}
           prepare={verb.prepare}
+          eachOf={verb.eachOf}
+          preview={verb.preview}
           showPlan={verb.showPlan}
           submit={verb.label}
           isDanger={verb.isDanger}

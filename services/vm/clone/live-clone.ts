@@ -6,7 +6,7 @@ import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Copies } from '../drivers/parts.ts'
 import { requirePart } from '../drivers/drivers.ts'
-import { type Consistency, whileFrozen } from '../guest-agent/freeze.ts'
+import { type Consistency, thawProblem, whileFrozen } from '../guest-agent/freeze.ts'
 import { type DiskRecord, apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { requireStatus, settle } from '../state/status.ts'
 import type { CloneInput } from './input.ts'
@@ -68,7 +68,7 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
     format,
     source: images[index]!.source,
   }))
-  const { consistency } = await whileFrozen(vm, async () => {
+  const { consistency, filesystems, problem } = await whileFrozen(vm, async () => {
     await requireCurrent()
     return copies.begin(vm, targets)
   })
@@ -76,8 +76,9 @@ async function begin({ op, input: { source, vm: clone }, disks }: Part): Promise
   op.log(
     consistency === 'filesystem'
       ? `The file systems of '${source}' were frozen when the copy began`
-      : `The copy of '${source}' is crash consistent: no agent in the guest has frozen its file systems`,
+      : `The copy of '${source}' is crash consistent: ${filesystems === 0 ? 'no agent in the guest has frozen its file systems' : 'its file systems may not have been frozen all the time'}`,
   )
+  if (problem) op.log(thawProblem(source, problem))
   return { consistency, images }
 }
 

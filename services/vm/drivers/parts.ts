@@ -257,10 +257,14 @@ export type KeptState = { bytes: number; has_variables: boolean; has_tpm: boolea
 export type Agent = {
   /** Reads what the agent tells of its guest. */
   view: (guest: Guest) => Promise<AgentView>
-  /** @returns the number of file systems that are frozen. @throws ConflictError when no agent answers */
-  freeze: (guest: Guest) => Promise<number>
-  /** Lets the file systems be written again; those that are not frozen are fine. */
-  thaw: (guest: Guest) => Promise<number>
+  /**
+   * @param seconds limit of an answer; a minute if not given
+   * @returns the number of file systems that are frozen
+   * @throws ConflictError when no agent answers
+   */
+  freeze: (guest: Guest, seconds?: number) => Promise<number>
+  /** Lets the file systems be written again; those that are not frozen are fine. `seconds` and errors are those of `freeze`. */
+  thaw: (guest: Guest, seconds?: number) => Promise<number>
 }
 
 /** The hypervisor's own console of a guest, in the hypervisor's own protocol. */

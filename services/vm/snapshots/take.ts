@@ -3,7 +3,7 @@ import { requireCurrent } from '#shared/runtime/request-context.ts'
 import { volumeSnapshots } from '#shared/contracts/storage/volume-snapshots.ts'
 import { ConflictError } from '#shared/errors.ts'
 import type { Op } from '#shared/operation/kinds.ts'
-import { whileFrozen } from '../guest-agent/freeze.ts'
+import { thawProblem, whileFrozen } from '../guest-agent/freeze.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
 import { settle } from '../state/status.ts'
 import { snapshotsOf, type Taking } from './taking.ts'
@@ -108,6 +108,7 @@ export async function taken(op: Op, taking: Taking): Promise<Facts> {
   op.log(
     `Snapshot '${taking.name}' of '${taking.vm}': ${consistency} consistency; the guest was paused for ${pause_ms} ms`,
   )
+  if (frozen?.problem) op.log(thawProblem(taking.vm, frozen.problem))
   return {
     ...facts!,
     consistency,

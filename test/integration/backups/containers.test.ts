@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { resourcePools } from '#shared/contracts/access/resource-pools.ts'
 import { type Container, containers } from '#shared/contracts/container/containers.ts'
 import type { Runtime } from '#shared/contracts/container/parts.ts'
+import { type BackupJob, backupJobs, type Outcome } from '#shared/contracts/storage/backup-jobs.ts'
 import { backupFiles } from '#shared/contracts/storage/backup-files.ts'
 import { type Backup, backups, backupStores } from '#shared/contracts/storage/backups.ts'
 import { containerBackups, type ContainerRestorePlan } from '#shared/contracts/storage/container-backups.ts'
@@ -12,6 +14,8 @@ import { containerService } from '../../../services/container/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
 import { containerMaker, useEngines } from '../../lab/containers/containers.ts'
 import { labEngines } from '../../lab/containers/engines.ts'
+import { sample, seedOf } from '../../lab/faults/seed.ts'
+import { idle } from '../../lab/containers/idle.ts'
 import { startHorcrux, type TestHorcrux } from '../../lab/product/horcrux.ts'
 import { done, work } from '../../lab/product/run-operation.ts'
 
@@ -50,7 +54,8 @@ const planOf = async (id: string, more: object = {}) =>
 const running = (runtime: Runtime, id: string, more: object = {}) =>
   make(runtime, id, { env: { SECRET: 'of mine' }, labels: { tier: 'prod' }, memory: 64, start: true, ...more })
 
-describe.each(lab.engines)('a container of %s', (runtime) => {
+/** Each is backed up and restored in the torture, three of them in a run. */
+describe.each(sample([...lab.engines], seedOf('backups of containers'), 3))('a container of %s', (runtime) => {
   test('is backed up, verified, and becomes a new container with its files and settings', async () => {
     const id = fresh('first')
     await running(runtime, id)
@@ -142,6 +147,64 @@ describe.each(withVolumes)('volumes of a container of %s', (runtime) => {
     expect(await sh(id, 'cat /data/sub/file')).toBe('then\n')
     for (const each of [copy, id]) await end(each)
   })
+})
+
+/** Two engines of which the one's backup becomes a container of the other, by seed. */
+const [from, to] = sample([...lab.engines], seedOf('a backup on another engine'), 2)
+test.runIf(from && to)('a backup restores to another engine, with its files, users, links and settings', async () => {
+  const id = fresh('moved')
+  await running(from!, id)
+  await sh(id, 'mkdir -p /root/sub; echo one >/root/sub/file; ln /root/sub/file /root/hard; ln -s sub/file /root/soft')
+  await sh(id, 'chown 1000:1001 /root/sub/file; chmod 4750 /root/sub/file')
+  const backup = await back(id)
+  const copy = fresh(`on-${to}`)
+  const asked = {
+    container_id: copy,
+    runtime: to,
+    env: { SECRET: 'again' },
+    ...(drivers[to!].lacks.command === undefined && { command: idle }),
+  }
+  const plan = await planOf(backup.id, asked)
+  expect(plan).toMatchObject({ to: 'new', runtime: to, missing_env: [] })
+  expect(plan.differences).toContainEqual(expect.objectContaining({ field: 'runtime' }))
+  const made = await restore(backup.id, { ...asked, start: true })
+  expect(made).toMatchObject({ id: copy, runtime: to, status: 'running', memory: 64, labels: { tier: 'prod' } })
+  const script =
+    'cat /root/sub/file /root/hard; readlink /root/soft; stat -c "%u:%g %a %h" /root/sub/file; echo $SECRET'
+  expect(await sh(copy, script)).toBe('one\none\nsub/file\n1000:1001 4750 2\nagain\n')
+  for (const each of [copy, id]) await end(each)
+})
+
+test('a job backs up containers by label and by resource pool, and deletes its surplus', async () => {
+  const [runtime] = sample([...lab.engines], seedOf('a job of backups of containers'), 1)
+  const [one, two, other] = [fresh('job'), fresh('job'), fresh('other')]
+  for (const id of [one, two]) await make(runtime!, id, { labels: { job: one } })
+  await make(runtime!, other, {})
+  const jobOf = async (selection: object, more: object = {}) =>
+    (await horcrux.call(backupJobs, 'create', {
+      name: 'nightly',
+      selection,
+      pool: 'store',
+      ...more,
+    } as never)) as BackupJob
+  const run = async ({ id }: BackupJob) =>
+    (await done(horcrux, backupJobs, 'run', { id })) as { outcomes: Outcome[]; deleted: string[] }
+  const of = (outcomes: Outcome[]) => outcomes.map(({ container_id, state }) => `${container_id} ${state}`).toSorted()
+
+  const byLabel = await jobOf({ kind: 'label', label: `job=${one}` }, { retention: { last: 1 } })
+  const first = await run(byLabel)
+  expect(of(first.outcomes)).toEqual([`${one} succeeded`, `${two} succeeded`].toSorted())
+  const second = await run(byLabel)
+  expect(second.deleted.toSorted()).toEqual(first.outcomes.map(({ backup_id }) => backup_id).toSorted())
+
+  const team = fresh('team')
+  await horcrux.call(resourcePools, 'create', { id: team, name: team })
+  for (const member of [one, other])
+    await horcrux.call(resourcePools, 'putMember', { id: team, kind: 'container', member })
+  const byPool = await jobOf({ kind: 'resource_pool', resource_pool: team })
+  expect(of((await run(byPool)).outcomes)).toEqual([`${one} succeeded`, `${other} succeeded`].toSorted())
+  for (const { id } of [byLabel, byPool]) await horcrux.call(backupJobs, 'delete', { id })
+  for (const id of [one, two, other]) await end(id)
 })
 
 test('a store of deleted backups of containers has nothing left after a garbage collection', async () => {

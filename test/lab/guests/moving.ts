@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { connect } from 'nats'
+import type { Config } from '#shared/config/config.ts'
 import { nodes } from '#shared/contracts/cluster/nodes.ts'
 import { migrations } from '#shared/contracts/migration/migrations.ts'
 import { pools } from '#shared/contracts/storage/pools.ts'
@@ -27,9 +28,9 @@ export const fresh = (word: string) => `${word}-${process.pid}-${count++}`
  * Horcrux with two lab hosts as the nodes hv1 and hv2, each with a storage pool of its own: `here` and `there`.
  * @param more services beside those that a migration needs
  */
-export async function startMoving([one, two]: LabHost[], more: Service[] = []) {
+export async function startMoving([one, two]: LabHost[], more: Service[] = [], config: Partial<Config> = {}) {
   const services = [clusterService, storageService, vmService, migrationService, ...more]
-  const horcrux = await startHorcrux({ services, works: false })
+  const horcrux = await startHorcrux({ services, works: false, config })
   let atWork = horcrux.work()
   const stop = async () => {
     await atWork()

@@ -11,6 +11,9 @@ import { done } from './run-operation.ts'
 const password = 'Sonnenblume-7'
 type Asked = Parameters<typeof ask>[2]
 
+/** A token is good for 15 minutes: a new one is used after this time. Milliseconds. */
+const tokenMs = 10 * 60_000
+
 /** The whole of Horcrux in this process, with lab hosts as its nodes hv1, hv2 …, and a signed-in admin. */
 export type Product = {
   horcrux: TestHorcrux
@@ -29,9 +32,17 @@ export async function startProduct(hosts: LabHost[], config: Partial<Config> = {
   try {
     for (const [index, host] of hosts.entries()) await done(horcrux, nodes, 'register', asNode(`hv${index + 1}`, host))
     const url = gatewayService.url()
-    const { body } = await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })
-    const token = String(body['token'])
-    return { horcrux, url, token, ask: (line, asked) => ask(url, line, { token, ...asked }), stop: horcrux.stop }
+    const newToken = async () => {
+      const { body } = await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })
+      return { token: String(body['token']), until: Date.now() + tokenMs }
+    }
+    let current = await newToken()
+    const { token } = current
+    const askAsAdmin: Product['ask'] = async (line, asked) => {
+      if (Date.now() > current.until) current = await newToken()
+      return ask(url, line, { token: current.token, ...asked })
+    }
+    return { horcrux, url, token, ask: askAsAdmin, stop: horcrux.stop }
   } catch (error) {
     await horcrux.stop()
     throw error

@@ -60,6 +60,7 @@ export function Grants() {
       { name: 'networks', label: 'f.networks', hint: 'hint.grantNetworks' },
       { name: 'expires_at', label: 'f.until', hint: 'hint.expires' },
     ],
+    preview: (params) => <WhatIf changes={[{ change: 'grant', ...params }]} />,
     prepare: (params) => ({
       ...params,
       networks: (params['networks'] as string[]).length > 0 ? params['networks'] : undefined,

@@ -1,22 +1,26 @@
 import type { Node } from '#shared/contracts/cluster/nodes.ts'
 import type { MigrationPlan, MigrationType } from '#shared/contracts/migration/migrations.ts'
+import type { Pool } from '#shared/contracts/storage/pools.ts'
 import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { useState } from 'preact/hooks'
 import { call } from '../../api/client.ts'
 import { type Verb, Verbs } from '../../forms/verbs.tsx'
 import { useQuery, useReading } from '../../live/cache.ts'
+import { useCollection } from '../../live/collection.ts'
 import { Card } from '../../widgets/layout.tsx'
 import { Empty, Loaded } from '../../widgets/states.tsx'
 import { Status } from '../../widgets/status.tsx'
 import { bytes, count, seconds } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { Migrations } from '../cluster/migrations.tsx'
+import { poolsForVolumes } from '../storage/volume-verbs.tsx'
 
 const ways: readonly MigrationType[] = ['live', 'online', 'offline']
 
 /** Every other node with all that keeps the VM from moving there, and the migrations so far. */
 export function Move({ vm }: { vm: Vm }) {
   const nodes = useQuery('nodes.list', { limit: 1000 })
+  const pools = useCollection('pools.list', {}, 'pools.get').items
   const isOn = vm.status === 'running' || vm.status === 'paused'
   const [chosen, choose] = useState<MigrationType>()
   const way = chosen ?? (isOn ? 'live' : 'offline')
@@ -49,7 +53,9 @@ export function Move({ vm }: { vm: Vm }) {
                   <p>{t('noOtherNodeHint')}</p>
                 </Empty>
               )
-            return others.map((node) => <Target key={`${node.id} ${way}`} vm={vm} node={node} way={way} />)
+            return others.map((node) => (
+              <Target key={`${node.id} ${way}`} vm={vm} node={node} way={way} pools={pools} />
+            ))
           }}
         </Loaded>
       </Card>
@@ -60,12 +66,12 @@ export function Move({ vm }: { vm: Vm }) {
   )
 }
 
-const migrate = (node: Node, way: MigrationType, plan: MigrationPlan): Verb<Vm> => ({
+const migrate = (node: Node, way: MigrationType, plan: MigrationPlan, pool: string): Verb<Vm> => ({
   action: 'migrations.start',
   label: 'verb.migrate',
   params: ({ id }) => ({ vm_id: id, target_node: node.id, migration_type: way }),
   reason: () => (plan.is_possible ? undefined : plan.violations.map(({ message }) => message).join('; ')),
-  initial: () => (way === 'live' ? { auto_converge: true } : {}),
+  initial: () => ({ target_pool: pool, ...(way === 'live' && { auto_converge: true }) }),
   fields: () => [
     ...(plan.disks.some(({ is_copied }) => is_copied)
       ? [{ name: 'target_pool', label: 'f.targetPool', hint: 'hint.targetPool' } as const]
@@ -104,23 +110,45 @@ function Facts({ plan: { bytes_to_copy, forecast, warnings } }: { plan: Migratio
   )
 }
 
-function Target({ vm, node, way }: { vm: Vm; node: Node; way: MigrationType }) {
-  const check = useReading(`check ${vm.id} ${node.id} ${way}`, `/api/vms/${vm.id}`, async () => {
-    const { data } = await call('migrations.check', { vm_id: vm.id, target_node: node.id, migration_type: way })
-    return data
+function Target({ vm, node, way, pools }: { vm: Vm; node: Node; way: MigrationType; pools: readonly Pool[] }) {
+  const [pool, choosePool] = useState('')
+  const check = useReading(`check ${vm.id} ${node.id} ${way} ${pool}`, `/api/vms/${vm.id}`, async () => {
+    const asked = { vm_id: vm.id, target_node: node.id, migration_type: way, ...(pool && { target_pool: pool }) }
+    return (await call('migrations.check', asked)).data
   })
+  const there = pools.filter(({ nodes }) => nodes === null || nodes.includes(node.id))
+  const isLocal = vm.disks.some((disk) => disk.pool && !there.some(({ id }) => id === disk.pool))
+  const usable = poolsForVolumes(there, null)
   return (
     <section class="target" aria-label={node.name}>
       <h3>
         <a href={`/nodes/${node.id}`}>{node.name}</a>
       </h3>
+      {isLocal && usable.length > 1 && (
+        <label class="row">
+          {t('f.targetPool')}
+          <select value={pool} onChange={({ currentTarget }) => choosePool(currentTarget.value)}>
+            <option value="">{t('automatic')}</option>
+            {usable.map((id) => (
+              <option key={id} value={id}>
+                {id}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
       <Loaded of={check} rows={1}>
         {(plan) => (
           <>
             <div class="row">
               <Status value={plan.is_possible ? 'possible' : 'impossible'} />
               {plan.is_possible && (
-                <Verbs item={vm} verbs={[migrate(node, way, plan)]} shown={1} label={`${vm.name} → ${node.name}`} />
+                <Verbs
+                  item={vm}
+                  verbs={[migrate(node, way, plan, pool)]}
+                  shown={1}
+                  label={`${vm.name} → ${node.name}`}
+                />
               )}
             </div>
             {plan.violations.length > 0 && (

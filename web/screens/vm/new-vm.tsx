@@ -35,13 +35,15 @@ const secret = 'user.plain_password'
 /** One page: name and size, disk and network, access; the rest is folded. The draft survives a reload. */
 export function NewVm() {
   const { route } = useLocation()
-  const pools = useCollection('pools.list', {}, 'pools.get').items
-  const nodes = useCollection('nodes.list', {}, 'nodes.get').items
+  const pools = useCollection('pools.list', {}, 'pools.get')
+  const nodes = useCollection('nodes.list', {}, 'nodes.get')
   const [raw, setRaw] = useState<Raw>(() => ({ ...defaults, ...JSON.parse(sessionStorage.getItem(draftKey) ?? '{}') }))
   const [wrong, setWrong] = useState<Record<string, string>>({})
   const [error, setError] = useState<Refusal>()
   const [isBusy, setBusy] = useState(false)
-  const poolIds = pools.filter(({ state }) => state === 'active').map(({ id }) => id)
+  const poolIds = pools.items.filter(({ state }) => state === 'active').map(({ id }) => id)
+  /** Until the storage pools are known, a form without a choice would make a VM without a disk. */
+  const isWaiting = pools.isLoading && raw['pool'] === undefined
   const value = (name: string) => raw[name] ?? (name === 'pool' ? (poolIds[0] ?? '') : '')
   const put = (name: string, next: string | boolean) => {
     const now = { ...raw, [name]: next }
@@ -87,7 +89,7 @@ export function NewVm() {
           name: 'node',
           label: 'f.node',
           kind: 'select',
-          options: [['', t('automatic')], ...nodes.map(({ id, name }) => [id, name] as const)],
+          options: [['', t('automatic')], ...nodes.items.map(({ id, name }) => [id, name] as const)],
         },
         { name: 'hypervisor', label: 'f.hypervisor', kind: 'select', options: facts.enums.hypervisor },
         {
@@ -151,7 +153,7 @@ export function NewVm() {
   }
   const submit = async (event: Event) => {
     event.preventDefault()
-    if (isBusy || isOffline.value) return
+    if (isBusy || isWaiting || isOffline.value) return
     setError(undefined)
     const request = await given()
     if (!request) return
@@ -192,6 +194,8 @@ export function NewVm() {
     >
       <form class="form" style={{ maxWidth: '46rem' }} onSubmit={submit} noValidate>
         {error && <Problem error={error} />}
+        {pools.error && <Problem error={pools.error} title={t('poolsUnknown')} />}
+        {nodes.error && <Problem error={nodes.error} title={t('nodesUnknown')} />}
         {yaml.text !== undefined && <YamlForm text={yaml.text} mistakes={yaml.mistakes} onInput={yaml.change} />}
         {(yaml.text === undefined ? groups : []).map(({ title, fields, isFolded }) => {
           const inputs = fields
@@ -238,7 +242,12 @@ export function NewVm() {
           <a class="button" href="/vms">
             {t('cancel')}
           </a>
-          <Button type="submit" kind="main" isBusy={isBusy} reason={isOffline.value ? t('offlineReason') : undefined}>
+          <Button
+            type="submit"
+            kind="main"
+            isBusy={isBusy || isWaiting}
+            reason={isOffline.value ? t('offlineReason') : undefined}
+          >
             {t('createVm')}
           </Button>
         </footer>

@@ -31,9 +31,10 @@ export const vmVerbs: readonly Verb<Row>[] = [
     action: 'vms.clone',
     label: 'verb.clone',
     params: ({ id }) => ({ vm: id }),
-    initial: ({ name }) => ({ name: `${name}-2`, mode: 'full' }),
+    initial: ({ name }) => ({ names: [`${name}-2`], mode: 'full' }),
+    eachOf: { field: 'names', as: 'name' },
     fields: ({ template }) => [
-      { name: 'name', label: 'f.name', isRequired: true },
+      { name: 'names', label: 'f.cloneNames', kind: 'lines', rows: 3, isRequired: true, hint: 'hint.cloneNames' },
       {
         name: 'mode',
         label: 'f.mode',
@@ -41,6 +42,7 @@ export const vmVerbs: readonly Verb<Row>[] = [
         options: template ? ['linked', 'full'] : ['full', 'linked'],
         hint: 'hint.cloneMode',
       },
+      { name: 'pool', label: 'f.pool', hint: 'hint.asSource' },
       { name: 'memory', label: 'f.memory', hint: 'hint.asSource' },
       { name: 'cpus', label: 'f.cpus', hint: 'hint.asSource' },
       { name: 'start', label: 'f.startAfter' },

@@ -160,6 +160,8 @@ export const general: Record<keyof typeof english, string> = {
   notifications: 'Meldungen',
   now: 'Jetzt',
   offline: 'Offline: Der Server antwortet nicht. Die Seite zeigt den Stand von {since}; Änderungen sind abgeschaltet.',
+  poolsUnknown: 'Die Speicherpools sind nicht bekannt',
+  nodesUnknown: 'Die Knoten sind nicht bekannt',
   offlineReason: 'Der Server antwortet nicht',
   on: 'auf',
   openAuthenticator: 'In einer Authenticator-App öffnen',

@@ -157,6 +157,8 @@ export const general = {
   notifications: 'Notifications',
   now: 'Now',
   offline: 'Offline: the server does not answer. The page shows its state of {since}; changes are off.',
+  poolsUnknown: 'The storage pools are not known',
+  nodesUnknown: 'The nodes are not known',
   offlineReason: 'The server does not answer',
   on: 'on',
   openAuthenticator: 'Open in an authenticator app',

@@ -92,9 +92,10 @@ const fileSystemOf = ({ name, mountpoint, type, ...bytes }: FileSystem) => ({
 })
 
 /** Freezes the mounted file systems of a guest; a guest that is frozen stays so. @throws ConflictError without an agent */
-export async function freeze(guest: Guest): Promise<number> {
+export async function freeze(guest: Guest, seconds = freezeSeconds): Promise<number> {
   if ((await ask(guest, 'guest-fsfreeze-status')) === 'frozen') return 0
-  return ask(guest, 'guest-fsfreeze-freeze', freezeSeconds)
+  return ask(guest, 'guest-fsfreeze-freeze', seconds)
 }
 
-export const thaw = (guest: Guest): Promise<number> => ask(guest, 'guest-fsfreeze-thaw', freezeSeconds)
+export const thaw = (guest: Guest, seconds = freezeSeconds): Promise<number> =>
+  ask(guest, 'guest-fsfreeze-thaw', seconds)
