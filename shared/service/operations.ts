@@ -4,15 +4,8 @@ import { bus } from '#shared/bus/bus.ts'
 import { operations } from '#shared/contracts/core/operations.ts'
 import { requireVersion } from '#shared/db/if-match.ts'
 import { ConflictError, notFound } from '#shared/errors.ts'
-import {
-  type Entry,
-  findEntry,
-  isActive,
-  listEntries,
-  type LogLine,
-  requestCancel,
-  viewOf,
-} from '#shared/operation/entries.ts'
+import { type Entry, findEntry, isActive, type LogLine, requestCancel, viewOf } from '#shared/operation/entries.ts'
+import { searchOperations } from '#shared/operation/search.ts'
 import { nudge, waitForEnd } from '#shared/operation/wait.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { requireRight } from '#shared/access/require-right.ts'
@@ -33,7 +26,7 @@ export const operationService = implement(operations, {
     const api_key = restrictedKeyOf(caller)
     const own = { user: subjectOf(caller), ...(api_key !== undefined && { api_key }) }
     const mine = seesAll(caller, rights) ? {} : own
-    const found = await listEntries(query, mine, { resource: 'resources' })
+    const found = await searchOperations(query, mine)
     return { ...found, data: found.data.map(viewOf) }
   },
 

@@ -146,6 +146,31 @@ describe.skipIf(!available('nats', await missingForNats()) || !available('chromi
       await page.locator('.empty').waitFor()
     })
 
+    test('operations and audit records of others appear in their lists, which the server searches', async () => {
+      const { body } = await ask(url, 'GET /api/vms?limit=2&sort=-name&q=status:running&fields=id', { token })
+      const [vm, other] = (body['data'] as { id: string }[]).map(({ id }) => id)
+      await page.goto(`${url}/operations`)
+      await page.locator('.empty').waitFor()
+      for (const id of [vm, other]) await ask(url, `POST /api/vms/${id}/stop`, { token })
+      const rows = page.locator('tbody tr')
+      await rows.filter({ hasText: vm! }).getByText('succeeded').waitFor()
+      await rows.filter({ hasText: other! }).getByText('succeeded').waitFor()
+      await page.fill('input[type=search]', `${vm} kind:vms.stop`)
+      await page.getByText('1 of 2').waitFor()
+      expect(await rows.allTextContents()).toEqual([expect.stringContaining(vm!)])
+      await page.goto(`${url}/audit?kind=vm_config_changed`)
+      await page.locator('.empty').waitFor()
+      await ask(url, `PATCH /api/vms/${other}`, { token, json: { description: 'changed' } })
+      await rows.filter({ hasText: `/api/vms/${other}` }).waitFor()
+      await page.goto(`${url}/audit?sort=time`)
+      await rows.first().waitFor()
+      const times = await page
+        .locator('tbody time')
+        .evaluateAll((all) => all.map((one) => one.getAttribute('datetime')))
+      expect(times.length).toBeGreaterThan(3)
+      expect(times).toEqual(times.toSorted())
+    })
+
     test(`after ${cuts} random cuts of the stream the list is that of the server`, async () => {
       const random = randomOf(seed)
       const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, storageState: state })

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, ListQuery, oneOf, Page, record, strict, Time, Version } from '#shared/contracts/common.ts'
+import { ById, ListQuery, oneOf, Page, record, SearchQuery, strict, Time, Version } from '#shared/contracts/common.ts'
 
 export const OperationState = oneOf(
   'queued',
@@ -53,6 +53,10 @@ export type Operation = Static<typeof Operation>
 
 const LogLine = strict({ time: Time, message: Type.String() })
 
+const { can: _, ...listQuery } = SearchQuery(Operation, ['state', 'kind', 'user', 'resources']).properties
+/** `resource` is the earlier name of `resources` in filters. */
+const { filter } = ListQuery('state', 'kind', 'user', 'resource', 'resources').properties
+
 /**
  * An operation is seen by the user or the restricted API key that began it, and by every caller with SysAudit on `/`, a
  * restricted key among them; to others it does not exist.
@@ -62,7 +66,7 @@ export const operations = contract('operations', {
     does: 'List operations, the newest first',
     rest: 'GET /operations',
     can: 'signed-in',
-    params: ListQuery('state', 'kind', 'user', 'resource'),
+    params: strict({ ...listQuery, filter }),
     result: Page(Operation),
   },
   get: { does: 'Get an operation', rest: 'GET /operations/{id}', can: 'signed-in', params: ById, result: Operation },

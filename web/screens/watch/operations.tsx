@@ -22,6 +22,9 @@ const verbs: readonly Verb<Operation>[] = [
   },
 ]
 
+/** The fields of a row: its steps and its result are shown in its dialog. */
+const listFields = 'id,kind,state,progress,error,resources,user,created_at,ended_at,cancellable,version'
+
 export function Operations() {
   const [open, setOpen] = useState<string>()
   const columns: Column<Operation>[] = [
@@ -66,6 +69,7 @@ export function Operations() {
       <ListScreen
         title="nav.operations"
         list="operations.list"
+        params={{ fields: listFields }}
         item="operations.get"
         columns={columns}
         idOf={({ id }) => id}
@@ -76,6 +80,7 @@ export function Operations() {
           { field: 'user', label: 'f.user', of: ({ user }) => user },
         ]}
         firstSort="-created_at"
+        isPaged
         verbs={verbs}
         empty="noOperations"
       />
