@@ -12,6 +12,7 @@ import { sweepLeftovers } from './findings/sweep.ts'
 import { guestService } from './guest-agent/service.ts'
 import { sweepFreezes } from './guest-agent/freeze.ts'
 import { vmImportService } from './imports/import.ts'
+import { proxmoxImportService } from './imports/proxmox/service.ts'
 import { moveService } from './relocation/service.ts'
 import { presetService } from './clone/presets.ts'
 import { templateService } from './lifecycle/templates.ts'
@@ -35,6 +36,7 @@ export const vmService: Service = {
     vmBulkService,
     vmAdoptionService,
     vmImportService,
+    proxmoxImportService,
     vmBackupService,
     deviceService,
     guestService,

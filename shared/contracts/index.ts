@@ -50,6 +50,7 @@ import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import { vmImports } from '#shared/contracts/vm/vm-imports.ts'
+import { proxmoxImports } from '#shared/contracts/vm/proxmox-imports.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { appliances } from '#shared/contracts/storage/appliances.ts'
@@ -97,6 +98,7 @@ export const contracts: readonly Contract[] = [
   vmBulk,
   vmAdoptions,
   vmImports,
+  proxmoxImports,
   vmBackups,
   devices,
   guests,

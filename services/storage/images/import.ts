@@ -1,7 +1,7 @@
 import type { Params, Result } from '#shared/contract/contract.ts'
 import type { AppliancePart } from '#shared/contracts/storage/appliances.ts'
 import type { Volume } from '#shared/contracts/storage/volumes.ts'
-import type { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
+import type { ForeignDisk, volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, invalid } from '#shared/errors.ts'
 import { reach } from '#shared/nodes/nodes.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
@@ -12,13 +12,15 @@ import { apiPathOf, viewIn, type VolumeSpec } from '../volumes/records.ts'
 import { fileOf, requireUpload } from '../uploads/model.ts'
 import { type Part, pathOfPart } from './complete-image.ts'
 import { inspectImage } from './images.ts'
+import { pullIn } from './pull.ts'
 
 type Wanted = { from: From; target: VolumeSpec; owner: string; node?: string }
 /** A file on the node, or the disk in an uploaded file. */
-type From = { image: string } | { part: AppliancePart }
+type Near = { image: string } | { part: AppliancePart }
+type From = Near | { foreign: ForeignDisk }
 
 /** The file to read; all is on the node of the storage pool that it is copied to. */
-async function fileOfImage(from: From): Promise<{ path: string; part?: Part }> {
+async function fileOfImage(from: Near): Promise<{ path: string; part?: Part }> {
   if ('image' in from) return { path: from.image }
   const { pool, upload, name, offset, length } = from.part
   return { path: (await fileOf(await requireUpload(pool, upload))).path, part: { name, offset, length } }
@@ -36,6 +38,7 @@ export async function inspect({
 
 /** Copies an image, then grows the copy. The image is read again: it may have changed since the request. */
 async function copyIn(op: Op, { from, target, owner, node }: Wanted): Promise<Volume> {
+  if ('foreign' in from) return pullIn(op, { ...from, target, owner, ...(node !== undefined && { node }) })
   const opened = await openActivePool(target.pool, node)
   const { config, host, volumes } = opened
   const { path, part } = await fileOfImage(from)
@@ -67,8 +70,12 @@ export const importFor = operation({
     op.step('copying', () => copyIn(op, wanted), { undo: () => undoVolume(wanted.target, wanted.owner) }),
 })
 
-function fromOf({ image, part }: { image?: string; part?: AppliancePart }): From {
+type GivenFrom = { image?: string; part?: AppliancePart; foreign?: ForeignDisk }
+
+function fromOf({ image, part, foreign }: GivenFrom): From {
+  if (foreign) return { foreign }
   if (part) return { part }
-  if (image === undefined) throw invalid('image', 'either an image or a part of an upload must be given', 'required')
+  if (image === undefined)
+    throw invalid('image', 'an image, a part of an upload or a foreign disk must be given', 'required')
   return { image }
 }

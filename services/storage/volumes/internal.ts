@@ -2,6 +2,7 @@ import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError } from '#shared/errors.ts'
 import { implement } from '#shared/service/implement.ts'
 import { importFor, inspect } from '../images/import.ts'
+import { inspectForeign } from '../images/pull.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { poolRecords, volumeRecords } from '../models.ts'
 import { requireIdentity } from '../pools/identity.ts'
@@ -24,6 +25,7 @@ export const volumeInternalService = implement(volumesInternal, {
   copyAcross,
   checkAcross,
   inspect,
+  inspectForeign,
   importFor,
   openCopyTargets,
   commitCopyTargets,

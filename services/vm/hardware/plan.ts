@@ -3,6 +3,7 @@ import type { AppliancePart } from '#shared/contracts/storage/appliances.ts'
 import { isReachedFrom, type Pool, pools } from '#shared/contracts/storage/pools.ts'
 import type { NewDisks, NewNics, Nic } from '#shared/contracts/vm/hardware.ts'
 import { volumes } from '#shared/contracts/storage/volumes.ts'
+import type { ForeignDisk } from '#shared/contracts/storage/volumes-internal.ts'
 import type { Violation } from '#shared/errors.ts'
 import type { Naming } from '../drivers/driver.ts'
 import type { DiskRecord } from '../model.ts'
@@ -13,8 +14,14 @@ import { checking } from '#shared/service/violations.ts'
 
 /** A disk to be made or attached: its source is known after that. */
 export type WantedDisk = Omit<DiskRecord, 'source' | 'pool' | 'volume'> & { pool: string; volume: string }
-/** `isNew`: its volume is made first, with a copy of the image, or of the part of an upload, if there is one. */
-export type PlannedDisk = { disk: WantedDisk; isNew: boolean; image?: Image; part?: AppliancePart }
+/** `isNew`: its volume is made first, with a copy of the image, of the part of an upload, or of a disk elsewhere, if there is one. */
+export type PlannedDisk = {
+  disk: WantedDisk
+  isNew: boolean
+  image?: Image
+  part?: AppliancePart
+  foreign?: ForeignDisk
+}
 /** A disk that is a volume of a storage pool. */
 export type Pooled = WantedDisk & Pick<DiskRecord, 'source'>
 export const isInPool = (disk: DiskRecord): disk is Pooled => disk.pool !== null && disk.volume !== null

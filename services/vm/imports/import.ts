@@ -1,22 +1,20 @@
 import { requireRight } from '#shared/access/require-right.ts'
 import { call } from '#shared/bus/call.ts'
 import type { Params, Result } from '#shared/contract/contract.ts'
-import { check } from '#shared/contract/validate.ts'
 import { appliances } from '#shared/contracts/storage/appliances.ts'
 import { uploadPath } from '#shared/contracts/storage/uploads.ts'
 import { type ImportPlan, vmImports } from '#shared/contracts/vm/vm-imports.ts'
-import { type Vm, vms } from '#shared/contracts/vm/vms.ts'
-import type { Violation } from '#shared/errors.ts'
+import type { Vm } from '#shared/contracts/vm/vms.ts'
 import { newId } from '#shared/ids.ts'
 import { type Op, operation } from '#shared/operation/kinds.ts'
 import type { Call } from '#shared/runtime/handler.ts'
 import { implement } from '#shared/service/implement.ts'
 import { planned, requirePlan } from '#shared/service/plan.ts'
-import { checking, throwAll } from '#shared/service/violations.ts'
+import { throwAll } from '#shared/service/violations.ts'
 import * as creation from '../lifecycle/create.ts'
 import { takeRoomIn } from '../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../lifecycle/require-storage.ts'
-import { vmRecords } from '../model.ts'
+import { violationsOf } from './judge.ts'
 import { type Mapped, mapAppliance } from './map-appliance.ts'
 
 type Given = Params<typeof vmImports, 'run'>
@@ -30,28 +28,13 @@ const readingMs = 60_000
 
 const sourceOf = ({ pool, upload, files }: Given): Source => ({ pool, upload, files })
 
-/** Plans the VM with all that stands against it. */
-async function violationsOf(request: creation.Given, violations: Violation[]) {
-  const { id, name, node } = request
-  if (await vmRecords.get(id!)) violations.push({ field: 'id', code: 'taken', message: `'${id}' is taken` })
-  if (await vmRecords.find({ name })) violations.push({ field: 'name', code: 'taken', message: `'${name}' is taken` })
-  const before = violations.length
-  const checked = await checking('upload', violations, async () =>
-    check<creation.Given>(vms.actions.create.params, request),
-  )
-  if (!checked || violations.length > before) return undefined
-  const { described, violations: more } = await creation.planOn(node!, { ...checked, id: id! })
-  violations.push(...more)
-  return { checked, described }
-}
-
 async function planOf(given: Given, asking: Call): Promise<Plan> {
   const { pool, id = newId(), storage = pool } = given
   requireRight(asking, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
   requireStorage(asking, [storage])
   const { node, uploads, appliance }: Read = await call(appliances, 'read', sourceOf(given), { timeoutMs: readingMs })
   const { request, violations, ...told } = mapAppliance(appliance, given, { id, node })
-  const found = await violationsOf(request, violations)
+  const found = await violationsOf(request, violations, 'upload')
   const { cpus, topology, memory, firmware = null } = request
   const plan = {
     node,

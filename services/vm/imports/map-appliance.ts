@@ -7,7 +7,23 @@ import type { ImportPlan, vmImports } from '#shared/contracts/vm/vm-imports.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 
-type Given = Params<typeof vmImports, 'run'>
+/** What a request says of the VM beside its source. */
+export type Given = Pick<
+  Params<typeof vmImports, 'run'>,
+  | 'pool'
+  | 'storage'
+  | 'format'
+  | 'name'
+  | 'cpus'
+  | 'memory'
+  | 'firmware'
+  | 'bus'
+  | 'networks'
+  | 'nic_model'
+  | 'keep_macs'
+  | 'resource_pool'
+  | 'start'
+>
 type NewVm = Params<typeof vms, 'create'>
 
 /** The VM that an appliance becomes, with what is told about it. `disks`: in the order of the request. */

@@ -18,7 +18,14 @@ export async function allocateAll(op: Op, vm: Placed, disks: PlannedDisk[]): Pro
   return made
 }
 
-const bytesToCopy = ({ image, part }: PlannedDisk) => (image ?? part)?.data_bytes ?? 0
+const bytesToCopy = ({ image, part, foreign }: PlannedDisk) => foreign?.size_bytes ?? (image ?? part)?.data_bytes ?? 0
+
+/** Where the bytes of a disk come from; undefined for an empty or existing one. */
+function originOf({ image, part, foreign }: PlannedDisk) {
+  if (foreign) return { foreign }
+  if (part) return { part }
+  return image && { image: image.path }
+}
 
 async function allocate(
   op: Op,
@@ -26,14 +33,15 @@ async function allocate(
   planned: PlannedDisk,
   within: { before: number; total: number },
 ): Promise<DiskRecord> {
-  const { disk, image, part } = planned
+  const { disk } = planned
+  const origin = originOf(planned)
   const undo = () => giveBack(vm, planned)
-  if (!image && !part) return op.step(`allocating disk ${disk.id}`, () => allocateNow(vm, planned), { undo })
+  if (!origin) return op.step(`allocating disk ${disk.id}`, () => allocateNow(vm, planned), { undo })
   const { pool: id, volume: name, size_bytes: size, format } = disk
   const { source } = await op.child(
     volumesInternal,
     'importFor',
-    { id, name, size, format, ...(part ? { part } : { image: image!.path }), owner: apiPathOf(vm.id), node: vm.node },
+    { id, name, size, format, ...origin, owner: apiPathOf(vm.id), node: vm.node },
     { name: `copying image to disk ${disk.id}`, within, undo },
   )
   return { ...disk, source }

@@ -147,10 +147,16 @@ function tellPlace(op: Op, { node, reason, refused }: Placed): Placed['node'] {
   return node
 }
 
-export async function run(op: Op, { vm, disks, start, room, placed }: Input): Promise<Vm> {
+/** @param whenFilled runs after the disks have their bytes, before the domain is defined: it may refuse them */
+export async function run(
+  op: Op,
+  { vm, disks, start, room, placed }: Input,
+  whenFilled?: () => Promise<unknown>,
+): Promise<Vm> {
   if (placed) await op.step(`placing on ${placed.node}`, async () => tellPlace(op, placed))
   if (room) await takeRoomIn(op, room)
   const made = await allocateAll(op, vm, disks)
+  await whenFilled?.()
   const complete = { ...vm, disks: made }
   const driver = driverOf(vm)
   const define = async () => {
@@ -163,4 +169,4 @@ export async function run(op: Op, { vm, disks, start, room, placed }: Input): Pr
   return viewOf(await settleAs(vm.id, start ? 'running' : 'stopped'))
 }
 
-export const create = operation({ accept, run })
+export const create = operation({ accept, run: (op: Op, input) => run(op, input) })

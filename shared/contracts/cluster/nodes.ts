@@ -36,7 +36,8 @@ const Facts = strict({
 })
 export type Facts = Static<typeof Facts>
 
-const Address = Type.String({
+/** A machine in the network. */
+export const Address = Type.String({
   minLength: 1,
   maxLength: 253,
   examples: ['hv2.lan'],

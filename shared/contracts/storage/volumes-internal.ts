@@ -15,6 +15,15 @@ const byMovers = { can: 'service', callers: ['vm', 'migration'] } as const
 /** The node of the VM: the answered source is the one there. */
 const forNode = { node: Type.Optional(Id) }
 
+/** A disk image or block device on a node that belongs to another system: it is read, and never written. */
+export const ForeignDisk = strict({
+  node: Id,
+  path: Path,
+  format: VolumeFormat,
+  size_bytes: Type.Integer({ minimum: 1 }),
+})
+export type ForeignDisk = Static<typeof ForeignDisk>
+
 /** An empty image for a hypervisor to fill. */
 export const LiveCopy = strict({
   source: DiskSource,
@@ -49,8 +58,14 @@ export const volumesInternal = contract('volumes-internal', {
     params: strict({ node: Id, path: Path }),
     result: strict({ size_bytes: Type.Integer(), data_bytes: Type.Integer() }),
   },
+  inspectForeign: {
+    does: 'Read the size of a disk on a node that belongs to another system, whose backing files are read as well',
+    ...byVms,
+    params: strict({ node: Id, path: Path, format: VolumeFormat }),
+    result: strict({ size_bytes: Type.Integer() }),
+  },
   importFor: {
-    does: 'Make a volume of a VM with a copy of an image on the node, or in an upload on it, as large as the image or larger',
+    does: 'Make a volume of a VM with a copy of an image on the node, in an upload on it, or on another node, as large as the image or larger',
     ...byVms,
     operation: true,
     audit: 'volume_created',
@@ -61,6 +76,7 @@ export const volumesInternal = contract('volumes-internal', {
       format: VolumeFormat,
       image: Type.Optional(Path),
       part: Type.Optional(AppliancePart),
+      foreign: Type.Optional(ForeignDisk),
       owner: Type.String(),
       ...forNode,
     }),

@@ -11,23 +11,23 @@ const { resource_pool } = vms.actions.create.params.properties
 export const ImportPlan = strict({
   plan_id: Type.String({ description: 'For the header `If-Plan`' }),
   name: Type.String(),
-  node: Type.String({ description: 'The node with the uploads' }),
+  node: Type.String({ description: 'The node that it is made on: that of the uploads, if there are any' }),
   cpus: Type.Integer(),
   topology: NewHardware.topology,
   memory: Type.Integer({ description: 'MiB' }),
   firmware: nullable(oneOf('bios', 'uefi')),
   disks: Type.Array(
     strict({
-      file: nullable(Type.String({ description: 'null: an empty disk' })),
+      file: nullable(Type.String({ description: 'Its file, or its volume there; null: an empty disk' })),
       size_bytes: Type.Integer(),
-      controller: Type.String({ description: 'Its controller in the descriptor' }),
+      controller: Type.String({ description: 'Its controller there' }),
       bus: Type.String(),
       pool: Id,
     }),
   ),
   nics: Type.Array(
     strict({
-      from: nullable(Type.String({ description: 'Its network in the descriptor' })),
+      from: nullable(Type.String({ description: 'Its network, or bridge, there' })),
       network: nullable(Type.String()),
       bridge: nullable(Type.String()),
       from_model: nullable(Type.String()),
@@ -36,7 +36,7 @@ export const ImportPlan = strict({
     }),
   ),
   changed: Type.Array(Type.String(), { description: 'Parts that become something else' }),
-  unmapped: Type.Array(Type.String(), { description: 'Parts of the descriptor that the VM does not get' }),
+  unmapped: Type.Array(Type.String(), { description: 'Parts that the VM does not get' }),
   violations: Type.Array(strict({ field: Type.String(), code: Type.String(), message: Type.String() }), {
     description: 'They refuse the import',
   }),

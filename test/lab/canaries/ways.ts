@@ -29,6 +29,9 @@ export type Way = {
   orElse?: number
 }
 
+/** Nothing listens there. */
+const proxmoxNowhere = { address: '127.0.0.1', port: 9, token_id: 'root@pam!horcrux' }
+
 const newName = (kind: string) => `${kind}-${randomBytes(4).toString('hex')}`
 
 /** A new user who has signed in. */
@@ -176,6 +179,23 @@ export const ways: Record<string, (world: World) => Promise<Way>> = {
     const { id, compose_file } = await stack(world)
     return { token: world.root, params: { id, compose_file, timeout: 1, watch: 1 } }
   },
+  'proxmox-imports.list': async ({ root, canaries }) => ({
+    token: root,
+    params: { ...proxmoxNowhere, token_secret: canaries.make('the secret of a list') },
+    orElse: 503,
+  }),
+  'proxmox-imports.run': async ({ root, canaries }) => ({
+    token: root,
+    params: {
+      ...proxmoxNowhere,
+      vmid: 100,
+      source_node: 'home',
+      node: 'home',
+      pool: 'images',
+      token_secret: canaries.make('the secret of an import'),
+    },
+    orElse: 503,
+  }),
   'consoles.open': async ({ root, vm }) => ({ token: root, params: { vm_id: vm, console_type: 'vnc' } }),
   'consoles.write': async ({ root, canaries, vm }) => ({
     token: root,

@@ -6,6 +6,8 @@ import { localHost } from '#shared/nodes/host/local/local.ts'
 import { foreignDomain } from '../guests/foreign-domain.ts'
 import { virtualBoxOvf } from '../storage/appliances.ts'
 import type { LabHost } from '../hosts/hosts.ts'
+import { type ProxmoxApi, startProxmoxApi } from '../proxmox/api.ts'
+import { asProxmoxHost } from '../proxmox/host.ts'
 import type { Calling, Scenario } from './scenario.ts'
 import { sendFile } from './upload.ts'
 
@@ -34,6 +36,19 @@ async function withOvf(horcrux: Calling): Promise<void> {
   await sendFile(horcrux, disk, 'a-raw', bytes)
 }
 
+let proxmox: Promise<ProxmoxApi> | undefined
+
+/** Has a host be one of Proxmox VE too, with a stopped guest. @returns the way to it */
+async function withProxmox(host: LabHost): Promise<object> {
+  const { images } = await asProxmoxHost(host)
+  await writeFile(join(images, '100/vm-100-disk-0.raw'), Buffer.alloc(4 * 2 ** 20, 7))
+  proxmox ??= startProxmoxApi(host.name)
+  const { port, fingerprint, tokenId, tokenSecret, vms } = await proxmox
+  const config = { name: 'it', memory: 128, scsi0: 'local:100/vm-100-disk-0.raw,size=4M' }
+  vms.set(100, { config, status: 'stopped' })
+  return { port, fingerprint, token_id: tokenId, token_secret: tokenSecret }
+}
+
 /** Guests and VMs that come from elsewhere. */
 export function importScenarios(host: LabHost): Record<string, Scenario> {
   const team = { id: 'team', name: 'team', limits: { instances: 1 } }
@@ -45,7 +60,21 @@ export function importScenarios(host: LabHost): Record<string, Scenario> {
     await horcrux.call(resourcePools, 'create', team)
     await withOvf(horcrux)
   }
+  // The port is known once the stand-in listens.
+  const ofProxmox = {
+    address: '127.0.0.1',
+    vmid: 100,
+    source_node: 'hv1',
+    pool: 'images',
+    id: 'it',
+    resource_pool: team.id,
+  }
+  const proxmoxAndTeam = async (horcrux: Calling) => {
+    await horcrux.call(resourcePools, 'create', team)
+    Object.assign(ofProxmox, await withProxmox(host))
+  }
   return {
+    'proxmox-imports.run': { before: proxmoxAndTeam, params: ofProxmox },
     'vms.adopt': { before: foreign, params: { id: 'it', node: 'hv1', domain: foreignUuid, resource_pool: team.id } },
     'appliances.check': { before: withOvf, params: { ...ofOvf, disks: [{ file: 'a.raw', size_bytes: GiB }] } },
     'vm-imports.run': { before: ovfAndTeam, params: { ...ofOvf, id: 'it', name: 'it', resource_pool: team.id } },
