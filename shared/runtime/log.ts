@@ -7,6 +7,7 @@ export const logFields = new AsyncLocalStorage<Record<string, string>>()
 
 /** Names of fields whose values are not logged. */
 export const secretFields = [
+  'token_secret',
   'device_code',
   'guest_state',
   'compose_file',

@@ -79,6 +79,8 @@ const exceptions: Record<string, string[]> = {
   'shared/nodes/libvirt/client/host-facts.ts': ['qemu'],
   // LXD's own word for its driver of virtual machines.
   'services/vm/drivers/lxd/check.ts': ['qemu'],
+  // The word of Proxmox VE for its virtual machines, in paths and answers of its API.
+  'services/vm/imports/proxmox/read.ts': ['qemu'],
   // Fields of the API that are of single engines, from before a node had engines.
   'services/cluster/nodes/older-names.ts': ['qemu'],
 }
@@ -122,7 +124,8 @@ test('the code of VMs outside the drivers has no word of a single hypervisor', (
     'services/vm/model.ts': ['domain_uuid'],
   }
   const found = product
-    .filter((path) => path.startsWith('services/vm/') && !path.startsWith('services/vm/drivers/'))
+    // The configuration of another system is read in its own words.
+    .filter((path) => path.startsWith('services/vm/') && !/^services\/vm\/(drivers|imports\/proxmox)\//.test(path))
     .flatMap((path) =>
       [...textOf(path).matchAll(foreign)]
         .filter(([word]) => !allowed[path]?.includes(word))

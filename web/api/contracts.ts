@@ -40,6 +40,7 @@ import type { snapshots } from '#shared/contracts/vm/snapshots.ts'
 import type { templates } from '#shared/contracts/vm/templates.ts'
 import type { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import type { vmImports } from '#shared/contracts/vm/vm-imports.ts'
+import type { proxmoxImports } from '#shared/contracts/vm/proxmox-imports.ts'
 import type { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 
@@ -87,6 +88,7 @@ type Contracts = {
   'vm-bulk': typeof vmBulk
   'vm-adoptions': typeof vmAdoptions
   'vm-imports': typeof vmImports
+  'proxmox-imports': typeof proxmoxImports
   vms: typeof vms
   'volume-downloads': typeof volumeDownloads
   volumes: typeof volumes

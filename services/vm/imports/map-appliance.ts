@@ -7,7 +7,7 @@ import type { ImportPlan, vmImports } from '#shared/contracts/vm/vm-imports.ts'
 import type { vms } from '#shared/contracts/vm/vms.ts'
 import type { Violation } from '#shared/errors.ts'
 
-/** What a request says of the VM beside its source. */
+/** Fields of a request for the VM, without its source. */
 export type Given = Pick<
   Params<typeof vmImports, 'run'>,
   | 'pool'

@@ -20,7 +20,7 @@ export async function allocateAll(op: Op, vm: Placed, disks: PlannedDisk[]): Pro
 
 const bytesToCopy = ({ image, part, foreign }: PlannedDisk) => foreign?.size_bytes ?? (image ?? part)?.data_bytes ?? 0
 
-/** Where the bytes of a disk come from; undefined for an empty or existing one. */
+/** The origin of the bytes of a disk; undefined for an empty or existing one. */
 function originOf({ image, part, foreign }: PlannedDisk) {
   if (foreign) return { foreign }
   if (part) return { part }

@@ -53,6 +53,7 @@ import { users } from '#shared/contracts/access/users.ts'
 import { vmBackups } from '#shared/contracts/vm/vm-backups.ts'
 import { vmAdoptions } from '#shared/contracts/vm/vm-adoptions.ts'
 import { vmImports } from '#shared/contracts/vm/vm-imports.ts'
+import { proxmoxImports } from '#shared/contracts/vm/proxmox-imports.ts'
 import { vmBulk } from '#shared/contracts/vm/vm-bulk.ts'
 import { vms } from '#shared/contracts/vm/vms.ts'
 import { appliances } from '#shared/contracts/storage/appliances.ts'
@@ -146,6 +147,7 @@ const table: Record<ServiceName, Member> = {
       vmBulk,
       vmAdoptions,
       vmImports,
+      proxmoxImports,
       vmBackups,
       devices,
       guests,

@@ -23,7 +23,6 @@ const Connection = {
     minLength: 1,
     maxLength: 200,
     pattern: '^[!-~]+$',
-    examples: ['12345678-1234-1234-1234-1234567890ab'],
     errorMessage: 'must be the secret that was shown when the API token was made',
   }),
   fingerprint: Type.Optional(

@@ -59,6 +59,7 @@ const harmless: Record<string, string> = {
   code: 'names the kind of a violation',
   key: 'the key of a label, which a selector looks at',
   user_code: 'of the sign-in of a device: only a signed-in user can do something with it',
+  token_id: 'names a token; its secret is `token_secret`',
   access_key: 'the id of a key; its secret is `secret_key`',
   seed: 'where the seed of cloud-init is, in which no password is in clear',
 }

@@ -12,6 +12,7 @@ import { mib } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 import { AdoptGuests } from './adopt-guests.tsx'
 import { Drain } from './drain.tsx'
+import { ImportProxmox } from './import-proxmox.tsx'
 import { WhatIf } from './rehearsal.tsx'
 import { Metrics } from '../vm/metrics.tsx'
 
@@ -84,6 +85,12 @@ const verbs: readonly Verb<Node>[] = [
     label: 'verb.adoptGuests',
     params: ({ id }) => ({ id }),
     view: (node, onClose) => <AdoptGuests node={node} onClose={onClose} />,
+  },
+  {
+    action: 'proxmox-imports.run',
+    label: 'verb.importProxmox',
+    params: ({ id }) => ({ source_node: id }),
+    view: (node, onClose) => <ImportProxmox node={node} onClose={onClose} />,
   },
   {
     action: 'nodes.remove',

@@ -37,7 +37,7 @@ function Lines({ title, of }: { title: Word; of: string[] }) {
 }
 
 /** The VM that an upload becomes, with everything that changes, and everything that stands against it. */
-function showPlan(plan: Plan) {
+export function showPlan(plan: Plan) {
   // The plan of this action, by its contract.
   const { name, node, cpus, memory, firmware, disks, nics, changed, unmapped, violations } = plan as ImportPlan
   return (

@@ -43,6 +43,7 @@ export const told: Record<keyof typeof english, string> = {
   'op.templates.deploy': 'Vorlage ausrollen',
   'op.uploads.complete': 'Upload zum Volume machen',
   'op.vm-imports.run': 'VM importieren',
+  'op.proxmox-imports.run': 'VM von Proxmox VE importieren',
   'op.vms.adopt': 'VM übernehmen',
   'op.vm-adoptions.run': 'Gäste eines Nodes übernehmen',
   'op.vms.clone': 'VM klonen',

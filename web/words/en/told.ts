@@ -41,6 +41,7 @@ export const told = {
   'op.templates.deploy': 'Deploy template',
   'op.uploads.complete': 'Make volume of upload',
   'op.vm-imports.run': 'Import VM',
+  'op.proxmox-imports.run': 'Import VM from Proxmox VE',
   'op.vms.adopt': 'Adopt VM',
   'op.vm-adoptions.run': 'Adopt guests of a node',
   'op.vms.clone': 'Clone VM',

@@ -22,7 +22,7 @@ async function hostViolations(host: Host, node: string): Promise<Violation[]> {
   return [say('other_node', `it is the node '${name}' there, and the virtual machine is on '${node}'`)]
 }
 
-/** Where a volume is on its node. @throws ConflictError, with the reason for one that cannot be read there */
+/** The path of a volume on its node, or the violation for one that cannot be read there. */
 async function pathOf(host: Host, { key, volume }: Drive): Promise<string | Violation> {
   const refuse = (code: string, why: string) => ({ field: 'vmid', code, message: `${key}: ${volume} ${why}` })
   const { code, stdout, stderr } = await host.run('pvesm', ['path', volume])

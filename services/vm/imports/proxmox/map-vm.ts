@@ -33,7 +33,7 @@ const lineOf = (key: string, value: string) => {
   return line.length > 200 ? `${line.slice(0, 199)}…` : line
 }
 
-/** What is said of keys whose loss matters more than their value tells. */
+/** Explanations of keys whose loss matters more than their value tells. */
 const notes: Record<string, string> = {
   efidisk0: 'the UEFI variables, such as boot entries and enrolled keys, begin empty',
   tpmstate0: 'the TPM and its keys stay there: have the recovery keys of encrypted disks at hand',

@@ -6,7 +6,7 @@ import type { Api } from './api.ts'
 type Listed = Result<typeof proxmoxImports, 'list'>['data'][number]
 type Fields = Record<string, unknown>
 
-/** The configuration of a virtual machine: each value as text, whatever JSON has it as. */
+/** The configuration of a virtual machine: each value as text, also numbers. */
 export type Config = ReadonlyMap<string, string>
 
 /** A virtual machine there, as the plan needs it. */
@@ -99,7 +99,7 @@ export async function readVm(api: Api, vmid: number): Promise<TheirVm> {
 /** Tasks that leave the disks of a virtual machine as they are. */
 const harmless: ReadonlySet<string> = new Set(['vncproxy', 'spiceproxy', 'termproxy', 'qmclone', 'vzdump'])
 
-/** What tells that a virtual machine there was started or changed: `tasks` are those of it that have begun so far. */
+/** State of a virtual machine there, by which a start or a change is noticed. `tasks`: those that have begun so far. */
 export type Mark = { status: string; digest: string; tasks: string[] }
 
 export async function readMark(api: Api, node: string, vmid: number): Promise<Mark> {
