@@ -66,18 +66,15 @@ async function forAction(action: Action, before: string[], last: string): Promis
     if (isFileFlag(pending.name)) return [{ word: files }]
     if (pending.name === 'columns') return Object.keys(action.fields ?? {}).map((word) => ({ word }))
     if (param?.enum) return param.enum.map((word) => ({ word }))
-    return namesFor(pending.name)
+    return namesFor(pending.name, last)
   }
   if (last.startsWith('-')) return flagWords(all)
   const positional = positionalsIn(before, all)
   const param = positionalParams(action)[positional.length]
   if (!param?.path) return flagWords(all)
   if (param.enum) return param.enum.map((word) => ({ word }))
-  return namesFor(
-    param.name,
-    action,
-    Object.fromEntries(positionalParams(action).map(({ name }, index) => [name, positional[index]])),
-  )
+  const values = Object.fromEntries(positionalParams(action).map(({ name }, index) => [name, positional[index]]))
+  return namesFor(param.name, last, { action, values })
 }
 
 async function forOwn(name: OwnName, before: string[], last: string): Promise<Candidate[]> {
@@ -87,31 +84,32 @@ async function forOwn(name: OwnName, before: string[], last: string): Promise<Ca
   if (pending && isFileFlag(pending.name)) return [{ word: files }]
   if (last.startsWith('-')) return flagWords(all)
   const given = positionalsIn(before, all)
-  return ownArguments[name]?.[Math.min(given.length, 1)]?.(given[0] ?? '') ?? []
+  return ownArguments[name]?.[Math.min(given.length, 1)]?.(last, given[0] ?? '') ?? []
 }
 
 const wordsOf = (words: string[]): Candidate[] => words.map((word) => ({ word }))
 
-type Words = (first: string) => Candidate[] | Promise<Candidate[]>
+/** @param last the word that is completed @param first the first argument */
+type Words = (last: string, first: string) => Candidate[] | Promise<Candidate[]>
 
 /** The words for the first and the second argument of commands without a noun. */
 const ownArguments: Partial<Record<OwnName, Words[]>> = {
   apply: [() => [{ word: '-f' }]],
   diff: [() => [{ word: '-f' }]],
-  console: [() => namesFor('vm')],
-  exec: [() => namesFor('container')],
-  attach: [() => namesFor('container')],
-  logs: [() => namesFor('container')],
-  edit: [() => wordsOf(nouns()), (noun) => namesFor(nounOf(noun) ?? '')],
-  open: [() => [{ word: 'vms' }], () => namesFor('vm')],
-  wait: [() => namesFor('operation')],
-  help: [() => [...topWords(), { word: 'exit-codes' }], (noun) => verbsOf(nounOf(noun) ?? '')],
+  console: [(last) => namesFor('vm', last)],
+  exec: [(last) => namesFor('container', last)],
+  attach: [(last) => namesFor('container', last)],
+  logs: [(last) => namesFor('container', last)],
+  edit: [() => wordsOf(nouns()), (last, noun) => namesFor(nounOf(noun) ?? '', last)],
+  open: [() => [{ word: 'vms' }], (last) => namesFor('vm', last)],
+  wait: [(last) => namesFor('operation', last)],
+  help: [() => [...topWords(), { word: 'exit-codes' }], (_, noun) => verbsOf(nounOf(noun) ?? '')],
   completion: [() => wordsOf(['bash', 'zsh', 'fish'])],
-  context: [() => wordsOf(['list', 'use', 'remove', 'show']), () => namesFor('context')],
-  import: [() => namesFor('pool'), () => [{ word: files }]],
+  context: [() => wordsOf(['list', 'use', 'remove', 'show']), (last) => namesFor('context', last)],
+  import: [(last) => namesFor('pool', last), () => [{ word: files }]],
   cp: [
     () => [{ word: files }],
-    async () => (await namesFor('pool')).map(({ word, does }) => ({ word: `${word}:`, does })),
+    async (last) => (await namesFor('pool', last)).map(({ word, does }) => ({ word: `${word}:`, does })),
   ],
 }
 

@@ -10,6 +10,7 @@ import { ask } from '../lab/clients/http.ts'
 import { amount, randomOf, seedOf } from '../lab/faults/seed.ts'
 import { horcrux } from '../lab/machine/instance.ts'
 import { type Machine, startMachine } from '../lab/machine/machine.ts'
+import { repository } from '../lab/repository.ts'
 import { available } from '../lab/requirements.ts'
 import { until } from '../lab/wait.ts'
 
@@ -169,6 +170,21 @@ describe.skipIf(!available('nats', await missingForNats()) || !available('chromi
         .evaluateAll((all) => all.map((one) => one.getAttribute('datetime')))
       expect(times.length).toBeGreaterThan(3)
       expect(times).toEqual(times.toSorted())
+    })
+
+    test('the command line completes names by their first letters, which the server looks for', async () => {
+      const env = { HOME: machine.dir, HORCRUX_URL: url, HORCRUX_TOKEN: token, HORCRUX_COMPLETION_TIMEOUT_MS: '10000' }
+      const complete = async (word: string) =>
+        (
+          await localHost().run(join(repository, 'bin/horcrux'), ['__complete', '--', 'vms', 'start', word], { env })
+        ).stdout
+          .split('\n')
+          .filter(Boolean)
+          .map((line) => line.split('\t')[0]!)
+      const { data } = await get('limit=1000&sort=name&q=name:app*')
+      expect((await complete('app')).toSorted()).toEqual(data.map(({ name }) => name))
+      expect(await complete('vm-0001')).toContain('vm-00012')
+      expect(await complete('"app')).toEqual([])
     })
 
     test(`after ${cuts} random cuts of the stream the list is that of the server`, async () => {
