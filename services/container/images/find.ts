@@ -26,6 +26,9 @@ export function imagesOf(runtime: Runtime): Images {
 export const imageIdOf = (node: string, runtime: Runtime, engineId: string) =>
   idFrom(`image ${node}/${runtime}/${engineId}`)
 
+/** As in the engines' own tools. */
+const nameOf = ({ tags, engine_id }: ListedImage) => tags[0] ?? engine_id.replace(/^sha256:/, '').slice(0, 12)
+
 /** True for a container that a caller may see. */
 type Visible = (containerId: string) => boolean
 
@@ -42,6 +45,7 @@ async function listAt({ reached, runtime }: Place, isVisible: Visible): Promise<
   const named = new Map(records.map(({ id, name, engine_id }) => [engine_id, { id, name }]))
   const viewOf = ({ users, ...image }: ListedImage): Image => ({
     id: imageIdOf(node, runtime, image.engine_id),
+    name: nameOf({ users, ...image }),
     runtime,
     node,
     ...image,

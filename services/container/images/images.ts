@@ -1,5 +1,5 @@
-import { images } from '#shared/contracts/container/images.ts'
-import { listOf } from '#shared/db/list-of.ts'
+import { Image, images } from '#shared/contracts/container/images.ts'
+import { searchedOf } from '#shared/db/list-of.ts'
 import { implement } from '#shared/service/implement.ts'
 import { listAll, requireImage, visibleTo } from './find.ts'
 import { importImage } from './import.ts'
@@ -9,7 +9,7 @@ import { remove } from './remove.ts'
 export const imageService = implement(images, {
   list: async (query, call) => {
     const found = await listAll(visibleTo(call))
-    return { ...listOf(found.images, query, ({ id }) => id, call.maySee), unanswered: found.unanswered }
+    return { ...searchedOf(found.images, query, Image, call.maySee), unanswered: found.unanswered }
   },
   get: async ({ id }, call) => (await requireImage(id, visibleTo(call))).image,
   pull,

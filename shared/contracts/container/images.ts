@@ -1,10 +1,22 @@
 import { type Static, Type } from 'typebox'
 import { contract } from '#shared/contract/contract.ts'
-import { ById, Done, Id, ListQuery, localNode, Page, Path, record, strict, Time } from '#shared/contracts/common.ts'
+import {
+  ById,
+  Done,
+  Id,
+  localNode,
+  Path,
+  record,
+  SearchPage,
+  SearchQuery,
+  strict,
+  Time,
+} from '#shared/contracts/common.ts'
 import { Image as ImageName, newRuntime, Runtime } from '#shared/contracts/container/parts.ts'
 
-export const Image = record('tags runtime node size_bytes users created_at id')({
+export const Image = record('name tags runtime node size_bytes users created_at id')({
   id: Id,
+  name: Type.String({ description: "Its first tag; without one, the first letters of the engine's id" }),
   runtime: Runtime,
   node: Id,
   engine_id: Type.String({ description: "The engine's full id of it" }),
@@ -69,9 +81,9 @@ export const images = contract('images', {
     rest: 'GET /images',
     can: 'signed-in',
     itemAccess: 'ContainerAudit on /api/images/{id}',
-    params: ListQuery('node', 'runtime', 'tags', 'users'),
+    params: SearchQuery(Image, ['name', 'node', 'runtime', 'tags', 'users']),
     result: strict({
-      ...Page(Image).properties,
+      ...SearchPage(Image).properties,
       unanswered: Type.Array(Unanswered, { description: 'Engines whose images are missing here' }),
     }),
   },

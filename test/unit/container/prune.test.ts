@@ -10,6 +10,7 @@ const container = (id: string, more: object = {}) => ({
 })
 const image = (id: string, more: Partial<Image> = {}): Image => ({
   id,
+  name: `${id}:latest`,
   runtime: 'docker',
   node: 'n',
   engine_id: id,

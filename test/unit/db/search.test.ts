@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { expect, test } from 'vitest'
 import { amountOf, parseQuery, queryPattern } from '#shared/contract/query-language.ts'
+import { searchedOf } from '#shared/db/list-of.ts'
 import { facetsOf, orderOf, searchFilter } from '#shared/db/search.ts'
 
 const schema = Type.Object({
@@ -109,4 +110,33 @@ test('facets count each value, of lists each entry', () => {
     { _id: 'c', version: 1, node: null, tags: ['q'] },
   ]
   expect(facetsOf(['node', 'tags'], records)).toEqual({ node: { x: 2 }, tags: { p: 1, q: 2 } })
+})
+
+test('a list in memory is searched, sorted, counted and paged, with what the caller may see', () => {
+  const item = Type.Object({
+    id: Type.String(),
+    name: Type.String(),
+    tags: Type.Array(Type.String()),
+    size: Type.Integer(),
+    used_by: Type.Array(Type.Object({ id: Type.String() })),
+  })
+  const all = ['web:1', 'db:2', 'web:2', 'hidden:1', 'db:1'].map((name, size) => ({
+    id: `i${size}`,
+    name,
+    tags: [name, 'all'],
+    size,
+    used_by: [{ id: 'web' }],
+  }))
+  const maySee = { all: false, item: (id: string) => id !== 'i3' }
+  const ask = (query: object) => searchedOf(all, { limit: 2, ...query }, item, maySee)
+  const first = ask({ sort: '-name', facets: 'tags' })
+  expect(first.data.map(({ name }) => name)).toEqual(['web:2', 'web:1'])
+  expect(first).toMatchObject({ total: 4, facets: { tags: { all: 4, 'db:1': 1 } } })
+  expect(ask({ sort: '-name', cursor: first.next_cursor }).data.map(({ name }) => name)).toEqual(['db:2', 'db:1'])
+  expect(ask({ q: 'web' }).data.map(({ id }) => id)).toEqual(['i0', 'i2'])
+  expect(ask({ filter: 'name:db:*', q: 'size:>2' })).toMatchObject({
+    data: [{ id: 'i4' }],
+    total: 1,
+    next_cursor: null,
+  })
 })

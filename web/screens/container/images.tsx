@@ -6,13 +6,12 @@ import type { Column } from '../../widgets/column.ts'
 import { ago, bytes } from '../../words/format.ts'
 import { t } from '../../words/words.ts'
 
-/** An image without a tag has the first letters of the engine's id as its name, as in the engines' own tools. */
-const nameOf = ({ tags, engine_id }: Image) => tags[0] ?? engine_id.replace(/^sha256:/, '').slice(0, 12)
+const nameOf = ({ name }: Image) => name
 
 const columns: Column<Image>[] = [
-  { key: 'tags', head: 'f.name', cell: (image) => image.tags.join(', ') || nameOf(image), value: nameOf },
+  { key: 'name', head: 'f.name', cell: ({ tags, name }) => tags.join(', ') || name, value: nameOf },
   {
-    key: 'size',
+    key: 'size_bytes',
     head: 'f.size',
     cell: ({ size_bytes }) => bytes(size_bytes),
     value: ({ size_bytes }) => size_bytes,
@@ -77,7 +76,8 @@ export const Images = () => (
       { field: 'runtime', label: 'f.runtime', of: ({ runtime }) => runtime },
       { field: 'node', label: 'f.node', of: ({ node }) => node },
     ]}
-    firstSort="tags"
+    firstSort="name"
+    isPaged
     verbs={verbs}
     create={pull}
     empty="noImages"
