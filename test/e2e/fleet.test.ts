@@ -48,8 +48,12 @@ describe.skipIf(!available('nats', await missingForNats()) || !available('chromi
       fleet.stdout.on('data', (chunk: Buffer) => (said += chunk.toString('utf8')))
       url = await printed(/Horcrux is ready at (\S+)\/ with a simulated fleet: 200 VMs/)
       password = await printed(/sign in +admin, password (\S+)/)
-      const { body } = await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })
-      token = String(body['token'])
+      const signIn = async () => {
+        const { status, body } = await ask(url, 'POST /api/auth/login', { json: { username: 'admin', password } })
+        return status === 200 && String(body['token'])
+      }
+      // On a busy machine the first answers may come too late.
+      token = await until(signIn, { what: 'a sign-in', timeoutMs: longMs })
       browser = await startBrowser()
     }, longMs)
     afterAll(async () => {
