@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { guestPrefix } from '../../tools/tiny-guest/tiny-guest.ts'
 import { localHost } from '#shared/nodes/host/local/local.ts'
-import { complaintsOf, startBrowser } from '../lab/clients/browser.ts'
+import { complaintsOf, startBrowser, violationsOf } from '../lab/clients/browser.ts'
 import { guestOn } from '../lab/guests/tiny-guest.ts'
 import { type Product, startProduct } from '../lab/product/product.ts'
 import { labHosts } from '../lab/hosts/lab.ts'
@@ -100,6 +100,37 @@ test.runIf(canRun)(
     expect(after).toMatchObject({ width: 720, height: 400 })
     const picture = await page.screenshot({ path: join(dir, 'console-vnc.png') })
     expect(picture.length).toBeGreaterThan(5000)
+  },
+  90_000,
+)
+
+test.runIf(canRun)(
+  'a text is typed into the screen of a guest, and signs without a key are told',
+  async () => {
+    await state('connected')
+    await page.getByRole('button', { name: 'Type text' }).click()
+    const dialog = page.getByRole('dialog', { name: 'Type text' })
+    await dialog.locator('#text').fill('é')
+    await dialog.getByText('This layout has no key for: é').waitFor()
+    await dialog.locator('#text').fill(`echo 'Typed: ~{a|B}_"#$%^&*()[]<>?!' | tee /dev/ttyS0\n`)
+    // A busy emulated guest loses keys that come faster.
+    await dialog.locator('#speed').selectOption('120')
+    await page.screenshot({ path: join(process.env['SHOTS'] ?? dir, 'console-typing.png') })
+    await dialog.getByRole('button', { name: 'Type text' }).click()
+    await until(async () => (await serial()).includes(`Typed: ~{a|B}_"#$%^&*()[]<>?!`), { what: 'the text' })
+
+    await page.setViewportSize({ width: 360, height: 640 })
+    const bar = page.getByRole('toolbar', { name: 'Keys' })
+    await bar.getByRole('button', { name: 'Keyboard' }).click()
+    await page.keyboard.insertText('echo on-a-phone-$((6*7)) | tee /dev/ttyS0x')
+    await page.keyboard.press('Backspace')
+    await page.keyboard.press('Enter')
+    await until(async () => (await serial()).includes('on-a-phone-42'), { what: 'the text of a phone' })
+    await bar.getByRole('button', { name: 'Ctrl' }).click()
+    expect(await bar.getByRole('button', { name: 'Ctrl' }).getAttribute('aria-pressed')).toBe('true')
+    await page.screenshot({ path: join(process.env['SHOTS'] ?? dir, 'console-phone.png') })
+    expect(await violationsOf(page, 'dark')).toEqual([])
+    await page.setViewportSize({ width: 1000, height: 640 })
   },
   90_000,
 )

@@ -1,4 +1,5 @@
 import { ask, Refused, signIn } from './api.js'
+import { useKeys } from './keys.js'
 import { t, translate } from './words.js'
 
 const query = new URLSearchParams(location.search)
@@ -17,8 +18,9 @@ function say(state, reason = '') {
   $('#state span').textContent = state === 'connected' && reason ? reason : t(state)
   $('#closed').hidden = state !== 'closed'
   $('#why').textContent = reason
-  $('#keys').hidden = state !== 'connected' || type !== 'vnc' || recording !== null
-  $('#leave').hidden = state !== 'connected' || recording !== null
+  const isLive = state === 'connected' && recording === null
+  $('#for-screen').hidden = !isLive || type !== 'vnc'
+  for (const part of ['#leave', '#bar']) $(part).hidden = !isLive
   if (state === 'closed') $('#again').focus()
 }
 
@@ -115,10 +117,7 @@ for (const kind of ['vnc', 'serial']) {
   if (kind === type) link.setAttribute('aria-current', 'page')
 }
 $('#again').addEventListener('click', connect)
-$('#keys').addEventListener('click', () => {
-  shown.controlAltDelete()
-  shown.focus()
-})
+useKeys(() => shown)
 $('#file').addEventListener('click', viewerFile)
 $('#whole').addEventListener('click', () => document.documentElement.requestFullscreen())
 await connect()

@@ -12,5 +12,5 @@ export function showScreen(view, socket, { password, ready, failed }) {
   })
   rfb.addEventListener('securityfailure', ({ detail }) => failed(detail.reason ?? t('refusesPassword')))
   rfb.addEventListener('credentialsrequired', () => failed(t('asksPassword')))
-  return { controlAltDelete: () => rfb.sendCtrlAltDel(), focus: () => rfb.focus() }
+  return { rfb, focus: () => rfb.focus() }
 }

@@ -113,18 +113,20 @@ const logs: Journey = async ({ page, hand, container, go }) => {
   await log.getByText('first line').waitFor({ state: 'detached' })
 }
 
-const alert: Journey = async ({ product, page, hand, name, go }) => {
+const alert: Journey = async ({ product, page, hand, way, name, go }) => {
   const condition = { kind: 'threshold', of: 'nodes', metric: 'memory_percent', above: 0 }
   const json = { name, description: 'Of a test', severity: 'warning', condition, for: 0 }
   const made = await product.ask('POST /api/alerts/rules', { json })
   expect(made.status, made.text).toBe(201)
   await go('/alerts')
-  await page.locator('tbody tr', { hasText: name }).first().waitFor()
-  await hand.act(name, 'Acknowledge')
+  await page.locator('tbody tr', { hasText: name }).filter({ hasText: 'hv1' }).waitFor()
+  await hand.act(`${name} nodes/hv1`, 'Acknowledge')
   await hand.fill(field(dialogOf(page), 'comment'), 'seen by hand')
   await hand.press(button(dialogOf(page), 'Acknowledge'))
   await dialogOf(page).waitFor({ state: 'detached' })
-  await page.locator('tbody tr', { hasText: name }).getByText('admin').first().waitFor()
+  const row = page.locator('tbody tr', { hasText: name }).filter({ hasText: 'hv1' })
+  // A phone has no column for it: the verb is impossible then, and says so.
+  if (way !== 'phone') await row.getByText('admin').first().waitFor()
   await product.ask(`DELETE /api/alerts/rules/${String(made.body['id'])}`)
 }
 

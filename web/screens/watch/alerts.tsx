@@ -16,7 +16,17 @@ const columns: Column<Alert>[] = [
     value: ({ severity }) => severity,
   },
   { key: 'phase', head: 'f.status', cell: ({ phase }) => <Status value={phase} />, value: ({ phase }) => phase },
-  { key: 'message', head: 'f.message', cell: ({ message }) => <span title={message}>{message}</span> },
+  {
+    key: 'name',
+    head: 'f.message',
+    cell: ({ name, message }) => (
+      <>
+        <b>{name}</b>
+        <span class="whole dim">{message}</span>
+      </>
+    ),
+    value: ({ name }) => name,
+  },
   {
     key: 'since',
     head: 'f.since',
@@ -167,7 +177,7 @@ export function Alerts() {
           list="alerts.active"
           columns={columns}
           idOf={({ id }) => id}
-          nameOf={({ name }) => name}
+          nameOf={({ name, subject }) => `${name} ${subject}`}
           words={({ name, message, subject }) => [name, message, subject]}
           verbs={verbs}
           facets={[{ field: 'severity', label: 'f.severity', of: ({ severity }) => severity }]}
