@@ -48,18 +48,19 @@ function showSticky() {
 /** Strokes that wait. */
 const waiting = []
 
-/** Types a text after those before it, one stroke after the other: the keyboard of a PC holds few of them. */
-async function type(rfb, text) {
-  const ms = Number($('#speed').value)
+/** Sends strokes after those before them, one after the other: the keyboard of a PC holds few of them. */
+async function send(rfb, ...strokes) {
   const isAtWork = waiting.length > 0
-  waiting.push(...strokesFor($('#layout').value, text))
+  waiting.push(...strokes)
   if (isAtWork) return
   while (waiting.length > 0) {
     press(rfb, waiting[0])
-    await pause(ms)
+    await pause(Number($('#speed').value))
     waiting.shift()
   }
 }
+
+const type = (rfb, text) => send(rfb, ...strokesFor($('#layout').value, text))
 
 /** The control letter of a terminal, such as that of Ctrl+C, if Ctrl is held on the bar. */
 export function withControl(text) {
@@ -80,10 +81,10 @@ const sequences = {
 
 /** @param shown gives what is shown now: a screen with `rfb`, or a terminal */
 export function useKeys(shown) {
-  const toScreen = (work) => shown()?.rfb && work(shown().rfb)
+  const toScreen = (work) => void (shown()?.rfb && work(shown().rfb))
   const combination = $('#keys')
   combination.addEventListener('change', () => {
-    toScreen((rfb) => press(rfb, combination.value.split('+')))
+    toScreen((rfb) => send(rfb, combination.value.split('+')))
     combination.selectedIndex = 0
     shown()?.focus()
   })
@@ -104,7 +105,7 @@ export function useKeys(shown) {
     const written = text.value
     text.value = ''
     shown()?.focus()
-    if (dialog.returnValue === 'type') toScreen((rfb) => void type(rfb, written))
+    if (dialog.returnValue === 'type') toScreen((rfb) => type(rfb, written))
   })
 
   for (const button of document.querySelectorAll('#bar button')) {
@@ -113,7 +114,7 @@ export function useKeys(shown) {
     button.addEventListener('click', () => {
       const { hold, key } = button.dataset
       if (hold) sticky[sticky.has(hold) ? 'delete' : 'add'](hold)
-      else if (key && shown()?.rfb) press(shown().rfb, [key])
+      else if (key && shown()?.rfb) void send(shown().rfb, [key])
       else if (key) shown()?.terminal.input(sequences[key])
       else if (shown()?.rfb) $('#touch').focus()
       else shown()?.focus()
@@ -121,21 +122,26 @@ export function useKeys(shown) {
     })
   }
   const touch = $('#touch')
-  // A sign stays in the field, so that its deletion is seen too.
+  // A sign stays before the caret, so that the keyboard of a phone has something to delete.
   const reset = () => {
     touch.value = ' '
     touch.setSelectionRange(1, 1)
   }
-  touch.addEventListener('focus', reset)
-  touch.addEventListener('input', () => {
-    const { value } = touch
+  touch.addEventListener('focus', () => requestAnimationFrame(reset))
+  touch.addEventListener('input', ({ isComposing, inputType, data }) => {
+    // A word that is being composed is told once, at its end.
+    if (isComposing) return
     reset()
-    toScreen((rfb) => (value === '' ? press(rfb, ['Backspace']) : void type(rfb, value.slice(1))))
+    toScreen((rfb) => (inputType.startsWith('delete') ? send(rfb, ['Backspace']) : type(rfb, data ?? '\n')))
+  })
+  touch.addEventListener('compositionend', ({ data }) => {
+    reset()
+    toScreen((rfb) => type(rfb, data))
   })
   touch.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter') return
+    if (event.isComposing || !['Enter', 'Backspace'].includes(event.key)) return
     event.preventDefault()
-    toScreen((rfb) => press(rfb, ['Enter']))
+    toScreen((rfb) => send(rfb, [event.key]))
   })
 
   for (const [id, turn] of [

@@ -110,7 +110,7 @@ function take(sim: Sim, vm: Protected, work: Failover): void {
 
 function starts(sim: Sim, vm: Protected, work: Failover): void {
   guestStarts(sim, vm, work.to, vm.ha.epoch)
-  if (vm.ha.ran?.isLost) vm.ha.ran = null
+  vm.ha.ran = { node: work.to, boots: sim.nodes.get(work.to)!.boots, isLost: false, storage: null }
   vm.ha.note = null
   vm.ha.isGuarded = vm.ha.hasLease
   vm.status = 'running'

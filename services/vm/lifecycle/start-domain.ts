@@ -1,6 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
+import { nodeBootIdOf, noteRan } from '../fencing/boots.ts'
 import { claim } from '../fencing/claim.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
@@ -23,10 +24,14 @@ export async function startDefined(vm: VmRecord): Promise<void> {
     await call(volumesInternal, 'activateFor', { owner: apiPathOf(vm.id), node: vm.node }, { timeoutMs: 60_000 })
   await giveSecrets(vm)
   await claim(vm)
-  if (vm.defined && (await isStarted(() => driver.start(vm)))) return
-  await driver.define(vm)
-  await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set: { defined: true } })
-  await driver.start(vm)
+  // A guest that ends with its node before it was seen to run is lost too.
+  const run = vm.ha && { node: vm.node, node_boot_id: await nodeBootIdOf(vm.node), is_lost: false }
+  if (!vm.defined || !(await isStarted(() => driver.start(vm)))) {
+    await driver.define(vm)
+    await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set: { defined: true } })
+    await driver.start(vm)
+  }
+  if (run) await noteRan(vm.id, run)
 }
 
 /** @returns false when there is nothing to start */

@@ -32,15 +32,8 @@ function startOf(given: Partial<Start['world']>, protectedVms: Record<string, Ha
 }
 const rehearse = (start: Start, events: RehearsalEvent[], how: Partial<Wish> = {}) =>
   simulate(start, { events, seconds: 600, seed: 1, ...how })
-const at = (
-  kind: 'node_fails' | 'node_returns' | 'node_drains' | 'node_confirmed_off' | 'storage_fails',
-  on: string,
-  at_seconds = 0,
-) => ({
-  kind,
-  node: on,
-  at_seconds,
-})
+type Kind = 'node_fails' | 'node_returns' | 'node_drains' | 'node_confirmed_off' | 'storage_fails'
+const at = <K extends Kind>(kind: K, node: string, at_seconds = 0) => ({ kind, node, at_seconds })
 const cut = (on: string, storage: boolean, at_seconds = 0) => ({
   kind: 'node_cut' as const,
   node: on,
@@ -255,6 +248,19 @@ function eventsOf({ events }: Schedule): RehearsalEvent[] {
     })
 }
 
+/** A node that boots within a second after guests have started on it. */
+const bootsAtOnce: Schedule = {
+  seed: 2_123_612_426,
+  rooms: [2, 2, 2, 9, 2],
+  apart: false,
+  vms: [1, 0, 0, 0, 0, 0].map((relocations) => ({ on: 'n0', units: 1, ha: 'guarded', tier: 1, relocations })),
+  events: [
+    at('storage_fails', 'n0', 4),
+    at('node_fails', 'n0', 41),
+    at('node_fails', 'n3', 44),
+    at('node_returns', 'n3', 45),
+  ],
+}
 const runs = process.env['TORTURE'] ? 100_000 : 2000
 
 test(
@@ -285,7 +291,7 @@ test(
         }
         expect(sim.vms.size).toBe(schedule.vms.length)
       }),
-      { numRuns: runs },
+      { numRuns: runs, examples: [[bootsAtOnce]] },
     )
     expect(Math.min(seen.restarted, seen.moved), JSON.stringify(seen)).toBeGreaterThan(runs / 20)
   },
