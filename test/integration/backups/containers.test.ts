@@ -12,6 +12,7 @@ import { drivers } from '../../../services/container/drivers/drivers.ts'
 import { clusterService } from '../../../services/cluster/service.ts'
 import { containerService } from '../../../services/container/service.ts'
 import { storageService } from '../../../services/storage/service.ts'
+import { vmService } from '../../../services/vm/service.ts'
 import { containerMaker, useEngines } from '../../lab/containers/containers.ts'
 import { labEngines } from '../../lab/containers/engines.ts'
 import { sample, seedOf } from '../../lab/faults/seed.ts'
@@ -26,7 +27,7 @@ let count = 0
 
 beforeAll(async () => {
   horcrux = await startHorcrux({
-    services: [clusterService, containerService, storageService],
+    services: [clusterService, containerService, storageService, vmService],
     config: { allowedPaths: [lab.dir] },
   })
   await useEngines(horcrux, lab)
