@@ -24,7 +24,7 @@ const canRun = hosts.length === 2 && runtime !== undefined && available('chromiu
 
 /** A run does some of the journeys, each in one way that is drawn; the torture does all in all ways. */
 const seed = seedOf('journeys')
-const cases = sample(Object.entries({ ...vmJourneys, ...otherJourneys }), seed, 9).flatMap(([title, journey]) =>
+const cases = sample(Object.entries({ ...vmJourneys, ...otherJourneys }), seed, 7).flatMap(([title, journey]) =>
   sample([...ways], `${seed} ${title}`, 1).map((way) => ({ title: `${title}, by ${way}`, journey, way })),
 )
 let tries = 0

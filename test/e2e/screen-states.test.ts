@@ -42,7 +42,7 @@ const states: State[] = [
 const cases = sample(
   paths.flatMap((path) => states.map((state) => ({ path, state, title: `${path} ${state.name}` }))),
   seedOf('states of screens'),
-  16,
+  10,
 )
 
 describe.runIf(canRun)('states of the screens', () => {

@@ -24,7 +24,7 @@ const all = Object.keys(every).filter((name) => wanted?.includes(kindOf(name)) ?
 const seed = seedOf('stops')
 const drawn = sample(all, seed, 3)
 /** Kinds that are done once without a fault: all of them take minutes. */
-const undisturbedOnes = isTorture ? all : [...new Set([...drawn, ...sample(all, seed, 6)])]
+const undisturbedOnes = isTorture ? all : [...new Set([...drawn, ...sample(all, seed, 4)])]
 /** Stops in a sample run. */
 const sampled = 4
 

@@ -7,7 +7,7 @@ import { labHosts } from '../../lab/hosts/lab.ts'
 
 const [host] = labHosts
 const seed = Number(seedOf('api-fuzz'))
-const each = amount({ sample: 8, all: 300 })
+const each = amount({ sample: 6, all: 300 })
 const GiB = 2 ** 30
 let product: Product
 let routes: Route[]

@@ -49,7 +49,7 @@ const isWanted = (name: string) =>
 const all = Object.fromEntries(Object.entries(every).filter(([name]) => isWanted(name)))
 const seed = seedOf('operation-faults')
 /** The scenarios of this run. */
-const drawn = isTorture ? Object.keys(all) : sample(Object.keys(all), seed, 8)
+const drawn = isTorture ? Object.keys(all) : sample(Object.keys(all), seed, 6)
 /** Steps and outcomes of each drawn scenario when nothing disturbs it. */
 type Seen = World & { containers: string[]; networks: string[] }
 const undisturbed = new Map<string, { steps: string[]; before: Seen; after: Seen; state: string }>()
