@@ -98,6 +98,8 @@ export function useKeys(shown) {
   }
   for (const each of [text, layout]) each.addEventListener('input', look)
   $('#type').addEventListener('click', () => {
+    // Escape leaves the value of the last time.
+    dialog.returnValue = ''
     dialog.showModal()
     look()
   })

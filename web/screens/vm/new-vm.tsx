@@ -43,7 +43,7 @@ export function NewVm() {
   const [isBusy, setBusy] = useState(false)
   const poolIds = pools.items.filter(({ state }) => state === 'active').map(({ id }) => id)
   /** Until the storage pools are known, a form without a choice would make a VM without a disk. */
-  const isWaiting = pools.isLoading && raw['pool'] === undefined
+  const isWaiting = pools.at === 0 && pools.error?.status !== 403 && raw['pool'] === undefined
   const value = (name: string) => raw[name] ?? (name === 'pool' ? (poolIds[0] ?? '') : '')
   const put = (name: string, next: string | boolean) => {
     const now = { ...raw, [name]: next }
