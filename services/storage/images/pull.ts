@@ -6,6 +6,7 @@ import { reach } from '#shared/nodes/nodes.ts'
 import type { Op } from '#shared/operation/kinds.ts'
 import type { Original } from '../drivers/driver.ts'
 import { openActivePool } from '../pools/open-pool.ts'
+import type { Placed } from '../pools/identity.ts'
 import { requireRoom } from '../pools/room.ts'
 import { sendDisk } from '../replication/transfer/send-disk.ts'
 import { originalOf } from '../volumes/copy.ts'
@@ -46,10 +47,12 @@ export async function pullIn(op: Op, { foreign, target, owner, node }: Wanted): 
   if (virtualSize !== size_bytes)
     throw new ConflictError(`${path} on ${host.describe()} has ${virtualSize} bytes by now, and not ${size_bytes}`)
   const opened = await openActivePool(target.pool, node)
-  // A block device tells of no holes.
-  if ((await host.stat(path))?.kind === 'file') await requireRoom(opened, await dataBytes(host, path, format))
+  const isGoingOn = await opened.volumes.exists(opened.host, opened.config, target)
+  // A block device tells of no holes: its copy ends at the floor of the storage pool.
+  const isFile = (await host.stat(path))?.kind === 'file'
+  if (isFile && !isGoingOn) await requireRoom(opened, await dataBytes(host, path, format))
   const record = await makeVolume(target, owner, node)
-  const { digest, data_bytes } = await sendDisk(op, {
+  const { digest, data_bytes } = await sendDisk(aboveFloor(op, opened), {
     from: { host, original: originalAt(foreign) },
     to: { host: opened.host, original: await originalOf(opened, record) },
     sizeBytes: size_bytes,
@@ -58,4 +61,28 @@ export async function pullIn(op: Op, { foreign, target, owner, node }: Wanted): 
   })
   op.log(`${path}: ${data_bytes} of ${size_bytes} bytes are data; both ends have the digest ${digest}`)
   return viewIn(opened, record)
+}
+
+const checkEveryBytes = 256 * 2 ** 20
+
+/** The operation of a copy that ends when less is free in its storage pool than the floor: guests in it would stop. */
+function aboveFloor(op: Op, opened: Placed): Pick<Op, 'signal' | 'progress'> {
+  const control = new AbortController()
+  const check = async () => {
+    try {
+      await requireRoom(opened, 0)
+    } catch (error) {
+      if (error instanceof ConflictError) control.abort(error)
+    }
+  }
+  let checkedBytes = 0
+  return {
+    signal: AbortSignal.any([op.signal, control.signal]),
+    progress: (done, total, unit) => {
+      op.progress(done, total, unit)
+      if (done - checkedBytes < checkEveryBytes) return
+      checkedBytes = done
+      void check()
+    },
+  }
 }

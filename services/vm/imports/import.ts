@@ -14,7 +14,7 @@ import { throwAll } from '#shared/service/violations.ts'
 import * as creation from '../lifecycle/create.ts'
 import { takeRoomIn } from '../lifecycle/quota-reservation.ts'
 import { requireStorage } from '../lifecycle/require-storage.ts'
-import { violationsOf } from './judge.ts'
+import { judged } from './judge.ts'
 import { type Mapped, mapAppliance } from './map-appliance.ts'
 
 type Given = Params<typeof vmImports, 'run'>
@@ -33,20 +33,9 @@ async function planOf(given: Given, asking: Call): Promise<Plan> {
   requireRight(asking, 'DatastoreAllocate', `/api/storage/pools/${encodeURIComponent(pool)}`)
   requireStorage(asking, [storage])
   const { node, uploads, appliance }: Read = await call(appliances, 'read', sourceOf(given), { timeoutMs: readingMs })
-  const { request, violations, ...told } = mapAppliance(appliance, given, { id, node })
-  const found = await violationsOf(request, violations, 'upload')
-  const { cpus, topology, memory, firmware = null } = request
-  const plan = {
-    node,
-    cpus,
-    ...(topology && { topology }),
-    memory,
-    firmware: found?.described?.firmware ?? firmware,
-    ...told,
-    violations,
-  }
+  const { plan, request } = await judged(mapAppliance(appliance, given, { id, node }), 'upload')
   const { id: _, ...effects } = request
-  return { plan: planned(plan, { effects, files: filesOf(told) }), request: found?.checked ?? request, uploads }
+  return { plan: planned(plan, { effects, files: filesOf(plan) }), request, uploads }
 }
 
 const filesOf = ({ disks }: Pick<Mapped, 'disks'>) => disks.map(({ file }) => file)

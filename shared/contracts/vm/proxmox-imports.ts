@@ -62,7 +62,7 @@ export const proxmoxImports = contract('proxmox-imports', {
     result: strict({ data: Type.Array(Listed) }),
   },
   run: {
-    does: 'Make a virtual machine of one of Proxmox VE that is stopped: its configuration is read over the API, its disks over SSH; nothing is changed there. Takes SysModify on the node with the disks, and DatastoreAllocate on the storage pool',
+    does: 'Make a virtual machine of one of Proxmox VE that is stopped: its configuration is read over the API, its disks over SSH; nothing is changed there. Takes SysModify on /api/cluster/nodes and on the node with the disks, and DatastoreAllocate on the storage pool',
     rest: 'POST /vms/import/proxmox',
     can: 'VmAllocate on /api/vms/{id}',
     canInside: 'VmAllocate on /api/resource-pools/{resource_pool}',

@@ -28,6 +28,8 @@ export type ProxmoxApi = {
   vms: Map<number, StandInVm>
   /** All requests so far: method and path. */
   requests: string[]
+  /** False for a token without Sys.Audit. */
+  seesTasks: boolean
   stop: () => Promise<void>
 }
 
@@ -47,7 +49,12 @@ type Answer = { status: number; reason?: string; data?: unknown }
 /** The digest of a configuration, which the API answers with it. */
 const digestOf = (config: object) => createHash('sha1').update(JSON.stringify(config)).digest('hex')
 
-function answerTo(node: string, vms: ProxmoxApi['vms'], path: string, query: URLSearchParams): Answer {
+function answerTo(
+  { vms, seesTasks }: Pick<ProxmoxApi, 'vms' | 'seesTasks'>,
+  node: string,
+  path: string,
+  query: URLSearchParams,
+): Answer {
   if (path === '/cluster/resources')
     return {
       status: 200,
@@ -67,6 +74,8 @@ function answerTo(node: string, vms: ProxmoxApi['vms'], path: string, query: URL
         { id: 'lxc/900', type: 'lxc', vmid: 900, name: 'a-container', node, status: 'running' },
       ],
     }
+  if (path === '/access/permissions')
+    return { status: 200, data: { [query.get('path')!]: { 'VM.Audit': 1, ...(seesTasks && { 'Sys.Audit': 1 }) } } }
   if (path === `/nodes/${node}/tasks`)
     return {
       status: 200,
@@ -96,6 +105,19 @@ export async function startProxmoxApi(node: string): Promise<ProxmoxApi> {
   const vms: ProxmoxApi['vms'] = new Map()
   const requests: string[] = []
   const [tokenId, tokenSecret] = ['horcrux@pve!import', '0b1f6a52-6f0a-4d4c-9a6c-3f3c1d6f1d7e']
+  const api: ProxmoxApi = {
+    port: 0,
+    fingerprint: new X509Certificate(pair.cert).fingerprint256,
+    tokenId,
+    tokenSecret,
+    vms,
+    seesTasks: true,
+    requests,
+    stop: async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
   const server: Server = createServer(pair, (request, response) => {
     requests.push(`${request.method} ${request.url}`)
     const url = new URL(request.url!, 'https://pve')
@@ -103,23 +125,13 @@ export async function startProxmoxApi(node: string): Promise<ProxmoxApi> {
     const answer: Answer =
       !isKnown || request.method !== 'GET' || !url.pathname.startsWith('/api2/json/')
         ? { status: 401, reason: 'no such token' }
-        : answerTo(node, vms, decodeURIComponent(url.pathname.slice('/api2/json'.length)), url.searchParams)
+        : answerTo(api, node, decodeURIComponent(url.pathname.slice('/api2/json'.length)), url.searchParams)
     response.writeHead(answer.status, answer.reason ?? 'OK', { 'content-type': 'application/json;charset=UTF-8' })
     response.end(JSON.stringify({ data: answer.data ?? null }))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   // A process that only lists scenarios ends without stopping it.
   server.unref()
-  return {
-    port: (server.address() as AddressInfo).port,
-    fingerprint: new X509Certificate(pair.cert).fingerprint256,
-    tokenId,
-    tokenSecret,
-    vms,
-    requests,
-    stop: async () => {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  Object.assign(api, { port: (server.address() as AddressInfo).port })
+  return api
 }

@@ -90,7 +90,7 @@ test('a Linux guest keeps its processors, disks, addresses and boot order; every
     topology: { sockets: 2, cores: 2, threads: 1 },
     memory: 2048,
     firmware: 'bios',
-    autostart: true,
+    autostart: false,
     start: false,
     tags: ['shop'],
     boot_order: ['sda', 'network'],
@@ -107,6 +107,7 @@ test('a Linux guest keeps its processors, disks, addresses and boot order; every
     "its name 'web.shop' becomes 'web-shop'",
     'NIC 1: its model e1000 becomes e1000e',
     'its machine type pc (i440fx) becomes q35',
+    'it does not start with its node: say so once the one there is gone',
     "its tag 'üb' is left out",
     'its CPU type x86-64-v2-AES becomes the usual one of the node',
   ])

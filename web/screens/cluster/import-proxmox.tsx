@@ -13,6 +13,8 @@ const fields: readonly Field[] = [
   { name: 'token_secret', label: 'f.tokenSecret', isRequired: true },
   { name: 'fingerprint', label: 'f.fingerprint', hint: 'hint.fingerprint' },
   { name: 'pool', label: 'f.pool', isRequired: true },
+  { name: 'node', label: 'f.node' },
+  { name: 'resource_pool', label: 'f.resourcePool' },
   { name: 'name', label: 'f.name', hint: 'hint.proxmoxName' },
   { name: 'bus', label: 'f.bus', kind: 'select', options: [['', t('asDescribed')], 'virtio', 'scsi', 'sata'] },
   { name: 'networks', label: 'f.importNetworks', kind: 'json', hint: 'hint.proxmoxNetworks' },

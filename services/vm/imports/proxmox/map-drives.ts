@@ -30,8 +30,8 @@ export const pairsOf = (value: string, first: string): Map<string, string> =>
   )
 
 const drivePattern = /^(virtio|scsi|sata|ide)(\d+)$/
-/** Storage id and name of a volume; the name begins with no `/` or `-`. */
-const volumePattern = /^[A-Za-z][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._+/@-]*$/
+/** Storage id and name of a volume; the name begins with no `/` or `-`, and has no `..`. */
+const volumePattern = /^(?!.*\.\.)[A-Za-z][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._+/@-]*$/
 const order = ['virtio', 'scsi', 'sata', 'ide']
 
 /** Options that the VM here has by itself, or that say nothing of the guest. */

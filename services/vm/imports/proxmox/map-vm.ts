@@ -153,7 +153,10 @@ export function mapVm(theirs: TheirVm, { drives, ...told }: Drives, asked: Given
   const mapped = mapAppliance(appliance, asked, beside)
   const { changed } = mapped
   const machine = pairsOf(config.get('machine') ?? 'pc', 'type').get('type') ?? 'pc'
-  if (!/q35|^virt/.test(machine)) changed.push(`its machine type ${machine} (i440fx) becomes q35`)
+  if ((config.get('arch') ?? 'x86_64') === 'x86_64' && !/q35|^virt/.test(machine))
+    changed.push(`its machine type ${machine} (i440fx) becomes q35`)
+  // Both would start with their nodes, with the same addresses.
+  if (config.get('onboot') === '1') changed.push('it does not start with its node: say so once the one there is gone')
   if (theirs.isTemplate) changed.push('it is a template there, and becomes a VM')
   const tags = [...new Set(tagsOf(config.get('tags')))]
   const kept = tags.filter((tag) => isValid(Tags.items, tag))
@@ -165,7 +168,6 @@ export function mapVm(theirs: TheirVm, { drives, ...told }: Drives, asked: Given
     ...processorsOf(config, asked),
     ...displayOf(config, changed),
     tags: kept,
-    autostart: config.get('onboot') === '1',
     protected: config.get('protection') === '1',
     disks: mapped.request.disks.map((disk, index) => ({
       ...disk,

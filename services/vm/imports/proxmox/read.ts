@@ -96,6 +96,14 @@ export async function readVm(api: Api, vmid: number): Promise<TheirVm> {
   }
 }
 
+/** True when the token sees the tasks of others on a node: by these a start during the copy is noticed. */
+export async function seesTasks(api: Api, node: string): Promise<boolean> {
+  const path = `/nodes/${node}`
+  const answer = await api.get('/access/permissions', { path })
+  const granted = isFields(answer) ? answer[path] : undefined
+  return isFields(granted) && 'Sys.Audit' in granted
+}
+
 /** Tasks that leave the disks of a virtual machine as they are. */
 const harmless: ReadonlySet<string> = new Set(['vncproxy', 'spiceproxy', 'termproxy', 'qmclone', 'vzdump'])
 

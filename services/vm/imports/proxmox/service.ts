@@ -19,12 +19,12 @@ import { drivers } from '../../drivers/drivers.ts'
 import { placesFor } from '../../hardware/plan.ts'
 import * as creation from '../../lifecycle/create.ts'
 import { requireStorage } from '../../lifecycle/require-storage.ts'
-import { violationsOf } from '../judge.ts'
+import { judged } from '../judge.ts'
 import { connectApi } from './api.ts'
 import { fileTimes, locate } from './locate.ts'
 import { drivesOf } from './map-drives.ts'
 import { mapVm } from './map-vm.ts'
-import { listVms, type Mark, readMark, readVm } from './read.ts'
+import { listVms, type Mark, readMark, readVm, seesTasks } from './read.ts'
 
 type Given = Params<typeof proxmoxImports, 'run'>
 /** The virtual machine there. The secret of the token is sealed. */
@@ -52,46 +52,39 @@ async function nodeFor({ node, pool }: Given): Promise<string> {
   throw invalid('node', `storage pool '${pool}' is on several nodes: name one`, 'required')
 }
 
+const withoutAudit = (node: string) => ({
+  field: 'token_id',
+  code: 'forbidden',
+  message: `the API token has no Sys.Audit on /nodes/${node}: a start during the copy would not be noticed; the role PVEAuditor on / has it`,
+})
+
 async function planOf(given: Given, asking: Call): Promise<Plan> {
   const { id = newId(), pool, source_node, vmid } = given
+  // As for the list: it connects to any address.
+  requireRight(asking, 'SysModify', '/api/cluster/nodes')
   requireRight(asking, 'SysModify', `/api/cluster/nodes/${encodeURIComponent(source_node)}`)
   requireStorage(asking, [pool])
   const node = await nodeFor(given)
   const connection = connectionOf(given)
-  const theirs = await readVm(connectApi(connection), vmid)
+  const api = connectApi(connection)
+  const theirs = await readVm(api, vmid)
   const drives = drivesOf(theirs.config)
   const violations: Plan['plan']['violations'] = []
-  const foreign = await locate(source_node, theirs.node, drives.drives, violations)
-  const mapped = mapVm(
-    theirs,
-    drives,
-    { ...given, start: false },
-    {
-      id,
-      node,
-      sizes: foreign.map((disk) => disk?.size_bytes),
-      placesOf: (buses) => placesFor(drivers[hypervisor].naming, buses),
-    },
-  )
-  const { request, violations: more, ...told } = mapped
-  violations.push(...more)
-  const found = await violationsOf(request, violations, 'vmid')
-  const { cpus, topology, memory, firmware = null } = request
-  const plan = {
-    node,
-    cpus,
-    ...(topology && { topology }),
-    memory,
-    firmware: found?.described?.firmware ?? firmware,
-    ...told,
-    violations,
-  }
+  const [foreign, maySee] = await Promise.all([
+    locate(source_node, theirs.node, drives.drives, violations),
+    seesTasks(api, theirs.node),
+  ])
+  if (!maySee) violations.push(withoutAudit(theirs.node))
+  const sizes = foreign.map((disk) => disk?.size_bytes)
+  const placesOf: Parameters<typeof mapVm>[3]['placesOf'] = (buses) => placesFor(drivers[hypervisor].naming, buses)
+  const mapped = mapVm(theirs, drives, { ...given, start: false }, { id, node, sizes, placesOf })
+  const { plan, request } = await judged(mapped, 'vmid', violations)
   const { id: _, ...effects } = request
   const { token_secret, ...open } = connection
   const source = { ...open, sealed: seal(token_secret, purpose), vmid, node: theirs.node, digest: theirs.digest }
   return {
     plan: planned(plan, { effects, vmid, digest: theirs.digest }),
-    request: found?.checked ?? request,
+    request,
     foreign: foreign.filter((disk) => disk !== undefined),
     source,
   }
@@ -114,8 +107,10 @@ async function firstLook(source: Source, disks: ForeignDisk[]): Promise<Seen> {
 
 /** @throws ConflictError when the virtual machine there was started or changed while its disks were copied */
 async function requireUnchanged(source: Source, disks: ForeignDisk[], before: Seen): Promise<null> {
-  const after = await look(source, disks)
-  if (isDeepStrictEqual(after, before)) return null
+  const { tasks, ...after } = await look(source, disks)
+  const { tasks: earlier, ...then } = before
+  // Old tasks leave the list of the host while a long copy goes on.
+  if (isDeepStrictEqual(after, then) && tasks.every((task) => earlier.includes(task))) return null
   throw new ConflictError(
     `Virtual machine ${source.vmid} there was started or changed while its disks were copied: the copy is removed`,
   )

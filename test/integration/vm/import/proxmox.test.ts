@@ -104,7 +104,7 @@ const refusal = (working: Promise<unknown>) =>
     (error: unknown) => error as ValidationError,
   )
 const fresh = () => ({ id: `import-${count++}-${randomBytes(3).toString('hex')}` })
-/** What of an import is left: its volumes, and its VM. */
+/** Volumes and VM that an import has left. */
 const leftOf = async (id: string) => ({
   volumes: (await lab.horcrux.call(volumes, 'list', { id: 'images' } as never)).data.filter(({ name }) =>
     name.startsWith(id),
@@ -196,16 +196,21 @@ test('a plan names everything that forbids the import at once', async () => {
       scsi2: 'blocks:vm-100-disk-9,size=64M',
       scsi3: 'gone:vm-100-disk-3,size=64M',
       scsi4: '/dev/sdz,size=64M',
+      scsi5: 'local:100/../../secret.raw,size=64M',
     },
     status: 'running',
     lock: 'backup',
     snapshots: ['monday'],
   })
+  api.seesTasks = false
   const { violations, unmapped } = await planOf()
+  api.seesTasks = true
   expect(violations.map(({ code }) => code)).toEqual([
     'unsupported',
     'inactive',
     'unreadable',
+    'forbidden',
+    'unsupported',
     'unsupported',
     'running',
     'locked',
@@ -216,7 +221,7 @@ test('a plan names everything that forbids the import at once', async () => {
   )
   const { id } = fresh()
   const refused = await refusal(lab.horcrux.call(proxmoxImports, 'run', given({ id }) as never))
-  expect(refused?.violations).toHaveLength(6)
+  expect(refused?.violations).toHaveLength(7)
   expect((await leftOf(id)).volumes).toEqual([])
 })
 
