@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { readContexts, targetOf } from '../contexts/store.ts'
 import { environment } from '../environment.ts'
@@ -72,7 +73,10 @@ async function cached(
 ): Promise<Candidate[]> {
   const folder = environment.cacheFolder()
   const fileOf = (letters: string) =>
-    folder && `${folder}/names/${encodeURIComponent(`${targetOf({}).url}${path} ${letters}`).slice(0, 200)}`
+    folder &&
+    `${folder}/names/${createHash('sha256')
+      .update(`${targetOf({}).url}${path} ${letters}`)
+      .digest('hex')}`
   const all = keptIn(fileOf(''))
   if (all && all.isFresh && all.names.length < most) return all.names
   // A search of letters that are no name would be refused.

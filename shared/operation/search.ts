@@ -7,6 +7,7 @@ import { placed } from '#shared/db/filter-field-map.ts'
 import { storedAs, type Stored } from '#shared/db/model.ts'
 import { everything, filterOf, page, type PageOf } from '#shared/db/page.ts'
 import { orderOf, searchFilter } from '#shared/db/search.ts'
+import { now } from '#shared/events/event.ts'
 import { activeStates, type Entry, fromStore, listEntries, operationModel } from '#shared/operation/entries.ts'
 
 /** The fields that operations are searched, sorted and counted by: a tenth of the whole record. */
@@ -21,6 +22,7 @@ const fields = [
   'created_at',
   'started_at',
   'ended_at',
+  'eta',
   'cancellable',
   'version',
 ]
@@ -52,7 +54,8 @@ async function readEnded(gone: string[]): Promise<void> {
     const at = one['ended_at']
     if (typeof at !== 'string') continue
     ended.set(one._id, one)
-    if (at > latest) latest = at
+    // A clock that is ahead must not hide later ends.
+    if (at > latest && at <= now()) latest = at
   }
 }
 

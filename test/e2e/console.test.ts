@@ -112,12 +112,22 @@ test.runIf(canRun)(
     const dialog = page.getByRole('dialog', { name: 'Type text' })
     await dialog.locator('#text').fill('é')
     await dialog.getByText('This layout has no key for: é').waitFor()
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'hidden' })
+    await page.getByRole('button', { name: 'Type text' }).click()
+    expect(await dialog.locator('#text').inputValue()).toBe('')
     await dialog.locator('#text').fill(`echo 'Typed: ~{a|B}_"#$%^&*()[]<>?!' | tee /dev/ttyS0\n`)
     // A busy emulated guest loses keys that come faster.
     await dialog.locator('#speed').selectOption('120')
     await page.screenshot({ path: join(process.env['SHOTS'] ?? dir, 'console-typing.png') })
     await dialog.getByRole('button', { name: 'Type text' }).click()
     await until(async () => (await serial()).includes(`Typed: ~{a|B}_"#$%^&*()[]<>?!`), { what: 'the text' })
+
+    // A text that was cancelled is not typed, also after one that was.
+    await page.getByRole('button', { name: 'Type text' }).click()
+    await dialog.locator('#text').fill('echo cancelled >/dev/ttyS0\n')
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'hidden' })
 
     await page.setViewportSize({ width: 360, height: 640 })
     const bar = page.getByRole('toolbar', { name: 'Keys' })
@@ -126,6 +136,7 @@ test.runIf(canRun)(
     await page.keyboard.press('Backspace')
     await page.keyboard.press('Enter')
     await until(async () => (await serial()).includes('on-a-phone-42'), { what: 'the text of a phone' })
+    expect(await serial()).not.toContain('cancelled')
     await bar.getByRole('button', { name: 'Ctrl' }).click()
     expect(await bar.getByRole('button', { name: 'Ctrl' }).getAttribute('aria-pressed')).toBe('true')
     await page.screenshot({ path: join(process.env['SHOTS'] ?? dir, 'console-phone.png') })

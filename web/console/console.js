@@ -1,5 +1,5 @@
 import { ask, Refused, signIn } from './api.js'
-import { useKeys } from './keys.js'
+import { stopTyping, useKeys } from './keys.js'
 import { t, translate } from './words.js'
 
 const query = new URLSearchParams(location.search)
@@ -28,6 +28,7 @@ function say(state, reason = '') {
 const titles = { 1001: 'stopping', 4401: 'signedOut', 4403: 'notAllowed', 4410: 'ended' }
 
 function closed({ code, reason }) {
+  stopTyping()
   $('#what').textContent = t(titles[code] ?? 'lost')
   say('closed', reason || t('lostReason'))
 }
@@ -67,7 +68,10 @@ async function connect() {
     const socket = new WebSocket(address, 'binary')
     socket.binaryType = 'arraybuffer'
     socket.addEventListener('close', closed)
-    const ready = () => say('connected')
+    const ready = () => {
+      setModes()
+      say('connected')
+    }
     const failed = (reason) => closed({ code: 0, reason })
     shown = show(view, socket, { password, ready, failed })
   } catch (error) {
@@ -117,7 +121,7 @@ for (const kind of ['vnc', 'serial']) {
   if (kind === type) link.setAttribute('aria-current', 'page')
 }
 $('#again').addEventListener('click', connect)
-useKeys(() => shown)
+const setModes = useKeys(() => shown)
 $('#file').addEventListener('click', viewerFile)
 $('#whole').addEventListener('click', () => document.documentElement.requestFullscreen())
 await connect()

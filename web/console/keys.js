@@ -29,45 +29,59 @@ const keysymOf = (code) =>
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Keys that are held until the next stroke, by the bar of a phone. */
-const sticky = new Set()
+const held = new Set()
+
+function showHeld() {
+  for (const button of document.querySelectorAll('#bar [data-hold]'))
+    button.setAttribute('aria-pressed', String(held.has(button.dataset.hold)))
+}
+
+/** The keys that are held, for one stroke. */
+function takeHeld() {
+  const taken = [...held]
+  held.clear()
+  showHeld()
+  return taken
+}
 
 /** Presses keys together, and lets them go in the opposite order. */
 function press(rfb, codes) {
-  const all = [...sticky, ...codes]
-  for (const code of all) rfb.sendKey(keysymOf(code), code, true)
-  for (const code of all.toReversed()) rfb.sendKey(keysymOf(code), code, false)
-  sticky.clear()
-  showSticky()
+  for (const code of codes) rfb.sendKey(keysymOf(code), code, true)
+  for (const code of codes.toReversed()) rfb.sendKey(keysymOf(code), code, false)
 }
 
-function showSticky() {
-  for (const button of document.querySelectorAll('#bar [data-hold]'))
-    button.setAttribute('aria-pressed', String(sticky.has(button.dataset.hold)))
-}
-
-/** Strokes that wait. */
+/** Strokes that wait, each with the connection that it is for. */
 const waiting = []
+let isTyping = false
 
 /** Sends strokes after those before them, one after the other: the keyboard of a PC holds few of them. */
-async function send(rfb, ...strokes) {
-  const isAtWork = waiting.length > 0
-  waiting.push(...strokes)
-  if (isAtWork) return
-  while (waiting.length > 0) {
-    press(rfb, waiting[0])
+async function send(rfb, [first = [], ...rest]) {
+  for (const codes of [[...takeHeld(), ...first], ...rest]) waiting.push({ rfb, codes })
+  if (isTyping) return
+  isTyping = true
+  $('#type').textContent = t('stopTyping')
+  for (let next = waiting.shift(); next; next = waiting.shift()) {
+    press(next.rfb, next.codes)
     await pause(Number($('#speed').value))
-    waiting.shift()
   }
+  $('#type').textContent = t('typeText')
+  isTyping = false
 }
 
-const type = (rfb, text) => send(rfb, ...strokesFor($('#layout').value, text))
+/** Ends the typing of a text, such as when its connection has ended. */
+export function stopTyping() {
+  waiting.length = 0
+}
 
-/** The control letter of a terminal, such as that of Ctrl+C, if Ctrl is held on the bar. */
-export function withControl(text) {
-  if (!sticky.has('ControlLeft') || text.length !== 1) return text
-  sticky.clear()
-  showSticky()
-  return String.fromCodePoint(text.toUpperCase().codePointAt(0) & 0x1f)
+const type = (rfb, text) => send(rfb, strokesFor($('#layout').value, text))
+
+/** Bytes of a text for a terminal while Ctrl or Alt is held on the bar: a control letter, and the text after Escape. */
+export function withHeld(text) {
+  if (held.size === 0) return text
+  const keys = takeHeld()
+  const hasControl = keys.includes('ControlLeft') && /^[@-_a-z]$/.test(text)
+  const sent = hasControl ? String.fromCodePoint(text.codePointAt(0) & 0x1f) : text
+  return keys.includes('AltLeft') ? `\u001B${sent}` : sent
 }
 
 const sequences = {
@@ -79,12 +93,16 @@ const sequences = {
   ArrowLeft: '\u001B[D',
 }
 
-/** @param shown gives what is shown now: a screen with `rfb`, or a terminal */
+/**
+ * Connects the buttons.
+ * @param shown gives what is shown now: a screen with `rfb`, or a terminal
+ * @returns a function that gives a new connection the modes that are chosen
+ */
 export function useKeys(shown) {
   const toScreen = (work) => void (shown()?.rfb && work(shown().rfb))
   const combination = $('#keys')
   combination.addEventListener('change', () => {
-    toScreen((rfb) => send(rfb, combination.value.split('+')))
+    toScreen((rfb) => send(rfb, [combination.value.split('+')]))
     combination.selectedIndex = 0
     shown()?.focus()
   })
@@ -98,6 +116,7 @@ export function useKeys(shown) {
   }
   for (const each of [text, layout]) each.addEventListener('input', look)
   $('#type').addEventListener('click', () => {
+    if (isTyping) return stopTyping()
     // Escape leaves the value of the last time.
     dialog.returnValue = ''
     dialog.showModal()
@@ -115,12 +134,12 @@ export function useKeys(shown) {
     button.addEventListener('pointerdown', (event) => event.preventDefault())
     button.addEventListener('click', () => {
       const { hold, key } = button.dataset
-      if (hold) sticky[sticky.has(hold) ? 'delete' : 'add'](hold)
-      else if (key && shown()?.rfb) void send(shown().rfb, [key])
+      if (hold) held[held.has(hold) ? 'delete' : 'add'](hold)
+      else if (key && shown()?.rfb) void send(shown().rfb, [[key]])
       else if (key) shown()?.terminal.input(sequences[key])
       else if (shown()?.rfb) $('#touch').focus()
       else shown()?.focus()
-      showSticky()
+      showHeld()
     })
   }
   const touch = $('#touch')
@@ -132,9 +151,9 @@ export function useKeys(shown) {
   touch.addEventListener('focus', () => requestAnimationFrame(reset))
   touch.addEventListener('input', ({ isComposing, inputType, data }) => {
     // A word that is being composed is told once, at its end.
-    if (isComposing) return
+    if (isComposing || inputType === 'insertCompositionText') return
     reset()
-    toScreen((rfb) => (inputType.startsWith('delete') ? send(rfb, ['Backspace']) : type(rfb, data ?? '\n')))
+    toScreen((rfb) => (inputType.startsWith('delete') ? send(rfb, [['Backspace']]) : type(rfb, data ?? '\n')))
   })
   touch.addEventListener('compositionend', ({ data }) => {
     reset()
@@ -143,21 +162,26 @@ export function useKeys(shown) {
   touch.addEventListener('keydown', (event) => {
     if (event.isComposing || !['Enter', 'Backspace'].includes(event.key)) return
     event.preventDefault()
-    toScreen((rfb) => send(rfb, [event.key]))
+    toScreen((rfb) => send(rfb, [[event.key]]))
   })
 
-  for (const [id, turn] of [
-    ['#real', (rfb, isOn) => Object.assign(rfb, { scaleViewport: !isOn, clipViewport: isOn, dragViewport: isOn })],
-    ['#watch', (rfb, isOn) => Object.assign(rfb, { viewOnly: isOn })],
-  ]) {
-    const button = $(id)
-    button.addEventListener('click', () => {
-      const isOn = button.getAttribute('aria-pressed') !== 'true'
-      button.setAttribute('aria-pressed', String(isOn))
-      toScreen((rfb) => turn(rfb, isOn))
+  const isOn = (id) => $(id).getAttribute('aria-pressed') === 'true'
+  const setModes = () =>
+    toScreen((rfb) => {
+      const isReal = isOn('#real')
+      Object.assign(rfb, {
+        scaleViewport: !isReal,
+        clipViewport: isReal,
+        dragViewport: isReal,
+        viewOnly: isOn('#watch'),
+      })
+    })
+  for (const id of ['#real', '#watch'])
+    $(id).addEventListener('click', () => {
+      $(id).setAttribute('aria-pressed', String(!isOn(id)))
+      setModes()
       shown()?.focus()
     })
-  }
   $('#picture').addEventListener('click', () =>
     toScreen((rfb) =>
       rfb.toBlob((blob) => {
@@ -169,4 +193,5 @@ export function useKeys(shown) {
       }),
     ),
   )
+  return setModes
 }

@@ -1,7 +1,7 @@
 import { FitAddon } from '@xterm/addon-fit'
 import '@xterm/xterm/css/xterm.css'
 import { Terminal } from '@xterm/xterm'
-import { withControl } from './keys.js'
+import { withHeld } from './keys.js'
 import { t } from './words.js'
 
 /** A terminal that fills the view. A serial line has no size of its own: guests think of 80 × 24. */
@@ -40,7 +40,7 @@ export function showTerminal(view, socket, { ready }) {
     terminal.focus()
   })
   socket.addEventListener('message', ({ data }) => terminal.write(new Uint8Array(data)))
-  terminal.onData((text) => send(encoder.encode(withControl(text))))
+  terminal.onData((text) => send(encoder.encode(withHeld(text))))
   terminal.onBinary((text) => send(Uint8Array.from(text, (sign) => sign.codePointAt(0))))
   return { terminal, dispose, focus: () => terminal.focus() }
 }
@@ -68,7 +68,7 @@ export function showShell(view, socket, { ready }) {
     if (typeof data === 'string') terminal.write(`\r\n${endOf(JSON.parse(data))}\r\n`)
     else terminal.write(new Uint8Array(data, 1))
   })
-  terminal.onData((text) => send(encoder.encode(withControl(text))))
+  terminal.onData((text) => send(encoder.encode(withHeld(text))))
   terminal.onBinary((text) => send(Uint8Array.from(text, (sign) => sign.codePointAt(0))))
   terminal.onResize(tell)
   return { terminal, dispose, focus: () => terminal.focus() }

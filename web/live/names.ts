@@ -1,6 +1,7 @@
 import { type Signal, signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { call, requestOf } from '../api/client.ts'
+import { asRefusal, Refusal } from '../api/refusal.ts'
 import { inQueries } from '../lists/query.ts'
 import { changedBy } from './changes.ts'
 import { onReadAgain } from './collection.ts'
@@ -14,14 +15,19 @@ type Kept = { name: Signal<string | undefined>; users: number; isWanted: boolean
 const lists: Record<Named, Map<string, Kept>> = { 'pools.list': new Map(), 'nodes.list': new Map() }
 /** Ids that are wanted within this time are one question. */
 const gatherMs = 30
+const retryMs = 5000
 let timer: ReturnType<typeof setTimeout> | undefined
 
 async function read(of: Named, ids: string[]): Promise<void> {
   const kept = lists[of]
-  // Without an answer the ids are shown; they are asked for again with the next change.
-  const { data } = await call(of, { q: `id:${ids.join()}`, fields: 'id,name', limit: ids.length }).catch(() => ({
-    data: { data: [] },
-  }))
+  const asked = { q: `id:${ids.join()}`, fields: 'id,name', limit: ids.length }
+  const answer = await call(of, asked).catch((error: unknown) => asRefusal(error))
+  if (answer instanceof Refusal) {
+    // The names of before stay, or the ids are shown.
+    if (answer.isRetryable) setTimeout(() => ids.forEach((id) => kept.has(id) && want(kept.get(id)!)), retryMs)
+    return
+  }
+  const { data } = answer
   const found = new Map(data.data.map(({ id, name }) => [id, name]))
   for (const id of ids) {
     const one = kept.get(id)

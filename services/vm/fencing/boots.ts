@@ -30,6 +30,11 @@ export function ranAfter({ node, status, ran, storage }: Seen, node_boot_id: str
   return storage || ran.node_boot_id !== node_boot_id ? lost : undefined
 }
 
+/** A run that begins on a node now. */
+export const runOn = async (node: string): Promise<Ran> => {
+  return { node, node_boot_id: await nodeBootIdOf(node), is_lost: false }
+}
+
 /** Notes the run of a guest under HA that is about to start, or was seen. */
 export async function noteRan(id: string, ran: Ran | undefined): Promise<void> {
   const { ha } = await vmRecords.require(id)

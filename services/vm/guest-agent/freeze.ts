@@ -129,17 +129,18 @@ export async function whileFrozen(vm: VmRecord, work: () => Promise<unknown>): P
   const kept = keepFrozen(vm.id, endMs)
   let filesystems = 0
   let wasKept = false
-  let problem: string | null = null
+  let thawed: Thawed = { filesystems: 0, problem: null }
   try {
     filesystems = await triedToFreeze(vm, agent)
     await work()
     wasKept = await kept.isKept()
   } finally {
     kept.end()
-    problem = await thawNow(vm, agent)
+    thawed = await thawNow(vm, agent)
   }
-  // Of an agent that has ended nobody knows if the file systems were frozen all the time.
-  const isWhole = filesystems > 0 && wasKept && problem === null
+  const { problem } = thawed
+  // Of an agent that has ended nobody knows if the file systems were frozen all the time; of one that thaws none they were not.
+  const isWhole = filesystems > 0 && wasKept && problem === null && thawed.filesystems > 0
   return { consistency: isWhole ? 'filesystem' : 'crash', filesystems, problem }
 }
 
@@ -154,16 +155,19 @@ async function triedToFreeze(vm: VmRecord, agent: Agent): Promise<number> {
   }
 }
 
-/** Thaws a guest; after a failure the sweep tries again. @returns the reason of the failure */
-async function thawNow(vm: VmRecord, agent: Agent): Promise<string | null> {
+/** `problem`: the reason of a failure. */
+type Thawed = { filesystems: number; problem: string | null }
+
+/** Thaws a guest; after a failure the sweep tries again. */
+async function thawNow(vm: VmRecord, agent: Agent): Promise<Thawed> {
   try {
-    await agent.thaw(vm, answerSeconds)
+    const filesystems = await agent.thaw(vm, answerSeconds)
     await freezes.removeWhere({ _id: vm.id })
-    return null
+    return { filesystems, problem: null }
   } catch (error) {
     log('vms').warn({ err: error as Error, vm: vm.id }, 'a guest is not thawed yet')
     await thawSoon(vm.id)
-    return (error as Error).message
+    return { filesystems: 0, problem: (error as Error).message }
   }
 }
 
@@ -176,9 +180,12 @@ type Freeze = NonNullable<Awaited<ReturnType<typeof freezes.get>>>
 /** Thaws a guest whose time is over; a guest that has started anew since is not frozen any more. */
 async function end({ id, version, boot_id }: Freeze): Promise<void> {
   const vm = await vmRecords.get(id)
-  if (vm && (await bootIdOf(vm)) === boot_id) await driverOf(vm).agent?.thaw(vm, answerSeconds)
-  // Another call may have put it off meanwhile.
-  await freezes.removeWhere({ _id: id, version })
+  const isFrozenStill = vm !== null && (await bootIdOf(vm)) === boot_id
+  // Another call may have frozen it anew meanwhile, or put the end off.
+  const due = await freezes.updateWhere({ _id: id, version }, { set: { thaws_at: isoOf(Date.now()) } })
+  if (!due) return
+  if (isFrozenStill) await driverOf(vm).agent?.thaw(vm, answerSeconds)
+  await freezes.removeWhere({ _id: id, version: due.version })
 }
 
 /** Several at once: an agent that hangs must not hold up others. */

@@ -1,7 +1,7 @@
 import { call } from '#shared/bus/call.ts'
 import { volumesInternal } from '#shared/contracts/storage/volumes-internal.ts'
 import { ConflictError, NotFoundError } from '#shared/errors.ts'
-import { nodeBootIdOf, noteRan } from '../fencing/boots.ts'
+import { noteRan, runOn } from '../fencing/boots.ts'
 import { claim } from '../fencing/claim.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { apiPathOf, type VmRecord, vmRecords } from '../model.ts'
@@ -25,7 +25,7 @@ export async function startDefined(vm: VmRecord): Promise<void> {
   await giveSecrets(vm)
   await claim(vm)
   // A guest that ends with its node before it was seen to run is lost too.
-  const run = vm.ha && { node: vm.node, node_boot_id: await nodeBootIdOf(vm.node), is_lost: false }
+  const run = vm.ha && (await runOn(vm.node))
   if (!vm.defined || !(await isStarted(() => driver.start(vm)))) {
     await driver.define(vm)
     await vmRecords.updateWhere({ _id: vm.id, version: vm.version }, { set: { defined: true } })

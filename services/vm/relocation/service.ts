@@ -4,6 +4,7 @@ import { event, now } from '#shared/events/event.ts'
 import { implement } from '#shared/service/implement.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { removeSeed } from '../cloudinit/seed.ts'
+import { runOn } from '../fencing/boots.ts'
 import { claim, stopGuard } from '../fencing/claim.ts'
 import { giveSecrets } from '../hardware/secrets.ts'
 import { viewOf, vmRecords } from '../model.ts'
@@ -72,7 +73,9 @@ export const moveService = implement(moves, {
     const seed = await seedAt(vm, target)
     const boot_id = vm.boot_id === null ? null : await bootIdOf({ ...vm, node: target })
     const data = { vm_id: id, name: vm.name, source_node: vm.node, target_node: target, timestamp: now() }
-    const set = { node: target, disks, seed, boot_id, moving: undefined }
+    // It ran when the move began. A guest that ends with the target before it was seen to run there is lost.
+    const ha = vm.ha && vm.moving?.runs ? { ha: { ...vm.ha, ran: await runOn(target) } } : {}
+    const set = { node: target, disks, seed, boot_id, moving: undefined, ...ha }
     const taken = await vmRecords.updateWhere(
       { _id: id, node: vm.node, version: vm.version },
       { set, events: [event('VmMigrated', data)] },

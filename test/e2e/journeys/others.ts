@@ -130,7 +130,7 @@ const alert: Journey = async ({ product, page, hand, way, name, go }) => {
   await product.ask(`DELETE /api/alerts/rules/${String(made.body['id'])}`)
 }
 
-/** What a grant would give is shown before it is made. */
+/** The dialog shows the rights that a grant would give, before it is made. */
 const grant: Journey = async ({ product, page, hand, name, makeVm, go }) => {
   await makeVm(name)
   await product.ask('POST /api/users', { json: { username: name, password } })

@@ -5,7 +5,7 @@ import type { Product } from '../../lab/product/product.ts'
 export const password = 'Sonnenblume-7'
 export const longMs = 120_000
 
-/** What a journey has: a page of a signed-in administrator, a hand, and a fresh name for its things. */
+/** Page of a signed-in administrator, hand, and a fresh name for the things of one journey. */
 export type Stage = {
   product: Product
   browser: Browser

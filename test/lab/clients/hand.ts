@@ -1,6 +1,6 @@
 import type { Locator, Page } from 'playwright-core'
 
-/** How somebody uses the page: with a mouse, with the keyboard alone, or on a window of a phone's width. */
+/** Ways of using the page: a mouse, the keyboard alone, or a mouse in a window of a phone's width. */
 export const ways = ['mouse', 'keyboard', 'phone'] as const
 export type Way = (typeof ways)[number]
 
@@ -9,7 +9,7 @@ export const windowOf = (way: Way) => (way === 'phone' ? { width: 360, height: 7
 /** Elements that a press of Tab reaches at most, between two that are looked for. */
 const mostTabs = 150
 
-/** What a hand does on a page. By keyboard each element is reached with Tab or arrows, as a person would. */
+/** Actions on a page. By keyboard each element is reached with Tab or arrows, as a person would. */
 export type Hand = {
   press: (target: Locator) => Promise<void>
   fill: (target: Locator, text: string) => Promise<void>
