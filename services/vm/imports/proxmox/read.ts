@@ -38,8 +38,8 @@ async function rows(api: Api, path: string, query?: Record<string, string>): Pro
   return data.filter(isFields)
 }
 
-async function fields(api: Api, path: string): Promise<Fields> {
-  const data = await api.get(path)
+async function fields(api: Api, path: string, query?: Record<string, string>): Promise<Fields> {
+  const data = await api.get(path, query)
   if (!isFields(data)) throw new ConflictError(`${api.name} answers ${path} with no object`)
   return data
 }
@@ -99,8 +99,7 @@ export async function readVm(api: Api, vmid: number): Promise<TheirVm> {
 /** True when the token sees the tasks of others on a node: by these a start during the copy is noticed. */
 export async function seesTasks(api: Api, node: string): Promise<boolean> {
   const path = `/nodes/${node}`
-  const answer = await api.get('/access/permissions', { path })
-  const granted = isFields(answer) ? answer[path] : undefined
+  const { [path]: granted } = await fields(api, '/access/permissions', { path })
   return isFields(granted) && 'Sys.Audit' in granted
 }
 
