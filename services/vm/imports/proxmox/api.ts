@@ -36,7 +36,9 @@ async function secured(connection: ProxmoxConnection, signal: AbortSignal): Prom
     await once(socket, 'secureConnect', { signal })
   } catch (error) {
     socket.destroy()
-    throw new UnavailableError(`${nameOf(connection)} does not answer over TLS: ${(error as Error).message}`)
+    // Errors of OpenSSL have their reason beside a message with places in its source.
+    const { reason, message } = error as Error & { reason?: string }
+    throw new UnavailableError(`${nameOf(connection)} does not answer over TLS: ${reason ?? message}`)
   }
   const shown = socket.getPeerX509Certificate()?.fingerprint256 ?? 'none'
   if (fingerprint === undefined ? socket.authorized : fingerprint.toUpperCase() === shown) return socket
